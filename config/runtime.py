@@ -1,0 +1,47 @@
+"""What a process works with, built once from the settings and handed to what needs it."""
+
+import threading
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from config.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoints:
+    """The servers in use, whether the environment names them or they are embedded."""
+
+    database_url: str
+    redis_url: str
+    smtp_url: str
+    mail_from: str
+    public_url: str
+    secret_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Settings, servers and the engine of one process; `stopping` is set when it is to finish what it has begun."""
+
+    settings: Settings
+    endpoints: Endpoints
+    engine: Engine
+    stopping: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def home(self) -> Path:
+        """Where local state lives."""
+        return self.settings.rollcall_home
+
+    @property
+    def lease(self) -> timedelta:
+        """How long a worker may be silent before its work is due again."""
+        return timedelta(seconds=self.settings.rollcall_lease_seconds)
+
+    @property
+    def retry(self) -> timedelta:
+        """The first pause before another try."""
+        return timedelta(seconds=self.settings.rollcall_retry_seconds)

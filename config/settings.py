@@ -1,0 +1,135 @@
+"""Every setting, typed, and checked once at the start."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ConfigurationError(Exception):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
+class Settings(BaseSettings):
+    """What the environment says. Empty variables count as unset."""
+
+    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
+
+    database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
+    redis_url: SecretStr | None = Field(None, description="Redis 7 or Valkey 8, or newer; unset: an embedded one")
+    smtp_url: SecretStr | None = Field(None, description="mail server; unset: an embedded one that keeps all mail")
+    mail_from: str | None = Field(None, description="sender of every mail; needed when SMTP_URL is set")
+    public_url: str | None = Field(None, description="base of links; needed when SMTP_URL is set")
+    secret_key: SecretStr | None = Field(None, description="key for signed links; needed when SMTP_URL is set")
+
+    rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
+    rollcall_durable: bool = Field(True, description="whether embedded servers survive a power cut; off for tests only")
+    rollcall_log: Literal["console", "json"] = Field("console", description="how log lines are written")
+    rollcall_log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
+
+    rollcall_waiting_seconds: float = Field(3600, ge=0, description="how long an event waits for what it names (R6)")
+    rollcall_notice_window_seconds: float = Field(86400, ge=0, description="no second notice within this time (R12)")
+    rollcall_grace_seconds: float = Field(3600, ge=0, description="how late a scheduled mailing may still fire (R20)")
+    rollcall_skew_seconds: float = Field(300, ge=0, description="how far ahead of our clock an event's time may be")
+    rollcall_start_lead_seconds: float = Field(
+        3600, ge=0, description="how long before its enrolment a start still counts (S12)"
+    )
+    rollcall_lease_seconds: float = Field(
+        15, gt=0, description="how long a worker may be silent before its work is due"
+    )
+    rollcall_offer_seconds: float = Field(5, gt=0, description="how long a wake-up may be lost before it is repeated")
+    rollcall_retry_seconds: float = Field(
+        30, gt=0, description="first pause before another try; doubles, up to an hour"
+    )
+    rollcall_mail_attempts: int = Field(5, ge=1, description="tries of one mail before it has failed")
+    rollcall_drain_seconds: float = Field(25, gt=0, description="how long `up` waits for its processes to finish")
+
+    rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")
+    rollcall_web_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_chunk: int = Field(5000, ge=1, le=5000, description="learners in one transaction of a fan-out")
+    rollcall_mail_batch: int = Field(200, ge=1, le=1000, description="mails a worker claims at once")
+    rollcall_mail_group: int = Field(50, ge=1, le=200, description="mails begun and recorded together")
+    rollcall_in_flight: int = Field(8, ge=1, description="pieces of work offered to one queue at once")
+    rollcall_ingress_batch: int = Field(500, ge=1, le=5000, description="events read and applied in one transaction")
+    rollcall_smtp_connections: int = Field(10, ge=1, le=100, description="connections of one mail worker")
+    rollcall_smtp_timeout_seconds: float = Field(30, gt=0, description="patience with one answer of the mail server")
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
+        return _with_scheme(url, {"postgresql", "postgres"}, "postgresql://user@host/name")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis(cls, url: SecretStr | None) -> SecretStr | None:
+        return _with_scheme(url, {"redis", "rediss", "unix"}, "redis://host:6379/0")
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp(cls, url: SecretStr | None) -> SecretStr | None:
+        url = _with_scheme(url, {"smtp", "smtps"}, "smtp://user:pass@host:587?tls=starttls")
+        if url is not None:
+            SmtpServer.parse(url.get_secret_value())
+        return url
+
+    @model_validator(mode="after")
+    def _mail_identity(self) -> "Settings":
+        if self.smtp_url is not None:
+            for name in ("mail_from", "public_url", "secret_key"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name.upper()} must be set when SMTP_URL is set")
+        if self.mail_from is not None and "@" not in self.mail_from:
+            raise ValueError("MAIL_FROM must be a mail address, such as learning@example.org")
+        return self
+
+
+class SmtpServer:
+    """A mail server, as `SMTP_URL` names it."""
+
+    def __init__(self, host: str, port: int, tls: Literal["none", "starttls", "implicit"], user: str | None) -> None:
+        self.host = host
+        self.port = port
+        self.tls = tls
+        self.user = user
+        self.password: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> "SmtpServer":
+        """Read an SMTP URL. Refuses credentials over a plain connection, unless the host is loopback."""
+        parts = urlsplit(url)
+        host = parts.hostname or ""
+        if not host:
+            raise ValueError("SMTP_URL names no host")
+        choice = parse_qs(parts.query).get("tls", ["starttls"])[0]
+        if parts.scheme == "smtps":
+            server = cls(host, parts.port or 465, "implicit", parts.username)
+        elif choice == "starttls":
+            server = cls(host, parts.port or 587, "starttls", parts.username)
+        elif choice == "none":
+            server = cls(host, parts.port or 25, "none", parts.username)
+        else:
+            raise ValueError("SMTP_URL: tls must be starttls or none")
+        server.password = parts.password
+        if server.tls == "none" and server.user and host not in {"localhost", "127.0.0.1", "::1"}:
+            raise ValueError("SMTP_URL: credentials are not sent over a plain connection; use tls=starttls or smtps://")
+        return server
+
+
+def _with_scheme(url: SecretStr | None, schemes: set[str], example: str) -> SecretStr | None:
+    if url is not None and urlsplit(url.get_secret_value()).scheme not in schemes:
+        raise ValueError(f"must be a URL like {example}")
+    return url
+
+
+@lru_cache
+def load_settings() -> Settings:
+    """Read the environment, or raise `ConfigurationError` with one line that names the variable at fault."""
+    try:
+        return Settings()
+    except ValidationError as problem:
+        first = problem.errors(include_input=False, include_url=False)[0]
+        name = str(first["loc"][0]).upper() + ": " if first["loc"] else ""
+        raise ConfigurationError(f"{name}{first['msg'].removeprefix('Value error, ')}") from None

@@ -1,0 +1,200 @@
+"""What events about courses, requests and withdrawals do, and what the rules do for learners who are new."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import msgspec
+from msgspec import UNSET
+from sqlalchemy import Connection
+
+from config.settings import Settings
+from tasks import mail
+from tasks.enrolments import store
+from tasks.enrolments.actors import launch
+from tasks.enrolments.rules import NotEligible
+from tasks.events import Event, Held, Reason, emit
+from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
+from tasks.learners import ensure_segments, find, members_at, saved_segment, statuses_at
+from tasks.organisations import Organisation
+
+
+def course_saved(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> None:
+    """Describe a course; where its rules are new, bring everybody's enrolments in line with them (R7, R10)."""
+    data = event.data
+    assert isinstance(data, CourseSaved)  # noqa: S101 - the intake's table says so
+    linked = ensure_segments(connection, organisation.organisation, data.segments)
+    changed = store.save_course(
+        connection,
+        organisation.organisation,
+        id_=data.course,
+        title=data.title,
+        cost=data.cost,
+        on_hold=data.on_hold,
+        method=data.method,
+        segments=sorted(set(linked.values())),
+        time=event.time,
+    )
+    if changed:
+        course = store.find_course(connection, organisation.organisation, data.course)
+        assert course is not None  # noqa: S101 - saved just now
+        _by_rule(connection, settings, organisation, event, [course], None)
+
+
+def membership_changed(
+    connection: Connection,
+    settings: Settings,
+    organisation: Organisation,
+    event: Event,
+    segment: int,
+    learners: Sequence[int],
+) -> None:
+    """Joining a linked segment enrols, leaving it withdraws that source (R9, R10)."""
+    linked = [
+        store.course_numbered(connection, organisation.organisation, course)
+        for course in store.courses_linked_to(connection, organisation.organisation, segment)
+    ]
+    if linked and learners:
+        _by_rule(connection, settings, organisation, event, linked, learners)
+
+
+def _by_rule(
+    connection: Connection,
+    settings: Settings,
+    organisation: Organisation,
+    event: Event,
+    courses: Sequence[store.Course],
+    learners: Sequence[int] | None,
+) -> None:
+    enrols = [course for course in courses if course.method != "manual"]
+    fanout = store.begin(
+        connection,
+        organisation.organisation,
+        courses=[course.course for course in courses],
+        cycle=1,
+        cause="rule",
+        occurred_at=event.time,
+        mailing=_notice_for(connection, organisation.organisation, event, enrols),
+        learners=None if learners is None else sorted(learners),
+    )
+    launch(connection, settings, fanout, organisation.learners if learners is None else len(learners))
+
+
+def _notice_for(connection: Connection, organisation: int, event: Event, courses: Sequence[store.Course]) -> int | None:
+    """The mailing in which this event's enrolments are told (R12); none of a course on hold (S7)."""
+    if all(course.on_hold for course in courses):
+        return None
+    return mail.new_mailings(connection, organisation, mail.Kind.ENROLMENT, [event.id])[event.id]
+
+
+def learners_arrived(
+    connection: Connection, organisation: Organisation, newcomers: Sequence[store.Newcomer]
+) -> list[store.Enrolled]:
+    """Apply the standing rules to learners who are new: each is told in one mail of all it brought (R7, R12)."""
+    recorded = store.enrol_newcomers(connection, organisation.organisation, newcomers)
+    told = [entry for entry in recorded if not entry.silent and not entry.on_hold]
+    if told:
+        mailings = mail.new_mailings(
+            connection, organisation.organisation, mail.Kind.ENROLMENT, [entry.event for entry in told]
+        )
+        store.tell_newcomers(
+            connection,
+            organisation.organisation,
+            [(entry.course, entry.learner, mailings[entry.event]) for entry in told],
+        )
+        pairs = sorted({(mailings[entry.event], entry.learner) for entry in told})
+        mail.open_for_pairs(connection, organisation.organisation, pairs, "mail")
+    by_course: dict[str, list[store.Enrolled]] = {}
+    for entry in recorded:
+        by_course.setdefault(entry.course_id, []).append(entry)
+    emit(
+        connection,
+        organisation.organisation,
+        "rollcall.enrolment.changed",
+        [
+            {
+                "course": course,
+                "cycle": 1,
+                "cause": "rule",
+                "enrolled": [entry.id for entry in entries if not entry.silent],
+                "silent": [entry.id for entry in entries if entry.silent],
+                "withdrawn": [],
+            }
+            for course, entries in by_course.items()
+        ],
+    )
+    return recorded
+
+
+def requested(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:
+    """Enrol whom a request names, once for each request (R8, R9, R11, R13, R14, S16)."""
+    data = event.data
+    assert isinstance(data, EnrolmentRequested)  # noqa: S101 - the intake's table says so
+    number = organisation.organisation
+    if store.request_known(connection, number, data.request):
+        return None
+    course = store.find_course(connection, number, data.course)
+    if course is None:
+        return unknown_course(organisation, data.course)
+    reasons: Counter[str] = Counter()
+    if data.segment is not UNSET:
+        segment = saved_segment(connection, number, data.segment)
+        if segment is None:
+            return Held(
+                Reason.UNKNOWN_SEGMENT,
+                f"the segment {data.segment} is not known",
+                f"segment:{number}:{data.segment}",
+            )
+        selected = members_at(connection, number, segment, event.time)
+        eligible = [one for one, known, _ in statuses_at(connection, number, selected, event.time) if known]
+        reasons[NotEligible.UNKNOWN] = len(selected) - len(eligible)
+        total = len(selected)
+    else:
+        ids = list(dict.fromkeys(data.learners or []))
+        found = find(connection, number, ids)
+        judged = statuses_at(connection, number, [learner.learner for learner in found.values()], event.time)
+        eligible = [one for one, known, active in judged if known and (active or data.tab == "all")]
+        known_count = sum(known for _, known, _ in judged)
+        reasons[NotEligible.UNKNOWN] = len(ids) - known_count
+        reasons[NotEligible.INACTIVE] = known_count - len(eligible)
+        total = len(ids)
+    fanout = store.begin(
+        connection,
+        number,
+        courses=[course.course],
+        cycle=data.cycle,
+        cause="request",
+        occurred_at=event.time,
+        mailing=_notice_for(connection, number, event, [course]) if data.notify and eligible else None,
+        learners=sorted(eligible),
+        request=data.request,
+        selected=total,
+        reasons=msgspec.json.encode({reason: n for reason, n in reasons.items() if n}).decode(),
+    )
+    launch(connection, settings, fanout, len(eligible))
+    return None
+
+
+def withdrawn(connection: Connection, organisation: Organisation, event: Event) -> Held | None:
+    """Withdraw learners by name (R10, S4). Who is not known is not enrolled either."""
+    data = event.data
+    assert isinstance(data, EnrolmentWithdrawn)  # noqa: S101 - the intake's table says so
+    course = store.find_course(connection, organisation.organisation, data.course)
+    if course is None:
+        return unknown_course(organisation, data.course)
+    found = find(connection, organisation.organisation, list(dict.fromkeys(data.learners)))
+    store.withdraw(
+        connection,
+        organisation.organisation,
+        course.course,
+        [learner.learner for learner in found.values()],
+        data.cycle or 0,
+        event.time,
+    )
+    return None
+
+
+def unknown_course(organisation: Organisation, course: str) -> Held:
+    """What acts on a course nobody saved yet waits for it (R6)."""
+    return Held(
+        Reason.UNKNOWN_COURSE, f"the course {course} is not known", f"course:{organisation.organisation}:{course}"
+    )

@@ -1,0 +1,63 @@
+"""What decides about events as such: in which order a batch may be applied on sets, and what is kept of each."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from tasks.events.schemas import Event, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An event that could not be taken: it waits for `waits_for`, or, where that is None, for a person.
+
+    `at_once`: quarantined without an hour of waiting, though it will be judged again when `waits_for` comes.
+    """
+
+    reason: Reason
+    detail: str
+    waits_for: str | None = None
+    at_once: bool = False
+
+
+#: What becomes of one event: taken (None), or held back.
+Outcome = Held | None
+
+
+def learners_named(event: Event) -> tuple[str, ...] | None:
+    """The learners an event is about, or None where it touches the whole organisation."""
+    data = event.data
+    learner = getattr(data, "learner", None)
+    if isinstance(learner, str):
+        return (learner,)
+    return None
+
+
+def waves(events: Iterable[Event]) -> list[list[Event]]:
+    """Split a batch into waves, each of one organisation and one type, so that to apply the waves in turn, each as a
+    set, ends where applying the events one by one in their order would end (R6).
+
+    Events about different learners commute; two about the same learner do not, nor does one about the whole
+    organisation with any other. An event is placed in the earliest wave that keeps those orders.
+    """
+    levels: list[tuple[int, int, Event]] = []
+    floor: dict[str, int] = {}
+    top: dict[str, int] = {}
+    last: dict[tuple[str, str], int] = {}
+    for position, event in enumerate(events):
+        organisation = event.organisation
+        named = learners_named(event)
+        if named is None:
+            level = top.get(organisation, -1) + 1
+            floor[organisation] = level + 1
+        else:
+            level = max(floor.get(organisation, 0), *(last.get((organisation, learner), -1) + 1 for learner in named))
+            for learner in named:
+                last[organisation, learner] = level
+        top[organisation] = max(top.get(organisation, -1), level)
+        levels.append((level, position, event))
+    levels.sort(key=lambda entry: (entry[0], entry[2].organisation, entry[2].type, entry[1]))
+    return [
+        [entry[2] for entry in wave]
+        for _, wave in groupby(levels, key=lambda entry: (entry[0], entry[2].organisation, entry[2].type))
+    ]

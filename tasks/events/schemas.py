@@ -1,0 +1,283 @@
+"""The events that come in, as types; and the one way from bytes to a typed event.
+
+The types are the contract: unknown fields are ignored, wrong ones refused with a sentence a person understands.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, description="the platform's own id")]
+Name: TypeAlias = Annotated[str, Meta(max_length=1000)]
+Whole: TypeAlias = Annotated[int, Meta(ge=0, le=2**53)]
+Cycle: TypeAlias = Annotated[int, Meta(ge=1, le=1_000_000)]
+Bound: TypeAlias = Annotated[str, Meta(max_length=64, description="a date, or a time with its offset (RFC 3339)")]
+Moment: TypeAlias = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset")]
+Status: TypeAlias = Literal["active", "inactive"]
+Learners: TypeAlias = Annotated[list[Id], Meta(max_length=100_000)]
+
+
+def instant(bound: str | None, *, end: bool = False) -> datetime | None:
+    """A licence's bound as an instant (UTC): a date begins at its midnight and, as an `end`, lasts the whole day."""
+    if bound is None:
+        return None
+    try:
+        if len(bound) == len("2026-01-01"):
+            return datetime.combine(date.fromisoformat(bound), time(), UTC) + timedelta(days=int(end))
+        moment = datetime.fromisoformat(bound)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{bound!r} is neither a date nor a time") from None
+    if moment.tzinfo is None:
+        raise ValueError(f"the time {bound!r} has no offset")
+    return moment.astimezone(UTC)
+
+
+class Reason(StrEnum):
+    """Why an event was not taken."""
+
+    MALFORMED = "malformed"
+    UNKNOWN_ORGANISATION = "unknown organisation"
+    UNKNOWN_LEARNER = "unknown learner"
+    UNKNOWN_COURSE = "unknown course"
+    UNKNOWN_SEGMENT = "unknown segment"
+    NOT_ENROLLED = "not enrolled"
+    LEARNER_INACTIVE = "learner inactive"
+    BAD_TEMPLATE = "bad template"
+    INTERNAL_ERROR = "internal error"
+
+
+class OrganisationSaved(Struct, frozen=True):
+    name: Name
+    licence: Literal["seats", "credits"]
+    pool: Whole | None = None
+    licence_starts: Bound | None = None
+    licence_ends: Bound | None = None
+    admin_emails: Annotated[list[Annotated[str, Meta(max_length=320)]], Meta(max_length=100)] = []
+    reactivation_digest: bool = False
+
+    def __post_init__(self) -> None:
+        self.period()
+
+    def period(self) -> tuple[datetime | None, datetime | None]:
+        """When the licence begins, and the first moment after it (UTC)."""
+        return instant(self.licence_starts), instant(self.licence_ends, end=True)
+
+
+class LearnerSaved(Struct, frozen=True):
+    learner: Id
+    username: Name | None = None
+    email: Annotated[str, Meta(max_length=320)] | None = None
+    first_name: Name | None = None
+    last_name: Name | None = None
+    locale: Annotated[str, Meta(max_length=35)] | None = None
+    time_zone: Annotated[str, Meta(max_length=64)] | None = None
+    status: Status | None = None
+    version: Whole | None = None
+
+
+class StatusChanged(Struct, frozen=True):
+    learner: Id
+    status: Status
+    version: Whole | None = None
+
+
+class LearnerDeleted(Struct, frozen=True):
+    learner: Id
+
+
+class SegmentSaved(Struct, frozen=True):
+    segment: Id
+    name: Name
+
+
+class SegmentJoined(Struct, frozen=True):
+    segment: Id
+    learners: Learners
+
+
+class SegmentLeft(Struct, frozen=True):
+    segment: Id
+    learners: Learners
+
+
+class CourseSaved(Struct, frozen=True):
+    course: Id
+    title: Name
+    cost: Whole = 0
+    on_hold: bool = False
+    method: Literal["manual", "everyone", "segments"] = "manual"
+    segments: Annotated[list[Id], Meta(max_length=10_000)] = []
+
+
+class EnrolmentRequested(Struct, frozen=True):
+    request: Id
+    course: Id
+    cycle: Cycle = 1
+    notify: bool = True
+    learners: Learners | UnsetType = UNSET
+    tab: Literal["active", "all"] | UnsetType = UNSET
+    segment: Id | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if (self.learners is UNSET) == (self.segment is UNSET):
+            raise ValueError("either `learners` with `tab`, or `segment`, is needed")
+        if self.learners is not UNSET and self.tab is UNSET:
+            raise ValueError("`learners` needs a `tab`: active or all")
+
+
+class EnrolmentWithdrawn(Struct, frozen=True):
+    course: Id
+    learners: Learners
+    cycle: Cycle | None = None
+
+
+class CourseStarted(Struct, frozen=True):
+    learner: Id
+    course: Id
+    cycle: Cycle = 1
+
+
+class CourseCompleted(Struct, frozen=True):
+    learner: Id
+    course: Id
+    cycle: Cycle = 1
+    result: Annotated[str, Meta(max_length=200)] | None = None
+    score: float | None = None
+
+
+class Audience(Struct, frozen=True):
+    """Whom an announcement is for: exactly one of the three."""
+
+    everyone: Literal[True] | UnsetType = UNSET
+    segments: Annotated[list[Id], Meta(max_length=10_000)] | UnsetType = UNSET
+    learners: Learners | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if sum(part is not UNSET for part in (self.everyone, self.segments, self.learners)) != 1:
+            raise ValueError("the audience is exactly one of everyone, segments and learners")
+
+
+class AnnouncementRequested(Struct, frozen=True):
+    announcement: Id
+    subject: Annotated[str, Meta(min_length=1, max_length=998)]
+    body: Annotated[str, Meta(max_length=5_000_000)]
+    audience: Audience
+    send_at: Moment | None = None
+    time_zone: Annotated[str, Meta(max_length=64)] | None = None
+
+
+Data: TypeAlias = (
+    OrganisationSaved
+    | LearnerSaved
+    | StatusChanged
+    | LearnerDeleted
+    | SegmentSaved
+    | SegmentJoined
+    | SegmentLeft
+    | CourseSaved
+    | EnrolmentRequested
+    | EnrolmentWithdrawn
+    | CourseStarted
+    | CourseCompleted
+    | AnnouncementRequested
+)
+
+#: The contract's name of each type of event in.
+TYPES: dict[str, type[Data]] = {
+    "platform.organisation.saved": OrganisationSaved,
+    "platform.learner.saved": LearnerSaved,
+    "platform.learner.status_changed": StatusChanged,
+    "platform.learner.deleted": LearnerDeleted,
+    "platform.segment.saved": SegmentSaved,
+    "platform.segment.joined": SegmentJoined,
+    "platform.segment.left": SegmentLeft,
+    "platform.course.saved": CourseSaved,
+    "platform.enrolment.requested": EnrolmentRequested,
+    "platform.enrolment.withdrawn": EnrolmentWithdrawn,
+    "platform.course.started": CourseStarted,
+    "platform.course.completed": CourseCompleted,
+    "platform.announcement.requested": AnnouncementRequested,
+}
+
+
+class Envelope(Struct, frozen=True):
+    """What CloudEvents 1.0 asks of every event, and the extension that says whose it is."""
+
+    specversion: Literal["1.0"]
+    id: Annotated[str, Meta(min_length=1, max_length=200)]
+    source: Annotated[str, Meta(min_length=1, max_length=1000)]
+    type: Annotated[str, Meta(min_length=1, max_length=200)]
+    time: Moment
+    organisation: Id
+    data: msgspec.Raw
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, understood."""
+
+    id: str
+    source: str
+    type: str
+    time: datetime
+    organisation: str
+    data: Data
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """One entry that is not an event: what could be read of it, and what is wrong with it."""
+
+    id: str
+    source: str
+    type: str | None
+    organisation: str | None
+    detail: str
+    body: bytes
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+_data = {name: msgspec.json.Decoder(kind) for name, kind in TYPES.items()}
+
+
+def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
+    """Read one event; what is wrong is answered, never raised."""
+    try:
+        envelope = _envelope.decode(body)
+        decoder = _data.get(envelope.type)
+        if decoder is None:
+            return _malformed(body, f"the type {envelope.type} is not known")
+        if envelope.time > now + skew:
+            return _malformed(body, f"its time {envelope.time.isoformat()} is in the future")
+        if b"\\u0000" in body:
+            return _malformed(body, "a text contains the character NUL")
+        data = decoder.decode(envelope.data)
+    except msgspec.ValidationError as problem:
+        return _malformed(body, str(problem))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
+        return _malformed(body, f"not JSON: {problem}")
+    return Event(
+        envelope.id, envelope.source, envelope.type, envelope.time.astimezone(UTC), envelope.organisation, data, body
+    )
+
+
+def _malformed(body: bytes, detail: str) -> Malformed:
+    """Name what can be named of a broken event, so that a person can find its sender."""
+    try:
+        document = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        document = None
+    fields = document if isinstance(document, dict) else {}
+
+    def named(field: str) -> str | None:
+        text = fields.get(field)
+        return text[:1000].replace("\0", "") if isinstance(text, str) else None
+
+    return Malformed(
+        named("id") or "", named("source") or "", named("type"), named("organisation"), detail.replace("\0", ""), body
+    )

@@ -1,0 +1,326 @@
+"""The inbox and the outbox, as SQL."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import msgspec
+from sqlalchemy import Connection
+
+from config.database import column, execute, one, rows, value
+from tasks.events.rules import Held
+from tasks.events.schemas import Event, Malformed, Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An event that was held back, as the inbox keeps it."""
+
+    seq: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An event that could not be taken, as `rollcall events quarantined` lists it."""
+
+    id: str
+    source: str
+    type: str | None
+    organisation: str | None
+    state: str
+    reason: str
+    detail: str | None
+    since: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An event on its way out."""
+
+    position: int
+    id: UUID
+    type: str
+    time: datetime
+    organisation: str
+    data: dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """How far the outbox was put in order, and published."""
+
+    ordered: int
+    published: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Claimed:
+    seq: int
+    source: str
+    id: str
+
+
+def claim_new(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], int]:
+    """Make these events ours, if nobody took them before (R32): their inbox numbers by (source, id).
+
+    Sorted, so that two processes that read the same events wait for each other instead of blocking each other.
+    """
+    ordered = sorted({(event.source, event.id): event for event in events}.items())
+    claimed = rows(
+        connection,
+        _Claimed,
+        """
+        INSERT INTO inbox (source, id, type, organisation, state)
+        SELECT source, id, type, organisation, 'applied'
+        FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]),
+                    CAST(:organisations AS text[])) AS new (source, id, type, organisation)
+        ON CONFLICT (source, id) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+        RETURNING seq, source, id
+        """,
+        sources=[event.source for _, event in ordered],
+        ids=[event.id for _, event in ordered],
+        types=[event.type for _, event in ordered],
+        organisations=[event.organisation for _, event in ordered],
+    )
+    return {(row.source, row.id): row.seq for row in claimed}
+
+
+def hold(connection: Connection, held: Iterable[tuple[int, Event, Held]], *, waiting: timedelta) -> None:
+    """Keep what could not be taken, with its reason; what waits for something, waits `waiting` from its arrival (R6).
+
+    One that was quarantined already stays so: its hour is over.
+    """
+    for seq, event, why in held:
+        state = value(
+            connection,
+            """
+            UPDATE inbox SET reason = :reason, detail = :detail, waits_for = :waits_for, body = :body,
+                until = arrived_at + :waiting,
+                state = CASE WHEN state <> 'quarantined' AND :waits THEN 'waiting' ELSE 'quarantined' END
+            WHERE seq = :seq AND (state <> 'quarantined' OR waits_for IS DISTINCT FROM :waits_for)
+            RETURNING state
+            """,
+            seq=seq,
+            reason=why.reason.value,
+            detail=why.detail,
+            waits_for=why.waits_for,
+            waits=why.waits_for is not None and not why.at_once,
+            waiting=waiting,
+            body=event.body,
+        )
+        if state == "quarantined":
+            announce_quarantine(connection, [seq])
+
+
+def settle(connection: Connection, seqs: list[int], state: str = "applied") -> None:
+    """These events were taken after all: nothing of them is kept but that they were."""
+    execute(
+        connection,
+        """
+        UPDATE inbox SET state = :state, waits_for = NULL, until = NULL, body = NULL, reason = NULL, detail = NULL
+        WHERE seq = ANY(:seqs)
+        """,
+        seqs=seqs,
+        state=state,
+    )
+
+
+def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed]) -> None:
+    """Keep what is no event. It does not use up its id (S16); the same bytes again are the same entry (R32)."""
+    for entry in malformed:
+        seqs = column(
+            connection,
+            """
+            INSERT INTO inbox (source, id, type, organisation, state, reason, detail, body)
+            VALUES (:source, :id, :type, :organisation, 'quarantined', 'malformed', :detail, :body)
+            ON CONFLICT (sha256(body)) WHERE reason = 'malformed' DO NOTHING
+            RETURNING seq
+            """,
+            source=entry.source,
+            id=entry.id,
+            type=entry.type,
+            organisation=entry.organisation,
+            detail=entry.detail[:1000],
+            body=entry.body,
+        )
+        announce_quarantine(connection, seqs)
+
+
+def quarantine_overdue(connection: Connection) -> int:
+    """Quarantine what waited its time (R6); it still is taken by itself when what it waits for comes."""
+    seqs = column(
+        connection,
+        "UPDATE inbox SET state = 'quarantined' WHERE state = 'waiting' AND until <= now() RETURNING seq",
+    )
+    announce_quarantine(connection, seqs)
+    return len(seqs)
+
+
+def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
+    """Tell the platform what could not be taken. An event of an organisation nobody knows is told of under the name
+    it gave: the outbox keeps it under number 0."""
+    execute(
+        connection,
+        """
+        INSERT INTO outbox (organisation, type, data)
+        SELECT coalesce(o.organisation, 0), 'rollcall.event.quarantined', jsonb_build_object(
+            'event', i.id, 'type', i.type, 'reason', i.reason,
+            'source', i.source, '_organisation', coalesce(i.organisation, ''))
+        FROM inbox i LEFT JOIN organisations o ON o.id = i.organisation
+        WHERE i.seq = ANY(:seqs) ORDER BY i.seq
+        """,
+        seqs=seqs,
+    )
+
+
+def waiting_for(connection: Connection, keys: Iterable[str]) -> list[Kept]:
+    """What waits for any of these, in the order it arrived."""
+    return rows(
+        connection,
+        Kept,
+        "SELECT seq, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq",
+        keys=list(keys),
+    )
+
+
+def waiting_for_enrolment(connection: Connection, organisation: int) -> list[Kept]:
+    """Starts and completions that came before their enrolment, where the enrolment is there by now (R27)."""
+    return rows(
+        connection,
+        Kept,
+        """
+        SELECT i.seq, i.body FROM inbox i
+        WHERE i.waits_for LIKE :prefix AND EXISTS (
+            SELECT FROM enrolments e
+            WHERE e.organisation = :organisation
+              AND e.course = CAST(split_part(i.waits_for, ':', 3) AS int)
+              AND e.cycle = CAST(split_part(i.waits_for, ':', 4) AS int)
+              AND e.learner = CAST(split_part(i.waits_for, ':', 5) AS int))
+        ORDER BY i.seq
+        """,
+        prefix=f"enrolment:{organisation}:%",
+        organisation=organisation,
+    )
+
+
+def any_waiting_for_enrolment(connection: Connection, organisation: int, courses: Sequence[int]) -> bool:
+    """Whether a start or completion waits for an enrolment in one of these courses."""
+    return any(
+        value(
+            connection,
+            "SELECT EXISTS (SELECT FROM inbox WHERE waits_for LIKE :prefix)",
+            prefix=f"enrolment:{organisation}:{course}:%",
+        )
+        for course in courses
+    )
+
+
+def emit(connection: Connection, organisation: int, type_: str, data: Iterable[dict[str, object]]) -> None:
+    """Write events into the outbox, in the transaction that makes them true."""
+    documents = [msgspec.json.encode(item).decode() for item in data]
+    if documents:
+        execute(
+            connection,
+            """
+            INSERT INTO outbox (organisation, type, data)
+            SELECT :organisation, :type, CAST(document AS jsonb)
+            FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY AS new (document, n) ORDER BY n
+            """,
+            organisation=organisation,
+            type=type_,
+            documents=documents,
+        )
+
+
+def put_in_order(connection: Connection, limit: int) -> int:
+    """Give what was committed since the last time its place in the one order; how many. For the leader alone: a
+    sequence's numbers become visible out of order, so the order is given here, by one writer."""
+    return execute(
+        connection,
+        """
+        WITH unordered AS (
+            SELECT organisation, seq FROM outbox WHERE position IS NULL ORDER BY seq LIMIT :limit
+        ), numbered AS (
+            SELECT organisation, seq, p.ordered + row_number() OVER (ORDER BY seq) AS place
+            FROM unordered, publication p
+        ), counted AS (
+            UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
+        )
+        UPDATE outbox SET position = place FROM numbered
+        WHERE outbox.organisation = numbered.organisation AND outbox.seq = numbered.seq
+        """,
+        limit=limit,
+    )
+
+
+def ordered_after(connection: Connection, position: int, limit: int) -> list[Outgoing]:
+    """The next events to publish, in order."""
+    return rows(
+        connection,
+        Outgoing,
+        """
+        SELECT position, out.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation, data
+        FROM outbox out LEFT JOIN organisations o USING (organisation)
+        WHERE position > :position ORDER BY position LIMIT :limit
+        """,
+        position=position,
+        limit=limit,
+    )
+
+
+def publication(connection: Connection) -> Publication:
+    """How far publishing has come."""
+    state = one(connection, Publication, "SELECT ordered, published FROM publication")
+    assert state is not None  # noqa: S101 - the migration wrote the one row
+    return state
+
+
+def published_through(connection: Connection, position: int) -> None:
+    """Remember how far the stream has been written."""
+    execute(connection, "UPDATE publication SET published = :position", position=position)
+
+
+def unpublished(connection: Connection) -> int:
+    """How many events are written but not on the stream yet."""
+    return int(
+        value(
+            connection,
+            """
+            SELECT (SELECT count(*) FROM outbox WHERE position IS NULL) + (SELECT ordered - published FROM publication)
+            """,
+        )
+        or 0
+    )
+
+
+def quarantined(connection: Connection, organisation: str | None) -> list[Quarantined]:
+    """What could not be taken, oldest first."""
+    return rows(
+        connection,
+        Quarantined,
+        """
+        SELECT id, source, type, organisation, state, reason, detail, arrived_at AS since FROM inbox
+        WHERE state IN ('waiting', 'quarantined')
+          AND (CAST(:organisation AS text) IS NULL OR organisation = :organisation)
+        ORDER BY seq
+        """,
+        organisation=organisation,
+    )
+
+
+def held_counts(connection: Connection) -> dict[str, int]:
+    """How many events wait, and how many are quarantined."""
+    return {
+        state: int(
+            value(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state),
+        )
+        for state in ("waiting", "quarantined")
+    }
+
+
+def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:
+    """Set one event aside that could not be applied, so that those behind it go on."""
+    seqs = list(claim_new(connection, [event]).values())
+    hold(connection, [(seq, event, Held(reason, detail)) for seq in seqs], waiting=timedelta())

@@ -1,0 +1,122 @@
+"""Segments and who is in them, as SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import column, execute, value
+
+
+def ensure_segments(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of these segments. One nobody saved yet gets one, so that what is said of it is kept (S2)."""
+    execute(
+        connection,
+        """
+        INSERT INTO segments (organisation, id) SELECT :organisation, id FROM unnest(CAST(:ids AS text[])) AS new (id)
+        ON CONFLICT (organisation, id) DO NOTHING
+        """,
+        organisation=organisation,
+        ids=list(dict.fromkeys(ids)),
+    )
+    return {
+        id_: value(
+            connection,
+            "SELECT segment FROM segments WHERE organisation = :organisation AND id = :id",
+            organisation=organisation,
+            id=id_,
+        )
+        for id_ in ids
+    }
+
+
+def save_segment(connection: Connection, organisation: int, segment: int, name: str, time: datetime) -> None:
+    """Name a segment, unless a newer name holds (R6)."""
+    execute(
+        connection,
+        """
+        UPDATE segments SET name = :name, saved_at = :time
+        WHERE organisation = :organisation AND segment = :segment AND (saved_at IS NULL OR saved_at <= :time)
+        """,
+        organisation=organisation,
+        segment=segment,
+        name=name,
+        time=time,
+    )
+
+
+def saved_segment(connection: Connection, organisation: int, id_: str) -> int | None:
+    """The number of a segment that was saved, or None."""
+    found: int | None = value(
+        connection,
+        "SELECT segment FROM segments WHERE organisation = :organisation AND id = :id AND saved_at IS NOT NULL",
+        organisation=organisation,
+        id=id_,
+    )
+    return found
+
+
+def record_membership(
+    connection: Connection, organisation: int, segment: int, learners: Sequence[int], time: datetime, *, member: bool
+) -> list[int]:
+    """Add to the history of a segment; the learners for whom this is the newest and changes what holds (R6)."""
+    execute(
+        connection,
+        """
+        INSERT INTO membership_changes (organisation, segment, learner, occurred_at, member)
+        SELECT :organisation, :segment, learner, :time, :member FROM unnest(CAST(:learners AS int[])) AS new (learner)
+        ON CONFLICT (organisation, segment, learner, occurred_at) DO NOTHING
+        """,
+        organisation=organisation,
+        segment=segment,
+        learners=list(learners),
+        time=time,
+        member=member,
+    )
+    return column(
+        connection,
+        """
+        INSERT INTO memberships AS known (organisation, segment, learner, member, since)
+        SELECT :organisation, :segment, learner, :member, :time FROM unnest(CAST(:learners AS int[])) AS new (learner)
+        ON CONFLICT (organisation, segment, learner)
+        DO UPDATE SET member = excluded.member, since = excluded.since
+        WHERE known.since < excluded.since
+        RETURNING learner
+        """,
+        organisation=organisation,
+        segment=segment,
+        learners=list(learners),
+        time=time,
+        member=member,
+    )
+
+
+def members_at(connection: Connection, organisation: int, segment: int, moment: datetime) -> list[int]:
+    """Who was in a segment at a moment (S3)."""
+    return column(
+        connection,
+        """
+        SELECT learner FROM (
+            SELECT DISTINCT ON (learner) learner, member FROM membership_changes
+            WHERE organisation = :organisation AND segment = :segment AND occurred_at <= :moment
+            ORDER BY learner, occurred_at DESC
+        ) latest WHERE member ORDER BY learner
+        """,
+        organisation=organisation,
+        segment=segment,
+        moment=moment,
+    )
+
+
+def segments_of(connection: Connection, organisation: int, learner: int) -> list[str]:
+    """The ids of the segments a learner is in, sorted."""
+    return column(
+        connection,
+        """
+        SELECT s.id FROM memberships m JOIN segments s USING (organisation, segment)
+        WHERE m.organisation = :organisation AND m.learner = :learner AND m.member AND s.saved_at IS NOT NULL
+        ORDER BY s.id
+        """,
+        organisation=organisation,
+        learner=learner,
+    )

@@ -1,0 +1,317 @@
+"""Learners, their status and its history, as SQL. Every function takes the organisation's number first."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import execute, one, rows, value
+from tasks.learners.rules import Change, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Learner:
+    """What is known of a learner when an event about them is judged."""
+
+    learner: int
+    id: str
+    standing: Standing
+    version: int
+    saved_version: int | None
+    saved_at: datetime | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "standing", Standing(self.standing))
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How an event describes a learner."""
+
+    learner: int
+    version: int
+    time: datetime
+    username: str | None
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+    locale: str | None
+    time_zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StatusChange:
+    """One entry of the history of a learner's status."""
+
+    learner: int
+    version: int
+    occurred_at: datetime
+    active: bool
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """A learner, as a person sees them."""
+
+    learner: int
+    id: str
+    standing: Standing
+    username: str | None
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+    locale: str | None
+    time_zone: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """A change of status, as `learners show` lists it."""
+
+    occurred_at: datetime
+    status: str
+    version: int
+    cause: str
+
+
+def ensure(connection: Connection, organisation: int, ids: Iterable[str]) -> dict[str, Learner]:
+    """The learners under these ids. One nobody saved yet gets a number, so that what is said of them is kept (S2).
+
+    Under the organisation's lock: numbers are dense, given out once.
+    """
+    wanted = list(dict.fromkeys(ids))
+    known = find(connection, organisation, wanted)
+    missing = [id_ for id_ in wanted if id_ not in known]
+    if missing:
+        execute(
+            connection,
+            """
+            WITH taken AS (
+                UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation
+                RETURNING learners - :count AS before
+            )
+            INSERT INTO learners (organisation, learner, id, standing, version)
+            SELECT :organisation, before + n, id, 'unsaved', 0
+            FROM taken, unnest(CAST(:ids AS text[])) WITH ORDINALITY AS new (id, n)
+            """,
+            organisation=organisation,
+            count=len(missing),
+            ids=missing,
+        )
+        known |= find(connection, organisation, missing)
+    return known
+
+
+def find(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, Learner]:
+    """The learners known, or at least mentioned, under these ids."""
+    found = rows(
+        connection,
+        Learner,
+        """
+        SELECT learner, id, standing, version, saved_version, saved_at FROM learners
+        WHERE organisation = :organisation AND id = ANY(:ids)
+        """,
+        organisation=organisation,
+        ids=list(ids),
+    )
+    return {learner.id: learner for learner in found}
+
+
+def describe(connection: Connection, organisation: int, descriptions: Sequence[Description]) -> None:
+    """Write what events say of learners; the caller has checked that it is the newest."""
+    if not descriptions:
+        return
+    execute(
+        connection,
+        """
+        UPDATE learners SET username = new.username, email = nullif(new.email, ''), first_name = new.first_name,
+            last_name = new.last_name, locale = new.locale, time_zone = new.time_zone,
+            saved_version = new.version, saved_at = new.time, version = greatest(learners.version, new.version)
+        FROM unnest(CAST(:learners AS int[]), CAST(:versions AS bigint[]), CAST(:times AS timestamptz[]),
+                    CAST(:usernames AS text[]), CAST(:emails AS text[]), CAST(:first_names AS text[]),
+                    CAST(:last_names AS text[]), CAST(:locales AS text[]), CAST(:time_zones AS text[]))
+             AS new (learner, version, time, username, email, first_name, last_name, locale, time_zone)
+        WHERE learners.organisation = :organisation AND learners.learner = new.learner
+        """,
+        organisation=organisation,
+        learners=[d.learner for d in descriptions],
+        versions=[d.version for d in descriptions],
+        times=[d.time for d in descriptions],
+        usernames=[d.username for d in descriptions],
+        emails=[d.email for d in descriptions],
+        first_names=[d.first_name for d in descriptions],
+        last_names=[d.last_name for d in descriptions],
+        locales=[d.locale for d in descriptions],
+        time_zones=[d.time_zone for d in descriptions],
+    )
+
+
+def erase(connection: Connection, organisation: int, learner: int, version: int, time: datetime) -> None:
+    """Remove what identifies a learner; what was charged stays, without a name (S15)."""
+    execute(
+        connection,
+        """
+        UPDATE learners SET username = NULL, email = NULL, first_name = NULL, last_name = NULL, locale = NULL,
+            time_zone = NULL, saved_version = :version, saved_at = :time, version = greatest(version, :version)
+        WHERE organisation = :organisation AND learner = :learner
+        """,
+        organisation=organisation,
+        learner=learner,
+        version=version,
+        time=time,
+    )
+    execute(
+        connection,
+        "UPDATE memberships SET member = false, since = :time WHERE organisation = :organisation AND learner = :learner",
+        organisation=organisation,
+        learner=learner,
+        time=time,
+    )
+
+
+def record_status(connection: Connection, organisation: int, changes: Sequence[StatusChange]) -> None:
+    """Add to the history of status. Of two that claim the same version and time, inactive holds: the safe one."""
+    if not changes:
+        return
+    execute(
+        connection,
+        """
+        INSERT INTO status_changes AS known (organisation, learner, version, occurred_at, active, cause)
+        SELECT :organisation, learner, version, occurred_at, active, cause
+        FROM unnest(CAST(:learners AS int[]), CAST(:versions AS bigint[]), CAST(:times AS timestamptz[]),
+                    CAST(:actives AS boolean[]), CAST(:causes AS text[]))
+             AS new (learner, version, occurred_at, active, cause)
+        ON CONFLICT (organisation, learner, version, occurred_at)
+        DO UPDATE SET active = excluded.active, cause = excluded.cause WHERE known.active AND NOT excluded.active
+        """,
+        organisation=organisation,
+        learners=[c.learner for c in changes],
+        versions=[c.version for c in changes],
+        times=[c.occurred_at for c in changes],
+        actives=[c.active for c in changes],
+        causes=[c.cause for c in changes],
+    )
+    execute(
+        connection,
+        """
+        UPDATE learners SET version = new.version
+        FROM (SELECT learner, max(version) AS version
+              FROM unnest(CAST(:learners AS int[]), CAST(:versions AS bigint[])) AS new (learner, version)
+              GROUP BY learner) new
+        WHERE learners.organisation = :organisation AND learners.learner = new.learner
+          AND learners.version < new.version
+        """,
+        organisation=organisation,
+        learners=[c.learner for c in changes],
+        versions=[c.version for c in changes],
+    )
+
+
+def restate(
+    connection: Connection, organisation: int, learners: Sequence[int], *, deleted: bool = False
+) -> list[Change]:
+    """Bring the standing of these learners in line with what was saved and with their history; who changed."""
+    changed = rows(
+        connection,
+        _ChangeRow,
+        """
+        WITH present AS (
+            SELECT learner, standing AS before, CASE
+                WHEN :deleted THEN 'deleted'
+                WHEN saved_at IS NULL THEN 'unsaved'
+                WHEN status_at(organisation, learner, 'infinity') THEN 'active'
+                ELSE 'inactive'
+            END AS after
+            FROM learners WHERE organisation = :organisation AND learner = ANY(CAST(:learners AS int[]))
+        )
+        UPDATE learners l SET standing = CAST(present.after AS standing) FROM present
+        WHERE l.organisation = :organisation AND l.learner = present.learner
+          AND present.before <> CAST(present.after AS standing)
+        RETURNING l.learner, l.id, present.before, present.after, l.username, l.email
+        """,
+        organisation=organisation,
+        learners=list(learners),
+        deleted=deleted,
+    )
+    return [
+        Change(c.learner, c.id, Standing(c.before), Standing(c.after), c.username, c.email)
+        for c in sorted(changed, key=lambda c: c.learner)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class _ChangeRow:
+    learner: int
+    id: str
+    before: str
+    after: str
+    username: str | None
+    email: str | None
+
+
+def profile(connection: Connection, organisation: int, id_: str) -> Profile | None:
+    """One learner, unless only mentioned so far or deleted."""
+    return one(
+        connection,
+        Profile,
+        """
+        SELECT learner, id, standing, username, email, first_name, last_name, locale, time_zone FROM learners
+        WHERE organisation = :organisation AND id = :id AND standing IN ('active', 'inactive')
+        """,
+        organisation=organisation,
+        id=id_,
+    )
+
+
+def history(connection: Connection, organisation: int, learner: int) -> list[HistoryEntry]:
+    """A learner's changes of status, oldest first."""
+    return rows(
+        connection,
+        HistoryEntry,
+        """
+        SELECT occurred_at, CASE WHEN active THEN 'active' ELSE 'inactive' END AS status, version, cause
+        FROM status_changes WHERE organisation = :organisation AND learner = :learner
+        ORDER BY version, occurred_at
+        """,
+        organisation=organisation,
+        learner=learner,
+    )
+
+
+def count(connection: Connection, organisation: int, standing: Standing) -> int:
+    """How many learners stand so."""
+    return int(
+        value(
+            connection,
+            "SELECT count(*) FROM learners WHERE organisation = :organisation AND standing = CAST(:standing AS standing)",
+            organisation=organisation,
+            standing=standing.value,
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _StatusThen:
+    learner: int
+    known: bool
+    active: bool
+
+
+def statuses_at(
+    connection: Connection, organisation: int, learners: Sequence[int], moment: datetime
+) -> list[tuple[int, bool, bool]]:
+    """Of each of these learners: whether they are known, and whether they were active at that moment (S3)."""
+    found = rows(
+        connection,
+        _StatusThen,
+        """
+        SELECT learner, standing IN ('active', 'inactive') AS known, status_at(organisation, learner, :moment) AS active
+        FROM learners WHERE organisation = :organisation AND learner = ANY(CAST(:learners AS int[])) ORDER BY learner
+        """,
+        organisation=organisation,
+        learners=list(learners),
+        moment=moment,
+    )
+    return [(row.learner, row.known, row.active) for row in found]

@@ -1,0 +1,32 @@
+"""The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
+
+from tasks.mail.rules import MOVES, Kind
+from tasks.mail.store import (
+    Mailing,
+    Tally,
+    enqueue,
+    new_mailings,
+    open_for_admins,
+    open_for_audience,
+    open_for_enrolled,
+    open_for_pairs,
+    set_state,
+    tally,
+    unworked,
+)
+
+__all__ = [
+    "MOVES",
+    "Kind",
+    "Mailing",
+    "Tally",
+    "enqueue",
+    "new_mailings",
+    "open_for_admins",
+    "open_for_audience",
+    "open_for_enrolled",
+    "open_for_pairs",
+    "set_state",
+    "tally",
+    "unworked",
+]

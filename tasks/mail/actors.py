@@ -1,0 +1,141 @@
+"""Sending: claim a piece, ask the gate, mark what is begun, send, write every outcome."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from functools import lru_cache
+
+import structlog
+from sqlalchemy import Connection
+
+from config.database import transaction
+from config.runtime import Runtime
+from config.settings import SmtpServer
+from tasks import work
+from tasks.mail import store
+from tasks.mail.compose import compose
+from tasks.mail.rules import Answer, Attempt, Outcome, Verdict, outcome_of, skipped
+from tasks.mail.smtp import Envelope, Mailer
+from tasks.work.heartbeat import heartbeat
+from tasks.work.store import pause_before
+
+log = structlog.get_logger()
+
+#: Seconds for which the gate's verdict holds: what is not begun by then is asked about again (R15, R20).
+GATE_HOLDS_SECONDS = 0.1
+
+
+@lru_cache(maxsize=1)
+def _mailer(smtp_url: str, connections: int, timeout: float) -> Mailer:
+    return Mailer(SmtpServer.parse(smtp_url), connections=connections, timeout=timeout)
+
+
+def deliver(runtime: Runtime, piece: work.Piece) -> None:
+    """Send one piece of a mailing: group by group, each marked as begun before, and recorded after, it is sent.
+
+    One transaction lies between two groups: it writes what became of the last and marks the next. A worker lost in
+    between leaves at most one group uncertain (R19).
+    """
+    settings = runtime.settings
+    mailer = _mailer(
+        runtime.endpoints.smtp_url, settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds
+    )
+    with transaction(runtime.engine) as connection:
+        mailing = store.mailing(connection, piece.organisation, piece.subject)
+        if mailing is None:
+            work.finish(connection, piece)
+            return
+        if piece.begun is not None:
+            lost = store.leave_uncertain(connection, piece.organisation, piece.subject, piece.low, piece.begun)
+            log.warning("mail.worker_lost", mailing=piece.subject, uncertain=lost)
+    outcomes: list[Outcome] = []
+    pause: timedelta | None = None
+    while True:
+        with transaction(runtime.engine) as connection:
+            store.settle(connection, piece.organisation, piece.subject, outcomes)
+            if pause is not None or runtime.stopping.is_set():
+                work.release(connection, piece, after=pause or timedelta(), failed=pause is not None)
+                return
+            group = _next_group(connection, runtime, piece)
+        if group is None:
+            return
+        with heartbeat(runtime, piece):
+            attempts = _send(mailer, mailing, group, runtime.endpoints.mail_from)
+        outcomes = _outcomes(runtime, mailing, group, attempts)
+        pause = _breather(runtime, piece, attempts)
+
+
+def _next_group(connection: Connection, runtime: Runtime, piece: work.Piece) -> list[store.Recipient] | None:
+    """The next recipients who may be mailed, marked as begun; None where the piece is finished or rests."""
+    settings = runtime.settings
+    while True:
+        asked = store.at_the_gate(
+            connection, piece.organisation, piece.subject, piece.low, piece.high, settings.rollcall_mail_group
+        )
+        if not asked:
+            _leave(connection, piece)
+            return None
+        if any(recipient.verdict is Verdict.PAUSED for recipient in asked):
+            if not store.stays_paused(connection, piece.organisation, piece.subject):
+                continue
+            work.release(connection, piece, after=timedelta(), failed=False, held=True)
+            return None
+        refused = [recipient for recipient in asked if recipient.verdict is not Verdict.SEND]
+        store.settle(
+            connection,
+            piece.organisation,
+            piece.subject,
+            [skipped(recipient.recipient, recipient.verdict) for recipient in refused],
+        )
+        group = [recipient for recipient in asked if recipient.verdict is Verdict.SEND]
+        if group:
+            again = [recipient.recipient for recipient in group if recipient.retried]
+            if again:
+                store.begin_again(connection, piece.organisation, piece.subject, again)
+            work.mark(connection, piece, group[-1].recipient, runtime.lease)
+            return group
+
+
+def _leave(connection: Connection, piece: work.Piece) -> None:
+    """Nobody is left to be mailed now: the piece is finished, or waits until somebody is due again."""
+    seconds = store.next_try_seconds(connection, piece.organisation, piece.subject, piece.low, piece.high)
+    if seconds is None:
+        work.finish(connection, piece)
+    else:
+        work.release(connection, piece, after=timedelta(seconds=seconds), failed=False)
+
+
+def _send(mailer: Mailer, mailing: store.Mailing, group: Sequence[store.Recipient], mail_from: str) -> list[Attempt]:
+    envelopes: list[Envelope] = []
+    attempts: list[Attempt] = []
+    for recipient in group:
+        try:
+            envelopes.append(compose(mailing, recipient, mail_from))
+        except ValueError:
+            attempts.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
+    return attempts + mailer.send(envelopes, within=GATE_HOLDS_SECONDS)
+
+
+def _outcomes(
+    runtime: Runtime, mailing: store.Mailing, group: Sequence[store.Recipient], attempts: Sequence[Attempt]
+) -> list[Outcome]:
+    tried_before = {recipient.recipient: recipient.attempts for recipient in group}
+    return [
+        outcome_of(
+            attempt,
+            tried_before[attempt.recipient],
+            most=runtime.settings.rollcall_mail_attempts,
+            pause=runtime.retry,
+            policy=mailing.policy,
+        )
+        for attempt in attempts
+    ]
+
+
+def _breather(runtime: Runtime, piece: work.Piece, attempts: Sequence[Attempt]) -> timedelta | None:
+    """How long to leave the server in peace: it cannot be reached, or asks for patience with more than single ones."""
+    if any(attempt.answer is Answer.UNREACHABLE for attempt in attempts):
+        return pause_before(piece.failures, runtime.retry)
+    throttled = [attempt for attempt in attempts if attempt.answer is Answer.THROTTLED]
+    if any(attempt.code in {421, 454} for attempt in throttled) or len(throttled) * 2 > len(attempts):
+        return pause_before(piece.failures, runtime.retry)
+    return None

@@ -1,0 +1,113 @@
+"""The merge language: what an admin may write in a subject or a body to have it filled in for each recipient.
+
+`{{ first_name }}`, or `{{ first_name | default: "there" }}`. The fields are a fixed list; there is nothing else to
+reach, no expression and no attribute, because nothing is ever evaluated: a value is looked up by its name.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class MergeField(StrEnum):
+    """What a message can say about its recipient."""
+
+    FIRST_NAME = "first_name"
+    LAST_NAME = "last_name"
+    FULL_NAME = "full_name"
+    USERNAME = "username"
+    EMAIL = "email"
+    ORGANISATION = "organisation"
+
+
+class MergeError(ValueError):
+    """What is wrong with a merge field, where, and what can be written in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """The place of one recipient's value: one line of plain text, or the default when there is none."""
+
+    field: MergeField
+    default: str = ""
+
+    def fill(self, values: Mapping[str, str | None]) -> str:
+        return one_line(values.get(self.field) or "") or self.default
+
+    def __str__(self) -> str:
+        return f'{{{{ {self.field} | default: "{self.default}" }}}}' if self.default else f"{{{{ {self.field} }}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """The place of a value that our own code made, HTML or text with line breaks, inserted as it is.
+
+    Only our templates write one; `templates.py` takes its meaning away from whatever an admin typed.
+    """
+
+    key: str
+
+    def fill(self, values: Mapping[str, str | None]) -> str:
+        """Raises KeyError when the value was not given: a notice without its list must not leave."""
+        value = values[self.key]
+        if value is None:
+            raise KeyError(self.key)
+        return value
+
+    def __str__(self) -> str:
+        return f"[[raw:{self.key}]]"
+
+
+_SLOT = re.compile(rf'\{{\{{\s*({"|".join(MergeField)})\s*(?:\|\s*default\s*:\s*"([^"{{}}\r\n]*)"\s*)?\}}\}}')
+_SLOT_OR_STRAY = re.compile(rf"{_SLOT.pattern}|\{{\{{(?:[^\r\n]*?\}}\}})?|\}}\}}")
+_SLOT_OR_RAW = re.compile(rf"{_SLOT.pattern}|\[\[raw:([a-z_]+)\]\]")
+_BLANK = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
+
+#: The length in characters to which a mistake is quoted back.
+_QUOTED_AT_MOST = 60
+
+
+def parse(text: str) -> tuple[str | Slot, ...]:
+    """Splits what an admin wrote into text and slots; raises MergeError for anything else in double braces."""
+    parts: list[str | Slot] = []
+    end = 0
+    for match in _SLOT_OR_STRAY.finditer(text):
+        if not match[1]:
+            raise MergeError(_mistake(match[0], line=text.count("\n", 0, match.start()) + 1))
+        parts += (text[end : match.start()], _slot(match))
+        end = match.end()
+    return tuple(part for part in (*parts, text[end:]) if part != "")
+
+
+def tokens(text: str) -> tuple[str | Slot | Raw, ...]:
+    """Splits a finished template into text and what is spliced into it. Other braces, as in style sheets, are text."""
+    parts: list[str | Slot | Raw] = []
+    end = 0
+    for match in _SLOT_OR_RAW.finditer(text):
+        parts += (text[end : match.start()], _slot(match) if match[1] else Raw(match[3]))
+        end = match.end()
+    return tuple(part for part in (*parts, text[end:]) if part != "")
+
+
+def one_line(text: str) -> str:
+    """The text with every run of blanks, line breaks and control characters as one space, and none at the ends."""
+    return _BLANK.sub(" ", text).strip(" ")
+
+
+def _slot(match: re.Match[str]) -> Slot:
+    return Slot(MergeField(match[1]), one_line(match[2] or ""))
+
+
+def _mistake(stray: str, *, line: int) -> str:
+    quoted = one_line(stray)
+    if len(quoted) > _QUOTED_AT_MOST:
+        quoted = f"{quoted[:_QUOTED_AT_MOST]}…"
+    if stray == "{{":
+        what = "{{ is never closed by }}"
+    elif stray == "}}":
+        what = "}} closes nothing"
+    else:
+        what = f"{quoted} is not a merge field"
+    allowed = ", ".join(MergeField)
+    return f'Line {line}: {what}. Write {{{{ field }}}} or {{{{ field | default: "text" }}}} with one of: {allowed}.'

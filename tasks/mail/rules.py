@@ -1,0 +1,136 @@
+"""What decides about mail: the states of a delivery and a mailing, and what a server's answer means."""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What a mailing is about; the KIND of its Feedback-ID."""
+
+    ANNOUNCEMENT = "announcement"
+    ENROLMENT = "enrolment"
+    DIGEST = "digest"
+    PASSWORD = "password"  # noqa: S105 - a kind of mail
+    SEATS = "seats"
+
+
+class Delivery(StrEnum):
+    """How one recipient of one mailing stands (R18)."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNCERTAIN = "uncertain"
+
+
+class Verdict(StrEnum):
+    """What the gate says of one recipient, now (R15, S9). All but `send` and `paused` settle the delivery."""
+
+    SEND = "send"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+    INACTIVE = "inactive"
+    UNKNOWN = "unknown"
+    NO_ADDRESS = "no address"
+    UNSUBSCRIBED = "unsubscribed"
+    SUPPRESSED = "suppressed"
+    NOTHING_TO_TELL = "nothing to tell"
+
+
+class Answer(StrEnum):
+    """What became of one attempt."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    DEFERRED = "deferred"
+    THROTTLED = "throttled"
+    UNREACHABLE = "unreachable"
+    AMBIGUOUS = "ambiguous"
+    IMPOSSIBLE = "impossible address"
+
+
+#: Replies that ask for patience: they slow the sender down and use up no attempt (R21).
+THROTTLING = frozenset({421, 450, 451, 452, 454})
+
+#: Replies on the recipient that say this address will never do, and suppress it (R21; RFC 5321 4.2.3).
+NO_SUCH_MAILBOX = frozenset({550, 551, 553})
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of one message, and what the server said to it."""
+
+    recipient: int
+    answer: Answer
+    at: datetime = field(default_factory=_now)
+    code: int | None = None
+    reply: str | None = None
+    on_recipient: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an attempt, or the gate, leaves in the ledger."""
+
+    recipient: int
+    state: Delivery
+    at: datetime
+    reason: str | None = None
+    code: int | None = None
+    reply: str | None = None
+    tried: bool = True
+    due_at: datetime | None = None
+    suppress: bool = False
+
+
+def answer_to(code: int) -> Answer:
+    """What a reply code means for the message (RFC 5321 4.2.1)."""
+    if 200 <= code < 300:
+        return Answer.ACCEPTED
+    if code in THROTTLING:
+        return Answer.THROTTLED
+    return Answer.REFUSED if code >= 500 else Answer.DEFERRED
+
+
+def outcome_of(attempt: Attempt, tried_before: int, *, most: int, pause: timedelta, policy: str) -> Outcome:
+    """What to write down for an attempt (R18, R19, R21). `pause` is how long to leave a recipient in peace."""
+    said = Outcome(attempt.recipient, Delivery.PENDING, attempt.at, attempt.answer.value, attempt.code, attempt.reply)
+    match attempt.answer:
+        case Answer.ACCEPTED:
+            return replace(said, state=Delivery.ACCEPTED, reason=None)
+        case Answer.REFUSED | Answer.IMPOSSIBLE:
+            gone = attempt.on_recipient and attempt.code in NO_SUCH_MAILBOX
+            return replace(said, state=Delivery.FAILED, suppress=gone)
+        case Answer.THROTTLED | Answer.UNREACHABLE:
+            return replace(said, tried=False, due_at=attempt.at + pause)
+        case Answer.DEFERRED if tried_before + 1 >= most:
+            return replace(said, state=Delivery.FAILED)
+        case Answer.DEFERRED:
+            return replace(said, due_at=attempt.at + pause * 2**tried_before)
+        case Answer.AMBIGUOUS if policy == "resend":
+            return replace(said, due_at=attempt.at)
+        case Answer.AMBIGUOUS:
+            return replace(said, state=Delivery.UNCERTAIN)
+
+
+def skipped(recipient: int, verdict: Verdict) -> Outcome:
+    """What the gate's refusal leaves in the ledger."""
+    state = Delivery.CANCELLED if verdict is Verdict.CANCELLED else Delivery.SKIPPED
+    return Outcome(recipient, state, _now(), verdict.value, tried=False)
+
+
+#: What may become of a mailing, and by which move: the one table of allowed moves.
+MOVES: dict[str, dict[str, str]] = {
+    "launch": {"draft": "sending", "scheduled": "sending", "late": "sending"},
+    "schedule": {"draft": "scheduled"},
+    "pause": {"sending": "paused"},
+    "resume": {"paused": "sending"},
+    "cancel": {state: "cancelled" for state in ("draft", "scheduled", "late", "sending", "paused")},
+}

@@ -1,0 +1,539 @@
+"""Mailings and the ledger of their deliveries, as SQL."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import execute, one, rows, value
+from tasks import work
+from tasks.mail.rules import Kind, Outcome, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Mailing:
+    """One message to many: what is said, and how it stands."""
+
+    organisation: int
+    organisation_id: str
+    organisation_name: str
+    mailing: int
+    kind: Kind
+    id: str
+    state: str
+    policy: str
+    subject: str
+    body: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kind", Kind(self.kind))
+
+    @property
+    def queue(self) -> str:
+        """Announcements never share a pool with mail that somebody is waiting for."""
+        return "bulk" if self.kind is Kind.ANNOUNCEMENT else "mail"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """One recipient at the gate: the verdict of this moment, and what their message is made of."""
+
+    recipient: int
+    id: str
+    attempts: int
+    retried: bool
+    verdict: Verdict
+    address: str
+    first_name: str
+    last_name: str
+    username: str
+    locale: str
+    items: list[str]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "verdict", Verdict(self.verdict))
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A stretch of recipients."""
+
+    low: int
+    high: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many deliveries stand so, for this reason."""
+
+    state: str
+    reason: str | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    mailing: int
+    id: str
+
+
+def new_mailings(
+    connection: Connection, organisation: int, kind: Kind, ids: Iterable[str], *, learners: Sequence[int] = ()
+) -> dict[str, int]:
+    """Mailings that are sent as they are: notices, which are resent where it is uncertain whether they went (S10)."""
+    return {
+        row.id: row.mailing
+        for row in rows(
+            connection,
+            _Named,
+            """
+            INSERT INTO mailings AS known (organisation, kind, id, state, policy, learners, launched_at)
+            SELECT :organisation, :kind, id, 'sending', 'resend', CAST(:learners AS int[]), now()
+            FROM unnest(CAST(:ids AS text[])) AS new (id)
+            ON CONFLICT (organisation, kind, id) DO UPDATE SET id = known.id
+            RETURNING mailing, id
+            """,
+            organisation=organisation,
+            kind=kind.value,
+            ids=list(dict.fromkeys(ids)),
+            learners=list(learners),
+        )
+    }
+
+
+#: Who is to get a mailing, judged by the gate when the ledger is opened: held back, with the reason, or pending.
+_OPEN = """
+INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
+SELECT chosen.organisation, chosen.mailing, chosen.learner,
+       CAST(CASE WHEN chosen.verdict = 'send' THEN 'pending' WHEN chosen.verdict = 'cancelled' THEN 'cancelled'
+                 ELSE 'skipped' END AS delivery_state),
+       nullif(chosen.verdict, 'send'), CASE WHEN chosen.verdict <> 'send' THEN now() END
+FROM (
+    SELECT m.organisation, m.mailing, l.learner, mail_verdict(
+        m.kind, CASE WHEN m.state = 'cancelled' THEN m.state ELSE 'sending' END, l.standing, l.email,
+        EXISTS (SELECT FROM unsubscribed u WHERE u.organisation = l.organisation AND u.learner = l.learner),
+        EXISTS (SELECT FROM suppressions s WHERE s.organisation = l.organisation AND s.address = lower(l.email))
+    ) AS verdict
+    FROM mailings m
+    JOIN learners l ON l.organisation = m.organisation
+"""
+
+
+def open_for_enrolled(
+    connection: Connection, organisation: int, mailing: int, courses: Sequence[int], cycle: int, low: int, high: int
+) -> None:
+    """Open the ledger of a notice for those of a chunk whom it tells of an enrolment in one of these courses."""
+    execute(
+        connection,
+        _OPEN
+        + """
+    JOIN enrolments e ON e.organisation = l.organisation AND e.learner = l.learner
+    WHERE m.organisation = :organisation AND m.mailing = :mailing
+      AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high
+      AND e.organisation = :organisation AND e.course = ANY(CAST(:courses AS int[])) AND e.cycle = :cycle
+      AND e.learner BETWEEN :low AND :high AND e.notice = :mailing
+) chosen
+ON CONFLICT DO NOTHING
+""",
+        organisation=organisation,
+        mailing=mailing,
+        courses=list(courses),
+        cycle=cycle,
+        low=low,
+        high=high,
+    )
+
+
+def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tuple[int, int]], queue: str) -> None:
+    """Open the ledgers of many small notices at once, (mailing, learner) each, and the work of sending them."""
+    parameters: dict[str, object] = {
+        "organisation": organisation,
+        "mailings": [mailing for mailing, _ in pairs],
+        "learners": [learner for _, learner in pairs],
+    }
+    execute(
+        connection,
+        _OPEN
+        + """
+    JOIN unnest(CAST(:mailings AS bigint[]), CAST(:learners AS int[])) AS told (mailing, learner)
+        ON told.learner = l.learner AND told.mailing = m.mailing
+    WHERE m.organisation = :organisation AND l.organisation = :organisation
+) chosen
+ON CONFLICT DO NOTHING
+""",
+        **parameters,
+    )
+    execute(
+        connection,
+        """
+        INSERT INTO work (organisation, queue, actor, subject, low, high)
+        SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
+        FROM unnest(CAST(:mailings AS bigint[]), CAST(:learners AS int[])) AS told (mailing, learner)
+        JOIN deliveries d ON d.organisation = :organisation AND d.mailing = told.mailing
+            AND d.recipient = told.learner AND d.state = 'pending'
+        """,
+        **parameters,
+        queue=queue,
+    )
+
+
+def open_for_audience(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> None:
+    """Open the ledger of an announcement for those of a stretch of learners who are in its audience."""
+    execute(
+        connection,
+        _OPEN
+        + """
+    WHERE m.organisation = :organisation AND m.mailing = :mailing
+      AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.standing IN ('active', 'inactive')
+      AND CASE
+          WHEN m.audience ? 'everyone' THEN true
+          WHEN m.audience ? 'learners' THEN m.audience -> 'learners' ? l.id
+          ELSE EXISTS (
+              SELECT FROM memberships g JOIN segments s USING (organisation, segment)
+              WHERE g.organisation = l.organisation AND g.learner = l.learner AND g.member
+                AND m.audience -> 'segments' ? s.id)
+          END
+) chosen
+ON CONFLICT DO NOTHING
+""",
+        organisation=organisation,
+        mailing=mailing,
+        low=low,
+        high=high,
+    )
+
+
+def open_for_admins(connection: Connection, organisation: int, mailing: int, addresses: Sequence[str]) -> None:
+    """Open the ledger of a notice to the organisation's admins."""
+    execute(
+        connection,
+        """
+        INSERT INTO deliveries (organisation, mailing, recipient, state, address)
+        SELECT :organisation, :mailing, CAST(-n AS int), 'pending', address
+        FROM unnest(CAST(:addresses AS text[])) WITH ORDINALITY AS new (address, n)
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        addresses=list(dict.fromkeys(addresses)),
+    )
+
+
+def enqueue(
+    connection: Connection, organisation: int, mailing: int, queue: str, low: int, high: int, size: int
+) -> None:
+    """Write down the work of sending what is pending in a stretch, `size` recipients in one piece.
+
+    Called once for each stretch: no recipient may be in two pieces, or they could get two mails.
+    """
+    ranges = rows(
+        connection,
+        Range,
+        """
+        SELECT min(recipient) AS low, max(recipient) AS high FROM (
+            SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / :size AS piece FROM deliveries
+            WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
+              AND state = 'pending'
+        ) pending GROUP BY piece ORDER BY piece
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        low=low,
+        high=high,
+        size=size,
+    )
+    if ranges:
+        work.add(
+            connection, organisation, queue, "mail.deliver", mailing, [(piece.low, piece.high) for piece in ranges]
+        )
+
+
+_MAILING = """
+SELECT m.organisation, o.id AS organisation_id, o.name AS organisation_name, m.mailing, m.kind, m.id, m.state, m.policy,
+       m.subject, m.body
+FROM mailings m JOIN organisations o USING (organisation)
+"""
+
+
+def mailing(connection: Connection, organisation: int, number: int) -> Mailing | None:
+    """The mailing with this number."""
+    return one(
+        connection,
+        Mailing,
+        _MAILING + "WHERE m.organisation = :organisation AND m.mailing = :number",
+        organisation=organisation,
+        number=number,
+    )
+
+
+def at_the_gate(
+    connection: Connection, organisation: int, mailing: int, low: int, high: int, limit: int
+) -> list[Recipient]:
+    """The next pending recipients of a stretch, each with the gate's verdict of this moment (R15).
+
+    Asked immediately before each attempt; whatever was known earlier does not count.
+    """
+    return rows(
+        connection,
+        Recipient,
+        """
+        WITH judged AS (
+            SELECT d.recipient, d.attempts, d.due_at IS NOT NULL AS retried, m.kind, m.mailing, m.learners,
+                   coalesce(l.id, 'admin ' || -d.recipient) AS id,
+                   coalesce(d.address, l.email, '') AS address, coalesce(l.first_name, '') AS first_name,
+                   coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username,
+                   coalesce(l.locale, '') AS locale,
+                   mail_verdict(
+                       m.kind, m.state, CASE WHEN d.recipient < 0 THEN 'active' ELSE l.standing END,
+                       coalesce(d.address, l.email),
+                       EXISTS (SELECT FROM unsubscribed u
+                               WHERE u.organisation = d.organisation AND u.learner = d.recipient),
+                       EXISTS (SELECT FROM suppressions s WHERE s.organisation = d.organisation
+                               AND s.address = lower(coalesce(d.address, l.email)))
+                   ) AS verdict
+            FROM deliveries d
+            JOIN mailings m USING (organisation, mailing)
+            LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
+            WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high
+              AND d.state = 'pending' AND (d.due_at IS NULL OR d.due_at <= now())
+            ORDER BY d.recipient LIMIT :limit
+        ), told AS (
+            SELECT j.*, CASE
+                WHEN j.kind IN ('enrolment', 'digest') THEN ARRAY(
+                    SELECT c.title FROM enrolments e JOIN courses c USING (organisation, course)
+                    WHERE e.organisation = :organisation AND e.learner = j.recipient AND e.notice = j.mailing
+                      AND e.withdrawn_at IS NULL AND NOT c.on_hold
+                    ORDER BY c.title)
+                WHEN j.kind = 'password' THEN ARRAY(
+                    SELECT concat_ws(' ', who.first_name, who.last_name, '(' || coalesce(who.username, who.id) || ')')
+                    FROM learners who
+                    WHERE who.organisation = :organisation AND who.learner = ANY(j.learners)
+                      AND who.standing IN ('active', 'inactive')
+                    ORDER BY 1)
+                ELSE '{}' END AS items
+            FROM judged j
+        )
+        SELECT recipient, id, attempts, retried, address, first_name, last_name, username, locale, items,
+               CASE WHEN verdict = 'send' AND items = '{}' AND kind IN ('enrolment', 'digest', 'password')
+                    THEN 'nothing to tell' ELSE verdict END AS verdict
+        FROM told ORDER BY recipient
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        low=low,
+        high=high,
+        limit=limit,
+    )
+
+
+def stays_paused(connection: Connection, organisation: int, mailing: int) -> bool:
+    """Whether a mailing is paused, and stays so until the transaction ends."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT state = 'paused' FROM mailings WHERE organisation = :organisation AND mailing = :mailing FOR SHARE
+            """,
+            organisation=organisation,
+            mailing=mailing,
+        )
+    )
+
+
+def settle(connection: Connection, organisation: int, mailing: int, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes into the ledger; what settled nothing is kept as an attempt of its own (R18)."""
+    if not outcomes:
+        return
+    execute(
+        connection,
+        """
+        UPDATE deliveries d SET state = CAST(new.state AS delivery_state), settled_at = CASE
+                WHEN new.state <> 'pending' THEN new.at END,
+            attempts = d.attempts + CAST(new.tried AS int), due_at = new.due_at, reason = new.reason,
+            code = new.code, reply = new.reply
+        FROM unnest(CAST(:recipients AS int[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]),
+                    CAST(:reasons AS text[]), CAST(:codes AS int[]), CAST(:replies AS text[]),
+                    CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]))
+             AS new (recipient, state, at, reason, code, reply, tried, due_at)
+        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
+          AND d.state = 'pending'
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        recipients=[o.recipient for o in outcomes],
+        states=[o.state.value for o in outcomes],
+        ats=[o.at for o in outcomes],
+        reasons=[o.reason for o in outcomes],
+        codes=[o.code for o in outcomes],
+        replies=[o.reply for o in outcomes],
+        trieds=[o.tried for o in outcomes],
+        dues=[o.due_at for o in outcomes],
+    )
+    unsettled = [o for o in outcomes if o.due_at is not None]
+    if unsettled:
+        execute(
+            connection,
+            """
+            INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply)
+            SELECT :organisation, :mailing, recipient, at, code, reason, reply
+            FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
+                        CAST(:reasons AS text[]), CAST(:replies AS text[])) AS new (recipient, at, code, reason, reply)
+            ON CONFLICT DO NOTHING
+            """,
+            organisation=organisation,
+            mailing=mailing,
+            recipients=[o.recipient for o in unsettled],
+            ats=[o.at for o in unsettled],
+            codes=[o.code for o in unsettled],
+            reasons=[o.reason for o in unsettled],
+            replies=[o.reply for o in unsettled],
+        )
+    refused = [o.recipient for o in outcomes if o.suppress]
+    if refused:
+        execute(
+            connection,
+            """
+            INSERT INTO suppressions (organisation, address, reason)
+            SELECT DISTINCT d.organisation, lower(coalesce(d.address, l.email)), 'refused by its server'
+            FROM deliveries d LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
+            WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = ANY(CAST(:refused AS int[]))
+              AND coalesce(d.address, l.email) IS NOT NULL
+            ON CONFLICT DO NOTHING
+            """,
+            organisation=organisation,
+            mailing=mailing,
+            refused=refused,
+        )
+
+
+def leave_uncertain(connection: Connection, organisation: int, mailing: int, low: int, begun: int) -> int:
+    """A worker was lost after it had begun these: whether they went is uncertain (R19). Where the mailing's policy is
+    to resend, they stay pending, under the same Message-ID."""
+    return execute(
+        connection,
+        """
+        UPDATE deliveries d SET state = 'uncertain', settled_at = now(), reason = 'worker lost', attempts = attempts + 1
+        FROM mailings m
+        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :begun
+          AND d.state = 'pending' AND d.due_at IS NULL
+          AND m.organisation = d.organisation AND m.mailing = d.mailing AND m.policy = 'hold'
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        low=low,
+        begun=begun,
+    )
+
+
+def begin_again(connection: Connection, organisation: int, mailing: int, recipients: Sequence[int]) -> None:
+    """These are tried again now: should the worker be lost, whether they went is uncertain for them too."""
+    execute(
+        connection,
+        """
+        UPDATE deliveries SET due_at = NULL
+        WHERE organisation = :organisation AND mailing = :mailing AND recipient = ANY(CAST(:recipients AS int[]))
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        recipients=list(recipients),
+    )
+
+
+def next_try_seconds(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> float | None:
+    """Seconds until the next pending recipient of a stretch may be tried, or None where none is pending."""
+    seconds = value(
+        connection,
+        """
+        SELECT extract(epoch FROM min(coalesce(due_at, now())) - now()) FROM deliveries
+        WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
+          AND state = 'pending'
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        low=low,
+        high=high,
+    )
+    return None if seconds is None else max(float(seconds), 0.0)
+
+
+def tally(connection: Connection, organisation: int, mailing: int) -> list[Tally]:
+    """How the deliveries of a mailing stand."""
+    return rows(
+        connection,
+        Tally,
+        """
+        SELECT state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n FROM deliveries
+        WHERE organisation = :organisation AND mailing = :mailing GROUP BY 1, 2 ORDER BY 1, 2
+        """,
+        organisation=organisation,
+        mailing=mailing,
+    )
+
+
+def unworked(connection: Connection) -> list[Mailing]:
+    """Mailings that are being sent, and of which no piece of work is left."""
+    return rows(
+        connection,
+        Mailing,
+        _MAILING
+        + """
+        WHERE m.state = 'sending' AND NOT EXISTS (
+            SELECT FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
+              AND w.actor IN ('mail.deliver', 'announcements.audience', 'announcements.launch'))
+          AND NOT EXISTS (
+            SELECT FROM fanouts f WHERE f.organisation = m.organisation AND f.finished_at IS NULL
+              AND f.mailing = m.mailing)
+        ORDER BY m.organisation, m.mailing LIMIT 200
+        """,
+    )
+
+
+def set_state(connection: Connection, organisation: int, mailing: int, state: str, *, expected: str) -> bool:
+    """Move a mailing on, if it still stands as expected: of two that try, one succeeds."""
+    return bool(
+        execute(
+            connection,
+            """
+            UPDATE mailings SET state = :state,
+                launched_at = CASE WHEN :state = 'sending' THEN coalesce(launched_at, now()) ELSE launched_at END,
+                finished_at = CASE WHEN :state IN ('finished', 'finished with failures', 'cancelled') THEN now() END
+            WHERE organisation = :organisation AND mailing = :mailing AND state = :expected
+            """,
+            organisation=organisation,
+            mailing=mailing,
+            state=state,
+            expected=expected,
+        )
+    )
+
+
+def sending(connection: Connection) -> int:
+    """How many mailings are on their way."""
+    return int(value(connection, "SELECT count(*) FROM mailings WHERE state = 'sending'"))
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """What became of a mail for one learner."""
+
+    kind: str
+    mailing: str
+    state: str
+    reason: str | None
+    at: datetime | None
+    attempts: int
+
+
+def received_by(connection: Connection, organisation: int, learner: int) -> list[Received]:
+    """The mail of one learner, oldest first."""
+    return rows(
+        connection,
+        Received,
+        """
+        SELECT m.kind, m.id AS mailing, d.state, d.reason, d.settled_at AS at, d.attempts
+        FROM mailings m JOIN deliveries d USING (organisation, mailing)
+        WHERE m.organisation = :organisation AND d.recipient = :learner ORDER BY m.mailing
+        """,
+        organisation=organisation,
+        learner=learner,
+    )

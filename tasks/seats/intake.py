@@ -1,0 +1,104 @@
+"""What a course start and a completion do, in the transaction that takes them."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from tasks.events import Event, Held, emit
+from tasks.events.schemas import CourseCompleted, CourseStarted
+from tasks.organisations import Organisation
+from tasks.seats import store
+from tasks.seats.rules import Facts, Place, judge_completion, judge_start, period_of, price, reviews, unit_of
+
+
+def take_starts(
+    connection: Connection, organisation: Organisation, events: Sequence[Event], lead: timedelta
+) -> list[tuple[Event, Held]]:
+    """Count the starts that count, charge those that are the first, announce each charge with it (R23 to R28).
+
+    No learner is named by two of these events; the caller holds the organisation's lock.
+    """
+    judged = _judge(connection, organisation, events)
+    held, counted = [], []
+    for event, place, known in judged:
+        why = judge_start(known, place, lead)
+        if why is not None:
+            held.append((event, why))
+        else:
+            assert known.learner is not None and known.course is not None  # noqa: S101, PT018 - judged above
+            counted.append((event, known, store.Start(known.learner, known.course, place.cycle, place.time)))
+    if counted:
+        store.record_starts(connection, organisation.organisation, [start for _, _, start in counted])
+        _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
+    for event, known, start in counted:
+        for review in reviews(organisation, known, event.time):
+            store.flag(connection, organisation.organisation, start, review, event.id)
+    return held
+
+
+def _charge(
+    connection: Connection, organisation: Organisation, counted: Sequence[tuple[Event, Facts, store.Start]]
+) -> None:
+    if not counted:
+        return
+    unit, period = unit_of(organisation), period_of(organisation)
+    total = store.used(connection, organisation.organisation, unit, period)
+    charges = []
+    for event, known, start in counted:
+        amount = price(organisation, known)
+        total += amount
+        overdrawn = organisation.pool is not None and amount > 0 and total > organisation.pool
+        charges.append(store.Charge(start.learner, start.course, start.cycle, amount, overdrawn, event.time, event.id))
+    entries = store.consume(connection, organisation.organisation, unit, period, charges)
+    emit(
+        connection,
+        organisation.organisation,
+        "rollcall.seat.consumed",
+        [
+            {
+                "consumption": str(entries[charge.learner]),
+                "learner": event.data.learner,
+                "course": event.data.course,
+                "cycle": charge.cycle,
+                "unit": unit.value,
+                "amount": charge.amount,
+                "occurred_at": charge.occurred_at,
+                "overdrawn": charge.overdrawn,
+            }
+            for (event, _, _), charge in zip(counted, charges, strict=True)
+            if charge.learner in entries and isinstance(event.data, CourseStarted)
+        ],
+    )
+
+
+def take_completions(
+    connection: Connection, organisation: Organisation, events: Sequence[Event]
+) -> list[tuple[Event, Held]]:
+    """Record completions; they never charge (S14)."""
+    held, done = [], []
+    for event, place, known in _judge(connection, organisation, events):
+        why = judge_completion(known, place)
+        if why is not None:
+            held.append((event, why))
+        elif isinstance(event.data, CourseCompleted) and known.learner is not None and known.course is not None:
+            done.append(
+                store.Completion(
+                    known.learner, known.course, place.cycle, event.time, event.data.result, event.data.score
+                )
+            )
+    if done:
+        store.record_completions(connection, organisation.organisation, done)
+    return held
+
+
+def _judge(
+    connection: Connection, organisation: Organisation, events: Sequence[Event]
+) -> list[tuple[Event, Place, Facts]]:
+    places = [
+        Place(organisation.organisation, event.data.learner, event.data.course, event.data.cycle, event.time)
+        for event in events
+        if isinstance(event.data, CourseStarted | CourseCompleted)
+    ]
+    known = store.facts(connection, organisation.organisation, unit_of(organisation), period_of(organisation), places)
+    return list(zip(events, places, known, strict=True))

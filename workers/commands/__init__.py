@@ -1,0 +1,1 @@
+"""The commands, a module for each of their groups; `workers.cli` puts them together."""

@@ -1,0 +1,98 @@
+"""What every command shares: opening the servers, refusing with one clear line, printing for people or for programs."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from sqlalchemy import Connection
+
+import migrations
+from config import services
+from config.database import transaction
+from config.log import configure_logging
+from config.runtime import Runtime
+from config.settings import load_settings
+from tasks import organisations
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Org = Annotated[str, typer.Option("--organisation", "-o", metavar="ORG", help="The organisation's id.")]
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message says what, to what, and what to do."""
+
+
+def document(result: object) -> None:
+    """Print a result as one JSON document."""
+    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+
+
+def table(columns: Sequence[str], lines: Sequence[Sequence[object]], empty: str) -> None:
+    """Print lines for a person, or say that there are none."""
+    if not lines:
+        out.print(empty, style="dim")
+        return
+    shown = Table(*columns, box=None, header_style="bold", pad_edge=False)
+    for line in lines:
+        shown.add_row(*(cell(value) for value in line))
+    out.print(shown)
+
+
+def cell(value: object) -> str:
+    """A value as a person reads it."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "–"
+    return str(value)
+
+
+@contextmanager
+def opened(role: str, need: frozenset[str] = services.DATABASE) -> Iterator[Runtime]:
+    """The servers a command needs. One that needs the database refuses to run on a schema that is not this code's."""
+    settings = load_settings()
+    configure_logging(settings.rollcall_log, settings.rollcall_log_level)
+    with services.runtime(settings, role, need=need) as runtime:
+        if "database" in need:
+            if settings.database_url is None:
+                migrations.bring_up_to_date(runtime.engine)
+            check_schema(runtime)
+        yield runtime
+
+
+def check_schema(runtime: Runtime) -> None:
+    """Refuse to go on where the schema is not the one this code needs."""
+    with runtime.engine.connect() as connection:
+        current = migrations.current(connection)
+    if current != migrations.head():
+        raise Refused(
+            f"The database is at schema {current or 'none'}, this code needs {migrations.head()}: run rollcall migrate."
+        )
+
+
+@contextmanager
+def asked(runtime: Runtime, organisation: str) -> Iterator[tuple[Connection, organisations.Organisation]]:
+    """A transaction about one organisation, or a refusal where it is not known."""
+    with transaction(runtime.engine) as connection:
+        found = organisations.find(connection, [organisation]).get(organisation)
+        if found is None:
+            raise Refused(f"There is no organisation {organisation!r}.")
+        yield connection, found
+
+
+def plain(value: Any) -> Any:
+    """A result as JSON's own types."""
+    return msgspec.to_builtins(value)

@@ -1,0 +1,73 @@
+"""`rollcall run`: one process of the Procfile."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from config import services
+from config.runtime import Runtime
+from workers.commands.common import opened
+from workers.queues import QUEUES
+
+app = typer.Typer(
+    help="One process of the Procfile, in the foreground; SIGTERM ends it in order.", no_args_is_help=True
+)
+
+
+@contextmanager
+def _process(role: str) -> Iterator[Runtime]:
+    """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun."""
+    with opened(role, services.EVERYTHING) as runtime:
+
+        def stop(_signal: int, _frame: FrameType | None) -> None:
+            runtime.stopping.set()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
+        yield runtime
+
+
+@app.command()
+def ingress() -> None:
+    """Take the platform's events off the inbound stream."""
+    from workers import ingress as process
+
+    with _process("ingress") as runtime:
+        process.run(runtime)
+
+
+@app.command()
+def relay() -> None:
+    """Wake workers, publish events, launch what is scheduled. One leads, any number stand by."""
+    from workers import relay as process
+
+    with _process("relay") as runtime:
+        process.run(runtime)
+
+
+@app.command()
+def pool(
+    queues: Annotated[list[str], typer.Argument(metavar="QUEUE…", help=f"Which of {', '.join(QUEUES)} to work on.")],
+    threads: Annotated[int, typer.Option(min=1, max=32, help="Pieces of work at once.")] = 2,
+) -> None:
+    """Work on what is due in these queues."""
+    from workers import pool as process
+
+    unknown = sorted(set(queues) - set(QUEUES))
+    if unknown:
+        raise typer.BadParameter(f"there is no queue {', '.join(unknown)}; there are {', '.join(QUEUES)}")
+    with _process(f"pool {' '.join(queues)}") as runtime:
+        process.run(runtime, queues, threads)
+
+
+@app.command()
+def web() -> None:
+    """Serve /healthz and /metrics."""
+    from workers import web as process
+
+    with _process("web") as runtime:
+        process.run(runtime)

@@ -1,0 +1,221 @@
+"""`rollcall up`, `migrate`, `status`, `wait`: the deployment as a whole."""
+
+import asyncio
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+import migrations
+from config import services
+from config.log import configure_logging
+from config.runtime import Endpoints
+from config.services import write_services
+from config.settings import Settings, load_settings
+from config.streams import make_redis
+from workers.commands.common import Json, Refused, cell, document, err, opened, out
+from workers.standing import Standing, look
+from workers.supervisor import Role, Supervisor, read_procfile
+
+#: Seconds between two looks of `wait` and `status --watch`.
+LOOK_SECONDS = 0.1
+WATCH_SECONDS = 1.0
+
+READ_STATUS = services.DATABASE | services.REDIS
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """Which schema the database was at, and is at now."""
+
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waited:
+    """Whether everything came to rest, and what was left otherwise."""
+
+    at_rest: bool
+    left: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How everything stands, and which processes of `rollcall up` run on this machine."""
+
+    processes: dict[str, int]
+    standing: Standing
+
+
+def migrate(json_: Json = False) -> None:
+    """Bring the database's schema up to date."""
+    settings = load_settings()
+    configure_logging(settings.rollcall_log, settings.rollcall_log_level)
+    with services.runtime(settings, "migrate", need=services.DATABASE) as runtime:
+        before, after = migrations.bring_up_to_date(runtime.engine)
+    if json_:
+        document(Migrated(before, after))
+    else:
+        was = "as it was" if before == after else f"it was {before or 'empty'}"
+        out.print(f"The schema is at {after}; {was}.")
+
+
+def up(
+    scale: Annotated[
+        list[str] | None, typer.Option("--scale", metavar="NAME=N", help="Run N of a process; may be repeated.")
+    ] = None,
+    procfile: Annotated[Path, typer.Option(help="Which processes to run.")] = Path("Procfile"),
+) -> None:
+    """Run every process of the Procfile on this machine until Ctrl-C; SIGTERM drains."""
+    settings = load_settings()
+    configure_logging(settings.rollcall_log, settings.rollcall_log_level)
+    roles = _roles(procfile, scale or [])
+    with services.endpoints(settings) as (found, pids):
+        if settings.database_url is None:
+            with services.runtime(settings, "migrate", need=services.DATABASE) as runtime:
+                migrations.bring_up_to_date(runtime.engine)
+        raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
+
+
+def _roles(procfile: Path, scale: list[str]) -> list[Role]:
+    if not procfile.is_file():
+        raise Refused(f"There is no {procfile}: run this where the Procfile is, or name it with --procfile.")
+    numbers = {}
+    for choice in scale:
+        name, _, number = choice.partition("=")
+        if not number.isdigit():
+            raise typer.BadParameter(f"--scale {choice}: it reads NAME=N, as in bulk=4")
+        numbers[name] = int(number)
+    try:
+        return read_procfile(procfile, numbers)
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from None
+
+
+async def _supervise(
+    settings: Settings,
+    found: Endpoints,
+    embedded: dict[str, int],
+    roles: list[Role],
+    on_line: Callable[[str, str], None],
+    on_ready: Callable[[], None] | None,
+) -> int:
+    home = settings.rollcall_home.absolute()
+    port = settings.rollcall_web_port or _free_port(settings.rollcall_web_host)
+    public_url = found.public_url or f"http://{settings.rollcall_web_host}:{port}"
+    found = Endpoints(
+        found.database_url, found.redis_url, found.smtp_url, found.mail_from, public_url, found.secret_key
+    )
+    env = {**os.environ, "ROLLCALL_WEB_PORT": str(port), "ROLLCALL_HOME": str(home)}
+
+    def remember(pids: dict[str, int]) -> None:
+        write_services(home, found, {"rollcall": os.getpid(), **embedded, **pids})
+
+    async def ready(pids: dict[str, int]) -> None:
+        remember(pids)
+        on_line("rollcall", f"ready: {len(pids)} processes, pages at {public_url}, state in {home}")
+        if on_ready is not None:
+            on_ready()
+
+    supervisor = Supervisor(roles, env, on_line, on_change=remember, drain_seconds=settings.rollcall_drain_seconds)
+    try:
+        return await supervisor.run(ready)
+    finally:
+        (home / "services.json").unlink(missing_ok=True)
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def _print_line(name: str, line: str) -> None:
+    out.print(f"{name:<10} {line}", markup=False)
+
+
+def status(
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew each second, until Ctrl-C.")] = False,
+    json_: Json = False,
+) -> None:
+    """Show what runs, what is due, what is on its way, and what could not be taken."""
+    with opened("status", READ_STATUS) as runtime:
+        client = make_redis(runtime.endpoints.redis_url)
+
+        def now() -> Status:
+            return Status(_processes(runtime.home), look(runtime, client))
+
+        if json_:
+            document(now())
+        elif not watch:
+            out.print(_shown(now()))
+        else:
+            with Live(_shown(now()), console=out, auto_refresh=False) as live:
+                resting = threading.Event()
+                while not resting.wait(WATCH_SECONDS):
+                    live.update(_shown(now()), refresh=True)
+
+
+def _processes(home: Path) -> dict[str, int]:
+    """What `rollcall up` says of itself, for as long as it runs."""
+    file = home / "services.json"
+    if not file.exists():
+        return {}
+    pids: dict[str, int] = json.loads(file.read_text())["pids"]
+    return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
+
+
+def _shown(status_: Status) -> Table:
+    standing = status_.standing
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("queue", "due", "oldest due", "in flight", "at rest"):
+        grid.add_column(column)
+    for load in standing.queues:
+        age = "–" if load.oldest_due_seconds is None else f"{load.oldest_due_seconds:.1f} s"
+        grid.add_row(load.queue, cell(load.due), age, cell(load.in_flight), cell(load.resting))
+    if not standing.queues:
+        grid.add_row("–", "0", "–", "0", "0")
+    grid.caption_justify = "left"
+    grid.caption = (
+        f"{len(status_.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
+        f" {standing.fanouts_running} fan-outs running · {standing.unread} events unread ·"
+        f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
+        f" {standing.quarantine['quarantined']} quarantined"
+    )
+    return grid
+
+
+def wait(
+    timeout: Annotated[float, typer.Option(min=0, metavar="S", help="Seconds of patience.")] = 60,
+    json_: Json = False,
+) -> None:
+    """Wait until nothing is due, in flight, unpublished or unread; exit 1 at the timeout."""
+    deadline = time.monotonic() + timeout
+    with opened("wait", READ_STATUS) as runtime:
+        client = make_redis(runtime.endpoints.redis_url)
+        pause = threading.Event()
+        with err.status("waiting …") as spinner:
+            standing = look(runtime, client)
+            while not standing.at_rest and time.monotonic() < deadline:
+                spinner.update(_left(standing))
+                pause.wait(LOOK_SECONDS)
+                standing = look(runtime, client)
+    if json_:
+        document(Waited(standing.at_rest, standing.left))
+    if not standing.at_rest:
+        raise Refused(f"Not at rest after {timeout:g} s: {_left(standing)}.")
+    if not json_:
+        out.print("At rest.")
+
+
+def _left(standing: Standing) -> str:
+    return ", ".join(f"{n} {name}" for name, n in standing.left.items()) + " left"

@@ -1,0 +1,90 @@
+"""Reads the inbound stream in batches, stores and applies each in one transaction, and acknowledges after the commit."""
+
+import os
+import socket
+from typing import Any
+
+import redis
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from config.runtime import Runtime
+from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
+from tasks.intake import take
+
+log = structlog.get_logger()
+
+#: Milliseconds after which entries that another process read and never acknowledged are taken over.
+ABANDONED_MS = 10_000
+
+#: Seconds to wait before trying again where Redis or PostgreSQL is away.
+PAUSE_SECONDS = 0.5
+
+
+def run(runtime: Runtime) -> None:
+    """Take events until told to stop. Whatever is away comes back, or the supervisor's patience ends elsewhere."""
+    client = make_redis(runtime.endpoints.redis_url)
+    consumer = f"{socket.gethostname()}-{os.getpid()}"
+    log.info("ingress.started", consumer=consumer)
+    while not runtime.stopping.is_set():
+        try:
+            ensure_group(client)
+            _follow(runtime, client, consumer)
+        except (redis.ConnectionError, redis.TimeoutError, OperationalError) as problem:
+            log.warning("ingress.interrupted", problem=type(problem).__name__)
+            runtime.stopping.wait(PAUSE_SECONDS)
+        except redis.ResponseError as problem:
+            if not str(problem).startswith(("NOGROUP", "UNBLOCKED", "LOADING")):
+                raise
+            log.warning("ingress.group_lost")  # Redis lost everything; what was stored is stored
+    _leave(client, consumer)
+
+
+def ensure_group(client: redis.Redis) -> None:
+    """Make the consumer group, reading from the stream's beginning, unless it is there."""
+    try:
+        client.xgroup_create(IN, GROUP, id="0", mkstream=True)
+    except redis.ResponseError as problem:
+        if not str(problem).startswith("BUSYGROUP"):
+            raise
+
+
+def _follow(runtime: Runtime, client: redis.Redis, consumer: str) -> None:
+    batch = runtime.settings.rollcall_ingress_batch
+    take_over(runtime, client, consumer, ABANDONED_MS)
+    while not runtime.stopping.is_set():
+        found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=BLOCK_SECONDS * 1000)
+        if found:
+            _take(runtime, client, found[0][1])
+        else:
+            take_over(runtime, client, consumer, ABANDONED_MS)
+
+
+def take_over(runtime: Runtime, client: redis.Redis, consumer: str, idle_ms: int) -> None:
+    """Take what another process read and did not acknowledge in time: it is dead, or its events are known already."""
+    cursor = "0-0"
+    while True:
+        cursor, entries, *_ = client.xautoclaim(
+            IN, GROUP, consumer, idle_ms, start_id=cursor, count=runtime.settings.rollcall_ingress_batch
+        )
+        if entries:
+            log.warning("ingress.took_over", entries=len(entries))
+            _take(runtime, client, entries)
+        if cursor in {b"0-0", "0-0"}:
+            return
+
+
+def _take(runtime: Runtime, client: redis.Redis, entries: Any) -> None:
+    """`entries`: pairs of entry id and fields, or None where an entry was trimmed."""
+    taken = take(runtime.engine, runtime.settings, [(fields or {}).get(b"event", b"") for _, fields in entries])
+    client.xack(IN, GROUP, *(entry for entry, _ in entries))
+    log.debug("ingress.taken", new=taken.new, repeated=taken.repeated, held=taken.held, malformed=taken.malformed)
+
+
+def _leave(client: redis.Redis, consumer: str) -> None:
+    """Take this process off the group's list, unless something it read is still open."""
+    try:
+        if not client.xpending_range(IN, GROUP, "-", "+", 1, consumer):
+            client.xgroup_delconsumer(IN, GROUP, consumer)
+    except redis.RedisError as problem:
+        log.info("ingress.left_unlisted", problem=type(problem).__name__)

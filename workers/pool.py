@@ -1,0 +1,66 @@
+"""A pool of dramatiq workers: each message names a piece of work, and the piece says what is to be done."""
+
+from collections.abc import Callable
+
+import dramatiq
+import structlog
+
+from config.database import transaction
+from config.runtime import Runtime
+from tasks import work
+from tasks.announcements import actors as announcements
+from tasks.enrolments import actors as enrolments
+from tasks.intake import retake
+from tasks.mail import actors as mail
+from tasks.work.store import LostLease, claim, pause_before
+from workers.queues import make_broker
+
+log = structlog.get_logger()
+
+#: What each actor does with its piece; it finishes or releases the piece in the transaction that writes the outcome.
+ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
+    "enrolments.chunk": enrolments.chunk,
+    "announcements.audience": announcements.audience,
+    "announcements.launch": announcements.launch_scheduled,
+    "events.retake": retake,
+    "mail.deliver": mail.deliver,
+}
+
+#: Milliseconds an idle consumer may sleep between two looks at its queue: the latency of a wake-up (see FACTS).
+IDLE_MS = 50
+
+
+def run(runtime: Runtime, queues: list[str], threads: int) -> None:
+    """Work on these queues until told to stop; then finish what was begun."""
+    broker = make_broker(runtime.endpoints.redis_url)
+    for name in ACTORS:
+        _declare(runtime, broker, name)
+    worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=IDLE_MS)
+    worker.start()
+    log.info("pool.started", queues=queues, threads=threads)
+    runtime.stopping.wait()
+    worker.stop(timeout=int(runtime.settings.rollcall_drain_seconds * 1000))
+    log.info("pool.stopped")
+
+
+def _declare(runtime: Runtime, broker: dramatiq.Broker, name: str) -> None:
+    def perform(organisation: int, number: int) -> None:
+        work_on(runtime, name, organisation, number)
+
+    dramatiq.actor(actor_name=name, queue_name="tasks", broker=broker)(perform)
+
+
+def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None:
+    """Claim a piece and do it. What fails is written down and tried again after a pause; nothing is lost by it."""
+    with transaction(runtime.engine) as connection:
+        piece = claim(connection, organisation, number, runtime.lease)
+    if piece is None:
+        return
+    try:
+        ACTORS[name](runtime, piece)
+    except LostLease:
+        log.warning("work.lease_lost", actor=name, work=number)
+    except Exception:
+        log.exception("work.failed", actor=name, work=number, failures=piece.failures + 1)
+        with transaction(runtime.engine) as connection:
+            work.release(connection, piece, after=pause_before(piece.failures, runtime.retry), failed=True)

@@ -1,0 +1,215 @@
+"""Wakes workers for what is due, publishes the outbox in order, closes what is finished, quarantines what waited enough.
+
+One relay leads, by an advisory lock on a connection of its own; any number may stand by. It holds no state: whatever it
+does is read from the tables, so it may be killed at any moment.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import dramatiq
+import msgspec
+import psycopg
+import redis
+import structlog
+from sqlalchemy.exc import OperationalError
+
+from config.database import transaction
+from config.runtime import Runtime
+from config.streams import GROUP, IN, OUT, make_redis
+from tasks.announcements import finish_mailings
+from tasks.enrolments import finish_fanouts
+from tasks.events import store as events
+from tasks.work import store as work
+from workers.queues import QUEUES, make_broker
+
+log = structlog.get_logger()
+
+#: Advisory lock that the leading relay holds for as long as its connection lives.
+LEADER_LOCK = 7402
+
+#: The channel on which every transaction that leaves something to do says so, at its commit.
+CHANNEL = "rollcall_relay"
+
+#: Seconds between two looks where nothing was announced: the longest that lost news can cost.
+LOOK_SECONDS = 0.5
+
+#: Seconds between two tries to become the leader.
+STANDBY_SECONDS = 1.0
+
+#: Events put in order, and published, at once.
+PUBLISH_BATCH = 1000
+
+#: Looks between two times of trimming the inbound stream behind its readers.
+TRIM_EVERY = 120
+
+
+def run(runtime: Runtime) -> None:
+    """Lead whenever nobody else does, until told to stop."""
+    log.info("relay.started")
+    while not runtime.stopping.is_set():
+        try:
+            with _leadership(runtime) as news:
+                if news is None:
+                    runtime.stopping.wait(STANDBY_SECONDS)
+                else:
+                    log.info("relay.leads")
+                    Relay(runtime).lead(news)
+        except (psycopg.OperationalError, OperationalError) as problem:
+            log.warning("relay.interrupted", problem=type(problem).__name__)
+            runtime.stopping.wait(STANDBY_SECONDS)
+
+
+@contextmanager
+def _leadership(runtime: Runtime) -> Iterator[psycopg.Connection[Any] | None]:
+    """A connection that holds the lock and hears the news, or None where another relay leads."""
+    with psycopg.connect(
+        runtime.endpoints.database_url, autocommit=True, application_name="rollcall relay lead"
+    ) as connection:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
+        if row is None or not row[0]:
+            yield None
+            return
+        connection.execute(f"LISTEN {CHANNEL}")
+        yield connection
+
+
+class Relay:
+    """The leader's chores, each of which leaves the tables so that it can be killed and begun again."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.redis = make_redis(runtime.endpoints.redis_url)
+        self.broker = make_broker(runtime.endpoints.redis_url)
+        self.looks = 0
+
+    def lead(self, news: psycopg.Connection[Any]) -> None:
+        """Do the chores whenever something was announced, and every half second."""
+        while not self.runtime.stopping.is_set():
+            self.chores()
+            seconds = self._until_due()
+            for _ in news.notifies(timeout=seconds, stop_after=1):
+                break
+
+    def chores(self) -> None:
+        """Every chore once. One that needs Redis does not keep the others from being done while Redis is away."""
+        with transaction(self.runtime.engine) as connection:
+            finish_fanouts(connection)
+            finish_mailings(connection)
+            events.quarantine_overdue(connection)
+        try:
+            self.publish()
+            self.wake()
+            self.looks += 1
+            if self.looks % TRIM_EVERY == 0:
+                self.trim()
+        except (redis.ConnectionError, redis.TimeoutError, dramatiq.errors.ConnectionError) as problem:
+            log.warning("relay.redis_away", problem=type(problem).__name__)
+            self.runtime.stopping.wait(LOOK_SECONDS)
+
+    def wake(self) -> None:
+        """Offer what is due to the workers, in turns between organisations (R31). A wake-up that is lost is repeated."""
+        settings = self.runtime.settings
+        for queue in QUEUES:
+            with transaction(self.runtime.engine) as connection:
+                offers = work.offer(
+                    connection,
+                    queue,
+                    bound=settings.rollcall_in_flight,
+                    repeat=timedelta(seconds=settings.rollcall_offer_seconds),
+                )
+            for offer in offers:
+                self.broker.enqueue(
+                    dramatiq.Message(
+                        queue_name=queue,
+                        actor_name=offer.actor,
+                        args=(offer.organisation, offer.work),
+                        kwargs={},
+                        options={},
+                    )
+                )
+
+    def publish(self) -> None:
+        """Put the outbox in order and write it to the stream, each event under an id that can be written once."""
+        while not self.runtime.stopping.is_set():
+            with transaction(self.runtime.engine) as connection:
+                ordered = events.put_in_order(connection, PUBLISH_BATCH)
+                state = events.publication(connection)
+            if state.published and self._lost():
+                log.warning("relay.stream_lost", published=state.published)
+                with transaction(self.runtime.engine) as connection:
+                    events.published_through(connection, 0)
+                continue
+            if state.published < state.ordered:
+                self._publish_after(state.published)
+            elif not ordered:
+                return
+
+    def _publish_after(self, published: int) -> None:
+        with transaction(self.runtime.engine) as connection:
+            batch = events.ordered_after(connection, published, PUBLISH_BATCH)
+        with self.redis.pipeline(transaction=False) as pipe:
+            for event in batch:
+                pipe.xadd(OUT, {"event": cloud_event(event)}, id=f"{event.position}-0")
+            for reply in pipe.execute(raise_on_error=False):
+                if isinstance(reply, redis.ResponseError) and "equal or smaller" in str(reply):
+                    continue  # published before; the id says so
+                if isinstance(reply, Exception):
+                    raise reply
+        with transaction(self.runtime.engine) as connection:
+            events.published_through(connection, batch[-1].position)
+
+    def _lost(self) -> bool:
+        """Whether Redis has forgotten the stream: it is published anew then, every event under its own id again."""
+        return not self.redis.exists(OUT)
+
+    def trim(self) -> None:
+        """Drop from the inbound stream what every group has read and acknowledged."""
+        if not self.redis.exists(IN):
+            return
+        oldest = []
+        for group in self.redis.xinfo_groups(IN):
+            pending = self.redis.xpending(IN, group["name"])
+            oldest.append(pending["min"] if pending["pending"] else group["last-delivered-id"])
+        if oldest:
+            self.redis.xtrim(IN, minid=min(oldest, key=_entry_order), approximate=True)
+
+    def _until_due(self) -> float:
+        with transaction(self.runtime.engine) as connection:
+            seconds = work.next_due_seconds(connection)
+        return LOOK_SECONDS if seconds is None else min(max(seconds, 0.02), LOOK_SECONDS)
+
+
+def cloud_event(event: events.Outgoing) -> bytes:
+    """An event as it goes out: CloudEvents 1.0, structured JSON."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": str(event.id),
+            "source": "rollcall",
+            "type": event.type,
+            "time": event.time,
+            "organisation": event.organisation,
+            "datacontenttype": "application/json",
+            "data": {name: part for name, part in event.data.items() if not name.startswith("_")},
+        }
+    )
+
+
+def unread(client: redis.Redis) -> int:
+    """How many events on the inbound stream are not acknowledged yet."""
+    if not client.exists(IN):
+        return 0
+    groups = {group["name"].decode(): group for group in client.xinfo_groups(IN)}
+    group = groups.get(GROUP)
+    if group is None:
+        return int(client.xlen(IN))
+    newer = client.xrange(IN, min=b"(" + group["last-delivered-id"], count=1)
+    return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
+
+
+def _entry_order(entry: bytes) -> tuple[int, int]:
+    milliseconds, _, sequence = entry.decode().partition("-")
+    return int(milliseconds), int(sequence or 0)

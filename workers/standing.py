@@ -1,0 +1,58 @@
+"""How everything stands: what `rollcall status`, `rollcall wait` and `/metrics` look at."""
+
+from dataclasses import dataclass
+
+import redis
+
+from config.database import transaction
+from config.runtime import Runtime
+from tasks.enrolments.store import running_fanouts
+from tasks.events import store as events
+from tasks.mail.store import sending
+from tasks.work.store import Load, loads, unfinished
+from workers.relay import unread
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is to be done, and what rests."""
+
+    queues: list[Load]
+    unfinished: int
+    fanouts_running: int
+    mailings_sending: int
+    unread: int
+    unpublished: int
+    quarantine: dict[str, int]
+
+    @property
+    def at_rest(self) -> bool:
+        """Nothing is due, in flight, unpublished or unread. Waiting events, scheduled, paused and held work rest."""
+        return not self.left
+
+    @property
+    def left(self) -> dict[str, int]:
+        """What keeps it from being at rest."""
+        counts = {
+            "events unread": self.unread,
+            "pieces of work": self.unfinished,
+            "fan-outs": self.fanouts_running,
+            "mailings": self.mailings_sending,
+            "events unpublished": self.unpublished,
+        }
+        return {name: n for name, n in counts.items() if n}
+
+
+def look(runtime: Runtime, client: redis.Redis) -> Standing:
+    """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
+    waiting = unread(client)
+    with transaction(runtime.engine) as connection:
+        return Standing(
+            queues=loads(connection),
+            unfinished=unfinished(connection),
+            fanouts_running=running_fanouts(connection),
+            mailings_sending=sending(connection),
+            unread=waiting,
+            unpublished=events.unpublished(connection),
+            quarantine=events.held_counts(connection),
+        )

@@ -1,0 +1,270 @@
+"""Runs the processes of a Procfile on this machine: starts them, restarts one that dies, drains them all at the end.
+
+Each process leads a session of its own, so that Ctrl-C reaches it only through us and whatever it forked can be found
+by its process group. SIGTERM goes to the leader alone: dramatiq's passes it on, and its children take a second one as
+an order to drop their work. Only what outlives its leader is signalled by the group.
+"""
+
+import asyncio
+import ctypes
+import os
+import shlex
+import shutil
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from honcho.environ import parse_procfile
+
+#: Seconds a process has to finish what it holds; platforms kill after 30.
+DRAIN_SECONDS = 25.0
+#: Seconds before the first restart of a process that died; doubled by each death after it.
+FIRST_DELAY = 0.5
+#: Seconds between restarts at most, so that a process is back soon after what it needs is.
+LONGEST_DELAY = 30.0
+#: Seconds of life after which a death counts as the first one again.
+STEADY_AFTER = 60.0
+#: Bytes of one line that are kept together; a longer one is passed on in pieces.
+LONGEST_LINE = 65_536
+#: Seconds for the output of a process that is gone to be read to its end; it is only a pipe's buffer.
+LAST_WORDS = 1.0
+#: prctl(2): the signal this process gets when the thread that made it dies.
+PR_SET_PDEATHSIG = 1
+
+_libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+@dataclass(frozen=True)
+class Role:
+    """A line of the Procfile, and how many processes run it here."""
+
+    name: str
+    command: str
+    count: int = 1
+
+    @property
+    def argv(self) -> list[str]:
+        """The command without a shell; `rollcall` itself is found even where it is not on the PATH."""
+        words = shlex.split(self.command)
+        return [sys.executable, "-m", "workers.cli", *words[1:]] if words[0] == "rollcall" else words
+
+
+def read_procfile(path: Path, scale: dict[str, int]) -> list[Role]:
+    """The roles of a Procfile, each once unless `scale` says otherwise; 0 leaves one out.
+
+    Raises ValueError where `scale` names a role that the Procfile does not have.
+    """
+    commands: dict[str, str] = parse_procfile(path.read_text()).processes
+    if unknown := sorted(scale.keys() - commands.keys()):
+        raise ValueError(f"{path} has no process called {', '.join(unknown)}; it has {', '.join(commands)}.")
+    if negative := sorted(name for name, count in scale.items() if count < 0):
+        raise ValueError(f"There cannot be fewer than 0 processes of {', '.join(negative)}.")
+    roles = [Role(name, command, scale.get(name, 1)) for name, command in commands.items()]
+    return [role for role in roles if role.count]
+
+
+class Supervisor:
+    """Keeps the processes of some roles running, named `role.1`, `role.2`, until told to stop.
+
+    `on_line` gets each line of their output with the process's name, and what we have to say under the name `rollcall`;
+    `on_change` gets all pids by name whenever one changes. Raises ValueError where there is nothing to run, or no such
+    command.
+    """
+
+    def __init__(
+        self,
+        roles: list[Role],
+        env: dict[str, str],
+        on_line: Callable[[str, str], None],
+        *,
+        on_change: Callable[[dict[str, int]], None] = lambda _pids: None,
+        drain_seconds: float = DRAIN_SECONDS,
+    ) -> None:
+        for role in roles:
+            if not shutil.which(role.argv[0], path=env.get("PATH")):
+                raise ValueError(f"The Procfile's {role.name} cannot run: there is no command {role.argv[0]!r}.")
+        if not roles:
+            raise ValueError("There is no process to run: the Procfile has none, or all are scaled to 0.")
+        self._commands = {f"{role.name}.{n + 1}": role.argv for role in roles for n in range(role.count)}
+        self._env = {"PYTHONUNBUFFERED": "1", **env}  # or what a process prints would wait for a full buffer
+        self._on_line = on_line
+        self._on_change = on_change
+        self._drain_seconds = drain_seconds
+        self._pids: dict[str, int] = {}
+        self._unstarted = set(self._commands)
+        self._all_started = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._out_of_patience = asyncio.Event()
+        self._killed = False
+
+    async def run(self, on_started: Callable[[dict[str, int]], Awaitable[None]]) -> int:
+        """Run everything until `stop`, SIGTERM or SIGINT; 0 if all then ended in time, 1 if any had to be killed.
+
+        `on_started` is awaited once every process has been started. An error in it, or in a callback, stops everything
+        and is raised.
+        """
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, self.stop)
+        loop.add_signal_handler(signal.SIGINT, self._interrupt)
+        keepers = [self._watched(self._keep(name)) for name in self._commands]
+        announcement = self._watched(self._announce(on_started))
+        try:
+            await asyncio.wait(keepers)
+        finally:
+            for task in (announcement, *keepers):  # keepers only where we are cancelled ourselves, and then they kill
+                task.cancel()
+            results = await asyncio.gather(announcement, *keepers, return_exceptions=True)
+            loop.remove_signal_handler(signal.SIGTERM)
+            loop.remove_signal_handler(signal.SIGINT)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+        return 1 if self._killed else 0
+
+    def stop(self) -> None:
+        """Ask every process to finish, and kill what is left after the drain time. Callable more than once."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            asyncio.get_running_loop().call_later(self._drain_seconds, self._out_of_patience.set)
+            self._on_line("rollcall", f"stopping, within {self._drain_seconds:g} s; Ctrl-C from here on kills at once")
+
+    def _interrupt(self) -> None:
+        """The first Ctrl-C asks, the second insists."""
+        if self._stopping.is_set():
+            self._out_of_patience.set()
+        self.stop()
+
+    def _watched(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+        """A task whose failure stops everything, rather than leaving a process that nobody looks after."""
+
+        def look(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and task.exception():
+                self.stop()
+
+        task = asyncio.create_task(work)
+        task.add_done_callback(look)
+        return task
+
+    async def _announce(self, on_started: Callable[[dict[str, int]], Awaitable[None]]) -> None:
+        await self._all_started.wait()
+        await on_started(dict(self._pids))
+
+    async def _keep(self, name: str) -> None:
+        """Run one process again and again, waiting longer each time it dies young."""
+        loop = asyncio.get_running_loop()
+        delay = FIRST_DELAY
+        while not self._stopping.is_set():
+            born = loop.time()
+            fate = await self._live(name)
+            if self._stopping.is_set():
+                return
+            if loop.time() - born >= STEADY_AFTER:
+                delay = FIRST_DELAY
+            self._on_line("rollcall", f"{name} {fate}; starting it again in {delay:g} s")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), delay)
+            delay = min(2 * delay, LONGEST_DELAY)
+
+    async def _live(self, name: str) -> str:
+        """Run one process from birth to death, and say what it died of."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *self._commands[name],
+                stdin=DEVNULL,
+                stdout=PIPE,
+                stderr=STDOUT,
+                env=self._env,
+                start_new_session=True,
+                preexec_fn=partial(_end_with, os.getpid()),
+            )
+        except OSError as error:
+            return f"could not be started ({error.strerror})"
+        self._set_pid(name, process.pid)
+        lines = self._watched(self._forward(name, process))
+        try:
+            await self._see_out(name, process, lines)
+        finally:
+            _signal_group(process.pid, signal.SIGKILL)  # whatever happened here, nothing it forked is left
+        code = await process.wait()
+        await asyncio.wait([lines], timeout=LAST_WORDS)
+        if not lines.cancel():
+            lines.result()
+        self._set_pid(name, None)
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+    async def _see_out(self, name: str, process: Process, lines: asyncio.Task[None]) -> None:
+        """Wait until a process and what it forked have ended, by themselves or on request, or patience is out."""
+        exited = asyncio.create_task(process.wait())
+        if not await _done_before(self._stopping, exited):
+            with suppress(ProcessLookupError):
+                process.terminate()
+            await _done_before(self._out_of_patience, exited)
+        if not exited.done():
+            gone = False
+        elif _signal_group(process.pid, signal.SIGTERM):  # it left children; their hold on its output shows their end
+            gone = await _done_before(self._out_of_patience, lines, timeout=self._drain_seconds)
+        else:
+            gone = True
+        if not gone and self._stopping.is_set():
+            self._killed = True
+            self._on_line("rollcall", f"{name} did not finish in time and is killed")
+
+    async def _forward(self, name: str, process: Process) -> None:
+        """Pass on the output line by line, until nobody can write to it any more."""
+        if process.stdout is None:
+            return
+        rest = b""
+        while chunk := await process.stdout.read(LONGEST_LINE):
+            *lines, rest = (rest + chunk).split(b"\n")
+            if len(rest) >= LONGEST_LINE:
+                lines, rest = [*lines, rest], b""
+            for line in lines:
+                self._on_line(name, line.decode(errors="replace").rstrip("\r"))
+        if rest:
+            self._on_line(name, rest.decode(errors="replace"))
+
+    def _set_pid(self, name: str, pid: int | None) -> None:
+        if pid is None:
+            del self._pids[name]
+        else:
+            self._pids[name] = pid
+            self._unstarted.discard(name)
+        if not self._unstarted:
+            self._all_started.set()
+        self._on_change(dict(self._pids))
+
+
+async def _done_before(event: asyncio.Event, task: asyncio.Task[Any], timeout: float | None = None) -> bool:
+    """Wait for the task, the event or the timeout (seconds), whichever comes first: whether the task is done."""
+    waiting = asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait([task, waiting], timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+    return task.done()
+
+
+def _signal_group(group: int, number: signal.Signals) -> bool:
+    """Signal every process of a group; whether there was any."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel send SIGTERM to this new process when its parent dies, even by SIGKILL (Linux only).
+
+    It runs between fork and exec, so it must not allocate much or take a lock: one system call through ctypes.
+    """
+    if _libc is not None:
+        _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(1)

@@ -1,0 +1,101 @@
+"""The pages: whether all is well, and the numbers behind it."""
+
+import threading
+
+import redis
+import uvicorn
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from config.database import transaction, value
+from config.runtime import Runtime
+from config.streams import make_redis
+from workers.standing import Standing, look
+
+
+class _Numbers(Collector):
+    """What `rollcall status` shows, as Prometheus reads it; asked anew at each scrape."""
+
+    def __init__(self, runtime: Runtime, client: redis.Redis) -> None:
+        self._runtime = runtime
+        self._client = client
+
+    def collect(self) -> list[Metric]:
+        return _metrics(look(self._runtime, self._client))
+
+
+def _metrics(standing: Standing) -> list[Metric]:
+    due = GaugeMetricFamily("rollcall_work_due", "Pieces of work nobody has begun", labels=["queue"])
+    oldest = GaugeMetricFamily("rollcall_work_oldest_due_seconds", "Age of the oldest of them", labels=["queue"])
+    in_flight = GaugeMetricFamily("rollcall_work_in_flight", "Pieces offered or being worked on", labels=["queue"])
+    for load in standing.queues:
+        due.add_metric([load.queue], load.due)
+        oldest.add_metric([load.queue], load.oldest_due_seconds or 0.0)
+        in_flight.add_metric([load.queue], load.in_flight)
+    held = GaugeMetricFamily("rollcall_events_held", "Events that could not be taken", labels=["state"])
+    for state, n in standing.quarantine.items():
+        held.add_metric([state], n)
+    mailings = GaugeMetricFamily("rollcall_mailings_sending", "Mailings on their way", value=standing.mailings_sending)
+    unread = GaugeMetricFamily("rollcall_events_unread", "Events in, not taken yet", value=standing.unread)
+    unpublished = GaugeMetricFamily(
+        "rollcall_events_unpublished", "Events out, not published yet", value=standing.unpublished
+    )
+    return [due, oldest, in_flight, held, mailings, unread, unpublished]
+
+
+def make_app(runtime: Runtime) -> Starlette:
+    """The pages of one deployment."""
+    client = make_redis(runtime.endpoints.redis_url)
+    registry = CollectorRegistry(auto_describe=False)
+    numbers = _Numbers(runtime, client)
+
+    def healthz(_request: Request) -> Response:
+        checks = {"database": _database_answers(runtime), "redis": _redis_answers(client)}
+        return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
+
+    def metrics(_request: Request) -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    registry.register(numbers)
+    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
+
+
+def _database_answers(runtime: Runtime) -> bool:
+    try:
+        with transaction(runtime.engine) as connection:
+            return value(connection, "SELECT true") is True
+    except SQLAlchemyError:
+        return False
+
+
+def _redis_answers(client: redis.Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def run(runtime: Runtime) -> None:
+    """Serve until told to stop."""
+    settings = runtime.settings
+    server = uvicorn.Server(
+        uvicorn.Config(
+            make_app(runtime),
+            host=settings.rollcall_web_host,
+            port=settings.rollcall_web_port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+        )
+    )
+    thread = threading.Thread(target=server.run, name="web", daemon=True)
+    thread.start()
+    runtime.stopping.wait()
+    server.should_exit = True
+    thread.join(settings.rollcall_drain_seconds)
