@@ -1,0 +1,121 @@
+"""The real servers, started once for the run; a database of its own, cloned from a template, for each test."""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+import migrations
+from config.database import make_engine
+from config.embedded import Embedded, embedded_services
+from config.runtime import Endpoints, Runtime
+from config.settings import Settings
+from config.streams import make_redis
+from tests import mailserver
+from tests.mailserver import MailServer
+from tests.world import World
+
+#: The database every test's own is a copy of.
+TEMPLATE = "rollcall_template"
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """PostgreSQL and Valkey, for the whole run, with a migrated template database."""
+    home: Path = tmp_path_factory.mktemp("servers")
+    with embedded_services(home, database=True, redis=True, smtp=False, durable=False) as embedded:
+        assert embedded.database_url is not None
+        _administer(embedded, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        engine = make_engine(database_named(embedded, TEMPLATE), role="template")
+        migrations.bring_up_to_date(engine)
+        engine.dispose()
+        yield embedded
+
+
+def database_named(embedded: Embedded, name: str) -> str:
+    """The URL of another database on the same server."""
+    assert embedded.database_url is not None
+    return embedded.database_url.replace("/rollcall?", f"/{name}?")
+
+
+def _administer(embedded: Embedded, statement: sql.Composed) -> None:
+    assert embedded.database_url is not None
+    with psycopg.connect(embedded.database_url, autocommit=True) as connection:
+        connection.execute(statement)
+
+
+@pytest.fixture
+def database_url(servers: Embedded) -> Iterator[str]:
+    """A migrated, empty database of this test's own."""
+    name = f"test_{next(_numbers)}"
+    _administer(
+        servers, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+    )
+    yield database_named(servers, name)
+    _administer(servers, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def redis_url(servers: Embedded) -> str:
+    """Valkey, emptied."""
+    assert servers.redis_url is not None
+    with make_redis(servers.redis_url) as client:
+        client.flushall()
+    return servers.redis_url
+
+
+@pytest.fixture(scope="session")
+def _mail_server() -> Iterator[MailServer]:
+    server, controller = mailserver.start()
+    yield server
+    controller.stop()
+
+
+@pytest.fixture
+def mail_server(_mail_server: MailServer) -> MailServer:
+    """A mail server that takes everything and keeps it, until the test tells it otherwise."""
+    _mail_server.reset()
+    return _mail_server
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    """Settings with times a test can live with; a test may give its own by overriding this fixture."""
+    return Settings(rollcall_home=tmp_path, rollcall_retry_seconds=0.05, rollcall_smtp_connections=4)
+
+
+@pytest.fixture
+def runtime(settings: Settings, database_url: str, redis_url: str, mail_server: MailServer) -> Iterator[Runtime]:
+    """What a process works with, over this test's own database."""
+    endpoints = Endpoints(
+        database_url=database_url,
+        redis_url=redis_url,
+        smtp_url=mail_server.url,
+        mail_from="Acme <learning@rollcall.example>",
+        public_url="http://127.0.0.1:1",
+        secret_key="only for tests",
+    )
+    engine = make_engine(database_url, role="test")
+    yield Runtime(settings, endpoints, engine)
+    engine.dispose()
+
+
+@pytest.fixture
+def world(runtime: Runtime, mail_server: MailServer) -> Iterator[World]:
+    """A platform with one organisation."""
+    with make_redis(runtime.endpoints.redis_url) as client:
+        found = World(runtime, client, mail_server)
+        found.has_organisation()
+        yield found
+
+
+@pytest.fixture
+def empty_world(runtime: Runtime, mail_server: MailServer) -> Iterator[World]:
+    """A platform of which nothing is known yet."""
+    with make_redis(runtime.endpoints.redis_url) as client:
+        yield World(runtime, client, mail_server)

@@ -1,0 +1,85 @@
+"""A mail server for tests: real SMTP on loopback, which keeps what it took and answers as the test tells it to."""
+
+import asyncio
+import email
+import email.policy
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+#: What the server answers to a recipient, given the address and how often it was named before; None takes it.
+Script = Callable[[str, int], str | None]
+
+
+@dataclass
+class MailServer:
+    """What a test sees of the server."""
+
+    port: int = 0
+    taken: list[tuple[str, EmailMessage]] = field(default_factory=list)
+    on_recipient: Script = lambda _address, _times: None
+    on_data: Callable[[str], str | None] = lambda _address: None
+    before_answer: Callable[[str], None] = lambda _address: None
+    _named: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def url(self) -> str:
+        """As `SMTP_URL` names it."""
+        return f"smtp://127.0.0.1:{self.port}?tls=none"
+
+    def reset(self) -> None:
+        """Forget everything, and take everything again."""
+        self.taken.clear()
+        self._named.clear()
+        self.on_recipient = lambda _address, _times: None
+        self.on_data = lambda _address: None
+        self.before_answer = lambda _address: None
+
+    def to(self, address: str) -> list[EmailMessage]:
+        """The messages taken for an address."""
+        return [message for recipient, message in self.taken if recipient == address]
+
+    @property
+    def recipients(self) -> list[str]:
+        """Everybody a message was taken for, sorted; twice where two were."""
+        return sorted(recipient for recipient, _ in self.taken)
+
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        times = self._named.get(address, 0)
+        self._named[address] = times + 1
+        answer = self.on_recipient(address, times)
+        if answer is not None:
+            return answer
+        envelope.rcpt_tos.append(address)
+        return "250 OK"
+
+    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        recipient = envelope.rcpt_tos[0]
+        answer = self.on_data(recipient)
+        if answer is not None:
+            return answer
+        content = envelope.content
+        assert isinstance(content, bytes)
+        message = email.message_from_bytes(content, policy=email.policy.default)
+        with self._lock:
+            self.taken.append((recipient, message))
+        await asyncio.get_running_loop().run_in_executor(None, self.before_answer, recipient)
+        return "250 OK"
+
+
+def start() -> tuple[MailServer, Controller]:
+    """A server on a port that was free."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = int(probe.getsockname()[1])
+    server = MailServer(port)
+    controller = Controller(server, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, decode_data=False)
+    controller.start()
+    return server, controller

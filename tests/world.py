@@ -1,0 +1,212 @@
+"""The platform, an admin and an operator, in the tests' words: what happens there, and what can be seen of it."""
+
+import itertools
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import redis
+
+from config.database import column, transaction, value
+from config.runtime import Runtime
+from config.streams import OUT
+from tasks import enrolments, learners, organisations, seats
+from tasks.announcements import Progress, find, finish_mailings, progress
+from tasks.enrolments import Enrolment, finish_fanouts
+from tasks.events import store as events
+from tasks.events.store import Quarantined
+from tasks.intake import Taken, take
+from tasks.mail import tally
+from tasks.work.store import offer
+from tests.mailserver import MailServer
+from workers.pool import work_on
+from workers.queues import QUEUES
+from workers.relay import Relay
+
+#: The platform's clock starts here and moves a second with each event, unless the test says when.
+DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
+
+_numbers = itertools.count(1)
+
+#: Pieces offered at once when everything due is done in the test's own process.
+ALL = 1000
+
+
+@dataclass
+class World:
+    """A platform with one organisation, `acme`, and everything behind it. Events are applied when they are sent; what
+    they leave to be done is done by `settle`."""
+
+    runtime: Runtime
+    redis: redis.Redis
+    mail: MailServer
+    organisation: str = "acme"
+    clock: datetime = DAWN
+    sent: list[bytes] = field(default_factory=list)
+
+    def event(
+        self,
+        type_: str,
+        data: dict[str, Any],
+        *,
+        at: datetime | None = None,
+        id_: str | None = None,
+        organisation: str | None = None,
+        **extra: object,
+    ) -> bytes:
+        """An event of the platform, as it travels."""
+        self.clock += timedelta(seconds=1)
+        return json.dumps(
+            {
+                "specversion": "1.0",
+                "id": id_ or f"e{next(_numbers)}",
+                "source": "urn:platform",
+                "type": f"platform.{type_}",
+                "time": (at or self.clock).isoformat(),
+                "organisation": organisation or self.organisation,
+                "data": data,
+                **extra,
+            }
+        ).encode()
+
+    def send(self, *bodies: bytes) -> Taken:
+        """The platform sends events, and they are taken in one batch."""
+        self.sent += bodies
+        return take(self.runtime.engine, self.runtime.settings, list(bodies))
+
+    def say(self, type_: str, *, at: datetime | None = None, id_: str | None = None, **data: object) -> bytes:
+        """The platform sends one event; it, to be sent again."""
+        body = self.event(type_, data, at=at, id_=id_)
+        self.send(body)
+        return body
+
+    def has_organisation(self, licence: str = "credits", pool: int | None = 1000, **data: object) -> None:
+        """The organisation is known."""
+        described: dict[str, Any] = {
+            "name": "Acme Academy",
+            "licence": licence,
+            "pool": pool,
+            "licence_starts": "2026-01-01",
+            "licence_ends": "2026-12-31",
+            "admin_emails": ["admin@acme.example"],
+            "reactivation_digest": False,
+        }
+        self.send(self.event("organisation.saved", described | data))
+
+    def has_learners(self, *ids: str, **data: object) -> None:
+        """These learners are known, each with an address unless `email=None` says otherwise; one batch."""
+        self.send(*(self.event("learner.saved", self.learner(id_, **data)) for id_ in ids))
+
+    def learner(self, id_: str, **data: object) -> dict[str, Any]:
+        """How the platform describes a learner."""
+        return {
+            "learner": id_,
+            "username": f"user-{id_}",
+            "email": f"{id_.lower()}@acme.example",
+            "first_name": f"First{id_}",
+            "last_name": f"Last{id_}",
+            "locale": "en",
+            "time_zone": "Europe/Amsterdam",
+            **data,
+        }
+
+    def has_course(self, id_: str, method: str = "manual", *, at: datetime | None = None, **data: object) -> bytes:
+        """A course is described."""
+        described = {"course": id_, "title": f"Course {id_}", "cost": 1, "on_hold": False, "method": method}
+        body = self.event("course.saved", described | {"segments": []} | data, at=at)
+        self.send(body)
+        return body
+
+    def becomes(self, status: str, *ids: str, at: datetime | None = None, version: int | None = None) -> None:
+        """Learners are made active or inactive; one batch."""
+        extra = {} if version is None else {"version": version}
+        self.send(
+            *(self.event("learner.status_changed", {"learner": i, "status": status, **extra}, at=at) for i in ids)
+        )
+
+    def starts(self, learner: str, course: str, *, at: datetime | None = None, cycle: int = 1) -> bytes:
+        """A learner starts a course."""
+        return self.say("course.started", at=at, learner=learner, course=course, cycle=cycle)
+
+    def settle(self) -> None:
+        """Do everything that is due, in this process: wake, work, close what is finished, publish. What is due later
+        stays."""
+        relay = Relay(self.runtime)
+        while True:
+            with transaction(self.runtime.engine) as connection:
+                offers = [
+                    one for queue in QUEUES for one in offer(connection, queue, bound=ALL, repeat=timedelta(minutes=1))
+                ]
+            for one in offers:
+                work_on(self.runtime, one.actor, one.organisation, one.work)
+            with transaction(self.runtime.engine) as connection:
+                closed = finish_fanouts(connection) + finish_mailings(connection)
+                closed += events.quarantine_overdue(connection)
+            relay.publish()
+            if not offers and not closed:
+                return
+
+    def out(self, type_: str | None = None) -> list[dict[str, Any]]:
+        """The events published so far, in order: of one type its data alone, else whole."""
+        entries: Any = self.redis.xrange(OUT)
+        found: list[dict[str, Any]] = [json.loads(fields[b"event"]) for _, fields in entries]
+        if type_ is None:
+            return found
+        return [event["data"] for event in found if event["type"] == f"rollcall.{type_}"]
+
+    def enrolments(self, learner: str, organisation: str | None = None) -> dict[str, Enrolment]:
+        """A learner's enrolments, by course; of several cycles the last."""
+        with transaction(self.runtime.engine) as connection:
+            org = self._organisation(connection, organisation)
+            profile = learners.profile(connection, org.organisation, learner)
+            assert profile is not None, f"{learner} is not known"
+            found = enrolments.enrolments_of(connection, org.organisation, profile.learner)
+        return {enrolment.course: enrolment for enrolment in found}
+
+    def access(self, learner: str) -> set[str]:
+        """The courses a learner has access to."""
+        return {course for course, enrolment in self.enrolments(learner).items() if enrolment.access}
+
+    def ledger(self, organisation: str | None = None) -> list[seats.Entry]:
+        """Every entry of what was consumed."""
+        with transaction(self.runtime.engine) as connection:
+            return seats.ledger(connection, self._organisation(connection, organisation).organisation)
+
+    def quarantine(self) -> dict[str, Quarantined]:
+        """What could not be taken, by the event's id."""
+        with transaction(self.runtime.engine) as connection:
+            return {entry.id: entry for entry in events.quarantined(connection, None)}
+
+    def progress(self, announcement: str) -> Progress:
+        """How an announcement stands."""
+        with transaction(self.runtime.engine) as connection:
+            org = self._organisation(connection, None)
+            found = find(connection, org.organisation, announcement)
+            assert found is not None, f"{announcement} is not known"
+            return progress(announcement, found.state, tally(connection, org.organisation, found.mailing))
+
+    def ask(self, sql: str, **parameters: object) -> Any:
+        """One value from the tables, where nothing else shows it."""
+        with transaction(self.runtime.engine) as connection:
+            return value(connection, sql, **parameters)
+
+    def list(self, sql: str, **parameters: object) -> list[Any]:
+        """One column from the tables, where nothing else shows it."""
+        with transaction(self.runtime.engine) as connection:
+            return column(connection, sql, **parameters)
+
+    def _organisation(self, connection: Any, id_: str | None) -> organisations.Organisation:
+        return organisations.find(connection, [id_ or self.organisation])[id_ or self.organisation]
+
+
+def id_of(body: bytes) -> str:
+    """The id of an event that was sent."""
+    return str(json.loads(body)["id"])
+
+
+def shuffled(bodies: Iterable[bytes], order: Iterable[int]) -> list[bytes]:
+    """Events in another order."""
+    found = list(bodies)
+    return [found[position] for position in order]
