@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from config.embedded import EmbeddedError
 from config.settings import ConfigurationError
 from tasks.announcements import NotAllowed
-from workers.commands import announcements, events, learners, run, seats, system
+from workers.commands import announcements, demo, events, learners, run, seats, system
 from workers.commands.common import Refused
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(system.up)
 app.command()(system.migrate)
+app.command()(demo.demo)
 app.command()(system.status)
 app.command()(system.wait)
 app.add_typer(events.app, name="events")

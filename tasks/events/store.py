@@ -310,6 +310,28 @@ def quarantined(connection: Connection, organisation: str | None) -> list[Quaran
     )
 
 
+def stored(connection: Connection) -> int:
+    """How many events were ever stored, those that could not be taken included."""
+    return int(value(connection, "SELECT count(*) FROM inbox"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    type: str
+    n: int
+
+
+def written(connection: Connection, organisation: int) -> dict[str, int]:
+    """How many events out were written, by type."""
+    found = rows(
+        connection,
+        _Written,
+        "SELECT type, count(*) AS n FROM outbox WHERE organisation = :organisation GROUP BY type",
+        organisation=organisation,
+    )
+    return {row.type: row.n for row in found}
+
+
 def held_counts(connection: Connection) -> dict[str, int]:
     """How many events wait, and how many are quarantined."""
     return {

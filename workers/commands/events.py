@@ -1,11 +1,15 @@
 """`rollcall events`: what comes in, and what could not be taken."""
 
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated
 
 import redis
 import typer
@@ -23,6 +27,13 @@ app = typer.Typer(help="What the platform sends, and what could not be taken.", 
 PIPELINE = 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Published:
+    """How many events were put on the stream."""
+
+    published: int
+
+
 @app.command()
 def publish(
     file: Annotated[str, typer.Argument(metavar="FILE.jsonl|-", help="CloudEvents, one a line; - for standard input.")],
@@ -30,57 +41,69 @@ def publish(
     json_: Json = False,
 ) -> None:
     """Put events on the inbound stream. All of them, or, where a line is not JSON, none."""
-    lines = _lines(file)
-    if not raw:
-        lines = list(_checked(lines, file))
-    with opened("publish", REDIS) as runtime:
-        client = make_redis(runtime.endpoints.redis_url)
-        published = 0
-        with Progress(
-            SpinnerColumn(),
-            TextColumn("{task.completed} events published"),
-            TimeElapsedColumn(),
-            console=err,
-            transient=True,
-            disable=json_,
-        ) as progress:
-            bar = progress.add_task("publish", total=None)
-            iterator = iter(lines)
-            while batch := list(islice(iterator, PIPELINE)):
-                _add(client, batch)
-                published += len(batch)
-                progress.update(bar, completed=published)
+    with _lines(file) as lines:
+        if not raw:
+            _check(lines(), file)
+        with opened("publish", REDIS) as runtime, _progress(json_) as progress:
+            published = publish_lines(make_redis(runtime.endpoints.redis_url), lines(), progress, raw=raw)
     if json_:
-        document({"published": published})
+        document(Published(published))
     else:
         out.print(f"{published} events published.")
 
 
-def _lines(file: str) -> Iterable[bytes]:
+def _progress(quiet: bool) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.completed} events published"),
+        TimeElapsedColumn(),
+        console=err,
+        transient=True,
+        disable=quiet,
+    )
+
+
+def publish_lines(client: redis.Redis, lines: Iterable[bytes], progress: Progress, *, raw: bool = False) -> int:
+    """Put events on the stream, one a line, blank lines left out unless `raw`; how many."""
+    bar = progress.add_task("publish", total=None)
+    published = 0
+    iterator = (line for line in lines if raw or line.strip())
+    while batch := list(islice(iterator, PIPELINE)):
+        _add(client, batch)
+        published += len(batch)
+        progress.update(bar, completed=published)
+    return published
+
+
+@contextmanager
+def _lines(file: str) -> Iterator[Callable[[], Iterator[bytes]]]:
+    """What gives the lines of a file from its beginning, as often as asked; standard input is kept for that."""
     if file == "-":
-        return _not_blank(sys.stdin.buffer)
-    path = Path(file)
-    if not path.is_file():
+        with tempfile.TemporaryFile() as kept:
+            shutil.copyfileobj(sys.stdin.buffer, kept)
+            yield lambda: _from_beginning(kept)
+    elif Path(file).is_file():
+        with Path(file).open("rb") as opened_file:
+            yield lambda: _from_beginning(opened_file)
+    else:
         raise Refused(f"There is no file {file}.")
-    return _not_blank(path.open("rb"))
 
 
-def _not_blank(source: Iterable[bytes]) -> Iterator[bytes]:
-    for line in source:
+def _from_beginning(file: IO[bytes]) -> Iterator[bytes]:
+    file.seek(0)
+    for line in file:
         yield line.rstrip(b"\r\n")
 
 
-def _checked(lines: Iterable[bytes], file: str) -> Iterator[bytes]:
+def _check(lines: Iterable[bytes], file: str) -> None:
     for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
         try:
-            json.loads(line)
+            if line.strip():
+                json.loads(line)
         except (ValueError, RecursionError):
             raise Refused(
                 f"{file}, line {number}: this is not JSON, nothing was published (--raw publishes it as it is)."
             ) from None
-        yield line
 
 
 def _add(client: redis.Redis, batch: list[bytes]) -> None:

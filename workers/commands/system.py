@@ -22,6 +22,7 @@ from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, load_settings
 from config.streams import make_redis
+from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.standing import Standing, look
 from workers.supervisor import Role, Supervisor, read_procfile
@@ -51,10 +52,16 @@ class Waited:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How everything stands, and which processes of `rollcall up` run on this machine."""
+    """How everything stands, and the pids of what `rollcall up` runs on this machine."""
 
     processes: dict[str, int]
-    standing: Standing
+    queues: list[Load]
+    fanouts_running: int
+    mailings_sending: int
+    unread: int
+    unpublished: int
+    quarantine: dict[str, int]
+    at_rest: bool
 
 
 def migrate(json_: Json = False) -> None:
@@ -152,7 +159,17 @@ def status(
         client = make_redis(runtime.endpoints.redis_url)
 
         def now() -> Status:
-            return Status(_processes(runtime.home), look(runtime, client))
+            standing = look(runtime, client)
+            return Status(
+                _processes(runtime.home),
+                standing.queues,
+                standing.fanouts_running,
+                standing.mailings_sending,
+                standing.unread,
+                standing.unpublished,
+                standing.quarantine,
+                standing.at_rest,
+            )
 
         if json_:
             document(now())
@@ -174,8 +191,7 @@ def _processes(home: Path) -> dict[str, int]:
     return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
 
 
-def _shown(status_: Status) -> Table:
-    standing = status_.standing
+def _shown(standing: Status) -> Table:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("queue", "due", "oldest due", "in flight", "at rest"):
         grid.add_column(column)
@@ -186,7 +202,7 @@ def _shown(status_: Status) -> Table:
         grid.add_row("–", "0", "–", "0", "0")
     grid.caption_justify = "left"
     grid.caption = (
-        f"{len(status_.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
+        f"{len(standing.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
         f" {standing.fanouts_running} fan-outs running · {standing.unread} events unread ·"
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
         f" {standing.quarantine['quarantined']} quarantined"

@@ -1,0 +1,86 @@
+"""What is counted, as SQL."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from config.database import rows
+
+
+@dataclass(frozen=True, slots=True)
+class Headcount:
+    """How many learners stand so."""
+
+    standing: str
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class CourseCount:
+    """How the enrolments of one course were recorded, and what became of them."""
+
+    course: str
+    title: str
+    enrolled: int
+    silent: int
+    withdrawn: int
+    started: int
+    completed: int
+    access: int
+
+
+@dataclass(frozen=True, slots=True)
+class MailCount:
+    """How the deliveries of one kind of mail stand."""
+
+    kind: str
+    state: str
+    reason: str | None
+    n: int
+
+
+def headcounts(connection: Connection, organisation: int) -> dict[str, int]:
+    """Learners by how they stand; who was only mentioned so far does not count."""
+    found = rows(
+        connection,
+        Headcount,
+        """
+        SELECT standing, count(*) AS n FROM learners
+        WHERE organisation = :organisation AND standing <> 'unsaved' GROUP BY standing
+        """,
+        organisation=organisation,
+    )
+    return {count.standing: count.n for count in found}
+
+
+def course_counts(connection: Connection, organisation: int) -> list[CourseCount]:
+    """Every course that somebody is or was enrolled in."""
+    return rows(
+        connection,
+        CourseCount,
+        """
+        SELECT c.id AS course, c.title, count(*) FILTER (WHERE NOT e.silent) AS enrolled,
+               count(*) FILTER (WHERE e.silent) AS silent, count(e.withdrawn_at) AS withdrawn,
+               count(e.started_at) AS started, count(e.completed_at) AS completed,
+               count(*) FILTER (WHERE a.granted) AS access
+        FROM enrolments e
+        JOIN access a USING (organisation, learner, course, cycle)
+        JOIN courses c USING (organisation, course)
+        WHERE e.organisation = :organisation GROUP BY c.id, c.title ORDER BY c.id
+        """,
+        organisation=organisation,
+    )
+
+
+def mail_counts(connection: Connection, organisation: int) -> list[MailCount]:
+    """Deliveries by kind of mail and how they stand."""
+    return rows(
+        connection,
+        MailCount,
+        """
+        SELECT m.kind, d.state, d.reason, count(*) AS n
+        FROM deliveries d JOIN mailings m USING (organisation, mailing)
+        WHERE d.organisation = :organisation GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        """,
+        organisation=organisation,
+    )

@@ -1,0 +1,60 @@
+"""The JSON Schemas of what programs read and write, made from the types: `python -m workers.schemas` writes them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tasks.announcements import Progress
+from tasks.events.schemas import TYPES
+from tasks.events.store import Quarantined
+from tasks.seats import Entry
+from workers.commands import announcements, demo, events, learners, seats, system
+
+#: Where they are kept in the repo.
+FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
+
+#: What each command prints with --json.
+RESULTS: dict[str, Any] = {
+    "announcements-cancel": announcements.Draft,
+    "announcements-create": announcements.Draft,
+    "announcements-launch": announcements.Draft,
+    "announcements-list": list[announcements.Draft],
+    "announcements-pause": announcements.Draft,
+    "announcements-resume": announcements.Draft,
+    "announcements-show": Progress,
+    "demo": demo.Told,
+    "events-publish": events.Published,
+    "events-quarantined": list[Quarantined],
+    "learners-activate": list[learners.Toggled],
+    "learners-deactivate": list[learners.Toggled],
+    "learners-show": learners.Shown,
+    "migrate": system.Migrated,
+    "seats-ledger": list[Entry],
+    "seats-show": seats.Shown,
+    "status": system.Status,
+    "wait": system.Waited,
+}
+
+
+def all_schemas() -> dict[str, str]:
+    """Each schema's file, relative to `FOLDER`, and its text."""
+    found = {f"commands/{name}.json": kind for name, kind in RESULTS.items()}
+    found |= {f"events/{name}.json": kind for name, kind in TYPES.items()}
+    return {
+        file: json.dumps(msgspec.json.schema(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+        for file, kind in sorted(found.items())
+    }
+
+
+def main() -> None:
+    """Write every schema anew."""
+    for file, text in all_schemas().items():
+        path = FOLDER / file
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
