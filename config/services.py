@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from config.database import make_engine
 from config.embedded import embedded_services
@@ -103,7 +103,7 @@ def write_services(home: Path, found: Endpoints, pids: dict[str, int]) -> None:
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
     parts = urlsplit(url)
-    if parts.password is None:
-        return url
+    shown = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{parts.username or ''}:***@{host}"))
+    netloc = parts.netloc if parts.password is None else f"{parts.username or ''}:***@{host}"
+    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(shown, safe="/*")))

@@ -1,9 +1,10 @@
 """Every setting, typed, and checked once at the start."""
 
 from functools import lru_cache
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,12 +61,16 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
-        return _with_scheme(url, {"postgresql", "postgres"}, "postgresql://user@host/name")
+        url = _with_scheme(url, {"postgresql", "postgres"}, "postgresql://user@host/name")
+        return None if url is None else SecretStr(_verified_postgresql(url.get_secret_value()))
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: SecretStr | None) -> SecretStr | None:
-        return _with_scheme(url, {"redis", "rediss", "unix"}, "redis://host:6379/0")
+        url = _with_scheme(url, {"redis", "rediss", "unix"}, "redis://host:6379/0")
+        if url is not None:
+            _refuse_open_redis(url.get_secret_value())
+        return url
 
     @field_validator("smtp_url")
     @classmethod
@@ -112,10 +117,46 @@ class SmtpServer:
             server = cls(host, parts.port or 25, "none", parts.username)
         else:
             raise ValueError("SMTP_URL: tls must be starttls or none")
-        server.password = parts.password
-        if server.tls == "none" and server.user and host not in {"localhost", "127.0.0.1", "::1"}:
+        server.user = unquote(parts.username) if parts.username else None
+        server.password = unquote(parts.password) if parts.password else None
+        if server.tls == "none" and server.user and not _is_here(host):
             raise ValueError("SMTP_URL: credentials are not sent over a plain connection; use tls=starttls or smtps://")
         return server
+
+
+def _is_here(host: str | None) -> bool:
+    """Whether a connection to this host stays on this machine: a socket, or loopback."""
+    if not host or host.startswith("/") or host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _verified_postgresql(url: str) -> str:
+    """The URL, with certificates verified where it leaves this machine (libpq would not, unless told to)."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if _is_here(options.get("host", parts.hostname)):
+        return url
+    mode = options.setdefault("sslmode", "verify-full")
+    if mode == "disable" and parts.password is None and "password" not in options:
+        return url
+    if mode not in {"verify-full", "verify-ca"}:
+        raise ValueError(f"sslmode={mode} would send the password without knowing to whom; use sslmode=verify-full")
+    options.setdefault("sslrootcert", "system")
+    return urlunsplit(parts._replace(query=urlencode(options)))
+
+
+def _refuse_open_redis(url: str) -> None:
+    """Refuse to send a password over a connection that is not encrypted, or to a server that is not verified."""
+    parts = urlsplit(url)
+    options = dict(parse_qsl(parts.query))
+    if parts.scheme == "rediss" and options.get("ssl_cert_reqs", "required") != "required":
+        raise ValueError("certificates are always verified; leave ssl_cert_reqs out")
+    if parts.scheme == "redis" and parts.password is not None and not _is_here(parts.hostname):
+        raise ValueError("a password is not sent over a plain connection; use rediss://")
 
 
 def _with_scheme(url: SecretStr | None, schemes: set[str], example: str) -> SecretStr | None:
@@ -133,3 +174,12 @@ def load_settings() -> Settings:
         first = problem.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() + ": " if first["loc"] else ""
         raise ConfigurationError(f"{name}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def table() -> list[str]:
+    """Every setting as a row of the README's table: name, default, meaning."""
+    lines = []
+    for name, field in Settings.model_fields.items():
+        default = "" if field.default is None else str(field.default)
+        lines.append(f"| `{name.upper()}` | {default} | {field.description} |")
+    return lines

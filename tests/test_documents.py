@@ -1,0 +1,43 @@
+"""What is written about Rollcall is true of it: schemas, settings, states and reasons."""
+
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+
+from config.settings import table
+from tasks.enrolments.rules import NotEligible
+from tasks.events import Reason
+from tasks.learners import Standing
+from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
+from tasks.seats.rules import Review, Unit
+from workers.schemas import FOLDER, all_schemas
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_the_schemas_in_the_repo_are_those_of_the_types() -> None:
+    written = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.json")}
+
+    assert written == all_schemas(), "run make schemas"
+
+
+def test_the_readme_lists_every_setting_with_its_default() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+
+    assert [row for row in table() if row not in readme] == []
+
+
+@pytest.mark.parametrize("kind", [Standing, Reason, Delivery, Verdict, Answer, NotEligible, Review, Unit])
+def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:
+    listed = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")
+    shown_nowhere = {Verdict.SEND, Verdict.PAUSED}
+
+    assert [one for one in kind if one not in shown_nowhere and f"`{one}`" not in listed] == []
+
+
+def test_the_documents_list_every_state_of_a_mailing() -> None:
+    listed = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")
+    states = {state for moves in MOVES.values() for pair in moves.items() for state in pair}
+
+    assert [state for state in sorted(states) if f"`{state}`" not in listed] == []

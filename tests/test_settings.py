@@ -1,0 +1,107 @@
+"""A wrong or missing setting stops the start with one line that names it; no secret is in it, none travels openly."""
+
+import pytest
+
+from config.services import without_password
+from config.settings import ConfigurationError, Settings, SmtpServer, load_settings
+
+#: The password in every URL below; it must never be shown.
+SECRET = "hunter2secret"
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    load_settings.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("DATABASE_URL", f"mysql://u:{SECRET}@db/x"),
+        ("DATABASE_URL", f"postgresql://u:{SECRET}@db.example.org/x?sslmode=require"),
+        ("DATABASE_URL", f"postgresql://u:{SECRET}@db.example.org/x?sslmode=disable"),
+        ("REDIS_URL", f"redis://:{SECRET}@redis.example.org:6379/0"),
+        ("REDIS_URL", f"rediss://:{SECRET}@redis.example.org:6379/0?ssl_cert_reqs=none"),
+        ("SMTP_URL", f"smtp://u:{SECRET}@mail.example.org?tls=none"),
+        ("SMTP_URL", f"smtp://u:{SECRET}@mail.example.org?tls=maybe"),
+        ("SMTP_URL", "smtp://"),
+        ("ROLLCALL_CHUNK", "0"),
+        ("ROLLCALL_LEASE_SECONDS", "soon"),
+        ("ROLLCALL_LOG", "loud"),
+    ],
+)
+def test_a_wrong_setting_is_refused_in_one_line_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError) as refusal:
+        load_settings()
+
+    line = str(refusal.value)
+    assert line.startswith(f"{name}: ")
+    assert "\n" not in line
+    assert SECRET not in line
+
+
+@pytest.mark.parametrize("missing", ["MAIL_FROM", "PUBLIC_URL", "SECRET_KEY"])
+def test_a_mail_server_needs_a_sender_a_base_of_links_and_a_key(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    named = {"MAIL_FROM": "a@example.org", "PUBLIC_URL": "https://example.org", "SECRET_KEY": SECRET}
+    monkeypatch.setenv("SMTP_URL", "smtp://127.0.0.1:25?tls=none")
+    for name, value in named.items():
+        if name != missing:
+            monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=f"{missing} must be set when SMTP_URL is set"):
+        load_settings()
+
+
+def test_a_database_elsewhere_is_verified_unless_its_url_says_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{SECRET}@db.example.org/x")
+
+    url = load_settings().database_url
+
+    assert url is not None
+    assert url.get_secret_value().endswith("/x?sslmode=verify-full&sslrootcert=system")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u:{SECRET}@127.0.0.1/x",
+        f"postgresql://u:{SECRET}@/x?host=/run/postgresql",
+        f"postgresql://u:{SECRET}@[::1]:5433/x",
+        "postgresql://u@db.internal/x?sslmode=disable",
+    ],
+)
+def test_a_database_on_this_machine_or_without_a_password_is_left_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", url)
+
+    found = load_settings().database_url
+
+    assert found is not None
+    assert found.get_secret_value() == url
+
+
+def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://u:{SECRET}@localhost/x")
+    monkeypatch.setenv("SECRET_KEY", SECRET)
+
+    assert SECRET not in repr(load_settings())
+    assert SECRET not in without_password(f"postgresql://u:{SECRET}@localhost:5432/x?password={SECRET}")
+
+
+def test_a_mail_server_url_is_read() -> None:
+    server = SmtpServer.parse("smtp://user:pa%40ss@mail.example.org")
+
+    assert (server.host, server.port, server.tls, server.user, server.password) == (
+        "mail.example.org",
+        587,
+        "starttls",
+        "user",
+        "pa@ss",
+    )
