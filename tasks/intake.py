@@ -1,7 +1,7 @@
 """Taking events: from bytes to everything that follows from them, in one transaction.
 
-A batch is stored and applied together, so an event about one learner takes effect without a hop through a queue. What is
-large (a fan-out over more than a chunk, mail) is written down as work in the same transaction. Where a batch cannot be
+A batch is stored and applied together, so an event about one learner takes effect without a hop through a queue. What
+is large (a fan-out over more than a chunk, mail) is written down as work in the same transaction. Where a batch cannot be
 applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
@@ -60,6 +60,7 @@ class _Taking:
     organisation: organisations.Organisation
     known: set[str] = field(default_factory=set)
     held: list[tuple[Event, Held]] = field(default_factory=list)
+    void: list[tuple[int, str]] = field(default_factory=list)
 
     @property
     def number(self) -> int:
@@ -67,8 +68,8 @@ class _Taking:
 
 
 def take(engine: Engine, settings: Settings, bodies: Sequence[bytes]) -> Taken:
-    """Store and apply a batch, whatever is in it. When this returns, every one of them is taken, or kept with the reason
-    why not; only a database that cannot be reached raises."""
+    """Store and apply a batch, whatever is in it. When this returns, every one of them is taken, or kept with the
+    reason why not; only a database that cannot be reached raises."""
     now = datetime.now(UTC)
     skew = timedelta(seconds=settings.rollcall_skew_seconds)
     decoded = [decode(body, now=now, skew=skew) for body in bodies]
@@ -131,6 +132,7 @@ def _apply(
     lock_organisations(connection, [organisation.organisation for organisation in found.values()])
     locked = {organisation.organisation for organisation in found.values()}
     held_at_last: dict[tuple[str, str], tuple[Event, Held]] = {}
+    void: dict[int, list[tuple[int, str]]] = {}
     pending = list(events)
     while pending:
         known: set[str] = set()
@@ -148,6 +150,7 @@ def _apply(
             else:
                 known |= taking.known
                 held += taking.held
+                void.setdefault(taking.number, []).extend(taking.void)
         store.hold(connection, ((numbers[event.source, event.id], event, why) for event, why in held), waiting=waiting)
         refused = {(event.source, event.id) for event, _ in held}
         held_at_last |= {(event.source, event.id): (event, why) for event, why in held}
@@ -158,6 +161,8 @@ def _apply(
             held_at_last.pop(key, None)
         pending = _freed(connection, known, numbers, refused)
         kept = True
+    for number, learners_back in void.items():
+        _tell_admins(connection, number, learners_back)
     return len(held_at_last)
 
 
@@ -399,33 +404,38 @@ def _follow(taking: _Taking, changes: Sequence[Change], causes: dict[int, Event]
 
 
 def _reactivate(taking: _Taking, changes: Sequence[Change], causes: dict[int, Event]) -> None:
-    """Full access at once (R4); who signs in by username keeps it, loses every password, and the admins are told in one
-    mail of all who came back together (R5, S8)."""
-    connection, number = taking.connection, taking.number
-    activated = enrolments.activate(
-        connection,
-        number,
-        [change.learner for change in changes],
-        [causes[change.learner].time for change in changes],
-    )
+    """Full access at once (R4); who signs in by username keeps it, and every password of theirs is void (R5)."""
+    connection = taking.connection
+    back = [
+        enrolments.Newcomer(change.learner, causes[change.learner].id, causes[change.learner].time)
+        for change in changes
+    ]
     emit(
         connection,
-        number,
+        taking.number,
         "rollcall.access.activated",
-        [{"learner": learner.id, "courses": learner.courses} for learner in activated],
+        [
+            {"learner": learner.id, "courses": learner.courses}
+            for learner in enrolments.reactivated(connection, taking.organisation, back)
+        ],
     )
     void = [change for change in changes if change.signs_in_by_username]
     emit(
         connection,
-        number,
+        taking.number,
         "rollcall.learner.password_void",
         [{"learner": change.id, "username": change.username} for change in void],
     )
-    admins = taking.organisation.admin_emails
+    taking.void += [(change.learner, causes[change.learner].id) for change in void]
+
+
+def _tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, str]]) -> None:
+    """One mail to the admins of all learners who came back together and need a temporary password (R5, S8)."""
+    admins = organisations.numbered(connection, number).admin_emails
     if void and admins:
-        cause = causes[void[0].learner].id
+        cause = void[0][1]
         mailing = mail.new_mailings(
-            connection, number, mail.Kind.PASSWORD, [cause], learners=[change.learner for change in void]
+            connection, number, mail.Kind.PASSWORD, [cause], learners=[learner for learner, _ in void]
         )[cause]
         mail.open_for_admins(connection, number, mailing, admins)
         mail.enqueue(connection, number, mailing, "mail", -len(admins), -1, len(admins))

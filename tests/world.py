@@ -130,6 +130,33 @@ class World:
         """A learner starts a course."""
         return self.say("course.started", at=at, learner=learner, course=course, cycle=cycle)
 
+    def has_segment(self, id_: str, *learners: str, at: datetime | None = None) -> None:
+        """A segment is known, with these members."""
+        self.say("segment.saved", at=at, segment=id_, name=f"Segment {id_}")
+        if learners:
+            self.say("segment.joined", at=at, segment=id_, learners=list(learners))
+
+    def asks_to_enrol(
+        self,
+        course: str,
+        *learners: str,
+        tab: str = "all",
+        request: str | None = None,
+        at: datetime | None = None,
+        **data: object,
+    ) -> bytes:
+        """An admin ticks boxes in a tab of a course: active or all."""
+        asked = {"request": request or f"r{next(_numbers)}", "course": course, "learners": list(learners), "tab": tab}
+        body = self.event("enrolment.requested", asked | data, at=at)
+        self.send(body)
+        return body
+
+    def withdraws(self, course: str, *learners: str, at: datetime | None = None, **data: object) -> bytes:
+        """An admin withdraws learners from a course by name."""
+        body = self.event("enrolment.withdrawn", {"course": course, "learners": list(learners), **data}, at=at)
+        self.send(body)
+        return body
+
     def settle(self) -> None:
         """Do everything that is due, in this process: wake, work, close what is finished, publish. What is due later
         stays."""

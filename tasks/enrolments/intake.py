@@ -96,10 +96,10 @@ def learners_arrived(
         mailings = mail.new_mailings(
             connection, organisation.organisation, mail.Kind.ENROLMENT, [entry.event for entry in told]
         )
-        store.tell_newcomers(
+        store.tell(
             connection,
             organisation.organisation,
-            [(entry.course, entry.learner, mailings[entry.event]) for entry in told],
+            [(entry.course, 1, entry.learner, mailings[entry.event]) for entry in told],
         )
         pairs = sorted({(mailings[entry.event], entry.learner) for entry in told})
         mail.open_for_pairs(connection, organisation.organisation, pairs, "mail")
@@ -123,6 +123,23 @@ def learners_arrived(
         ],
     )
     return recorded
+
+
+def reactivated(
+    connection: Connection, organisation: Organisation, learners: Sequence[store.Newcomer]
+) -> list[store.Accessible]:
+    """Give full access to learners who are active again (R4), and one digest of what became available where their
+    organisation wants it (R12, S7); what they have access to now."""
+    number = organisation.organisation
+    who = [learner.learner for learner in learners]
+    opened = store.activate(connection, number, who, [learner.occurred_at for learner in learners])
+    if opened and organisation.reactivation_digest:
+        causes = {learner.learner: learner.event for learner in learners}
+        mailings = mail.new_mailings(connection, number, mail.Kind.DIGEST, [causes[entry.learner] for entry in opened])
+        told = [(entry.course, entry.cycle, entry.learner, mailings[causes[entry.learner]]) for entry in opened]
+        store.tell(connection, number, told)
+        mail.open_for_pairs(connection, number, sorted({(mailing, learner) for _, _, learner, mailing in told}), "mail")
+    return store.accessible(connection, number, who)
 
 
 def requested(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:

@@ -69,8 +69,17 @@ class Counts:
 
 
 @dataclass(frozen=True, slots=True)
-class Activated:
-    """A learner who is active again, and the courses open to them from now on."""
+class Opened:
+    """An enrolment that gives access from now on."""
+
+    learner: int
+    course: int
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accessible:
+    """A learner, and the courses open to them."""
 
     learner: int
     id: str
@@ -245,8 +254,8 @@ def begin(
         """
         INSERT INTO fanouts (organisation, courses, cycle, cause, request, occurred_at, mailing, learners, selected,
                              reasons)
-        VALUES (:organisation, CAST(:courses AS int[]), :cycle, :cause, :request, :occurred_at, :mailing, :learners, :selected,
-                CAST(:reasons AS jsonb))
+        VALUES (:organisation, CAST(:courses AS int[]), :cycle, :cause, :request, :occurred_at, :mailing, :learners,
+                :selected, CAST(:reasons AS jsonb))
         RETURNING organisation, fanout, courses, cycle, cause, request, occurred_at, mailing, learners
         """,
         organisation=organisation,
@@ -270,8 +279,8 @@ def load(connection: Connection, organisation: int, fanout: int, low: int, high:
         connection,
         Fanout,
         """
-        SELECT organisation, fanout, courses, cycle, cause, request, occurred_at, mailing, learners[CAST(:low AS int) : CAST(:high AS int)]
-               AS learners
+        SELECT organisation, fanout, courses, cycle, cause, request, occurred_at, mailing,
+               learners[CAST(:low AS int) : CAST(:high AS int)] AS learners
         FROM fanouts WHERE organisation = :organisation AND fanout = :fanout
         """,
         organisation=organisation,
@@ -296,7 +305,8 @@ def request_known(connection: Connection, organisation: int, request: str) -> bo
 #: The learners of a chunk: those numbered from :low to :high, or, of these, the listed ones.
 #: The method of the course is asked by the caller: :everyone, or the links count (R10).
 _INSERT = """
-INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at, requests)
+INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
+                        requests)
 SELECT l.organisation, :course, :cycle, l.learner, l.standing = 'inactive', :fanout,
        CASE WHEN l.standing = 'active' THEN CAST(:mailing AS bigint) END,
        CAST(:at AS timestamptz), CASE WHEN l.standing = 'active' THEN CAST(:at AS timestamptz) END,
@@ -496,7 +506,7 @@ def running_fanouts(connection: Connection) -> int:
 
 
 def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequence[Newcomer]) -> list[Enrolled]:
-    """Apply every standing rule to learners who are new (R7); what was recorded, for whom and because of which event."""
+    """Apply every standing rule to learners who are new (R7); what was recorded, for whom, because of which event."""
     return rows(
         connection,
         Enrolled,
@@ -536,46 +546,60 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
     )
 
 
-def tell_newcomers(connection: Connection, organisation: int, notices: Iterable[tuple[int, int, int]]) -> None:
-    """Note which mailing tells of which enrolments: (course, learner, mailing)."""
+def tell(connection: Connection, organisation: int, notices: Iterable[tuple[int, int, int, int]]) -> None:
+    """Note which mailing tells of which enrolments: (course, cycle, learner, mailing)."""
     told = list(notices)
     execute(
         connection,
         """
         UPDATE enrolments e SET notice = new.mailing
-        FROM unnest(CAST(:courses AS int[]), CAST(:learners AS int[]), CAST(:mailings AS bigint[]))
-             AS new (course, learner, mailing)
-        WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = 1 AND e.learner = new.learner
+        FROM unnest(CAST(:courses AS int[]), CAST(:cycles AS int[]), CAST(:learners AS int[]),
+                    CAST(:mailings AS bigint[])) AS new (course, cycle, learner, mailing)
+        WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+          AND e.learner = new.learner
         """,
         organisation=organisation,
-        courses=[course for course, _, _ in told],
-        learners=[learner for _, learner, _ in told],
-        mailings=[mailing for _, _, mailing in told],
+        courses=[course for course, _, _, _ in told],
+        cycles=[cycle for _, cycle, _, _ in told],
+        learners=[learner for _, _, learner, _ in told],
+        mailings=[mailing for _, _, _, mailing in told],
     )
 
 
 def activate(
     connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
-) -> list[Activated]:
-    """Open to learners who are active again everything they are enrolled in, silent enrolments included (R4)."""
-    execute(
+) -> list[Opened]:
+    """Open to learners who are active again everything they are enrolled in, silent enrolments included (R4); what
+    became available to them now, courses on hold left out (S7)."""
+    return rows(
         connection,
+        Opened,
         """
-        UPDATE enrolments e SET activated_at = new.time
-        FROM unnest(CAST(:learners AS int[]), CAST(:times AS timestamptz[])) AS new (learner, time)
-        WHERE e.organisation = :organisation AND e.learner = new.learner
-          AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
+        WITH opened AS (
+            UPDATE enrolments e SET activated_at = new.time
+            FROM unnest(CAST(:learners AS int[]), CAST(:times AS timestamptz[])) AS new (learner, time)
+            WHERE e.organisation = :organisation AND e.learner = new.learner
+              AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
+            RETURNING e.learner, e.course, e.cycle
+        )
+        SELECT opened.* FROM opened
+        JOIN courses c ON c.organisation = :organisation AND c.course = opened.course AND NOT c.on_hold
+        ORDER BY learner, course, cycle
         """,
         organisation=organisation,
         learners=list(learners),
         times=list(times),
     )
+
+
+def accessible(connection: Connection, organisation: int, learners: Sequence[int]) -> list[Accessible]:
+    """The courses these learners have access to now, sorted."""
     return rows(
         connection,
-        Activated,
+        Accessible,
         """
-        SELECT l.learner, l.id, coalesce(array_agg(DISTINCT c.id ORDER BY c.id) FILTER (WHERE a.granted), '{}')
-               AS courses
+        SELECT l.learner, l.id, coalesce(array_agg(DISTINCT c.id COLLATE "C" ORDER BY c.id COLLATE "C")
+               FILTER (WHERE a.granted), '{}') AS courses
         FROM learners l
         LEFT JOIN access a ON a.organisation = :organisation AND a.learner = l.learner
         LEFT JOIN courses c ON c.organisation = :organisation AND c.course = a.course

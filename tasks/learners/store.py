@@ -164,7 +164,10 @@ def erase(connection: Connection, organisation: int, learner: int, version: int,
     )
     execute(
         connection,
-        "UPDATE memberships SET member = false, since = :time WHERE organisation = :organisation AND learner = :learner",
+        """
+        UPDATE memberships SET member = false, since = :time
+        WHERE organisation = :organisation AND learner = :learner
+        """,
         organisation=organisation,
         learner=learner,
         time=time,
@@ -285,7 +288,10 @@ def count(connection: Connection, organisation: int, standing: Standing) -> int:
     return int(
         value(
             connection,
-            "SELECT count(*) FROM learners WHERE organisation = :organisation AND standing = CAST(:standing AS standing)",
+            """
+            SELECT count(*) FROM learners
+            WHERE organisation = :organisation AND standing = CAST(:standing AS standing)
+            """,
             organisation=organisation,
             standing=standing.value,
         )
