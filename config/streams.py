@@ -11,5 +11,5 @@ BLOCK_SECONDS = 2
 
 
 def make_redis(url: str) -> redis.Redis:
-    """A client whose calls give up after ten seconds instead of hanging, and whose connections are checked when idle."""
+    """A client whose calls give up after ten seconds instead of hanging; idle connections are checked before use."""
     return redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=30)

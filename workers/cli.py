@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 from config.embedded import EmbeddedError
 from config.settings import ConfigurationError
 from tasks.announcements import NotAllowed
-from workers.commands import announcements, demo, events, learners, run, seats, system
+from workers.commands import announcements, demo, events, learners, reports, run, seats, system
 from workers.commands.common import Refused
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.add_typer(events.app, name="events")
 app.add_typer(learners.app, name="learners")
 app.add_typer(announcements.app, name="announcements")
 app.add_typer(seats.app, name="seats")
+app.add_typer(reports.app, name="reports")
 app.add_typer(run.app, name="run")
 
 

@@ -190,6 +190,34 @@ FROM enrolments e
 JOIN learners l USING (organisation, learner)
 JOIN courses c USING (organisation, course);
 COMMENT ON VIEW access IS 'who has access to what: derived, never stored (R3)';
+
+CREATE FUNCTION enrolment_sources(e enrolments, c courses) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT ARRAY(
+        SELECT source FROM (
+            SELECT 'everyone' AS source WHERE c.method = 'everyone' AND e.cycle = 1
+            UNION ALL
+            SELECT 'segment:' || s.id
+            FROM course_segments cs
+            JOIN memberships m USING (organisation, segment)
+            JOIN segments s USING (organisation, segment)
+            WHERE c.method = 'segments' AND e.cycle = 1 AND cs.organisation = e.organisation
+              AND cs.course = e.course AND m.learner = e.learner AND m.member
+            UNION ALL
+            SELECT 'request:' || f.request FROM fanouts f
+            WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests)
+        ) held ORDER BY source COLLATE "C"
+    )
+$$;
+COMMENT ON FUNCTION enrolment_sources IS 'what holds an enrolment now: rules are asked, not stored (R10)';
+
+CREATE FUNCTION rfc3339(moment timestamptz) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT to_char(moment AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+$$;
+
+CREATE FUNCTION spreadsheet_safe(cell text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN cell ~ '^[-=+@[:cntrl:]]' THEN '''' || cell ELSE cell END
+$$;
+COMMENT ON FUNCTION spreadsheet_safe IS 'a cell no spreadsheet takes for a formula';
 """
 
 MAIL = """

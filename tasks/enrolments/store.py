@@ -665,19 +665,8 @@ def enrolments_of(connection: Connection, organisation: int, learner: int) -> li
         connection,
         Enrolment,
         """
-        SELECT c.id AS course, c.title, e.cycle, ARRAY(
-                   SELECT source FROM (
-                       SELECT 'everyone' AS source
-                       WHERE c.method = 'everyone' AND e.cycle = 1
-                       UNION ALL
-                       SELECT 'segment:' || s.id FROM course_segments cs
-                       JOIN memberships m USING (organisation, segment) JOIN segments s USING (organisation, segment)
-                       WHERE c.method = 'segments' AND e.cycle = 1 AND cs.organisation = e.organisation
-                         AND cs.course = e.course AND m.learner = e.learner AND m.member
-                       UNION ALL
-                       SELECT 'request:' || f.request FROM fanouts f
-                       WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests)
-                   ) held WHERE e.withdrawn_at IS NULL ORDER BY source COLLATE "C") AS sources,
+        SELECT c.id AS course, c.title, e.cycle,
+               CASE WHEN e.withdrawn_at IS NULL THEN enrolment_sources(e, c) ELSE '{}' END AS sources,
                e.enrolled_at, e.silent, e.activated_at, d.settled_at AS notified_at, e.started_at, e.completed_at,
                e.result, e.withdrawn_at, a.granted AS access,
                array_remove(ARRAY[CASE WHEN NOT a.active THEN 'active' END,
