@@ -15,26 +15,11 @@ from tests.world import World
 
 #: As the contract lists them.
 COLUMNS = [
-    "organisation",
-    "learner",
-    "username",
-    "email",
-    "learner_status",
-    "segments",
-    "course",
-    "title",
-    "cycle",
-    "sources",
-    "enrolled_at",
-    "silent",
-    "activated_at",
-    "notified_at",
-    "started_at",
-    "completed_at",
-    "result",
-    "withdrawn_at",
+    "organisation", "learner", "username", "email", "learner_status", "segments",
+    "course", "title", "cycle", "sources", "enrolled_at", "silent",
+    "activated_at", "notified_at", "started_at", "completed_at", "result", "withdrawn_at",
     "access",
-]
+]  # fmt: skip
 
 
 def report(world: World, tab: Tab, format_: Format = Format.JSONL) -> str:

@@ -20,7 +20,10 @@ from config.runtime import Runtime
 from config.settings import load_settings
 from tasks import organisations
 
-out = Console(highlight=False, soft_wrap=True)
+#: Columns where the reader is a file or a pipe: wide enough for a table not to break its lines.
+WIDE = 240
+
+out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]

@@ -1,0 +1,237 @@
+"""What the commands print: one JSON document that fits its schema, or one line on stderr and an exit code."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner, Result
+
+from config.settings import Settings, load_settings
+from tests.world import World
+from workers import cli
+from workers.schemas import FOLDER
+
+Rollcall = Callable[..., Result]
+
+
+@pytest.fixture
+def rollcall(world: World, monkeypatch: pytest.MonkeyPatch) -> Rollcall:
+    """The console script, over the world's servers; refusals end as they do for a user."""
+    endpoints = world.runtime.endpoints
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.setenv("DATABASE_URL", endpoints.database_url)
+    monkeypatch.setenv("REDIS_URL", endpoints.redis_url)
+    monkeypatch.setenv("SMTP_URL", endpoints.smtp_url)
+    monkeypatch.setenv("MAIL_FROM", endpoints.mail_from)
+    monkeypatch.setenv("PUBLIC_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("SECRET_KEY", "only for tests")
+    monkeypatch.setenv("ROLLCALL_HOME", str(world.runtime.home))
+    load_settings.cache_clear()
+
+    def run(*arguments: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(cli.app, arguments, input=stdin)
+
+    return run
+
+
+@pytest.fixture
+def refused(
+    rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Run a command that is to be refused; the one line it says on stderr."""
+
+    def run(*arguments: str) -> str:
+        monkeypatch.setattr("sys.argv", ["rollcall", *arguments])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        printed = capfd.readouterr()
+        assert end.value.code == 1
+        assert printed.out == ""
+        assert printed.err.count("\n") == 1
+        return printed.err.strip()
+
+    return run
+
+
+def printed(name: str, result: Result) -> Any:
+    """The one JSON document of a result, checked against the schema of its command."""
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    jsonschema.validate(document, json.loads((FOLDER / "commands" / f"{name}.json").read_text()))
+    return document
+
+
+@pytest.fixture
+def story(world: World) -> World:
+    """A learner with everything a learner can have, one who is inactive, and an announcement."""
+    world.has_learners("A")
+    world.has_learners("B", status="inactive")
+    world.has_course("safety", "everyone")
+    world.starts("A", "safety")
+    world.say("course.started", learner="nobody", course="safety")
+    world.say(
+        "announcement.requested",
+        announcement="hello",
+        subject="Hello {{ first_name }}",
+        body="Dear {{ first_name }}",
+        audience={"everyone": True},
+        send_at=None,
+        time_zone="UTC",
+    )
+    world.settle()
+    return world
+
+
+def test_a_learner_is_shown_with_everything(story: World, rollcall: Rollcall) -> None:
+    shown = printed("learners-show", rollcall("learners", "show", "A", "-o", "acme", "--json"))
+
+    assert shown["status"] == "active"
+    assert [(e["course"], e["access"], e["sources"]) for e in shown["enrolments"]] == [("safety", True, ["everyone"])]
+    assert [(s["course"], s["amount"]) for s in shown["seats"]] == [("safety", 1)]
+    assert [(m["kind"], m["state"]) for m in shown["mail"]] == [("enrolment", "accepted"), ("announcement", "accepted")]
+
+
+def test_r03_what_is_missing_for_access_is_named(story: World, rollcall: Rollcall) -> None:
+    shown = printed("learners-show", rollcall("learners", "show", "B", "-o", "acme", "--json"))
+
+    assert [(e["access"], e["missing"]) for e in shown["enrolments"]] == [(False, ["active"])]
+    assert "no: it is missing active" in rollcall("learners", "show", "B", "-o", "acme").stdout.replace("\n", " ")
+
+
+def test_r01_a_toggle_by_hand_takes_effect_and_again_does_nothing(story: World, rollcall: Rollcall) -> None:
+    first = printed("learners-activate", rollcall("learners", "activate", "B", "A", "-o", "acme", "--json"))
+    again = printed("learners-activate", rollcall("learners", "activate", "B", "-o", "acme", "--json"))
+    back = printed("learners-deactivate", rollcall("learners", "deactivate", "B", "-o", "acme", "--json"))
+
+    assert first == [
+        {"learner": "B", "status": "active", "changed": True},
+        {"learner": "A", "status": "active", "changed": False},
+    ]
+    assert again == [{"learner": "B", "status": "active", "changed": False}]
+    assert back == [{"learner": "B", "status": "inactive", "changed": True}]
+    story.settle()
+    assert story.out("access.activated") == [{"learner": "B", "courses": ["safety"]}]
+
+
+def test_an_unknown_learner_changes_nothing_for_the_others(story: World, refused: Callable[..., str]) -> None:
+    line = refused("learners", "deactivate", "A", "nobody", "-o", "acme")
+
+    assert line == "Nothing was changed: 'acme' has no learner 'nobody'."
+    assert story.access("A") == {"safety"}
+
+
+def test_an_announcement_goes_from_draft_to_finished(story: World, rollcall: Rollcall) -> None:
+    created = printed(
+        "announcements-create",
+        rollcall(
+            "announcements", "create", "-o", "acme", "--everyone", "--subject", "News, {{ first_name }}",
+            "--body", "-", "--id", "news", "--json", stdin="Dear {{ first_name }},\n\nnews.",
+        ),
+    )  # fmt: skip
+    draft = printed("announcements-show", rollcall("announcements", "show", "news", "-o", "acme", "--json"))
+    launched = printed("announcements-launch", rollcall("announcements", "launch", "news", "-o", "acme", "--json"))
+    story.settle()
+    shown = printed("announcements-show", rollcall("announcements", "show", "news", "-o", "acme", "--json"))
+
+    assert created == {"announcement": "news", "state": "draft"}
+    assert draft["selected"] == 0
+    assert launched["state"] == "sending"
+    assert shown == {
+        "announcement": "news", "state": "finished", "selected": 2, "accepted": 1, "skipped": {"inactive": 1},
+        "failed": 0, "cancelled": 0, "uncertain": 0, "pending": 0,
+    }  # fmt: skip
+    assert [m["Subject"] for m in story.mail.to("a@acme.example")][-1] == "News, FirstA"
+    listed = printed("announcements-list", rollcall("announcements", "list", "-o", "acme", "--json"))
+    assert [one["announcement"] for one in listed] == ["news", "hello"]
+
+
+def test_a_mistake_in_a_template_is_shown_before_anything_is_kept(story: World, refused: Callable[..., str]) -> None:
+    line = refused(
+        "announcements", "create", "-o", "acme", "--everyone", "--subject", "Hi", "--body", "{{ password }}"
+    )  # fmt: skip
+
+    assert "password" in line
+    assert story.ask("SELECT count(*) FROM mailings WHERE kind = 'announcement'") == 1
+
+
+def test_launching_what_is_finished_is_refused(story: World, refused: Callable[..., str]) -> None:
+    assert refused("announcements", "launch", "hello", "-o", "acme").startswith("the announcement hello is finished")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("announcements", "create", "-o", "acme", "--subject", "a", "--body", "b"),
+        ("announcements", "create", "-o", "acme", "--subject", "a", "--body", "b", "--everyone", "--learner", "A"),
+        ("announcements", "create", "-o", "acme", "--subject", "a", "--body", "b", "--everyone", "--send-at", "noon"),
+        ("learners", "show", "A"),
+        ("reports", "training", "-o", "acme", "--tab", "all"),
+        ("run", "pool", "sideways"),
+    ],
+)
+def test_wrong_usage_exits_with_two(rollcall: Rollcall, arguments: tuple[str, ...]) -> None:
+    assert rollcall(*arguments).exit_code == 2
+
+
+def test_seats_show_and_ledger_agree(story: World, rollcall: Rollcall) -> None:
+    shown = printed("seats-show", rollcall("seats", "show", "-o", "acme", "--json"))
+    ledger = printed("seats-ledger", rollcall("seats", "ledger", "-o", "acme", "--json"))
+
+    assert (shown["unit"], shown["pool"], shown["used"], shown["remaining"]) == ("credit", 1000, 1, 999)
+    assert sum(entry["amount"] for entry in ledger) == shown["used"]
+
+
+def test_what_could_not_be_taken_is_listed(story: World, rollcall: Rollcall) -> None:
+    [entry] = printed("events-quarantined", rollcall("events", "quarantined", "--json"))
+
+    assert (entry["state"], entry["reason"], entry["organisation"]) == ("waiting", "unknown learner", "acme")
+    assert printed("events-quarantined", rollcall("events", "quarantined", "-o", "other", "--json")) == []
+
+
+def test_publish_refuses_a_file_with_a_line_that_is_not_json(
+    story: World, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "events.jsonl"
+    file.write_bytes(b'{"a": 1}\n\nnot json\n')
+
+    assert refused("events", "publish", str(file)) == (
+        f"{file}, line 3: this is not JSON, nothing was published (--raw publishes it as it is)."
+    )
+    assert story.redis.xlen("rollcall:in") == 0
+
+
+def test_publish_puts_lines_on_the_stream_as_they_are(story: World, rollcall: Rollcall) -> None:
+    done = printed("events-publish", rollcall("events", "publish", "-", "--json", stdin='{"a": "ü"}\n\n{"b": 2}\n'))
+    raw = printed("events-publish", rollcall("events", "publish", "-", "--raw", "--json", stdin="not json\n"))
+
+    assert (done, raw) == ({"published": 2}, {"published": 1})
+    entries: Any = story.redis.xrange("rollcall:in")
+    assert [fields[b"event"] for _, fields in entries] == ['{"a": "ü"}'.encode(), b'{"b": 2}', b"not json"]
+
+
+def test_wait_returns_at_rest_and_says_what_is_left_otherwise(
+    story: World, rollcall: Rollcall, refused: Callable[..., str]
+) -> None:
+    assert printed("wait", rollcall("wait", "--json")) == {"at_rest": True, "left": {}}
+    assert printed("status", rollcall("status", "--json"))["at_rest"] is True
+
+    story.redis.xadd("rollcall:in", {"event": b"{}"})
+
+    assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 events unread left."
+
+
+def test_a_schema_that_is_not_this_codes_is_refused(story: World, refused: Callable[..., str]) -> None:
+    story.list("UPDATE alembic_version SET version_num = '0000' RETURNING version_num")
+
+    assert "run rollcall migrate" in refused("seats", "show", "-o", "acme")
+
+
+def test_migrate_says_where_the_schema_was_and_is(rollcall: Rollcall) -> None:
+    done = printed("migrate", rollcall("migrate", "--json"))
+
+    assert done["before"] == done["after"]
