@@ -1,6 +1,7 @@
 """A pool of dramatiq workers: each message names a piece of work, and the piece says what is to be done."""
 
 from collections.abc import Callable
+from contextlib import suppress
 
 import dramatiq
 import structlog
@@ -12,6 +13,7 @@ from tasks.announcements import actors as announcements
 from tasks.enrolments import actors as enrolments
 from tasks.intake import retake
 from tasks.mail import actors as mail
+from tasks.work.heartbeat import heartbeat
 from tasks.work.store import LostLease, claim, pause_before
 from workers.queues import make_broker
 
@@ -57,10 +59,12 @@ def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None
     if piece is None:
         return
     try:
-        ACTORS[name](runtime, piece)
+        with heartbeat(runtime, piece):
+            ACTORS[name](runtime, piece)
     except LostLease:
         log.warning("work.lease_lost", actor=name, work=number)
     except Exception:
         log.exception("work.failed", actor=name, work=number, failures=piece.failures + 1)
-        with transaction(runtime.engine) as connection:
-            work.release(connection, piece, after=pause_before(piece.failures, runtime.retry), failed=True)
+        with suppress(LostLease), transaction(runtime.engine) as connection:
+            pause = pause_before(piece.failures, runtime.retry)
+            work.release(connection, piece, after=pause, failed=True, written=False)

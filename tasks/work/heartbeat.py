@@ -1,14 +1,17 @@
-"""Staying the owner of a piece while something slow goes on."""
+"""Staying the owner of a piece for as long as it is worked on."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.exc import DBAPIError
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.database import transaction
 from config.runtime import Runtime
 from tasks.work.store import LostLease, Piece, extend
+
+log = structlog.get_logger()
 
 #: Beats in one lease: two may be missed.
 BEATS = 3
@@ -16,8 +19,8 @@ BEATS = 3
 
 @contextmanager
 def heartbeat(runtime: Runtime, piece: Piece) -> Iterator[None]:
-    """Extend the lease of a piece until the block ends. A beat that fails is not an error here: the fence is checked
-    again where the outcome is written."""
+    """Extend the lease of a piece until the block ends. A beat that fails is not an error here, and the next one is
+    tried all the same: the fence is checked again where the outcome is written."""
     done = threading.Event()
 
     def beat() -> None:
@@ -25,8 +28,10 @@ def heartbeat(runtime: Runtime, piece: Piece) -> Iterator[None]:
             try:
                 with transaction(runtime.engine) as connection:
                     extend(connection, piece, runtime.lease)
-            except (LostLease, DBAPIError):
+            except LostLease:
                 return
+            except SQLAlchemyError as problem:
+                log.warning("work.beat_missed", work=piece.work, problem=type(problem).__name__)
 
     thread = threading.Thread(target=beat, name=f"lease of {piece.work}", daemon=True)
     thread.start()

@@ -1,8 +1,9 @@
 """The table of work, as SQL.
 
-A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted when
-it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its state:
-for offered and running pieces that is when the lease runs out. *Held* pieces (paused mailings) and *scheduled* ones rest.
+A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted
+when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
+state: for offered and running pieces that is when the lease runs out. *Held* pieces (paused mailings) and *scheduled*
+ones rest.
 """
 
 from collections.abc import Iterable
@@ -90,25 +91,27 @@ def add(
 def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) -> list[Offer]:
     """Choose what to wake workers for: at most `bound` pieces of a queue in flight, organisations in turns (R31).
 
-    What was offered or begun and is due again lost its wake-up or its worker: it is offered again.
+    What was offered or begun and is due again lost its wake-up or its worker, or waits behind others: it is offered
+    again, and keeps its place. Did it not, a slow queue would fill with one organisation's pieces, turn by turn.
     """
     return rows(
         connection,
         Offer,
         """
         WITH RECURSIVE waiting AS (
-            (SELECT organisation FROM work WHERE queue = :queue AND due_at <= now() ORDER BY organisation LIMIT 1)
+            (SELECT organisation FROM work
+             WHERE queue = :queue AND due_at <= now() AND state IN ('due', 'scheduled')
+             ORDER BY organisation LIMIT 1)
             UNION ALL
             SELECT (SELECT w.organisation FROM work w
                     WHERE w.queue = :queue AND w.organisation > waiting.organisation AND w.due_at <= now()
+                      AND w.state IN ('due', 'scheduled')
                     ORDER BY w.organisation LIMIT 1)
             FROM waiting WHERE waiting.organisation IS NOT NULL
-        ), room AS (
-            SELECT greatest(:bound - count(*), 0) AS places FROM work
-            WHERE queue = :queue AND state IN ('offered', 'running') AND due_at > now()
+        ), in_flight AS (
+            SELECT organisation, work, due_at FROM work WHERE queue = :queue AND state IN ('offered', 'running')
         ), busy AS (
-            SELECT organisation, count(*) AS pieces FROM work
-            WHERE queue = :queue AND state IN ('offered', 'running') AND due_at > now() GROUP BY organisation
+            SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
         ), turns AS (
             SELECT next.organisation, next.work, next.due_at,
                    coalesce(busy.pieces, 0)
@@ -117,11 +120,15 @@ def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) 
             CROSS JOIN LATERAL (
                 SELECT w.organisation, w.work, w.due_at FROM work w
                 WHERE w.queue = :queue AND w.organisation = waiting.organisation AND w.due_at <= now()
+                  AND w.state IN ('due', 'scheduled')
                 ORDER BY w.due_at, w.work LIMIT :bound
             ) next
             LEFT JOIN busy ON busy.organisation = next.organisation
         ), chosen AS (
-            SELECT organisation, work FROM turns ORDER BY turn, due_at LIMIT (SELECT places FROM room)
+            SELECT organisation, work FROM in_flight WHERE due_at <= now()
+            UNION ALL
+            (SELECT organisation, work FROM turns ORDER BY turn, due_at
+             LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
         )
         UPDATE work SET state = 'offered', due_at = now() + :repeat
         FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work
@@ -173,7 +180,7 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
     changed = execute(
         connection,
         """
-        UPDATE work SET begun = :begun, due_at = now() + :lease
+        UPDATE work SET begun = :begun, state = 'running', due_at = now() + :lease
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         """,
         organisation=piece.organisation,
@@ -186,10 +193,13 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
 
 
 def extend(connection: Connection, piece: Piece, lease: timedelta) -> None:
-    """Stay the owner for another `lease`."""
+    """Stay the owner for another `lease`; also of a piece that was offered again before anyone else took it."""
     changed = execute(
         connection,
-        "UPDATE work SET due_at = now() + :lease WHERE organisation = :organisation AND work = :work AND fence = :fence",
+        """
+        UPDATE work SET state = 'running', due_at = now() + :lease
+        WHERE organisation = :organisation AND work = :work AND fence = :fence
+        """,
         organisation=piece.organisation,
         work=piece.work,
         fence=piece.fence,
@@ -198,12 +208,25 @@ def extend(connection: Connection, piece: Piece, lease: timedelta) -> None:
     _ours(connection, changed, piece)
 
 
-def release(connection: Connection, piece: Piece, *, after: timedelta, failed: bool, held: bool = False) -> None:
-    """Give a piece back, every outcome written: to be tried again `after` a pause, or *held* until it is resumed."""
+def release(
+    connection: Connection,
+    piece: Piece,
+    *,
+    after: timedelta,
+    failed: bool,
+    held: bool = False,
+    written: bool = True,
+) -> None:
+    """Give a piece back: to be tried again `after` a pause, or *held* until it is resumed.
+
+    `written` says that every outcome is in the ledger. Where that is not known, how far sending had begun stays noted:
+    whoever comes next must treat those as uncertain (R19). The fence moves on, so that nothing of ours comes after.
+    """
     changed = execute(
         connection,
         """
-        UPDATE work SET begun = NULL, failures = CASE WHEN :failed THEN failures + 1 ELSE 0 END,
+        UPDATE work SET fence = fence + 1, begun = CASE WHEN NOT :written THEN begun END,
+            failures = CASE WHEN :failed THEN failures + 1 ELSE 0 END,
             state = CASE WHEN :held THEN 'held' ELSE 'due' END,
             due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END
         WHERE organisation = :organisation AND work = :work AND fence = :fence
@@ -214,8 +237,10 @@ def release(connection: Connection, piece: Piece, *, after: timedelta, failed: b
         after=after,
         failed=failed,
         held=held,
+        written=written,
     )
     _ours(connection, changed, piece)
+    execute(connection, "NOTIFY rollcall_relay")
 
 
 def pause_before(failures: int, first: timedelta) -> timedelta:
@@ -224,8 +249,11 @@ def pause_before(failures: int, first: timedelta) -> timedelta:
 
 
 def next_due_seconds(connection: Connection) -> float | None:
-    """Seconds until the next piece is due, or None."""
-    seconds = value(connection, "SELECT extract(epoch FROM min(due_at) - now()) FROM work WHERE due_at < 'infinity'")
+    """Seconds until the next piece becomes due, or None. What is due already waits for room, and room is announced."""
+    seconds = value(
+        connection,
+        "SELECT extract(epoch FROM min(due_at) - now()) FROM work WHERE due_at > now() AND due_at < 'infinity'",
+    )
     return None if seconds is None else float(seconds)
 
 
