@@ -1,5 +1,6 @@
 """Sending: claim a piece, ask the gate, mark what is begun, send, write every outcome."""
 
+import time
 from collections.abc import Sequence
 from datetime import timedelta
 from functools import lru_cache
@@ -7,7 +8,7 @@ from functools import lru_cache
 import structlog
 from sqlalchemy import Connection
 
-from config.database import transaction
+from config.database import retrying, transaction
 from config.runtime import Runtime
 from config.settings import SmtpServer
 from tasks import work
@@ -15,13 +16,15 @@ from tasks.mail import store
 from tasks.mail.compose import compose
 from tasks.mail.rules import Answer, Attempt, Outcome, Verdict, outcome_of, skipped
 from tasks.mail.smtp import Envelope, Mailer
-from tasks.work.heartbeat import heartbeat
 from tasks.work.store import pause_before
 
 log = structlog.get_logger()
 
 #: Seconds for which the gate's verdict holds: what is not begun by then is asked about again (R15, R20).
 GATE_HOLDS_SECONDS = 0.1
+
+#: Seconds a piece is worked on before others get their turn: a slow server holds up nobody for longer (R31).
+TURN_SECONDS = 2.0
 
 
 @lru_cache(maxsize=1)
@@ -33,7 +36,7 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
     """Send one piece of a mailing: group by group, each marked as begun before, and recorded after, it is sent.
 
     One transaction lies between two groups: it writes what became of the last and marks the next. A worker lost in
-    between leaves at most one group uncertain (R19).
+    between leaves at most one group uncertain (R19). What is not done within a turn is given back.
     """
     settings = runtime.settings
     mailer = _mailer(
@@ -45,23 +48,44 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
             work.finish(connection, piece)
             return
         if piece.begun is not None:
-            lost = store.leave_uncertain(connection, piece.organisation, piece.subject, piece.low, piece.begun)
-            log.warning("mail.worker_lost", mailing=piece.subject, uncertain=lost)
+            _take_over(connection, runtime, mailing, piece, piece.begun)
+    turn_ends = time.monotonic() + TURN_SECONDS
+    failures = piece.failures
     outcomes: list[Outcome] = []
-    pause: timedelta | None = None
-    while True:
-        with transaction(runtime.engine) as connection:
-            store.settle(connection, piece.organisation, piece.subject, outcomes)
-            if pause is not None or runtime.stopping.is_set():
-                work.release(connection, piece, after=pause or timedelta(), failed=pause is not None)
-                return
-            group = _next_group(connection, runtime, piece)
-        if group is None:
-            return
-        with heartbeat(runtime, piece):
-            attempts = _send(mailer, mailing, group, runtime.endpoints.mail_from)
+    rest: timedelta | None = None
+    while group := _record(runtime, piece, outcomes, rest, failed=failures > 0):
+        attempts = _send(mailer, mailing, group, runtime.endpoints.mail_from)
         outcomes = _outcomes(runtime, mailing, group, attempts)
-        pause = _breather(runtime, piece, attempts)
+        if any(attempt.answer is Answer.ACCEPTED for attempt in attempts):
+            failures = 0
+        if _asks_for_patience(attempts):
+            rest = pause_before(failures, runtime.retry)
+            failures += 1
+        elif runtime.stopping.is_set() or time.monotonic() >= turn_ends:
+            rest = timedelta()
+
+
+def _take_over(connection: Connection, runtime: Runtime, mailing: store.Mailing, piece: work.Piece, begun: int) -> None:
+    """Judge what a lost worker had begun, as the mailing's policy has it (R19)."""
+    lost = store.begun_by_lost(connection, piece.organisation, piece.subject, piece.low, begun)
+    attempts = [Attempt(recipient, Answer.WORKER_LOST) for recipient, _ in lost]
+    outcomes = [_outcome(runtime, mailing, attempt, tried) for attempt, (_, tried) in zip(attempts, lost, strict=True)]
+    store.settle(connection, piece.organisation, piece.subject, outcomes)
+    work.extend(connection, piece, runtime.lease)
+    log.warning("mail.worker_lost", mailing=piece.subject, begun=len(lost))
+
+
+def _record(
+    runtime: Runtime, piece: work.Piece, outcomes: Sequence[Outcome], rest: timedelta | None, *, failed: bool
+) -> list[store.Recipient] | None:
+    """Write what became of the last group, and mark the next; None where there is none or the piece is to rest."""
+    for attempt in retrying():
+        with attempt, transaction(runtime.engine) as connection:
+            store.settle(connection, piece.organisation, piece.subject, outcomes)
+            if rest is None:
+                return _next_group(connection, runtime, piece)
+            work.release(connection, piece, after=rest, failed=failed)
+    return None
 
 
 def _next_group(connection: Connection, runtime: Runtime, piece: work.Piece) -> list[store.Recipient] | None:
@@ -119,23 +143,17 @@ def _outcomes(
     runtime: Runtime, mailing: store.Mailing, group: Sequence[store.Recipient], attempts: Sequence[Attempt]
 ) -> list[Outcome]:
     tried_before = {recipient.recipient: recipient.attempts for recipient in group}
-    return [
-        outcome_of(
-            attempt,
-            tried_before[attempt.recipient],
-            most=runtime.settings.rollcall_mail_attempts,
-            pause=runtime.retry,
-            policy=mailing.policy,
-        )
-        for attempt in attempts
-    ]
+    return [_outcome(runtime, mailing, attempt, tried_before[attempt.recipient]) for attempt in attempts]
 
 
-def _breather(runtime: Runtime, piece: work.Piece, attempts: Sequence[Attempt]) -> timedelta | None:
-    """How long to leave the server in peace: it cannot be reached, or asks for patience with more than single ones."""
+def _outcome(runtime: Runtime, mailing: store.Mailing, attempt: Attempt, tried_before: int) -> Outcome:
+    most = runtime.settings.rollcall_mail_attempts
+    return outcome_of(attempt, tried_before, most=most, pause=runtime.retry, policy=mailing.policy)
+
+
+def _asks_for_patience(attempts: Sequence[Attempt]) -> bool:
+    """Whether to leave the server in peace: it cannot be reached, or puts off more than single recipients (R21)."""
     if any(attempt.answer is Answer.UNREACHABLE for attempt in attempts):
-        return pause_before(piece.failures, runtime.retry)
+        return True
     throttled = [attempt for attempt in attempts if attempt.answer is Answer.THROTTLED]
-    if any(attempt.code in {421, 454} for attempt in throttled) or len(throttled) * 2 > len(attempts):
-        return pause_before(piece.failures, runtime.retry)
-    return None
+    return any(attempt.code in {421, 454} for attempt in throttled) or len(throttled) * 2 > len(attempts)

@@ -49,14 +49,16 @@ class Answer(StrEnum):
     THROTTLED = "throttled"
     UNREACHABLE = "unreachable"
     AMBIGUOUS = "ambiguous"
+    WORKER_LOST = "worker lost"
     IMPOSSIBLE = "impossible address"
 
 
 #: Replies that ask for patience: they slow the sender down and use up no attempt (R21).
 THROTTLING = frozenset({421, 450, 451, 452, 454})
 
-#: Replies on the recipient that say this address will never do, and suppress it (R21; RFC 5321 4.2.3).
-NO_SUCH_MAILBOX = frozenset({550, 551, 553})
+#: Replies on the recipient that say this address will never do, and suppress it (R21). Of the permanent refusals these
+#: are about the mailbox (RFC 5321 4.2.1: x5z; RFC 7504: 556); 50z and 53z are about us, whoever the recipient is.
+NO_SUCH_MAILBOX = range(550, 560)
 
 
 def _now() -> datetime:
@@ -99,8 +101,11 @@ def answer_to(code: int) -> Answer:
     return Answer.REFUSED if code >= 500 else Answer.DEFERRED
 
 
-def outcome_of(attempt: Attempt, tried_before: int, *, most: int, pause: timedelta, policy: str) -> Outcome:
-    """What to write down for an attempt (R18, R19, R21). `pause` is how long to leave a recipient in peace."""
+def outcome_of(  # noqa: PLR0911 - one answer, one return
+    attempt: Attempt, tried_before: int, *, most: int, pause: timedelta, policy: str
+) -> Outcome:
+    """What to write down for an attempt (R18, R19, R21). `pause` is how long to leave a recipient in peace; `most`, how
+    often one is tried: also where it is uncertain whether it went, or a server that hangs up would get it for ever."""
     said = Outcome(attempt.recipient, Delivery.PENDING, attempt.at, attempt.answer.value, attempt.code, attempt.reply)
     match attempt.answer:
         case Answer.ACCEPTED:
@@ -114,9 +119,9 @@ def outcome_of(attempt: Attempt, tried_before: int, *, most: int, pause: timedel
             return replace(said, state=Delivery.FAILED)
         case Answer.DEFERRED:
             return replace(said, due_at=attempt.at + pause * 2**tried_before)
-        case Answer.AMBIGUOUS if policy == "resend":
-            return replace(said, due_at=attempt.at)
-        case Answer.AMBIGUOUS:
+        case Answer.AMBIGUOUS | Answer.WORKER_LOST if policy == "resend" and tried_before + 1 < most:
+            return replace(said, due_at=attempt.at + pause * 2**tried_before)
+        case Answer.AMBIGUOUS | Answer.WORKER_LOST:
             return replace(said, state=Delivery.UNCERTAIN)
 
 
@@ -132,5 +137,5 @@ MOVES: dict[str, dict[str, str]] = {
     "schedule": {"draft": "scheduled"},
     "pause": {"sending": "paused"},
     "resume": {"paused": "sending"},
-    "cancel": {state: "cancelled" for state in ("draft", "scheduled", "late", "sending", "paused")},
+    "cancel": dict.fromkeys(("draft", "scheduled", "late", "sending", "paused"), "cancelled"),
 }

@@ -60,8 +60,8 @@ class Mailer:
     def send(self, envelopes: Sequence[Envelope], *, within: float) -> list[Attempt]:
         """Try envelopes, several at a time; what the server said to each. Never raises for one of them.
 
-        After `within` seconds none is begun any more (each connection begins at least one): the gate is to be asked
-        again about the rest, which is left out of the answer.
+        After `within` seconds none is begun any more, however long it took to connect: the gate is to be asked again
+        about the rest, which is left out of the answer. Each connection that was open before begins at least one.
         """
         return self._run(self._send_all(envelopes, within))
 
@@ -81,27 +81,38 @@ class Mailer:
         deadline = self._loop.time() + within
 
         async def lane() -> None:
-            attempts.append(await self._attempt(waiting.popleft()))
-            while waiting and self._loop.time() < deadline:
-                attempts.append(await self._attempt(waiting.popleft()))
+            while waiting:
+                attempt = await self._attempt(waiting.popleft(), deadline)
+                if attempt is not None:
+                    attempts.append(attempt)
+                if self._loop.time() >= deadline:
+                    return
 
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._connections, len(envelopes))):
                 group.create_task(lane())
         return attempts
 
-    async def _attempt(self, envelope: Envelope) -> Attempt:
+    async def _attempt(self, envelope: Envelope, deadline: float) -> Attempt | None:
         try:
             address = wire_address(envelope.address)
         except ValueError as problem:
             return _attempt(envelope, Answer.IMPOSSIBLE, reply=str(problem).replace(envelope.address, "the address"))
         try:
-            connection = self._idle.pop() if self._idle else await self._connect()
+            if self._idle:
+                connection = self._idle.pop()
+            else:
+                connection = await self._connect()
+                if self._loop.time() >= deadline:
+                    self._idle.append(connection)
+                    return None
         except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as problem:
             return _attempt(envelope, Answer.UNREACHABLE, getattr(problem, "code", None), type(problem).__name__)
-        return await self._converse(connection, envelope, address)
+        return await self._converse(connection, envelope, address, deadline)
 
-    async def _converse(self, connection: _Connection, envelope: Envelope, address: str) -> Attempt:
+    async def _converse(
+        self, connection: _Connection, envelope: Envelope, address: str, deadline: float
+    ) -> Attempt | None:
         client = connection.client
         options = []
         if needs_smtputf8(address):
@@ -116,13 +127,11 @@ class Mailer:
             in_data = True
             response = await client.data(envelope.message)
         except aiosmtplib.SMTPResponseException as problem:
-            await self._after_refusal(connection, problem.code)
-            refused = isinstance(problem, aiosmtplib.SMTPRecipientRefused)
-            return _attempt(envelope, answer_to(problem.code), problem.code, problem.message, on_recipient=refused)
+            return await self._refused(connection, envelope, problem, in_data=in_data)
         except (aiosmtplib.SMTPException, OSError) as problem:
             client.close()
             if connection.sent and not in_data:  # closed by the server while it was idle: begin again on another
-                return await self._attempt(envelope)
+                return await self._attempt(envelope, deadline)
             answer = Answer.AMBIGUOUS if in_data else Answer.UNREACHABLE
             return _attempt(envelope, answer, reply=type(problem).__name__)
         connection.sent += 1
@@ -146,6 +155,25 @@ class Mailer:
         )
         await client.connect()
         return _Connection(client)
+
+    async def _refused(
+        self,
+        connection: _Connection,
+        envelope: Envelope,
+        problem: aiosmtplib.SMTPResponseException,
+        *,
+        in_data: bool,
+    ) -> Attempt:
+        """What a reply other than the expected one means. One that is no refusal says nothing of what was done."""
+        if not 400 <= problem.code < 600:
+            connection.client.close()
+            taken = in_data and 200 <= problem.code < 300
+            unsaid = Answer.AMBIGUOUS if in_data else Answer.UNREACHABLE
+            answer = Answer.ACCEPTED if taken else unsaid
+            return _attempt(envelope, answer, problem.code, problem.message)
+        await self._after_refusal(connection, problem.code)
+        on_recipient = isinstance(problem, aiosmtplib.SMTPRecipientRefused)
+        return _attempt(envelope, answer_to(problem.code), problem.code, problem.message, on_recipient=on_recipient)
 
     async def _after_refusal(self, connection: _Connection, code: int) -> None:
         """Begin anew on the same connection after an orderly refusal, or drop it where even that fails."""
@@ -171,6 +199,11 @@ async def _goodbye(client: aiosmtplib.SMTP) -> None:
         client.close()
 
 
+def _storable(reply: str) -> str:
+    """A reply as PostgreSQL can keep it, whatever bytes the server sent."""
+    return reply.replace("\0", "").encode("utf-8", "replace").decode()
+
+
 def _attempt(
     envelope: Envelope, answer: Answer, code: int | None = None, reply: str | None = None, *, on_recipient: bool = False
 ) -> Attempt:
@@ -178,6 +211,6 @@ def _attempt(
         envelope.recipient,
         answer,
         code=code if code is not None and 200 <= code < 600 else None,
-        reply=None if reply is None else reply[:LONGEST_REPLY].replace("\0", ""),
+        reply=None if reply is None else _storable(reply[:LONGEST_REPLY]),
         on_recipient=on_recipient,
     )

@@ -341,7 +341,8 @@ def stays_paused(connection: Connection, organisation: int, mailing: int) -> boo
 
 
 def settle(connection: Connection, organisation: int, mailing: int, outcomes: Sequence[Outcome]) -> None:
-    """Write outcomes into the ledger; what settled nothing is kept as an attempt of its own (R18)."""
+    """Write outcomes into the ledger; what settled nothing is kept as an attempt of its own (R18). Written twice, it is
+    written once."""
     if not outcomes:
         return
     execute(
@@ -356,7 +357,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
                     CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]))
              AS new (recipient, state, at, reason, code, reply, tried, due_at)
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
-          AND d.state = 'pending'
+          AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
         """,
         organisation=organisation,
         mailing=mailing,
@@ -406,23 +407,31 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
         )
 
 
-def leave_uncertain(connection: Connection, organisation: int, mailing: int, low: int, begun: int) -> int:
-    """A worker was lost after it had begun these: whether they went is uncertain (R19). Where the mailing's policy is
-    to resend, they stay pending, under the same Message-ID."""
-    return execute(
+def begun_by_lost(
+    connection: Connection, organisation: int, mailing: int, low: int, begun: int
+) -> list[tuple[int, int]]:
+    """Whose sending had begun when a worker was lost (R19): each with how often they had been tried before."""
+    found = rows(
         connection,
+        _Begun,
         """
-        UPDATE deliveries d SET state = 'uncertain', settled_at = now(), reason = 'worker lost', attempts = attempts + 1
-        FROM mailings m
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :begun
-          AND d.state = 'pending' AND d.due_at IS NULL
-          AND m.organisation = d.organisation AND m.mailing = d.mailing AND m.policy = 'hold'
+        SELECT recipient, attempts FROM deliveries
+        WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :begun
+          AND state = 'pending' AND due_at IS NULL
+        ORDER BY recipient
         """,
         organisation=organisation,
         mailing=mailing,
         low=low,
         begun=begun,
     )
+    return [(row.recipient, row.attempts) for row in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    recipient: int
+    attempts: int
 
 
 def begin_again(connection: Connection, organisation: int, mailing: int, recipients: Sequence[int]) -> None:
