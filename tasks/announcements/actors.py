@@ -125,7 +125,9 @@ def finish_mailings(connection: Connection) -> int:
             log.error("mailing.pending_without_work", mailing=mailing.mailing, pending=counts.pending)
             continue
         state = "finished with failures" if counts.failed else "finished"
-        done += mail.set_state(connection, mailing.organisation, mailing.mailing, state, expected="sending")
+        if not mail.set_state(connection, mailing.organisation, mailing.mailing, state, expected="sending"):
+            continue  # paused or cancelled meanwhile
+        done += 1
         if mailing.kind is mail.Kind.ANNOUNCEMENT:
             emit(
                 connection,

@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import one, rows, value
+from config.database import execute, one, rows, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,7 @@ def hold_work(connection: Connection, organisation: int, mailing: int) -> None:
 def resume_work(connection: Connection, organisation: int, mailing: int) -> None:
     """Make the pieces that rest due again."""
     rows(connection, _Piece, _SET_WORK + "RETURNING work", organisation=organisation, mailing=mailing, held=False)
+    execute(connection, "NOTIFY rollcall_relay")
 
 
 _SET_WORK = """
