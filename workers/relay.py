@@ -1,4 +1,4 @@
-"""Wakes workers for what is due, publishes the outbox in order, closes what is finished, quarantines what waited enough.
+"""Wakes workers for what is due, publishes the outbox in order, closes what is finished, quarantines what waited long.
 
 One relay leads, by an advisory lock on a connection of its own; any number may stand by. It holds no state: whatever it
 does is read from the tables, so it may be killed at any moment.
@@ -110,7 +110,7 @@ class Relay:
             self.runtime.stopping.wait(LOOK_SECONDS)
 
     def wake(self) -> None:
-        """Offer what is due to the workers, in turns between organisations (R31). A wake-up that is lost is repeated."""
+        """Offer what is due to the workers, organisations in turns (R31). A wake-up that is lost is repeated."""
         settings = self.runtime.settings
         for queue in QUEUES:
             with transaction(self.runtime.engine) as connection:
@@ -137,33 +137,38 @@ class Relay:
             with transaction(self.runtime.engine) as connection:
                 ordered = events.put_in_order(connection, PUBLISH_BATCH)
                 state = events.publication(connection)
-            if state.published and self._lost():
-                log.warning("relay.stream_lost", published=state.published)
-                with transaction(self.runtime.engine) as connection:
-                    events.published_through(connection, 0)
-                continue
-            if state.published < state.ordered:
-                self._publish_after(state.published)
-            elif not ordered:
+            if not self._publish_on(state) and not ordered:
                 return
 
-    def _publish_after(self, published: int) -> None:
-        with transaction(self.runtime.engine) as connection:
-            batch = events.ordered_after(connection, published, PUBLISH_BATCH)
-        with self.redis.pipeline(transaction=False) as pipe:
+    def _publish_on(self, state: events.Publication) -> bool:
+        """Go on where the stream ends; whether there was anything to do.
+
+        The stream itself says how far it has come, and what is remembered is put right by it: where Redis lost the
+        stream, or the end of it, that is written again under the same ids. Watching makes looking and writing one act.
+        """
+        with self.redis.pipeline() as pipe:
+            pipe.watch(OUT)
+            end = _stream_end(pipe)
+            if end < state.published:
+                log.warning("relay.stream_lost", published=state.published, left=end)
+            if end > state.ordered:
+                log.error("relay.stream_is_not_ours", ordered=state.ordered, end=end)
+            with transaction(self.runtime.engine) as connection:
+                if end != state.published:
+                    events.published_through(connection, min(end, state.ordered))
+                batch = events.ordered_after(connection, end, PUBLISH_BATCH)
+            if not batch:
+                return False
+            pipe.multi()
             for event in batch:
                 pipe.xadd(OUT, {"event": cloud_event(event)}, id=f"{event.position}-0")
-            for reply in pipe.execute(raise_on_error=False):
-                if isinstance(reply, redis.ResponseError) and "equal or smaller" in str(reply):
-                    continue  # published before; the id says so
-                if isinstance(reply, Exception):
-                    raise reply
+            try:
+                pipe.execute()
+            except redis.WatchError:
+                return True  # somebody wrote to it, or it was lost, in between: look again
         with transaction(self.runtime.engine) as connection:
             events.published_through(connection, batch[-1].position)
-
-    def _lost(self) -> bool:
-        """Whether Redis has forgotten the stream: it is published anew then, every event under its own id again."""
-        return not self.redis.exists(OUT)
+        return True
 
     def trim(self) -> None:
         """Drop from the inbound stream what every group has read and acknowledged."""
@@ -208,6 +213,17 @@ def unread(client: redis.Redis) -> int:
         return int(client.xlen(IN))
     newer = client.xrange(IN, min=b"(" + group["last-delivered-id"], count=1)
     return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
+
+
+def _stream_end(client: redis.Redis) -> int:
+    """The position of the last event that was ever written to the stream, 0 where there is none."""
+    try:
+        last: bytes = client.xinfo_stream(OUT)["last-generated-id"]
+    except redis.ResponseError as problem:
+        if "no such key" not in str(problem):
+            raise
+        return 0
+    return _entry_order(last)[0]
 
 
 def _entry_order(entry: bytes) -> tuple[int, int]:
