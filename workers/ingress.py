@@ -1,7 +1,8 @@
-"""Reads the inbound stream in batches, stores and applies each in one transaction, and acknowledges after the commit."""
+"""Reads the inbound stream in batches, applies each in one transaction, and acknowledges after the commit."""
 
 import os
 import socket
+import time
 from typing import Any
 
 import redis
@@ -13,9 +14,6 @@ from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
 from tasks.intake import take
 
 log = structlog.get_logger()
-
-#: Milliseconds after which entries that another process read and never acknowledged are taken over.
-ABANDONED_MS = 10_000
 
 #: Seconds to wait before trying again where Redis or PostgreSQL is away.
 PAUSE_SECONDS = 0.5
@@ -51,17 +49,20 @@ def ensure_group(client: redis.Redis) -> None:
 
 def _follow(runtime: Runtime, client: redis.Redis, consumer: str) -> None:
     batch = runtime.settings.rollcall_ingress_batch
-    take_over(runtime, client, consumer, ABANDONED_MS)
+    lease = runtime.lease.total_seconds()
+    look_again = time.monotonic()
     while not runtime.stopping.is_set():
-        found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=BLOCK_SECONDS * 1000)
+        if time.monotonic() >= look_again:  # by the clock: a busy stream never has a quiet moment
+            take_over(runtime, client, consumer, int(lease * 1000))
+            look_again = time.monotonic() + lease / 2
+        pause = min(BLOCK_SECONDS, lease / 2)
+        found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=int(pause * 1000) or 1)
         if found:
             _take(runtime, client, found[0][1])
-        else:
-            take_over(runtime, client, consumer, ABANDONED_MS)
 
 
 def take_over(runtime: Runtime, client: redis.Redis, consumer: str, idle_ms: int) -> None:
-    """Take what another process read and did not acknowledge in time: it is dead, or its events are known already."""
+    """Take what another process read and did not acknowledge within a lease: it is dead, or its events are known."""
     cursor = "0-0"
     while True:
         cursor, entries, *_ = client.xautoclaim(
