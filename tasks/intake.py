@@ -1,8 +1,8 @@
 """Taking events: from bytes to everything that follows from them, in one transaction.
 
 A batch is stored and applied together, so an event about one learner takes effect without a hop through a queue. What
-is large (a fan-out over more than a chunk, mail) is written down as work in the same transaction. Where a batch cannot be
-applied, its events are taken one by one, and the one at fault is set aside with its reason.
+is large (a fan-out over more than a chunk, mail) is written down as work in the same transaction. Where a batch cannot
+be applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
 from collections.abc import Iterable, Sequence

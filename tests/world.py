@@ -9,7 +9,7 @@ from typing import Any
 
 import redis
 
-from config.database import column, transaction, value
+from config.database import column, execute, transaction, value
 from config.runtime import Runtime
 from config.streams import OUT
 from tasks import enrolments, learners, organisations, seats
@@ -95,9 +95,9 @@ class World:
         }
         self.send(self.event("organisation.saved", described | data))
 
-    def has_learners(self, *ids: str, **data: object) -> None:
+    def has_learners(self, *ids: str, at: datetime | None = None, **data: object) -> None:
         """These learners are known, each with an address unless `email=None` says otherwise; one batch."""
-        self.send(*(self.event("learner.saved", self.learner(id_, **data)) for id_ in ids))
+        self.send(*(self.event("learner.saved", self.learner(id_, **data), at=at) for id_ in ids))
 
     def learner(self, id_: str, **data: object) -> dict[str, Any]:
         """How the platform describes a learner."""
@@ -223,6 +223,11 @@ class World:
         """One column from the tables, where nothing else shows it."""
         with transaction(self.runtime.engine) as connection:
             return column(connection, sql, **parameters)
+
+    def execute(self, sql: str, **parameters: object) -> None:
+        """Change the tables behind the system's back."""
+        with transaction(self.runtime.engine) as connection:
+            execute(connection, sql, **parameters)
 
     def _organisation(self, connection: Any, id_: str | None) -> organisations.Organisation:
         return organisations.find(connection, [id_ or self.organisation])[id_ or self.organisation]

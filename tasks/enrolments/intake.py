@@ -14,7 +14,7 @@ from tasks.enrolments.actors import launch
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Event, Held, Reason, emit
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
-from tasks.learners import ensure_segments, find, members_at, saved_segment, statuses_at
+from tasks.learners import ensure, ensure_segments, find, members_at, saved_segment, statuses_at
 from tasks.organisations import Organisation
 
 
@@ -192,13 +192,13 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
 
 
 def withdrawn(connection: Connection, organisation: Organisation, event: Event) -> Held | None:
-    """Withdraw learners by name (R10, S4). Who is not known is not enrolled either."""
+    """Withdraw learners by name (R10, S4). Of one nobody saved yet it is kept (S2)."""
     data = event.data
     assert isinstance(data, EnrolmentWithdrawn)  # noqa: S101 - the intake's table says so
     course = store.find_course(connection, organisation.organisation, data.course)
     if course is None:
         return unknown_course(organisation, data.course)
-    found = find(connection, organisation.organisation, list(dict.fromkeys(data.learners)))
+    found = ensure(connection, organisation.organisation, data.learners)
     store.withdraw(
         connection,
         organisation.organisation,

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
+from tasks.seats import flag_unenrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,11 +366,27 @@ WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1
       WHERE :links AND cs.organisation = :organisation AND cs.course = :course AND m.learner = e.learner AND m.member)
 """
 
+#: What was started from :at on and that no source holds any more: it is never withdrawn by a rule, but flagged (S13).
+_CONTRADICTED = """
+SELECT e.learner FROM enrolments e
+WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1
+  AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NULL
+  AND (CAST(:listed AS int[]) IS NULL OR e.learner = ANY(CAST(:listed AS int[])))
+  AND e.started_at >= :at AND e.requests IS NULL
+  AND NOT EXISTS (
+      SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
+      WHERE :links AND cs.organisation = :organisation AND cs.course = :course AND m.learner = e.learner AND m.member)
+"""
+
 _JOIN = """
 UPDATE enrolments e SET requests = coalesce(requests, '{}') || :fanout
 WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
   AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
   AND e.learner = ANY(CAST(:listed AS int[]))
+  AND NOT EXISTS (
+      SELECT FROM withdrawals w
+      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, :cycle)
+        AND w.learner = e.learner AND w.occurred_at >= :at)
 """
 
 _CHANGED = """
@@ -412,7 +429,16 @@ def follow_rules(
         enrolled = execute(connection, _INSERT, **candidates)
         revived = execute(connection, _REVIVE, **candidates, window=f"{window_seconds} seconds")
     if course.method != "everyone":
-        withdrawn = execute(connection, _WITHDRAW, **scope, links=course.method == "segments")
+        links = course.method == "segments"
+        withdrawn = execute(connection, _WITHDRAW, **scope, links=links)
+        contradicted = column(connection, _CONTRADICTED, **scope, links=links)
+        flag_unenrolled(
+            connection,
+            fanout.organisation,
+            course.course,
+            [(1, learner) for learner in contradicted],
+            fanout.occurred_at,
+        )
     if enrolled + revived + withdrawn:
         execute(connection, _CHANGED, **scope, cause="rule")
     return Counts(enrolled + revived, 0, 0, withdrawn)
@@ -438,7 +464,7 @@ def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, 
     }
     changed = execute(connection, _INSERT, **candidates)
     changed += execute(connection, _REVIVE, **candidates, window=f"{window_seconds} seconds")
-    already = execute(connection, _JOIN, **scope)
+    already = execute(connection, _JOIN, **scope, at=fanout.occurred_at)
     silent = 0
     if changed:
         execute(connection, _CHANGED, **scope, cause="request")
@@ -615,7 +641,14 @@ def withdraw(
     connection: Connection, organisation: int, course: int, learners: Sequence[int], cycle: int, time: datetime
 ) -> None:
     """Withdraw by name: it covers every cycle where `cycle` is 0, stands against rules and against every request that
-    happened before it, and tells the platform (R10, S4)."""
+    happened before it, and tells the platform (R10, S4). What was started since is flagged (S13)."""
+    scope: dict[str, object] = {
+        "organisation": organisation,
+        "course": course,
+        "learners": list(learners),
+        "cycle": cycle,
+        "time": time,
+    }
     execute(
         connection,
         """
@@ -624,39 +657,51 @@ def withdraw(
         ON CONFLICT (organisation, course, learner, cycle)
         DO UPDATE SET occurred_at = greatest(known.occurred_at, excluded.occurred_at)
         """,
-        organisation=organisation,
-        course=course,
-        learners=list(learners),
-        cycle=cycle,
-        time=time,
+        **scope,
     )
     execute(
         connection,
         """
-        WITH gone AS (
-            UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name', requests = NULL
-            WHERE e.organisation = :organisation AND e.course = :course AND e.learner = ANY(CAST(:learners AS int[]))
-              AND (:cycle = 0 OR e.cycle = :cycle)
-              AND (e.withdrawn_at IS NULL OR e.withdrawn_by = 'rule')
-              AND NOT EXISTS (
-                  SELECT FROM fanouts f WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests)
-                    AND f.occurred_at > :time)
-            RETURNING e.cycle, e.learner
-        )
-        INSERT INTO outbox (organisation, type, data)
-        SELECT :organisation, 'rollcall.enrolment.changed', jsonb_build_object(
-            'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
-            'cycle', gone.cycle, 'cause', 'withdrawal', 'enrolled', CAST('[]' AS jsonb), 'silent', CAST('[]' AS jsonb),
-            'withdrawn', jsonb_agg(l.id ORDER BY l.id))
-        FROM gone JOIN learners l ON l.organisation = :organisation AND l.learner = gone.learner
-        GROUP BY gone.cycle ORDER BY gone.cycle
+        UPDATE enrolments e SET requests = (
+            SELECT array_agg(f.fanout ORDER BY f.fanout) FROM fanouts f
+            WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests) AND f.occurred_at > :time)
+        WHERE e.organisation = :organisation AND e.course = :course AND e.learner = ANY(CAST(:learners AS int[]))
+          AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NOT NULL
         """,
-        organisation=organisation,
-        course=course,
-        learners=list(learners),
-        cycle=cycle,
-        time=time,
+        **scope,
     )
+    gone = rows(
+        connection,
+        _Gone,
+        """
+        WITH gone AS (
+            UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
+            WHERE e.organisation = :organisation AND e.course = :course AND e.learner = ANY(CAST(:learners AS int[]))
+              AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL
+              AND (e.withdrawn_at IS NULL OR e.withdrawn_by = 'rule')
+            RETURNING e.cycle, e.learner
+        ), numbered AS (
+            SELECT gone.cycle, l.id, (row_number() OVER (PARTITION BY gone.cycle ORDER BY l.learner) - 1) / 5000 AS part
+            FROM gone JOIN learners l ON l.organisation = :organisation AND l.learner = gone.learner
+        ), told AS (
+            INSERT INTO outbox (organisation, type, data)
+            SELECT :organisation, 'rollcall.enrolment.changed', jsonb_build_object(
+                'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
+                'cycle', cycle, 'cause', 'withdrawal', 'enrolled', CAST('[]' AS jsonb), 'silent', CAST('[]' AS jsonb),
+                'withdrawn', jsonb_agg(id))
+            FROM numbered GROUP BY cycle, part ORDER BY cycle, part
+        )
+        SELECT cycle, learner FROM gone
+        """,
+        **scope,
+    )
+    flag_unenrolled(connection, organisation, course, [(entry.cycle, entry.learner) for entry in gone], time)
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    cycle: int
+    learner: int
 
 
 def enrolments_of(connection: Connection, organisation: int, learner: int) -> list[Enrolment]:

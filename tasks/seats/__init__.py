@@ -2,7 +2,7 @@
 
 from tasks.seats.intake import take_completions, take_starts
 from tasks.seats.rules import period_of, unit_of
-from tasks.seats.store import Balance, Entry, balance, entries_of, flag_contradicted, ledger
+from tasks.seats.store import Balance, Entry, balance, entries_of, flag_contradicted, flag_unenrolled, ledger
 
 __all__ = [
     "Balance",
@@ -10,6 +10,7 @@ __all__ = [
     "balance",
     "entries_of",
     "flag_contradicted",
+    "flag_unenrolled",
     "ledger",
     "period_of",
     "take_completions",

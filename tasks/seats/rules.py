@@ -19,6 +19,7 @@ class Review(StrEnum):
     """Why a person should look at an entry."""
 
     INACTIVE = "learner inactive"
+    NOT_ENROLLED = "not enrolled"
     ON_HOLD = "course on hold"
     OUTSIDE_PERIOD = "outside licence period"
 
@@ -64,21 +65,22 @@ def period_of(organisation: Organisation) -> datetime:
     return organisation.licence_starts or datetime.fromisoformat(ALWAYS)
 
 
-def missing_thing(facts: Facts, place: Place) -> Held | None:
-    """A start or completion of what is not known yet waits for it (R6)."""
-    if facts.learner is None:
-        return Held(
-            Reason.UNKNOWN_LEARNER,
-            f"the learner {place.learner} is not known",
-            f"learner:{place.organisation}:{place.learner}",
-        )
-    if facts.course is None:
-        return Held(
-            Reason.UNKNOWN_COURSE,
-            f"the course {place.course} is not known",
-            f"course:{place.organisation}:{place.course}",
-        )
-    return None
+def unknown_learner(place: Place) -> Held:
+    """A start or completion of a learner who is not known yet waits for them (R6)."""
+    return Held(
+        Reason.UNKNOWN_LEARNER,
+        f"the learner {place.learner} is not known",
+        f"learner:{place.organisation}:{place.learner}",
+    )
+
+
+def unknown_course(place: Place) -> Held:
+    """A start or completion of a course that is not known yet waits for it (R6)."""
+    return Held(
+        Reason.UNKNOWN_COURSE,
+        f"the course {place.course} is not known",
+        f"course:{place.organisation}:{place.course}",
+    )
 
 
 def not_enrolled(facts: Facts, place: Place) -> Held:
@@ -92,8 +94,8 @@ def not_enrolled(facts: Facts, place: Place) -> Held:
 
 def judge_start(facts: Facts, place: Place, lead: timedelta) -> Held | None:
     """Whether a start counts (None), or why not. Inactive comes before anything else (R27, S12)."""
-    if unknown := missing_thing(facts, place):
-        return unknown
+    if facts.learner is None:
+        return unknown_learner(place)
     if not facts.active_then:
         return Held(
             Reason.LEARNER_INACTIVE,
@@ -101,6 +103,8 @@ def judge_start(facts: Facts, place: Place, lead: timedelta) -> Held | None:
             f"status:{place.organisation}:{facts.learner}",
             at_once=True,
         )
+    if facts.course is None:
+        return unknown_course(place)
     if facts.enrolled_at is None or facts.enrolled_at > place.time + lead:
         return not_enrolled(facts, place)
     if facts.withdrawn_at is not None and facts.withdrawn_at <= place.time:
@@ -110,8 +114,10 @@ def judge_start(facts: Facts, place: Place, lead: timedelta) -> Held | None:
 
 def judge_completion(facts: Facts, place: Place) -> Held | None:
     """Whether a completion is taken (None), or what it waits for (S14)."""
-    if unknown := missing_thing(facts, place):
-        return unknown
+    if facts.learner is None:
+        return unknown_learner(place)
+    if facts.course is None:
+        return unknown_course(place)
     return not_enrolled(facts, place) if facts.enrolled_at is None else None
 
 

@@ -112,17 +112,33 @@ def facts(
 
 
 def record_starts(connection: Connection, organisation: int, starts: Sequence[Start]) -> None:
-    """Keep the earliest start of each enrolment; one that a rule withdrew later never was withdrawn (R27, S5)."""
+    """Keep the earliest start of each enrolment; one that a rule withdrew later never was withdrawn, which the platform
+    is told (R27, S5)."""
     execute(
         connection,
         """
-        UPDATE enrolments e SET started_at = least(e.started_at, new.time), withdrawn_at = CASE
-                WHEN e.withdrawn_by = 'rule' THEN NULL ELSE e.withdrawn_at END,
-            withdrawn_by = nullif(e.withdrawn_by, 'rule')
-        FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
-                    CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
-        WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
-          AND e.learner = new.learner
+        WITH started AS (
+            UPDATE enrolments e SET started_at = least(e.started_at, new.time), withdrawn_at = CASE
+                    WHEN e.withdrawn_by = 'rule' THEN NULL ELSE e.withdrawn_at END,
+                withdrawn_by = nullif(e.withdrawn_by, 'rule'), activated_at = coalesce(e.activated_at, new.time)
+            FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
+                        CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
+            JOIN enrolments before ON before.organisation = :organisation AND before.course = new.course
+                AND before.cycle = new.cycle AND before.learner = new.learner
+            WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+              AND e.learner = new.learner
+            RETURNING e.course, e.cycle, e.learner, before.withdrawn_by
+        )
+        INSERT INTO outbox (organisation, type, data)
+        SELECT :organisation, 'rollcall.enrolment.changed', jsonb_build_object(
+            'course', c.id, 'cycle', s.cycle, 'cause', 'rule', 'withdrawn', CAST('[]' AS jsonb),
+            'enrolled', coalesce(jsonb_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing = 'active'), '[]'),
+            'silent', coalesce(jsonb_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing <> 'active'), '[]'))
+        FROM started s
+        JOIN learners l ON l.organisation = :organisation AND l.learner = s.learner
+        JOIN courses c ON c.organisation = :organisation AND c.course = s.course
+        WHERE s.withdrawn_by = 'rule'
+        GROUP BY c.id, s.cycle ORDER BY c.id, s.cycle
         """,
         organisation=organisation,
         learners=[s.learner for s in starts],
@@ -219,13 +235,15 @@ class _Written:
 
 
 def flag(connection: Connection, organisation: int, start: Start, review: Review, event: str) -> None:
-    """Flag a start for review: on its entry, or where it cost nothing on the enrolment (S13)."""
+    """Flag a start, told by `event`, for review: on the entry it made, or where it cost nothing on the enrolment
+    (S13)."""
     flagged = execute(
         connection,
         """
         INSERT INTO reviews (organisation, consumption, code, event)
         SELECT organisation, consumption, :code, :event FROM consumptions
         WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
+          AND event = :event
         ON CONFLICT DO NOTHING
         """,
         organisation=organisation,
@@ -276,6 +294,47 @@ def flag_contradicted(connection: Connection, organisation: int, learners: Seque
         """,
         organisation=organisation,
         learners=list(learners),
+    )
+
+
+def flag_unenrolled(
+    connection: Connection, organisation: int, course: int, enrolments: Sequence[tuple[int, int]], since: datetime
+) -> None:
+    """Flag what was started in these enrolments, (cycle, learner) each, from a moment on at which, as it turns out,
+    they had ended (R28, S13)."""
+    if not enrolments:
+        return
+    parameters: dict[str, object] = {
+        "organisation": organisation,
+        "course": course,
+        "cycles": [cycle for cycle, _ in enrolments],
+        "learners": [learner for _, learner in enrolments],
+        "since": since,
+        "code": Review.NOT_ENROLLED.value,
+    }
+    execute(
+        connection,
+        """
+        INSERT INTO reviews (organisation, consumption, code, event)
+        SELECT c.organisation, c.consumption, :code, c.event FROM consumptions c
+        JOIN unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner) USING (cycle, learner)
+        WHERE c.organisation = :organisation AND c.course = :course AND c.occurred_at >= :since
+        ON CONFLICT DO NOTHING
+        """,
+        **parameters,
+    )
+    execute(
+        connection,
+        """
+        UPDATE enrolments e SET review = :code
+        FROM unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner)
+        WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = ended.cycle
+          AND e.learner = ended.learner AND e.started_at >= :since
+          AND NOT EXISTS (
+              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
+                AND c.course = e.course AND c.cycle = e.cycle)
+        """,
+        **parameters,
     )
 
 
