@@ -160,8 +160,15 @@ def _refuse_open_redis(url: str) -> None:
 
 
 def _with_scheme(url: SecretStr | None, schemes: set[str], example: str) -> SecretStr | None:
-    if url is not None and urlsplit(url.get_secret_value()).scheme not in schemes:
+    if url is None:
+        return None
+    parts = urlsplit(url.get_secret_value())
+    if parts.scheme not in schemes:
         raise ValueError(f"must be a URL like {example}")
+    try:
+        _ = parts.port
+    except ValueError:  # its message would quote what stands there, and that may be a piece of the password
+        raise ValueError(f"has no port where one belongs; it reads {example}, special characters as %XX") from None
     return url
 
 

@@ -88,9 +88,8 @@ def up(
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     roles = _roles(procfile, scale or [])
     with services.endpoints(settings) as (found, pids):
-        if settings.database_url is None:
-            with services.runtime(settings, "migrate", need=services.DATABASE) as runtime:
-                migrations.bring_up_to_date(runtime.engine)
+        with opened("up", READ_STATUS) as runtime, make_redis(runtime.endpoints.redis_url) as client:
+            client.ping()  # what cannot be reached now is said once, here, and not by each process for ever
         raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
 
 
