@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import is_connection_problem, lock_organisations, retrying, transaction
+from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, transaction
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import announcements, enrolments, learners, mail, organisations, seats, work
@@ -39,6 +39,9 @@ log = structlog.get_logger()
 
 #: What an event nobody foresaw can raise here. It is set aside; a database that is away is another matter.
 WRONG = (AssertionError, LookupError, ValueError, TypeError, OverflowError)
+
+#: What a person is told of one that is set aside.
+NOT_APPLIED = "it could not be applied; the log of the ingress says why"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +101,7 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
         singles = [_take_events(engine, settings, [event]) for event in events]
         return sum(new for new, _ in singles), sum(held for _, held in singles)
     with transaction(engine) as connection:
-        store.quarantine(
-            connection, events[0], Reason.INTERNAL_ERROR, "it could not be applied; the log of the ingress says why"
-        )
+        store.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
     return 1, 1
 
 
@@ -135,22 +136,10 @@ def _apply(
     void: dict[int, list[tuple[int, str]]] = {}
     pending = list(events)
     while pending:
-        known: set[str] = set()
-        held: list[tuple[Event, Held]] = []
-        for wave in waves(pending):
-            taking = _apply_wave(connection, settings, wave, locked)
-            if taking is None:
-                organisation = wave[0].organisation
-                why = Held(
-                    Reason.UNKNOWN_ORGANISATION,
-                    f"the organisation {organisation} is not known",
-                    f"organisation:{organisation}",
-                )
-                held += [(event, why) for event in wave]
-            else:
-                known |= taking.known
-                held += taking.held
-                void.setdefault(taking.number, []).extend(taking.void)
+        done = (_apply_kept if kept else _apply_round)(connection, settings, pending, locked)
+        known, held = done.known, done.held
+        for number, back in done.void.items():
+            void.setdefault(number, []).extend(back)
         store.hold(connection, ((numbers[event.source, event.id], event, why) for event, why in held), waiting=waiting)
         refused = {(event.source, event.id) for event, _ in held}
         held_at_last |= {(event.source, event.id): (event, why) for event, why in held}
@@ -164,6 +153,56 @@ def _apply(
     for number, learners_back in void.items():
         _tell_admins(connection, number, learners_back)
     return len(held_at_last)
+
+
+@dataclass(slots=True)
+class _Round:
+    """What became of events that were applied together."""
+
+    known: set[str] = field(default_factory=set)
+    held: list[tuple[Event, Held]] = field(default_factory=list)
+    void: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+
+
+def _apply_round(connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int]) -> _Round:
+    done = _Round()
+    for wave in waves(events):
+        taking = _apply_wave(connection, settings, wave, locked)
+        if taking is None:
+            organisation = wave[0].organisation
+            why = Held(
+                Reason.UNKNOWN_ORGANISATION,
+                f"the organisation {organisation} is not known",
+                f"organisation:{organisation}",
+            )
+            done.held += [(event, why) for event in wave]
+        else:
+            done.known |= taking.known
+            done.held += taking.held
+            done.void.setdefault(taking.number, []).extend(taking.void)
+    return done
+
+
+def _apply_kept(connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int]) -> _Round:
+    """Apply what was held back; where one of them cannot be applied, it is set aside and harms neither the others nor
+    what it waited for."""
+    try:
+        with connection.begin_nested():
+            return _apply_round(connection, settings, events, locked)
+    except (SQLAlchemyError, *WRONG) as problem:
+        if is_retryable(problem):
+            raise
+        log.exception("events.kept_not_applied", events=len(events))
+    if len(events) == 1:
+        return _Round(held=[(events[0], Held(Reason.INTERNAL_ERROR, NOT_APPLIED))])
+    done = _Round()
+    for event in events:
+        one = _apply_kept(connection, settings, [event], locked)
+        done.known |= one.known
+        done.held += one.held
+        for number, back in one.void.items():
+            done.void.setdefault(number, []).extend(back)
+    return done
 
 
 def _freed(
@@ -183,7 +222,8 @@ def _freed(
         event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
         if isinstance(event, Malformed) or (event.source, event.id) in refused:
             continue
-        if isinstance(event.data, StatusChanged):  # in the history since it came; only its learner was missing
+        if isinstance(event.data, StatusChanged) and entry.waits_for.startswith("learner:"):
+            # in the history since it came; only its learner was missing
             recorded.append(entry.seq)
         else:
             numbers[event.source, event.id] = entry.seq

@@ -2,12 +2,13 @@
 
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
+from sqlalchemy import text
 
 from config.database import column, execute, transaction, value
 from config.runtime import Runtime
@@ -223,6 +224,11 @@ class World:
         """One column from the tables, where nothing else shows it."""
         with transaction(self.runtime.engine) as connection:
             return column(connection, sql, **parameters)
+
+    def rows(self, sql: str, **parameters: object) -> Sequence[tuple[Any, ...]]:
+        """Rows from the tables, where nothing else shows them."""
+        with transaction(self.runtime.engine) as connection:
+            return [tuple(row) for row in connection.execute(text(sql), parameters)]
 
     def execute(self, sql: str, **parameters: object) -> None:
         """Change the tables behind the system's back."""

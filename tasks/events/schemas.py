@@ -3,6 +3,7 @@
 The types are the contract: unknown fields are ignored, wrong ones refused with a sentence a person understands.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -21,19 +22,29 @@ Status: TypeAlias = Literal["active", "inactive"]
 Learners: TypeAlias = Annotated[list[Id], Meta(max_length=100_000)]
 
 
+#: Times outside of these are mistakes; inside, arithmetic on them and their time zones is safe.
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
+
+#: A text that contains the character NUL: its escape, not itself escaped.
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+
+
 def instant(bound: str | None, *, end: bool = False) -> datetime | None:
     """A licence's bound as an instant (UTC): a date begins at its midnight and, as an `end`, lasts the whole day."""
     if bound is None:
         return None
     try:
         if len(bound) == len("2026-01-01"):
-            return datetime.combine(date.fromisoformat(bound), time(), UTC) + timedelta(days=int(end))
+            day = date.fromisoformat(bound)
+            if end and day == date.max:
+                return datetime.max.replace(tzinfo=UTC)
+            return datetime.combine(day, time(), UTC) + timedelta(days=int(end))
         moment = datetime.fromisoformat(bound)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise ValueError(f"{bound!r} is neither a date nor a time") from None
-    if moment.tzinfo is None:
-        raise ValueError(f"the time {bound!r} has no offset")
-    return moment.astimezone(UTC)
+    raise ValueError(f"the time {bound!r} has no offset")
 
 
 class Reason(StrEnum):
@@ -169,6 +180,10 @@ class AnnouncementRequested(Struct, frozen=True):
     send_at: Moment | None = None
     time_zone: Annotated[str, Meta(max_length=64)] | None = None
 
+    def __post_init__(self) -> None:
+        if self.send_at is not None and not EARLIEST <= self.send_at <= LATEST:
+            raise ValueError("`send_at` lies before 1970 or after 9998")
+
 
 Data: TypeAlias = (
     OrganisationSaved
@@ -209,7 +224,7 @@ class Envelope(Struct, frozen=True):
 
     specversion: Literal["1.0"]
     id: Annotated[str, Meta(min_length=1, max_length=200)]
-    source: Annotated[str, Meta(min_length=1, max_length=1000)]
+    source: Annotated[str, Meta(min_length=1, max_length=400)]
     type: Annotated[str, Meta(min_length=1, max_length=200)]
     time: Moment
     organisation: Id
@@ -249,14 +264,9 @@ def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
     """Read one event; what is wrong is answered, never raised."""
     try:
         envelope = _envelope.decode(body)
-        decoder = _data.get(envelope.type)
-        if decoder is None:
-            return _malformed(body, f"the type {envelope.type} is not known")
-        if envelope.time > now + skew:
-            return _malformed(body, f"its time {envelope.time.isoformat()} is in the future")
-        if b"\\u0000" in body:
-            return _malformed(body, "a text contains the character NUL")
-        data = decoder.decode(envelope.data)
+        if objection := _objection(envelope, body, now + skew):
+            return _malformed(body, objection)
+        data = _data[envelope.type].decode(envelope.data)
     except msgspec.ValidationError as problem:
         return _malformed(body, str(problem))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
@@ -264,6 +274,17 @@ def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
     return Event(
         envelope.id, envelope.source, envelope.type, envelope.time.astimezone(UTC), envelope.organisation, data, body
     )
+
+
+def _objection(envelope: Envelope, body: bytes, latest: datetime) -> str | None:
+    """What is wrong with an event whatever its data are, or None."""
+    if envelope.type not in _data:
+        return f"the type {envelope.type} is not known"
+    if envelope.time > latest:
+        return f"its time {envelope.time.isoformat()} is in the future"
+    if envelope.time < EARLIEST:
+        return f"its time {envelope.time.isoformat()} is before 1970"
+    return "a text contains the character NUL" if NUL.search(body) else None
 
 
 def _malformed(body: bytes, detail: str) -> Malformed:
@@ -276,7 +297,7 @@ def _malformed(body: bytes, detail: str) -> Malformed:
 
     def named(field: str) -> str | None:
         text = fields.get(field)
-        return text[:1000].replace("\0", "") if isinstance(text, str) else None
+        return text[:400].replace("\0", "") if isinstance(text, str) else None
 
     return Malformed(
         named("id") or "", named("source") or "", named("type"), named("organisation"), detail.replace("\0", ""), body

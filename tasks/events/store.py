@@ -18,6 +18,7 @@ class Kept:
     """An event that was held back, as the inbox keeps it."""
 
     seq: int
+    waits_for: str
     body: bytes
 
 
@@ -180,7 +181,7 @@ def waiting_for(connection: Connection, keys: Iterable[str]) -> list[Kept]:
     return rows(
         connection,
         Kept,
-        "SELECT seq, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq",
+        "SELECT seq, waits_for, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq",
         keys=list(keys),
     )
 
@@ -191,7 +192,7 @@ def waiting_for_enrolment(connection: Connection, organisation: int) -> list[Kep
         connection,
         Kept,
         """
-        SELECT i.seq, i.body FROM inbox i
+        SELECT i.seq, i.waits_for, i.body FROM inbox i
         WHERE i.waits_for LIKE :prefix AND EXISTS (
             SELECT FROM enrolments e
             WHERE e.organisation = :organisation
