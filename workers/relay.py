@@ -147,15 +147,17 @@ class Relay:
         stream, or the end of it, that is written again under the same ids. Watching makes looking and writing one act.
         """
         with self.redis.pipeline() as pipe:
-            pipe.watch(OUT)
+            pipe.watch(OUT)  # type: ignore[no-untyped-call]
             end = _stream_end(pipe)
             if end < state.published:
                 log.warning("relay.stream_lost", published=state.published, left=end)
-            if end > state.ordered:
-                log.error("relay.stream_is_not_ours", ordered=state.ordered, end=end)
             with transaction(self.runtime.engine) as connection:
+                if end > state.ordered:
+                    log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end)
+                    events.order_after_stream(connection, end)
+                    return True
                 if end != state.published:
-                    events.published_through(connection, min(end, state.ordered))
+                    events.published_through(connection, end)
                 batch = events.ordered_after(connection, end, PUBLISH_BATCH)
             if not batch:
                 return False

@@ -12,6 +12,9 @@ from config.database import column, execute, one, rows, value
 from tasks.events.rules import Held
 from tasks.events.schemas import Event, Malformed, Reason
 
+#: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
+BATCH_BYTES = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:
@@ -257,17 +260,23 @@ def put_in_order(connection: Connection, limit: int) -> int:
 
 
 def ordered_after(connection: Connection, position: int, limit: int) -> list[Outgoing]:
-    """The next events to publish, in order."""
+    """The next events to publish, in order: at most `limit`, and of at most about `BATCH_BYTES`, but at least one."""
     return rows(
         connection,
         Outgoing,
         """
-        SELECT position, out.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation, data
-        FROM outbox out LEFT JOIN organisations o USING (organisation)
-        WHERE position > :position ORDER BY position LIMIT :limit
+        WITH next AS (
+            SELECT organisation, position, id, type, time, data,
+                   sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
+            FROM outbox WHERE position > :position ORDER BY position LIMIT :limit
+        )
+        SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation, data
+        FROM next LEFT JOIN organisations o USING (organisation)
+        WHERE bytes_before < :most ORDER BY position
         """,
         position=position,
         limit=limit,
+        most=BATCH_BYTES,
     )
 
 
@@ -276,6 +285,13 @@ def publication(connection: Connection) -> Publication:
     state = one(connection, Publication, "SELECT ordered, published FROM publication")
     assert state is not None  # noqa: S101 - the migration wrote the one row
     return state
+
+
+def order_after_stream(connection: Connection, end: int) -> None:
+    """The stream is ahead of us: this database is younger than it (a restored backup, another database before). What is
+    not published yet is put in order anew, after the stream's end, so that none of it is taken for published."""
+    execute(connection, "UPDATE outbox SET position = NULL WHERE position > (SELECT published FROM publication)")
+    execute(connection, "UPDATE publication SET ordered = :end, published = :end", end=end)
 
 
 def published_through(connection: Connection, position: int) -> None:
