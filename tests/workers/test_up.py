@@ -1,0 +1,179 @@
+"""`rollcall up` from an empty home to the end, and what it says where it cannot run."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.workers.deployment import alive, until
+
+#: Seconds within which SIGTERM ends everything; platforms kill after 30.
+DRAIN = 25.0
+
+SAMPLE = "samples/demo.jsonl"
+
+
+class Machine:
+    """A machine on which nothing of Rollcall has run, and where the environment names no server."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        ours = re.compile("ROLLCALL_.*|(DATABASE|REDIS|SMTP|PUBLIC)_URL|MAIL_FROM|SECRET_KEY")
+        self.env = {name: value for name, value in os.environ.items() if not ours.fullmatch(name)}
+        self.env |= {"ROLLCALL_HOME": str(home), "ROLLCALL_DURABLE": "false"}
+
+    def command(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "workers.cli", *words],
+            env=self.env | env,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def asks(self, *words: str) -> Any:
+        """What a command prints with --json: one document and nothing else."""
+        done = self.command(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    @property
+    def services(self) -> dict[str, Any]:
+        """`services.json`."""
+        found: dict[str, Any] = json.loads((self.home / "services.json").read_text())
+        return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """A machine on which nothing stays, whatever went wrong."""
+    yield Machine(tmp_path / "home")
+    for process in _of(tmp_path):
+        process.kill()
+
+
+def _of(folder: Path) -> list[psutil.Process]:
+    """What runs on files in a folder."""
+    return [
+        process
+        for process in psutil.process_iter(["cmdline", "environ"])
+        if alive(process.pid)
+        and (
+            str(folder) in " ".join(process.info["cmdline"] or [])
+            or str(folder) in (process.info["environ"] or {}).get("ROLLCALL_HOME", "")
+        )
+    ]
+
+
+def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_nothing(machine: Machine) -> None:
+    log = machine.home.with_suffix(".log")
+    with log.open("wb") as output:
+        up = subprocess.Popen(
+            [sys.executable, "-m", "workers.cli", "up"], env=machine.env, stdout=output, stderr=output
+        )
+    until(lambda: "ready: 6 processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line")
+    services = machine.services
+    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bulk.1", "web.1"}
+    assert set(services["pids"]) == roles | {"rollcall", "postgresql", "valkey", "mailbox"}
+    assert services["pids"]["rollcall"] == up.pid
+    assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "pids"}
+
+    assert machine.asks("events", "publish", SAMPLE) == {"published": len(Path(SAMPLE).read_text().splitlines())}
+    assert machine.asks("wait", "--timeout", "60") == {"at_rest": True, "left": {}}
+
+    status = machine.asks("status")
+    assert roles < set(status["processes"])
+    assert (status["unread"], status["unpublished"], status["mailings_sending"]) == (0, 0, 0)
+    shown = machine.asks("announcements", "show", "welcome", "-o", "aurora")
+    assert shown["state"] == "finished"
+    assert shown["selected"] > 2000
+    assert shown["selected"] == shown["accepted"] + sum(shown["skipped"].values())
+    assert len(list((machine.home / "Maildir" / "new").iterdir())) > shown["accepted"], "the notices, too"
+    seats = machine.asks("seats", "show", "-o", "aurora")
+    assert json.dumps(seats).count("credit") >= 1
+    events = [json.loads(line) for line in Path(SAMPLE).read_text().splitlines()]
+    somebody = next(event["data"]["learner"] for event in events if event["type"] == "platform.learner.saved")
+    assert machine.asks("learners", "show", somebody, "-o", "aurora")["learner"] == somebody
+    assert {entry["state"] for entry in machine.asks("events", "quarantined")} <= {"waiting", "quarantined"}
+
+    _pages_answer(services["PUBLIC_URL"])
+
+    killed = services["pids"]["tasks.1"]
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: machine.services["pids"].get("tasks.1", killed) != killed, "a new tasks.1")
+
+    pids = machine.services["pids"]
+    began = time.monotonic()
+    up.send_signal(signal.SIGTERM)
+    assert up.wait(DRAIN) == 0, log.read_text()[-2000:]
+    assert time.monotonic() - began < DRAIN
+    assert not [name for name, pid in pids.items() if alive(pid)]
+    assert _of(machine.home) == []
+    assert not (machine.home / "services.json").exists()
+    assert "Traceback" not in log.read_text()
+
+
+def _pages_answer(url: str) -> None:
+    """/healthz says that all is well, /metrics gives the numbers."""
+    last = b""
+
+    def healthy() -> bool:
+        nonlocal last
+        try:
+            with urllib.request.urlopen(f"{url}/healthz", timeout=5) as page:  # noqa: S310 - our own
+                last = page.read()
+        except OSError:
+            return False
+        return bool(json.loads(last) == {"database": True, "redis": True})
+
+    until(healthy, "a healthy /healthz")
+    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as page:  # noqa: S310 - our own
+        text = page.read().decode()
+    assert page.headers["Content-Type"].startswith("text/plain")
+    assert re.search(r"^rollcall_events_unread 0\.0$", text, re.MULTILINE)
+    assert re.search(r"^rollcall_mailings_sending 0\.0$", text, re.MULTILINE)
+
+
+SECRET = "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"DATABASE_URL": f"postgresql://u:{SECRET}@127.0.0.1:1/x"}, "DATABASE_URL"),
+        ({"DATABASE_URL": f"postgresql://u:{SECRET}/word@127.0.0.1/x"}, "DATABASE_URL: has no port"),
+        ({"REDIS_URL": f"redis://:{SECRET}@127.0.0.1:1/0"}, "REDIS_URL"),
+        ({"SMTP_URL": f"smtp://u:{SECRET}@127.0.0.1:25?tls=none"}, "MAIL_FROM must be set when SMTP_URL is set"),
+    ],
+)
+def test_up_refuses_what_cannot_work_in_one_line_without_a_secret(
+    machine: Machine, env: dict[str, str], says: str
+) -> None:
+    done = machine.command("up", **env)
+
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert SECRET not in done.stderr + done.stdout
+    assert _of(machine.home) == []
+
+
+def test_up_refuses_to_scale_what_the_procfile_does_not_have(machine: Machine) -> None:
+    done = machine.command("up", "--scale", "nope=2")
+
+    assert done.returncode == 2
+    assert "no process called nope" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not machine.home.exists()
