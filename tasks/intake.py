@@ -129,7 +129,11 @@ def _apply(
     """Apply events, in waves; then, as long as there is any, what waited for what they made known. `kept`: the events
     were held back before. How many are held back now."""
     waiting = timedelta(seconds=settings.rollcall_waiting_seconds)
-    found = organisations.find(connection, (event.organisation for event in events))
+    named = {event.organisation for event in events}
+    found = organisations.find(connection, named)
+    if unknown := named - found.keys():
+        organisations.reserve(connection, unknown)
+        found = organisations.find(connection, named)
     lock_organisations(connection, [organisation.organisation for organisation in found.values()])
     locked = {organisation.organisation for organisation in found.values()}
     held_at_last: dict[tuple[str, str], tuple[Event, Held]] = {}

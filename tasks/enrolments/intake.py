@@ -148,6 +148,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     assert isinstance(data, EnrolmentRequested)  # noqa: S101 - the intake's table says so
     number = organisation.organisation
     if store.request_known(connection, number, data.request):
+        store.answer_again(connection, number, data.request)
         return None
     course = store.find_course(connection, number, data.course)
     if course is None:

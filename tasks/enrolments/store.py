@@ -498,6 +498,23 @@ def count_up(connection: Connection, fanout: Fanout, counts: Counts) -> None:
     )
 
 
+#: What became of the requests among the `finished`: every learner selected is counted once (R14).
+_RESULT = """
+INSERT INTO outbox (organisation, type, data)
+SELECT finished.organisation, 'rollcall.enrolment.finished', jsonb_build_object(
+    'request', request, 'course', c.id, 'selected', selected, 'enrolled', enrolled, 'silent', silent,
+    'already', already, 'not_eligible',
+    CASE WHEN selected - enrolled - silent - already - known.total > 0
+         THEN reasons || jsonb_build_object('withdrawn', selected - enrolled - silent - already - known.total)
+         ELSE reasons END)
+FROM finished JOIN courses c ON c.organisation = finished.organisation AND c.course = courses[1]
+CROSS JOIN LATERAL (
+    SELECT coalesce(sum(CAST(n AS int)), 0) AS total FROM jsonb_each_text(reasons) AS r (reason, n)
+) known
+WHERE request IS NOT NULL
+"""
+
+
 def finish_fanouts(connection: Connection) -> int:
     """Close the fan-outs of which no piece is left, and say what became of those somebody asked for (R14)."""
     return execute(
@@ -510,19 +527,24 @@ def finish_fanouts(connection: Connection) -> int:
                 WHERE w.organisation = f.organisation AND w.subject = f.fanout AND w.actor = 'enrolments.chunk')
             RETURNING *
         )
-        INSERT INTO outbox (organisation, type, data)
-        SELECT finished.organisation, 'rollcall.enrolment.finished', jsonb_build_object(
-            'request', request, 'course', c.id, 'selected', selected, 'enrolled', enrolled, 'silent', silent,
-            'already', already, 'not_eligible',
-            CASE WHEN selected - enrolled - silent - already - known.total > 0
-                 THEN reasons || jsonb_build_object('withdrawn', selected - enrolled - silent - already - known.total)
-                 ELSE reasons END)
-        FROM finished JOIN courses c ON c.organisation = finished.organisation AND c.course = courses[1]
-        CROSS JOIN LATERAL (
-            SELECT coalesce(sum(CAST(n AS int)), 0) AS total FROM jsonb_each_text(reasons) AS r (reason, n)
-        ) known
-        WHERE request IS NOT NULL
-        """,
+        """
+        + _RESULT,
+    )
+
+
+def answer_again(connection: Connection, organisation: int, request: str) -> None:
+    """Answer a request that was made before with its first result; one that is still under way answers both (S16)."""
+    execute(
+        connection,
+        """
+        WITH finished AS (
+            SELECT * FROM fanouts
+            WHERE organisation = :organisation AND request = :request AND finished_at IS NOT NULL
+        )
+        """
+        + _RESULT,
+        organisation=organisation,
+        request=request,
     )
 
 

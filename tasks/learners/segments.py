@@ -59,13 +59,15 @@ def saved_segment(connection: Connection, organisation: int, id_: str) -> int | 
 def record_membership(
     connection: Connection, organisation: int, segment: int, learners: Sequence[int], time: datetime, *, member: bool
 ) -> list[int]:
-    """Add to the history of a segment; the learners for whom this is the newest and changes what holds (R6)."""
+    """Add to the history of a segment; the learners for whom this is the newest and changes what holds (R6).
+    Of joining and leaving at the same time, leaving holds."""
     execute(
         connection,
         """
-        INSERT INTO membership_changes (organisation, segment, learner, occurred_at, member)
+        INSERT INTO membership_changes AS known (organisation, segment, learner, occurred_at, member)
         SELECT :organisation, :segment, learner, :time, :member FROM unnest(CAST(:learners AS int[])) AS new (learner)
-        ON CONFLICT (organisation, segment, learner, occurred_at) DO NOTHING
+        ON CONFLICT (organisation, segment, learner, occurred_at)
+        DO UPDATE SET member = false WHERE known.member AND NOT excluded.member
         """,
         organisation=organisation,
         segment=segment,
@@ -80,7 +82,7 @@ def record_membership(
         SELECT :organisation, :segment, learner, :member, :time FROM unnest(CAST(:learners AS int[])) AS new (learner)
         ON CONFLICT (organisation, segment, learner)
         DO UPDATE SET member = excluded.member, since = excluded.since
-        WHERE known.since < excluded.since
+        WHERE known.since < excluded.since OR known.since = excluded.since AND known.member AND NOT excluded.member
         RETURNING learner
         """,
         organisation=organisation,

@@ -11,6 +11,10 @@ from tasks.events import Event
 from tasks.events.schemas import OrganisationSaved
 
 
+#: Advisory lock class of organisations not known yet; the second key is a hash of the id.
+NAME_LOCK = 7402
+
+
 @dataclass(frozen=True, slots=True)
 class Organisation:
     """One customer of the platform, as described last."""
@@ -51,6 +55,13 @@ def numbered(connection: Connection, organisation: int) -> Organisation:
     if found is None:
         raise LookupError(f"no organisation has the number {organisation}")
     return found
+
+
+def reserve(connection: Connection, ids: Iterable[str]) -> None:
+    """Be the only one to save organisations under these ids, or to find them unknown, until the transaction ends: so
+    nothing starts to wait for one that is just being saved (R6)."""
+    for id_ in sorted(set(ids)):
+        execute(connection, "SELECT pg_advisory_xact_lock(:lock, hashtext(:id))", lock=NAME_LOCK, id=id_)
 
 
 def save(connection: Connection, event: Event) -> Organisation:

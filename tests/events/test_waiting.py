@@ -1,0 +1,234 @@
+"""Late, unversioned and unknown things are kept, or wait, and are taken by themselves: R6, S1, S2."""
+
+import threading
+from datetime import timedelta
+
+from tasks import organisations
+from tasks.events import decode
+from tasks.events.schemas import Event
+from tasks.intake import take
+from tests.world import DAWN, World, id_of
+
+HOUR = timedelta(hours=1)
+
+
+def standing(world: World, learner: str) -> str:
+    """How a learner stands now."""
+    return str(world.ask("SELECT standing FROM learners WHERE id = :id", id=learner))
+
+
+def test_r06_the_newest_version_holds_however_late_the_others_come(world: World) -> None:
+    world.has_learners("A", version=1)
+
+    world.becomes("inactive", "A", version=5, at=DAWN + HOUR)
+    world.becomes("active", "A", version=4, at=DAWN + 2 * HOUR)
+
+    assert standing(world, "A") == "inactive"
+
+
+def test_s01_without_versions_the_time_decides(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+
+    world.becomes("inactive", "A", at=DAWN + 2 * HOUR)
+    world.becomes("active", "A", at=DAWN + HOUR)
+
+    assert standing(world, "A") == "inactive"
+
+
+def test_s01_what_has_no_version_takes_the_highest_known(world: World) -> None:
+    world.has_learners("A", version=7, at=DAWN)
+
+    world.becomes("inactive", "A", at=DAWN + HOUR)
+    assert standing(world, "A") == "inactive"
+    world.becomes("active", "A", version=6, at=DAWN + 2 * HOUR)
+
+    assert standing(world, "A") == "inactive"
+
+
+def test_s01_of_two_at_the_same_version_and_time_inactive_holds(world: World) -> None:
+    world.has_learners("A", "B", at=DAWN)
+
+    world.becomes("inactive", "A", version=2, at=DAWN + HOUR)
+    world.becomes("active", "A", version=2, at=DAWN + HOUR)
+    world.becomes("active", "B", version=2, at=DAWN + HOUR)
+    world.becomes("inactive", "B", version=2, at=DAWN + HOUR)
+
+    assert (standing(world, "A"), standing(world, "B")) == ("inactive", "inactive")
+
+
+def test_r06_an_older_description_changes_nothing(world: World) -> None:
+    world.has_learners("A", version=2, first_name="New")
+    world.has_learners("A", version=1, first_name="Old")
+    world.has_course("safety", title="New", at=DAWN + HOUR)
+    world.has_course("safety", title="Old", at=DAWN)
+    world.say("segment.saved", at=DAWN + HOUR, segment="s", name="New")
+    world.say("segment.saved", at=DAWN, segment="s", name="Old")
+
+    assert world.list("SELECT first_name FROM learners") == ["New"]
+    assert world.list("SELECT title FROM courses") == ["New"]
+    assert world.list("SELECT name FROM segments") == ["New"]
+
+
+def test_s01_an_older_licence_changes_nothing(empty_world: World) -> None:
+    world = empty_world
+    described = {"name": "Acme", "licence": "seats"}
+    world.send(world.event("organisation.saved", described | {"pool": 9}, at=DAWN + HOUR))
+
+    world.send(world.event("organisation.saved", described | {"pool": 5}, at=DAWN))
+
+    assert world.list("SELECT pool FROM organisations") == [9]
+
+
+def test_r06_saying_nothing_of_the_status_leaves_it_alone(world: World) -> None:
+    world.has_learners("A")
+    assert standing(world, "A") == "active"
+    world.becomes("inactive", "A")
+
+    world.has_learners("A", first_name="Renamed")
+
+    assert standing(world, "A") == "inactive"
+
+
+def test_s02_a_status_before_its_learner_is_kept_and_listed_as_waiting(world: World) -> None:
+    world.becomes("inactive", "A")
+    [held] = world.quarantine().values()
+    assert (held.state, held.reason) == ("waiting", "unknown learner")
+
+    world.has_learners("A")
+
+    assert standing(world, "A") == "inactive"
+    assert world.quarantine() == {}
+
+
+def test_s02_a_status_before_its_organisation_holds_once_both_are_known(empty_world: World) -> None:
+    world = empty_world
+    world.has_learners("A")
+    world.becomes("inactive", "A")
+
+    world.has_organisation()
+
+    assert standing(world, "A") == "inactive"
+    assert world.quarantine() == {}
+
+
+def test_s02_everything_before_its_organisation_is_taken_by_itself(empty_world: World) -> None:
+    world = empty_world
+    world.has_learners("A")
+    world.has_course("safety", "everyone", cost=2)
+    world.starts("A", "safety")
+    assert {held.reason for held in world.quarantine().values()} == {"unknown organisation"}
+
+    world.has_organisation()
+
+    assert world.quarantine() == {}
+    assert world.access("A") == {"safety"}
+    assert [entry.amount for entry in world.ledger()] == [2]
+
+
+def test_s02_what_comes_while_its_organisation_is_being_saved_is_not_forgotten(empty_world: World) -> None:
+    world = empty_world
+    saving = world.event("organisation.saved", {"name": "Acme", "licence": "seats"})
+    learner = world.event("learner.saved", {"learner": "A"})
+    event = decode(saving, now=world.clock, skew=HOUR)
+    assert isinstance(event, Event)
+    engine = world.runtime.engine
+    thread = threading.Thread(target=take, args=[engine, world.runtime.settings, [learner]])
+
+    with engine.begin() as connection:
+        organisations.reserve(connection, ["acme"])
+        organisations.save(connection, event)
+        thread.start()
+        while thread.is_alive() and not world.ask("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+            pass
+    thread.join()
+
+    assert standing(world, "A") == "active"
+    assert world.quarantine() == {}
+
+
+def test_s02_members_of_a_segment_before_they_are_saved_are_members(world: World) -> None:
+    world.has_course("safety", "segments", segments=["s"])
+    world.say("segment.joined", segment="s", learners=["A", "B"])
+    world.say("segment.left", segment="s", learners=["B"])
+
+    world.say("segment.saved", segment="s", name="S")
+    world.has_learners("A", "B")
+
+    assert world.access("A") == {"safety"}
+    assert world.access("B") == set()
+
+
+def test_s02_a_withdrawal_before_its_learner_is_saved_holds(world: World) -> None:
+    world.has_course("safety", "everyone")
+    world.withdraws("safety", "A")
+
+    world.has_learners("A")
+
+    assert world.access("A") == set()
+
+
+def test_s02_what_acts_waits_through_every_unknown_in_turn(world: World) -> None:
+    start = world.starts("A", "safety")
+    assert world.quarantine()[id_of(start)].reason == "unknown learner"
+
+    world.has_learners("A")
+    assert world.quarantine()[id_of(start)].reason == "unknown course"
+
+    world.has_course("safety", cost=4)
+    assert world.quarantine()[id_of(start)].reason == "not enrolled"
+
+    world.has_course("safety", "everyone", cost=4)
+    assert world.quarantine() == {}
+    assert [entry.amount for entry in world.ledger()] == [4]
+
+
+def test_s02_a_request_waits_for_its_course_and_its_segment(world: World) -> None:
+    world.has_learners("A")
+    world.say("enrolment.requested", request="r", course="safety", segment="s", at=DAWN + 2 * HOUR)
+    world.has_course("safety")
+    assert [held.reason for held in world.quarantine().values()] == ["unknown segment"]
+
+    world.say("segment.joined", segment="s", learners=["A"], at=DAWN + HOUR)
+    world.say("segment.saved", segment="s", name="S")
+    world.settle()
+
+    assert world.quarantine() == {}
+    assert world.access("A") == {"safety"}
+    [finished] = world.out("enrolment.finished")
+    assert (finished["selected"], finished["enrolled"]) == (1, 1)
+
+
+def test_r06_the_hour_of_waiting_runs_from_arrival(world: World) -> None:
+    world.starts("A", "safety", at=DAWN)
+    world.has_learners("A")
+
+    waited = world.ask("SELECT until - arrived_at FROM inbox WHERE state = 'waiting'")
+
+    assert waited == HOUR
+
+
+def test_r06_joining_and_leaving_in_any_order_the_newest_holds(world: World) -> None:
+    world.has_learners("A", "B")
+    world.has_segment("s")
+    world.has_course("safety", "segments", segments=["s"])
+
+    world.say("segment.left", segment="s", learners=["A"], at=DAWN + 2 * HOUR)
+    world.say("segment.joined", segment="s", learners=["A"], at=DAWN + HOUR)
+    world.say("segment.joined", segment="s", learners=["B"], at=DAWN + 2 * HOUR)
+    world.say("segment.left", segment="s", learners=["B"], at=DAWN + HOUR)
+
+    assert world.access("A") == set()
+    assert world.access("B") == {"safety"}
+
+
+def test_r06_of_joining_and_leaving_at_the_same_time_leaving_holds(world: World) -> None:
+    world.has_learners("A", "B")
+    world.has_segment("s")
+    world.has_course("safety", "segments", segments=["s"])
+
+    world.say("segment.joined", segment="s", learners=["A"], at=DAWN + HOUR)
+    world.say("segment.left", segment="s", learners=["A"], at=DAWN + HOUR)
+    world.say("segment.left", segment="s", learners=["B"], at=DAWN + HOUR)
+    world.say("segment.joined", segment="s", learners=["B"], at=DAWN + HOUR)
+
+    assert (world.access("A"), world.access("B")) == (set(), set())
