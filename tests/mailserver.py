@@ -25,6 +25,7 @@ class MailServer:
     on_recipient: Script = lambda _address, _times: None
     on_data: Callable[[str], str | None] = lambda _address: None
     before_answer: Callable[[str], None] = lambda _address: None
+    hangs_up: Callable[[str], bool] = lambda _address: False
     _named: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -40,10 +41,16 @@ class MailServer:
         self.on_recipient = lambda _address, _times: None
         self.on_data = lambda _address: None
         self.before_answer = lambda _address: None
+        self.hangs_up = lambda _address: False
 
     def to(self, address: str) -> list[EmailMessage]:
         """The messages taken for an address."""
         return [message for recipient, message in self.taken if recipient == address]
+
+    @property
+    def named(self) -> int:
+        """How many messages were begun: recipients named, whatever became of them."""
+        return sum(self._named.values())
 
     @property
     def recipients(self) -> list[str]:
@@ -61,7 +68,7 @@ class MailServer:
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
-    async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, _session: Session, envelope: Envelope) -> str:  # noqa: N802
         recipient = envelope.rcpt_tos[0]
         answer = self.on_data(recipient)
         if answer is not None:
@@ -71,14 +78,21 @@ class MailServer:
         message = email.message_from_bytes(content, policy=email.policy.default)
         with self._lock:
             self.taken.append((recipient, message))
+        if self.hangs_up(recipient):
+            server.transport.abort()
         await asyncio.get_running_loop().run_in_executor(None, self.before_answer, recipient)
         return "250 OK"
 
 
-def start() -> tuple[MailServer, Controller]:
-    """A server on a port that was free."""
+def free_port() -> int:
+    """A port on which nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+        return int(probe.getsockname()[1])
+
+
+def start(port: int | None = None) -> tuple[MailServer, Controller]:
+    """A server, on a port that was free unless one is given."""
+    port = port or free_port()
     server = MailServer(port)
     controller = Controller(server, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, decode_data=False)
     controller.start()

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import threading
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,7 +22,7 @@ from tasks.events import store as events
 from tasks.events.store import Quarantined
 from tasks.intake import Taken, take
 from tasks.mail import tally
-from tasks.work.store import offer
+from tasks.work.store import offer, unfinished
 from tests.mailserver import MailServer
 from workers.pool import work_on
 from workers.queues import QUEUES
@@ -157,6 +159,23 @@ class World:
         body = self.event("enrolment.withdrawn", {"course": course, "learners": list(learners), **data}, at=at)
         self.send(body)
         return body
+
+    def announces(self, id_: str = "news", **data: object) -> bytes:
+        """An admin sends an announcement, to everyone unless told otherwise."""
+        said = {"announcement": id_, "subject": f"About {id_}", "body": "Hello {{ first_name }}."}
+        return self.say("announcement.requested", **(said | {"audience": {"everyone": True}} | data))
+
+    def comes_to_rest(self, seconds: float = 20) -> None:
+        """Do everything, also what is due only after a pause; what is scheduled or held rests."""
+        deadline = time.monotonic() + seconds
+        while True:
+            self.settle()
+            with transaction(self.runtime.engine) as connection:
+                left = unfinished(connection)
+            if not left:
+                return
+            assert time.monotonic() < deadline, f"{left} pieces of work never finished"
+            threading.Event().wait(0.01)
 
     def settle(self) -> None:
         """Do everything that is due, in this process: wake, work, close what is finished, publish. What is due later
