@@ -154,6 +154,11 @@ class Mailer:
             timeout=self._timeout,
         )
         await client.connect()
+        if client.is_ehlo_or_helo_needed:  # what it can do is asked before the first message, not with it
+            try:
+                await client.ehlo()
+            except aiosmtplib.SMTPHeloError:
+                await client.helo()
         return _Connection(client)
 
     async def _refused(
