@@ -79,6 +79,7 @@ class MailServer:
         with self._lock:
             self.taken.append((recipient, message))
         if self.hangs_up(recipient):
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         await asyncio.get_running_loop().run_in_executor(None, self.before_answer, recipient)
         return "250 OK"

@@ -47,7 +47,7 @@ class World:
     mail: MailServer
     organisation: str = "acme"
     clock: datetime = DAWN
-    sent: list[bytes] = field(default_factory=list)
+    sent: list[bytes] = field(default_factory=list, repr=False)
 
     def event(
         self,
@@ -163,7 +163,9 @@ class World:
     def announces(self, id_: str = "news", **data: object) -> bytes:
         """An admin sends an announcement, to everyone unless told otherwise."""
         said = {"announcement": id_, "subject": f"About {id_}", "body": "Hello {{ first_name }}."}
-        return self.say("announcement.requested", **(said | {"audience": {"everyone": True}} | data))
+        body = self.event("announcement.requested", said | {"audience": {"everyone": True}} | data)
+        self.send(body)
+        return body
 
     def comes_to_rest(self, seconds: float = 20) -> None:
         """Do everything, also what is due only after a pause; what is scheduled or held rests."""
