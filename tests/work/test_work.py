@@ -1,0 +1,158 @@
+"""The table of work: turns, leases and fences: R31, R33."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+
+from config.database import transaction
+from config.settings import Settings
+from tasks import work
+from tasks.work.store import LostLease, Piece, claim, offer
+from tests.mail.background import DEADLINE
+from tests.world import World
+from workers import pool
+
+MINUTE = timedelta(minutes=1)
+
+
+def due(world: World, organisation: int, pieces: int, queue: str = "bulk") -> None:
+    """This much is to be done for an organisation."""
+    with transaction(world.runtime.engine) as connection:
+        work.add(connection, organisation, queue, "mail.deliver", 1, [(n, n) for n in range(pieces)])
+
+
+def offered(world: World, bound: int = 8, repeat: timedelta = MINUTE) -> list[tuple[int, int]]:
+    """What is offered now: pairs of organisation and piece."""
+    with transaction(world.runtime.engine) as connection:
+        return sorted((it.organisation, it.work) for it in offer(connection, "bulk", bound=bound, repeat=repeat))
+
+
+def organisations(offers: list[tuple[int, int]]) -> list[int]:
+    return [organisation for organisation, _ in offers]
+
+
+def taken(world: World, offer_: tuple[int, int], lease: timedelta = MINUTE) -> Piece:
+    with transaction(world.runtime.engine) as connection:
+        piece = claim(connection, *offer_, lease)
+    assert piece is not None
+    return piece
+
+
+def finish(world: World, piece: Piece) -> None:
+    with transaction(world.runtime.engine) as connection:
+        work.finish(connection, piece)
+
+
+def test_r31_organisations_take_turns(world: World) -> None:
+    due(world, 1, 100)
+    due(world, 2, 2)
+    due(world, 3, 1)
+
+    assert organisations(offered(world)) == [1, 1, 1, 1, 1, 2, 2, 3]
+    assert offered(world) == [], "no more than the bound"
+
+
+def test_r31_who_comes_later_is_next(world: World) -> None:
+    due(world, 1, 100)
+    first = offered(world)
+    due(world, 2, 10)
+    assert offered(world) == []
+
+    finish(world, taken(world, first[0]))
+    finish(world, taken(world, first[1]))
+
+    assert organisations(offered(world)) == [2, 2]
+
+
+def test_r31_what_waits_longer_than_its_offer_keeps_its_place_and_takes_no_other(world: World) -> None:
+    due(world, 1, 100)
+    first = offered(world, repeat=timedelta())
+
+    assert offered(world, repeat=timedelta()) == first, "the same wake-ups again, and no others"
+    due(world, 2, 1)
+    finish(world, taken(world, first[0]))
+    assert organisations(offered(world)) == [1] * 7 + [2]
+
+
+def test_r31_one_queue_does_not_fill_another(world: World) -> None:
+    due(world, 1, 100)
+    due(world, 1, 1, queue="mail")
+    offered(world)
+
+    with transaction(world.runtime.engine) as connection:
+        assert len(offer(connection, "mail", bound=8, repeat=MINUTE)) == 1
+
+
+def test_r33_a_piece_is_claimed_once_and_again_when_its_lease_ran_out(world: World) -> None:
+    due(world, 1, 1)
+    (one,) = offered(world)
+    first = taken(world, one, lease=timedelta())
+    assert offered(world) == [one]
+    second = taken(world, one)
+
+    with transaction(world.runtime.engine) as connection:
+        assert claim(connection, *one, MINUTE) is None
+    for write in (work.finish, lambda c, p: work.mark(c, p, 1, MINUTE), lambda c, p: work.extend(c, p, MINUTE)):
+        with pytest.raises(LostLease), transaction(world.runtime.engine) as connection:
+            write(connection, first)
+    finish(world, second)
+    assert world.ask("SELECT count(*) FROM work") == 0
+
+
+def test_r33_who_is_alive_after_all_keeps_a_piece_that_was_offered_again(world: World) -> None:
+    due(world, 1, 1)
+    (one,) = offered(world)
+    piece = taken(world, one, lease=timedelta())
+    assert offered(world) == [one]
+
+    with transaction(world.runtime.engine) as connection:
+        work.extend(connection, piece, MINUTE)
+
+    with transaction(world.runtime.engine) as connection:
+        assert claim(connection, *one, MINUTE) is None
+
+
+def test_r33_what_was_given_back_is_no_longer_ours(world: World) -> None:
+    due(world, 1, 1)
+    (one,) = offered(world)
+    piece = taken(world, one)
+    with transaction(world.runtime.engine) as connection:
+        work.release(connection, piece, after=timedelta(), failed=False)
+
+    with pytest.raises(LostLease), transaction(world.runtime.engine) as connection:
+        work.extend(connection, piece, MINUTE)
+    assert world.rows("SELECT state, due_at <= now() FROM work") == [("due", True)]
+
+
+class TestShortLease:
+    """A lease shorter than the work."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"rollcall_lease_seconds": 0.3})
+
+    def test_r33_whatever_takes_longer_than_its_lease_is_kept(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun, over = threading.Event(), threading.Event()
+
+        def slow(runtime: object, piece: Piece) -> None:
+            begun.set()
+            assert over.wait(DEADLINE)
+            finish(world, piece)
+
+        monkeypatch.setitem(pool.ACTORS, "mail.deliver", slow)
+        due(world, 1, 1)
+        (one,) = offered(world)
+        worker = threading.Thread(target=pool.work_on, args=(world.runtime, "mail.deliver", *one))
+        worker.start()
+        assert begun.wait(DEADLINE)
+        leases = {world.ask("SELECT due_at FROM work")}
+        while len(leases) < 10:  # three times the lease, in beats of a third of it
+            with transaction(world.runtime.engine) as connection:
+                assert claim(connection, *one, MINUTE) is None, "its lease ran out"
+            leases.add(world.ask("SELECT due_at FROM work"))
+        over.set()
+        worker.join(DEADLINE)
+        assert world.ask("SELECT count(*) FROM work") == 0
