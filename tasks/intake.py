@@ -5,6 +5,7 @@ is large (a fan-out over more than a chunk, mail) is written down as work in the
 be applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
+import traceback
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -96,13 +97,27 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
     except (SQLAlchemyError, *WRONG) as problem:
         if is_connection_problem(problem):
             raise
-        log.exception("events.not_applied", events=len(events), types=sorted({event.type for event in events}))
+        _say_why("events.not_applied", events, problem)
     if len(events) > 1:
         singles = [_take_events(engine, settings, [event]) for event in events]
         return sum(new for new, _ in singles), sum(held for _, held in singles)
     with transaction(engine) as connection:
         store.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
     return 1, 1
+
+
+def _say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
+    """Log why events could not be applied: where, and what kind of problem it was; a message, which may quote their
+    data, only where the database separates it from them."""
+    origin = getattr(problem, "orig", None)
+    log.error(
+        what,
+        events=len(events),
+        types=sorted({event.type for event in events}),
+        problem=type(problem).__name__,
+        says=getattr(getattr(origin, "diag", None), "message_primary", None),
+        where=[f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(problem.__traceback__)][-12:],
+    )
 
 
 def _apply_new(connection: Connection, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:
@@ -136,7 +151,7 @@ def _apply(
         found = organisations.find(connection, named)
     lock_organisations(connection, [organisation.organisation for organisation in found.values()])
     locked = {organisation.organisation for organisation in found.values()}
-    held_at_last: dict[tuple[str, str], tuple[Event, Held]] = {}
+    held_back: set[tuple[str, str]] = set()
     void: dict[int, list[tuple[int, str]]] = {}
     pending = list(events)
     while pending:
@@ -146,17 +161,16 @@ def _apply(
             void.setdefault(number, []).extend(back)
         store.hold(connection, ((numbers[event.source, event.id], event, why) for event, why in held), waiting=waiting)
         refused = {(event.source, event.id) for event, _ in held}
-        held_at_last |= {(event.source, event.id): (event, why) for event, why in held}
+        held_back -= {(event.source, event.id) for event in pending}
+        held_back |= refused
         taken = [numbers[e.source, e.id] for e in pending if (e.source, e.id) not in refused]
         if kept:
             store.settle(connection, taken)
-        for key in {(event.source, event.id) for event in pending} - refused:
-            held_at_last.pop(key, None)
-        pending = _freed(connection, known, numbers, refused)
+        pending = _freed(connection, known, numbers, held_back)
         kept = True
     for number, learners_back in void.items():
         _tell_admins(connection, number, learners_back)
-    return len(held_at_last)
+    return len(held_back)
 
 
 @dataclass(slots=True)
@@ -196,7 +210,7 @@ def _apply_kept(connection: Connection, settings: Settings, events: Sequence[Eve
     except (SQLAlchemyError, *WRONG) as problem:
         if is_retryable(problem):
             raise
-        log.exception("events.kept_not_applied", events=len(events))
+        _say_why("events.kept_not_applied", events, problem)
     if len(events) == 1:
         return _Round(held=[(events[0], Held(Reason.INTERNAL_ERROR, NOT_APPLIED))])
     done = _Round()
@@ -213,9 +227,12 @@ def _freed(
     connection: Connection,
     known: set[str],
     numbers: dict[tuple[str, str], int],
-    refused: set[tuple[str, str]],
+    held_back: set[tuple[str, str]],
 ) -> list[Event]:
-    """What waited for something that is known now; what has just been refused again is not asked a second time."""
+    """What waited for something that is known now, be it from before or from earlier in the same batch.
+
+    This ends: what makes something known is settled when it was applied, and what only waits makes nothing known.
+    """
     kept = store.waiting_for(connection, known) if known else []
     for key in known:
         kind, _, organisation = key.partition(":")
@@ -224,11 +241,12 @@ def _freed(
     freed, recorded = [], []
     for entry in kept:
         event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
-        if isinstance(event, Malformed) or (event.source, event.id) in refused:
+        if isinstance(event, Malformed):
             continue
         if isinstance(event.data, StatusChanged) and entry.waits_for.startswith("learner:"):
             # in the history since it came; only its learner was missing
             recorded.append(entry.seq)
+            held_back.discard((event.source, event.id))
         else:
             numbers[event.source, event.id] = entry.seq
             freed.append(event)

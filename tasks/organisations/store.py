@@ -10,7 +10,6 @@ from config.database import execute, one, rows
 from tasks.events import Event
 from tasks.events.schemas import OrganisationSaved
 
-
 #: Advisory lock class of organisations not known yet; the second key is a hash of the id.
 NAME_LOCK = 7402
 

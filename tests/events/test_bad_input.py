@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.settings import Settings
 from tests.world import World, id_of
@@ -284,6 +285,17 @@ def test_r32_an_event_the_database_refuses_is_set_aside_and_the_others_of_its_ba
     held = world.quarantine()[id_of(poison)]
     assert (held.state, held.reason) == ("quarantined", "internal error")
     assert [event["event"] for event in world.out("event.quarantined")] == [id_of(poison)]
+
+
+def test_r05_the_log_of_what_cannot_be_applied_says_nothing_of_anybody(world: World) -> None:
+    world.execute("ALTER TABLE learners ADD CHECK (username <> 'poison')")
+
+    with capture_logs() as lines:
+        world.has_learners("A", username="poison", first_name="Ada", email="ada@acme.example")
+
+    assert lines[0]["event"] == "events.not_applied"
+    assert "check constraint" in lines[0]["says"]
+    assert not any(said in json.dumps(lines) for said in ("Ada", "ada@", "poison"))
 
 
 def test_r32_what_was_waiting_and_cannot_be_applied_harms_not_what_it_waited_for(world: World) -> None:
