@@ -14,8 +14,8 @@ from workers.commands import announcements, demo, events, learners, reports, run
 from workers.commands.common import Refused
 
 app = typer.Typer(
-    help="Rollcall does the work that follows when something happens on a learning platform: enrolments, mail, seats and"
-    " credits, for millions of learners. Every command that prints a result takes --json.",
+    help="Rollcall does the work that follows when something happens on a learning platform: enrolments, mail, seats"
+    " and credits, for millions of learners. Every command that prints a result takes --json.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
