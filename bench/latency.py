@@ -1,0 +1,92 @@
+"""Reactivation on an idle system: from the event on the stream to the commit that gives access."""
+
+import time
+from dataclasses import dataclass
+
+import psycopg
+
+from bench.figures import Ratio, percentile
+from bench.system import INGRESS, RELAY, TASKS, Database, System, event, id_of
+
+#: What every transaction that leaves something to publish notifies, as its commit becomes visible.
+_CHANNEL = "rollcall_relay"
+
+#: Seconds of rest before each event, so that it finds everybody idle; uneven, to fall on any moment of anybody's pause.
+_RESTS = (0.003, 0.011, 0.006, 0.017, 0.008)
+
+#: Courses that each of the learners gets back.
+_COURSES = 3
+
+#: Reactivations for one round.
+_ROUND = 50
+
+_ALL_INACTIVE = f"""
+    UPDATE learners SET standing = 'inactive';
+    INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
+    SELECT organisation, learner, 1, saved_at, false, 'bench' FROM learners ON CONFLICT DO NOTHING;
+    INSERT INTO courses (organisation, id, title, cost, on_hold, method, saved_at)
+    SELECT 1, 'course-' || n, 'Course ' || n, 1, false, 'manual', now() FROM generate_series(1, {_COURSES}) AS n;
+    INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
+    SELECT 1, course, 1, learner, true, 1, now() FROM courses, learners;
+    CREATE TABLE plain (learner int PRIMARY KEY, active boolean NOT NULL);
+    INSERT INTO plain SELECT learner, false FROM learners;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    reactivations: int
+
+
+def measure(system: System, size: Size) -> list[Ratio]:
+    """Milliseconds at the median and at the 99th percentile, beside one durable UPDATE of one row."""
+    ours, theirs = [], []
+    with system.database("latency", size.reactivations) as database:
+        database.execute(_ALL_INACTIVE)
+        database.execute("VACUUM ANALYZE")
+        with (
+            system.processes(database, INGRESS | RELAY | TASKS),
+            psycopg.connect(database.url, autocommit=True) as listener,
+        ):
+            listener.execute(f"LISTEN {_CHANNEL}")
+            for learner in range(1, size.reactivations + 1):
+                time.sleep(_RESTS[learner % len(_RESTS)])
+                ours.append(_reactivate(system, database, listener, learner))
+                theirs.append(_update(database, learner))
+    rounds = range(0, len(ours), _ROUND)
+    against = "one row updated and committed by psycopg"
+    return [
+        Ratio(
+            f"reactivation: XADD to committed, p{percent}",
+            f"{against}, p{percent}",
+            "ms",
+            [percentile(ours[first : first + width], percent) for first in of],
+            [percentile(theirs[first : first + width], percent) for first in of],
+            digits=1,
+        )
+        for percent, of, width in ((50, rounds, _ROUND), (99, range(1), len(ours)))
+    ]
+
+
+def _reactivate(
+    system: System, database: Database, listener: psycopg.Connection[tuple[object, ...]], learner: int
+) -> float:
+    """Milliseconds."""
+    body = event("learner.status_changed", {"learner": id_of(learner), "status": "active", "version": 2})
+    begun = time.perf_counter()
+    system.publish([body])
+    while True:
+        for _ in listener.notifies(timeout=5, stop_after=1):
+            break
+        heard = time.perf_counter()
+        if database.value(f"SELECT standing = 'active' FROM learners WHERE organisation = 1 AND learner = {learner}"):
+            return (heard - begun) * 1000
+
+
+def _update(database: Database, learner: int) -> float:
+    """Milliseconds."""
+    begun = time.perf_counter()
+    database.execute(f"UPDATE plain SET active = true WHERE learner = {learner}")
+    return (time.perf_counter() - begun) * 1000
