@@ -1,0 +1,120 @@
+"""`python -m bench`: what Rollcall does, as ratios of what it is measured against on the same machine."""
+
+import argparse
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from bench import events, fanout, latency, memory
+from bench.figures import Ratio, spread
+from bench.system import System, system
+
+#: Columns a line needs, also where the output is no terminal.
+WIDTH = 130
+
+out = Console(highlight=False, width=WIDTH)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One measurement, in full and cut short."""
+
+    what: str
+    full: Callable[[System], Sequence[Ratio]]
+    quick: Callable[[System], Sequence[Ratio]]
+
+
+PARTS = {
+    "fanout": Part(
+        "A course for everyone",
+        lambda on: fanout.measure(on, fanout.Size(learners=100_000, rounds=9)),
+        lambda on: fanout.measure(on, fanout.Size(learners=20_000, rounds=3)),
+    ),
+    "latency": Part(
+        "Reactivation, everybody idle",
+        lambda on: latency.measure(on, latency.Size(reactivations=500)),
+        lambda on: latency.measure(on, latency.Size(reactivations=100)),
+    ),
+    "memory": Part(
+        "Memory",
+        lambda on: memory.measure(on, memory.Size(small=10_000, large=200_000, rounds=2)),
+        lambda on: memory.measure(on, memory.Size(small=5_000, large=50_000, rounds=1)),
+    ),
+    "events": Part(
+        "Events",
+        lambda on: events.measure(on, events.Size(events=20_000, rounds=3)),
+        lambda on: events.measure(on, events.Size(events=2_000, rounds=2)),
+    ),
+}
+
+
+def main() -> None:
+    """Measure, print; exit code 1 where a ratio that is asked for is not reached, unless cut short."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("part", nargs="*", help=f"which of {', '.join(PARTS)}; all unless named")
+    parser.add_argument("--quick", action="store_true", help="less of everything: to see that it runs, not for figures")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.part) - PARTS.keys()):
+        parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    begun = time.monotonic()
+    missed = False
+    with system() as servers:
+        out.print(_machine(servers))
+        if arguments.quick:
+            out.print("[bold]Cut short: this shows that it runs; the figures mean little.[/bold]")
+        for name in arguments.part or PARTS:
+            part = PARTS[name]
+            ratios = (part.quick if arguments.quick else part.full)(servers)
+            _show(part.what, ratios)
+            missed |= any(ratio.reached is False for ratio in ratios)
+    out.print(f"[dim]took {time.monotonic() - begun:.0f} s[/dim]")
+    raise SystemExit(1 if missed and not arguments.quick else 0)
+
+
+def _machine(servers: System) -> str:
+    """What all this was measured on."""
+    memory_gb = psutil.virtual_memory().total / 2**30
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), {memory_gb:.0f} GB, Python {platform.python_version()}; "
+        f"embedded PostgreSQL {servers.setting('server_version')}, {'durable' if servers.durable else 'not durable'}, "
+        f"over a socket, and its psql; load {load:.1f} before the start.\n"
+        "Medians (least–most) of alternating rounds; × is the first line by the second, in the same round."
+    )
+
+
+def _show(title: str, ratios: Sequence[Ratio]) -> None:
+    """A line for each ratio, and under it what it is made of."""
+    shown = Table(box=None, show_header=False, pad_edge=False)
+    shown.add_column()
+    shown.add_column(justify="right")
+    shown.add_column()
+    for ratio in ratios:
+        unit = ratio.unit if ratio.unit.startswith("/") else f" {ratio.unit}"
+        shown.add_row(ratio.what, f"{spread(ratio.ours, ratio.digits)}{unit}", "")
+        shown.add_row(
+            f"  [dim]{ratio.against}[/dim]",
+            f"[dim]{spread(ratio.theirs, ratio.digits)}{unit}[/dim]",
+            f"[bold]× {spread(ratio.ratios, 2)}[/bold] {_judged(ratio)}",
+        )
+    out.print(f"\n[bold]{title}[/bold]")
+    out.print(shown)
+
+
+def _judged(ratio: Ratio) -> str:
+    if ratio.reached is not None:
+        return f"{'reached' if ratio.reached else 'NOT REACHED'}: {ratio.wanted}"
+    if ratio.unit == "MB":
+        return "flat" if median(ratio.ratios) <= memory.FLAT else "grows"
+    return ""
+
+
+if __name__ == "__main__":
+    main()

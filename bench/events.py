@@ -1,0 +1,135 @@
+"""Events a second through one ingress, for the record."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from bench.figures import Ratio
+from bench.system import INGRESS, Database, System, event, id_of, wait_until
+from workers.relay import unread
+
+#: Rows in one transaction of the bare INSERT, as many as an ingress takes at once.
+_BATCH = 500
+
+_PLAIN = """
+    CREATE TABLE plain (source text, id text, type text, organisation text, learner text, version bigint,
+                        PRIMARY KEY (source, id))
+"""
+
+_COURSE = """
+    INSERT INTO courses (organisation, id, title, cost, on_hold, method, saved_at)
+    VALUES (1, 'course', 'Course', 1, false, 'manual', now())
+"""
+
+_ENROL = """
+    INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, activated_at)
+    SELECT 1, course, 1, learner, false, 1, now(), now() FROM courses, learners
+    ON CONFLICT DO NOTHING
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How much is measured."""
+
+    events: int
+    rounds: int
+
+
+def measure(system: System, size: Size) -> list[Ratio]:
+    """Events of three kinds, each beside a bare INSERT of as many rows."""
+    kinds: dict[str, Callable[[int], bytes]] = {
+        "learner.saved (new learners)": _saved,
+        "learner.status_changed": _status_changed,
+        "course.started (each charged)": _started,
+    }
+    ours: dict[str, list[float]] = {kind: [] for kind in kinds}
+    theirs: dict[str, list[float]] = {kind: [] for kind in kinds}
+    with system.database("events", 0) as database:
+        database.execute(_PLAIN)
+        database.execute(_COURSE)
+        with system.processes(database, INGRESS):
+            for turn in range(size.rounds + 1):
+                first = _BATCH + (turn - 1) * size.events  # the first turn is a short one, to warm up
+                numbers = range(first + 1, first + size.events + 1) if turn else range(1, _BATCH + 1)
+                for kind, make in kinds.items():
+                    if make is _started:
+                        database.execute(_ENROL)
+                    taken = _through_the_ingress(system, [make(number) for number in numbers])
+                    inserted = _inserted(database, kind, numbers)
+                    if turn:
+                        ours[kind].append(len(numbers) / taken)
+                        theirs[kind].append(len(numbers) / inserted)
+        _check(database, size)
+    return [
+        Ratio(
+            f"{kind}: XADD to applied, one ingress",
+            f"a bare INSERT of as many rows by psycopg's executemany, {_BATCH} a transaction",
+            "/s",
+            ours[kind],
+            theirs[kind],
+        )
+        for kind in kinds
+    ]
+
+
+def _saved(number: int) -> bytes:
+    described: dict[str, object] = {
+        "learner": id_of(number),
+        "username": f"user{number}",
+        "email": f"first{number}.last@learners.acme.example",
+        "first_name": f"First{number}",
+        "last_name": "Last",
+        "locale": "en",
+        "time_zone": "Europe/Amsterdam",
+        "status": "inactive",
+        "version": 1,
+    }
+    return event("learner.saved", described)
+
+
+def _status_changed(number: int) -> bytes:
+    return event("learner.status_changed", {"learner": id_of(number), "status": "active", "version": 2})
+
+
+def _started(number: int) -> bytes:
+    return event("course.started", {"learner": id_of(number), "course": "course"})
+
+
+def _through_the_ingress(system: System, bodies: list[bytes]) -> float:
+    """Seconds until every event is applied and acknowledged."""
+    begun = time.perf_counter()
+    system.publish(bodies)
+    wait_until(lambda: unread(system.redis) == 0, "every event to be taken")
+    return time.perf_counter() - begun
+
+
+def _inserted(database: Database, kind: str, numbers: range) -> float:
+    """Seconds."""
+    rows = [("urn:bench", f"{kind} {number}", kind, "acme", id_of(number), 1) for number in numbers]
+    with psycopg.connect(database.url) as connection:
+        begun = time.perf_counter()
+        for first in range(0, len(rows), _BATCH):
+            _insert(connection, rows[first : first + _BATCH])
+        return time.perf_counter() - begun
+
+
+def _insert(connection: psycopg.Connection[Any], rows: Sequence[tuple[object, ...]]) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany("INSERT INTO plain VALUES (%s, %s, %s, %s, %s, %s)", rows)
+    connection.commit()
+
+
+def _check(database: Database, size: Size) -> None:
+    """Every event must have done what it was to do."""
+    expected = size.events * size.rounds + _BATCH
+    for query in (
+        "SELECT count(*) FROM learners WHERE standing = 'active'",
+        "SELECT count(*) FROM consumptions",
+    ):
+        found = database.value(query)
+        if found != expected:
+            raise RuntimeError(f"{query} gives {found}, not {expected}: some events were not applied")
