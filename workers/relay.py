@@ -105,7 +105,7 @@ class Relay:
             self.looks += 1
             if self.looks % TRIM_EVERY == 0:
                 self.trim()
-        except (redis.ConnectionError, redis.TimeoutError, dramatiq.errors.ConnectionError) as problem:
+        except (redis.ConnectionError, redis.TimeoutError, dramatiq.errors.BrokerConnectionError) as problem:
             log.warning("relay.redis_away", problem=type(problem).__name__)
             self.runtime.stopping.wait(LOOK_SECONDS)
 
