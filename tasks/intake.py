@@ -65,6 +65,7 @@ class _Taking:
     known: set[str] = field(default_factory=set)
     held: list[tuple[Event, Held]] = field(default_factory=list)
     void: list[tuple[int, str]] = field(default_factory=list)
+    released: bool = False
 
     @property
     def number(self) -> int:
@@ -140,9 +141,10 @@ def _apply(
     numbers: dict[tuple[str, str], int],
     *,
     kept: bool,
+    released: bool = False,
 ) -> int:
     """Apply events, in waves; then, as long as there is any, what waited for what they made known. `kept`: the events
-    were held back before. How many are held back now."""
+    were held back before; `released`: a person says they are valid. How many are held back now."""
     waiting = timedelta(seconds=settings.rollcall_waiting_seconds)
     named = {event.organisation for event in events}
     found = organisations.find(connection, named)
@@ -155,7 +157,7 @@ def _apply(
     void: dict[int, list[tuple[int, str]]] = {}
     pending = list(events)
     while pending:
-        done = (_apply_kept if kept else _apply_round)(connection, settings, pending, locked)
+        done = (_apply_kept if kept else _apply_round)(connection, settings, pending, locked, released=released)
         known, held = done.known, done.held
         for number, back in done.void.items():
             void.setdefault(number, []).extend(back)
@@ -167,7 +169,7 @@ def _apply(
         if kept:
             store.settle(connection, taken)
         pending = _freed(connection, known, numbers, held_back)
-        kept = True
+        kept, released = True, False
     for number, learners_back in void.items():
         _tell_admins(connection, number, learners_back)
     return len(held_back)
@@ -182,10 +184,12 @@ class _Round:
     void: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
 
 
-def _apply_round(connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int]) -> _Round:
+def _apply_round(
+    connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int], *, released: bool
+) -> _Round:
     done = _Round()
     for wave in waves(events):
-        taking = _apply_wave(connection, settings, wave, locked)
+        taking = _apply_wave(connection, settings, wave, locked, released=released)
         if taking is None:
             organisation = wave[0].organisation
             why = Held(
@@ -201,12 +205,14 @@ def _apply_round(connection: Connection, settings: Settings, events: Sequence[Ev
     return done
 
 
-def _apply_kept(connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int]) -> _Round:
+def _apply_kept(
+    connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int], *, released: bool
+) -> _Round:
     """Apply what was held back; where one of them cannot be applied, it is set aside and harms neither the others nor
     what it waited for."""
     try:
         with connection.begin_nested():
-            return _apply_round(connection, settings, events, locked)
+            return _apply_round(connection, settings, events, locked, released=released)
     except (SQLAlchemyError, *WRONG) as problem:
         if is_retryable(problem):
             raise
@@ -215,7 +221,7 @@ def _apply_kept(connection: Connection, settings: Settings, events: Sequence[Eve
         return _Round(held=[(events[0], Held(Reason.INTERNAL_ERROR, NOT_APPLIED))])
     done = _Round()
     for event in events:
-        one = _apply_kept(connection, settings, [event], locked)
+        one = _apply_kept(connection, settings, [event], locked, released=released)
         done.known |= one.known
         done.held += one.held
         for number, back in one.void.items():
@@ -254,6 +260,42 @@ def _freed(
     return freed
 
 
+class NotResolved(Exception):
+    """The event cannot be released or discarded; the message says why."""
+
+
+def release(engine: Engine, settings: Settings, id_: str, *, by: str, why: str) -> None:
+    """Take an event that waits or is quarantined as valid, because a person says so (R27, S12).
+
+    Raises `NotResolved` where there is none, or it cannot be applied even so; it then stays as it was.
+    """
+    for attempt in retrying():
+        with attempt, transaction(engine) as connection:
+            for entry in _unresolved(connection, id_):
+                event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
+                if isinstance(event, Malformed):
+                    raise NotResolved(f"{id_} is malformed ({event.detail}): have it sent again, or discard it")
+                numbers = {(event.source, event.id): entry.seq}
+                if _apply(connection, settings, [event], numbers, kept=True, released=True):
+                    raise NotResolved(f"{id_} cannot be taken even so: {entry.reason}")
+                store.resolve(connection, entry, "released", by=by, why=why)
+
+
+def discard(engine: Engine, id_: str, *, by: str, why: str) -> None:
+    """Give up an event that waits or is quarantined (R27). Raises `NotResolved` where there is none."""
+    for attempt in retrying():
+        with attempt, transaction(engine) as connection:
+            for entry in _unresolved(connection, id_):
+                store.resolve(connection, entry, "discarded", by=by, why=why)
+
+
+def _unresolved(connection: Connection, id_: str) -> list[store.Unresolved]:
+    found = store.unresolved(connection, id_)
+    if not found:
+        raise NotResolved(f"no event {id_} waits or is quarantined")
+    return found
+
+
 def retake(runtime: Runtime, piece: work.Piece) -> None:
     """Take the starts and completions whose enrolment has come (R27)."""
     for attempt in retrying():
@@ -265,7 +307,9 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
             work.finish(connection, piece)
 
 
-def _apply_wave(connection: Connection, settings: Settings, wave: Sequence[Event], locked: set[int]) -> _Taking | None:
+def _apply_wave(
+    connection: Connection, settings: Settings, wave: Sequence[Event], locked: set[int], *, released: bool
+) -> _Taking | None:
     """Apply one wave, or None where its organisation is not known."""
     first = wave[0]
     if isinstance(first.data, OrganisationSaved):
@@ -279,7 +323,7 @@ def _apply_wave(connection: Connection, settings: Settings, wave: Sequence[Event
     if organisation.organisation not in locked:
         lock_organisations(connection, [organisation.organisation])
         locked.add(organisation.organisation)
-    taking = _Taking(connection, settings, organisation)
+    taking = _Taking(connection, settings, organisation, released=released)
     _dispatch(taking, wave)
     return taking
 
@@ -295,7 +339,9 @@ def _dispatch(taking: _Taking, wave: Sequence[Event]) -> None:
             _learners_deleted(taking, wave)
         case CourseStarted():
             lead = timedelta(seconds=taking.settings.rollcall_start_lead_seconds)
-            taking.held += seats.take_starts(taking.connection, taking.organisation, wave, lead)
+            taking.held += seats.take_starts(
+                taking.connection, taking.organisation, wave, lead, released=taking.released
+            )
         case CourseCompleted():
             taking.held += seats.take_completions(taking.connection, taking.organisation, wave)
         case SegmentSaved() | SegmentJoined() | SegmentLeft():

@@ -367,13 +367,17 @@ CREATE TABLE inbox (
     until timestamptz,
     reason text,
     detail text,
-    body bytea
+    body bytea,
+    resolved_by text,
+    resolved_why text,
+    resolved_at timestamptz
 );
 CREATE UNIQUE INDEX inbox_event ON inbox (source, id) WHERE reason IS DISTINCT FROM 'malformed';
 CREATE UNIQUE INDEX inbox_malformed ON inbox (sha256(body)) WHERE reason = 'malformed';
 CREATE INDEX inbox_waits_for ON inbox (waits_for text_pattern_ops) WHERE waits_for IS NOT NULL;
 CREATE INDEX inbox_until ON inbox (until) WHERE state = 'waiting';
 CREATE INDEX inbox_held ON inbox (organisation, seq) WHERE state IN ('waiting', 'quarantined');
+COMMENT ON COLUMN inbox.resolved_by IS 'who released or discarded it, why and when (S12)';
 COMMENT ON COLUMN inbox.body IS 'kept only while the event is not applied: no personal data lingers here';
 
 CREATE TABLE outbox (

@@ -26,6 +26,15 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Unresolved:
+    """An event that waits or is quarantined, for a person who decides on it."""
+
+    seq: int
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Quarantined:
     """An event that could not be taken, as `rollcall events quarantined` lists it."""
 
@@ -118,16 +127,15 @@ def hold(connection: Connection, held: Iterable[tuple[int, Event, Held]], *, wai
             announce_quarantine(connection, [seq])
 
 
-def settle(connection: Connection, seqs: list[int], state: str = "applied") -> None:
+def settle(connection: Connection, seqs: list[int]) -> None:
     """These events were taken after all: nothing of them is kept but that they were."""
     execute(
         connection,
         """
-        UPDATE inbox SET state = :state, waits_for = NULL, until = NULL, body = NULL, reason = NULL, detail = NULL
+        UPDATE inbox SET state = 'applied', waits_for = NULL, until = NULL, body = NULL, reason = NULL, detail = NULL
         WHERE seq = ANY(:seqs)
         """,
         seqs=seqs,
-        state=state,
     )
 
 
@@ -347,6 +355,36 @@ def written(connection: Connection, organisation: int) -> dict[str, int]:
         organisation=organisation,
     )
     return {row.type: row.n for row in found}
+
+
+def unresolved(connection: Connection, id_: str) -> list[Unresolved]:
+    """The events with this id that wait or are quarantined; nobody else decides on them until the transaction ends."""
+    return rows(
+        connection,
+        Unresolved,
+        """
+        SELECT seq, reason, body FROM inbox
+        WHERE id = :id AND state IN ('waiting', 'quarantined') ORDER BY seq FOR UPDATE
+        """,
+        id=id_,
+    )
+
+
+def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, why: str) -> None:
+    """Record who decided on an event, and why (S12). The reason stays: what was malformed does not use up its id."""
+    execute(
+        connection,
+        """
+        UPDATE inbox SET state = :state, waits_for = NULL, until = NULL, body = NULL, detail = NULL, reason = :reason,
+            resolved_by = :by, resolved_why = :why, resolved_at = now()
+        WHERE seq = :seq
+        """,
+        seq=entry.seq,
+        state=state,
+        reason=entry.reason,
+        by=by,
+        why=why,
+    )
 
 
 def held_counts(connection: Connection) -> dict[str, int]:

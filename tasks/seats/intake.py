@@ -13,7 +13,12 @@ from tasks.seats.rules import Facts, Place, judge_completion, judge_start, perio
 
 
 def take_starts(
-    connection: Connection, organisation: Organisation, events: Sequence[Event], lead: timedelta
+    connection: Connection,
+    organisation: Organisation,
+    events: Sequence[Event],
+    lead: timedelta,
+    *,
+    released: bool = False,
 ) -> list[tuple[Event, Held]]:
     """Count the starts that count, charge those that are the first, announce each charge with it (R23 to R28).
 
@@ -22,7 +27,7 @@ def take_starts(
     judged = _judge(connection, organisation, events)
     held, counted = [], []
     for event, place, known in judged:
-        why = judge_start(known, place, lead)
+        why = judge_start(known, place, lead, released=released)
         if why is not None:
             held.append((event, why))
         else:

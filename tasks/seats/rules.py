@@ -92,11 +92,12 @@ def not_enrolled(facts: Facts, place: Place) -> Held:
     )
 
 
-def judge_start(facts: Facts, place: Place, lead: timedelta) -> Held | None:
-    """Whether a start counts (None), or why not. Inactive comes before anything else (R27, S12)."""
+def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool = False) -> Held | None:
+    """Whether a start counts (None), or why not. Inactive comes before anything else (R27, S12). One that was released
+    is taken as valid, as soon as what it names is known."""
     if facts.learner is None:
         return unknown_learner(place)
-    if not facts.active_then:
+    if not facts.active_then and not released:
         return Held(
             Reason.LEARNER_INACTIVE,
             f"{place.learner} was inactive at that time",
@@ -105,11 +106,9 @@ def judge_start(facts: Facts, place: Place, lead: timedelta) -> Held | None:
         )
     if facts.course is None:
         return unknown_course(place)
-    if facts.enrolled_at is None or facts.enrolled_at > place.time + lead:
-        return not_enrolled(facts, place)
-    if facts.withdrawn_at is not None and facts.withdrawn_at <= place.time:
-        return not_enrolled(facts, place)
-    return None
+    begun = facts.enrolled_at is not None and facts.enrolled_at <= place.time + lead
+    ended = facts.withdrawn_at is not None and facts.withdrawn_at <= place.time
+    return None if released or begun and not ended else not_enrolled(facts, place)
 
 
 def judge_completion(facts: Facts, place: Place) -> Held | None:

@@ -1,0 +1,77 @@
+"""A person decides on what could not be taken: R27, S12, S16."""
+
+import pytest
+
+from tasks.intake import NotResolved, discard, release
+from tests.world import World, id_of
+
+
+def released(world: World, body: bytes) -> None:
+    release(world.runtime.engine, world.runtime.settings, id_of(body), by="ann", why="the platform was late")
+
+
+def test_r27_releasing_a_start_takes_it_as_valid_and_records_who_and_why(world: World) -> None:
+    world.has_learners("A", status="inactive")
+    world.has_course("safety", "everyone", cost=3)
+    start = world.starts("A", "safety")
+
+    released(world, start)
+    world.settle()
+
+    assert [(entry.learner, entry.amount) for entry in world.ledger()] == [("A", 3)]
+    assert world.enrolments("A")["safety"].started_at is not None
+    assert [told["amount"] for told in world.out("seat.consumed")] == [3]
+    assert world.quarantine() == {}
+    assert world.rows("SELECT state, reason, resolved_by, resolved_why FROM inbox WHERE id = :id", id=id_of(start)) == [
+        ("released", "learner inactive", "ann", "the platform was late")
+    ]
+
+
+def test_r26_a_start_is_released_once_and_its_repetition_is_nothing_new(world: World) -> None:
+    world.has_learners("A", status="inactive")
+    world.has_course("safety", "everyone", cost=3)
+    start = world.starts("A", "safety")
+    released(world, start)
+
+    with pytest.raises(NotResolved, match="waits or is quarantined"):
+        released(world, start)
+    assert world.send(start).new == 0
+
+    assert len(world.ledger()) == 1
+
+
+def test_r27_what_names_something_unknown_cannot_be_released_yet(world: World) -> None:
+    start = world.starts("A", "safety")
+
+    with pytest.raises(NotResolved, match="unknown learner"):
+        released(world, start)
+
+    assert world.quarantine()[id_of(start)].state == "waiting"
+
+
+def test_r27_what_is_discarded_is_gone_for_good_with_who_and_why(world: World) -> None:
+    world.has_learners("A")
+    world.has_course("safety")
+    start = world.starts("A", "safety")
+
+    discard(world.runtime.engine, id_of(start), by="ann", why="a test account")
+    world.has_course("safety", "everyone")
+    world.send(start)
+
+    assert world.quarantine() == {}
+    assert world.ledger() == []
+    assert world.rows("SELECT state, resolved_by, resolved_why, body FROM inbox WHERE id = :id", id=id_of(start)) == [
+        ("discarded", "ann", "a test account", None)
+    ]
+
+
+def test_s16_discarding_a_malformed_event_does_not_use_up_its_id(world: World) -> None:
+    world.send(world.event("learner.saved", {"learner": 7}, id_="e-first"))
+    with pytest.raises(NotResolved, match="malformed"):
+        release(world.runtime.engine, world.runtime.settings, "e-first", by="ann", why="?")
+
+    discard(world.runtime.engine, "e-first", by="ann", why="nonsense")
+    taken = world.send(world.event("learner.saved", {"learner": "A"}, id_="e-first"))
+
+    assert taken.new == 1
+    assert world.enrolments("A") == {}
