@@ -6,7 +6,7 @@ import psutil
 
 from bench.fanout import through_the_queue
 from bench.figures import Ratio
-from bench.system import INGRESS, RELAY, TASKS, System, peak_megabytes
+from bench.system import INGRESS, RELAY, TASKS, System, forget_peak, peak_megabytes
 
 #: A process whose peak grows by no more than this is flat.
 FLAT = 1.15
@@ -40,6 +40,7 @@ def _peaks_of(system: System, learners: int) -> dict[str, float]:
     """One fan-out to its end, published too; the peaks of every process that had to do with it."""
     name = f"memory_{learners}"
     with system.database(name, learners) as database, system.processes(database, INGRESS | RELAY | TASKS) as processes:
+        forget_peak(system.pids["valkey"])  # the one that lives on, emptied
         through_the_queue(system, database, "course")
         database.wait_for(
             "SELECT ordered = published AND NOT EXISTS (SELECT FROM outbox WHERE position IS NULL) FROM publication"

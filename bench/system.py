@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -257,3 +257,9 @@ def peak_megabytes(pid: int) -> float:
         return float(psutil.Process(pid).memory_info().rss) / 2**20
     fields = dict(line.split(":", 1) for line in status.read_text().splitlines())
     return (int(fields["VmHWM"].split()[0]) - int(fields["RssShmem"].split()[0])) / 1024
+
+
+def forget_peak(pid: int) -> None:
+    """Count a process's peak from now on (proc(5), clear_refs); where that cannot be done, it stays what it was."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
