@@ -238,11 +238,11 @@ def test_s04_a_withdrawal_holds_against_every_request_before_it_whichever_comes_
     world.asks_to_enrol("safety", "A", at=DAWN + HOUR)
 
     world.withdraws("safety", "A", "B", at=DAWN + 2 * HOUR)
-    world.asks_to_enrol("safety", "B", at=DAWN + HOUR)
+    world.asks_to_enrol("safety", "A", "B", at=DAWN + HOUR)
     world.settle()
 
     assert (world.access("A"), world.access("B")) == (set(), set())
-    assert [counts["not_eligible"] for counts in finished(world)] == [{}, {"withdrawn": 1}]
+    assert [counts["not_eligible"] for counts in finished(world)] == [{}, {"withdrawn": 2}]
 
 
 def test_s04_a_late_withdrawal_leaves_the_request_that_came_after_it_alone(world: World) -> None:
