@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from config.settings import Settings, load_settings
-from tests.world import World
+from tests.world import World, id_of
 from workers import cli
 from workers.schemas import FOLDER
 
@@ -191,6 +191,21 @@ def test_what_could_not_be_taken_is_listed(story: World, rollcall: Rollcall) -> 
 
     assert (entry["state"], entry["reason"], entry["organisation"]) == ("waiting", "unknown learner", "acme")
     assert printed("events-quarantined", rollcall("events", "quarantined", "-o", "other", "--json")) == []
+
+
+def test_r27_a_person_releases_or_discards_what_could_not_be_taken(
+    story: World, rollcall: Rollcall, refused: Callable[..., str]
+) -> None:
+    start = id_of(story.starts("B", "safety"))
+    [unknown] = [id_ for id_, entry in story.quarantine().items() if entry.reason == "unknown learner"]
+
+    released = printed("events-release", rollcall("events", "release", start, "--json"))
+    discarded = printed("events-discard", rollcall("events", "discard", unknown, "--why", "a typing error", "--json"))
+
+    assert (released, discarded) == ([{"id": start, "state": "released"}], [{"id": unknown, "state": "discarded"}])
+    assert [entry.learner for entry in story.ledger()] == ["A", "B"]
+    assert refused("events", "release", start) == f"no event {start} waits or is quarantined"
+    assert rollcall("events", "discard", unknown).exit_code == 2
 
 
 def test_publish_refuses_a_file_with_a_line_that_is_not_json(

@@ -1,5 +1,6 @@
 """`rollcall events`: what comes in, and what could not be taken."""
 
+import getpass
 import json
 import shutil
 import sys
@@ -19,6 +20,7 @@ from config.database import transaction
 from config.services import REDIS
 from config.streams import IN, make_redis
 from tasks.events import store
+from tasks.intake import discard, release
 from workers.commands.common import Json, Refused, document, err, opened, out, table
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
@@ -129,3 +131,51 @@ def quarantined(
         [[e.id, e.type, e.organisation, e.state, f"{e.reason}: {e.detail}", e.since] for e in found],
         "Nothing waits, nothing is quarantined.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person made of an event that could not be taken."""
+
+    id: str
+    state: str
+
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
+
+
+@app.command(name="release")
+def release_(
+    ids: Ids,
+    why: Annotated[str, typer.Option("--why", help="The reason, kept with the event.")] = "released by hand",
+    by: By = None,
+    json_: Json = False,
+) -> None:
+    """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
+    with opened("release") as runtime:
+        for id_ in ids:
+            release(runtime.engine, runtime.settings, id_, by=by or getpass.getuser(), why=why)
+    _say([Decided(id_, "released") for id_ in ids], json_)
+
+
+@app.command(name="discard")
+def discard_(
+    ids: Ids,
+    why: Annotated[str, typer.Option("--why", help="The reason, kept with the event.")],
+    by: By = None,
+    json_: Json = False,
+) -> None:
+    """Give events up, for good; that they came is kept, with who decided and why."""
+    with opened("discard") as runtime:
+        for id_ in ids:
+            discard(runtime.engine, id_, by=by or getpass.getuser(), why=why)
+    _say([Decided(id_, "discarded") for id_ in ids], json_)
+
+
+def _say(decided: list[Decided], json_: bool) -> None:
+    if json_:
+        document(decided)
+    else:
+        for one in decided:
+            out.print(f"{one.id} is {one.state}.", markup=False)
