@@ -1,10 +1,12 @@
 """An admin at the console."""
 
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from config.settings import load_settings
@@ -30,7 +32,7 @@ def environment(world: World) -> dict[str, str]:
 
 
 @pytest.fixture
-def admin(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Admin:
+def admin(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
     """`rollcall announcements`, for acme; what it prints, or None where it refuses."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -40,4 +42,6 @@ def admin(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Admin
         done = CliRunner().invoke(cli.app, ["announcements", command, *words, "-o", "acme", "--json"])
         return json.loads(done.stdout) if done.exit_code == 0 else None
 
-    return run
+    yield run
+    logging.getLogger().handlers.clear()  # the console's stderr is gone
+    structlog.reset_defaults()
