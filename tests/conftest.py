@@ -53,9 +53,8 @@ def _administer(embedded: Embedded, statement: sql.Composed) -> None:
 def database_url(servers: Embedded) -> Iterator[str]:
     """A migrated, empty database of this test's own."""
     name = f"test_{next(_numbers)}"
-    _administer(
-        servers, sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-    )
+    clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")  # five times faster here than through the WAL
+    _administer(servers, clone.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
     yield database_named(servers, name)
     _administer(servers, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

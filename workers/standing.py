@@ -6,7 +6,7 @@ import redis
 
 from config.database import transaction
 from config.runtime import Runtime
-from tasks.enrolments.store import running_fanouts
+from tasks.enrolments import running_fanouts
 from tasks.events import store as events
 from tasks.mail.store import sending
 from tasks.work.store import Load, loads, unfinished

@@ -108,10 +108,13 @@ CREATE TABLE courses (
     cost bigint NOT NULL CHECK (cost >= 0),
     on_hold boolean NOT NULL,
     method text NOT NULL CHECK (method IN ('manual', 'everyone', 'segments')),
+    rules_since timestamptz NOT NULL,
     saved_at timestamptz NOT NULL,
     PRIMARY KEY (organisation, course),
     UNIQUE (organisation, id)
 );
+
+COMMENT ON COLUMN courses.rules_since IS 'since when its method and links are what they are: no rule enrols earlier';
 
 CREATE TABLE course_segments (
     organisation int NOT NULL,
@@ -298,7 +301,7 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         WHEN standing = 'inactive' THEN 'inactive'
         WHEN standing IS DISTINCT FROM 'active' THEN 'unknown'
         WHEN coalesce(address, '') = '' THEN 'no address'
-        WHEN unsubscribed AND kind = 'announcement' THEN 'unsubscribed'
+        WHEN kind = 'announcement' AND unsubscribed THEN 'unsubscribed'
         WHEN suppressed THEN 'suppressed'
         ELSE 'send'
     END
@@ -390,6 +393,7 @@ CREATE TABLE outbox (
     position bigint,
     PRIMARY KEY (organisation, seq)
 );
+ALTER TABLE outbox ALTER data SET STORAGE EXTERNAL;
 CREATE INDEX outbox_unordered ON outbox (seq) WHERE position IS NULL;
 CREATE UNIQUE INDEX outbox_position ON outbox (position) WHERE position IS NOT NULL;
 
@@ -427,12 +431,18 @@ COMMENT ON COLUMN work.begun IS 'mail: the last recipient whose sending has begu
 SIGNALS = """
 CREATE FUNCTION wake_relay() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    NOTIFY rollcall_relay;
+    IF EXISTS (SELECT FROM changed) THEN
+        NOTIFY rollcall_relay;
+    END IF;
     RETURN NULL;
 END
 $$;
-CREATE TRIGGER wake AFTER INSERT OR DELETE ON work FOR EACH STATEMENT EXECUTE FUNCTION wake_relay();
-CREATE TRIGGER wake AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION wake_relay();
+CREATE TRIGGER wake AFTER INSERT ON work REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION wake_relay();
+CREATE TRIGGER wake_at_end AFTER DELETE ON work REFERENCING OLD TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION wake_relay();
+CREATE TRIGGER wake AFTER INSERT ON outbox REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION wake_relay();
 """
 
 

@@ -1,5 +1,6 @@
 """Who is enrolled in what, by which rule or request, and who has access."""
 
+from tasks.enrolments.fanouts import finish_fanouts, running_fanouts
 from tasks.enrolments.intake import (
     course_saved,
     learners_arrived,
@@ -8,7 +9,7 @@ from tasks.enrolments.intake import (
     requested,
     withdrawn,
 )
-from tasks.enrolments.store import Accessible, Enrolment, Newcomer, enrolments_of, finish_fanouts
+from tasks.enrolments.store import Accessible, Enrolment, Newcomer, enrolments_of
 
 __all__ = [
     "Accessible",
@@ -21,5 +22,6 @@ __all__ = [
     "membership_changed",
     "reactivated",
     "requested",
+    "running_fanouts",
     "withdrawn",
 ]

@@ -9,8 +9,9 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from tasks import mail
-from tasks.enrolments import store
+from tasks.enrolments import courses, fanouts, store
 from tasks.enrolments.actors import launch
+from tasks.enrolments.courses import Course
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Event, Held, Reason, emit
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
@@ -23,7 +24,7 @@ def course_saved(connection: Connection, settings: Settings, organisation: Organ
     data = event.data
     assert isinstance(data, CourseSaved)  # noqa: S101 - the intake's table says so
     linked = ensure_segments(connection, organisation.organisation, data.segments)
-    changed = store.save_course(
+    changed = courses.save_course(
         connection,
         organisation.organisation,
         id_=data.course,
@@ -35,7 +36,7 @@ def course_saved(connection: Connection, settings: Settings, organisation: Organ
         time=event.time,
     )
     if changed:
-        course = store.find_course(connection, organisation.organisation, data.course)
+        course = courses.find_course(connection, organisation.organisation, data.course)
         assert course is not None  # noqa: S101 - saved just now
         _by_rule(connection, settings, organisation, event, [course], None)
 
@@ -50,8 +51,8 @@ def membership_changed(
 ) -> None:
     """Joining a linked segment enrols, leaving it withdraws that source (R9, R10)."""
     linked = [
-        store.course_numbered(connection, organisation.organisation, course)
-        for course in store.courses_linked_to(connection, organisation.organisation, segment)
+        courses.course_numbered(connection, organisation.organisation, course)
+        for course in courses.courses_linked_to(connection, organisation.organisation, segment)
     ]
     if linked and learners:
         _by_rule(connection, settings, organisation, event, linked, learners)
@@ -62,11 +63,11 @@ def _by_rule(
     settings: Settings,
     organisation: Organisation,
     event: Event,
-    courses: Sequence[store.Course],
+    courses: Sequence[Course],
     learners: Sequence[int] | None,
 ) -> None:
     enrols = [course for course in courses if course.method != "manual"]
-    fanout = store.begin(
+    fanout = fanouts.begin(
         connection,
         organisation.organisation,
         courses=[course.course for course in courses],
@@ -79,7 +80,7 @@ def _by_rule(
     launch(connection, settings, fanout, organisation.learners if learners is None else len(learners))
 
 
-def _notice_for(connection: Connection, organisation: int, event: Event, courses: Sequence[store.Course]) -> int | None:
+def _notice_for(connection: Connection, organisation: int, event: Event, courses: Sequence[Course]) -> int | None:
     """The mailing in which this event's enrolments are told (R12); none of a course on hold (S7)."""
     if all(course.on_hold for course in courses):
         return None
@@ -147,10 +148,10 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     data = event.data
     assert isinstance(data, EnrolmentRequested)  # noqa: S101 - the intake's table says so
     number = organisation.organisation
-    if store.request_known(connection, number, data.request):
-        store.answer_again(connection, number, data.request)
+    if fanouts.request_known(connection, number, data.request):
+        fanouts.answer_again(connection, number, data.request)
         return None
-    course = store.find_course(connection, number, data.course)
+    course = courses.find_course(connection, number, data.course)
     if course is None:
         return unknown_course(organisation, data.course)
     reasons: Counter[str] = Counter()
@@ -175,7 +176,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
         reasons[NotEligible.UNKNOWN] = len(ids) - known_count
         reasons[NotEligible.INACTIVE] = known_count - len(eligible)
         total = len(ids)
-    fanout = store.begin(
+    fanout = fanouts.begin(
         connection,
         number,
         courses=[course.course],
@@ -196,7 +197,7 @@ def withdrawn(connection: Connection, organisation: Organisation, event: Event) 
     """Withdraw learners by name (R10, S4). Of one nobody saved yet it is kept (S2)."""
     data = event.data
     assert isinstance(data, EnrolmentWithdrawn)  # noqa: S101 - the intake's table says so
-    course = store.find_course(connection, organisation.organisation, data.course)
+    course = courses.find_course(connection, organisation.organisation, data.course)
     if course is None:
         return unknown_course(organisation, data.course)
     found = ensure(connection, organisation.organisation, data.learners)

@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks import work
 from tasks.mail.rules import Kind, Outcome, Verdict
 
 
@@ -56,14 +55,6 @@ class Recipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Range:
-    """A stretch of recipients."""
-
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, slots=True)
 class Tally:
     """How many deliveries stand so, for this reason."""
 
@@ -106,8 +97,8 @@ def new_mailings(
 _OPEN = """
 INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
 SELECT chosen.organisation, chosen.mailing, chosen.learner,
-       CAST(CASE WHEN chosen.verdict = 'send' THEN 'pending' WHEN chosen.verdict = 'cancelled' THEN 'cancelled'
-                 ELSE 'skipped' END AS delivery_state),
+       CASE WHEN chosen.verdict = 'send' THEN CAST('pending' AS delivery_state)
+            WHEN chosen.verdict = 'cancelled' THEN 'cancelled' ELSE 'skipped' END,
        nullif(chosen.verdict, 'send'), CASE WHEN chosen.verdict <> 'send' THEN now() END
 FROM (
     SELECT m.organisation, m.mailing, l.learner, mail_verdict(
@@ -128,13 +119,17 @@ def open_for_enrolled(
         connection,
         _OPEN
         + """
-    JOIN enrolments e ON e.organisation = l.organisation AND e.learner = l.learner
     WHERE m.organisation = :organisation AND m.mailing = :mailing
       AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high
-      AND e.organisation = :organisation AND e.course = ANY(CAST(:courses AS int[])) AND e.cycle = :cycle
-      AND e.learner BETWEEN :low AND :high AND e.notice = :mailing
+      AND l.learner IN (
+          SELECT e.learner FROM enrolments e
+          WHERE e.organisation = :organisation AND e.course = ANY(CAST(:courses AS int[])) AND e.cycle = :cycle
+            AND e.learner BETWEEN :low AND :high AND e.notice = :mailing)
+      AND l.learner NOT IN (
+          SELECT d.recipient FROM deliveries d
+          WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high)
+    OFFSET 0
 ) chosen
-ON CONFLICT DO NOTHING
 """,
         organisation=organisation,
         mailing=mailing,
@@ -226,26 +221,23 @@ def enqueue(
 
     Called once for each stretch: no recipient may be in two pieces, or they could get two mails.
     """
-    ranges = rows(
+    execute(
         connection,
-        Range,
         """
-        SELECT min(recipient) AS low, max(recipient) AS high FROM (
+        INSERT INTO work (organisation, queue, actor, subject, low, high)
+        SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM (
             SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / :size AS piece FROM deliveries
             WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
               AND state = 'pending'
         ) pending GROUP BY piece ORDER BY piece
         """,
         organisation=organisation,
+        queue=queue,
         mailing=mailing,
         low=low,
         high=high,
         size=size,
     )
-    if ranges:
-        work.add(
-            connection, organisation, queue, "mail.deliver", mailing, [(piece.low, piece.high) for piece in ranges]
-        )
 
 
 _MAILING = """

@@ -254,3 +254,13 @@ class TestOverSeveralChunks:
 
         assert world.quarantine() == {}
         assert [entry.amount for entry in world.ledger()] == [2]
+
+
+def test_r07_a_new_title_does_not_make_the_rule_younger(world: World) -> None:
+    world.has_course("safety", "everyone")
+    ruled = world.clock
+    world.has_course("safety", "everyone", title="Safety, new edition", at=ruled + timedelta(days=3))
+
+    world.say("learner.saved", at=ruled + timedelta(hours=2), **world.learner("A"))
+
+    assert world.enrolments("A")["safety"].enrolled_at == ruled + timedelta(hours=2)
