@@ -20,8 +20,8 @@ _PLAIN = """
 """
 
 _COURSE = """
-    INSERT INTO courses (organisation, id, title, cost, on_hold, method, saved_at)
-    VALUES (1, 'course', 'Course', 1, false, 'manual', now())
+    INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
+    VALUES (1, 'course', 'Course', 1, false, 'manual', now(), now())
 """
 
 _ENROL = """

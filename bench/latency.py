@@ -24,8 +24,8 @@ _ALL_INACTIVE = f"""
     UPDATE learners SET standing = 'inactive';
     INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
     SELECT organisation, learner, 1, saved_at, false, 'bench' FROM learners ON CONFLICT DO NOTHING;
-    INSERT INTO courses (organisation, id, title, cost, on_hold, method, saved_at)
-    SELECT 1, 'course-' || n, 'Course ' || n, 1, false, 'manual', now() FROM generate_series(1, {_COURSES}) AS n;
+    INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
+    SELECT 1, 'course-' || n, 'Course ' || n, 1, false, 'manual', now(), now() FROM generate_series(1, {_COURSES}) AS n;
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
     SELECT 1, course, 1, learner, true, 1, now() FROM courses, learners;
     CREATE TABLE plain (learner int PRIMARY KEY, active boolean NOT NULL);
