@@ -1,19 +1,15 @@
 """The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
 
-from tasks.mail.rules import MOVES, Kind
-from tasks.mail.store import (
-    Mailing,
-    Tally,
+from tasks.mail.opening import (
     enqueue,
     new_mailings,
     open_for_admins,
     open_for_audience,
     open_for_enrolled,
     open_for_pairs,
-    set_state,
-    tally,
-    unworked,
 )
+from tasks.mail.rules import MOVES, Kind
+from tasks.mail.store import Mailing, Tally, set_state, tally, unworked
 
 __all__ = [
     "MOVES",

@@ -1,0 +1,280 @@
+"""What each kind of event does, in the transaction that takes it: the facts, and what follows from them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from config.settings import Settings
+from tasks import announcements, enrolments, learners, mail, organisations, seats
+from tasks.events import Event, Held, Reason, emit
+from tasks.events.schemas import (
+    AnnouncementRequested,
+    CourseCompleted,
+    CourseSaved,
+    CourseStarted,
+    EnrolmentRequested,
+    EnrolmentWithdrawn,
+    LearnerDeleted,
+    LearnerSaved,
+    OrganisationSaved,
+    SegmentJoined,
+    SegmentLeft,
+    SegmentSaved,
+    StatusChanged,
+)
+from tasks.learners.rules import Change
+
+
+@dataclass(slots=True)
+class Taking:
+    """One transaction that takes events of one organisation, and what came of them so far.
+
+    `void`: the learners who lost their passwords, with the event's id, for one mail to the admins at the end (S8).
+    `released`: a person has said that the events are valid (S12).
+    """
+
+    connection: Connection
+    settings: Settings
+    organisation: organisations.Organisation
+    known: set[str] = field(default_factory=set)
+    held: list[tuple[Event, Held]] = field(default_factory=list)
+    void: list[tuple[int, str]] = field(default_factory=list)
+    released: bool = False
+
+    @property
+    def number(self) -> int:
+        return self.organisation.organisation
+
+
+def apply(taking: Taking, wave: Sequence[Event]) -> None:
+    """Apply one wave: events of one organisation and one type, which commute; what could not be taken is in `held`,
+    what others may have waited for in `known`."""
+    event = wave[0]
+    match event.data:
+        case LearnerSaved():
+            _learners_saved(taking, wave)
+        case StatusChanged():
+            _statuses(taking, wave)
+        case LearnerDeleted():
+            _learners_deleted(taking, wave)
+        case CourseStarted():
+            lead = timedelta(seconds=taking.settings.rollcall_start_lead_seconds)
+            taking.held += seats.take_starts(
+                taking.connection, taking.organisation, wave, lead, released=taking.released
+            )
+        case CourseCompleted():
+            taking.held += seats.take_completions(taking.connection, taking.organisation, wave)
+        case SegmentSaved() | SegmentJoined() | SegmentLeft():
+            for one in wave:
+                _segment(taking, one)
+        case CourseSaved() as course:
+            enrolments.course_saved(taking.connection, taking.settings, taking.organisation, event)
+            taking.known |= {f"course:{taking.number}:{course.course}", f"enrolled:{taking.number}"}
+        case EnrolmentRequested():
+            _hold_or(
+                taking, event, enrolments.requested(taking.connection, taking.settings, taking.organisation, event)
+            )
+            taking.known.add(f"enrolled:{taking.number}")
+        case EnrolmentWithdrawn():
+            _hold_or(taking, event, enrolments.withdrawn(taking.connection, taking.organisation, event))
+        case AnnouncementRequested():
+            why = announcements.requested(taking.connection, taking.settings, taking.organisation, event)
+            _hold_or(taking, event, why)
+        case OrganisationSaved():
+            raise AssertionError("organisations are saved before anything of theirs is dispatched")
+
+
+def _hold_or(taking: Taking, event: Event, why: Held | None) -> None:
+    if why is not None:
+        taking.held.append((event, why))
+
+
+def _segment(taking: Taking, event: Event) -> None:
+    connection, number = taking.connection, taking.number
+    data = event.data
+    assert isinstance(data, SegmentSaved | SegmentJoined | SegmentLeft)  # noqa: S101 - by the match above
+    segment = learners.ensure_segments(connection, number, [data.segment])[data.segment]
+    if isinstance(data, SegmentSaved):
+        learners.save_segment(connection, number, segment, data.name, event.time)
+        taking.known.add(f"segment:{number}:{data.segment}")
+        return
+    known = learners.ensure(connection, number, data.learners)
+    changed = learners.record_membership(
+        connection,
+        number,
+        segment,
+        [learner.learner for learner in known.values()],
+        event.time,
+        member=isinstance(data, SegmentJoined),
+    )
+    organisation = organisations.numbered(connection, number)
+    enrolments.membership_changed(connection, taking.settings, organisation, event, segment, changed)
+    taking.known.add(f"enrolled:{number}")
+
+
+def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
+    """Describe learners (R6); those who are new are enrolled by the standing rules (R7)."""
+    connection, number = taking.connection, taking.number
+    said = [(event, event.data) for event in wave if isinstance(event.data, LearnerSaved)]
+    known = learners.ensure(connection, number, (data.learner for _, data in said))
+    descriptions, statuses = [], []
+    for event, data in said:
+        learner = known[data.learner]
+        version = learners.effective_version(data.version, learner.version)
+        if learners.holds(version, event.time, learner.saved_version, learner.saved_at):
+            descriptions.append(
+                learners.Description(
+                    learner.learner,
+                    version,
+                    event.time,
+                    data.username,
+                    data.email,
+                    data.first_name,
+                    data.last_name,
+                    data.locale,
+                    data.time_zone,
+                )
+            )
+        if data.status is not None:
+            statuses.append(
+                learners.StatusChange(learner.learner, version, event.time, data.status == "active", event.id)
+            )
+    learners.describe(connection, number, descriptions)
+    learners.record_status(connection, number, statuses)
+    described = {description.learner for description in descriptions}
+    standing = learners.Standing
+    affected = [
+        learner.learner
+        for learner in known.values()
+        if learner.learner in described or learner.standing in {standing.ACTIVE, standing.INACTIVE}
+    ]
+    changes = learners.restate(connection, number, affected)
+    _follow(taking, changes, {known[data.learner].learner: event for event, data in said})
+    _judge_again(taking, [status.learner for status in statuses])
+    taking.known |= {f"learner:{number}:{data.learner}" for _, data in said}
+
+
+def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
+    """Add to the history of status; whose present status it changes loses or gains access at once (R1, R3, R4).
+
+    What is said of a learner nobody saved yet is kept, and listed as waiting until they are (R6, S2).
+    """
+    connection, number = taking.connection, taking.number
+    said = [(event, event.data) for event in wave if isinstance(event.data, StatusChanged)]
+    known = learners.ensure(connection, number, (data.learner for _, data in said))
+    statuses = []
+    for event, data in said:
+        learner = known[data.learner]
+        version = learners.effective_version(data.version, learner.version)
+        statuses.append(learners.StatusChange(learner.learner, version, event.time, data.status == "active", event.id))
+        if learner.standing is learners.Standing.UNSAVED:
+            why = Held(
+                Reason.UNKNOWN_LEARNER,
+                f"the learner {data.learner} is not known; this is kept until they are",
+                f"learner:{number}:{data.learner}",
+            )
+            taking.held.append((event, why))
+    learners.record_status(connection, number, statuses)
+    standing = learners.Standing
+    affected = [
+        learner.learner for learner in known.values() if learner.standing in {standing.ACTIVE, standing.INACTIVE}
+    ]
+    changes = learners.restate(connection, number, affected)
+    _follow(taking, changes, {known[data.learner].learner: event for event, data in said})
+    _judge_again(taking, affected)
+
+
+def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
+    """Erase what identifies learners, end memberships and access; what was charged stays (S15)."""
+    connection, number = taking.connection, taking.number
+    said = [(event, event.data) for event in wave if isinstance(event.data, LearnerDeleted)]
+    known = learners.find(connection, number, [data.learner for _, data in said])
+    causes: dict[int, Event] = {}
+    for event, data in said:
+        learner = known.get(data.learner)
+        if learner is None:
+            why = Held(
+                Reason.UNKNOWN_LEARNER,
+                f"the learner {data.learner} is not known",
+                f"learner:{number}:{data.learner}",
+            )
+            taking.held.append((event, why))
+        elif learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at):
+            learners.erase(connection, number, learner.learner, learner.version, event.time)
+            causes[learner.learner] = event
+    changes = learners.restate(connection, number, list(causes), deleted=True)
+    _follow(taking, changes, causes)
+
+
+def _follow(taking: Taking, changes: Sequence[Change], causes: dict[int, Event]) -> None:
+    """What follows from learners standing otherwise than before."""
+    if not changes:
+        return
+    connection, number = taking.connection, taking.number
+    newcomers = [
+        enrolments.Newcomer(change.learner, causes[change.learner].id, causes[change.learner].time)
+        for change in changes
+        if change.arrived
+    ]
+    if newcomers:
+        organisation = organisations.numbered(connection, number)
+        if enrolments.learners_arrived(connection, organisation, newcomers):
+            taking.known.add(f"enrolled:{number}")
+    emit(
+        connection,
+        number,
+        "rollcall.access.suspended",
+        [{"learner": change.id} for change in changes if change.suspended],
+    )
+    reactivated = [change for change in changes if change.reactivated]
+    if reactivated:
+        _reactivate(taking, reactivated, causes)
+
+
+def _reactivate(taking: Taking, changes: Sequence[Change], causes: dict[int, Event]) -> None:
+    """Full access at once (R4); who signs in by username keeps it, and every password of theirs is void (R5)."""
+    connection = taking.connection
+    back = [
+        enrolments.Newcomer(change.learner, causes[change.learner].id, causes[change.learner].time)
+        for change in changes
+    ]
+    emit(
+        connection,
+        taking.number,
+        "rollcall.access.activated",
+        [
+            {"learner": learner.id, "courses": learner.courses}
+            for learner in enrolments.reactivated(connection, taking.organisation, back)
+        ],
+    )
+    void = [change for change in changes if change.signs_in_by_username]
+    emit(
+        connection,
+        taking.number,
+        "rollcall.learner.password_void",
+        [{"learner": change.id, "username": change.username} for change in void],
+    )
+    taking.void += [(change.learner, causes[change.learner].id) for change in void]
+
+
+def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, str]]) -> None:
+    """One mail to the admins of all learners who came back together and need a temporary password (R5, S8)."""
+    admins = organisations.numbered(connection, number).admin_emails
+    if void and admins:
+        cause = void[0][1]
+        mailing = mail.new_mailings(
+            connection, number, mail.Kind.PASSWORD, [cause], learners=[learner for learner, _ in void]
+        )[cause]
+        mail.open_for_admins(connection, number, mailing, admins)
+        mail.enqueue(connection, number, mailing, "mail", -len(admins), -1, len(admins))
+
+
+def _judge_again(taking: Taking, changed: Iterable[int]) -> None:
+    """A new entry in the history of status may contradict what was consumed (S13), or clear a start that was set aside
+    for inactivity (S12)."""
+    affected = list(changed)
+    if affected:
+        seats.flag_contradicted(taking.connection, taking.number, affected)
+        taking.known |= {f"status:{taking.number}:{learner}" for learner in affected}

@@ -1,0 +1,186 @@
+"""Opening the ledger of a mailing: who is to get it, who not and why, and the work of sending; as SQL."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from config.database import execute, rows
+from tasks.mail.rules import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    mailing: int
+    id: str
+
+
+def new_mailings(
+    connection: Connection, organisation: int, kind: Kind, ids: Iterable[str], *, learners: Sequence[int] = ()
+) -> dict[str, int]:
+    """Mailings that are sent as they are: notices, which are resent where it is uncertain whether they went (S10)."""
+    return {
+        row.id: row.mailing
+        for row in rows(
+            connection,
+            _Named,
+            """
+            INSERT INTO mailings AS known (organisation, kind, id, state, policy, learners, launched_at)
+            SELECT :organisation, :kind, id, 'sending', 'resend', CAST(:learners AS int[]), now()
+            FROM unnest(CAST(:ids AS text[])) AS new (id)
+            ON CONFLICT (organisation, kind, id) DO UPDATE SET id = known.id
+            RETURNING mailing, id
+            """,
+            organisation=organisation,
+            kind=kind.value,
+            ids=list(dict.fromkeys(ids)),
+            learners=list(learners),
+        )
+    }
+
+
+#: Who is to get a mailing, judged by the gate when the ledger is opened: held back, with the reason, or pending.
+_OPEN = """
+INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
+SELECT chosen.organisation, chosen.mailing, chosen.learner,
+       CASE WHEN chosen.verdict = 'send' THEN CAST('pending' AS delivery_state)
+            WHEN chosen.verdict = 'cancelled' THEN 'cancelled' ELSE 'skipped' END,
+       nullif(chosen.verdict, 'send'), CASE WHEN chosen.verdict <> 'send' THEN now() END
+FROM (
+    SELECT m.organisation, m.mailing, l.learner, mail_verdict(
+        m.kind, CASE WHEN m.state = 'cancelled' THEN m.state ELSE 'sending' END, l.standing, l.email,
+        EXISTS (SELECT FROM unsubscribed u WHERE u.organisation = l.organisation AND u.learner = l.learner),
+        EXISTS (SELECT FROM suppressions s WHERE s.organisation = l.organisation AND s.address = lower(l.email))
+    ) AS verdict
+    FROM mailings m
+    JOIN learners l ON l.organisation = m.organisation
+"""
+
+
+def open_for_enrolled(
+    connection: Connection, organisation: int, mailing: int, courses: Sequence[int], cycle: int, low: int, high: int
+) -> None:
+    """Open the ledger of a notice for those of a chunk whom it tells of an enrolment in one of these courses."""
+    execute(
+        connection,
+        _OPEN
+        + """
+    WHERE m.organisation = :organisation AND m.mailing = :mailing
+      AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high
+      AND l.learner IN (
+          SELECT e.learner FROM enrolments e
+          WHERE e.organisation = :organisation AND e.course = ANY(CAST(:courses AS int[])) AND e.cycle = :cycle
+            AND e.learner BETWEEN :low AND :high AND e.notice = :mailing)
+      AND l.learner NOT IN (
+          SELECT d.recipient FROM deliveries d
+          WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high)
+    OFFSET 0
+) chosen
+""",
+        organisation=organisation,
+        mailing=mailing,
+        courses=list(courses),
+        cycle=cycle,
+        low=low,
+        high=high,
+    )
+
+
+def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tuple[int, int]], queue: str) -> None:
+    """Open the ledgers of many small notices at once, (mailing, learner) each, and the work of sending them."""
+    parameters: dict[str, object] = {
+        "organisation": organisation,
+        "mailings": [mailing for mailing, _ in pairs],
+        "learners": [learner for _, learner in pairs],
+    }
+    execute(
+        connection,
+        _OPEN
+        + """
+    JOIN unnest(CAST(:mailings AS bigint[]), CAST(:learners AS int[])) AS told (mailing, learner)
+        ON told.learner = l.learner AND told.mailing = m.mailing
+    WHERE m.organisation = :organisation AND l.organisation = :organisation
+) chosen
+ON CONFLICT DO NOTHING
+""",
+        **parameters,
+    )
+    execute(
+        connection,
+        """
+        INSERT INTO work (organisation, queue, actor, subject, low, high)
+        SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
+        FROM unnest(CAST(:mailings AS bigint[]), CAST(:learners AS int[])) AS told (mailing, learner)
+        JOIN deliveries d ON d.organisation = :organisation AND d.mailing = told.mailing
+            AND d.recipient = told.learner AND d.state = 'pending'
+        """,
+        **parameters,
+        queue=queue,
+    )
+
+
+def open_for_audience(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> None:
+    """Open the ledger of an announcement for those of a stretch of learners who are in its audience."""
+    execute(
+        connection,
+        _OPEN
+        + """
+    WHERE m.organisation = :organisation AND m.mailing = :mailing
+      AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.standing IN ('active', 'inactive')
+      AND CASE
+          WHEN m.audience ? 'everyone' THEN true
+          WHEN m.audience ? 'learners' THEN m.audience -> 'learners' ? l.id
+          ELSE EXISTS (
+              SELECT FROM memberships g JOIN segments s USING (organisation, segment)
+              WHERE g.organisation = l.organisation AND g.learner = l.learner AND g.member
+                AND m.audience -> 'segments' ? s.id)
+          END
+) chosen
+ON CONFLICT DO NOTHING
+""",
+        organisation=organisation,
+        mailing=mailing,
+        low=low,
+        high=high,
+    )
+
+
+def open_for_admins(connection: Connection, organisation: int, mailing: int, addresses: Sequence[str]) -> None:
+    """Open the ledger of a notice to the organisation's admins."""
+    execute(
+        connection,
+        """
+        INSERT INTO deliveries (organisation, mailing, recipient, state, address)
+        SELECT :organisation, :mailing, CAST(-n AS int), 'pending', address
+        FROM unnest(CAST(:addresses AS text[])) WITH ORDINALITY AS new (address, n)
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        addresses=list(dict.fromkeys(addresses)),
+    )
+
+
+def enqueue(
+    connection: Connection, organisation: int, mailing: int, queue: str, low: int, high: int, size: int
+) -> None:
+    """Write down the work of sending what is pending in a stretch, `size` recipients in one piece.
+
+    Called once for each stretch: no recipient may be in two pieces, or they could get two mails.
+    """
+    execute(
+        connection,
+        """
+        INSERT INTO work (organisation, queue, actor, subject, low, high)
+        SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM (
+            SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / :size AS piece FROM deliveries
+            WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
+              AND state = 'pending'
+        ) pending GROUP BY piece ORDER BY piece
+        """,
+        organisation=organisation,
+        queue=queue,
+        mailing=mailing,
+        low=low,
+        high=high,
+        size=size,
+    )
