@@ -2,9 +2,21 @@
 
 import logging
 import sys
+from traceback import extract_tb
 from typing import Literal
 
 import structlog
+
+
+def without_data(problem: Exception) -> dict[str, object]:
+    """What may be logged of a problem: where, and of what kind; its message, which may quote people's data, only where
+    the database separates it from them."""
+    origin = getattr(problem, "orig", None)
+    return {
+        "problem": type(problem).__name__,
+        "says": getattr(getattr(origin, "diag", None), "message_primary", None),
+        "where": [f"{frame.filename}:{frame.lineno}" for frame in extract_tb(problem.__traceback__)][-12:],
+    }
 
 
 def configure_logging(style: Literal["console", "json"], level: str) -> None:

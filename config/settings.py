@@ -1,11 +1,13 @@
 """Every setting, typed, and checked once at the start."""
 
+import re
 from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
+import idna
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -80,15 +82,32 @@ class Settings(BaseSettings):
             SmtpServer.parse(url.get_secret_value())
         return url
 
+    @field_validator("mail_from")
+    @classmethod
+    def _sender(cls, mail_from: str | None) -> str | None:
+        if mail_from is not None:
+            sender_address(mail_from)
+        return mail_from
+
     @model_validator(mode="after")
     def _mail_identity(self) -> "Settings":
         if self.smtp_url is not None:
             for name in ("mail_from", "public_url", "secret_key"):
                 if getattr(self, name) is None:
                     raise ValueError(f"{name.upper()} must be set when SMTP_URL is set")
-        if self.mail_from is not None and "@" not in self.mail_from:
-            raise ValueError("MAIL_FROM must be a mail address, such as learning@example.org")
         return self
+
+
+def sender_address(mail_from: str) -> str:
+    """The address in `MAIL_FROM`, which is `address` or `Name <address>`; an international domain in ASCII."""
+    local, _, domain = mail_from.strip().removesuffix(">").rpartition("<")[2].rpartition("@")
+    try:
+        ascii_domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        ascii_domain = ""
+    if not re.fullmatch(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]+", local) or not re.fullmatch(r"[A-Za-z0-9.-]+", ascii_domain):
+        raise ValueError("must be a mail address, such as Learning <learning@example.org>")
+    return f"{local}@{ascii_domain}"
 
 
 class SmtpServer:

@@ -31,7 +31,7 @@ from tasks.learners.rules import Change
 class Taking:
     """One transaction that takes events of one organisation, and what came of them so far.
 
-    `void`: the learners who lost their passwords, with the event's id, for one mail to the admins at the end (S8).
+    `void`: who lost their passwords, with the event that did it, for one mail to the admins at the end (S8).
     `released`: a person has said that the events are valid (S12).
     """
 
@@ -40,7 +40,7 @@ class Taking:
     organisation: organisations.Organisation
     known: set[str] = field(default_factory=set)
     held: list[tuple[Event, Held]] = field(default_factory=list)
-    void: list[tuple[int, str]] = field(default_factory=list)
+    void: list[tuple[int, tuple[str, str]]] = field(default_factory=list)
     released: bool = False
 
     @property
@@ -214,7 +214,7 @@ def _follow(taking: Taking, changes: Sequence[Change], causes: dict[int, Event])
         return
     connection, number = taking.connection, taking.number
     newcomers = [
-        enrolments.Newcomer(change.learner, causes[change.learner].id, causes[change.learner].time)
+        enrolments.Newcomer(change.learner, causes[change.learner].key, causes[change.learner].time)
         for change in changes
         if change.arrived
     ]
@@ -237,7 +237,7 @@ def _reactivate(taking: Taking, changes: Sequence[Change], causes: dict[int, Eve
     """Full access at once (R4); who signs in by username keeps it, and every password of theirs is void (R5)."""
     connection = taking.connection
     back = [
-        enrolments.Newcomer(change.learner, causes[change.learner].id, causes[change.learner].time)
+        enrolments.Newcomer(change.learner, causes[change.learner].key, causes[change.learner].time)
         for change in changes
     ]
     emit(
@@ -256,10 +256,10 @@ def _reactivate(taking: Taking, changes: Sequence[Change], causes: dict[int, Eve
         "rollcall.learner.password_void",
         [{"learner": change.id, "username": change.username} for change in void],
     )
-    taking.void += [(change.learner, causes[change.learner].id) for change in void]
+    taking.void += [(change.learner, causes[change.learner].key) for change in void]
 
 
-def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, str]]) -> None:
+def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, tuple[str, str]]]) -> None:
     """One mail to the admins of all learners who came back together and need a temporary password (R5, S8)."""
     admins = organisations.numbered(connection, number).admin_emails
     if void and admins:

@@ -5,7 +5,6 @@ is large (a fan-out over more than a chunk, mail) is written down as work in the
 be applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, transaction
+from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import effects, organisations, work
@@ -30,6 +30,9 @@ log = structlog.get_logger()
 #: What an event nobody foresaw can raise here. It is set aside; a database that is away is another matter.
 WRONG = (AssertionError, LookupError, ValueError, TypeError, OverflowError)
 
+
+#: Why a status is only kept, and not in any history: nobody knows whose it would be.
+NOT_KNOWN = Reason.UNKNOWN_ORGANISATION.value
 
 #: What a person is told of one that is set aside.
 NOT_APPLIED = "it could not be applied; the log of the ingress says why"
@@ -81,17 +84,7 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
 
 
 def _say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
-    """Log why events could not be applied: where, and what kind of problem it was; a message, which may quote their
-    data, only where the database separates it from them."""
-    origin = getattr(problem, "orig", None)
-    log.error(
-        what,
-        events=len(events),
-        types=sorted({event.type for event in events}),
-        problem=type(problem).__name__,
-        says=getattr(getattr(origin, "diag", None), "message_primary", None),
-        where=[f"{frame.filename}:{frame.lineno}" for frame in traceback.extract_tb(problem.__traceback__)][-12:],
-    )
+    log.error(what, events=len(events), types=sorted({event.type for event in events}), **without_data(problem))
 
 
 def _apply_new(connection: Connection, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:
@@ -127,7 +120,7 @@ def _apply(
     lock_organisations(connection, [organisation.organisation for organisation in found.values()])
     locked = {organisation.organisation for organisation in found.values()}
     held_back: set[tuple[str, str]] = set()
-    void: dict[int, list[tuple[int, str]]] = {}
+    void: dict[int, list[tuple[int, tuple[str, str]]]] = {}
     pending = list(events)
     while pending:
         done = (_apply_kept if kept else _apply_round)(connection, settings, pending, locked, released=released)
@@ -154,7 +147,7 @@ class _Round:
 
     known: set[str] = field(default_factory=set)
     held: list[tuple[Event, Held]] = field(default_factory=list)
-    void: dict[int, list[tuple[int, str]]] = field(default_factory=dict)
+    void: dict[int, list[tuple[int, tuple[str, str]]]] = field(default_factory=dict)
 
 
 def _apply_round(
@@ -237,36 +230,42 @@ class NotResolved(Exception):
     """The event cannot be released or discarded; the message says why."""
 
 
-def release(engine: Engine, settings: Settings, id_: str, *, by: str, why: str) -> None:
+def release(engine: Engine, settings: Settings, wanted: store.Wanted, *, by: str, why: str) -> None:
     """Take an event that waits or is quarantined as valid, because a person says so (R27, S12).
 
-    Raises `NotResolved` where there is none, or it cannot be applied even so; it then stays as it was.
+    Raises `NotResolved` where there is not exactly one, or it cannot be applied even so; it then stays as it was.
     """
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
-            for entry in _unresolved(connection, id_):
-                event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
-                if isinstance(event, Malformed):
-                    raise NotResolved(f"{id_} is malformed ({event.detail}): have it sent again, or discard it")
-                numbers = {(event.source, event.id): entry.seq}
-                if _apply(connection, settings, [event], numbers, kept=True, released=True):
-                    raise NotResolved(f"{id_} cannot be taken even so: {entry.reason}")
-                store.resolve(connection, entry, "released", by=by, why=why)
+            entry = _unresolved(connection, wanted)
+            event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
+            if isinstance(event, Malformed):
+                raise NotResolved(f"{wanted.id} is malformed ({event.detail}): have it sent again, or discard it")
+            numbers = {(event.source, event.id): entry.seq}
+            if _apply(connection, settings, [event], numbers, kept=True, released=True):
+                raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
+            store.resolve(connection, entry, "released", by=by, why=why)
 
 
-def discard(engine: Engine, id_: str, *, by: str, why: str) -> None:
-    """Give up an event that waits or is quarantined (R27). Raises `NotResolved` where there is none."""
+def discard(engine: Engine, wanted: store.Wanted, *, by: str, why: str) -> None:
+    """Give up an event that waits or is quarantined (R27). Raises `NotResolved` where there is not exactly one, or
+    what it says is in the history already."""
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
-            for entry in _unresolved(connection, id_):
-                store.resolve(connection, entry, "discarded", by=by, why=why)
+            entry = _unresolved(connection, wanted)
+            event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
+            if isinstance(event, Event) and isinstance(event.data, StatusChanged) and entry.reason != NOT_KNOWN:
+                raise NotResolved(f"{wanted.id} is in the history of {event.data.learner}: send a newer status instead")
+            store.resolve(connection, entry, "discarded", by=by, why=why)
 
 
-def _unresolved(connection: Connection, id_: str) -> list[store.Unresolved]:
-    found = store.unresolved(connection, id_)
+def _unresolved(connection: Connection, wanted: store.Wanted) -> store.Unresolved:
+    found = store.unresolved(connection, wanted)
     if not found:
-        raise NotResolved(f"no event {id_} waits or is quarantined")
-    return found
+        raise NotResolved(f"no event {wanted.id} waits or is quarantined")
+    if len(found) > 1:
+        raise NotResolved(f"{len(found)} events are called {wanted.id}: say of which --organisation, or --source")
+    return found[0]
 
 
 def retake(runtime: Runtime, piece: work.Piece) -> None:

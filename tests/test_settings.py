@@ -3,7 +3,7 @@
 import pytest
 
 from config.services import without_password
-from config.settings import ConfigurationError, Settings, SmtpServer, load_settings
+from config.settings import ConfigurationError, Settings, SmtpServer, load_settings, sender_address
 
 #: The password in every URL below; it must never be shown.
 SECRET = "hunter2secret"
@@ -27,6 +27,9 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("SMTP_URL", f"smtp://u:{SECRET}@mail.example.org?tls=none"),
         ("SMTP_URL", f"smtp://u:{SECRET}@mail.example.org?tls=maybe"),
         ("SMTP_URL", "smtp://"),
+        ("MAIL_FROM", "nobody"),
+        ("MAIL_FROM", "Acme <a b@example.org>"),
+        ("MAIL_FROM", "Acme <a@exa mple.org>"),
         ("ROLLCALL_CHUNK", "0"),
         ("ROLLCALL_LEASE_SECONDS", "soon"),
         ("ROLLCALL_LOG", "loud"),
@@ -93,6 +96,18 @@ def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert SECRET not in repr(load_settings())
     assert SECRET not in without_password(f"postgresql://u:{SECRET}@localhost:5432/x?password={SECRET}")
+
+
+@pytest.mark.parametrize(
+    ("mail_from", "address"),
+    [
+        ("l@acme.org", "l@acme.org"),
+        ("Acme, Inc. <l@acme.org>", "l@acme.org"),
+        ("Schüle <l@schüle.de>", "l@xn--schle-mva.de"),
+    ],
+)
+def test_the_senders_address_is_found_in_its_name(mail_from: str, address: str) -> None:
+    assert sender_address(mail_from) == address
 
 
 def test_a_mail_server_url_is_read() -> None:

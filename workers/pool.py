@@ -7,6 +7,7 @@ import dramatiq
 import structlog
 
 from config.database import transaction
+from config.log import without_data
 from config.runtime import Runtime
 from tasks import work
 from tasks.announcements import actors as announcements
@@ -63,8 +64,10 @@ def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None
             ACTORS[name](runtime, piece)
     except LostLease:
         log.warning("work.lease_lost", actor=name, work=number)
-    except Exception:
-        log.exception("work.failed", actor=name, work=number, failures=piece.failures + 1)
+    except Exception as problem:  # noqa: BLE001 - whatever it was, the piece is given back
+        log.error(  # noqa: TRY400 - a traceback may quote people's data
+            "work.failed", actor=name, work=number, failures=piece.failures + 1, **without_data(problem)
+        )
         with suppress(LostLease), transaction(runtime.engine) as connection:
             pause = pause_before(piece.failures, runtime.retry)
             work.release(connection, piece, after=pause, failed=True, written=False)

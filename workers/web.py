@@ -18,6 +18,9 @@ from config.runtime import Runtime
 from config.streams import make_redis
 from workers.standing import Standing, look
 
+#: Seconds between two looks at whether the server still serves.
+LOOK_SECONDS = 0.5
+
 
 class _Numbers(Collector):
     """What `rollcall status` shows, as Prometheus reads it; asked anew at each scrape."""
@@ -96,6 +99,9 @@ def run(runtime: Runtime) -> None:
     )
     thread = threading.Thread(target=server.run, name="web", daemon=True)
     thread.start()
-    runtime.stopping.wait()
+    while thread.is_alive() and not runtime.stopping.wait(LOOK_SECONDS):
+        pass
+    if not runtime.stopping.is_set():
+        raise SystemExit(f"The pages cannot be served at {settings.rollcall_web_host}:{settings.rollcall_web_port}.")
     server.should_exit = True
     thread.join(settings.rollcall_drain_seconds)

@@ -228,6 +228,7 @@ CREATE TABLE mailings (
     organisation int NOT NULL,
     mailing bigint GENERATED ALWAYS AS IDENTITY,
     kind text NOT NULL CHECK (kind IN ('announcement', 'enrolment', 'digest', 'password', 'seats')),
+    source text NOT NULL DEFAULT '',
     id text NOT NULL,
     state text NOT NULL CHECK (state IN ('draft', 'scheduled', 'late', 'sending', 'paused', 'cancelled',
                                          'finished', 'finished with failures')),
@@ -242,9 +243,10 @@ CREATE TABLE mailings (
     launched_at timestamptz,
     finished_at timestamptz,
     PRIMARY KEY (organisation, mailing),
-    UNIQUE (organisation, kind, id)
+    UNIQUE (organisation, kind, source, id)
 );
 CREATE INDEX mailings_sending ON mailings (organisation) WHERE state = 'sending';
+COMMENT ON COLUMN mailings.source IS 'of a notice: of the event that caused it, whose id it carries';
 COMMENT ON COLUMN mailings.learners IS 'for a password notice: the learners it lists';
 
 CREATE TYPE delivery_state AS ENUM ('pending', 'accepted', 'skipped', 'failed', 'cancelled', 'uncertain');

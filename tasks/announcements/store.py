@@ -46,7 +46,7 @@ def create(
         INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, send_at, time_zone)
         VALUES (:organisation, 'announcement', :announcement, 'draft', :policy, :subject, :body,
                 CAST(:audience AS jsonb), :send_at, :time_zone)
-        ON CONFLICT (organisation, kind, id) DO NOTHING
+        ON CONFLICT (organisation, kind, source, id) DO NOTHING
         RETURNING mailing
         """,
         organisation=organisation,

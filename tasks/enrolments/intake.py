@@ -12,11 +12,14 @@ from tasks import mail
 from tasks.enrolments import courses, fanouts, store
 from tasks.enrolments.actors import launch
 from tasks.enrolments.courses import Course
-from tasks.enrolments.rules import NotEligible
+from tasks.enrolments.rules import NotEligible, chunks
 from tasks.events import Event, Held, Reason, emit
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
 from tasks.learners import ensure, ensure_segments, find, members_at, saved_segment, statuses_at
 from tasks.organisations import Organisation
+
+#: Learners named in one event out, at most: the contract's bound.
+MOST_IDS = 5000
 
 
 def course_saved(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> None:
@@ -84,7 +87,7 @@ def _notice_for(connection: Connection, organisation: int, event: Event, courses
     """The mailing in which this event's enrolments are told (R12); none of a course on hold (S7)."""
     if all(course.on_hold for course in courses):
         return None
-    return mail.new_mailings(connection, organisation, mail.Kind.ENROLMENT, [event.id])[event.id]
+    return mail.new_mailings(connection, organisation, mail.Kind.ENROLMENT, [event.key])[event.key]
 
 
 def learners_arrived(
@@ -95,14 +98,14 @@ def learners_arrived(
     told = [entry for entry in recorded if not entry.silent and not entry.on_hold]
     if told:
         mailings = mail.new_mailings(
-            connection, organisation.organisation, mail.Kind.ENROLMENT, [entry.event for entry in told]
+            connection, organisation.organisation, mail.Kind.ENROLMENT, [entry.cause for entry in told]
         )
         store.tell(
             connection,
             organisation.organisation,
-            [(entry.course, 1, entry.learner, mailings[entry.event]) for entry in told],
+            [(entry.course, 1, entry.learner, mailings[entry.cause]) for entry in told],
         )
-        pairs = sorted({(mailings[entry.event], entry.learner) for entry in told})
+        pairs = sorted({(mailings[entry.cause], entry.learner) for entry in told})
         mail.open_for_pairs(connection, organisation.organisation, pairs, "mail")
     by_course: dict[str, list[store.Enrolled]] = {}
     for entry in recorded:
@@ -120,7 +123,9 @@ def learners_arrived(
                 "silent": [entry.id for entry in entries if entry.silent],
                 "withdrawn": [],
             }
-            for course, entries in by_course.items()
+            for course, all_of_it in by_course.items()
+            for low, high in chunks(len(all_of_it), MOST_IDS)
+            for entries in [all_of_it[low - 1 : high]]
         ],
     )
     return recorded
@@ -135,7 +140,7 @@ def reactivated(
     who = [learner.learner for learner in learners]
     opened = store.activate(connection, number, who, [learner.occurred_at for learner in learners])
     if opened and organisation.reactivation_digest:
-        causes = {learner.learner: learner.event for learner in learners}
+        causes = {learner.learner: learner.cause for learner in learners}
         mailings = mail.new_mailings(connection, number, mail.Kind.DIGEST, [causes[entry.learner] for entry in opened])
         told = [(entry.course, entry.cycle, entry.learner, mailings[causes[entry.learner]]) for entry in opened]
         store.tell(connection, number, told)

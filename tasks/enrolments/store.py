@@ -15,7 +15,7 @@ class Newcomer:
     """A learner whom the standing rules are to be applied to, and the event that made it so."""
 
     learner: int
-    event: str
+    cause: tuple[str, str]
     occurred_at: datetime
 
 
@@ -29,7 +29,13 @@ class Enrolled:
     learner: int
     id: str
     silent: bool
+    source: str
     event: str
+
+    @property
+    def cause(self) -> tuple[str, str]:
+        """The event that did it."""
+        return self.source, self.event
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +83,8 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
         Enrolled,
         """
         WITH arrived AS (
-            SELECT * FROM unnest(CAST(:learners AS int[]), CAST(:events AS text[]), CAST(:times AS timestamptz[]))
-                AS new (learner, event, occurred_at)
+            SELECT * FROM unnest(CAST(:learners AS int[]), CAST(:sources AS text[]), CAST(:events AS text[]),
+                                 CAST(:times AS timestamptz[])) AS new (learner, source, event, occurred_at)
         ), recorded AS (
             INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, activated_at)
             SELECT l.organisation, c.course, 1, l.learner, l.standing = 'inactive', 0,
@@ -97,7 +103,7 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
             ON CONFLICT DO NOTHING
             RETURNING course, learner, silent
         )
-        SELECT r.course, c.id AS course_id, c.on_hold, r.learner, l.id, r.silent, a.event
+        SELECT r.course, c.id AS course_id, c.on_hold, r.learner, l.id, r.silent, a.source, a.event
         FROM recorded r
         JOIN arrived a USING (learner)
         JOIN courses c ON c.organisation = :organisation AND c.course = r.course
@@ -106,7 +112,8 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
         """,
         organisation=organisation,
         learners=[n.learner for n in newcomers],
-        events=[n.event for n in newcomers],
+        sources=[n.cause[0] for n in newcomers],
+        events=[n.cause[1] for n in newcomers],
         times=[n.occurred_at for n in newcomers],
     )
 

@@ -243,6 +243,11 @@ class Event:
     data: Data
     body: bytes
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """What identifies it: its source and its id."""
+        return self.source, self.id
+
 
 @dataclass(frozen=True, slots=True)
 class Malformed:

@@ -26,6 +26,15 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which event a person means: an id is unique only in its source."""
+
+    id: str
+    organisation: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Unresolved:
     """An event that waits or is quarantined, for a person who decides on it."""
 
@@ -357,16 +366,21 @@ def written(connection: Connection, organisation: int) -> dict[str, int]:
     return {row.type: row.n for row in found}
 
 
-def unresolved(connection: Connection, id_: str) -> list[Unresolved]:
-    """The events with this id that wait or are quarantined; nobody else decides on them until the transaction ends."""
+def unresolved(connection: Connection, wanted: Wanted) -> list[Unresolved]:
+    """The events that are meant and wait or are quarantined; nobody else decides on them until the transaction ends."""
     return rows(
         connection,
         Unresolved,
         """
         SELECT seq, reason, body FROM inbox
-        WHERE id = :id AND state IN ('waiting', 'quarantined') ORDER BY seq FOR UPDATE
+        WHERE id = :id AND state IN ('waiting', 'quarantined')
+          AND (CAST(:organisation AS text) IS NULL OR organisation = :organisation)
+          AND (CAST(:source AS text) IS NULL OR source = :source)
+        ORDER BY seq FOR UPDATE
         """,
-        id=id_,
+        id=wanted.id,
+        organisation=wanted.organisation,
+        source=wanted.source,
     )
 
 

@@ -1,9 +1,9 @@
 """From a mailing and a recipient to the bytes of a message: compiled once for each mailing and language."""
 
 from datetime import UTC, datetime
-from email.utils import parseaddr
 from functools import lru_cache
 
+from config.settings import sender_address
 from tasks.mail.message import CompiledMessage, compile_message, feedback_id, message_id
 from tasks.mail.rules import Kind
 from tasks.mail.smtp import Envelope
@@ -33,9 +33,10 @@ def _compiled(mailing: Mailing, language: str, mail_from: str) -> CompiledMessag
 
 def compose(mailing: Mailing, recipient: Recipient, mail_from: str) -> Envelope:
     """The message of one recipient; the same Message-ID however often it is made (R19)."""
-    sender = parseaddr(mail_from)[1]
+    sender = sender_address(mail_from)
     language = "" if mailing.kind is Kind.ANNOUNCEMENT else recipient.locale.lower().partition("-")[0]
     html, text = listing(recipient.items)
+    identity = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id, recipient.id)
     return Envelope(
         recipient.recipient,
         sender,
@@ -43,9 +44,7 @@ def compose(mailing: Mailing, recipient: Recipient, mail_from: str) -> Envelope:
         _compiled(mailing, language, mail_from).render(
             to_address=recipient.address,
             to_name=f"{recipient.first_name} {recipient.last_name}".strip(),
-            message_id=message_id(
-                (mailing.organisation_id, mailing.kind.value, mailing.id, recipient.id), sender.rpartition("@")[2]
-            ),
+            message_id=message_id(identity, sender.rpartition("@")[2]),
             date=datetime.now(UTC),
             values={
                 "first_name": recipient.first_name,

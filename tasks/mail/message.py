@@ -43,16 +43,6 @@ _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """What is said to every recipient of a mailing, in the templates' tokens; `kind` is the KIND of its Feedback-ID."""
-
-    subject: str
-    html: str
-    text: str
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Splice:
     """A value and the indexes of the pieces it fills."""
 

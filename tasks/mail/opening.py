@@ -12,28 +12,39 @@ from tasks.mail.rules import Kind
 @dataclass(frozen=True, slots=True)
 class _Named:
     mailing: int
+    source: str
     id: str
 
 
 def new_mailings(
-    connection: Connection, organisation: int, kind: Kind, ids: Iterable[str], *, learners: Sequence[int] = ()
-) -> dict[str, int]:
-    """Mailings that are sent as they are: notices, which are resent where it is uncertain whether they went (S10)."""
+    connection: Connection,
+    organisation: int,
+    kind: Kind,
+    causes: Iterable[tuple[str, str]],
+    *,
+    learners: Sequence[int] = (),
+) -> dict[tuple[str, str], int]:
+    """Mailings that are sent as they are: notices, which are resent where it is uncertain whether they went (S10).
+
+    One for each event that causes one, known by its source and id.
+    """
+    named = list(dict.fromkeys(causes))
     return {
-        row.id: row.mailing
+        (row.source, row.id): row.mailing
         for row in rows(
             connection,
             _Named,
             """
-            INSERT INTO mailings AS known (organisation, kind, id, state, policy, learners, launched_at)
-            SELECT :organisation, :kind, id, 'sending', 'resend', CAST(:learners AS int[]), now()
-            FROM unnest(CAST(:ids AS text[])) AS new (id)
-            ON CONFLICT (organisation, kind, id) DO UPDATE SET id = known.id
-            RETURNING mailing, id
+            INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, launched_at)
+            SELECT :organisation, :kind, source, id, 'sending', 'resend', CAST(:learners AS int[]), now()
+            FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS new (source, id)
+            ON CONFLICT (organisation, kind, source, id) DO UPDATE SET id = known.id
+            RETURNING mailing, source, id
             """,
             organisation=organisation,
             kind=kind.value,
-            ids=list(dict.fromkeys(ids)),
+            sources=[source for source, _ in named],
+            ids=[id_ for _, id_ in named],
             learners=list(learners),
         )
     }
@@ -129,7 +140,9 @@ def open_for_audience(connection: Connection, organisation: int, mailing: int, l
       AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.standing IN ('active', 'inactive')
       AND CASE
           WHEN m.audience ? 'everyone' THEN true
-          WHEN m.audience ? 'learners' THEN m.audience -> 'learners' ? l.id
+          WHEN m.audience ? 'learners' THEN l.id IN (
+              SELECT jsonb_array_elements_text(a.audience -> 'learners') FROM mailings a
+              WHERE a.organisation = :organisation AND a.mailing = :mailing)
           ELSE EXISTS (
               SELECT FROM memberships g JOIN segments s USING (organisation, segment)
               WHERE g.organisation = l.organisation AND g.learner = l.learner AND g.member

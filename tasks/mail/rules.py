@@ -4,6 +4,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from tasks.work import pause_before
+
 
 class Kind(StrEnum):
     """What a mailing is about; the KIND of its Feedback-ID."""
@@ -118,9 +120,9 @@ def outcome_of(  # noqa: PLR0911 - one answer, one return
         case Answer.DEFERRED if tried_before + 1 >= most:
             return replace(said, state=Delivery.FAILED)
         case Answer.DEFERRED:
-            return replace(said, due_at=attempt.at + pause * 2**tried_before)
+            return replace(said, due_at=attempt.at + pause_before(tried_before, pause))
         case Answer.AMBIGUOUS | Answer.WORKER_LOST if policy == "resend" and tried_before + 1 < most:
-            return replace(said, due_at=attempt.at + pause * 2**tried_before)
+            return replace(said, due_at=attempt.at + pause_before(tried_before, pause))
         case Answer.AMBIGUOUS | Answer.WORKER_LOST:
             return replace(said, state=Delivery.UNCERTAIN)
 

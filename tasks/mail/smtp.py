@@ -131,7 +131,7 @@ class Mailer:
         except (aiosmtplib.SMTPException, OSError) as problem:
             client.close()
             if connection.sent and not in_data:  # closed by the server while it was idle: begin again on another
-                return await self._attempt(envelope, deadline)
+                return None if self._loop.time() >= deadline else await self._attempt(envelope, deadline)
             answer = Answer.AMBIGUOUS if in_data else Answer.UNREACHABLE
             return _attempt(envelope, answer, reply=type(problem).__name__)
         connection.sent += 1

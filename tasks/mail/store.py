@@ -19,6 +19,7 @@ class Mailing:
     organisation_name: str
     mailing: int
     kind: Kind
+    source: str
     id: str
     state: str
     policy: str
@@ -27,11 +28,6 @@ class Mailing:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
-
-    @property
-    def queue(self) -> str:
-        """Announcements never share a pool with mail that somebody is waiting for."""
-        return "bulk" if self.kind is Kind.ANNOUNCEMENT else "mail"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,8 +60,8 @@ class Tally:
 
 
 _MAILING = """
-SELECT m.organisation, o.id AS organisation_id, o.name AS organisation_name, m.mailing, m.kind, m.id, m.state, m.policy,
-       m.subject, m.body
+SELECT m.organisation, o.id AS organisation_id, o.name AS organisation_name, m.mailing, m.kind, m.source, m.id, m.state,
+       m.policy, m.subject, m.body
 FROM mailings m JOIN organisations o USING (organisation)
 """
 
@@ -303,7 +299,7 @@ def unworked(connection: Connection) -> list[Mailing]:
         + """
         WHERE m.state = 'sending' AND NOT EXISTS (
             SELECT FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
-              AND w.actor IN ('mail.deliver', 'announcements.audience', 'announcements.launch'))
+              AND w.actor IN ('mail.deliver', 'announcements.audience'))
           AND NOT EXISTS (
             SELECT FROM fanouts f WHERE f.organisation = m.organisation AND f.finished_at IS NULL
               AND f.mailing = m.mailing)

@@ -48,7 +48,7 @@ def _charge(
     if not counted:
         return
     unit, period = unit_of(organisation), period_of(organisation)
-    total = store.used(connection, organisation.organisation, unit, period)
+    total = store.used(connection, organisation)
     charges = []
     for event, known, start in counted:
         amount = price(organisation, known)
@@ -105,5 +105,5 @@ def _judge(
         for event in events
         if isinstance(event.data, CourseStarted | CourseCompleted)
     ]
-    known = store.facts(connection, organisation.organisation, unit_of(organisation), period_of(organisation), places)
+    known = store.facts(connection, organisation, places)
     return list(zip(events, places, known, strict=True))

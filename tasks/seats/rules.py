@@ -61,7 +61,7 @@ def unit_of(organisation: Organisation) -> Unit:
 
 
 def period_of(organisation: Organisation) -> datetime:
-    """The beginning of the licence period, which names it (R25)."""
+    """The beginning of the licence period, which names the entries made in it (R25)."""
     return organisation.licence_starts or datetime.fromisoformat(ALWAYS)
 
 

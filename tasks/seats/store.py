@@ -7,7 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, rows, value
-from tasks.seats.rules import Facts, Place, Review, Unit
+from tasks.organisations import Organisation
+from tasks.seats.rules import Facts, Place, Review, Unit, period_of, unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +75,7 @@ class Entry:
     review: str | None
 
 
-def facts(
-    connection: Connection, organisation: int, unit: Unit, period: datetime, places: Sequence[Place]
-) -> list[Facts]:
+def facts(connection: Connection, organisation: Organisation, places: Sequence[Place]) -> list[Facts]:
     """What is known of each of these places, in their order."""
     return rows(
         connection,
@@ -87,7 +86,9 @@ def facts(
                e.enrolled_at, e.withdrawn_at, e.withdrawn_by,
                CASE WHEN :unit = 'seat' THEN EXISTS (
                    SELECT FROM consumptions s WHERE s.organisation = :organisation AND s.learner = l.learner
-                     AND s.period = :period AND s.unit = 'seat')
+                     AND s.unit = 'seat'
+                     AND (s.period = :period OR s.occurred_at >= :period
+                          AND s.occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity')))
                ELSE EXISTS (
                    SELECT FROM consumptions s WHERE s.organisation = :organisation AND s.learner = l.learner
                      AND s.course = c.course AND s.cycle = p.cycle AND s.unit = 'credit')
@@ -101,9 +102,10 @@ def facts(
             AND e.learner = l.learner
         ORDER BY p.n
         """,
-        organisation=organisation,
-        unit=unit.value,
-        period=period,
+        organisation=organisation.organisation,
+        unit=unit_of(organisation).value,
+        period=period_of(organisation),
+        ends=organisation.licence_ends,
         learners=[p.learner for p in places],
         courses=[p.course for p in places],
         cycles=[p.cycle for p in places],
@@ -170,18 +172,28 @@ def record_completions(connection: Connection, organisation: int, completions: S
     )
 
 
-def used(connection: Connection, organisation: int, unit: Unit, period: datetime) -> int:
-    """What was used of the pool in this period so far; nobody else adds to it until the transaction ends."""
+def used(connection: Connection, organisation: Organisation) -> int:
+    """What was used of the pool in this period so far; nobody else adds to it until the transaction ends.
+
+    A period met for the first time is counted from the ledger: where its bounds were only corrected, much was used.
+    """
     return int(
         value(
             connection,
             """
-            INSERT INTO balances AS known (organisation, unit, period, used) VALUES (:organisation, :unit, :period, 0)
+            INSERT INTO balances AS known (organisation, unit, period, used)
+            SELECT :organisation, :unit, :period, coalesce(sum(amount), 0) FROM consumptions
+            WHERE organisation = :organisation AND unit = :unit
+              AND (period = :period OR occurred_at >= :period
+                   AND occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
+              AND NOT EXISTS (
+                  SELECT FROM balances WHERE organisation = :organisation AND unit = :unit AND period = :period)
             ON CONFLICT (organisation, unit, period) DO UPDATE SET used = known.used RETURNING used
             """,
-            organisation=organisation,
-            unit=unit.value,
-            period=period,
+            organisation=organisation.organisation,
+            unit=unit_of(organisation).value,
+            period=period_of(organisation),
+            ends=organisation.licence_ends,
         )
     )
 
@@ -338,7 +350,7 @@ def flag_unenrolled(
     )
 
 
-def balance(connection: Connection, organisation: int, unit: Unit, period: datetime, pool: int | None) -> Balance:
+def balance(connection: Connection, organisation: Organisation) -> Balance:
     """How the pool stands in this period, summed from the ledger itself."""
     return rows(
         connection,
@@ -350,12 +362,16 @@ def balance(connection: Connection, organisation: int, unit: Unit, period: datet
                count(*) FILTER (WHERE EXISTS (
                    SELECT FROM reviews r
                    WHERE r.organisation = c.organisation AND r.consumption = c.consumption)) AS review
-        FROM consumptions c WHERE organisation = :organisation AND unit = :unit AND period = :period
+        FROM consumptions c
+        WHERE organisation = :organisation AND unit = :unit
+          AND (period = :period OR occurred_at >= :period
+               AND occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
         """,
-        organisation=organisation,
-        unit=unit.value,
-        period=period,
-        pool=pool,
+        organisation=organisation.organisation,
+        unit=unit_of(organisation).value,
+        period=period_of(organisation),
+        ends=organisation.licence_ends,
+        pool=organisation.pool,
     )[0]
 
 

@@ -188,3 +188,14 @@ def test_r18_what_is_said_to_be_finished_adds_up(world: World) -> None:
             "pending": 0,
         }
     ]
+
+
+def test_r18_what_was_scheduled_and_is_launched_by_hand_finishes_now(world: World, admin: Admin) -> None:
+    world.has_learners("A")
+    world.announces(send_at=(datetime.now(UTC) + timedelta(days=30)).isoformat())
+
+    assert admin("launch", "news") == {"announcement": "news", "state": "sending"}
+    world.settle()
+
+    assert (world.progress("news").state, world.mail.recipients) == ("finished", ["a@acme.example"])
+    assert [told["state"] for told in world.out("announcement.finished")] == ["finished"]

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,15 @@ def test_r01_a_toggle_by_hand_takes_effect_and_again_does_nothing(story: World, 
     assert story.out("access.activated") == [{"learner": "B", "courses": ["safety"]}]
 
 
+def test_s01_a_change_by_hand_holds_against_a_clock_that_is_ahead(story: World, rollcall: Rollcall) -> None:
+    story.becomes("active", "A", at=datetime.now(UTC) + timedelta(seconds=60))
+
+    done = printed("learners-deactivate", rollcall("learners", "deactivate", "A", "-o", "acme", "--json"))
+
+    assert done == [{"learner": "A", "status": "inactive", "changed": True}]
+    assert story.access("A") == set()
+
+
 def test_an_unknown_learner_changes_nothing_for_the_others(story: World, refused: Callable[..., str]) -> None:
     line = refused("learners", "deactivate", "A", "nobody", "-o", "acme")
 
@@ -206,6 +216,27 @@ def test_r27_a_person_releases_or_discards_what_could_not_be_taken(
     assert [entry.learner for entry in story.ledger()] == ["A", "B"]
     assert refused("events", "release", start) == f"no event {start} waits or is quarantined"
     assert rollcall("events", "discard", unknown).exit_code == 2
+
+
+def test_r31_an_id_that_two_organisations_use_names_neither(story: World, refused: Callable[..., str]) -> None:
+    for organisation in ("acme", "other"):
+        story.send(
+            story.event("course.started", {"learner": "nobody", "course": "safety"}, id_=f"same-{organisation}"),
+            story.event(
+                "course.started", {"learner": "nobody", "course": "safety"}, id_="same", organisation=organisation,
+                source=f"urn:{organisation}",
+            ),
+        )  # fmt: skip
+
+    assert refused("events", "discard", "same", "--why", "a guess").startswith("2 events are called same")
+    assert refused("events", "release", "same", "-o", "third") == "no event same waits or is quarantined"
+
+
+def test_s02_a_status_that_is_in_the_history_is_not_discarded(story: World, refused: Callable[..., str]) -> None:
+    story.becomes("inactive", "later")
+    [waiting] = [id_ for id_, entry in story.quarantine().items() if "kept until" in (entry.detail or "")]
+
+    assert "send a newer status instead" in refused("events", "discard", waiting, "--why", "a mistake")
 
 
 def test_publish_refuses_a_file_with_a_line_that_is_not_json(

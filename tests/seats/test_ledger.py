@@ -63,10 +63,37 @@ def test_s11_a_pool_is_counted_within_its_licence_period(world: World) -> None:
     world.has_course("safety", "everyone", cost=1)
     world.starts("A", "safety")
 
-    world.has_organisation("credits", 1, licence_starts="2026-01-05")
-    world.starts("B", "safety")
+    world.has_organisation("credits", 1, licence_starts="2026-02-01", licence_ends="2027-01-31")
+    world.starts("B", "safety", at=DAWN + timedelta(days=30))
 
     assert [entry.overdrawn for entry in world.ledger()] == [False, False]
+
+
+@pytest.mark.parametrize("corrected", ["2026-01-01T00:00:00+01:00", "2026-01-05"])
+def test_r25_a_corrected_period_charges_no_seat_again_and_keeps_what_was_used(world: World, corrected: str) -> None:
+    world.has_organisation("seats", 1)
+    world.has_learners("A", "B")
+    world.has_course("safety", "everyone")
+    world.has_course("privacy", "everyone")
+    world.starts("A", "safety")
+
+    world.has_organisation("seats", 1, licence_starts=corrected)
+    world.starts("A", "privacy")
+    world.starts("B", "safety")
+
+    assert [(entry.learner, entry.overdrawn) for entry in world.ledger()] == [("A", False), ("B", True)]
+
+
+def test_r25_a_new_period_charges_a_seat_anew(world: World) -> None:
+    world.has_organisation("seats", 1)
+    world.has_learners("A")
+    world.has_course("safety", "everyone")
+    world.starts("A", "safety")
+
+    world.has_organisation("seats", 1, licence_starts="2026-02-01", licence_ends="2027-01-31")
+    world.starts("A", "safety", at=DAWN + timedelta(days=30))
+
+    assert [(entry.learner, entry.overdrawn) for entry in world.ledger()] == [("A", False), ("A", False)]
 
 
 def test_r27_a_start_on_hold_or_outside_the_period_counts_and_is_flagged(world: World) -> None:

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 import typer
@@ -94,8 +94,3 @@ def asked(runtime: Runtime, organisation: str) -> Iterator[tuple[Connection, org
         if found is None:
             raise Refused(f"There is no organisation {organisation!r}.")
         yield connection, found
-
-
-def plain(value: Any) -> Any:
-    """A result as JSON's own types."""
-    return msgspec.to_builtins(value)

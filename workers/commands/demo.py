@@ -167,7 +167,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         sent = announcements.progress(
             sample.ANNOUNCEMENT, announcement.state, mail.tally(connection, number, announcement.mailing)
         )
-        balance = seats.balance(connection, number, seats.unit_of(org), seats.period_of(org), org.pool)
+        balance = seats.balance(connection, org)
         back = {id_: _access_of(connection, number, id_) for id_ in (sample.REACTIVATED, sample.LATECOMER)}
         held = Counter(entry.reason for entry in events.quarantined(connection, None))
     out_by_type = _published(client)

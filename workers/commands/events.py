@@ -142,6 +142,8 @@ class Decided:
 
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
+OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
+OfSource = Annotated[str | None, typer.Option("--source", help="The source they came from.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
 
 
@@ -150,12 +152,15 @@ def release_(
     ids: Ids,
     why: Annotated[str, typer.Option("--why", help="The reason, kept with the event.")] = "released by hand",
     by: By = None,
+    organisation: OfOrganisation = None,
+    source: OfSource = None,
     json_: Json = False,
 ) -> None:
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
     with opened("release") as runtime:
         for id_ in ids:
-            release(runtime.engine, runtime.settings, id_, by=by or getpass.getuser(), why=why)
+            wanted = store.Wanted(id_, organisation, source)
+            release(runtime.engine, runtime.settings, wanted, by=by or getpass.getuser(), why=why)
     _say([Decided(id_, "released") for id_ in ids], json_)
 
 
@@ -164,12 +169,14 @@ def discard_(
     ids: Ids,
     why: Annotated[str, typer.Option("--why", help="The reason, kept with the event.")],
     by: By = None,
+    organisation: OfOrganisation = None,
+    source: OfSource = None,
     json_: Json = False,
 ) -> None:
     """Give events up, for good; that they came is kept, with who decided and why."""
     with opened("discard") as runtime:
         for id_ in ids:
-            discard(runtime.engine, id_, by=by or getpass.getuser(), why=why)
+            discard(runtime.engine, store.Wanted(id_, organisation, source), by=by or getpass.getuser(), why=why)
     _say([Decided(id_, "discarded") for id_ in ids], json_)
 
 

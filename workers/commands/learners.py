@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import msgspec
@@ -134,9 +134,15 @@ def deactivate(ids: Ids, organisation: Org, json_: Json = False) -> None:
 def _toggle(ids: list[str], organisation: str, status: str, *, json_: bool) -> None:
     with opened("learners") as runtime:
         before = _standings(runtime, organisation, ids)
-        now = datetime.now(UTC)
-        take(runtime.engine, runtime.settings, [_status_event(organisation, id_, status, now) for id_ in before])
+        take(
+            runtime.engine,
+            runtime.settings,
+            [_status_event(organisation, id_, status, _moment(runtime, organisation, id_)) for id_ in before],
+        )
         after = _standings(runtime, organisation, ids)
+    ahead = [id_ for id_, now in after.items() if now != status]
+    if ahead:
+        raise Refused(f"A change dated in the future keeps {', '.join(map(repr, ahead))} from being {status}.")
     results = [Toggled(id_, after[id_], before[id_] != after[id_]) for id_ in before]
     if json_:
         document(results)
@@ -145,6 +151,15 @@ def _toggle(ids: list[str], organisation: str, status: str, *, json_: bool) -> N
         out.print(
             f"{result.learner} is {result.status}{'' if result.changed else ' already: nothing to do'}.", markup=False
         )
+
+
+def _moment(runtime: Runtime, organisation: str, id_: str) -> datetime:
+    """Now, or just after the newest change known: what a person does holds, though a clock elsewhere is ahead (S1)."""
+    with asked(runtime, organisation) as (connection, org):
+        profile = learners.profile(connection, org.organisation, id_)
+        history = [] if profile is None else learners.history(connection, org.organisation, profile.learner)
+    known = [entry.occurred_at + timedelta(microseconds=1) for entry in history]
+    return max([datetime.now(UTC), *known])
 
 
 def _standings(runtime: Runtime, organisation: str, ids: list[str]) -> dict[str, str]:

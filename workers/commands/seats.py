@@ -32,7 +32,7 @@ class Shown:
 def show(organisation: Org, json_: Json = False) -> None:
     """Show the balance, added up from the ledger."""
     with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
-        balance = seats.balance(connection, org.organisation, seats.unit_of(org), seats.period_of(org), org.pool)
+        balance = seats.balance(connection, org)
     shown = Shown(
         organisation=org.id,
         licence=org.licence,
