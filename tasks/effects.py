@@ -202,6 +202,7 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
             )
             taking.held.append((event, why))
         elif learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at):
+            mail.forget(connection, number, learner.learner)
             learners.erase(connection, number, learner.learner, learner.version, event.time)
             causes[learner.learner] = event
     changes = learners.restate(connection, number, list(causes), deleted=True)

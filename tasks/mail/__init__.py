@@ -9,7 +9,7 @@ from tasks.mail.opening import (
     open_for_pairs,
 )
 from tasks.mail.rules import MOVES, Kind
-from tasks.mail.store import Mailing, Tally, set_state, tally, unworked
+from tasks.mail.store import Mailing, Tally, forget, set_state, tally, unworked
 
 __all__ = [
     "MOVES",
@@ -17,6 +17,7 @@ __all__ = [
     "Mailing",
     "Tally",
     "enqueue",
+    "forget",
     "new_mailings",
     "open_for_admins",
     "open_for_audience",
