@@ -29,7 +29,7 @@ ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "mail.deliver": mail.deliver,
 }
 
-#: Milliseconds an idle consumer may sleep between two looks at its queue: the latency of a wake-up (see FACTS).
+#: Milliseconds an idle consumer may sleep between two looks at its queue: the latency of a wake-up.
 IDLE_MS = 50
 
 
