@@ -44,8 +44,12 @@ PARTS = {
     ),
     "memory": Part(
         "Memory",
-        lambda on: memory.measure(on, memory.Size(small=10_000, large=200_000, rounds=2)),
-        lambda on: memory.measure(on, memory.Size(small=5_000, large=50_000, rounds=1)),
+        lambda on: memory.measure(
+            on, memory.Size(small=10_000, large=200_000, few_mails=1_000, many_mails=10_000, rounds=2)
+        ),
+        lambda on: memory.measure(
+            on, memory.Size(small=5_000, large=50_000, few_mails=500, many_mails=5_000, rounds=1)
+        ),
     ),
     "events": Part(
         "Events",

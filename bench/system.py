@@ -47,6 +47,9 @@ INGRESS: Commands = {"ingress": ("ingress",)}
 RELAY: Commands = {"relay": ("relay",)}
 TASKS: Commands = {"tasks 1": ("pool", "tasks"), "tasks 2": ("pool", "tasks")}
 
+#: The pool that sends the notices of a fan-out, to an embedded mail server.
+MAIL: Commands = {"mail": ("pool", "mail")}
+
 #: Learners as a platform has them: six in a hundred inactive, four in a hundred without an address.
 _FILL = """
     INSERT INTO organisations (id, name, licence, pool, licence_starts, licence_ends, admin_emails, reactivation_digest,
