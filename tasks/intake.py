@@ -18,7 +18,7 @@ from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import effects, organisations, work
-from tasks.events import Event, Held, Malformed, Reason, decode, store, waves
+from tasks.events import Event, Held, Malformed, Reason, decode, inbox, waves
 from tasks.events.schemas import (
     OrganisationSaved,
     StatusChanged,
@@ -59,7 +59,7 @@ def take(engine: Engine, settings: Settings, bodies: Sequence[bytes]) -> Taken:
     if malformed:
         for attempt in retrying():
             with attempt, transaction(engine) as connection:
-                store.quarantine_malformed(connection, malformed)
+                inbox.quarantine_malformed(connection, malformed)
     new, held = _take_events(engine, settings, events)
     return Taken(new, len(events) - new, held, len(malformed))
 
@@ -79,7 +79,7 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
         singles = [_take_events(engine, settings, [event]) for event in events]
         return sum(new for new, _ in singles), sum(held for _, held in singles)
     with transaction(engine) as connection:
-        store.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
+        inbox.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
     return 1, 1
 
 
@@ -89,7 +89,7 @@ def _say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
 
 def _apply_new(connection: Connection, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:
     """Apply those of the events that are new, then what was waiting for them."""
-    numbers = store.claim_new(connection, events)
+    numbers = inbox.claim_new(connection, events)
     fresh, seen = [], set()
     for event in events:
         key = (event.source, event.id)
@@ -127,13 +127,13 @@ def _apply(
         known, held = done.known, done.held
         for number, back in done.void.items():
             void.setdefault(number, []).extend(back)
-        store.hold(connection, ((numbers[event.source, event.id], event, why) for event, why in held), waiting=waiting)
+        inbox.hold(connection, ((numbers[event.source, event.id], event, why) for event, why in held), waiting=waiting)
         refused = {(event.source, event.id) for event, _ in held}
         held_back -= {(event.source, event.id) for event in pending}
         held_back |= refused
         taken = [numbers[e.source, e.id] for e in pending if (e.source, e.id) not in refused]
         if kept:
-            store.settle(connection, taken)
+            inbox.settle(connection, taken)
         pending = _freed(connection, known, numbers, held_back)
         kept, released = True, False
     for number, learners_back in void.items():
@@ -205,11 +205,11 @@ def _freed(
 
     This ends: what makes something known is settled when it was applied, and what only waits makes nothing known.
     """
-    kept = store.waiting_for(connection, known) if known else []
+    kept = inbox.waiting_for(connection, known) if known else []
     for key in known:
         kind, _, organisation = key.partition(":")
         if kind == "enrolled":
-            kept += store.waiting_for_enrolment(connection, int(organisation))
+            kept += inbox.waiting_for_enrolment(connection, int(organisation))
     freed, recorded = [], []
     for entry in kept:
         event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
@@ -222,7 +222,7 @@ def _freed(
         else:
             numbers[event.source, event.id] = entry.seq
             freed.append(event)
-    store.settle(connection, recorded)
+    inbox.settle(connection, recorded)
     return freed
 
 
@@ -230,7 +230,7 @@ class NotResolved(Exception):
     """The event cannot be released or discarded; the message says why."""
 
 
-def release(engine: Engine, settings: Settings, wanted: store.Wanted, *, by: str, why: str) -> None:
+def release(engine: Engine, settings: Settings, wanted: inbox.Wanted, *, by: str, why: str) -> None:
     """Take an event that waits or is quarantined as valid, because a person says so (R27, S12).
 
     Raises `NotResolved` where there is not exactly one, or it cannot be applied even so; it then stays as it was.
@@ -244,10 +244,10 @@ def release(engine: Engine, settings: Settings, wanted: store.Wanted, *, by: str
             numbers = {(event.source, event.id): entry.seq}
             if _apply(connection, settings, [event], numbers, kept=True, released=True):
                 raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
-            store.resolve(connection, entry, "released", by=by, why=why)
+            inbox.resolve(connection, entry, "released", by=by, why=why)
 
 
-def discard(engine: Engine, wanted: store.Wanted, *, by: str, why: str) -> None:
+def discard(engine: Engine, wanted: inbox.Wanted, *, by: str, why: str) -> None:
     """Give up an event that waits or is quarantined (R27). Raises `NotResolved` where there is not exactly one, or
     what it says is in the history already."""
     for attempt in retrying():
@@ -256,11 +256,11 @@ def discard(engine: Engine, wanted: store.Wanted, *, by: str, why: str) -> None:
             event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
             if isinstance(event, Event) and isinstance(event.data, StatusChanged) and entry.reason != NOT_KNOWN:
                 raise NotResolved(f"{wanted.id} is in the history of {event.data.learner}: send a newer status instead")
-            store.resolve(connection, entry, "discarded", by=by, why=why)
+            inbox.resolve(connection, entry, "discarded", by=by, why=why)
 
 
-def _unresolved(connection: Connection, wanted: store.Wanted) -> store.Unresolved:
-    found = store.unresolved(connection, wanted)
+def _unresolved(connection: Connection, wanted: inbox.Wanted) -> inbox.Unresolved:
+    found = inbox.unresolved(connection, wanted)
     if not found:
         raise NotResolved(f"no event {wanted.id} waits or is quarantined")
     if len(found) > 1:

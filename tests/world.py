@@ -18,8 +18,8 @@ from config.streams import OUT
 from tasks import enrolments, learners, organisations, seats
 from tasks.announcements import Progress, find, finish_mailings, progress
 from tasks.enrolments import Enrolment, finish_fanouts
-from tasks.events import store as events
-from tasks.events.store import Quarantined
+from tasks.events import inbox
+from tasks.events.inbox import Quarantined
 from tasks.intake import Taken, take
 from tasks.mail import tally
 from tasks.work.store import offer, unfinished
@@ -192,7 +192,7 @@ class World:
                 work_on(self.runtime, one.actor, one.organisation, one.work)
             with transaction(self.runtime.engine) as connection:
                 closed = finish_fanouts(connection) + finish_mailings(connection)
-                closed += events.quarantine_overdue(connection)
+                closed += inbox.quarantine_overdue(connection)
             relay.publish()
             if not offers and not closed:
                 return
@@ -226,7 +226,7 @@ class World:
     def quarantine(self) -> dict[str, Quarantined]:
         """What could not be taken, by the event's id."""
         with transaction(self.runtime.engine) as connection:
-            return {entry.id: entry for entry in events.quarantined(connection, None)}
+            return {entry.id: entry for entry in inbox.quarantined(connection, None)}
 
     def progress(self, announcement: str) -> Progress:
         """How an announcement stands."""

@@ -21,7 +21,7 @@ from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
 from tasks.announcements import finish_mailings
 from tasks.enrolments import finish_fanouts
-from tasks.events import store as events
+from tasks.events import inbox, outbox
 from tasks.work import store as work
 from workers.queues import QUEUES, make_broker
 
@@ -98,7 +98,7 @@ class Relay:
         with transaction(self.runtime.engine) as connection:
             finish_fanouts(connection)
             finish_mailings(connection)
-            events.quarantine_overdue(connection)
+            inbox.quarantine_overdue(connection)
         try:
             self.publish()
             self.wake()
@@ -135,12 +135,12 @@ class Relay:
         """Put the outbox in order and write it to the stream, each event under an id that can be written once."""
         while not self.runtime.stopping.is_set():
             with transaction(self.runtime.engine) as connection:
-                ordered = events.put_in_order(connection, PUBLISH_BATCH)
-                state = events.publication(connection)
+                ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
+                state = outbox.publication(connection)
             if not self._publish_on(state) and not ordered:
                 return
 
-    def _publish_on(self, state: events.Publication) -> bool:
+    def _publish_on(self, state: outbox.Publication) -> bool:
         """Go on where the stream ends; whether there was anything to do.
 
         The stream itself says how far it has come, and what is remembered is put right by it: where Redis lost the
@@ -154,11 +154,11 @@ class Relay:
             with transaction(self.runtime.engine) as connection:
                 if end > state.ordered:
                     log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end)
-                    events.order_after_stream(connection, end)
+                    outbox.order_after_stream(connection, end)
                     return True
                 if end != state.published:
-                    events.published_through(connection, end)
-                batch = events.ordered_after(connection, end, PUBLISH_BATCH)
+                    outbox.published_through(connection, end)
+                batch = outbox.ordered_after(connection, end, PUBLISH_BATCH)
             if not batch:
                 return False
             pipe.multi()
@@ -169,7 +169,7 @@ class Relay:
             except redis.WatchError:
                 return True  # somebody wrote to it, or it was lost, in between: look again
         with transaction(self.runtime.engine) as connection:
-            events.published_through(connection, batch[-1].position)
+            outbox.published_through(connection, batch[-1].position)
         return True
 
     def trim(self) -> None:
@@ -189,7 +189,7 @@ class Relay:
         return LOOK_SECONDS if seconds is None else min(max(seconds, 0.02), LOOK_SECONDS)
 
 
-def cloud_event(event: events.Outgoing) -> bytes:
+def cloud_event(event: outbox.Outgoing) -> bytes:
     """An event as it goes out: CloudEvents 1.0, structured JSON."""
     return msgspec.json.encode(
         {

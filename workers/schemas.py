@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from tasks.announcements import Progress
+from tasks.events.inbox import Quarantined
 from tasks.events.schemas import TYPES
-from tasks.events.store import Quarantined
 from tasks.seats import Entry
 from workers.commands import announcements, demo, events, learners, seats, system
 

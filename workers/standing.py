@@ -7,7 +7,7 @@ import redis
 from config.database import transaction
 from config.runtime import Runtime
 from tasks.enrolments import running_fanouts
-from tasks.events import store as events
+from tasks.events import inbox, outbox
 from tasks.mail.store import sending
 from tasks.work.store import Load, loads, unfinished
 from workers.relay import unread
@@ -53,6 +53,6 @@ def look(runtime: Runtime, client: redis.Redis) -> Standing:
             fanouts_running=running_fanouts(connection),
             mailings_sending=sending(connection),
             unread=waiting,
-            unpublished=events.unpublished(connection),
-            quarantine=events.held_counts(connection),
+            unpublished=outbox.unpublished(connection),
+            quarantine=inbox.held_counts(connection),
         )

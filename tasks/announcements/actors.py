@@ -12,8 +12,8 @@ from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
 from tasks.announcements import store
-from tasks.enrolments.rules import chunks
 from tasks.events import emit
+from tasks.learners import chunks
 
 log = structlog.get_logger()
 

@@ -10,8 +10,6 @@ from tasks.announcements.actors import launch
 from tasks.events import Event, Held, Reason
 from tasks.events.schemas import AnnouncementRequested, Audience
 from tasks.learners import saved_segment
-from tasks.mail.merge import MergeError
-from tasks.mail.templates import announcement as check_template
 from tasks.organisations import Organisation
 
 
@@ -34,8 +32,8 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
                     Reason.UNKNOWN_SEGMENT, f"the segment {segment} is not known", f"segment:{number}:{segment}"
                 )
     try:
-        check_template(data.subject, data.body, organisation.name)
-    except MergeError as problem:
+        mail.check_template(data.subject, data.body, organisation.name)
+    except mail.MergeError as problem:
         return Held(Reason.BAD_TEMPLATE, str(problem))
     mailing = store.create(
         connection,

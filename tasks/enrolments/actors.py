@@ -7,8 +7,8 @@ from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, work
 from tasks.enrolments import courses, fanouts
-from tasks.enrolments.rules import chunks
 from tasks.events import any_waiting_for_enrolment
+from tasks.learners import chunks
 
 
 def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, total: int) -> bool:

@@ -12,10 +12,10 @@ from tasks import mail
 from tasks.enrolments import courses, fanouts, store
 from tasks.enrolments.actors import launch
 from tasks.enrolments.courses import Course
-from tasks.enrolments.rules import NotEligible, chunks
+from tasks.enrolments.rules import NotEligible
 from tasks.events import Event, Held, Reason, emit
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
-from tasks.learners import ensure, ensure_segments, find, members_at, saved_segment, statuses_at
+from tasks.learners import chunks, ensure, ensure_segments, find, members_at, saved_segment, statuses_at
 from tasks.organisations import Organisation
 
 #: Learners named in one event out, at most: the contract's bound.

@@ -1,6 +1,6 @@
 """Learners: how they stand, since when, and in which segments they are."""
 
-from tasks.learners.rules import Change, Standing, effective_version, holds
+from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
 from tasks.learners.segments import (
     ensure_segments,
     members_at,
@@ -34,6 +34,7 @@ __all__ = [
     "Profile",
     "Standing",
     "StatusChange",
+    "chunks",
     "describe",
     "effective_version",
     "ensure",

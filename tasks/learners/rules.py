@@ -1,5 +1,6 @@
 """What decides about learners: which of two descriptions holds, and what a change of status means."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -57,3 +58,9 @@ def effective_version(version: int | None, highest: int) -> int:
 def holds(version: int, time: datetime, known_version: int | None, known_time: datetime | None) -> bool:
     """Whether a description is at least as new, by (version, time), as the one that is known (R6, S1)."""
     return known_version is None or known_time is None or (version, time) >= (known_version, known_time)
+
+
+def chunks(count: int, size: int) -> Iterator[tuple[int, int]]:
+    """The numbers 1 to `count` in stretches of `size`: learners are numbered densely, so these are ranges of them."""
+    for low in range(1, count + 1, size):
+        yield low, min(low + size - 1, count)

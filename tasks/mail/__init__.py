@@ -1,5 +1,6 @@
 """The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
 
+from tasks.mail.merge import MergeError
 from tasks.mail.opening import (
     enqueue,
     new_mailings,
@@ -10,12 +11,15 @@ from tasks.mail.opening import (
 )
 from tasks.mail.rules import MOVES, Kind
 from tasks.mail.store import Mailing, Tally, forget, set_state, tally, unworked
+from tasks.mail.templates import announcement as check_template
 
 __all__ = [
     "MOVES",
     "Kind",
     "Mailing",
+    "MergeError",
     "Tally",
+    "check_template",
     "enqueue",
     "forget",
     "new_mailings",

@@ -16,7 +16,6 @@ from tasks.mail import store
 from tasks.mail.compose import compose
 from tasks.mail.rules import Answer, Attempt, Outcome, Verdict, outcome_of, skipped
 from tasks.mail.smtp import Envelope, Mailer
-from tasks.work.store import pause_before
 
 log = structlog.get_logger()
 
@@ -59,7 +58,7 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
         if any(attempt.answer is Answer.ACCEPTED for attempt in attempts):
             failures = 0
         if _asks_for_patience(attempts):
-            rest = pause_before(failures, runtime.retry)
+            rest = work.pause_before(failures, runtime.retry)
             failures += 1
         elif runtime.stopping.is_set() or time.monotonic() >= turn_ends:
             rest = timedelta()

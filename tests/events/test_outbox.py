@@ -7,7 +7,7 @@ import pytest
 
 from config.database import transaction
 from config.streams import OUT
-from tasks.events import store
+from tasks.events import outbox
 from tests.world import World
 from workers.relay import Relay
 
@@ -79,14 +79,14 @@ def test_a_database_younger_than_the_stream_still_gets_its_events_out(world: Wor
 
 
 def test_what_is_published_at_once_is_bounded_by_its_size(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "BATCH_BYTES", 1)
+    monkeypatch.setattr(outbox, "BATCH_BYTES", 1)
     world.has_learners("A", "B", "C", status="inactive")
     world.becomes("active", "A", "B", "C")
 
     world.settle()
 
     with transaction(world.runtime.engine) as connection:
-        assert len(store.ordered_after(connection, 0, 1000)) == 1
+        assert len(outbox.ordered_after(connection, 0, 1000)) == 1
     assert [event["learner"] for event in world.out("access.activated")] == ["A", "B", "C"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.events.store import Wanted
+from tasks.events.inbox import Wanted
 from tasks.intake import NotResolved, discard, release
 from tests.world import World, id_of
 

@@ -7,7 +7,7 @@ import pytest
 from config.database import transaction
 from config.streams import OUT
 from tasks import work
-from tasks.events.store import Outgoing
+from tasks.events.outbox import Outgoing
 from tests.workers.deployment import Valkey
 from tests.world import World
 from workers import relay

@@ -13,8 +13,6 @@ from sqlalchemy import Connection
 
 from config.database import lock_organisations
 from tasks import announcements, learners, mail, organisations, work
-from tasks.mail.merge import MergeError
-from tasks.mail.templates import announcement as check_template
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
 
 app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is_help=True)
@@ -108,8 +106,8 @@ def _check(
     connection: Connection, org: organisations.Organisation, subject: str, body: str, segments: list[str]
 ) -> None:
     try:
-        check_template(subject, body, org.name)
-    except MergeError as problem:
+        mail.check_template(subject, body, org.name)
+    except mail.MergeError as problem:
         raise Refused(str(problem)) from None
     for segment in segments:
         if learners.saved_segment(connection, org.organisation, segment) is None:

@@ -22,7 +22,7 @@ from config.runtime import Runtime
 from config.streams import OUT, make_redis
 from samples import generate as sample
 from tasks import announcements, enrolments, learners, mail, organisations, reports, seats
-from tasks.events import store as events
+from tasks.events import inbox, outbox
 from workers.commands.common import Json, Refused, document, err, opened, out
 from workers.commands.events import publish_lines
 from workers.standing import look
@@ -148,7 +148,7 @@ def _until_done(runtime: Runtime, client: redis.Redis, progress: Progress) -> No
 def events_known(runtime: Runtime) -> int:
     """How many events were ever stored."""
     with transaction(runtime.engine) as connection:
-        return events.stored(connection)
+        return inbox.stored(connection)
 
 
 def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) -> list[Chapter]:
@@ -159,7 +159,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         heads = reports.headcounts(connection, number)
         courses = {course.course: course for course in reports.course_counts(connection, number)}
         course = courses[sample.COURSE]
-        written = Counter(events.written(connection, number))
+        written = Counter(outbox.written(connection, number))
         counts = {kind: _by_state(reports.mail_counts(connection, number), kind) for kind in mail.Kind}
         announcement = announcements.find(connection, number, sample.ANNOUNCEMENT)
         if announcement is None:
@@ -169,7 +169,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         )
         balance = seats.balance(connection, org)
         back = {id_: _access_of(connection, number, id_) for id_ in (sample.REACTIVATED, sample.LATECOMER)}
-        held = Counter(entry.reason for entry in events.quarantined(connection, None))
+        held = Counter(entry.reason for entry in inbox.quarantined(connection, None))
     out_by_type = _published(client)
     learners_known = heads.get("active", 0) + heads.get("inactive", 0)
     notices = counts[mail.Kind.ENROLMENT]

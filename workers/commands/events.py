@@ -19,7 +19,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from config.database import transaction
 from config.services import REDIS
 from config.streams import IN, make_redis
-from tasks.events import store
+from tasks.events import inbox
 from tasks.intake import discard, release
 from workers.commands.common import Json, Refused, document, err, opened, out, table
 
@@ -122,7 +122,7 @@ def quarantined(
 ) -> None:
     """List the events that wait for something, or for a person, with the reason."""
     with opened("quarantined") as runtime, transaction(runtime.engine) as connection:
-        found = store.quarantined(connection, organisation)
+        found = inbox.quarantined(connection, organisation)
     if json_:
         document(found)
         return
@@ -159,7 +159,7 @@ def release_(
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
     with opened("release") as runtime:
         for id_ in ids:
-            wanted = store.Wanted(id_, organisation, source)
+            wanted = inbox.Wanted(id_, organisation, source)
             release(runtime.engine, runtime.settings, wanted, by=by or getpass.getuser(), why=why)
     _say([Decided(id_, "released") for id_ in ids], json_)
 
@@ -176,7 +176,7 @@ def discard_(
     """Give events up, for good; that they came is kept, with who decided and why."""
     with opened("discard") as runtime:
         for id_ in ids:
-            discard(runtime.engine, store.Wanted(id_, organisation, source), by=by or getpass.getuser(), why=why)
+            discard(runtime.engine, inbox.Wanted(id_, organisation, source), by=by or getpass.getuser(), why=why)
     _say([Decided(id_, "discarded") for id_ in ids], json_)
 
 

@@ -1,19 +1,14 @@
-"""The inbox and the outbox, as SQL."""
+"""What came in, and what could not be taken, as SQL."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from uuid import UUID
 
-import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
+from config.database import column, execute, rows, value
 from tasks.events.rules import Held
 from tasks.events.schemas import Event, Malformed, Reason
-
-#: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
-BATCH_BYTES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,26 +50,6 @@ class Quarantined:
     reason: str
     detail: str | None
     since: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An event on its way out."""
-
-    position: int
-    id: UUID
-    type: str
-    time: datetime
-    organisation: str
-    data: dict[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Publication:
-    """How far the outbox was put in order, and published."""
-
-    ordered: int
-    published: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,97 +213,6 @@ def any_waiting_for_enrolment(connection: Connection, organisation: int, courses
     )
 
 
-def emit(connection: Connection, organisation: int, type_: str, data: Iterable[dict[str, object]]) -> None:
-    """Write events into the outbox, in the transaction that makes them true."""
-    documents = [msgspec.json.encode(item).decode() for item in data]
-    if documents:
-        execute(
-            connection,
-            """
-            INSERT INTO outbox (organisation, type, data)
-            SELECT :organisation, :type, CAST(document AS jsonb)
-            FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY AS new (document, n) ORDER BY n
-            """,
-            organisation=organisation,
-            type=type_,
-            documents=documents,
-        )
-
-
-def put_in_order(connection: Connection, limit: int) -> int:
-    """Give what was committed since the last time its place in the one order; how many. For the leader alone: a
-    sequence's numbers become visible out of order, so the order is given here, by one writer."""
-    return execute(
-        connection,
-        """
-        WITH unordered AS (
-            SELECT organisation, seq FROM outbox WHERE position IS NULL ORDER BY seq LIMIT :limit
-        ), numbered AS (
-            SELECT organisation, seq, p.ordered + row_number() OVER (ORDER BY seq) AS place
-            FROM unordered, publication p
-        ), counted AS (
-            UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
-        )
-        UPDATE outbox SET position = place FROM numbered
-        WHERE outbox.organisation = numbered.organisation AND outbox.seq = numbered.seq
-        """,
-        limit=limit,
-    )
-
-
-def ordered_after(connection: Connection, position: int, limit: int) -> list[Outgoing]:
-    """The next events to publish, in order: at most `limit`, and of at most about `BATCH_BYTES`, but at least one."""
-    return rows(
-        connection,
-        Outgoing,
-        """
-        WITH next AS (
-            SELECT organisation, position, id, type, time, data,
-                   sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
-            FROM outbox WHERE position > :position ORDER BY position LIMIT :limit
-        )
-        SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation, data
-        FROM next LEFT JOIN organisations o USING (organisation)
-        WHERE bytes_before < :most ORDER BY position
-        """,
-        position=position,
-        limit=limit,
-        most=BATCH_BYTES,
-    )
-
-
-def publication(connection: Connection) -> Publication:
-    """How far publishing has come."""
-    state = one(connection, Publication, "SELECT ordered, published FROM publication")
-    assert state is not None  # noqa: S101 - the migration wrote the one row
-    return state
-
-
-def order_after_stream(connection: Connection, end: int) -> None:
-    """The stream is ahead of us: this database is younger than it (a restored backup, another database before). What is
-    not published yet is put in order anew, after the stream's end, so that none of it is taken for published."""
-    execute(connection, "UPDATE outbox SET position = NULL WHERE position > (SELECT published FROM publication)")
-    execute(connection, "UPDATE publication SET ordered = :end, published = :end", end=end)
-
-
-def published_through(connection: Connection, position: int) -> None:
-    """Remember how far the stream has been written."""
-    execute(connection, "UPDATE publication SET published = :position", position=position)
-
-
-def unpublished(connection: Connection) -> int:
-    """How many events are written but not on the stream yet."""
-    return int(
-        value(
-            connection,
-            """
-            SELECT (SELECT count(*) FROM outbox WHERE position IS NULL) + (SELECT ordered - published FROM publication)
-            """,
-        )
-        or 0
-    )
-
-
 def quarantined(connection: Connection, organisation: str | None) -> list[Quarantined]:
     """What could not be taken, oldest first."""
     return rows(
@@ -347,23 +231,6 @@ def quarantined(connection: Connection, organisation: str | None) -> list[Quaran
 def stored(connection: Connection) -> int:
     """How many events were ever stored, those that could not be taken included."""
     return int(value(connection, "SELECT count(*) FROM inbox"))
-
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    type: str
-    n: int
-
-
-def written(connection: Connection, organisation: int) -> dict[str, int]:
-    """How many events out were written, by type."""
-    found = rows(
-        connection,
-        _Written,
-        "SELECT type, count(*) AS n FROM outbox WHERE organisation = :organisation GROUP BY type",
-        organisation=organisation,
-    )
-    return {row.type: row.n for row in found}
 
 
 def unresolved(connection: Connection, wanted: Wanted) -> list[Unresolved]:
