@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.types.array import ListBinaryDumper
-from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -37,14 +38,20 @@ def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
     return engine
 
 
+@lru_cache(maxsize=512)
+def _statement(sql: str) -> TextClause:
+    """A statement, its parameters found once: as many as this code has, and no more are ever made."""
+    return text(sql)
+
+
 def execute(connection: Connection, sql: str, /, **parameters: object) -> int:
     """Run a statement; the number of rows it touched."""
-    return connection.execute(text(sql), parameters).rowcount
+    return connection.execute(_statement(sql), parameters).rowcount
 
 
 def rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[Row]:
     """The rows of a query, each in a `shape` whose fields are the query's columns."""
-    return [shape(**row._mapping) for row in connection.execute(text(sql), parameters)]
+    return [shape(**row._mapping) for row in connection.execute(_statement(sql), parameters)]
 
 
 def one(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> Row | None:
@@ -54,12 +61,12 @@ def one(connection: Connection, shape: type[Row], sql: str, /, **parameters: obj
 
 def column(connection: Connection, sql: str, /, **parameters: object) -> list[Any]:
     """The first column of a query."""
-    return list(connection.execute(text(sql), parameters).scalars())
+    return list(connection.execute(_statement(sql), parameters).scalars())
 
 
 def value(connection: Connection, sql: str, /, **parameters: object) -> Any:
     """The first column of the first row, or None."""
-    return connection.execute(text(sql), parameters).scalar()
+    return connection.execute(_statement(sql), parameters).scalar()
 
 
 def is_retryable(problem: BaseException) -> bool:

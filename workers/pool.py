@@ -23,6 +23,7 @@ log = structlog.get_logger()
 #: What each actor does with its piece; it finishes or releases the piece in the transaction that writes the outcome.
 ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "enrolments.chunk": enrolments.chunk,
+    "enrolments.survey": enrolments.survey,
     "announcements.audience": announcements.audience,
     "announcements.launch": announcements.launch_scheduled,
     "events.retake": retake,

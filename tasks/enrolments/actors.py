@@ -10,25 +10,43 @@ from tasks.enrolments import courses, fanouts
 from tasks.events import any_waiting_for_enrolment
 from tasks.learners import chunks
 
+#: Listed learners for whom the planner may well look one by one.
+FEW = 100
+
 
 def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, total: int) -> bool:
     """Do a fan-out over `total` learners: at once where it fits one chunk, else write down a piece for each chunk.
 
     Whether it is done. At once means: in the transaction of the event, so that what follows in the same stream finds it
-    done; a small organisation's events take effect in the order they were sent.
+    done; a small organisation's events take effect in the order they were sent. Where some are enrolled already, a
+    survey comes first: what is in line with the rules costs a look, not a chunk.
     """
-    if total <= settings.rollcall_chunk:
+    organisation, size = fanout.organisation, settings.rollcall_chunk
+    if total <= size:
         do_chunk(connection, settings, fanout, 1, total)
         return True
-    work.add(
-        connection,
-        fanout.organisation,
-        "tasks",
-        "enrolments.chunk",
-        fanout.fanout,
-        chunks(total, settings.rollcall_chunk),
-    )
+    if fanout.learners is None and fanouts.any_enrolled(connection, organisation, fanout.courses):
+        work.add(connection, organisation, "tasks", "enrolments.survey", fanout.fanout, [(1, total)])
+    else:
+        work.add(connection, organisation, "tasks", "enrolments.chunk", fanout.fanout, chunks(total, size))
     return False
+
+
+def survey(runtime: Runtime, piece: work.Piece) -> None:
+    """Write down a piece for each chunk of a fan-out by rule in which there is anything to do."""
+    size = runtime.settings.rollcall_chunk
+    for attempt in retrying():
+        with attempt, transaction(runtime.engine) as connection:
+            fanout = fanouts.load(connection, piece.organisation, piece.subject, 1, 0)
+            if fanout is not None:
+                to_do: set[int] = set()
+                with fanouts.planned_for_sets(connection):
+                    for number in fanout.courses:
+                        course = courses.course_numbered(connection, piece.organisation, number)
+                        to_do.update(fanouts.stretches_to_do(connection, piece.organisation, course, size))
+                ranges = [(place * size + 1, min((place + 1) * size, piece.high)) for place in sorted(to_do)]
+                work.add(connection, piece.organisation, "tasks", "enrolments.chunk", piece.subject, ranges)
+            work.finish(connection, piece)
 
 
 def chunk(runtime: Runtime, piece: work.Piece) -> None:
@@ -46,24 +64,38 @@ def chunk(runtime: Runtime, piece: work.Piece) -> None:
 
 def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
     """One chunk: of the learners numbered from `low` to `high`, or of those the fan-out lists."""
-    if fanout.learners is None:
-        with fanouts.planned_for_sets(connection):
+    listed = fanout.learners
+    if listed is not None and len(listed) < FEW:
+        if listed:
+            _enrol_and_tell(connection, settings, fanout, min(listed), max(listed))
+        return
+    with fanouts.planned_for_sets(connection):
+        if listed is None:
             _enrol_and_tell(connection, settings, fanout, low, high)
-    elif fanout.learners:
-        _enrol_and_tell(connection, settings, fanout, min(fanout.learners), max(fanout.learners))
+        else:
+            _enrol_and_tell(connection, settings, fanout, min(listed), max(listed))
 
 
 def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
     window = settings.rollcall_notice_window_seconds
     if fanout.cause == "request":
-        counts = fanouts.follow_request(connection, fanout, low, high, window)
-        fanouts.count_up(connection, fanout, counts)
-        enrolled = counts.enrolled
+        followed = [fanouts.follow_request(connection, fanout, low, high, window)]
+        fanouts.count_up(connection, fanout, followed[0])
     else:
-        enrolled = 0
-        for number in fanout.courses:
-            course = courses.course_numbered(connection, fanout.organisation, number)
-            enrolled += fanouts.follow_rules(connection, fanout, course, low, high, window).enrolled
-    if fanout.mailing is not None and enrolled:
+        followed = [
+            fanouts.follow_rules(
+                connection,
+                fanout,
+                courses.course_numbered(connection, fanout.organisation, number),
+                low,
+                high,
+                window,
+            )
+            for number in fanout.courses
+        ]
+    if fanout.mailing is None:
+        return
+    if any(counts.again.enrolled for counts in followed):
         mail.open_for_enrolled(connection, fanout.organisation, fanout.mailing, fanout.courses, fanout.cycle, low, high)
+    if any(counts.new.enrolled or counts.again.enrolled for counts in followed):
         mail.enqueue(connection, fanout.organisation, fanout.mailing, "mail", low, high, settings.rollcall_mail_batch)

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, value
+from tasks import mail
 from tasks.enrolments.courses import Course
 from tasks.seats import flag_unenrolled
 
@@ -28,13 +29,23 @@ class Fanout:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
-    """What one chunk of a fan-out did."""
+class Recorded:
+    """How many enrolments a statement recorded."""
 
     enrolled: int
     silent: int
+
+
+_NOBODY = Recorded(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one chunk of a fan-out did: who is enrolled for the first time, who again, who was enrolled already."""
+
+    new: Recorded
+    again: Recorded
     already: int
-    withdrawn: int
 
 
 def begin(
@@ -106,113 +117,165 @@ def request_known(connection: Connection, organisation: int, request: str) -> bo
     )
 
 
-#: The learners of a chunk: those numbered from :low to :high, or, of these, the listed ones.
-#: The method of the course is asked by the caller: :everyone, or the links count (R10).
-_INSERT = """
-INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
-                        requests)
-SELECT l.organisation, :course, :cycle, l.learner, l.standing = 'inactive', :fanout,
-       CASE WHEN l.standing = 'active' THEN CAST(:mailing AS bigint) END,
-       CAST(:at AS timestamptz), CASE WHEN l.standing = 'active' THEN CAST(:at AS timestamptz) END,
-       CAST(:requests AS bigint[])
-FROM learners l
-WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high
-  AND (CAST(:listed AS int[]) IS NULL OR l.learner = ANY(CAST(:listed AS int[])))
-  AND l.standing IN ('active', 'inactive')
-  AND (:chosen OR EXISTS (
-      SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-      WHERE cs.organisation = :organisation AND cs.course = :course AND m.learner = l.learner AND m.member))
-  AND NOT EXISTS (
-      SELECT FROM enrolments e
-      WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
-        AND e.learner BETWEEN :low AND :high AND e.learner = l.learner)
-  AND NOT EXISTS (
-      SELECT FROM withdrawals w
-      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, :cycle)
-        AND w.learner = l.learner AND (CAST(:requests AS bigint[]) IS NULL OR w.occurred_at >= :at))
+#: The learners a statement is about: those numbered from :low to :high; of these the listed ones, if there is a list.
+_OF_CHUNK = """
+    l.organisation = :organisation AND l.learner BETWEEN :low AND :high
+    AND (CAST(:listed AS int[]) IS NULL OR l.learner = ANY(CAST(:listed AS int[])))
+    AND l.standing IN ('active', 'inactive')
+"""
+
+#: Whether a linked segment holds the learner. The method of the course is asked by the caller: do links count? (R10)
+_LINKED = """EXISTS (
+    SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
+    WHERE cs.organisation = :organisation AND cs.course = :course AND m.learner = {learner} AND m.member)
+"""
+
+#: Whether a withdrawal by name stands against it: against rules always, against requests that happened before (S4).
+_WITHDRAWN_BY_NAME = """EXISTS (
+    SELECT FROM withdrawals w
+    WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, :cycle) AND w.learner = {learner}
+      AND ({rules} OR w.occurred_at >= :at))
+"""
+
+#: Tells the platform of what changed: each learner's id, and what `became` of their enrolment.
+_TELL = """
+INSERT INTO outbox (organisation, type, data)
+SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
+    'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
+    'cycle', CAST(:cycle AS int), 'cause', CAST(:cause AS text),
+    'enrolled', coalesce(json_agg(id) FILTER (WHERE became = 'enrolled'), '[]'),
+    'silent', coalesce(json_agg(id) FILTER (WHERE became = 'silent'), '[]'),
+    'withdrawn', coalesce(json_agg(id) FILTER (WHERE became = 'withdrawn'), '[]'))
+FROM {changed} HAVING count(*) > 0
+"""
+
+_HOW_MANY = (
+    "SELECT count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WHERE silent) AS silent FROM {those}"
+)
+
+
+#: Enrol whoever is not, open the ledger of their notice and tell the platform, in one reading of the learners. Two that
+#: enrol the same learner at once break on the key, and one of them tries again.
+_ENROL = f"""
+WITH candidates AS MATERIALIZED (
+    SELECT l.learner, l.id, l.standing = 'inactive' AS silent,
+           CASE WHEN l.standing = 'inactive' THEN 'silent' ELSE 'enrolled' END AS became,
+           {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
+    FROM learners l
+    WHERE {_OF_CHUNK} AND (:chosen OR {_LINKED.format(learner="l.learner")})
+      AND NOT EXISTS (
+          SELECT FROM enrolments e
+          WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
+            AND e.learner BETWEEN :low AND :high AND e.learner = l.learner)
+      AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
+    OFFSET 0
+), recorded AS (
+    INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
+                            requests)
+    SELECT :organisation, :course, :cycle, learner, silent, :fanout,
+           CASE WHEN NOT silent THEN CAST(:mailing AS bigint) END, CAST(:at AS timestamptz),
+           CASE WHEN NOT silent THEN CAST(:at AS timestamptz) END, CAST(:requests AS bigint[])
+    FROM candidates
+), opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS ({_TELL.format(changed="candidates")})
+{_HOW_MANY.format(those="candidates")}
 """
 
 
-_REVIVE = """
-UPDATE enrolments e SET silent = l.standing = 'inactive', fanout = :fanout, withdrawn_at = NULL, withdrawn_by = NULL,
-    enrolled_at = :at, activated_at = CASE WHEN l.standing = 'active' THEN CAST(:at AS timestamptz) END,
-    requests = CAST(:requests AS bigint[]),
-    notice = CASE
-        WHEN d.state = 'pending' OR d.state = 'accepted' AND d.settled_at > now() - CAST(:window AS interval)
-            THEN e.notice
-        WHEN l.standing = 'active' THEN CAST(:mailing AS bigint)
-    END
-FROM learners l LEFT JOIN enrolments o
-    ON o.organisation = :organisation AND o.course = :course AND o.cycle = :cycle AND o.learner = l.learner
-       AND o.learner BETWEEN :low AND :high
-LEFT JOIN deliveries d ON d.organisation = o.organisation AND d.mailing = o.notice AND d.recipient = o.learner
-       AND d.recipient BETWEEN :low AND :high
-WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
-  AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NOT NULL
-  AND l.organisation = :organisation AND l.learner = e.learner AND l.learner BETWEEN :low AND :high
-  AND l.standing IN ('active', 'inactive')
-  AND (CAST(:listed AS int[]) IS NULL OR l.learner = ANY(CAST(:listed AS int[])))
-  AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
-  AND (:chosen OR EXISTS (
-      SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-      WHERE cs.organisation = :organisation AND cs.course = :course AND m.learner = l.learner AND m.member))
-  AND NOT EXISTS (
-      SELECT FROM withdrawals w
-      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, :cycle)
-        AND w.learner = l.learner AND w.occurred_at >= :at)
+#: Record anew what was withdrawn, silent or not by today's status, and keep the stint it had (R10).
+_REVIVE = f"""
+WITH revived AS (
+    UPDATE enrolments e SET silent = l.standing = 'inactive', fanout = :fanout,
+        withdrawn_at = NULL, withdrawn_by = NULL, enrolled_at = :at,
+        activated_at = CASE WHEN l.standing = 'active' THEN CAST(:at AS timestamptz) END,
+        requests = CAST(:requests AS bigint[]),
+        notice = CASE
+            WHEN d.state = 'pending' OR d.state = 'accepted' AND d.settled_at > now() - CAST(:window AS interval)
+                THEN e.notice
+            WHEN l.standing = 'active' THEN CAST(:mailing AS bigint)
+        END
+    FROM learners l LEFT JOIN enrolments o
+        ON o.organisation = :organisation AND o.course = :course AND o.cycle = :cycle AND o.learner = l.learner
+           AND o.learner BETWEEN :low AND :high
+    LEFT JOIN deliveries d ON d.organisation = o.organisation AND d.mailing = o.notice AND d.recipient = o.learner
+           AND d.recipient BETWEEN :low AND :high
+    WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
+      AND e.learner BETWEEN :low AND :high AND e.learner = l.learner AND e.withdrawn_at IS NOT NULL
+      AND {_OF_CHUNK} AND (:chosen OR {_LINKED.format(learner="l.learner")})
+      AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
+      AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="false")}
+    RETURNING e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
+              o.enrolled_at, o.withdrawn_at
+), past AS (
+    INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at)
+    SELECT :organisation, :course, :cycle, learner, enrolled_at, withdrawn_at FROM revived ON CONFLICT DO NOTHING
+), told AS ({_TELL.format(changed="revived")})
+{_HOW_MANY.format(those="revived")}
 """
 
 
-_WITHDRAW = """
-UPDATE enrolments e SET withdrawn_at = :at, withdrawn_by = 'rule', fanout = :fanout
-WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1
-  AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NULL
-  AND (CAST(:listed AS int[]) IS NULL OR e.learner = ANY(CAST(:listed AS int[])))
-  AND e.started_at IS NULL AND e.requests IS NULL
-  AND NOT EXISTS (
-      SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-      WHERE :links AND cs.organisation = :organisation AND cs.course = :course AND m.learner = e.learner AND m.member)
+#: What no source holds any more. The statement that asks says which learners, and whether :links count.
+_UNHELD = f"""
+    e.organisation = :organisation AND e.course = :course AND e.cycle = 1 AND e.withdrawn_at IS NULL
+    AND e.requests IS NULL AND NOT (:links AND {_LINKED.format(learner="e.learner")})
+"""
+
+_OF_CHUNK_HELD = """
+    e.learner BETWEEN :low AND :high
+    AND (CAST(:listed AS int[]) IS NULL OR e.learner = ANY(CAST(:listed AS int[])))
+"""
+
+_WITHDRAW = f"""
+WITH gone AS (
+    UPDATE enrolments e SET withdrawn_at = :at, withdrawn_by = 'rule', fanout = :fanout
+    WHERE {_OF_CHUNK_HELD} AND {_UNHELD} AND e.started_at IS NULL
+    RETURNING e.learner
+), changed AS (
+    SELECT l.id, 'withdrawn' AS became FROM gone JOIN learners l
+        ON l.organisation = :organisation AND l.learner = gone.learner AND l.learner BETWEEN :low AND :high
+), told AS ({_TELL.format(changed="changed")})
+SELECT count(*) FROM gone
 """
 
 
 #: What was started from :at on and that no source holds any more: it is never withdrawn by a rule, but flagged (S13).
-_CONTRADICTED = """
-SELECT e.learner FROM enrolments e
-WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1
-  AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NULL
-  AND (CAST(:listed AS int[]) IS NULL OR e.learner = ANY(CAST(:listed AS int[])))
-  AND e.started_at >= :at AND e.requests IS NULL
-  AND NOT EXISTS (
-      SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-      WHERE :links AND cs.organisation = :organisation AND cs.course = :course AND m.learner = e.learner AND m.member)
+_CONTRADICTED = f"""
+SELECT e.learner FROM enrolments e WHERE {_OF_CHUNK_HELD} AND {_UNHELD} AND e.started_at >= :at
 """
 
 
-_JOIN = """
-UPDATE enrolments e SET requests = coalesce(requests, '{}') || :fanout
-WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
-  AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
-  AND e.learner = ANY(CAST(:listed AS int[]))
+#: Add a request to what holds an enrolment, and nothing else (S6); where it happened before that began, note since when
+#: it stood.
+_JOIN = f"""
+WITH joined AS (
+    UPDATE enrolments e SET requests = coalesce(requests, '{{}}') || :fanout
+    WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
+      AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
+      AND e.learner = ANY(CAST(:listed AS int[]))
+      AND NOT {_WITHDRAWN_BY_NAME.format(learner="e.learner", rules="false")}
+    RETURNING e.learner, e.enrolled_at
+), past AS (
+    INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at)
+    SELECT :organisation, :course, :cycle, learner, :at, enrolled_at FROM joined WHERE enrolled_at > :at
+    ON CONFLICT DO NOTHING
+)
+SELECT count(*) FROM joined
+"""
+
+
+#: The stretches of learners in which the rules of a course have anything to do.
+_TO_DO = f"""
+SELECT (l.learner - 1) / :size FROM learners l
+WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
+  AND (:everyone OR :links AND {_LINKED.format(learner="l.learner")})
+  AND NOT EXISTS (
+      SELECT FROM enrolments e
+      WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1 AND e.learner = l.learner
+        AND e.withdrawn_at IS NULL)
   AND NOT EXISTS (
       SELECT FROM withdrawals w
-      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, :cycle)
-        AND w.learner = e.learner AND w.occurred_at >= :at)
-"""
-
-
-_CHANGED = """
-INSERT INTO outbox (organisation, type, data)
-SELECT :organisation, 'rollcall.enrolment.changed', jsonb_build_object(
-    'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
-    'cycle', :cycle, 'cause', CAST(:cause AS text),
-    'enrolled', coalesce(jsonb_agg(l.id) FILTER (WHERE e.withdrawn_at IS NULL AND NOT e.silent), '[]'),
-    'silent', coalesce(jsonb_agg(l.id) FILTER (WHERE e.withdrawn_at IS NULL AND e.silent), '[]'),
-    'withdrawn', coalesce(jsonb_agg(l.id) FILTER (WHERE e.withdrawn_at IS NOT NULL), '[]'))
-FROM enrolments e JOIN learners l USING (organisation, learner)
-WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle AND e.fanout = :fanout
-  AND e.learner BETWEEN :low AND :high AND l.learner BETWEEN :low AND :high
-  AND (CAST(:listed AS int[]) IS NULL OR e.learner = ANY(CAST(:listed AS int[])))
-HAVING count(*) > 0
+      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, 1) AND w.learner = l.learner)
+UNION
+SELECT (e.learner - 1) / :size FROM enrolments e WHERE NOT :everyone AND {_UNHELD}
 """
 
 
@@ -239,20 +302,21 @@ def follow_rules(
         "low": low,
         "high": high,
         "listed": fanout.learners,
+        "cause": "rule",
     }
-    candidates = scope | {
-        "mailing": None if course.on_hold else fanout.mailing,
-        "requests": None,
-        "chosen": course.method == "everyone",
-    }
-    enrolled = revived = withdrawn = 0
+    revived = enrolled = _NOBODY
     if course.method != "manual":
-        revived = execute(connection, _REVIVE, **candidates, window=f"{window_seconds} seconds")
-        enrolled = execute(connection, _INSERT, **candidates)
+        candidates = scope | {
+            "mailing": None if course.on_hold else fanout.mailing,
+            "requests": None,
+            "chosen": course.method == "everyone",
+        }
+        revived = _recorded(connection, _REVIVE, **candidates, window=f"{window_seconds} seconds")
+        enrolled = _recorded(connection, _ENROL, **candidates)
     if course.method != "everyone":
-        links = course.method == "segments"
-        withdrawn = execute(connection, _WITHDRAW, **scope, links=links)
-        contradicted = column(connection, _CONTRADICTED, **scope, links=links)
+        scope["links"] = course.method == "segments"
+        execute(connection, _WITHDRAW, **scope)
+        contradicted = column(connection, _CONTRADICTED, **scope)
         flag_unenrolled(
             connection,
             fanout.organisation,
@@ -260,47 +324,68 @@ def follow_rules(
             [(1, learner) for learner in contradicted],
             fanout.occurred_at,
         )
-    if enrolled + revived + withdrawn:
-        execute(connection, _CHANGED, **scope, cause="rule")
-    return Counts(enrolled + revived, 0, 0, withdrawn)
+    return Counts(enrolled, revived, 0)
 
 
 def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, window_seconds: float) -> Counts:
     """Enrol the listed learners, who were found eligible; for those who are enrolled add the source alone (R11, S6)."""
-    listed = fanout.learners or []
-    scope: dict[str, object] = {
+    candidates: dict[str, object] = {
         "organisation": fanout.organisation,
         "course": fanout.courses[0],
         "cycle": fanout.cycle,
         "fanout": fanout.fanout,
+        "at": fanout.occurred_at,
         "low": low,
         "high": high,
-        "listed": listed,
-    }
-    candidates = scope | {
-        "at": fanout.occurred_at,
+        "listed": fanout.learners or [],
+        "cause": "request",
         "mailing": fanout.mailing,
         "requests": [fanout.fanout],
         "chosen": True,
     }
-    changed = execute(connection, _INSERT, **candidates)
-    changed += execute(connection, _REVIVE, **candidates, window=f"{window_seconds} seconds")
-    already = execute(connection, _JOIN, **scope, at=fanout.occurred_at)
-    silent = 0
-    if changed:
-        execute(connection, _CHANGED, **scope, cause="request")
-        silent = int(
-            value(
-                connection,
-                """
-                SELECT count(*) FROM enrolments
-                WHERE organisation = :organisation AND course = :course AND cycle = :cycle AND fanout = :fanout
-                  AND learner BETWEEN :low AND :high AND learner = ANY(CAST(:listed AS int[])) AND silent
-                """,
-                **scope,
-            )
+    revived = _recorded(connection, _REVIVE, **candidates, window=f"{window_seconds} seconds")
+    enrolled = _recorded(connection, _ENROL, **candidates)
+    already = int(value(connection, _JOIN, **candidates))
+    return Counts(enrolled, revived, already)
+
+
+def _recorded(connection: Connection, statement: str, **parameters: object) -> Recorded:
+    recorded = one(connection, Recorded, statement, **parameters)
+    assert recorded is not None  # noqa: S101 - counts always make a row
+    return recorded
+
+
+def stretches_to_do(connection: Connection, organisation: int, course: Course, size: int) -> list[int]:
+    """The stretches of `size` learners, by their place, in which the rules of a course have anything to do.
+
+    A look without any lock: it may name too many, which do nothing, but none too few. Whoever changes a fact that the
+    rules go by after the look has begun also does what follows from it.
+    """
+    return column(
+        connection,
+        _TO_DO,
+        organisation=organisation,
+        course=course.course,
+        everyone=course.method == "everyone",
+        links=course.method == "segments",
+        size=size,
+    )
+
+
+def any_enrolled(connection: Connection, organisation: int, courses: Sequence[int]) -> bool:
+    """Whether anybody is or was enrolled in one of these courses by rule or for the first time."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (
+                SELECT FROM enrolments
+                WHERE organisation = :organisation AND course = ANY(CAST(:courses AS int[])) AND cycle = 1)
+            """,
+            organisation=organisation,
+            courses=list(courses),
         )
-    return Counts(changed - silent, silent, already, 0)
+    )
 
 
 def count_up(connection: Connection, fanout: Fanout, counts: Counts) -> None:
@@ -313,8 +398,8 @@ def count_up(connection: Connection, fanout: Fanout, counts: Counts) -> None:
         """,
         organisation=fanout.organisation,
         fanout=fanout.fanout,
-        enrolled=counts.enrolled,
-        silent=counts.silent,
+        enrolled=counts.new.enrolled + counts.again.enrolled,
+        silent=counts.new.silent + counts.again.silent,
         already=counts.already,
     )
 
@@ -322,7 +407,7 @@ def count_up(connection: Connection, fanout: Fanout, counts: Counts) -> None:
 #: What became of the requests among the `finished`: every learner selected is counted once (R14).
 _RESULT = """
 INSERT INTO outbox (organisation, type, data)
-SELECT finished.organisation, 'rollcall.enrolment.finished', jsonb_build_object(
+SELECT finished.organisation, 'rollcall.enrolment.finished', json_build_object(
     'request', request, 'course', c.id, 'selected', selected, 'enrolled', enrolled, 'silent', silent,
     'already', already, 'not_eligible',
     CASE WHEN selected - enrolled - silent - already - known.total > 0
@@ -345,7 +430,8 @@ def finish_fanouts(connection: Connection) -> int:
             UPDATE fanouts f SET finished_at = now()
             WHERE finished_at IS NULL AND NOT EXISTS (
                 SELECT FROM work w
-                WHERE w.organisation = f.organisation AND w.subject = f.fanout AND w.actor = 'enrolments.chunk')
+                WHERE w.organisation = f.organisation AND w.subject = f.fanout
+                  AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
             RETURNING *
         )
         """

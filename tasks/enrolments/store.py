@@ -231,10 +231,10 @@ def withdraw(
             FROM gone JOIN learners l ON l.organisation = :organisation AND l.learner = gone.learner
         ), told AS (
             INSERT INTO outbox (organisation, type, data)
-            SELECT :organisation, 'rollcall.enrolment.changed', jsonb_build_object(
+            SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
                 'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
-                'cycle', cycle, 'cause', 'withdrawal', 'enrolled', CAST('[]' AS jsonb), 'silent', CAST('[]' AS jsonb),
-                'withdrawn', jsonb_agg(id))
+                'cycle', cycle, 'cause', 'withdrawal', 'enrolled', CAST('[]' AS json), 'silent', CAST('[]' AS json),
+                'withdrawn', json_agg(id))
             FROM numbered GROUP BY cycle, part ORDER BY cycle, part
         )
         SELECT cycle, learner FROM gone

@@ -161,7 +161,7 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
         connection,
         """
         INSERT INTO outbox (organisation, type, data)
-        SELECT coalesce(o.organisation, 0), 'rollcall.event.quarantined', jsonb_build_object(
+        SELECT coalesce(o.organisation, 0), 'rollcall.event.quarantined', json_build_object(
             'event', i.id, 'type', i.type, 'reason', i.reason,
             'source', i.source, '_organisation', coalesce(i.organisation, ''))
         FROM inbox i LEFT JOIN organisations o ON o.id = i.organisation

@@ -2,6 +2,8 @@
 
 from tasks.mail.merge import MergeError
 from tasks.mail.opening import (
+    OPEN_FOR_CANDIDATES,
+    VERDICT,
     enqueue,
     new_mailings,
     open_for_admins,
@@ -15,6 +17,8 @@ from tasks.mail.templates import announcement as check_template
 
 __all__ = [
     "MOVES",
+    "OPEN_FOR_CANDIDATES",
+    "VERDICT",
     "Kind",
     "Mailing",
     "MergeError",

@@ -50,21 +50,40 @@ def new_mailings(
     }
 
 
+#: The gate's verdict on the learner `l`, as an expression of a statement that says which kind of mailing it is, and
+#: how that stands. Who is left out is looked for one by one, but only where the organisation has anybody to leave out.
+VERDICT = """mail_verdict({kind}, {state}, l.standing, l.email,
+        (SELECT EXISTS (SELECT FROM unsubscribed WHERE organisation = :organisation)) AND EXISTS (
+            SELECT FROM unsubscribed u WHERE u.organisation = :organisation AND u.learner = l.learner),
+        (SELECT EXISTS (SELECT FROM suppressions WHERE organisation = :organisation)) AND EXISTS (
+            SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = lower(l.email)))"""
+
+#: What a verdict makes of a delivery: (state, reason, settled_at).
+_OPENED = """CASE WHEN verdict = 'send' THEN CAST('pending' AS delivery_state)
+            WHEN verdict = 'cancelled' THEN 'cancelled' ELSE 'skipped' END,
+       nullif(verdict, 'send'), CASE WHEN verdict <> 'send' THEN now() END"""
+
 #: Who is to get a mailing, judged by the gate when the ledger is opened: held back, with the reason, or pending.
-_OPEN = """
+_OPEN = f"""
 INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
-SELECT chosen.organisation, chosen.mailing, chosen.learner,
-       CASE WHEN chosen.verdict = 'send' THEN CAST('pending' AS delivery_state)
-            WHEN chosen.verdict = 'cancelled' THEN 'cancelled' ELSE 'skipped' END,
-       nullif(chosen.verdict, 'send'), CASE WHEN chosen.verdict <> 'send' THEN now() END
+SELECT organisation, mailing, learner, {_OPENED}
 FROM (
-    SELECT m.organisation, m.mailing, l.learner, mail_verdict(
-        m.kind, CASE WHEN m.state = 'cancelled' THEN m.state ELSE 'sending' END, l.standing, l.email,
-        EXISTS (SELECT FROM unsubscribed u WHERE u.organisation = l.organisation AND u.learner = l.learner),
-        EXISTS (SELECT FROM suppressions s WHERE s.organisation = l.organisation AND s.address = lower(l.email))
-    ) AS verdict
+    SELECT m.organisation, m.mailing, l.learner, {
+    VERDICT.format(kind="m.kind", state="CASE WHEN m.state = 'cancelled' THEN m.state ELSE 'sending' END")
+} AS verdict
     FROM mailings m
     JOIN learners l ON l.organisation = m.organisation
+"""
+
+#: For a statement that knows its `candidates` (learner, silent, verdict) in a chunk: opens the ledger of :mailing, if
+#: there is one, for those who are to be told and are not in it yet.
+OPEN_FOR_CANDIDATES = f"""
+INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
+SELECT :organisation, :mailing, learner, {_OPENED}
+FROM candidates c
+WHERE CAST(:mailing AS bigint) IS NOT NULL AND NOT silent AND NOT EXISTS (
+    SELECT FROM deliveries d WHERE d.organisation = :organisation AND d.mailing = :mailing
+      AND d.recipient BETWEEN :low AND :high AND d.recipient = c.learner)
 """
 
 

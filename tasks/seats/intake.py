@@ -24,7 +24,7 @@ def take_starts(
 
     No learner is named by two of these events; the caller holds the organisation's lock.
     """
-    judged = _judge(connection, organisation, events)
+    judged = _judge(connection, organisation, events, lead)
     held, counted = [], []
     for event, place, known in judged:
         why = judge_start(known, place, lead, released=released)
@@ -82,7 +82,7 @@ def take_completions(
 ) -> list[tuple[Event, Held]]:
     """Record completions; they never charge (S14)."""
     held, done = [], []
-    for event, place, known in _judge(connection, organisation, events):
+    for event, place, known in _judge(connection, organisation, events, timedelta()):
         why = judge_completion(known, place)
         if why is not None:
             held.append((event, why))
@@ -98,12 +98,12 @@ def take_completions(
 
 
 def _judge(
-    connection: Connection, organisation: Organisation, events: Sequence[Event]
+    connection: Connection, organisation: Organisation, events: Sequence[Event], lead: timedelta
 ) -> list[tuple[Event, Place, Facts]]:
     places = [
         Place(organisation.organisation, event.data.learner, event.data.course, event.data.cycle, event.time)
         for event in events
         if isinstance(event.data, CourseStarted | CourseCompleted)
     ]
-    known = store.facts(connection, organisation, places)
+    known = store.facts(connection, organisation, places, lead)
     return list(zip(events, places, known, strict=True))

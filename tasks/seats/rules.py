@@ -41,6 +41,7 @@ class Facts:
     enrolled_at: datetime | None
     withdrawn_at: datetime | None
     withdrawn_by: str | None
+    stood_before: bool
     charged: bool
 
 
@@ -108,7 +109,7 @@ def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool =
         return unknown_course(place)
     begun = facts.enrolled_at is not None and facts.enrolled_at <= place.time + lead
     ended = facts.withdrawn_at is not None and facts.withdrawn_at <= place.time
-    return None if released or (begun and not ended) else not_enrolled(facts, place)
+    return None if released or (begun and not ended) or facts.stood_before else not_enrolled(facts, place)
 
 
 def judge_completion(facts: Facts, place: Place) -> Held | None:

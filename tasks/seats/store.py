@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -75,15 +75,18 @@ class Entry:
     review: str | None
 
 
-def facts(connection: Connection, organisation: Organisation, places: Sequence[Place]) -> list[Facts]:
-    """What is known of each of these places, in their order."""
+def facts(connection: Connection, organisation: Organisation, places: Sequence[Place], lead: timedelta) -> list[Facts]:
+    """What is known of each of these places, in their order. A start may be `lead` ahead of its enrolment (S12)."""
     return rows(
         connection,
         Facts,
         """
         SELECT CAST(p.n AS int) AS n, l.learner, c.course, c.cost, c.on_hold,
                l.learner IS NOT NULL AND status_at(l.organisation, l.learner, p.time) AS active_then,
-               e.enrolled_at, e.withdrawn_at, e.withdrawn_by,
+               e.enrolled_at, e.withdrawn_at, e.withdrawn_by, EXISTS (
+                   SELECT FROM stints b WHERE b.organisation = :organisation AND b.course = c.course
+                     AND b.cycle = p.cycle AND b.learner = l.learner
+                     AND b.enrolled_at <= p.time + CAST(:lead AS interval) AND b.withdrawn_at > p.time) AS stood_before,
                CASE WHEN :unit = 'seat' THEN EXISTS (
                    SELECT FROM consumptions s WHERE s.organisation = :organisation AND s.learner = l.learner
                      AND s.unit = 'seat'
@@ -106,6 +109,7 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
         unit=unit_of(organisation).value,
         period=period_of(organisation),
         ends=organisation.licence_ends,
+        lead=lead,
         learners=[p.learner for p in places],
         courses=[p.course for p in places],
         cycles=[p.cycle for p in places],
@@ -132,10 +136,10 @@ def record_starts(connection: Connection, organisation: int, starts: Sequence[St
             RETURNING e.course, e.cycle, e.learner, before.withdrawn_by
         )
         INSERT INTO outbox (organisation, type, data)
-        SELECT :organisation, 'rollcall.enrolment.changed', jsonb_build_object(
-            'course', c.id, 'cycle', s.cycle, 'cause', 'rule', 'withdrawn', CAST('[]' AS jsonb),
-            'enrolled', coalesce(jsonb_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing = 'active'), '[]'),
-            'silent', coalesce(jsonb_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing <> 'active'), '[]'))
+        SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
+            'course', c.id, 'cycle', s.cycle, 'cause', 'rule', 'withdrawn', CAST('[]' AS json),
+            'enrolled', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing = 'active'), '[]'),
+            'silent', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing <> 'active'), '[]'))
         FROM started s
         JOIN learners l ON l.organisation = :organisation AND l.learner = s.learner
         JOIN courses c ON c.organisation = :organisation AND c.course = s.course
