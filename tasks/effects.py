@@ -269,7 +269,7 @@ def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, t
             connection, number, mail.Kind.PASSWORD, [cause], learners=[learner for learner, _ in void]
         )[cause]
         mail.open_for_admins(connection, number, mailing, admins)
-        mail.enqueue(connection, number, mailing, "mail", -len(admins), -1, len(admins))
+        mail.enqueue(connection, number, mailing, "mail", -len(admins), -1, told=len(admins), size=len(admins))
 
 
 def _judge_again(taking: Taking, changed: Iterable[int]) -> None:

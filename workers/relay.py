@@ -4,6 +4,7 @@ One relay leads, by an advisory lock on a connection of its own; any number may 
 does is read from the tables, so it may be killed at any moment.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -35,6 +36,9 @@ CHANNEL = "rollcall_relay"
 
 #: Seconds between two looks where nothing was announced: the longest that lost news can cost.
 LOOK_SECONDS = 0.5
+
+#: Seconds between two rounds of chores at least: what is announced meanwhile is answered together.
+PACE_SECONDS = 0.02
 
 #: Seconds between two tries to become the leader.
 STANDBY_SECONDS = 1.0
@@ -84,13 +88,15 @@ class Relay:
         self.redis = make_redis(runtime.endpoints.redis_url)
         self.broker = make_broker(runtime.endpoints.redis_url)
         self.looks = 0
+        self.began = 0.0
+        self.until_due = LOOK_SECONDS
 
     def lead(self, news: psycopg.Connection[Any]) -> None:
-        """Do the chores whenever something was announced, and every half second."""
-        while not self.runtime.stopping.is_set():
+        """Do the chores whenever something was announced, but not without a pause, and every half second."""
+        while not self.runtime.stopping.wait(max(PACE_SECONDS - (time.monotonic() - self.began), 0)):
+            self.began = time.monotonic()
             self.chores()
-            seconds = self._until_due()
-            for _ in news.notifies(timeout=seconds, stop_after=1):
+            for _ in news.notifies(timeout=self.until_due, stop_after=1):
                 break
             for _ in news.notifies(timeout=0):
                 pass  # the chores answer all that was said until now
@@ -114,36 +120,37 @@ class Relay:
     def wake(self) -> None:
         """Offer what is due to the workers, organisations in turns (R31). A wake-up that is lost is repeated."""
         settings = self.runtime.settings
-        for queue in QUEUES:
-            with transaction(self.runtime.engine) as connection:
-                offers = work.offer(
+        with transaction(self.runtime.engine) as connection:
+            offers = [
+                (queue, offer)
+                for queue in QUEUES
+                for offer in work.offer(
                     connection,
                     queue,
                     bound=settings.rollcall_in_flight,
                     repeat=timedelta(seconds=settings.rollcall_offer_seconds),
                 )
-            for offer in offers:
-                self.broker.enqueue(
-                    dramatiq.Message(
-                        queue_name=queue,
-                        actor_name=offer.actor,
-                        args=(offer.organisation, offer.work),
-                        kwargs={},
-                        options={},
-                    )
+            ]
+            seconds = work.next_due_seconds(connection)
+        self.until_due = LOOK_SECONDS if seconds is None else min(max(seconds, PACE_SECONDS), LOOK_SECONDS)
+        for queue, offer in offers:
+            self.broker.enqueue(
+                dramatiq.Message(
+                    queue_name=queue,
+                    actor_name=offer.actor,
+                    args=(offer.organisation, offer.work),
+                    kwargs={},
+                    options={},
                 )
+            )
 
     def publish(self) -> None:
         """Put the outbox in order and write it to the stream, each event under an id that can be written once."""
-        while not self.runtime.stopping.is_set():
-            with transaction(self.runtime.engine) as connection:
-                ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
-                state = outbox.publication(connection)
-            if not self._publish_on(state) and not ordered:
-                return
+        while not self.runtime.stopping.is_set() and self._publish_next():
+            pass
 
-    def _publish_on(self, state: outbox.Publication) -> bool:
-        """Go on where the stream ends; whether there was anything to do.
+    def _publish_next(self) -> bool:
+        """Go on where the stream ends; whether there is more to do.
 
         The stream itself says how far it has come, and what is remembered is put right by it: where Redis lost the
         stream, or the end of it, that is written again under the same ids. Watching makes looking and writing one act.
@@ -151,9 +158,11 @@ class Relay:
         with self.redis.pipeline() as pipe:
             pipe.watch(OUT)  # type: ignore[no-untyped-call]
             end = _stream_end(pipe)
-            if end < state.published:
-                log.warning("relay.stream_lost", published=state.published, left=end)
             with transaction(self.runtime.engine) as connection:
+                ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
+                state = outbox.publication(connection)
+                if end < state.published:
+                    log.warning("relay.stream_lost", published=state.published, left=end)
                 if end > state.ordered:
                     log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end)
                     outbox.order_after_stream(connection, end)
@@ -172,7 +181,7 @@ class Relay:
                 return True  # somebody wrote to it, or it was lost, in between: look again
         with transaction(self.runtime.engine) as connection:
             outbox.published_through(connection, batch[-1].position)
-        return True
+        return ordered == PUBLISH_BATCH or batch[-1].position < state.ordered
 
     def trim(self) -> None:
         """Drop from the inbound stream what every group has read and acknowledged."""
@@ -184,11 +193,6 @@ class Relay:
             oldest.append(pending["min"] if pending["pending"] else group["last-delivered-id"])
         if oldest:
             self.redis.xtrim(IN, minid=min(oldest, key=_entry_order), approximate=True)
-
-    def _until_due(self) -> float:
-        with transaction(self.runtime.engine) as connection:
-            seconds = work.next_due_seconds(connection)
-        return LOOK_SECONDS if seconds is None else min(max(seconds, 0.02), LOOK_SECONDS)
 
 
 def cloud_event(event: outbox.Outgoing) -> bytes:

@@ -1,4 +1,4 @@
-"""What an enrolment was before: its earlier stints. And the outbox as text, which nobody looks into.
+"""What an enrolment was before: its earlier stints. The work at hand, found in a million pieces. The outbox as text.
 
 `json` keeps what was written as it is: a fan-out's events are made and published at a third of the cost of `jsonb`.
 """
@@ -23,6 +23,14 @@ CREATE TABLE stints (
 COMMENT ON TABLE stints IS 'when an enrolment stood before it was recorded anew (R10); a late start may belong there';
 """
 
+#: The relay looks many times a second: at what is in flight, at what is due next, at what is left of a fan-out.
+WORK = """
+CREATE INDEX work_in_flight ON work (queue) WHERE state IN ('offered', 'running');
+CREATE INDEX work_next ON work (due_at);
+DROP INDEX work_of_subject;
+CREATE INDEX work_of_subject ON work (organisation, subject, actor);
+"""
+
 OUTBOX = """
 ALTER TABLE outbox ALTER data TYPE json;
 ALTER TABLE outbox ALTER data SET STORAGE EXTERNAL;
@@ -30,7 +38,7 @@ ALTER TABLE outbox ALTER data SET STORAGE EXTERNAL;
 
 
 def upgrade() -> None:
-    op.get_bind().connection.cursor().execute(STINTS + OUTBOX)
+    op.get_bind().connection.cursor().execute(STINTS + WORK + OUTBOX)
 
 
 def downgrade() -> None:

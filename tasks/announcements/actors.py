@@ -89,8 +89,10 @@ def make_audience(
     connection: Connection, settings: Settings, organisation: int, mailing: int, low: int, high: int
 ) -> None:
     """Open the ledger for a stretch of learners, and write down the work of sending."""
-    mail.open_for_audience(connection, organisation, mailing, low, high)
-    mail.enqueue(connection, organisation, mailing, "bulk", low, high, settings.rollcall_mail_batch)
+    told = mail.open_for_audience(connection, organisation, mailing, low, high)
+    if told:
+        size = settings.rollcall_mail_batch
+        mail.enqueue(connection, organisation, mailing, "bulk", low, high, told=told, size=size)
 
 
 def audience(runtime: Runtime, piece: work.Piece) -> None:

@@ -93,9 +93,10 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
             )
             for number in fanout.courses
         ]
-    if fanout.mailing is None:
+    told = sum(counts.new.enrolled + counts.again.enrolled for counts in followed)
+    if fanout.mailing is None or not told:
         return
+    number, mailing, size = fanout.organisation, fanout.mailing, settings.rollcall_mail_batch
     if any(counts.again.enrolled for counts in followed):
-        mail.open_for_enrolled(connection, fanout.organisation, fanout.mailing, fanout.courses, fanout.cycle, low, high)
-    if any(counts.new.enrolled or counts.again.enrolled for counts in followed):
-        mail.enqueue(connection, fanout.organisation, fanout.mailing, "mail", low, high, settings.rollcall_mail_batch)
+        mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
+    mail.enqueue(connection, number, mailing, "mail", low, high, told=told, size=size)

@@ -149,9 +149,9 @@ ON CONFLICT DO NOTHING
     )
 
 
-def open_for_audience(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> None:
-    """Open the ledger of an announcement for those of a stretch of learners who are in its audience."""
-    execute(
+def open_for_audience(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> int:
+    """Open the ledger of an announcement for those of a stretch of learners who are in its audience; how many."""
+    return execute(
         connection,
         _OPEN
         + """
@@ -193,9 +193,9 @@ def open_for_admins(connection: Connection, organisation: int, mailing: int, add
 
 
 def enqueue(
-    connection: Connection, organisation: int, mailing: int, queue: str, low: int, high: int, size: int
+    connection: Connection, organisation: int, mailing: int, queue: str, low: int, high: int, *, told: int, size: int
 ) -> None:
-    """Write down the work of sending what is pending in a stretch, `size` recipients in one piece.
+    """Write down the work of sending what is pending in a stretch of recipients, about `size` of the `told` in a piece.
 
     Called once for each stretch: no recipient may be in two pieces, or they could get two mails.
     """
@@ -203,16 +203,15 @@ def enqueue(
         connection,
         """
         INSERT INTO work (organisation, queue, actor, subject, low, high)
-        SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM (
-            SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / :size AS piece FROM deliveries
-            WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
-              AND state = 'pending'
-        ) pending GROUP BY piece ORDER BY piece
+        SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM deliveries
+        WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
+          AND state = 'pending'
+        GROUP BY (recipient - :low) / :width ORDER BY 5
         """,
         organisation=organisation,
         queue=queue,
         mailing=mailing,
         low=low,
         high=high,
-        size=size,
+        width=max((high - low + 1) * size // told, 1),
     )

@@ -6,6 +6,7 @@ import pytest
 
 from config.settings import Settings
 from tests.world import DAWN, World, id_of
+from workers.pool import work_on
 
 HOUR = timedelta(hours=1)
 SEVEN = [f"L{n}" for n in range(7)]
@@ -162,6 +163,11 @@ def test_r11_describing_a_course_again_enrols_and_tells_nobody_again(world: Worl
     assert world.mail.recipients == ["a@acme.example"]
 
 
+def _survey(world: World) -> None:
+    [(organisation, number)] = world.rows("SELECT organisation, work FROM work WHERE actor = 'enrolments.survey'")
+    work_on(world.runtime, "enrolments.survey", organisation, number)
+
+
 class TestOverSeveralChunks:
     """The same, where a fan-out is more than fits in one transaction."""
 
@@ -182,6 +188,38 @@ class TestOverSeveralChunks:
         changed = world.out("enrolment.changed")
         assert sorted(learner for event in changed for learner in event["enrolled"]) == SEVEN[:6]
         assert [learner for event in changed for learner in event["silent"]] == ["L6"]
+
+    def test_r11_a_method_that_changes_nothing_is_looked_at_and_not_done(self, world: World) -> None:
+        world.has_learners(*SEVEN)
+        world.has_course("safety")
+        world.asks_to_enrol("safety", *SEVEN)
+        world.settle()
+        told = len(world.out())
+
+        world.has_course("safety", "everyone")
+        assert world.list("SELECT actor FROM work") == ["enrolments.survey"]
+        world.settle()
+
+        assert len(world.out()) == told
+        assert all(world.enrolments(learner)["safety"].sources[0] == "everyone" for learner in SEVEN)
+
+    def test_r10_only_the_stretches_with_something_to_do_are_done(self, world: World) -> None:
+        world.has_learners(*SEVEN)
+        world.has_segment("s", *SEVEN[:4])
+        world.has_course("safety", "segments", segments=["s"])
+        world.settle()
+
+        world.has_course("safety", "everyone")
+        _survey(world)
+        assert world.rows("SELECT low, high FROM work ORDER BY low") == [(4, 6), (7, 7)]
+        world.settle()
+        assert enrolled(world) == set(SEVEN)
+
+        world.has_course("safety", "segments", segments=["s"])
+        _survey(world)
+        assert world.rows("SELECT low, high FROM work ORDER BY low") == [(4, 6), (7, 7)]
+        world.settle()
+        assert enrolled(world) == set(SEVEN[:4])
 
     def test_r10_the_method_that_stands_when_a_chunk_is_done_decides(self, world: World) -> None:
         world.has_learners(*SEVEN)

@@ -321,6 +321,45 @@ def test_r27_a_start_from_before_a_withdrawal_by_name_counts_but_the_withdrawal_
     assert world.quarantine()[id_of(after)].reason == "not enrolled"
 
 
+def test_r27_a_start_in_an_earlier_stint_counts(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    for hours, method in ((0, "everyone"), (2, "manual"), (4, "everyone")):
+        world.has_course("safety", method, cost=3, at=DAWN + hours * HOUR)
+    assert world.enrolments("A")["safety"].enrolled_at == DAWN + 4 * HOUR
+
+    between = world.starts("A", "safety", at=DAWN + 2 * HOUR + timedelta(seconds=1))
+    assert world.quarantine()[id_of(between)].reason == "not enrolled"
+    world.starts("A", "safety", at=DAWN + HOUR)
+
+    assert [entry.occurred_at for entry in world.ledger()] == [DAWN + HOUR]
+
+
+def test_r27_a_start_before_a_withdrawal_by_name_counts_after_a_new_request_too(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", cost=3, at=DAWN)
+    world.asks_to_enrol("safety", "A", at=DAWN + HOUR)
+    world.withdraws("safety", "A", at=DAWN + 2 * HOUR)
+    world.asks_to_enrol("safety", "A", at=DAWN + 4 * HOUR)
+
+    world.starts("A", "safety", at=DAWN + HOUR + timedelta(minutes=30))
+
+    assert charges(world) == [("A", "safety", 1, "credit", 3)]
+    assert world.quarantine() == {}
+
+
+def test_s12_a_request_that_comes_late_says_since_when_the_enrolment_stood(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", cost=3, at=DAWN)
+    world.asks_to_enrol("safety", "A", at=DAWN + 5 * HOUR)
+    start = world.starts("A", "safety", at=DAWN + 2 * HOUR)
+    assert world.quarantine()[id_of(start)].state == "waiting"
+
+    world.asks_to_enrol("safety", "A", at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert world.enrolments("A")["safety"].enrolled_at == DAWN + 5 * HOUR
+
+
 def test_s14_the_newest_completion_holds_and_none_charges(world: World) -> None:
     world.has_learners("A", at=DAWN)
     world.has_course("safety", "everyone", at=DAWN)

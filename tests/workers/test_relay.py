@@ -102,4 +102,4 @@ def test_r31_a_backlog_without_room_does_not_keep_the_relay_busy(platform: World
     leader.wake()
 
     assert platform.ask("SELECT count(*) FROM work WHERE state = 'offered'") == 8
-    assert leader._until_due() == LOOK_SECONDS
+    assert leader.until_due == LOOK_SECONDS
