@@ -34,7 +34,7 @@ class Part:
 PARTS = {
     "fanout": Part(
         "A course for everyone",
-        lambda on: fanout.measure(on, fanout.Size(learners=100_000, rounds=9)),
+        lambda on: fanout.measure(on, fanout.Size(learners=1_000_000, rounds=5)),
         lambda on: fanout.measure(on, fanout.Size(learners=20_000, rounds=3)),
     ),
     "latency": Part(
@@ -114,7 +114,8 @@ def _show(title: str, ratios: Sequence[Ratio]) -> None:
 
 def _judged(ratio: Ratio) -> str:
     if ratio.reached is not None:
-        return f"{'reached' if ratio.reached else 'NOT REACHED'}: {ratio.wanted}"
+        asked = f"at least {ratio.wanted}" if ratio.wanted is not None else f"at most {ratio.most}"
+        return f"{'reached' if ratio.reached else 'NOT REACHED'}: {asked}"
     if ratio.unit == "MB":
         return "flat" if median(ratio.ratios) <= memory.FLAT else "grows"
     return ""

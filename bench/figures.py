@@ -16,6 +16,7 @@ class Ratio:
     theirs: Sequence[float]
     digits: int = 0
     wanted: float | None = None
+    most: float | None = None
 
     @property
     def ratios(self) -> list[float]:
@@ -24,8 +25,11 @@ class Ratio:
 
     @property
     def reached(self) -> bool | None:
-        """Whether the median of the ratios is as high as it must be, or None where nothing is asked."""
-        return None if self.wanted is None else median(self.ratios) >= self.wanted
+        """Whether the median of the ratios is as high, or as low, as it must be; None where nothing is asked."""
+        middle = median(self.ratios)
+        if self.wanted is not None:
+            return middle >= self.wanted
+        return None if self.most is None else middle <= self.most
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:

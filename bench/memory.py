@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from bench.fanout import through_the_queue
+from bench.fanout import PUBLISHED, through_the_queue
 from bench.figures import Ratio
 from bench.system import INGRESS, MAIL, RELAY, TASKS, System, forget_peak, peak_megabytes
 
@@ -13,8 +13,7 @@ from bench.system import INGRESS, MAIL, RELAY, TASKS, System, forget_peak, peak_
 FLAT = 1.15
 
 
-#: Until every event is on the stream, and until every mail is sent, too.
-_PUBLISHED = "SELECT ordered = published AND NOT EXISTS (SELECT FROM outbox WHERE position IS NULL) FROM publication"
+#: Until every mail is sent.
 _SENT = "SELECT NOT EXISTS (SELECT FROM work) AND EXISTS (SELECT FROM deliveries WHERE state = 'accepted')"
 
 
@@ -57,7 +56,7 @@ def _peaks_of(system: System, learners: int) -> dict[str, float]:
     with system.database(name, learners) as database, system.processes(database, INGRESS | RELAY | TASKS) as processes:
         forget_peak(system.pids["valkey"])  # the one that lives on, emptied
         through_the_queue(system, database, "course")
-        database.wait_for(_PUBLISHED)
+        database.wait_for(PUBLISHED)
         peaks = {process.name: process.peak_megabytes() for process in processes}
         peaks["valkey (holds the stream)"] = peak_megabytes(system.pids["valkey"])
         server = psutil.Process(system.pids["postgresql"])

@@ -10,6 +10,9 @@ from tasks.enrolments import courses, fanouts
 from tasks.events import any_waiting_for_enrolment
 from tasks.learners import chunks
 
+#: Chunks that one survey looks through.
+SURVEYED = 50
+
 #: Listed learners for whom the planner may well look one by one.
 FEW = 100
 
@@ -26,7 +29,8 @@ def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, t
         do_chunk(connection, settings, fanout, 1, total)
         return True
     if fanout.learners is None and fanouts.any_enrolled(connection, organisation, fanout.courses):
-        work.add(connection, organisation, "tasks", "enrolments.survey", fanout.fanout, [(1, total)])
+        surveys = chunks(total, size * SURVEYED)
+        work.add(connection, organisation, "tasks", "enrolments.survey", fanout.fanout, surveys)
     else:
         work.add(connection, organisation, "tasks", "enrolments.chunk", fanout.fanout, chunks(total, size))
     return False
@@ -43,7 +47,7 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
                 with fanouts.planned_for_sets(connection):
                     for number in fanout.courses:
                         course = courses.course_numbered(connection, piece.organisation, number)
-                        to_do.update(fanouts.stretches_to_do(connection, piece.organisation, course, size))
+                        to_do.update(fanouts.chunks_to_do(connection, fanout, course, piece.low, piece.high, size))
                 ranges = [(place * size + 1, min((place + 1) * size, piece.high)) for place in sorted(to_do)]
                 work.add(connection, piece.organisation, "tasks", "enrolments.chunk", piece.subject, ranges)
             work.finish(connection, piece)

@@ -269,20 +269,21 @@ SELECT count(*) FROM joined
 """
 
 
-#: The stretches of learners in which the rules of a course have anything to do.
+#: The chunks, by their place, in which the rules of a course have anything to do.
 _TO_DO = f"""
 SELECT (l.learner - 1) / :size FROM learners l
-WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
+WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.standing IN ('active', 'inactive')
   AND (:everyone OR :links AND {_LINKED.format(learner="l.learner")})
   AND NOT EXISTS (
       SELECT FROM enrolments e
-      WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1 AND e.learner = l.learner
-        AND e.withdrawn_at IS NULL)
+      WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1
+        AND e.learner BETWEEN :low AND :high AND e.learner = l.learner AND e.withdrawn_at IS NULL)
   AND NOT EXISTS (
       SELECT FROM withdrawals w
       WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, 1) AND w.learner = l.learner)
 UNION
-SELECT (e.learner - 1) / :size FROM enrolments e WHERE NOT :everyone AND {_UNHELD}
+SELECT (e.learner - 1) / :size FROM enrolments e
+WHERE NOT :everyone AND e.learner BETWEEN :low AND :high AND {_UNHELD}
 """
 
 
@@ -369,8 +370,8 @@ def _recorded(connection: Connection, statement: str, parameters: dict[str, obje
     return recorded
 
 
-def stretches_to_do(connection: Connection, organisation: int, course: Course, size: int) -> list[int]:
-    """The stretches of `size` learners, by their place, in which the rules of a course have anything to do.
+def chunks_to_do(connection: Connection, fanout: Fanout, course: Course, low: int, high: int, size: int) -> list[int]:
+    """The chunks of `size` learners, by their place, in which the rules of a course have anything to do.
 
     A look without any lock: it may name too many, which do nothing, but none too few. Whoever changes a fact that the
     rules go by after the look has begun also does what follows from it.
@@ -378,8 +379,10 @@ def stretches_to_do(connection: Connection, organisation: int, course: Course, s
     return column(
         connection,
         _TO_DO,
-        organisation=organisation,
+        organisation=fanout.organisation,
         course=course.course,
+        low=low,
+        high=high,
         everyone=course.method == "everyone",
         links=course.method == "segments",
         size=size,
