@@ -194,17 +194,21 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
     causes: dict[int, Event] = {}
     for event, data in said:
         learner = known.get(data.learner)
-        if learner is None:
+        if learner is None or learner.standing is learners.Standing.UNSAVED:
             why = Held(
                 Reason.UNKNOWN_LEARNER,
                 f"the learner {data.learner} is not known",
                 f"learner:{number}:{data.learner}",
             )
             taking.held.append((event, why))
-        elif learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at):
+            continue
+        learners.end_memberships(connection, number, learner.learner, event.time)
+        if learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at):
             mail.forget(connection, number, learner.learner)
             learners.erase(connection, number, learner.learner, learner.version, event.time)
             causes[learner.learner] = event
+        else:
+            enrolments.learner_returned(connection, taking.settings, taking.organisation, event, learner.learner)
     changes = learners.restate(connection, number, list(causes), deleted=True)
     _follow(taking, changes, causes)
 
@@ -222,6 +226,12 @@ def _follow(taking: Taking, changes: Sequence[Change], causes: dict[int, Event])
     if newcomers:
         organisation = organisations.numbered(connection, number)
         if enrolments.learners_arrived(connection, organisation, newcomers):
+            taking.known.add(f"enrolled:{number}")
+    for change in changes:
+        if change.returned:
+            cause = causes[change.learner]
+            organisation = organisations.numbered(connection, number)
+            enrolments.learner_returned(connection, taking.settings, organisation, cause, change.learner)
             taking.known.add(f"enrolled:{number}")
     emit(
         connection,
@@ -250,7 +260,7 @@ def _reactivate(taking: Taking, changes: Sequence[Change], causes: dict[int, Eve
             for learner in enrolments.reactivated(connection, taking.organisation, back)
         ],
     )
-    void = [change for change in changes if change.signs_in_by_username]
+    void = [change for change in changes if change.signs_in_by_username and not change.returned]
     emit(
         connection,
         taking.number,

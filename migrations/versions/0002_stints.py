@@ -23,6 +23,11 @@ CREATE TABLE stints (
 COMMENT ON TABLE stints IS 'when an enrolment stood before it was recorded anew (R10); a late start may belong there';
 """
 
+DELETIONS = """
+ALTER TABLE learners ADD deleted_at timestamptz;
+COMMENT ON COLUMN learners.deleted_at IS 'ended every membership until then (S15), also if saved again since';
+"""
+
 #: The relay looks many times a second: at what is in flight, at what is due next, at what is left of a fan-out.
 WORK = """
 CREATE INDEX work_in_flight ON work (queue) WHERE state IN ('offered', 'running');
@@ -38,7 +43,7 @@ ALTER TABLE outbox ALTER data SET STORAGE EXTERNAL;
 
 
 def upgrade() -> None:
-    op.get_bind().connection.cursor().execute(STINTS + WORK + OUTBOX)
+    op.get_bind().connection.cursor().execute(STINTS + DELETIONS + WORK + OUTBOX)
 
 
 def downgrade() -> None:

@@ -3,6 +3,7 @@
 from tasks.enrolments.fanouts import finish_fanouts, running_fanouts
 from tasks.enrolments.intake import (
     course_saved,
+    learner_returned,
     learners_arrived,
     membership_changed,
     reactivated,
@@ -18,6 +19,7 @@ __all__ = [
     "course_saved",
     "enrolments_of",
     "finish_fanouts",
+    "learner_returned",
     "learners_arrived",
     "membership_changed",
     "reactivated",

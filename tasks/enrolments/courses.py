@@ -155,3 +155,18 @@ def courses_linked_to(connection: Connection, organisation: int, segment: int) -
         organisation=organisation,
         segment=segment,
     )
+
+
+def courses_touching(connection: Connection, organisation: int, learner: int) -> list[int]:
+    """The courses whose rules may enrol or withdraw this learner."""
+    return column(
+        connection,
+        """
+        SELECT course FROM courses WHERE organisation = :organisation AND method <> 'manual'
+        UNION
+        SELECT course FROM enrolments WHERE organisation = :organisation AND learner = :learner AND cycle = 1
+        ORDER BY course
+        """,
+        organisation=organisation,
+        learner=learner,
+    )

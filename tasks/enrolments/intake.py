@@ -131,6 +131,18 @@ def learners_arrived(
     return recorded
 
 
+def learner_returned(
+    connection: Connection, settings: Settings, organisation: Organisation, event: Event, learner: int
+) -> None:
+    """Bring what a learner had before they were deleted in line with the rules as they stand now (R7, R10)."""
+    touched = [
+        courses.course_numbered(connection, organisation.organisation, course)
+        for course in courses.courses_touching(connection, organisation.organisation, learner)
+    ]
+    if touched:
+        _by_rule(connection, settings, organisation, event, touched, [learner])
+
+
 def reactivated(
     connection: Connection, organisation: Organisation, learners: Sequence[store.Newcomer]
 ) -> list[store.Accessible]:

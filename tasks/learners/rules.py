@@ -29,15 +29,17 @@ class Change:
     @property
     def arrived(self) -> bool:
         """Known from now on: the standing rules of courses apply (R7)."""
-        return self.before in {Standing.UNSAVED, Standing.DELETED} and self.after in {
-            Standing.ACTIVE,
-            Standing.INACTIVE,
-        }
+        return self.before is Standing.UNSAVED and self.after in {Standing.ACTIVE, Standing.INACTIVE}
+
+    @property
+    def returned(self) -> bool:
+        """Saved again after being deleted: what they had is brought in line with the rules (R10)."""
+        return self.before is Standing.DELETED and self.after in {Standing.ACTIVE, Standing.INACTIVE}
 
     @property
     def reactivated(self) -> bool:
         """Active again: full access from now on (R4)."""
-        return (self.before, self.after) == (Standing.INACTIVE, Standing.ACTIVE)
+        return self.before in {Standing.INACTIVE, Standing.DELETED} and self.after is Standing.ACTIVE
 
     @property
     def suspended(self) -> bool:

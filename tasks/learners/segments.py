@@ -79,7 +79,8 @@ def record_membership(
         connection,
         """
         INSERT INTO memberships AS known (organisation, segment, learner, member, since)
-        SELECT :organisation, :segment, learner, :member, :time FROM unnest(CAST(:learners AS int[])) AS new (learner)
+        SELECT :organisation, :segment, l.learner, :member AND (l.deleted_at IS NULL OR l.deleted_at < :time), :time
+        FROM learners l WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[]))
         ON CONFLICT (organisation, segment, learner)
         DO UPDATE SET member = excluded.member, since = excluded.since
         WHERE known.since < excluded.since OR known.since = excluded.since AND known.member AND NOT excluded.member
@@ -99,10 +100,12 @@ def members_at(connection: Connection, organisation: int, segment: int, moment: 
         connection,
         """
         SELECT learner FROM (
-            SELECT DISTINCT ON (learner) learner, member FROM membership_changes
+            SELECT DISTINCT ON (learner) organisation, learner, member, occurred_at FROM membership_changes
             WHERE organisation = :organisation AND segment = :segment AND occurred_at <= :moment
             ORDER BY learner, occurred_at DESC
-        ) latest WHERE member ORDER BY learner
+        ) latest JOIN learners l USING (organisation, learner)
+        WHERE member AND (l.deleted_at IS NULL OR l.deleted_at < occurred_at OR l.deleted_at > :moment)
+        ORDER BY learner
         """,
         organisation=organisation,
         segment=segment,

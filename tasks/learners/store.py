@@ -162,11 +162,25 @@ def erase(connection: Connection, organisation: int, learner: int, version: int,
         version=version,
         time=time,
     )
+
+
+def end_memberships(connection: Connection, organisation: int, learner: int, time: datetime) -> None:
+    """End every membership that began until then, those included that we hear of later (R6, S15)."""
+    execute(
+        connection,
+        """
+        UPDATE learners SET deleted_at = greatest(deleted_at, :time)
+        WHERE organisation = :organisation AND learner = :learner
+        """,
+        organisation=organisation,
+        learner=learner,
+        time=time,
+    )
     execute(
         connection,
         """
         UPDATE memberships SET member = false, since = :time
-        WHERE organisation = :organisation AND learner = :learner
+        WHERE organisation = :organisation AND learner = :learner AND since <= :time
         """,
         organisation=organisation,
         learner=learner,

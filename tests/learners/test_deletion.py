@@ -1,6 +1,13 @@
 """Deleting a learner: S15."""
 
-from tests.world import World
+import itertools
+from datetime import timedelta
+
+import pytest
+
+from tests.world import DAWN, World, shuffled
+
+HOUR = timedelta(hours=1)
 
 
 def test_s15_what_identifies_a_learner_goes_and_what_was_charged_stays(world: World) -> None:
@@ -22,3 +29,70 @@ def test_s15_what_identifies_a_learner_goes_and_what_was_charged_stays(world: Wo
     for table in ("learners", "deliveries", "attempts", "suppressions", "inbox"):
         kept = world.list(f"SELECT CAST(t AS text) FROM {table} t")
         assert [row for row in kept if "a@acme" in row or "FirstA" in row or "user-A" in row] == [], table
+
+
+def test_s15_a_deletion_waits_for_a_learner_who_was_only_mentioned(world: World) -> None:
+    world.has_course("safety", at=DAWN)
+    world.withdraws("safety", "A", at=DAWN)
+
+    world.say("learner.deleted", at=DAWN + 5 * HOUR, learner="A")
+    assert [held.state for held in world.quarantine().values()] == ["waiting"]
+    world.has_learners("A", version=1, at=DAWN + 3 * HOUR)
+
+    assert world.quarantine() == {}
+    assert world.ask("SELECT standing FROM learners") == "deleted"
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_s15_a_deletion_ends_the_memberships_from_before_it_in_any_order(world: World, order: tuple[int, ...]) -> None:
+    world.has_learners("A", version=1, at=DAWN)
+    world.has_segment("old", at=DAWN)
+    world.has_segment("new", at=DAWN)
+    world.has_course("safety", "segments", segments=["old"], at=DAWN)
+    events = [
+        world.event("segment.joined", {"segment": "old", "learners": ["A"]}, at=DAWN + 3 * HOUR),
+        world.event("learner.deleted", {"learner": "A"}, at=DAWN + 5 * HOUR),
+        world.event("segment.joined", {"segment": "new", "learners": ["A"]}, at=DAWN + 7 * HOUR),
+    ]
+
+    for event in shuffled(events, order):
+        world.send(event)
+    world.has_learners("A", version=2, at=DAWN + 9 * HOUR)
+
+    members = world.list(
+        "SELECT s.id FROM memberships m JOIN segments s USING (organisation, segment) WHERE member ORDER BY 1"
+    )
+    assert members == ["new"]
+    assert world.access("A") == set()
+
+
+def test_r06_a_deletion_that_comes_after_a_newer_description_ends_what_was_before_it(world: World) -> None:
+    world.has_learners("A", version=1, at=DAWN)
+    world.has_segment("s", "A", at=DAWN)
+    world.has_course("safety", "segments", segments=["s"], at=DAWN)
+    world.has_learners("A", version=2, at=DAWN + 9 * HOUR)
+
+    world.say("learner.deleted", at=DAWN + 5 * HOUR, learner="A")
+
+    assert world.ask("SELECT standing FROM learners") == "active"
+    assert world.access("A") == set()
+
+
+def test_r10_who_is_saved_again_has_what_the_rules_say_now(world: World) -> None:
+    world.has_segment("s")
+    world.has_course("gone", "segments", segments=["s"])
+    world.has_course("back", "everyone")
+    world.has_course("new")
+    world.has_learners("A", status="inactive", version=1)
+    world.say("segment.joined", segment="s", learners=["A"])
+    assert set(world.enrolments("A")) == {"gone", "back"}
+
+    world.say("learner.deleted", learner="A")
+    world.has_course("new", "everyone")
+    world.has_learners("A", status="active", version=2)
+    world.settle()
+
+    assert world.access("A") == {"back", "new"}
+    assert all(e.activated_at for course, e in world.enrolments("A").items() if course != "gone")
+    assert world.out("access.activated") == [{"learner": "A", "courses": ["back", "new"]}]
+    assert world.out("learner.password_void") == []
