@@ -60,10 +60,7 @@ def apply(taking: Taking, wave: Sequence[Event]) -> None:
         case LearnerDeleted():
             _learners_deleted(taking, wave)
         case CourseStarted():
-            lead = timedelta(seconds=taking.settings.rollcall_start_lead_seconds)
-            taking.held += seats.take_starts(
-                taking.connection, taking.organisation, wave, lead, released=taking.released
-            )
+            _starts(taking, wave)
         case CourseCompleted():
             taking.held += seats.take_completions(taking.connection, taking.organisation, wave)
         case SegmentSaved() | SegmentJoined() | SegmentLeft():
@@ -89,6 +86,14 @@ def apply(taking: Taking, wave: Sequence[Event]) -> None:
 def _hold_or(taking: Taking, event: Event, why: Held | None) -> None:
     if why is not None:
         taking.held.append((event, why))
+
+
+def _starts(taking: Taking, wave: Sequence[Event]) -> None:
+    lead = timedelta(seconds=taking.settings.rollcall_start_lead_seconds)
+    taken = seats.take_starts(taking.connection, taking.organisation, wave, lead, released=taking.released)
+    taking.held += taken.held
+    if taken.undone:
+        taking.known.add(f"enrolled:{taking.number}")
 
 
 def _segment(taking: Taking, event: Event) -> None:

@@ -221,7 +221,8 @@ def withdraw(
         _Gone,
         """
         WITH gone AS (
-            UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
+            UPDATE enrolments e SET withdrawn_at = least(e.withdrawn_at, CAST(:time AS timestamptz)),
+                withdrawn_by = 'name'
             WHERE e.organisation = :organisation AND e.course = :course AND e.learner = ANY(CAST(:learners AS int[]))
               AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL
               AND (e.withdrawn_at IS NULL OR e.withdrawn_by = 'rule')

@@ -1,6 +1,7 @@
 """What a course start and a completion do, in the transaction that takes them."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -12,6 +13,14 @@ from tasks.seats import store
 from tasks.seats.rules import Facts, Place, judge_completion, judge_start, period_of, price, reviews, unit_of
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What became of starts: which are held back, and whether a withdrawal was undone, so that others may count."""
+
+    held: list[tuple[Event, Held]]
+    undone: bool
+
+
 def take_starts(
     connection: Connection,
     organisation: Organisation,
@@ -19,7 +28,7 @@ def take_starts(
     lead: timedelta,
     *,
     released: bool = False,
-) -> list[tuple[Event, Held]]:
+) -> Taken:
     """Count the starts that count, charge those that are the first, announce each charge with it (R23 to R28).
 
     No learner is named by two of these events; the caller holds the organisation's lock.
@@ -33,13 +42,14 @@ def take_starts(
         else:
             assert known.learner is not None and known.course is not None  # noqa: S101, PT018 - judged above
             counted.append((event, known, store.Start(known.learner, known.course, place.cycle, place.time)))
+    undone = False
     if counted:
-        store.record_starts(connection, organisation.organisation, [start for _, _, start in counted])
+        undone = store.record_starts(connection, organisation.organisation, [start for _, _, start in counted])
         _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
     for event, known, start in counted:
         for review in reviews(organisation, known, event.time):
             store.flag(connection, organisation.organisation, start, review, event.id)
-    return held
+    return Taken(held, undone)
 
 
 def _charge(

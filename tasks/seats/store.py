@@ -117,10 +117,10 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
     )
 
 
-def record_starts(connection: Connection, organisation: int, starts: Sequence[Start]) -> None:
+def record_starts(connection: Connection, organisation: int, starts: Sequence[Start]) -> bool:
     """Keep the earliest start of each enrolment; one that a rule withdrew later never was withdrawn, which the platform
-    is told (R27, S5)."""
-    execute(
+    is told (R27, S5). Whether there was such a one."""
+    told = execute(
         connection,
         """
         WITH started AS (
@@ -152,6 +152,7 @@ def record_starts(connection: Connection, organisation: int, starts: Sequence[St
         cycles=[s.cycle for s in starts],
         times=[s.time for s in starts],
     )
+    return told > 0
 
 
 def record_completions(connection: Connection, organisation: int, completions: Sequence[Completion]) -> None:

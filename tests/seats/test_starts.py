@@ -360,6 +360,30 @@ def test_s12_a_request_that_comes_late_says_since_when_the_enrolment_stood(world
     assert world.enrolments("A")["safety"].enrolled_at == DAWN + 5 * HOUR
 
 
+def test_s12_a_withdrawal_by_name_after_one_by_rule_does_not_make_it_stand_longer(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    world.has_course("safety", "manual", at=DAWN + 2 * HOUR)
+    world.withdraws("safety", "A", at=DAWN + 6 * HOUR)
+
+    start = world.starts("A", "safety", at=DAWN + 4 * HOUR)
+
+    assert world.quarantine()[id_of(start)].reason == "not enrolled"
+
+
+def test_s05_a_start_that_waits_is_taken_when_an_earlier_one_undoes_the_withdrawal(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    world.has_course("safety", "manual", at=DAWN + 2 * HOUR)
+    later = world.starts("A", "safety", at=DAWN + 3 * HOUR)
+    assert world.quarantine()[id_of(later)].state == "waiting"
+
+    world.starts("A", "safety", at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert world.enrolments("A")["safety"].started_at == DAWN + HOUR
+
+
 def test_s14_the_newest_completion_holds_and_none_charges(world: World) -> None:
     world.has_learners("A", at=DAWN)
     world.has_course("safety", "everyone", at=DAWN)
