@@ -1,14 +1,17 @@
-"""Events a second through one ingress, for the record."""
+"""Events a second through one ingress."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import psycopg
 
-from bench.figures import Ratio
-from bench.system import INGRESS, Database, System, event, id_of, wait_until
+from bench.fanout import PUBLISHED
+from bench.figures import Goal, Ratio
+from bench.system import INGRESS, RELAY, Database, System, event, id_of, wait_until
+from config.streams import OUT
 from workers.relay import unread
 
 #: Rows in one transaction of the bare INSERT, as many as an ingress takes at once.
@@ -74,6 +77,58 @@ def measure(system: System, size: Size) -> list[Ratio]:
         )
         for kind in kinds
     ]
+
+
+def measure_toggles(system: System, size: Size) -> list[Ratio]:
+    """Learners made inactive and active again, each twice in one go, from stream to stream."""
+    ours, theirs = [], []
+    with system.database("toggles", size.events // 2) as database, system.processes(database, INGRESS | RELAY):
+        database.execute("UPDATE learners SET standing = 'active'; DELETE FROM status_changes")
+        database.execute(_PLAIN)
+        database.execute(_COURSE)
+        database.execute(_ENROL)
+        for turn in range(size.rounds + 1):
+            numbers = range(1, size.events // 2 + 1)
+            bodies = [
+                event("learner.status_changed", {"learner": id_of(n), "status": status, "version": 2 * turn + 2 + step})
+                for step, status in enumerate(("inactive", "active"))
+                for n in numbers
+            ]
+            system.redis.delete(OUT)
+            database.execute("TRUNCATE outbox; UPDATE publication SET ordered = 0, published = 0")
+            begun = time.perf_counter()
+            system.publish(bodies)
+            wait_until(lambda: unread(system.redis) == 0, "every event to be taken")
+            database.wait_for(PUBLISHED)
+            taken = time.perf_counter() - begun
+            _check_order(system, len(numbers))
+            inserted = _inserted(database, f"turn {turn}", range(1, size.events + 1))
+            if turn:
+                ours.append(size.events / taken)
+                theirs.append(size.events / inserted)
+    return [
+        Ratio(
+            f"{size.events:,} learner.status_changed, two a learner: XADD to published",
+            f"a bare INSERT of as many rows by psycopg's executemany, {_BATCH} a transaction",
+            "/s",
+            ours,
+            theirs,
+            goal=Goal(2000, of_ratio=False),
+        )
+    ]
+
+
+def _check_order(system: System, learners: int) -> None:
+    """Of each learner the stream must say first that access ended, then that it began."""
+    said: dict[str, list[str]] = {}
+    entries: Any = system.redis.xrange(OUT)
+    for _, fields in entries:
+        told = msgspec.json.decode(fields[b"event"])
+        if told["type"].startswith("rollcall.access."):
+            said.setdefault(told["data"]["learner"], []).append(told["type"])
+    expected = ["rollcall.access.suspended", "rollcall.access.activated"]
+    if len(said) != learners or any(types != expected for types in said.values()):
+        raise RuntimeError("what was published of a learner is not in the order in which it happened")
 
 
 def _saved(number: int) -> bytes:

@@ -6,6 +6,27 @@ from statistics import median
 
 
 @dataclass(frozen=True, slots=True)
+class Goal:
+    """What the median of the ratios, or of our own figures, must reach."""
+
+    bound: float
+    most: bool = False
+    of_ratio: bool = True
+
+    def reached_by(self, ratio: "Ratio") -> bool:
+        """Whether it is."""
+        middle = median(ratio.ratios if self.of_ratio else ratio.ours)
+        return middle <= self.bound if self.most else middle >= self.bound
+
+    def text(self, ratio: "Ratio") -> str:
+        """As a person reads it."""
+        asked = f"{'×' if self.of_ratio else ''} {self.bound:,g}{'' if self.of_ratio else ' ' + ratio.unit}".strip()
+        return (
+            f"{'reached' if self.reached_by(ratio) else 'NOT REACHED'}: at {'most' if self.most else 'least'} {asked}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Ratio:
     """What was measured, round by round, beside what it is measured against in the same rounds."""
 
@@ -15,21 +36,12 @@ class Ratio:
     ours: Sequence[float]
     theirs: Sequence[float]
     digits: int = 0
-    wanted: float | None = None
-    most: float | None = None
+    goal: Goal | None = None
 
     @property
     def ratios(self) -> list[float]:
         """Ours by theirs, of each round."""
         return [mine / its for mine, its in zip(self.ours, self.theirs, strict=True)]
-
-    @property
-    def reached(self) -> bool | None:
-        """Whether the median of the ratios is as high, or as low, as it must be; None where nothing is asked."""
-        middle = median(self.ratios)
-        if self.wanted is not None:
-            return middle >= self.wanted
-        return None if self.most is None else middle <= self.most
 
 
 def spread(values: Sequence[float], digits: int = 0) -> str:

@@ -1,12 +1,13 @@
-"""Reactivation on an idle system: from the event on the stream to the commit that gives access."""
+"""Reactivation: from the event on the stream to the commit that gives access, with everybody idle or at work."""
 
 import time
 from dataclasses import dataclass
 
 import psycopg
 
-from bench.figures import Ratio, percentile
-from bench.system import INGRESS, RELAY, TASKS, Database, System, event, id_of
+from bench.fanout import finished, prepare
+from bench.figures import Goal, Ratio, percentile
+from bench.system import INGRESS, RELAY, TASKS, Database, System, course_for_everyone, event, id_of
 
 #: What every transaction that leaves something to publish notifies, as its commit becomes visible.
 _CHANNEL = "rollcall_relay"
@@ -67,6 +68,47 @@ def measure(system: System, size: Size) -> list[Ratio]:
             digits=1,
         )
         for percent, of, width in ((50, rounds, _ROUND), (99, range(1), len(ours)))
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """How much is measured."""
+
+    learners: int
+    rounds: int
+
+
+def measure_busy(system: System, size: Busy) -> list[Ratio]:
+    """Milliseconds at the 99th percentile of reactivations, one after the other for as long as a fan-out over everybody
+    is running, beside what they take with nobody else at work."""
+    busy, idle = [], []
+    with (
+        system.database("busy", size.learners) as database,
+        system.processes(database, INGRESS | RELAY | TASKS),
+        psycopg.connect(database.url, autocommit=True) as listener,
+    ):
+        listener.execute(f"LISTEN {_CHANNEL}")
+        inactive = (n for n in range(1, size.learners + 1) if n % 50 < 3)
+        for turn in range(size.rounds):
+            alone = [_reactivate(system, database, listener, next(inactive)) for _ in range(_ROUND)]
+            prepare(database)
+            system.publish([course_for_everyone(f"course-{turn}")])
+            during = [_reactivate(system, database, listener, next(inactive))]
+            while not finished(database):
+                during.append(_reactivate(system, database, listener, next(inactive)))
+            busy.append(percentile(during, 99))
+            idle.append(percentile(alone, 99))
+    return [
+        Ratio(
+            f"reactivation during a fan-out over {size.learners:,}: XADD to committed, p99",
+            "the same, with nobody else at work, p99",
+            "ms",
+            busy,
+            idle,
+            digits=1,
+            goal=Goal(250, most=True, of_ratio=False),
+        )
     ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psutil
 
 from bench.fanout import PUBLISHED, through_the_queue
-from bench.figures import Ratio
+from bench.figures import Goal, Ratio
 from bench.system import INGRESS, MAIL, RELAY, TASKS, System, forget_peak, peak_megabytes
 
 #: A process whose peak grows by no more than this is flat.
@@ -15,6 +15,10 @@ FLAT = 1.15
 
 #: Until every mail is sent.
 _SENT = "SELECT NOT EXISTS (SELECT FROM work) AND EXISTS (SELECT FROM deliveries WHERE state = 'accepted')"
+
+
+#: MB that a process of ours may ever have.
+WORKER_MOST = 150
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,14 @@ def _compared(
             for name, peak in peaks_of(system, (few, many)[way]).items():
                 peaks.setdefault(name, ([], []))[way].append(peak)
     return [
-        Ratio(f"peak memory of {name}, {many:,} learners", f"the same, {few:,} learners", "MB", large, small)
+        Ratio(
+            f"peak memory of {name}, {many:,} learners",
+            f"the same, {few:,} learners",
+            "MB",
+            large,
+            small,
+            goal=Goal(WORKER_MOST, most=True, of_ratio=False) if name in INGRESS | RELAY | TASKS | MAIL else None,
+        )
         for name, (small, large) in peaks.items()
     ]
 

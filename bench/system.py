@@ -146,6 +146,7 @@ class System:
 
     home: Path
     database_url: str
+    redis_url: str
     redis: redis.Redis
     pids: dict[str, int]
 
@@ -233,7 +234,9 @@ def system() -> Iterator[System]:
     ):
         assert embedded.database_url is not None  # noqa: S101 - both were asked for
         assert embedded.redis_url is not None  # noqa: S101
-        found = System(Path(folder), embedded.database_url, make_redis(embedded.redis_url), embedded.pids)
+        found = System(
+            Path(folder), embedded.database_url, embedded.redis_url, make_redis(embedded.redis_url), embedded.pids
+        )
         with psycopg.connect(embedded.database_url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         engine = make_engine(found.url_of(TEMPLATE), role="bench")
