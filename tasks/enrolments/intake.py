@@ -1,6 +1,5 @@
 """What events about courses, requests and withdrawals do, and what the rules do for learners who are new."""
 
-from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
@@ -15,7 +14,15 @@ from tasks.enrolments.courses import Course
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Event, Held, Reason, emit
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
-from tasks.learners import chunks, ensure, ensure_segments, find, members_at, saved_segment, statuses_at
+from tasks.learners import (
+    chunks,
+    ensure,
+    ensure_segments,
+    members_at,
+    saved_segment,
+    selected_by_id,
+    selected_by_number,
+)
 from tasks.organisations import Organisation
 
 #: Learners named in one event out, at most: the contract's bound.
@@ -171,7 +178,6 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     course = courses.find_course(connection, number, data.course)
     if course is None:
         return unknown_course(organisation, data.course)
-    reasons: Counter[str] = Counter()
     if data.segment is not UNSET:
         segment = saved_segment(connection, number, data.segment)
         if segment is None:
@@ -180,19 +186,20 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
                 f"the segment {data.segment} is not known",
                 f"segment:{number}:{data.segment}",
             )
-        selected = members_at(connection, number, segment, event.time)
-        eligible = [one for one, known, _ in statuses_at(connection, number, selected, event.time) if known]
-        reasons[NotEligible.UNKNOWN] = len(selected) - len(eligible)
-        total = len(selected)
+        members = members_at(connection, number, segment, event.time)
+        total = len(members)
+        selection = selected_by_number(connection, number, members, event.time)
+        whole = True
     else:
         ids = list(dict.fromkeys(data.learners or []))
-        found = find(connection, number, ids)
-        judged = statuses_at(connection, number, [learner.learner for learner in found.values()], event.time)
-        eligible = [one for one, known, active in judged if known and (active or data.tab == "all")]
-        known_count = sum(known for _, known, _ in judged)
-        reasons[NotEligible.UNKNOWN] = len(ids) - known_count
-        reasons[NotEligible.INACTIVE] = known_count - len(eligible)
         total = len(ids)
+        selection = selected_by_id(connection, number, ids, event.time)
+        whole = data.tab == "all"
+    eligible = sorted(selection.active + selection.inactive) if whole else selection.active
+    reasons = {
+        NotEligible.UNKNOWN: total - selection.known,
+        NotEligible.INACTIVE: selection.known - len(eligible),
+    }
     fanout = fanouts.begin(
         connection,
         number,
@@ -201,7 +208,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
         cause="request",
         occurred_at=event.time,
         mailing=_notice_for(connection, number, event, [course]) if data.notify and eligible else None,
-        learners=sorted(eligible),
+        learners=eligible,
         request=data.request,
         selected=total,
         reasons=msgspec.json.encode({reason: n for reason, n in reasons.items() if n}).decode(),

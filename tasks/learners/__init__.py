@@ -24,7 +24,8 @@ from tasks.learners.store import (
     profile,
     record_status,
     restate,
-    statuses_at,
+    selected_by_id,
+    selected_by_number,
 )
 
 __all__ = [
@@ -53,5 +54,6 @@ __all__ = [
     "save_segment",
     "saved_segment",
     "segments_of",
-    "statuses_at",
+    "selected_by_id",
+    "selected_by_number",
 ]

@@ -313,25 +313,58 @@ def count(connection: Connection, organisation: int, standing: Standing) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _StatusThen:
-    learner: int
-    known: bool
-    active: bool
+class Selection:
+    """Whom a request means: how many of them are known, and which were active and which inactive at its time."""
+
+    known: int
+    active: list[int]
+    inactive: list[int]
 
 
-def statuses_at(
+_NOBODY = Selection(0, [], [])
+
+
+def selected_by_id(connection: Connection, organisation: int, ids: Sequence[str], moment: datetime) -> Selection:
+    """The learners with these ids, judged by the history at that moment (S3)."""
+    return _judged(connection, organisation, "id = ANY(CAST(:chosen AS text[]))", list(ids), moment)
+
+
+def selected_by_number(
     connection: Connection, organisation: int, learners: Sequence[int], moment: datetime
-) -> list[tuple[int, bool, bool]]:
-    """Of each of these learners: whether they are known, and whether they were active at that moment (S3)."""
-    found = rows(
-        connection,
-        _StatusThen,
-        """
-        SELECT learner, standing IN ('active', 'inactive') AS known, status_at(organisation, learner, :moment) AS active
-        FROM learners WHERE organisation = :organisation AND learner = ANY(CAST(:learners AS int[])) ORDER BY learner
-        """,
-        organisation=organisation,
-        learners=list(learners),
-        moment=moment,
+) -> Selection:
+    """The learners with these numbers, judged by the history at that moment (S3)."""
+    return _judged(connection, organisation, "learner = ANY(CAST(:chosen AS int[]))", list(learners), moment)
+
+
+def _judged(
+    connection: Connection, organisation: int, condition: str, chosen: list[int] | list[str], moment: datetime
+) -> Selection:
+    """`status_at` of many at once: their history is read in one go, where there is any."""
+    return (
+        one(
+            connection,
+            Selection,
+            f"""
+            WITH known AS MATERIALIZED (
+                SELECT learner FROM learners
+                WHERE organisation = :organisation AND {condition} AND standing IN ('active', 'inactive')
+            ), latest AS (
+                SELECT DISTINCT ON (learner) learner, active FROM status_changes
+                WHERE organisation = :organisation AND occurred_at <= :moment
+                  AND learner = ANY(ARRAY(SELECT learner FROM known))
+                ORDER BY learner, version DESC, occurred_at DESC
+            ), judged AS (
+                SELECT known.learner, coalesce(latest.active, true) AS active
+                FROM known LEFT JOIN latest USING (learner)
+            )
+            SELECT count(*) AS known,
+                   coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE active), '{{}}') AS active,
+                   coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE NOT active), '{{}}') AS inactive
+            FROM judged
+            """,
+            organisation=organisation,
+            chosen=chosen,
+            moment=moment,
+        )
+        or _NOBODY
     )
-    return [(row.learner, row.known, row.active) for row in found]
