@@ -170,13 +170,12 @@ def accessible(connection: Connection, organisation: int, learners: Sequence[int
         connection,
         Accessible,
         """
-        SELECT l.learner, l.id, coalesce(array_agg(DISTINCT c.id COLLATE "C" ORDER BY c.id COLLATE "C")
-               FILTER (WHERE a.granted), '{}') AS courses
+        SELECT l.learner, l.id, ARRAY(
+            SELECT DISTINCT c.id COLLATE "C" FROM access a
+            JOIN courses c ON c.organisation = :organisation AND c.course = a.course
+            WHERE a.organisation = :organisation AND a.learner = l.learner AND a.granted ORDER BY 1) AS courses
         FROM learners l
-        LEFT JOIN access a ON a.organisation = :organisation AND a.learner = l.learner
-        LEFT JOIN courses c ON c.organisation = :organisation AND c.course = a.course
-        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[]))
-        GROUP BY l.learner, l.id ORDER BY l.learner
+        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[])) ORDER BY l.learner
         """,
         organisation=organisation,
         learners=list(learners),

@@ -221,3 +221,30 @@ def test_s07_a_digest_lists_once_what_became_available(world: World) -> None:
     assert "Not now" not in text
     assert ":digest:" in message["Feedback-ID"]
     assert world.mail.recipients == ["a@acme.example"]
+
+
+def test_r04_a_learner_with_a_thousand_enrolments_gets_access_to_all_and_nobody_else_is_touched(world: World) -> None:
+    world.has_learners("A", "B", status="inactive")
+    world.execute(
+        """
+        INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
+        SELECT 1, 'course ' || n, 'Course', 1, false, 'manual', now(), now() FROM generate_series(1, 1000) AS n
+        """
+    )
+    world.execute(
+        """
+        INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
+        SELECT 1, course, 1, learner, true, 0, now() FROM courses, learners
+        """
+    )
+    others = "SELECT CAST(e.ctid AS text) FROM enrolments e JOIN learners USING (organisation, learner) WHERE id = 'B'"
+    before = world.list(others)
+
+    world.becomes("active", "A")
+    world.settle()
+
+    assert world.list(others) == before
+    assert len(world.access("A")) == 1000
+    assert world.out("access.activated") == [
+        {"learner": "A", "courses": sorted(f"course {n}" for n in range(1, 1001))},
+    ]
