@@ -34,7 +34,7 @@ def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, t
 def chunk(runtime: Runtime, piece: work.Piece) -> None:
     """Do one chunk of a fan-out: enrolments, their notices and the events that tell of them, or nothing of it."""
     for attempt in retrying():
-        with attempt, transaction(runtime.engine) as connection:
+        with attempt, transaction(runtime.engine, piece.organisation) as connection:
             share_organisation(connection, piece.organisation)
             fanout = fanouts.load(connection, piece.organisation, piece.subject, piece.low, piece.high)
             if fanout is not None:
