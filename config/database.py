@@ -65,6 +65,19 @@ def within(connection: Connection, organisation: object) -> object:
     return organisation
 
 
+def serve_people(connection: Connection, organisation: int) -> None:
+    """Keep, until the transaction ends, only the rights of an organisation's people: row security then shows and
+    changes nothing of another's, whatever a statement says (R31)."""
+    execute(
+        connection,
+        """
+        SELECT set_config('rollcall.organisation', CAST(:organisation AS text), true),
+               set_config('search_path', quote_ident(current_schema()), true), set_config('role', people(), true)
+        """,
+        organisation=organisation,
+    )
+
+
 def _run(connection: Connection, sql: str, parameters: dict[str, object]) -> CursorResult[Any]:
     """Run a statement, whose organisation is the transaction's: there is no other way to one (R31)."""
     if "organisation" in parameters:
