@@ -1,5 +1,6 @@
 """R31: what serves people sees and changes the rows of one organisation alone, whatever SQL it runs."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -170,6 +171,21 @@ def test_r31_a_statement_that_forgets_its_organisation_gets_ours_alone(
     assert listed.exit_code == 0
     assert "solo" not in listed.output
     assert listed.output.count('"sent"') == 1
+
+
+def test_r31_people_read_by_the_indexes_that_workers_read_by(world: World) -> None:
+    def plan(connection: Connection, query: str) -> str:
+        return " ".join(connection.exec_driver_sql(f"EXPLAIN (COSTS OFF) {query}").scalars())
+
+    with people(world, OURS) as connection:
+        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+        one = plan(connection, "SELECT 1 FROM enrolments WHERE organisation = 1 AND learner = 7")
+        view = plan(connection, "SELECT 1 FROM access WHERE organisation = 1 AND learner = 7")
+        forgetful = plan(connection, "SELECT 1 FROM learners WHERE id = 'A'")
+
+    assert "Index Cond: ((organisation = 1) AND (learner = 7))" in one
+    assert "Seq Scan" not in view
+    assert re.search(r"Index Cond: \(\(organisation = .*current_setting.* AND \(id = 'A'", forgetful)
 
 
 def test_r31_a_table_made_later_comes_under_row_security_with_the_next_migrate(world: World) -> None:
