@@ -1,13 +1,13 @@
 """The way to PostgreSQL: one engine a process, and the few helpers every `store.py` is written with."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg.types.array import ListBinaryDumper
-from sqlalchemy import Connection, Engine, TextClause, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
@@ -44,14 +44,62 @@ def _statement(sql: str) -> TextClause:
     return text(sql)
 
 
+class CrossedOver(ValueError):
+    """A statement names another organisation than its transaction is about: a bug, and nothing was asked."""
+
+
+@contextmanager
+def scoped(connection: Connection, organisation: int) -> Iterator[None]:
+    """Make a transaction, until the block ends, one about this organisation: no statement may name another (R31).
+
+    Raises `CrossedOver` where it is about another one already.
+    """
+    before = connection.get_execution_options().get("organisation")
+    if before is not None:
+        within(connection, organisation)
+    connection.execution_options(organisation=organisation)
+    try:
+        yield
+    finally:
+        connection.execution_options(organisation=before)
+
+
+def within(connection: Connection, organisation: object) -> object:
+    """This organisation, if it is the one that the transaction is about. Raises `CrossedOver`."""
+    about = connection.get_execution_options().get("organisation")
+    if organisation != about:
+        raise CrossedOver(f"organisation {organisation} is named, and the transaction is about {about or 'none'}")
+    return organisation
+
+
+def serve_people(connection: Connection, organisation: int) -> None:
+    """Keep, until the transaction ends, only the rights of an organisation's people: row security then shows and
+    changes nothing of another's, whatever a statement says (R31)."""
+    execute(
+        connection,
+        """
+        SELECT set_config('rollcall.organisation', CAST(:organisation AS text), true),
+               set_config('search_path', quote_ident(current_schema()), true), set_config('role', people(), true)
+        """,
+        organisation=organisation,
+    )
+
+
+def _run(connection: Connection, sql: str, parameters: dict[str, object]) -> CursorResult[Any]:
+    """Run a statement, whose organisation is the transaction's: there is no other way to one (R31)."""
+    if "organisation" in parameters:
+        within(connection, parameters["organisation"])
+    return connection.execute(_statement(sql), parameters)
+
+
 def execute(connection: Connection, sql: str, /, **parameters: object) -> int:
     """Run a statement; the number of rows it touched."""
-    return connection.execute(_statement(sql), parameters).rowcount
+    return _run(connection, sql, parameters).rowcount
 
 
 def rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[Row]:
     """The rows of a query, each in a `shape` whose fields are the query's columns."""
-    return [shape(**row._mapping) for row in connection.execute(_statement(sql), parameters)]
+    return [shape(**row._mapping) for row in _run(connection, sql, parameters)]
 
 
 def one(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> Row | None:
@@ -61,12 +109,12 @@ def one(connection: Connection, shape: type[Row], sql: str, /, **parameters: obj
 
 def column(connection: Connection, sql: str, /, **parameters: object) -> list[Any]:
     """The first column of a query."""
-    return list(connection.execute(_statement(sql), parameters).scalars())
+    return list(_run(connection, sql, parameters).scalars())
 
 
 def value(connection: Connection, sql: str, /, **parameters: object) -> Any:
     """The first column of the first row, or None."""
-    return connection.execute(_statement(sql), parameters).scalar()
+    return _run(connection, sql, parameters).scalar()
 
 
 def is_retryable(problem: BaseException) -> bool:
@@ -110,7 +158,7 @@ def share_organisation(connection: Connection, organisation: int) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine) -> Iterator[Connection]:
-    """One transaction, committed at the end of the block."""
-    with engine.begin() as connection:
+def transaction(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
+    """One transaction, about one organisation if it is named, committed at the end of the block."""
+    with engine.begin() as connection, nullcontext() if organisation is None else scoped(connection, organisation):
         yield connection

@@ -8,6 +8,10 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
+from migrations.isolation import RoleRefused, isolate
+
+__all__ = ["RoleRefused", "bring_up_to_date", "current", "head"]
+
 #: Advisory lock held while migrating: of several processes started together one migrates, the others wait.
 MIGRATION_LOCK = 7400
 
@@ -19,13 +23,17 @@ def _config() -> Config:
 
 
 def bring_up_to_date(engine: Engine) -> tuple[str | None, str | None]:
-    """Run what is missing, in one transaction; the revisions before and after."""
+    """Run what is missing, in one transaction, and bring all of it under row security; the revisions before and after.
+
+    Raises `RoleRefused`, and then changes nothing.
+    """
     config = _config()
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         before = current(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        isolate(connection)
         return before, current(connection)
 
 

@@ -13,7 +13,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, transaction
+from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped, transaction
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
@@ -137,7 +137,8 @@ def _apply(
         pending = _freed(connection, known, numbers, held_back)
         kept, released = True, False
     for number, learners_back in void.items():
-        effects.tell_admins(connection, number, learners_back)
+        with scoped(connection, number):
+            effects.tell_admins(connection, number, learners_back)
     return len(held_back)
 
 
@@ -209,7 +210,8 @@ def _freed(
     for key in known:
         kind, _, organisation = key.partition(":")
         if kind == "enrolled":
-            kept += inbox.waiting_for_enrolment(connection, int(organisation))
+            with scoped(connection, int(organisation)):
+                kept += inbox.waiting_for_enrolment(connection, int(organisation))
     freed, recorded = [], []
     for entry in kept:
         event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
@@ -271,7 +273,7 @@ def _unresolved(connection: Connection, wanted: inbox.Wanted) -> inbox.Unresolve
 def retake(runtime: Runtime, piece: work.Piece) -> None:
     """Take the starts and completions whose enrolment has come (R27)."""
     for attempt in retrying():
-        with attempt, transaction(runtime.engine) as connection:
+        with attempt, transaction(runtime.engine, piece.organisation) as connection:
             lock_organisations(connection, [piece.organisation])
             numbers: dict[tuple[str, str], int] = {}
             freed = _freed(connection, {f"enrolled:{piece.organisation}"}, numbers, set())
@@ -296,5 +298,6 @@ def _apply_wave(
         lock_organisations(connection, [organisation.organisation])
         locked.add(organisation.organisation)
     taking = effects.Taking(connection, settings, organisation, released=released)
-    effects.apply(taking, wave)
+    with scoped(connection, taking.number):
+        effects.apply(taking, wave)
     return taking

@@ -4,15 +4,16 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from config.database import column, execute, transaction, value
+from config.database import column, execute, scoped, transaction, value
 from config.runtime import Runtime
 from config.streams import OUT
 from tasks import enrolments, learners, organisations, seats
@@ -207,8 +208,7 @@ class World:
 
     def enrolments(self, learner: str, organisation: str | None = None) -> dict[str, Enrolment]:
         """A learner's enrolments, by course; of several cycles the last."""
-        with transaction(self.runtime.engine) as connection:
-            org = self._organisation(connection, organisation)
+        with self.about(organisation) as (connection, org):
             profile = learners.profile(connection, org.organisation, learner)
             assert profile is not None, f"{learner} is not known"
             found = enrolments.enrolments_of(connection, org.organisation, profile.learner)
@@ -220,8 +220,8 @@ class World:
 
     def ledger(self, organisation: str | None = None) -> list[seats.Entry]:
         """Every entry of what was consumed."""
-        with transaction(self.runtime.engine) as connection:
-            return seats.ledger(connection, self._organisation(connection, organisation).organisation)
+        with self.about(organisation) as (connection, org):
+            return seats.ledger(connection, org.organisation)
 
     def quarantine(self) -> dict[str, Quarantined]:
         """What could not be taken, by the event's id."""
@@ -230,8 +230,7 @@ class World:
 
     def progress(self, announcement: str) -> Progress:
         """How an announcement stands."""
-        with transaction(self.runtime.engine) as connection:
-            org = self._organisation(connection, None)
+        with self.about() as (connection, org):
             found = find(connection, org.organisation, announcement)
             assert found is not None, f"{announcement} is not known"
             return progress(announcement, found.state, tally(connection, org.organisation, found.mailing))
@@ -256,8 +255,14 @@ class World:
         with transaction(self.runtime.engine) as connection:
             execute(connection, sql, **parameters)
 
-    def _organisation(self, connection: Any, id_: str | None) -> organisations.Organisation:
-        return organisations.find(connection, [id_ or self.organisation])[id_ or self.organisation]
+    @contextmanager
+    def about(self, organisation: str | None = None) -> Iterator[tuple[Connection, organisations.Organisation]]:
+        """A transaction about an organisation, this platform's unless it is named."""
+        id_ = organisation or self.organisation
+        with transaction(self.runtime.engine) as connection:
+            org = organisations.find(connection, [id_])[id_]
+            with scoped(connection, org.organisation):
+                yield connection, org
 
 
 def id_of(body: bytes) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from config.embedded import EmbeddedError
 from config.settings import ConfigurationError
+from migrations import RoleRefused
 from tasks.announcements import NotAllowed
 from tasks.intake import NotResolved
 from workers.commands import announcements, demo, events, learners, reports, run, seats, system
@@ -38,7 +39,7 @@ def main() -> None:
     """Run a command; what a user can do something about ends in one line on stderr and exit code 1."""
     try:
         app()
-    except (Refused, ConfigurationError, EmbeddedError, NotAllowed, NotResolved) as problem:
+    except (Refused, ConfigurationError, EmbeddedError, NotAllowed, NotResolved, RoleRefused) as problem:
         _give_up(str(problem))
     except (OperationalError, psycopg.OperationalError):
         _give_up("The database cannot be reached or does not let us in: look at DATABASE_URL and at its server.")

@@ -56,7 +56,7 @@ def _declare(runtime: Runtime, broker: dramatiq.Broker, name: str) -> None:
 
 def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None:
     """Claim a piece and do it. What fails is written down and tried again after a pause; nothing is lost by it."""
-    with transaction(runtime.engine) as connection:
+    with transaction(runtime.engine, organisation) as connection:
         piece = claim(connection, organisation, number, runtime.lease)
     if piece is None:
         return
@@ -69,6 +69,6 @@ def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None
         log.error(  # noqa: TRY400 - a traceback may quote people's data
             "work.failed", actor=name, work=number, failures=piece.failures + 1, **without_data(problem)
         )
-        with suppress(LostLease), transaction(runtime.engine) as connection:
+        with suppress(LostLease), transaction(runtime.engine, organisation) as connection:
             pause = pause_before(piece.failures, runtime.retry)
             work.release(connection, piece, after=pause, failed=True, written=False)

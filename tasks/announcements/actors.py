@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from config.database import lock_organisations, share_organisation, transaction
+from config.database import lock_organisations, scoped, share_organisation, transaction
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
@@ -97,7 +97,7 @@ def make_audience(
 
 def audience(runtime: Runtime, piece: work.Piece) -> None:
     """Make the part of an audience that lies in one stretch of learners."""
-    with transaction(runtime.engine) as connection:
+    with transaction(runtime.engine, piece.organisation) as connection:
         share_organisation(connection, piece.organisation)
         make_audience(connection, runtime.settings, piece.organisation, piece.subject, piece.low, piece.high)
         work.finish(connection, piece)
@@ -105,7 +105,7 @@ def audience(runtime: Runtime, piece: work.Piece) -> None:
 
 def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
     """Launch what was scheduled for now; what is later than its grace asks instead of firing (R20)."""
-    with transaction(runtime.engine) as connection:
+    with transaction(runtime.engine, piece.organisation) as connection:
         lock_organisations(connection, [piece.organisation])
         found = store.numbered(connection, piece.organisation, piece.subject)
         if found is not None and found.state == "scheduled" and found.send_at is not None:
@@ -122,31 +122,36 @@ def finish_mailings(connection: Connection) -> int:
     """Close the mailings of which nothing is left to do, and say how an announcement ended (R18)."""
     done = 0
     for mailing in mail.unworked(connection):
-        counts = progress(mailing.id, "finished", mail.tally(connection, mailing.organisation, mailing.mailing))
-        if counts.pending:
-            log.error("mailing.pending_without_work", mailing=mailing.mailing, pending=counts.pending)
-            continue
-        state = "finished with failures" if counts.failed else "finished"
-        if not mail.set_state(connection, mailing.organisation, mailing.mailing, state, expected="sending"):
-            continue  # paused or cancelled meanwhile
-        done += 1
-        if mailing.kind is mail.Kind.ANNOUNCEMENT:
-            emit(
-                connection,
-                mailing.organisation,
-                "rollcall.announcement.finished",
-                [
-                    {
-                        "announcement": counts.announcement,
-                        "state": state,
-                        "selected": counts.selected,
-                        "accepted": counts.accepted,
-                        "skipped": counts.skipped,
-                        "failed": counts.failed,
-                        "cancelled": counts.cancelled,
-                        "uncertain": counts.uncertain,
-                        "pending": counts.pending,
-                    }
-                ],
-            )
+        with scoped(connection, mailing.organisation):
+            done += _finish(connection, mailing)
     return done
+
+
+def _finish(connection: Connection, mailing: mail.Mailing) -> bool:
+    counts = progress(mailing.id, "finished", mail.tally(connection, mailing.organisation, mailing.mailing))
+    if counts.pending:
+        log.error("mailing.pending_without_work", mailing=mailing.mailing, pending=counts.pending)
+        return False
+    state = "finished with failures" if counts.failed else "finished"
+    if not mail.set_state(connection, mailing.organisation, mailing.mailing, state, expected="sending"):
+        return False  # paused or cancelled meanwhile
+    if mailing.kind is mail.Kind.ANNOUNCEMENT:
+        emit(
+            connection,
+            mailing.organisation,
+            "rollcall.announcement.finished",
+            [
+                {
+                    "announcement": counts.announcement,
+                    "state": state,
+                    "selected": counts.selected,
+                    "accepted": counts.accepted,
+                    "skipped": counts.skipped,
+                    "failed": counts.failed,
+                    "cancelled": counts.cancelled,
+                    "uncertain": counts.uncertain,
+                    "pending": counts.pending,
+                }
+            ],
+        )
+    return True

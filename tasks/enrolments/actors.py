@@ -40,7 +40,7 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
     """Write down a piece for each chunk of a fan-out by rule in which there is anything to do."""
     size = runtime.settings.rollcall_chunk
     for attempt in retrying():
-        with attempt, transaction(runtime.engine) as connection:
+        with attempt, transaction(runtime.engine, piece.organisation) as connection:
             fanout = fanouts.load(connection, piece.organisation, piece.subject, 1, 0)
             if fanout is not None:
                 to_do: set[int] = set()
@@ -56,7 +56,7 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
 def chunk(runtime: Runtime, piece: work.Piece) -> None:
     """Do one chunk of a fan-out: enrolments, their notices and the events that tell of them, or nothing of it."""
     for attempt in retrying():
-        with attempt, transaction(runtime.engine) as connection:
+        with attempt, transaction(runtime.engine, piece.organisation) as connection:
             share_organisation(connection, piece.organisation)
             fanout = fanouts.load(connection, piece.organisation, piece.subject, piece.low, piece.high)
             if fanout is not None:

@@ -320,7 +320,7 @@ def follow_rules(
             "chosen": course.method == "everyone",
         }
         revived = _revived(connection, candidates, window_seconds)
-        enrolled = _recorded(connection, _ENROL, candidates)
+        enrolled = one(connection, Recorded, _ENROL, **candidates) or _NOBODY
     if course.method != "everyone":
         scope["links"] = course.method == "segments"
         execute(connection, _WITHDRAW, **scope)
@@ -352,7 +352,7 @@ def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, 
         "chosen": True,
     }
     revived = _revived(connection, candidates, window_seconds)
-    enrolled = _recorded(connection, _ENROL, candidates)
+    enrolled = one(connection, Recorded, _ENROL, **candidates) or _NOBODY
     already = int(value(connection, _JOIN, **candidates))
     return Counts(enrolled, revived, already)
 
@@ -361,13 +361,7 @@ def _revived(connection: Connection, candidates: dict[str, object], window_secon
     """Most chunks have nobody to bring back: to look costs less than to plan how it would be done."""
     if not value(connection, _ANY_WITHDRAWN, **candidates):
         return _NOBODY
-    return _recorded(connection, _REVIVE, candidates | {"window": f"{window_seconds} seconds"})
-
-
-def _recorded(connection: Connection, statement: str, parameters: dict[str, object]) -> Recorded:
-    recorded = one(connection, Recorded, statement, **parameters)
-    assert recorded is not None  # noqa: S101 - counts always make a row
-    return recorded
+    return one(connection, Recorded, _REVIVE, **candidates, window=f"{window_seconds} seconds") or _NOBODY
 
 
 def chunks_to_do(connection: Connection, fanout: Fanout, course: Course, low: int, high: int, size: int) -> list[int]:

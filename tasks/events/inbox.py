@@ -130,14 +130,14 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
             connection,
             """
             INSERT INTO inbox (source, id, type, organisation, state, reason, detail, body)
-            VALUES (:source, :id, :type, :organisation, 'quarantined', 'malformed', :detail, :body)
+            VALUES (:source, :id, :type, :named, 'quarantined', 'malformed', :detail, :body)
             ON CONFLICT (sha256(body)) WHERE reason = 'malformed' DO NOTHING
             RETURNING seq
             """,
             source=entry.source,
             id=entry.id,
             type=entry.type,
-            organisation=entry.organisation,
+            named=entry.organisation,
             detail=entry.detail[:1000],
             body=entry.body,
         )
@@ -213,18 +213,19 @@ def any_waiting_for_enrolment(connection: Connection, organisation: int, courses
     )
 
 
-def quarantined(connection: Connection, organisation: str | None) -> list[Quarantined]:
-    """What could not be taken, oldest first."""
+def quarantined(connection: Connection, organisation: str | None, id_: str | None = None) -> list[Quarantined]:
+    """What could not be taken, of everybody or of those named so, oldest first."""
     return rows(
         connection,
         Quarantined,
         """
         SELECT id, source, type, organisation, state, reason, detail, arrived_at AS since FROM inbox
         WHERE state IN ('waiting', 'quarantined')
-          AND (CAST(:organisation AS text) IS NULL OR organisation = :organisation)
+          AND (CAST(:named AS text) IS NULL OR organisation = :named) AND (CAST(:id AS text) IS NULL OR id = :id)
         ORDER BY seq
         """,
-        organisation=organisation,
+        named=organisation,
+        id=id_,
     )
 
 
@@ -241,12 +242,12 @@ def unresolved(connection: Connection, wanted: Wanted) -> list[Unresolved]:
         """
         SELECT seq, reason, body FROM inbox
         WHERE id = :id AND state IN ('waiting', 'quarantined')
-          AND (CAST(:organisation AS text) IS NULL OR organisation = :organisation)
+          AND (CAST(:named AS text) IS NULL OR organisation = :named)
           AND (CAST(:source AS text) IS NULL OR source = :source)
         ORDER BY seq FOR UPDATE
         """,
         id=wanted.id,
-        organisation=wanted.organisation,
+        named=wanted.organisation,
         source=wanted.source,
     )
 

@@ -323,48 +323,37 @@ class Selection:
 
 _NOBODY = Selection(0, [], [])
 
+#: `status_at` of many at once: their history is read in one go, where there is any.
+_SELECTED = """
+WITH known AS MATERIALIZED (
+    SELECT learner FROM learners
+    WHERE organisation = :organisation AND {chosen} AND standing IN ('active', 'inactive')
+), latest AS (
+    SELECT DISTINCT ON (learner) learner, active FROM status_changes
+    WHERE organisation = :organisation AND occurred_at <= :moment AND learner = ANY(ARRAY(SELECT learner FROM known))
+    ORDER BY learner, version DESC, occurred_at DESC
+), judged AS (
+    SELECT known.learner, coalesce(latest.active, true) AS active FROM known LEFT JOIN latest USING (learner)
+)
+SELECT count(*) AS known,
+       coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE active), '{{}}') AS active,
+       coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE NOT active), '{{}}') AS inactive
+FROM judged
+"""
+_SELECTED_BY_ID = _SELECTED.format(chosen="id = ANY(CAST(:ids AS text[]))")
+_SELECTED_BY_NUMBER = _SELECTED.format(chosen="learner = ANY(CAST(:learners AS int[]))")
+
 
 def selected_by_id(connection: Connection, organisation: int, ids: Sequence[str], moment: datetime) -> Selection:
     """The learners with these ids, judged by the history at that moment (S3)."""
-    return _judged(connection, organisation, "id = ANY(CAST(:chosen AS text[]))", list(ids), moment)
+    found = one(connection, Selection, _SELECTED_BY_ID, organisation=organisation, ids=list(ids), moment=moment)
+    return found or _NOBODY
 
 
 def selected_by_number(
     connection: Connection, organisation: int, learners: Sequence[int], moment: datetime
 ) -> Selection:
     """The learners with these numbers, judged by the history at that moment (S3)."""
-    return _judged(connection, organisation, "learner = ANY(CAST(:chosen AS int[]))", list(learners), moment)
-
-
-def _judged(
-    connection: Connection, organisation: int, condition: str, chosen: list[int] | list[str], moment: datetime
-) -> Selection:
-    """`status_at` of many at once: their history is read in one go, where there is any."""
-    return (
-        one(
-            connection,
-            Selection,
-            f"""
-            WITH known AS MATERIALIZED (
-                SELECT learner FROM learners
-                WHERE organisation = :organisation AND {condition} AND standing IN ('active', 'inactive')
-            ), latest AS (
-                SELECT DISTINCT ON (learner) learner, active FROM status_changes
-                WHERE organisation = :organisation AND occurred_at <= :moment
-                  AND learner = ANY(ARRAY(SELECT learner FROM known))
-                ORDER BY learner, version DESC, occurred_at DESC
-            ), judged AS (
-                SELECT known.learner, coalesce(latest.active, true) AS active
-                FROM known LEFT JOIN latest USING (learner)
-            )
-            SELECT count(*) AS known,
-                   coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE active), '{{}}') AS active,
-                   coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE NOT active), '{{}}') AS inactive
-            FROM judged
-            """,
-            organisation=organisation,
-            chosen=chosen,
-            moment=moment,
-        )
-        or _NOBODY
-    )
+    chosen = list(learners)
+    found = one(connection, Selection, _SELECTED_BY_NUMBER, organisation=organisation, learners=chosen, moment=moment)
+    return found or _NOBODY

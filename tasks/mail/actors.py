@@ -41,7 +41,7 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
     mailer = _mailer(
         runtime.endpoints.smtp_url, settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds
     )
-    with transaction(runtime.engine) as connection:
+    with transaction(runtime.engine, piece.organisation) as connection:
         mailing = store.mailing(connection, piece.organisation, piece.subject)
         if mailing is None:
             work.finish(connection, piece)
@@ -79,7 +79,7 @@ def _record(
 ) -> list[store.Recipient] | None:
     """Write what became of the last group, and mark the next; None where there is none or the piece is to rest."""
     for attempt in retrying():
-        with attempt, transaction(runtime.engine) as connection:
+        with attempt, transaction(runtime.engine, piece.organisation) as connection:
             store.settle(connection, piece.organisation, piece.subject, outcomes)
             if rest is None:
                 return _next_group(connection, runtime, piece)

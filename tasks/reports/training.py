@@ -6,6 +6,8 @@ from enum import StrEnum
 from psycopg import sql
 from sqlalchemy import Connection
 
+from config.database import within
+
 
 class Tab(StrEnum):
     """Whose rows: of the learners active now, or of those who are not."""
@@ -64,7 +66,7 @@ COPY (
 def stream(connection: Connection, organisation: int, tab: Tab, format_: Format) -> Iterator[bytes]:
     """The report, in pieces as the database makes them."""
     rows = sql.SQL(_ROWS).format(
-        organisation=sql.Literal(organisation),
+        organisation=sql.Literal(within(connection, organisation)),
         standing=sql.Literal("active" if tab is Tab.ACTIVE else "inactive"),
     )
     statement = sql.SQL(_JSONL if format_ is Format.JSONL else _CSV).format(rows=rows)

@@ -26,7 +26,7 @@ def heartbeat(runtime: Runtime, piece: Piece) -> Iterator[None]:
     def beat() -> None:
         while not done.wait(runtime.lease.total_seconds() / BEATS):
             try:
-                with transaction(runtime.engine) as connection:
+                with transaction(runtime.engine, piece.organisation) as connection:
                     extend(connection, piece, runtime.lease)
             except LostLease:
                 return

@@ -79,7 +79,7 @@ def test_r19_a_lost_lease_writes_nothing(world: World) -> None:
         worker.until_asked()
         world.execute("UPDATE work SET due_at = now()")
         (number,) = world.list("SELECT work FROM work")
-        with transaction(world.runtime.engine) as connection:
+        with transaction(world.runtime.engine, 1) as connection:
             taken = claim(connection, 1, number, timedelta(minutes=1))
         assert taken is not None
         worker.let_go()

@@ -8,8 +8,6 @@ from typing import Any
 
 import msgspec
 
-from config.database import transaction
-from tasks import organisations
 from tasks.reports import Format, Tab, stream
 from tests.world import World
 
@@ -23,8 +21,7 @@ COLUMNS = [
 
 
 def report(world: World, tab: Tab, format_: Format = Format.JSONL) -> str:
-    with transaction(world.runtime.engine) as connection:
-        org = organisations.find(connection, [world.organisation])[world.organisation]
+    with world.about() as (connection, org):
         return b"".join(stream(connection, org.organisation, tab, format_)).decode()
 
 

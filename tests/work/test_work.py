@@ -18,7 +18,7 @@ MINUTE = timedelta(minutes=1)
 
 def due(world: World, organisation: int, pieces: int, queue: str = "bulk") -> None:
     """This much is to be done for an organisation."""
-    with transaction(world.runtime.engine) as connection:
+    with transaction(world.runtime.engine, organisation) as connection:
         work.add(connection, organisation, queue, "mail.deliver", 1, [(n, n) for n in range(pieces)])
 
 
@@ -33,14 +33,14 @@ def organisations(offers: list[tuple[int, int]]) -> list[int]:
 
 
 def taken(world: World, offer_: tuple[int, int], lease: timedelta = MINUTE) -> Piece:
-    with transaction(world.runtime.engine) as connection:
+    with transaction(world.runtime.engine, offer_[0]) as connection:
         piece = claim(connection, *offer_, lease)
     assert piece is not None
     return piece
 
 
 def finish(world: World, piece: Piece) -> None:
-    with transaction(world.runtime.engine) as connection:
+    with transaction(world.runtime.engine, piece.organisation) as connection:
         work.finish(connection, piece)
 
 
@@ -91,10 +91,10 @@ def test_r33_a_piece_is_claimed_once_and_again_when_its_lease_ran_out(world: Wor
     assert offered(world) == [one]
     second = taken(world, one)
 
-    with transaction(world.runtime.engine) as connection:
+    with transaction(world.runtime.engine, one[0]) as connection:
         assert claim(connection, *one, MINUTE) is None
     for write in (work.finish, lambda c, p: work.mark(c, p, 1, MINUTE), lambda c, p: work.extend(c, p, MINUTE)):
-        with pytest.raises(LostLease), transaction(world.runtime.engine) as connection:
+        with pytest.raises(LostLease), transaction(world.runtime.engine, first.organisation) as connection:
             write(connection, first)
     finish(world, second)
     assert world.ask("SELECT count(*) FROM work") == 0
@@ -106,10 +106,10 @@ def test_r33_who_is_alive_after_all_keeps_a_piece_that_was_offered_again(world: 
     piece = taken(world, one, lease=timedelta())
     assert offered(world) == [one]
 
-    with transaction(world.runtime.engine) as connection:
+    with transaction(world.runtime.engine, piece.organisation) as connection:
         work.extend(connection, piece, MINUTE)
 
-    with transaction(world.runtime.engine) as connection:
+    with transaction(world.runtime.engine, one[0]) as connection:
         assert claim(connection, *one, MINUTE) is None
 
 
@@ -117,10 +117,10 @@ def test_r33_what_was_given_back_is_no_longer_ours(world: World) -> None:
     due(world, 1, 1)
     (one,) = offered(world)
     piece = taken(world, one)
-    with transaction(world.runtime.engine) as connection:
+    with transaction(world.runtime.engine, piece.organisation) as connection:
         work.release(connection, piece, after=timedelta(), failed=False)
 
-    with pytest.raises(LostLease), transaction(world.runtime.engine) as connection:
+    with pytest.raises(LostLease), transaction(world.runtime.engine, piece.organisation) as connection:
         work.extend(connection, piece, MINUTE)
     assert world.rows("SELECT state, due_at <= now() FROM work") == [("due", True)]
 
@@ -150,7 +150,7 @@ class TestShortLease:
         assert begun.wait(DEADLINE)
         leases = {world.ask("SELECT due_at FROM work")}
         while len(leases) < 10:  # three times the lease, in beats of a third of it
-            with transaction(world.runtime.engine) as connection:
+            with transaction(world.runtime.engine, one[0]) as connection:
                 assert claim(connection, *one, MINUTE) is None, "its lease ran out"
             leases.add(world.ask("SELECT due_at FROM work"))
         over.set()

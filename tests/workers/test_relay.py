@@ -95,7 +95,7 @@ def test_r33_what_needs_no_redis_is_done_while_it_is_away(platform: World, valke
 
 
 def test_r31_a_backlog_without_room_does_not_keep_the_relay_busy(platform: World) -> None:
-    with transaction(platform.runtime.engine) as connection:
+    with transaction(platform.runtime.engine, 1) as connection:
         work.add(connection, 1, "bulk", "mail.deliver", 1, [(n, n) for n in range(100)])
     leader = Relay(platform.runtime)
 

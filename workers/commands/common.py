@@ -11,10 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, ProgrammingError
 
 import migrations
 from config import services
-from config.database import transaction
+from config.database import scoped, serve_people, transaction
 from config.log import configure_logging
 from config.runtime import Runtime
 from config.settings import load_settings
@@ -88,9 +89,21 @@ def check_schema(runtime: Runtime) -> None:
 
 @contextmanager
 def asked(runtime: Runtime, organisation: str) -> Iterator[tuple[Connection, organisations.Organisation]]:
-    """A transaction about one organisation, or a refusal where it is not known."""
+    """A transaction about one organisation, with the rights of its people (R31); a refusal where it is not known."""
     with transaction(runtime.engine) as connection:
         found = organisations.find(connection, [organisation]).get(organisation)
         if found is None:
             raise Refused(f"There is no organisation {organisation!r}.")
-        yield connection, found
+        with serving(connection, found):
+            yield connection, found
+
+
+@contextmanager
+def serving(connection: Connection, organisation: organisations.Organisation) -> Iterator[None]:
+    """The rest of a transaction, about one organisation and with the rights of its people alone (R31)."""
+    with scoped(connection, organisation.organisation):
+        try:
+            serve_people(connection, organisation.organisation)
+        except (DataError, ProgrammingError):
+            raise Refused("The database lacks the role of an organisation's people: run rollcall migrate.") from None
+        yield

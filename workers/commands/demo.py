@@ -21,9 +21,9 @@ from config.database import transaction
 from config.runtime import Runtime
 from config.streams import OUT, make_redis
 from samples import generate as sample
-from tasks import announcements, enrolments, learners, mail, organisations, reports, seats
+from tasks import announcements, enrolments, learners, mail, reports, seats
 from tasks.events import inbox, outbox
-from workers.commands.common import Json, Refused, document, err, opened, out
+from workers.commands.common import Json, Refused, asked, document, err, opened, out
 from workers.commands.events import publish_lines
 from workers.standing import look
 
@@ -153,8 +153,7 @@ def events_known(runtime: Runtime) -> int:
 
 def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) -> list[Chapter]:
     """What the tables and the outgoing stream say happened to the sample organisation."""
-    with transaction(runtime.engine) as connection:
-        org = organisations.find(connection, [sample.ORGANISATION])[sample.ORGANISATION]
+    with asked(runtime, sample.ORGANISATION) as (connection, org):
         number = org.organisation
         heads = reports.headcounts(connection, number)
         courses = {course.course: course for course in reports.course_counts(connection, number)}
@@ -169,6 +168,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         )
         balance = seats.balance(connection, org)
         back = {id_: _access_of(connection, number, id_) for id_ in (sample.REACTIVATED, sample.LATECOMER)}
+    with transaction(runtime.engine) as connection:
         held = Counter(entry.reason for entry in inbox.quarantined(connection, None))
     out_by_type = _published(client)
     learners_known = heads.get("active", 0) + heads.get("inactive", 0)

@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -15,13 +15,16 @@ from typing import IO, Annotated
 import redis
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy import Connection
 
 from config.database import transaction
+from config.runtime import Runtime
 from config.services import REDIS
 from config.streams import IN, make_redis
+from tasks import organisations
 from tasks.events import inbox
-from tasks.intake import discard, release
-from workers.commands.common import Json, Refused, document, err, opened, out, table
+from tasks.intake import NotResolved, discard, release
+from workers.commands.common import Json, Refused, document, err, opened, out, serving, table
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
 
@@ -121,7 +124,7 @@ def quarantined(
     json_: Json = False,
 ) -> None:
     """List the events that wait for something, or for a person, with the reason."""
-    with opened("quarantined") as runtime, transaction(runtime.engine) as connection:
+    with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
         found = inbox.quarantined(connection, organisation)
     if json_:
         document(found)
@@ -131,6 +134,16 @@ def quarantined(
         [[e.id, e.type, e.organisation, e.state, f"{e.reason}: {e.detail}", e.since] for e in found],
         "Nothing waits, nothing is quarantined.",
     )
+
+
+@contextmanager
+def _looking(runtime: Runtime, organisation: str | None) -> Iterator[Connection]:
+    """A transaction with the rights of an organisation's people, if one is named; what came under a name that nobody
+    knows is an operator's matter, like all that is not of one organisation."""
+    with transaction(runtime.engine) as connection:
+        known = organisations.find(connection, [organisation or ""]).get(organisation or "")
+        with nullcontext() if known is None else serving(connection, known):
+            yield connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +172,7 @@ def release_(
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
     with opened("release") as runtime:
         for id_ in ids:
-            wanted = inbox.Wanted(id_, organisation, source)
+            wanted = _named(runtime, id_, organisation, source)
             release(runtime.engine, runtime.settings, wanted, by=by or getpass.getuser(), why=why)
     _say([Decided(id_, "released") for id_ in ids], json_)
 
@@ -176,8 +189,17 @@ def discard_(
     """Give events up, for good; that they came is kept, with who decided and why."""
     with opened("discard") as runtime:
         for id_ in ids:
-            discard(runtime.engine, inbox.Wanted(id_, organisation, source), by=by or getpass.getuser(), why=why)
+            wanted = _named(runtime, id_, organisation, source)
+            discard(runtime.engine, wanted, by=by or getpass.getuser(), why=why)
     _say([Decided(id_, "discarded") for id_ in ids], json_)
+
+
+def _named(runtime: Runtime, id_: str, organisation: str | None, source: str | None) -> inbox.Wanted:
+    """The event that is meant. Who decides for an organisation decides on nothing that its people do not see (R31)."""
+    with _looking(runtime, organisation) as connection:
+        if not inbox.quarantined(connection, organisation, id_):
+            raise NotResolved(f"no event {id_} waits or is quarantined")
+    return inbox.Wanted(id_, organisation, source)
 
 
 def _say(decided: list[Decided], json_: bool) -> None:

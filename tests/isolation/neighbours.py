@@ -1,0 +1,90 @@
+"""Two organisations that use the same ids for everything, and all that belongs to one of them."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from tests.world import World
+
+OURS, THEIRS = "acme", "borealis"
+
+#: Stands in every text of theirs: nothing that is said to anybody else may contain it, or their id.
+SECRET = "Whisper"
+
+#: An id that only they use: of a learner, a course, a segment, an announcement and an event.
+ONLY_THEIRS = "solo"
+
+#: What no event makes.
+BY_HAND = (
+    """
+    INSERT INTO attempts (organisation, mailing, recipient, attempted_at, reason)
+    SELECT organisation, min(mailing), 1, now(), 'deferred' FROM mailings GROUP BY organisation
+    """,
+    "INSERT INTO suppressions (organisation, address, reason) SELECT organisation, 'x@x', '' FROM organisations",
+    "INSERT INTO unsubscribed (organisation, learner) SELECT organisation, 1 FROM organisations",
+)
+
+
+def furnish(world: World, organisation: str) -> None:
+    """Give an organisation something of everything, and leave nothing to do."""
+    name, ids = (organisation, []) if organisation == OURS else (f"{SECRET} {organisation}", [ONLY_THEIRS])
+
+    def say(type_: str, *said: dict[str, Any], id_: str | None = None, at: datetime | None = None) -> None:
+        whose = {"organisation": organisation, "source": f"urn:{organisation}"}
+        world.send(*(world.event(type_, data, id_=id_, at=at, **whose) for data in said))
+
+    def learner(id_: str, **said: object) -> dict[str, Any]:
+        return world.learner(id_, **{"email": f"{id_.lower()}@{organisation}.example", "first_name": name, **said})
+
+    licence = {"name": name, "licence": "credits", "pool": 99, "admin_emails": [f"boss@{organisation}.example"]}
+    say("organisation.saved", licence)
+    say("learner.saved", *(learner(id_) for id_ in ("A", "D", *ids)), learner("B", status="inactive"))
+    say("learner.saved", learner("C", email=None))
+    say("segment.saved", *({"segment": id_, "name": name} for id_ in ("nurses", *ids)))
+    say("segment.joined", {"segment": "nurses", "learners": ["A", "B", *ids]})
+    say("course.saved", {"course": "safety", "title": name, "cost": 2, "method": "everyone"})
+    say("course.saved", {"course": "law", "title": name, "method": "segments", "segments": ["nurses"]})
+    say("course.saved", *({"course": id_, "title": name} for id_ in ("art", *ids)))
+    say("enrolment.requested", {"request": "r1", "course": "art", "learners": ["A", "B", "D", *ids], "tab": "all"})
+    say("enrolment.withdrawn", {"course": "art", "learners": ["D"]})
+    say("enrolment.requested", {"request": "r2", "course": "art", "learners": ["D"], "tab": "all"})
+    started = world.clock
+    say("course.started", *({"learner": id_, "course": "safety"} for id_ in ("A", "D", *ids)))
+    say("course.completed", {"learner": "A", "course": "safety", "result": name})
+    say("learner.status_changed", {"learner": "D", "status": "inactive"}, at=started)  # to be reviewed, therefore
+    say("learner.status_changed", *({"learner": id_, "status": "active"} for id_ in ("C", "D")))
+    say("course.started", {"learner": "B", "course": "safety"}, id_="held")
+    for event in ("waits", *ids):
+        say("course.started", {"learner": "ghost", "course": "safety"}, id_=event)
+    mail = {"subject": name, "body": name, "audience": {"everyone": True}}
+    say("announcement.requested", {"announcement": "sent", **mail})
+    for announcement in ("draft", "scheduled", "sending", "paused", *ids):
+        say("announcement.requested", {"announcement": announcement, "send_at": "2099-01-01T00:00:00Z", **mail})
+    world.settle()
+
+
+def tables_of_organisations(world: World) -> set[str]:
+    """Every table, and view, that has organisations."""
+    return set(
+        world.list(
+            """
+            SELECT table_name FROM information_schema.columns
+            WHERE column_name = 'organisation' AND table_schema = current_schema()
+            """
+        )
+    )
+
+
+def number_of(world: World, organisation: str) -> int:
+    """The number of an organisation."""
+    return int(world.ask("SELECT organisation FROM organisations WHERE id = :id", id=organisation))
+
+
+def belongings(world: World, organisation: str) -> dict[str, list[str]]:
+    """All that is an organisation's, in the tables, on the outgoing stream and in the mail, as text."""
+    names = [organisation, str(number_of(world, organisation))]
+    rows = "SELECT CAST(to_jsonb(t) AS text) FROM {} t WHERE CAST(organisation AS text) = ANY(:names) ORDER BY 1"
+    found = {table: world.list(rows.format(table), names=names) for table in sorted(tables_of_organisations(world))}
+    found["rollcall:out"] = [json.dumps(event) for event in world.out() if event["organisation"] == organisation]
+    found["mail"] = [address for address in world.mail.recipients if address.endswith(f"@{organisation}.example")]
+    return found

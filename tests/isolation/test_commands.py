@@ -1,0 +1,80 @@
+"""R31: whoever acts for one organisation sees and changes nothing of another's, whichever command they use."""
+
+from typing import Any
+
+import typer
+
+from tests.isolation.conftest import Rollcall
+from tests.isolation.neighbours import ONLY_THEIRS, OURS, SECRET, THEIRS, belongings
+from tests.world import World
+from workers import cli
+
+#: Each command about one organisation: how it is used for ours. The last word is an id that theirs has too; the same is
+#: tried with one that only they have.
+ABOUT_ONE = {
+    "announcements cancel": ["scheduled"],
+    "announcements create": ["--subject", "Hi", "--body", "Dear {{ first_name }}", "--segment", "nurses"],
+    "announcements launch": ["draft"],
+    "announcements list": [],
+    "announcements pause": ["sending"],
+    "announcements resume": ["paused"],
+    "announcements show": ["sent"],
+    "events discard": ["--why", "a mistake", "waits"],
+    "events quarantined": [],
+    "events release": ["held"],
+    "learners activate": ["B"],
+    "learners deactivate": ["A"],
+    "learners show": ["A"],
+    "reports training": [],
+    "seats ledger": [],
+    "seats show": [],
+}
+
+#: An operator's, about everybody at once: none of these takes an organisation.
+OPERATORS = {
+    "demo", "events publish", "migrate", "run ingress", "run pool", "run relay", "run web", "status", "up", "wait",
+}  # fmt: skip
+
+
+def commands(group: Any = None, *words: str) -> dict[str, set[str]]:
+    """Every command there is, by its words, with the names of its parameters."""
+    group = group or typer.main.get_command(cli.app)
+    if not hasattr(group, "commands"):
+        return {" ".join(words): {parameter.name for parameter in group.params}}
+    return {name: names for word, one in group.commands.items() for name, names in commands(one, *words, word).items()}
+
+
+def test_r31_every_command_is_tried_on_a_neighbour_or_is_an_operators() -> None:
+    takes_one = {name for name, parameters in commands().items() if "organisation" in parameters}
+
+    assert takes_one == ABOUT_ONE.keys()
+    assert commands().keys() - takes_one == OPERATORS
+
+
+def test_r31_no_command_crosses_over(neighbours: World, rollcall: Rollcall) -> None:
+    for state in ("draft", "sending", "paused"):  # in which announcements are that commands move on
+        neighbours.execute("UPDATE mailings SET state = :state WHERE id = :state", state=state)
+    before = belongings(neighbours, THEIRS)
+    failed, crossed = {}, {}
+
+    for command, named in ABOUT_ONE.items():
+        words = command.split()
+        done = rollcall(*words, *named, "-o", OURS)
+        as_json = rollcall(*words, *named, "-o", OURS, "--json")
+        naming_theirs = [rollcall(*words, *named[:-1], ONLY_THEIRS, "-o", OURS)] if named else []
+
+        if done.exit_code or not all(result.exit_code for result in naming_theirs):
+            failed[command] = done.output
+        told = [
+            text
+            for result in (done, as_json, *naming_theirs)
+            for text in (result.output, str(result.exception))
+            if SECRET in text or THEIRS in text
+        ]
+        after = belongings(neighbours, THEIRS)
+        changed = [what for what in before if after[what] != before[what]]
+        if told or changed:
+            crossed[command] = (told, changed)
+
+    assert crossed == {}
+    assert failed == {}, "refused for ours, or done for what only they have"

@@ -1,0 +1,81 @@
+"""R31: every statement says whose rows it is about, or says why it is about everybody's."""
+
+import pytest
+
+from tests.isolation.neighbours import tables_of_organisations
+from tests.isolation.statements import statements, unbound
+from tests.world import World
+
+#: What is about more than one organisation by its nature, and why that crosses no border.
+ACROSS = {
+    "from ids to organisations: the door that all else comes through": {
+        "tasks.organisations.store.find",
+        "tasks.organisations.store.save",
+    },
+    "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {
+        "tasks.events.inbox.claim_new",
+        "tasks.events.inbox.hold",
+        "tasks.events.inbox.settle",
+        "tasks.events.inbox.quarantine_malformed",
+        "tasks.events.inbox.announce_quarantine",
+        "tasks.events.inbox.resolve",
+    },
+    "what waits, by a key that has the organisation's number in it": {
+        "tasks.events.inbox.waiting_for",
+        "tasks.events.inbox.waiting_for_enrolment",
+        "tasks.events.inbox.any_waiting_for_enrolment",
+    },
+    "an operator's, who may name an organisation": {
+        "tasks.events.inbox.quarantined",
+        "tasks.events.inbox.unresolved",
+    },
+    "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
+        "tasks.enrolments.fanouts.finish_fanouts",
+        "tasks.events.inbox.quarantine_overdue",
+        "tasks.events.outbox.order_after_stream",
+        "tasks.events.outbox.ordered_after",
+        "tasks.events.outbox.put_in_order",
+        "tasks.mail.store.unworked",
+        "tasks.work.store.next_due_seconds",
+        "tasks.work.store.offer",
+    },
+    "counts, for how everything stands": {
+        "tasks.enrolments.fanouts.running_fanouts",
+        "tasks.events.inbox.held_counts",
+        "tasks.events.inbox.stored",
+        "tasks.events.outbox.unpublished",
+        "tasks.mail.store.sending",
+        "tasks.work.store.loads",
+        "tasks.work.store.unfinished",
+    },
+}
+
+
+def test_r31_every_statement_says_whose_rows_it_is_about(world: World) -> None:
+    tables = tables_of_organisations(world)
+    open_ = {statement.function: names for statement in statements() if (names := unbound(statement.text, tables))}
+    allowed = {function for functions in ACROSS.values() for function in functions}
+
+    assert {function: names for function, names in open_.items() if function not in allowed} == {}
+    assert allowed - open_.keys() == set(), "these name their organisation by now"
+
+
+@pytest.mark.parametrize(
+    ("statement", "names"),
+    [
+        ("SELECT id FROM learners WHERE organisation = :organisation", []),
+        ("SELECT id FROM learners WHERE learner = :learner", ["learners"]),
+        ("SELECT FROM learners l JOIN work w USING (organisation) WHERE w.organisation = :organisation", []),
+        ("SELECT FROM learners l JOIN work w USING (learner) WHERE l.organisation = :organisation", ["w"]),
+        ("SELECT FROM learners l JOIN work w USING (organisation)", ["l", "w"]),
+        ("SELECT EXISTS (SELECT FROM courses c WHERE c.organisation = l.organisation) FROM learners l", ["l", "c"]),
+        ("UPDATE learners SET id = '' FROM courses c WHERE c.organisation = :organisation", ["learners"]),
+        ("INSERT INTO work (organisation) SELECT :organisation FROM learners l", ["l"]),
+        ("INSERT INTO work (organisation) SELECT l.organisation FROM learners l", ["work", "l"]),
+        ("DELETE FROM work USING learners l WHERE work.organisation = l.organisation", ["work", "l"]),
+        ("WITH all_ AS (SELECT * FROM learners) SELECT 1 FROM all_ WHERE organisation = :organisation", ["learners"]),
+        ("SELECT 1 FROM work WHERE organisation = :organisation UNION ALL SELECT 1 FROM work", ["work"]),
+    ],
+)  # fmt: skip
+def test_r31_a_condition_that_is_forgotten_is_found(statement: str, names: list[str]) -> None:
+    assert unbound(statement, {"learners", "courses", "enrolments", "work"}) == names
