@@ -162,3 +162,14 @@ def transaction(engine: Engine, organisation: int | None = None) -> Iterator[Con
     """One transaction, about one organisation if it is named, committed at the end of the block."""
     with engine.begin() as connection, nullcontext() if organisation is None else scoped(connection, organisation):
         yield connection
+
+
+@contextmanager
+def snapshot(engine: Engine, organisation: int) -> Iterator[Connection]:
+    """One transaction about one organisation that sees one moment, however long it looks."""
+    with (
+        engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        connection.begin(),
+        scoped(connection, organisation),
+    ):
+        yield connection

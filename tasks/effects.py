@@ -1,6 +1,6 @@
 """What each kind of event does, in the transaction that takes it: the facts, and what follows from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from tasks import announcements, enrolments, learners, mail, organisations, seats
-from tasks.events import Event, Held, Reason, emit
+from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.schemas import (
     AnnouncementRequested,
     CourseCompleted,
@@ -156,7 +156,7 @@ def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
         if learner.learner in described or learner.standing in {standing.ACTIVE, standing.INACTIVE}
     ]
     changes = learners.restate(connection, number, affected)
-    _follow(taking, changes, {known[data.learner].learner: event for event, data in said})
+    follow(taking, changes, {known[data.learner].learner: event for event, data in said})
     _judge_again(taking, [status.learner for status in statuses])
     taking.known |= {f"learner:{number}:{data.learner}" for _, data in said}
 
@@ -187,7 +187,7 @@ def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
         learner.learner for learner in known.values() if learner.standing in {standing.ACTIVE, standing.INACTIVE}
     ]
     changes = learners.restate(connection, number, affected)
-    _follow(taking, changes, {known[data.learner].learner: event for event, data in said})
+    follow(taking, changes, {known[data.learner].learner: event for event, data in said})
     _judge_again(taking, affected)
 
 
@@ -215,10 +215,10 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
         else:
             enrolments.learner_returned(connection, taking.settings, taking.organisation, event, learner.learner)
     changes = learners.restate(connection, number, list(causes), deleted=True)
-    _follow(taking, changes, causes)
+    follow(taking, changes, causes)
 
 
-def _follow(taking: Taking, changes: Sequence[Change], causes: dict[int, Event]) -> None:
+def follow(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:
     """What follows from learners standing otherwise than before."""
     if not changes:
         return
@@ -249,7 +249,7 @@ def _follow(taking: Taking, changes: Sequence[Change], causes: dict[int, Event])
         _reactivate(taking, reactivated, causes)
 
 
-def _reactivate(taking: Taking, changes: Sequence[Change], causes: dict[int, Event]) -> None:
+def _reactivate(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:
     """Full access at once (R4); who signs in by username keeps it, and every password of theirs is void (R5)."""
     connection = taking.connection
     back = [

@@ -23,6 +23,7 @@ from tasks.events import inbox
 from tasks.events.inbox import Quarantined
 from tasks.intake import Taken, take
 from tasks.mail import tally
+from tasks.reconcile import deviations
 from tasks.work.store import offer, unfinished
 from tests.mailserver import MailServer
 from workers.pool import work_on
@@ -234,6 +235,11 @@ class World:
             found = find(connection, org.organisation, announcement)
             assert found is not None, f"{announcement} is not known"
             return progress(announcement, found.state, tally(connection, org.organisation, found.mailing))
+
+    def off(self) -> dict[tuple[str, str | None], int]:
+        """What the reconciling pass finds off: how many of what, in which course."""
+        with self.about() as (connection, org):
+            return {(entry.deviation, entry.course): entry.n for entry in deviations(connection, org)}
 
     def ask(self, sql: str, **parameters: object) -> Any:
         """One value from the tables, where nothing else shows it."""

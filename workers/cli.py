@@ -12,7 +12,7 @@ from config.settings import ConfigurationError
 from migrations import RoleRefused
 from tasks.announcements import NotAllowed
 from tasks.intake import NotResolved
-from workers.commands import announcements, demo, events, learners, reports, run, seats, system
+from workers.commands import announcements, demo, events, learners, reconcile, reports, run, seats, system
 from workers.commands.common import Refused
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ app.command()(system.migrate)
 app.command()(demo.demo)
 app.command()(system.status)
 app.command()(system.wait)
+app.command()(reconcile.reconcile)
 app.add_typer(events.app, name="events")
 app.add_typer(learners.app, name="learners")
 app.add_typer(announcements.app, name="announcements")

@@ -10,7 +10,7 @@ from tasks.announcements import Progress
 from tasks.events.inbox import Quarantined
 from tasks.events.schemas import TYPES
 from tasks.seats import Entry
-from workers.commands import announcements, demo, events, learners, seats, system
+from workers.commands import announcements, demo, events, learners, reconcile, seats, system
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -33,6 +33,7 @@ RESULTS: dict[str, Any] = {
     "learners-deactivate": list[learners.Toggled],
     "learners-show": learners.Shown,
     "migrate": system.Migrated,
+    "reconcile": reconcile.Reconciled,
     "seats-ledger": list[Entry],
     "seats-show": seats.Shown,
     "status": system.Status,

@@ -1,6 +1,6 @@
 """Who is enrolled in what, by which rule or request, and who has access."""
 
-from tasks.enrolments.fanouts import finish_fanouts, running_fanouts
+from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
 from tasks.enrolments.intake import (
     course_saved,
     learner_returned,
@@ -10,20 +10,25 @@ from tasks.enrolments.intake import (
     requested,
     withdrawn,
 )
-from tasks.enrolments.store import Accessible, Enrolment, Newcomer, enrolments_of
+from tasks.enrolments.reconcile import mend, off_the_rules
+from tasks.enrolments.store import Accessible, Enrolment, Newcomer, enrolments_of, unopened
 
 __all__ = [
     "Accessible",
     "Enrolment",
     "Newcomer",
+    "any_running",
     "course_saved",
     "enrolments_of",
     "finish_fanouts",
     "learner_returned",
     "learners_arrived",
     "membership_changed",
+    "mend",
+    "off_the_rules",
     "reactivated",
     "requested",
     "running_fanouts",
+    "unopened",
     "withdrawn",
 ]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, value
+from config.database import column, execute, one, rows, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,4 +169,17 @@ def courses_touching(connection: Connection, organisation: int, learner: int) ->
         """,
         organisation=organisation,
         learner=learner,
+    )
+
+
+def all_courses(connection: Connection, organisation: int) -> list[Course]:
+    """Every course of an organisation."""
+    return rows(
+        connection,
+        Course,
+        """
+        SELECT course, id, title, cost, on_hold, method FROM courses
+        WHERE organisation = :organisation ORDER BY course
+        """,
+        organisation=organisation,
     )

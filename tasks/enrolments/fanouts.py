@@ -38,6 +38,17 @@ class Recorded:
 
 _NOBODY = Recorded(0, 0)
 
+#: The highest number a learner can have.
+MOST_LEARNERS = 2**31 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """How many enrolments are not what the rules say: not there, or there though nothing holds them."""
+
+    missing: int
+    surplus: int
+
 
 @dataclass(frozen=True, slots=True)
 class Counts:
@@ -269,9 +280,9 @@ SELECT count(*) FROM joined
 """
 
 
-#: The chunks, by their place, in which the rules of a course have anything to do.
-_TO_DO = f"""
-SELECT (l.learner - 1) / :size FROM learners l
+#: Whom the rules of a course would enrol.
+_MISSING = f"""
+FROM learners l
 WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.standing IN ('active', 'inactive')
   AND (:everyone OR :links AND {_LINKED.format(learner="l.learner")})
   AND NOT EXISTS (
@@ -281,9 +292,21 @@ WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.
   AND NOT EXISTS (
       SELECT FROM withdrawals w
       WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, 1) AND w.learner = l.learner)
-UNION
-SELECT (e.learner - 1) / :size FROM enrolments e
-WHERE NOT :everyone AND e.learner BETWEEN :low AND :high AND {_UNHELD}
+"""
+
+#: Whom they would withdraw, or flag.
+_SURPLUS = f"FROM enrolments e WHERE NOT :everyone AND e.learner BETWEEN :low AND :high AND {_UNHELD}"
+
+#: The chunks, by their place, in which the rules of a course have anything to do.
+_TO_DO = f"""
+SELECT (l.learner - 1) / :size {_MISSING} UNION SELECT (e.learner - 1) / :size {_SURPLUS}
+"""
+
+#: How many learners the rules of a course would enrol, and how many withdraw; of the deleted nothing is said.
+_OFF = f"""
+SELECT (SELECT count(*) {_MISSING}) AS missing, (SELECT count(*) {_SURPLUS} AND e.started_at IS NULL AND EXISTS (
+    SELECT FROM learners l
+    WHERE l.organisation = :organisation AND l.learner = e.learner AND l.standing IN ('active', 'inactive'))) AS surplus
 """
 
 
@@ -383,6 +406,22 @@ def chunks_to_do(connection: Connection, fanout: Fanout, course: Course, low: in
     )
 
 
+def off_the_rules(connection: Connection, organisation: int, course: Course) -> Off:
+    """How many enrolments of a course are not what its rules say."""
+    found = one(
+        connection,
+        Off,
+        _OFF,
+        organisation=organisation,
+        course=course.course,
+        low=1,
+        high=MOST_LEARNERS,
+        everyone=course.method == "everyone",
+        links=course.method == "segments",
+    )
+    return found or Off(0, 0)
+
+
 def any_enrolled(connection: Connection, organisation: int, courses: Sequence[int]) -> bool:
     """Whether anybody is or was enrolled in one of these courses by rule or for the first time."""
     return bool(
@@ -463,6 +502,21 @@ def answer_again(connection: Connection, organisation: int, request: str) -> Non
         + _RESULT,
         organisation=organisation,
         request=request,
+    )
+
+
+def any_running(connection: Connection, organisation: int) -> bool:
+    """Whether a part of a fan-out of this organisation is still to be done."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (
+                SELECT FROM work
+                WHERE organisation = :organisation AND actor IN ('enrolments.survey', 'enrolments.chunk'))
+            """,
+            organisation=organisation,
+        )
     )
 
 

@@ -12,7 +12,7 @@ from tasks.enrolments import courses, fanouts, store
 from tasks.enrolments.actors import launch
 from tasks.enrolments.courses import Course
 from tasks.enrolments.rules import NotEligible
-from tasks.events import Event, Held, Reason, emit
+from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
 from tasks.learners import (
     chunks,
@@ -72,7 +72,7 @@ def _by_rule(
     connection: Connection,
     settings: Settings,
     organisation: Organisation,
-    event: Event,
+    event: Cause,
     courses: Sequence[Course],
     learners: Sequence[int] | None,
 ) -> None:
@@ -90,7 +90,7 @@ def _by_rule(
     launch(connection, settings, fanout, organisation.learners if learners is None else len(learners))
 
 
-def _notice_for(connection: Connection, organisation: int, event: Event, courses: Sequence[Course]) -> int | None:
+def _notice_for(connection: Connection, organisation: int, event: Cause, courses: Sequence[Course]) -> int | None:
     """The mailing in which this event's enrolments are told (R12); none of a course on hold (S7)."""
     if all(course.on_hold for course in courses):
         return None
@@ -139,7 +139,7 @@ def learners_arrived(
 
 
 def learner_returned(
-    connection: Connection, settings: Settings, organisation: Organisation, event: Event, learner: int
+    connection: Connection, settings: Settings, organisation: Organisation, event: Cause, learner: int
 ) -> None:
     """Bring what a learner had before they were deleted in line with the rules as they stand now (R7, R10)."""
     touched = [

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import execute, rows, value
 from tasks.seats import flag_unenrolled
 
 
@@ -161,6 +161,31 @@ def activate(
         organisation=organisation,
         learners=list(learners),
         times=list(times),
+    )
+
+
+#: Enrolments that give access, and of which nobody noted since when.
+_UNOPENED = """
+SELECT e.course, e.cycle, e.learner FROM enrolments e JOIN learners l USING (organisation, learner)
+WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
+"""
+
+
+def unopened(connection: Connection, organisation: int) -> int:
+    """How many enrolments give access without a note since when."""
+    return int(value(connection, f"SELECT count(*) FROM ({_UNOPENED}) unopened", organisation=organisation))
+
+
+def mend_unopened(connection: Connection, organisation: int) -> None:
+    """Note of every enrolment that gives access and does not say since when, that it does so now."""
+    execute(
+        connection,
+        f"""
+        UPDATE enrolments e SET activated_at = now() FROM ({_UNOPENED}) unopened
+        WHERE e.organisation = :organisation AND e.course = unopened.course AND e.cycle = unopened.cycle
+          AND e.learner = unopened.learner
+        """,
+        organisation=organisation,
     )
 
 

@@ -4,6 +4,8 @@ from tasks.learners.rules import Change, Standing, chunks, effective_version, ho
 from tasks.learners.segments import (
     ensure_segments,
     members_at,
+    memberships_off,
+    mend_memberships,
     record_membership,
     save_segment,
     saved_segment,
@@ -26,6 +28,7 @@ from tasks.learners.store import (
     restate,
     selected_by_id,
     selected_by_number,
+    standings_off,
 )
 
 __all__ = [
@@ -47,6 +50,8 @@ __all__ = [
     "history",
     "holds",
     "members_at",
+    "memberships_off",
+    "mend_memberships",
     "profile",
     "record_membership",
     "record_status",
@@ -56,4 +61,5 @@ __all__ = [
     "segments_of",
     "selected_by_id",
     "selected_by_number",
+    "standings_off",
 ]

@@ -113,6 +113,40 @@ def members_at(connection: Connection, organisation: int, segment: int, moment: 
     )
 
 
+#: The memberships that are not what the history of their segment says, and what it says.
+_OFF = """
+WITH latest AS (
+    SELECT DISTINCT ON (c.segment, c.learner) c.segment, c.learner, c.occurred_at,
+           c.member AND (l.deleted_at IS NULL OR l.deleted_at < c.occurred_at) AS member
+    FROM membership_changes c JOIN learners l USING (organisation, learner) WHERE c.organisation = :organisation
+    ORDER BY c.segment, c.learner, c.occurred_at DESC
+), off AS (
+    SELECT segment, learner, coalesce(latest.member, false) AS member, coalesce(latest.occurred_at, m.since) AS since
+    FROM latest FULL JOIN (SELECT * FROM memberships WHERE organisation = :organisation) m USING (segment, learner)
+    WHERE coalesce(latest.member, false) <> coalesce(m.member, false)
+)
+"""
+
+
+def memberships_off(connection: Connection, organisation: int) -> int:
+    """How many memberships are not what the history of their segment says."""
+    return int(value(connection, _OFF + "SELECT count(*) FROM off", organisation=organisation))
+
+
+def mend_memberships(connection: Connection, organisation: int) -> None:
+    """Make every membership what the history of its segment says."""
+    execute(
+        connection,
+        _OFF
+        + """
+        INSERT INTO memberships (organisation, segment, learner, member, since)
+        SELECT :organisation, segment, learner, member, since FROM off
+        ON CONFLICT (organisation, segment, learner) DO UPDATE SET member = excluded.member, since = excluded.since
+        """,
+        organisation=organisation,
+    )
+
+
 def segments_of(connection: Connection, organisation: int, learner: int) -> list[str]:
     """The ids of the segments a learner is in, sorted."""
     return column(

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import column, execute, one, rows, value
 from tasks.learners.rules import Change, Standing
 
 
@@ -357,3 +357,21 @@ def selected_by_number(
     chosen = list(learners)
     found = one(connection, Selection, _SELECTED_BY_NUMBER, organisation=organisation, learners=chosen, moment=moment)
     return found or _NOBODY
+
+
+def standings_off(connection: Connection, organisation: int) -> list[int]:
+    """The learners whose present standing is not what their history says."""
+    return column(
+        connection,
+        """
+        WITH latest AS (
+            SELECT DISTINCT ON (learner) learner, active FROM status_changes WHERE organisation = :organisation
+            ORDER BY learner, version DESC, occurred_at DESC
+        )
+        SELECT l.learner FROM learners l LEFT JOIN latest USING (learner)
+        WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
+          AND (l.standing = 'active') <> coalesce(latest.active, true)
+        ORDER BY l.learner
+        """,
+        organisation=organisation,
+    )

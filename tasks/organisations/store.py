@@ -43,6 +43,11 @@ def find(connection: Connection, ids: Iterable[str]) -> dict[str, Organisation]:
     return {organisation.id: organisation for organisation in found}
 
 
+def every(connection: Connection) -> list[Organisation]:
+    """All of them: for what an operator asks of everybody."""
+    return rows(connection, Organisation, f"SELECT {_COLUMNS} FROM organisations ORDER BY id")
+
+
 def numbered(connection: Connection, organisation: int) -> Organisation:
     """The organisation with this number."""
     found = one(

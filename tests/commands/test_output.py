@@ -281,3 +281,24 @@ def test_migrate_says_where_the_schema_was_and_is(rollcall: Rollcall) -> None:
     done = printed("migrate", rollcall("migrate", "--json"))
 
     assert done["before"] == done["after"]
+
+
+def test_r10_reconcile_says_what_is_off_and_mends_it(
+    story: World, rollcall: Rollcall, refused: Callable[..., str]
+) -> None:
+    assert printed("reconcile", rollcall("reconcile", "--json")) == {"organisations": 1, "off": [], "repaired": False}
+    assert "everything agrees" in rollcall("reconcile", "-o", "acme").stdout
+
+    story.execute("DELETE FROM enrolments WHERE learner = 2")
+
+    off = rollcall("reconcile", "--json")
+    assert off.exit_code == 1
+    found = {"organisation": "acme", "deviation": "missing", "course": "safety", "n": 1}
+    assert json.loads(off.stdout)["off"] == [found]
+    assert printed("reconcile", rollcall("reconcile", "--repair", "--json")) == {
+        "organisations": 1,
+        "off": [found],
+        "repaired": True,
+    }
+    assert printed("reconcile", rollcall("reconcile", "--json"))["off"] == []
+    assert refused("reconcile", "-o", "nobody") == "There is no organisation 'nobody'."

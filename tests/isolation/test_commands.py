@@ -25,6 +25,7 @@ ABOUT_ONE = {
     "learners activate": ["B"],
     "learners deactivate": ["A"],
     "learners show": ["A"],
+    "reconcile": [],
     "reports training": [],
     "seats ledger": [],
     "seats show": [],

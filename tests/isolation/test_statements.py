@@ -9,6 +9,7 @@ from tests.world import World
 #: What is about more than one organisation by its nature, and why that crosses no border.
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
+        "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
     },

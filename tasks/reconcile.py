@@ -1,0 +1,81 @@
+"""The reconciling pass: what is derived is compared with what it is derived from, and made to agree.
+
+Events keep the two in line by themselves. After a restore of part of the tables, or a change by hand, this finds what
+is off and mends it: standing from the history of status, memberships from that of segments, enrolments from the rules.
+"""
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+
+from sqlalchemy import Connection
+
+from config.database import lock_organisations
+from config.settings import Settings
+from tasks import effects, enrolments, learners
+from tasks.organisations import Organisation
+
+#: Learners restated at once.
+SLICE = 1000
+
+
+class Deviation(StrEnum):
+    """What can be off."""
+
+    STANDING = "standing"
+    MEMBERSHIP = "membership"
+    ACTIVATION = "activation"
+    MISSING = "missing"
+    SURPLUS = "surplus"
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """How many learners, or enrolments of a course, are not as they should be."""
+
+    organisation: str
+    deviation: str
+    course: str | None
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A repair as a cause of what follows from it."""
+
+    key: tuple[str, str]
+    time: datetime
+
+
+def deviations(connection: Connection, organisation: Organisation) -> list[Off]:
+    """What is off, of one organisation; nothing of it while a fan-out is running means anything."""
+    number = organisation.organisation
+    found = [
+        (Deviation.STANDING, None, len(learners.standings_off(connection, number))),
+        (Deviation.MEMBERSHIP, None, learners.memberships_off(connection, number)),
+        (Deviation.ACTIVATION, None, enrolments.unopened(connection, number)),
+    ]
+    rules = enrolments.off_the_rules(connection, number)
+    by_course = [
+        entry
+        for course, off in rules.items()
+        for entry in ((Deviation.MISSING, course, off.missing), (Deviation.SURPLUS, course, off.surplus))
+    ]
+    return [Off(organisation.id, kind.value, course, n) for kind, course, n in [*found, *by_course] if n]
+
+
+def repair(connection: Connection, settings: Settings, organisation: Organisation) -> None:
+    """Mend what is off. What the platform must know of it is told as ever: access that began or ended, enrolments that
+    changed. Nobody is mailed of an enrolment; large repairs are left to the workers, as fan-outs."""
+    number = organisation.organisation
+    lock_organisations(connection, [number])
+    cause = Repair(("rollcall:reconcile", f"repair-{uuid.uuid4()}"), datetime.now(UTC))
+    taking = effects.Taking(connection, settings, organisation)
+    off = learners.standings_off(connection, number)
+    for low in range(0, len(off), SLICE):
+        changes = learners.restate(connection, number, off[low : low + SLICE])
+        effects.follow(taking, changes, {change.learner: cause for change in changes})
+    effects.tell_admins(connection, number, taking.void)
+    learners.mend_memberships(connection, number)
+    enrolments.mend(connection, settings, organisation, cause.time)

@@ -1,0 +1,71 @@
+"""`rollcall reconcile`: proves that what is derived agrees with what it is derived from, and mends what does not."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+from rich.progress import track
+
+from config.database import snapshot, transaction
+from config.runtime import Runtime
+from tasks import enrolments, organisations
+from tasks.reconcile import Off, deviations, repair
+from workers.commands.common import Json, Refused, document, err, opened, out, table
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What was looked at, what was off, and whether it was mended."""
+
+    organisations: int
+    off: list[Off]
+    repaired: bool
+
+
+def reconcile(
+    organisation: Annotated[
+        str | None, typer.Option("--organisation", "-o", metavar="ORG", help="Only this one; all unless named.")
+    ] = None,
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Mend what is off; nobody is mailed of an enrolment by it.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Prove that status, memberships and enrolments are what history and rules say; for after a restore.
+
+    Exit code 1 where something is off and was not mended.
+    """
+    with opened("reconcile") as runtime:
+        with transaction(runtime.engine) as connection:
+            known = organisations.every(connection)
+        chosen = [one for one in known if organisation in {None, one.id}]
+        if not chosen and organisation is not None:
+            raise Refused(f"There is no organisation {organisation!r}.")
+        off: list[Off] = []
+        for one in track(chosen, "Comparing", console=err, disable=not err.is_terminal, transient=True):
+            off += _reconcile(runtime, one, mend=mend)
+    result = Reconciled(len(chosen), off, repaired=mend and bool(off))
+    if json_:
+        document(result)
+    else:
+        table(
+            ["organisation", "what is off", "course", "how many"],
+            [[entry.organisation, entry.deviation, entry.course, entry.n] for entry in off],
+            f"{len(chosen)} organisations: everything agrees.",
+        )
+    if off and not mend:
+        raise Refused("What is off can be mended: rollcall reconcile --repair.")
+    if off and not json_:
+        out.print("Mended; what is large is left to the workers: look again after rollcall wait.")
+
+
+def _reconcile(runtime: Runtime, organisation: organisations.Organisation, *, mend: bool) -> list[Off]:
+    number = organisation.organisation
+    with snapshot(runtime.engine, number) as connection:
+        if enrolments.any_running(connection, number):
+            raise Refused(f"Enrolments of {organisation.id!r} are under way: come back after rollcall wait.")
+        off = deviations(connection, organisation)
+    if off and mend:
+        with transaction(runtime.engine, number) as connection:
+            repair(connection, runtime.settings, organisation)
+    return off
