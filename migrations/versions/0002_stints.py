@@ -18,6 +18,7 @@ CREATE TABLE stints (
     learner int NOT NULL,
     enrolled_at timestamptz NOT NULL,
     withdrawn_at timestamptz NOT NULL,
+    withdrawn_by text,
     PRIMARY KEY (organisation, course, cycle, learner, enrolled_at)
 );
 COMMENT ON TABLE stints IS 'when an enrolment stood before it was recorded anew (R10); a late start may belong there';

@@ -222,10 +222,11 @@ WITH revived AS (
       AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
       AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="false")}
     RETURNING e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
-              o.enrolled_at, o.withdrawn_at
+              o.enrolled_at, o.withdrawn_at, o.withdrawn_by
 ), past AS (
-    INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at)
-    SELECT :organisation, :course, :cycle, learner, enrolled_at, withdrawn_at FROM revived ON CONFLICT DO NOTHING
+    INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by)
+    SELECT :organisation, :course, :cycle, learner, enrolled_at, withdrawn_at, withdrawn_by FROM revived
+    ON CONFLICT DO NOTHING
 ), told AS ({_TELL.format(changed="revived")})
 {_HOW_MANY.format(those="revived")}
 """

@@ -44,7 +44,7 @@ def take_starts(
             counted.append((event, known, store.Start(known.learner, known.course, place.cycle, place.time)))
     undone = False
     if counted:
-        undone = store.record_starts(connection, organisation.organisation, [start for _, _, start in counted])
+        undone = store.record_starts(connection, organisation.organisation, [start for _, _, start in counted], lead)
         _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
     for event, known, start in counted:
         for review in reviews(organisation, known, event.time):

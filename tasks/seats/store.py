@@ -117,7 +117,7 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
     )
 
 
-def record_starts(connection: Connection, organisation: int, starts: Sequence[Start]) -> bool:
+def record_starts(connection: Connection, organisation: int, starts: Sequence[Start], lead: timedelta) -> bool:
     """Keep the earliest start of each enrolment; one that a rule withdrew later never was withdrawn, which the platform
     is told (R27, S5). Whether there was such a one."""
     told = execute(
@@ -152,7 +152,33 @@ def record_starts(connection: Connection, organisation: int, starts: Sequence[St
         cycles=[s.cycle for s in starts],
         times=[s.time for s in starts],
     )
-    return told > 0
+    return told + _join_stints(connection, organisation, starts, lead) > 0
+
+
+def _join_stints(connection: Connection, organisation: int, starts: Sequence[Start], lead: timedelta) -> int:
+    """A stint that a rule ended though the course was started in it never ended: it lasted until the next (R10, S5)."""
+    return execute(
+        connection,
+        """
+        UPDATE stints b SET withdrawn_by = NULL, withdrawn_at = coalesce((
+            SELECT min(n.enrolled_at) FROM stints n
+            WHERE n.organisation = :organisation AND n.course = b.course AND n.cycle = b.cycle
+              AND n.learner = b.learner AND n.enrolled_at > b.enrolled_at), e.enrolled_at)
+        FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
+                    CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
+        JOIN enrolments e ON e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+            AND e.learner = new.learner
+        WHERE b.organisation = :organisation AND b.course = new.course AND b.cycle = new.cycle
+          AND b.learner = new.learner AND b.withdrawn_by = 'rule'
+          AND b.enrolled_at <= new.time + CAST(:lead AS interval) AND b.withdrawn_at > new.time
+        """,
+        organisation=organisation,
+        lead=lead,
+        learners=[s.learner for s in starts],
+        courses=[s.course for s in starts],
+        cycles=[s.cycle for s in starts],
+        times=[s.time for s in starts],
+    )
 
 
 def record_completions(connection: Connection, organisation: int, completions: Sequence[Completion]) -> None:

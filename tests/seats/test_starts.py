@@ -334,6 +334,20 @@ def test_r27_a_start_in_an_earlier_stint_counts(world: World) -> None:
     assert [entry.occurred_at for entry in world.ledger()] == [DAWN + HOUR]
 
 
+def test_s05_a_late_start_in_an_earlier_stint_makes_it_last_until_the_next(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    for hours, method in ((0, "everyone"), (2, "manual"), (9, "everyone")):
+        world.has_course("safety", method, cost=3, at=DAWN + hours * HOUR)
+    world.starts("A", "safety", at=DAWN + 6 * HOUR)
+    assert len(world.quarantine()) == 1
+
+    world.starts("A", "safety", at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert world.enrolments("A")["safety"].started_at == DAWN + HOUR
+    assert len(world.ledger()) == 1
+
+
 def test_r27_a_start_before_a_withdrawal_by_name_counts_after_a_new_request_too(world: World) -> None:
     world.has_learners("A", at=DAWN)
     world.has_course("safety", cost=3, at=DAWN)
