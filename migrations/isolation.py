@@ -66,17 +66,18 @@ def _ensure_role(connection: Connection) -> None:
     act = f"SET LOCAL ROLE {people}"
     make = [f"CREATE ROLE {people} NOLOGIN", f"GRANT {people} TO {us}"]
     for statement in make:
-        if _refused(connection, act, keep=False):
-            _refused(connection, statement, keep=True)
-    if _refused(connection, act, keep=False):
+        if _done(connection, act, keep=False):
+            return
+        _done(connection, statement, keep=True)
+    if not _done(connection, act, keep=False):
         raise RoleRefused(
             f"We may not make the role {people}, for which row security is. Have an administrator of the database"
             f" server run: {'; '.join(make)}; and then run rollcall migrate again."
         )
 
 
-def _refused(connection: Connection, statement: str, *, keep: bool) -> bool:
-    """Try a statement about the role, and `keep` what it did; whether there was no way to do it."""
+def _done(connection: Connection, statement: str, *, keep: bool) -> bool:
+    """Try a statement about the role, and `keep` what it did or not; whether we may."""
     attempt = connection.begin_nested()
     try:
         connection.exec_driver_sql(statement)
@@ -84,9 +85,9 @@ def _refused(connection: Connection, statement: str, *, keep: bool) -> bool:
         if getattr(problem.orig, "sqlstate", None) not in NO_ROLE:
             raise
         attempt.rollback()
-        return True
+        return False
     if keep:
         attempt.commit()
     else:
         attempt.rollback()
-    return False
+    return True

@@ -14,6 +14,10 @@ ROOT = Path(__file__).parents[2]
 HELPERS = {"execute": 1, "column": 1, "value": 1, "rows": 2, "one": 2}
 
 
+#: Methods of connections and cursors that run SQL.
+RUNS_SQL = {"execute", "executemany", "exec_driver_sql", "cursor", "copy"}
+
+
 @dataclass(frozen=True)
 class Statement:
     """A statement, and the function whose question it is."""
@@ -24,18 +28,34 @@ class Statement:
 
 def statements() -> Iterator[Statement]:
     """Every statement that the code runs. SQL that cannot be read from the source raises."""
-    for path in sorted(itertools.chain(*((ROOT / room).rglob("*.py") for room in ("config", "tasks", "workers")))):
+    for name, function in _functions():
+        module = importlib.import_module(name.rpartition(".")[0])
+        made = {key: [ast.Constant(text)] for key, text in vars(module).items() if isinstance(text, str)}
+        known = made | _constants(list(ast.walk(function)))
+        for call in ast.walk(function):
+            for node in _sql_of(call):
+                for text in _texts(node, known):
+                    yield Statement(name, text.replace("{organisation}", ":organisation"))
+
+
+def past_the_helpers() -> set[str]:
+    """The functions that run a statement themselves, or seem to."""
+    return {
+        name
+        for name, function in _functions()
+        for call in ast.walk(function)
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in RUNS_SQL
+    }
+
+
+def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
+    """Every function of the code but the helpers themselves, by its name."""
+    for path in sorted(itertools.chain(*((ROOT / room).rglob("*.py") for room in ("tasks", "workers")))):
         module = ast.parse(path.read_text(encoding="utf-8"))
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for function in ast.walk(module):
-            if isinstance(function, ast.FunctionDef) and name != "config.database":
-                made = vars(importlib.import_module(name))
-                named = {key: [ast.Constant(text)] for key, text in made.items() if isinstance(text, str)}
-                known = named | _constants(list(ast.walk(function)))
-                for call in ast.walk(function):
-                    for node in _sql_of(call):
-                        for text in _texts(node, known):
-                            yield Statement(f"{name}.{function.name}", text.replace("{organisation}", ":organisation"))
+            if isinstance(function, ast.FunctionDef):
+                yield f"{name}.{function.name}", function
 
 
 def _sql_of(call: ast.AST) -> list[ast.expr]:

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.isolation.neighbours import tables_of_organisations
-from tests.isolation.statements import statements, unbound
+from tests.isolation.statements import past_the_helpers, statements, unbound
 from tests.world import World
 
 #: What is about more than one organisation by its nature, and why that crosses no border.
@@ -59,6 +59,15 @@ def test_r31_every_statement_says_whose_rows_it_is_about(world: World) -> None:
 
     assert {function: names for function, names in open_.items() if function not in allowed} == {}
     assert allowed - open_.keys() == set(), "these name their organisation by now"
+
+
+def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> None:
+    assert past_the_helpers() == {
+        "tasks.reports.training.stream",  # copies, and asks the helper for its organisation
+        "workers.relay._leadership",  # a lock, and news
+        "workers.relay._publish_next",  # Redis
+        "workers.commands.events._add",  # Redis
+    }
 
 
 @pytest.mark.parametrize(
