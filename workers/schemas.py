@@ -9,6 +9,7 @@ import msgspec
 from tasks.announcements import Progress
 from tasks.events.inbox import Quarantined
 from tasks.events.schemas import TYPES
+from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from workers.commands import announcements, demo, events, learners, seats, system
 
@@ -33,6 +34,7 @@ RESULTS: dict[str, Any] = {
     "learners-deactivate": list[learners.Toggled],
     "learners-show": learners.Shown,
     "migrate": system.Migrated,
+    "reports-summary": list[CourseSummary],
     "seats-ledger": list[Entry],
     "seats-show": seats.Shown,
     "status": system.Status,
