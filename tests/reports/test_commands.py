@@ -121,6 +121,7 @@ def test_a_reader_who_has_had_enough_is_no_error(story: World, environment: dict
 
 def test_a_person_who_waits_sees_how_much_was_written(story: World, environment: dict[str, str]) -> None:
     screen, terminal = pty.openpty()
+    os.set_blocking(screen, False)
     try:
         printed = subprocess.run(
             TRAINING, env=environment | {"TERM": "xterm"}, stdout=subprocess.PIPE, stderr=terminal, check=True

@@ -91,6 +91,7 @@ def test_no_cell_of_any_column_is_a_formula(world: World) -> None:
             said = {name: " ".join(value) if isinstance(value, list) else str(value) for name, value in row.items()}
 
             assert formulas(text) == [], hostile
+            assert [cell for cell in cells.values() if cell.startswith(("\t", "\r", "\n"))] == []
             assert sum(hostile in value for value in said.values()) == told
             assert {name for name in said if hostile in said[name] and bare(cells[name]) != bare(said[name])} == set()
 
