@@ -9,6 +9,7 @@ import msgspec
 from tasks.announcements import Progress
 from tasks.events.inbox import Quarantined
 from tasks.events.schemas import TYPES
+from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from workers.commands import announcements, demo, events, learners, reconcile, seats, system
 
@@ -34,6 +35,7 @@ RESULTS: dict[str, Any] = {
     "learners-show": learners.Shown,
     "migrate": system.Migrated,
     "reconcile": reconcile.Reconciled,
+    "reports-summary": list[CourseSummary],
     "seats-ledger": list[Entry],
     "seats-show": seats.Shown,
     "status": system.Status,

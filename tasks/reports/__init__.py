@@ -1,6 +1,30 @@
 """What an organisation can count, and take away."""
 
-from tasks.reports.store import CourseCount, MailCount, course_counts, headcounts, mail_counts
-from tasks.reports.training import Format, Tab, stream
+from tasks.reports.export import Format, Report, Tab, stream
+from tasks.reports.history import HISTORY
+from tasks.reports.store import (
+    CourseCount,
+    CourseSummary,
+    MailCount,
+    course_counts,
+    headcounts,
+    mail_counts,
+    summary,
+)
+from tasks.reports.training import TRAINING
 
-__all__ = ["CourseCount", "Format", "MailCount", "Tab", "course_counts", "headcounts", "mail_counts", "stream"]
+__all__ = [
+    "HISTORY",
+    "TRAINING",
+    "CourseCount",
+    "CourseSummary",
+    "Format",
+    "MailCount",
+    "Report",
+    "Tab",
+    "course_counts",
+    "headcounts",
+    "mail_counts",
+    "stream",
+    "summary",
+]

@@ -30,6 +30,20 @@ class CourseCount:
 
 
 @dataclass(frozen=True, slots=True)
+class CourseSummary:
+    """How far the active learners of one course have come (R29). `enrolled` = `started` + `not_started`; a withdrawn
+    enrolment counts as `withdrawn` alone, and each cycle counts by itself, as each is a row of the export."""
+
+    course: str
+    title: str
+    enrolled: int
+    started: int
+    completed: int
+    not_started: int
+    withdrawn: int
+
+
+@dataclass(frozen=True, slots=True)
 class MailCount:
     """How the deliveries of one kind of mail stand."""
 
@@ -69,6 +83,29 @@ def course_counts(connection: Connection, organisation: int) -> list[CourseCount
         WHERE e.organisation = :organisation GROUP BY c.id, c.title ORDER BY c.id
         """,
         organisation=organisation,
+    )
+
+
+def summary(connection: Connection, organisation: int, course: str | None = None) -> list[CourseSummary]:
+    """Analytics of one course or of all, those nobody takes too; whoever is not active now is left out (R29)."""
+    return rows(
+        connection,
+        CourseSummary,
+        """
+        SELECT c.id AS course, c.title,
+               count(e.learner) FILTER (WHERE e.withdrawn_at IS NULL) AS enrolled,
+               count(e.started_at) FILTER (WHERE e.withdrawn_at IS NULL) AS started,
+               count(e.completed_at) FILTER (WHERE e.withdrawn_at IS NULL) AS completed,
+               count(e.learner) FILTER (WHERE e.withdrawn_at IS NULL AND e.started_at IS NULL) AS not_started,
+               count(e.withdrawn_at) AS withdrawn
+        FROM courses c
+        LEFT JOIN (enrolments e JOIN learners l USING (organisation, learner))
+            ON e.organisation = c.organisation AND e.course = c.course AND l.standing = 'active'
+        WHERE c.organisation = :organisation AND (CAST(:course AS text) IS NULL OR c.id = :course)
+        GROUP BY c.course, c.id, c.title ORDER BY c.id
+        """,
+        organisation=organisation,
+        course=course,
     )
 
 

@@ -1,76 +1,63 @@
-"""The training report: one row for each enrolment, streamed by PostgreSQL itself, however many there are (R29, R30)."""
-
-from collections.abc import Iterator
-from enum import StrEnum
+"""The training report: one row for each enrolment (R29, R30)."""
 
 from psycopg import sql
-from sqlalchemy import Connection
 
-from config.database import within
+from tasks.reports.export import Report
 
-
-class Tab(StrEnum):
-    """Whose rows: of the learners active now, or of those who are not."""
-
-    ACTIVE = "active"
-    ARCHIVED = "archived"
-
-
-class Format(StrEnum):
-    """How a row is written."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
-
-
-#: The columns, in the contract's order.
+#: The columns, in the contract's order. A learner's segments and the segments that hold an enrolment are gathered once
+#: for all and merged in by learner; what requests hold is looked up once for each set of requests. The notice is asked
+#: for row by row: the ledger of mail is far larger than the report. So rows come in order, at once, with nothing
+#: sorted that grows with the report. The sources are those of the function `enrolment_sources`, for all at once.
 _ROWS = """
 SELECT o.id AS organisation, l.id AS learner, l.username, l.email, l.standing AS learner_status,
-       ARRAY(SELECT s.id FROM memberships m JOIN segments s USING (organisation, segment)
-             WHERE m.organisation = l.organisation AND m.learner = l.learner AND m.member AND s.saved_at IS NOT NULL
-             ORDER BY s.id COLLATE "C") AS segments,
-       c.id AS course, c.title, e.cycle,
-       CASE WHEN e.withdrawn_at IS NULL THEN enrolment_sources(e, c) ELSE '{{}}' END AS sources,
-       e.enrolled_at, e.silent, e.activated_at, d.settled_at AS notified_at, e.started_at, e.completed_at, e.result,
-       e.withdrawn_at, a.granted AS access
+       coalesce(membership.segments, '{{}}') AS segments, c.id AS course, c.title, e.cycle,
+       CASE WHEN e.withdrawn_at IS NULL THEN coalesce(
+           CASE WHEN c.method = 'everyone' AND e.cycle = 1 THEN ARRAY['everyone'] END
+           || requested.sources || linked.sources, '{{}}') ELSE '{{}}' END AS sources,
+       e.enrolled_at, e.silent, e.activated_at,
+       (SELECT d.settled_at FROM deliveries d
+        WHERE d.organisation = e.organisation AND d.mailing = e.notice AND d.recipient = e.learner
+          AND d.state = 'accepted') AS notified_at,
+       e.started_at, e.completed_at, e.result, e.withdrawn_at, a.granted AS access
 FROM learners l
 JOIN organisations o USING (organisation)
 JOIN enrolments e USING (organisation, learner)
 JOIN courses c USING (organisation, course)
 JOIN access a USING (organisation, learner, course, cycle)
-LEFT JOIN deliveries d ON d.organisation = e.organisation AND d.mailing = e.notice AND d.recipient = e.learner
-    AND d.state = 'accepted'
+LEFT JOIN (
+    SELECT m.learner, array_agg(s.id ORDER BY s.id COLLATE "C") AS segments
+    FROM memberships m JOIN segments s USING (organisation, segment)
+    WHERE m.organisation = {organisation} AND m.member AND s.saved_at IS NOT NULL
+    GROUP BY m.learner
+) membership ON membership.learner = l.learner
+LEFT JOIN (
+    SELECT m.learner, cs.course, array_agg('segment:' || s.id ORDER BY s.id COLLATE "C") AS sources
+    FROM courses c
+    JOIN course_segments cs USING (organisation, course)
+    JOIN memberships m USING (organisation, segment)
+    JOIN segments s USING (organisation, segment)
+    WHERE m.organisation = {organisation} AND m.member AND c.method = 'segments'
+    GROUP BY m.learner, cs.course
+) linked ON linked.learner = e.learner AND linked.course = e.course AND e.cycle = 1
+LEFT JOIN LATERAL (
+    SELECT array_agg('request:' || f.request ORDER BY f.request COLLATE "C") AS sources FROM fanouts f
+    WHERE f.organisation = {organisation} AND f.fanout = ANY(e.requests)
+) requested ON true
 WHERE l.organisation = {organisation} AND l.standing = {standing}
 ORDER BY l.learner, e.course, e.cycle
 """
 
-#: JSON escapes what this "CSV" would quote, so that each line is the JSON text as it is.
-_JSONL = "COPY (SELECT row_to_json(r) FROM ({rows}) r) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
-
-#: For spreadsheets: lists in one cell, and no cell that would be taken for a formula.
-_CSV = """
-COPY (
-    SELECT spreadsheet_safe(organisation) AS organisation, spreadsheet_safe(learner) AS learner,
-           spreadsheet_safe(username) AS username, spreadsheet_safe(email) AS email, learner_status,
-           spreadsheet_safe(array_to_string(segments, ' ')) AS segments, spreadsheet_safe(course) AS course,
-           spreadsheet_safe(title) AS title, cycle, array_to_string(sources, ' ') AS sources,
-           rfc3339(enrolled_at) AS enrolled_at, silent, rfc3339(activated_at) AS activated_at,
-           rfc3339(notified_at) AS notified_at, rfc3339(started_at) AS started_at,
-           rfc3339(completed_at) AS completed_at, spreadsheet_safe(result) AS result,
-           rfc3339(withdrawn_at) AS withdrawn_at, access
-    FROM ({rows}) r
-) TO STDOUT (FORMAT csv, HEADER)
+#: Lists in one cell.
+_CELLS = """
+SELECT spreadsheet_safe(organisation) AS organisation, spreadsheet_safe(learner) AS learner,
+       spreadsheet_safe(username) AS username, spreadsheet_safe(email) AS email, learner_status,
+       spreadsheet_safe(array_to_string(segments, ' ')) AS segments, spreadsheet_safe(course) AS course,
+       spreadsheet_safe(title) AS title, cycle, spreadsheet_safe(array_to_string(sources, ' ')) AS sources,
+       rfc3339(enrolled_at) AS enrolled_at, silent, rfc3339(activated_at) AS activated_at,
+       rfc3339(notified_at) AS notified_at, rfc3339(started_at) AS started_at,
+       rfc3339(completed_at) AS completed_at, spreadsheet_safe(result) AS result,
+       rfc3339(withdrawn_at) AS withdrawn_at, access
+FROM ({rows}) r
 """
 
-
-def stream(connection: Connection, organisation: int, tab: Tab, format_: Format) -> Iterator[bytes]:
-    """The report, in pieces as the database makes them."""
-    rows = sql.SQL(_ROWS).format(
-        organisation=sql.Literal(within(connection, organisation)),
-        standing=sql.Literal("active" if tab is Tab.ACTIVE else "inactive"),
-    )
-    statement = sql.SQL(_JSONL if format_ is Format.JSONL else _CSV).format(rows=rows)
-    cursor = connection.connection.cursor()
-    with cursor.copy(statement) as copy:
-        for piece in copy:
-            yield bytes(piece)
+TRAINING = Report(sql.SQL(_ROWS), sql.SQL(_CELLS))

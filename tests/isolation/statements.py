@@ -48,14 +48,17 @@ def past_the_helpers() -> set[str]:
     }
 
 
-def _functions() -> Iterator[tuple[str, ast.FunctionDef]]:
-    """Every function of the code but the helpers themselves, by its name."""
+def _functions() -> Iterator[tuple[str, ast.AST]]:
+    """Every function and constant of the code but the helpers themselves, by its name."""
     for path in sorted(itertools.chain(*((ROOT / room).rglob("*.py") for room in ("tasks", "workers")))):
         module = ast.parse(path.read_text(encoding="utf-8"))
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         for function in ast.walk(module):
             if isinstance(function, ast.FunctionDef):
                 yield f"{name}.{function.name}", function
+        for constant in module.body:
+            if isinstance(constant, ast.Assign):
+                yield f"{name}.{ast.unparse(constant.targets[0])}", constant
 
 
 def _sql_of(call: ast.AST) -> list[ast.expr]:

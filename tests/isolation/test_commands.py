@@ -26,6 +26,8 @@ ABOUT_ONE = {
     "learners deactivate": ["A"],
     "learners show": ["A"],
     "reconcile": [],
+    "reports history": [],
+    "reports summary": [],
     "reports training": [],
     "seats ledger": [],
     "seats show": [],

@@ -63,7 +63,7 @@ def test_r31_every_statement_says_whose_rows_it_is_about(world: World) -> None:
 
 def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> None:
     assert past_the_helpers() == {
-        "tasks.reports.training.stream",  # copies, and asks the helper for its organisation
+        "tasks.reports.export.stream",  # copies, and asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
         "workers.relay._publish_next",  # Redis
         "workers.commands.events._add",  # Redis

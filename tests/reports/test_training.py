@@ -1,14 +1,12 @@
 """The training report: R29, R30, and the contract's columns."""
 
-import csv
-import io
 import json
 from datetime import timedelta
-from typing import Any
 
 import msgspec
 
-from tasks.reports import Format, Tab, stream
+from tasks.reports import TRAINING, Format, Tab
+from tests.reports.reading import blocks, lines, sheet
 from tests.world import World
 
 #: As the contract lists them.
@@ -18,15 +16,6 @@ COLUMNS = [
     "activated_at", "notified_at", "started_at", "completed_at", "result", "withdrawn_at",
     "access",
 ]  # fmt: skip
-
-
-def report(world: World, tab: Tab, format_: Format = Format.JSONL) -> str:
-    with world.about() as (connection, org):
-        return b"".join(stream(connection, org.organisation, tab, format_)).decode()
-
-
-def lines(world: World, tab: Tab) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in report(world, tab).splitlines()]
 
 
 def test_r29_each_tab_holds_exactly_its_learners(world: World) -> None:
@@ -41,6 +30,15 @@ def test_r29_each_tab_holds_exactly_its_learners(world: World) -> None:
 
     assert [row["learner"] for row in lines(world, Tab.ACTIVE)] == ["B"]
     assert [row["learner"] for row in lines(world, Tab.ARCHIVED)] == ["A", "C"]
+
+
+def test_s15_a_deleted_learner_is_in_neither_tab(world: World) -> None:
+    world.has_learners("A", "B")
+    world.has_course("safety", "everyone")
+    world.becomes("inactive", "B")
+    world.send(*(world.event("learner.deleted", {"learner": id_}) for id_ in ("A", "B")))
+
+    assert [lines(world, tab) for tab in Tab] == [[], []]
 
 
 def test_r30_the_history_of_an_inactive_learner_stays_in_sight(world: World) -> None:
@@ -83,6 +81,77 @@ def test_r30_the_history_of_an_inactive_learner_stays_in_sight(world: World) -> 
     }
 
 
+def test_r30_no_part_of_an_inactive_learners_training_is_left_out(world: World) -> None:
+    world.has_learners("A")
+    for course in ("done", "begun", "gone", "late"):
+        world.has_course(course)
+    world.asks_to_enrol("done", "A", request="first")
+    world.starts("A", "done")
+    world.say("course.completed", learner="A", course="done", result="passed")
+    world.asks_to_enrol("done", "A", request="refresher", cycle=2)
+    world.asks_to_enrol("begun", "A", request="r1")
+    world.starts("A", "begun")
+    world.asks_to_enrol("gone", "A", request="r2")
+    world.starts("A", "gone")
+    world.withdraws("gone", "A")
+    world.becomes("inactive", "A")
+    world.asks_to_enrol("late", "A", request="r3")
+    kept = lines(world, Tab.ARCHIVED)
+
+    assert [(row["course"], row["cycle"], row["sources"], row["silent"]) for row in kept] == [
+        ("done", 1, ["request:first"], False),
+        ("done", 2, ["request:refresher"], False),
+        ("begun", 1, ["request:r1"], False),
+        ("gone", 1, [], False),
+        ("late", 1, ["request:r3"], True),
+    ]
+    assert [row["course"] for row in kept if row["started_at"]] == ["done", "begun", "gone"]
+    assert [(row["course"], row["result"]) for row in kept if row["completed_at"]] == [("done", "passed")]
+    assert [row["course"] for row in kept if row["withdrawn_at"]] == ["gone"]
+
+    world.becomes("active", "A")
+
+    assert lines(world, Tab.ARCHIVED) == []
+    assert [(row["course"], row["cycle"]) for row in lines(world, Tab.ACTIVE)] == [
+        (row["course"], row["cycle"]) for row in kept
+    ]
+
+
+def test_r09_the_segments_of_a_learner_are_those_that_are_known_and_not_left(world: World) -> None:
+    world.has_learners("A", "B")
+    world.has_course("safety", "everyone")
+    for segment in ("nurses", "Night", "left"):
+        world.has_segment(segment, "A")
+    world.say("segment.joined", segment="only mentioned", learners=["A"])
+    world.say("segment.left", segment="left", learners=["A"])
+
+    assert {row["learner"]: row["segments"] for row in lines(world, Tab.ACTIVE)} == {"A": ["Night", "nurses"], "B": []}
+    assert {row["learner"]: row["segments"] for row in sheet(world, Tab.ACTIVE)} == {"A": "Night nurses", "B": ""}
+
+
+def test_r10_sources_are_what_holds_an_enrolment_now(world: World) -> None:
+    world.has_learners("A")
+    for segment in ("nurses", "Night", "left", "not linked"):
+        world.has_segment(segment, "A")
+    world.say("segment.left", segment="left", learners=["A"])
+    world.has_course("rules", "segments", segments=["nurses", "left", "Night"])
+    world.asks_to_enrol("rules", "A", request="r2")
+    world.asks_to_enrol("rules", "A", request="R1")
+    world.asks_to_enrol("rules", "A", request="again", cycle=2)
+    world.has_course("all", "everyone")
+    world.asks_to_enrol("all", "A", request="r3")
+    world.has_course("unlinked", "segments", segments=["nurses"])
+    world.starts("A", "unlinked")
+    world.has_course("unlinked", "manual", segments=["nurses"])
+
+    assert {(row["course"], row["cycle"]): row["sources"] for row in lines(world, Tab.ACTIVE)} == {
+        ("rules", 1): ["request:R1", "request:r2", "segment:Night", "segment:nurses"],
+        ("rules", 2): ["request:again"],
+        ("all", 1): ["everyone", "request:r3"],
+        ("unlinked", 1): [],
+    }
+
+
 def test_r10_a_withdrawn_enrolment_is_a_row_without_sources(world: World) -> None:
     world.has_learners("A")
     world.has_course("safety", "everyone")
@@ -95,26 +164,44 @@ def test_r10_a_withdrawn_enrolment_is_a_row_without_sources(world: World) -> Non
     assert row["access"] is False
 
 
-def test_a_report_is_safe_to_open_in_a_spreadsheet(world: World) -> None:
-    world.has_learners("A", username="=cmd|' /C calc'!A0", email="+a@acme.example")
-    world.has_course("safety", "everyone", title="@SUM(1)\nnext line; \\ and “ü”")
+def test_the_sheet_and_the_lines_say_the_same(world: World) -> None:
+    world.has_learners("A", "B", email=None)
+    world.has_course("safety", "everyone", title='Safety;  "first", or\nlast \\ “ü”')
     world.clock += timedelta(days=1)
+    world.starts("A", "safety")
 
-    [row] = list(csv.DictReader(io.StringIO(report(world, Tab.ACTIVE, Format.CSV))))
+    assert sheet(world, Tab.ACTIVE) == [
+        row
+        | {name: f"{row[name][:19]}.000000Z" for name in row if name.endswith("_at") and row[name]}
+        | {name: "" for name in row if row[name] is None}
+        | {"segments": "", "sources": "everyone", "cycle": "1", "silent": "f", "access": "t"}
+        for row in lines(world, Tab.ACTIVE)
+    ]
 
-    assert list(row) == COLUMNS
-    assert row["username"] == "'=cmd|' /C calc'!A0"
-    assert row["email"] == "'+a@acme.example"
-    assert row["title"] == "'@SUM(1)\nnext line; \\ and “ü”"
-    assert lines(world, Tab.ACTIVE)[0]["title"] == "@SUM(1)\nnext line; \\ and “ü”"
+
+def test_a_report_goes_out_in_whole_rows_as_soon_as_they_fill_a_block(world: World) -> None:
+    world.has_learners("A", "B", "C")
+    world.has_course("safety", "everyone")
+
+    *rows, last = blocks(world, TRAINING, Tab.ACTIVE, Format.JSONL, block=1)
+
+    assert [json.loads(row)["learner"] for row in rows] == ["A", "B", "C"]
+    assert last == b""
+    assert b"".join(blocks(world, TRAINING, Tab.ACTIVE, Format.JSONL)) == b"".join(rows)
 
 
 def test_r31_a_report_holds_nobody_of_another_organisation(world: World) -> None:
     world.has_learners("A")
+    world.has_segment("nurses", "A")
     world.has_course("safety", "everyone")
     world.organisation = "other"
     world.has_organisation()
     world.has_learners("A", username="theirs")
-    world.has_course("safety", "everyone")
+    world.has_course("safety", "segments")
 
-    assert [row["username"] for row in lines(world, Tab.ACTIVE)] == ["theirs"]
+    assert lines(world, Tab.ACTIVE) == []
+
+    world.asks_to_enrol("safety", "A", request="r1")
+
+    [row] = lines(world, Tab.ACTIVE)
+    assert (row["username"], row["segments"], row["sources"]) == ("theirs", [], ["request:r1"])
