@@ -1,6 +1,6 @@
 """What each kind of event does, in the transaction that takes it: the facts, and what follows from them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from tasks import announcements, enrolments, learners, mail, organisations, seats
-from tasks.events import Event, Held, Reason, emit
+from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.schemas import (
     AnnouncementRequested,
     CourseCompleted,
@@ -151,8 +151,8 @@ def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
         if learner.learner in described or learner.standing in {standing.ACTIVE, standing.INACTIVE}
     ]
     changes = learners.restate(connection, number, affected)
-    _follow(taking, changes, {known[data.learner].learner: event for event, data in said})
-    _judge_again(taking, [status.learner for status in statuses])
+    follow(taking, changes, {known[data.learner].learner: event for event, data in said})
+    judge_again(taking, [status.learner for status in statuses])
     taking.known |= {f"learner:{number}:{data.learner}" for _, data in said}
 
 
@@ -182,8 +182,8 @@ def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
         learner.learner for learner in known.values() if learner.standing in {standing.ACTIVE, standing.INACTIVE}
     ]
     changes = learners.restate(connection, number, affected)
-    _follow(taking, changes, {known[data.learner].learner: event for event, data in said})
-    _judge_again(taking, affected)
+    follow(taking, changes, {known[data.learner].learner: event for event, data in said})
+    judge_again(taking, affected)
 
 
 def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
@@ -206,10 +206,10 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
             learners.erase(connection, number, learner.learner, learner.version, event.time)
             causes[learner.learner] = event
     changes = learners.restate(connection, number, list(causes), deleted=True)
-    _follow(taking, changes, causes)
+    follow(taking, changes, causes)
 
 
-def _follow(taking: Taking, changes: Sequence[Change], causes: dict[int, Event]) -> None:
+def follow(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:
     """What follows from learners standing otherwise than before."""
     if not changes:
         return
@@ -234,7 +234,7 @@ def _follow(taking: Taking, changes: Sequence[Change], causes: dict[int, Event])
         _reactivate(taking, reactivated, causes)
 
 
-def _reactivate(taking: Taking, changes: Sequence[Change], causes: dict[int, Event]) -> None:
+def _reactivate(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:
     """Full access at once (R4); who signs in by username keeps it, and every password of theirs is void (R5)."""
     connection = taking.connection
     back = [
@@ -272,7 +272,7 @@ def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, t
         mail.enqueue(connection, number, mailing, "mail", -len(admins), -1, len(admins))
 
 
-def _judge_again(taking: Taking, changed: Iterable[int]) -> None:
+def judge_again(taking: Taking, changed: Iterable[int]) -> None:
     """A new entry in the history of status may contradict what was consumed (S13), or clear a start that was set aside
     for inactivity (S12)."""
     affected = list(changed)

@@ -4,6 +4,7 @@ from tasks.enrolments.fanouts import finish_fanouts, running_fanouts
 from tasks.enrolments.intake import (
     course_saved,
     learners_arrived,
+    many_arrived,
     membership_changed,
     reactivated,
     requested,
@@ -19,6 +20,7 @@ __all__ = [
     "enrolments_of",
     "finish_fanouts",
     "learners_arrived",
+    "many_arrived",
     "membership_changed",
     "reactivated",
     "requested",

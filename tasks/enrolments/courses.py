@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, value
+from config.database import column, execute, one, rows, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,4 +154,17 @@ def courses_linked_to(connection: Connection, organisation: int, segment: int) -
         """,
         organisation=organisation,
         segment=segment,
+    )
+
+
+def courses_with_rules(connection: Connection, organisation: int) -> list[Course]:
+    """The courses that enrol by a rule (R7, R10)."""
+    return rows(
+        connection,
+        Course,
+        """
+        SELECT course, id, title, cost, on_hold, method FROM courses
+        WHERE organisation = :organisation AND method <> 'manual' ORDER BY course
+        """,
+        organisation=organisation,
     )

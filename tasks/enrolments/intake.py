@@ -13,7 +13,7 @@ from tasks.enrolments import courses, fanouts, store
 from tasks.enrolments.actors import launch
 from tasks.enrolments.courses import Course
 from tasks.enrolments.rules import NotEligible
-from tasks.events import Event, Held, Reason, emit
+from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
 from tasks.learners import chunks, ensure, ensure_segments, find, members_at, saved_segment, statuses_at
 from tasks.organisations import Organisation
@@ -65,9 +65,11 @@ def _by_rule(
     connection: Connection,
     settings: Settings,
     organisation: Organisation,
-    event: Event,
+    event: Cause,
     courses: Sequence[Course],
     learners: Sequence[int] | None,
+    *,
+    notify: bool = True,
 ) -> None:
     enrols = [course for course in courses if course.method != "manual"]
     fanout = fanouts.begin(
@@ -77,13 +79,13 @@ def _by_rule(
         cycle=1,
         cause="rule",
         occurred_at=event.time,
-        mailing=_notice_for(connection, organisation.organisation, event, enrols),
+        mailing=_notice_for(connection, organisation.organisation, event, enrols) if notify else None,
         learners=None if learners is None else sorted(learners),
     )
     launch(connection, settings, fanout, organisation.learners if learners is None else len(learners))
 
 
-def _notice_for(connection: Connection, organisation: int, event: Event, courses: Sequence[Course]) -> int | None:
+def _notice_for(connection: Connection, organisation: int, event: Cause, courses: Sequence[Course]) -> int | None:
     """The mailing in which this event's enrolments are told (R12); none of a course on hold (S7)."""
     if all(course.on_hold for course in courses):
         return None
@@ -129,6 +131,22 @@ def learners_arrived(
         ],
     )
     return recorded
+
+
+def many_arrived(
+    connection: Connection,
+    settings: Settings,
+    organisation: Organisation,
+    cause: Cause,
+    learners: Sequence[int],
+    *,
+    notify: bool,
+) -> None:
+    """Apply the standing rules to learners whom one cause made known together, as a fan-out (R7). `notify`: whether
+    they are told (R12)."""
+    ruled = courses.courses_with_rules(connection, organisation.organisation)
+    if ruled and learners:
+        _by_rule(connection, settings, organisation, cause, ruled, learners, notify=notify)
 
 
 def reactivated(

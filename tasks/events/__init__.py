@@ -3,6 +3,17 @@
 from tasks.events.inbox import any_waiting_for_enrolment
 from tasks.events.outbox import emit
 from tasks.events.rules import Held, Outcome, waves
-from tasks.events.schemas import Event, Malformed, Reason, decode
+from tasks.events.schemas import Cause, Event, Malformed, Reason, decode
 
-__all__ = ["Event", "Held", "Malformed", "Outcome", "Reason", "any_waiting_for_enrolment", "decode", "emit", "waves"]
+__all__ = [
+    "Cause",
+    "Event",
+    "Held",
+    "Malformed",
+    "Outcome",
+    "Reason",
+    "any_waiting_for_enrolment",
+    "decode",
+    "emit",
+    "waves",
+]

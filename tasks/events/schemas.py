@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -229,6 +229,18 @@ class Envelope(Struct, frozen=True):
     time: Moment
     organisation: Id
     data: msgspec.Raw
+
+
+class Cause(Protocol):
+    """What makes something happen: an event, or what a person does."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Its source and its id."""
+
+    @property
+    def time(self) -> datetime:
+        """When it happened."""
 
 
 @dataclass(frozen=True, slots=True)
