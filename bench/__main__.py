@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import events, fanout, latency, memory, peer, requests
+from bench import events, export, fanout, imports, latency, memory, peer, requests
 from bench.figures import Ratio, spread
 from bench.system import System, system
 
@@ -37,9 +37,19 @@ PARTS = {
         lambda on: fanout.measure(on, fanout.Size(learners=1_000_000, rounds=5)),
         lambda on: fanout.measure(on, fanout.Size(learners=20_000, rounds=3)),
     ),
+    "imports": Part(
+        "Import of learners",
+        lambda on: imports.measure(on, imports.Size(learners=1_000_000, rounds=3)),
+        lambda on: imports.measure(on, imports.Size(learners=20_000, rounds=1)),
+    ),
+    "export": Part(
+        "Training report",
+        lambda on: export.measure(on, export.Size(learners=1_000_000, rounds=3)),
+        lambda on: export.measure(on, export.Size(learners=20_000, rounds=1)),
+    ),
     "peer": Part(
         "Beside a task for each learner",
-        lambda on: peer.measure(on, peer.Size(learners=20_000, rounds=3)),
+        lambda on: peer.measure(on, peer.Size(learners=20_000, rounds=1)),
         lambda on: peer.measure(on, peer.Size(learners=2_000, rounds=1)),
     ),
     "requests": Part(

@@ -157,7 +157,7 @@ def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
     ]
     changes = learners.restate(connection, number, affected)
     follow(taking, changes, {known[data.learner].learner: event for event, data in said})
-    _judge_again(taking, [status.learner for status in statuses])
+    judge_again(taking, [status.learner for status in statuses])
     taking.known |= {f"learner:{number}:{data.learner}" for _, data in said}
 
 
@@ -188,7 +188,7 @@ def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
     ]
     changes = learners.restate(connection, number, affected)
     follow(taking, changes, {known[data.learner].learner: event for event, data in said})
-    _judge_again(taking, affected)
+    judge_again(taking, affected)
 
 
 def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
@@ -287,7 +287,7 @@ def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, t
         mail.enqueue(connection, number, mailing, "mail", -len(admins), -1, told=len(admins), size=len(admins))
 
 
-def _judge_again(taking: Taking, changed: Iterable[int]) -> None:
+def judge_again(taking: Taking, changed: Iterable[int]) -> None:
     """A new entry in the history of status may contradict what was consumed (S13), or clear a start that was set aside
     for inactivity (S12)."""
     affected = list(changed)

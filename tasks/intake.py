@@ -275,10 +275,15 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
     for attempt in retrying():
         with attempt, transaction(runtime.engine, piece.organisation) as connection:
             lock_organisations(connection, [piece.organisation])
-            numbers: dict[tuple[str, str], int] = {}
-            freed = _freed(connection, {f"enrolled:{piece.organisation}"}, numbers, set())
-            _apply(connection, runtime.settings, freed, numbers, kept=True)
+            take_waiting(connection, runtime.settings, {f"enrolled:{piece.organisation}"})
             work.finish(connection, piece)
+
+
+def take_waiting(connection: Connection, settings: Settings, known: set[str]) -> None:
+    """Take what waited for what is known now (R6). The caller holds the lock of the organisation."""
+    numbers: dict[tuple[str, str], int] = {}
+    freed = _freed(connection, known, numbers, set())
+    _apply(connection, settings, freed, numbers, kept=True)
 
 
 def _apply_wave(

@@ -8,6 +8,7 @@ import pytest
 from config.settings import table
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
+from tasks.imports.rules import PreviousStatus, Refusal
 from tasks.learners import Standing
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats.rules import Review, Unit
@@ -28,7 +29,9 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     assert [row for row in table() if row not in readme] == []
 
 
-@pytest.mark.parametrize("kind", [Standing, Reason, Delivery, Verdict, Answer, NotEligible, Review, Unit])
+@pytest.mark.parametrize(
+    "kind", [Standing, Reason, Delivery, Verdict, Answer, NotEligible, Review, Unit, PreviousStatus, Refusal]
+)
 def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:
     listed = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")
     shown_nowhere = {Verdict.SEND, Verdict.PAUSED}

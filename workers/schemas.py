@@ -9,6 +9,7 @@ import msgspec
 from tasks.announcements import Progress
 from tasks.events.inbox import Quarantined
 from tasks.events.schemas import TYPES
+from tasks.imports import Imported
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from workers.commands import announcements, demo, events, learners, reconcile, seats, system
@@ -32,6 +33,7 @@ RESULTS: dict[str, Any] = {
     "events-release": list[events.Decided],
     "learners-activate": list[learners.Toggled],
     "learners-deactivate": list[learners.Toggled],
+    "learners-import": Imported,
     "learners-show": learners.Shown,
     "migrate": system.Migrated,
     "reconcile": reconcile.Reconciled,

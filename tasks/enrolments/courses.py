@@ -183,3 +183,8 @@ def all_courses(connection: Connection, organisation: int) -> list[Course]:
         """,
         organisation=organisation,
     )
+
+
+def courses_with_rules(connection: Connection, organisation: int) -> list[Course]:
+    """The courses that enrol by a rule (R7, R10)."""
+    return [course for course in all_courses(connection, organisation) if course.method != "manual"]

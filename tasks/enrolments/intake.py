@@ -75,6 +75,8 @@ def _by_rule(
     event: Cause,
     courses: Sequence[Course],
     learners: Sequence[int] | None,
+    *,
+    notify: bool = True,
 ) -> None:
     enrols = [course for course in courses if course.method != "manual"]
     fanout = fanouts.begin(
@@ -84,7 +86,7 @@ def _by_rule(
         cycle=1,
         cause="rule",
         occurred_at=event.time,
-        mailing=_notice_for(connection, organisation.organisation, event, enrols),
+        mailing=_notice_for(connection, organisation.organisation, event, enrols) if notify else None,
         learners=None if learners is None else sorted(learners),
     )
     launch(connection, settings, fanout, organisation.learners if learners is None else len(learners))
@@ -148,6 +150,22 @@ def learner_returned(
     ]
     if touched:
         _by_rule(connection, settings, organisation, event, touched, [learner])
+
+
+def many_arrived(
+    connection: Connection,
+    settings: Settings,
+    organisation: Organisation,
+    cause: Cause,
+    learners: Sequence[int],
+    *,
+    notify: bool,
+) -> None:
+    """Apply the standing rules to learners whom one cause made known together, as a fan-out (R7). `notify`: whether
+    they are told (R12)."""
+    ruled = courses.courses_with_rules(connection, organisation.organisation)
+    if ruled and learners:
+        _by_rule(connection, settings, organisation, cause, ruled, learners, notify=notify)
 
 
 def reactivated(

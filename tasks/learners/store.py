@@ -297,6 +297,27 @@ def history(connection: Connection, organisation: int, learner: int) -> list[His
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Newest:
+    learner: int
+    occurred_at: datetime
+
+
+def newest_changes(connection: Connection, organisation: int, learners: Sequence[int]) -> dict[int, datetime]:
+    """When the status of each of these learners changed last, as far as it ever did."""
+    found = rows(
+        connection,
+        _Newest,
+        """
+        SELECT learner, max(occurred_at) AS occurred_at FROM status_changes
+        WHERE organisation = :organisation AND learner = ANY(CAST(:learners AS int[])) GROUP BY learner
+        """,
+        organisation=organisation,
+        learners=list(learners),
+    )
+    return {row.learner: row.occurred_at for row in found}
+
+
 def count(connection: Connection, organisation: int, standing: Standing) -> int:
     """How many learners stand so."""
     return int(

@@ -1,5 +1,6 @@
 """R31: whoever acts for one organisation sees and changes nothing of another's, whichever command they use."""
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -24,6 +25,7 @@ ABOUT_ONE = {
     "events release": ["held"],
     "learners activate": ["B"],
     "learners deactivate": ["A"],
+    "learners import": [str(Path(__file__).with_name("learners.csv"))],
     "learners show": ["A"],
     "reconcile": [],
     "reports history": [],

@@ -1,4 +1,4 @@
-"""`rollcall learners`: one learner, as an admin or an operator needs to see them."""
+"""`rollcall learners`: learners as an admin or an operator needs to see them, and what is changed by hand."""
 
 import uuid
 from dataclasses import dataclass
@@ -9,14 +9,25 @@ import msgspec
 import typer
 
 from config.runtime import Runtime
-from tasks import enrolments, learners, seats
+from tasks import enrolments, imports, learners, seats
 from tasks.intake import take
 from tasks.mail.store import Received, received_by
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
+from workers.commands.imports import import_, readable
 
 app = typer.Typer(help="Learners: status, history, access.", no_args_is_help=True)
+app.command("import")(import_)
 
-Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The platform's ids of the learners.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID…", help="The platform's ids of the learners.")]
+IdFile = Annotated[
+    str | None, typer.Option("--file", metavar="FILE|-", help="Their ids, one a line, or the first column of a CSV.")
+]
+
+#: Learners whose status is changed in one transaction.
+SLICE = 5000
+
+#: Learners named in an error, at most.
+FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,61 +131,75 @@ def _print(shown: Shown) -> None:
 
 
 @app.command()
-def activate(ids: Ids, organisation: Org, json_: Json = False) -> None:
+def activate(organisation: Org, ids: Ids = None, file: IdFile = None, json_: Json = False) -> None:
     """Make learners active: full access at once to all they are enrolled in."""
-    _toggle(ids, organisation, "active", json_=json_)
+    _toggle(ids or [], file, organisation, "active", json_=json_)
 
 
 @app.command()
-def deactivate(ids: Ids, organisation: Org, json_: Json = False) -> None:
+def deactivate(organisation: Org, ids: Ids = None, file: IdFile = None, json_: Json = False) -> None:
     """Make learners inactive: no access, no mail; nothing is given back, nothing is lost."""
-    _toggle(ids, organisation, "inactive", json_=json_)
+    _toggle(ids or [], file, organisation, "inactive", json_=json_)
 
 
-def _toggle(ids: list[str], organisation: str, status: str, *, json_: bool) -> None:
+def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *, json_: bool) -> None:
+    wanted = list(dict.fromkeys([*ids, *(_ids_in(file) if file is not None else [])]))
+    if not wanted:
+        raise typer.BadParameter("name learners, or a --file of them")
     with opened("learners") as runtime:
-        before = _standings(runtime, organisation, ids)
-        take(
-            runtime.engine,
-            runtime.settings,
-            [_status_event(organisation, id_, status, _moment(runtime, organisation, id_)) for id_ in before],
-        )
-        after = _standings(runtime, organisation, ids)
-    ahead = [id_ for id_, now in after.items() if now != status]
+        before = _found(runtime, organisation, wanted)
+        now = datetime.now(UTC)
+        for low in range(0, len(wanted), SLICE):
+            moments = _moments(runtime, organisation, [before[id_] for id_ in wanted[low : low + SLICE]], now)
+            events = [_status_event(organisation, id_, status, moment) for id_, moment in moments.items()]
+            take(runtime.engine, runtime.settings, events)
+        after = _found(runtime, organisation, wanted)
+    ahead = [id_ for id_ in wanted if after[id_].standing != status]
     if ahead:
-        raise Refused(f"A change dated in the future keeps {', '.join(map(repr, ahead))} from being {status}.")
-    results = [Toggled(id_, after[id_], before[id_] != after[id_]) for id_ in before]
+        raise Refused(f"A change dated in the future keeps {_named(ahead)} from being {status}.")
+    results = [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
     if json_:
         document(results)
-        return
-    for result in results:
-        out.print(
-            f"{result.learner} is {result.status}{'' if result.changed else ' already: nothing to do'}.", markup=False
-        )
+    elif file is None:
+        for result in results:
+            already = "" if result.changed else " already: nothing to do"
+            out.print(f"{result.learner} is {result.status}{already}.", markup=False)
+    else:
+        changed = sum(result.changed for result in results)
+        out.print(f"{len(results)} learners are {status}: {changed} by this, {len(results) - changed} already were.")
 
 
-def _moment(runtime: Runtime, organisation: str, id_: str) -> datetime:
+def _ids_in(file: str) -> list[str]:
+    try:
+        with readable(file) as source:
+            return list(imports.first_cells(source))
+    except imports.NotReadable as problem:
+        raise Refused(f"{file}: {problem}") from None
+
+
+def _moments(runtime: Runtime, organisation: str, slice_: list[learners.Learner], now: datetime) -> dict[str, datetime]:
     """Now, or just after the newest change known: what a person does holds, though a clock elsewhere is ahead (S1)."""
     with asked(runtime, organisation) as (connection, org):
-        profile = learners.profile(connection, org.organisation, id_)
-        history = [] if profile is None else learners.history(connection, org.organisation, profile.learner)
-    known = [entry.occurred_at + timedelta(microseconds=1) for entry in history]
-    return max([datetime.now(UTC), *known])
+        newest = learners.newest_changes(connection, org.organisation, [learner.learner for learner in slice_])
+    just_after = {learner: moment + timedelta(microseconds=1) for learner, moment in newest.items()}
+    return {learner.id: max(now, just_after.get(learner.learner, now)) for learner in slice_}
 
 
-def _standings(runtime: Runtime, organisation: str, ids: list[str]) -> dict[str, str]:
-    """How each of these stands, or a refusal that names those who are not known."""
+def _found(runtime: Runtime, organisation: str, ids: list[str]) -> dict[str, learners.Learner]:
+    """These learners as they are, or a refusal that names those who are not known."""
     with asked(runtime, organisation) as (connection, org):
-        found = learners.find(connection, org.organisation, list(dict.fromkeys(ids)))
-    standings = {
-        id_: found[id_].standing.value
-        for id_ in dict.fromkeys(ids)
-        if id_ in found and found[id_].standing in {learners.Standing.ACTIVE, learners.Standing.INACTIVE}
-    }
-    unknown = [id_ for id_ in ids if id_ not in standings]
+        found = learners.find(connection, org.organisation, ids)
+    known = {learners.Standing.ACTIVE, learners.Standing.INACTIVE}
+    unknown = [id_ for id_ in ids if id_ not in found or found[id_].standing not in known]
     if unknown:
-        raise Refused(f"Nothing was changed: {organisation!r} has no learner {', '.join(map(repr, unknown))}.")
-    return standings
+        raise Refused(f"Nothing was changed: {organisation!r} has no learner {_named(unknown)}.")
+    return found
+
+
+def _named(ids: list[str]) -> str:
+    """A few of these ids, and how many there are besides."""
+    more = f" and {len(ids) - FEW} more" if len(ids) > FEW else ""
+    return ", ".join(map(repr, ids[:FEW])) + more
 
 
 def _status_event(organisation: str, learner: str, status: str, now: datetime) -> bytes:

@@ -1,0 +1,519 @@
+"""Learners from a previous LMS: R2, and what follows from each line as from an event (R1, R5, R6, R7, S1, S8, S13)."""
+
+import csv
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from config.database import transaction
+from tasks import imports, organisations
+from tasks.imports import Imported, intake
+from tests.world import World
+
+HEADER = "Id,Username,E-mail,First name,Last name,Status\n"
+
+
+def imported(world: World, text: str, *, organisation: str = "acme", **options: Any) -> Imported:
+    """A file is imported into the organisation."""
+    engine = world.runtime.engine
+    with transaction(engine) as connection:
+        org = organisations.find(connection, [organisation])[organisation]
+    source = io.BytesIO(text.encode())
+    layout = imports.layout_of(source, {})
+    return imports.take(
+        engine,
+        world.runtime.settings,
+        org,
+        layout.fields,
+        imports.batches(source, layout),
+        refused_file(world),
+        **options,
+    )
+
+
+def refused_file(world: World) -> Path:
+    return world.runtime.home / "refused.csv"
+
+
+def refused(world: World) -> list[tuple[int, str, str, str]]:
+    """Each line that was refused: its number, its learner, the reason, and what there is to say of it."""
+    with refused_file(world).open(newline="") as file:
+        return [(int(row["line"]), row["learner"], row["reason"], row["detail"]) for row in csv.DictReader(file)]
+
+
+def everything(world: World) -> dict[str, list[str]]:
+    """All that an import may write, to see that it wrote nothing."""
+    tables = ["learners", "status_changes", "enrolments", "outbox", "mailings", "deliveries", "work", "organisations"]
+    return {table: sorted(map(repr, world.rows(f"SELECT * FROM {table}"))) for table in tables}
+
+
+def standings(world: World) -> dict[str, str]:
+    return dict(world.rows("SELECT id, standing FROM learners"))
+
+
+def line(id_: str, status: str = "Active", email: str | None = "") -> str:
+    """A line about a learner as `World.learner` describes them."""
+    address = f"{id_.lower()}@acme.example" if email == "" else email or ""
+    return f"{id_},user-{id_},{address},First{id_},Last{id_},{status}\n"
+
+
+@pytest.mark.parametrize(
+    ("status", "standing"),
+    [
+        ("Suspended", "inactive"),
+        (" suspended ", "inactive"),
+        ("Long Term Leave", "inactive"),
+        ("LONG TERM LEAVE", "inactive"),
+        ("Inactive", "inactive"),
+        ("Active", "active"),
+        ("invited", "active"),
+        ("PENDING", "active"),
+    ],
+)
+def test_r02_a_previous_status_becomes_active_or_inactive(world: World, status: str, standing: str) -> None:
+    result = imported(world, HEADER + line("A", status))
+
+    assert standings(world) == {"A": standing}
+    assert (result.read, result.new, result.inactive) == (1, 1, int(standing == "inactive"))
+    assert world.rows("SELECT active, cause FROM status_changes") == [(standing == "active", "import")]
+
+
+def test_r02_an_unknown_status_is_an_error_that_names_the_line(world: World) -> None:
+    result = imported(world, HEADER + line("A") + line("B", "Sleeping") + line("C") + line("D", " "))
+
+    assert standings(world) == {"A": "active", "C": "active"}
+    assert result.refused == {"unknown status": 2}
+    assert refused(world) == [(3, "B", "unknown status", "Sleeping"), (5, "D", "unknown status", "it is empty")]
+
+
+def test_r02_every_line_is_taken_or_refused_with_its_reason(world: World) -> None:
+    text = HEADER + (
+        line("A")
+        + "B,too,few\n"
+        + "\n"
+        + ',no-id,x@acme.example,X,"Y\nZ",Active\n'
+        + line("i" * 201)
+        + line("i" * 200)
+        + "C,,,Neither,Nor,Active\n"
+        + line("D", email="not an address")
+        + line("E", email="two@at@signs.example")
+        + f"F,{'u' * 1001},f@acme.example,F,F,Active\n"
+        + line("A", "Suspended")
+        + line("A")
+        + line("G", "Sleeping")
+        + line("G")
+        + "H,\0,h@acme.example,H,H,Active\n"
+        + '"I"x,user,i@acme.example,I,I,Active\n'
+        + ",,,,,\n"
+        + "=1+1,,,,,Active\n"
+        + 'J,user,j@acme.example,"never closed,J,Active\n'
+    )
+
+    result = imported(world, text)
+
+    assert refused(world) == [
+        (3, "", "wrong number of cells", "3 in place of 6"),
+        (5, "", "no id", ""),
+        (7, "i" * 200, "too long", "learner: at most 200 characters"),
+        (9, "C", "neither username nor e-mail", ""),
+        (10, "D", "bad e-mail", ""),
+        (11, "E", "bad e-mail", ""),
+        (12, "F", "too long", "username: at most 1000 characters"),
+        (13, "A", "repeated id", "as on line 2"),
+        (14, "A", "repeated id", "as on line 2"),
+        (15, "G", "unknown status", "Sleeping"),
+        (17, "", "character NUL", ""),
+        (18, "", "broken quotation marks", "',' expected after '\"'"),
+        (20, "'=1+1", "neither username nor e-mail", ""),
+        (21, "", "broken quotation marks", "unexpected end of data"),
+    ]
+    assert standings(world) == {"A": "active", "i" * 200: "active", "G": "active"}
+    assert (result.read, result.new, sum(result.refused.values())) == (17, 3, 14)
+    assert result.refused_file == str(refused_file(world))
+
+
+def test_r02_an_address_that_an_event_may_carry_is_as_long_as_a_line_may_have(world: World) -> None:
+    longest = "e" * (320 - len("@acme.example")) + "@acme.example"
+
+    assert imported(world, HEADER + line("A", email=longest) + line("B", email="é" + longest)).refused == {
+        "too long": 1
+    }
+    assert imported(world, HEADER + line("C", email="é" + longest[1:])).refused == {}
+
+
+def test_r02_nothing_is_written_where_nothing_is_refused(world: World) -> None:
+    result = imported(world, HEADER + line("A"))
+
+    assert (result.refused, result.refused_file) == ({}, None)
+    assert not refused_file(world).exists()
+
+
+def test_r32_the_same_file_again_changes_nothing(world: World) -> None:
+    world.has_course("safety", "everyone")
+    world.has_learners("known")
+    text = HEADER + line("A") + line("B", "Suspended", email=None) + line("known", "Suspended") + line("C", "odd")
+    imported(world, text)
+    world.settle()
+    before = everything(world)
+
+    again = imported(world, text)
+
+    assert (again.new, again.changed, again.unchanged, again.activated, again.deactivated) == (0, 0, 3, 0, 0)
+    assert everything(world) == before
+
+
+def test_r02_a_dry_run_says_what_would_be_and_leaves_no_trace(world: World) -> None:
+    world.has_course("safety", "everyone")
+    world.has_learners("known", "same")
+    world.has_learners("back", status="inactive")
+    world.settle()
+    before = everything(world)
+    text = HEADER + line("A") + line("known", "Suspended") + line("same") + line("back") + line("bad", "odd")
+
+    said = imported(world, text, dry_run=True)
+    refused_then = refused(world)
+
+    assert everything(world) == before
+    done = imported(world, text)
+    assert (done.new, done.changed, done.unchanged, done.activated, done.deactivated) == (1, 2, 1, 1, 1)
+    said.dry_run = False
+    assert said == done
+    assert refused_then == refused(world)
+
+
+def test_a_column_the_file_does_not_have_leaves_what_is_known_alone(world: World) -> None:
+    world.has_learners("A", status="inactive", version=7)
+
+    result = imported(world, "id;email;last name\nA;new@acme.example;\nB;b@acme.example;Bee\n")
+
+    assert (result.changed, result.new, result.activated) == (1, 1, 0)
+    assert world.rows(
+        "SELECT id, standing, username, email, first_name, last_name, version, saved_version FROM learners ORDER BY id"
+    ) == [
+        ("A", "inactive", "user-A", "new@acme.example", "FirstA", None, 7, 7),
+        ("B", "active", None, "b@acme.example", None, "Bee", 0, 0),
+    ]
+    assert world.ask("SELECT count(*) FROM status_changes") == 1
+
+
+def test_r07_the_standing_rules_enrol_whom_a_file_brings_silently_where_inactive(world: World) -> None:
+    world.has_course("safety", "everyone")
+    world.has_course("held", "everyone", on_hold=True)
+    world.has_course("manual")
+
+    imported(world, HEADER + line("A") + line("B", "Suspended") + line("C", email=None))
+    world.settle()
+
+    assert world.access("A") == {"safety"}
+    assert world.enrolments("A").keys() == {"safety", "held"}
+    assert world.enrolments("B")["safety"].silent
+    assert world.access("B") == set()
+    assert world.mail.recipients == ["a@acme.example"]
+    assert {event["course"]: (event["enrolled"], event["silent"]) for event in world.out("enrolment.changed")} == {
+        "safety": (["A", "C"], ["B"]),
+        "held": (["A", "C"], ["B"]),
+    }
+
+
+def test_r07_a_segment_that_came_first_enrols_its_members_when_they_are_imported(world: World) -> None:
+    world.has_segment("nurses", "A", "B")
+    world.has_course("hygiene", "segments", segments=["nurses"])
+
+    result = imported(world, HEADER + line("A") + line("B", "Suspended") + line("C"))
+    world.settle()
+
+    assert result.new == 3
+    assert (world.access("A"), world.enrolments("B")["hygiene"].silent, world.enrolments("C")) == (
+        {"hygiene"}, True, {},
+    )  # fmt: skip
+
+
+def test_r12_an_import_may_leave_out_the_notices(world: World) -> None:
+    world.has_course("safety", "everyone")
+
+    imported(world, HEADER + line("A"), notify=False)
+    world.settle()
+
+    assert world.access("A") == {"safety"}
+    assert world.mail.taken == []
+
+
+def test_r12_newcomers_are_told_in_one_mail_each_of_all_courses(world: World) -> None:
+    world.has_course("safety", "everyone")
+    world.has_course("hygiene", "everyone")
+
+    imported(world, HEADER + line("A") + line("B"))
+    world.settle()
+
+    assert sorted(world.mail.recipients) == ["a@acme.example", "b@acme.example"]
+
+
+def test_r04_r05_a_status_that_changes_is_what_it_is_by_event(world: World) -> None:
+    world.has_learners("away", "user", email=None, status="inactive")
+    world.has_learners("mail", status="inactive")
+    world.has_learners("here")
+    world.has_course("safety", "everyone")
+    world.settle()
+
+    result = imported(
+        world,
+        HEADER + line("away", email=None) + line("user", email=None) + line("mail") + line("here", "Long Term Leave"),
+    )
+    world.settle()
+
+    assert (result.activated, result.deactivated, result.changed) == (3, 1, 4)
+    assert [world.access(id_) for id_ in ("away", "mail", "here")] == [{"safety"}, {"safety"}, set()]
+    assert world.out("access.activated") == [
+        {"learner": id_, "courses": ["safety"]} for id_ in ("away", "user", "mail")
+    ]
+    assert world.out("access.suspended") == [{"learner": "here"}]
+    assert {event["learner"] for event in world.out("learner.password_void")} == {"away", "user"}
+    [message] = world.mail.to("admin@acme.example")
+    text = message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert "user-away" in text
+    assert "user-user" in text
+
+
+@contextmanager
+def small_slices(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Slices of a page, some seventy learners."""
+    with monkeypatch.context() as patched:
+        patched.setattr(intake, "SLICE_PAGES", 1)
+        yield
+
+
+def test_s08_the_admins_of_those_who_are_back_get_one_mail_however_many_slices(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.has_learners("00", "zz", email=None, status="inactive")
+    numbered = [f"L{n:04}" for n in range(1000)]
+
+    with small_slices(monkeypatch):
+        result = imported(world, HEADER + "".join(line(id_, email=None) for id_ in ["00", *numbered, "zz"]))
+    world.settle()
+
+    assert (result.new, result.activated) == (1000, 2)
+    assert world.mail.recipients == ["admin@acme.example"]
+
+
+def test_learners_are_numbered_densely_whatever_the_slices(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.has_segment("nurses", "L0005", "elsewhere")
+    text = HEADER + "".join(line(f"L{n:04}", "Suspended" if n % 10 == 0 else "Active") for n in range(1000))
+
+    with small_slices(monkeypatch):
+        result = imported(world, text)
+
+    assert (result.read, result.new, result.inactive) == (1000, 1000, 100)
+    assert world.list("SELECT learner FROM learners ORDER BY learner") == list(range(1, 1002))
+    assert world.ask("SELECT learners FROM organisations") == 1001
+    assert world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'") == 100
+
+
+def test_r06_who_is_saved_while_the_import_runs_is_not_added_twice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = HEADER + "".join(line(f"L{n:04}", "Suspended") for n in range(500))
+    slices = []
+
+    def meanwhile(done: int, _of: int) -> None:
+        slices.append(done)
+        if done == 1:
+            world.has_learners("L0499", "L0498", "other", last_name="Newer", at=datetime.now(UTC))
+
+    with small_slices(monkeypatch):
+        result = imported(world, text, on_slice=meanwhile)
+
+    assert len(slices) > 2
+    assert (result.new, result.changed, result.deactivated) == (498, 2, 2)
+    assert world.ask("SELECT count(*) FROM learners") == 501
+    assert world.ask("SELECT last_name FROM learners WHERE id = 'L0499'") == "LastL0499"
+    assert world.list("SELECT learner FROM learners ORDER BY learner") == list(range(1, 502))
+
+
+def test_r32_an_import_that_was_interrupted_is_finished_by_the_same_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.has_course("safety", "everyone")
+    text = HEADER + "".join(line(f"L{n:04}", email=None) for n in range(500))
+
+    def lights_out(done: int, _of: int) -> None:
+        if done == 2:
+            raise KeyboardInterrupt
+
+    with small_slices(monkeypatch), pytest.raises(KeyboardInterrupt):
+        imported(world, text, on_slice=lights_out)
+    taken = world.ask("SELECT count(*) FROM learners")
+    result = imported(world, text)
+    world.settle()
+
+    assert 0 < taken < 500
+    assert (result.new, result.unchanged) == (500 - taken, taken)
+    assert world.ask("SELECT count(*) FROM enrolments WHERE activated_at IS NOT NULL") == 500
+
+
+def test_nothing_is_taken_of_a_file_that_cannot_be_read_to_its_end(world: World) -> None:
+    lines = "".join(line(f"L{n:04}") for n in range(1000))
+    source = io.BytesIO((HEADER + lines).encode() + b"B,user-B,b@acme.example,\xff,B,Active\n")
+    layout = imports.layout_of(source, {}, encoding="utf-8")
+    with transaction(world.runtime.engine) as connection:
+        org = organisations.find(connection, ["acme"])["acme"]
+
+    with pytest.raises(imports.NotReadable, match="not written in utf-8"):
+        imports.take(
+            world.runtime.engine, world.runtime.settings, org, layout.fields, imports.batches(source, layout), Path("x")
+        )
+
+    assert standings(world) == {}
+
+
+def test_s01_an_import_holds_against_a_clock_that_is_ahead(world: World) -> None:
+    ahead = datetime.now(UTC) + timedelta(seconds=100)
+    world.has_learners("A", at=ahead, version=3)
+    world.becomes("active", "A", at=ahead + timedelta(seconds=1), version=4)
+
+    imported(world, HEADER + line("A", "Suspended").replace("LastA", "Newer"))
+
+    assert world.rows("SELECT standing, last_name, version FROM learners") == [("inactive", "Newer", 4)]
+
+
+def test_r06_what_waited_for_a_learner_is_taken_when_they_are_imported(world: World) -> None:
+    world.has_course("safety", "everyone")
+    world.starts("A", "safety", at=datetime.now(UTC))
+    world.starts("B", "safety", at=datetime.now(UTC) + timedelta(seconds=60))
+    world.becomes("inactive", "C")
+    assert len(world.quarantine()) == 3
+
+    imported(world, HEADER + line("A") + line("B", "Suspended"))
+    imported(world, "id,login\nC,user-C\n")
+
+    assert [entry.learner for entry in world.ledger()] == ["A"]
+    assert {entry.reason for entry in world.quarantine().values()} == {"learner inactive"}
+    assert standings(world)["C"] == "inactive"
+
+
+def test_s13_an_import_that_contradicts_a_charge_flags_it(world: World) -> None:
+    world.has_learners("A")
+    world.has_course("safety", "everyone")
+    soon = datetime.now(UTC) + timedelta(seconds=60)
+    world.starts("A", "safety", at=soon)
+
+    imported(world, HEADER + line("A", "Suspended"))
+
+    assert [entry.review for entry in world.ledger()] == ["learner inactive"]
+
+
+def test_s15_a_learner_who_was_deleted_is_known_again_when_imported(world: World) -> None:
+    world.has_learners("A")
+    world.has_course("safety", "everyone")
+    world.say("learner.deleted", learner="A")
+
+    result = imported(world, HEADER + line("A"))
+
+    assert (result.new, standings(world), world.access("A")) == (1, {"A": "active"}, {"safety"})
+
+
+def test_r31_an_import_touches_no_other_organisation(world: World) -> None:
+    world.organisation = "other"
+    world.has_organisation()
+    world.has_learners("A", "B", last_name="Other")
+    world.organisation = "acme"
+
+    imported(world, HEADER + line("A", "Suspended"))
+
+    assert world.rows("SELECT id, standing, last_name, organisation FROM learners ORDER BY 4, 1") == [
+        ("A", "inactive", "LastA", 1),
+        ("A", "active", "Other", 2),
+        ("B", "active", "Other", 2),
+    ]
+
+
+#: Courses that enrol by rule, and a segment.
+RULES: list[tuple[str, dict[str, Any]]] = [
+    ("segment.saved", {"segment": "nurses", "name": "Nurses"}),
+    ("course.saved", {"course": "safety", "title": "Safety", "cost": 1, "method": "everyone"}),
+    ("course.saved", {"course": "hygiene", "title": "Hygiene", "method": "segments", "segments": ["nurses"]}),
+]
+
+#: What may have happened to a learner before a file says something of them.
+PAST = [
+    ("learner.status_changed", {"learner": "L", "status": "active"}),
+    ("learner.status_changed", {"learner": "L", "status": "inactive", "version": 3}),
+    ("learner.saved", {"learner": "L", "username": "login", "email": "l@acme.example", "last_name": "Last"}),
+    ("learner.saved", {"learner": "L", "username": "login", "last_name": "Last", "status": "active", "version": 2}),
+    ("learner.saved", {"learner": "L", "username": "login", "last_name": "Last", "status": "inactive", "version": 4}),
+    ("segment.joined", {"segment": "nurses", "learners": ["L"]}),
+    ("segment.left", {"segment": "nurses", "learners": ["L"]}),
+    ("course.started", {"learner": "L", "course": "safety"}),
+    ("enrolment.withdrawn", {"learners": ["L"], "course": "safety"}),
+]
+
+
+@given(
+    story=st.lists(st.sampled_from(PAST), max_size=6),
+    status=st.sampled_from(["Active", "Suspended"]),
+    email=st.sampled_from([None, "l@acme.example"]),
+    last_name=st.sampled_from(["Last", "Newer"]),
+)
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_r02_r06_a_line_is_what_an_event_would_be(
+    world: World, story: list[tuple[Any, ...]], status: str, email: str | None, last_name: str
+) -> None:
+    """Two organisations with the same past: one imports a line, the other is sent the same as an event."""
+    number = world.ask("SELECT count(*) FROM organisations")
+    pair = [f"imports-{number}", f"told-{number}"]
+    begun = world.clock
+    for world.organisation in pair:
+        world.clock = begun
+        world.has_organisation(reactivation_digest=True)
+        world.send(*(world.event(type_, data) for type_, data in [*RULES, *story]))
+    known = world.rows(_SEEN, organisation=pair[0])
+
+    text = f"id,username,email,last name,status\nL,login,{email or ''},{last_name},{status}\n"
+    result = imported(world, text, organisation=pair[0])
+    if result.unchanged:
+        assert world.rows(_SEEN, organisation=pair[0]) == known
+        return
+    told = {"learner": "L", "username": "login", "email": email, "last_name": last_name}
+    told["status"] = "active" if status == "Active" else "inactive"
+    world.send(world.event("learner.saved", told, at=datetime.now(UTC), organisation=pair[1]))
+
+    ours, theirs = (world.rows(_SEEN, organisation=each) for each in pair)
+    assert ours == theirs
+    assert result.read == result.new + result.changed == 1
+
+
+#: All there is to see of an organisation's one learner; of what happened just now, not when and not by which event.
+_SEEN = """
+WITH mine AS (SELECT * FROM organisations WHERE id = :organisation),
+recent AS (SELECT now() - interval '1 hour' AS since)
+SELECT 'learner', to_jsonb(l) - 'organisation' - 'saved_at' FROM learners l JOIN mine USING (organisation)
+UNION ALL
+SELECT 'status', jsonb_build_array(s.version, s.active, CASE WHEN occurred_at < since THEN occurred_at END)
+FROM status_changes s JOIN mine USING (organisation), recent
+UNION ALL
+SELECT 'enrolment', jsonb_build_array(c.id, e.silent, e.withdrawn_by, e.started_at, e.review, e.notice IS NOT NULL,
+                                      e.activated_at > since, e.enrolled_at > since)
+FROM enrolments e JOIN mine USING (organisation) JOIN courses c USING (organisation, course), recent
+UNION ALL
+SELECT 'charge', jsonb_build_array(c.amount, c.occurred_at, r.code)
+FROM consumptions c JOIN mine USING (organisation) LEFT JOIN reviews r USING (organisation, consumption)
+UNION ALL
+SELECT 'mail', jsonb_build_array(m.kind, m.learners, d.recipient, d.state, d.reason)
+FROM deliveries d JOIN mine USING (organisation) JOIN mailings m USING (organisation, mailing)
+UNION ALL
+SELECT 'work', jsonb_build_array(w.queue, w.actor, w.low, w.high) FROM work w JOIN mine USING (organisation)
+UNION ALL
+SELECT 'said', jsonb_build_array(o.type, CAST(o.data AS jsonb) - CAST('{consumption,event,_organisation}' AS text[]))
+FROM outbox o JOIN mine USING (organisation)
+UNION ALL
+SELECT 'held', jsonb_build_array(i.type, i.state, i.reason) FROM inbox i JOIN mine ON mine.id = i.organisation
+WHERE i.state <> 'applied'
+ORDER BY 1, 2
+"""
