@@ -165,7 +165,19 @@ def erase(connection: Connection, organisation: int, learner: int, version: int,
 
 
 def end_memberships(connection: Connection, organisation: int, learner: int, time: datetime) -> None:
-    """End every membership that began until then, those included that we hear of later (R6, S15)."""
+    """End every membership that began until then, in its history too, and those that we hear of later (R6, S15)."""
+    execute(
+        connection,
+        """
+        INSERT INTO membership_changes (organisation, segment, learner, occurred_at, member)
+        SELECT organisation, segment, learner, :time, false FROM memberships
+        WHERE organisation = :organisation AND learner = :learner
+        ON CONFLICT (organisation, segment, learner, occurred_at) DO UPDATE SET member = false
+        """,
+        organisation=organisation,
+        learner=learner,
+        time=time,
+    )
     execute(
         connection,
         """

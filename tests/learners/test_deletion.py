@@ -96,3 +96,19 @@ def test_r10_who_is_saved_again_has_what_the_rules_say_now(world: World) -> None
     assert all(e.activated_at for course, e in world.enrolments("A").items() if course != "gone")
     assert world.out("access.activated") == [{"learner": "A", "courses": ["back", "new"]}]
     assert world.out("learner.password_void") == []
+
+
+def test_s03_a_late_request_by_segment_leaves_out_who_was_deleted_at_its_time(world: World) -> None:
+    world.has_learners("A", version=1, at=DAWN)
+    world.has_segment("s", "A", at=DAWN)
+    world.has_course("safety", at=DAWN)
+    world.say("learner.deleted", at=DAWN + 2 * HOUR, learner="A")
+    world.has_learners("A", version=2, at=DAWN + 3 * HOUR)
+    world.say("learner.deleted", at=DAWN + 5 * HOUR, learner="A")
+    world.has_learners("A", version=3, at=DAWN + 6 * HOUR)
+
+    world.say("enrolment.requested", at=DAWN + 4 * HOUR, request="r", course="safety", segment="s")
+    world.settle()
+
+    assert world.out("enrolment.finished")[0]["selected"] == 0
+    assert world.enrolments("A") == {}
