@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from config.database import column, execute, rows, value
 from tasks.imports.reader import Batch
 from tasks.imports.rules import ADDRESS, INACTIVE, LONGEST, Field, PreviousStatus, Refusal, Refused
+from tasks.learners import Change, Standing
 
 #: Memory of PostgreSQL for sorting a whole file; what does not fit goes through the disk.
 SORT_MEMORY = "64MB"
@@ -45,11 +46,21 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Described:
-    """A known learner of whom a line says something new; `said`: their status, too."""
+    """A learner with a number of whom a line says something new; `said`: their status, too."""
 
     learner: int
+    id: str
     time: datetime
     said: bool
+    before: str
+    after: str
+    username: str | None
+    email: str | None
+
+    @property
+    def change(self) -> Change:
+        """How they stood, and stand now."""
+        return Change(self.learner, self.id, Standing(self.before), Standing(self.after), self.username, self.email)
 
 
 #: A file's lines as they are copied. Each is judged on its way in, while the client is busy reading the next ones.
@@ -189,15 +200,21 @@ def pages(connection: Connection) -> int:
 def describe_known(
     connection: Connection, organisation: int, part: Slice, fields: Sequence[Field], now: datetime
 ) -> list[Described]:
-    """Write what a slice says anew of learners who are known: as an event of this moment would, or, where a clock
-    elsewhere was ahead, of the moment after the newest that is known (S1). What it has no column for stays as it is."""
+    """Write what a slice says anew of learners who have a number: as an event of this moment would, or, where a clock
+    elsewhere was ahead, of the moment after the newest that is known (S1). So it is the newest, and decides how they
+    stand. What it has no column for stays as it is."""
     with _planned_by_number(connection):
         return rows(
             connection,
             Described,
             """
             WITH touched AS MATERIALIZED (
-                SELECT l.learner, l.version, r.active, new.*, greatest(
+                SELECT l.learner, l.id, l.version, r.active, new.*, l.standing AS before, CAST(CASE
+                    WHEN r.active OR r.active IS NULL AND l.standing = 'active' THEN 'active'
+                    WHEN r.active IS NULL AND l.standing <> 'inactive'
+                         AND status_at(l.organisation, l.learner, 'infinity') THEN 'active'
+                    ELSE 'inactive'
+                END AS standing) AS after, greatest(
                     CAST(:now AS timestamptz), l.saved_at + interval '1 microsecond',
                     (SELECT max(s.occurred_at) + interval '1 microsecond' FROM status_changes s
                      WHERE s.organisation = :organisation AND s.learner = l.learner)
@@ -222,13 +239,14 @@ def describe_known(
             ), described AS (
                 UPDATE learners l SET username = new.username, email = new.email, first_name = new.first_name,
                     last_name = new.last_name, locale = new.locale, time_zone = new.time_zone,
-                    saved_version = new.version, saved_at = new.time
+                    saved_version = new.version, saved_at = new.time, standing = new.after
                 FROM touched new WHERE l.organisation = :organisation AND l.learner = new.learner
             ), recorded AS (
                 INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
                 SELECT :organisation, learner, version, time, active, 'import' FROM touched WHERE active IS NOT NULL
             )
-            SELECT learner, time, active IS NOT NULL AS said FROM touched ORDER BY learner
+            SELECT learner, id, time, active IS NOT NULL AS said, before, after, username, email
+            FROM touched ORDER BY learner
             """,
             organisation=organisation,
             now=now,
