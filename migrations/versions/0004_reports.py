@@ -9,15 +9,14 @@ depends_on = None
 
 #: Signs that begin a formula (full-width and small forms are as good), behind anything a spreadsheet may skip: spaces,
 #: quotes, punctuation, invisible characters. And not only where the cell begins: where a list separator is a semicolon,
-#: as it is in most of Europe, or a tab, a spreadsheet cuts there, and at a line's end too.
+#: as it is in most of Europe, or a tab, a spreadsheet cuts there, and at the end of each line.
 SAFE = r"""
 CREATE OR REPLACE FUNCTION spreadsheet_safe(cell text) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT CASE WHEN cell ~ '^[0-9A-Za-z][^;[:cntrl:]]*$' THEN cell ELSE regexp_replace(regexp_replace(
+    SELECT CASE WHEN cell ~ '^[0-9A-Za-z][^;[:cntrl:]]*$' THEN cell ELSE regexp_replace(
         cell,
-        '(^|[;\t\r\n])'
-        '(?=[\x01-/:-@[-`{-\u00a0\u00ad\u2000-\u206f\u3000\ufeff]*[-=+@﹢﹣﹦﹫＋－＝＠])',
-        '\1''', 'g'
-    ), '^(?=[[:cntrl:]])', '''') END
+        '(?<![^;\t\r\n])(?=[\x01-/:-@[-`{-\u00a0\u00ad\u2000-\u206f\u3000\ufeff]*[-=+@﹢﹣﹦﹫＋－＝＠])|^(?=[[:cntrl:]])',
+        '''', 'g'
+    ) END
 $$;
 """
 

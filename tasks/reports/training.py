@@ -5,11 +5,13 @@ from psycopg import sql
 from tasks.reports.export import Report
 
 #: The columns, in the contract's order. A learner's segments and the segments that hold an enrolment are gathered once
-#: for all and merged in by learner; what requests hold is looked up once for each set of requests. The notice is asked
-#: for row by row: the ledger of mail is far larger than the report. So rows come in order, at once, with nothing
-#: sorted that grows with the report. The sources are those of the function `enrolment_sources`, for all at once.
+#: for all and merged in by learner; a course, and what requests hold, is looked up once and remembered (OFFSET 0 keeps
+#: that lookup from becoming a join, which would lose the order). The notice is asked for row by row: the ledger of mail
+#: is far larger than the report. So rows come in order with none of them sorted on disk. Sources are those of the
+#: function `enrolment_sources` and access is that of the view `access`, for all at once.
 _ROWS = """
-SELECT o.id AS organisation, l.id AS learner, l.username, l.email, l.standing AS learner_status,
+SELECT (SELECT id FROM organisations WHERE organisation = {organisation}) AS organisation,
+       l.id AS learner, l.username, l.email, l.standing AS learner_status,
        coalesce(membership.segments, '{{}}') AS segments, c.id AS course, c.title, e.cycle,
        CASE WHEN e.withdrawn_at IS NULL THEN coalesce(
            CASE WHEN c.method = 'everyone' AND e.cycle = 1 THEN ARRAY['everyone'] END
@@ -18,12 +20,13 @@ SELECT o.id AS organisation, l.id AS learner, l.username, l.email, l.standing AS
        (SELECT d.settled_at FROM deliveries d
         WHERE d.organisation = e.organisation AND d.mailing = e.notice AND d.recipient = e.learner
           AND d.state = 'accepted') AS notified_at,
-       e.started_at, e.completed_at, e.result, e.withdrawn_at, a.granted AS access
+       e.started_at, e.completed_at, e.result, e.withdrawn_at,
+       l.standing = 'active' AND e.withdrawn_at IS NULL AND NOT c.on_hold AS access
 FROM learners l
-JOIN organisations o USING (organisation)
 JOIN enrolments e USING (organisation, learner)
-JOIN courses c USING (organisation, course)
-JOIN access a USING (organisation, learner, course, cycle)
+CROSS JOIN LATERAL (
+    SELECT * FROM courses c WHERE c.organisation = {organisation} AND c.course = e.course OFFSET 0
+) c
 LEFT JOIN (
     SELECT m.learner, array_agg(s.id ORDER BY s.id COLLATE "C") AS segments
     FROM memberships m JOIN segments s USING (organisation, segment)
