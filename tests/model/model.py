@@ -1,12 +1,12 @@
 """What Rollcall must do with learners, segments, courses, enrolments and access: written from the rules, not the code.
 
-`Facts` is what is known: a function of the set of events that came, but for the two things that the rules decide once, on
-what was known then: the version of an event without one (S1), and whom a request selects (S3).
+`Facts` is what is known: a function of the set of events that came, but for the two things that the rules decide once,
+on what was known then: the version of an event without one (S1), and whom a request selects (S3).
 
-`Model` adds the enrolments. What becomes of one depends on more than the facts: a fan-out over many learners reaches each
-at a moment of its own, and so does the second look at what waits. So the model keeps, for each learner, course and cycle,
-every `Case` that the rules allow by now; what is observed rules out the others, and an observation that rules out every
-case is a bug, in the system or here.
+`Model` adds the enrolments. What becomes of one depends on more than the facts: a fan-out over many learners reaches
+each at a moment of its own, and so does the second look at what waits. So the model keeps, for each learner, course and
+cycle, every `Case` that the rules allow by now; what is observed rules out the others, and one that rules out
+every case is a bug, in the system or here.
 """
 
 from collections import Counter, defaultdict
@@ -374,7 +374,7 @@ class Model:
                 self._seen.add(event.id)
                 self._take(event)
                 self.active_meanwhile |= self._active()
-        while any([self._take(event) for event, named in [*self._waiting.values()] if self.facts.is_known(*named)]):
+        while any([self._take(event) for event, named in [*self._waiting.values()] if self.facts.is_known(*named)]):  # noqa: C419 - all of them, not until the first
             pass
         self._unfold(reached=self.at_once, taken=self.at_once)
 
@@ -432,7 +432,7 @@ class Model:
         return True
 
     def _waits_for(self, event: Event) -> tuple[str, str] | None:
-        """What acts on something not saved yet waits for it (R6, S2); not so a request that was answered before (S16)."""
+        """What acts on something not saved yet waits for it (R6, S2); a request answered before does not (S16)."""
         data = event.data
         named: list[tuple[str, str]] = []
         match event.type:

@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from config.database import execute, transaction
-from tasks import organisations
+from config.database import execute
 from tasks.reports import TRAINING, Format, Tab, stream
 from tests.reports.reading import blocks, lines, sheet
 from tests.world import World
@@ -215,17 +214,17 @@ def test_a_report_that_the_planner_knows_nothing_of_takes_no_longer(world: World
     learners = """
         INSERT INTO learners (organisation, learner, id, standing, version)
         SELECT organisation, 10 + n, 'L' || n, 'active', 1 FROM organisations, generate_series(1, 5000) AS n
-        WHERE id = :organisation
+        WHERE id = :id
     """
     members = """
         INSERT INTO memberships (organisation, segment, learner, member, since)
         SELECT organisation, segment, learner, true, now() FROM segments JOIN learners USING (organisation)
-        WHERE organisation = (SELECT organisation FROM organisations WHERE id = :organisation)
+        WHERE organisation = (SELECT organisation FROM organisations WHERE id = :id)
     """
     enrolments = """
         INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
         SELECT organisation, course, 1, learner, false, 1, now() FROM courses JOIN learners USING (organisation)
-        WHERE organisation = (SELECT organisation FROM organisations WHERE id = :organisation)
+        WHERE organisation = (SELECT organisation FROM organisations WHERE id = :id)
     """
     for organisation in ("acme", "new"):
         world.organisation = organisation
@@ -233,13 +232,12 @@ def test_a_report_that_the_planner_knows_nothing_of_takes_no_longer(world: World
         world.has_segment("nurses")
         world.has_course("safety", "segments", segments=["nurses"])
         for statement in (learners, members, enrolments):
-            world.execute(statement, organisation=organisation)
+            world.execute(statement, id=organisation)
         if organisation == "acme":
             world.execute("ANALYZE")
 
-    with transaction(world.runtime.engine) as connection:
+    with world.about("new") as (connection, found):
         execute(connection, "SET LOCAL statement_timeout = '10s'")
-        found = organisations.find(connection, ["new"])["new"]
         report = b"".join(stream(connection, TRAINING, found.organisation, Tab.ACTIVE, Format.JSONL))
 
     assert report.count(b'"segments":["nurses"]') == report.count(b'"sources":["segment:nurses"]') == 5000
