@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from config.database import lock_organisations
 from config.settings import Settings
-from tasks import effects, enrolments, learners
+from tasks import effects, enrolments, intake, learners
 from tasks.organisations import Organisation
 
 #: Learners restated at once.
@@ -79,3 +79,4 @@ def repair(connection: Connection, settings: Settings, organisation: Organisatio
     effects.tell_admins(connection, number, taking.void)
     learners.mend_memberships(connection, number)
     enrolments.mend(connection, settings, organisation, cause.time)
+    intake.take_waiting(connection, settings, taking.known | {f"enrolled:{number}"})

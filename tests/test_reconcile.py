@@ -4,6 +4,7 @@ import itertools
 import random
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 
@@ -169,3 +170,14 @@ class TestOverSeveralChunks:
         enrolled = world.ask("SELECT count(*) FROM enrolments WHERE withdrawn_at IS NULL")
         known = world.ask("SELECT count(*) FROM learners WHERE standing IN ('active', 'inactive')")
         assert enrolled == (known if methods[-1] == "everyone" else 0)
+
+
+def test_r06_a_start_that_waited_for_what_was_mended_is_taken(settled: World) -> None:
+    settled.execute("DELETE FROM enrolments WHERE learner = 1")
+    settled.starts("A", "all", at=datetime.now(UTC))
+    assert len(settled.quarantine()) == 1
+
+    mend(settled)
+
+    assert settled.quarantine() == {}
+    assert [entry.learner for entry in settled.ledger()] == ["A"]

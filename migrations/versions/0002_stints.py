@@ -26,6 +26,7 @@ COMMENT ON TABLE stints IS 'when an enrolment stood before it was recorded anew 
 
 DELETIONS = """
 ALTER TABLE learners ADD deleted_at timestamptz;
+UPDATE learners SET deleted_at = saved_at WHERE standing = 'deleted';
 COMMENT ON COLUMN learners.deleted_at IS 'ended every membership until then (S15), also if saved again since';
 """
 
@@ -48,6 +49,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.get_bind().connection.cursor().execute(
-        "DROP TABLE stints;ALTER TABLE outbox ALTER data TYPE jsonb; ALTER TABLE outbox ALTER data SET STORAGE EXTERNAL"
-    )
+    raise RuntimeError("there is no way back from row security, which comes next: drop the database")

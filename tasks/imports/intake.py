@@ -153,7 +153,7 @@ def _take_slice(
     effects.follow(
         taking,
         [change for change in changes if not change.arrived],
-        {one.learner: _Cause(cause.key, one.time) for one in described},
+        {one.learner: _Cause((cause.key[0], f"{cause.key[1]}-known"), one.time) for one in described},
     )
     effects.judge_again(taking, [one.learner for one in described if one.said])
     effects.tell_admins(connection, number, taking.void)

@@ -139,5 +139,8 @@ def columns_of(header: list[str], chosen: Mapping[Field, str]) -> dict[Field, in
 
 
 def _listed(names: list[str], most: int = 12) -> str:
+    """The names of the columns; where none is one we know, the first line may well be a person, who is not named."""
+    if not any(map(field_named, names)):
+        return f"{len(names)}, of which none has a name that we know"
     shown = [repr(name[:60]) for name in names if name]
     return ", ".join(shown[:most]) + (" and others" if len(shown) > most else "")

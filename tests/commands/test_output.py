@@ -302,3 +302,9 @@ def test_r10_reconcile_says_what_is_off_and_mends_it(
     }
     assert printed("reconcile", rollcall("reconcile", "--json"))["off"] == []
     assert refused("reconcile", "-o", "nobody") == "There is no organisation 'nobody'."
+
+
+def test_what_a_person_named_is_printed_as_it_is(world: World, rollcall: Rollcall) -> None:
+    world.has_course("x", title="Intro [/b] to [draft]")
+
+    assert "Intro [/b] to [draft]" in rollcall("reports", "summary", "-o", "acme").stdout

@@ -549,3 +549,18 @@ SELECT 'held', jsonb_build_array(i.type, i.state, i.reason) FROM inbox i JOIN mi
 WHERE i.state <> 'applied'
 ORDER BY 1, 2
 """
+
+
+def test_r12_nobody_is_in_two_pieces_of_one_mailing(world: World) -> None:
+    world.has_course("old")
+    world.withdraws("old", "mentioned")
+    world.has_learners("deleted")
+    world.say("learner.deleted", learner="deleted")
+    world.has_course("safety", "everyone")
+
+    imported(world, HEADER + "".join(line(id_) for id_ in ("mentioned", "deleted", *(f"N{n}" for n in range(9)))))
+
+    pieces = world.rows("SELECT subject, low, high FROM work WHERE actor = 'mail.deliver' ORDER BY subject, low")
+    assert len({subject for subject, _, _ in pieces}) == len(pieces) == 2
+    world.settle()
+    assert len(world.mail.recipients) == len(set(world.mail.recipients)) == 11

@@ -5,7 +5,7 @@ on what was known then: the version of an event without one (S1), and whom a req
 
 `Model` adds the enrolments. What becomes of one depends on more than the facts: a fan-out over many learners reaches
 each at a moment of its own, and so does the second look at what waits. So the model keeps, for each learner, course and
-cycle, every `Case` that the rules allow by now; what is observed rules out the others, and one that rules out
+cycle, every `Case` that the rules allow by now; what is observed rules out the others, and what rules out
 every case is a bug, in the system or here.
 """
 

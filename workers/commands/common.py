@@ -9,6 +9,7 @@ from typing import Annotated
 import msgspec
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, ProgrammingError
@@ -47,7 +48,7 @@ def table(columns: Sequence[str], lines: Sequence[Sequence[object]], empty: str)
         return
     shown = Table(*columns, box=None, header_style="bold", pad_edge=False)
     for line in lines:
-        shown.add_row(*(cell(value) for value in line))
+        shown.add_row(*(escape(cell(value)) for value in line))
     out.print(shown)
 
 

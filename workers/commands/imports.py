@@ -45,7 +45,7 @@ def import_(
     chosen = _chosen(map_ or [])
     _check(encoding, delimiter := "\t" if delimiter in {"tab", "\\t"} else delimiter)
     with readable(file) as source, opened("import") as runtime, _progress(quiet=json_) as progress:
-        listed = refused or Path("stdin" if file == "-" else file).with_suffix(".refused.csv")
+        listed = refused or Path(file if Path(file).is_file() else "stdin").with_suffix(".refused.csv")
         if file != "-" and listed.exists() and listed.samefile(file):
             raise typer.BadParameter(f"--refused {listed} is the file itself")
         with asked(runtime, organisation) as (_, org):

@@ -94,7 +94,7 @@ def show(
 
 def _print(shown: Shown) -> None:
     name = f"{shown.first_name or ''} {shown.last_name or ''}".strip() or shown.username or shown.learner
-    out.print(f"[bold]{shown.learner}[/] ", end="")
+    out.print(f"{shown.learner} ", style="bold", markup=False, end="")
     out.print(f"{name}, {shown.status}, {shown.email or 'signs in by username ' + str(shown.username)}", markup=False)
     if shown.segments:
         out.print("in " + ", ".join(shown.segments), markup=False)
