@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import lock_organisations
+from config.database import lock_organisations, without_nested_loops
 from config.settings import Settings
 from tasks import effects, enrolments, intake, learners
 from tasks.organisations import Organisation
@@ -51,6 +51,7 @@ class Repair:
 def deviations(connection: Connection, organisation: Organisation) -> list[Off]:
     """What is off, of one organisation; nothing of it while a fan-out is running means anything."""
     number = organisation.organisation
+    without_nested_loops(connection)
     found = [
         (Deviation.STANDING, None, len(learners.standings_off(connection, number))),
         (Deviation.MEMBERSHIP, None, learners.memberships_off(connection, number)),
@@ -70,6 +71,7 @@ def repair(connection: Connection, settings: Settings, organisation: Organisatio
     changed. Nobody is mailed of an enrolment; large repairs are left to the workers, as fan-outs."""
     number = organisation.organisation
     lock_organisations(connection, [number])
+    without_nested_loops(connection)
     cause = Repair(("rollcall:reconcile", f"repair-{uuid.uuid4()}"), datetime.now(UTC))
     taking = effects.Taking(connection, settings, organisation)
     off = learners.standings_off(connection, number)

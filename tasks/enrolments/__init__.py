@@ -12,15 +12,17 @@ from tasks.enrolments.intake import (
     withdrawn,
 )
 from tasks.enrolments.reconcile import mend, off_the_rules
-from tasks.enrolments.store import Accessible, Enrolment, Newcomer, enrolments_of, unopened
+from tasks.enrolments.store import Accessible, Enrolment, Explained, Newcomer, enrolments_of, explain, unopened
 
 __all__ = [
     "Accessible",
     "Enrolment",
+    "Explained",
     "Newcomer",
     "any_running",
     "course_saved",
     "enrolments_of",
+    "explain",
     "finish_fanouts",
     "learner_returned",
     "learners_arrived",

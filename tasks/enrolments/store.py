@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import execute, one, rows, value
 from tasks.seats import flag_unenrolled
 
 
@@ -72,6 +72,15 @@ class Enrolment:
     completed_at: datetime | None
     result: str | None
     withdrawn_at: datetime | None
+    access: bool
+    missing: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Whether a learner has access to a course, and what is missing if not."""
+
+    course: str
     access: bool
     missing: list[str]
 
@@ -298,4 +307,28 @@ def enrolments_of(connection: Connection, organisation: int, learner: int) -> li
         """,
         organisation=organisation,
         learner=learner,
+    )
+
+
+def explain(connection: Connection, organisation: int, learner: int, course: str) -> Explained | None:
+    """Why a learner has access to a course, or not (R3): by the cycle that gives it, else the last; None where the
+    course is not known."""
+    return one(
+        connection,
+        Explained,
+        """
+        SELECT c.id AS course, coalesce(a.granted, false) AS access,
+               array_remove(ARRAY[CASE WHEN l.standing <> 'active' THEN 'active' END,
+                                  CASE WHEN a.course IS NULL THEN 'enrolled' END,
+                                  CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,
+                                  CASE WHEN c.on_hold THEN 'not on hold' END], NULL) AS missing
+        FROM courses c
+        JOIN learners l ON l.organisation = :organisation AND l.learner = :learner
+        LEFT JOIN access a ON a.organisation = :organisation AND a.course = c.course AND a.learner = l.learner
+        WHERE c.organisation = :organisation AND c.id = :course
+        ORDER BY a.granted DESC NULLS LAST, a.cycle DESC LIMIT 1
+        """,
+        organisation=organisation,
+        learner=learner,
+        course=course,
     )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from psycopg import sql
 from sqlalchemy import Connection
 
-from config.database import execute, within
+from config.database import within, without_nested_loops
 
 #: Bytes handed on at once: a system call and a step of the progress for each, not for each row.
 BLOCK = 65_536
@@ -49,19 +49,15 @@ _CSV = "COPY ({cells}) TO STDOUT (FORMAT csv, HEADER)"
 def stream(
     connection: Connection, report: Report, organisation: int, tab: Tab, format_: Format, *, block: int = BLOCK
 ) -> Iterator[bytes]:
-    """A report, in blocks of at least `block` bytes, whole rows each, as the database makes them.
-
-    Without nested loops: to a planner that has no statistics yet, of an organisation that is new, they look cheap, and
-    then one of a gathered list for each row takes days where merging takes seconds.
-    """
+    """A report, in blocks of at least `block` bytes, whole rows each, as the database makes them."""
     within(connection, organisation)
     rows = report.query(organisation, tab)
     if format_ is Format.JSONL:
         statement = sql.SQL(_JSONL).format(rows=rows)
     else:
         statement = sql.SQL(_CSV).format(cells=report.cells.format(rows=rows))
+    without_nested_loops(connection)
     gathered = bytearray()
-    execute(connection, "SET LOCAL enable_nestloop = off")
     with connection.connection.cursor().copy(statement) as copy:
         for piece in copy:
             gathered += piece

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import rows
+from config.database import rows, without_nested_loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,7 @@ def headcounts(connection: Connection, organisation: int) -> dict[str, int]:
 
 def course_counts(connection: Connection, organisation: int) -> list[CourseCount]:
     """Every course that somebody is or was enrolled in."""
+    without_nested_loops(connection)
     return rows(
         connection,
         CourseCount,
@@ -88,6 +89,7 @@ def course_counts(connection: Connection, organisation: int) -> list[CourseCount
 
 def summary(connection: Connection, organisation: int, course: str | None = None) -> list[CourseSummary]:
     """Analytics of one course or of all, those nobody takes too; whoever is not active now is left out (R29)."""
+    without_nested_loops(connection)
     return rows(
         connection,
         CourseSummary,

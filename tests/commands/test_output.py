@@ -308,3 +308,36 @@ def test_what_a_person_named_is_printed_as_it_is(world: World, rollcall: Rollcal
     world.has_course("x", title="Intro [/b] to [draft]")
 
     assert "Intro [/b] to [draft]" in rollcall("reports", "summary", "-o", "acme").stdout
+
+
+def test_r03_show_explains_what_is_missing_of_access(
+    world: World, rollcall: Rollcall, refused: Callable[..., str]
+) -> None:
+    world.has_learners("A")
+    world.has_learners("B", status="inactive")
+    world.has_course("all", "everyone")
+    world.has_course("held", "everyone", on_hold=True)
+    world.has_course("none")
+    world.has_course("gone", "everyone")
+    world.withdraws("gone", "A")
+
+    def missing(learner: str, course: str) -> list[str]:
+        shown = printed(
+            "learners-show", rollcall("learners", "show", learner, "-o", "acme", "--course", course, "--json")
+        )
+        assert shown["explained"]["access"] == (not shown["explained"]["missing"])
+        found: list[str] = shown["explained"]["missing"]
+        return found
+
+    assert {course: missing("A", course) for course in ("all", "held", "none", "gone")} == {
+        "all": [],
+        "held": ["not on hold"],
+        "none": ["enrolled"],
+        "gone": ["not withdrawn"],
+    }
+    assert missing("B", "none") == ["active", "enrolled"]
+    printed_for_a_person = rollcall("learners", "show", "B", "-o", "acme", "--course", "held").stdout
+    assert "access to held: no: it is missing active, not on hold" in printed_for_a_person
+    assert refused("learners", "show", "A", "-o", "acme", "--course", "x") == (
+        "There is no course 'x' in the organisation 'acme'."
+    )

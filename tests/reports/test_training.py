@@ -5,8 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
-from config.database import execute
-from tasks.reports import TRAINING, Format, Tab, stream
+from tasks.reports import TRAINING, Format, Tab
 from tests.reports.reading import blocks, lines, sheet
 from tests.world import World
 
@@ -206,38 +205,3 @@ def test_r31_a_report_holds_nobody_of_another_organisation(world: World) -> None
 
     [row] = lines(world, Tab.ACTIVE)
     assert (row["username"], row["segments"], row["sources"]) == ("theirs", [], ["request:r1"])
-
-
-def test_a_report_that_the_planner_knows_nothing_of_takes_no_longer(world: World) -> None:
-    """An organisation that arrived since the last ANALYZE looks empty to the planner: then a nested loop looks cheap,
-    and takes a minute here, days for a large one."""
-    learners = """
-        INSERT INTO learners (organisation, learner, id, standing, version)
-        SELECT organisation, 10 + n, 'L' || n, 'active', 1 FROM organisations, generate_series(1, 5000) AS n
-        WHERE id = :id
-    """
-    members = """
-        INSERT INTO memberships (organisation, segment, learner, member, since)
-        SELECT organisation, segment, learner, true, now() FROM segments JOIN learners USING (organisation)
-        WHERE organisation = (SELECT organisation FROM organisations WHERE id = :id)
-    """
-    enrolments = """
-        INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
-        SELECT organisation, course, 1, learner, false, 1, now() FROM courses JOIN learners USING (organisation)
-        WHERE organisation = (SELECT organisation FROM organisations WHERE id = :id)
-    """
-    for organisation in ("acme", "new"):
-        world.organisation = organisation
-        world.has_organisation()
-        world.has_segment("nurses")
-        world.has_course("safety", "segments", segments=["nurses"])
-        for statement in (learners, members, enrolments):
-            world.execute(statement, id=organisation)
-        if organisation == "acme":
-            world.execute("ANALYZE")
-
-    with world.about("new") as (connection, found):
-        execute(connection, "SET LOCAL statement_timeout = '10s'")
-        report = b"".join(stream(connection, TRAINING, found.organisation, Tab.ACTIVE, Format.JSONL))
-
-    assert report.count(b'"segments":["nurses"]') == report.count(b'"sources":["segment:nurses"]') == 5000

@@ -45,6 +45,7 @@ class Shown:
     time_zone: str | None
     segments: list[str]
     history: list[learners.HistoryEntry]
+    explained: enrolments.Explained | None
     enrolments: list[enrolments.Enrolment]
     seats: list[seats.Entry]
     mail: list[Received]
@@ -63,6 +64,10 @@ class Toggled:
 def show(
     id_: Annotated[str, typer.Argument(metavar="ID", help="The platform's id of the learner.")],
     organisation: Org,
+    course: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="Say of this course why the learner has access, or what is missing."),
+    ] = None,
     json_: Json = False,
 ) -> None:
     """Show a learner: status and history, enrolments and what stands between them and access, seats, mail."""
@@ -70,6 +75,11 @@ def show(
         profile = learners.profile(connection, org.organisation, id_)
         if profile is None:
             raise Refused(f"There is no learner {id_!r} in the organisation {organisation!r}.")
+        explained = None
+        if course is not None:
+            explained = enrolments.explain(connection, org.organisation, profile.learner, course)
+            if explained is None:
+                raise Refused(f"There is no course {course!r} in the organisation {organisation!r}.")
         shown = Shown(
             learner=profile.id,
             organisation=org.id,
@@ -85,6 +95,7 @@ def show(
             enrolments=enrolments.enrolments_of(connection, org.organisation, profile.learner),
             seats=seats.entries_of(connection, org.organisation, profile.learner),
             mail=received_by(connection, org.organisation, profile.learner),
+            explained=explained,
         )
     if json_:
         document(shown)
@@ -98,6 +109,9 @@ def _print(shown: Shown) -> None:
     out.print(f"{name}, {shown.status}, {shown.email or 'signs in by username ' + str(shown.username)}", markup=False)
     if shown.segments:
         out.print("in " + ", ".join(shown.segments), markup=False)
+    if shown.explained:
+        why = "yes" if shown.explained.access else f"no: it is missing {', '.join(shown.explained.missing)}"
+        out.print(f"access to {shown.explained.course}: {why}", markup=False)
     out.print("\n[bold]Status[/]")
     table(["since", "status", "because of"], [[h.occurred_at, h.status, h.cause] for h in shown.history], "active")
     out.print("\n[bold]Enrolments[/]")
