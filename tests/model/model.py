@@ -1,19 +1,18 @@
-"""What Rollcall must do with learners, segments, courses, enrolments and access: written from the rules, not the code.
+"""What Rollcall must do with learners, segments, courses, enrolments and access: from the rules, not from the code.
 
-`Facts` is what is known: a function of the set of events that came, but for the two things that the rules decide once,
-on what was known then: the version of an event without one (S1), and whom a request selects (S3).
+`Facts` are what is known: a function of the set of events that came, but for two things that are decided once, on what
+was known then: the version of an event without one (S1), and whom a request selects (S3).
 
 `Model` adds the enrolments. What becomes of one depends on more than the facts: a fan-out over many learners reaches
 each at a moment of its own, and so does the second look at what waits. So the model keeps, for each learner, course and
-cycle, every `Case` that the rules allow by now; what is observed rules out the others, and what rules out
-every case is a bug, in the system or here.
+cycle, every `Case` that the rules allow by now. What is seen rules out the others; where it rules out all, there is a
+mistake, in the system or here.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from typing import Any, NamedTuple
 
 #: A start counts where its enrolment begins within this time after it (S12).
@@ -24,13 +23,6 @@ EVER = datetime.max.replace(tzinfo=UTC)
 
 #: The beginning of time.
 NEVER = datetime.min.replace(tzinfo=UTC)
-
-
-class Gap(Enum):
-    """Where the system is known to differ from the rules. Where one is open, the model allows what the system does."""
-
-    UNDONE_EARLIER = "a late start does not undo a rule's withdrawal after which the enrolment was recorded anew"
-    DELETED_TWICE = "of two deletions of a learner the first is forgotten"
 
 
 class Place(NamedTuple):
@@ -292,12 +284,10 @@ class Enrolment:
         stints = (*self.stints, Stint(moment))
         return replace(self, stints=stints, silent=not active, activated=active, requests=requests)
 
-    def counted(self, moment: datetime, gaps: frozenset[Gap]) -> "Enrolment":
+    def counted(self, moment: datetime) -> "Enrolment":
         """Started, while it stood: a rule that withdrew it after that never did (R27, S5)."""
         stints = list(self.stints)
         at = next((n for n, stint in enumerate(stints) if stint.holds(moment)), len(stints) - 1)
-        if Gap.UNDONE_EARLIER in gaps:
-            at = len(stints) - 1
         while stints[at].ended_by == "rule":
             following = stints[at + 1] if at + 1 < len(stints) else Stint(moment)
             stints[at : at + 2] = [Stint(stints[at].begin, following.end, following.ended_by)]
@@ -350,12 +340,10 @@ class Model:
         cycles: Sequence[int],
         *,
         at_once: bool,
-        gaps: frozenset[Gap] = frozenset(),
     ) -> None:
         self.facts = Facts()
         self.segments = segments
         self.at_once = at_once
-        self.gaps = gaps
         self.cases: dict[Place, set[Case]] = {
             Place(who, course, cycle): {Case()} for who in learners for course in courses for cycle in cycles
         }
@@ -374,8 +362,9 @@ class Model:
                 self._seen.add(event.id)
                 self._take(event)
                 self.active_meanwhile |= self._active()
-        while any([self._take(event) for event, named in [*self._waiting.values()] if self.facts.is_known(*named)]):  # noqa: C419 - all of them, not until the first
-            pass
+        while ready := [event for event, named in self._waiting.values() if self.facts.is_known(*named)]:
+            for event in ready:
+                self._take(event)
         self._unfold(reached=self.at_once, taken=self.at_once)
 
     def work(self) -> None:
@@ -432,7 +421,7 @@ class Model:
         return True
 
     def _waits_for(self, event: Event) -> tuple[str, str] | None:
-        """What acts on something not saved yet waits for it (R6, S2); a request answered before does not (S16)."""
+        """What acts on something not saved yet waits for it (R6, S2), but for a request that was answered before (S16)."""
         data = event.data
         named: list[tuple[str, str]] = []
         match event.type:
@@ -604,7 +593,7 @@ class Model:
             if case.enrolment is not None and True in self._counts(place, case, waiting):
                 moment, enrolment = waiting.moment, case.enrolment
                 if waiting.is_start:
-                    enrolment = enrolment.counted(moment, self.gaps)
+                    enrolment = enrolment.counted(moment)
                 else:
                     enrolment = replace(enrolment, completed=max(enrolment.completed or moment, moment))
                 yield replace(case, enrolment=enrolment, waiting=case.waiting - {waiting})

@@ -77,8 +77,8 @@ def compare_people(tables: Tables, organisation: str, facts: Facts) -> None:
 
 
 def compare_enrolments(world: World, facts: Facts, places: Iterable[Place]) -> None:
-    """Once everything is done: an enrolment stands while a source is left, or once it was started, unless it was
-    withdrawn by name and not asked for since; its sources are requests, and rules as they stand (R10, S4, S5)."""
+    """Once everything is done: an enrolment stands while a source is left or once it was started, unless it was
+    withdrawn by name and not asked for since; its sources are the requests and the rules as they stand (R10, S5)."""
     number = world.ask("SELECT organisation FROM organisations WHERE id = :id", id=world.organisation)
     shown: dict[Place, enrolments.Enrolment] = {}
     with transaction(world.runtime.engine, number) as connection:
