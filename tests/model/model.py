@@ -421,7 +421,7 @@ class Model:
         return True
 
     def _waits_for(self, event: Event) -> tuple[str, str] | None:
-        """What acts on something not saved yet waits for it (R6, S2), but for a request that was answered before (S16)."""
+        """What acts on something not saved yet waits for it (R6, S2); a request that was answered does not (S16)."""
         data = event.data
         named: list[tuple[str, str]] = []
         match event.type:
