@@ -4,6 +4,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -17,6 +18,12 @@ from config.streams import make_redis
 from tests import mailserver
 from tests.mailserver import MailServer
 from tests.world import World
+
+#: The first example of a run makes tables of all characters, which takes a second.
+hypothesis.settings.register_profile(
+    "rollcall", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("rollcall")
 
 #: The database every test's own is a copy of.
 TEMPLATE = "rollcall_template"
