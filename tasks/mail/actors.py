@@ -1,7 +1,7 @@
 """Sending: claim a piece, ask the gate, mark what is begun, send, write every outcome."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from functools import lru_cache
 
@@ -128,14 +128,17 @@ def _leave(connection: Connection, piece: work.Piece) -> None:
 
 
 def _send(mailer: Mailer, mailing: store.Mailing, group: Sequence[store.Recipient], mail_from: str) -> list[Attempt]:
-    envelopes: list[Envelope] = []
-    attempts: list[Attempt] = []
-    for recipient in group:
-        try:
-            envelopes.append(compose(mailing, recipient, mail_from))
-        except ValueError:
-            attempts.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
-    return attempts + mailer.send(envelopes, within=GATE_HOLDS_SECONDS)
+    impossible: list[Attempt] = []
+
+    def envelopes() -> Iterator[Envelope]:
+        """Each message is made when a connection is free for it."""
+        for recipient in group:
+            try:
+                yield compose(mailing, recipient, mail_from)
+            except ValueError:
+                impossible.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
+
+    return mailer.send(envelopes(), within=GATE_HOLDS_SECONDS) + impossible
 
 
 def _outcomes(

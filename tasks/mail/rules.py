@@ -53,6 +53,7 @@ class Answer(StrEnum):
     AMBIGUOUS = "ambiguous"
     WORKER_LOST = "worker lost"
     IMPOSSIBLE = "impossible address"
+    TOO_LARGE = "too large"
 
 
 #: Replies that ask for patience: they slow the sender down and use up no attempt (R21).
@@ -112,7 +113,7 @@ def outcome_of(  # noqa: PLR0911 - one answer, one return
     match attempt.answer:
         case Answer.ACCEPTED:
             return replace(said, state=Delivery.ACCEPTED, reason=None)
-        case Answer.REFUSED | Answer.IMPOSSIBLE:
+        case Answer.REFUSED | Answer.IMPOSSIBLE | Answer.TOO_LARGE:
             gone = attempt.on_recipient and attempt.code in NO_SUCH_MAILBOX
             return replace(said, state=Delivery.FAILED, suppress=gone)
         case Answer.THROTTLED | Answer.UNREACHABLE:

@@ -1,47 +1,39 @@
-"""The conversation with the mail server: connections kept open, one envelope at a time on each, never cut short.
+"""The pool of connections to the mail server, kept open and used from any thread; `wire.py` is what is said on each.
 
-Cancelling a command mid-flight leaves a connection that answers the next message with the previous reply. So no
-envelope is ever cancelled, and a connection is thrown away after anything but an orderly reply.
+No envelope is ever cancelled: what was begun is answered, or its connection is closed and the envelope judged by how
+far it had come.
 """
 
 import asyncio
 import ssl
 import threading
 from collections import deque
-from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
+from typing import Any, TypeVar, cast
 
 import aiosmtplib
 import uvloop
 
 from config.settings import SmtpServer
-from tasks.mail.message import needs_smtputf8, wire_address
-from tasks.mail.rules import Answer, Attempt, answer_to
+from tasks.mail.message import wire_address
+from tasks.mail.rules import Answer, Attempt
+from tasks.mail.wire import Envelope, Wire
+
+__all__ = ["Envelope", "Mailer"]
 
 Result = TypeVar("Result")
 
 #: Messages on one connection before it is replaced: servers limit it, and a fresh one spreads over their hosts.
-MESSAGES_PER_CONNECTION = 500
+MESSAGES_PER_CONNECTION = 1000
 
-#: Characters of a server's reply kept in the ledger.
-LONGEST_REPLY = 500
+#: Seconds after which a connection is replaced, however little it carried; and for which it may lie idle. Servers close
+#: idle ones after minutes (RFC 5321 4.5.3.2.7), and what lies between may forget them sooner without a word.
+CONNECTION_LIVES_SECONDS = 300.0
+CONNECTION_IDLES_SECONDS = 30.0
 
-
-@dataclass(frozen=True, slots=True)
-class Envelope:
-    """One message for one recipient."""
-
-    recipient: int
-    sender: str
-    address: str
-    message: bytes
-
-
-@dataclass(slots=True)
-class _Connection:
-    client: aiosmtplib.SMTP
-    sent: int = 0
+#: Replies after which nothing more is begun for the moment: the server closes, or wants us to come back later.
+HOLD = frozenset({421, 454})
 
 
 class Mailer:
@@ -52,18 +44,21 @@ class Mailer:
         self._connections = connections
         self._timeout = timeout
         self._context = None if server.tls == "none" else ssl.create_default_context()
-        self._idle: deque[_Connection] = deque()
+        self._hostname: str | None = None
+        self._idle: deque[Wire] = deque()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
 
-    def send(self, envelopes: Sequence[Envelope], *, within: float) -> list[Attempt]:
+    def send(self, envelopes: Iterable[Envelope], *, within: float) -> list[Attempt]:
         """Try envelopes, several at a time; what the server said to each. Never raises for one of them.
 
-        After `within` seconds none is begun any more, however long it took to connect: the gate is to be asked again
-        about the rest, which is left out of the answer. Each connection that was open before begins at least one.
+        Each is taken from `envelopes` when a connection is free for it. After `within` seconds none is begun any more,
+        however long it took to connect: the gate is to be asked again about the rest, which is left out of the answer.
+        So is what is left when the server cannot be reached, or asks for patience. Each connection that was open before
+        begins at least one.
         """
-        return self._run(self._send_all(envelopes, within))
+        return self._run(_Sending(self, envelopes, within).done())
 
     def close(self) -> None:
         """Say goodbye on every connection and stop."""
@@ -75,147 +70,151 @@ class Mailer:
     def _run(self, job: Coroutine[Any, Any, Result]) -> Result:
         return asyncio.run_coroutine_threadsafe(job, self._loop).result()
 
-    async def _send_all(self, envelopes: Sequence[Envelope], within: float) -> list[Attempt]:
-        waiting = deque(envelopes)
-        attempts: list[Attempt] = []
-        deadline = self._loop.time() + within
+    async def _quit(self) -> None:
+        for wire in self._idle:
+            wire.say_goodbye()
+        self._idle.clear()
+        await asyncio.sleep(0)
 
-        async def lane() -> None:
-            while waiting:
-                attempt = await self._attempt(waiting.popleft(), deadline)
-                if attempt is not None:
-                    attempts.append(attempt)
-                if self._loop.time() >= deadline:
-                    return
+    def take_idle(self) -> Wire | None:
+        """A connection that is open and fit for use, if there is one."""
+        while self._idle:
+            wire = self._idle.pop()
+            if wire.usable and self._fit(wire):
+                return wire
+            wire.say_goodbye()
+        return None
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(self._connections, len(envelopes))):
-                group.create_task(lane())
-        return attempts
-
-    async def _attempt(self, envelope: Envelope, deadline: float) -> Attempt | None:
-        try:
-            address = wire_address(envelope.address)
-        except ValueError as problem:
-            return _attempt(envelope, Answer.IMPOSSIBLE, reply=str(problem).replace(envelope.address, "the address"))
-        try:
-            if self._idle:
-                connection = self._idle.pop()
-            else:
-                connection = await self._connect()
-                if self._loop.time() >= deadline:
-                    self._idle.append(connection)
-                    return None
-        except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as problem:
-            return _attempt(envelope, Answer.UNREACHABLE, getattr(problem, "code", None), type(problem).__name__)
-        return await self._converse(connection, envelope, address, deadline)
-
-    async def _converse(
-        self, connection: _Connection, envelope: Envelope, address: str, deadline: float
-    ) -> Attempt | None:
-        client = connection.client
-        options = []
-        if needs_smtputf8(address):
-            if not client.supports_extension("smtputf8"):
-                self._idle.append(connection)
-                return _attempt(envelope, Answer.IMPOSSIBLE, reply="the server takes no address beyond ASCII")
-            options.append("SMTPUTF8")
-        in_data = False
-        try:
-            await client.mail(envelope.sender, options=options, encoding="utf-8" if options else "ascii")
-            await client.rcpt(address, encoding="utf-8" if options else "ascii")
-            in_data = True
-            response = await client.data(envelope.message)
-        except aiosmtplib.SMTPResponseException as problem:
-            return await self._refused(connection, envelope, problem, in_data=in_data)
-        except (aiosmtplib.SMTPException, OSError) as problem:
-            client.close()
-            if connection.sent and not in_data:  # closed by the server while it was idle: begin again on another
-                return None if self._loop.time() >= deadline else await self._attempt(envelope, deadline)
-            answer = Answer.AMBIGUOUS if in_data else Answer.UNREACHABLE
-            return _attempt(envelope, answer, reply=type(problem).__name__)
-        connection.sent += 1
-        if connection.sent < MESSAGES_PER_CONNECTION:
-            self._idle.append(connection)
+    def put_back(self, wire: Wire) -> None:
+        """Keep a connection for the next message, unless it has served its time."""
+        if not wire.usable:
+            return
+        if self._fit(wire):
+            self._idle.append(wire)
         else:
-            await _goodbye(client)
-        return _attempt(envelope, Answer.ACCEPTED, response.code, response.message)
+            wire.say_goodbye()
 
-    async def _connect(self) -> _Connection:
+    def _fit(self, wire: Wire) -> bool:
+        now = self._loop.time()
+        return (
+            wire.sent < MESSAGES_PER_CONNECTION
+            and now - wire.opened_at < CONNECTION_LIVES_SECONDS
+            and now - wire.rested_at < CONNECTION_IDLES_SECONDS
+        )
+
+    async def connect(self) -> Wire:
+        """A new connection: encrypted, signed in, and asked what it can do."""
         server = self._server
         client = aiosmtplib.SMTP(
             hostname=server.host,
             port=server.port,
             username=server.user,
             password=server.password,
+            local_hostname=self._hostname,
             use_tls=server.tls == "implicit",
             start_tls=server.tls == "starttls",
             tls_context=self._context,
             timeout=self._timeout,
         )
         await client.connect()
-        if client.is_ehlo_or_helo_needed:  # what it can do is asked before the first message, not with it
+        self._hostname = client.local_hostname  # looked up once: a resolver may take its time
+        if client.is_ehlo_or_helo_needed:
             try:
                 await client.ehlo()
             except aiosmtplib.SMTPHeloError:
                 await client.helo()
-        return _Connection(client)
+        if client.transport is None:
+            raise aiosmtplib.SMTPServerDisconnected("closed before the first message")
+        transport = cast(asyncio.Transport, client.transport)
+        return Wire(self._loop, transport, client.esmtp_extensions, timeout=self._timeout)
 
-    async def _refused(
-        self,
-        connection: _Connection,
-        envelope: Envelope,
-        problem: aiosmtplib.SMTPResponseException,
-        *,
-        in_data: bool,
-    ) -> Attempt:
-        """What a reply other than the expected one means. One that is no refusal says nothing of what was done."""
-        if not 400 <= problem.code < 600:
-            connection.client.close()
-            taken = in_data and 200 <= problem.code < 300
-            unsaid = Answer.AMBIGUOUS if in_data else Answer.UNREACHABLE
-            answer = Answer.ACCEPTED if taken else unsaid
-            return _attempt(envelope, answer, problem.code, problem.message)
-        await self._after_refusal(connection, problem.code)
-        on_recipient = isinstance(problem, aiosmtplib.SMTPRecipientRefused)
-        return _attempt(envelope, answer_to(problem.code), problem.code, problem.message, on_recipient=on_recipient)
+    @property
+    def connections(self) -> int:
+        """How many connections one sending may use."""
+        return self._connections
 
-    async def _after_refusal(self, connection: _Connection, code: int) -> None:
-        """Begin anew on the same connection after an orderly refusal, or drop it where even that fails."""
-        if code == 421 or not connection.client.is_connected:
-            connection.client.close()
-            return
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Where the connections live."""
+        return self._loop
+
+
+class _Sending:
+    """Envelopes on their way over as many connections as it takes."""
+
+    def __init__(self, mailer: Mailer, envelopes: Iterable[Envelope], within: float) -> None:
+        self._mailer = mailer
+        self._envelopes = iter(envelopes)
+        self._within = within
+        self._again: deque[Envelope] = deque()
+        self._attempts: list[Attempt] = []
+        self._deadline = 0.0
+        self._stopped = False
+        self._problem: Exception | None = None
+
+    async def done(self) -> list[Attempt]:
+        """Carry all of them; what became of each that was begun."""
+        self._deadline = self._mailer.loop.time() + self._within
+        async with asyncio.TaskGroup() as lanes:
+            for _ in range(self._mailer.connections):
+                first = self._take(in_time=False)
+                if first is None:
+                    break
+                lanes.create_task(self._lane(first))
+        if self._problem is not None:
+            raise self._problem
+        return self._attempts
+
+    async def _lane(self, first: Envelope) -> None:
+        """One connection after the other, until nothing is left to begin."""
+        head: Envelope | None = first
+        while head is not None:
+            wire = self._mailer.take_idle()
+            if wire is None:
+                try:
+                    wire = await self._mailer.connect()
+                except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as problem:
+                    self._unreachable(head, problem)
+                    return
+                if self._late:
+                    self._mailer.put_back(wire)
+                    return
+            await wire.carry(head, self._take, self._report, self._again.append)
+            self._mailer.put_back(wire)
+            head = self._take()
+
+    @property
+    def _late(self) -> bool:
+        return self._mailer.loop.time() >= self._deadline
+
+    def _take(self, *, in_time: bool = True) -> Envelope | None:
+        """The next envelope to begin, or None where there is none, or none is to be begun any more."""
+        if self._stopped or (in_time and self._late):
+            return None
+        if self._again:
+            return self._again.popleft()
         try:
-            await connection.client.rset()
-        except (aiosmtplib.SMTPException, OSError):
-            connection.client.close()
-        else:
-            self._idle.append(connection)
+            for envelope in self._envelopes:
+                try:
+                    address = wire_address(envelope.address)
+                except ValueError as problem:
+                    reply = str(problem).replace(envelope.address, "the address")
+                    self._attempts.append(Attempt(envelope.recipient, Answer.IMPOSSIBLE, reply=reply))
+                    continue
+                if address == envelope.address and address.isascii():
+                    return envelope
+                return replace(envelope, address=address, utf8=not address.isascii())
+        except Exception as problem:  # noqa: BLE001 - raised again when what was begun is answered
+            self._problem, self._stopped = problem, True
+        return None
 
-    async def _quit(self) -> None:
-        while self._idle:
-            await _goodbye(self._idle.pop().client)
+    def _report(self, attempt: Attempt) -> None:
+        self._attempts.append(attempt)
+        if attempt.code in HOLD:
+            self._stopped = True
 
-
-async def _goodbye(client: aiosmtplib.SMTP) -> None:
-    try:
-        await client.quit()
-    except (aiosmtplib.SMTPException, OSError):
-        client.close()
-
-
-def _storable(reply: str) -> str:
-    """A reply as PostgreSQL can keep it, whatever bytes the server sent."""
-    return reply.replace("\0", "").encode("utf-8", "replace").decode()
-
-
-def _attempt(
-    envelope: Envelope, answer: Answer, code: int | None = None, reply: str | None = None, *, on_recipient: bool = False
-) -> Attempt:
-    return Attempt(
-        envelope.recipient,
-        answer,
-        code=code if code is not None and 200 <= code < 600 else None,
-        reply=None if reply is None else _storable(reply[:LONGEST_REPLY]),
-        on_recipient=on_recipient,
-    )
+    def _unreachable(self, envelope: Envelope, problem: Exception) -> None:
+        code = getattr(problem, "code", None)
+        said = code if isinstance(code, int) and 200 <= code < 600 else None
+        self._stopped = True
+        self._report(Attempt(envelope.recipient, Answer.UNREACHABLE, code=said, reply=type(problem).__name__))
