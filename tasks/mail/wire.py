@@ -298,7 +298,7 @@ class Wire(asyncio.Protocol):
         return False
 
     def _settle(self, attempt: Attempt) -> None:
-        """Report what the server answered."""
+        """Report what became of an envelope that this connection got through with."""
         self._served = True
         self._report(attempt)
 
@@ -326,7 +326,7 @@ class Wire(asyncio.Protocol):
         self._expected.clear()
         for stage, carried in last.values():
             if stage is _Stage.MESSAGE:
-                self._report(_attempt(carried.envelope, Answer.AMBIGUOUS, said=why.encode()))
+                self._settle(_attempt(carried.envelope, Answer.AMBIGUOUS, said=why.encode()))
             elif carried.against is not None:
                 self._report(carried.against)
             elif self._served:

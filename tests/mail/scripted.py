@@ -27,6 +27,7 @@ class Script:
     """Answers by command; of a list, one after the other, then the polite one. All that was said is kept."""
 
     answers: dict[str, list[bytes]] = field(default_factory=dict)
+    polite: dict[str, bytes] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     heard: list[tuple[int, str]] = field(default_factory=list)
     connections: int = 0
@@ -38,7 +39,7 @@ class Script:
         if word in self.before:
             self.before[word]()
         waiting = self.answers.get(word)
-        return waiting.pop(0) if waiting else POLITE[word]
+        return waiting.pop(0) if waiting else (POLITE | self.polite)[word]
 
     def said(self, word: str) -> int:
         """How often something was heard."""
@@ -61,8 +62,9 @@ def serving(script: Script) -> Iterator[Script]:
                 if not self._say(answer) or word == "QUIT":
                     return
                 if word == "DATA" and answer.startswith(b"354"):
-                    while self.rfile.readline() not in {b".\r\n", b""}:
-                        pass
+                    while (line := self.rfile.readline()) != b".\r\n":
+                        if not line:
+                            return
                     if not self._say(script.answer(number, "message")):
                         return
 

@@ -16,10 +16,10 @@ TIMEOUT = 0.5
 WITHIN = 5.0
 
 
-@pytest.fixture
-def script() -> Iterator[Script]:
+@pytest.fixture(params=[b"250 here\r\n", b"250-here\r\n250 PIPELINING\r\n"], ids=["one by one", "pipelined"])
+def script(request: pytest.FixtureRequest) -> Iterator[Script]:
     """A polite server, until the test writes other answers down."""
-    with serving(Script()) as found:
+    with serving(Script(polite={"EHLO": request.param})) as found:
         yield found
 
 
@@ -134,7 +134,7 @@ def test_a_reply_that_promises_nothing_to_the_recipient_is_not_acceptance(script
     (attempt,) = send(mailer, 1)
 
     assert attempt.answer is Answer.UNREACHABLE
-    assert script.said("DATA") == 0
+    assert script.said("message") == 0
 
 
 def test_r18_a_reply_of_any_bytes_can_be_kept(script: Script, mailer: Mailer) -> None:
