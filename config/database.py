@@ -1,6 +1,6 @@
 """The way to PostgreSQL: one engine a process, and the few helpers every `store.py` is written with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -99,7 +99,12 @@ def execute(connection: Connection, sql: str, /, **parameters: object) -> int:
 
 def rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[Row]:
     """The rows of a query, each in a `shape` whose fields are the query's columns."""
-    return [shape(**row._mapping) for row in _run(connection, sql, parameters)]
+    result = _run(connection, sql, parameters)
+    make: Callable[..., Row] = shape
+    names = tuple(result.keys())
+    if names == getattr(shape, "__match_args__", ()):  # in the same order: three times cheaper
+        return [make(*row) for row in result]
+    return [make(**dict(zip(names, row, strict=True))) for row in result]
 
 
 def one(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> Row | None:

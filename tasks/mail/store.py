@@ -30,7 +30,7 @@ class Mailing:
         object.__setattr__(self, "kind", Kind(self.kind))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recipient:
     """One recipient at the gate: the verdict of this moment, and what their message is made of."""
 
@@ -47,7 +47,7 @@ class Recipient:
     items: list[str]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "verdict", Verdict(self.verdict))
+        self.verdict = Verdict(self.verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +124,10 @@ def at_the_gate(
                 ELSE '{}' END AS items
             FROM judged j
         )
-        SELECT recipient, id, attempts, retried, address, first_name, last_name, username, locale, items,
+        SELECT recipient, id, attempts, retried,
                CASE WHEN verdict = 'send' AND items = '{}' AND kind IN ('enrolment', 'digest', 'password')
-                    THEN 'nothing to tell' ELSE verdict END AS verdict
+                    THEN 'nothing to tell' ELSE verdict END AS verdict,
+               address, first_name, last_name, username, locale, items
         FROM told ORDER BY recipient
         """,
         organisation=organisation,
