@@ -48,6 +48,11 @@ class Settings(BaseSettings):
         30, gt=0, description="first pause before another try; doubles, up to an hour"
     )
     rollcall_mail_attempts: int = Field(5, ge=1, description="tries of one mail before it has failed")
+    rollcall_mail_patience_seconds: float = Field(
+        432_000, ge=0, description="how long a server that asks for patience, or is away, is tried"
+    )
+    rollcall_mail_rate: float = Field(0, ge=0, description="mails a second of all workers together; 0: no limit")
+    rollcall_mail_domain_rate: float = Field(0, ge=0, description="of these, to one recipient domain; 0: no limit")
     rollcall_drain_seconds: float = Field(25, gt=0, description="how long `up` waits for its processes to finish")
 
     rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")

@@ -1,7 +1,8 @@
-"""Sending: claim a piece, ask the gate, mark what is begun, send, write every outcome."""
+"""Sending: claim a piece, ask the gate and the pace, mark what is begun, send, write every outcome."""
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 
@@ -9,12 +10,13 @@ import structlog
 from sqlalchemy import Connection
 
 from config.database import retrying, transaction
-from config.runtime import Runtime
-from config.settings import SmtpServer
+from config.runtime import Endpoints, Runtime
+from config.settings import SmtpServer, sender_address
 from tasks import work
 from tasks.mail import store
 from tasks.mail.compose import compose
-from tasks.mail.rules import Answer, Attempt, Outcome, Verdict, outcome_of, skipped
+from tasks.mail.rates import Rates
+from tasks.mail.rules import Answer, Attempt, Before, Kind, Outcome, Patience, Verdict, outcome_of, skipped
 from tasks.mail.smtp import Envelope, Mailer
 
 log = structlog.get_logger()
@@ -25,10 +27,38 @@ GATE_HOLDS_SECONDS = 0.1
 #: Seconds a piece is worked on before others get their turn: a slow server holds up nobody for longer (R31).
 TURN_SECONDS = 2.0
 
+#: The longest first pause where nobody answers, in seconds: how soon it is seen that the server is back.
+CIRCUIT_SECONDS = 5.0
+
 
 @lru_cache(maxsize=1)
 def _mailer(smtp_url: str, connections: int, timeout: float) -> Mailer:
     return Mailer(SmtpServer.parse(smtp_url), connections=connections, timeout=timeout)
+
+
+@lru_cache(maxsize=1)
+def _rates(endpoints: Endpoints, rate: float, domain_rate: float, pause: float) -> Rates:
+    sender = sender_address(endpoints.mail_from)
+    return Rates(endpoints.redis_url, sender, rate=rate, domain_rate=domain_rate, pause=pause)
+
+
+@dataclass(slots=True)
+class _Delivery:
+    """One piece of a mailing in the hands of a worker."""
+
+    runtime: Runtime
+    piece: work.Piece
+    mailing: store.Mailing
+    rates: Rates
+    group: list[store.Recipient] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def patience(self) -> Patience:
+        """How often and how long a mail is tried."""
+        settings = self.runtime.settings
+        longest = timedelta(seconds=settings.rollcall_mail_patience_seconds)
+        return Patience(settings.rollcall_mail_attempts, self.runtime.retry, longest)
 
 
 def deliver(runtime: Runtime, piece: work.Piece) -> None:
@@ -37,71 +67,78 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
     One transaction lies between two groups: it writes what became of the last and marks the next. A worker lost in
     between leaves at most one group uncertain (R19). What is not done within a turn is given back.
     """
-    settings = runtime.settings
-    mailer = _mailer(
-        runtime.endpoints.smtp_url, settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds
-    )
+    settings, endpoints = runtime.settings, runtime.endpoints
+    mailer = _mailer(endpoints.smtp_url, settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds)
+    pause = min(settings.rollcall_retry_seconds, CIRCUIT_SECONDS)
+    rates = _rates(endpoints, settings.rollcall_mail_rate, settings.rollcall_mail_domain_rate, pause)
     with transaction(runtime.engine, piece.organisation) as connection:
         mailing = store.mailing(connection, piece.organisation, piece.subject)
         if mailing is None:
             work.finish(connection, piece)
             return
+        delivery = _Delivery(runtime, piece, mailing, rates)
         if piece.begun is not None:
-            _take_over(connection, runtime, mailing, piece, piece.begun)
+            _take_over(connection, delivery, piece.begun)
     turn_ends = time.monotonic() + TURN_SECONDS
-    failures = piece.failures
-    outcomes: list[Outcome] = []
-    rest: timedelta | None = None
-    while group := _record(runtime, piece, outcomes, rest, failed=failures > 0):
-        attempts = _send(mailer, mailing, group, runtime.endpoints.mail_from)
-        outcomes = _outcomes(runtime, mailing, group, attempts)
-        if any(attempt.answer is Answer.ACCEPTED for attempt in attempts):
-            failures = 0
-        if _asks_for_patience(attempts):
-            rest = work.pause_before(failures, runtime.retry)
-            failures += 1
-        elif runtime.stopping.is_set() or time.monotonic() >= turn_ends:
-            rest = timedelta()
+    rests = False
+    while _record(delivery, rests=rests):
+        attempts = _send(mailer, delivery)
+        before = {recipient.recipient: recipient.before for recipient in delivery.group}
+        patience = delivery.patience
+        delivery.outcomes = [
+            outcome_of(attempt, before[attempt.recipient], patience, policy=mailing.policy) for attempt in attempts
+        ]
+        rests = runtime.stopping.is_set() or time.monotonic() >= turn_ends
 
 
-def _take_over(connection: Connection, runtime: Runtime, mailing: store.Mailing, piece: work.Piece, begun: int) -> None:
+def _take_over(connection: Connection, delivery: _Delivery, begun: int) -> None:
     """Judge what a lost worker had begun, as the mailing's policy has it (R19)."""
+    piece = delivery.piece
     lost = store.begun_by_lost(connection, piece.organisation, piece.subject, piece.low, begun)
-    attempts = [Attempt(recipient, Answer.WORKER_LOST) for recipient, _ in lost]
-    outcomes = [_outcome(runtime, mailing, attempt, tried) for attempt, (_, tried) in zip(attempts, lost, strict=True)]
+    outcomes = [
+        outcome_of(
+            Attempt(recipient, Answer.WORKER_LOST), Before(tried), delivery.patience, policy=delivery.mailing.policy
+        )
+        for recipient, tried in lost
+    ]
     store.settle(connection, piece.organisation, piece.subject, outcomes)
-    work.extend(connection, piece, runtime.lease)
+    work.extend(connection, piece, delivery.runtime.lease)
     log.warning("mail.worker_lost", mailing=piece.subject, begun=len(lost))
 
 
-def _record(
-    runtime: Runtime, piece: work.Piece, outcomes: Sequence[Outcome], rest: timedelta | None, *, failed: bool
-) -> list[store.Recipient] | None:
-    """Write what became of the last group, and mark the next; None where there is none or the piece is to rest."""
+def _record(delivery: _Delivery, *, rests: bool) -> bool:
+    """Write what became of the last group, and mark the next; False where there is none, or the piece is to rest."""
+    piece = delivery.piece
     for attempt in retrying():
-        with attempt, transaction(runtime.engine, piece.organisation) as connection:
-            store.settle(connection, piece.organisation, piece.subject, outcomes)
-            if rest is None:
-                return _next_group(connection, runtime, piece)
-            work.release(connection, piece, after=rest, failed=failed)
-    return None
+        with attempt, transaction(delivery.runtime.engine, piece.organisation) as connection:
+            store.settle(connection, piece.organisation, piece.subject, delivery.outcomes)
+            if rests:
+                work.release(connection, piece, after=timedelta(), failed=False)
+                return False
+            return _begin_group(connection, delivery)
+    return False
 
 
-def _next_group(connection: Connection, runtime: Runtime, piece: work.Piece) -> list[store.Recipient] | None:
-    """The next recipients who may be mailed, marked as begun; None where the piece is finished or rests."""
-    settings = runtime.settings
+def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
+    """Mark the next recipients who may be mailed as begun; False where the piece is finished or rests."""
+    piece = delivery.piece
     while True:
         asked = store.at_the_gate(
-            connection, piece.organisation, piece.subject, piece.low, piece.high, settings.rollcall_mail_group
+            connection,
+            piece.organisation,
+            piece.subject,
+            piece.low,
+            piece.high,
+            delivery.runtime.settings.rollcall_mail_group,
         )
         if not asked:
             _leave(connection, piece)
-            return None
+            return False
         if any(recipient.verdict is Verdict.PAUSED for recipient in asked):
             if not store.stays_paused(connection, piece.organisation, piece.subject):
                 continue
             work.release(connection, piece, after=timedelta(), failed=False, held=True)
-            return None
+            return False
         refused = [recipient for recipient in asked if recipient.verdict is not Verdict.SEND]
         store.settle(
             connection,
@@ -111,11 +148,33 @@ def _next_group(connection: Connection, runtime: Runtime, piece: work.Piece) -> 
         )
         group = [recipient for recipient in asked if recipient.verdict is Verdict.SEND]
         if group:
-            again = [recipient.recipient for recipient in group if recipient.retried]
-            if again:
-                store.begin_again(connection, piece.organisation, piece.subject, again)
-            work.mark(connection, piece, group[-1].recipient, runtime.lease)
-            return group
+            return _begin_at_pace(connection, delivery, group)
+
+
+def _begin_at_pace(connection: Connection, delivery: _Delivery, asked: Sequence[store.Recipient]) -> bool:
+    """Mark as many as the pace allows; False where it allows none, and the piece rests until it does."""
+    piece = delivery.piece
+    waited_for = delivery.mailing.kind is not Kind.ANNOUNCEMENT
+    grant = delivery.rates.grant([recipient.domain for recipient in asked], waited_for=waited_for)
+    group = [recipient for recipient, allowed in zip(asked, grant.allowed, strict=True) if allowed]
+    pause = timedelta(seconds=grant.wait)
+    if not group:
+        work.release(connection, piece, after=pause, failed=False)
+        return False
+    last = group[-1].recipient
+    waits = [
+        recipient.recipient
+        for recipient, allowed in zip(asked, grant.allowed, strict=True)
+        if not allowed and recipient.recipient < last
+    ]
+    if waits:
+        store.put_off(connection, piece.organisation, piece.subject, waits, pause)
+    again = [recipient.recipient for recipient in group if recipient.retried]
+    if again:
+        store.begin_again(connection, piece.organisation, piece.subject, again)
+    work.mark(connection, piece, last, delivery.runtime.lease)
+    delivery.group = group
+    return True
 
 
 def _leave(connection: Connection, piece: work.Piece) -> None:
@@ -127,35 +186,21 @@ def _leave(connection: Connection, piece: work.Piece) -> None:
         work.release(connection, piece, after=timedelta(seconds=seconds), failed=False)
 
 
-def _send(mailer: Mailer, mailing: store.Mailing, group: Sequence[store.Recipient], mail_from: str) -> list[Attempt]:
+def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
+    """Send a group; what became of each that was begun, which the pace is told, too."""
     impossible: list[Attempt] = []
+    mail_from = delivery.runtime.endpoints.mail_from
 
     def envelopes() -> Iterator[Envelope]:
         """Each message is made when a connection is free for it."""
-        for recipient in group:
+        for recipient in delivery.group:
             try:
-                yield compose(mailing, recipient, mail_from)
+                yield compose(delivery.mailing, recipient, mail_from)
             except ValueError:
                 impossible.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
 
-    return mailer.send(envelopes(), within=GATE_HOLDS_SECONDS) + impossible
-
-
-def _outcomes(
-    runtime: Runtime, mailing: store.Mailing, group: Sequence[store.Recipient], attempts: Sequence[Attempt]
-) -> list[Outcome]:
-    tried_before = {recipient.recipient: recipient.attempts for recipient in group}
-    return [_outcome(runtime, mailing, attempt, tried_before[attempt.recipient]) for attempt in attempts]
-
-
-def _outcome(runtime: Runtime, mailing: store.Mailing, attempt: Attempt, tried_before: int) -> Outcome:
-    most = runtime.settings.rollcall_mail_attempts
-    return outcome_of(attempt, tried_before, most=most, pause=runtime.retry, policy=mailing.policy)
-
-
-def _asks_for_patience(attempts: Sequence[Attempt]) -> bool:
-    """Whether to leave the server in peace: it cannot be reached, or puts off more than single recipients (R21)."""
-    if any(attempt.answer is Answer.UNREACHABLE for attempt in attempts):
-        return True
-    throttled = [attempt for attempt in attempts if attempt.answer is Answer.THROTTLED]
-    return any(attempt.code in {421, 454} for attempt in throttled) or len(throttled) * 2 > len(attempts)
+    begun = time.monotonic()
+    attempts = mailer.send(envelopes(), within=GATE_HOLDS_SECONDS)
+    domains = {recipient.recipient: recipient.domain for recipient in delivery.group}
+    delivery.rates.learn([(domains[each.recipient], each) for each in attempts], time.monotonic() - begun)
+    return attempts + impossible

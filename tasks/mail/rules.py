@@ -104,11 +104,31 @@ def answer_to(code: int) -> Answer:
     return Answer.REFUSED if code >= 500 else Answer.DEFERRED
 
 
-def outcome_of(  # noqa: PLR0911 - one answer, one return
-    attempt: Attempt, tried_before: int, *, most: int, pause: timedelta, policy: str
-) -> Outcome:
-    """What to write down for an attempt (R18, R19, R21). `pause` is how long to leave a recipient in peace; `most`, how
-    often one is tried: also where it is uncertain whether it went, or a server that hangs up would get it for ever."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a mail is tried, `most`, also where it is uncertain whether it went, or a server that hangs up would
+    get it for ever; how long its recipient is left in peace first; how long a server is, that asks for patience."""
+
+    most: int
+    pause: timedelta
+    longest: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What became of a mail before: attempts that counted, how often it was put off besides, and since when."""
+
+    tried: int = 0
+    put_off: int = 0
+    since: datetime | None = None
+
+
+#: What became of a mail that nobody has tried.
+FIRST = Before()
+
+
+def outcome_of(attempt: Attempt, before: Before, patience: Patience, *, policy: str) -> Outcome:  # noqa: PLR0911
+    """What to write down for an attempt (R18, R19, R21)."""
     if attempt.answer is Answer.ACCEPTED:
         return Outcome(attempt.recipient, Delivery.ACCEPTED, attempt.at, None, attempt.code, attempt.reply)
     said = Outcome(attempt.recipient, Delivery.PENDING, attempt.at, attempt.answer.value, attempt.code, attempt.reply)
@@ -117,13 +137,15 @@ def outcome_of(  # noqa: PLR0911 - one answer, one return
             gone = attempt.on_recipient and attempt.code in NO_SUCH_MAILBOX
             return replace(said, state=Delivery.FAILED, suppress=gone)
         case Answer.THROTTLED | Answer.UNREACHABLE:
-            return replace(said, tried=False, due_at=attempt.at + pause)
-        case Answer.DEFERRED if tried_before + 1 >= most:
+            if before.since is not None and attempt.at - before.since > patience.longest:
+                return replace(said, state=Delivery.FAILED, tried=False)
+            return replace(said, tried=False, due_at=attempt.at + pause_before(before.put_off, patience.pause))
+        case Answer.DEFERRED if before.tried + 1 >= patience.most:
             return replace(said, state=Delivery.FAILED)
         case Answer.DEFERRED:
-            return replace(said, due_at=attempt.at + pause_before(tried_before, pause))
-        case Answer.AMBIGUOUS | Answer.WORKER_LOST if policy == "resend" and tried_before + 1 < most:
-            return replace(said, due_at=attempt.at + pause_before(tried_before, pause))
+            return replace(said, due_at=attempt.at + pause_before(before.tried, patience.pause))
+        case Answer.AMBIGUOUS | Answer.WORKER_LOST if policy == "resend" and before.tried + 1 < patience.most:
+            return replace(said, due_at=attempt.at + pause_before(before.tried, patience.pause))
         case Answer.AMBIGUOUS | Answer.WORKER_LOST:
             return replace(said, state=Delivery.UNCERTAIN)
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.rules import Kind, Outcome, Verdict
+from tasks.mail.rules import FIRST, Before, Kind, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,8 @@ class Recipient:
     id: str
     attempts: int
     retried: bool
+    put_off: int
+    since: datetime | None
     verdict: Verdict
     address: str
     first_name: str
@@ -48,6 +50,16 @@ class Recipient:
 
     def __post_init__(self) -> None:
         self.verdict = Verdict(self.verdict)
+
+    @property
+    def domain(self) -> str:
+        """Where their mail goes."""
+        return self.address.rpartition("@")[2].lower()
+
+    @property
+    def before(self) -> Before:
+        """What became of this mail before."""
+        return Before(self.attempts, self.put_off, self.since) if self.retried else FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,11 +136,17 @@ def at_the_gate(
                 ELSE '{}' END AS items
             FROM judged j
         )
-        SELECT recipient, id, attempts, retried,
+        SELECT recipient, id, attempts, retried, coalesce(put_off.n - attempts, 0) AS put_off, put_off.since,
                CASE WHEN verdict = 'send' AND items = '{}' AND kind IN ('enrolment', 'digest', 'password')
                     THEN 'nothing to tell' ELSE verdict END AS verdict,
                address, first_name, last_name, username, locale, items
-        FROM told ORDER BY recipient
+        FROM told
+        LEFT JOIN LATERAL (
+            SELECT CAST(count(*) AS int) AS n, min(attempted_at) AS since FROM attempts a
+            WHERE told.retried AND a.organisation = :organisation AND a.mailing = :mailing
+              AND a.recipient = told.recipient
+        ) put_off ON true
+        ORDER BY recipient
         """,
         organisation=organisation,
         mailing=mailing,
@@ -244,6 +262,23 @@ def begun_by_lost(
 class _Begun:
     recipient: int
     attempts: int
+
+
+def put_off(
+    connection: Connection, organisation: int, mailing: int, recipients: Sequence[int], pause: timedelta
+) -> None:
+    """These are not begun now: the pace does not allow it. Nothing was tried."""
+    execute(
+        connection,
+        """
+        UPDATE deliveries SET due_at = now() + :pause
+        WHERE organisation = :organisation AND mailing = :mailing AND recipient = ANY(CAST(:recipients AS int[]))
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        recipients=list(recipients),
+        pause=pause,
+    )
 
 
 def begin_again(connection: Connection, organisation: int, mailing: int, recipients: Sequence[int]) -> None:

@@ -1,0 +1,194 @@
+"""How fast mail may go: token buckets that throttling lowers and time brings back, and the circuit that opens where
+nobody answers. Pure; `rates.py` keeps the state where every worker sees it."""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from tasks.mail.rules import THROTTLING, Answer, Attempt
+
+#: Seconds in which a rate that was lowered doubles.
+RECOVERY_SECONDS = 10.0
+
+#: Seconds after a rate was lowered in which what else was under way does not lower it again.
+LOWERED_ONCE_SECONDS = 1.0
+
+#: The least mails a second that throttling leaves, and the most, at which nothing is left of it.
+LEAST_RATE = 0.5
+FREE_RATE = 100_000.0
+
+#: The part of a second's mails that announcements leave to what somebody waits for.
+RESERVE = 0.1
+
+#: The part of a domain's answers that may be throttled, as by greylisting, before its rate is lowered.
+TOLERATED = 0.2
+
+#: The longest time for which a circuit stays open, in seconds.
+LONGEST_OPEN_SECONDS = 60.0
+
+#: What state is kept under: the sender's bucket, the circuit; other keys are domains.
+SENDER = "@sender"
+CIRCUIT = "@circuit"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What may go at most, in mails a second (infinite where nothing is set), and the first pause of a circuit."""
+
+    sender: float
+    domain: float
+    pause: float
+
+    def of(self, key: str) -> float:
+        """The limit of a bucket."""
+        return self.sender if key == SENDER else self.domain
+
+    def shared_by(self, workers: int) -> "Limits":
+        """The share of each worker that knows nothing of the others."""
+        return replace(self, sender=self.sender / workers, domain=self.domain / workers)
+
+
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Tokens at a time, a token a mail; and to how many a second throttling has lowered it, and when."""
+
+    tokens: float
+    at: float
+    lowered: float | None = None
+    since: float = 0.0
+
+    def rate(self, limit: float, now: float) -> float:
+        """Mails a second: the limit, or what throttling has left of it by now (R21)."""
+        if self.lowered is None:
+            return limit
+        back = self.lowered * 2.0 ** min(max(now - self.since, 0.0) / RECOVERY_SECONDS, 64.0)
+        return limit if back >= FREE_RATE else min(back, limit)
+
+    def holds(self, limit: float, now: float) -> float:
+        """Tokens now: what comes in within a second, at most; never less than one mail's worth."""
+        rate = self.rate(limit, now)
+        return rate if math.isinf(rate) else min(self.tokens + max(now - self.at, 0.0) * rate, max(rate, 1.0))
+
+    def spent(self, mails: int, limit: float, now: float) -> "Bucket":
+        """What is left after so many mails."""
+        tokens = self.holds(limit, now)
+        return replace(self, tokens=0.0 if math.isinf(tokens) else tokens - mails, at=max(now, self.at))
+
+    def throttled(self, seen: float, limit: float, now: float) -> "Bucket":
+        """Half as fast as mail went, once for all that was under way (R21). `seen`: mails a second."""
+        if self.lowered is not None and now - self.since < LOWERED_ONCE_SECONDS:
+            return self
+        return Bucket(0.0, now, max(min(self.rate(limit, now), seen) / 2, LEAST_RATE), now)
+
+
+@dataclass(frozen=True, slots=True)
+class Circuit:
+    """How often in a row nobody answered, and until when nobody is to try."""
+
+    failures: int
+    until: float
+
+
+State: TypeAlias = Mapping[str, Bucket | Circuit]
+Changes: TypeAlias = dict[str, Bucket | Circuit | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Which of those asked for may be mailed now, and in how many seconds to ask again for the others."""
+
+    allowed: list[bool]
+    wait: float
+
+
+def granted(
+    state: State, domains: Sequence[str], limits: Limits, now: float, *, reserve: float
+) -> tuple[Grant, Changes]:
+    """Which mails, each to a domain, may go now, and what that changes. Where the circuit was open one may, to see
+    whether somebody answers; the others wait for what comes of it."""
+    changes: Changes = {}
+    most = len(domains)
+    circuit = state.get(CIRCUIT)
+    if isinstance(circuit, Circuit):
+        if now < circuit.until:
+            return Grant([False] * len(domains), circuit.until - now), {}
+        changes[CIRCUIT] = replace(circuit, until=now + _open_seconds(circuit.failures, limits))
+        most = 1
+    buckets = {key: _bucket(state, key, limits, now) for key in (SENDER, *domains)}
+    left = {key: bucket.holds(limits.of(key), now) for key, bucket in buckets.items()}
+    if 1.0 <= left[SENDER] < math.inf:
+        left[SENDER] -= reserve * buckets[SENDER].rate(limits.sender, now)
+    spent: Counter[str] = Counter()
+    allowed = []
+    for domain in domains:
+        goes = spent[SENDER] < most and left[SENDER] >= 1.0 and left[domain] >= 1.0
+        allowed.append(goes)
+        if goes:
+            for key in (SENDER, domain):
+                left[key] -= 1.0
+                spent[key] += 1
+    rates = {key: bucket.rate(limits.of(key), now) for key, bucket in buckets.items()}
+    changes |= {
+        key: bucket.spent(spent[key], limits.of(key), now)
+        for key, bucket in buckets.items()
+        if not math.isinf(limits.of(key)) or bucket.lowered is not None
+    }
+    short = [(1.0 - left[key]) / rates[key] for key in buckets if left[key] < 1.0]
+    return Grant(allowed, max(short, default=_open_seconds(0, limits))), changes
+
+
+def learnt(
+    state: State, attempts: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, mails_a_second: float
+) -> Changes:
+    """What is to be changed by what became of mails, each to a domain."""
+    changes: Changes = {}
+    everything = [attempt for _, attempt in attempts]
+    circuit = state.get(CIRCUIT)
+    known = circuit if isinstance(circuit, Circuit) else None
+    answered = any(attempt.code is not None for attempt in everything)
+    if answered and known is not None:
+        changes[CIRCUIT] = None
+    elif not answered and any(attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS} for attempt in everything):
+        changes[CIRCUIT] = _opened(known, limits, now)
+    by_domain: dict[str, list[Attempt]] = defaultdict(list)
+    for domain, attempt in attempts:
+        by_domain[domain].append(attempt)
+    lower = [domain for domain, answers in by_domain.items() if _throttles_domain(answers)]
+    if _throttles_sender(everything):
+        lower.append(SENDER)
+    for key in lower:
+        part = 1.0 if key == SENDER else len(by_domain[key]) / len(everything)
+        changes[key] = _bucket(state, key, limits, now).throttled(mails_a_second * part, limits.of(key), now)
+    return changes
+
+
+def _bucket(state: State, key: str, limits: Limits, now: float) -> Bucket:
+    bucket = state.get(key)
+    limit = limits.of(key)
+    return bucket if isinstance(bucket, Bucket) else Bucket(0.0 if math.isinf(limit) else max(limit, 1.0), now)
+
+
+def _opened(circuit: Circuit | None, limits: Limits, now: float) -> Circuit:
+    """Open, for a pause that doubles each time; what else was under way when it opened says nothing new."""
+    if circuit is None:
+        return Circuit(1, now + _open_seconds(0, limits))
+    return Circuit(circuit.failures + 1, now + _open_seconds(circuit.failures, limits))
+
+
+def _open_seconds(failures: int, limits: Limits) -> float:
+    return min(limits.pause * 2.0 ** min(failures, 20), LONGEST_OPEN_SECONDS)
+
+
+def _throttles_sender(attempts: Sequence[Attempt]) -> bool:
+    """Whether the server asks us, and not the mail of one recipient, for patience."""
+    return any(
+        attempt.code in {421, 454} or (attempt.code in THROTTLING and not attempt.on_recipient) for attempt in attempts
+    )
+
+
+def _throttles_domain(attempts: Sequence[Attempt]) -> bool:
+    """Whether more of a domain's recipients were put off than single ones."""
+    put_off = sum(attempt.on_recipient and attempt.code in THROTTLING for attempt in attempts)
+    return put_off > TOLERATED * len(attempts)

@@ -1,0 +1,150 @@
+"""The pace of all workers together, kept in Redis. While Redis is away, each worker keeps to its share of it.
+
+What is kept is small and may be lost: a lost bucket is a full one, a lost circuit a closed one.
+"""
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import msgspec
+import redis
+import structlog
+
+from tasks.mail.pace import CIRCUIT, RESERVE, SENDER, Bucket, Changes, Circuit, Grant, Limits, State, granted, learnt
+from tasks.mail.rules import Attempt
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+#: Where it lies in Redis, and for how many seconds after the last mail.
+PREFIX = "rollcall:pace:"
+KEPT_SECONDS = 3600
+
+#: Seconds of patience with Redis, and for which it is left alone after it did not answer.
+PATIENCE_SECONDS = 0.5
+AWAY_SECONDS = 5.0
+
+#: Seconds between two times of saying that a worker is there, and after which one that says nothing has gone.
+PRESENT_EVERY_SECONDS = 5.0
+PRESENT_FOR_SECONDS = 20.0
+
+#: Tries to write what others write, too, before this worker goes by its share.
+RACES = 10
+
+
+class Rates:
+    """What a worker asks before it begins mails, and tells of what became of them. Used from any thread."""
+
+    def __init__(self, redis_url: str, sender: str, *, rate: float, domain_rate: float, pause: float) -> None:
+        """`rate` and `domain_rate`: mails a second of all workers together, 0 where there is no limit. `pause`: seconds
+        before another try where nobody answers; doubles."""
+        self._redis = redis.Redis.from_url(
+            redis_url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS
+        )
+        self._prefix = f"{PREFIX}{sender}:"
+        self._limits = Limits(rate or math.inf, domain_rate or math.inf, pause)
+        self._name = uuid.uuid4().hex
+        self._workers = 1
+        self._say_present_at = 0.0
+        self._ask_again_at = 0.0
+        self._seen: dict[str, Bucket | Circuit] = {}
+        self._alone = False
+
+    def grant(self, domains: Sequence[str], *, waited_for: bool) -> Grant:
+        """Which of these mails, each to a domain, may begin now. Announcements leave a part to what is waited for."""
+        now, reserve = time.time(), 0.0 if waited_for else RESERVE
+        return self._decided(
+            [CIRCUIT, SENDER, *dict.fromkeys(domains)],
+            lambda state, limits: granted(state, domains, limits, now, reserve=reserve),
+        )
+
+    def learn(self, attempts: Sequence[tuple[str, Attempt]], seconds: float) -> None:
+        """What became of mails, each to a domain, that went within so many seconds."""
+        now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
+
+        def decide(state: State, limits: Limits) -> tuple[None, Changes]:
+            everybody = self._workers if limits is self._limits else 1
+            return None, learnt(state, attempts, limits, now, mails_a_second=mails_a_second * everybody)
+
+        self._decided([CIRCUIT, SENDER, *dict.fromkeys(domain for domain, _ in attempts)], decide)
+
+    def _decided(self, keys: list[str], decide: Callable[[State, Limits], tuple[Result, Changes]]) -> Result:
+        """Decide by what all workers know, or, while Redis is away, by what this one does."""
+        if time.monotonic() >= self._ask_again_at:
+            try:
+                self._say_present()
+                for _ in range(RACES):
+                    with suppress(redis.WatchError):
+                        return self._together(keys, decide)
+            except (redis.ConnectionError, redis.TimeoutError) as problem:
+                self._ask_again_at = time.monotonic() + AWAY_SECONDS
+                log.warning("mail.pace_alone", workers=self._workers, problem=type(problem).__name__)
+        if not self._alone:
+            self._alone = True
+            self._seen = {key: _share(state, self._workers) for key, state in self._seen.items()}
+        result, changes = decide(self._seen, self._limits.shared_by(self._workers))
+        self._seen = _changed(self._seen, changes)
+        return result
+
+    def _together(self, keys: list[str], decide: Callable[[State, Limits], tuple[Result, Changes]]) -> Result:
+        """Decide by what all workers know and write what that changes, if nobody else did meanwhile."""
+        names = [self._prefix + key for key in keys]
+        found = self._redis.mget(names)
+        state = _read(keys, found)
+        result, changes = decide(state, self._limits)
+        if changes:
+            with self._redis.pipeline() as pipe:
+                pipe.watch(*names)  # type: ignore[no-untyped-call]
+                if pipe.mget(names) != found:
+                    raise redis.WatchError
+                pipe.multi()
+                for key, changed in changes.items():
+                    if changed is None:
+                        pipe.delete(self._prefix + key)
+                    else:
+                        pipe.set(self._prefix + key, msgspec.json.encode(changed), ex=KEPT_SECONDS)
+                pipe.execute()
+        self._seen, self._alone = _changed(state, changes), False
+        return result
+
+    def _say_present(self) -> None:
+        """Say now and then that this worker is there, and count those who did: their shares add up to the whole."""
+        if time.monotonic() < self._say_present_at:
+            return
+        self._say_present_at = time.monotonic() + PRESENT_EVERY_SECONDS
+        now, present = time.time(), f"{self._prefix}@workers"
+        with self._redis.pipeline() as pipe:
+            pipe.zadd(present, {self._name: now})
+            pipe.zremrangebyscore(present, "-inf", now - PRESENT_FOR_SECONDS)
+            pipe.zcard(present)
+            pipe.expire(present, KEPT_SECONDS)
+            self._workers = max(int(pipe.execute()[2]), 1)
+
+
+def _read(keys: Sequence[str], found: Sequence[Any]) -> dict[str, Bucket | Circuit]:
+    return {key: _decoded(key, state) for key, state in zip(keys, found, strict=True) if state is not None}
+
+
+def _decoded(key: str, state: bytes) -> Bucket | Circuit:
+    if key == CIRCUIT:
+        return msgspec.json.decode(state, type=Circuit)
+    return msgspec.json.decode(state, type=Bucket)
+
+
+def _changed(state: State, changes: Changes) -> dict[str, Bucket | Circuit]:
+    return {key: value for key, value in {**state, **changes}.items() if value is not None}
+
+
+def _share(state: Bucket | Circuit, workers: int) -> Bucket | Circuit:
+    """What one of so many workers may take of what they have together."""
+    if isinstance(state, Circuit):
+        return state
+    return replace(
+        state, tokens=state.tokens / workers, lowered=None if state.lowered is None else state.lowered / workers
+    )
