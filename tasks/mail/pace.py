@@ -25,6 +25,9 @@ RESERVE = 0.1
 #: The part of a domain's answers that may be throttled, as by greylisting, before its rate is lowered.
 TOLERATED = 0.2
 
+#: Seconds until it is worth asking again at least: so that mails go several at a time.
+LEAST_WAIT_SECONDS = 0.1
+
 #: The longest time for which a circuit stays open, in seconds.
 LONGEST_OPEN_SECONDS = 60.0
 
@@ -118,8 +121,9 @@ def granted(
         most = 1
     buckets = {key: _bucket(state, key, limits, now) for key in (SENDER, *domains)}
     left = {key: bucket.holds(limits.of(key), now) for key, bucket in buckets.items()}
-    if 1.0 <= left[SENDER] < math.inf:
-        left[SENDER] -= reserve * buckets[SENDER].rate(limits.sender, now)
+    rate = buckets[SENDER].rate(limits.sender, now)
+    if math.isfinite(rate):
+        left[SENDER] -= min(reserve * rate, max(rate, 1.0) - 1.0)
     spent: Counter[str] = Counter()
     allowed = []
     for domain in domains:
@@ -135,8 +139,8 @@ def granted(
         for key, bucket in buckets.items()
         if not math.isinf(limits.of(key)) or bucket.lowered is not None
     }
-    short = [(1.0 - left[key]) / rates[key] for key in buckets if left[key] < 1.0]
-    return Grant(allowed, max(short, default=_open_seconds(0, limits))), changes
+    short = [(1.0 - left[key]) / rates[key] for key in buckets if left[key] < 1.0] or [0.0]
+    return Grant(allowed, max(*short, LEAST_WAIT_SECONDS)), changes
 
 
 def learnt(

@@ -1,0 +1,184 @@
+"""How fast mail may go, without any server: R21, R31."""
+
+import math
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tasks.mail.pace import (
+    CIRCUIT,
+    FREE_RATE,
+    LEAST_RATE,
+    LONGEST_OPEN_SECONDS,
+    LOWERED_ONCE_SECONDS,
+    RECOVERY_SECONDS,
+    RESERVE,
+    SENDER,
+    Bucket,
+    Changes,
+    Circuit,
+    Limits,
+    State,
+    granted,
+    learnt,
+)
+from tasks.mail.rules import Answer, Attempt
+
+FREE = Limits(math.inf, math.inf, 1.0)
+
+
+def after(state: State, changes: Changes) -> dict[str, Bucket | Circuit]:
+    """The state once changes are written."""
+    return {key: value for key, value in {**state, **changes}.items() if value is not None}
+
+
+def put_off(code: int, *, on_recipient: bool = True) -> Attempt:
+    return Attempt(1, Answer.THROTTLED, code=code, on_recipient=on_recipient)
+
+
+def accepted() -> Attempt:
+    return Attempt(1, Answer.ACCEPTED, code=250)
+
+
+def silence() -> Attempt:
+    return Attempt(1, Answer.UNREACHABLE)
+
+
+def test_without_limits_everything_goes_and_nothing_is_kept() -> None:
+    grant, changes = granted({}, ["a", "b", "a"], FREE, 0.0, reserve=RESERVE)
+    assert (grant.allowed, changes) == ([True] * 3, {})
+
+
+@given(
+    rate=st.floats(0.5, 500),
+    asks=st.lists(st.tuples(st.floats(0, 3), st.integers(1, 300)), min_size=1, max_size=30),
+    waited_for=st.booleans(),
+)
+def test_r21_no_more_goes_than_the_rate_allows_however_it_is_asked_for(
+    rate: float, asks: list[tuple[float, int]], waited_for: bool
+) -> None:
+    limits = Limits(rate, math.inf, 1.0)
+    state: State = {}
+    now = went = 0.0
+    for pause, wanted in asks:
+        now += pause
+        grant, changes = granted(state, ["a"] * wanted, limits, now, reserve=0.0 if waited_for else RESERVE)
+        state = after(state, changes)
+        went += sum(grant.allowed)
+    assert went <= rate * now + max(rate, 1.0) + 1e-6
+
+
+@given(
+    rate=st.floats(0.5, 500),
+    wanted=st.integers(1, 100),
+    reserve=st.sampled_from([0.0, RESERVE]),
+    of_the_sender=st.booleans(),
+)
+@example(rate=0.5, wanted=3, reserve=RESERVE, of_the_sender=True)
+@example(rate=1.5, wanted=6, reserve=0.0, of_the_sender=False)
+def test_r21_everything_goes_in_the_end_if_one_asks_again_when_told_to(
+    rate: float, wanted: int, reserve: float, of_the_sender: bool
+) -> None:
+    limits = Limits(rate, math.inf, 1.0) if of_the_sender else Limits(math.inf, rate, 1.0)
+    state: State = {}
+    now, left, asked = 0.0, wanted, 0
+    while left:
+        grant, changes = granted(state, ["a"] * left, limits, now, reserve=reserve)
+        state = after(state, changes)
+        left -= sum(grant.allowed)
+        now += grant.wait
+        asked += 1
+        assert asked <= 2 * wanted + 2, "asked far too often"
+    assert now <= 2 * (wanted + 2) / rate + 1
+
+
+def test_r31_a_slow_domain_holds_up_no_other() -> None:
+    limits = Limits(math.inf, 2.0, 1.0)
+    grant, _ = granted({}, ["slow"] * 5 + ["other"], limits, 0.0, reserve=0.0)
+    assert grant.allowed == [True, True, False, False, False, True]
+
+
+def test_r31_announcements_leave_a_part_to_what_is_waited_for() -> None:
+    limits = Limits(100.0, math.inf, 1.0)
+    grant, changes = granted({}, ["a"] * 200, limits, 0.0, reserve=RESERVE)
+    assert sum(grant.allowed) == 90
+    notice, _ = granted(after({}, changes), ["a"] * 20, limits, 0.0, reserve=0.0)
+    assert sum(notice.allowed) == 10
+
+
+@pytest.mark.parametrize("code", [421, 454])
+def test_r21_a_server_that_asks_for_patience_is_sent_half_as_much_and_then_more_again(code: int) -> None:
+    changes = learnt({}, [("a", put_off(code))] * 50, FREE, 10.0, mails_a_second=1000.0)
+    bucket = changes[SENDER]
+    assert isinstance(bucket, Bucket)
+    assert bucket.rate(math.inf, 10.0) == 500.0
+    assert bucket.rate(math.inf, 10.0 + RECOVERY_SECONDS) == 1000.0
+    assert bucket.rate(200.0, 10.0 + 5 * RECOVERY_SECONDS) == 200.0, "never above what is set"
+    assert math.isinf(bucket.rate(math.inf, 10.0 + RECOVERY_SECONDS * math.log2(FREE_RATE)))
+
+
+def test_r21_what_was_under_way_when_a_rate_was_lowered_does_not_lower_it_again() -> None:
+    state = after({}, learnt({}, [("a", put_off(421))], FREE, 10.0, mails_a_second=1000.0))
+    again = learnt(state, [("a", put_off(421))], FREE, 10.0 + LOWERED_ONCE_SECONDS / 2, mails_a_second=1000.0)
+    assert again[SENDER] == state[SENDER]
+    later = learnt(state, [("a", put_off(421))], FREE, 10.0 + LOWERED_ONCE_SECONDS, mails_a_second=1000.0)
+    assert later[SENDER] != state[SENDER]
+
+
+@given(st.lists(st.floats(0, 5), max_size=60))
+def test_r21_throttling_never_stops_mail_for_good(pauses: list[float]) -> None:
+    state: State = {}
+    now = 0.0
+    for pause in pauses:
+        now += pause
+        state = after(state, learnt(state, [("a", put_off(421))], FREE, now, mails_a_second=50.0))
+    bucket = state.get(SENDER, Bucket(0.0, now))
+    assert isinstance(bucket, Bucket)
+    assert bucket.rate(math.inf, now) >= LEAST_RATE
+
+
+def test_r21_greylisting_of_some_slows_nobody_down_and_of_most_their_domain_alone() -> None:
+    some = [("a", put_off(451))] + [("a", accepted())] * 19
+    assert learnt({}, some, FREE, 0.0, mails_a_second=100.0) == {}
+    most = [("a", put_off(451))] * 15 + [("a", accepted())] * 5 + [("b", accepted())] * 20
+    changes = learnt({}, most, FREE, 0.0, mails_a_second=100.0)
+    assert changes.keys() == {"a"}
+    assert isinstance(changes["a"], Bucket)
+    assert changes["a"].lowered == 25.0, "half of what went to it"
+
+
+@pytest.mark.parametrize("answer", [Answer.UNREACHABLE, Answer.AMBIGUOUS])
+def test_r21_where_nobody_answers_the_circuit_opens_one_looks_and_an_answer_closes_it(answer: Answer) -> None:
+    state: State = after({}, learnt({}, [("a", Attempt(1, answer))], FREE, 0.0, mails_a_second=1.0))
+    grant, changes = granted(state, ["a"] * 3, FREE, 0.5, reserve=0.0)
+    assert (grant.allowed, grant.wait, changes) == ([False] * 3, 0.5, {})
+
+    probe, changes = granted(state, ["a"] * 3, FREE, 1.0, reserve=0.0)
+    assert probe.allowed == [True, False, False]
+    state = after(state, changes)
+    others, _ = granted(state, ["a"], FREE, 1.1, reserve=0.0)
+    assert others.allowed == [False], "they wait for what comes of it"
+
+    closed = after(state, learnt(state, [("a", accepted())], FREE, 1.2, mails_a_second=1.0))
+    assert CIRCUIT not in closed
+
+
+@given(st.integers(1, 40))
+def test_r21_a_circuit_stays_open_longer_each_time_up_to_a_minute(times: int) -> None:
+    state: State = {}
+    now, waits = 0.0, []
+    for _ in range(times):
+        state = after(state, learnt(state, [("a", silence())], FREE, now, mails_a_second=1.0))
+        circuit = state[CIRCUIT]
+        assert isinstance(circuit, Circuit)
+        waits.append(circuit.until - now)
+        now = circuit.until
+    assert waits == sorted(waits)
+    assert waits[0] == FREE.pause
+    assert max(waits) <= LONGEST_OPEN_SECONDS + 1e-6
+
+
+def test_r21_one_that_answers_is_enough_to_keep_the_circuit_closed() -> None:
+    assert CIRCUIT not in learnt({}, [("a", silence()), ("a", accepted())], FREE, 0.0, mails_a_second=1.0)
+    assert learnt({}, [], FREE, 0.0, mails_a_second=1.0) == {}

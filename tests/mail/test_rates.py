@@ -1,0 +1,129 @@
+"""One pace for all workers, through a real Valkey that comes and goes: R21, R31."""
+
+import math
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from config.streams import make_redis
+from tasks.mail import rates as module
+from tasks.mail.rates import Rates
+from tasks.mail.rules import Answer, Attempt
+from tests.workers.deployment import Valkey, until
+
+
+@pytest.fixture
+def valkey() -> Iterator[Valkey]:
+    with TemporaryDirectory(prefix="rollcall-") as folder:  # a socket's path must be short
+        server = Valkey(Path(folder))
+        yield server
+        server.stop()
+
+
+def worker(valkey: Valkey, rate: float = 0.0, domain_rate: float = 0.0, pause: float = 60.0) -> Rates:
+    return Rates(valkey.url, "us@y.example", rate=rate, domain_rate=domain_rate, pause=pause)
+
+
+def allowed(rates: Rates, mails: int, domain: str = "x.example") -> int:
+    return sum(rates.grant([domain] * mails, waited_for=True).allowed)
+
+
+def test_r21_workers_have_one_rate_together(valkey: Valkey) -> None:
+    one, other = worker(valkey, rate=100), worker(valkey, rate=100)
+    went = allowed(one, 80) + allowed(other, 80)
+    assert 100 <= went <= 110, "what came in meanwhile, besides"
+
+
+def test_r21_workers_that_ask_at_once_never_get_more_than_there_is(valkey: Valkey) -> None:
+    workers = [worker(valkey, rate=50) for _ in range(6)]
+    went: list[int] = []
+    together = threading.Barrier(len(workers))
+
+    def ask(rates: Rates) -> None:
+        together.wait()
+        went.append(allowed(rates, 30))
+
+    begun = time.monotonic()
+    threads = [threading.Thread(target=ask, args=(rates,)) for rates in workers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(went) <= 50 + 50 * (time.monotonic() - begun) + 1
+
+
+def test_r21_what_one_worker_learns_slows_all_of_them_down(valkey: Valkey) -> None:
+    one, other = worker(valkey), worker(valkey)
+    assert allowed(other, 500) == 500
+    one.learn([("x.example", Attempt(1, Answer.THROTTLED, code=421))] * 10, 1.0)
+    assert allowed(other, 500) < 20
+
+
+def test_r21_a_circuit_opened_by_one_worker_is_open_for_all(valkey: Valkey) -> None:
+    one, other = worker(valkey), worker(valkey)
+    one.learn([("x.example", Attempt(1, Answer.UNREACHABLE))], 1.0)
+    assert allowed(other, 10) == 0
+    one.learn([("x.example", Attempt(1, Answer.ACCEPTED, code=250))], 1.0)
+    assert allowed(other, 10) == 10
+
+
+def test_r21_while_redis_is_away_each_keeps_to_its_share(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PRESENT_EVERY_SECONDS", 0.0)
+    one, other = worker(valkey, rate=100), worker(valkey, rate=100)
+    allowed(one, 1)
+    allowed(other, 1)
+    allowed(one, 1)  # by now each has counted both
+    valkey.stop()
+
+    assert 45 <= allowed(one, 100) <= 55
+    assert 45 <= allowed(other, 100) <= 55
+
+
+def test_r21_while_redis_is_away_what_throttling_left_is_shared_too(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PRESENT_EVERY_SECONDS", 0.0)
+    one, other = worker(valkey), worker(valkey)
+    allowed(one, 1)
+    allowed(other, 1)
+    one.learn([("x.example", Attempt(1, Answer.THROTTLED, code=421))] * 1000, 1.0)
+    allowed(one, 1)
+    valkey.stop()
+
+    begun = time.monotonic()
+    went = [allowed(one, 10_000)]
+    until(lambda: went.append(allowed(one, 10_000)) or sum(went) >= 100, "a hundred mails")
+    assert sum(went) <= 600 * (time.monotonic() - begun) + 1, "half of the thousand a second that were left"
+
+
+def test_r33_a_redis_that_comes_back_empty_holds_up_nobody(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AWAY_SECONDS", 0.0)
+    rates = worker(valkey, rate=100)
+    assert allowed(rates, 1000) == 100
+    valkey.stop()
+    allowed(rates, 1)
+    valkey.restart()
+    assert allowed(rates, 1000) == 100
+
+
+def test_nothing_personal_is_kept(valkey: Valkey) -> None:
+    rates = worker(valkey, rate=100, domain_rate=50)
+    allowed(rates, 3)
+    rates.learn([("x.example", Attempt(7, Answer.THROTTLED, code=450, on_recipient=True))], 1.0)
+    with make_redis(valkey.url) as client:
+        keys = sorted(key.decode() for key in client.scan_iter())
+        assert all(client.ttl(key) > 0 for key in keys)
+    known = ["@sender", "@workers", "x.example"]
+    assert keys == [f"rollcall:pace:us@y.example:{name}" for name in known]
+
+
+def test_without_limits_nothing_is_written_but_who_is_there(valkey: Valkey) -> None:
+    rates = worker(valkey)
+    assert rates.grant(["x.example"] * 200, waited_for=False).allowed == [True] * 200
+    with make_redis(valkey.url) as client:
+        assert [key.decode() for key in client.scan_iter()] == ["rollcall:pace:us@y.example:@workers"]
+    assert math.isfinite(rates.grant(["x.example"], waited_for=True).wait)
