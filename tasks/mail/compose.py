@@ -16,7 +16,7 @@ from tasks.mail.smtp import Envelope
 from tasks.mail.store import Mailing, Recipient
 from tasks.mail.templates import announcement, digest_notice, enrolment_notice, listing, password_notice
 
-#: Mailings, each in one language, that are kept compiled.
+#: Mailings, each in one language, that are kept ready; and how many texts, compiled.
 COMPILED = 64
 
 
@@ -59,38 +59,39 @@ class _Letter:
 
 @lru_cache(maxsize=COMPILED)
 def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at: str) -> _Letter:
-    match mailing.kind:
-        case Kind.ANNOUNCEMENT:
-            subject, *bodies = announcement(
-                mailing.subject, mailing.body, mailing.organisation_name, unsubscribe_link=unsubscribe_at != ""
-            )
-            # The beginning of the link is the same for all: only its token is put in for each.
-            html, text = (body.replace("[[raw:unsubscribe_url]]", unsubscribe_at + "[[raw:token]]") for body in bodies)
-        case Kind.DIGEST:
-            subject, html, text = digest_notice(mailing.organisation_name, language)
-        case Kind.PASSWORD:
-            subject, html, text = password_notice(mailing.organisation_name)
-        case _:
-            subject, html, text = enrolment_notice(mailing.organisation_name, language)
     named = identity.mail_from.rpartition("<")[0].strip(' "')
+    mail_from = identity.mail_from if named else f"{mailing.organisation_name} <{identity.address}>"
     headers = {
         "Feedback-ID": feedback_id(mailing.id, mailing.organisation_id, mailing.kind.value),
         "Auto-Submitted": "auto-generated",
         **({"Precedence": "bulk"} if mailing.kind is Kind.ANNOUNCEMENT else {}),
     }
+    about_it = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id)
     return _Letter(
-        compile_message(
-            subject=subject,
-            html=html,
-            text=text,
-            mail_from=identity.mail_from if named else f"{mailing.organisation_name} <{identity.address}>",
-            headers=headers,
-        ),
-        MessageIds(
-            (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id),
-            identity.address.rpartition("@")[2],
-        ),
+        _compiled(
+            mailing.kind, mailing.subject, mailing.body, mailing.organisation_name, language, mail_from, unsubscribe_at
+        ).with_headers(headers),
+        MessageIds(about_it, identity.address.rpartition("@")[2]),
     )
+
+
+@lru_cache(maxsize=COMPILED)
+def _compiled(
+    kind: Kind, subject: str, body: str, organisation: str, language: str, mail_from: str, unsubscribe_at: str
+) -> CompiledMessage:
+    """What a mailing says, apart from which one it is: notices of an organisation's all say the same."""
+    match kind:
+        case Kind.ANNOUNCEMENT:
+            subject, *bodies = announcement(subject, body, organisation, unsubscribe_link=unsubscribe_at != "")
+            # The beginning of the link is the same for all: only its token is put in for each.
+            html, text = (said.replace("[[raw:unsubscribe_url]]", unsubscribe_at + "[[raw:token]]") for said in bodies)
+        case Kind.DIGEST:
+            subject, html, text = digest_notice(organisation, language)
+        case Kind.PASSWORD:
+            subject, html, text = password_notice(organisation)
+        case _:
+            subject, html, text = enrolment_notice(organisation, language)
+    return compile_message(subject=subject, html=html, text=text, mail_from=mail_from)
 
 
 def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envelope:

@@ -8,7 +8,7 @@ of a value keeps every line short whatever its length. Pure: no clock, no random
 import re
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from html import escape
 from urllib.parse import quote
@@ -80,6 +80,11 @@ class CompiledMessage:
     _pieces: tuple[str, ...]
     _splices: tuple[_Splice, ...]
 
+    def with_headers(self, headers: Mapping[str, str]) -> "CompiledMessage":
+        """The same message with these headers besides, after those it has. Raises ValueError for a header's name that
+        cannot be one."""
+        return replace(self, _fixed=(*self._fixed, *(_header(name, value) for name, value in headers.items())))
+
     def render(
         self,
         *,
@@ -121,12 +126,10 @@ class CompiledMessage:
         return "".join([sign(headers, body), *headers, "\r\n"]).encode() + body
 
 
-def compile_message(
-    *, subject: str, html: str, text: str, mail_from: str, headers: Mapping[str, str]
-) -> CompiledMessage:
-    """Encodes what the recipients share. `mail_from` is `address` or `Name <address>`; `headers` follow Content-Type.
+def compile_message(*, subject: str, html: str, text: str, mail_from: str) -> CompiledMessage:
+    """Encodes what the recipients share. `mail_from` is `address` or `Name <address>`.
 
-    Raises ValueError for a sender's address or a header's name that cannot be one.
+    Raises ValueError for a sender's address that cannot be one.
     """
     # Quoted-printable never has "=" before "_", so no body, whatever is spliced into it, can hold the boundary.
     boundary = f"=_{_digest(_told_apart((html, text)))}"
@@ -157,7 +160,6 @@ def compile_message(
         _fixed=(
             "MIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n',
-            *(_header(name, value) for name, value in headers.items()),
         ),
         _pieces=tuple(pieces),
         _splices=tuple(

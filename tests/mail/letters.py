@@ -1,5 +1,7 @@
 """Mailings of every kind and their recipients, for tests of what a message is made of."""
 
+from collections.abc import Sequence
+
 from config.settings import sender_address
 from tasks.mail.compose import Identity
 from tasks.mail.dkim import Signer
@@ -33,7 +35,12 @@ def mailing(kind: Kind, *, subject: str = "Fire safety", body: str = "Hello.", n
 
 
 def recipient(
-    *, address: str = "anna@example.com", first_name: str = "Anna", last_name: str = "Jones", number: int = 42
+    *,
+    address: str = "anna@example.com",
+    first_name: str = "Anna",
+    last_name: str = "Jones",
+    number: int = 42,
+    items: Sequence[str] = ("Fire safety at work",),
 ) -> Recipient:
     """Somebody who may be mailed."""
     return Recipient(
@@ -47,5 +54,5 @@ def recipient(
         last_name=last_name,
         username="anna",
         locale="en",
-        items=["Fire safety at work"],
+        items=list(items),
     )

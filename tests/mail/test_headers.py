@@ -122,24 +122,34 @@ def test_an_announcement_links_to_the_same_page_in_its_header_its_text_and_its_h
     assert message["List-Unsubscribe"] == f"<{link}>"
 
 
-@given(kind=st.sampled_from(Kind), subject=ANYTHING, first_name=ANYTHING, last_name=ANYTHING, organisation=ANYTHING)
-@example(
-    kind=Kind.ANNOUNCEMENT, subject="é" * 500, first_name="学" * 500, last_name="🎓" * 500, organisation="x" * 2000
+@given(
+    kind=st.sampled_from(Kind),
+    subject=ANYTHING,
+    name=st.tuples(ANYTHING, ANYTHING),
+    organisation=ANYTHING,
+    items=st.lists(ANYTHING, min_size=1, max_size=4),
 )
+@example(Kind.ANNOUNCEMENT, "é" * 500, ("学" * 500, "🎓" * 500), "x" * 2000, ["y"])
 def test_every_kind_reads_back_whatever_people_and_organisations_are_called(
-    kind: Kind, subject: str, first_name: str, last_name: str, organisation: str
+    kind: Kind, subject: str, name: tuple[str, str], organisation: str, items: list[str]
 ) -> None:
-    who = recipient(first_name=first_name, last_name=last_name)
+    who = recipient(first_name=name[0], last_name=name[1], items=items)
     what = mailing(kind, subject=without_tokens(subject), name=organisation)
     octets = compose(what, who, sender("learning@example.org")).message
 
     message = read(octets)
-    plain = headers(compose(mailing(kind), recipient(), sender()).message)
-    assert message.keys() == re.findall(r"(?m)^([A-Za-z-]+):", plain)
-    assert recipients(octets) == [(on_one_line(f"{first_name} {last_name}"), "anna@example.com")]
+    assert message.keys() == re.findall(
+        r"(?m)^([A-Za-z-]+):", headers(compose(mailing(kind), recipient(), sender()).message)
+    )
+    assert recipients(octets) == [(on_one_line(" ".join(name)), "anna@example.com")]
     assert message["From"].addresses[0].addr_spec == "learning@example.org"
     if kind is Kind.ANNOUNCEMENT:
         assert message["Subject"] == on_one_line(without_tokens(subject))
+    else:
+        plain = message.get_body(("plain",))
+        assert plain is not None
+        listed = "\n".join(f"- {on_one_line(item)}" for item in items)
+        assert listed in plain.get_content().replace("\r\n", "\n")
     assert not message.defects
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]
     assert max(map(len, octets.split(b"\r\n"))) <= 998

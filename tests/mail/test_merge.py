@@ -76,7 +76,7 @@ class Page(HTMLParser):
 
 def received(letter: tuple[str, str, str], values: Mapping[str, str | None]) -> tuple[str, Page, str]:
     subject, html, text = letter
-    message = compile_message(subject=subject, html=html, text=text, mail_from="rollcall@example.org", headers={})
+    message = compile_message(subject=subject, html=html, text=text, mail_from="rollcall@example.org")
     octets = message.render(
         to_address="anna@example.org",
         to_name="Anna",

@@ -66,7 +66,7 @@ def compiled(
     mail_from: str = "Rollcall <rollcall@example.org>",
     headers: Mapping[str, str] | None = None,
 ) -> CompiledMessage:
-    return compile_message(subject=subject, html=html, text=text, mail_from=mail_from, headers=headers or {})
+    return compile_message(subject=subject, html=html, text=text, mail_from=mail_from).with_headers(headers or {})
 
 
 def rendered(
@@ -120,6 +120,12 @@ def with_line_feeds(text: str) -> str:
 
 
 @given(first_name=ANYTHING, before=ANYTHING, after=ANYTHING)
+@example(first_name="A&B", before="", after="")
+@example(first_name="O'Neil", before="", after="")
+@example(first_name='"JJ"', before="", after="")
+@example(first_name="a<b", before="", after="")
+@example(first_name="a=3D", before="", after="")
+@example(first_name="two  blanks", before="  ", after="   x  ")
 def test_each_recipient_reads_their_own_name_in_both_bodies_exactly(first_name: str, before: str, after: str) -> None:
     before, after = without_tokens(before), without_tokens(after)
     template = f'{before}{{{{ first_name | default: "<you>" }}}}{after}{{{{ first_name }}}}'
