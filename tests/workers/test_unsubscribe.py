@@ -260,6 +260,14 @@ def test_r31_a_link_is_about_one_organisations_learner_alone(pages: World) -> No
     ) == [("acme", "A")]
 
 
+def test_r31_the_page_has_the_rights_of_an_organisations_people_and_no_more(pages: World) -> None:
+    link = announced(pages)
+    pages.execute("DO $$ BEGIN EXECUTE format('REVOKE INSERT ON unsubscribed FROM %I', people()); END $$")
+
+    assert post(link, ONE_CLICK).status == 500
+    assert unsubscribed(pages) == []
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [
