@@ -79,6 +79,13 @@ def _identity(settings: Settings, home: Path) -> dict[str, str]:
     }
 
 
+def keep_public_url(home: Path, url: str) -> None:
+    """Remember the base of links that was made up: for whatever makes mails, and so that links in mails sent before
+    lead somewhere the next time."""
+    kept_in = home / "identity.json"
+    write_private(kept_in, json.dumps({**json.loads(kept_in.read_text()), "public_url": url}))
+
+
 def write_private(path: Path, content: str) -> None:
     """Write a file that only we can read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

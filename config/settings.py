@@ -11,6 +11,11 @@ import idna
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from config.signing import read_key
+
+#: One part of a name in DNS.
+_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+
 
 class ConfigurationError(Exception):
     """A setting is missing or wrong; the message names it and says what to do."""
@@ -26,7 +31,14 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = Field(None, description="mail server; unset: an embedded one that keeps all mail")
     mail_from: str | None = Field(None, description="sender of every mail; needed when SMTP_URL is set")
     public_url: str | None = Field(None, description="base of links; needed when SMTP_URL is set")
-    secret_key: SecretStr | None = Field(None, description="key for signed links; needed when SMTP_URL is set")
+    secret_key: SecretStr | None = Field(
+        None, description="key for signed links, or several with commas: the first signs; needed when SMTP_URL is set"
+    )
+    dkim_key: SecretStr | None = Field(None, description="private key to sign mail with: a PEM, or the file it is in")
+    dkim_selector: str | None = Field(None, description="name its public half has in DNS; needed when DKIM_KEY is set")
+    dkim_domain: str | None = Field(
+        None, description="domain that signs: that of MAIL_FROM, which it is when unset, or a parent"
+    )
 
     rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
     rollcall_durable: bool = Field(True, description="whether embedded servers survive a power cut; off for tests only")
@@ -94,6 +106,59 @@ class Settings(BaseSettings):
             sender_address(mail_from)
         return mail_from
 
+    @field_validator("public_url")
+    @classmethod
+    def _base(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        _with_scheme(SecretStr(url), {"http", "https"}, "https://rollcall.example.org")
+        parts = urlsplit(url)
+        if not parts.hostname or not re.fullmatch(r"[!#-%(-;=?-~]+", url):
+            raise ValueError("must be a URL like https://rollcall.example.org")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError("links are made by adding to it: leave out names, ? and #")
+        return url.rstrip("/")
+
+    @field_validator("secret_key")
+    @classmethod
+    def _keys(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and not keys_in(key.get_secret_value()):
+            raise ValueError("holds no key")
+        return key
+
+    @field_validator("dkim_key")
+    @classmethod
+    def _signing_key(cls, key: SecretStr | None) -> SecretStr | None:
+        return None if key is None else SecretStr(_pem(key.get_secret_value()))
+
+    @field_validator("dkim_selector", "dkim_domain")
+    @classmethod
+    def _in_dns(cls, name: str | None) -> str | None:
+        if name is not None and not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name):
+            raise ValueError("must be a name as it stands in DNS, such as mail2026 or example.org")
+        return None if name is None else name.lower()
+
+    @model_validator(mode="after")
+    def _signature(self) -> "Settings":
+        if self.dkim_key is None:
+            return self
+        for name in ("mail_from", "dkim_selector"):
+            if getattr(self, name) is None:
+                raise ValueError(f"{name.upper()} must be set when DKIM_KEY is set")
+        if not f".{self.sender_domain}".endswith(f".{self.signing_domain}"):
+            raise ValueError("DKIM_DOMAIN must be the domain of MAIL_FROM or a parent of it")
+        return self
+
+    @property
+    def sender_domain(self) -> str:
+        """The domain of `MAIL_FROM`, or nothing where it is not set."""
+        return sender_address(self.mail_from).rpartition("@")[2].lower() if self.mail_from else ""
+
+    @property
+    def signing_domain(self) -> str:
+        """The domain that signs mail."""
+        return self.dkim_domain or self.sender_domain
+
     @model_validator(mode="after")
     def _mail_identity(self) -> "Settings":
         if self.smtp_url is not None:
@@ -113,6 +178,23 @@ def sender_address(mail_from: str) -> str:
     if not re.fullmatch(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]+", local) or not re.fullmatch(r"[A-Za-z0-9.-]+", ascii_domain):
         raise ValueError("must be a mail address, such as Learning <learning@example.org>")
     return f"{local}@{ascii_domain}"
+
+
+def keys_in(secret_key: str) -> list[str]:
+    """The keys in `SECRET_KEY`: the first one signs, all are accepted, so that one can take another's place."""
+    return [key for key in map(str.strip, secret_key.split(",")) if key]
+
+
+def _pem(key: str) -> str:
+    """The PEM that `DKIM_KEY` is or names, once it is known to be a key."""
+    pem = key.replace("\\n", "\n")
+    if "-----BEGIN" not in pem:
+        try:
+            pem = Path(key).read_text(encoding="ascii")
+        except (OSError, ValueError):  # its message would quote what stands there, and that may be a key
+            raise ValueError("is neither a private key in PEM nor a file that can be read") from None
+    read_key(pem)
+    return pem
 
 
 class SmtpServer:
@@ -143,12 +225,12 @@ class SmtpServer:
             raise ValueError("SMTP_URL: tls must be starttls or none")
         server.user = unquote(parts.username) if parts.username else None
         server.password = unquote(parts.password) if parts.password else None
-        if server.tls == "none" and server.user and not _is_here(host):
+        if server.tls == "none" and server.user and not is_here(host):
             raise ValueError("SMTP_URL: credentials are not sent over a plain connection; use tls=starttls or smtps://")
         return server
 
 
-def _is_here(host: str | None) -> bool:
+def is_here(host: str | None) -> bool:
     """Whether a connection to this host stays on this machine: a socket, or loopback."""
     if not host or host.startswith("/") or host == "localhost":
         return True
@@ -162,7 +244,7 @@ def _verified_postgresql(url: str) -> str:
     """The URL, with certificates verified where it leaves this machine (libpq would not, unless told to)."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if _is_here(options.get("host", parts.hostname)):
+    if is_here(options.get("host", parts.hostname)):
         return url
     mode = options.setdefault("sslmode", "verify-full")
     if mode == "disable" and parts.password is None and "password" not in options:
@@ -179,7 +261,7 @@ def _refuse_open_redis(url: str) -> None:
     options = dict(parse_qsl(parts.query))
     if parts.scheme == "rediss" and options.get("ssl_cert_reqs", "required") != "required":
         raise ValueError("certificates are always verified; leave ssl_cert_reqs out")
-    if parts.scheme == "redis" and parts.password is not None and not _is_here(parts.hostname):
+    if parts.scheme == "redis" and parts.password is not None and not is_here(parts.hostname):
         raise ValueError("a password is not sent over a plain connection; use rediss://")
 
 

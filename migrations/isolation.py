@@ -7,8 +7,13 @@ operators act as the owner of the tables, whom it does not concern: their plans 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-#: What people may do besides reading: what the commands about one organisation write.
-WRITES = {"mailings": ["INSERT", "UPDATE"], "deliveries": ["INSERT"], "work": ["INSERT", "UPDATE"]}
+#: What people may do besides reading: what the commands about one organisation write, and the pages of links in mail.
+WRITES = {
+    "mailings": ["INSERT", "UPDATE"],
+    "deliveries": ["INSERT"],
+    "work": ["INSERT", "UPDATE"],
+    "unsubscribed": ["INSERT", "DELETE"],
+}
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.
 NO_ROLE = {"42501", "42704", "22023", "42710", "23505"}

@@ -1,12 +1,19 @@
 """A wrong or missing setting stops the start with one line that names it; no secret is in it, none travels openly."""
 
+from pathlib import Path
+
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from config.services import without_password
-from config.settings import ConfigurationError, Settings, SmtpServer, load_settings, sender_address
+from config.settings import ConfigurationError, Settings, SmtpServer, keys_in, load_settings, sender_address
 
 #: The password in every URL below; it must never be shown.
 SECRET = "hunter2secret"
+
+#: A key that mail can be signed with.
+ED25519 = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 @pytest.fixture(autouse=True)
@@ -30,6 +37,18 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("MAIL_FROM", "nobody"),
         ("MAIL_FROM", "Acme <a b@example.org>"),
         ("MAIL_FROM", "Acme <a@exa mple.org>"),
+        ("PUBLIC_URL", "rollcall.example.org"),
+        ("PUBLIC_URL", "ftp://rollcall.example.org"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://rollcall.example.org:port"),
+        ("PUBLIC_URL", "https://rollcall.example.org/?a=b"),
+        ("PUBLIC_URL", "https://rollcall.example.org/<a>"),
+        ("PUBLIC_URL", f"https://u:{SECRET}@rollcall.example.org"),
+        ("SECRET_KEY", " , "),
+        ("DKIM_KEY", SECRET),
+        ("DKIM_KEY", f"-----BEGIN PRIVATE KEY-----{SECRET}"),
+        ("DKIM_SELECTOR", "mail 2026"),
+        ("DKIM_DOMAIN", "-.example.org"),
         ("ROLLCALL_CHUNK", "0"),
         ("ROLLCALL_LEASE_SECONDS", "soon"),
         ("ROLLCALL_LOG", "loud"),
@@ -59,6 +78,59 @@ def test_a_mail_server_needs_a_sender_a_base_of_links_and_a_key(monkeypatch: pyt
 
     with pytest.raises(ConfigurationError, match=f"{missing} must be set when SMTP_URL is set"):
         load_settings()
+
+
+@pytest.mark.parametrize(
+    ("env", "says"),
+    [
+        ({"MAIL_FROM": "a@example.org"}, "DKIM_SELECTOR must be set when DKIM_KEY is set"),
+        ({"DKIM_SELECTOR": "s1"}, "MAIL_FROM must be set when DKIM_KEY is set"),
+        ({"MAIL_FROM": "a@example.org", "DKIM_SELECTOR": "s1", "DKIM_DOMAIN": "mail.example.org"}, "DKIM_DOMAIN must"),
+        ({"MAIL_FROM": "a@myexample.org", "DKIM_SELECTOR": "s1", "DKIM_DOMAIN": "example.org"}, "DKIM_DOMAIN must"),
+    ],
+)
+def test_a_signature_needs_a_name_and_a_domain_that_the_senders_is_of(
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], says: str
+) -> None:
+    for name, value in {"DKIM_KEY": ED25519, **env}.items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(ConfigurationError, match=says):
+        load_settings()
+
+
+@pytest.mark.parametrize("form", ["PEM", "PEM on one line", "file"])
+def test_the_key_that_signs_mail_is_given_as_it_is_or_by_its_file(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, form: str
+) -> None:
+    file = tmp_path / "dkim.pem"
+    file.write_text(ED25519)
+    given = {"PEM": ED25519, "PEM on one line": ED25519.replace("\n", "\\n"), "file": str(file)}
+    env = {
+        "DKIM_KEY": given[form],
+        "MAIL_FROM": "a@Mail.Example.org",
+        "DKIM_SELECTOR": "s1",
+        "DKIM_DOMAIN": "example.org",
+    }
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+
+    settings = load_settings()
+
+    assert settings.dkim_key is not None
+    assert settings.dkim_key.get_secret_value() == ED25519
+    assert settings.signing_domain == "example.org"
+    assert ED25519.splitlines()[1] not in repr(settings)
+
+
+def test_the_base_of_links_needs_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PUBLIC_URL", "https://rollcall.example.org/lms/")
+
+    assert load_settings().public_url == "https://rollcall.example.org/lms"
+
+
+def test_several_keys_stand_between_commas() -> None:
+    assert keys_in("new+/=, old one,") == ["new+/=", "old one"]
 
 
 def test_a_database_elsewhere_is_verified_unless_its_url_says_how(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from tasks.events.schemas import TYPES
 from tasks.imports import Imported
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
-from workers.commands import announcements, demo, events, learners, reconcile, seats, system
+from workers.commands import announcements, demo, events, learners, mail, reconcile, seats, system
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -34,7 +34,10 @@ RESULTS: dict[str, Any] = {
     "learners-activate": list[learners.Toggled],
     "learners-deactivate": list[learners.Toggled],
     "learners-import": Imported,
+    "learners-resubscribe": list[learners.Subscribed],
     "learners-show": learners.Shown,
+    "learners-unsubscribe": list[learners.Subscribed],
+    "mail-dkim": mail.Record,
     "migrate": system.Migrated,
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],

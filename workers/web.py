@@ -1,4 +1,4 @@
-"""The pages: whether all is well, and the numbers behind it."""
+"""The pages: whether all is well, the numbers behind it, and what the links in mails lead to."""
 
 import threading
 
@@ -16,6 +16,7 @@ from starlette.routing import Route
 from config.database import transaction, value
 from config.runtime import Runtime
 from config.streams import make_redis
+from workers import unsubscribe
 from workers.standing import Standing, look
 
 #: Seconds between two looks at whether the server still serves.
@@ -66,7 +67,9 @@ def make_app(runtime: Runtime) -> Starlette:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     registry.register(numbers)
-    return Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics)])
+    app = Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics), *unsubscribe.routes(runtime)])
+    app.router.redirect_slashes = False  # a redirect would lose what is posted
+    return app
 
 
 def _database_answers(runtime: Runtime) -> bool:

@@ -14,7 +14,7 @@ from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
 from tasks.mail import store
-from tasks.mail.compose import compose
+from tasks.mail.compose import compose, identity
 from tasks.mail.rates import Rates
 from tasks.mail.rules import Answer, Attempt, Before, Kind, Outcome, Patience, Verdict, outcome_of, skipped
 from tasks.mail.smtp import Envelope, Mailer
@@ -189,13 +189,13 @@ def _leave(connection: Connection, piece: work.Piece) -> None:
 def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
     """Send a group; what became of each that was begun, which the pace is told, too."""
     impossible: list[Attempt] = []
-    mail_from = delivery.runtime.endpoints.mail_from
+    sender = identity(delivery.runtime)
 
     def envelopes() -> Iterator[Envelope]:
         """Each message is made when a connection is free for it."""
         for recipient in delivery.group:
             try:
-                yield compose(delivery.mailing, recipient, mail_from)
+                yield compose(delivery.mailing, recipient, sender)
             except ValueError:
                 impossible.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
 

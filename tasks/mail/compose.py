@@ -1,61 +1,147 @@
 """From a mailing and a recipient to the bytes of a message: compiled once for each mailing and language."""
 
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import format_datetime
 from functools import lru_cache
 
-from config.settings import sender_address
-from tasks.mail.message import CompiledMessage, compile_message, feedback_id, message_id
+from config.runtime import Runtime
+from config.settings import keys_in, sender_address
+from tasks.mail.dkim import Signer
+from tasks.mail.links import Links
+from tasks.mail.message import CompiledMessage, MessageIds, compile_message, feedback_id
 from tasks.mail.rules import Kind
 from tasks.mail.smtp import Envelope
 from tasks.mail.store import Mailing, Recipient
 from tasks.mail.templates import announcement, digest_notice, enrolment_notice, listing, password_notice
 
+#: Mailings, each in one language, that are kept ready; and how many texts, compiled.
+COMPILED = 64
 
-@lru_cache(maxsize=64)
-def _compiled(mailing: Mailing, language: str, mail_from: str) -> CompiledMessage:
-    match mailing.kind:
-        case Kind.ANNOUNCEMENT:
-            parts = announcement(mailing.subject, mailing.body, mailing.organisation_name)
-        case Kind.DIGEST:
-            parts = digest_notice(mailing.organisation_name, language)
-        case Kind.PASSWORD:
-            parts = password_notice(mailing.organisation_name)
-        case _:
-            parts = enrolment_notice(mailing.organisation_name, language)
-    subject, html, text = parts
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """Who we are in the mail that we send. Compared by being the same one, which is quick: `identity` makes one."""
+
+    mail_from: str
+    address: str
+    links: Links | None
+    signer: Signer | None
+
+
+def identity(runtime: Runtime) -> Identity:
+    """Who we are, as the settings say."""
+    settings, found = runtime.settings, runtime.endpoints
+    pem = "" if settings.dkim_key is None else settings.dkim_key.get_secret_value()
+    return _identity(
+        found.mail_from, found.public_url, found.secret_key, pem, settings.dkim_selector or "", settings.signing_domain
+    )
+
+
+@lru_cache(maxsize=1)
+def _identity(mail_from: str, public_url: str, secret_key: str, pem: str, selector: str, domain: str) -> Identity:
+    return Identity(
+        mail_from,
+        sender_address(mail_from),
+        Links(public_url, keys_in(secret_key)) if public_url else None,
+        Signer(pem, selector, domain) if pem else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A mailing in one language, ready for its recipients."""
+
+    message: CompiledMessage
+    ids: MessageIds
+
+
+@lru_cache(maxsize=COMPILED)
+def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at: str) -> _Letter:
+    named = identity.mail_from.rpartition("<")[0].strip(' "')
+    mail_from = identity.mail_from if named else f"{mailing.organisation_name} <{identity.address}>"
     headers = {
         "Feedback-ID": feedback_id(mailing.id, mailing.organisation_id, mailing.kind.value),
         "Auto-Submitted": "auto-generated",
         **({"Precedence": "bulk"} if mailing.kind is Kind.ANNOUNCEMENT else {}),
     }
-    return compile_message(subject=subject, html=html, text=text, mail_from=mail_from, headers=headers)
+    about_it = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id)
+    return _Letter(
+        _compiled(
+            mailing.kind, mailing.subject, mailing.body, mailing.organisation_name, language, mail_from, unsubscribe_at
+        ).with_headers(headers),
+        MessageIds(about_it, identity.address.rpartition("@")[2]),
+    )
 
 
-def compose(mailing: Mailing, recipient: Recipient, mail_from: str) -> Envelope:
-    """The message of one recipient; the same Message-ID however often it is made (R19)."""
-    sender = sender_address(mail_from)
-    language = "" if mailing.kind is Kind.ANNOUNCEMENT else recipient.locale.lower().partition("-")[0]
-    html, text = listing(recipient.items)
-    identity = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id, recipient.id)
+@lru_cache(maxsize=COMPILED)
+def _compiled(
+    kind: Kind, subject: str, body: str, organisation: str, language: str, mail_from: str, unsubscribe_at: str
+) -> CompiledMessage:
+    """What a mailing says, apart from which one it is: notices of an organisation's all say the same."""
+    match kind:
+        case Kind.ANNOUNCEMENT:
+            subject, *bodies = announcement(subject, body, organisation, unsubscribe_link=unsubscribe_at != "")
+            # The beginning of the link is the same for all: only its token is put in for each.
+            html, text = (said.replace("[[raw:unsubscribe_url]]", unsubscribe_at + "[[raw:token]]") for said in bodies)
+        case Kind.DIGEST:
+            subject, html, text = digest_notice(organisation, language)
+        case Kind.PASSWORD:
+            subject, html, text = password_notice(organisation)
+        case _:
+            subject, html, text = enrolment_notice(organisation, language)
+    return compile_message(subject=subject, html=html, text=text, mail_from=mail_from)
+
+
+def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envelope:
+    """The message of one recipient; the same Message-ID however often it is made (R19).
+
+    An announcement says how to unsubscribe from announcements (RFC 8058). Notices do not: they tell of what concerns
+    one person, go to those who unsubscribed too, and a header must not promise what nothing keeps. Raises ValueError
+    for an address that no message can be addressed to.
+    """
+    full_name = f"{recipient.first_name} {recipient.last_name}".strip()
+    values = {
+        "first_name": recipient.first_name,
+        "last_name": recipient.last_name,
+        "full_name": full_name,
+        "username": recipient.username,
+        "email": recipient.address,
+    }
+    unsubscribe_at, own_headers = "", None
+    if mailing.kind is Kind.ANNOUNCEMENT:
+        language = ""
+        if identity.links and recipient.recipient > 0:  # below zero are admins, who get tests
+            unsubscribe_at = identity.links.base
+            token = values["token"] = identity.links.token(mailing.organisation, recipient.recipient)
+            own_headers = {
+                "List-Unsubscribe": f"<{unsubscribe_at}{token}>",
+                "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            }
+    else:
+        language = recipient.locale.lower().partition("-")[0]
+        html, text = listing(recipient.items)
+        values |= {"courses_html": html, "courses_text": text, "learners_html": html, "learners_text": text}
+    letter = _letter(mailing, language, identity, unsubscribe_at)
     return Envelope(
         recipient.recipient,
-        sender,
+        identity.address,  # the envelope's sender: where reports of a bounce go
         recipient.address,
-        _compiled(mailing, language, mail_from).render(
+        letter.message.render(
             to_address=recipient.address,
-            to_name=f"{recipient.first_name} {recipient.last_name}".strip(),
-            message_id=message_id(identity, sender.rpartition("@")[2]),
-            date=datetime.now(UTC),
-            values={
-                "first_name": recipient.first_name,
-                "last_name": recipient.last_name,
-                "full_name": f"{recipient.first_name} {recipient.last_name}".strip(),
-                "username": recipient.username,
-                "email": recipient.address,
-                "courses_html": html,
-                "courses_text": text,
-                "learners_html": html,
-                "learners_text": text,
-            },
+            to_name=full_name,
+            message_id=letter.ids.of(recipient.id),
+            date=_date(int(time.time())),
+            values=values,
+            extra=own_headers,
+            sign=identity.signer,
         ),
+        dotless=True,
     )
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> str:
+    """A second of Unix time as a message's Date, in UTC (RFC 5322 section 3.3)."""
+    return format_datetime(datetime.fromtimestamp(second, UTC))

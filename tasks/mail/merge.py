@@ -92,6 +92,8 @@ def tokens(text: str) -> tuple[str | Slot | Raw, ...]:
 
 def one_line(text: str) -> str:
     """The text with every run of blanks, line breaks and control characters as one space, and none at the ends."""
+    if text.isprintable() and "  " not in text:
+        return text.strip(" ")
     return _BLANK.sub(" ", text).strip(" ")
 
 

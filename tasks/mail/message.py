@@ -7,10 +7,8 @@ of a value keeps every line short whatever its length. Pure: no clock, no random
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from email.utils import format_datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from html import escape
 from urllib.parse import quote
@@ -40,21 +38,36 @@ _ADDRESS = re.compile(f"{_ATOM}@{_ATOM}")
 #: What a server along the way may alter at the start of a line: a dot (SMTP), "From " (mbox).
 _GUARDED = re.compile(r"\A(?:\.|F(?=rom ))")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
+#: What most names are: the same on one line, in HTML and in quoted-printable. Only its length is to be looked at.
+_PLAIN_VALUE = re.compile(r"(?!\.|From )[!#-%(-;?-~]+(?: [!#-%(-;?-~]+)*")
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
+
+#: What signs a message, given its headers, each with its line breaks, and its body: one more header, to stand first.
+Sign = Callable[[Sequence[str], bytes], str]
 
 
 @dataclass(frozen=True, slots=True)
 class _Splice:
-    """A value and the indexes of the pieces it fills."""
+    """A value and the indexes of the pieces it fills, in the text and in the HTML."""
 
     token: Slot | Raw
-    in_html: bool
-    at: tuple[int, ...]
+    key: str
+    in_text: tuple[int, ...]
+    in_html: tuple[int, ...]
 
-    def encoded(self, values: Mapping[str, str | None]) -> str:
-        value = self.token.fill(values)
-        if self.in_html and isinstance(self.token, Slot):
-            value = escape(value)
-        return _quoted_printable(value) + _SOFT_BREAK
+    def into(self, pieces: list[str], values: Mapping[str, str | None]) -> None:
+        value = values.get(self.key)
+        if value and len(value) < _LINE and _PLAIN_VALUE.fullmatch(value):
+            in_text = in_html = value + _SOFT_BREAK
+        else:
+            value = self.token.fill(values)
+            in_text = in_html = _quoted_printable(value) + _SOFT_BREAK
+            if isinstance(self.token, Slot) and (escaped := escape(value)) != value:
+                in_html = _quoted_printable(escaped) + _SOFT_BREAK
+        for index in self.in_text:
+            pieces[index] = in_text
+        for index in self.in_html:
+            pieces[index] = in_html
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +75,15 @@ class CompiledMessage:
     """A message waiting for its recipients; `compile_message` makes one. Safe to share between threads."""
 
     _sender: str
-    _subject: tuple[str | Slot | Raw, ...]
-    _fixed: str
+    _subject: str | tuple[str | Slot | Raw, ...]
+    _fixed: tuple[str, ...]
     _pieces: tuple[str, ...]
     _splices: tuple[_Splice, ...]
+
+    def with_headers(self, headers: Mapping[str, str]) -> "CompiledMessage":
+        """The same message with these headers besides, after those it has. Raises ValueError for a header's name that
+        cannot be one."""
+        return replace(self, _fixed=(*self._fixed, *(_header(name, value) for name, value in headers.items())))
 
     def render(
         self,
@@ -73,46 +91,50 @@ class CompiledMessage:
         to_address: str,
         to_name: str,
         message_id: str,
-        date: datetime,
+        date: str,
         values: Mapping[str, str | None],
         extra: Mapping[str, str] | None = None,
+        sign: Sign | None = None,
     ) -> bytes:
         """The message for one recipient, before dot-stuffing.
 
-        `date` is aware. `values` are keyed by merge field and by the keys of the template's raw tokens; `extra` are
-        this recipient's own headers. Raises ValueError for an address that cannot stand in a header, KeyError for a raw
-        value that is missing.
+        `message_id` and `date` are what those headers say. `values` are keyed by merge field and by the keys of the
+        template's raw tokens; `extra` are this recipient's own headers. Raises ValueError for an address that cannot
+        stand in a header, KeyError for a raw value that is missing.
         """
-        subject = "".join([part if isinstance(part, str) else part.fill(values) for part in self._subject])
-        pieces = list(self._pieces)
-        for splice in self._splices:
-            encoded = splice.encoded(values)
-            for index in splice.at:
-                pieces[index] = encoded
-        head = (
+        subject = self._subject
+        if not isinstance(subject, str):
+            subject = _header(
+                "Subject", "".join([part if isinstance(part, str) else part.fill(values) for part in subject])
+            )
+        headers = [
             self._sender,
             _mailbox("To", to_name, to_address),
-            _header("Subject", subject),
-            _header("Date", format_datetime(date)),
-            _header("Message-ID", message_id),
-            self._fixed,
-            *(_header(name, value) for name, value in (extra or {}).items()),
-            "\r\n",
-        )
-        return "".join((*head, *pieces)).encode()
+            subject,
+            f"Date: {date}\r\n",
+            f"Message-ID: {message_id}\r\n",
+            *self._fixed,
+        ]
+        if extra:
+            headers += [_header(name, value) for name, value in extra.items()]
+        pieces = list(self._pieces)
+        for splice in self._splices:
+            splice.into(pieces, values)
+        if sign is None:
+            return "".join([*headers, "\r\n", *pieces]).encode()
+        body = "".join(pieces).encode()
+        return "".join([sign(headers, body), *headers, "\r\n"]).encode() + body
 
 
-def compile_message(
-    *, subject: str, html: str, text: str, mail_from: str, headers: Mapping[str, str]
-) -> CompiledMessage:
-    """Encodes what the recipients share. `mail_from` is `address` or `Name <address>`; `headers` follow Content-Type.
+def compile_message(*, subject: str, html: str, text: str, mail_from: str) -> CompiledMessage:
+    """Encodes what the recipients share. `mail_from` is `address` or `Name <address>`.
 
-    Raises ValueError for a sender's address or a header's name that cannot be one.
+    Raises ValueError for a sender's address that cannot be one.
     """
     # Quoted-printable never has "=" before "_", so no body, whatever is spliced into it, can hold the boundary.
-    boundary = f"=_{_digest((html, text))}"
+    boundary = f"=_{_digest(_told_apart((html, text)))}"
     pieces: list[str] = []
-    places: dict[tuple[Slot | Raw, bool], list[int]] = {}
+    places: dict[Slot | Raw, dict[str, list[int]]] = {}
     for subtype, body in (("plain", text), ("html", html)):
         pieces.append(
             f'--{boundary}\r\nContent-Type: text/{subtype}; charset="utf-8"\r\n'
@@ -125,26 +147,44 @@ def compile_message(
                 at_line_start = encoded.endswith("\r\n")
                 pieces.append(encoded if at_line_start or number == len(parts) else encoded + _SOFT_BREAK)
             else:
-                places.setdefault((part, subtype == "html"), []).append(len(pieces))
+                places.setdefault(part, {"plain": [], "html": []})[subtype].append(len(pieces))
                 pieces.append("")
         pieces.append("\r\n")
     pieces.append(f"--{boundary}--\r\n")
 
     sender_name, _, sender_address = mail_from.strip().removesuffix(">").rpartition("<")
+    said = tokens(subject)
     return CompiledMessage(
         _sender=_mailbox("From", sender_name.strip(' "'), sender_address),
-        _subject=tokens(subject),
-        _fixed="MIME-Version: 1.0\r\n"
-        f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n'
-        + "".join(_header(name, value) for name, value in headers.items()),
+        _subject=_header("Subject", subject) if all(isinstance(part, str) for part in said) else said,
+        _fixed=(
+            "MIME-Version: 1.0\r\n",
+            f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n',
+        ),
         _pieces=tuple(pieces),
-        _splices=tuple(_Splice(token, in_html, tuple(at)) for (token, in_html), at in places.items()),
+        _splices=tuple(
+            _Splice(
+                token,
+                token.field.value if isinstance(token, Slot) else token.key,
+                tuple(at["plain"]),
+                tuple(at["html"]),
+            )
+            for token, at in places.items()
+        ),
     )
 
 
-def message_id(parts: Iterable[str], domain: str) -> str:
-    """The same Message-ID for the same parts, however often asked (R19): `<digest@domain>`."""
-    return f"<{_digest(parts)}@{_ascii_domain(domain)}>"
+class MessageIds:
+    """The Message-IDs under a domain that begin with the same parts, such as all those of a mailing: `<digest@domain>`,
+    the same for the same parts, however often asked (R19)."""
+
+    def __init__(self, parts: Iterable[str], domain: str) -> None:
+        self._begun = _told_apart(parts)
+        self._domain = _ascii_domain(domain)
+
+    def of(self, last: str) -> str:
+        """The one whose last part is this."""
+        return f"<{_digest(self._begun + _told_apart((last,)))}@{self._domain}>"
 
 
 def feedback_id(mailing: str, organisation: str, kind: str) -> str:
@@ -159,6 +199,8 @@ def wire_address(address: str) -> str:
     """
     if not _ADDRESS.fullmatch(address) or len(address.encode()) > _LONGEST_ADDRESS:
         raise ValueError(f"{address!r} is not an address that mail can be sent to")
+    if address.isascii():
+        return address
     local, domain = address.split("@")
     return f"{local}@{_ascii_domain(domain)}" if local.isascii() else address
 
@@ -177,13 +219,15 @@ def _ascii_domain(domain: str) -> str:
         raise ValueError(f"{domain!r} is not a domain that mail can be sent to: {error}") from error
 
 
-def _digest(parts: Iterable[str]) -> str:
-    """Forty hexadecimal digits; each part goes in with its length, so that ("ab", "c") and ("a", "bc") differ."""
-    digest = blake2b(digest_size=20)
-    for part in parts:
-        octets = part.encode(errors="replace")
-        digest.update(len(octets).to_bytes(8, "big") + octets)
-    return digest.hexdigest()
+def _digest(octets: bytes) -> str:
+    """Forty hexadecimal digits."""
+    return blake2b(octets, digest_size=20).hexdigest()
+
+
+def _told_apart(parts: Iterable[str]) -> bytes:
+    """The parts, each with its length, so that ("ab", "c") and ("a", "bc") differ."""
+    octets = [part.encode(errors="replace") for part in parts]
+    return b"".join([len(one).to_bytes(8, "big") + one for one in octets])
 
 
 def _header(name: str, value: str) -> str:
@@ -192,7 +236,7 @@ def _header(name: str, value: str) -> str:
         raise ValueError(f"{name!r} is not the name of a header")
     text = one_line(value)
     if _is_plain(text):
-        if len(name) + len(text) + 2 <= _LINE:
+        if len(name) + len(text) + 2 <= (_LINE if " " in text else _LONGEST_LINE):
             return f"{name}: {text}\r\n"
         lines = _folded(name, text)
         if max(map(len, lines)) <= _LONGEST_LINE:
@@ -214,6 +258,8 @@ def _folded(name: str, text: str) -> list[str]:
 def _mailbox(header: str, name: str, address: str) -> str:
     """The header that names one person: `To: "Doe, Jane" <jane@example.org>`."""
     address = wire_address(address)
+    if len(header) + len(name) + len(address) + 5 <= _LINE and _PLAIN_NAME.fullmatch(name):
+        return f"{header}: {name} <{address}>\r\n"
     name = one_line(name)
     if not name:
         return f"{header}: {address}\r\n"
@@ -249,9 +295,13 @@ def _characters(octets: bytes) -> Iterator[bytes]:
 
 
 def _quoted_printable(text: str, *, ends: bool = False) -> str:
-    """The text in quoted-printable, from the start of a line; `ends` when nothing follows its last line."""
+    """The text in quoted-printable, from the start of a line; `ends` when nothing follows its last line.
+
+    It has no two blanks in a row and none at the end of a line: relaxed canonicalisation (RFC 6376 section 3.4.4)
+    leaves it as it is, and so a signature holds whatever is done to blanks on the way.
+    """
     octets = text.encode(errors="replace").decode("latin-1")
-    lines = [line.translate(_QUOTED_PRINTABLE) for line in _LINE_BREAK.split(octets)]
+    lines = [line.translate(_QUOTED_PRINTABLE).replace("  ", " =20") for line in _LINE_BREAK.split(octets)]
     last = len(lines) - 1
     return "\r\n".join(
         _soft_broken(f"{line[:-1]}=20" if line.endswith(" ") and (ends or number < last) else line)

@@ -38,8 +38,6 @@ class Recipient:
     id: str
     attempts: int
     retried: bool
-    put_off: int
-    since: datetime | None
     verdict: Verdict
     address: str
     first_name: str
@@ -47,6 +45,8 @@ class Recipient:
     username: str
     locale: str
     items: list[str]
+    put_off: int = 0
+    since: datetime | None = None
 
     def __post_init__(self) -> None:
         self.verdict = Verdict(self.verdict)
@@ -136,10 +136,11 @@ def at_the_gate(
                 ELSE '{}' END AS items
             FROM judged j
         )
-        SELECT recipient, id, attempts, retried, coalesce(put_off.n - attempts, 0) AS put_off, put_off.since,
+        SELECT recipient, id, attempts, retried,
                CASE WHEN verdict = 'send' AND items = '{}' AND kind IN ('enrolment', 'digest', 'password')
                     THEN 'nothing to tell' ELSE verdict END AS verdict,
-               address, first_name, last_name, username, locale, items
+               address, first_name, last_name, username, locale, items,
+               coalesce(put_off.n - attempts, 0) AS put_off, put_off.since
         FROM told
         LEFT JOIN LATERAL (
             SELECT CAST(count(*) AS int) AS n, min(attempted_at) AS since FROM attempts a

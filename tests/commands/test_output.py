@@ -1,6 +1,8 @@
 """What the commands print: one JSON document that fits its schema, or one line on stderr and an exit code."""
 
 import json
+import re
+from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +10,8 @@ from typing import Any
 
 import jsonschema
 import pytest
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_public_key
 from typer.testing import CliRunner, Result
 
 from config.settings import Settings, load_settings
@@ -126,6 +130,60 @@ def test_s01_a_change_by_hand_holds_against_a_clock_that_is_ahead(story: World, 
 
     assert done == [{"learner": "A", "status": "inactive", "changed": True}]
     assert story.access("A") == set()
+
+
+def test_r15_who_gets_announcements_is_put_right_by_hand(story: World, rollcall: Rollcall) -> None:
+    def skipped(announcement: str) -> dict[str, int]:
+        story.announces(announcement)
+        story.settle()
+        return story.progress(announcement).skipped
+
+    gone = printed("learners-unsubscribe", rollcall("learners", "unsubscribe", "A", "B", "-o", "acme", "--json"))
+    again = printed("learners-unsubscribe", rollcall("learners", "unsubscribe", "A", "-o", "acme", "--json"))
+    shown = printed("learners-show", rollcall("learners", "show", "A", "-o", "acme", "--json"))
+    told = rollcall("learners", "show", "A", "-o", "acme").stdout
+    without = skipped("without")
+    back = printed("learners-resubscribe", rollcall("learners", "resubscribe", "A", "-o", "acme", "--json"))
+
+    assert gone == [{"learner": "A", "subscribed": False}, {"learner": "B", "subscribed": False}]
+    assert again == [{"learner": "A", "subscribed": False}]
+    assert back == [{"learner": "A", "subscribed": True}]
+    assert shown["unsubscribed_at"] is not None
+    assert "no announcements: unsubscribed since" in told
+    assert (without, skipped("with")) == ({"unsubscribed": 1, "inactive": 1}, {"inactive": 1})
+    assert (
+        printed("learners-show", rollcall("learners", "show", "A", "-o", "acme", "--json"))["unsubscribed_at"] is None
+    )
+
+
+def test_nobody_is_unsubscribed_where_one_is_unknown(story: World, refused: Callable[..., str]) -> None:
+    line = refused("learners", "unsubscribe", "A", "nobody", "-o", "acme")
+
+    assert line == "Nothing was changed: 'acme' has no learner 'nobody'."
+    assert story.ask("SELECT count(*) FROM unsubscribed") == 0
+
+
+def test_the_record_of_the_key_that_signs_is_printed(
+    rollcall: Rollcall, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert refused("mail", "dkim") == "DKIM_KEY is not set: mail is not signed."
+
+    key = generate_private_key(65537, 2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    monkeypatch.setenv("DKIM_KEY", pem)
+    monkeypatch.setenv("DKIM_SELECTOR", "s1")
+    load_settings.cache_clear()
+    record = printed("mail-dkim", rollcall("mail", "dkim", "--json"))
+    line = rollcall("mail", "dkim").stdout
+
+    assert (record["name"], record["type"]) == ("s1._domainkey.rollcall.example", "TXT")
+    published = load_der_public_key(b64decode(record["value"].removeprefix("v=DKIM1; k=rsa; p=")))
+    assert published == key.public_key()
+    strings = re.findall(r'"([^"]*)"', line)
+    assert "".join(strings) == record["value"]
+    assert max(map(len, strings)) <= 255
+    assert line.startswith("s1._domainkey.rollcall.example. IN TXT (")
+    assert line.count("\n") == 1
 
 
 def test_an_unknown_learner_changes_nothing_for_the_others(story: World, refused: Callable[..., str]) -> None:

@@ -26,7 +26,9 @@ ABOUT_ONE = {
     "learners activate": ["B"],
     "learners deactivate": ["A"],
     "learners import": [str(Path(__file__).with_name("learners.csv"))],
+    "learners resubscribe": ["A"],
     "learners show": ["A"],
+    "learners unsubscribe": ["A"],
     "reconcile": [],
     "reports history": [],
     "reports summary": [],
@@ -37,7 +39,8 @@ ABOUT_ONE = {
 
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
-    "demo", "events publish", "migrate", "run ingress", "run pool", "run relay", "run web", "status", "up", "wait",
+    "demo", "events publish", "mail dkim", "migrate", "run ingress", "run pool", "run relay", "run web", "status", "up",
+    "wait",
 }  # fmt: skip
 
 

@@ -1,7 +1,6 @@
 """The merge language, and what becomes of it in the messages that admins write and Rollcall sends."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from html.parser import HTMLParser
@@ -77,12 +76,12 @@ class Page(HTMLParser):
 
 def received(letter: tuple[str, str, str], values: Mapping[str, str | None]) -> tuple[str, Page, str]:
     subject, html, text = letter
-    message = compile_message(subject=subject, html=html, text=text, mail_from="rollcall@example.org", headers={})
+    message = compile_message(subject=subject, html=html, text=text, mail_from="rollcall@example.org")
     octets = message.render(
         to_address="anna@example.org",
         to_name="Anna",
         message_id="<1@example.org>",
-        date=datetime(2026, 3, 1, tzinfo=UTC),
+        date="Sun, 01 Mar 2026 00:00:00 +0000",
         values=values,
     )
     read = message_from_bytes(octets, policy=policy.default)

@@ -4,18 +4,23 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from config import services
+from config.settings import Settings
 from tests.workers.deployment import alive, until
+from workers.commands.system import _free_port
 
 #: Seconds within which SIGTERM ends everything; platforms kill after 30.
 DRAIN = 25.0
@@ -109,6 +114,7 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
     assert {entry["state"] for entry in machine.asks("events", "quarantined")} <= {"waiting", "quarantined"}
 
     _pages_answer(services["PUBLIC_URL"])
+    _one_click(machine, services["PUBLIC_URL"])
 
     killed = services["pids"]["tasks.1"]
     os.kill(killed, signal.SIGKILL)
@@ -123,6 +129,20 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
     assert _of(machine.home) == []
     assert not (machine.home / "services.json").exists()
     assert "Traceback" not in log.read_text()
+
+
+def _one_click(machine: Machine, url: str) -> None:
+    """The link in a mail, as it lies in the Maildir, unsubscribes whom the mail was for."""
+    mails = (message_from_bytes(path.read_bytes()) for path in (machine.home / "Maildir" / "new").iterdir())
+    mail = next(mail for mail in mails if "List-Unsubscribe" in mail)
+    link = mail["List-Unsubscribe"].strip("<>")
+    assert link.startswith(f"{url}/unsubscribe/")
+    with urllib.request.urlopen(link, b"List-Unsubscribe=One-Click", timeout=5) as page:  # noqa: S310 - our own
+        assert page.status == 200
+    events = [json.loads(line) for line in Path(SAMPLE).read_text().splitlines()]
+    addresses = {event["data"]["email"]: event["data"]["learner"] for event in events if event["data"].get("email")}
+    learner = next(id_ for address, id_ in addresses.items() if address in mail["To"])
+    assert machine.asks("learners", "show", learner, "-o", "aurora")["unsubscribed_at"]
 
 
 def _pages_answer(url: str) -> None:
@@ -177,3 +197,20 @@ def test_up_refuses_to_scale_what_the_procfile_does_not_have(machine: Machine) -
     assert "no process called nope" in done.stderr
     assert "Traceback" not in done.stderr
     assert not machine.home.exists()
+
+
+def test_links_made_up_once_lead_to_the_pages_the_next_time_too(tmp_path: Path) -> None:
+    kept = tmp_path / "identity.json"
+    kept.write_text(json.dumps({"mail_from": "a@b", "public_url": "", "secret_key": "k"}))
+    unset = Settings(rollcall_home=tmp_path)
+    before = _free_port(unset, "")
+    services.keep_public_url(tmp_path, f"http://127.0.0.1:{before}")
+
+    made_up = json.loads(kept.read_text())
+
+    assert made_up == {"mail_from": "a@b", "public_url": f"http://127.0.0.1:{before}", "secret_key": "k"}
+    assert _free_port(unset, made_up["public_url"]) == before
+    with socket.create_server(("127.0.0.1", before)):
+        assert _free_port(unset, made_up["public_url"]) != before
+    assert _free_port(Settings(public_url=f"http://localhost:{before}"), f"http://localhost:{before}") == before
+    assert _free_port(Settings(public_url=f"https://x.org:{before}"), f"https://x.org:{before}") != before

@@ -11,8 +11,9 @@ import typer
 from config.runtime import Runtime
 from tasks import enrolments, imports, learners, seats
 from tasks.intake import take
+from tasks.mail import subscription
 from tasks.mail.store import Received, received_by
-from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
+from workers.commands.common import Json, Org, Refused, asked, cell, document, opened, out, table
 from workers.commands.imports import import_, readable
 
 app = typer.Typer(help="Learners: status, history, access.", no_args_is_help=True)
@@ -49,6 +50,7 @@ class Shown:
     enrolments: list[enrolments.Enrolment]
     seats: list[seats.Entry]
     mail: list[Received]
+    unsubscribed_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,14 @@ class Toggled:
     learner: str
     status: str
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """Whether a learner gets announcements."""
+
+    learner: str
+    subscribed: bool
 
 
 @app.command()
@@ -75,6 +85,7 @@ def show(
         profile = learners.profile(connection, org.organisation, id_)
         if profile is None:
             raise Refused(f"There is no learner {id_!r} in the organisation {organisation!r}.")
+        subscribed = subscription.subscription(connection, org.organisation, profile.learner)
         explained = None
         if course is not None:
             explained = enrolments.explain(connection, org.organisation, profile.learner, course)
@@ -95,6 +106,7 @@ def show(
             enrolments=enrolments.enrolments_of(connection, org.organisation, profile.learner),
             seats=seats.entries_of(connection, org.organisation, profile.learner),
             mail=received_by(connection, org.organisation, profile.learner),
+            unsubscribed_at=subscribed.unsubscribed_at if subscribed else None,
             explained=explained,
         )
     if json_:
@@ -109,6 +121,8 @@ def _print(shown: Shown) -> None:
     out.print(f"{name}, {shown.status}, {shown.email or 'signs in by username ' + str(shown.username)}", markup=False)
     if shown.segments:
         out.print("in " + ", ".join(shown.segments), markup=False)
+    if shown.unsubscribed_at:
+        out.print(f"no announcements: unsubscribed since {cell(shown.unsubscribed_at)}", markup=False)
     if shown.explained:
         why = "yes" if shown.explained.access else f"no: it is missing {', '.join(shown.explained.missing)}"
         out.print(f"access to {shown.explained.course}: {why}", markup=False)
@@ -154,6 +168,36 @@ def activate(organisation: Org, ids: Ids = None, file: IdFile = None, json_: Jso
 def deactivate(organisation: Org, ids: Ids = None, file: IdFile = None, json_: Json = False) -> None:
     """Make learners inactive: no access, no mail; nothing is given back, nothing is lost."""
     _toggle(ids or [], file, organisation, "inactive", json_=json_)
+
+
+@app.command()
+def unsubscribe(
+    organisation: Org, ids: Annotated[list[str], typer.Argument(metavar="ID…")], json_: Json = False
+) -> None:
+    """Send learners no announcements any more, as the link in each does; notices still come."""
+    _subscribe(ids, organisation, wanted=False, json_=json_)
+
+
+@app.command()
+def resubscribe(
+    organisation: Org, ids: Annotated[list[str], typer.Argument(metavar="ID…")], json_: Json = False
+) -> None:
+    """Send learners announcements again who had unsubscribed: at their own wish alone."""
+    _subscribe(ids, organisation, wanted=True, json_=json_)
+
+
+def _subscribe(ids: list[str], organisation: str, *, wanted: bool, json_: bool) -> None:
+    with opened("learners") as runtime:
+        found = _found(runtime, organisation, ids)
+        numbers = [learner.learner for learner in found.values()]
+        with asked(runtime, organisation) as (connection, org):
+            change = subscription.resubscribe if wanted else subscription.unsubscribe
+            change(connection, org.organisation, numbers)
+    results = [Subscribed(id_, wanted) for id_ in dict.fromkeys(ids)]
+    if json_:
+        document(results)
+    for result in results if not json_ else []:
+        out.print(f"{result.learner} gets {'' if wanted else 'no '}announcements.", markup=False)
 
 
 def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *, json_: bool) -> None:

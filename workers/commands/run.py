@@ -66,7 +66,7 @@ def pool(
 
 @app.command()
 def web() -> None:
-    """Serve /healthz and /metrics."""
+    """Serve /healthz, /metrics and the pages that links in mails lead to."""
     from workers import web as process
 
     with _process("web") as runtime:

@@ -7,9 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 from rich.live import Live
@@ -20,7 +22,7 @@ from config import services
 from config.log import configure_logging
 from config.runtime import Endpoints
 from config.services import write_services
-from config.settings import Settings, load_settings
+from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
@@ -117,11 +119,10 @@ async def _supervise(
     on_ready: Callable[[], None] | None,
 ) -> int:
     home = settings.rollcall_home.absolute()
-    port = settings.rollcall_web_port or _free_port(settings.rollcall_web_host)
-    public_url = found.public_url or f"http://{settings.rollcall_web_host}:{port}"
-    found = Endpoints(
-        found.database_url, found.redis_url, found.smtp_url, found.mail_from, public_url, found.secret_key
-    )
+    port = settings.rollcall_web_port or _free_port(settings, found.public_url)
+    if settings.public_url is None:
+        found = replace(found, public_url=f"http://{_reached_at(settings.rollcall_web_host)}:{port}")
+        services.keep_public_url(home, found.public_url)
     env = {**os.environ, "ROLLCALL_WEB_PORT": str(port), "ROLLCALL_HOME": str(home)}
 
     def remember(pids: dict[str, int]) -> None:
@@ -129,7 +130,7 @@ async def _supervise(
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
-        on_line("rollcall", f"ready: {len(pids)} processes, pages at {public_url}, state in {home}")
+        on_line("rollcall", f"ready: {len(pids)} processes, pages at {found.public_url}, state in {home}")
         if on_ready is not None:
             on_ready()
 
@@ -140,9 +141,22 @@ async def _supervise(
         (home / "services.json").unlink(missing_ok=True)
 
 
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as server:
-        return int(server.getsockname()[1])
+def _free_port(settings: Settings, public_url: str) -> int:
+    """The port of the links in mails, if they lead to this machine and nobody else has it; or one that is free."""
+    links = urlsplit(public_url)
+    ours = settings.public_url is None or is_here(links.hostname)
+    family = socket.AF_INET6 if ":" in settings.rollcall_web_host else socket.AF_INET
+    for port in ((ours and links.port) or 0, 0):
+        with suppress(OSError), socket.create_server((settings.rollcall_web_host, port), family=family) as server:
+            return int(server.getsockname()[1])
+    raise Refused(f"No port is free at {settings.rollcall_web_host}: look at ROLLCALL_WEB_HOST.")
+
+
+def _reached_at(host: str) -> str:
+    """How a link on this machine names the host that the pages are served at."""
+    if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared, not listened at
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host
 
 
 def _print_line(name: str, line: str) -> None:
