@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.rules import FIRST, Before, Kind, Outcome, Verdict
+from tasks.mail.rules import FIRST, Before, Delivery, Kind, Outcome, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,8 +174,12 @@ def stays_paused(connection: Connection, organisation: int, mailing: int) -> boo
 def settle(connection: Connection, organisation: int, mailing: int, outcomes: Sequence[Outcome]) -> None:
     """Write outcomes into the ledger; what settled nothing is kept as an attempt of its own (R18). Written twice, it is
     written once."""
-    if not outcomes:
+    accepted = [o for o in outcomes if o.state is Delivery.ACCEPTED]
+    if accepted:
+        _accept(connection, organisation, mailing, accepted)
+    if len(accepted) == len(outcomes):
         return
+    outcomes = [o for o in outcomes if o.state is not Delivery.ACCEPTED]
     execute(
         connection,
         """
@@ -188,10 +192,12 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
                     CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]))
              AS new (recipient, state, at, reason, code, reply, tried, due_at)
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
-          AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
+          AND d.recipient BETWEEN :low AND :high AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
         """,
         organisation=organisation,
         mailing=mailing,
+        low=min(o.recipient for o in outcomes),
+        high=max(o.recipient for o in outcomes),
         recipients=[o.recipient for o in outcomes],
         states=[o.state.value for o in outcomes],
         ats=[o.at for o in outcomes],
@@ -236,6 +242,29 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             mailing=mailing,
             refused=refused,
         )
+
+
+def _accept(connection: Connection, organisation: int, mailing: int, outcomes: Sequence[Outcome]) -> None:
+    """Write what the server took: what becomes of nearly every mail, in half the time of what may become of any."""
+    execute(
+        connection,
+        """
+        UPDATE deliveries d SET state = 'accepted', settled_at = new.at, attempts = d.attempts + 1, due_at = NULL,
+            reason = NULL, code = new.code, reply = new.reply
+        FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
+                    CAST(:replies AS text[])) AS new (recipient, at, code, reply)
+        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
+          AND d.recipient BETWEEN :low AND :high AND d.state = 'pending'
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        low=min(o.recipient for o in outcomes),
+        high=max(o.recipient for o in outcomes),
+        recipients=[o.recipient for o in outcomes],
+        ats=[o.at for o in outcomes],
+        codes=[o.code for o in outcomes],
+        replies=[o.reply for o in outcomes],
+    )
 
 
 def begun_by_lost(

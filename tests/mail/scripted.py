@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 #: Closes the connection in place of an answer.
 HANG_UP = b""
 
+#: Says nothing in place of an answer, until the other side hangs up.
+SILENCE = b"..."
+
 #: What is answered unless a test says otherwise.
 POLITE: dict[str, bytes] = {
     "greeting": b"220 here\r\n",
@@ -30,6 +33,10 @@ class Script:
     polite: dict[str, bytes] = field(default_factory=dict)
     before: dict[str, Callable[[], None]] = field(default_factory=dict)
     heard: list[tuple[int, str]] = field(default_factory=list)
+    lines: list[str] = field(default_factory=list)
+    messages: list[bytes] = field(default_factory=list)
+    hangs_up_within: list[bool] = field(default_factory=list)
+    in_pieces: bool = False
     connections: int = 0
     port: int = 0
 
@@ -58,19 +65,36 @@ def serving(script: Script) -> Iterator[Script]:
                 return
             while line := self.rfile.readline():
                 word = line.split()[0].decode().upper()
+                script.lines.append(line.decode().rstrip("\r\n"))
                 answer = script.answer(number, word)
                 if not self._say(answer) or word == "QUIT":
                     return
                 if word == "DATA" and answer.startswith(b"354"):
-                    while (line := self.rfile.readline()) != b".\r\n":
-                        if not line:
-                            return
+                    message = self._message()
+                    if message is None:
+                        return
+                    script.messages.append(message)
                     if not self._say(script.answer(number, "message")):
                         return
 
+        def _message(self) -> bytes | None:
+            """What comes until the dot, as it was meant; None where it never does."""
+            hangs_up = script.hangs_up_within.pop(0) if script.hangs_up_within else False
+            lines: list[bytes] = []
+            while (line := self.rfile.readline()) != b".\r\n":
+                if not line or (hangs_up and lines):
+                    return None
+                lines.append(line.removeprefix(b"."))
+            return b"".join(lines)
+
         def _say(self, answer: bytes) -> bool:
+            if answer == SILENCE:
+                while self.rfile.readline():
+                    pass
+                return False
             try:
-                self.wfile.write(answer)
+                for start in range(0, len(answer), 1 if script.in_pieces else len(answer)):
+                    self.wfile.write(answer[start : start + 1] if script.in_pieces else answer)
             except OSError:
                 return False
             return answer != HANG_UP
