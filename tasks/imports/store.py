@@ -1,6 +1,7 @@
 """A file on its way into the tables, as SQL on sets: from the copy on, its lines lie in temporary tables of one session
 and never pass through Python."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,13 +21,22 @@ SORT_MEMORY = "64MB"
 #: What COPY's text format escapes in a cell.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 
+#: For the sake of these a batch is looked at cell by cell: what is escaped, NUL, and space (the last is U+3000) that
+#: may lie around a cell.
+_ODD = ["\\", "\r", "\0", *(each for each in map(chr, range(0x3001)) if each.isspace() and each not in " \t\r\n")]
+
+#: A space at the beginning or the end of a cell that is copied; one that begins with a literal is found fast.
+_PADDED = re.compile(r" (?:[\t\n]|(?<=[\t\n] ))")
+
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """A stretch of the judged lines, by the pages on which they lie. `moved`: learners came since they were matched."""
+    """A stretch of the judged lines, by the pages on which they lie. `known`: some may be about learners who have a
+    number. `moved`: learners came since they were matched."""
 
     low: int
     high: int
+    known: bool
     moved: bool
 
     @property
@@ -37,11 +47,13 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """How many lines are refused for a reason, or, where there is none, taken; how many of them say inactive."""
+    """How many lines are refused for a reason, or, where there is none, taken; how many of them say inactive,
+    and how many are of learners who were known."""
 
     reason: str | None
     n: int
     inactive: int
+    known: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +120,12 @@ def stage(connection: Connection, fields: Sequence[Field], batches: Iterable[Bat
 
 
 def _as_text(batch: Batch, width: int) -> str:
-    """A batch in COPY's text format. Few cells need an escape: whether any does is seen by looking at all at once."""
-    plain = "".join([f"{line}\t\t\t" + "\t".join(cells) + "\n" for line, cells in batch.lines])
-    expected = (len(batch.lines) * (width + 2), len(batch.lines))
-    if (plain.count("\t"), plain.count("\n")) != expected or any(each in plain for each in "\\\r\0"):
+    """A batch in COPY's text format. Few cells are to be stripped or escaped: whether any is, is seen by looking at all
+    at once."""
+    plain = "".join([f"{line}\t\t\t" + "\t".join(cells) + "\n" for line, cells in batch.read])
+    expected = (len(batch.read) * (width + 2), len(batch.read))
+    found = (plain.count("\t"), plain.count("\n"))
+    if found != expected or any(each in plain for each in _ODD) or _PADDED.search(plain):
         plain = "".join(_escaped(line, cells) for line, cells in batch.lines)
     return plain + "".join(_refused(refused, width) for refused in batch.refused)
 
@@ -124,6 +138,13 @@ def _escaped(line: int, cells: Sequence[str]) -> str:
 
 def _refused(refused: Refused, width: int) -> str:
     return f"{refused.line}\t{refused.reason}\t{refused.detail.translate(_ESCAPES)}" + "\t" * width + "\n"
+
+
+#: Whether each id is greater than the one before it: then none is repeated. Found in half the time it takes to count.
+_ASCENDING = """
+SELECT bool_and(id COLLATE "C" > before)
+FROM (SELECT id, lag(id) OVER () AS before FROM import_rows) ids
+"""
 
 
 def arrange(connection: Connection, organisation: int) -> None:
@@ -148,22 +169,24 @@ def arrange(connection: Connection, organisation: int) -> None:
                    ELSE r.detail
                END AS detail, l.learner
         FROM import_lines r LEFT JOIN learners l ON l.organisation = :organisation AND l.id = r.learner
-        ORDER BY CASE WHEN l.standing = 'inactive' AND r.active THEN '' ELSE r.learner END COLLATE "C"
+        ORDER BY CASE WHEN l.standing = 'inactive' AND r.active THEN ' ' || r.learner ELSE r.learner END COLLATE "C"
         """,
         organisation=organisation,
         too_long=Refusal.TOO_LONG,
         unknown_status=Refusal.UNKNOWN_STATUS,
         **LONGEST,
     )
-    execute(
-        connection,
-        """
-        UPDATE import_rows r SET reason = :repeated, detail = 'as on line ' || first.line
-        FROM (SELECT id, min(line) AS line FROM import_rows WHERE reason IS NULL GROUP BY id HAVING count(*) > 1) first
-        WHERE r.id = first.id AND r.line > first.line AND r.reason IS NULL
-        """,
-        repeated=Refusal.REPEATED,
-    )
+    if not value(connection, _ASCENDING):
+        execute(
+            connection,
+            """
+            UPDATE import_rows r SET reason = :repeated, detail = 'as on line ' || first.line
+            FROM (SELECT id, min(line) AS line FROM import_rows WHERE reason IS NULL GROUP BY id HAVING count(*) > 1)
+                first
+            WHERE r.id = first.id AND r.line > first.line AND r.reason IS NULL
+            """,
+            repeated=Refusal.REPEATED,
+        )
     execute(connection, "DROP TABLE import_lines")
 
 
@@ -173,8 +196,8 @@ def judged(connection: Connection) -> list[Judged]:
         connection,
         Judged,
         """
-        SELECT reason, count(*) AS n, count(*) FILTER (WHERE NOT active) AS inactive FROM import_rows
-        GROUP BY reason ORDER BY reason
+        SELECT reason, count(*) AS n, count(*) FILTER (WHERE NOT active) AS inactive, count(learner) AS known
+        FROM import_rows GROUP BY reason ORDER BY reason
         """,
     )
 
@@ -264,7 +287,8 @@ def add_new(connection: Connection, organisation: int, part: Slice, known: int, 
         INSERT INTO learners (organisation, learner, id, standing, version, saved_version, saved_at, username, email,
                               first_name, last_name, locale, time_zone)
         SELECT :organisation, :known + row_number() OVER (), r.id,
-               CAST(CASE WHEN r.active IS FALSE THEN 'inactive' ELSE 'active' END AS standing), 0, 0, :now,
+               CASE WHEN r.active IS FALSE THEN CAST('inactive' AS standing) ELSE CAST('active' AS standing) END,
+               0, 0, :now,
                r.username, r.email, r.first_name, r.last_name, r.locale, r.time_zone
         FROM import_rows r
         WHERE r.ctid >= CAST(:low AS tid) AND r.ctid < CAST(:high AS tid) AND r.reason IS NULL AND r.learner IS NULL
