@@ -77,14 +77,15 @@ def take(
         with connection.begin():
             expected = organisations.numbered(connection, number).learners
             store.arrange(connection, number)
-            result = _judged(connection, organisation, refused, dry_run=dry_run)
+            result, known = _judged(connection, organisation, refused, dry_run=dry_run)
             pages = store.pages(connection)
         for low in range(0, pages, SLICE_PAGES):
             for attempt in retrying().copy(retry=retry_if_exception(_is_lost_race)):
                 with attempt, connection.begin() as transaction:
                     lock_organisations(connection, [number])
                     taking = effects.Taking(connection, settings, organisations.numbered(connection, number))
-                    part = store.Slice(low, low + SLICE_PAGES, moved=taking.organisation.learners != expected)
+                    moved = taking.organisation.learners != expected
+                    part = store.Slice(low, low + SLICE_PAGES, known=known or moved, moved=moved)
                     cause = _Cause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
                     done = _take_slice(taking, part, cause, fields, notify=notify)
                     if dry_run:
@@ -104,11 +105,15 @@ def _is_lost_race(problem: BaseException) -> bool:
     return is_retryable(problem) and not is_connection_problem(problem)
 
 
-def _judged(connection: Connection, organisation: Organisation, refused: Path, *, dry_run: bool) -> Imported:
-    """What the lines came to before any is taken; those that are refused are in their file."""
-    result = Imported(organisation.id, dry_run)
+def _judged(
+    connection: Connection, organisation: Organisation, refused: Path, *, dry_run: bool
+) -> tuple[Imported, bool]:
+    """What the lines came to before any is taken, and whether any is about a learner who is known; those that are
+    refused are in their file."""
+    result, known = Imported(organisation.id, dry_run), 0
     for count in store.judged(connection):
         result.read += count.n
+        known += count.known
         if count.reason is None:
             result.inactive = count.inactive
         else:
@@ -117,7 +122,7 @@ def _judged(connection: Connection, organisation: Organisation, refused: Path, *
         result.refused_file = str(refused)
         with refused.open("wb") as file:
             file.writelines(store.refused_lines(connection))
-    return result
+    return result, known > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,7 @@ def _take_slice(
 ) -> _Done:
     """Take the lines of a slice, and all that follows from them, under the organisation's lock."""
     connection, number, before = taking.connection, taking.number, taking.organisation.learners
-    described = store.describe_known(connection, number, part, fields, cause.time)
+    described = store.describe_known(connection, number, part, fields, cause.time) if part.known else []
     changes = [one.change for one in described if one.before != one.after]
     new = store.add_new(connection, number, part, before, cause.time)
     if Field.STATUS in fields:

@@ -180,6 +180,31 @@ def test_every_character_of_a_cell_arrives(world: World) -> None:
     assert again.unchanged == len(names)
 
 
+@pytest.mark.parametrize("space", [" ", "\t", "  ", "\xa0", "\u2003", "\u3000", "\x1f"])
+@pytest.mark.parametrize(("before", "after"), [(True, False), (False, True)])
+def test_space_around_a_cell_is_not_part_of_it(world: World, space: str, before: bool, after: bool) -> None:
+    cells = [f"{space * before}{cell}{space * after}" for cell in ("A", "user A", "a@acme.example", "Suspended")]
+
+    result = imported(world, "id,login,mail,status\n" + ",".join(cells) + "\n")
+
+    assert result.refused == {}
+    assert world.rows("SELECT id, username, email, standing FROM learners") == [
+        ("A", "user A", "a@acme.example", "inactive")
+    ]
+
+
+def test_r02_an_id_is_repeated_whether_or_not_its_learner_comes_first(world: World) -> None:
+    world.has_learners("B", "D", status="inactive")
+
+    imported(world, HEADER + line("A") + line("B", "Suspended") + line("C") + line("B") + line("D") + line("D"))
+
+    assert [(number, id_, detail) for number, id_, _, detail in refused(world)] == [
+        (5, "B", "as on line 3"),
+        (7, "D", "as on line 6"),
+    ]
+    assert standings(world) == {"A": "active", "B": "inactive", "C": "active", "D": "active"}
+
+
 def test_r32_the_same_file_again_changes_nothing(world: World) -> None:
     world.has_course("safety", "everyone")
     world.has_learners("known")

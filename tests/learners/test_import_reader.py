@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tasks.imports import Field, NotReadable, batches, layout_of
-from tasks.imports.rules import LONGEST, Refused
+from tasks.imports.rules import LONGEST, Refusal, Refused
 
 #: How a file begins and is encoded; by its beginning, or its bytes, it is known again.
 ENCODINGS = {
@@ -101,6 +101,23 @@ def test_a_file_of_many_batches_is_read_to_its_end() -> None:
 
     assert (len(lines), refused) == (2500, [])
     assert lines[-1] == (2 * 2500, ("L2500", "a\nb"))
+
+
+@pytest.mark.parametrize("quote", ["", '"'])
+def test_r02_a_cell_longer_than_any_stops_no_other(quote: str) -> None:
+    longest = csv.field_size_limit()
+    body = "id,login,first name\n" + "".join(
+        f"L{n},l,{quote}{'x' * length}{quote}\n" for n, length in enumerate((1, longest, longest + 1, 1))
+    )
+
+    lines, refused = read(body.encode())
+
+    assert [(line, cells[0], len(cells[2])) for line, cells in lines] == [
+        (2, "L0", 1),
+        (3, "L1", longest),
+        (5, "L3", 1),
+    ]
+    assert refused == [Refused(4, Refusal.QUOTES, f"field larger than field limit ({longest})")]
 
 
 @pytest.mark.parametrize(
