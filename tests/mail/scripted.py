@@ -58,6 +58,7 @@ def serving(script: Script) -> Iterator[Script]:
     """Serve until the block ends."""
 
     class Conversation(socketserver.StreamRequestHandler):
+        disable_nagle_algorithm = True  # or its answers would wait for one another
         def handle(self) -> None:
             script.connections += 1
             number = script.connections
