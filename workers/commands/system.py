@@ -123,15 +123,14 @@ async def _supervise(
     if settings.public_url is None:
         found = replace(found, public_url=f"http://{_reached_at(settings.rollcall_web_host)}:{port}")
         services.keep_public_url(home, found.public_url)
-    public_url = found.public_url
-    env = {**os.environ, "ROLLCALL_WEB_PORT": str(port), "ROLLCALL_HOME": str(home), "PUBLIC_URL": public_url}
+    env = {**os.environ, "ROLLCALL_WEB_PORT": str(port), "ROLLCALL_HOME": str(home)}
 
     def remember(pids: dict[str, int]) -> None:
         write_services(home, found, {"rollcall": os.getpid(), **embedded, **pids})
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
-        on_line("rollcall", f"ready: {len(pids)} processes, pages at {public_url}, state in {home}")
+        on_line("rollcall", f"ready: {len(pids)} processes, pages at {found.public_url}, state in {home}")
         if on_ready is not None:
             on_ready()
 
