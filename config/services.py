@@ -80,8 +80,8 @@ def _identity(settings: Settings, home: Path) -> dict[str, str]:
 
 
 def keep_public_url(home: Path, url: str) -> None:
-    """Remember the base of links that was made up: for whatever makes mails, and so that links in mails sent before
-    lead somewhere the next time."""
+    """Remember the base of links that was made up: processes that make mails look here, and the links in mails sent
+    before lead somewhere the next time, too."""
     kept_in = home / "identity.json"
     write_private(kept_in, json.dumps({**json.loads(kept_in.read_text()), "public_url": url}))
 
