@@ -1,10 +1,12 @@
 """An SMTP server that says exactly what a test wrote down for it, over plain sockets."""
 
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 #: Closes the connection in place of an answer.
 HANG_UP = b""
@@ -54,11 +56,12 @@ class Script:
 
 
 @contextmanager
-def serving(script: Script) -> Iterator[Script]:
-    """Serve until the block ends."""
+def serving(script: Script, context: ssl.SSLContext | None = None) -> Iterator[Script]:
+    """Serve until the block ends; with a `context`, encrypted from the first octet on."""
 
     class Conversation(socketserver.StreamRequestHandler):
         disable_nagle_algorithm = True  # or its answers would wait for one another
+
         def handle(self) -> None:
             script.connections += 1
             number = script.connections
@@ -103,6 +106,14 @@ def serving(script: Script) -> Iterator[Script]:
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
         block_on_close = False
+
+        def finish_request(self, request: Any, client_address: Any) -> None:
+            if context is not None:
+                try:
+                    request = context.wrap_socket(request, server_side=True)
+                except (ssl.SSLError, OSError):
+                    return  # it did not like our certificate
+            super().finish_request(request, client_address)
 
     with Server(("127.0.0.1", 0), Conversation) as server:
         script.port = server.server_address[1]
