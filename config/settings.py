@@ -11,6 +11,9 @@ import idna
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+#: Characters of the bounce address before the @, so that with a token it stays within 64 (RFC 5321 4.5.3.1.1).
+LONGEST_BOUNCE_NAME = 15
+
 
 class ConfigurationError(Exception):
     """A setting is missing or wrong; the message names it and says what to do."""
@@ -27,6 +30,7 @@ class Settings(BaseSettings):
     mail_from: str | None = Field(None, description="sender of every mail; needed when SMTP_URL is set")
     public_url: str | None = Field(None, description="base of links; needed when SMTP_URL is set")
     secret_key: SecretStr | None = Field(None, description="key for signed links; needed when SMTP_URL is set")
+    bounce_address: str | None = Field(None, description="where reports on mail come back to; unset: to the sender")
 
     rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
     rollcall_durable: bool = Field(True, description="whether embedded servers survive a power cut; off for tests only")
@@ -52,6 +56,9 @@ class Settings(BaseSettings):
 
     rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")
     rollcall_web_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
+    rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_bounces_protocol: Literal["lmtp", "smtp"] = Field("lmtp", description="what is spoken there")
     rollcall_chunk: int = Field(5000, ge=1, le=5000, description="learners in one transaction of a fan-out")
     rollcall_mail_batch: int = Field(200, ge=1, le=1000, description="mails a worker claims at once")
     rollcall_mail_group: int = Field(50, ge=1, le=200, description="mails begun and recorded together")
@@ -88,6 +95,16 @@ class Settings(BaseSettings):
         if mail_from is not None:
             sender_address(mail_from)
         return mail_from
+
+    @field_validator("bounce_address")
+    @classmethod
+    def _bounces(cls, bounce_address: str | None) -> str | None:
+        if bounce_address is None:
+            return None
+        address = sender_address(bounce_address)
+        if len(address.rpartition("@")[0]) > LONGEST_BOUNCE_NAME:
+            raise ValueError(f"must have at most {LONGEST_BOUNCE_NAME} characters before the @: each mail adds 49")
+        return address
 
     @model_validator(mode="after")
     def _mail_identity(self) -> "Settings":

@@ -22,6 +22,7 @@ class MailServer:
 
     port: int = 0
     taken: list[tuple[str, EmailMessage]] = field(default_factory=list)
+    senders: dict[str, list[str]] = field(default_factory=dict)
     on_recipient: Script = lambda _address, _times: None
     on_data: Callable[[str], str | None] = lambda _address: None
     before_answer: Callable[[str], None] = lambda _address: None
@@ -37,6 +38,7 @@ class MailServer:
     def reset(self) -> None:
         """Forget everything, and take everything again."""
         self.taken.clear()
+        self.senders.clear()
         self._named.clear()
         self.on_recipient = lambda _address, _times: None
         self.on_data = lambda _address: None
@@ -78,6 +80,7 @@ class MailServer:
         message = email.message_from_bytes(content, policy=email.policy.default)
         with self._lock:
             self.taken.append((recipient, message))
+            self.senders.setdefault(recipient, []).append(envelope.mail_from or "")
         if self.hangs_up(recipient):
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()

@@ -9,9 +9,10 @@ import structlog
 from sqlalchemy import Connection
 
 from config.database import retrying, transaction
-from config.runtime import Runtime
+from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer
 from tasks import work
+from tasks.bounces import ReturnPaths
 from tasks.mail import store
 from tasks.mail.compose import compose
 from tasks.mail.rules import Answer, Attempt, Outcome, Verdict, outcome_of, skipped
@@ -53,7 +54,7 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
     outcomes: list[Outcome] = []
     rest: timedelta | None = None
     while group := _record(runtime, piece, outcomes, rest, failed=failures > 0):
-        attempts = _send(mailer, mailing, group, runtime.endpoints.mail_from)
+        attempts = _send(mailer, mailing, group, runtime.endpoints)
         outcomes = _outcomes(runtime, mailing, group, attempts)
         if any(attempt.answer is Answer.ACCEPTED for attempt in attempts):
             failures = 0
@@ -127,12 +128,15 @@ def _leave(connection: Connection, piece: work.Piece) -> None:
         work.release(connection, piece, after=timedelta(seconds=seconds), failed=False)
 
 
-def _send(mailer: Mailer, mailing: store.Mailing, group: Sequence[store.Recipient], mail_from: str) -> list[Attempt]:
+def _send(
+    mailer: Mailer, mailing: store.Mailing, group: Sequence[store.Recipient], endpoints: Endpoints
+) -> list[Attempt]:
+    returns = ReturnPaths(endpoints.bounce_address, endpoints.secret_key)
     envelopes: list[Envelope] = []
     attempts: list[Attempt] = []
     for recipient in group:
         try:
-            envelopes.append(compose(mailing, recipient, mail_from))
+            envelopes.append(compose(mailing, recipient, endpoints.mail_from, returns))
         except ValueError:
             attempts.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
     return attempts + mailer.send(envelopes, within=GATE_HOLDS_SECONDS)

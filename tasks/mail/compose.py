@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 
 from config.settings import sender_address
+from tasks.bounces import ReturnPaths
 from tasks.mail.message import CompiledMessage, compile_message, feedback_id, message_id
 from tasks.mail.rules import Kind
 from tasks.mail.smtp import Envelope
@@ -31,15 +32,15 @@ def _compiled(mailing: Mailing, language: str, mail_from: str) -> CompiledMessag
     return compile_message(subject=subject, html=html, text=text, mail_from=mail_from, headers=headers)
 
 
-def compose(mailing: Mailing, recipient: Recipient, mail_from: str) -> Envelope:
-    """The message of one recipient; the same Message-ID however often it is made (R19)."""
+def compose(mailing: Mailing, recipient: Recipient, mail_from: str, returns: ReturnPaths) -> Envelope:
+    """The message of one recipient; the same Message-ID and envelope sender however often it is made (R19)."""
     sender = sender_address(mail_from)
     language = "" if mailing.kind is Kind.ANNOUNCEMENT else recipient.locale.lower().partition("-")[0]
     html, text = listing(recipient.items)
     identity = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id, recipient.id)
     return Envelope(
         recipient.recipient,
-        sender,
+        returns.sender(mailing.organisation, mailing.mailing, recipient.recipient, recipient.address) or sender,
         recipient.address,
         _compiled(mailing, language, mail_from).render(
             to_address=recipient.address,

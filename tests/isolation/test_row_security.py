@@ -148,8 +148,8 @@ def test_r31_people_change_nothing_of_another_organisations(neighbours: World) -
                 crossed.append(f"gave our rows in {table} to them")
             if changed(connection, f"UPDATE {table} SET organisation = organisation WHERE organisation = {them}"):
                 crossed.append(f"changed theirs in {table}")
-            if changed(connection, f"DELETE FROM {table}") is not None:
-                crossed.append(f"deleted from {table}")
+            if changed(connection, f"DELETE FROM {table} WHERE organisation = {them}"):
+                crossed.append(f"deleted theirs from {table}")
 
     assert crossed == []
 

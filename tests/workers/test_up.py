@@ -83,12 +83,13 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
         up = subprocess.Popen(
             [sys.executable, "-m", "workers.cli", "up"], env=machine.env, stdout=output, stderr=output
         )
-    until(lambda: "ready: 6 processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line")
+    until(lambda: "ready: 7 processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line")
     services = machine.services
-    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bulk.1", "web.1"}
+    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bulk.1", "bounces.1", "web.1"}
     assert set(services["pids"]) == roles | {"rollcall", "postgresql", "valkey", "mailbox"}
     assert services["pids"]["rollcall"] == up.pid
-    assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "pids"}
+    assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "pids"}
+    assert re.fullmatch(r"lmtp://127\.0\.0\.1:\d+", services["BOUNCES_URL"])
 
     assert machine.asks("events", "publish", SAMPLE) == {"published": len(Path(SAMPLE).read_text().splitlines())}
     assert machine.asks("wait", "--timeout", "60") == {"at_rest": True, "left": {}}

@@ -7,7 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -119,13 +119,15 @@ async def _supervise(
     home = settings.rollcall_home.absolute()
     port = settings.rollcall_web_port or _free_port(settings.rollcall_web_host)
     public_url = found.public_url or f"http://{settings.rollcall_web_host}:{port}"
-    found = Endpoints(
-        found.database_url, found.redis_url, found.smtp_url, found.mail_from, public_url, found.secret_key
-    )
-    env = {**os.environ, "ROLLCALL_WEB_PORT": str(port), "ROLLCALL_HOME": str(home)}
+    found = replace(found, public_url=public_url)
+    host = settings.rollcall_bounces_host
+    bounces_port = settings.rollcall_bounces_port or _free_port(host)
+    bounces_url = f"{settings.rollcall_bounces_protocol}://{host}:{bounces_port}"
+    ports = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_BOUNCES_PORT": str(bounces_port)}
+    env = {**os.environ, **ports, "ROLLCALL_HOME": str(home)}
 
     def remember(pids: dict[str, int]) -> None:
-        write_services(home, found, {"rollcall": os.getpid(), **embedded, **pids})
+        write_services(home, found, bounces_url, {"rollcall": os.getpid(), **embedded, **pids})
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
