@@ -22,6 +22,7 @@ class MailServer:
 
     port: int = 0
     taken: list[tuple[str, EmailMessage]] = field(default_factory=list)
+    #: The envelope sender of each attempt, by recipient.
     senders: dict[str, list[str]] = field(default_factory=dict)
     on_recipient: Script = lambda _address, _times: None
     on_data: Callable[[str], str | None] = lambda _address: None
@@ -64,6 +65,7 @@ class MailServer:
     ) -> str:
         times = self._named.get(address, 0)
         self._named[address] = times + 1
+        self.senders.setdefault(address, []).append(envelope.mail_from or "")
         answer = self.on_recipient(address, times)
         if answer is not None:
             return answer
@@ -80,7 +82,6 @@ class MailServer:
         message = email.message_from_bytes(content, policy=email.policy.default)
         with self._lock:
             self.taken.append((recipient, message))
-            self.senders.setdefault(recipient, []).append(envelope.mail_from or "")
         if self.hangs_up(recipient):
             assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()

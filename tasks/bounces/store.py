@@ -6,7 +6,7 @@ from datetime import datetime
 from psycopg import sql
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows
+from config.database import column, execute, one
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind, Suppressed
 from tasks.bounces.verp import Token
 from tasks.reports import Report
@@ -93,20 +93,14 @@ def record(connection: Connection, token: Token, bounce: Bounce) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Past:
-    kind: str | None
-
-
 def history(connection: Connection, token: Token, address: str) -> list[Kind | None]:
     """What became of the deliveries to an address of one recipient, in the order of time, from the first that bounced
     softly to the last, since a person lifted its suppression; None is one that did not bounce.
 
     Empty where too few bounced to look at the others.
     """
-    found = rows(
+    found = column(
         connection,
-        _Past,
         """
         WITH bounced AS MATERIALIZED (
             SELECT b.mailing, b.kind, coalesce(d.settled_at, b.at) AS at
@@ -118,7 +112,8 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
         ), span AS (
             SELECT min(at) AS first, max(at) AS last FROM bounced HAVING count(*) >= :enough
         )
-        SELECT CAST(b.kind AS text) AS kind, b.at, b.mailing FROM span JOIN bounced b ON true
+        SELECT kind FROM (
+            SELECT CAST(b.kind AS text) AS kind, b.at, b.mailing FROM span JOIN bounced b ON true
         UNION ALL
         SELECT NULL, d.settled_at, d.mailing
         FROM span
@@ -127,7 +122,7 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
         WHERE d.state = 'accepted' AND d.settled_at BETWEEN span.first AND span.last AND NOT EXISTS (
             SELECT FROM bounces b WHERE b.organisation = d.organisation AND b.mailing = d.mailing
               AND b.recipient = d.recipient)
-        ORDER BY at, mailing
+        ) past ORDER BY at, mailing
         """,
         organisation=token.organisation,
         recipient=token.recipient,
@@ -135,7 +130,7 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
         address=address,
         enough=SOFT_IN_A_ROW,
     )
-    return [None if past.kind is None else Kind(past.kind) for past in found]
+    return [None if kind is None else Kind(kind) for kind in found]
 
 
 def suppress(
