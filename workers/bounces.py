@@ -164,7 +164,7 @@ class _Conversation(SMTP):
         try:
             await self.push("354 End data with <CR><LF>.<CR><LF>")
             content = await self._beginning()
-            self._set_post_data_state()
+            self.envelope = self._create_envelope()
             if content is None:
                 answer = "552 5.3.4 Message larger than announced with SIZE"
             else:

@@ -114,14 +114,14 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
         )
         SELECT kind FROM (
             SELECT CAST(b.kind AS text) AS kind, b.at, b.mailing FROM span JOIN bounced b ON true
-        UNION ALL
-        SELECT NULL, d.settled_at, d.mailing
-        FROM span
-        JOIN mailings m ON m.organisation = :organisation
-        JOIN deliveries d ON d.organisation = m.organisation AND d.mailing = m.mailing AND d.recipient = :recipient
-        WHERE d.state = 'accepted' AND d.settled_at BETWEEN span.first AND span.last AND NOT EXISTS (
-            SELECT FROM bounces b WHERE b.organisation = d.organisation AND b.mailing = d.mailing
-              AND b.recipient = d.recipient)
+            UNION ALL
+            SELECT NULL, d.settled_at, d.mailing
+            FROM span
+            JOIN mailings m ON m.organisation = :organisation
+            JOIN deliveries d ON d.organisation = m.organisation AND d.mailing = m.mailing AND d.recipient = :recipient
+            WHERE d.state = 'accepted' AND d.settled_at BETWEEN span.first AND span.last AND NOT EXISTS (
+                SELECT FROM bounces b WHERE b.organisation = d.organisation AND b.mailing = d.mailing
+                  AND b.recipient = d.recipient)
         ) past ORDER BY at, mailing
         """,
         organisation=token.organisation,

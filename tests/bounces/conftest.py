@@ -13,8 +13,11 @@ import pytest
 from config.database import make_engine
 from config.runtime import Runtime
 from tests.bounces.reports import Came
+from tests.isolation.conftest import rollcall
 from tests.world import World
 from workers.bounces import IDLE_SECONDS, serve
+
+__all__ = ["rollcall"]
 
 Protocol = Literal["lmtp", "smtp"]
 

@@ -14,6 +14,7 @@ from config.runtime import Runtime
 from tests.bounces import reports
 from tests.bounces.conftest import DEADLINE, Desk, listening
 from tests.bounces.reports import Came
+from tests.workers.deployment import until
 from tests.world import World
 from workers.bounces import KEPT, MOST_CONNECTIONS, SIZE_LIMIT
 
@@ -126,12 +127,22 @@ def test_a_message_ends_where_it_ends(desk: Desk, content: bytes) -> None:
 
 def test_of_a_huge_report_the_beginning_counts(world: World, desk: Desk, sender: str) -> None:
     report = reports.postfix(sender, A).message
-    huge = report.replace(b"Hello, remember", b"x" * 100_000 + b"\r\n.line\r\n" * (KEPT // 8) + b"Hello, remember")
+    huge = report.replace(b"Hello, remember", b"x" * 100_000 + b"\r\n.line\r\n" * (KEPT // 4) + b"Hello, remember")
     assert len(huge) > 2 * KEPT
 
     assert desk.gives(Came(huge), sender) == 250
 
     assert suppressed(world) == [A]
+
+
+def test_what_is_larger_than_announced_is_refused(
+    world: World, desk: Desk, sender: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.bounces.SIZE_LIMIT", 1000)
+
+    assert desk.gives(reports.postfix(sender, A), sender) == 552
+
+    assert suppressed(world) == []
 
 
 def test_what_is_cut_short_before_it_says_anything_does_nothing(world: World, lmtp: Desk, sender: str) -> None:
@@ -202,9 +213,11 @@ def test_whoever_connects_once_too_often_is_told_to_come_back(lmtp: Desk) -> Non
 
 
 def test_who_says_nothing_is_hung_up_on(world: World) -> None:
-    with listening(world.runtime, idle_seconds=0.2) as (desk, _):
-        with socket.create_connection(("127.0.0.1", desk.port), DEADLINE) as client:
-            assert client.makefile("rb").read().startswith(b"220 ")
+    with (
+        listening(world.runtime, idle_seconds=0.2) as (desk, _),
+        socket.create_connection(("127.0.0.1", desk.port), DEADLINE) as client,
+    ):
+        assert client.makefile("rb").read().startswith(b"220 ")
 
 
 def test_told_to_stop_it_stores_what_it_was_given_and_hangs_up(
@@ -218,8 +231,8 @@ def test_told_to_stop_it_stores_what_it_was_given_and_hangs_up(
             answers: list[int] = []
             giving = threading.Thread(target=lambda: answers.append(busy.data(reports.postfix(sender, A).message)[0]))
             giving.start()
-            while not world.ask("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"):
-                pass
+            locks = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"
+            until(lambda: bool(world.ask(locks)), "a report being stored")
             stop()
             assert idle.sock is not None
             assert idle.sock.recv(1) == b""
