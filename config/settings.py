@@ -30,7 +30,9 @@ class Settings(BaseSettings):
     mail_from: str | None = Field(None, description="sender of every mail; needed when SMTP_URL is set")
     public_url: str | None = Field(None, description="base of links; needed when SMTP_URL is set")
     secret_key: SecretStr | None = Field(None, description="key for signed links; needed when SMTP_URL is set")
-    bounce_address: str | None = Field(None, description="where reports on mail come back to; unset: to the sender")
+    bounce_address: str | None = Field(
+        None, description="reports come back to addresses made of it; unset with SMTP_URL: to MAIL_FROM"
+    )
 
     rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
     rollcall_durable: bool = Field(True, description="whether embedded servers survive a power cut; off for tests only")

@@ -4,17 +4,21 @@ import json
 import os
 import re
 import signal
+import smtplib
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from email import message_from_bytes
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from tests.bounces import reports
 from tests.workers.deployment import alive, until
 
 #: Seconds within which SIGTERM ends everything; platforms kill after 30.
@@ -110,6 +114,7 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
     assert {entry["state"] for entry in machine.asks("events", "quarantined")} <= {"waiting", "quarantined"}
 
     _pages_answer(services["PUBLIC_URL"])
+    _reports_are_taken(machine, services["BOUNCES_URL"])
 
     killed = services["pids"]["tasks.1"]
     os.kill(killed, signal.SIGKILL)
@@ -124,6 +129,18 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
     assert _of(machine.home) == []
     assert not (machine.home / "services.json").exists()
     assert "Traceback" not in log.read_text()
+
+
+def _reports_are_taken(machine: Machine, url: str) -> None:
+    """What comes back for a mail, to the envelope sender with which it left, suppresses its address."""
+    envelope = message_from_bytes(next((machine.home / "Maildir" / "new").iterdir()).read_bytes())
+    sender, recipient = envelope["Return-Path"].strip("<>"), envelope["Delivered-To"]
+    assert re.fullmatch(r"bounces\+[a-z2-7]+@localhost", sender)
+    found = urlsplit(url)
+    with smtplib.LMTP(found.hostname or "", found.port or 0) as client:
+        client.sendmail("", [sender], reports.postfix(sender, recipient).message)
+
+    assert machine.asks("suppressions", "list", "-o", "aurora")["address"] == recipient.lower()
 
 
 def _pages_answer(url: str) -> None:
