@@ -49,6 +49,7 @@ class Desk:
         self.open: set[_Conversation] = set()
         self._runtime = runtime
         self._returns = ReturnPaths(runtime.endpoints.bounce_address, runtime.endpoints.secret_key)
+        self._name = runtime.endpoints.bounce_address.rpartition("@")[2] or "localhost"
         self._idle_seconds = idle_seconds
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="bounces")
         self._empty = asyncio.Event()
@@ -58,7 +59,7 @@ class Desk:
         spoken = _OverLmtp if self._runtime.settings.rollcall_bounces_protocol == "lmtp" else _Conversation
         return spoken(
             self,
-            hostname="localhost",  # aiosmtpd otherwise asks the resolver for it at every connection
+            hostname=self._name,
             ident="Rollcall takes reports",
             data_size_limit=SIZE_LIMIT,
             enable_SMTPUTF8=True,
