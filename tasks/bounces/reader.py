@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 #: Levels of multipart looked into: a report has one, a mailing list or a scanner puts one or two around it.
 _DEEPEST = 4
-#: Parts looked at: a report has three.
+#: Parts looked at on a level: a report has three.
 _MOST_PARTS = 32
 #: Characters of a field that are looked at.
 _LONGEST_FIELD = 2000
@@ -85,10 +85,8 @@ def read(message: bytes) -> Report:
 def _parts(text: str) -> Iterator[_Part]:
     """The parts that are not multipart, in their order; what a message attaches is not looked into."""
     waiting = [(text, 0)]
-    seen = 0
-    while waiting and seen < _MOST_PARTS:
+    while waiting:
         entity, depth = waiting.pop()
-        seen += 1
         head, _, body = ("", "", entity[1:]) if entity.startswith("\n") else entity.partition("\n\n")
         headers = _fields(head)
         declared = headers.get("content-type", "text/plain")

@@ -7,6 +7,8 @@ import socket
 import threading
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from sqlalchemy import event
 
 from config.database import transaction
@@ -123,6 +125,24 @@ def test_a_message_ends_where_it_ends(desk: Desk, content: bytes) -> None:
     with desk.talk() as client:
         client.sendmail("", [BARE], content)
         assert client.noop()[0] == 250
+
+
+def test_a_message_without_a_line_ends_at_its_dot(desk: Desk) -> None:
+    with desk.talk() as client:
+        client.docmd("MAIL FROM:<>")
+        client.docmd(f"RCPT TO:<{BARE}>")
+        client.docmd("DATA")
+        client.send(b".\r\n")
+        assert client.getreply()[0] == 250
+
+
+@given(st.lists(st.binary(max_size=600), max_size=5))
+@settings(max_examples=40, suppress_health_check=[*HealthCheck])
+def test_whatever_is_said_the_next_one_is_served(lmtp: Desk, lines: list[bytes]) -> None:
+    with socket.create_connection(("127.0.0.1", lmtp.port), DEADLINE) as client:
+        client.sendall(b"\r\n".join([b"LHLO x", b"MAIL FROM:<>", *lines, b""]))
+    with lmtp.talk() as after:
+        assert after.noop()[0] == 250
 
 
 def test_of_a_huge_report_the_beginning_counts(world: World, desk: Desk, sender: str) -> None:
