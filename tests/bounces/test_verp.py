@@ -49,7 +49,7 @@ def test_nobody_else_makes_one(data: st.DataObject, delivery: tuple[int, int, in
     assert sender is not None
     local, _, domain = sender.rpartition("@")
     place = data.draw(st.integers(len("bounces+"), len(local) - 2))  # the last one may hold bits that nothing uses
-    other = data.draw(st.sampled_from(sorted({*(string.ascii_lowercase + "234567")} - {local[place]})))
+    other = data.draw(st.sampled_from(sorted({*"0123456789abcdefghijklmnopqrstuv"} - {local[place]})))
 
     assert RETURNS.read(f"{local[:place]}{other}{local[place + 1 :]}@{domain}") is None
     assert ReturnPaths("bounces@bounces.example.org", "another key").read(sender) is None

@@ -135,7 +135,7 @@ def _reports_are_taken(machine: Machine, url: str) -> None:
     """What comes back for a mail, to the envelope sender with which it left, suppresses its address."""
     envelope = message_from_bytes(next((machine.home / "Maildir" / "new").iterdir()).read_bytes())
     sender, recipient = envelope["Return-Path"].strip("<>"), envelope["Delivered-To"]
-    assert re.fullmatch(r"bounces\+[a-z2-7]+@localhost", sender)
+    assert re.fullmatch(r"bounces\+[0-9a-v]+@localhost", sender)
     found = urlsplit(url)
     with smtplib.LMTP(found.hostname or "", found.port or 0) as client:
         client.sendmail("", [sender], reports.postfix(sender, recipient).message)
