@@ -9,7 +9,7 @@ from config.database import retrying, share_organisation, transaction
 from tasks.bounces import store
 from tasks.bounces.reader import Report, read
 from tasks.bounces.rules import Bounce, Ignored, Kind, Suppressed, in_a_row, judge
-from tasks.bounces.verp import ReturnPaths, Token
+from tasks.bounces.verp import ReturnPaths, Token, fingerprint
 
 log = structlog.get_logger()
 
@@ -33,7 +33,7 @@ def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> Kind | Ignor
     elif token is None:
         outcome = Ignored.UNMATCHED
     else:
-        outcome = _store(engine, returns, token, said)
+        outcome = _store(engine, token, said)
     log.info(
         "bounces.taken" if isinstance(outcome, Kind) else "bounces.ignored",
         outcome=outcome.value,
@@ -50,7 +50,7 @@ def _token(returns: ReturnPaths, arrived: Arrived, report: Report) -> Token | No
     return next((token for token in named if token is not None), None)
 
 
-def _store(engine: Engine, returns: ReturnPaths, token: Token, bounce: Bounce) -> Kind | Ignored:
+def _store(engine: Engine, token: Token, bounce: Bounce) -> Kind | Ignored:
     for attempt in retrying():
         with attempt, transaction(engine, token.organisation) as connection:
             share_organisation(connection, token.organisation)
@@ -59,7 +59,7 @@ def _store(engine: Engine, returns: ReturnPaths, token: Token, bounce: Bounce) -
                 return Ignored.UNMATCHED
             if not store.record(connection, token, bounce):
                 return Ignored.KNOWN
-            same = returns.fingerprint(reported.address) == token.fingerprint
+            same = fingerprint(reported.address) == token.fingerprint
             _follow(connection, token, bounce, reported, same_address=same)
     return bounce.kind
 

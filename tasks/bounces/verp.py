@@ -36,24 +36,23 @@ class Token:
 
 
 class ReturnPaths:
-    """Makes and reads the envelope senders of a bounce address; with none (""), it makes and reads none."""
+    """Makes and reads the envelope senders of a bounce address; with none (""), it makes and reads none.
+
+    Of several keys, with commas between them, the first signs and all are accepted.
+    """
 
     def __init__(self, bounce_address: str, secret_key: str) -> None:
         self._local, _, self._domain = bounce_address.rpartition("@")
-        self._key = blake2b(secret_key.encode(), person=b"rollcall senders").digest()
+        keys = [key for key in map(str.strip, secret_key.split(",")) if key]
+        self._keys = [blake2b(key.encode(), person=b"rollcall senders").digest() for key in keys]
 
     def sender(self, organisation: int, mailing: int, recipient: int, address: str) -> str | None:
         """The envelope sender of a delivery; None where there is no bounce address."""
         if not self._domain:
             return None
         numbers = (organisation, mailing, recipient * 2 if recipient >= 0 else -recipient * 2 - 1)
-        payload = b"".join(_varint(number) for number in numbers) + self.fingerprint(address)
-        return f"{self._local}+{_base32(payload + self._signature(payload))}@{self._domain}"
-
-    def fingerprint(self, address: str) -> bytes:
-        """What tells an address from another, and tells nobody else which it is."""
-        octets = address.lower().encode(errors="replace")
-        return blake2b(octets, key=self._key, digest_size=_FINGERPRINT, person=b"address").digest()
+        payload = b"".join(_varint(number) for number in numbers) + fingerprint(address)
+        return f"{self._local}+{_base32(payload + _signature(self._keys[0], payload))}@{self._domain}"
 
     def read(self, sender: str) -> Token | None:
         """What an envelope sender names, in whatever case it came back; None where it is not one of ours."""
@@ -63,7 +62,7 @@ class ReturnPaths:
             return None
         octets = _octets(text)
         payload, signature = octets[:-_SIGNATURE], octets[-_SIGNATURE:]
-        if not hmac.compare_digest(signature, self._signature(payload)):
+        if not any(hmac.compare_digest(signature, _signature(key, payload)) for key in self._keys):
             return None
         organisation, mailing, folded = _numbers(payload[:-_FINGERPRINT])
         recipient = folded // 2 if folded % 2 == 0 else -(folded + 1) // 2
@@ -77,8 +76,14 @@ class ReturnPaths:
     def _is_ours(self, local: str, domain: str) -> bool:
         return bool(self._domain) and (local.lower(), domain.lower()) == (self._local.lower(), self._domain.lower())
 
-    def _signature(self, payload: bytes) -> bytes:
-        return blake2b(payload, key=self._key, digest_size=_SIGNATURE, person=b"token").digest()
+
+def fingerprint(address: str) -> bytes:
+    """What tells an address from another, in whatever case; too short to tell which it is."""
+    return blake2b(address.lower().encode(errors="replace"), digest_size=_FINGERPRINT).digest()
+
+
+def _signature(key: bytes, payload: bytes) -> bytes:
+    return blake2b(payload, key=key, digest_size=_SIGNATURE).digest()
 
 
 def _base32(octets: bytes) -> str:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.bounces import LONGEST_TOKEN, ReturnPaths
-from tasks.bounces.verp import Token
+from tasks.bounces.verp import Token, fingerprint
 
 RETURNS = ReturnPaths("bounces@bounces.example.org", "a key")
 ADDRESS = "jan@school.example"
@@ -21,7 +21,7 @@ def test_what_comes_back_names_the_delivery_in_any_case(delivery: tuple[int, int
     sender = RETURNS.sender(*delivery, address)
 
     assert sender is not None
-    expected = Token(*delivery, RETURNS.fingerprint(address))
+    expected = Token(*delivery, fingerprint(address))
     assert RETURNS.read(sender) == RETURNS.read(sender.upper()) == RETURNS.read(sender.title()) == expected
     assert RETURNS.sender(*delivery, address) == sender, "the same at each attempt"
 
@@ -84,5 +84,17 @@ def test_without_a_bounce_address_there_is_no_sender_and_nothing_is_taken() -> N
 
 
 def test_an_address_with_a_name_beyond_ascii_is_told_from_others() -> None:
-    assert RETURNS.fingerprint("Jörg@schüle.example") == RETURNS.fingerprint("jörg@SCHÜLE.example")
-    assert RETURNS.fingerprint("jörg@schüle.example") != RETURNS.fingerprint("jurg@schüle.example")
+    assert fingerprint("Jörg@schüle.example") == fingerprint("jörg@SCHÜLE.example")
+    assert fingerprint("jörg@schüle.example") != fingerprint("jurg@schüle.example")
+
+
+def test_a_key_is_replaced_without_losing_what_is_on_its_way() -> None:
+    before = RETURNS.sender(1, 2, 3, ADDRESS)
+    both = ReturnPaths("bounces@bounces.example.org", "a new key, a key")
+    after = both.sender(1, 2, 3, ADDRESS)
+
+    assert before is not None
+    assert after is not None
+    assert both.read(before) == both.read(after) == Token(1, 2, 3, fingerprint(ADDRESS))
+    assert RETURNS.read(after) is None
+    assert ReturnPaths("bounces@bounces.example.org", "a new key").read(after) == both.read(after)
