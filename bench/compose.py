@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tasks.bounces import ReturnPaths
 from tasks.mail.compose import Identity, compose
 from tasks.mail.dkim import Signer
 from tasks.mail.links import Links
@@ -80,7 +81,8 @@ def people(n: int) -> list[Recipient]:
 def ours(*, signer: Signer | None) -> Way:
     """The way of Rollcall."""
     links = Links("https://rollcall.example.org", ["a key for signed links"])
-    sender = Identity("Learning <learning@example.org>", "learning@example.org", links, signer)
+    returns = ReturnPaths("bounces@example.org", "a key for signed links")
+    sender = Identity("Learning <learning@example.org>", "learning@example.org", links, returns, signer)
     return lambda recipient: compose(MAILING, recipient, sender).message
 
 

@@ -12,7 +12,7 @@ from config.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Endpoints:
-    """The servers in use, whether the environment names them or they are embedded."""
+    """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`."""
 
     database_url: str
     redis_url: str
@@ -20,6 +20,7 @@ class Endpoints:
     mail_from: str
     public_url: str
     secret_key: str
+    bounce_address: str = ""
 
 
 @dataclass(frozen=True, slots=True)

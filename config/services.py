@@ -17,6 +17,9 @@ from config.settings import Settings
 #: Who sends where nobody said so: mail stays on this machine then.
 LOCAL_SENDER = "Rollcall <rollcall@localhost>"
 
+#: Where reports come back to where nobody said so and mail stays on this machine.
+LOCAL_BOUNCES = "bounces@localhost"
+
 #: Stands for a database that a process does not need; an engine for it connects to nothing until it is asked to.
 UNUSED = "postgresql://unused.invalid/"
 
@@ -59,6 +62,7 @@ def endpoints(settings: Settings, need: frozenset[str] = EVERYTHING) -> Iterator
                 mail_from=identity["mail_from"],
                 public_url=identity["public_url"],
                 secret_key=identity["secret_key"],
+                bounce_address=identity["bounce_address"],
             ),
             embedded.pids,
         )
@@ -76,6 +80,7 @@ def _identity(settings: Settings, home: Path) -> dict[str, str]:
         "mail_from": settings.mail_from or kept.get("mail_from", LOCAL_SENDER),
         "public_url": settings.public_url or kept.get("public_url", ""),
         "secret_key": key.get_secret_value() if key is not None else kept.get("secret_key", ""),
+        "bounce_address": settings.bounce_address or ("" if settings.smtp_url is not None else LOCAL_BOUNCES),
     }
 
 
@@ -97,14 +102,16 @@ def write_private(path: Path, content: str) -> None:
     unfinished.replace(path)
 
 
-def write_services(home: Path, found: Endpoints, pids: dict[str, int]) -> None:
+def write_services(home: Path, found: Endpoints, bounces_url: str, pids: dict[str, int]) -> None:
     """Tell the outside which URLs are in use and which processes run: `services.json`, passwords left out."""
     urls = {
         name.upper(): without_password(url)
         for name, url in asdict(found).items()
         if name in {"database_url", "redis_url", "smtp_url", "public_url"}
     }
-    write_private(home / "services.json", json.dumps({**urls, "pids": pids}, indent=2) + "\n")
+    write_private(
+        home / "services.json", json.dumps({**urls, "BOUNCES_URL": bounces_url, "pids": pids}, indent=2) + "\n"
+    )
 
 
 def without_password(url: str) -> str:

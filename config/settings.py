@@ -15,6 +15,8 @@ from config.signing import read_key
 
 #: One part of a name in DNS.
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+#: Characters of the bounce address before the @, so that with a token it stays within 64 (RFC 5321 4.5.3.1.1).
+LONGEST_BOUNCE_NAME = 15
 
 
 class ConfigurationError(Exception):
@@ -33,6 +35,9 @@ class Settings(BaseSettings):
     public_url: str | None = Field(None, description="base of links; needed when SMTP_URL is set")
     secret_key: SecretStr | None = Field(
         None, description="key for signed links, or several with commas: the first signs; needed when SMTP_URL is set"
+    )
+    bounce_address: str | None = Field(
+        None, description="reports come back to addresses made of it; unset with SMTP_URL: to MAIL_FROM"
     )
     dkim_key: SecretStr | None = Field(None, description="private key to sign mail with: a PEM, or the file it is in")
     dkim_selector: str | None = Field(None, description="name its public half has in DNS; needed when DKIM_KEY is set")
@@ -69,6 +74,9 @@ class Settings(BaseSettings):
 
     rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")
     rollcall_web_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
+    rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_bounces_protocol: Literal["lmtp", "smtp"] = Field("lmtp", description="what is spoken there")
     rollcall_chunk: int = Field(5000, ge=1, le=5000, description="learners in one transaction of a fan-out")
     rollcall_mail_batch: int = Field(1000, ge=1, le=5000, description="mails a worker claims at once")
     rollcall_mail_group: int = Field(200, ge=1, le=200, description="mails begun and recorded together")
@@ -158,6 +166,16 @@ class Settings(BaseSettings):
     def signing_domain(self) -> str:
         """The domain that signs mail."""
         return self.dkim_domain or self.sender_domain
+
+    @field_validator("bounce_address")
+    @classmethod
+    def _bounces(cls, bounce_address: str | None) -> str | None:
+        if bounce_address is None:
+            return None
+        address = sender_address(bounce_address)
+        if len(address.rpartition("@")[0]) > LONGEST_BOUNCE_NAME:
+            raise ValueError(f"must have at most {LONGEST_BOUNCE_NAME} characters before the @: each mail adds 49")
+        return address
 
     @model_validator(mode="after")
     def _mail_identity(self) -> "Settings":

@@ -13,6 +13,8 @@ WRITES = {
     "deliveries": ["INSERT"],
     "work": ["INSERT", "UPDATE"],
     "unsubscribed": ["INSERT", "DELETE"],
+    "suppressions": ["INSERT", "DELETE"],
+    "lifted_suppressions": ["INSERT", "UPDATE"],
 }
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.

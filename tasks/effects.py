@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks import announcements, enrolments, learners, mail, organisations, seats
+from tasks import announcements, bounces, enrolments, learners, mail, organisations, seats
 from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.schemas import (
     AnnouncementRequested,
@@ -210,6 +210,7 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
         learners.end_memberships(connection, number, learner.learner, event.time)
         if learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at):
             mail.forget(connection, number, learner.learner)
+            bounces.forget(connection, number, learner.learner)
             learners.erase(connection, number, learner.learner, learner.version, event.time)
             causes[learner.learner] = event
         else:

@@ -105,6 +105,7 @@ def runtime(settings: Settings, database_url: str, redis_url: str, mail_server: 
         mail_from="Acme <learning@rollcall.example>",
         public_url="http://127.0.0.1:1",
         secret_key="only for tests",
+        bounce_address="bounces@bounces.rollcall.example",
     )
     engine = make_engine(database_url, role="test")
     yield Runtime(settings, endpoints, engine)

@@ -22,6 +22,8 @@ class MailServer:
 
     port: int = 0
     taken: list[tuple[str, EmailMessage]] = field(default_factory=list)
+    #: The envelope sender of each attempt, by recipient.
+    senders: dict[str, list[str]] = field(default_factory=dict)
     on_recipient: Script = lambda _address, _times: None
     on_data: Callable[[str], str | None] = lambda _address: None
     before_answer: Callable[[str], None] = lambda _address: None
@@ -37,6 +39,7 @@ class MailServer:
     def reset(self) -> None:
         """Forget everything, and take everything again."""
         self.taken.clear()
+        self.senders.clear()
         self._named.clear()
         self.on_recipient = lambda _address, _times: None
         self.on_data = lambda _address: None
@@ -62,6 +65,7 @@ class MailServer:
     ) -> str:
         times = self._named.get(address, 0)
         self._named[address] = times + 1
+        self.senders.setdefault(address, []).append(envelope.mail_from or "")
         answer = self.on_recipient(address, times)
         if answer is not None:
             return answer

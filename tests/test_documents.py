@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from config.settings import table
+from tasks.bounces import Ignored, Kind, Suppressed
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
 from tasks.imports.rules import PreviousStatus, Refusal
@@ -30,7 +31,22 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [Standing, Reason, Delivery, Verdict, Answer, NotEligible, Review, Unit, PreviousStatus, Refusal]
+    "kind",
+    [
+        Standing,
+        Reason,
+        Delivery,
+        Verdict,
+        Answer,
+        NotEligible,
+        Review,
+        Unit,
+        PreviousStatus,
+        Refusal,
+        Kind,
+        Ignored,
+        Suppressed,
+    ],
 )
 def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:
     listed = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")

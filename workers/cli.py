@@ -12,7 +12,19 @@ from config.settings import ConfigurationError
 from migrations import RoleRefused
 from tasks.announcements import NotAllowed
 from tasks.intake import NotResolved
-from workers.commands import announcements, demo, events, learners, mail, reconcile, reports, run, seats, system
+from workers.commands import (
+    announcements,
+    demo,
+    events,
+    learners,
+    mail,
+    reconcile,
+    reports,
+    run,
+    seats,
+    suppressions,
+    system,
+)
 from workers.commands.common import Refused
 
 app = typer.Typer(
@@ -33,6 +45,7 @@ app.add_typer(learners.app, name="learners")
 app.add_typer(announcements.app, name="announcements")
 app.add_typer(mail.app, name="mail")
 app.add_typer(seats.app, name="seats")
+app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(reports.app, name="reports")
 app.add_typer(run.app, name="run")
 

@@ -7,17 +7,18 @@ from typing import Any
 import msgspec
 
 from tasks.announcements import Progress
+from tasks.bounces import Suppression
 from tasks.events.inbox import Quarantined
 from tasks.events.schemas import TYPES
 from tasks.imports import Imported
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
-from workers.commands import announcements, demo, events, learners, mail, reconcile, seats, system
+from workers.commands import announcements, demo, events, learners, mail, reconcile, seats, suppressions, system
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
-#: What each command prints with --json.
+#: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
     "announcements-cancel": announcements.Draft,
     "announcements-create": announcements.Draft,
@@ -44,6 +45,9 @@ RESULTS: dict[str, Any] = {
     "seats-ledger": list[Entry],
     "seats-show": seats.Shown,
     "status": system.Status,
+    "suppressions-add": suppressions.Decided,
+    "suppressions-list": Suppression,
+    "suppressions-remove": suppressions.Decided,
     "wait": system.Waited,
 }
 

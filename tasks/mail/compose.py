@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from config.runtime import Runtime
 from config.settings import keys_in, sender_address
+from tasks.bounces import ReturnPaths
 from tasks.mail.dkim import Signer
 from tasks.mail.links import Links
 from tasks.mail.message import CompiledMessage, MessageIds, compile_message, feedback_id
@@ -27,6 +28,7 @@ class Identity:
     mail_from: str
     address: str
     links: Links | None
+    returns: ReturnPaths
     signer: Signer | None
 
 
@@ -35,16 +37,25 @@ def identity(runtime: Runtime) -> Identity:
     settings, found = runtime.settings, runtime.endpoints
     pem = "" if settings.dkim_key is None else settings.dkim_key.get_secret_value()
     return _identity(
-        found.mail_from, found.public_url, found.secret_key, pem, settings.dkim_selector or "", settings.signing_domain
+        found.mail_from,
+        found.public_url,
+        found.secret_key,
+        found.bounce_address,
+        pem,
+        settings.dkim_selector or "",
+        settings.signing_domain,
     )
 
 
 @lru_cache(maxsize=1)
-def _identity(mail_from: str, public_url: str, secret_key: str, pem: str, selector: str, domain: str) -> Identity:
+def _identity(
+    mail_from: str, public_url: str, secret_key: str, bounce_address: str, pem: str, selector: str, domain: str
+) -> Identity:
     return Identity(
         mail_from,
         sender_address(mail_from),
         Links(public_url, keys_in(secret_key)) if public_url else None,
+        ReturnPaths(bounce_address, secret_key),
         Signer(pem, selector, domain) if pem else None,
     )
 
@@ -95,7 +106,7 @@ def _compiled(
 
 
 def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envelope:
-    """The message of one recipient; the same Message-ID however often it is made (R19).
+    """The message of one recipient; the same Message-ID and envelope sender however often it is made (R19).
 
     An announcement says how to unsubscribe from announcements (RFC 8058). Notices do not: they tell of what concerns
     one person, go to those who unsubscribed too, and a header must not promise what nothing keeps. Raises ValueError
@@ -126,7 +137,8 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
     letter = _letter(mailing, language, identity, unsubscribe_at)
     return Envelope(
         recipient.recipient,
-        identity.address,  # the envelope's sender: where reports of a bounce go
+        identity.returns.sender(mailing.organisation, mailing.mailing, recipient.recipient, recipient.address)
+        or identity.address,
         recipient.address,
         letter.message.render(
             to_address=recipient.address,

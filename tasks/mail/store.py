@@ -424,7 +424,7 @@ def sending(connection: Connection) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """What became of a mail for one learner."""
+    """What became of a mail for one learner: what the server said of it, and what came back."""
 
     kind: str
     mailing: str
@@ -432,6 +432,9 @@ class Received:
     reason: str | None
     at: datetime | None
     attempts: int
+    bounced: str | None
+    bounced_at: datetime | None
+    bounce_status: str | None
 
 
 def received_by(connection: Connection, organisation: int, learner: int) -> list[Received]:
@@ -440,8 +443,11 @@ def received_by(connection: Connection, organisation: int, learner: int) -> list
         connection,
         Received,
         """
-        SELECT m.kind, m.id AS mailing, d.state, d.reason, d.settled_at AS at, d.attempts
-        FROM mailings m JOIN deliveries d USING (organisation, mailing)
+        SELECT m.kind, m.id AS mailing, d.state, d.reason, d.settled_at AS at, d.attempts,
+               CAST(b.kind AS text) AS bounced, b.at AS bounced_at, b.status AS bounce_status
+        FROM mailings m
+        JOIN deliveries d USING (organisation, mailing)
+        LEFT JOIN bounces b USING (organisation, mailing, recipient)
         WHERE m.organisation = :organisation AND d.recipient = :learner ORDER BY m.mailing
         """,
         organisation=organisation,

@@ -34,8 +34,8 @@ class Report:
     rows: sql.SQL
     cells: sql.SQL
 
-    def query(self, organisation: int, tab: Tab) -> sql.Composed:
-        """The rows of one organisation's tab."""
+    def query(self, organisation: int, tab: Tab | None) -> sql.Composed:
+        """The rows of one organisation's tab, where the report has tabs."""
         standing = "active" if tab is Tab.ACTIVE else "inactive"
         return self.rows.format(organisation=sql.Literal(organisation), standing=sql.Literal(standing))
 
@@ -47,7 +47,7 @@ _CSV = "COPY ({cells}) TO STDOUT (FORMAT csv, HEADER)"
 
 
 def stream(
-    connection: Connection, report: Report, organisation: int, tab: Tab, format_: Format, *, block: int = BLOCK
+    connection: Connection, report: Report, organisation: int, tab: Tab | None, format_: Format, *, block: int = BLOCK
 ) -> Iterator[bytes]:
     """A report, in blocks of at least `block` bytes, whole rows each, as the database makes them."""
     within(connection, organisation)

@@ -22,6 +22,14 @@ BY_HAND = (
     """,
     "INSERT INTO suppressions (organisation, address, reason) SELECT organisation, 'x@x', '' FROM organisations",
     "INSERT INTO unsubscribed (organisation, learner) SELECT organisation, 1 FROM organisations",
+    """
+    INSERT INTO bounces (organisation, mailing, recipient, kind, fingerprint)
+    SELECT organisation, min(mailing), 1, 'soft', '' FROM mailings GROUP BY organisation
+    """,
+    """
+    INSERT INTO lifted_suppressions (organisation, address, by_whom)
+    SELECT organisation, 'y@x', '' FROM organisations
+    """,
 )
 
 

@@ -35,12 +35,15 @@ ABOUT_ONE = {
     "reports training": [],
     "seats ledger": [],
     "seats show": [],
+    "suppressions add": ["--why", "asked to", "new@acme.example"],
+    "suppressions list": [],
+    "suppressions remove": ["x@x"],
 }
 
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
-    "demo", "events publish", "mail dkim", "migrate", "run ingress", "run pool", "run relay", "run web", "status", "up",
-    "wait",
+    "demo", "events publish", "mail dkim", "migrate", "run bounces", "run ingress", "run pool", "run relay", "run web",
+    "status", "up", "wait",
 }  # fmt: skip
 
 

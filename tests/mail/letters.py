@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from config.settings import sender_address
+from tasks.bounces import ReturnPaths
 from tasks.mail.compose import Identity
 from tasks.mail.dkim import Signer
 from tasks.mail.links import Links
@@ -10,11 +11,12 @@ from tasks.mail.rules import Kind, Verdict
 from tasks.mail.store import Mailing, Recipient
 
 LINKS = Links("https://rollcall.example.org", ["only for tests"])
+RETURNS = ReturnPaths("bounces@example.org", "only for tests")
 
 
 def sender(mail_from: str = "Learning <learning@example.org>", *, signer: Signer | None = None) -> Identity:
     """Who sends."""
-    return Identity(mail_from, sender_address(mail_from), LINKS, signer)
+    return Identity(mail_from, sender_address(mail_from), LINKS, RETURNS, signer)
 
 
 def mailing(kind: Kind, *, subject: str = "Fire safety", body: str = "Hello.", name: str = "Acme Academy") -> Mailing:

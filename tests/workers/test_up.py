@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import smtplib
 import socket
 import subprocess
 import sys
@@ -13,12 +14,14 @@ from collections.abc import Iterator
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
 from config import services
 from config.settings import Settings
+from tests.bounces import reports
 from tests.workers.deployment import alive, until
 from workers.commands.system import _free_port
 
@@ -88,12 +91,13 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
         up = subprocess.Popen(
             [sys.executable, "-m", "workers.cli", "up"], env=machine.env, stdout=output, stderr=output
         )
-    until(lambda: "ready: 6 processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line")
+    until(lambda: "ready: 7 processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line")
     services = machine.services
-    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bulk.1", "web.1"}
+    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bulk.1", "bounces.1", "web.1"}
     assert set(services["pids"]) == roles | {"rollcall", "postgresql", "valkey", "mailbox"}
     assert services["pids"]["rollcall"] == up.pid
-    assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "pids"}
+    assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "pids"}
+    assert re.fullmatch(r"lmtp://127\.0\.0\.1:\d+", services["BOUNCES_URL"])
 
     assert machine.asks("events", "publish", SAMPLE) == {"published": len(Path(SAMPLE).read_text().splitlines())}
     assert machine.asks("wait", "--timeout", "60") == {"at_rest": True, "left": {}}
@@ -115,6 +119,7 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
 
     _pages_answer(services["PUBLIC_URL"])
     _one_click(machine, services["PUBLIC_URL"])
+    _reports_are_taken(machine, services["BOUNCES_URL"])
 
     killed = services["pids"]["tasks.1"]
     os.kill(killed, signal.SIGKILL)
@@ -143,6 +148,18 @@ def _one_click(machine: Machine, url: str) -> None:
     addresses = {event["data"]["email"]: event["data"]["learner"] for event in events if event["data"].get("email")}
     learner = next(id_ for address, id_ in addresses.items() if address in mail["To"])
     assert machine.asks("learners", "show", learner, "-o", "aurora")["unsubscribed_at"]
+
+
+def _reports_are_taken(machine: Machine, url: str) -> None:
+    """What comes back for a mail, to the envelope sender with which it left, suppresses its address."""
+    envelope = message_from_bytes(next((machine.home / "Maildir" / "new").iterdir()).read_bytes())
+    sender, recipient = envelope["Return-Path"].strip("<>"), envelope["Delivered-To"]
+    assert re.fullmatch(r"bounces\+[0-9a-v]+@localhost", sender)
+    found = urlsplit(url)
+    with smtplib.LMTP(found.hostname or "", found.port or 0) as client:
+        client.sendmail("", [sender], reports.postfix(sender, recipient).message)
+
+    assert machine.asks("suppressions", "list", "-o", "aurora")["address"] == recipient.lower()
 
 
 def _pages_answer(url: str) -> None:

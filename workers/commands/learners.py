@@ -152,10 +152,14 @@ def _print(shown: Shown) -> None:
     )
     out.print("\n[bold]Mail[/]")
     table(
-        ["kind", "mailing", "state", "reason", "when"],
-        [[m.kind, m.mailing, m.state, m.reason, m.at] for m in shown.mail],
+        ["kind", "mailing", "state", "reason", "when", "came back"],
+        [[m.kind, m.mailing, m.state, m.reason, m.at, _came_back(m)] for m in shown.mail],
         "none",
     )
+
+
+def _came_back(mail: Received) -> str | None:
+    return mail.bounced and f"{mail.bounced} {mail.bounce_status or ''}".strip()
 
 
 @app.command()

@@ -19,9 +19,9 @@ app = typer.Typer(
 
 
 @contextmanager
-def _process(role: str) -> Iterator[Runtime]:
+def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[Runtime]:
     """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun."""
-    with opened(role, services.EVERYTHING) as runtime:
+    with opened(role, need) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             runtime.stopping.set()
@@ -62,6 +62,15 @@ def pool(
         raise typer.BadParameter(f"there is no queue {', '.join(unknown)}; there are {', '.join(QUEUES)}")
     with _process(f"pool {' '.join(queues)}") as runtime:
         process.run(runtime, queues, threads)
+
+
+@app.command()
+def bounces() -> None:
+    """Take delivery reports and complaints, over LMTP or SMTP."""
+    from workers import bounces as process
+
+    with _process("bounces", services.DATABASE) as runtime:
+        process.run(runtime)
 
 
 @app.command()

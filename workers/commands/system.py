@@ -123,10 +123,14 @@ async def _supervise(
     if settings.public_url is None:
         found = replace(found, public_url=f"http://{_reached_at(settings.rollcall_web_host)}:{port}")
         services.keep_public_url(home, found.public_url)
-    env = {**os.environ, "ROLLCALL_WEB_PORT": str(port), "ROLLCALL_HOME": str(home)}
+    host = settings.rollcall_bounces_host
+    bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
+    bounces_url = f"{settings.rollcall_bounces_protocol}://{host}:{bounces_port}"
+    ports = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_BOUNCES_PORT": str(bounces_port)}
+    env = {**os.environ, **ports, "ROLLCALL_HOME": str(home)}
 
     def remember(pids: dict[str, int]) -> None:
-        write_services(home, found, {"rollcall": os.getpid(), **embedded, **pids})
+        write_services(home, found, bounces_url, {"rollcall": os.getpid(), **embedded, **pids})
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
@@ -145,11 +149,16 @@ def _free_port(settings: Settings, public_url: str) -> int:
     """The port of the links in mails, if they lead to this machine and nobody else has it; or one that is free."""
     links = urlsplit(public_url)
     ours = settings.public_url is None or is_here(links.hostname)
-    family = socket.AF_INET6 if ":" in settings.rollcall_web_host else socket.AF_INET
-    for port in ((ours and links.port) or 0, 0):
-        with suppress(OSError), socket.create_server((settings.rollcall_web_host, port), family=family) as server:
+    return _unused_port(settings.rollcall_web_host, (ours and links.port) or 0, "ROLLCALL_WEB_HOST")
+
+
+def _unused_port(host: str, wanted: int, setting: str) -> int:
+    """The wanted port of this host, named by a setting, where nobody has it; or one that is free."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in (wanted, 0):
+        with suppress(OSError), socket.create_server((host, port), family=family) as server:
             return int(server.getsockname()[1])
-    raise Refused(f"No port is free at {settings.rollcall_web_host}: look at ROLLCALL_WEB_HOST.")
+    raise Refused(f"No port is free at {host}: look at {setting}.")
 
 
 def _reached_at(host: str) -> str:

@@ -1,0 +1,21 @@
+"""What comes back: delivery reports, complaints, and the addresses that get no more mail because of them."""
+
+from tasks.bounces.intake import Arrived, take
+from tasks.bounces.rules import Ignored, Kind, Suppressed
+from tasks.bounces.store import SUPPRESSIONS, Suppression, forget, lift, suppress
+from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
+
+__all__ = [
+    "LONGEST_TOKEN",
+    "SUPPRESSIONS",
+    "Arrived",
+    "Ignored",
+    "Kind",
+    "ReturnPaths",
+    "Suppressed",
+    "Suppression",
+    "forget",
+    "lift",
+    "suppress",
+    "take",
+]

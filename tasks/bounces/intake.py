@@ -1,0 +1,87 @@
+"""What a report does, in one transaction: it is kept, and may be the end of mail to an address (R21, R32)."""
+
+from dataclasses import dataclass
+
+import structlog
+from sqlalchemy import Connection, Engine
+
+from config.database import retrying, share_organisation, transaction
+from tasks.bounces import store
+from tasks.bounces.reader import Report, read
+from tasks.bounces.rules import Bounce, Ignored, Kind, Suppressed, in_a_row, judge
+from tasks.bounces.verp import ReturnPaths, Token, fingerprint
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that came to an address of ours; of a long one the beginning."""
+
+    sender: str
+    recipient: str
+    content: bytes
+
+
+def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> Kind | Ignored:
+    """Take a message that came back; what came of it, once that is stored. Raises what the database raises."""
+    report = read(arrived.content)
+    said = judge(report, null_sender=not arrived.sender)
+    token = None if isinstance(said, Ignored) else _token(returns, arrived, report)
+    if isinstance(said, Ignored):
+        outcome: Kind | Ignored = said
+    elif token is None:
+        outcome = Ignored.UNMATCHED
+    else:
+        outcome = _store(engine, token, said)
+    log.info(
+        "bounces.taken" if isinstance(outcome, Kind) else "bounces.ignored",
+        outcome=outcome.value,
+        organisation=token and token.organisation,
+        mailing=token and token.mailing,
+    )
+    return outcome
+
+
+def _token(returns: ReturnPaths, arrived: Arrived, report: Report) -> Token | None:
+    """The delivery meant: what the recipient names, or, of a complaint sent to the bounce address itself, the envelope
+    sender that it quotes. Either is signed; nothing else that a message says of itself is believed."""
+    named = (returns.read(address) for address in (arrived.recipient, *report.senders))
+    return next((token for token in named if token is not None), None)
+
+
+def _store(engine: Engine, token: Token, bounce: Bounce) -> Kind | Ignored:
+    for attempt in retrying():
+        with attempt, transaction(engine, token.organisation) as connection:
+            share_organisation(connection, token.organisation)
+            reported = store.reported(connection, token)
+            if reported is None:
+                return Ignored.UNMATCHED
+            if not store.record(connection, token, bounce):
+                return Ignored.KNOWN
+            same = fingerprint(reported.address) == token.fingerprint
+            _follow(connection, token, bounce, reported, same_address=same)
+    return bounce.kind
+
+
+def _follow(
+    connection: Connection, token: Token, bounce: Bounce, reported: store.Reported, *, same_address: bool
+) -> None:
+    """What follows. Who complains of an announcement gets no more of them; of a notice, from which nobody can
+    unsubscribe, no more mail at all."""
+    if bounce.kind is Kind.COMPLAINT and reported.announcement and reported.learner:
+        store.unsubscribe(connection, token.organisation, token.recipient)
+    elif same_address and reported.counts and (reason := _reason(connection, token, bounce, reported)):
+        store.suppress(connection, token.organisation, reported.address, reason, why=bounce.status)
+
+
+def _reason(connection: Connection, token: Token, bounce: Bounce, reported: store.Reported) -> Suppressed | None:
+    match bounce.kind:
+        case Kind.COMPLAINT:
+            return Suppressed.COMPLAINT
+        case Kind.HARD:
+            return Suppressed.HARD
+        case Kind.SOFT | Kind.BLOCKED if in_a_row(store.history(connection, token, reported.address)):
+            return Suppressed.SOFT
+        case _:
+            return None

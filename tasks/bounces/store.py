@@ -1,0 +1,231 @@
+"""What came back, and the addresses that get no more mail, as SQL."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from psycopg import sql
+from sqlalchemy import Connection
+
+from config.database import column, execute, one
+from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind, Suppressed
+from tasks.bounces.verp import Token
+from tasks.reports import Report
+
+#: Advisory lock class of one recipient's reports; the second key is a hash of whose. Of two that are taken at once, the
+#: second sees the first, so that the fifth soft bounce is seen to be the fifth.
+RECIPIENT_LOCK = 7403
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """The delivery that a report is about: its recipient's address as it is now, and whether bounces still count."""
+
+    announcement: bool
+    learner: bool
+    address: str
+    counts: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Suppression:
+    """An address that gets no more mail from an organisation; a row of `suppressions list`."""
+
+    address: str
+    reason: str
+    since: datetime
+    why: str | None
+    by: str | None
+
+
+def reported(connection: Connection, token: Token) -> Reported | None:
+    """The delivery that a token names, if there is still somebody it was for. Others' reports about the same recipient
+    wait until the transaction ends."""
+    execute(
+        connection,
+        "SELECT pg_advisory_xact_lock(:lock, hashtext(format('%s %s', CAST(:whose AS int), CAST(:recipient AS int))))",
+        lock=RECIPIENT_LOCK,
+        whose=token.organisation,
+        recipient=token.recipient,
+    )
+    return one(
+        connection,
+        Reported,
+        """
+        SELECT m.kind = 'announcement' AS announcement, d.recipient > 0 AS learner,
+               coalesce(d.address, l.email) AS address,
+               NOT EXISTS (
+                   SELECT FROM lifted_suppressions f
+                   WHERE f.organisation = d.organisation AND f.address = lower(coalesce(d.address, l.email))
+                     AND f.lifted_at >= d.settled_at) AS counts
+        FROM deliveries d
+        JOIN mailings m USING (organisation, mailing)
+        LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
+        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
+          AND coalesce(d.address, l.email) IS NOT NULL
+        """,
+        organisation=token.organisation,
+        mailing=token.mailing,
+        recipient=token.recipient,
+    )
+
+
+def record(connection: Connection, token: Token, bounce: Bounce) -> bool:
+    """Write down what came back for a delivery; whether that says more than what was known of it (R32)."""
+    return bool(
+        execute(
+            connection,
+            """
+            INSERT INTO bounces (organisation, mailing, recipient, kind, status, diagnostic, fingerprint)
+            VALUES (:organisation, :mailing, :recipient, :kind, :status, :diagnostic, :fingerprint)
+            ON CONFLICT (organisation, mailing, recipient) DO UPDATE
+            SET kind = excluded.kind, at = excluded.at, status = excluded.status, diagnostic = excluded.diagnostic,
+                fingerprint = excluded.fingerprint
+            WHERE bounces.kind < excluded.kind
+            """,
+            organisation=token.organisation,
+            mailing=token.mailing,
+            recipient=token.recipient,
+            kind=bounce.kind.value,
+            status=bounce.status,
+            diagnostic=bounce.diagnostic,
+            fingerprint=token.fingerprint,
+        )
+    )
+
+
+def history(connection: Connection, token: Token, address: str) -> list[Kind | None]:
+    """What became of the deliveries to an address of one recipient, in the order of time, from the first that bounced
+    softly to the last, since a person lifted its suppression; None is one that did not bounce.
+
+    Empty where too few bounced to look at the others.
+    """
+    found = column(
+        connection,
+        """
+        WITH bounced AS MATERIALIZED (
+            SELECT b.mailing, b.kind, coalesce(d.settled_at, b.at) AS at
+            FROM bounces b JOIN deliveries d USING (organisation, mailing, recipient)
+            WHERE b.organisation = :organisation AND b.recipient = :recipient AND b.fingerprint = :fingerprint
+              AND coalesce(d.settled_at, b.at) > coalesce((
+                  SELECT f.lifted_at FROM lifted_suppressions f
+                  WHERE f.organisation = :organisation AND f.address = lower(:address)), '-infinity')
+        ), span AS (
+            SELECT min(at) AS first, max(at) AS last FROM bounced HAVING count(*) >= :enough
+        )
+        SELECT kind FROM (
+            SELECT CAST(b.kind AS text) AS kind, b.at, b.mailing FROM span JOIN bounced b ON true
+            UNION ALL
+            SELECT NULL, d.settled_at, d.mailing
+            FROM span
+            JOIN mailings m ON m.organisation = :organisation
+            JOIN deliveries d ON d.organisation = m.organisation AND d.mailing = m.mailing AND d.recipient = :recipient
+            WHERE d.state = 'accepted' AND d.settled_at BETWEEN span.first AND span.last AND NOT EXISTS (
+                SELECT FROM bounces b WHERE b.organisation = d.organisation AND b.mailing = d.mailing
+                  AND b.recipient = d.recipient)
+        ) past ORDER BY at, mailing
+        """,
+        organisation=token.organisation,
+        recipient=token.recipient,
+        fingerprint=token.fingerprint,
+        address=address,
+        enough=SOFT_IN_A_ROW,
+    )
+    return [None if kind is None else Kind(kind) for kind in found]
+
+
+def suppress(
+    connection: Connection,
+    organisation: int,
+    address: str,
+    reason: Suppressed,
+    *,
+    why: str | None,
+    by: str | None = None,
+) -> bool:
+    """Send an address no more mail; whether it got mail until now."""
+    return bool(
+        execute(
+            connection,
+            """
+            INSERT INTO suppressions (organisation, address, reason, why, by_whom)
+            VALUES (:organisation, lower(:address), :reason, :why, :by)
+            ON CONFLICT DO NOTHING
+            """,
+            organisation=organisation,
+            address=address,
+            reason=reason.value,
+            why=why,
+            by=by,
+        )
+    )
+
+
+def lift(connection: Connection, organisation: int, address: str, *, why: str | None, by: str) -> bool:
+    """Send an address mail again; whether it got none. Who lifted it and why is kept, and bounces of what went there
+    before count no more."""
+    lifted = bool(
+        execute(
+            connection,
+            "DELETE FROM suppressions WHERE organisation = :organisation AND address = lower(:address)",
+            organisation=organisation,
+            address=address,
+        )
+    )
+    if lifted:
+        execute(
+            connection,
+            """
+            INSERT INTO lifted_suppressions (organisation, address, why, by_whom)
+            VALUES (:organisation, lower(:address), :why, :by)
+            ON CONFLICT (organisation, address) DO UPDATE
+            SET lifted_at = excluded.lifted_at, why = excluded.why, by_whom = excluded.by_whom
+            """,
+            organisation=organisation,
+            address=address,
+            why=why,
+            by=by,
+        )
+    return lifted
+
+
+def unsubscribe(connection: Connection, organisation: int, learner: int) -> None:
+    """Send a learner no more announcements."""
+    execute(
+        connection,
+        "INSERT INTO unsubscribed (organisation, learner) VALUES (:organisation, :learner) ON CONFLICT DO NOTHING",
+        organisation=organisation,
+        learner=learner,
+    )
+
+
+def forget(connection: Connection, organisation: int, learner: int) -> None:
+    """Remove what came back for a learner, and that the suppression of their address was lifted (S15)."""
+    for belongings in (
+        "DELETE FROM bounces WHERE organisation = :organisation AND recipient = :learner",
+        """
+        DELETE FROM lifted_suppressions f USING learners l
+        WHERE l.organisation = :organisation AND l.learner = :learner AND f.organisation = l.organisation
+          AND f.address = lower(l.email) AND NOT EXISTS (
+              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> :learner
+                AND lower(o.email) = f.address)
+        """,
+    ):
+        execute(connection, belongings, organisation=organisation, learner=learner)
+
+
+#: Every suppression, the oldest first.
+SUPPRESSIONS = Report(
+    sql.SQL(
+        """
+SELECT address, reason, since, why, by_whom AS by FROM suppressions WHERE organisation = {organisation}
+ORDER BY since, address
+"""
+    ),
+    sql.SQL(
+        """
+SELECT spreadsheet_safe(address) AS address, reason, rfc3339(since) AS since, spreadsheet_safe(why) AS why,
+       spreadsheet_safe(by) AS by
+FROM ({rows}) r
+"""
+    ),
+)

@@ -1,0 +1,305 @@
+"""What a report does, from the mail that went out to the announcement that is held back: R21, R31, R32, S15."""
+
+import itertools
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from tasks.bounces import Arrived, Ignored, Kind, ReturnPaths, take
+from tests.bounces import reports
+from tests.bounces.conftest import Desk
+from tests.bounces.reports import Came
+from tests.isolation.neighbours import OURS, THEIRS, belongings, furnish
+from tests.world import World
+
+A = "a@acme.example"
+
+HARD = {"status": "5.1.1"}
+SOFT = {"status": "4.2.2", "diagnostic": "smtp; 452 4.2.2 full"}
+BLOCKED = {"status": "5.7.1", "diagnostic": "smtp; 550 5.7.1 spam"}
+
+
+def announced(world: World, id_: str) -> str:
+    """Send an announcement that A's server takes; the envelope sender it went out with."""
+    world.announces(id_)
+    world.settle()
+    return world.mail.senders[A][-1]
+
+
+def returned(world: World, came: Came, to: str) -> Kind | Ignored:
+    """A message comes back."""
+    found = world.runtime.endpoints
+    returns = ReturnPaths(found.bounce_address, found.secret_key)
+    return take(world.runtime.engine, returns, Arrived(came.sender, to, came.message))
+
+
+def bounces(world: World, to: str, said: dict[str, str]) -> Kind | Ignored:
+    """A delivery report comes back."""
+    return returned(world, reports.postfix(to, A, **said), to)
+
+
+def suppressions(world: World) -> list[tuple[str, str, str | None]]:
+    return [(row[0], row[1], row[2]) for row in world.rows("SELECT address, reason, why FROM suppressions")]
+
+
+def held_back(world: World, announcement: str) -> dict[str, int]:
+    return world.progress(announcement).skipped
+
+
+@pytest.mark.parametrize("system", [reports.postfix, reports.exim, reports.exchange, reports.gmail, reports.ses])
+def test_r21_a_permanent_bounce_suppresses_the_address_and_the_next_announcement_says_so(
+    world: World, lmtp: Desk, system: reports.System
+) -> None:
+    world.has_learners("A", "B")
+    sender = announced(world, "first")
+    assert sender.endswith("@bounces.rollcall.example")
+    assert sender != world.mail.senders["b@acme.example"][-1]
+
+    assert lmtp.gives(system(sender, A), sender) == 250
+    announced(world, "second")
+
+    assert [address for address, _, _ in suppressions(world)] == [A]
+    assert held_back(world, "second") == {"suppressed": 1}
+    assert world.mail.recipients == [A, "b@acme.example", "b@acme.example"]
+    assert world.progress("first").accepted == 2, "what the server said stays what it said"
+
+
+def test_r19_the_envelope_sender_is_the_same_at_each_attempt(world: World) -> None:
+    world.has_learners("A")
+    world.mail.on_recipient = lambda _address, times: "451 later" if times < 3 else None
+    world.announces()
+
+    world.comes_to_rest()
+
+    assert len(world.mail.senders[A]) == 4
+    assert len(set(world.mail.senders[A])) == 1
+
+
+def test_r21_a_bounce_about_us_or_the_message_suppresses_nobody(world: World) -> None:
+    world.has_learners("A")
+    for number in range(6):
+        assert bounces(world, announced(world, f"n{number}"), BLOCKED) is Kind.BLOCKED
+
+    assert suppressions(world) == []
+    assert world.list("SELECT CAST(kind AS text) FROM bounces") == ["blocked"] * 6
+
+
+def test_r21_the_fifth_soft_bounce_in_a_row_suppresses(world: World) -> None:
+    world.has_learners("A")
+    for number in range(5):
+        assert suppressions(world) == []
+        bounces(world, announced(world, f"n{number}"), SOFT)
+
+    assert suppressions(world) == [(A, "five soft bounces", "4.2.2")]
+
+
+def test_r21_a_delivery_that_did_not_bounce_ends_the_row(world: World) -> None:
+    world.has_learners("A")
+    senders = [announced(world, f"n{number}") for number in range(7)]
+    for sender in (*senders[:4], *senders[5:]):
+        bounces(world, sender, SOFT)
+    assert suppressions(world) == []
+
+    bounces(world, senders[4], SOFT)
+
+    assert suppressions(world) == [(A, "five soft bounces", "4.2.2")]
+
+
+def test_r21_a_delivery_that_was_blocked_does_not_end_the_row(world: World) -> None:
+    world.has_learners("A")
+    senders = [announced(world, f"n{number}") for number in range(6)]
+    for sender in (*senders[:3], *senders[4:]):
+        bounces(world, sender, SOFT)
+    assert suppressions(world) == []
+
+    bounces(world, senders[3], BLOCKED)
+
+    assert [reason for _, reason, _ in suppressions(world)] == ["five soft bounces"]
+
+
+def test_r32_a_report_has_the_effect_of_one_however_often_it_comes(world: World) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+
+    assert bounces(world, sender, SOFT) is Kind.SOFT
+    assert [bounces(world, sender, SOFT) for _ in range(9)] == [Ignored.KNOWN] * 9
+
+    assert suppressions(world) == []
+    assert world.ask("SELECT count(*) FROM bounces") == 1
+
+
+def test_r32_of_one_delivery_the_strongest_report_holds_in_any_order(world: World) -> None:
+    world.has_learners("A")
+    for number, order in enumerate(itertools.permutations([SOFT, BLOCKED, HARD])):
+        world.execute("DELETE FROM suppressions")
+        sender = announced(world, f"n{number}")
+        for said in order:
+            bounces(world, sender, said)
+        assert suppressions(world) == [(A, "hard bounce", "5.1.1")]
+    assert world.list("SELECT DISTINCT status FROM bounces") == ["5.1.1"]
+
+
+@given(st.lists(st.sampled_from([None, SOFT, BLOCKED]), min_size=5, max_size=8), st.data())
+@settings(max_examples=15, phases=[Phase.generate], suppress_health_check=[*HealthCheck])  # a test is worth a second
+def test_r21_r32_reports_in_any_order_and_any_number_come_to_the_same(
+    world: World, fates: list[dict[str, str] | None], data: st.DataObject
+) -> None:
+    for table in ("bounces", "suppressions", "deliveries", "mailings"):
+        world.execute(f"DELETE FROM {table}")
+    world.has_learners("A")
+    came = [(announced(world, f"n{n}"), fate) for n, fate in enumerate(fates)]
+    repeated = [(sender, fate) for sender, fate in came if fate for _ in range(data.draw(st.integers(1, 2)))]
+
+    for sender, fate in data.draw(st.permutations(repeated)):
+        bounces(world, sender, fate)
+
+    letters = "".join("." if fate is None else "x" for fate in fates if fate is not BLOCKED)
+    assert bool(suppressions(world)) == ("xxxxx" in letters)
+
+
+def test_r21_a_bounce_of_an_address_that_changed_suppresses_neither(world: World) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+    world.has_learners("A", email="new@acme.example")
+
+    assert bounces(world, sender, HARD) is Kind.HARD
+
+    assert suppressions(world) == []
+
+
+def test_a_complaint_ends_announcements_and_leaves_notices(world: World, desk: Desk) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+
+    assert desk.gives(reports.complaint(sender, A), sender) == 250
+    announced(world, "second")
+    world.has_course("safety", "everyone")
+    world.settle()
+
+    assert held_back(world, "second") == {"unsubscribed": 1}
+    assert suppressions(world) == []
+    assert [mail["Feedback-ID"].split(":")[2] for mail in world.mail.to(A)] == ["announcement", "enrolment"]
+
+
+def test_a_complaint_of_a_notice_ends_all_mail(world: World) -> None:
+    world.has_learners("A")
+    world.has_course("safety", "everyone")
+    world.settle()
+    (sender,) = world.mail.senders[A]
+
+    assert returned(world, reports.complaint(sender, A), sender) is Kind.COMPLAINT
+
+    assert suppressions(world) == [(A, "complaint", None)]
+    assert world.ask("SELECT count(*) FROM unsubscribed") == 0
+
+
+def test_a_complaint_sent_to_the_bounce_address_is_known_by_the_sender_it_quotes(world: World, lmtp: Desk) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+    returned_only = reports.complaint(sender, A)
+    without = Came(returned_only.message.replace(f"Original-Mail-From: <{sender}>\r\n".encode(), b""), "f@isp.example")
+
+    assert lmtp.gives(without, world.runtime.endpoints.bounce_address) == 250
+
+    assert world.ask("SELECT count(*) FROM unsubscribed") == 1
+
+
+def test_a_complaint_that_quotes_what_anybody_can_know_matches_nothing(world: World) -> None:
+    world.has_learners("A")
+    announced(world, "first")
+    (mail,) = world.mail.to(A)
+    told = reports.complaint("learning@rollcall.example", A)
+    told = Came(told.message.replace(b"<0123456789@rollcall.example>", mail["Message-ID"].encode()), told.sender)
+
+    assert returned(world, told, "bounces@bounces.rollcall.example") is Ignored.UNMATCHED
+
+    assert world.ask("SELECT count(*) FROM unsubscribed") == world.ask("SELECT count(*) FROM bounces") == 0
+
+
+def test_a_delivery_report_to_the_bounce_address_itself_matches_nothing(world: World) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+
+    assert returned(world, reports.postfix(sender, A), "bounces@bounces.rollcall.example") is Ignored.UNMATCHED
+
+    assert suppressions(world) == []
+
+
+@pytest.mark.parametrize(
+    ("came", "outcome"),
+    [
+        (reports.out_of_office(A, A), Ignored.AUTO_REPLY),
+        (reports.postfix(A, A, action="delayed"), Ignored.NO_FAILURE),
+        (reports.postfix(A, A, action="relayed"), Ignored.NO_FAILURE),
+        (reports.complaint(A, A, feedback="not-spam"), Ignored.OTHER_FEEDBACK),
+        (Came(b"Hello?", "jan@school.example"), Ignored.NO_REPORT),
+        (Came(b""), Ignored.AUTO_REPLY),
+        (Came(b"\x00\xff" * 1000), Ignored.AUTO_REPLY),
+    ],
+)
+def test_what_is_no_report_is_taken_and_does_nothing(world: World, lmtp: Desk, came: Came, outcome: Ignored) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+
+    assert lmtp.gives(came, sender) == 250
+    assert returned(world, came, sender) is outcome
+
+    assert suppressions(world) == []
+    assert world.ask("SELECT count(*) FROM bounces") == 0
+
+
+def test_an_admins_address_bounces_as_a_learners_does(world: World) -> None:
+    world.has_learners("A", email=None, username="a")
+    world.becomes("inactive", "A")
+    world.becomes("active", "A")
+    world.settle()
+    (sender,) = world.mail.senders["admin@acme.example"]
+
+    assert returned(world, reports.postfix(sender, "admin@acme.example"), sender) is Kind.HARD
+
+    assert suppressions(world) == [("admin@acme.example", "hard bounce", "5.1.1")]
+
+
+def test_r31_a_report_touches_its_own_organisation_alone(world: World) -> None:
+    furnish(world, THEIRS)
+    furnish(world, OURS)
+    for organisation in (THEIRS, OURS):
+        world.send(
+            world.event("learner.saved", world.learner("S", email="same@school.example"), organisation=organisation)
+        )
+    world.settle()
+    world.announces("ours")
+    world.settle()
+    before = belongings(world, THEIRS)
+    sender = world.mail.senders["same@school.example"][-1]
+
+    assert returned(world, reports.postfix(sender, "same@school.example"), sender) is Kind.HARD
+    assert returned(world, reports.complaint(sender, "same@school.example"), sender) is Kind.COMPLAINT
+
+    assert belongings(world, THEIRS) == before
+    assert suppressions(world) == [("same@school.example", "hard bounce", "5.1.1")]
+
+
+def test_s15_what_came_back_goes_with_the_learner_and_nothing_comes_after(world: World) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+    bounces(world, sender, HARD | {"diagnostic": "smtp; 550 5.1.1 a is gone"})
+    later = reports.complaint(sender, A)
+
+    world.say("learner.deleted", learner="A")
+
+    assert returned(world, later, sender) is Ignored.UNMATCHED
+    for table in ("bounces", "suppressions", "lifted_suppressions", "unsubscribed"):
+        assert world.ask(f"SELECT count(*) FROM {table}") == 0, table
+
+
+def test_r19_a_report_about_a_mail_that_nobody_knows_was_sent_counts(world: World) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+    world.execute("UPDATE deliveries SET state = 'uncertain', code = NULL, reply = NULL")
+
+    assert bounces(world, sender, HARD) is Kind.HARD
+
+    assert [address for address, _, _ in suppressions(world)] == [A]
+    assert world.list("SELECT CAST(state AS text) FROM deliveries") == ["uncertain"]
