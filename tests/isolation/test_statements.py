@@ -70,6 +70,8 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.reports.export.stream",  # copies, and asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
         "workers.relay._publish_next",  # Redis
+        "tasks.mail.rates._together",  # Redis
+        "tasks.mail.rates._say_present",  # Redis
         "workers.commands.events._add",  # Redis
     }
 
