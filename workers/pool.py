@@ -43,6 +43,7 @@ def run(runtime: Runtime, queues: list[str], threads: int) -> None:
     worker.start()
     log.info("pool.started", queues=queues, threads=threads)
     runtime.stopping.wait()
+    log.info("pool.stopping")
     worker.stop(timeout=int(runtime.settings.rollcall_drain_seconds * 1000))
     log.info("pool.stopped")
 
