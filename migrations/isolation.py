@@ -8,7 +8,13 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 #: What people may do besides reading: what the commands about one organisation write.
-WRITES = {"mailings": ["INSERT", "UPDATE"], "deliveries": ["INSERT"], "work": ["INSERT", "UPDATE"]}
+WRITES = {
+    "mailings": ["INSERT", "UPDATE"],
+    "mailing_changes": ["INSERT"],
+    "deliveries": ["INSERT", "UPDATE"],
+    "attempts": ["INSERT"],
+    "work": ["INSERT", "UPDATE"],
+}
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.
 NO_ROLE = {"42501", "42704", "22023", "42710", "23505"}
