@@ -65,7 +65,7 @@ def test_r31_every_command_is_tried_on_a_neighbour_or_is_an_operators() -> None:
 def test_r31_no_command_crosses_over(neighbours: World, rollcall: Rollcall) -> None:
     for state in ("draft", "sending", "paused"):  # in which announcements are that commands move on
         neighbours.execute("UPDATE mailings SET state = :state WHERE id = :state", state=state)
-    neighbours.execute("UPDATE deliveries SET state = 'failed' WHERE state = 'accepted' AND recipient = 1")
+    neighbours.execute("UPDATE deliveries SET state = 'failed', reason = 'deferred' WHERE state = 'accepted'")
     before = belongings(neighbours, THEIRS)
     failed, crossed = {}, {}
 
@@ -76,7 +76,7 @@ def test_r31_no_command_crosses_over(neighbours: World, rollcall: Rollcall) -> N
         naming_theirs = [rollcall(*words, *named[:-1], ONLY_THEIRS, "-o", OURS)] if named else []
 
         if done.exit_code or not all(result.exit_code for result in naming_theirs):
-            failed[command] = done.output
+            failed[command] = done.output + str(done.exception)
         told = [
             text
             for result in (done, as_json, *naming_theirs)

@@ -117,7 +117,8 @@ def show(
     with opened("announcements") as runtime:
         found, counts = _look(runtime, organisation, announcement)
         if watch_:
-            counts = watch(lambda: _look(runtime, organisation, announcement)[1], quiet=json_)
+            watch(lambda: _look(runtime, organisation, announcement)[1], quiet=json_)
+            found, counts = _look(runtime, organisation, announcement)
         changes: list[mail.Change] = []
         if history:
             with asked(runtime, organisation) as (connection, org):

@@ -1,0 +1,16 @@
+"""Whether the counts of an announcement add up, with one another, with the ledger and with what the server took."""
+
+from tasks.announcements import Progress
+from tests.world import World
+
+
+def adds_up(world: World, announcement: str = "news") -> Progress:
+    """Assert that selected is the sum of its parts, and that as many mails are in the ledger as accepted as the server
+    took, one for each; the counts (R18)."""
+    counts = world.progress(announcement)
+    parts = counts.accepted + sum(counts.skipped.values()) + counts.failed + counts.cancelled
+    assert counts.selected == parts + counts.uncertain + counts.pending, counts
+    assert counts.selected == world.ask(
+        "SELECT count(*) FROM deliveries JOIN mailings USING (organisation, mailing) WHERE id = :id", id=announcement
+    )
+    return counts
