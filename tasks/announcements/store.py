@@ -6,7 +6,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
+from config.database import column, execute, one, rows, value, without_nested_loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +91,7 @@ def create(connection: Connection, organisation: int, draft: Draft, *, by: str) 
 
 def unknown_learners(connection: Connection, organisation: int, ids: list[str]) -> list[str]:
     """Those of these ids that are no learner's, in their order."""
+    without_nested_loops(connection)
     return column(
         connection,
         """
