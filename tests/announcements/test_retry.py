@@ -23,7 +23,7 @@ def settings(settings: Settings) -> Settings:
 @pytest.fixture
 def failed(world: World, admin: Admin) -> World:
     """An announcement that is finished with failures, of each kind one."""
-    answers = {"refused": "500 not now", "gone": "550 no such user", "deferred": "447 later", "asleep": "500 not now"}
+    answers = {"refused": "500 not now", "gone": "550 no such user", "deferred": "447 later", "asleep": "447 later"}
     world.has_learners(*LEARNERS)
     world.mail.on_recipient = lambda address, _times: answers.get(address.partition("@")[0])
     world.mail.hangs_up = lambda address: address.startswith("unsure@")
