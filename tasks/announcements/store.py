@@ -180,7 +180,8 @@ def resume_work(connection: Connection, organisation: int, mailing: int) -> None
         connection,
         """
         UPDATE work SET state = 'due', due_at = now()
-        WHERE organisation = :organisation AND subject = :mailing AND actor = 'mail.deliver' AND state = 'held'
+        WHERE organisation = :organisation AND subject = :mailing AND state = 'held'
+          AND actor IN ('mail.deliver', 'announcements.audience')
         """,
         organisation=organisation,
         mailing=mailing,
