@@ -76,7 +76,7 @@ def preview(
     `learner` who is named. Raises `NotAllowed` where it was launched, or where that learner is not known."""
     if found.launched_at is not None or found.state == "cancelled":
         raise NotAllowed(
-            f"the announcement {found.announcement} is {found.state}: its audience is made, look at it with show"
+            f"the announcement {found.announcement} is {found.state}: show says how it stands, a preview comes before"
         )
     judged = {one.verdict: one for one in mail.judged(connection, organisation, found.mailing)}
     will = judged.pop("send", None)

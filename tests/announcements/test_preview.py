@@ -75,7 +75,7 @@ def test_r16_a_preview_shows_what_one_of_them_reads(audience: World, admin: Admi
 def test_r17_what_is_launched_has_an_audience_and_no_preview(audience: World, admin: Admin, refused: Refusal) -> None:
     admin("launch", "news")
 
-    assert "its audience is made" in refused("preview", "news")
+    assert "is sending: show says how it stands" in refused("preview", "news")
 
 
 def test_a_test_is_the_real_message_marked_and_counted_nowhere(audience: World, admin: Admin) -> None:

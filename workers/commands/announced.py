@@ -2,11 +2,10 @@
 
 import os
 import sys
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from sqlalchemy import Connection
@@ -224,13 +223,3 @@ def recipients_(
             sys.stdout.buffer.flush()
         except BrokenPipeError:  # whoever read has had enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-#: The commands of this module, by their names.
-COMMANDS: dict[str, Callable[..., Any]] = {
-    "preview": preview_,
-    "test": try_out,
-    "show": show,
-    "list": list_,
-    "recipients": recipients_,
-}

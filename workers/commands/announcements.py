@@ -125,6 +125,10 @@ def edit(
     _with(announcement, organisation, change, json_=json_)
 
 
+app.command("preview")(announced.preview_)
+app.command("test")(announced.try_out)
+
+
 @app.command()
 def launch(
     announcement: Id,
@@ -244,5 +248,6 @@ def _say(stands: Stands, *, json_: bool) -> None:
         out.print(f"{stands.announcement} is {stands.state}.", markup=False)
 
 
-for name, command in announced.COMMANDS.items():
-    app.command(name)(command)
+app.command()(announced.show)
+app.command("list")(announced.list_)
+app.command("recipients")(announced.recipients_)
