@@ -91,6 +91,9 @@ def preview(
         reader = mail.some_recipient(connection, organisation, found.mailing)
     else:
         reader = _known(connection, organisation, learner)
+    sample = None if reader is None else _as_read(_mailing(connection, organisation, found), reader, runtime)
+    if learner is not None and sample is None:
+        raise NotAllowed(f"the learner {learner} has no address that mail can be sent to")
     left_out = {verdict: one.n for verdict, one in judged.items()}
     received = 0 if will is None else will.n
     return Preview(
@@ -100,7 +103,7 @@ def preview(
         received,
         left_out,
         mistakes,
-        None if reader is None else _as_read(_mailing(connection, organisation, found), reader, runtime),
+        sample,
     )
 
 
@@ -117,12 +120,12 @@ def _mailing(connection: Connection, organisation: int, found: Announcement) -> 
     return mailing
 
 
-def _as_read(mailing: Mailing, reader: Recipient, runtime: Runtime) -> Sample:
-    """The message as it would be sent, read as the one who gets it reads it."""
+def _as_read(mailing: Mailing, reader: Recipient, runtime: Runtime) -> Sample | None:
+    """The message as it would be sent, read as the one who gets it reads it; None where no server would take it."""
     try:
         envelope = compose(mailing, reader, runtime.endpoints.mail_from)
     except ValueError:
-        raise NotAllowed(f"the learner {reader.id} has no address that mail can be sent to") from None
+        return None
     message = message_from_bytes(envelope.message, policy=policy.default)
     body = message.get_body(("plain",))
     return Sample(reader.id, str(message["Subject"]), "" if body is None else body.get_content())

@@ -72,6 +72,17 @@ def test_r16_a_preview_shows_what_one_of_them_reads(audience: World, admin: Admi
     assert "no address" in refused("preview", "news", "--learner", "no-address")
 
 
+def test_r16_a_preview_is_not_put_off_by_an_address_that_no_server_would_take(world: World, admin: Admin) -> None:
+    world.has_learners("A", email="no address@acme.example")
+    world.has_learners("B")
+    admin("create", "--id", "news", "--subject", "News", "--body", "Hello.", "--everyone")
+
+    seen = admin("preview", "news")
+
+    assert (seen["will_receive"], seen["sample"]) == (2, None)
+    assert admin("preview", "news", "--learner", "B")["sample"]["text"].startswith("Hello.")
+
+
 def test_r17_what_is_launched_has_an_audience_and_no_preview(audience: World, admin: Admin, refused: Refusal) -> None:
     admin("launch", "news")
 
