@@ -10,7 +10,9 @@ from sqlalchemy.exc import DBAPIError
 #: What people may do besides reading: what the commands about one organisation write, and the pages of links in mail.
 WRITES = {
     "mailings": ["INSERT", "UPDATE"],
-    "deliveries": ["INSERT"],
+    "mailing_changes": ["INSERT"],
+    "deliveries": ["INSERT", "UPDATE"],
+    "attempts": ["INSERT"],
     "work": ["INSERT", "UPDATE"],
     "unsubscribed": ["INSERT", "DELETE"],
     "suppressions": ["INSERT", "DELETE"],

@@ -60,3 +60,14 @@ def test_the_documents_list_every_state_of_a_mailing() -> None:
     states = {state for moves in MOVES.values() for pair in moves.items() for state in pair}
 
     assert [state for state in sorted(states) if f"`{state}`" not in listed] == []
+
+
+def test_the_documents_list_every_move_of_a_mailing() -> None:
+    listed = (ROOT / "docs" / "states.md").read_text(encoding="utf-8").splitlines()
+    rows = [
+        f"| `{move}` | {', '.join(f'`{state}`' for state in pairs)} | `{state}` |"
+        for move, pairs in MOVES.items()
+        for state in set(pairs.values())
+    ]
+
+    assert [row for row in rows if row not in listed] == []

@@ -25,6 +25,7 @@ ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "enrolments.chunk": enrolments.chunk,
     "enrolments.survey": enrolments.survey,
     "announcements.audience": announcements.audience,
+    "announcements.cancel": announcements.cancel_rest,
     "announcements.launch": announcements.launch_scheduled,
     "events.retake": retake,
     "mail.deliver": mail.deliver,

@@ -6,27 +6,46 @@ from typing import Any
 
 import msgspec
 
-from tasks.announcements import Progress
+from tasks.announcements import Progress, Retried
+from tasks.announcements.foretaste import Preview, Sent
 from tasks.bounces import Suppression
 from tasks.events.inbox import Quarantined
 from tasks.events.schemas import TYPES
 from tasks.imports import Imported
+from tasks.mail import Change
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
-from workers.commands import announcements, demo, events, learners, mail, reconcile, seats, suppressions, system
+from workers.commands import (
+    announced,
+    announcements,
+    demo,
+    events,
+    learners,
+    mail,
+    reconcile,
+    seats,
+    suppressions,
+    system,
+)
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
-    "announcements-cancel": announcements.Draft,
-    "announcements-create": announcements.Draft,
-    "announcements-launch": announcements.Draft,
-    "announcements-list": list[announcements.Draft],
-    "announcements-pause": announcements.Draft,
-    "announcements-resume": announcements.Draft,
+    "announcements-cancel": announcements.Stands,
+    "announcements-create": announcements.Stands,
+    "announcements-edit": announcements.Stands,
+    "announcements-launch": announcements.Stands,
+    "announcements-list": list[announced.Listed],
+    "announcements-pause": announcements.Stands,
+    "announcements-preview": Preview,
+    "announcements-resume": announcements.Stands,
+    "announcements-retry-failed": Retried,
     "announcements-show": Progress,
+    "announcements-show-history": list[Change],
+    "announcements-test": Sent,
+    "announcements-unschedule": announcements.Stands,
     "demo": demo.Told,
     "events-discard": list[events.Decided],
     "events-publish": events.Published,

@@ -1,22 +1,62 @@
 """An admin's mailing, from draft to finished."""
 
-from tasks.announcements.actors import NotAllowed, Progress, finish_mailings, launch, move, progress
-from tasks.announcements.intake import audience_document, requested
-from tasks.announcements.store import Announcement, create, find, hold_work, listed, resume_work
+from tasks.announcements.actors import (
+    Retried,
+    cancel,
+    finish_mailings,
+    launch,
+    move,
+    pause,
+    resume,
+    retry,
+    schedule,
+)
+from tasks.announcements.intake import requested
+from tasks.announcements.rules import (
+    LARGEST_BODY,
+    LONGEST_ID,
+    MOST_LEARNERS,
+    BadMessage,
+    BadSchedule,
+    NotAllowed,
+    Progress,
+    check_message,
+    local_time,
+    moment_of,
+    progress,
+    zone_named,
+)
+from tasks.announcements.store import Announcement, Draft, Outline, create, find, listed, rewrite, unknown_learners
 
 __all__ = [
+    "LARGEST_BODY",
+    "LONGEST_ID",
+    "MOST_LEARNERS",
     "Announcement",
+    "BadMessage",
+    "BadSchedule",
+    "Draft",
     "NotAllowed",
+    "Outline",
     "Progress",
-    "audience_document",
+    "Retried",
+    "cancel",
+    "check_message",
     "create",
     "find",
     "finish_mailings",
-    "hold_work",
     "launch",
     "listed",
+    "local_time",
+    "moment_of",
     "move",
+    "pause",
     "progress",
     "requested",
-    "resume_work",
+    "resume",
+    "retry",
+    "rewrite",
+    "schedule",
+    "unknown_learners",
+    "zone_named",
 ]

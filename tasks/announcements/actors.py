@@ -1,7 +1,7 @@
 """An announcement's way from draft to finished."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import time
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -12,72 +12,48 @@ from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
 from tasks.announcements import store
+from tasks.announcements.rules import NotAllowed, progress
 from tasks.events import emit
 from tasks.learners import chunks
+from tasks.mail.rules import MOVES, SYSTEM, Delivery
 
 log = structlog.get_logger()
 
-
-class NotAllowed(Exception):
-    """The announcement stands so that this cannot be done with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The counts of an announcement: selected = accepted + skipped + failed + cancelled + uncertain + pending (R18)."""
-
-    announcement: str
-    state: str
-    selected: int = 0
-    accepted: int = 0
-    skipped: dict[str, int] = field(default_factory=dict)
-    failed: int = 0
-    cancelled: int = 0
-    uncertain: int = 0
-    pending: int = 0
+#: Seconds that cancelling goes on before others get their turn (R31).
+TURN_SECONDS = 2.0
 
 
-def progress(announcement: str, state: str, tallies: Sequence[mail.Tally]) -> Progress:
-    """Add up how the deliveries stand."""
-    counts: dict[str, int] = {}
-    skipped: dict[str, int] = {}
-    for tally in tallies:
-        counts[tally.state] = counts.get(tally.state, 0) + tally.n
-        if tally.state == "skipped":
-            skipped[tally.reason or "unknown"] = tally.n
-    return Progress(
-        announcement,
-        state,
-        sum(counts.values()),
-        counts.get("accepted", 0),
-        skipped,
-        counts.get("failed", 0),
-        counts.get("cancelled", 0),
-        counts.get("uncertain", 0),
-        counts.get("pending", 0),
-    )
-
-
-def move(connection: Connection, organisation: int, announcement: store.Announcement, by: str) -> str:
-    """Move an announcement on as the table of moves allows; the state it is in now, or `NotAllowed`."""
-    target = mail.MOVES[by].get(announcement.state)
-    if target is None or not mail.set_state(
-        connection, organisation, announcement.mailing, target, expected=announcement.state
-    ):
-        allowed = ", ".join(sorted(mail.MOVES[by]))
+def move(connection: Connection, organisation: int, announcement: store.Announcement, move_: str, *, by: str) -> str:
+    """Move an announcement on as the table of moves allows, and keep who did; the state it is in now, or
+    `NotAllowed`."""
+    state = mail.make_move(connection, organisation, announcement.mailing, move_, expected=announcement.state, by=by)
+    if state is None:
+        allowed = ", ".join(sorted(MOVES[move_]))
         raise NotAllowed(
             f"the announcement {announcement.announcement} is {announcement.state}; only what is {allowed} can be"
-            f" made to {by}"
+            f" made to {move_}"
         )
-    return target
+    return state
+
+
+def schedule(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
+    """Have an announcement launched at its time."""
+    state = move(connection, organisation, found, "schedule", by=by)
+    work.add(connection, organisation, "tasks", "announcements.launch", found.mailing, scheduled_for=found.send_at)
+    return state
 
 
 def launch(
-    connection: Connection, settings: Settings, organisation: organisations.Organisation, found: store.Announcement
+    connection: Connection,
+    settings: Settings,
+    organisation: organisations.Organisation,
+    found: store.Announcement,
+    *,
+    by: str,
 ) -> None:
     """Launch: the audience is made now (S9), at once where it fits one chunk. Launched twice, it launches once."""
     number = organisation.organisation
-    move(connection, number, found, "launch")
+    move(connection, number, found, "launch", by=by)
     if organisation.learners <= settings.rollcall_chunk:
         make_audience(connection, settings, number, found.mailing, 1, organisation.learners)
     else:
@@ -104,22 +80,109 @@ def audience(runtime: Runtime, piece: work.Piece) -> None:
 
 
 def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
-    """Launch what was scheduled for now; what is later than its grace asks instead of firing (R20)."""
-    with transaction(runtime.engine, piece.organisation) as connection:
-        lock_organisations(connection, [piece.organisation])
-        found = store.numbered(connection, piece.organisation, piece.subject)
-        if found is not None and found.state == "scheduled" and found.send_at is not None:
+    """Launch what was scheduled for now; what is later than its grace asks instead of firing (R20). What was scheduled
+    anew meanwhile, for later, has another piece."""
+    number = piece.organisation
+    with transaction(runtime.engine, number) as connection:
+        lock_organisations(connection, [number])
+        found = store.numbered(connection, number, piece.subject)
+        if found is not None and found.state == "scheduled" and found.send_at is not None and found.passed:
             grace = timedelta(seconds=runtime.settings.rollcall_grace_seconds)
             if datetime.now(UTC) - found.send_at > grace:
-                mail.set_state(connection, piece.organisation, piece.subject, "late", expected="scheduled")
+                move(connection, number, found, "pass over", by=SYSTEM)
                 log.warning("announcement.late", announcement=found.announcement)
             else:
-                launch(connection, runtime.settings, organisations.numbered(connection, piece.organisation), found)
+                current = organisations.numbered(connection, number)
+                launch(connection, runtime.settings, current, found, by=SYSTEM)
         work.finish(connection, piece)
 
 
+def pause(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
+    """Send no more of it until it is resumed (R20); the making of the audience goes on, which is as of the launch."""
+    state = move(connection, organisation, found, "pause", by=by)
+    store.hold_work(connection, organisation, found.mailing)
+    return state
+
+
+def resume(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
+    """Go on with what was paused."""
+    state = move(connection, organisation, found, "resume", by=by)
+    store.resume_work(connection, organisation, found.mailing)
+    return state
+
+
+def cancel(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
+    """Send no more of it, for good (R20): the gate says so from now on, and what nobody works on is cancelled as a
+    whole."""
+    state = move(connection, organisation, found, "cancel", by=by)
+    if found.launched_at is not None:
+        work.add(connection, organisation, "tasks", "announcements.cancel", found.mailing)
+    return state
+
+
+def cancel_rest(runtime: Runtime, piece: work.Piece) -> None:
+    """Cancel what nobody works on, many pieces in one transaction each."""
+    turn_ends = time.monotonic() + TURN_SECONDS
+    while True:
+        with transaction(runtime.engine, piece.organisation) as connection:
+            if not mail.cancel_idle(connection, piece.organisation, piece.subject):
+                store.resume_work(connection, piece.organisation, piece.subject)  # begun, and then paused
+                work.finish(connection, piece)
+                return
+            if runtime.stopping.is_set() or time.monotonic() >= turn_ends:
+                work.release(connection, piece, after=timedelta(), failed=False)
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """What became of those who had failed, and of the uncertain if they were asked for: so many are pending again; the
+    gate would not let the others through now, for these reasons, and they stay as they are."""
+
+    announcement: str
+    state: str
+    pending: int
+    held_back: dict[str, int]
+
+
+def retry(
+    connection: Connection,
+    settings: Settings,
+    organisation: organisations.Organisation,
+    found: store.Announcement,
+    *,
+    uncertain: bool,
+    by: str,
+) -> Retried:
+    """Send again to those alone who failed, or also to those of whom it is uncertain whether they got it (R18, R19)."""
+    number = organisation.organisation
+    state = move(connection, number, found, "retry", by=by)
+    states = [Delivery.FAILED.value, *([Delivery.UNCERTAIN.value] if uncertain else [])]
+    pending = mail.make_pending(connection, number, found.mailing, states)
+    held_back = mail.left_settled(connection, number, found.mailing, states)
+    if not pending:
+        asked_for = " or ".join(states)
+        why = ", ".join(f"{n} {verdict}" for verdict, n in held_back.items())
+        raise NotAllowed(
+            f"nobody of the announcement {found.announcement} can be tried again: "
+            + (f"of those who are {asked_for}, the gate holds back {why}" if why else f"nobody is {asked_for}")
+        )
+    mail.enqueue(
+        connection,
+        number,
+        found.mailing,
+        "bulk",
+        1,
+        organisation.learners,
+        told=pending,
+        size=settings.rollcall_mail_batch,
+    )
+    return Retried(found.announcement, state, pending, held_back)
+
+
 def finish_mailings(connection: Connection) -> int:
-    """Close the mailings of which nothing is left to do, and say how an announcement ended (R18)."""
+    """Close the mailings of which nothing is left to do, and say how an announcement ended, with its counts (R18): of
+    what was cancelled it is never said that it is finished."""
     done = 0
     for mailing in mail.unworked(connection):
         with scoped(connection, mailing.organisation):
@@ -128,30 +191,21 @@ def finish_mailings(connection: Connection) -> int:
 
 
 def _finish(connection: Connection, mailing: mail.Mailing) -> bool:
-    counts = progress(mailing.id, "finished", mail.tally(connection, mailing.organisation, mailing.mailing))
+    counts = progress(mailing.id, mailing.state, mail.tally(connection, mailing.organisation, mailing.mailing))
     if counts.pending:
         log.error("mailing.pending_without_work", mailing=mailing.mailing, pending=counts.pending)
         return False
-    state = "finished with failures" if counts.failed else "finished"
-    if not mail.set_state(connection, mailing.organisation, mailing.mailing, state, expected="sending"):
+    if mailing.state == "cancelled":
+        state = "cancelled" if mail.close_cancelled(connection, mailing.organisation, mailing.mailing) else None
+    else:
+        ended = "finish with failures" if counts.failed else "finish"
+        state = mail.make_move(
+            connection, mailing.organisation, mailing.mailing, ended, expected=mailing.state, by=SYSTEM
+        )
+    if state is None:
         return False  # paused or cancelled meanwhile
     if mailing.kind is mail.Kind.ANNOUNCEMENT:
-        emit(
-            connection,
-            mailing.organisation,
-            "rollcall.announcement.finished",
-            [
-                {
-                    "announcement": counts.announcement,
-                    "state": state,
-                    "selected": counts.selected,
-                    "accepted": counts.accepted,
-                    "skipped": counts.skipped,
-                    "failed": counts.failed,
-                    "cancelled": counts.cancelled,
-                    "uncertain": counts.uncertain,
-                    "pending": counts.pending,
-                }
-            ],
-        )
+        told = "cancelled" if state == "cancelled" else "finished"
+        told_of = [{**asdict(counts), "state": state}]
+        emit(connection, mailing.organisation, f"rollcall.announcement.{told}", told_of)
     return True

@@ -4,9 +4,10 @@ from msgspec import UNSET
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks import mail, work
+from tasks import mail
 from tasks.announcements import store
-from tasks.announcements.actors import launch
+from tasks.announcements.actors import launch, schedule
+from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
 from tasks.events import Event, Held, Reason
 from tasks.events.schemas import AnnouncementRequested, Audience
 from tasks.learners import saved_segment
@@ -25,34 +26,36 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     data = event.data
     assert isinstance(data, AnnouncementRequested)  # noqa: S101 - the intake's table says so
     number = organisation.organisation
+    try:
+        check_message(data.subject, data.body)
+        mail.check_template(data.subject, data.body, organisation.name)
+        zone_named(data.time_zone or "UTC")
+        send_at = None if data.send_at is None else moment_of(data.send_at, data.time_zone or "UTC")
+    except (BadMessage, mail.MergeError) as problem:
+        return Held(Reason.BAD_TEMPLATE, str(problem))
+    except BadSchedule as problem:
+        return Held(Reason.BAD_SCHEDULE, str(problem))
     if data.audience.segments is not UNSET:
         for segment in data.audience.segments:
             if saved_segment(connection, number, segment) is None:
                 return Held(
                     Reason.UNKNOWN_SEGMENT, f"the segment {segment} is not known", f"segment:{number}:{segment}"
                 )
-    try:
-        mail.check_template(data.subject, data.body, organisation.name)
-    except mail.MergeError as problem:
-        return Held(Reason.BAD_TEMPLATE, str(problem))
-    mailing = store.create(
-        connection,
-        number,
-        announcement=data.announcement,
-        subject=data.subject,
-        body=data.body,
-        audience=audience_document(data.audience),
-        policy="hold",
-        send_at=data.send_at,
-        time_zone=data.time_zone,
+    draft = store.Draft(
+        data.announcement,
+        data.subject,
+        data.body,
+        audience_document(data.audience),
+        send_at=send_at,
+        time_zone=data.time_zone or None,
     )
+    mailing = store.create(connection, number, draft, by=event.source)
     if mailing is None:
-        return None
-    if data.send_at is not None:
-        mail.set_state(connection, number, mailing, "scheduled", expected="draft")
-        work.add(connection, number, "tasks", "announcements.launch", mailing, scheduled_for=data.send_at)
         return None
     found = store.numbered(connection, number, mailing)
     assert found is not None  # noqa: S101 - created just now
-    launch(connection, settings, organisation, found)
+    if send_at is None:
+        launch(connection, settings, organisation, found, by=event.source)
+    else:
+        schedule(connection, number, found, by=event.source)
     return None

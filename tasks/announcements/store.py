@@ -6,7 +6,20 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import column, execute, one, rows, value, without_nested_loops
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an announcement says, to whom and when, before it has a number."""
+
+    announcement: str
+    subject: str
+    body: str
+    audience: dict[str, object]
+    policy: str = "hold"
+    send_at: datetime | None = None
+    time_zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,47 +31,99 @@ class Announcement:
     state: str
     subject: str
     body: str
+    audience: dict[str, object]
+    policy: str
     send_at: datetime | None
+    time_zone: str | None
+    launched_at: datetime | None
+    finished_at: datetime | None
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """An announcement in a list."""
+
+    mailing: int
+    announcement: str
+    state: str
+    subject: str
+    send_at: datetime | None
+    time_zone: str | None
 
 
 _ANNOUNCEMENT = """
-SELECT mailing, id AS announcement, state, subject, body, send_at FROM mailings WHERE organisation = :organisation
-  AND kind = 'announcement'
+SELECT mailing, id AS announcement, state, subject, body, audience, policy, send_at, time_zone, launched_at,
+       finished_at, coalesce(send_at <= now(), false) AS passed
+FROM mailings WHERE organisation = :organisation AND kind = 'announcement'
 """
 
 
-def create(
-    connection: Connection,
-    organisation: int,
-    *,
-    announcement: str,
-    subject: str,
-    body: str,
-    audience: dict[str, object],
-    policy: str,
-    send_at: datetime | None,
-    time_zone: str | None,
-) -> int | None:
-    """Keep a draft; its number, or None where the id is taken (S16)."""
+def create(connection: Connection, organisation: int, draft: Draft, *, by: str) -> int | None:
+    """Keep a draft, and who made it; its number, or None where the id is taken (S16)."""
     number: int | None = value(
         connection,
         """
-        INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, send_at, time_zone)
-        VALUES (:organisation, 'announcement', :announcement, 'draft', :policy, :subject, :body,
-                CAST(:audience AS jsonb), :send_at, :time_zone)
-        ON CONFLICT (organisation, kind, source, id) DO NOTHING
-        RETURNING mailing
+        WITH created AS (
+            INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, send_at, time_zone)
+            VALUES (:organisation, 'announcement', :announcement, 'draft', :policy, :subject, :body,
+                    CAST(:audience AS jsonb), :send_at, :time_zone)
+            ON CONFLICT (organisation, kind, source, id) DO NOTHING
+            RETURNING organisation, mailing
+        ), kept AS (
+            INSERT INTO mailing_changes (organisation, mailing, move, after, by)
+            SELECT organisation, mailing, 'create', 'draft', :by FROM created
+        )
+        SELECT mailing FROM created
         """,
         organisation=organisation,
-        announcement=announcement,
-        policy=policy,
-        subject=subject,
-        body=body,
-        audience=msgspec.json.encode(audience).decode(),
-        send_at=send_at,
-        time_zone=time_zone,
+        announcement=draft.announcement,
+        policy=draft.policy,
+        subject=draft.subject,
+        body=draft.body,
+        audience=msgspec.json.encode(draft.audience).decode(),
+        send_at=draft.send_at,
+        time_zone=draft.time_zone,
+        by=by,
     )
     return number
+
+
+def unknown_learners(connection: Connection, organisation: int, ids: list[str]) -> list[str]:
+    """Those of these ids that are no learner's, in their order."""
+    without_nested_loops(connection)
+    return column(
+        connection,
+        """
+        SELECT named.id FROM unnest(CAST(:ids AS text[])) WITH ORDINALITY AS named (id, place)
+        WHERE NOT EXISTS (
+            SELECT FROM learners l
+            WHERE l.organisation = :organisation AND l.id = named.id AND l.standing IN ('active', 'inactive'))
+        ORDER BY place
+        """,
+        organisation=organisation,
+        ids=ids,
+    )
+
+
+def rewrite(connection: Connection, organisation: int, mailing: int, draft: Draft) -> None:
+    """Put other words, another audience or another time in a draft."""
+    execute(
+        connection,
+        """
+        UPDATE mailings SET policy = :policy, subject = :subject, body = :body, audience = CAST(:audience AS jsonb),
+            send_at = :send_at, time_zone = :time_zone
+        WHERE organisation = :organisation AND mailing = :mailing AND state = 'draft'
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        policy=draft.policy,
+        subject=draft.subject,
+        body=draft.body,
+        audience=msgspec.json.encode(draft.audience).decode(),
+        send_at=draft.send_at,
+        time_zone=draft.time_zone,
+    )
 
 
 def find(connection: Connection, organisation: int, announcement: str) -> Announcement | None:
@@ -79,30 +144,46 @@ def numbered(connection: Connection, organisation: int, mailing: int) -> Announc
     )
 
 
-def listed(connection: Connection, organisation: int) -> list[Announcement]:
-    """Every announcement of an organisation, newest first."""
-    return rows(connection, Announcement, _ANNOUNCEMENT + "ORDER BY mailing DESC", organisation=organisation)
+_LISTED = """
+SELECT mailing, id AS announcement, state, subject, send_at, time_zone FROM mailings
+WHERE organisation = :organisation AND kind = 'announcement' AND (CAST(:state AS text) IS NULL OR state = :state)
+ORDER BY mailing DESC LIMIT :limit
+"""
+
+
+def listed(connection: Connection, organisation: int, *, state: str | None = None, limit: int = 100) -> list[Outline]:
+    """The announcements of an organisation, or those in a state, newest first."""
+    return rows(connection, Outline, _LISTED, organisation=organisation, state=state, limit=limit)
 
 
 def hold_work(connection: Connection, organisation: int, mailing: int) -> None:
-    """Let the pieces nobody works on rest; whoever works on one finds out at the gate."""
-    rows(connection, _Piece, _SET_WORK + "RETURNING work", organisation=organisation, mailing=mailing, held=True)
+    """Let the pieces nobody works on rest. Whoever works on one finds out at the gate, as does whoever is just being
+    woken for one: waiting for them here could be waiting for each other."""
+    execute(
+        connection,
+        """
+        UPDATE work SET state = 'held', due_at = 'infinity'
+        WHERE organisation = :organisation AND work IN (
+            SELECT w.work FROM work w
+            WHERE w.organisation = :organisation AND w.subject = :mailing AND w.actor = 'mail.deliver'
+              AND w.state IN ('due', 'offered')
+            FOR UPDATE SKIP LOCKED)
+        """,
+        organisation=organisation,
+        mailing=mailing,
+    )
 
 
 def resume_work(connection: Connection, organisation: int, mailing: int) -> None:
     """Make the pieces that rest due again."""
-    rows(connection, _Piece, _SET_WORK + "RETURNING work", organisation=organisation, mailing=mailing, held=False)
+    execute(
+        connection,
+        """
+        UPDATE work SET state = 'due', due_at = now()
+        WHERE organisation = :organisation AND subject = :mailing AND state = 'held'
+          AND actor IN ('mail.deliver', 'announcements.audience')
+        """,
+        organisation=organisation,
+        mailing=mailing,
+    )
     execute(connection, "NOTIFY rollcall_relay")
-
-
-_SET_WORK = """
-UPDATE work SET state = CASE WHEN :held THEN 'held' ELSE 'due' END,
-    due_at = CASE WHEN :held THEN 'infinity' ELSE now() END
-WHERE organisation = :organisation AND subject = :mailing AND actor IN ('mail.deliver', 'announcements.audience')
-  AND CASE WHEN :held THEN state IN ('due', 'offered') ELSE state = 'held' END
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    work: int

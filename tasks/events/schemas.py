@@ -58,6 +58,7 @@ class Reason(StrEnum):
     NOT_ENROLLED = "not enrolled"
     LEARNER_INACTIVE = "learner inactive"
     BAD_TEMPLATE = "bad template"
+    BAD_SCHEDULE = "bad schedule"
     INTERNAL_ERROR = "internal error"
 
 
@@ -177,11 +178,12 @@ class AnnouncementRequested(Struct, frozen=True):
     subject: Annotated[str, Meta(min_length=1, max_length=998)]
     body: Annotated[str, Meta(max_length=5_000_000)]
     audience: Audience
-    send_at: Moment | None = None
-    time_zone: Annotated[str, Meta(max_length=64)] | None = None
+    send_at: Annotated[datetime, Meta(description="RFC 3339; without an offset, in `time_zone`")] | None = None
+    time_zone: Annotated[str, Meta(max_length=64, description="an IANA name; UTC unless given")] | None = None
 
     def __post_init__(self) -> None:
-        if self.send_at is not None and not EARLIEST <= self.send_at <= LATEST:
+        moment = self.send_at if self.send_at is None or self.send_at.tzinfo else self.send_at.replace(tzinfo=UTC)
+        if moment is not None and not EARLIEST <= moment <= LATEST:
             raise ValueError("`send_at` lies before 1970 or after 9998")
 
 

@@ -1,6 +1,7 @@
 """The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
 
 from tasks.mail.merge import MergeError
+from tasks.mail.moves import Change, close_cancelled, history, make_move
 from tasks.mail.opening import (
     OPEN_FOR_CANDIDATES,
     VERDICT,
@@ -11,27 +12,47 @@ from tasks.mail.opening import (
     open_for_enrolled,
     open_for_pairs,
 )
-from tasks.mail.rules import MOVES, Kind
-from tasks.mail.store import Mailing, Tally, forget, set_state, tally, unworked
+from tasks.mail.recipients import (
+    as_recipient,
+    cancel_idle,
+    judged,
+    left_settled,
+    make_pending,
+    nobody_in_particular,
+    some_recipient,
+    verdict_on,
+)
+from tasks.mail.rules import Kind
+from tasks.mail.store import Mailing, Tally, forget, tally, unworked
 from tasks.mail.templates import announcement as check_template
 
 __all__ = [
-    "MOVES",
     "OPEN_FOR_CANDIDATES",
     "VERDICT",
+    "Change",
     "Kind",
     "Mailing",
     "MergeError",
     "Tally",
+    "as_recipient",
+    "cancel_idle",
     "check_template",
+    "close_cancelled",
     "enqueue",
     "forget",
+    "history",
+    "judged",
+    "left_settled",
+    "make_move",
+    "make_pending",
     "new_mailings",
+    "nobody_in_particular",
     "open_for_admins",
     "open_for_audience",
     "open_for_enrolled",
     "open_for_pairs",
-    "set_state",
+    "some_recipient",
     "tally",
     "unworked",
+    "verdict_on",
 ]

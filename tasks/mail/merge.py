@@ -90,6 +90,11 @@ def tokens(text: str) -> tuple[str | Slot | Raw, ...]:
     return tuple(part for part in (*parts, text[end:]) if part != "")
 
 
+def without_default(*texts: str) -> set[MergeField]:
+    """The fields for which an admin wrote no default: where a recipient has no value, they leave a hole."""
+    return {part.field for text in texts for part in parse(text) if isinstance(part, Slot) and not part.default}
+
+
 def one_line(text: str) -> str:
     """The text with every run of blanks, line breaks and control characters as one space, and none at the ends."""
     if text.isprintable() and "  " not in text:

@@ -156,11 +156,20 @@ def skipped(recipient: int, verdict: Verdict) -> Outcome:
     return Outcome(recipient, state, _now(), verdict.value, tried=False)
 
 
+#: Who makes the moves that nobody asks for.
+SYSTEM = "rollcall"
+
 #: What may become of a mailing, and by which move: the one table of allowed moves.
 MOVES: dict[str, dict[str, str]] = {
-    "launch": {"draft": "sending", "scheduled": "sending", "late": "sending"},
+    "edit": {"draft": "draft"},
     "schedule": {"draft": "scheduled"},
+    "unschedule": {"scheduled": "draft", "late": "draft"},
+    "pass over": {"scheduled": "late"},
+    "launch": {"draft": "sending", "scheduled": "sending", "late": "sending"},
     "pause": {"sending": "paused"},
     "resume": {"paused": "sending"},
     "cancel": dict.fromkeys(("draft", "scheduled", "late", "sending", "paused"), "cancelled"),
+    "finish": {"sending": "finished"},
+    "finish with failures": {"sending": "finished with failures"},
+    "retry": {"finished": "sending", "finished with failures": "sending"},
 }

@@ -140,13 +140,16 @@ def at_the_gate(
                CASE WHEN verdict = 'send' AND items = '{}' AND kind IN ('enrolment', 'digest', 'password')
                     THEN 'nothing to tell' ELSE verdict END AS verdict,
                address, first_name, last_name, username, locale, items,
-               coalesce(put_off.n - attempts, 0) AS put_off, put_off.since
+               put_off, since
         FROM told
-        LEFT JOIN LATERAL (
-            SELECT CAST(count(*) AS int) AS n, min(attempted_at) AS since FROM attempts a
+        CROSS JOIN LATERAL (
+            SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
             WHERE told.retried AND a.organisation = :organisation AND a.mailing = :mailing
-              AND a.recipient = told.recipient
-        ) put_off ON true
+              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable')
+              AND a.attempted_at >= coalesce((
+                  SELECT max(c.at) FROM mailing_changes c
+                  WHERE c.organisation = :organisation AND c.mailing = :mailing AND c.move = 'retry'), '-infinity')
+        ) lately
         ORDER BY recipient
         """,
         organisation=organisation,
@@ -381,15 +384,15 @@ def tally(connection: Connection, organisation: int, mailing: int) -> list[Tally
 
 
 def unworked(connection: Connection) -> list[Mailing]:
-    """Mailings that are being sent, and of which no piece of work is left."""
+    """Mailings that are being sent, or were cancelled, and of which no piece of work is left."""
     return rows(
         connection,
         Mailing,
         _MAILING
         + """
-        WHERE m.state = 'sending' AND NOT EXISTS (
+        WHERE m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL AND NOT EXISTS (
             SELECT FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
-              AND w.actor IN ('mail.deliver', 'announcements.audience'))
+              AND w.actor IN ('mail.deliver', 'announcements.audience', 'announcements.cancel'))
           AND NOT EXISTS (
             SELECT FROM fanouts f WHERE f.organisation = m.organisation AND f.finished_at IS NULL
               AND f.mailing = m.mailing)
@@ -398,28 +401,14 @@ def unworked(connection: Connection) -> list[Mailing]:
     )
 
 
-def set_state(connection: Connection, organisation: int, mailing: int, state: str, *, expected: str) -> bool:
-    """Move a mailing on, if it still stands as expected: of two that try, one succeeds."""
-    return bool(
-        execute(
+def sending(connection: Connection) -> int:
+    """How many mailings are on their way, or cancelled and not closed yet."""
+    return int(
+        value(
             connection,
-            """
-            UPDATE mailings SET state = :state,
-                launched_at = CASE WHEN :state = 'sending' THEN coalesce(launched_at, now()) ELSE launched_at END,
-                finished_at = CASE WHEN :state IN ('finished', 'finished with failures', 'cancelled') THEN now() END
-            WHERE organisation = :organisation AND mailing = :mailing AND state = :expected
-            """,
-            organisation=organisation,
-            mailing=mailing,
-            state=state,
-            expected=expected,
+            "SELECT count(*) FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL",
         )
     )
-
-
-def sending(connection: Connection) -> int:
-    """How many mailings are on their way."""
-    return int(value(connection, "SELECT count(*) FROM mailings WHERE state = 'sending'"))
 
 
 @dataclass(frozen=True, slots=True)

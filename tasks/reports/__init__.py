@@ -1,6 +1,6 @@
 """What an organisation can count, and take away."""
 
-from tasks.reports.export import Format, Report, Tab, stream
+from tasks.reports.export import Format, Report, Tab, stream, stream_rows
 from tasks.reports.history import HISTORY
 from tasks.reports.store import (
     CourseCount,
@@ -26,5 +26,6 @@ __all__ = [
     "headcounts",
     "mail_counts",
     "stream",
+    "stream_rows",
     "summary",
 ]

@@ -51,11 +51,17 @@ def stream(
 ) -> Iterator[bytes]:
     """A report, in blocks of at least `block` bytes, whole rows each, as the database makes them."""
     within(connection, organisation)
-    rows = report.query(organisation, tab)
+    return stream_rows(connection, report.query(organisation, tab), report.cells, format_, block=block)
+
+
+def stream_rows(
+    connection: Connection, rows: sql.Composed, cells: sql.SQL, format_: Format, *, block: int = BLOCK
+) -> Iterator[bytes]:
+    """The rows of a query, which names its organisation; `cells` makes of them the cells of a spreadsheet."""
     if format_ is Format.JSONL:
         statement = sql.SQL(_JSONL).format(rows=rows)
     else:
-        statement = sql.SQL(_CSV).format(cells=report.cells.format(rows=rows))
+        statement = sql.SQL(_CSV).format(cells=cells.format(rows=rows))
     without_nested_loops(connection)
     gathered = bytearray()
     with connection.connection.cursor().copy(statement) as copy:

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import structlog
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from config.settings import load_settings
+from tasks.announcements import NotAllowed
 from tests.world import World
 from workers import cli
+from workers.commands.common import Refused
 
 Admin = Callable[..., Any]
+Rollcall = Callable[..., Result]
 
 
 @pytest.fixture
@@ -32,16 +35,40 @@ def environment(world: World) -> dict[str, str]:
 
 
 @pytest.fixture
-def admin(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Admin]:
-    """`rollcall announcements`, for acme; what it prints, or None where it refuses."""
+def rollcall(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Rollcall]:
+    """`rollcall announcements`, for acme."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     load_settings.cache_clear()
 
-    def run(command: str, *words: str) -> Any:
-        done = CliRunner().invoke(cli.app, ["announcements", command, *words, "-o", "acme", "--json"])
-        return json.loads(done.stdout) if done.exit_code == 0 else None
+    def run(command: str, *words: str, stdin: str | None = None) -> Result:
+        return CliRunner().invoke(cli.app, ["announcements", command, *words, "-o", "acme"], input=stdin)
 
     yield run
     logging.getLogger().handlers.clear()  # the console's stderr is gone
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def admin(rollcall: Rollcall) -> Admin:
+    """`rollcall announcements`, for acme; what it prints with --json, or None where it refuses."""
+
+    def run(command: str, *words: str, **more: str) -> Any:
+        done = rollcall(command, *words, "--json", **more)
+        return json.loads(done.stdout) if done.exit_code == 0 else None
+
+    return run
+
+
+@pytest.fixture
+def refused(rollcall: Rollcall) -> Callable[..., str]:
+    """`rollcall announcements`, for acme, where it is to refuse; why."""
+
+    def run(command: str, *words: str, **more: str) -> str:
+        done = rollcall(command, *words, **more)
+        assert done.exit_code == 1, done.output
+        assert isinstance(done.exception, Refused | NotAllowed), done.exception
+        assert "\n" not in str(done.exception)
+        return str(done.exception)
+
+    return run

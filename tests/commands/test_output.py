@@ -218,6 +218,32 @@ def test_an_announcement_goes_from_draft_to_finished(story: World, rollcall: Rol
     assert [one["announcement"] for one in listed] == ["news", "hello"]
 
 
+def test_what_the_commands_of_announcements_print_fits_its_schema(story: World, rollcall: Rollcall) -> None:
+    def print_(command: str, *words: str, schema: str | None = None) -> Any:
+        done = rollcall("announcements", command, "news", *words, "-o", "acme", "--json")
+        return printed(f"announcements-{schema or command}", done)
+
+    rollcall(
+        "announcements", "create", "-o", "acme", "--everyone", "--subject", "News", "--body", "{{ last_name }}",
+        "--id", "news",
+    )  # fmt: skip
+    assert print_("preview")["will_receive"] == 1
+    assert print_("test", "--to", "boss@acme.example")["answer"] == "accepted"
+    assert print_("edit", "--send-at", "2099-01-01T09:00")["state"] == "draft"
+    assert print_("launch")["state"] == "scheduled"
+    assert print_("unschedule")["state"] == "draft"
+    assert print_("launch", "--now")["state"] == "sending"
+    story.mail.reset()
+    story.mail.on_recipient = lambda _address, times: "500 no" if not times else None
+    story.settle()
+    assert print_("retry-failed")["pending"] == 1
+    story.settle()
+    assert print_("show")["state"] == "finished"
+    assert len(print_("show", "--history", schema="show-history")) == 8
+    shown = printed("announcements-list", rollcall("announcements", "list", "-o", "acme", "--json"))
+    assert [one["accepted"] for one in shown] == [1, 1]
+
+
 def test_a_mistake_in_a_template_is_shown_before_anything_is_kept(story: World, refused: Callable[..., str]) -> None:
     line = refused(
         "announcements", "create", "-o", "acme", "--everyone", "--subject", "Hi", "--body", "{{ password }}"

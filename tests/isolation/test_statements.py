@@ -67,7 +67,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.intake.take",  # a copy of the retries for lost races
         "tasks.imports.store.stage",  # copies a file into a table of its own session
         "tasks.imports.store.refused_lines",  # copies what is refused of it
-        "tasks.reports.export.stream",  # copies, and asks the helper for its organisation
+        "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
         "workers.relay._publish_next",  # Redis
         "tasks.mail.rates._together",  # Redis

@@ -32,6 +32,7 @@ ROLES = {
     "tasks": ["pool", "tasks", "--threads", "2"],
     "mail": ["pool", "mail", "--threads", "1"],
     "bulk": ["pool", "bulk", "--threads", "1"],
+    "other bulk": ["pool", "bulk", "--threads", "1"],
 }
 
 

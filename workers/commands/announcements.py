@@ -1,28 +1,40 @@
 """`rollcall announcements`: an admin's mailing, from draft to finished."""
 
-import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from pathlib import Path
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import typer
 from sqlalchemy import Connection
 
 from config.database import lock_organisations
-from tasks import announcements, learners, mail, organisations, work
-from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
+from tasks import announcements, organisations
+from workers.commands import announced
+from workers.commands.announced import Id, found_by
+from workers.commands.common import By, Json, Org, Refused, asked, document, err, opened, out, who
+from workers.commands.drafting import (
+    Body,
+    Everyone,
+    Learners,
+    LearnersFile,
+    Policy,
+    Segments,
+    SendAt,
+    TimeZone,
+    audience,
+    check,
+    moment,
+    text_of,
+)
 
 app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is_help=True)
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="The announcement's id.")]
-
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """What was kept."""
+class Stands:
+    """How an announcement stands now."""
 
     announcement: str
     state: str
@@ -32,190 +44,210 @@ class Draft:
 def create(
     organisation: Org,
     subject: Annotated[str, typer.Option(help="May contain merge fields, such as {{ first_name }}.")],
-    body: Annotated[str, typer.Option(help="Markdown with merge fields; @FILE reads it from a file, - from stdin.")],
+    body: Body,
     announcement: Annotated[str | None, typer.Option("--id", help="Your own id; one is made up otherwise.")] = None,
-    everyone: Annotated[bool, typer.Option("--everyone", help="For every learner.")] = False,
-    segment: Annotated[list[str] | None, typer.Option(help="For a segment's members; may be repeated.")] = None,
-    learner: Annotated[list[str] | None, typer.Option(help="For this learner; may be repeated.")] = None,
-    send_at: Annotated[str | None, typer.Option(help="When to send it, as 2026-12-01T09:00.")] = None,
-    time_zone: Annotated[str, typer.Option(help="The IANA time zone of --send-at.")] = "UTC",
-    policy: Annotated[str, typer.Option(help="What to do where sending is uncertain: hold or resend.")] = "hold",
+    everyone: Everyone = False,
+    segment: Segments = None,
+    learner: Learners = None,
+    learners_file: LearnersFile = None,
+    send_at: SendAt = None,
+    time_zone: TimeZone = None,
+    policy: Annotated[Policy, typer.Option(help="What to do where sending is uncertain.")] = Policy.HOLD,
+    by: By = None,
     json_: Json = False,
 ) -> None:
-    """Keep a draft. Nothing is sent before it is launched."""
-    audience = _audience(everyone=everyone, segments=segment or [], learners_=learner or [])
-    if policy not in {"hold", "resend"}:
-        raise typer.BadParameter("--policy is hold or resend")
-    text = _body(body)
-    moment = _moment(send_at, time_zone)
-    id_ = announcement or str(uuid.uuid4())
+    """Keep a draft. Nothing is sent before it is launched; `preview` says who would get it."""
+    whom = audience(everyone=everyone, segments=segment, learners=learner, learners_file=learners_file)
+    if whom is None:
+        raise typer.BadParameter("say whom it is for: --everyone, or --segment, or --learner, or --learners-file")
+    id_ = announcement if announcement is not None else str(uuid.uuid4())
+    if not 0 < len(id_) <= announcements.LONGEST_ID:
+        raise typer.BadParameter(f"--id has 1 to {announcements.LONGEST_ID} characters")
+    draft = announcements.Draft(
+        id_, subject, text_of(body), whom, policy.value, moment(send_at, time_zone), time_zone if send_at else None
+    )
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        _check(connection, org, subject, text, segment or [])
-        created = announcements.create(
-            connection,
-            org.organisation,
-            announcement=id_,
-            subject=subject,
-            body=text,
-            audience=audience,
-            policy=policy,
-            send_at=moment,
-            time_zone=time_zone,
-        )
-    if created is None:
-        raise Refused(f"There is an announcement {id_!r} already.")
+        check(connection, org, draft)
+        if announcements.create(connection, org.organisation, draft, by=who(by)) is None:
+            raise Refused(f"There is an announcement {id_!r} already.")
     if json_:
-        document(Draft(id_, "draft"))
+        document(Stands(id_, "draft"))
     else:
-        out.print(f"Kept as a draft: {id_}. Send it with: rollcall announcements launch {id_} -o {organisation}")
-
-
-def _audience(*, everyone: bool, segments: list[str], learners_: list[str]) -> dict[str, object]:
-    if sum((everyone, bool(segments), bool(learners_))) != 1:
-        raise typer.BadParameter("say whom it is for: --everyone, or --segment, or --learner")
-    if everyone:
-        return {"everyone": True}
-    return {"segments": segments} if segments else {"learners": learners_}
-
-
-def _body(body: str) -> str:
-    if body == "-":
-        return sys.stdin.read()
-    if body.startswith("@"):
-        path = Path(body[1:])
-        if not path.is_file():
-            raise Refused(f"There is no file {path}.")
-        return path.read_text(encoding="utf-8")
-    return body
-
-
-def _moment(send_at: str | None, time_zone: str) -> datetime | None:
-    if send_at is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(send_at)
-        zone = ZoneInfo(time_zone)
-    except ValueError:
-        raise typer.BadParameter(f"{send_at!r} is not a time like 2026-12-01T09:00") from None
-    except (ZoneInfoNotFoundError, OSError):
-        raise typer.BadParameter(f"there is no time zone {time_zone!r}") from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def _check(
-    connection: Connection, org: organisations.Organisation, subject: str, body: str, segments: list[str]
-) -> None:
-    try:
-        mail.check_template(subject, body, org.name)
-    except mail.MergeError as problem:
-        raise Refused(str(problem)) from None
-    for segment in segments:
-        if learners.saved_segment(connection, org.organisation, segment) is None:
-            raise Refused(f"There is no segment {segment!r} in the organisation {org.id!r}.")
+        again = f"{id_} -o {organisation}"
+        out.print(
+            f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}\n"
+            f"Then send it with: rollcall announcements launch {again}",
+            markup=False,
+        )
 
 
 @app.command()
-def launch(announcement: Id, organisation: Org, json_: Json = False) -> None:
+def edit(
+    announcement: Id,
+    organisation: Org,
+    subject: Annotated[str | None, typer.Option(help="Another subject.")] = None,
+    body: Annotated[str | None, typer.Option(help="Another body, as in create.")] = None,
+    everyone: Everyone = False,
+    segment: Segments = None,
+    learner: Learners = None,
+    learners_file: LearnersFile = None,
+    send_at: SendAt = None,
+    time_zone: TimeZone = None,
+    no_send_at: Annotated[bool, typer.Option("--no-send-at", help="Send it when it is launched.")] = False,
+    policy: Annotated[Policy | None, typer.Option(help="What to do where sending is uncertain.")] = None,
+    by: By = None,
+    json_: Json = False,
+) -> None:
+    """Change a draft; what is not named stays. What is scheduled is made a draft again by `unschedule`."""
+    if no_send_at and send_at is not None:
+        raise typer.BadParameter("--no-send-at and --send-at exclude each other")
+    if time_zone is not None and send_at is None:
+        raise typer.BadParameter("--time-zone goes with --send-at")
+    whom = audience(everyone=everyone, segments=segment, learners=learner, learners_file=learners_file)
+    text = None if body is None else text_of(body)
+    at = moment(send_at, time_zone)
+
+    def change(connection: Connection, org: organisations.Organisation, found: announcements.Announcement) -> None:
+        announcements.move(connection, org.organisation, found, "edit", by=who(by))
+        keeps_time = at is None and not no_send_at
+        draft = announcements.Draft(
+            found.announcement,
+            found.subject if subject is None else subject,
+            found.body if text is None else text,
+            found.audience if whom is None else whom,
+            found.policy if policy is None else policy.value,
+            found.send_at if keeps_time else at,
+            found.time_zone if keeps_time else time_zone,
+        )
+        check(connection, org, draft)
+        announcements.rewrite(connection, org.organisation, found.mailing, draft)
+
+    _with(announcement, organisation, change, json_=json_)
+
+
+app.command("preview")(announced.preview_)
+app.command("test")(announced.try_out)
+
+
+@app.command()
+def launch(
+    announcement: Id,
+    organisation: Org,
+    now: Annotated[bool, typer.Option("--now", help="Do not wait for its time, nor mind that it has passed.")] = False,
+    by: By = None,
+    json_: Json = False,
+) -> None:
     """Send it now, or at its time. Launched twice, it launches once."""
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         lock_organisations(connection, [org.organisation])
-        found = _found(connection, org, announcement)
-        if found.state == "draft" and found.send_at is not None and found.send_at > datetime.now(UTC):
-            announcements.move(connection, org.organisation, found, "schedule")
-            work.add(
-                connection,
-                org.organisation,
-                "tasks",
-                "announcements.launch",
-                found.mailing,
-                scheduled_for=found.send_at,
-            )
+        found = found_by(connection, org, announcement)
+        if found.state == "draft" and found.send_at is not None and not now and not found.passed:
+            announcements.schedule(connection, org.organisation, found, by=who(by))
         else:
+            grace = timedelta(seconds=runtime.settings.rollcall_grace_seconds)
+            if found.state == "draft" and found.send_at and not now and datetime.now(UTC) - found.send_at > grace:
+                when = announcements.local_time(found.send_at, found.time_zone)
+                raise Refused(f"Its time, {when}, has passed: --now sends it all the same, edit gives it another.")
             current = organisations.numbered(connection, org.organisation)
-            announcements.launch(connection, runtime.settings, current, found)
-        state = _found(connection, org, announcement).state
-    _say(Draft(announcement, state), json_=json_)
+            announcements.launch(connection, runtime.settings, current, found, by=who(by))
+        state = found_by(connection, org, announcement).state
+    _say(Stands(announcement, state), json_=json_)
 
 
 @app.command()
-def pause(announcement: Id, organisation: Org, json_: Json = False) -> None:
-    """Stop sending within a second; what is under way is finished."""
-    _move(announcement, organisation, "pause", json_=json_)
-
-
-@app.command()
-def resume(announcement: Id, organisation: Org, json_: Json = False) -> None:
-    """Go on with what was paused."""
-    _move(announcement, organisation, "resume", json_=json_)
-
-
-@app.command()
-def cancel(announcement: Id, organisation: Org, json_: Json = False) -> None:
-    """Send no more of it, for good."""
-    _move(announcement, organisation, "cancel", json_=json_)
-
-
-def _move(announcement: str, organisation: str, by: str, *, json_: bool) -> None:
-    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        found = _found(connection, org, announcement)
-        state = announcements.move(connection, org.organisation, found, by)
-        if by == "pause":
-            announcements.hold_work(connection, org.organisation, found.mailing)
-        else:  # a cancelled mailing's deliveries are cancelled by the gate, piece by piece
-            announcements.resume_work(connection, org.organisation, found.mailing)
-    _say(Draft(announcement, state), json_=json_)
-
-
-def _say(draft: Draft, *, json_: bool) -> None:
-    if json_:
-        document(draft)
-    else:
-        out.print(f"{draft.announcement} is {draft.state}.", markup=False)
-
-
-def _found(connection: Connection, org: organisations.Organisation, announcement: str) -> announcements.Announcement:
-    found = announcements.find(connection, org.organisation, announcement)
-    if found is None:
-        raise Refused(f"There is no announcement {announcement!r} in the organisation {org.id!r}.")
-    return found
-
-
-@app.command()
-def show(announcement: Id, organisation: Org, json_: Json = False) -> None:
-    """Show how it stands: selected = accepted + skipped + failed + cancelled + uncertain + pending."""
-    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        found = _found(connection, org, announcement)
-        counts = announcements.progress(
-            announcement, found.state, mail.tally(connection, org.organisation, found.mailing)
-        )
-    if json_:
-        document(counts)
-        return
-    out.print(f"{counts.announcement}: {counts.state}", markup=False)
-    skipped = ", ".join(f"{n} {reason}" for reason, n in counts.skipped.items()) or "0"
-    table(
-        ["selected", "accepted", "skipped", "failed", "cancelled", "uncertain", "pending"],
-        [
-            [
-                counts.selected,
-                counts.accepted,
-                skipped,
-                counts.failed,
-                counts.cancelled,
-                counts.uncertain,
-                counts.pending,
-            ]
-        ],
-        "",
+def unschedule(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
+    """Make what is scheduled, or late, a draft again."""
+    _with(
+        announcement,
+        organisation,
+        lambda connection, org, found: announcements.move(
+            connection, org.organisation, found, "unschedule", by=who(by)
+        ),
+        json_=json_,
     )
 
 
-@app.command("list")
-def list_(organisation: Org, json_: Json = False) -> None:
-    """List the announcements of an organisation, newest first."""
+@app.command()
+def pause(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
+    """Stop sending within a second; what is under way is finished."""
+    _with(
+        announcement,
+        organisation,
+        lambda connection, org, found: announcements.pause(connection, org.organisation, found, by=who(by)),
+        json_=json_,
+    )
+
+
+@app.command()
+def resume(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
+    """Go on with what was paused."""
+    _with(
+        announcement,
+        organisation,
+        lambda connection, org, found: announcements.resume(connection, org.organisation, found, by=who(by)),
+        json_=json_,
+    )
+
+
+@app.command()
+def cancel(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
+    """Send no more of it, for good."""
+    _with(
+        announcement,
+        organisation,
+        lambda connection, org, found: announcements.cancel(connection, org.organisation, found, by=who(by)),
+        json_=json_,
+    )
+
+
+@app.command("retry-failed")
+def retry_failed(
+    announcement: Id,
+    organisation: Org,
+    uncertain: Annotated[
+        bool,
+        typer.Option("--uncertain", help="Also those of whom it is uncertain whether they got it: some get it twice."),
+    ] = False,
+    by: By = None,
+    json_: Json = False,
+) -> None:
+    """Send a finished announcement again to those alone who failed.
+
+    Whom the gate would hold back now, as after a refusal for good, stays failed.
+    """
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        found = announcements.listed(connection, org.organisation)
+        found = found_by(connection, org, announcement)
+        retried = announcements.retry(connection, runtime.settings, org, found, uncertain=uncertain, by=who(by))
+    if uncertain:
+        err.print("Those who were uncertain may have it already: some of them get it twice.", style="yellow")
     if json_:
-        document([Draft(one.announcement, one.state) for one in found])
+        document(retried)
         return
-    table(["announcement", "state", "subject"], [[a.announcement, a.state, a.subject] for a in found], "None yet.")
+    kept = "".join(f", {n} stay as they are: {verdict}" for verdict, n in retried.held_back.items())
+    out.print(f"{announcement} is {retried.state}: {retried.pending} are pending again{kept}.", markup=False)
+
+
+def _with(
+    announcement: str,
+    organisation: str,
+    do: Callable[[Connection, organisations.Organisation, announcements.Announcement], object],
+    *,
+    json_: bool,
+) -> None:
+    """Do something with an announcement, and say how it stands then."""
+    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
+        do(connection, org, found_by(connection, org, announcement))
+        state = found_by(connection, org, announcement).state
+    _say(Stands(announcement, state), json_=json_)
+
+
+def _say(stands: Stands, *, json_: bool) -> None:
+    if json_:
+        document(stands)
+    else:
+        out.print(f"{stands.announcement} is {stands.state}.", markup=False)
+
+
+app.command()(announced.show)
+app.command("list")(announced.list_)
+app.command("recipients")(announced.recipients_)

@@ -1,5 +1,6 @@
 """What every command shares: opening the servers, refusing with one clear line, printing for people or for programs."""
 
+import getpass
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -30,10 +31,16 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Org = Annotated[str, typer.Option("--organisation", "-o", metavar="ORG", help="The organisation's id.")]
+By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
 
 
 class Refused(Exception):
     """What was asked for cannot be done; the message says what, to what, and what to do."""
+
+
+def who(by: str | None) -> str:
+    """Who decides: whom `--by` names, or the user of this machine."""
+    return by or getpass.getuser()
 
 
 def document(result: object) -> None:

@@ -1,6 +1,5 @@
 """`rollcall events`: what comes in, and what could not be taken."""
 
-import getpass
 import json
 import shutil
 import sys
@@ -24,7 +23,7 @@ from config.streams import IN, make_redis
 from tasks import organisations
 from tasks.events import inbox
 from tasks.intake import NotResolved, discard, release
-from workers.commands.common import Json, Refused, document, err, opened, out, serving, table
+from workers.commands.common import By, Json, Refused, document, err, opened, out, serving, table, who
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
 
@@ -157,7 +156,6 @@ class Decided:
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
 OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
 OfSource = Annotated[str | None, typer.Option("--source", help="The source they came from.")]
-By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
 
 
 @app.command(name="release")
@@ -173,7 +171,7 @@ def release_(
     with opened("release") as runtime:
         for id_ in ids:
             wanted = _named(runtime, id_, organisation, source)
-            release(runtime.engine, runtime.settings, wanted, by=by or getpass.getuser(), why=why)
+            release(runtime.engine, runtime.settings, wanted, by=who(by), why=why)
     _say([Decided(id_, "released") for id_ in ids], json_)
 
 
@@ -190,7 +188,7 @@ def discard_(
     with opened("discard") as runtime:
         for id_ in ids:
             wanted = _named(runtime, id_, organisation, source)
-            discard(runtime.engine, wanted, by=by or getpass.getuser(), why=why)
+            discard(runtime.engine, wanted, by=who(by), why=why)
     _say([Decided(id_, "discarded") for id_ in ids], json_)
 
 

@@ -205,7 +205,7 @@ def _subscribe(ids: list[str], organisation: str, *, wanted: bool, json_: bool) 
 
 
 def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *, json_: bool) -> None:
-    wanted = list(dict.fromkeys([*ids, *(_ids_in(file) if file is not None else [])]))
+    wanted = list(dict.fromkeys([*ids, *(ids_in(file) if file is not None else [])]))
     if not wanted:
         raise typer.BadParameter("name learners, or a --file of them")
     with opened("learners") as runtime:
@@ -218,7 +218,7 @@ def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *,
         after = _found(runtime, organisation, wanted)
     ahead = [id_ for id_ in wanted if after[id_].standing != status]
     if ahead:
-        raise Refused(f"A change dated in the future keeps {_named(ahead)} from being {status}.")
+        raise Refused(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
     results = [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
     if json_:
         document(results)
@@ -231,7 +231,8 @@ def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *,
         out.print(f"{len(results)} learners are {status}: {changed} by this, {len(results) - changed} already were.")
 
 
-def _ids_in(file: str) -> list[str]:
+def ids_in(file: str) -> list[str]:
+    """The ids in a file, one a line or the first column of a CSV, as they stand there; - for stdin."""
     try:
         with readable(file) as source:
             return list(imports.first_cells(source))
@@ -254,11 +255,11 @@ def _found(runtime: Runtime, organisation: str, ids: list[str]) -> dict[str, lea
     known = {learners.Standing.ACTIVE, learners.Standing.INACTIVE}
     unknown = [id_ for id_ in ids if id_ not in found or found[id_].standing not in known]
     if unknown:
-        raise Refused(f"Nothing was changed: {organisation!r} has no learner {_named(unknown)}.")
+        raise Refused(f"Nothing was changed: {organisation!r} has no learner {some_of(unknown)}.")
     return found
 
 
-def _named(ids: list[str]) -> str:
+def some_of(ids: list[str]) -> str:
     """A few of these ids, and how many there are besides."""
     more = f" and {len(ids) - FEW} more" if len(ids) > FEW else ""
     return ", ".join(map(repr, ids[:FEW])) + more

@@ -1,0 +1,135 @@
+"""What decides about announcements: what may be said, when it is to go, and that the counts add up."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+from tasks.mail import Tally
+
+#: Characters of a subject, at most; a header's line holds no more (RFC 5322 2.1.1).
+LONGEST_SUBJECT = 998
+
+#: Bytes of a body as it is written, in UTF-8, at most: every recipient gets them twice, as text and as HTML.
+LARGEST_BODY = 262_144
+
+#: Characters of an id, at most, as the contract has it.
+LONGEST_ID = 200
+
+#: The learners that an announcement may name.
+MOST_LEARNERS = 100_000
+
+#: What ends a line, or is no text at all.
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+class NotAllowed(Exception):
+    """The announcement stands so that this cannot be done with it."""
+
+
+class BadMessage(ValueError):
+    """What is wrong with a subject or a body."""
+
+
+class BadSchedule(ValueError):
+    """What is wrong with a time, or with its time zone, and what can be written in its place."""
+
+
+def check_message(subject: str, body: str) -> None:
+    """Refuse what no mail could say, or none should. Raises `BadMessage`."""
+    if not subject.strip():
+        raise BadMessage("The subject is empty.")
+    if _CONTROL.search(subject):
+        raise BadMessage("The subject must be one line, without line breaks or control characters.")
+    if len(subject) > LONGEST_SUBJECT:
+        raise BadMessage(f"The subject has {len(subject)} characters; it may have {LONGEST_SUBJECT}.")
+    if not body.strip():
+        raise BadMessage("The body is empty.")
+    if "\0" in body:
+        raise BadMessage("The body contains the character NUL, which no text may.")
+    try:
+        size = len(body.encode())
+        subject.encode()
+    except UnicodeEncodeError:
+        raise BadMessage("The subject and the body must be text in UTF-8.") from None
+    if size > LARGEST_BODY:
+        raise BadMessage(f"The body is {size} bytes large; it may be {LARGEST_BODY}. Link to what is long.")
+
+
+def zone_named(name: str) -> ZoneInfo:
+    """The time zone with this IANA name. Raises `BadSchedule`."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        raise BadSchedule(f"There is no time zone {name!r}; write an IANA name, such as Europe/Amsterdam.") from None
+
+
+def moment_of(send_at: datetime, time_zone: str) -> datetime:
+    """A time as an instant (UTC): one with an offset as it is, one without on the clocks of the time zone.
+
+    A time that those clocks skip, or show twice, is not guessed at. Raises `BadSchedule`.
+    """
+    zone = zone_named(time_zone)
+    if send_at.tzinfo is not None:
+        return send_at.astimezone(UTC)
+    first, second = (send_at.replace(tzinfo=zone, fold=fold) for fold in (0, 1))
+    before, after = first.utcoffset(), second.utcoffset()
+    assert before is not None and after is not None  # noqa: S101, PT018 - a time zone has one for every time
+    if before > after:
+        raise BadSchedule(
+            f"{_clock(send_at)} happens twice in {time_zone}, where clocks go back: write {_clock(first)} for the first"
+            f" time or {_clock(second)} for the second."
+        )
+    if before < after:
+        raise BadSchedule(
+            f"{_clock(send_at)} does not exist in {time_zone}, where clocks go forward: write"
+            f" {_clock(first.astimezone(UTC).astimezone(zone).replace(tzinfo=None))}, or another time."
+        )
+    return first.astimezone(UTC)
+
+
+def _clock(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds" if moment.second else "minutes")
+
+
+def local_time(moment: datetime, time_zone: str | None) -> str:
+    """An instant as the clocks of a time zone show it: `2026-12-01 09:00 Europe/Amsterdam`."""
+    name = time_zone or "UTC"
+    return f"{moment.astimezone(zone_named(name)):%Y-%m-%d %H:%M} {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The counts of an announcement: selected = accepted + skipped + failed + cancelled + uncertain + pending (R18)."""
+
+    announcement: str
+    state: str
+    selected: int = 0
+    accepted: int = 0
+    skipped: dict[str, int] = field(default_factory=dict)
+    failed: int = 0
+    cancelled: int = 0
+    uncertain: int = 0
+    pending: int = 0
+
+
+def progress(announcement: str, state: str, tallies: Sequence[Tally]) -> Progress:
+    """Add up how the deliveries stand."""
+    counts: dict[str, int] = {}
+    skipped: dict[str, int] = {}
+    for tally in tallies:
+        counts[tally.state] = counts.get(tally.state, 0) + tally.n
+        if tally.state == "skipped":
+            skipped[tally.reason or "unknown"] = tally.n
+    return Progress(
+        announcement,
+        state,
+        sum(counts.values()),
+        counts.get("accepted", 0),
+        skipped,
+        counts.get("failed", 0),
+        counts.get("cancelled", 0),
+        counts.get("uncertain", 0),
+        counts.get("pending", 0),
+    )

@@ -1,0 +1,225 @@
+"""`rollcall announcements`, the part that looks: who would get one, what they read, and how it stands."""
+
+import os
+import sys
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection
+
+from config.runtime import Runtime
+from config.services import DATABASE
+from tasks import announcements, mail, organisations
+from tasks.announcements.foretaste import Preview, preview, send_trial, trial
+from tasks.announcements.recipients import recipients
+from tasks.announcements.store import Announcement
+from tasks.mail.rules import MOVES, Answer, Delivery
+from tasks.reports import Format
+from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
+from workers.commands.watching import watch
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="The announcement's id.")]
+Reader = Annotated[
+    str | None, typer.Option(metavar="ID", help="As this learner reads it; the first who would get it otherwise.")
+]
+
+#: Lines of a sample that are shown to a person.
+LINES = 40
+
+#: The counts of an announcement: the first is the sum of the others.
+COUNTS = ["selected", "accepted", "skipped", "failed", "cancelled", "uncertain", "pending"]
+
+#: The states an announcement can be in.
+State = StrEnum("State", {s: s for moves in MOVES.values() for pair in moves.items() for s in pair})  # type: ignore[misc]
+
+
+def found_by(connection: Connection, org: organisations.Organisation, announcement: str) -> Announcement:
+    """The announcement with this id, or a refusal."""
+    found = announcements.find(connection, org.organisation, announcement)
+    if found is None:
+        raise Refused(f"There is no announcement {announcement!r} in the organisation {org.id!r}.")
+    return found
+
+
+def preview_(announcement: Id, organisation: Org, learner: Reader = None, json_: Json = False) -> None:
+    """Say who would get it were it launched now, who is left out and why, and what they would read."""
+    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
+        seen = preview(connection, runtime, org.organisation, found_by(connection, org, announcement), learner)
+    if json_:
+        document(seen)
+    else:
+        _print_preview(seen)
+
+
+def _print_preview(seen: Preview) -> None:
+    out.print(f"{seen.will_receive} of {seen.selected} will receive {seen.announcement}.", markup=False)
+    for reason, n in seen.left_out.items():
+        out.print(f"  {n} will not: {reason}", markup=False)
+    for mistake in seen.mistakes:
+        out.print(
+            f"  {mistake.without_value} of {mistake.of} have no {mistake.field}: write"
+            f' {{{{ {mistake.field} | default: "…" }}}}',
+            style="yellow",
+            markup=False,
+        )
+    if seen.sample is None:
+        return
+    lines = seen.sample.text.splitlines()
+    out.print(f"\nAs {seen.sample.learner} reads it:\n\n  {seen.sample.subject}\n", markup=False)
+    for line in lines[:LINES]:
+        out.print(f"  {line}", markup=False)
+    if len(lines) > LINES:
+        out.print(f"  … {len(lines) - LINES} lines more", style="dim")
+
+
+def try_out(
+    announcement: Id,
+    organisation: Org,
+    to: Annotated[str, typer.Option(metavar="ADDRESS", help="Where to send it.")],
+    learner: Reader = None,
+    json_: Json = False,
+) -> None:
+    """Send it to one address, marked as a test, and say what the mail server answered.
+
+    It counts nowhere. It does not go to an address of an inactive learner, nor to one that is suppressed.
+    """
+    with opened("announcements", DATABASE | {"smtp"}) as runtime:
+        with asked(runtime, organisation) as (connection, org):
+            found = found_by(connection, org, announcement)
+            ready = trial(connection, runtime, org.organisation, found, to=to, learner=learner)
+        sent = send_trial(runtime, ready)
+    said = " ".join(str(part) for part in (sent.code, sent.reply) if part is not None) or "nothing"
+    if sent.answer != Answer.ACCEPTED:
+        raise Refused(f"The test to {to} was not accepted ({sent.answer}); the mail server said: {said}")
+    if json_:
+        document(sent)
+    else:
+        out.print(f"{sent.subject!r} went to {to}; the mail server said: {said}", markup=False)
+
+
+def show(
+    announcement: Id,
+    organisation: Org,
+    history: Annotated[bool, typer.Option("--history", help="Show what was done with it, when, and by whom.")] = False,
+    watch_: Annotated[
+        bool, typer.Option("--watch", help="Follow it until nothing is left to send; Ctrl-C ends the watching alone.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Show how it stands: selected = accepted + skipped + failed + cancelled + uncertain + pending.
+
+    With --json and --history, the document is the list of what was done with it.
+    """
+    with opened("announcements") as runtime:
+        found, counts = _look(runtime, organisation, announcement)
+        if watch_:
+            watch(lambda: _look(runtime, organisation, announcement)[1], quiet=json_)
+            found, counts = _look(runtime, organisation, announcement)
+        changes: list[mail.Change] = []
+        if history:
+            with asked(runtime, organisation) as (connection, org):
+                changes = mail.history(connection, org.organisation, found.mailing)
+    if json_:
+        document(changes if history else counts)
+        return
+    _print_counts(found, counts)
+    if history:
+        table(
+            ["when", "what", "from", "to", "by"],
+            [[change.at, change.move, change.before, change.after, change.by] for change in changes],
+            "Nothing was kept of it.",
+        )
+
+
+def _look(runtime: Runtime, organisation: str, announcement: str) -> tuple[Announcement, announcements.Progress]:
+    with asked(runtime, organisation) as (connection, org):
+        found = found_by(connection, org, announcement)
+        tally = mail.tally(connection, org.organisation, found.mailing)
+    return found, announcements.progress(announcement, found.state, tally)
+
+
+def _print_counts(found: Announcement, counts: announcements.Progress) -> None:
+    out.print(f"{counts.announcement}: {counts.state}", markup=False)
+    out.print(f"“{found.subject}”", markup=False)
+    times = [("to be sent at", found.send_at), ("launched at", found.launched_at), ("ended at", found.finished_at)]
+    for what, moment in times:
+        if moment is not None:
+            out.print(f"{what} {announcements.local_time(moment, found.time_zone)}", markup=False)
+    skipped = ", ".join(f"{n} {reason}" for reason, n in counts.skipped.items()) or "0"
+    table(COUNTS, [[skipped if name == "skipped" else getattr(counts, name) for name in COUNTS]], "")
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An announcement in a list, with its counts, which add up as those of `show` do."""
+
+    announcement: str
+    state: str
+    subject: str
+    send_at: datetime | None
+    time_zone: str | None
+    selected: int
+    accepted: int
+    skipped: dict[str, int]
+    failed: int
+    cancelled: int
+    uncertain: int
+    pending: int
+
+
+def list_(
+    organisation: Org,
+    state: Annotated[State | None, typer.Option(help="Those in this state alone.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
+    json_: Json = False,
+) -> None:
+    """List the announcements of an organisation, newest first."""
+    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
+        found = [
+            Listed(
+                subject=one.subject,
+                send_at=one.send_at,
+                time_zone=one.time_zone,
+                **asdict(
+                    announcements.progress(
+                        one.announcement, one.state, mail.tally(connection, org.organisation, one.mailing)
+                    )
+                ),
+            )
+            for one in announcements.listed(connection, org.organisation, state=state, limit=limit)
+        ]
+    if json_:
+        document(found)
+        return
+    columns = ["announcement", "state", "subject", *COUNTS]
+    table(
+        columns,
+        [[sum(a.skipped.values()) if name == "skipped" else getattr(a, name) for name in columns] for a in found],
+        "None.",
+    )
+
+
+def recipients_(
+    announcement: Id,
+    organisation: Org,
+    state: Annotated[Delivery | None, typer.Option(help="Those who stand so alone.")] = None,
+    reason: Annotated[str | None, typer.Option(help="Those of whom this is the reason alone.")] = None,
+    format_: Annotated[
+        Format,
+        typer.Option("--format", help="csv is safe to open in a spreadsheet; jsonl is one JSON document a line."),
+    ] = Format.CSV,
+    json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+) -> None:
+    """Export one row for each recipient: how they stand, why, what their server said, and every attempt."""
+    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
+        found = found_by(connection, org, announcement)
+        written = Format.JSONL if json_ else format_
+        try:
+            for block in recipients(connection, org.organisation, found.mailing, written, state=state, reason=reason):
+                sys.stdout.buffer.write(block)
+            sys.stdout.buffer.flush()
+        except BrokenPipeError:  # whoever read has had enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
