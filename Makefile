@@ -3,10 +3,10 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo test lint format bench schemas lock clean
+.PHONY: help demo test chaos lint format bench bench-mail schemas lock clean
 
 help:  ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 .venv/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -20,6 +20,9 @@ demo: .venv/.installed  ## the main job on a sample organisation, told as a stor
 test: .venv/.installed  ## the whole suite, against real servers it starts itself
 	@$(BIN)/pytest
 
+chaos: .venv/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
+	@$(BIN)/pytest tests/chaos -q
+
 lint: .venv/.installed  ## ruff, format check, mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -31,6 +34,9 @@ format: .venv/.installed  ## put the code in order
 
 bench: .venv/.installed  ## ratios, each beside what it is measured against
 	@$(BIN)/python -m bench
+
+bench-mail: .venv/.installed  ## mail beside smtp-source and three peers, which it installs into .bench
+	@$(BIN)/python -m bench.mail
 
 schemas: .venv/.installed  ## write docs/schemas anew from the types
 	@$(BIN)/python -m workers.schemas
@@ -44,4 +50,4 @@ lock: pyproject.toml  ## resolve constraints.txt anew
 	rm -rf .lock
 
 clean:  ## remove the environment and local state
-	rm -rf .venv .rollcall .lock
+	rm -rf .venv .rollcall .lock .bench

@@ -7,11 +7,12 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeAlias
 
 import msgspec
@@ -69,6 +70,9 @@ _FILL = """
     SELECT organisation, learner, 1, saved_at, false, 'bench' FROM learners WHERE standing = 'inactive';
 """
 
+#: For processes that are told nothing of their own.
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
 _encode = msgspec.json.encode
 
 
@@ -77,7 +81,7 @@ def id_of(number: int) -> str:
     return str(uuid.UUID(hashlib.md5(f"learner {number}".encode(), usedforsecurity=False).hexdigest()))
 
 
-def event(type_: str, data: dict[str, object]) -> bytes:
+def event(type_: str, data: dict[str, object], organisation: str = ORGANISATION) -> bytes:
     """An event of the platform that happens now."""
     return _encode(
         {
@@ -86,7 +90,7 @@ def event(type_: str, data: dict[str, object]) -> bytes:
             "source": "urn:bench",
             "type": f"platform.{type_}",
             "time": datetime.now(UTC),
-            "organisation": ORGANISATION,
+            "organisation": organisation,
             "data": data,
         }
     )
@@ -174,36 +178,51 @@ class System:
     def database(self, name: str, learners: int) -> Iterator[Database]:
         """A database with one organisation of so many learners, as a system has it that has known them for a while."""
         named = sql.Identifier(name)
+        self._administer(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(named, sql.Identifier(TEMPLATE)))
+        try:
+            with psycopg.connect(self.url_of(name), autocommit=True, application_name="bench") as session:
+                psycopg.ClientCursor(session).execute(_FILL, {"id": ORGANISATION, "learners": learners})
+                session.execute("VACUUM ANALYZE")
+                yield Database(name, self.url_of(name), session)
+        finally:
+            self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
+
+    def _administer(self, statement: sql.Composed) -> None:
         with psycopg.connect(self.database_url, autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(named, sql.Identifier(TEMPLATE)))
-            try:
-                with psycopg.connect(self.url_of(name), autocommit=True, application_name="bench") as session:
-                    psycopg.ClientCursor(session).execute(_FILL, {"id": ORGANISATION, "learners": learners})
-                    session.execute("VACUUM ANALYZE")
-                    yield Database(name, self.url_of(name), session)
-            finally:
-                admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
+            admin.execute(statement)
 
     @contextmanager
-    def processes(self, database: Database, commands: Commands) -> Iterator[list[Process]]:
+    def processes(
+        self, database: Database, commands: Commands, settings: Mapping[str, str] = NOTHING
+    ) -> Iterator[list[Process]]:
         """Processes of ours on a database, each ready when the block begins; Valkey is empty."""
         self.redis.flushall()
         with ExitStack() as stack:
-            started = [stack.enter_context(self._process(database, name, words)) for name, words in commands.items()]
+            started = [
+                stack.enter_context(self.process(database, name, words, settings)) for name, words in commands.items()
+            ]
             for process in started:
                 wait_until(process.ready, f"{process.name} to be ready")
             yield started
 
+    def environment(self, database: Database, settings: Mapping[str, str] = NOTHING) -> dict[str, str]:
+        """What a process of ours is told: our servers, a database, and settings of a measurement's own."""
+        known = {key: text for key, text in os.environ.items() if key not in {"REDIS_URL", "SMTP_URL", "DATABASE_URL"}}
+        ours = {"ROLLCALL_HOME": str(self.home), "DATABASE_URL": database.url, "ROLLCALL_LOG_LEVEL": "info"}
+        return {**known, **ours, **settings}
+
     @contextmanager
-    def _process(self, database: Database, name: str, words: tuple[str, ...]) -> Iterator[Process]:
+    def process(
+        self, database: Database, name: str, words: tuple[str, ...], settings: Mapping[str, str] = NOTHING
+    ) -> Iterator[Process]:
+        """One process of ours, told to finish at the end; its log is begun anew."""
         log = self.home / f"{name}.log"
-        environment = {
-            key: text for key, text in os.environ.items() if key not in {"REDIS_URL", "SMTP_URL", "DATABASE_URL"}
-        }
-        environment |= {"ROLLCALL_HOME": str(self.home), "DATABASE_URL": database.url, "ROLLCALL_LOG_LEVEL": "info"}
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli", "run", *words], env=environment, stdout=output, stderr=output
+                [sys.executable, "-m", "workers.cli", "run", *words],
+                env=self.environment(database, settings),
+                stdout=output,
+                stderr=output,
             )
         try:
             yield Process(name, popen, log)

@@ -1,0 +1,252 @@
+"""A mail server that throws everything away and writes down whom it was for: `python -m bench.mail.sink`.
+
+Real SMTP with PIPELINING (RFC 2920), as fast as Python gets. One line for each event, tab-separated: `begun` when DATA
+is asked for and granted, `taken` when the message is, `deferred` when a recipient is answered 451. It is for counting
+what smtp-sink cannot tell: messages by Message-ID, when each began, recipients that are put off at first.
+"""
+
+import argparse
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, cast
+
+import uvloop
+
+from bench.mail.ports import free_port, listening
+from bench.system import wait_until
+
+#: Seconds after which what was written down is in the file.
+FLUSH_SECONDS = 0.1
+
+_ADDRESS = re.compile(rb"<([^>]*)>")
+_MESSAGE_ID = re.compile(rb"^message-id:\s*(<[^>\r\n]*>)", re.IGNORECASE | re.MULTILINE)
+_FEEDBACK_ID = re.compile(rb"^feedback-id:\s*([^\r\n]*)", re.IGNORECASE | re.MULTILINE)
+_EHLO = b"250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250 SIZE 0\r\n"
+_IDS = (_MESSAGE_ID, _FEEDBACK_ID)
+_OK = b"250 2.0.0 OK\r\n"
+_LATER = b"451 4.7.1 Try again later\r\n"
+_NO_RECIPIENT = b"554 5.5.1 No valid recipients\r\n"
+_END = b"\r\n.\r\n"
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What the server writes down, and who was put off already."""
+
+    file: IO[bytes]
+    defer_percent: float
+    keep: Path | None = None
+    deferred: set[bytes] = field(default_factory=set)
+
+    def write(self, event: str, at: float, recipient: bytes, *rest: object) -> None:
+        """One line."""
+        line = "\t".join((event, f"{at:.6f}", recipient.decode("utf-8", "replace").lower(), *map(str, rest)))
+        self.file.write(line.encode() + b"\n")
+
+    def puts_off(self, recipient: bytes) -> bool:
+        """Whether this recipient is to come again: once, the same ones whoever asks."""
+        if zlib.crc32(recipient) % 10_000 >= self.defer_percent * 100 or recipient in self.deferred:
+            return False
+        self.deferred.add(recipient)
+        return True
+
+
+class Session(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._buffer = bytearray()
+        self._recipients: list[bytes] = []
+        self._in_data = False
+        self._begun = 0.0
+        self._searched = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's own class does not inherit it
+        self._transport.write(b"220 sink ESMTP\r\n")
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        replies: list[bytes] = []
+        while (reply := self._message() if self._in_data else self._command()) is not None:
+            replies.append(reply)
+        if replies:
+            self._transport.write(b"".join(replies))
+        if replies and replies[-1].startswith(b"221"):
+            self._transport.close()
+
+    def _message(self) -> bytes | None:
+        """The reply to a message, once it is whole."""
+        buffer = self._buffer
+        end = buffer.find(_END, max(self._searched - len(_END), 0))
+        if end < 0:
+            self._searched = len(buffer)
+            return None
+        message = bytes(buffer[:end])
+        del buffer[: end + len(_END)]
+        self._in_data = False
+        head = message[: message.find(b"\r\n\r\n")]
+        ids = [found[1].decode("ascii", "replace") if (found := id_.search(head)) else "" for id_ in _IDS]
+        now = time.time()
+        for recipient in self._recipients:
+            self._ledger.write("taken", now, recipient, f"{self._begun:.6f}", len(message), *ids)
+        if self._ledger.keep is not None:
+            self._ledger.keep.write_bytes(message)
+        self._recipients = []
+        return _OK
+
+    def _command(self) -> bytes | None:  # noqa: PLR0911 - one command, one return
+        """The reply to a command, once its line is whole."""
+        end = self._buffer.find(b"\r\n")
+        if end < 0:
+            return None
+        line = bytes(self._buffer[:end])
+        del self._buffer[: end + 2]
+        match line[:4].upper():
+            case b"RCPT":
+                return self._recipient(line)
+            case b"DATA":
+                return self._data()
+            case b"EHLO":
+                return _EHLO
+            case b"QUIT":
+                return b"221 2.0.0 Bye\r\n"
+            case b"MAIL" | b"RSET":
+                self._recipients = []
+                return _OK
+            case b"HELO" | b"NOOP":
+                return _OK
+            case _:
+                return b"500 5.5.2 What?\r\n"
+
+    def _recipient(self, line: bytes) -> bytes:
+        found = _ADDRESS.search(line)
+        if found is None:
+            return b"501 5.1.3 No address\r\n"
+        recipient = found[1]
+        if self._ledger.puts_off(recipient):
+            self._ledger.write("deferred", time.time(), recipient)
+            return _LATER
+        self._recipients.append(recipient)
+        return _OK
+
+    def _data(self) -> bytes:
+        if not self._recipients:
+            return _NO_RECIPIENT
+        self._in_data = True
+        self._searched = 0
+        self._begun = time.time()
+        for recipient in self._recipients:
+            self._ledger.write("begun", self._begun, recipient)
+        return b"354 Go on\r\n"
+
+
+async def _serve(port: int, ledger: Ledger) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    loop.add_signal_handler(signal.SIGTERM, stop.set)
+    server = await loop.create_server(lambda: Session(ledger), "127.0.0.1", port, backlog=256)
+    while not stop.is_set():
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), FLUSH_SECONDS)
+        ledger.file.flush()
+    server.close()
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    parser = argparse.ArgumentParser(prog="python -m bench.mail.sink", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--log", type=Path, required=True, help="where it is written down")
+    parser.add_argument("--defer", type=float, default=0.0, help="per cent of recipients answered 451 the first time")
+    parser.add_argument("--keep", type=Path, help="a file for the last message taken")
+    arguments = parser.parse_args()
+    with arguments.log.open("ab", buffering=1 << 20) as file:
+        uvloop.run(_serve(arguments.port, Ledger(file, arguments.defer, arguments.keep)))
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """One message the sink took for one recipient: when it began and ended (Unix time), its octets and its ids."""
+
+    recipient: str
+    begun: float
+    at: float
+    size: int
+    message_id: str
+    feedback_id: str
+
+    @property
+    def mailing(self) -> str:
+        """The id of the mailing it belongs to, or of the event that caused it."""
+        return self.feedback_id.partition(":")[0]
+
+    @property
+    def kind(self) -> str:
+        """What it is about, as its Feedback-ID says."""
+        return self.feedback_id.split(":")[2] if self.feedback_id.count(":") > 1 else ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingSink:
+    """A running sink that writes down whom it took what for."""
+
+    port: int
+    pid: int
+    log: Path
+
+    def lines(self) -> Iterator[list[str]]:
+        """What was written down so far."""
+        with self.log.open(encoding="utf-8") as log:
+            for line in log:
+                yield line.rstrip("\n").split("\t")
+
+    def taken(self) -> Iterator[Taken]:
+        """Every message that was taken whole, whether or not the sender learned of it."""
+        for event, at, recipient, *rest in self.lines():
+            if event == "taken":
+                begun, size, message_id, feedback_id = rest
+                yield Taken(recipient, float(begun), float(at), int(size), message_id, feedback_id)
+
+    def settle(self) -> None:
+        """Wait until all that was taken is written down."""
+        time.sleep(FLUSH_SECONDS * 2)
+
+    def forget(self) -> None:
+        """Begin the log anew, between two runs."""
+        self.settle()
+        os.truncate(self.log, 0)
+
+
+@contextmanager
+def recording(folder: Path, *, defer: float = 0.0, keep: Path | None = None) -> Iterator[RecordingSink]:
+    """A sink of its own, ready; what it wrote down is there until the block ends."""
+    log = folder / "sink.log"
+    log.unlink(missing_ok=True)
+    log.touch()
+    port = free_port()
+    words = ["--port", str(port), "--log", str(log), "--defer", str(defer)]
+    if keep is not None:
+        words += ["--keep", str(keep)]
+    popen = subprocess.Popen([sys.executable, "-m", "bench.mail.sink", *words])
+    try:
+        wait_until(lambda: listening(port), "the sink to listen")
+        yield RecordingSink(port, popen.pid, log)
+    finally:
+        popen.terminate()
+        popen.wait()
+
+
+if __name__ == "__main__":
+    main()

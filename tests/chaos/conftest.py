@@ -1,0 +1,41 @@
+"""Servers that survive a crash, how much of it there is, and what came of it, told at the end."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from bench.system import System, system
+from tests.chaos.slaughter import Aftermath
+
+#: Mails of a round, and rounds of each policy; fewer show that it runs.
+MAILS = int(os.environ.get("CHAOS_MAILS", "50000"))
+ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))
+
+_told: list[tuple[str, Aftermath]] = []
+
+
+@pytest.fixture(scope="session")
+def on() -> Iterator[System]:
+    """Durable embedded servers, for the whole run."""
+    with system() as servers:
+        yield servers
+
+
+def tell(what: str, left: Aftermath) -> None:
+    """Keep what came of a round for the summary."""
+    _told.append((what, left))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what came of each kind of round."""
+    for what in dict.fromkeys(what for what, _ in _told):
+        rounds = [left for told, left in _told if told == what]
+        mails, kills = sum(len(left.selected) for left in rounds), sum(left.kills for left in rounds)
+        doubted = sum(len(left.doubted) + len(left.uncertain) for left in rounds)
+        twice = sum(len(left.twice) for left in rounds)
+        lost = sum(len(left.lost) for left in rounds)
+        terminalreporter.write_line(
+            f"{what}: {len(rounds)} rounds, {mails:,} mails, {kills} workers killed; {lost} lost, {doubted} uncertain "
+            f"({doubted / max(kills, 1):.0f} for each kill), {twice} sent twice"
+        )
