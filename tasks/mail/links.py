@@ -1,18 +1,20 @@
 """Links that carry their own proof: whoever holds one may do the one thing that it is for, without signing in.
 
-A token is 27 octets in base64url: the form of a token (1), the organisation's number (4), the learner's (4), and the
-first 18 of the HMAC-SHA256 of all that (RFC 2104 asks for no less than half of it). It says nothing about a person, and
-it does not expire: a mail may be opened years after it was sent, and to unsubscribe does no harm then either.
+A token is 27 octets in base64url: the form of a token (1), the organisation's number (4), the learner's (4), and 18 of
+BLAKE2b with a key over all that (RFC 7693), which takes a fifth of the time of HMAC-SHA256: one is made for each mail.
+It says nothing about a person, and it does not expire: a mail may be opened years after it was sent, and to unsubscribe
+does no harm then either.
 """
 
 import hmac
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from hashlib import blake2b
 from struct import Struct
 
 #: What the key of these links is made for: no token signed for another purpose is one of them.
-UNSUBSCRIBE = b"rollcall unsubscribe"
+UNSUBSCRIBE = b"unsubscribe link"
 
 #: The form of a token. Another one would have another number, and both be read for as long as mails with the first lie
 #: in mailboxes.
@@ -34,7 +36,7 @@ class Links:
         if not keys:
             raise ValueError("links are signed with a key")
         self.base = public_url.rstrip("/") + PATH
-        self._keys = [hmac.digest(key.encode(), UNSUBSCRIBE, "sha256") for key in keys]
+        self._keys = [blake2b(key.encode(), person=UNSUBSCRIBE).digest() for key in keys]
 
     def token(self, organisation: int, learner: int) -> str:
         """What is added to `base` to make the address where a learner unsubscribes from an organisation's
@@ -54,4 +56,4 @@ class Links:
 
 
 def _proof(key: bytes, said: bytes) -> bytes:
-    return hmac.digest(key, said, "sha256")[:_PROOF_OCTETS]
+    return blake2b(said, key=key, digest_size=_PROOF_OCTETS).digest()

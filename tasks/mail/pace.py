@@ -111,6 +111,8 @@ def granted(
 ) -> tuple[Grant, Changes]:
     """Which mails, each to a domain, may go now, and what that changes. Where the circuit was open one may, to see
     whether somebody answers; the others wait for what comes of it."""
+    if not state and math.isinf(limits.sender) and math.isinf(limits.domain):
+        return Grant([True] * len(domains), 0.0), {}
     changes: Changes = {}
     most = len(domains)
     circuit = state.get(CIRCUIT)
@@ -147,6 +149,8 @@ def learnt(
     state: State, attempts: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, mails_a_second: float
 ) -> Changes:
     """What is to be changed by what became of mails, each to a domain."""
+    if not state and all(attempt.answer is Answer.ACCEPTED for _, attempt in attempts):
+        return {}
     changes: Changes = {}
     everything = [attempt for _, attempt in attempts]
     circuit = state.get(CIRCUIT)
