@@ -12,7 +12,7 @@ from config.settings import ConfigurationError
 from migrations import RoleRefused
 from tasks.announcements import NotAllowed
 from tasks.intake import NotResolved
-from workers.commands import announcements, demo, events, learners, reconcile, reports, run, seats, system
+from workers.commands import announcements, demo, events, learners, reconcile, reports, run, seats, system, templates
 from workers.commands.common import Refused
 
 app = typer.Typer(
@@ -31,6 +31,7 @@ app.command()(reconcile.reconcile)
 app.add_typer(events.app, name="events")
 app.add_typer(learners.app, name="learners")
 app.add_typer(announcements.app, name="announcements")
+app.add_typer(templates.app, name="templates")
 app.add_typer(seats.app, name="seats")
 app.add_typer(reports.app, name="reports")
 app.add_typer(run.app, name="run")

@@ -12,7 +12,7 @@ from tasks.events.schemas import TYPES
 from tasks.imports import Imported
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
-from workers.commands import announcements, demo, events, learners, reconcile, seats, system
+from workers.commands import announcements, demo, events, learners, reconcile, seats, system, templates
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -41,6 +41,8 @@ RESULTS: dict[str, Any] = {
     "seats-ledger": list[Entry],
     "seats-show": seats.Shown,
     "status": system.Status,
+    "templates-list": list[templates.Template],
+    "templates-render": templates.Rendered,
     "wait": system.Waited,
 }
 

@@ -1,5 +1,6 @@
 """The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
 
+from tasks.mail.look import Look
 from tasks.mail.merge import MergeError
 from tasks.mail.opening import (
     OPEN_FOR_CANDIDATES,
@@ -11,15 +12,22 @@ from tasks.mail.opening import (
     open_for_enrolled,
     open_for_pairs,
 )
+from tasks.mail.phrases import LANGUAGES, spoken
 from tasks.mail.rules import MOVES, Kind
+from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
 from tasks.mail.store import Mailing, Tally, forget, set_state, tally, unworked
-from tasks.mail.templates import announcement as check_template
+from tasks.mail.templates import check_announcement as check_template
 
 __all__ = [
+    "AURORA",
+    "BODY",
+    "LANGUAGES",
     "MOVES",
     "OPEN_FOR_CANDIDATES",
+    "SUBJECT",
     "VERDICT",
     "Kind",
+    "Look",
     "Mailing",
     "MergeError",
     "Tally",
@@ -31,7 +39,9 @@ __all__ = [
     "open_for_audience",
     "open_for_enrolled",
     "open_for_pairs",
+    "sample",
     "set_state",
+    "spoken",
     "tally",
     "unworked",
 ]

@@ -5,6 +5,7 @@ from functools import lru_cache
 
 from config.settings import sender_address
 from tasks.mail.message import CompiledMessage, compile_message, feedback_id, message_id
+from tasks.mail.phrases import spoken
 from tasks.mail.rules import Kind
 from tasks.mail.smtp import Envelope
 from tasks.mail.store import Mailing, Recipient
@@ -15,13 +16,13 @@ from tasks.mail.templates import announcement, digest_notice, enrolment_notice, 
 def _compiled(mailing: Mailing, language: str, mail_from: str) -> CompiledMessage:
     match mailing.kind:
         case Kind.ANNOUNCEMENT:
-            parts = announcement(mailing.subject, mailing.body, mailing.organisation_name)
+            parts = announcement(mailing.subject, mailing.body, mailing.look, language)
         case Kind.DIGEST:
-            parts = digest_notice(mailing.organisation_name, language)
+            parts = digest_notice(mailing.look, language)
         case Kind.PASSWORD:
-            parts = password_notice(mailing.organisation_name)
+            parts = password_notice(mailing.look, language)
         case _:
-            parts = enrolment_notice(mailing.organisation_name, language)
+            parts = enrolment_notice(mailing.look, language)
     subject, html, text = parts
     headers = {
         "Feedback-ID": feedback_id(mailing.id, mailing.organisation_id, mailing.kind.value),
@@ -34,14 +35,13 @@ def _compiled(mailing: Mailing, language: str, mail_from: str) -> CompiledMessag
 def compose(mailing: Mailing, recipient: Recipient, mail_from: str) -> Envelope:
     """The message of one recipient; the same Message-ID however often it is made (R19)."""
     sender = sender_address(mail_from)
-    language = "" if mailing.kind is Kind.ANNOUNCEMENT else recipient.locale.lower().partition("-")[0]
     html, text = listing(recipient.items)
     identity = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id, recipient.id)
     return Envelope(
         recipient.recipient,
         sender,
         recipient.address,
-        _compiled(mailing, language, mail_from).render(
+        _compiled(mailing, spoken(recipient.locale).code, mail_from).render(
             to_address=recipient.address,
             to_name=f"{recipient.first_name} {recipient.last_name}".strip(),
             message_id=message_id(identity, sender.rpartition("@")[2]),

@@ -1,10 +1,8 @@
 """`rollcall announcements`: an admin's mailing, from draft to finished."""
 
-import sys
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -13,7 +11,7 @@ from sqlalchemy import Connection
 
 from config.database import lock_organisations
 from tasks import announcements, learners, mail, organisations, work
-from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
+from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, written
 
 app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is_help=True)
 
@@ -46,7 +44,7 @@ def create(
     audience = _audience(everyone=everyone, segments=segment or [], learners_=learner or [])
     if policy not in {"hold", "resend"}:
         raise typer.BadParameter("--policy is hold or resend")
-    text = _body(body)
+    text = written(body)
     moment = _moment(send_at, time_zone)
     id_ = announcement or str(uuid.uuid4())
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
@@ -76,17 +74,6 @@ def _audience(*, everyone: bool, segments: list[str], learners_: list[str]) -> d
     if everyone:
         return {"everyone": True}
     return {"segments": segments} if segments else {"learners": learners_}
-
-
-def _body(body: str) -> str:
-    if body == "-":
-        return sys.stdin.read()
-    if body.startswith("@"):
-        path = Path(body[1:])
-        if not path.is_file():
-            raise Refused(f"There is no file {path}.")
-        return path.read_text(encoding="utf-8")
-    return body
 
 
 def _moment(send_at: str | None, time_zone: str) -> datetime | None:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -63,6 +64,20 @@ def cell(value: object) -> str:
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "–"
     return str(value)
+
+
+def written(text: str) -> str:
+    """What a person wrote for an option: in it, in a file as `@FILE`, or on stdin as `-`."""
+    if text == "-":
+        return sys.stdin.read()
+    if text.startswith("@"):
+        try:
+            return Path(text[1:]).read_text(encoding="utf-8")
+        except OSError:
+            raise Refused(f"There is no file {text[1:]} that can be read.") from None
+        except UnicodeDecodeError:
+            raise Refused(f"The file {text[1:]} is not UTF-8.") from None
+    return text
 
 
 @contextmanager
