@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     rollcall_smtp_connections: int = Field(10, ge=1, le=100, description="connections of one mail worker")
     rollcall_smtp_timeout_seconds: float = Field(30, gt=0, description="patience with one answer of the mail server")
 
+    rollcall_browser: str | None = Field(None, description="browser for pictures of mail; unset: one on the PATH")
+
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:

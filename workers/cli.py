@@ -24,6 +24,7 @@ from workers.commands import (
     seats,
     suppressions,
     system,
+    templates,
 )
 from workers.commands.common import Refused
 
@@ -43,6 +44,7 @@ app.command()(reconcile.reconcile)
 app.add_typer(events.app, name="events")
 app.add_typer(learners.app, name="learners")
 app.add_typer(announcements.app, name="announcements")
+app.add_typer(templates.app, name="templates")
 app.add_typer(mail.app, name="mail")
 app.add_typer(seats.app, name="seats")
 app.add_typer(suppressions.app, name="suppressions")

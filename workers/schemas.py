@@ -26,6 +26,7 @@ from workers.commands import (
     seats,
     suppressions,
     system,
+    templates,
 )
 
 #: Where they are kept in the repo.
@@ -67,6 +68,8 @@ RESULTS: dict[str, Any] = {
     "suppressions-add": suppressions.Decided,
     "suppressions-list": Suppression,
     "suppressions-remove": suppressions.Decided,
+    "templates-list": list[templates.Template],
+    "templates-render": templates.Rendered,
     "wait": system.Waited,
 }
 

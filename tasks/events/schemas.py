@@ -25,6 +25,10 @@ Learners: TypeAlias = Annotated[list[Id], Meta(max_length=100_000)]
 #: Times outside of these are mistakes; inside, arithmetic on them and their time zones is safe.
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC)
 
+#: Where a logo may be: the web, encrypted, written in the characters of a URL (RFC 3986), without a name or password.
+LOGO = re.compile(r"https://[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+(:[0-9]{1,5})?([/?][A-Za-z0-9._~:/?#@!$&'()*+,;=%-]*)?")
+COLOUR = re.compile("#[0-9A-Fa-f]{6}")
+
 #: A text that contains the character NUL: its escape, not itself escaped.
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -70,9 +74,15 @@ class OrganisationSaved(Struct, frozen=True):
     licence_ends: Bound | None = None
     admin_emails: Annotated[list[Annotated[str, Meta(max_length=320)]], Meta(max_length=100)] = []
     reactivation_digest: bool = False
+    logo: Annotated[str, Meta(max_length=2000, description="an https URL")] | None = None
+    colour: Annotated[str, Meta(max_length=7, description="#rrggbb")] | None = None
 
     def __post_init__(self) -> None:
         self.period()
+        if self.logo is not None and not LOGO.fullmatch(self.logo):
+            raise ValueError("the logo is not the address of a picture, https://…")
+        if self.colour is not None and not COLOUR.fullmatch(self.colour):
+            raise ValueError("the colour is not written as #rrggbb")
 
     def period(self) -> tuple[datetime | None, datetime | None]:
         """When the licence begins, and the first moment after it (UTC)."""

@@ -1,5 +1,6 @@
 """The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
 
+from tasks.mail.look import Look
 from tasks.mail.merge import MergeError
 from tasks.mail.moves import Change, close_cancelled, history, make_move
 from tasks.mail.opening import (
@@ -12,6 +13,7 @@ from tasks.mail.opening import (
     open_for_enrolled,
     open_for_pairs,
 )
+from tasks.mail.phrases import LANGUAGES, spoken
 from tasks.mail.recipients import (
     as_recipient,
     cancel_idle,
@@ -23,14 +25,20 @@ from tasks.mail.recipients import (
     verdict_on,
 )
 from tasks.mail.rules import Kind
+from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
 from tasks.mail.store import Mailing, Tally, forget, tally, unworked
-from tasks.mail.templates import announcement as check_template
+from tasks.mail.templates import check_announcement as check_template
 
 __all__ = [
+    "AURORA",
+    "BODY",
+    "LANGUAGES",
     "OPEN_FOR_CANDIDATES",
+    "SUBJECT",
     "VERDICT",
     "Change",
     "Kind",
+    "Look",
     "Mailing",
     "MergeError",
     "Tally",
@@ -51,7 +59,9 @@ __all__ = [
     "open_for_audience",
     "open_for_enrolled",
     "open_for_pairs",
+    "sample",
     "some_recipient",
+    "spoken",
     "tally",
     "unworked",
     "verdict_on",

@@ -11,7 +11,9 @@ from config.settings import keys_in, sender_address
 from tasks.bounces import ReturnPaths
 from tasks.mail.dkim import Signer
 from tasks.mail.links import Links
+from tasks.mail.look import Look
 from tasks.mail.message import CompiledMessage, MessageIds, compile_message, feedback_id
+from tasks.mail.phrases import spoken
 from tasks.mail.rules import Kind
 from tasks.mail.smtp import Envelope
 from tasks.mail.store import Mailing, Recipient
@@ -80,7 +82,7 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
     about_it = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id)
     return _Letter(
         _compiled(
-            mailing.kind, mailing.subject, mailing.body, mailing.organisation_name, language, mail_from, unsubscribe_at
+            mailing.kind, mailing.subject, mailing.body, mailing.look, language, mail_from, unsubscribe_at
         ).with_headers(headers),
         MessageIds(about_it, identity.address.rpartition("@")[2]),
     )
@@ -88,20 +90,20 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
 
 @lru_cache(maxsize=COMPILED)
 def _compiled(
-    kind: Kind, subject: str, body: str, organisation: str, language: str, mail_from: str, unsubscribe_at: str
+    kind: Kind, subject: str, body: str, look: Look, language: str, mail_from: str, unsubscribe_at: str
 ) -> CompiledMessage:
     """What a mailing says, apart from which one it is: notices of an organisation's all say the same."""
     match kind:
         case Kind.ANNOUNCEMENT:
-            subject, *bodies = announcement(subject, body, organisation, unsubscribe_link=unsubscribe_at != "")
+            subject, *bodies = announcement(subject, body, look, language, unsubscribe_link=unsubscribe_at != "")
             # The beginning of the link is the same for all: only its token is put in for each.
             html, text = (said.replace("[[raw:unsubscribe_url]]", unsubscribe_at + "[[raw:token]]") for said in bodies)
         case Kind.DIGEST:
-            subject, html, text = digest_notice(organisation, language)
+            subject, html, text = digest_notice(look, language)
         case Kind.PASSWORD:
-            subject, html, text = password_notice(organisation)
+            subject, html, text = password_notice(look, language)
         case _:
-            subject, html, text = enrolment_notice(organisation, language)
+            subject, html, text = enrolment_notice(look, language)
     return compile_message(subject=subject, html=html, text=text, mail_from=mail_from)
 
 
@@ -122,7 +124,6 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
     }
     unsubscribe_at, own_headers = "", None
     if mailing.kind is Kind.ANNOUNCEMENT:
-        language = ""
         if identity.links and recipient.recipient > 0:  # below zero are admins, who get tests
             unsubscribe_at = identity.links.base
             token = values["token"] = identity.links.token(mailing.organisation, recipient.recipient)
@@ -131,10 +132,9 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
                 "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             }
     else:
-        language = recipient.locale.lower().partition("-")[0]
         html, text = listing(recipient.items)
         values |= {"courses_html": html, "courses_text": text, "learners_html": html, "learners_text": text}
-    letter = _letter(mailing, language, identity, unsubscribe_at)
+    letter = _letter(mailing, spoken(recipient.locale).code, identity, unsubscribe_at)
     return Envelope(
         recipient.recipient,
         identity.returns.sender(mailing.organisation, mailing.mailing, recipient.recipient, recipient.address)

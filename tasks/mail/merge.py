@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 
 class MergeField(StrEnum):
@@ -68,16 +69,23 @@ _BLANK = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 _QUOTED_AT_MOST = 60
 
 
-def parse(text: str) -> tuple[str | Slot, ...]:
-    """Splits what an admin wrote into text and slots; raises MergeError for anything else in double braces."""
+def parse(text: str, name: str | None = None) -> tuple[str | Slot, ...]:
+    """Splits what an admin wrote into text and slots; raises MergeError for anything else in double braces, which says
+    where it stands: in the line, or in what has this name."""
     parts: list[str | Slot] = []
     end = 0
     for match in _SLOT_OR_STRAY.finditer(text):
         if not match[1]:
-            raise MergeError(_mistake(match[0], line=text.count("\n", 0, match.start()) + 1))
+            raise MergeError(_mistake(match[0], where=name or f"Line {text.count(chr(10), 0, match.start()) + 1}"))
         parts += (text[end : match.start()], _slot(match))
         end = match.end()
     return tuple(part for part in (*parts, text[end:]) if part != "")
+
+
+def line_of_slot(text: str, number: int) -> int:
+    """The line on which the slot with this number, counted from 0, stands."""
+    matches = (match for match in _SLOT_OR_STRAY.finditer(text) if match[1])
+    return text.count("\n", 0, next(islice(matches, number, None)).start()) + 1
 
 
 def tokens(text: str) -> tuple[str | Slot | Raw, ...]:
@@ -106,7 +114,7 @@ def _slot(match: re.Match[str]) -> Slot:
     return Slot(MergeField(match[1]), one_line(match[2] or ""))
 
 
-def _mistake(stray: str, *, line: int) -> str:
+def _mistake(stray: str, *, where: str) -> str:
     quoted = one_line(stray)
     if len(quoted) > _QUOTED_AT_MOST:
         quoted = f"{quoted[:_QUOTED_AT_MOST]}…"
@@ -117,4 +125,4 @@ def _mistake(stray: str, *, line: int) -> str:
     else:
         what = f"{quoted} is not a merge field"
     allowed = ", ".join(MergeField)
-    return f'Line {line}: {what}. Write {{{{ field }}}} or {{{{ field | default: "text" }}}} with one of: {allowed}.'
+    return f'{where}: {what}. Write {{{{ field }}}} or {{{{ field | default: "text" }}}} with one of: {allowed}.'

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from tasks.mail.look import Look
 from tasks.mail.rules import FIRST, Before, Delivery, Kind, Outcome, Verdict
 
 
@@ -25,9 +26,16 @@ class Mailing:
     policy: str
     subject: str
     body: str
+    logo: str | None = None
+    colour: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
+
+    @property
+    def look(self) -> Look:
+        """How the organisation's mail looks."""
+        return Look(self.organisation_name, self.logo, self.colour)
 
 
 @dataclass(slots=True)
@@ -73,7 +81,7 @@ class Tally:
 
 _MAILING = """
 SELECT m.organisation, o.id AS organisation_id, o.name AS organisation_name, m.mailing, m.kind, m.source, m.id, m.state,
-       m.policy, m.subject, m.body
+       m.policy, m.subject, m.body, o.logo, o.colour
 FROM mailings m JOIN organisations o USING (organisation)
 """
 

@@ -1,231 +1,208 @@
-"""What Rollcall's mail says: the look from `email_templates/`, our phrases, and what admins write.
+"""What Rollcall's mail says: the look of `email_templates/`, our phrases, and what admins write.
 
 Each function returns a subject, an HTML body and its plain-text twin, all three with the tokens that `message.py` puts
-values in place of. Text from outside (an admin's words, an organisation's name) enters here, and here loses the power
-to form a token.
+values in place of. There is one template for both: the text is read from the MJML that the HTML is made of. Text from
+outside (an admin's words, an organisation's name) never passes Jinja or MJML: it takes its place when they are done,
+and has lost the power to form a token.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import mrml
-from jinja2 import PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
-from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
-from tasks.mail.merge import MergeError, MergeField, Slot, one_line, parse
+from tasks.mail.look import Look
+from tasks.mail.markdown import STAND_IN, WITHOUT_MARKS, letter, stood_in
+from tasks.mail.merge import MergeField, Slot, one_line, parse
+from tasks.mail.phrases import Language, Notice, spoken
+from tasks.mail.plain import plain
 
-
-@dataclass(frozen=True, slots=True)
-class Phrases:
-    """The words of one notice in one language, in the merge language; `{{ organisation }}` is known when it is made."""
-
-    subject: str
-    greeting: str
-    opening: str
-    closing: str
-    footer: str
-
-
-_FALLBACK = "en"
-
-_ENROLMENT: Mapping[str, Phrases] = {
-    "en": Phrases(
-        subject="You have been enrolled at {{ organisation }}",
-        greeting='Hello {{ first_name | default: "there" }},',
-        opening="You have been enrolled in the following:",
-        closing="Sign in as usual to begin.",
-        footer="You receive this as a learner of {{ organisation }}.",
-    ),
-    "nl": Phrases(
-        subject="Je bent ingeschreven bij {{ organisation }}",
-        greeting='Hallo {{ first_name | default: "daar" }},',
-        opening="Je bent ingeschreven voor:",
-        closing="Log in zoals je gewend bent om te beginnen.",
-        footer="Je ontvangt dit als cursist van {{ organisation }}.",
-    ),
-    "fr": Phrases(
-        subject="Votre inscription chez {{ organisation }}",
-        greeting='Bonjour {{ first_name | default: "à vous" }},',
-        opening="Vous êtes désormais inscrit(e) aux formations suivantes :",
-        closing="Connectez-vous comme d’habitude pour commencer.",
-        footer="Vous recevez ce message en tant qu’apprenant(e) chez {{ organisation }}.",
-    ),
-}
-
-_DIGEST: Mapping[str, Phrases] = {
-    "en": Phrases(
-        subject="What is open to you at {{ organisation }}",
-        greeting='Hello {{ first_name | default: "there" }},',
-        opening="Welcome back. The following became available to you:",
-        closing="Sign in as usual to begin.",
-        footer="You receive this as a learner of {{ organisation }}.",
-    ),
-    "nl": Phrases(
-        subject="Dit staat voor je klaar bij {{ organisation }}",
-        greeting='Hallo {{ first_name | default: "daar" }},',
-        opening="Welkom terug. Dit is voor je beschikbaar gekomen:",
-        closing="Log in zoals je gewend bent om te beginnen.",
-        footer="Je ontvangt dit als cursist van {{ organisation }}.",
-    ),
-    "fr": Phrases(
-        subject="Ce qui vous attend chez {{ organisation }}",
-        greeting='Bonjour {{ first_name | default: "à vous" }},',
-        opening="Bon retour parmi nous. Voici ce qui vous est désormais accessible :",
-        closing="Connectez-vous comme d’habitude pour commencer.",
-        footer="Vous recevez ce message en tant qu’apprenant(e) chez {{ organisation }}.",
-    ),
-}
-
-_PASSWORD: Mapping[str, Phrases] = {
-    "en": Phrases(
-        subject="Temporary passwords to set at {{ organisation }}",
-        greeting="Hello,",
-        opening="These learners sign in by username and are active again. Their earlier passwords are void.",
-        closing="Please set a temporary password for each of them and hand it over.",
-        footer="You receive this as an admin of {{ organisation }}.",
-    ),
-}
-
-_ANNOUNCEMENT_FOOTER = "You receive this as a learner of {{ organisation }}."
-_UNSUBSCRIBE = "Unsubscribe"
-#: Where an announcement's templates put the admin's words, once MJML is out of the way.
-_BODY = "[[raw:body]]"
-
-#: Stands in for a slot while Markdown is rendered, between two code points that Unicode keeps out of any text.
-_STAND_IN = re.compile("\ufdd0([0-9]+)\ufdd1")
-_WITHOUT_MARKS = str.maketrans("", "", "\ufdd0\ufdd1")
+#: Where something is to stand, in what Jinja and MJML make: all of it is put there at once, and not looked at again.
+_PLACE = re.compile("place-of-([a-z]+)")
 
 #: How text from outside shows the characters of a token without being one.
 _IN_HTML = {ord(mark): f"&#{ord(mark)};" for mark in "{}["}
 _OPENS_TOKEN = re.compile(r"\{(?=\{)|\[(?=\[raw:)")
 _WORD_JOINER = "\u2060"
-
+_LINE_BREAK = re.compile("\r\n?")
 
 _TEMPLATES = SandboxedEnvironment(
-    loader=PackageLoader("email_templates", ""),
-    autoescape=select_autoescape(enabled_extensions=("mjml.j2",)),
-    undefined=StrictUndefined,
+    loader=PackageLoader("email_templates", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )
 #: MJML would fetch the fonts it knows from Google, and so tell Google who reads what.
-_NO_WEB_FONTS = mrml.RenderOptions(fonts={})
+_NO_WEB_FONTS = mrml.RenderOptions(disable_comments=True, fonts={})
 
 
-class _Markdown(MarkdownIt):
-    """CommonMark without HTML, whose links lead to the web or to an address, the same for every recipient."""
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of what an organisation bought is used; `unit` is seat or credit."""
 
-    def __init__(self) -> None:
-        super().__init__("commonmark", {"html": False})
+    unit: str
+    used: int
+    pool: int
 
-    def normalizeLink(self, url: str) -> str:  # noqa: N802
-        if _STAND_IN.search(url):
-            raise MergeError("The address of a link cannot hold a merge field: put the field in the text of the link.")
-        return super().normalizeLink(url)
+    def notice(self, language: Language) -> Notice:
+        """What to say of it."""
+        if self.unit == "seat":
+            return language.seats_low if self.used < self.pool else language.seats_spent
+        return language.credits_low if self.used < self.pool else language.credits_spent
 
-    def validateLink(self, url: str) -> bool:  # noqa: N802
-        return url.lower().startswith(("http://", "https://", "mailto:"))
+    def figures(self, language: Language) -> dict[str, str]:
+        """The figures a phrase may hold."""
+        figures = {
+            "percent": self.used * 100 // max(self.pool, 1),
+            "used": self.used,
+            "pool": self.pool,
+            "left": max(self.pool - self.used, 0),
+        }
+        return {name: f"{figure:,}".replace(",", language.thousands) for name, figure in figures.items()}
 
 
-_MARKDOWN = _Markdown()
-
-
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def announcement(
-    subject: str, body_markdown: str, organisation: str, *, unsubscribe_link: bool = False
+    subject: str, body_markdown: str, look: Look, locale: str = "", *, unsubscribe_link: bool = False
 ) -> tuple[str, str, str]:
-    """An admin's message, in their own words; its text twin is the Markdown as they wrote it.
+    """An admin's message in their own words, with a footer in the language of this locale.
 
-    With `unsubscribe_link` the footer links to `[[raw:unsubscribe_url]]`. Raises MergeError for a mistake in the merge
-    language.
+    With `unsubscribe_link` the footer links to `[[raw:unsubscribe_url]]`. Raises MergeError for a mistake in what the
+    admin wrote.
     """
-    body = parse(body_markdown.translate(_WITHOUT_MARKS).rstrip())
-    words = {"footer": _ANNOUNCEMENT_FOOTER, "unsubscribe": _UNSUBSCRIBE if unsubscribe_link else ""}
-    html, text = _rendered("announcement", words, organisation, language="und")
-    return (
-        _as_text(parse(subject), organisation),
-        html.replace(_BODY, _as_markdown(body, organisation)),
-        text.replace(_BODY, _as_text(body, organisation)),
-    )
+    language = spoken(locale)
+    words = {"footer": language.learner_footer, "unsubscribe": language.unsubscribe if unsubscribe_link else ""}
+    body = _body(body_markdown, look.name)
+    return _subject(subject, look.name), *_page("announcement.mjml.j2", words, language, look, {"body": body})
+
+
+def check_announcement(subject: str, body_markdown: str, organisation: str) -> None:
+    """Raises MergeError for a mistake in what an admin wrote."""
+    announcement(subject, body_markdown, Look(organisation))
 
 
 @lru_cache(maxsize=256)
-def enrolment_notice(organisation: str, locale: str) -> tuple[str, str, str]:
+def enrolment_notice(look: Look, locale: str = "") -> tuple[str, str, str]:
     """Tells a learner what they were enrolled in (R12): splices `courses_html` and `courses_text`, from `listing`."""
-    return _notice("enrolment", _ENROLMENT, organisation, locale)
+    language = spoken(locale)
+    return _notice(language.enrolment, language, look, of="courses")
 
 
 @lru_cache(maxsize=256)
-def digest_notice(organisation: str, locale: str) -> tuple[str, str, str]:
+def digest_notice(look: Look, locale: str = "") -> tuple[str, str, str]:
     """Tells a reactivated learner what became available (R12, S7): splices `courses_html` and `courses_text`."""
-    return _notice("enrolment", _DIGEST, organisation, locale)
+    language = spoken(locale)
+    return _notice(language.digest, language, look, of="courses")
 
 
 @lru_cache(maxsize=256)
-def password_notice(organisation: str) -> tuple[str, str, str]:
+def password_notice(look: Look, locale: str = "") -> tuple[str, str, str]:
     """Tells admins who needs a temporary password (R5, S8): splices `learners_html` and `learners_text`."""
-    return _notice("password", _PASSWORD, organisation, _FALLBACK)
+    language = spoken(locale)
+    return _notice(language.password, language, look, of="learners")
+
+
+def seats_notice(look: Look, usage: Usage, locale: str = "") -> tuple[str, str, str]:
+    """Tells admins that most, or all, of what they bought is used."""
+    language = spoken(locale)
+    return _notice(usage.notice(language), language, look, figures=usage.figures(language))
 
 
 def listing(items: Iterable[str]) -> tuple[str, str]:
     """The items as an HTML list, escaped, and as lines of text: what notices splice in as raw values."""
     lines = [one_line(item) for item in items]
+    html = "".join(f'<li dir="auto">{escape(line)}</li>' for line in lines)
+    return f"<ul>{html}</ul>", "\n".join(f"- {line}" for line in lines)
+
+
+def _notice(
+    notice: Notice, language: Language, look: Look, *, of: str = "", figures: Mapping[str, str] | None = None
+) -> tuple[str, str, str]:
+    """A notice to learners of their courses, or to admins: with a list `of` something, or with `figures`."""
+    to_learner = of == "courses"
+    said = {
+        "greeting": language.learner_greeting if to_learner else language.admin_greeting,
+        "opening": notice.opening,
+        "closing": notice.closing,
+        "footer": language.learner_footer if to_learner else language.admin_footer,
+    }
+    words = {name: _with_figures(phrase, figures or {}) for name, phrase in said.items()}
+    items = (f"[[raw:{of}_html]]", f"[[raw:{of}_text]]") if of else ("", "")
+    subject = _subject(_with_figures(notice.subject, figures or {}), look.name)
+    return subject, *_page("notice.mjml.j2", words, language, look, {"listing": items})
+
+
+def _with_figures(phrase: str, figures: Mapping[str, str]) -> str:
+    for name, figure in figures.items():
+        phrase = phrase.replace(f"{{{name}}}", figure)
+    return phrase
+
+
+def _page(
+    template: str, words: Mapping[str, str], language: Language, look: Look, contents: Mapping[str, tuple[str, str]]
+) -> tuple[str, str]:
+    """A template with our own words in it, in which merge fields are tokens already, and with its contents, which are
+    HTML and text: as HTML and as text."""
+    name, logo = one_line(look.name), look.logo or ""
+    there = {"organisation": (_escaped(name), _defused(name)), "logo": (_escaped(logo), ""), **contents}
+    places = {name: f"place-of-{name}" if any(content) else "" for name, content in there.items()}
+    organisation = str(Slot(MergeField.ORGANISATION))
+    said = {name: Markup(phrase.replace(organisation, places["organisation"])) for name, phrase in words.items()}  # noqa: S704 - our own
+    mjml = _TEMPLATES.get_template(template).render(said, **places, language=language, look=look)
+    html = mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content
     return (
-        f"<ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>",
-        "\n".join(f"- {line}" for line in lines),
+        _PLACE.sub(lambda place: there[place[1]][0], html),
+        _PLACE.sub(lambda place: there[place[1]][1], plain(mjml)),
     )
 
 
-def _notice(template: str, phrases: Mapping[str, Phrases], organisation: str, locale: str) -> tuple[str, str, str]:
-    language = re.split("[-_]", locale.lower())[0]
-    if language not in phrases:
-        language = _FALLBACK
-    words = asdict(phrases[language])
-    return _as_text(parse(words.pop("subject")), organisation), *_rendered(template, words, organisation, language)
+@lru_cache(maxsize=64)
+def _body(body_markdown: str, organisation: str) -> tuple[str, str]:
+    """What an admin wrote, as HTML and as text; compiled once, in however many languages the footer speaks."""
+    source = _LINE_BREAK.sub("\n", body_markdown.translate(WITHOUT_MARKS)).rstrip()
+    parts = parse(source)
+    html = letter(source, parts)
+    return _html(html, parts, organisation), _text(plain(html), parts, organisation)
 
 
-def _rendered(template: str, words: Mapping[str, str], organisation: str, language: str) -> tuple[str, str]:
-    said = {name: parse(phrase) for name, phrase in words.items()}
-    mjml = _TEMPLATES.get_template(f"{template}.mjml.j2").render(
-        {name: _as_html(parts, organisation) for name, parts in said.items()},
-        organisation=_as_html((one_line(organisation),), organisation),
-        language=language,
-    )
-    text = _TEMPLATES.get_template(f"{template}.txt.j2").render(
-        {name: _as_text(parts, organisation) for name, parts in said.items()}
-    )
-    return mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content, text
+def _subject(subject: str, organisation: str) -> str:
+    parts = parse(subject.translate(WITHOUT_MARKS), "Subject")
+    return _text(stood_in(parts), parts, organisation)
 
 
-def _as_markdown(parts: tuple[str | Slot, ...], organisation: str) -> str:
-    """The HTML of Markdown. Slots sit it out behind stand-ins, so that neither Markdown nor escaping touches them."""
-    source = "".join(part if isinstance(part, str) else f"\ufdd0{number}\ufdd1" for number, part in enumerate(parts))
-    html = _MARKDOWN.render(source).strip().translate(_IN_HTML)
-    return _STAND_IN.sub(lambda match: _as_html((parts[int(match[1])],), organisation), html)
+def _html(html: str, parts: Sequence[str | Slot], organisation: str) -> str:
+    """HTML with the organisation's name and the other fields in place of their stand-ins."""
+
+    def put(stand_in: re.Match[str]) -> str:
+        part = parts[int(stand_in[1])]
+        known = _known(part, organisation)
+        return str(part) if known is None else _escaped(known)
+
+    return STAND_IN.sub(put, html.translate(_IN_HTML))
 
 
-def _as_html(parts: tuple[str | Slot, ...], organisation: str) -> Markup:
-    return Markup(  # noqa: S704
-        "".join(
-            str(part) if isinstance(part, Slot) else escape(part).translate(_IN_HTML)
-            for part in _known(parts, organisation)
-        )
-    )
+def _text(text: str, parts: Sequence[str | Slot], organisation: str) -> str:
+    """The same for text; the name first, since a token could be made of it and of what stands beside it."""
+
+    def name(stand_in: re.Match[str]) -> str:
+        known = _known(parts[int(stand_in[1])], organisation)
+        return stand_in[0] if known is None else known
+
+    return STAND_IN.sub(lambda stand_in: str(parts[int(stand_in[1])]), _defused(STAND_IN.sub(name, text)))
 
 
-def _as_text(parts: tuple[str | Slot, ...], organisation: str) -> str:
-    return "".join(
-        str(part) if isinstance(part, Slot) else _OPENS_TOKEN.sub(rf"\g<0>{_WORD_JOINER}", part)
-        for part in _known(parts, organisation)
-    )
+def _known(part: str | Slot, organisation: str) -> str | None:
+    """What is the same for every recipient."""
+    if isinstance(part, Slot) and part.field is MergeField.ORGANISATION:
+        return part.fill({part.field: organisation.translate(WITHOUT_MARKS)})
+    return None
 
 
-def _known(parts: tuple[str | Slot, ...], organisation: str) -> Iterator[str | Slot]:
-    """The parts with the organisation's name, the same for every recipient, in its place."""
-    for part in parts:
-        if isinstance(part, Slot) and part.field is MergeField.ORGANISATION:
-            yield part.fill({part.field: organisation})
-        else:
-            yield part
+def _escaped(text: str) -> str:
+    return str(escape(text)).translate(_IN_HTML)
+
+
+def _defused(text: str) -> str:
+    return _OPENS_TOKEN.sub(rf"\g<0>{_WORD_JOINER}", text)

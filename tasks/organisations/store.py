@@ -27,11 +27,14 @@ class Organisation:
     licence_ends: datetime | None
     admin_emails: list[str]
     reactivation_digest: bool
+    logo: str | None
+    colour: str | None
     learners: int
 
 
 _COLUMNS = """
-    organisation, id, name, licence, pool, licence_starts, licence_ends, admin_emails, reactivation_digest, learners
+    organisation, id, name, licence, pool, licence_starts, licence_ends, admin_emails, reactivation_digest, logo,
+    colour, learners
 """
 
 
@@ -77,13 +80,13 @@ def save(connection: Connection, event: Event) -> Organisation:
         connection,
         """
         INSERT INTO organisations (id, name, licence, pool, licence_starts, licence_ends, admin_emails,
-                                   reactivation_digest, saved_at)
-        VALUES (:id, :name, :licence, :pool, :starts, :ends, :admins, :digest, :at)
+                                   reactivation_digest, logo, colour, saved_at)
+        VALUES (:id, :name, :licence, :pool, :starts, :ends, :admins, :digest, :logo, :colour, :at)
         ON CONFLICT (id) DO UPDATE SET
             name = excluded.name, licence = excluded.licence, pool = excluded.pool,
             licence_starts = excluded.licence_starts, licence_ends = excluded.licence_ends,
             admin_emails = excluded.admin_emails, reactivation_digest = excluded.reactivation_digest,
-            saved_at = excluded.saved_at
+            logo = excluded.logo, colour = excluded.colour, saved_at = excluded.saved_at
         WHERE organisations.saved_at <= excluded.saved_at
         """,
         id=event.organisation,
@@ -94,6 +97,8 @@ def save(connection: Connection, event: Event) -> Organisation:
         ends=ends,
         admins=data.admin_emails,
         digest=data.reactivation_digest,
+        logo=data.logo,
+        colour=data.colour,
         at=event.time,
     )
     return find(connection, [event.organisation])[event.organisation]

@@ -1,6 +1,7 @@
 """R31: whoever acts for one organisation sees and changes nothing of another's, whichever command they use."""
 
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import typer
@@ -44,12 +45,13 @@ ABOUT_ONE = {
     "suppressions add": ["--why", "asked to", "new@acme.example"],
     "suppressions list": [],
     "suppressions remove": ["x@x"],
+    "templates render": ["--no-png", "--out", mkdtemp(prefix="rollcall-"), "announcement"],
 }
 
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
     "demo", "events publish", "mail dkim", "migrate", "run bounces", "run ingress", "run pool", "run relay", "run web",
-    "status", "up", "wait",
+    "status", "templates list", "up", "wait",
 }  # fmt: skip
 
 

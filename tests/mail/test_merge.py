@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.mail.look import Look
 from tasks.mail.merge import MergeError, MergeField, Raw, Slot, one_line, parse, tokens
 from tasks.mail.message import compile_message
 from tasks.mail.templates import announcement, digest_notice, enrolment_notice, listing, password_notice
@@ -20,6 +21,8 @@ ANNA: Mapping[str, str | None] = {
     "username": "anna",
     "email": "anna@example.org",
 }
+
+ACME = Look("Acme")
 
 #: Ways to write the beginning, the inside and the end of a token that no admin was given.
 FORGERIES = st.sampled_from(
@@ -44,6 +47,14 @@ FORGERIES = st.sampled_from(
         "&#xfdd0;0&#xfdd1;",
         "](https://example.org/[[raw:list]])",
         "<b>",
+        "<p title='[[raw:list]]'>",
+        "<img src=https://a.example/[[raw:list]] alt='{{ username }}'>".replace("{{ ", "&#123;{ "),
+        "<!--",
+        "-->",
+        "<textarea>",
+        "\ue000",
+        "place-of-body",
+        "{{ organisation }}",
         "{{ first_name }}",
         '{{ first_name | default: "[[raw:list]]" }}',
     ]
@@ -155,32 +166,32 @@ def test_no_value_takes_the_default(nothing: Mapping[str, str | None]) -> None:
 
 def test_an_announcement_reaches_each_recipient_in_their_own_words() -> None:
     body = '# Hello {{ first_name | default: "there" }}\n\n**{{organisation}}** has *news* for `{{ username }}`.'
-    letter = announcement("News for {{ full_name }} at {{ organisation }}", body, "Acme & Söhne")
+    letter = announcement("News for {{ full_name }} at {{ organisation }}", body, Look("Acme & Söhne"))
 
     subject, page, text = received(letter, ANNA)
     assert subject == "News for Anna Ó Briain at Acme & Söhne"
     assert "Hello Anna Acme & Söhne has news for anna." in page.text
     assert {"h1", "strong", "em", "code"} <= set(page.tags)
-    assert text.startswith("# Hello Anna\n\n**Acme & Söhne** has *news* for `anna`.\n")
+    assert text.startswith("Hello Anna\n\n*Acme & Söhne* has _news_ for anna.\n\n-- \n")
 
     subject, page, text = received(letter, {})
     assert subject == "News for at Acme & Söhne"
     assert "Hello there" in page.text
-    assert text.startswith("# Hello there\n")
+    assert text.startswith("Hello there\n")
 
 
 def test_a_default_comes_through_markdown_and_escaping_as_written() -> None:
-    letter = announcement("x", '**{{ first_name | default: "<you> & *me* 1" }}**', "Acme")
+    letter = announcement("x", '**{{ first_name | default: "<you> & *me* 1" }}**', ACME)
     _, page, text = received(letter, {})
     assert "<you> & *me* 1" in page.text
     assert "em" not in page.tags
-    assert text.startswith("**<you> & *me* 1**")
+    assert text.startswith("*<you> & *me* 1*")
 
 
 def test_a_value_is_text_and_never_markup() -> None:
     name = '*x* <img src="https://evil.example"> [a](https://evil.example) {{ email }}'
     _, page, text = received(
-        announcement("x", 'Hi {{ first_name }} [l](https://a.example "{{ first_name }}")', "Acme"),
+        announcement("x", 'Hi {{ first_name }} [l](https://a.example "{{ first_name }}")', ACME),
         {"first_name": name, "email": "secret"},
     )
     assert f"Hi {name}" in page.text
@@ -191,7 +202,7 @@ def test_a_value_is_text_and_never_markup() -> None:
 @given(st.lists(FORGERIES, max_size=12), st.lists(FORGERIES, max_size=4))
 def test_what_an_admin_types_never_becomes_a_token_they_were_not_given(body: list[str], name: list[str]) -> None:
     try:
-        letter = announcement("".join(body), "".join(body), "".join(name))
+        letter = announcement("".join(body), "".join(body), Look("".join(name)))
     except MergeError:
         return
     subject, page, text = received(letter, {"first_name": "Anna", "username": "SECRET", "list": "SECRET"})
@@ -201,10 +212,9 @@ def test_what_an_admin_types_never_becomes_a_token_they_were_not_given(body: lis
 
 
 def test_what_looks_like_code_is_shown_as_it_was_typed() -> None:
-    typed = "[[raw:courses_html]] {% for x in y %} {# no #} <script>alert(1)</script>"
-    subject, page, text = received(announcement(typed, typed, "Acme"), {"courses_html": "SECRET"})
+    typed = "[[raw:courses_html]] {% for x in y %} {# no #} <your name> ${7+7} #{7+7} <%= 7+7 %>"
+    subject, page, text = received(announcement(typed, typed, ACME), {"courses_html": "SECRET"})
     assert typed in page.text
-    assert "script" not in page.tags
     assert subject.replace("\u2060", "") == typed
     assert text.replace("\u2060", "").startswith(typed)
 
@@ -214,7 +224,7 @@ def test_links_lead_to_the_web_or_to_an_address() -> None:
         "[a](https://a.example/?x=1&y={z}) [b](HTTP://b.example) [c](mailto:c@example.org) <https://d.example>\n"
         "[e](javascript:alert(1)) [f](data:text/html,x) ![g](file:///etc/passwd) [h](/here) [i](vbscript:x)"
     )
-    _, page, _ = received(announcement("x", body, "Acme"), {})
+    _, page, _ = received(announcement("x", body, ACME), {})
     assert page.links == [
         "https://a.example/?x=1&y=%7Bz%7D",
         "HTTP://b.example",
@@ -235,35 +245,34 @@ def test_links_lead_to_the_web_or_to_an_address() -> None:
 )
 def test_a_link_leads_every_recipient_to_the_same_place(link: str) -> None:
     with pytest.raises(MergeError, match="address of a link"):
-        announcement("x", link, "Acme")
+        announcement("x", link, ACME)
 
 
 def test_an_announcement_links_to_unsubscribing_where_asked() -> None:
     values = {"unsubscribe_url": "https://example.org/unsubscribe/1"}
-    _, page, text = received(announcement("x", "y", "Acme", unsubscribe_link=True), values)
+    _, page, text = received(announcement("x", "y", ACME, unsubscribe_link=True), values)
     assert page.links == ["https://example.org/unsubscribe/1"]
-    assert text.endswith("Unsubscribe: https://example.org/unsubscribe/1")
-    _, page, text = received(announcement("x", "y", "Acme"), {})
+    assert text.endswith("\nUnsubscribe from announcements (https://example.org/unsubscribe/1)")
+    _, page, text = received(announcement("x", "y", ACME), {})
     assert page.links == []
     assert "nsubscribe" not in page.text + text
 
 
 def test_nothing_in_a_message_is_fetched_from_elsewhere() -> None:
-    for letter in (announcement("x", "y", "A"), enrolment_notice("A", "en"), password_notice("A")):
+    for letter in (announcement("x", "y", ACME), enrolment_notice(ACME, "en"), password_notice(ACME)):
         assert "googleapis" not in letter[1]
-        assert len(letter[1]) < 8_000
 
 
 @pytest.mark.parametrize(
     ("locale", "greeting"),
-    [("en", "Hello Anna,"), ("nl-BE", "Hallo Anna,"), ("fr_FR", "Bonjour Anna,"), ("pt", "Hello Anna,"), ("", "Hello")],
+    [("en", "Hello Anna,"), ("nl-BE", "Beste Anna,"), ("fr_FR", "Bonjour Anna,"), ("pt", "Hello Anna,"), ("", "Hello")],
 )
 @pytest.mark.parametrize("notice", [enrolment_notice, digest_notice])
 def test_r12_one_notice_lists_every_course_in_the_learners_language(notice: object, locale: str, greeting: str) -> None:
     assert callable(notice)
     courses_html, courses_text = listing(["Fire safety", "R&D <basics>", "Two\nlines"])
     values = {**ANNA, "courses_html": courses_html, "courses_text": courses_text}
-    subject, page, text = received(notice("Acme & Söhne", locale), values)
+    subject, page, text = received(notice(Look("Acme & Söhne"), locale), values)
 
     assert subject.endswith("Acme & Söhne")
     assert greeting in page.text
@@ -276,7 +285,7 @@ def test_r12_one_notice_lists_every_course_in_the_learners_language(notice: obje
 def test_s8_admins_are_told_whose_password_to_set() -> None:
     learners_html, learners_text = listing(["Anna Ó Briain (anna)", "Ben (ben)"])
     subject, page, text = received(
-        password_notice("Acme"), {"learners_html": learners_html, "learners_text": learners_text}
+        password_notice(ACME), {"learners_html": learners_html, "learners_text": learners_text}
     )
     assert subject == "Temporary passwords to set at Acme"
     for said in (page.text, one_line(text)):
