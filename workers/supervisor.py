@@ -55,8 +55,12 @@ class Role:
         return [sys.executable, "-m", "workers.cli", *words[1:]] if words[0] == "rollcall" else words
 
 
+#: Processes of a role unless told how many; of others one. One that sends announcements is as fast as a core lets it.
+USUAL = {"bulk": min(os.cpu_count() or 1, 4)}
+
+
 def read_procfile(path: Path, scale: dict[str, int]) -> list[Role]:
-    """The roles of a Procfile, each once unless `scale` says otherwise; 0 leaves one out.
+    """The roles of a Procfile, each as often as is usual unless `scale` says otherwise; 0 leaves one out.
 
     Raises ValueError where `scale` names a role that the Procfile does not have.
     """
@@ -65,7 +69,7 @@ def read_procfile(path: Path, scale: dict[str, int]) -> list[Role]:
         raise ValueError(f"{path} has no process called {', '.join(unknown)}; it has {', '.join(commands)}.")
     if negative := sorted(name for name, count in scale.items() if count < 0):
         raise ValueError(f"There cannot be fewer than 0 processes of {', '.join(negative)}.")
-    roles = [Role(name, command, scale.get(name, 1)) for name, command in commands.items()]
+    roles = [Role(name, command, scale.get(name, USUAL.get(name, 1))) for name, command in commands.items()]
     return [role for role in roles if role.count]
 
 

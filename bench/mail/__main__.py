@@ -14,6 +14,7 @@ from bench.mail.postfix import Postfix, Unavailable, postfix
 from bench.mail.report import Report, out
 from bench.mail.rollcall import Letter, letter
 from bench.system import System, system
+from workers.supervisor import USUAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,10 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--whole", action="store_true", help="the audiences that take long, too: up to a million")
     parser.add_argument("--mails", type=int, help="mails of a round")
     parser.add_argument("--rounds", type=int, help="how often each is measured")
-    parser.add_argument("--bulk", type=int, default=1, help="processes of Rollcall's that send (default: 1)")
-    parser.add_argument("--threads", type=int, default=2, help="threads of each (default: 2, as in the Procfile)")
+    parser.add_argument(
+        "--bulk", type=int, default=USUAL["bulk"], help="processes of Rollcall's that send (default: as `up` runs)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of each (default: 1, as in the Procfile)")
     given = parser.parse_args(words)
     if unknown := sorted(set(given.part) - PARTS.keys()):
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")

@@ -23,8 +23,8 @@ class Size:
 
     mails: int
     rounds: int
-    bulk: int = 1
-    threads: int = 2
+    bulk: int = 2
+    threads: int = 1
 
 
 def learners_for(mails: int) -> int:

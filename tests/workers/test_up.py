@@ -24,6 +24,7 @@ from config.settings import Settings
 from tests.bounces import reports
 from tests.workers.deployment import alive, until
 from workers.commands.system import _free_port
+from workers.supervisor import USUAL
 
 #: Seconds within which SIGTERM ends everything; platforms kill after 30.
 DRAIN = 25.0
@@ -91,9 +92,12 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
         up = subprocess.Popen(
             [sys.executable, "-m", "workers.cli", "up"], env=machine.env, stdout=output, stderr=output
         )
-    until(lambda: "ready: 7 processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line")
+    until(
+        lambda: f"ready: {6 + USUAL['bulk']} processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line"
+    )
     services = machine.services
-    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bulk.1", "bounces.1", "web.1"}
+    senders = {f"bulk.{n}" for n in range(1, USUAL["bulk"] + 1)}
+    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bounces.1", "web.1"} | senders
     assert set(services["pids"]) == roles | {"rollcall", "postgresql", "valkey", "mailbox"}
     assert services["pids"]["rollcall"] == up.pid
     assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "pids"}

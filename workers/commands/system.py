@@ -81,7 +81,10 @@ def migrate(json_: Json = False) -> None:
 
 def up(
     scale: Annotated[
-        list[str] | None, typer.Option("--scale", metavar="NAME=N", help="Run N of a process; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            "--scale", metavar="NAME=N", help="Run N of a process; may be repeated. Of bulk: one for each core."
+        ),
     ] = None,
     procfile: Annotated[Path, typer.Option(help="Which processes to run.")] = Path("Procfile"),
 ) -> None:
