@@ -9,7 +9,7 @@ import psycopg
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
-from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
 Row = TypeVar("Row")
 
@@ -146,11 +146,12 @@ def is_connection_problem(problem: BaseException) -> bool:
     return state is None or state[:2] in {"57", "08"}
 
 
-def retrying(attempts: int = 6) -> Retrying:
-    """Try a whole transaction again after a lost race or a lost connection, within seconds, then give up."""
+def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:
+    """Try a whole transaction again after a lost race or a lost connection, within a second or so, then give up; or for
+    so many `seconds`, where what would be lost cannot be had again."""
     return Retrying(
         retry=retry_if_exception(is_retryable),
-        stop=stop_after_attempt(attempts),
+        stop=stop_after_attempt(attempts) if seconds is None else stop_after_delay(seconds),
         wait=wait_random_exponential(multiplier=0.02, max=2),
         reraise=True,
     )

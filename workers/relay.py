@@ -113,7 +113,7 @@ class Relay:
             self.looks += 1
             if self.looks % TRIM_EVERY == 0:
                 self.trim()
-        except (redis.ConnectionError, redis.TimeoutError, dramatiq.errors.BrokerConnectionError) as problem:
+        except (redis.RedisError, dramatiq.errors.BrokerError) as problem:
             log.warning("relay.redis_away", problem=type(problem).__name__)
             self.runtime.stopping.wait(LOOK_SECONDS)
 

@@ -10,6 +10,7 @@ import structlog
 from sqlalchemy import Connection
 
 from config.database import retrying, transaction
+from config.log import without_data
 from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
@@ -24,8 +25,16 @@ log = structlog.get_logger()
 #: Seconds for which the gate's verdict holds: what is not begun by then is asked about again (R15, R20).
 GATE_HOLDS_SECONDS = 0.1
 
+#: Seconds between the question and the first message after which the gate is asked again (R20); and how often in a row
+#: that may be, before mail goes all the same: where it always takes so long, it would never go.
+GATE_STALE_SECONDS = 0.5
+OFTEN = 3
+
 #: Seconds a piece is worked on before others get their turn: a slow server holds up nobody for longer (R31).
-TURN_SECONDS = 2.0
+TURN_SECONDS = 1.0
+
+#: Seconds for which it is tried to write what became of mails, should the database be away.
+KNOWN_SECONDS = 60.0
 
 #: The longest first pause where nobody answers, in seconds: how soon it is seen that the server is back.
 CIRCUIT_SECONDS = 5.0
@@ -52,6 +61,8 @@ class _Delivery:
     rates: Rates
     group: list[store.Recipient] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    asked_at: float = 0.0
+    stale: int = 0
 
     @property
     def patience(self) -> Patience:
@@ -107,9 +118,13 @@ def _take_over(connection: Connection, delivery: _Delivery, begun: int) -> None:
 
 
 def _record(delivery: _Delivery, *, rests: bool) -> bool:
-    """Write what became of the last group, and mark the next; False where there is none, or the piece is to rest."""
+    """Write what became of the last group, and mark the next; False where there is none, or the piece is to rest.
+
+    What is known is written also if the database is away for a while: nobody could find it out again (R19). Should
+    somebody else take the piece over meanwhile, the fence says so.
+    """
     piece = delivery.piece
-    for attempt in retrying():
+    for attempt in retrying(seconds=KNOWN_SECONDS if delivery.outcomes else None):
         with attempt, transaction(delivery.runtime.engine, piece.organisation) as connection:
             store.settle(connection, piece.organisation, piece.subject, delivery.outcomes)
             if rests:
@@ -123,6 +138,7 @@ def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
     """Mark the next recipients who may be mailed as begun; False where the piece is finished or rests."""
     piece = delivery.piece
     while True:
+        delivery.asked_at = time.monotonic()
         asked = store.at_the_gate(
             connection,
             piece.organisation,
@@ -187,8 +203,14 @@ def _leave(connection: Connection, piece: work.Piece) -> None:
 
 
 def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
-    """Send a group; what became of each that was begun, which the pace is told, too."""
-    impossible: list[Attempt] = []
+    """Send a group; what became of each that was begun, which the pace is told, too. None is where too much has passed
+    since the gate was asked about them; but mail goes also where it always does."""
+    begun = time.monotonic()
+    if begun - delivery.asked_at > GATE_STALE_SECONDS and delivery.stale < OFTEN:
+        delivery.stale += 1
+        return []
+    delivery.stale = 0
+    unmade: list[Attempt] = []
     sender = identity(delivery.runtime)
 
     def envelopes() -> Iterator[Envelope]:
@@ -197,10 +219,15 @@ def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
             try:
                 yield compose(delivery.mailing, recipient, sender)
             except ValueError:
-                impossible.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
+                unmade.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
+            except Exception as problem:  # noqa: BLE001 - a bug of ours holds up nobody else
+                log.error(  # noqa: TRY400 - a traceback may quote people's data
+                    "mail.not_made", mailing=delivery.piece.subject, **without_data(problem)
+                )
+                unmade.append(Attempt(recipient.recipient, Answer.DEFERRED, reply="the message could not be made"))
 
-    begun = time.monotonic()
     attempts = mailer.send(envelopes(), within=GATE_HOLDS_SECONDS)
     domains = {recipient.recipient: recipient.domain for recipient in delivery.group}
-    delivery.rates.learn([(domains[each.recipient], each) for each in attempts], time.monotonic() - begun)
-    return attempts + impossible
+    became = [(domains[each.recipient], each) for each in attempts]
+    delivery.rates.learn(became, time.monotonic() - begun, connected=mailer.connected_since(begun))
+    return attempts + unmade

@@ -28,6 +28,9 @@ TOLERATED = 0.2
 #: Seconds until it is worth asking again at least: so that mails go several at a time.
 LEAST_WAIT_SECONDS = 0.1
 
+#: How far the clocks of workers may differ, in seconds; what is later was written before a clock was set back.
+SKEW_SECONDS = 2.0
+
 #: The longest time for which a circuit stays open, in seconds.
 LONGEST_OPEN_SECONDS = 60.0
 
@@ -66,7 +69,8 @@ class Bucket:
         """Mails a second: the limit, or what throttling has left of it by now (R21)."""
         if self.lowered is None:
             return limit
-        back = self.lowered * 2.0 ** min(max(now - self.since, 0.0) / RECOVERY_SECONDS, 64.0)
+        since = self.since if self.since <= now + SKEW_SECONDS else now
+        back = self.lowered * 2.0 ** min(max(now - since, 0.0) / RECOVERY_SECONDS, 64.0)
         return limit if back >= FREE_RATE else min(back, limit)
 
     def holds(self, limit: float, now: float) -> float:
@@ -77,7 +81,9 @@ class Bucket:
     def spent(self, mails: int, limit: float, now: float) -> "Bucket":
         """What is left after so many mails."""
         tokens = self.holds(limit, now)
-        return replace(self, tokens=0.0 if math.isinf(tokens) else tokens - mails, at=max(now, self.at))
+        at = self.at if now < self.at <= now + SKEW_SECONDS else now
+        since = min(self.since, now)
+        return replace(self, tokens=0.0 if math.isinf(tokens) else tokens - mails, at=at, since=since)
 
     def throttled(self, seen: float, limit: float, now: float) -> "Bucket":
         """Half as fast as mail went, once for all that was under way (R21). `seen`: mails a second."""
@@ -117,7 +123,7 @@ def granted(
     most = len(domains)
     circuit = state.get(CIRCUIT)
     if isinstance(circuit, Circuit):
-        if now < circuit.until:
+        if now < circuit.until <= now + LONGEST_OPEN_SECONDS + SKEW_SECONDS:
             return Grant([False] * len(domains), circuit.until - now), {}
         changes[CIRCUIT] = replace(circuit, until=now + _open_seconds(circuit.failures, limits))
         most = 1
@@ -146,16 +152,25 @@ def granted(
 
 
 def learnt(
-    state: State, attempts: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, mails_a_second: float
+    state: State,
+    attempts: Sequence[tuple[str, Attempt]],
+    limits: Limits,
+    now: float,
+    *,
+    mails_a_second: float,
+    connected: bool = False,
 ) -> Changes:
-    """What is to be changed by what became of mails, each to a domain."""
+    """What is to be changed by what became of mails, each to a domain; `connected`: a connection was made, though
+    perhaps too late to begin anything on it."""
     if not state and all(attempt.answer is Answer.ACCEPTED for _, attempt in attempts):
         return {}
     changes: Changes = {}
     everything = [attempt for _, attempt in attempts]
     circuit = state.get(CIRCUIT)
     known = circuit if isinstance(circuit, Circuit) else None
-    answered = any(attempt.code is not None for attempt in everything)
+    answered = connected or any(
+        attempt.code is not None and attempt.answer is not Answer.UNREACHABLE for attempt in everything
+    )
     if answered and known is not None:
         changes[CIRCUIT] = None
     elif not answered and any(attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS} for attempt in everything):

@@ -26,16 +26,15 @@ Result = TypeVar("Result")
 PREFIX = "rollcall:pace:"
 KEPT_SECONDS = 3600
 
-#: Seconds of patience with Redis, and for which it is left alone after it did not answer.
-PATIENCE_SECONDS = 0.5
+#: Seconds of patience with one answer of Redis, and with all that one decision takes; and for which it is left alone
+#: after that was not enough, since mail does not wait for it.
+ANSWER_SECONDS = 0.2
+PATIENCE_SECONDS = 0.3
 AWAY_SECONDS = 5.0
 
 #: Seconds between two times of saying that a worker is there, and after which one that says nothing has gone.
 PRESENT_EVERY_SECONDS = 5.0
 PRESENT_FOR_SECONDS = 20.0
-
-#: Tries to write what others write, too, before this worker goes by its share.
-RACES = 10
 
 
 class Rates:
@@ -45,7 +44,7 @@ class Rates:
         """`rate` and `domain_rate`: mails a second of all workers together, 0 where there is no limit. `pause`: seconds
         before another try where nobody answers; doubles."""
         self._redis = redis.Redis.from_url(
-            redis_url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS
+            redis_url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
         )
         self._prefix = f"{PREFIX}{sender}:"
         self._limits = Limits(rate or math.inf, domain_rate or math.inf, pause)
@@ -64,27 +63,30 @@ class Rates:
             lambda state, limits: granted(state, domains, limits, now, reserve=reserve),
         )
 
-    def learn(self, attempts: Sequence[tuple[str, Attempt]], seconds: float) -> None:
-        """What became of mails, each to a domain, that went within so many seconds."""
+    def learn(self, attempts: Sequence[tuple[str, Attempt]], seconds: float, *, connected: bool = False) -> None:
+        """What became of mails, each to a domain, that went within so many seconds, and whether a connection was made
+        for them."""
         now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
 
         def decide(state: State, limits: Limits) -> tuple[None, Changes]:
             everybody = self._workers if limits is self._limits else 1
-            return None, learnt(state, attempts, limits, now, mails_a_second=mails_a_second * everybody)
+            rate = mails_a_second * everybody
+            return None, learnt(state, attempts, limits, now, mails_a_second=rate, connected=connected)
 
         self._decided([CIRCUIT, SENDER, *dict.fromkeys(domain for domain, _ in attempts)], decide)
 
     def _decided(self, keys: list[str], decide: Callable[[State, Limits], tuple[Result, Changes]]) -> Result:
         """Decide by what all workers know, or, while Redis is away, by what this one does."""
-        if time.monotonic() >= self._ask_again_at:
+        begun = time.monotonic()
+        if begun >= self._ask_again_at:
             try:
                 self._say_present()
-                for _ in range(RACES):
+                while time.monotonic() < begun + PATIENCE_SECONDS:
                     with suppress(redis.WatchError):
                         return self._together(keys, decide)
-            except (redis.ConnectionError, redis.TimeoutError) as problem:
-                self._ask_again_at = time.monotonic() + AWAY_SECONDS
+            except (redis.RedisError, msgspec.MsgspecError) as problem:  # away, full, read-only, or not ours
                 log.warning("mail.pace_alone", workers=self._workers, problem=type(problem).__name__)
+            self._ask_again_at = time.monotonic() + AWAY_SECONDS
         if not self._alone:
             self._alone = True
             self._seen = {key: _share(state, self._workers) for key, state in self._seen.items()}

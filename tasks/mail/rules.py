@@ -1,5 +1,6 @@
 """What decides about mail: the states of a delivery and a mailing, and what a server's answer means."""
 
+import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -62,6 +63,10 @@ THROTTLING = frozenset({421, 450, 451, 452, 454})
 #: Replies on the recipient that say this address will never do, and suppress it (R21). Of the permanent refusals these
 #: are about the mailbox (RFC 5321 4.2.1: x5z; RFC 7504: 556); 50z and 53z are about us, whoever the recipient is.
 NO_SUCH_MAILBOX = range(550, 560)
+
+#: Enhanced codes (RFC 3463) that say otherwise: system, protocol, contents and policy, or the sender's address. A
+#: server that relays nothing for us, or has us on a list, says so to each recipient, and none is to suffer for it.
+ABOUT_US = re.compile(r"5\.(?:[3567]\.\d|1\.[78]\b|2\.3\b)")
 
 
 def _now() -> datetime:
@@ -134,7 +139,7 @@ def outcome_of(attempt: Attempt, before: Before, patience: Patience, *, policy: 
     said = Outcome(attempt.recipient, Delivery.PENDING, attempt.at, attempt.answer.value, attempt.code, attempt.reply)
     match attempt.answer:
         case Answer.REFUSED | Answer.IMPOSSIBLE | Answer.TOO_LARGE:
-            gone = attempt.on_recipient and attempt.code in NO_SUCH_MAILBOX
+            gone = attempt.on_recipient and attempt.code in NO_SUCH_MAILBOX and not ABOUT_US.match(attempt.reply or "")
             return replace(said, state=Delivery.FAILED, suppress=gone)
         case Answer.THROTTLED | Answer.UNREACHABLE:
             if before.since is not None and attempt.at - before.since > patience.longest:

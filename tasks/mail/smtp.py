@@ -7,6 +7,7 @@ far it had come.
 import asyncio
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
@@ -24,13 +25,16 @@ __all__ = ["Envelope", "Mailer"]
 
 Result = TypeVar("Result")
 
-#: Messages on one connection before it is replaced: servers limit it, and a fresh one spreads over their hosts.
-MESSAGES_PER_CONNECTION = 1000
+#: Messages begun on one connection before it is replaced: servers limit it, and a fresh one spreads over their hosts.
+MESSAGES_PER_CONNECTION = 500
 
 #: Seconds after which a connection is replaced, however little it carried; and for which it may lie idle. Servers close
 #: idle ones after minutes (RFC 5321 4.5.3.2.7), and what lies between may forget them sooner without a word.
 CONNECTION_LIVES_SECONDS = 300.0
 CONNECTION_IDLES_SECONDS = 30.0
+
+#: Seconds after the last may begin in which the server may still ask for a message (R20).
+LATE_SECONDS = 0.5
 
 #: Replies after which nothing more is begun for the moment: the server closes, or wants us to come back later.
 HOLD = frozenset({421, 454})
@@ -45,13 +49,15 @@ class Mailer:
         self._timeout = timeout
         self._context = None if server.tls == "none" else ssl.create_default_context()
         self._hostname: str | None = None
+        self._connected_at = 0.0
         self._idle: deque[Wire] = deque()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
 
     def send(self, envelopes: Iterable[Envelope], *, within: float) -> list[Attempt]:
-        """Try envelopes, several at a time; what the server said to each. Never raises for one of them.
+        """Try envelopes, several at a time; what the server said to each. Never raises for one of them; nor may
+        `envelopes`.
 
         Each is taken from `envelopes` when a connection is free for it. After `within` seconds none is begun any more,
         however long it took to connect: the gate is to be asked again about the rest, which is left out of the answer.
@@ -97,7 +103,7 @@ class Mailer:
     def _fit(self, wire: Wire) -> bool:
         now = self._loop.time()
         return (
-            wire.sent < MESSAGES_PER_CONNECTION
+            wire.begun < MESSAGES_PER_CONNECTION
             and now - wire.opened_at < CONNECTION_LIVES_SECONDS
             and now - wire.rested_at < CONNECTION_IDLES_SECONDS
         )
@@ -125,8 +131,14 @@ class Mailer:
                 await client.helo()
         if client.transport is None:
             raise aiosmtplib.SMTPServerDisconnected("closed before the first message")
+        self._connected_at = time.monotonic()
         transport = cast(asyncio.Transport, client.transport)
-        return Wire(self._loop, transport, client.esmtp_extensions, timeout=self._timeout)
+        extensions = client.esmtp_extensions
+        return Wire(self._loop, transport, extensions, timeout=self._timeout, most=MESSAGES_PER_CONNECTION)
+
+    def connected_since(self, moment: float) -> bool:
+        """Whether a connection was made since a moment of the monotonic clock."""
+        return self._connected_at >= moment
 
     @property
     def connections(self) -> int:
@@ -150,7 +162,6 @@ class _Sending:
         self._attempts: list[Attempt] = []
         self._deadline = 0.0
         self._stopped = False
-        self._problem: Exception | None = None
 
     async def done(self) -> list[Attempt]:
         """Carry all of them; what became of each that was begun."""
@@ -161,8 +172,6 @@ class _Sending:
                 if first is None:
                     break
                 lanes.create_task(self._lane(first))
-        if self._problem is not None:
-            raise self._problem
         return self._attempts
 
     async def _lane(self, first: Envelope) -> None:
@@ -173,13 +182,14 @@ class _Sending:
             if wire is None:
                 try:
                     wire = await self._mailer.connect()
-                except (aiosmtplib.SMTPException, OSError, ssl.SSLError) as problem:
+                except Exception as problem:  # noqa: BLE001 - whatever it was, nobody was reached
                     self._unreachable(head, problem)
                     return
                 if self._late:
                     self._mailer.put_back(wire)
                     return
-            await wire.carry(head, self._take, self._report, self._again.append)
+            until = self._deadline + LATE_SECONDS
+            await wire.carry(head, self._take, self._report, self._again.append, until=until)
             self._mailer.put_back(wire)
             head = self._take()
 
@@ -193,19 +203,16 @@ class _Sending:
             return None
         if self._again:
             return self._again.popleft()
-        try:
-            for envelope in self._envelopes:
-                try:
-                    address = wire_address(envelope.address)
-                except ValueError as problem:
-                    reply = str(problem).replace(envelope.address, "the address")
-                    self._attempts.append(Attempt(envelope.recipient, Answer.IMPOSSIBLE, reply=reply))
-                    continue
-                if address == envelope.address and address.isascii():
-                    return envelope
-                return replace(envelope, address=address, utf8=not address.isascii())
-        except Exception as problem:  # noqa: BLE001 - raised again when what was begun is answered
-            self._problem, self._stopped = problem, True
+        for envelope in self._envelopes:
+            try:
+                address = wire_address(envelope.address)
+            except ValueError as problem:
+                reply = str(problem).replace(envelope.address, "the address")
+                self._attempts.append(Attempt(envelope.recipient, Answer.IMPOSSIBLE, reply=reply))
+                continue
+            if address == envelope.address and address.isascii():
+                return envelope
+            return replace(envelope, address=address, utf8=not address.isascii())
         return None
 
     def _report(self, attempt: Attempt) -> None:

@@ -67,7 +67,7 @@ class Recipient:
     @property
     def before(self) -> Before:
         """What became of this mail before."""
-        return Before(self.attempts, self.put_off, self.since) if self.retried else FIRST
+        return Before(self.attempts, self.put_off, self.since) if self.attempts or self.put_off else FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +109,8 @@ def at_the_gate(
         Recipient,
         """
         WITH judged AS (
-            SELECT d.recipient, d.attempts, d.due_at IS NOT NULL AS retried, m.kind, m.mailing, m.learners,
+            SELECT d.recipient, d.attempts, d.due_at IS NOT NULL AS retried,
+                   d.attempts > 0 OR d.reason IS NOT NULL AS has_history, m.kind, m.mailing, m.learners,
                    coalesce(l.id, 'admin ' || -d.recipient) AS id,
                    coalesce(d.address, l.email, '') AS address, coalesce(l.first_name, '') AS first_name,
                    coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username,
@@ -152,7 +153,7 @@ def at_the_gate(
         FROM told
         CROSS JOIN LATERAL (
             SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
-            WHERE told.retried AND a.organisation = :organisation AND a.mailing = :mailing
+            WHERE told.has_history AND a.organisation = :organisation AND a.mailing = :mailing
               AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable')
               AND a.attempted_at >= coalesce((
                   SELECT max(c.at) FROM mailing_changes c

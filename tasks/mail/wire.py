@@ -76,8 +76,11 @@ class Wire(asyncio.Protocol):
         extensions: Mapping[str, str],
         *,
         timeout: float,
+        most: int,
     ) -> None:
-        self.sent = 0
+        """`timeout`: seconds of patience with an answer; `most`: messages begun on one connection."""
+        self.begun = 0
+        self._most = most
         self._served = False
         self.opened_at = self.rested_at = loop.time()
         self._loop = loop
@@ -94,7 +97,8 @@ class Wire(asyncio.Protocol):
         self._closed = False
         self._more: list[bytes] = []
         self._asked_at = self.opened_at
-        self._turnaround = 0.0
+        self._turnaround = PROMPT_SECONDS
+        self._until = 0.0
         self._next: Callable[[], Envelope | None] = lambda: None
         self._report: Callable[[Attempt], None] = lambda _attempt: None
         self._give_back: Callable[[Envelope], None] = lambda _envelope: None
@@ -113,13 +117,16 @@ class Wire(asyncio.Protocol):
         take: Callable[[], Envelope | None],
         report: Callable[[Attempt], None],
         give_back: Callable[[Envelope], None],
+        *,
+        until: float,
     ) -> "asyncio.Future[None]":
         """Carry an envelope, then one after the other until `take` has none; done when all that was begun is answered.
+        After `until`, by the loop's clock, no message is given, also where the server at last asks for it (R20).
 
         Each is reported, or given back where it surely was not sent and another connection may try: the server had
         closed this one, which had served before. Ask `usable` afterwards.
         """
-        self._next, self._report, self._give_back = take, report, give_back
+        self._next, self._report, self._give_back, self._until = take, report, give_back, until
         self._resting = self._loop.create_future()
         self._asked_at = self._loop.time()
         self._clock = self._loop.call_later(self._timeout / LOOKS, self._look)
@@ -181,11 +188,12 @@ class Wire(asyncio.Protocol):
 
     def _begin_next(self, before: bytes, first: Envelope | None = None) -> None:
         """Begin the next envelope; `before` is what goes to the server ahead of it, in the same breath."""
-        envelope = first or self._next()
+        envelope = first or self._after()
         while envelope is not None:
             impossible = self._impossible(envelope)
             if impossible is None:
                 carried = _Carried(envelope)
+                self.begun += 1
                 if self._pipelining:
                     self._expected.extend(((_Stage.MAIL, carried), (_Stage.RCPT, carried), (_Stage.DATA, carried)))
                     self._write(before + self._mail(envelope) + self._rcpt(envelope) + b"DATA\r\n")
@@ -194,11 +202,15 @@ class Wire(asyncio.Protocol):
                     self._write(before + self._mail(envelope))
                 return
             self._report(impossible)
-            envelope = self._next()
+            envelope = self._after()
         if before:
             self._write(before)
         elif not self._expected:
             self._rest()
+
+    def _after(self) -> Envelope | None:
+        """The next envelope, unless this connection has served its time."""
+        return self._next() if self.begun < self._most else None
 
     def _impossible(self, envelope: Envelope) -> Attempt | None:
         """Why this server can never take it, if so; nothing is said to it then."""
@@ -268,6 +280,11 @@ class Wire(asyncio.Protocol):
 
     def _give(self, carried: _Carried) -> None:
         """The message itself, and with it, where the server is prompt, the next one's commands."""
+        if self._loop.time() > self._until:
+            self.close()
+            self._give_back(carried.envelope)
+            self._fail("")
+            return
         message = carried.envelope.message
         if not carried.envelope.dotless and (message.startswith(b".") or b"\r\n." in message):
             message = (CRLF + message).replace(b"\r\n.", b"\r\n..")[len(CRLF) :]
@@ -283,7 +300,6 @@ class Wire(asyncio.Protocol):
         self._turnaround += self._loop.time()
         orderly = 200 <= code < 300 or 400 <= code < 600
         self._settle(_attempt(carried.envelope, answer_to(code) if orderly else Answer.AMBIGUOUS, code, said))
-        self.sent += 1
         if not orderly or code == 421:
             self._give_up()
         elif not self._expected:

@@ -222,8 +222,8 @@ def test_a_connection_is_replaced_when_it_has_served(script: Script, mailer: Mai
     count = MESSAGES_PER_CONNECTION + 5
     many = [envelope(n) for n in range(count)]
 
-    for start in range(0, count, 200):
-        send(mailer, *many[start : start + 200])
+    for start in range(0, count, 150):
+        send(mailer, *many[start : start + 150])
 
     assert len(script.messages) == count
     assert script.connections == 2
