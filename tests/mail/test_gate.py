@@ -159,7 +159,19 @@ def test_r21_a_refusal_fails_that_recipient_and_suppresses_that_address_alone(wo
 
 @pytest.mark.parametrize(
     ("reply", "suppressed"),
-    [("551 moved", True), ("553 odd", True), ("554 no", True), ("556 null MX", True), ("530 log in", False)],
+    [
+        ("551 moved", True),
+        ("553 odd", True),
+        ("554 no", True),
+        ("556 null MX", True),
+        ("550 5.1.1 no such user", True),
+        ("550 5.2.1 disabled", True),
+        ("530 log in", False),
+        ("554 5.7.1 Relay access denied", False),
+        ("550 5.7.606 banned", False),
+        ("553 5.1.8 your domain is not there", False),
+        ("550 5.5.1 odd", False),
+    ],
 )
 def test_r21_what_a_permanent_refusal_says_of_the_address(world: World, reply: str, suppressed: bool) -> None:
     world.has_learners("A")

@@ -7,13 +7,13 @@ import pytest
 
 from config.settings import SmtpServer
 from tasks.mail.rules import Answer, Attempt
-from tasks.mail.smtp import MESSAGES_PER_CONNECTION, Envelope, Mailer
+from tasks.mail.smtp import LATE_SECONDS, MESSAGES_PER_CONNECTION, Envelope, Mailer
 from tasks.mail.wire import LONGEST_LINE
 from tests.mail.scripted import HANG_UP, SILENCE, Script, serving
 from tests.world import World
 
 #: Seconds of patience with an answer.
-TIMEOUT = 0.4
+TIMEOUT = 1.0
 
 PLAIN = b"Subject: hello\r\n\r\nHello.\r\n"
 
@@ -53,6 +53,11 @@ def envelope(number: int, message: bytes = PLAIN, address: str | None = None) ->
 def takes_its_time() -> None:
     """The server thinks before it answers."""
     threading.Event().wait(TIMEOUT / 4)
+
+
+def wait_for_long() -> None:
+    """The server takes longer than any verdict of the gate holds."""
+    threading.Event().wait(LATE_SECONDS + 0.3)
 
 
 def send(mailer: Mailer, *envelopes: Envelope) -> dict[int, Attempt]:
@@ -228,6 +233,18 @@ def test_a_connection_is_replaced_when_it_has_served(script: Script, mailer: Mai
     assert len(script.messages) == count
     assert script.connections == 2
     assert script.said("QUIT") == 1, "the first was left in order"
+    assert sum(word == "MAIL" for number, word in script.heard if number == 1) == MESSAGES_PER_CONNECTION
+
+
+def test_r20_a_message_that_the_server_asks_for_too_late_is_not_given(script: Script, mailer: Mailer) -> None:
+    slow = [False, True]
+    script.before["message"] = lambda: wait_for_long() if slow and slow.pop(0) else None
+
+    attempts = mailer.send([envelope(1), envelope(2), envelope(3), envelope(4)], within=0.1)
+
+    assert sorted(attempt.recipient for attempt in attempts) == [1, 2]
+    assert len(script.messages) == 2
+    assert answers(send(mailer, envelope(3), envelope(4))) == [Answer.ACCEPTED] * 2
 
 
 def test_r18_every_tenth_refused_the_counts_add_up(world: World) -> None:

@@ -182,3 +182,30 @@ def test_r21_a_circuit_stays_open_longer_each_time_up_to_a_minute(times: int) ->
 def test_r21_one_that_answers_is_enough_to_keep_the_circuit_closed() -> None:
     assert CIRCUIT not in learnt({}, [("a", silence()), ("a", accepted())], FREE, 0.0, mails_a_second=1.0)
     assert learnt({}, [], FREE, 0.0, mails_a_second=1.0) == {}
+
+
+def test_r21_a_server_that_lets_us_in_closes_the_circuit_also_where_it_was_too_late_to_begin() -> None:
+    state = after({}, learnt({}, [("a", silence())], FREE, 0.0, mails_a_second=1.0))
+    assert CIRCUIT in after(state, learnt(state, [], FREE, 1.0, mails_a_second=0.0)), "nothing was learnt"
+    assert CIRCUIT not in after(state, learnt(state, [], FREE, 1.0, mails_a_second=0.0, connected=True))
+
+
+def test_r21_a_server_that_refuses_us_before_any_message_opens_the_circuit() -> None:
+    refused = Attempt(1, Answer.UNREACHABLE, code=535)
+    assert isinstance(learnt({}, [("a", refused)] * 10, FREE, 0.0, mails_a_second=1.0)[CIRCUIT], Circuit)
+
+
+def test_r21_a_clock_that_was_set_back_stops_nothing() -> None:
+    hour = 3600.0
+    opened = after({}, learnt({}, [("a", silence())], FREE, hour, mails_a_second=1.0))
+    assert granted(opened, ["a"], FREE, 0.0, reserve=0.0)[0].allowed == [True]
+
+    limits = Limits(10.0, math.inf, 1.0)
+    _, spent = granted({}, ["a"] * 10, limits, hour, reserve=0.0)
+    _, changes = granted(after({}, spent), ["a"], limits, 0.0, reserve=0.0)
+    assert sum(granted(after({}, changes), ["a"] * 5, limits, 1.0, reserve=0.0)[0].allowed) == 5
+
+    lowered = after({}, learnt({}, [("a", put_off(421))], FREE, hour, mails_a_second=100.0))
+    bucket = lowered[SENDER]
+    assert isinstance(bucket, Bucket)
+    assert bucket.spent(0, math.inf, 0.0).rate(math.inf, RECOVERY_SECONDS) == 2 * bucket.rate(math.inf, 0.0)

@@ -128,3 +128,21 @@ def test_without_limits_nothing_is_written_but_who_is_there(valkey: Valkey) -> N
     with make_redis(valkey.url) as client:
         assert [key.decode() for key in client.scan_iter()] == ["rollcall:pace:us@y.example:@workers"]
     assert math.isfinite(rates.grant(["x.example"], waited_for=True).wait)
+
+
+@pytest.mark.parametrize("state", ["full", "read-only", "not ours"])
+def test_r33_a_redis_that_cannot_be_used_holds_up_nobody(
+    valkey: Valkey, state: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PRESENT_EVERY_SECONDS", 0.0)
+    rates = worker(valkey, rate=100)
+    with make_redis(valkey.url) as client:
+        if state == "full":
+            client.config_set("maxmemory", "1")
+        elif state == "read-only":
+            client.replicaof("127.0.0.1", "1")
+        else:
+            client.set("rollcall:pace:us@y.example:@sender", "{")
+
+        assert allowed(rates, 50) == 50
+        rates.learn([("x.example", Attempt(1, Answer.ACCEPTED, code=250))], 1.0)
