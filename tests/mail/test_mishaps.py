@@ -108,3 +108,16 @@ class TestPatience:
         assert world.rows("SELECT state::text, reason, attempts FROM deliveries") == [("failed", "throttled", 0)]
         assert world.mail.named >= 2
         assert world.progress("news").state == "finished with failures"
+
+    def test_r21_its_end_is_reached_also_by_a_mail_that_was_in_a_group_and_not_begun(self, world: World) -> None:
+        world.has_learners("A")
+        world.mail.on_recipient = lambda _address, _times: "450 later"
+        world.announces()
+
+        until = time.monotonic() + 10
+        while world.progress("news").pending and time.monotonic() < until:
+            world.settle()
+            world.execute("UPDATE deliveries SET due_at = NULL WHERE state = 'pending'")
+            world.execute("UPDATE work SET due_at = now()")
+
+        assert world.rows("SELECT state::text, reason FROM deliveries") == [("failed", "throttled")]
