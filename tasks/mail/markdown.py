@@ -188,8 +188,9 @@ def _refuse_length(text: str) -> None:
     line = 1
     for paragraph in _EMPTY_LINE.split(text):
         if len(paragraph) > LONGEST_PARAGRAPH:
+            begins = line + len(paragraph) - len(paragraph.lstrip("\n"))
             raise MergeError(
-                f"Line {line}: what begins here has {len(paragraph)} characters before the next empty line; at most"
+                f"Line {begins}: what begins here has {len(paragraph)} characters before the next empty line; at most"
                 f" {LONGEST_PARAGRAPH} can be sent. Put an empty line between paragraphs."
             )
         line += paragraph.count("\n") + 1
