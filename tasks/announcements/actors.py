@@ -81,12 +81,15 @@ def audience(runtime: Runtime, piece: work.Piece) -> None:
 
 def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
     """Launch what was scheduled for now; what is later than its grace asks instead of firing (R20). What was scheduled
-    anew meanwhile, for later, has another piece."""
+    anew meanwhile, for later, has another piece; one that is due before its time, by another clock, waits for it."""
     number = piece.organisation
     with transaction(runtime.engine, number) as connection:
         lock_organisations(connection, [number])
         found = store.numbered(connection, number, piece.subject)
-        if found is not None and found.state == "scheduled" and found.send_at is not None and found.passed:
+        if found is not None and found.state == "scheduled" and found.send_at is not None:
+            if not found.passed:
+                work.release(connection, piece, after=found.send_at - datetime.now(UTC), failed=False)
+                return
             grace = timedelta(seconds=runtime.settings.rollcall_grace_seconds)
             if datetime.now(UTC) - found.send_at > grace:
                 move(connection, number, found, "pass over", by=SYSTEM)

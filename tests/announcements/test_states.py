@@ -199,3 +199,14 @@ def test_r18_what_was_scheduled_and_is_launched_by_hand_finishes_now(world: Worl
 
     assert (world.progress("news").state, world.mail.recipients) == ("finished", ["a@acme.example"])
     assert [told["state"] for told in world.out("announcement.finished")] == ["finished"]
+
+
+def test_r20_what_is_woken_before_its_time_waits_for_it(world: World) -> None:
+    world.has_learners("A")
+    world.announces(send_at=(datetime.now(UTC) + timedelta(hours=1)).isoformat())
+    world.execute("UPDATE work SET due_at = now() - interval '1 second'")
+
+    world.settle()
+
+    assert world.progress("news").state == "scheduled"
+    assert world.ask("SELECT due_at > now() + interval '50 minutes' FROM work") is True
