@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from bench.figures import Goal, Ratio
 from bench.system import INGRESS, RELAY, TASKS, Database, System, course_for_everyone
+from config.settings import Settings
 
 #: What a person with psql would write, who has no need to be careful: no look at what is there, nobody to wait for.
 _ENROLMENTS = """
@@ -29,11 +30,13 @@ _EVENTS = """
         'silent', coalesce(json_agg(id) FILTER (WHERE standing = 'inactive'), '[]'), 'withdrawn', CAST('[]' AS json))
     FROM learners WHERE organisation = 1 AND standing IN ('active', 'inactive') GROUP BY (learner - 1) / 5000
 """
-_WORK = """
+#: Mails in a piece of work, and learners in a chunk of whom 94 in a hundred are told.
+_PIECE, _CHUNK = (Settings.model_fields[f"rollcall_{name}"].default for name in ("mail_batch", "chunk"))
+_WORK = f"""
     INSERT INTO work (organisation, queue, actor, subject, low, high)
     SELECT 1, 'mail', 'mail.deliver', 1, min(learner), max(learner)
     FROM learners WHERE organisation = 1 AND standing = 'active' AND email IS NOT NULL
-    GROUP BY (learner - 1) / 5000, (learner - 1) % 5000 / 212
+    GROUP BY (learner - 1) / {_CHUNK}, (learner - 1) % {_CHUNK} / {_CHUNK * _PIECE // (_CHUNK * 94 // 100)}
 """
 _ALL_ROWS = f"WITH enrolled AS ({_ENROLMENTS}), noticed AS ({_NOTICES}), told AS ({_EVENTS}) {_WORK};"
 _TWO_TABLES = f"WITH enrolled AS ({_ENROLMENTS}) {_NOTICES};"
