@@ -90,4 +90,4 @@ def sample(kind: Kind, look: Look, locale: str, subject: str = SUBJECT, body: st
     )
     message = message_from_bytes(octets, policy=policy.default)
     plain, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
-    return Seen(message["Subject"], html, plain)
+    return Seen(str(message["Subject"]), html, plain)
