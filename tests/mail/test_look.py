@@ -1,7 +1,8 @@
-"""The look of an organisation's mail: readable on any colour, its own, and with nothing fetched that nobody put there."""
+"""The look of an organisation's mail: readable on any colour, its own, and fetching nothing that nobody put there."""
 
 import re
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 from hypothesis import example, given
@@ -73,8 +74,7 @@ def test_our_own_colours_can_be_read_by_day_and_by_night() -> None:
     html = sample(Kind.ANNOUNCEMENT, Look("Acme"), "en").html
     day = dict(re.findall(r"<td[^>]*class=\"(prose|footer)\".*?color:(#[0-9a-f]{6})", html, re.DOTALL))
     night = html.partition("prefers-color-scheme:dark")[2].partition("</style>")[0]
-    sheet = {selector: colour for selector, colour in re.findall(r"([^{}]+)\{[a-z]+:(#[0-9a-f]{6})", night)}
-    sheet = {selector.strip(): colour for selector, colour in sheet.items()}
+    sheet = {selector.strip(): colour for selector, colour in re.findall(r"([^{}]+)\{[a-z]+:(#[0-9a-f]{6})", night)}
 
     assert contrast(day["prose"], WHITE) >= READABLE
     assert contrast(day["footer"], "#f4f4f5") >= READABLE
@@ -134,7 +134,7 @@ def test_without_a_logo_the_name_stands_in_its_place() -> None:
     assert with_logo.text == without.text
 
 
-BAD: list[dict[str, str]] = [
+BAD: list[dict[str, Any]] = [
     {"logo": "http://acme.example/logo.png"},
     {"logo": "javascript:alert(1)"},
     {"logo": "data:image/png;base64,AAAA"},
@@ -166,12 +166,12 @@ BAD: list[dict[str, str]] = [
 
 def test_a_bad_logo_or_colour_is_malformed(empty_world: World) -> None:
     for bad in BAD:
-        said = empty_world.say("organisation.saved", name="Acme", licence="none", **bad)
+        said = empty_world.say("organisation.saved", name="Acme", licence="seats", **bad)
         entry = empty_world.quarantine()[id_of(said)]
         assert (bad, entry.reason) == (bad, "malformed")
         assert next(iter(bad)) in str(entry.detail), bad
     assert empty_world.ask("SELECT count(*) FROM organisations") == 0
-    empty_world.say("organisation.saved", name="Acme", licence="none", logo=LOGO, colour=COLOUR)
+    empty_world.say("organisation.saved", name="Acme", licence="seats", logo=LOGO, colour=COLOUR)
     assert empty_world.rows("SELECT logo, colour FROM organisations") == [(LOGO, COLOUR)]
 
 

@@ -24,11 +24,11 @@ def phrases(language: Language) -> dict[str, str]:
     """Every phrase, by its place."""
     found: dict[str, str] = {}
     for name, said in asdict(language).items():
-        parts: dict[str, str] = {f"{name}.{part}": text for part, text in said.items()} if name[-1:] and isinstance(
-            said, dict
-        ) else {name: said}
-        found |= parts
-    return {name: said for name, said in found.items() if name not in NOT_WORDS}
+        if isinstance(said, dict):
+            found |= {f"{name}.{part}": phrase for part, phrase in said.items()}
+        elif name not in NOT_WORDS:
+            found[name] = said
+    return found
 
 
 def holds(phrase: str) -> tuple[list[str], list[tuple[MergeField, bool]]]:
