@@ -24,7 +24,7 @@ LONGEST_PARAGRAPH = 10_000
 MOST_LINES = 5_000
 #: The longest address of a link, its title included.
 LONGEST_ADDRESS = 2_000
-_EMPTY_LINE = re.compile(r"\n(?=[ \t]*\n)")
+_EMPTY_LINE = re.compile(r"\n[ \t]*(?=\n)")
 #: How often the parser may look for marks, and how many tags and characters of HTML may come of it, before what is
 #: written is no letter but meant to keep us busy. A letter of the greatest length needs two thirds of it.
 _LOOKS, _TAGS, _HTML = 50_000, 20_000, 4 * LONGEST_BODY
@@ -187,11 +187,11 @@ def _refuse_length(text: str) -> None:
         raise MergeError(f"The body has {lines} lines; at most {MOST_LINES} can be sent.")
     line = 1
     for paragraph in _EMPTY_LINE.split(text):
-        if len(paragraph) > LONGEST_PARAGRAPH:
-            begins = line + len(paragraph) - len(paragraph.lstrip("\n"))
+        ends_empty = paragraph.startswith("\n")  # the line before it
+        if (length := len(paragraph) - ends_empty) > LONGEST_PARAGRAPH:
             raise MergeError(
-                f"Line {begins}: what begins here has {len(paragraph)} characters before the next empty line; at most"
-                f" {LONGEST_PARAGRAPH} can be sent. Put an empty line between paragraphs."
+                f"Line {line + ends_empty}: what begins here has {length} characters before the next empty line; at"
+                f" most {LONGEST_PARAGRAPH} can be sent. Put an empty line between paragraphs."
             )
         line += paragraph.count("\n") + 1
 

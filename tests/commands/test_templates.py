@@ -1,69 +1,159 @@
-"""`rollcall templates`: what mail looks like, before any is sent."""
+"""`rollcall templates`: each kind of mail as files, and a picture where there is a browser."""
 
-import json
-import shutil
+import socket
+import struct
 from collections.abc import Callable
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
-from tasks.mail import LANGUAGES, Kind
+from tasks import mail
+from tasks.mail.merge import one_line
 from tests.commands.test_output import Rollcall, printed, refused, rollcall
-from workers.browser import PROGRAMS
+from tests.world import World
+from workers import browser
 
 __all__ = ["refused", "rollcall"]  # fixtures
 
-Refusal = Callable[..., str]
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def test_the_kinds_are_listed_with_their_languages(rollcall: Rollcall) -> None:
-    listed = printed("templates-list", rollcall("templates", "list", "--json"))
-    assert [entry["template"] for entry in listed] == [kind.value for kind in Kind]
-    assert all(entry["locales"] == list(LANGUAGES) for entry in listed)
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_each_kind_is_written_as_html_and_as_text(rollcall: Rollcall, kind: Kind, tmp_path: Path) -> None:
-    done = printed(
-        "templates-render",
-        rollcall("templates", "render", kind.value, "--locale", "nl-BE", "--out", str(tmp_path), "--no-png", "--json"),
-    )
-    assert (done["template"], done["locale"], done["png"]) == (kind.value, "nl", None)
-    assert Path(done["html"]).read_text().startswith("<!doctype html>")
-    assert "Aurora Learning" in Path(done["text"]).read_text()
-
-
-def test_an_admins_own_words_are_rendered_and_their_mistakes_named(
-    rollcall: Rollcall, refused: Refusal, tmp_path: Path
-) -> None:
-    letter = tmp_path / "letter.md"
-    letter.write_text("Dear **{{ first_name }}**")
-    words = ("templates", "render", "announcement", "--no-png", "--out", str(tmp_path))
-    done = rollcall(*words, "--body", f"@{letter}", "--json")
-    assert "Dear *Anna*" in Path(json.loads(done.stdout)["text"]).read_text()
-
-    letter.write_text("Dear you\n\n{{ secret }}")
-    assert refused(*words, "--body", f"@{letter}").startswith("Line 3: {{ secret }} is not a merge field.")
-    assert rollcall("templates", "render", "digest", "--body", "x").exit_code == 2
-
-
-def test_a_folder_that_cannot_be_written_is_refused(refused: Refusal, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    line = refused("templates", "render", "digest", "--out", str(tmp_path / "file" / "folder"))
-    assert line.startswith("The files cannot be written")
-
-
-def test_without_a_browser_there_is_no_picture_and_asked_for_one_it_is_refused(
-    rollcall: Rollcall, refused: Refusal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def without_browser(rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine on which the setting names no program."""
     monkeypatch.setenv("ROLLCALL_BROWSER", "no-such-browser")
-    words = ("templates", "render", "digest", "--out", str(tmp_path))
-    done = rollcall(*words, "--json")
-    assert (done.exit_code, json.loads(done.stdout)["png"]) == (0, None)
-    assert "no-such-browser" in refused(*words, "--png")
 
 
-@pytest.mark.skipif(not any(map(shutil.which, PROGRAMS)), reason="no browser is there")
-def test_with_a_browser_there_is_a_picture(rollcall: Rollcall, tmp_path: Path) -> None:
-    done = rollcall("templates", "render", "announcement", "--out", str(tmp_path), "--png", "--json")
-    assert Path(json.loads(done.stdout)["png"]).read_bytes().startswith(b"\x89PNG\r\n")
+@pytest.fixture
+def found_browser() -> str:
+    """A browser that is there."""
+    try:
+        return browser.find(None)
+    except browser.NoPicture as problem:
+        pytest.skip(str(problem))
+
+
+def size(png: Path) -> tuple[int, int]:
+    """Width and height of a picture (PNG, 11.2.2)."""
+    octets = png.read_bytes()
+    assert octets.startswith(PNG)
+    width, height = struct.unpack(">II", octets[16:24])
+    return width, height
+
+
+def test_each_kind_is_listed_with_its_languages(rollcall: Rollcall) -> None:
+    listed = printed("templates-list", rollcall("templates", "list", "--json"))
+
+    assert [entry["template"] for entry in listed] == list(mail.Kind)
+    assert {tuple(entry["locales"]) for entry in listed} == {tuple(mail.LANGUAGES)}
+    assert {entry["to"] for entry in listed} == {"learners", "admins"}
+
+
+@pytest.mark.usefixtures("without_browser")
+@pytest.mark.parametrize("kind", mail.Kind)
+def test_each_kind_is_written_in_each_language(kind: mail.Kind, rollcall: Rollcall, tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "on the way"
+    for locale in ("en", "nl-BE", "fr_FR", "pt"):
+        result = rollcall("templates", "render", kind, "--locale", locale, "--out", str(folder), "--json")
+        written = printed("templates-render", result)
+
+        code = mail.spoken(locale).code
+        assert (written["template"], written["locale"], written["organisation"]) == (kind, code, None)
+        assert written["subject"]
+        html, text = Path(written["html"]), Path(written["text"])
+        assert (html, text) == (folder / f"{kind}.{code}.html", folder / f"{kind}.{code}.txt")
+        reader = HTMLParser()
+        reader.feed(html.read_text(encoding="utf-8"))
+        assert reader.rawdata == ""
+        assert "\n-- \n" in text.read_text(encoding="utf-8")
+        assert written["png"] is None
+        assert one_line(result.stderr) == (
+            "No picture: ROLLCALL_BROWSER names no-such-browser, and there is no such program."
+        )
+    assert sorted(path.suffix for path in folder.iterdir()) == [".html"] * 3 + [".txt"] * 3
+
+
+def test_without_a_picture_nothing_is_said_of_one(rollcall: Rollcall, tmp_path: Path) -> None:
+    result = rollcall("templates", "render", "digest", "--no-png", "--out", str(tmp_path))
+
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.replace("\n", "") == f"{tmp_path}/digest.en.html{tmp_path}/digest.en.txt"
+
+
+def test_an_organisations_own_look_is_shown(world: World, rollcall: Rollcall, tmp_path: Path) -> None:
+    world.has_organisation(logo="https://cdn.acme.example/logo.png", colour="#Fde047")
+    body = tmp_path / "letter.md"
+    body.write_text("**Hello** {{ first_name }} of {{ organisation }}", encoding="utf-8")
+
+    written = printed(
+        "templates-render",
+        rollcall(
+            "templates", "render", "announcement", "-o", "acme", "--subject", "News", "--body", f"@{body}", "--no-png",
+            "--out", str(tmp_path), "--json",
+        ),
+    )  # fmt: skip
+
+    html = Path(written["html"]).read_text(encoding="utf-8")
+    assert (written["organisation"], written["subject"]) == ("acme", "News")
+    assert 'src="https://cdn.acme.example/logo.png"' in html
+    assert "#fde047" in html
+    assert Path(written["text"]).read_text(encoding="utf-8").startswith("*Hello* Anna of Acme Academy\n")
+
+
+@pytest.mark.usefixtures("without_browser")
+def test_what_cannot_be_done_is_said_in_one_line(
+    rollcall: Rollcall, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    render = ("templates", "render", "announcement", "--json", "--out")
+    file = tmp_path / "file"
+    file.touch()
+
+    assert "ROLLCALL_BROWSER names no-such-browser" in refused(*render, str(tmp_path), "--png")
+    assert "Line 3: {{ nobody }} is not a merge field" in refused(*render, str(tmp_path), "--body", "a\n\n{{ nobody }}")
+    assert "Subject: {{ is never closed" in refused(*render, str(tmp_path), "--subject", "{{ ")
+    assert "There is no file" in refused(*render, str(tmp_path), "--body", f"@{tmp_path}/nowhere")
+    assert "cannot be written" in refused(*render, str(file))
+    assert "cannot be written" in refused(*render, str(file / "below"))
+    assert "nobody" in refused(*render, str(tmp_path), "-o", "nobody")
+
+
+@pytest.mark.parametrize("arguments", [("nothing",), ("digest", "--body", "x"), ("digest", "--subject", "x"), ()])
+def test_wrong_usage_ends_with_2(rollcall: Rollcall, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    result = rollcall("templates", "render", *arguments, "--out", str(tmp_path / "none"))
+
+    assert result.exit_code == 2
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_picture_is_made_by_a_real_browser(found_browser: str, rollcall: Rollcall, tmp_path: Path) -> None:
+    result = rollcall("templates", "render", "announcement", "--png", "--out", str(tmp_path), "--json")
+    written = printed("templates-render", result)
+
+    assert result.stderr == ""
+    assert size(Path(written["png"]))[0] == browser.WIDTH
+
+
+def test_a_picture_is_as_tall_as_its_page_and_fetches_nothing(found_browser: str, tmp_path: Path) -> None:
+    png = tmp_path / "page.png"
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        at = f"http://127.0.0.1:{server.getsockname()[1]}"
+        fetches = f"<img src={at}/a.png><script src={at}/a.js></script><link rel=stylesheet href={at}/a.css>"
+        runs = "<script>document.body.style.height = '9000px'</script>"
+        page = f'<body style="margin:0"><div style="height:1234px">{fetches}{runs}</div></body>'
+        browser.picture(found_browser, f"<html><head></head>{page}</html>", png)
+
+        server.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert size(png) == (browser.WIDTH, 1234)
+
+
+def test_a_browser_that_makes_no_picture_is_named(tmp_path: Path) -> None:
+    program = tmp_path / "chromium"
+    program.write_text("#!/bin/sh\nexit 1\n")
+    program.chmod(0o755)
+
+    with pytest.raises(browser.NoPicture, match=r"chromium did not open the page\.$"):
+        browser.picture(browser.find(str(program)), "<html><head></head><body></body></html>", tmp_path / "page.png")
+    assert not (tmp_path / "page.png").exists()
