@@ -87,6 +87,10 @@ LEARNERS = {Kind.ANNOUNCEMENT, Kind.ENROLMENT, Kind.DIGEST}
 def test_figures_are_written_as_the_language_writes_them(language: Language, unit: str, used: int, pool: int) -> None:
     subject, page, text = received(seats_notice(Look("Acme"), Usage(unit, used, pool), language.code), {})
 
+    assert (
+        f"{1_000:,}".replace(",", language.thousands)
+        == {"en": "1,000", "nl": "1.000", "fr": "1\u202f000"}[language.code]
+    )
     for said in (page.text, text):
         assert f"{used:,}".replace(",", language.thousands) in said
         assert f"{pool:,}".replace(",", language.thousands) in said
