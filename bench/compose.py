@@ -110,7 +110,7 @@ def by_the_standard_library(recipient: Recipient) -> bytes:
     return message.as_bytes()
 
 
-_PARTS = [tokens(said) for said in announcement(MAILING.subject, MAILING.body, MAILING.organisation_name)]
+_PARTS = [tokens(said) for said in announcement(MAILING.subject, MAILING.body, MAILING.look)]
 
 
 def ways() -> dict[str, Way]:

@@ -5,12 +5,11 @@ SUBJECT = "{{ first_name }}, your training at {{ organisation }}"
 BODY = """\
 Dear {{ full_name }},
 
-From next month, every course at {{ organisation }} has a fixed period, and a reminder two weeks before it ends. What
-you have done stays **valid**; what you began can be finished.
+From next month, every course at {{ organisation }} has a fixed period. What you have done stays **valid**.
 
 1. Sign in as `{{ username }}` and look at *My courses*.
 2. Begin with what is marked as required.
 
 We write to you at {{ email }}. Certificates will say {{ first_name }} {{ last_name }}; tell
-[the training desk](https://learning.example.org/help) if that is spelt differently in your passport.
+[the training desk](https://learning.example.org/help) if that is wrong.
 """

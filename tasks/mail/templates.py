@@ -16,6 +16,7 @@ from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
+from tasks.mail.lean import lean
 from tasks.mail.look import Look
 from tasks.mail.markdown import STAND_IN, WITHOUT_MARKS, letter, stood_in
 from tasks.mail.merge import MergeField, Slot, one_line, parse
@@ -151,7 +152,7 @@ def _page(
     organisation = str(Slot(MergeField.ORGANISATION))
     said = {name: Markup(phrase.replace(organisation, places["organisation"])) for name, phrase in words.items()}  # noqa: S704 - our own
     mjml = _TEMPLATES.get_template(template).render(said, **places, language=language, look=look)
-    html = mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content
+    html = lean(mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content)
     return (
         _PLACE.sub(lambda place: there[place[1]][0], html),
         _PLACE.sub(lambda place: there[place[1]][1], plain(mjml)),
