@@ -18,7 +18,7 @@ demo: .venv/.installed  ## the main job on a sample organisation, told as a stor
 	@$(BIN)/rollcall demo
 
 test: .venv/.installed  ## the whole suite, against real servers it starts itself
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 chaos: .venv/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q

@@ -1,7 +1,14 @@
-"""The real servers, started once for the run; a database of its own, cloned from a template, for each test."""
+"""The real servers, started once for the run; a database of its own, cloned from a template, for each test.
 
+Where the run is shared out between processes (`pytest -n 2`), they share the servers: each has names of databases and a
+number in Valkey of its own.
+"""
+
+import fcntl
 import itertools
+import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hypothesis
@@ -28,20 +35,34 @@ hypothesis.settings.load_profile("rollcall")
 #: The database every test's own is a copy of.
 TEMPLATE = "rollcall_template"
 
+#: Which of the processes that share the run this is: gw0, gw1, …; where there is but one, gw0.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
 _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """PostgreSQL and Valkey, for the whole run, with a migrated template database."""
-    home: Path = tmp_path_factory.mktemp("servers")
+    base = tmp_path_factory.getbasetemp()
+    home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
     with embedded_services(home, database=True, redis=True, smtp=False, durable=False) as embedded:
-        assert embedded.database_url is not None
+        _make_template(embedded, home)
+        redis_url = f"{embedded.redis_url}?db={WORKER.removeprefix('gw')}"
+        yield replace(embedded, redis_url=redis_url)
+
+
+def _make_template(embedded: Embedded, home: Path) -> None:
+    """Make the database that the tests' own are copies of, unless another process of the run has."""
+    with (home / "template.made").open("a+") as made:
+        fcntl.flock(made, fcntl.LOCK_EX)
+        if made.tell():
+            return
         _administer(embedded, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         engine = make_engine(database_named(embedded, TEMPLATE), role="template")
         migrations.bring_up_to_date(engine)
         engine.dispose()
-        yield embedded
+        made.write("made")
 
 
 def database_named(embedded: Embedded, name: str) -> str:
@@ -59,7 +80,7 @@ def _administer(embedded: Embedded, statement: sql.Composed) -> None:
 @pytest.fixture
 def database_url(servers: Embedded) -> Iterator[str]:
     """A migrated, empty database of this test's own."""
-    name = f"test_{next(_numbers)}"
+    name = f"test_{WORKER}_{next(_numbers)}"
     clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")  # five times faster here than through the WAL
     _administer(servers, clone.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
     yield database_named(servers, name)
@@ -71,7 +92,7 @@ def redis_url(servers: Embedded) -> str:
     """Valkey, emptied."""
     assert servers.redis_url is not None
     with make_redis(servers.redis_url) as client:
-        client.flushall()
+        client.flushdb()
     return servers.redis_url
 
 

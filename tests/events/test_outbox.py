@@ -40,7 +40,7 @@ def test_r33_a_stream_that_redis_lost_is_published_anew_under_the_same_ids(world
     world.settle()
     before = [(entry, json.loads(fields[b"event"])) for entry, fields in _entries(world)]
 
-    world.redis.flushall()
+    world.redis.flushdb()
     world.becomes("inactive", "A")
     world.settle()
 

@@ -17,7 +17,7 @@ import migrations
 from config.database import make_engine, scoped, serve_people, transaction
 from config.embedded import Embedded
 from migrations import RoleRefused
-from tests.conftest import database_named
+from tests.conftest import WORKER, database_named
 from tests.isolation.conftest import Rollcall
 from tests.isolation.neighbours import OURS, SECRET, THEIRS, belongings, number_of, tables_of_organisations
 from tests.isolation.test_row_security import people, seen
@@ -47,7 +47,7 @@ def administrator(servers: Embedded) -> Administrator:
 @contextmanager
 def owned(administrator: Administrator, servers: Embedded, make: str, databases: int = 1) -> Iterator[list[str]]:
     """Empty databases of a user's own, by their URLs as that user."""
-    owner = f"owner-{next(_numbers)}"
+    owner = f"owner-{WORKER}-{next(_numbers)}"
     names = [f"{owner}-{number}" for number in range(databases)]
     administrator(make, owner)
     for name in names:

@@ -49,7 +49,7 @@ def test_r33_a_stream_that_is_lost_while_it_is_written_is_written_whole(
 
     def lose_it_once(event: Outgoing) -> bytes:
         if not lost:
-            lost.append(platform.redis.flushall())
+            lost.append(platform.redis.flushdb())
         return write(event)
 
     monkeypatch.setattr(relay, "cloud_event", lose_it_once)
