@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -52,8 +53,7 @@ class Quarantined:
     since: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class _Claimed:
+class _Claimed(NamedTuple):
     seq: int
     source: str
     id: str
@@ -113,14 +113,16 @@ def hold(connection: Connection, held: Iterable[tuple[int, Event, Held]], *, wai
 
 def settle(connection: Connection, seqs: list[int]) -> None:
     """These events were taken after all: nothing of them is kept but that they were."""
-    execute(
-        connection,
-        """
-        UPDATE inbox SET state = 'applied', waits_for = NULL, until = NULL, body = NULL, reason = NULL, detail = NULL
-        WHERE seq = ANY(:seqs)
-        """,
-        seqs=seqs,
-    )
+    if seqs:
+        execute(
+            connection,
+            """
+            UPDATE inbox SET state = 'applied', waits_for = NULL, until = NULL, body = NULL, reason = NULL,
+                detail = NULL
+            WHERE seq = ANY(:seqs)
+            """,
+            seqs=seqs,
+        )
 
 
 def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed]) -> None:

@@ -313,7 +313,8 @@ def _objection(envelope: Envelope, body: bytes, latest: datetime) -> str | None:
         return f"its time {envelope.time.isoformat()} is in the future"
     if envelope.time < EARLIEST:
         return f"its time {envelope.time.isoformat()} is before 1970"
-    return "a text contains the character NUL" if NUL.search(body) else None
+    has_nul = rb"\u0000" in body and NUL.search(body)  # the first takes a tenth of the second's time
+    return "a text contains the character NUL" if has_nul else None
 
 
 def _malformed(body: bytes, detail: str) -> Malformed:

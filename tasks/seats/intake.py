@@ -10,7 +10,17 @@ from tasks.events import Event, Held, emit
 from tasks.events.schemas import CourseCompleted, CourseStarted
 from tasks.organisations import Organisation
 from tasks.seats import store
-from tasks.seats.rules import Facts, Place, judge_completion, judge_start, period_of, price, reviews, unit_of
+from tasks.seats.rules import (
+    Facts,
+    Place,
+    contradicts_withdrawal,
+    judge_completion,
+    judge_start,
+    period_of,
+    price,
+    reviews,
+    unit_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +52,11 @@ def take_starts(
         else:
             assert known.learner is not None and known.course is not None  # noqa: S101, PT018 - judged above
             counted.append((event, known, store.Start(known.learner, known.course, place.cycle, place.time)))
-    undone = False
-    if counted:
-        undone = store.record_starts(connection, organisation.organisation, [start for _, _, start in counted], lead)
-        _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
+    plain = [start for _, known, start in counted if not contradicts_withdrawal(known)]
+    others = [start for _, known, start in counted if contradicts_withdrawal(known)]
+    store.record_starts(connection, organisation.organisation, plain)
+    undone = store.record_and_undo(connection, organisation.organisation, others, lead)
+    _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
     for event, known, start in counted:
         for review in reviews(organisation, known, event.time):
             store.flag(connection, organisation.organisation, start, review, event.id)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import NamedTuple
 
 from tasks.events import Held, Reason
 from tasks.organisations import Organisation
@@ -28,9 +29,8 @@ class Review(StrEnum):
 ALWAYS = "1970-01-01T00:00:00+00:00"
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """What is known when a start or completion is judged."""
+class Facts(NamedTuple):
+    """What is known when a start or completion is judged. A tuple: one is made for each of thousands a second."""
 
     n: int
     learner: int | None
@@ -110,6 +110,11 @@ def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool =
     begun = facts.enrolled_at is not None and facts.enrolled_at <= place.time + lead
     ended = facts.withdrawn_at is not None and facts.withdrawn_at <= place.time
     return None if released or (begun and not ended) or facts.stood_before else not_enrolled(facts, place)
+
+
+def contradicts_withdrawal(facts: Facts) -> bool:
+    """Whether a start that counts may undo what a rule withdrew, now or before (R27, S5): few do."""
+    return facts.withdrawn_by == "rule" or facts.stood_before
 
 
 def judge_completion(facts: Facts, place: Place) -> Held | None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -76,13 +77,16 @@ class Entry:
 
 
 def facts(connection: Connection, organisation: Organisation, places: Sequence[Place], lead: timedelta) -> list[Facts]:
-    """What is known of each of these places, in their order. A start may be `lead` ahead of its enrolment (S12)."""
+    """What is known of each of these places, in their order. A start may be `lead` ahead of its enrolment (S12).
+
+    The status at that time is `status_at` written out: a call for each costs as much as all the rest.
+    """
     return rows(
         connection,
         Facts,
         """
         SELECT CAST(p.n AS int) AS n, l.learner, c.course, c.cost, c.on_hold,
-               l.learner IS NOT NULL AND status_at(l.organisation, l.learner, p.time) AS active_then,
+               l.learner IS NOT NULL AND coalesce(past.active, true) AS active_then,
                e.enrolled_at, e.withdrawn_at, e.withdrawn_by, EXISTS (
                    SELECT FROM stints b WHERE b.organisation = :organisation AND b.course = c.course
                      AND b.cycle = p.cycle AND b.learner = l.learner
@@ -100,6 +104,10 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
                     CAST(:times AS timestamptz[])) WITH ORDINALITY AS p (learner, course, cycle, time, n)
         LEFT JOIN learners l ON l.organisation = :organisation AND l.id = p.learner
             AND l.standing IN ('active', 'inactive')
+        LEFT JOIN LATERAL (
+            SELECT s.active FROM status_changes s
+            WHERE s.organisation = :organisation AND s.learner = l.learner AND s.occurred_at <= p.time
+            ORDER BY s.version DESC, s.occurred_at DESC LIMIT 1) past ON true
         LEFT JOIN courses c ON c.organisation = :organisation AND c.id = p.course
         LEFT JOIN enrolments e ON e.organisation = :organisation AND e.course = c.course AND e.cycle = p.cycle
             AND e.learner = l.learner
@@ -117,9 +125,32 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
     )
 
 
-def record_starts(connection: Connection, organisation: int, starts: Sequence[Start], lead: timedelta) -> bool:
+def record_starts(connection: Connection, organisation: int, starts: Sequence[Start]) -> None:
+    """Keep the earliest start of each enrolment, of those that undo nothing."""
+    if starts:
+        execute(
+            connection,
+            """
+            UPDATE enrolments e SET started_at = least(e.started_at, new.time),
+                activated_at = coalesce(e.activated_at, new.time)
+            FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
+                        CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
+            WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+              AND e.learner = new.learner
+            """,
+            organisation=organisation,
+            learners=[s.learner for s in starts],
+            courses=[s.course for s in starts],
+            cycles=[s.cycle for s in starts],
+            times=[s.time for s in starts],
+        )
+
+
+def record_and_undo(connection: Connection, organisation: int, starts: Sequence[Start], lead: timedelta) -> bool:
     """Keep the earliest start of each enrolment; one that a rule withdrew later never was withdrawn, which the platform
     is told (R27, S5). Whether there was such a one."""
+    if not starts:
+        return False
     told = execute(
         connection,
         """
@@ -271,8 +302,7 @@ def consume(
     return {row.learner: row.consumption for row in written}
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(NamedTuple):
     learner: int
     consumption: int
 
