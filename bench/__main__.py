@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import events, export, fanout, imports, latency, memory, peer, requests
+from bench import events, export, fanout, imports, latency, memory, peer, requests, starts
 from bench.figures import Ratio, spread
 from bench.system import System, system
 
@@ -80,6 +80,16 @@ PARTS = {
         lambda on: memory.measure(
             on, memory.Size(small=5_000, large=50_000, few_mails=500, many_mails=5_000, rounds=1)
         ),
+    ),
+    "starts": Part(
+        "Course starts, from stream to stream",
+        lambda on: starts.measure(on, starts.Size(starts=200_000, rounds=3, celery=5_000, paced=30_000)),
+        lambda on: starts.measure(on, starts.Size(starts=5_000, rounds=1, celery=500, paced=1_000)),
+    ),
+    "pace": Part(
+        "Course starts, at a steady pace",
+        lambda on: starts.measure_pace(on, starts.Size(starts=200_000, rounds=3, celery=5_000, paced=30_000)),
+        lambda on: starts.measure_pace(on, starts.Size(starts=5_000, rounds=1, celery=500, paced=1_000)),
     ),
     "events": Part(
         "Events",

@@ -1,10 +1,11 @@
 """What a peer does: a task for each learner, by Celery with Redis, each with the same INSERT; beside our fan-out."""
 
+import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -35,6 +36,37 @@ _ONE_LEARNER = """
 _BROKER = "BENCH_BROKER"
 _DATABASE = "BENCH_DATABASE"
 
+#: What one task does about a course start, each in one transaction: what Rollcall writes of it, by the same keys.
+_ONE_START = (
+    """
+    INSERT INTO inbox (source, id, type, organisation, state)
+    VALUES (%(source)s, %(id)s, %(type)s, %(organisation)s, 'applied')
+    ON CONFLICT (source, id) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+    """,
+    """
+    WITH started AS (
+        UPDATE enrolments e SET started_at = least(e.started_at, %(time)s)
+        FROM learners l, courses c
+        WHERE l.organisation = 1 AND l.id = %(learner)s AND c.organisation = 1 AND c.id = %(course)s
+          AND status_at(1, l.learner, %(time)s) AND e.withdrawn_at IS NULL
+          AND e.organisation = 1 AND e.course = c.course AND e.cycle = 1 AND e.learner = l.learner
+        RETURNING e.learner, e.course, c.cost
+    ), charged AS (
+        INSERT INTO consumptions (organisation, learner, course, cycle, unit, amount, period, overdrawn, occurred_at,
+                                  event)
+        SELECT 1, learner, course, 1, 'credit', cost, '1970-01-01', false, %(time)s, %(id)s FROM started
+        ON CONFLICT DO NOTHING RETURNING consumption, amount
+    ), announced AS (
+        INSERT INTO outbox (organisation, type, data)
+        SELECT 1, 'rollcall.seat.consumed', json_build_object('consumption', consumption, 'learner', %(learner)s::text,
+               'course', %(course)s::text, 'cycle', 1, 'unit', 'credit', 'amount', amount) FROM charged
+    )
+    INSERT INTO balances AS known (organisation, unit, period, used)
+    SELECT 1, 'credit', '1970-01-01', amount FROM charged
+    ON CONFLICT (organisation, unit, period) DO UPDATE SET used = known.used + excluded.used
+    """,
+)
+
 app = celery.Celery("peer", broker=os.environ.get(_BROKER))
 app.conf.update(task_ignore_result=True, worker_prefetch_multiplier=16, broker_connection_retry_on_startup=True)
 
@@ -49,13 +81,29 @@ class Size:
     rounds: int
 
 
-@app.task(name="peer.enrol")  # type: ignore[untyped-decorator]
-def enrol(learner: int) -> None:
-    """Enrol one learner, over a connection that the process keeps."""
+def _session() -> psycopg.Connection[tuple[object, ...]]:
+    """The connection that a process keeps."""
     process = os.getpid()
     if process not in _sessions:
         _sessions[process] = psycopg.connect(os.environ[_DATABASE], autocommit=True)
-    _sessions[process].execute(_ONE_LEARNER, {"learner": learner})
+    return _sessions[process]
+
+
+@app.task(name="peer.enrol")  # type: ignore[untyped-decorator]
+def enrol(learner: int) -> None:
+    """Enrol one learner."""
+    _session().execute(_ONE_LEARNER, {"learner": learner})
+
+
+@app.task(name="peer.start")  # type: ignore[untyped-decorator]
+def start(body: str) -> None:
+    """Take one course start, in one transaction."""
+    event = json.loads(body)
+    about = {name: event[name] for name in ("source", "id", "type", "organisation", "time")} | event["data"]
+    session = _session()
+    with session.transaction():
+        for statement in _ONE_START:
+            session.execute(statement.encode(), about)
 
 
 def measure(system: System, size: Size) -> list[Ratio]:
@@ -91,6 +139,17 @@ def _a_task_each(database: Database, learners: int) -> float:
             enrol.apply_async((learner,), producer=producer)
     database.wait_for(f"SELECT count(*) = {learners} FROM enrolments")
     return time.perf_counter() - begun
+
+
+def a_start_each(system: System, database: Database, bodies: Sequence[bytes]) -> float:
+    """Seconds from the first task sent until every start is charged."""
+    with _worker(system, database):
+        begun = time.perf_counter()
+        with app.producer_pool.acquire(block=True) as producer:
+            for body in bodies:
+                start.apply_async((body.decode(),), producer=producer)
+        database.wait_for(f"SELECT count(*) = {len(bodies)} FROM consumptions")
+        return time.perf_counter() - begun
 
 
 @contextmanager
