@@ -13,6 +13,7 @@ MAILS = int(os.environ.get("CHAOS_MAILS", "50000"))
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))
 
 _told: list[tuple[str, Aftermath]] = []
+_said: list[str] = []
 
 
 @pytest.fixture(scope="session")
@@ -27,6 +28,11 @@ def tell(what: str, left: Aftermath) -> None:
     _told.append((what, left))
 
 
+def say(line: str) -> None:
+    """Keep a line for the summary."""
+    _said.append(line)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say what came of each kind of round."""
     for what in dict.fromkeys(what for what, _ in _told):
@@ -39,3 +45,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{what}: {len(rounds)} rounds, {mails:,} mails, {kills} workers killed; {lost} lost, {doubted} uncertain "
             f"({doubted / max(kills, 1):.0f} for each kill), {twice} sent twice"
         )
+    for line in _said:
+        terminalreporter.write_line(line)

@@ -7,17 +7,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from random import Random
-from typing import Any
-
-import psycopg
 
 from bench.mail.letter import BODY, SUBJECT
 from bench.mail.rollcall import ADDRESSES, mail_settings
 from bench.mail.sink import RecordingSink, recording
 from bench.mail.source import learners_for
-from bench.system import Database, System
+from bench.system import System
+from tests.chaos.processes import Processes, Standstill
 
 #: Seconds between two kills.
 EVERY_SECONDS = 2.0
@@ -33,9 +30,6 @@ BEGUN_AT_MOST = THREADS * GROUP
 #: Seconds between two looks at the mailing.
 _LOOK_SECONDS = 0.1
 
-#: Seconds without any progress after which a mailing counts as stuck.
-_PATIENCE_SECONDS = 90.0
-
 _SETTINGS = {
     "ROLLCALL_LEASE_SECONDS": "2",
     "ROLLCALL_OFFER_SECONDS": "1",
@@ -47,47 +41,10 @@ _BULK = ["pool", "bulk", "--threads", str(THREADS)]
 
 
 @dataclass
-class Deployment:
+class Deployment(Processes):
     """The processes of a mailing, on a database of its own, sending to a sink that writes down what it took."""
 
-    system: System
-    database: Database
-    sink: RecordingSink
-    random: Random
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
-    kills: int = 0
-
-    def start(self, name: str, words: list[str]) -> None:
-        """Start a process, or one in place of another."""
-        with self._log(name).open("wb") as log:
-            self.processes[name] = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli", "run", *words],
-                env=self.system.environment(self.database, mail_settings(self.sink.port) | _SETTINGS),
-                stdout=log,
-                stderr=log,
-            )
-
-    def kill_one(self) -> bool:
-        """SIGKILL one of the workers that are at work, whichever, and start another in its place."""
-        workers = [name for name in self.processes if name.startswith("bulk")]
-        at_work = [name for name in workers if b"pool.started" in self._log(name).read_bytes()]
-        if not at_work:
-            return False
-        name = self.random.choice(at_work)
-        self.processes[name].kill()
-        self.processes[name].wait()
-        self.kills += 1
-        self.start(name, _BULK)
-        return True
-
-    def revive(self) -> None:
-        """Start again what ended by itself, as `rollcall up` does."""
-        for name, process in list(self.processes.items()):
-            if process.poll() is not None:
-                self.start(name, _BULK if name.startswith("bulk") else _OTHERS[name])
-
-    def _log(self, name: str) -> Path:
-        return self.system.home / f"chaos {name}.log"
+    sink: RecordingSink = field(kw_only=True)
 
     def announce(self, policy: str) -> None:
         """Launch an announcement to everyone."""
@@ -104,18 +61,6 @@ class Deployment:
             check=True,
         )
 
-    def column(self, query: str) -> list[Any]:
-        """The first column of a query; asked again while the database is away."""
-        deadline = time.monotonic() + _PATIENCE_SECONDS
-        while True:
-            try:
-                with psycopg.connect(self.database.url) as session:
-                    return [row[0] for row in session.execute(query.encode()).fetchall()]
-            except psycopg.OperationalError:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(_LOOK_SECONDS)
-
     def settled(self) -> int:
         """For how many recipients it is over."""
         (settled,) = self.column("SELECT count(*) FROM deliveries WHERE state IN ('accepted', 'uncertain')")
@@ -129,18 +74,15 @@ class Deployment:
         """Kill a worker every two seconds until the mailing has finished; told how much of it is settled, `meanwhile`
         may do worse."""
         mails = len(self.column(ADDRESSES))
-        killed = moved = time.monotonic()
-        settled = 0
+        still = Standstill(time.monotonic)
+        killed = time.monotonic()
         while not self.finished():
-            time.sleep(_LOOK_SECONDS)
-            now = time.monotonic()
-            self.revive()
-            if now - killed < EVERY_SECONDS or not self.kill_one():
+            self.watch(_LOOK_SECONDS)
+            if time.monotonic() - killed < EVERY_SECONDS or not self.kill_one("bulk"):
                 continue
-            killed = now
-            before, settled = settled, self.settled()
-            moved = now if settled > before else moved
-            assert now - moved < _PATIENCE_SECONDS, f"it stands still at {settled} of {mails}"
+            killed = time.monotonic()
+            settled = self.settled()
+            still.check(settled, mails)
             meanwhile(settled / mails)
 
     def aftermath(self) -> "Aftermath":
@@ -193,7 +135,8 @@ def deployment(system: System, mails: int, seed: int) -> Iterator[Deployment]:
     """Everything that runs, ready; what is left of it is ended."""
     system.redis.flushall()
     with recording(system.home) as sink, system.database("chaos", learners_for(mails)) as database:
-        found = Deployment(system, database, sink, Random(seed))  # noqa: S311 - repeatable, not secret
+        settings = mail_settings(sink.port) | _SETTINGS
+        found = Deployment(system, database, settings, Random(seed), sink=sink)  # noqa: S311 - repeatable, not secret
         try:
             for name, words in _OTHERS.items():
                 found.start(name, words)
@@ -201,11 +144,4 @@ def deployment(system: System, mails: int, seed: int) -> Iterator[Deployment]:
                 found.start(f"bulk {number}", _BULK)
             yield found
         finally:
-            for process in found.processes.values():
-                process.terminate()
-            for process in found.processes.values():
-                try:
-                    process.wait(10)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+            found.stop()

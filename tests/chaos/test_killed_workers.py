@@ -1,14 +1,10 @@
 """R18, R19: a worker is killed every two seconds; nobody is lost, and nobody gets two unless the ledger foresaw it."""
 
-import os
-import signal
-
-import psycopg
 import pytest
 
 from bench.system import System
 from tests.chaos.conftest import MAILS, ROUNDS, tell
-from tests.chaos.slaughter import BEGUN_AT_MOST, WORKERS, Aftermath, Deployment, deployment
+from tests.chaos.slaughter import BEGUN_AT_MOST, WORKERS, Aftermath, deployment
 
 
 @pytest.mark.parametrize("turn", range(ROUNDS))
@@ -49,7 +45,7 @@ def test_r33_killed_workers_an_emptied_queue_and_a_crashed_database_cost_time_ne
             on.redis.flushall()
             worse.append("the queue is emptied")
         elif settled > 0.6 and len(worse) == 1:
-            crash(running)
+            running.crash_database()
             worse.append("the database has crashed")
 
     with deployment(on, MAILS, seed=200) as running:
@@ -71,14 +67,3 @@ def held(left: Aftermath) -> None:
     assert left.accepted & left.uncertain == set()
     assert left.accepted <= left.at_sink.keys() <= left.selected
     assert left.twice == set()
-
-
-def crash(running: Deployment) -> None:
-    """Kill a process of the database: it ends every other, and starts again from its journal."""
-    with psycopg.connect(running.system.database_url) as session:
-        found = session.execute(
-            "SELECT pid FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid() LIMIT 1",
-            (running.database.name,),
-        ).fetchone()
-    assert found is not None
-    os.kill(found[0], signal.SIGKILL)
