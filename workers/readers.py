@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import redis
-from redis.client import Pipeline
 from sqlalchemy import Connection
 
 from config.streams import IN, OUT
@@ -105,21 +104,31 @@ def remember(connection: Connection, client: redis.Redis, ordered: int, publishe
         readers.remember(connection, {group.name: min(group.acknowledged, ordered) for group in out.groups})
 
 
-def restore(pipe: Pipeline, found: Stream, known: dict[bytes, int], after: int) -> None:
-    """Make the groups that were lost with the stream, or with its end, where each had come to, and let a stream of
-    which nothing is left go on after a position. To be done together with writing what follows.
+def restore(client: redis.Redis, end: Entry, known: dict[bytes, int], after: Entry) -> bool:
+    """Make the groups that were lost with the outgoing stream, or with its end, where each had come to, and let a
+    stream of which nothing is left go on `after` an entry. Not if it does not `end` any more where it did: whether.
 
     A group that its consumers made again on the empty stream, from its beginning, is moved to where it had come to.
     """
-    emptied = found.end == (0, 0)
-    there = {group.name for group in found.groups}
-    for name, acknowledged in known.items():
-        if name not in there:
-            pipe.xgroup_create(OUT, name, id=f"{acknowledged}-0", mkstream=True)
-        elif emptied:
-            pipe.xgroup_setid(OUT, name, id=f"{acknowledged}-0")
-    if emptied and after:
-        pipe.execute_command("XSETID", OUT, f"{after}-0")  # type: ignore[no-untyped-call]
+    with client.pipeline() as pipe:
+        pipe.watch(OUT)  # type: ignore[no-untyped-call]
+        found = observe(pipe, OUT)
+        if found.end != end:
+            return False
+        pipe.multi()
+        there = {group.name for group in found.groups}
+        for name, acknowledged in known.items():
+            if name not in there:
+                pipe.xgroup_create(OUT, name, id=f"{acknowledged}-0", mkstream=True)
+            elif end.first == 0:
+                pipe.xgroup_setid(OUT, name, id=f"{acknowledged}-0")
+        if after != end:
+            pipe.execute_command("XSETID", OUT, str(after))  # type: ignore[no-untyped-call]
+        try:
+            pipe.execute()
+        except redis.WatchError:
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ does is read from the tables, so it may be killed at any moment.
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any
@@ -53,6 +53,20 @@ PUBLISH_BATCH = 1000
 #: Batches published before the other chores have their turn.
 PUBLISH_AT_MOST = 20
 
+#: Writes entries to a stream that ends where we think; a fifth of what as many XADD in a MULTI cost a client.
+_APPEND = """
+local at = '0-0'
+if redis.call('EXISTS', KEYS[1]) == 1 then
+    local about = redis.call('XINFO', 'STREAM', KEYS[1])
+    for n = 1, #about, 2 do
+        if about[n] == 'last-generated-id' then at = about[n + 1] end
+    end
+end
+if at ~= ARGV[1] then return 0 end
+for n = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[n], 'event', ARGV[n + 1]) end
+return 1
+"""
+
 #: Seconds between two looks at how far the readers of the streams have come.
 READERS_SECONDS = 5.0
 
@@ -93,6 +107,7 @@ class Relay:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.redis = make_redis(runtime.endpoints.redis_url)
+        self.append = self.redis.register_script(_APPEND)
         self.broker = make_broker(runtime.endpoints.redis_url)
         self.began = 0.0
         self.saw_readers = 0.0
@@ -162,41 +177,39 @@ class Relay:
 
         The stream itself says how far it has come, and what is remembered is put right by it: where Redis lost the end
         of the stream, that is written again under the same ids; where it lost all of it, what not every group had
-        acknowledged is. The groups that were lost are made again in the same act, each where it had come to. Watching
-        makes looking and writing one act.
+        acknowledged is. Looking again at where it ends and writing is one act.
         """
-        with self.redis.pipeline() as pipe:
-            pipe.watch(OUT)  # type: ignore[no-untyped-call]
-            end = after = _stream_end(pipe)
-            with transaction(self.runtime.engine) as connection:
-                ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
-                state = outbox.publication(connection)
-                if end > state.ordered:
-                    log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end)
-                    outbox.order_after_stream(connection, end)
-                    return True
-                lost = end < state.published
-                known = kept.known(connection) if lost else {}
-                if end == 0 and known:
-                    after = min(*known.values(), state.published)
-                batch = outbox.ordered_after(connection, after, PUBLISH_BATCH)
-            through = batch[-1].position if batch else after
-            if batch or lost:
-                found = readers.observe(pipe, OUT) if lost else None
-                pipe.multi()
-                if found:
-                    log.warning("relay.stream_lost", published=state.published, left=end, again_after=after)
-                    readers.restore(pipe, found, known, after)
-                for event in batch:
-                    pipe.xadd(OUT, {"event": cloud_event(event)}, id=f"{event.position}-0")
-                try:
-                    pipe.execute()
-                except redis.WatchError:
-                    return True  # somebody wrote to it, or it was lost, in between: look again
+        end = after = _stream_end(self.redis)
+        with transaction(self.runtime.engine) as connection:
+            ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
+            state = outbox.publication(connection)
+            if end.first > state.ordered:
+                log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end.first)
+                outbox.order_after_stream(connection, end.first)
+                return True
+            lost = end.first < state.published
+            known = kept.known(connection) if lost else {}
+            if end.first == 0 and known:
+                after = readers.Entry(min(*known.values(), state.published), 0)
+            batch = outbox.ordered_after(connection, after.first, PUBLISH_BATCH)
+        if lost:
+            log.warning("relay.stream_lost", published=state.published, left=end.first, again_after=after.first)
+            if not readers.restore(self.redis, end, known, after):
+                return True
+        if batch and not self._append(after, batch):
+            return True
+        through = batch[-1].position if batch else after.first
         if through != state.published:  # only now: until it is written, what was lost is known as lost
             with transaction(self.runtime.engine) as connection:
                 outbox.published_through(connection, through)
         return ordered == PUBLISH_BATCH or bool(batch and through < state.ordered)
+
+    def _append(self, end: readers.Entry, batch: Sequence[outbox.Outgoing]) -> bool:
+        """Write events to the stream if it ends there; not if somebody wrote to it, or it was lost, in between."""
+        arguments: list[str | bytes] = [str(end)]
+        for event in batch:
+            arguments += (f"{event.position}-0", cloud_event(event))
+        return bool(self.append(keys=[OUT], args=arguments))
 
     def see_readers(self) -> None:
         """Remember how far every group has come, and trim both streams behind all of them."""
@@ -245,12 +258,12 @@ def unread(client: redis.Redis) -> int:
     return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
 
 
-def _stream_end(client: redis.Redis) -> int:
-    """The position of the last event that was ever written to the stream, 0 where there is none."""
+def _stream_end(client: redis.Redis) -> readers.Entry:
+    """The last entry that was ever written to the stream, whose position is 0 where there is none."""
     try:
         last: bytes = client.xinfo_stream(OUT)["last-generated-id"]
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return 0
-    return readers.Entry.parse(last).first
+        return readers.Entry(0, 0)
+    return readers.Entry.parse(last)

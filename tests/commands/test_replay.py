@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from config.streams import OUT
+from tasks.events import replays
 from tests.commands.test_output import Rollcall, printed, refused, rollcall
 from tests.world import World
-from workers.commands import replays
 from workers.relay import Relay
 
 __all__ = ["refused", "rollcall"]  # fixtures
@@ -131,11 +131,11 @@ def test_a_person_is_told_whether_it_is_done_and_by_whom(
     )
     assert "no relay runs" in rollcall("events", "replay", "--since", "9").stdout
 
-    look = replays.replays.left
+    look = replays.left
 
     def by_a_relay(connection: Any, lock: int) -> Any:
         told.settle()
         return look(connection, lock)
 
-    monkeypatch.setattr(replays.replays, "left", by_a_relay)
+    monkeypatch.setattr(replays, "left", by_a_relay)
     assert rollcall("events", "replay", "--since", "9").stdout == "2 events were published once more.\n"

@@ -76,7 +76,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.store.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
-        "workers.relay._publish_next",  # Redis
+        "workers.readers.restore",  # Redis
         "tasks.mail.rates._together",  # Redis
         "tasks.mail.rates._say_present",  # Redis
         "workers.commands.events._add",  # Redis
