@@ -22,8 +22,8 @@ from config.streams import OUT, make_redis
 EVENTS = int(os.environ.get("CHAOS_EVENTS", "50000"))
 WRITTEN = 100
 
-#: Seconds that a relay leads before it is killed: a tenth of them in the middle of any batch.
-LIVES = (0.01, 0.3)
+#: Seconds that a relay leads before it is killed: often in the middle of a batch.
+LIVES = (0.05, 0.5)
 
 #: Entries a consumer reads, and acknowledges, at once.
 READ = 500

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from config.database import transaction
 from config.streams import IN, OUT
 from tasks.events import outbox
 from tests.world import World
@@ -189,8 +190,10 @@ def test_a_loss_that_is_seen_first_by_who_asks_for_groups_makes_nobody_forgotten
 
 def test_a_group_that_waits_for_a_position_to_come_skips_nothing_for_others(told: World) -> None:
     told.redis.xgroup_create(OUT, "future", id="999999-0")
+    told.execute("INSERT INTO outbox (organisation, type, data) SELECT 1, 'x', '{}' FROM generate_series(1, 5)")
+    with transaction(told.runtime.engine) as connection:
+        outbox.put_in_order(connection, 5)
     see(told)
-    says(told, 5)
 
     told.redis.flushall()
     told.settle()
