@@ -19,6 +19,7 @@ from workers.commands import (
     learners,
     mail,
     reconcile,
+    replays,
     reports,
     run,
     seats,
@@ -41,6 +42,7 @@ app.command()(demo.demo)
 app.command()(system.status)
 app.command()(system.wait)
 app.command()(reconcile.reconcile)
+events.app.command()(replays.replay)
 app.add_typer(events.app, name="events")
 app.add_typer(learners.app, name="learners")
 app.add_typer(announcements.app, name="announcements")

@@ -4,11 +4,13 @@ One relay leads, by an advisory lock on a connection of its own; any number may 
 does is read from the tables, so it may be killed at any moment.
 """
 
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import dramatiq
 import msgspec
@@ -23,7 +25,9 @@ from config.streams import GROUP, IN, OUT, make_redis
 from tasks.announcements import finish_mailings
 from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
+from tasks.events import readers as kept
 from tasks.work import store as work
+from workers import readers
 from workers.queues import QUEUES, make_broker
 
 log = structlog.get_logger()
@@ -46,8 +50,25 @@ STANDBY_SECONDS = 1.0
 #: Events put in order, and published, at once.
 PUBLISH_BATCH = 1000
 
-#: Looks between two times of trimming the inbound stream behind its readers.
-TRIM_EVERY = 120
+#: Batches published before the other chores have their turn.
+PUBLISH_AT_MOST = 20
+
+#: Writes entries to a stream that ends where we think; a fifth of what as many XADD in a MULTI cost a client.
+_APPEND = """
+local at = '0-0'
+if redis.call('EXISTS', KEYS[1]) == 1 then
+    local about = redis.call('XINFO', 'STREAM', KEYS[1])
+    for n = 1, #about, 2 do
+        if about[n] == 'last-generated-id' then at = about[n + 1] end
+    end
+end
+if at ~= ARGV[1] then return 0 end
+for n = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[n], 'event', ARGV[n + 1]) end
+return 1
+"""
+
+#: Seconds between two looks at how far the readers of the streams have come.
+READERS_SECONDS = 5.0
 
 
 def run(runtime: Runtime) -> None:
@@ -86,9 +107,10 @@ class Relay:
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.redis = make_redis(runtime.endpoints.redis_url)
+        self.append = self.redis.register_script(_APPEND)
         self.broker = make_broker(runtime.endpoints.redis_url)
-        self.looks = 0
         self.began = 0.0
+        self.saw_readers = 0.0
         self.until_due = LOOK_SECONDS
 
     def lead(self, news: psycopg.Connection[Any]) -> None:
@@ -108,11 +130,11 @@ class Relay:
             finish_mailings(connection)
             inbox.quarantine_overdue(connection)
         try:
-            self.publish()
+            more = self.publish(PUBLISH_AT_MOST)
             self.wake()
-            self.looks += 1
-            if self.looks % TRIM_EVERY == 0:
-                self.trim()
+            self.until_due = 0 if more else self.until_due
+            if time.monotonic() - self.saw_readers >= READERS_SECONDS:
+                self.see_readers()
         except (redis.RedisError, dramatiq.errors.BrokerError) as problem:
             log.warning("relay.redis_away", problem=type(problem).__name__)
             self.runtime.stopping.wait(LOOK_SECONDS)
@@ -144,71 +166,84 @@ class Relay:
                 )
             )
 
-    def publish(self) -> None:
-        """Put the outbox in order and write it to the stream, each event under an id that can be written once."""
-        while not self.runtime.stopping.is_set() and self._publish_next():
-            pass
+    def publish(self, at_most: int | None = None) -> bool:
+        """Put the outbox in order and write it to the stream, each event under an id that can be written once; at most
+        so many batches. Whether there is more to do."""
+        batches = itertools.count() if at_most is None else range(at_most)
+        return all(not self.runtime.stopping.is_set() and self._publish_next() for _ in batches)
 
     def _publish_next(self) -> bool:
         """Go on where the stream ends; whether there is more to do.
 
-        The stream itself says how far it has come, and what is remembered is put right by it: where Redis lost the
-        stream, or the end of it, that is written again under the same ids. Watching makes looking and writing one act.
+        The stream itself says how far it has come, and what is remembered is put right by it: where Redis lost the end
+        of the stream, that is written again under the same ids; where it lost all of it, what not every group had
+        acknowledged is. Looking again at where it ends and writing is one act.
         """
-        with self.redis.pipeline() as pipe:
-            pipe.watch(OUT)  # type: ignore[no-untyped-call]
-            end = _stream_end(pipe)
-            with transaction(self.runtime.engine) as connection:
-                ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
-                state = outbox.publication(connection)
-                if end < state.published:
-                    log.warning("relay.stream_lost", published=state.published, left=end)
-                if end > state.ordered:
-                    log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end)
-                    outbox.order_after_stream(connection, end)
-                    return True
-                if end != state.published:
-                    outbox.published_through(connection, end)
-                batch = outbox.ordered_after(connection, end, PUBLISH_BATCH)
-            if not batch:
-                return False
-            pipe.multi()
-            for event in batch:
-                pipe.xadd(OUT, {"event": cloud_event(event)}, id=f"{event.position}-0")
-            try:
-                pipe.execute()
-            except redis.WatchError:
-                return True  # somebody wrote to it, or it was lost, in between: look again
+        end = after = _stream_end(self.redis)
         with transaction(self.runtime.engine) as connection:
-            outbox.published_through(connection, batch[-1].position)
-        return ordered == PUBLISH_BATCH or batch[-1].position < state.ordered
+            ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
+            state = outbox.publication(connection)
+            if end.first > state.ordered:
+                log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end.first)
+                outbox.order_after_stream(connection, end.first)
+                return True
+            lost = end.first < state.published
+            known = kept.known(connection) if lost else {}
+            if end.first == 0 and known:
+                after = readers.Entry(min(*known.values(), state.published), 0)
+            batch = outbox.ordered_after(connection, after.first, PUBLISH_BATCH)
+        if lost:
+            log.warning("relay.stream_lost", published=state.published, left=end.first, again_after=after.first)
+            if not readers.restore(self.redis, end, known, after):
+                return True
+        if batch and not self._append(after, batch):
+            return True
+        through = batch[-1].position if batch else after.first
+        if through != state.published:  # only now: until it is written, what was lost is known as lost
+            with transaction(self.runtime.engine) as connection:
+                outbox.published_through(connection, through)
+        return ordered == PUBLISH_BATCH or bool(batch and through < state.ordered)
 
-    def trim(self) -> None:
-        """Drop from the inbound stream what every group has read and acknowledged."""
-        if not self.redis.exists(IN):
-            return
-        oldest = []
-        for group in self.redis.xinfo_groups(IN):
-            pending = self.redis.xpending(IN, group["name"])
-            oldest.append(pending["min"] if pending["pending"] else group["last-delivered-id"])
-        if oldest:
-            self.redis.xtrim(IN, minid=min(oldest, key=_entry_order), approximate=True)
+    def _append(self, end: readers.Entry, batch: Sequence[outbox.Outgoing]) -> bool:
+        """Write events to the stream if it ends there; not if somebody wrote to it, or it was lost, in between."""
+        arguments: list[str | bytes] = [str(end)]
+        for event in batch:
+            arguments += (f"{event.position}-0", cloud_event(event))
+        return bool(self.append(keys=[OUT], args=arguments))
+
+    def see_readers(self) -> None:
+        """Remember how far every group has come, and trim both streams behind all of them."""
+        self.saw_readers = time.monotonic()
+        with transaction(self.runtime.engine) as connection:
+            state = outbox.publication(connection)
+            readers.remember(connection, self.redis, state.ordered, state.published)
+        for stream in (IN, OUT):
+            readers.trim(self.redis, stream)
+
+
+class _CloudEvent(msgspec.Struct, kw_only=True):
+    specversion: str = "1.0"
+    id: UUID
+    source: str = "rollcall"
+    type: str
+    time: datetime
+    organisation: str
+    replayed: bool | msgspec.UnsetType = msgspec.UNSET
+    datacontenttype: str = "application/json"
+    data: msgspec.Raw
 
 
 def cloud_event(event: outbox.Outgoing) -> bytes:
-    """An event as it goes out: CloudEvents 1.0, structured JSON."""
-    return msgspec.json.encode(
-        {
-            "specversion": "1.0",
-            "id": str(event.id),
-            "source": "rollcall",
-            "type": event.type,
-            "time": event.time,
-            "organisation": event.organisation,
-            "datacontenttype": "application/json",
-            "data": msgspec.Raw(event.data.encode()),
-        }
+    """An event as it goes out: CloudEvents 1.0, structured JSON; `replayed` where a person had it published again."""
+    document = _CloudEvent(
+        id=event.id,
+        type=event.type,
+        time=event.time,
+        organisation=event.organisation,
+        replayed=event.replayed or msgspec.UNSET,
+        data=msgspec.Raw(event.data.encode()),
     )
+    return msgspec.json.encode(document)
 
 
 def unread(client: redis.Redis) -> int:
@@ -223,17 +258,12 @@ def unread(client: redis.Redis) -> int:
     return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
 
 
-def _stream_end(client: redis.Redis) -> int:
-    """The position of the last event that was ever written to the stream, 0 where there is none."""
+def _stream_end(client: redis.Redis) -> readers.Entry:
+    """The last entry that was ever written to the stream, whose position is 0 where there is none."""
     try:
         last: bytes = client.xinfo_stream(OUT)["last-generated-id"]
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return 0
-    return _entry_order(last)[0]
-
-
-def _entry_order(entry: bytes) -> tuple[int, int]:
-    milliseconds, _, sequence = entry.decode().partition("-")
-    return int(milliseconds), int(sequence or 0)
+        return readers.Entry(0, 0)
+    return readers.Entry.parse(last)

@@ -10,6 +10,7 @@ from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
 from tasks.mail.store import sending
 from tasks.work.store import Load, loads, unfinished
+from workers.readers import StreamStanding, standings
 from workers.relay import unread
 
 
@@ -56,3 +57,9 @@ def look(runtime: Runtime, client: redis.Redis) -> Standing:
             unpublished=outbox.unpublished(connection),
             quarantine=inbox.held_counts(connection),
         )
+
+
+def streams(runtime: Runtime, client: redis.Redis) -> list[StreamStanding]:
+    """How the streams stand, and who lags behind on them."""
+    with transaction(runtime.engine) as connection:
+        return standings(connection, client)

@@ -17,7 +17,8 @@ from config.database import transaction, value
 from config.runtime import Runtime
 from config.streams import make_redis
 from workers import unsubscribe
-from workers.standing import Standing, look
+from workers.readers import StreamStanding
+from workers.standing import Standing, look, streams
 
 #: Seconds between two looks at whether the server still serves.
 LOOK_SECONDS = 0.5
@@ -31,7 +32,8 @@ class _Numbers(Collector):
         self._client = client
 
     def collect(self) -> list[Metric]:
-        return _metrics(look(self._runtime, self._client))
+        standing, found = look(self._runtime, self._client), streams(self._runtime, self._client)
+        return [*_metrics(standing), *_stream_metrics(found)]
 
 
 def _metrics(standing: Standing) -> list[Metric]:
@@ -51,6 +53,29 @@ def _metrics(standing: Standing) -> list[Metric]:
         "rollcall_events_unpublished", "Events out, not published yet", value=standing.unpublished
     )
     return [due, oldest, in_flight, held, mailings, unread, unpublished]
+
+
+def _stream_metrics(found: list[StreamStanding]) -> list[Metric]:
+    length = GaugeMetricFamily("rollcall_stream_length", "Entries on a stream", labels=["stream"])
+    memory = GaugeMetricFamily("rollcall_stream_bytes", "Memory a stream takes", labels=["stream"])
+    names = ["stream", "group"]
+    consumers = GaugeMetricFamily("rollcall_group_consumers", "Consumers of a group", labels=names)
+    not_read = GaugeMetricFamily("rollcall_group_unread", "Entries a group has not read", labels=names)
+    pending = GaugeMetricFamily("rollcall_group_pending", "Entries read and not acknowledged", labels=names)
+    oldest = GaugeMetricFamily("rollcall_group_oldest_seconds", "Age of the oldest of both", labels=names)
+    pins = GaugeMetricFamily("rollcall_group_pins", "Whether the stream is kept because of it", labels=names)
+    for stream in found:
+        length.add_metric([stream.stream], stream.length)
+        if stream.bytes is not None:
+            memory.add_metric([stream.stream], stream.bytes)
+        for group in stream.groups:
+            labels = [stream.stream, group.name]
+            consumers.add_metric(labels, group.consumers)
+            not_read.add_metric(labels, group.unread)
+            pending.add_metric(labels, group.pending)
+            oldest.add_metric(labels, group.oldest_seconds or 0.0)
+            pins.add_metric(labels, group.pins)
+    return [length, memory, consumers, not_read, pending, oldest, pins]
 
 
 def make_app(runtime: Runtime) -> Starlette:

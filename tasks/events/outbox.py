@@ -16,7 +16,7 @@ BATCH_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An event on its way out; `data` is its JSON, as it was written."""
+    """An event on its way out; `data` is its JSON, as it was written; `replayed` where it is published once more."""
 
     position: int
     id: UUID
@@ -24,6 +24,7 @@ class Outgoing:
     time: datetime
     organisation: str
     data: str
+    replayed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,10 @@ def emit(connection: Connection, organisation: int, type_: str, data: Iterable[d
 
 
 def put_in_order(connection: Connection, limit: int) -> int:
-    """Give what was committed since the last time its place in the one order; how many. For the leader alone: a
-    sequence's numbers become visible out of order, so the order is given here, by one writer."""
-    return execute(
+    """Give what was committed since the last time its place in the one order; how many at most of each kind, what is
+    new and what is published once more. For the leader alone: a sequence's numbers become visible out of order, so the
+    order is given here, by one writer."""
+    new = execute(
         connection,
         """
         WITH unordered AS (
@@ -64,12 +66,31 @@ def put_in_order(connection: Connection, limit: int) -> int:
             FROM unordered, publication p
         ), counted AS (
             UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
+            WHERE EXISTS (SELECT FROM unordered)
         )
         UPDATE outbox SET position = place FROM numbered
         WHERE outbox.organisation = numbered.organisation AND outbox.seq = numbered.seq
         """,
         limit=limit,
     )
+    again = execute(
+        connection,
+        """
+        WITH unordered AS (
+            SELECT organisation, replay FROM replays WHERE position IS NULL ORDER BY replay LIMIT :limit
+        ), numbered AS (
+            SELECT organisation, replay, p.ordered + row_number() OVER (ORDER BY replay) AS place
+            FROM unordered, publication p
+        ), counted AS (
+            UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
+            WHERE EXISTS (SELECT FROM unordered)
+        )
+        UPDATE replays SET position = place FROM numbered
+        WHERE replays.organisation = numbered.organisation AND replays.replay = numbered.replay
+        """,
+        limit=limit,
+    )
+    return max(new, again)
 
 
 def ordered_after(connection: Connection, position: int, limit: int) -> list[Outgoing]:
@@ -78,14 +99,21 @@ def ordered_after(connection: Connection, position: int, limit: int) -> list[Out
         connection,
         Outgoing,
         """
-        WITH next AS (
-            SELECT organisation, position, id, type, time, data,
-                   sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
-            FROM outbox WHERE position > :position ORDER BY position LIMIT :limit
+        WITH placed AS (
+            (SELECT organisation, position, id, type, time, data, false AS replayed
+             FROM outbox WHERE position > :position ORDER BY position LIMIT :limit)
+            UNION ALL
+            (SELECT r.organisation, r.position, e.id, e.type, e.time, e.data, true
+             FROM replays r JOIN outbox e ON e.organisation = r.organisation AND e.seq = r.seq
+             WHERE r.position > :position ORDER BY r.position LIMIT :limit)
+        ), next AS (
+            SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
+            FROM placed ORDER BY position LIMIT :limit
         )
         SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
                CASE WHEN type = 'rollcall.event.quarantined'
-                    THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data
+                    THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
+               replayed
         FROM next LEFT JOIN organisations o USING (organisation)
         WHERE bytes_before < :most ORDER BY position
         """,
@@ -106,6 +134,7 @@ def order_after_stream(connection: Connection, end: int) -> None:
     """The stream is ahead of us: this database is younger than it (a restored backup, another database before). What is
     not published yet is put in order anew, after the stream's end, so that none of it is taken for published."""
     execute(connection, "UPDATE outbox SET position = NULL WHERE position > (SELECT published FROM publication)")
+    execute(connection, "UPDATE replays SET position = NULL WHERE position > (SELECT published FROM publication)")
     execute(connection, "UPDATE publication SET ordered = :end, published = :end", end=end)
 
 
@@ -120,7 +149,8 @@ def unpublished(connection: Connection) -> int:
         value(
             connection,
             """
-            SELECT (SELECT count(*) FROM outbox WHERE position IS NULL) + (SELECT ordered - published FROM publication)
+            SELECT (SELECT count(*) FROM outbox WHERE position IS NULL)
+                 + (SELECT count(*) FROM replays WHERE position IS NULL) + (SELECT ordered - published FROM publication)
             """,
         )
         or 0

@@ -30,6 +30,10 @@ BY_HAND = (
     INSERT INTO lifted_suppressions (organisation, address, by_whom)
     SELECT organisation, 'y@x', '' FROM organisations
     """,
+    """
+    INSERT INTO replays (organisation, seq, position)
+    SELECT organisation, min(seq), -organisation FROM outbox GROUP BY organisation
+    """,
 )
 
 

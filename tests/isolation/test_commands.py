@@ -30,6 +30,7 @@ ABOUT_ONE = {
     "events discard": ["--why", "a mistake", "waits"],
     "events quarantined": [],
     "events release": ["held"],
+    "events replay": ["--since", "1"],
     "learners activate": ["B"],
     "learners deactivate": ["A"],
     "learners import": [str(Path(__file__).with_name("learners.csv"))],

@@ -37,15 +37,22 @@ ACROSS = {
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.ordered_after",
         "tasks.events.outbox.put_in_order",
+        "tasks.events.readers.remember",
         "tasks.mail.store.unworked",
         "tasks.work.store.next_due_seconds",
         "tasks.work.store.offer",
+    },
+    "what a person wants published once more: an operator's, or with the rights of an organisation's people": {
+        "tasks.events.replays._slices",
+        "tasks.events.replays._replay_slice",
     },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
         "tasks.events.inbox.held_counts",
         "tasks.events.inbox.stored",
         "tasks.events.outbox.unpublished",
+        "tasks.events.readers.waiting_seconds",
+        "tasks.events.replays.left",
         "tasks.mail.store.sending",
         "tasks.work.store.loads",
         "tasks.work.store.unfinished",
@@ -69,7 +76,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.store.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
-        "workers.relay._publish_next",  # Redis
+        "workers.readers.restore",  # Redis
         "tasks.mail.rates._together",  # Redis
         "tasks.mail.rates._say_present",  # Redis
         "workers.commands.events._add",  # Redis

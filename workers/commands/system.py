@@ -14,7 +14,10 @@ from typing import Annotated
 from urllib.parse import urlsplit
 
 import typer
+from rich.console import Group
+from rich.filesize import decimal
 from rich.live import Live
+from rich.markup import escape
 from rich.table import Table
 
 import migrations
@@ -26,7 +29,8 @@ from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
-from workers.standing import Standing, look
+from workers.readers import StreamStanding
+from workers.standing import Standing, look, streams
 from workers.supervisor import Role, Supervisor, read_procfile
 
 #: Seconds between two looks of `wait` and `status --watch`.
@@ -63,6 +67,7 @@ class Status:
     unread: int
     unpublished: int
     quarantine: dict[str, int]
+    streams: list[StreamStanding]
     at_rest: bool
 
 
@@ -193,6 +198,7 @@ def status(
                 standing.unread,
                 standing.unpublished,
                 standing.quarantine,
+                streams(runtime, client),
                 standing.at_rest,
             )
 
@@ -216,7 +222,7 @@ def _processes(home: Path) -> dict[str, int]:
     return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
 
 
-def _shown(standing: Status) -> Table:
+def _shown(standing: Status) -> Group:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("queue", "due", "oldest due", "in flight", "at rest"):
         grid.add_column(column)
@@ -232,6 +238,24 @@ def _shown(standing: Status) -> Table:
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
         f" {standing.quarantine['quarantined']} quarantined"
     )
+    return Group(grid, "", _readers(standing))
+
+
+def _readers(standing: Status) -> Table:
+    """The streams, with who reads them."""
+    grid = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("stream", "length", "memory", "group", "consumers", "unread", "pending", "oldest", ""):
+        grid.add_column(column)
+    for stream in standing.streams:
+        memory = "–" if stream.bytes is None else decimal(stream.bytes)
+        first = [stream.stream, cell(stream.length), memory]
+        if not stream.groups:
+            grid.add_row(*first, "–", "0", "–", "–", "–", "no group: not trimmed" if stream.length else "")
+        for group in stream.groups:
+            age = "–" if group.oldest_seconds is None else f"{group.oldest_seconds:.1f} s"
+            counts = (cell(group.consumers), cell(group.unread), cell(group.pending), age)
+            grid.add_row(*first, escape(group.name), *counts, "keeps the stream" if group.pins else "")
+            first = ["", "", ""]
     return grid
 
 

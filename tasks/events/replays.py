@@ -1,0 +1,122 @@
+"""What a person wants published once more, as SQL: the same events, under positions after all others."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import column, execute, one, value
+
+#: Positions looked through in one statement.
+SLICE = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which events are meant: those that were published, from a time or a position to another, both included.
+
+    `organisation` is the number of one, and the transaction is about it; no `types` are all types.
+    """
+
+    since: datetime | int
+    until: datetime | int | None = None
+    types: tuple[str, ...] = ()
+    organisation: int | None = None
+
+
+def published(connection: Connection) -> int:
+    """The position up to which everything was published: what comes later is published by itself."""
+    return int(value(connection, "SELECT published FROM publication") or 0)
+
+
+def replay(
+    connection: Connection, wanted: Wanted, through: int, *, looked_at: Callable[[int, int], None], dry: bool
+) -> int:
+    """Put what is meant, up to the position `through`, in line to be published once more, in its order; how many.
+
+    Says after each slice how many of how many positions were `looked_at`. Where it is `dry`, only counts.
+    """
+    first = wanted.since if isinstance(wanted.since, int) else 1
+    last = min(through, wanted.until) if isinstance(wanted.until, int) else through
+    found = 0
+    for low, high in _slices(connection, max(first, 1), last):
+        found += _replay_slice(connection, wanted, low, high, dry=dry)
+        looked_at(high - first + 1, last - first + 1)
+    return found
+
+
+def _slices(connection: Connection, first: int, last: int) -> Iterator[tuple[int, int]]:
+    """The positions that hold something, in slices: after a younger database, most of them are nobody's."""
+    while first <= last:
+        ends: list[int] = column(
+            connection,
+            """
+            SELECT position FROM (
+                SELECT position FROM outbox WHERE position BETWEEN :first AND :last ORDER BY position LIMIT :slice
+            ) slice ORDER BY position DESC LIMIT 1
+            """,
+            first=first,
+            last=last,
+            slice=SLICE,
+        )
+        if not ends:
+            return
+        yield first, ends[0]
+        first = ends[0] + 1
+
+
+def _replay_slice(connection: Connection, wanted: Wanted, low: int, high: int, *, dry: bool) -> int:
+    since = wanted.since if isinstance(wanted.since, datetime) else None
+    until = wanted.until if isinstance(wanted.until, datetime) else None
+    asked: dict[str, object] = {"low": low, "high": high, "since": since, "until": until, "types": list(wanted.types)}
+    if wanted.organisation is not None:
+        asked["organisation"] = wanted.organisation
+    if dry:
+        return int(value(connection, _COUNT_OF_ONE if wanted.organisation is not None else _COUNT, **asked) or 0)
+    return execute(connection, _AGAIN_OF_ONE if wanted.organisation is not None else _AGAIN, **asked)
+
+
+_MEANT = """
+    position BETWEEN :low AND :high
+    AND (CAST(:since AS timestamptz) IS NULL OR time >= :since)
+    AND (CAST(:until AS timestamptz) IS NULL OR time <= :until)
+    AND (CAST(:types AS text[]) = '{}' OR type = ANY(CAST(:types AS text[])))
+"""
+_COUNT = "SELECT count(*) FROM outbox WHERE " + _MEANT
+_COUNT_OF_ONE = "SELECT count(*) FROM outbox WHERE organisation = :organisation AND " + _MEANT
+_AGAIN = (
+    "INSERT INTO replays (organisation, seq) SELECT organisation, seq FROM outbox WHERE "
+    + _MEANT
+    + " ORDER BY position"
+)
+_AGAIN_OF_ONE = (
+    "INSERT INTO replays (organisation, seq) SELECT organisation, seq FROM outbox "
+    "WHERE organisation = :organisation AND " + _MEANT + " ORDER BY position"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What is in line to be published once more, and whether a relay leads that does it."""
+
+    waiting: int
+    relay: bool
+
+
+def left(connection: Connection, leader_lock: int) -> Left:
+    """What is not on the stream yet of what is published once more."""
+    found = one(
+        connection,
+        Left,
+        """
+        SELECT (SELECT count(*) FROM replays r WHERE r.position IS NULL)
+             + (SELECT count(*) FROM replays r, publication p WHERE r.position > p.published) AS waiting,
+               EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
+                       WHERE datname = current_database() AND locktype = 'advisory' AND granted
+                         AND classid = 0 AND objid = :lock) AS relay
+        """,
+        lock=leader_lock,
+    )
+    assert found is not None  # noqa: S101 - it is one row whatever the tables hold
+    return found

@@ -1,0 +1,210 @@
+"""Who reads the streams: each consumer group, how far it has come, and what it keeps from being trimmed."""
+
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import redis
+from sqlalchemy import Connection
+
+from config.streams import IN, OUT
+from tasks.events import readers
+
+#: Entries counted at most where Redis does not know how many a group has not read.
+COUNT_AT_MOST = 1000
+
+
+class Entry(NamedTuple):
+    """The id of an entry. On the outgoing stream its first half is the event's position."""
+
+    first: int
+    second: int
+
+    @classmethod
+    def parse(cls, id_: bytes | str) -> "Entry":
+        """An id as Redis writes it."""
+        first, _, second = (id_.decode() if isinstance(id_, bytes) else id_).partition("-")
+        return cls(int(first), int(second or 0))
+
+    def __str__(self) -> str:
+        return f"{self.first}-{self.second}"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group. `oldest`: the first entry that was read and not acknowledged, even if it was trimmed since;
+    `lag`: how many were not read, where Redis knows."""
+
+    name: bytes
+    consumers: int
+    pending: int
+    delivered: Entry
+    oldest: Entry | None
+    lag: int | None
+
+    @property
+    def needs(self) -> Entry:
+        """Everything before this entry was read and acknowledged."""
+        return self.oldest or self.delivered
+
+    @property
+    def acknowledged(self) -> int:
+        """The position up to which everything was read and acknowledged, on the outgoing stream."""
+        return self.oldest.first - 1 if self.oldest else self.delivered.first
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream and its groups, at one moment."""
+
+    length: int
+    end: Entry
+    groups: list[Group]
+
+
+def observe(client: redis.Redis, name: str) -> Stream:
+    """A stream and its groups, by one command; an empty one where there is none."""
+    try:
+        found: Any = client.execute_command(  # type: ignore[no-untyped-call]
+            "XINFO STREAM", name, "FULL", "COUNT", 1, full=True
+        )
+    except redis.ResponseError as problem:
+        if "no such key" not in str(problem):
+            raise
+        return Stream(0, Entry(0, 0), [])
+    return Stream(found["length"], Entry.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]])
+
+
+def _group(found: dict[str, Any]) -> Group:
+    oldest = found["pending"]
+    return Group(
+        name=found["name"],
+        consumers=len(found["consumers"]),
+        pending=found["pel-count"],
+        delivered=Entry.parse(found["last-delivered-id"]),
+        oldest=Entry.parse(oldest[0][0]) if oldest else None,
+        lag=found.get("lag"),
+    )
+
+
+def trim(client: redis.Redis, name: str) -> None:
+    """Drop from a stream what every group has read and acknowledged; nothing where there is no group.
+
+    A group that is made meanwhile asks too late for what is dropped.
+    """
+    groups = observe(client, name).groups
+    if groups:
+        client.xtrim(name, minid=str(min(group.needs for group in groups)), approximate=True)
+
+
+def remember(connection: Connection, client: redis.Redis, ordered: int, published: int) -> None:
+    """Keep how far each group of the outgoing stream has come, unless the stream has lost something meanwhile."""
+    out = observe(client, OUT)
+    if out.end.first >= published:
+        readers.remember(connection, {group.name: min(group.acknowledged, ordered) for group in out.groups})
+
+
+def restore(client: redis.Redis, end: Entry, known: dict[bytes, int], after: Entry) -> bool:
+    """Make the groups that were lost with the outgoing stream, or with its end, where each had come to, and let a
+    stream of which nothing is left go on `after` an entry. Not if it does not `end` any more where it did: whether.
+
+    A group that its consumers made again on the empty stream, from its beginning, is moved to where it had come to.
+    """
+    with client.pipeline() as pipe:
+        pipe.watch(OUT)  # type: ignore[no-untyped-call]
+        found = observe(pipe, OUT)
+        if found.end != end:
+            return False
+        pipe.multi()
+        there = {group.name for group in found.groups}
+        for name, acknowledged in known.items():
+            if name not in there:
+                pipe.xgroup_create(OUT, name, id=f"{acknowledged}-0", mkstream=True)
+            elif end.first == 0:
+                pipe.xgroup_setid(OUT, name, id=f"{acknowledged}-0")
+        if after != end:
+            pipe.execute_command("XSETID", OUT, str(after))  # type: ignore[no-untyped-call]
+        try:
+            pipe.execute()
+        except redis.WatchError:
+            return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStanding:
+    """How a group stands. `pins`: the stream cannot be trimmed further because of it; `oldest_seconds`: the age of the
+    oldest entry that it has not acknowledged; `unread` is a bound where Redis does not know."""
+
+    name: str
+    consumers: int
+    unread: int
+    pending: int
+    oldest_seconds: float | None
+    pins: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StreamStanding:
+    """How a stream stands. `bytes`: the memory it takes, where the server says."""
+
+    stream: str
+    length: int
+    bytes: int | None
+    groups: list[GroupStanding]
+
+
+def standings(connection: Connection, client: redis.Redis) -> list[StreamStanding]:
+    """How both streams and their groups stand; in a time that does not grow with the streams."""
+    return [_standing(connection, client, name) for name in (IN, OUT)]
+
+
+def _standing(connection: Connection, client: redis.Redis, name: str) -> StreamStanding:
+    found = observe(client, name)
+    first = min((group.needs for group in found.groups), default=None)
+    groups = []
+    for group in sorted(found.groups, key=lambda one: one.name):
+        unread = _unread(client, name, found, group)
+        behind = bool(unread or group.pending)
+        groups.append(
+            GroupStanding(
+                name=group.name.decode(errors="replace"),
+                consumers=group.consumers,
+                unread=unread,
+                pending=group.pending,
+                oldest_seconds=_oldest_seconds(connection, client, name, group) if behind else None,
+                pins=behind and group.needs == first,
+            )
+        )
+    return StreamStanding(name, found.length, _memory(client, name), groups)
+
+
+def _unread(client: redis.Redis, name: str, stream: Stream, group: Group) -> int:
+    if group.delivered >= stream.end:
+        return 0
+    if group.lag is not None:
+        return group.lag
+    if name == OUT:
+        return min(stream.end.first - group.delivered.first, stream.length)
+    after: Any = client.xrange(name, min=f"({group.delivered}", count=COUNT_AT_MOST)
+    return len(after)
+
+
+def _oldest_seconds(connection: Connection, client: redis.Redis, name: str, group: Group) -> float | None:
+    if name == OUT:
+        return readers.waiting_seconds(connection, group.acknowledged)
+    oldest = group.oldest
+    if oldest is None:
+        after: Any = client.xrange(name, min=f"({group.delivered}", count=1)
+        if not after:
+            return None
+        oldest = Entry.parse(after[0][0])
+    return max(time.time() - oldest.first / 1000, 0.0)
+
+
+def _memory(client: redis.Redis, name: str) -> int | None:
+    try:
+        used: Any = client.memory_usage(name)
+    except redis.ResponseError:
+        return None  # a managed server may not say
+    return None if used is None else int(used)
