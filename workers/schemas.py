@@ -64,6 +64,7 @@ RESULTS: dict[str, Any] = {
     "reports-summary": list[CourseSummary],
     "seats-ledger": list[Entry],
     "seats-show": seats.Shown,
+    "seats-verify": seats.Verified,
     "status": system.Status,
     "suppressions-add": suppressions.Decided,
     "suppressions-list": Suppression,

@@ -42,6 +42,7 @@ ABOUT_ONE = {
     "reports training": [],
     "seats ledger": [],
     "seats show": [],
+    "seats verify": [],
     "suppressions add": ["--why", "asked to", "new@acme.example"],
     "suppressions list": [],
     "suppressions remove": ["x@x"],

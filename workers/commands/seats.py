@@ -2,11 +2,16 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
-from tasks import seats
-from workers.commands.common import Json, Org, asked, document, opened, out, table
+from config.database import lock_organisations, snapshot, transaction
+from config.runtime import Runtime
+from tasks import organisations, seats
+from tasks.organisations import Organisation
+from workers.commands.common import Json, Org, Refused, asked, document, err, opened, out, table
 
 app = typer.Typer(help="Seats and credits: the balance, and the ledger behind it.", no_args_is_help=True)
 
@@ -68,3 +73,90 @@ def ledger(organisation: Org, json_: Json = False) -> None:
         [[e.id, e.occurred_at, e.learner, e.course, e.cycle, e.amount, e.unit, e.overdrawn, e.review] for e in entries],
         "Nothing has been used.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """What is off: an entry or an event out by its id, a balance by its unit and period."""
+
+    organisation: str
+    what: str
+    id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How much was looked at, what was off (up to 1,000 of a kind and organisation), and which balances were mended."""
+
+    organisations: int
+    entries: int
+    announced: int
+    balances: int
+    off: list[Off]
+    repaired: int
+
+
+@app.command()
+def verify(
+    organisation: Annotated[
+        str | None, typer.Option("--organisation", "-o", metavar="ORG", help="Only this one; all unless named.")
+    ] = None,
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Make balances the sum of their entries; the ledger is left as it is.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Prove the ledger: balances, announcements, charges and overdrawn flags agree with every entry.
+
+    Each balance is the sum of its entries. Each entry has one rollcall.seat.consumed that says the same, and each such
+    event its entry. Nobody paid twice. Exit code 1 where something is off and was not mended.
+    """
+    with opened("verify") as runtime:
+        with transaction(runtime.engine) as connection:
+            chosen = [one for one in organisations.every(connection) if organisation in {None, one.id}]
+        if not chosen and organisation is not None:
+            raise Refused(f"There is no organisation {organisation!r}.")
+        result = _verify(runtime, chosen, mend=mend)
+    if json_:
+        document(result)
+    else:
+        out.print(
+            f"{result.organisations} organisations: {result.entries} entries, {result.announced} events that announce"
+            f" them, {result.balances} balances."
+        )
+        for off in result.off:
+            out.print(f"{off.organisation}: {off.what} {off.id}: {off.detail}", style="red", markup=False)
+        if not result.off:
+            out.print("Everything agrees.", style="green")
+    left = len(result.off) - result.repaired
+    if left:
+        raise Refused(
+            f"{left} things are off. Balances can be mended: rollcall seats verify --repair."
+            if not mend
+            else f"{left} things are off that only a person can judge: nothing changes the ledger."
+        )
+
+
+def _verify(runtime: Runtime, chosen: list[Organisation], *, mend: bool) -> Verified:
+    entries = announced = balances = repaired = 0
+    found: list[Off] = []
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("Verifying", total=len(chosen) * seats.CHECKS)
+        for org in chosen:
+            off: list[Off] = []
+            with snapshot(runtime.engine, org.organisation) as connection:
+                much = seats.checked(connection, org)
+                for some in seats.checks(connection, org):
+                    off += [Off(org.id, one.what, one.id, one.detail) for one in some]
+                    progress.advance(task)
+            entries, announced = entries + much.entries, announced + much.announced
+            balances += much.balances
+            wrong = sum(one.what == seats.Discrepancy.BALANCE for one in off)
+            if wrong and mend:
+                with transaction(runtime.engine, org.organisation) as connection:
+                    lock_organisations(connection, [org.organisation])
+                    seats.recount(connection, organisations.numbered(connection, org.organisation))
+                repaired += wrong
+            found += off
+    return Verified(len(chosen), entries, announced, balances, found, repaired)
