@@ -63,6 +63,7 @@ RESULTS: dict[str, Any] = {
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
     "seats-ledger": list[Entry],
+    "seats-reviewed": list[seats.Reviewed],
     "seats-show": seats.Shown,
     "seats-verify": seats.Verified,
     "status": system.Status,

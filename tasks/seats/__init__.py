@@ -2,9 +2,10 @@
 
 from tasks.seats.flags import flag_contradicted, flag_unenrolled, settle
 from tasks.seats.intake import take_completions, take_starts
+from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned
 from tasks.seats.pools import recount, terms_changed
-from tasks.seats.rules import period_of, unit_of
-from tasks.seats.store import Balance, Entry, balance, entries_of, ledger
+from tasks.seats.rules import percent_used, period_of, unit_of
+from tasks.seats.store import Balance, balance
 from tasks.seats.verification import CHECKS, Checked, Discrepancy, Found, checked, checks
 
 __all__ = [
@@ -14,18 +15,23 @@ __all__ = [
     "Discrepancy",
     "Entry",
     "Found",
+    "Period",
+    "Wanted",
     "balance",
     "checked",
     "checks",
-    "entries_of",
     "flag_contradicted",
     "flag_unenrolled",
     "ledger",
+    "percent_used",
     "period_of",
+    "periods",
     "recount",
     "settle",
+    "stream_ledger",
     "take_completions",
     "take_starts",
     "terms_changed",
     "unit_of",
+    "warned",
 ]

@@ -167,6 +167,11 @@ def crossings(pool: int | None, used: int, charged: Iterable[tuple[int, tuple[st
     return found
 
 
+def percent_used(pool: int, used: int) -> int:
+    """How much of a pool is used, in whole percents; of a pool of nothing all, once anything is."""
+    return used * 100 // pool if pool else 100 * (used > 0)
+
+
 def terms(organisation: Organisation) -> tuple[object, ...]:
     """What decides how a pool is counted: where one of these changes, it is counted anew (S1, S11)."""
     return organisation.licence, organisation.pool, organisation.licence_starts, organisation.licence_ends

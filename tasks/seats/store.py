@@ -58,23 +58,6 @@ class Balance:
     review: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of the ledger."""
-
-    id: str
-    organisation: str
-    learner: str | None
-    course: str
-    cycle: int
-    unit: str
-    amount: int
-    occurred_at: datetime
-    event: str
-    overdrawn: bool
-    review: str | None
-
-
 def facts(connection: Connection, organisation: Organisation, places: Sequence[Place], lead: timedelta) -> list[Facts]:
     """What is known of each of these places, in their order. A start may be `lead` ahead of its enrolment (S12)."""
     return rows(
@@ -305,35 +288,3 @@ def balance(connection: Connection, organisation: Organisation) -> Balance:
         ends=organisation.licence_ends,
         pool=organisation.pool,
     )[0]
-
-
-_ENTRY = """
-        SELECT CAST(c.consumption AS text) AS id, o.id AS organisation,
-               CASE WHEN l.standing <> 'deleted' THEN l.id END AS learner, course.id AS course, c.cycle, c.unit,
-               c.amount, c.occurred_at, c.event, c.overdrawn,
-               (SELECT min(r.code) FROM reviews r
-                WHERE r.organisation = c.organisation AND r.consumption = c.consumption AND NOT EXISTS (
-                    SELECT FROM settled_reviews d WHERE d.organisation = r.organisation
-                      AND d.consumption = r.consumption AND d.code = r.code)) AS review
-        FROM consumptions c
-        JOIN organisations o USING (organisation)
-        JOIN learners l USING (organisation, learner)
-        JOIN courses course USING (organisation, course)
-        WHERE c.organisation = :organisation
-"""
-
-
-def ledger(connection: Connection, organisation: int) -> list[Entry]:
-    """Every entry, oldest first. Who was deleted has none of their data in it (S15)."""
-    return rows(connection, Entry, _ENTRY + "ORDER BY c.consumption", organisation=organisation)
-
-
-def entries_of(connection: Connection, organisation: int, learner: int) -> list[Entry]:
-    """The entries of one learner, oldest first."""
-    return rows(
-        connection,
-        Entry,
-        _ENTRY + "AND c.learner = :learner ORDER BY c.consumption",
-        organisation=organisation,
-        learner=learner,
-    )

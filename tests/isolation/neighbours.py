@@ -32,7 +32,7 @@ BY_HAND = (
     """,
     """
     INSERT INTO settled_reviews (organisation, consumption, code, by_whom, why)
-    SELECT organisation, consumption, code, '', '' FROM reviews
+    SELECT organisation, min(consumption), '', '', '' FROM consumptions GROUP BY organisation
     """,
 )
 

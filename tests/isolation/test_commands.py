@@ -41,6 +41,7 @@ ABOUT_ONE = {
     "reports summary": [],
     "reports training": [],
     "seats ledger": [],
+    "seats reviewed": ["--why", "asked", "5"],
     "seats show": [],
     "seats verify": [],
     "suppressions add": ["--why", "asked to", "new@acme.example"],

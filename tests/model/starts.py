@@ -216,7 +216,8 @@ class Starts:
     def _arrives(self, event: Event) -> None:
         """Who is new is enrolled in the course for everyone, unless they were withdrawn by name (R7, R10)."""
         who = event.data["learner"]
-        self.learners[who].version(event.data.get("version"))
+        if who in self.since:
+            return
         self.since[who] = event.time
         place = Place(who, self.everyone, 1)
         self._hear(place, event.time)
