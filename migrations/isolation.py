@@ -13,6 +13,7 @@ WRITES = {
     "mailing_changes": ["INSERT"],
     "deliveries": ["INSERT", "UPDATE"],
     "attempts": ["INSERT"],
+    "settled_reviews": ["INSERT"],
     "work": ["INSERT", "UPDATE"],
     "unsubscribed": ["INSERT", "DELETE"],
     "suppressions": ["INSERT", "DELETE"],

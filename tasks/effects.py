@@ -280,12 +280,8 @@ def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, t
     """One mail to the admins of all learners who came back together and need a temporary password (R5, S8)."""
     admins = organisations.numbered(connection, number).admin_emails
     if void and admins:
-        cause = void[0][1]
-        mailing = mail.new_mailings(
-            connection, number, mail.Kind.PASSWORD, [cause], learners=[learner for learner, _ in void]
-        )[cause]
-        mail.open_for_admins(connection, number, mailing, admins)
-        mail.enqueue(connection, number, mailing, "mail", -len(admins), -1, told=len(admins), size=len(admins))
+        learners_back = [learner for learner, _ in void]
+        mail.tell_admins(connection, number, mail.Kind.PASSWORD, void[0][1], admins, learners=learners_back)
 
 
 def judge_again(taking: Taking, changed: Iterable[int]) -> None:

@@ -17,7 +17,7 @@ from config.database import is_connection_problem, is_retryable, lock_organisati
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
-from tasks import effects, organisations, work
+from tasks import effects, organisations, seats, work
 from tasks.events import Event, Held, Malformed, Reason, decode, inbox, waves
 from tasks.events.schemas import (
     OrganisationSaved,
@@ -292,9 +292,12 @@ def _apply_wave(
     """Apply one wave, or None where its organisation is not known."""
     first = wave[0]
     if isinstance(first.data, OrganisationSaved):
+        before = organisations.find(connection, [first.organisation]).get(first.organisation)
         saved = organisations.save(connection, first)
         lock_organisations(connection, [n for n in [saved.organisation] if n not in locked])
         locked.add(saved.organisation)
+        with scoped(connection, saved.organisation):
+            seats.terms_changed(connection, before, saved, first.key)
         return effects.Taking(connection, settings, saved, known={f"organisation:{saved.id}"})
     organisation = organisations.find(connection, [first.organisation]).get(first.organisation)
     if organisation is None:

@@ -12,6 +12,7 @@ from tasks.events import Reason
 from tasks.imports.rules import PreviousStatus, Refusal
 from tasks.learners import Standing
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
+from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from workers.schemas import FOLDER, all_schemas
 
@@ -41,6 +42,7 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
         NotEligible,
         Review,
         Unit,
+        Discrepancy,
         PreviousStatus,
         Refusal,
         Kind,

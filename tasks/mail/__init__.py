@@ -8,10 +8,10 @@ from tasks.mail.opening import (
     VERDICT,
     enqueue,
     new_mailings,
-    open_for_admins,
     open_for_audience,
     open_for_enrolled,
     open_for_pairs,
+    tell_admins,
 )
 from tasks.mail.phrases import LANGUAGES, spoken
 from tasks.mail.recipients import (
@@ -55,7 +55,6 @@ __all__ = [
     "make_pending",
     "new_mailings",
     "nobody_in_particular",
-    "open_for_admins",
     "open_for_audience",
     "open_for_enrolled",
     "open_for_pairs",
@@ -63,6 +62,7 @@ __all__ = [
     "some_recipient",
     "spoken",
     "tally",
+    "tell_admins",
     "unworked",
     "verdict_on",
 ]

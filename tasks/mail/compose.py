@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from functools import lru_cache
 
+import msgspec
+
 from config.runtime import Runtime
 from config.settings import keys_in, sender_address
 from tasks.bounces import ReturnPaths
@@ -17,7 +19,15 @@ from tasks.mail.phrases import spoken
 from tasks.mail.rules import Kind
 from tasks.mail.smtp import Envelope
 from tasks.mail.store import Mailing, Recipient
-from tasks.mail.templates import announcement, digest_notice, enrolment_notice, listing, password_notice
+from tasks.mail.templates import (
+    Usage,
+    announcement,
+    digest_notice,
+    enrolment_notice,
+    listing,
+    password_notice,
+    seats_notice,
+)
 
 #: Mailings, each in one language, that are kept ready; and how many texts, compiled.
 COMPILED = 64
@@ -82,7 +92,14 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
     about_it = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id)
     return _Letter(
         _compiled(
-            mailing.kind, mailing.subject, mailing.body, mailing.look, language, mail_from, unsubscribe_at
+            mailing.kind,
+            mailing.subject,
+            mailing.body,
+            mailing.figures,
+            mailing.look,
+            language,
+            mail_from,
+            unsubscribe_at,
         ).with_headers(headers),
         MessageIds(about_it, identity.address.rpartition("@")[2]),
     )
@@ -90,7 +107,7 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
 
 @lru_cache(maxsize=COMPILED)
 def _compiled(
-    kind: Kind, subject: str, body: str, look: Look, language: str, mail_from: str, unsubscribe_at: str
+    kind: Kind, subject: str, body: str, figures: str, look: Look, language: str, mail_from: str, unsubscribe_at: str
 ) -> CompiledMessage:
     """What a mailing says, apart from which one it is: notices of an organisation's all say the same."""
     match kind:
@@ -102,8 +119,11 @@ def _compiled(
             subject, html, text = digest_notice(look, language)
         case Kind.PASSWORD:
             subject, html, text = password_notice(look, language)
-        case _:
+        case Kind.ENROLMENT:
             subject, html, text = enrolment_notice(look, language)
+        case Kind.SEATS:
+            usage = msgspec.json.decode(figures, type=Usage)
+            subject, html, text = seats_notice(look, usage, language)
     return compile_message(subject=subject, html=html, text=text, mail_from=mail_from)
 
 

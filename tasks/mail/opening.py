@@ -1,8 +1,9 @@
 """Opening the ledger of a mailing: who is to get it, who not and why, and the work of sending; as SQL."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Connection
 
 from config.database import execute, rows
@@ -23,10 +24,11 @@ def new_mailings(
     causes: Iterable[tuple[str, str]],
     *,
     learners: Sequence[int] = (),
+    figures: Mapping[str, object] | None = None,
 ) -> dict[tuple[str, str], int]:
     """Mailings that are sent as they are: notices, which are resent where it is uncertain whether they went (S10).
 
-    One for each event that causes one, known by its source and id.
+    One for each event that causes one, known by its source and id; some say `learners`, some `figures`.
     """
     named = list(dict.fromkeys(causes))
     return {
@@ -35,8 +37,10 @@ def new_mailings(
             connection,
             _Named,
             """
-            INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, launched_at)
-            SELECT :organisation, :kind, source, id, 'sending', 'resend', CAST(:learners AS int[]), now()
+            INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, audience,
+                                           launched_at)
+            SELECT :organisation, :kind, source, id, 'sending', 'resend', CAST(:learners AS int[]),
+                   CAST(:figures AS jsonb), now()
             FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS new (source, id)
             ON CONFLICT (organisation, kind, source, id) DO UPDATE SET id = known.id
             RETURNING mailing, source, id
@@ -46,6 +50,7 @@ def new_mailings(
             sources=[source for source, _ in named],
             ids=[id_ for _, id_ in named],
             learners=list(learners),
+            figures=msgspec.json.encode(figures or {}).decode(),
         )
     }
 
@@ -200,6 +205,24 @@ def open_for_admins(connection: Connection, organisation: int, mailing: int, add
         mailing=mailing,
         addresses=list(dict.fromkeys(addresses)),
     )
+
+
+def tell_admins(
+    connection: Connection,
+    organisation: int,
+    kind: Kind,
+    cause: tuple[str, str],
+    addresses: Sequence[str],
+    *,
+    learners: Sequence[int] = (),
+    figures: Mapping[str, object] | None = None,
+) -> None:
+    """A notice to the organisation's admins, of an event that happens once. To nobody it is finished at once (R22)."""
+    mailing = new_mailings(connection, organisation, kind, [cause], learners=learners, figures=figures)[cause]
+    many = len(addresses)
+    if many:
+        open_for_admins(connection, organisation, mailing, addresses)
+        enqueue(connection, organisation, mailing, "mail", -many, -1, told=many, size=many)
 
 
 def enqueue(

@@ -13,7 +13,7 @@ from tasks.mail.rules import FIRST, Before, Delivery, Kind, Outcome, Verdict
 
 @dataclass(frozen=True, slots=True)
 class Mailing:
-    """One message to many: what is said, and how it stands."""
+    """One message to many: what is said, and how it stands; `figures`: of a warning, the JSON of a `Usage`."""
 
     organisation: int
     organisation_id: str
@@ -28,6 +28,7 @@ class Mailing:
     body: str
     logo: str | None = None
     colour: str | None = None
+    figures: str = "{}"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
@@ -81,7 +82,8 @@ class Tally:
 
 _MAILING = """
 SELECT m.organisation, o.id AS organisation_id, o.name AS organisation_name, m.mailing, m.kind, m.source, m.id, m.state,
-       m.policy, m.subject, m.body, o.logo, o.colour
+       m.policy, m.subject, m.body, o.logo, o.colour,
+       CASE WHEN m.kind = 'seats' THEN CAST(m.audience AS text) ELSE '{}' END AS figures
 FROM mailings m JOIN organisations o USING (organisation)
 """
 

@@ -1,19 +1,37 @@
 """Course starts and the ledger that customers are billed from."""
 
+from tasks.seats.flags import flag_contradicted, flag_unenrolled, settle
 from tasks.seats.intake import take_completions, take_starts
-from tasks.seats.rules import period_of, unit_of
-from tasks.seats.store import Balance, Entry, balance, entries_of, flag_contradicted, flag_unenrolled, ledger
+from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned
+from tasks.seats.pools import recount, terms_changed
+from tasks.seats.rules import percent_used, period_of, unit_of
+from tasks.seats.store import Balance, balance
+from tasks.seats.verification import CHECKS, Checked, Discrepancy, Found, checked, checks
 
 __all__ = [
+    "CHECKS",
     "Balance",
+    "Checked",
+    "Discrepancy",
     "Entry",
+    "Found",
+    "Period",
+    "Wanted",
     "balance",
-    "entries_of",
+    "checked",
+    "checks",
     "flag_contradicted",
     "flag_unenrolled",
     "ledger",
+    "percent_used",
     "period_of",
+    "periods",
+    "recount",
+    "settle",
+    "stream_ledger",
     "take_completions",
     "take_starts",
+    "terms_changed",
     "unit_of",
+    "warned",
 ]

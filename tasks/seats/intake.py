@@ -9,15 +9,17 @@ from sqlalchemy import Connection
 from tasks.events import Event, Held, emit
 from tasks.events.schemas import CourseCompleted, CourseStarted
 from tasks.organisations import Organisation
-from tasks.seats import store
+from tasks.seats import flags, pools, store
 from tasks.seats.rules import (
     Facts,
     Place,
     contradicts_withdrawal,
+    crossings,
     judge_completion,
     judge_start,
     period_of,
     price,
+    reached,
     reviews,
     unit_of,
 )
@@ -59,7 +61,9 @@ def take_starts(
     _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
     for event, known, start in counted:
         for review in reviews(organisation, known, event.time):
-            store.flag(connection, organisation.organisation, start, review, event.id)
+            flags.flag(connection, organisation.organisation, start, review, event.id)
+        if released and not known.active_then:
+            flags.settle_released(connection, organisation.organisation, start, event.id)
     return Taken(held, undone)
 
 
@@ -69,7 +73,7 @@ def _charge(
     if not counted:
         return
     unit, period = unit_of(organisation), period_of(organisation)
-    total = store.used(connection, organisation)
+    total = before = store.used(connection, organisation)
     charges = []
     for event, known, start in counted:
         amount = price(organisation, known)
@@ -96,6 +100,9 @@ def _charge(
             if charge.learner in entries and isinstance(event.data, CourseStarted)
         ],
     )
+    if reached(organisation.pool, total) != reached(organisation.pool, before):
+        charged = ((charge.amount, event.key) for (event, *_), charge in zip(counted, charges, strict=True))
+        pools.warn(connection, organisation, crossings(organisation.pool, before, charged))
 
 
 def take_completions(

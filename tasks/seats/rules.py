@@ -1,5 +1,6 @@
 """What decides about course starts: whether one counts, and what it costs."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -137,3 +138,45 @@ def reviews(organisation: Organisation, facts: Facts, time: datetime) -> list[Re
     before = organisation.licence_starts is not None and time < organisation.licence_starts
     after = organisation.licence_ends is not None and time >= organisation.licence_ends
     return [*flags, Review.OUTSIDE_PERIOD] if before or after else flags
+
+
+#: Percents of a pool at which its admins are warned.
+WARNED_AT = (80, 100)
+
+
+@dataclass(frozen=True, slots=True)
+class Crossing:
+    """A percent of the pool that was reached, how much was used then, and the event (source and id) that did it."""
+
+    percent: int
+    used: int
+    cause: tuple[str, str]
+
+
+def reached(pool: int | None, used: int) -> tuple[int, ...]:
+    """The percents to warn at that are reached. A pool without a limit has none; of one of nothing all is used with
+    the first."""
+    if pool is None or used == 0:
+        return ()
+    return tuple(percent for percent in WARNED_AT if used * 100 >= percent * pool and (pool or percent == 100))
+
+
+def crossings(pool: int | None, used: int, charged: Iterable[tuple[int, tuple[str, str]]]) -> list[Crossing]:
+    """What is reached by charging these amounts one after the other, each with its cause, to what was `used`."""
+    found, before = [], reached(pool, used)
+    for amount, cause in charged:
+        used += amount
+        after = reached(pool, used)
+        found += [Crossing(percent, used, cause) for percent in after if percent not in before]
+        before = after
+    return found
+
+
+def percent_used(pool: int, used: int) -> int:
+    """How much of a pool is used, in whole percents; of a pool of nothing all, once anything is."""
+    return used * 100 // pool if pool else 100 * (used > 0)
+
+
+def terms(organisation: Organisation) -> tuple[object, ...]:
+    """What decides how a pool is counted: where one of these changes, it is counted anew (S1, S11)."""
+    return organisation.licence, organisation.pool, organisation.licence_starts, organisation.licence_ends

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, rows, value
 from tasks.organisations import Organisation
-from tasks.seats.rules import Facts, Place, Review, Unit, period_of, unit_of
+from tasks.seats.rules import Facts, Place, Unit, period_of, unit_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +57,6 @@ class Balance:
     entries: int
     overdrawn: int
     review: int
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """An entry of the ledger."""
-
-    id: str
-    organisation: str
-    learner: str | None
-    course: str
-    cycle: int
-    unit: str
-    amount: int
-    occurred_at: datetime
-    event: str
-    overdrawn: bool
-    review: str | None
 
 
 def facts(connection: Connection, organisation: Organisation, places: Sequence[Place], lead: timedelta) -> list[Facts]:
@@ -243,8 +226,10 @@ def used(connection: Connection, organisation: Organisation) -> int:
         value(
             connection,
             """
-            INSERT INTO balances AS known (organisation, unit, period, used)
-            SELECT :organisation, :unit, :period, coalesce(sum(amount), 0) FROM consumptions
+            INSERT INTO balances AS known (organisation, unit, period, used, pool, ends, through)
+            SELECT :organisation, :unit, :period, coalesce(sum(amount), 0), :pool, :ends, coalesce((
+                SELECT max(last.consumption) FROM consumptions last WHERE last.organisation = :organisation), 0)
+            FROM consumptions
             WHERE organisation = :organisation AND unit = :unit
               AND (period = :period OR occurred_at >= :period
                    AND occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
@@ -256,6 +241,7 @@ def used(connection: Connection, organisation: Organisation) -> int:
             unit=unit_of(organisation).value,
             period=period_of(organisation),
             ends=organisation.licence_ends,
+            pool=organisation.pool,
         )
     )
 
@@ -307,110 +293,6 @@ class _Written(NamedTuple):
     consumption: int
 
 
-def flag(connection: Connection, organisation: int, start: Start, review: Review, event: str) -> None:
-    """Flag a start, told by `event`, for review: on the entry it made, or where it cost nothing on the enrolment
-    (S13)."""
-    flagged = execute(
-        connection,
-        """
-        INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT organisation, consumption, :code, :event FROM consumptions
-        WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
-          AND event = :event
-        ON CONFLICT DO NOTHING
-        """,
-        organisation=organisation,
-        learner=start.learner,
-        course=start.course,
-        cycle=start.cycle,
-        code=review.value,
-        event=event,
-    )
-    if not flagged:
-        execute(
-            connection,
-            """
-            UPDATE enrolments SET review = :code
-            WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
-            """,
-            organisation=organisation,
-            learner=start.learner,
-            course=start.course,
-            cycle=start.cycle,
-            code=review.value,
-        )
-
-
-def flag_contradicted(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
-    """Flag what these learners consumed at a time at which, as it turns out, they were inactive (R28, S13)."""
-    execute(
-        connection,
-        """
-        INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, 'learner inactive', c.event FROM consumptions c
-        WHERE c.organisation = :organisation AND c.learner = ANY(CAST(:learners AS int[]))
-          AND NOT status_at(c.organisation, c.learner, c.occurred_at)
-        ON CONFLICT DO NOTHING
-        """,
-        organisation=organisation,
-        learners=list(learners),
-    )
-    execute(
-        connection,
-        """
-        UPDATE enrolments e SET review = 'learner inactive'
-        WHERE e.organisation = :organisation AND e.learner = ANY(CAST(:learners AS int[]))
-          AND e.started_at IS NOT NULL AND NOT status_at(e.organisation, e.learner, e.started_at)
-          AND NOT EXISTS (
-              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
-                AND c.course = e.course AND c.cycle = e.cycle)
-        """,
-        organisation=organisation,
-        learners=list(learners),
-    )
-
-
-def flag_unenrolled(
-    connection: Connection, organisation: int, course: int, enrolments: Sequence[tuple[int, int]], since: datetime
-) -> None:
-    """Flag what was started in these enrolments, (cycle, learner) each, from a moment on at which, as it turns out,
-    they had ended (R28, S13)."""
-    if not enrolments:
-        return
-    parameters: dict[str, object] = {
-        "organisation": organisation,
-        "course": course,
-        "cycles": [cycle for cycle, _ in enrolments],
-        "learners": [learner for _, learner in enrolments],
-        "since": since,
-        "code": Review.NOT_ENROLLED.value,
-    }
-    execute(
-        connection,
-        """
-        INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, :code, c.event FROM consumptions c
-        JOIN unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner) USING (cycle, learner)
-        WHERE c.organisation = :organisation AND c.course = :course AND c.occurred_at >= :since
-        ON CONFLICT DO NOTHING
-        """,
-        **parameters,
-    )
-    execute(
-        connection,
-        """
-        UPDATE enrolments e SET review = :code
-        FROM unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner)
-        WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = ended.cycle
-          AND e.learner = ended.learner AND e.started_at >= :since
-          AND NOT EXISTS (
-              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
-                AND c.course = e.course AND c.cycle = e.cycle)
-        """,
-        **parameters,
-    )
-
-
 def balance(connection: Connection, organisation: Organisation) -> Balance:
     """How the pool stands in this period, summed from the ledger itself."""
     return rows(
@@ -422,7 +304,9 @@ def balance(connection: Connection, organisation: Organisation) -> Balance:
                count(*) FILTER (WHERE overdrawn) AS overdrawn,
                count(*) FILTER (WHERE EXISTS (
                    SELECT FROM reviews r
-                   WHERE r.organisation = c.organisation AND r.consumption = c.consumption)) AS review
+                   WHERE r.organisation = c.organisation AND r.consumption = c.consumption AND NOT EXISTS (
+                       SELECT FROM settled_reviews d WHERE d.organisation = r.organisation
+                         AND d.consumption = r.consumption AND d.code = r.code))) AS review
         FROM consumptions c
         WHERE organisation = :organisation AND unit = :unit
           AND (period = :period OR occurred_at >= :period
@@ -434,33 +318,3 @@ def balance(connection: Connection, organisation: Organisation) -> Balance:
         ends=organisation.licence_ends,
         pool=organisation.pool,
     )[0]
-
-
-_ENTRY = """
-        SELECT CAST(c.consumption AS text) AS id, o.id AS organisation,
-               CASE WHEN l.standing <> 'deleted' THEN l.id END AS learner, course.id AS course, c.cycle, c.unit,
-               c.amount, c.occurred_at, c.event, c.overdrawn,
-               (SELECT min(r.code) FROM reviews r
-                WHERE r.organisation = c.organisation AND r.consumption = c.consumption) AS review
-        FROM consumptions c
-        JOIN organisations o USING (organisation)
-        JOIN learners l USING (organisation, learner)
-        JOIN courses course USING (organisation, course)
-        WHERE c.organisation = :organisation
-"""
-
-
-def ledger(connection: Connection, organisation: int) -> list[Entry]:
-    """Every entry, oldest first. Who was deleted has none of their data in it (S15)."""
-    return rows(connection, Entry, _ENTRY + "ORDER BY c.consumption", organisation=organisation)
-
-
-def entries_of(connection: Connection, organisation: int, learner: int) -> list[Entry]:
-    """The entries of one learner, oldest first."""
-    return rows(
-        connection,
-        Entry,
-        _ENTRY + "AND c.learner = :learner ORDER BY c.consumption",
-        organisation=organisation,
-        learner=learner,
-    )

@@ -34,6 +34,10 @@ BY_HAND = (
     INSERT INTO replays (organisation, seq, position)
     SELECT organisation, min(seq), -organisation FROM outbox GROUP BY organisation
     """,
+    """
+    INSERT INTO settled_reviews (organisation, consumption, code, by_whom, why)
+    SELECT organisation, min(consumption), '', '', '' FROM consumptions GROUP BY organisation
+    """,
 )
 
 
@@ -48,7 +52,7 @@ def furnish(world: World, organisation: str) -> None:
     def learner(id_: str, **said: object) -> dict[str, Any]:
         return world.learner(id_, **{"email": f"{id_.lower()}@{organisation}.example", "first_name": name, **said})
 
-    licence = {"name": name, "licence": "credits", "pool": 99, "admin_emails": [f"boss@{organisation}.example"]}
+    licence = {"name": name, "licence": "credits", "pool": 5, "admin_emails": [f"boss@{organisation}.example"]}
     say("organisation.saved", licence)
     say("learner.saved", *(learner(id_) for id_ in ("A", "D", *ids)), learner("B", status="inactive"))
     say("learner.saved", learner("C", email=None))

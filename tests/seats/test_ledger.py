@@ -1,10 +1,13 @@
 """The ledger: overdrawn pools, entries for review, and that nothing in it ever changes: R27, R28, S11, S13."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from sqlalchemy.exc import DBAPIError
 
+from tasks.events.inbox import Wanted
+from tasks.intake import release
 from tests.world import DAWN, World, id_of
 
 HOUR = timedelta(hours=1)
@@ -235,3 +238,32 @@ def test_r27_a_quarantined_start_is_neither_charged_nor_lost(world: World) -> No
 
     assert world.ledger() == []
     assert bytes(world.ask("SELECT body FROM inbox WHERE id = :id", id=id_of(start))) == start
+
+
+def test_s13_an_entry_of_a_start_that_was_released_is_not_flagged_for_what_was_known_then(world: World) -> None:
+    world.has_learners("A", "B", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    world.becomes("inactive", "A", at=DAWN + HOUR)
+    start = world.starts("A", "safety", at=DAWN + 2 * HOUR)
+    world.starts("B", "safety", at=DAWN + 2 * HOUR)
+    release(world.runtime.engine, world.runtime.settings, Wanted(id_of(start)), by="Kim", why="was there")
+
+    world.becomes("active", "A", at=DAWN + 3 * HOUR)
+    world.becomes("inactive", "B", at=DAWN + HOUR)
+
+    assert reviews(world) == {"A": None, "B": "learner inactive"}
+
+
+def test_s15_the_ledger_and_its_flags_stay_when_a_learner_is_deleted(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", "everyone", cost=3, at=DAWN)
+    world.starts("A", "safety", at=DAWN + 2 * HOUR)
+    world.becomes("inactive", "A", at=DAWN + HOUR)
+    [before] = world.ledger()
+
+    world.say("learner.deleted", learner="A")
+    world.settle()
+
+    assert world.ledger() == [replace(before, learner=None)]
+    assert before.review == "learner inactive"
+    assert world.ask("SELECT used FROM balances") == 3

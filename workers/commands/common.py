@@ -1,8 +1,9 @@
 """What every command shares: opening the servers, refusing with one clear line, printing for people or for programs."""
 
 import getpass
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated
@@ -46,6 +47,17 @@ def who(by: str | None) -> str:
 def document(result: object) -> None:
     """Print a result as one JSON document."""
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+
+
+def write_blocks(blocks: Iterator[bytes], advance: Callable[[int], None] = lambda _: None) -> None:
+    """Print what is made block by block, and say how many bytes each had."""
+    try:
+        for block in blocks:
+            sys.stdout.buffer.write(block)
+            advance(len(block))
+        sys.stdout.buffer.flush()
+    except BrokenPipeError:  # whoever read has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[object]], empty: str) -> None:

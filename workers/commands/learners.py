@@ -104,7 +104,7 @@ def show(
             segments=learners.segments_of(connection, org.organisation, profile.learner),
             history=learners.history(connection, org.organisation, profile.learner),
             enrolments=enrolments.enrolments_of(connection, org.organisation, profile.learner),
-            seats=seats.entries_of(connection, org.organisation, profile.learner),
+            seats=seats.ledger(connection, org.organisation, seats.Wanted(profile.id)),
             mail=received_by(connection, org.organisation, profile.learner),
             unsubscribed_at=subscribed.unsubscribed_at if subscribed else None,
             explained=explained,

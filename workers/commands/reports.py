@@ -1,6 +1,5 @@
 """`rollcall reports`: what an organisation can count, and take away."""
 
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TimeElapsedCo
 
 from tasks.reports import HISTORY, TRAINING, Format, Report, Tab, stream
 from tasks.reports import summary as summarised
-from workers.commands.common import Json, Org, Refused, asked, document, err, opened, table
+from workers.commands.common import Json, Org, Refused, asked, document, err, opened, table, write_blocks
 
 app = typer.Typer(
     help="Reports by organisation: analytics of the active, and exports, streamed however large they are.",
@@ -68,13 +67,7 @@ def summary(
 
 def _export(report: Report, organisation: str, tab: Tab, format_: Format) -> None:
     with opened("reports") as runtime, asked(runtime, organisation) as (connection, org), _progress() as advance:
-        try:
-            for block in stream(connection, report, org.organisation, tab, format_):
-                sys.stdout.buffer.write(block)
-                advance(len(block))
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # whoever read has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_blocks(stream(connection, report, org.organisation, tab, format_), advance)
 
 
 @contextmanager

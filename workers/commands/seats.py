@@ -1,19 +1,40 @@
 """`rollcall seats`: what was bought, and every entry of what was used."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated
 
 import typer
+from rich.progress import Progress
 
-from tasks import seats
-from workers.commands.common import Json, Org, asked, document, opened, out, table
+from config.database import lock_organisations, snapshot, transaction
+from config.runtime import Runtime
+from tasks import organisations, seats
+from tasks.organisations import Organisation
+from tasks.reports import Format
+from workers.commands.common import (
+    By,
+    Json,
+    Org,
+    Refused,
+    asked,
+    document,
+    err,
+    opened,
+    out,
+    table,
+    who,
+    write_blocks,
+)
 
 app = typer.Typer(help="Seats and credits: the balance, and the ledger behind it.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The balance of the current licence period."""
+    """The balance of the current licence period; `percent` of the pool is used, of which `warned` was warned of."""
 
     organisation: str
     licence: str
@@ -26,13 +47,22 @@ class Shown:
     review: int
     licence_starts: datetime | None
     licence_ends: datetime | None
+    percent: int | None
+    warned: list[int]
+    periods: list[seats.Period]
 
 
 @app.command()
-def show(organisation: Org, json_: Json = False) -> None:
+def show(
+    organisation: Org,
+    all_periods: Annotated[bool, typer.Option("--all-periods", help="List what earlier periods used, too.")] = False,
+    json_: Json = False,
+) -> None:
     """Show the balance, added up from the ledger."""
     with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
         balance = seats.balance(connection, org)
+        warned = seats.warned(connection, org)
+        periods = seats.periods(connection, org.organisation) if all_periods else []
     shown = Shown(
         organisation=org.id,
         licence=org.licence,
@@ -45,26 +75,188 @@ def show(organisation: Org, json_: Json = False) -> None:
         review=balance.review,
         licence_starts=org.licence_starts,
         licence_ends=org.licence_ends,
+        percent=None if balance.pool is None else seats.percent_used(balance.pool, balance.used),
+        warned=warned,
+        periods=periods,
     )
     if json_:
         document(shown)
         return
-    pool = "no limit" if shown.pool is None else f"{shown.remaining} of {shown.pool} left"
+    pool = "no limit" if shown.pool is None else f"{shown.remaining} of {shown.pool} left ({shown.percent} % used)"
     out.print(f"{shown.used} {shown.unit}s used in {shown.entries} entries, {pool}.")
     if shown.overdrawn or shown.review:
         out.print(f"{shown.overdrawn} entries are overdrawn, {shown.review} are to be reviewed.", style="yellow")
+    if shown.warned:
+        out.print(f"The admins were warned at {' and '.join(f'{percent} %' for percent in shown.warned)}.")
+    if all_periods:
+        table(
+            ["period from", "unit", "used", "entries", "overdrawn"],
+            [[period.period, period.unit, period.used, period.entries, period.overdrawn] for period in periods],
+            "Nothing has been used.",
+        )
+
+
+class Written(StrEnum):
+    """How the ledger is written."""
+
+    TABLE = "table"
+    CSV = "csv"
+    JSONL = "jsonl"
 
 
 @app.command()
-def ledger(organisation: Org, json_: Json = False) -> None:
-    """List every entry, oldest first."""
+def ledger(
+    organisation: Org,
+    learner: Annotated[str | None, typer.Option(metavar="ID", help="The entries of one learner alone.")] = None,
+    review: Annotated[bool, typer.Option("--review", help="Only what a person has still to look at.")] = False,
+    since: Annotated[datetime | None, typer.Option(help="Only what happened from then on (UTC).")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Only what happened before that (UTC).")] = None,
+    format_: Annotated[Written, typer.Option("--format", help="csv is safe to open in a spreadsheet.")] = Written.TABLE,
+    json_: Json = False,
+) -> None:
+    """List every entry, oldest first; all but the table is streamed, however long it is."""
+    wanted = seats.Wanted(learner, review, _utc(since), _utc(until))
     with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
-        entries = seats.ledger(connection, org.organisation)
-    if json_:
-        document(entries)
-        return
+        if json_ or format_ is not Written.TABLE:
+            written = Format.CSV if format_ is Written.CSV and not json_ else Format.JSONL
+            blocks = seats.stream_ledger(connection, org.organisation, wanted, written)
+            write_blocks(_as_list(blocks) if json_ else blocks)
+            return
+        entries = seats.ledger(connection, org.organisation, wanted)
     table(
         ["entry", "when", "learner", "course", "cycle", "amount", "unit", "overdrawn", "review"],
         [[e.id, e.occurred_at, e.learner, e.course, e.cycle, e.amount, e.unit, e.overdrawn, e.review] for e in entries],
         "Nothing has been used.",
     )
+
+
+def _utc(moment: datetime | None) -> datetime | None:
+    return None if moment is None else moment.replace(tzinfo=UTC)
+
+
+def _as_list(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """JSON documents, one a line, as one that is a list of them."""
+    before = b"["
+    for block in blocks:
+        if block:
+            yield before + block.rstrip(b"\n").replace(b"\n", b",\n")
+            before = b",\n"
+    yield b"]\n" if before != b"[" else b"[]\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewed:
+    """An entry that a person looked at, and the flags that this settled."""
+
+    id: str
+    settled: list[str]
+
+
+@app.command()
+def reviewed(
+    entries: Annotated[list[int], typer.Argument(metavar="ENTRY...", help="Entries of the ledger, by their ids.")],
+    organisation: Org,
+    why: Annotated[str, typer.Option(help="What you found; it is kept with the flag.")],
+    by: By = None,
+    json_: Json = False,
+) -> None:
+    """Say that you looked at entries that are flagged for review. The ledger stays as it is."""
+    with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
+        done = [
+            Reviewed(str(entry), sorted(seats.settle(connection, org.organisation, entry, by=who(by), why=why)))
+            for entry in dict.fromkeys(entries)
+        ]
+        if open_ := [one.id for one in done if not one.settled]:
+            raise Refused(f"Nothing was changed: of {org.id!r} no entry {open_[0]} is to be reviewed.")
+    if json_:
+        document(done)
+        return
+    for one in done:
+        out.print(f"{one.id}: {', '.join(one.settled)}: settled.")
+
+
+@dataclass(frozen=True, slots=True)
+class Off:
+    """What is off: an entry or an event out by its id, a balance by its unit and period."""
+
+    organisation: str
+    what: str
+    id: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """How much was looked at, what was off (up to 1,000 of a kind and organisation), and which balances were mended."""
+
+    organisations: int
+    entries: int
+    announced: int
+    balances: int
+    off: list[Off]
+    repaired: int
+
+
+@app.command()
+def verify(
+    organisation: Annotated[
+        str | None, typer.Option("--organisation", "-o", metavar="ORG", help="Only this one; all unless named.")
+    ] = None,
+    mend: Annotated[
+        bool, typer.Option("--repair", help="Make balances the sum of their entries; the ledger is left as it is.")
+    ] = False,
+    json_: Json = False,
+) -> None:
+    """Prove the ledger: balances, announcements, charges and overdrawn flags agree with every entry.
+
+    Each balance is the sum of its entries. Each entry has one rollcall.seat.consumed that says the same, and each such
+    event its entry. Nobody paid twice. Exit code 1 where something is off and was not mended.
+    """
+    with opened("verify") as runtime:
+        with transaction(runtime.engine) as connection:
+            chosen = [one for one in organisations.every(connection) if organisation in {None, one.id}]
+        if not chosen and organisation is not None:
+            raise Refused(f"There is no organisation {organisation!r}.")
+        result = _verify(runtime, chosen, mend=mend)
+    if json_:
+        document(result)
+    else:
+        out.print(
+            f"{result.organisations} organisations: {result.entries} entries, {result.announced} events that announce"
+            f" them, {result.balances} balances."
+        )
+        for off in result.off:
+            out.print(f"{off.organisation}: {off.what} {off.id}: {off.detail}", style="red", markup=False)
+        if not result.off:
+            out.print("Everything agrees.", style="green")
+    left = len(result.off) - result.repaired
+    if left:
+        raise Refused(
+            f"{left} things are off. Balances can be mended: rollcall seats verify --repair."
+            if not mend
+            else f"{left} things are off that only a person can judge: nothing changes the ledger."
+        )
+
+
+def _verify(runtime: Runtime, chosen: list[Organisation], *, mend: bool) -> Verified:
+    entries = announced = balances = repaired = 0
+    found: list[Off] = []
+    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+        task = progress.add_task("Verifying", total=len(chosen) * seats.CHECKS)
+        for org in chosen:
+            off: list[Off] = []
+            with snapshot(runtime.engine, org.organisation) as connection:
+                much = seats.checked(connection, org)
+                for some in seats.checks(connection, org):
+                    off += [Off(org.id, one.what, one.id, one.detail) for one in some]
+                    progress.advance(task)
+            entries, announced = entries + much.entries, announced + much.announced
+            balances += much.balances
+            wrong = sum(one.what == seats.Discrepancy.BALANCE for one in off)
+            if wrong and mend:
+                with transaction(runtime.engine, org.organisation) as connection:
+                    lock_organisations(connection, [org.organisation])
+                    seats.recount(connection, organisations.numbered(connection, org.organisation))
+                repaired += wrong
+            found += off
+    return Verified(len(chosen), entries, announced, balances, found, repaired)

@@ -1,0 +1,162 @@
+"""Flags for review: what a person should look at, since what arrived later contradicts it; as SQL."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import column, execute
+from tasks.seats.rules import Review
+from tasks.seats.store import Start
+
+
+def flag(connection: Connection, organisation: int, start: Start, review: Review, event: str) -> None:
+    """Flag a start, told by `event`, for review: on the entry it made, or where it cost nothing on the enrolment
+    (S13)."""
+    flagged = execute(
+        connection,
+        """
+        INSERT INTO reviews (organisation, consumption, code, event)
+        SELECT organisation, consumption, :code, :event FROM consumptions
+        WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
+          AND event = :event
+        ON CONFLICT DO NOTHING
+        """,
+        organisation=organisation,
+        learner=start.learner,
+        course=start.course,
+        cycle=start.cycle,
+        code=review.value,
+        event=event,
+    )
+    if not flagged:
+        execute(
+            connection,
+            """
+            UPDATE enrolments SET review = :code
+            WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
+            """,
+            organisation=organisation,
+            learner=start.learner,
+            course=start.course,
+            cycle=start.cycle,
+            code=review.value,
+        )
+
+
+def flag_contradicted(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
+    """Flag what these learners consumed at a time at which, as it turns out, they were inactive (R28, S13)."""
+    execute(
+        connection,
+        """
+        INSERT INTO reviews (organisation, consumption, code, event)
+        SELECT c.organisation, c.consumption, 'learner inactive', c.event FROM consumptions c
+        WHERE c.organisation = :organisation AND c.learner = ANY(CAST(:learners AS int[]))
+          AND NOT status_at(c.organisation, c.learner, c.occurred_at)
+        ON CONFLICT DO NOTHING
+        """,
+        organisation=organisation,
+        learners=list(learners),
+    )
+    execute(
+        connection,
+        """
+        UPDATE enrolments e SET review = 'learner inactive'
+        WHERE e.organisation = :organisation AND e.learner = ANY(CAST(:learners AS int[]))
+          AND e.started_at IS NOT NULL AND NOT status_at(e.organisation, e.learner, e.started_at)
+          AND NOT EXISTS (
+              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
+                AND c.course = e.course AND c.cycle = e.cycle)
+        """,
+        organisation=organisation,
+        learners=list(learners),
+    )
+
+
+def flag_unenrolled(
+    connection: Connection, organisation: int, course: int, enrolments: Sequence[tuple[int, int]], since: datetime
+) -> None:
+    """Flag what was started in these enrolments, (cycle, learner) each, from a moment on at which, as it turns out,
+    they had ended (R28, S13)."""
+    if not enrolments:
+        return
+    parameters: dict[str, object] = {
+        "organisation": organisation,
+        "course": course,
+        "cycles": [cycle for cycle, _ in enrolments],
+        "learners": [learner for _, learner in enrolments],
+        "since": since,
+        "code": Review.NOT_ENROLLED.value,
+    }
+    execute(
+        connection,
+        """
+        INSERT INTO reviews (organisation, consumption, code, event)
+        SELECT c.organisation, c.consumption, :code, c.event FROM consumptions c
+        JOIN unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner) USING (cycle, learner)
+        WHERE c.organisation = :organisation AND c.course = :course AND c.occurred_at >= :since
+        ON CONFLICT DO NOTHING
+        """,
+        **parameters,
+    )
+    execute(
+        connection,
+        """
+        UPDATE enrolments e SET review = :code
+        FROM unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner)
+        WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = ended.cycle
+          AND e.learner = ended.learner AND e.started_at >= :since
+          AND NOT EXISTS (
+              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
+                AND c.course = e.course AND c.cycle = e.cycle)
+        """,
+        **parameters,
+    )
+
+
+def settle_released(connection: Connection, organisation: int, start: Start, event: str) -> None:
+    """Whoever released a start knew that the learner was inactive then: its entry is flagged for that and settled at
+    once, so that no status that comes later flags it anew (S12, S13)."""
+    scope: dict[str, object] = {
+        "organisation": organisation,
+        "learner": start.learner,
+        "event": event,
+        "code": Review.INACTIVE.value,
+    }
+    execute(
+        connection,
+        """
+        INSERT INTO reviews (organisation, consumption, code, event)
+        SELECT organisation, consumption, :code, event FROM consumptions
+        WHERE organisation = :organisation AND learner = :learner AND event = :event
+        ON CONFLICT DO NOTHING
+        """,
+        **scope,
+    )
+    execute(
+        connection,
+        """
+        INSERT INTO settled_reviews (organisation, consumption, code, by_whom, why)
+        SELECT organisation, consumption, :code, 'rollcall', 'released from quarantine' FROM consumptions
+        WHERE organisation = :organisation AND learner = :learner AND event = :event
+        ON CONFLICT DO NOTHING
+        """,
+        **scope,
+    )
+
+
+def settle(connection: Connection, organisation: int, consumption: int, *, by: str, why: str) -> list[str]:
+    """A person looked at an entry: the flags that were open are settled, with who and why; which these are (R28)."""
+    return column(
+        connection,
+        """
+        INSERT INTO settled_reviews (organisation, consumption, code, by_whom, why)
+        SELECT organisation, consumption, code, :by, :why FROM reviews
+        WHERE organisation = :organisation AND consumption = :consumption
+        ON CONFLICT DO NOTHING RETURNING code
+        """,
+        organisation=organisation,
+        consumption=consumption,
+        by=by,
+        why=why,
+    )
