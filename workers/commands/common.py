@@ -2,9 +2,10 @@
 
 import getpass
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -26,6 +27,9 @@ from tasks import organisations
 #: Columns where the reader is a file or a pipe: wide enough for a table not to break its lines.
 WIDE = 240
 
+#: Lines of one table where there may be very many.
+PAGE = 200
+
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
 
@@ -46,6 +50,24 @@ def who(by: str | None) -> str:
 def document(result: object) -> None:
     """Print a result as one JSON document."""
     sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+
+
+def documents(results: Iterable[object]) -> None:
+    """Print results, however many, as one JSON document: a list."""
+    before = "["
+    for result in results:
+        sys.stdout.write(before + msgspec.json.encode(result).decode())
+        before = ",\n"
+    sys.stdout.write("]\n" if before != "[" else "[]\n")
+
+
+def tables(columns: Sequence[str], lines: Iterator[Sequence[object]], empty: str) -> None:
+    """Print lines for a person, however many, in tables of a few hundred; or say that there are none."""
+    while page := list(islice(lines, PAGE)):
+        table(columns, page, empty)
+        empty = ""
+    if empty:
+        out.print(empty, style="dim")
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[object]], empty: str) -> None:

@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated
+from uuid import uuid4
 
 import redis
 import typer
@@ -20,15 +22,31 @@ from config.database import transaction
 from config.runtime import Runtime
 from config.services import REDIS
 from config.streams import IN, make_redis
+from config.webhooks import BATCHED, PATH, STRUCTURED, signed_headers
 from tasks import organisations
-from tasks.events import inbox
+from tasks.events import Reason, inbox
+from tasks.events.schemas import WHAT_TO_DO
 from tasks.intake import NotResolved, discard, release
-from workers.commands.common import By, Json, Refused, document, err, opened, out, serving, table, who
+from workers.commands.common import By, Json, Refused, document, documents, err, opened, out, serving, tables, who
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
 
 #: Events written to Redis in one round trip.
 PIPELINE = 1000
+
+
+#: Characters of a payload that a table shows.
+SHOWN = 120
+
+OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first that came.")]
+
+
+class HeldState(StrEnum):
+    """What an event that was not taken may be in."""
+
+    WAITING = "waiting"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +135,89 @@ def _add(client: redis.Redis, batch: list[bytes]) -> None:
         pipe.execute()
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The headers that sign what is posted to `/events`, and where that is."""
+
+    url: str
+    headers: dict[str, str]
+
+
 @app.command()
-def quarantined(
-    organisation: Annotated[str | None, typer.Option("--organisation", "-o", help="Of this organisation only.")] = None,
+def sign(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="What is posted, as it is; - for standard input.")],
     json_: Json = False,
 ) -> None:
-    """List the events that wait for something, or for a person, with the reason."""
-    with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
-        found = inbox.quarantined(connection, organisation)
+    """Print the headers with which a file is taken at /events, good for five minutes; curl reads them with -H @-."""
+    try:
+        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError:
+        raise Refused(f"There is no file {file} to be read.") from None
+    with opened("sign", frozenset()) as runtime:
+        keys, url = runtime.events_keys, f"{runtime.endpoints.public_url}{PATH}"
+    if not keys:
+        raise Refused("There is no key to sign with: set ROLLCALL_EVENTS_KEY.")
+    try:
+        headers = signed_headers(keys[0], f"msg_{uuid4().hex}", body)
+    except UnicodeDecodeError:
+        raise Refused(f"{file} is not UTF-8.") from None
+    content_type = BATCHED if body.lstrip().startswith(b"[") else STRUCTURED[0]
+    signed = Signed(url, {"content-type": content_type, **headers})
     if json_:
-        document(found)
-        return
-    table(
-        ["event", "type", "organisation", "state", "reason", "since"],
-        [[e.id, e.type, e.organisation, e.state, f"{e.reason}: {e.detail}", e.since] for e in found],
-        "Nothing waits, nothing is quarantined.",
-    )
+        document(signed)
+    else:
+        for name, text in signed.headers.items():
+            out.print(f"{name}: {text}", markup=False)
+
+
+@app.command()
+def quarantined(
+    organisation: OfOrganisation = None,
+    reason: Annotated[Reason | None, typer.Option(help="Held back for this reason only.")] = None,
+    state: Annotated[HeldState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
+    limit: Limit = None,
+    json_: Json = False,
+) -> None:
+    """List the events that wait for something, or for a person: why, what came, and what to do."""
+    with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
+        found = islice(inbox.quarantined(connection, organisation, reason=reason, state=state), limit)
+        if json_:
+            documents(found)
+            return
+        seen: set[str] = set()
+        tables(
+            ["event", "type", "organisation", "state", "reason", "waits for", "since", "payload"],
+            (_line(entry, seen) for entry in found),
+            "Nothing waits, nothing is quarantined.",
+        )
+    for one in Reason:
+        if one in seen:
+            out.print(f"What to do where the reason is “{one}”: {WHAT_TO_DO[one]}.", markup=False)
+
+
+def _line(entry: inbox.Quarantined, seen: set[str]) -> list[object]:
+    seen.add(entry.reason)
+    payload = entry.payload if entry.payload_is == "text" else f"in base64: {entry.payload}"
+    shown = payload if len(payload) <= SHOWN else f"{payload[:SHOWN]}… ({len(payload):,} characters)"
+    reason = f"{entry.reason}: {entry.detail}"
+    return [
+        entry.id, entry.type, entry.organisation, entry.state, reason, entry.waits_for, entry.since, repr(shown)[1:-1],
+    ]  # fmt: skip
+
+
+@app.command()
+def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
+    """List the events that were released or discarded by hand: who decided it, when, and why."""
+    with opened("decided") as runtime, _looking(runtime, organisation) as connection:
+        found = islice(inbox.decided(connection, organisation), limit)
+        if json_:
+            documents(found)
+            return
+        tables(
+            ["event", "type", "organisation", "state", "reason", "by", "at", "why"],
+            ([e.id, e.type, e.organisation, e.state, e.reason, e.by, e.at, e.why] for e in found),
+            "Nothing was released or discarded.",
+        )
 
 
 @contextmanager
@@ -154,7 +239,6 @@ class Decided:
 
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
-OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
 OfSource = Annotated[str | None, typer.Option("--source", help="The source they came from.")]
 
 
@@ -195,7 +279,7 @@ def discard_(
 def _named(runtime: Runtime, id_: str, organisation: str | None, source: str | None) -> inbox.Wanted:
     """The event that is meant. Who decides for an organisation decides on nothing that its people do not see (R31)."""
     with _looking(runtime, organisation) as connection:
-        if not inbox.quarantined(connection, organisation, id_):
+        if not inbox.is_held(connection, organisation, id_):
             raise NotResolved(f"no event {id_} waits or is quarantined")
     return inbox.Wanted(id_, organisation, source)
 
