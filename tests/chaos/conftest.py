@@ -12,6 +12,7 @@ from tests.chaos.slaughter import Aftermath
 MAILS = int(os.environ.get("CHAOS_MAILS", "50000"))
 ROUNDS = int(os.environ.get("CHAOS_ROUNDS", "10"))
 
+_said: list[str] = []
 _told: list[tuple[str, Aftermath]] = []
 
 
@@ -20,6 +21,11 @@ def on() -> Iterator[System]:
     """Durable embedded servers, for the whole run."""
     with system() as servers:
         yield servers
+
+
+def say(line: str) -> None:
+    """Keep a line for the summary."""
+    _said.append(line)
 
 
 def tell(what: str, left: Aftermath) -> None:
@@ -39,3 +45,5 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             f"{what}: {len(rounds)} rounds, {mails:,} mails, {kills} workers killed; {lost} lost, {doubted} uncertain "
             f"({doubted / max(kills, 1):.0f} for each kill), {twice} sent twice"
         )
+    for line in _said:
+        terminalreporter.write_line(line)

@@ -21,7 +21,7 @@ def served(runtime: Runtime) -> Iterator[Runtime]:
     found = Runtime(settings, endpoints, runtime.engine)
     server = threading.Thread(target=web.run, args=(found,))
     server.start()
-    until(lambda: _answers(port) or not server.is_alive(), "the pages are served")
+    until(lambda: answers(port) or not server.is_alive(), "the pages are served")
     try:
         yield found
     finally:
@@ -29,7 +29,8 @@ def served(runtime: Runtime) -> Iterator[Runtime]:
         server.join(10)
 
 
-def _answers(port: int) -> bool:
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
     try:
         socket.create_connection(("127.0.0.1", port)).close()
     except OSError:
