@@ -27,7 +27,7 @@ from tasks import organisations
 from tasks.events import Reason, inbox
 from tasks.events.schemas import WHAT_TO_DO
 from tasks.intake import NotResolved, discard, release
-from workers.commands.common import By, Json, Refused, document, documents, err, opened, out, serving, tables, who
+from workers.commands.common import By, Json, Refused, cell, document, documents, err, opened, out, serving, tables, who
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
 
@@ -35,8 +35,8 @@ app = typer.Typer(help="What the platform sends, and what could not be taken.", 
 PIPELINE = 1000
 
 
-#: Characters of a payload that a table shows.
-SHOWN = 120
+#: Characters of a payload that a person is shown.
+SHOWN = 200
 
 OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first that came.")]
@@ -184,25 +184,26 @@ def quarantined(
         if json_:
             documents(found)
             return
-        seen: set[str] = set()
-        tables(
-            ["event", "type", "organisation", "state", "reason", "waits for", "since", "payload"],
-            (_line(entry, seen) for entry in found),
-            "Nothing waits, nothing is quarantined.",
-        )
+        seen = {entry.reason for entry in map(_shown, found)}
     for one in Reason:
         if one in seen:
             out.print(f"What to do where the reason is “{one}”: {WHAT_TO_DO[one]}.", markup=False)
+    if not seen:
+        out.print("Nothing waits, nothing is quarantined.", style="dim")
 
 
-def _line(entry: inbox.Quarantined, seen: set[str]) -> list[object]:
-    seen.add(entry.reason)
+def _shown(entry: inbox.Quarantined) -> inbox.Quarantined:
+    """Show an event to a person, of what came in no more than its beginning, and no control characters of it."""
     payload = entry.payload if entry.payload_is == "text" else f"in base64: {entry.payload}"
-    shown = payload if len(payload) <= SHOWN else f"{payload[:SHOWN]}… ({len(payload):,} characters)"
-    reason = f"{entry.reason}: {entry.detail}"
-    return [
-        entry.id, entry.type, entry.organisation, entry.state, reason, entry.waits_for, entry.since, repr(shown)[1:-1],
-    ]  # fmt: skip
+    rest = f"… ({len(payload):,} characters)" if len(payload) > SHOWN else ""
+    waits = "" if entry.waits_for is None else f"; it waits for {entry.waits_for}"
+    for line in (
+        f"{cell(entry.id)}  {cell(entry.type)}  {cell(entry.organisation)}  {entry.state} since {cell(entry.since)}",
+        f"    {entry.reason}: {entry.detail}{waits}",
+        f"    {payload[:SHOWN]}{rest}",
+    ):
+        out.print("".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in line), markup=False)
+    return entry
 
 
 @app.command()
