@@ -72,7 +72,8 @@ WHAT_TO_DO: Mapping[Reason, str] = {
     Reason.MALFORMED: "have it corrected and sent again, its id is not used up; then discard this one",
     Reason.UNKNOWN_ORGANISATION: "nothing: it is taken by itself once the organisation is saved; discard it if none"
     " will be",
-    Reason.UNKNOWN_LEARNER: "nothing: it is taken by itself once the learner is saved; discard it if none will be",
+    Reason.UNKNOWN_LEARNER: "nothing: it is taken by itself once the learner is saved; discard it if none will be,"
+    " unless it is a change of status",
     Reason.UNKNOWN_COURSE: "nothing: it is taken by itself once the course is saved; discard it if none will be",
     Reason.UNKNOWN_SEGMENT: "nothing: it is taken by itself once the segment is saved; discard it if none will be",
     Reason.NOT_ENROLLED: "nothing: it is taken by itself once the enrolment is there; release a start to take it"

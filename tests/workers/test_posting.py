@@ -93,15 +93,17 @@ def test_s16_what_is_malformed_is_quarantined_and_answered_and_stops_nothing(pag
     alone = platform.post(broken)
     no_json, no_batch = platform.post(b"{not json"), platform.post(learner(pages, "D"), BATCH)
 
+    deep = platform.post(batch(learner(pages, "D"), b"[" * 50_000 + b"]" * 50_000), BATCH)
+
     assert (mixed.status, mixed.said["new"], mixed.said["malformed"]) == (202, 3, 1)
     assert mixed.said["reasons"] == ["event 4: Expected `str`, got `int` - at `$.learner`"]
-    assert (alone.status, no_json.status, no_batch.status) == (400, 400, 400)
+    assert (alone.status, no_json.status, no_batch.status, deep.status) == (400, 400, 400, 400)
     assert "got `int`" in alone.said["error"]
     assert "not JSON" in no_json.said["error"]
     assert "no batch, which is a JSON array" in no_batch.said["error"]
     assert learners(pages) == {"A", "B", "C"}
     held = pages.rows("SELECT id, reason FROM inbox WHERE state = 'quarantined' ORDER BY seq")
-    assert [reason for _, reason in held] == ["malformed"] * 3
+    assert [reason for _, reason in held] == ["malformed"] * 4
     assert platform.post(pages.event("learner.saved", pages.learner("E"), id_="e-broken")).said["new"] == 1
 
 
