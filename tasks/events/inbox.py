@@ -27,11 +27,13 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which event a person means: an id is unique only in its source."""
+    """Which event a person means: an id is unique only in its source. What has no id goes by the number it came under,
+    and `id` is that."""
 
     id: str
     organisation: str | None = None
     source: str | None = None
+    by_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Quarantined:
     """An event that could not be taken, as `rollcall events quarantined` lists it. Its `payload` is what came in: as it
     is where that is `text`, otherwise in `base64`."""
 
+    number: int
     id: str
     source: str
     type: str | None
@@ -298,6 +301,7 @@ def _listed(held: _Held) -> Quarantined:
     except UnicodeDecodeError:
         text = None
     return Quarantined(
+        number=held.seq,
         id=held.id,
         source=held.source,
         type=held.type,
@@ -355,39 +359,28 @@ def decided(connection: Connection, organisation: str | None) -> Iterator[Decide
         last = page[-1].seq
 
 
-def is_held(connection: Connection, organisation: str | None, id_: str) -> bool:
-    """Whether an event of this id waits or is quarantined, of everybody or of those named so."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (SELECT FROM inbox WHERE id = :id AND state IN ('waiting', 'quarantined')
-                           AND (CAST(:named AS text) IS NULL OR organisation = :named))
-            """,
-            id=id_,
-            named=organisation,
-        )
-    )
-
-
 def stored(connection: Connection) -> int:
     """How many events were ever stored, those that could not be taken included."""
     return int(value(connection, "SELECT count(*) FROM inbox"))
 
 
-def unresolved(connection: Connection, wanted: Wanted) -> list[Unresolved]:
-    """The events that are meant and wait or are quarantined; nobody else decides on them until the transaction ends."""
+def unresolved(connection: Connection, wanted: Wanted, *, decide: bool = True) -> list[Unresolved]:
+    """The events that are meant and wait or are quarantined; nobody else may `decide` on them until the transaction
+    ends."""
     return rows(
         connection,
         Unresolved,
         """
         SELECT seq, reason, body FROM inbox
-        WHERE id = :id AND state IN ('waiting', 'quarantined')
+        WHERE state IN ('waiting', 'quarantined')
+          AND CASE WHEN CAST(:by_number AS bool) THEN CAST(seq AS text) ELSE id END = :id
           AND (CAST(:named AS text) IS NULL OR organisation = :named)
           AND (CAST(:source AS text) IS NULL OR source = :source)
-        ORDER BY seq FOR UPDATE
-        """,
+        ORDER BY seq
+        """
+        + ("FOR UPDATE" if decide else ""),
         id=wanted.id,
+        by_number=wanted.by_number,
         named=wanted.organisation,
         source=wanted.source,
     )

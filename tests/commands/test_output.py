@@ -284,7 +284,9 @@ def test_seats_show_and_ledger_agree(story: World, rollcall: Rollcall) -> None:
     assert sum(entry["amount"] for entry in ledger) == shown["used"]
 
 
-def test_what_could_not_be_taken_is_listed_with_its_payload_and_what_to_do(story: World, rollcall: Rollcall) -> None:
+def test_what_could_not_be_taken_is_listed_with_its_payload_and_what_to_do(
+    story: World, rollcall: Rollcall, refused: Callable[..., str]
+) -> None:
     huge = b"\xff" + b"x" * 9_000_000
     text = story.event("learner.saved", {"learner": 7}, id_="[/b]é")
     story.send(huge, text)
@@ -302,10 +304,15 @@ def test_what_could_not_be_taken_is_listed_with_its_payload_and_what_to_do(story
     assert len(told) < 5000
     assert f"What to do where the reason is “malformed”: {WHAT_TO_DO[Reason.MALFORMED]}." in told
 
+    number = str(no_text["number"])
+    assert refused("events", "discard", "", "--why", "noise", "-o", "acme") == "no event  waits or is quarantined"
+    discarded = printed("events-discard", rollcall("events", "discard", "--number", number, "--why", "noise", "--json"))
+    assert discarded == [{"id": number, "state": "discarded"}]
+
     def listed(*options: str) -> list[str]:
         return [e["id"] for e in printed("events-quarantined", rollcall("events", "quarantined", *options, "--json"))]
 
-    assert listed("--reason", "malformed") == ["[/b]é", ""]
+    assert listed("--reason", "malformed") == ["[/b]é"]
     assert listed("--state", "waiting") == listed("--limit", "1") == [waits["id"]]
     assert listed("-o", "other") == []
 

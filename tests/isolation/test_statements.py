@@ -29,7 +29,6 @@ ACROSS = {
     },
     "an operator's, who may name an organisation": {
         "tasks.events.inbox.decided",
-        "tasks.events.inbox.is_held",
         "tasks.events.inbox.quarantined",
         "tasks.events.inbox.unresolved",
     },

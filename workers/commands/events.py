@@ -197,8 +197,9 @@ def _shown(entry: inbox.Quarantined) -> inbox.Quarantined:
     payload = entry.payload if entry.payload_is == "text" else f"in base64: {entry.payload}"
     rest = f"… ({len(payload):,} characters)" if len(payload) > SHOWN else ""
     waits = "" if entry.waits_for is None else f"; it waits for {entry.waits_for}"
+    what = f"{entry.id or 'no id'}  {cell(entry.type)}  {cell(entry.organisation)}"
     for line in (
-        f"{cell(entry.id)}  {cell(entry.type)}  {cell(entry.organisation)}  {entry.state} since {cell(entry.since)}",
+        f"{entry.number}. {what}  {entry.state} since {cell(entry.since)}",
         f"    {entry.reason}: {entry.detail}{waits}",
         f"    {payload[:SHOWN]}{rest}",
     ):
@@ -240,6 +241,9 @@ class Decided:
 
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
+ByNumber = Annotated[
+    bool, typer.Option("--number", help="The ids are numbers, as `quarantined` lists them: what has no id has one.")
+]
 OfSource = Annotated[str | None, typer.Option("--source", help="The source they came from.")]
 
 
@@ -250,12 +254,13 @@ def release_(
     by: By = None,
     organisation: OfOrganisation = None,
     source: OfSource = None,
+    number: ByNumber = False,
     json_: Json = False,
 ) -> None:
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
     with opened("release") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, id_, organisation, source)
+            wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
             release(runtime.engine, runtime.settings, wanted, by=who(by), why=why)
     _say([Decided(id_, "released") for id_ in ids], json_)
 
@@ -267,22 +272,23 @@ def discard_(
     by: By = None,
     organisation: OfOrganisation = None,
     source: OfSource = None,
+    number: ByNumber = False,
     json_: Json = False,
 ) -> None:
     """Give events up, for good; that they came is kept, with who decided and why."""
     with opened("discard") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, id_, organisation, source)
+            wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
             discard(runtime.engine, wanted, by=who(by), why=why)
     _say([Decided(id_, "discarded") for id_ in ids], json_)
 
 
-def _named(runtime: Runtime, id_: str, organisation: str | None, source: str | None) -> inbox.Wanted:
+def _named(runtime: Runtime, wanted: inbox.Wanted) -> inbox.Wanted:
     """The event that is meant. Who decides for an organisation decides on nothing that its people do not see (R31)."""
-    with _looking(runtime, organisation) as connection:
-        if not inbox.is_held(connection, organisation, id_):
-            raise NotResolved(f"no event {id_} waits or is quarantined")
-    return inbox.Wanted(id_, organisation, source)
+    with _looking(runtime, wanted.organisation) as connection:
+        if not inbox.unresolved(connection, wanted, decide=False):
+            raise NotResolved(f"no event {wanted.id} waits or is quarantined")
+    return wanted
 
 
 def _say(decided: list[Decided], json_: bool) -> None:
