@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from config.settings import Settings
+from config.settings import Settings, keys_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +36,12 @@ class Runtime:
     def home(self) -> Path:
         """Where local state lives."""
         return self.settings.rollcall_home
+
+    @property
+    def events_keys(self) -> list[str]:
+        """The keys that posted events are signed with: the first signs, all are accepted."""
+        key = self.settings.rollcall_events_key
+        return keys_in(self.endpoints.secret_key if key is None else key.get_secret_value())
 
     @property
     def lease(self) -> timedelta:

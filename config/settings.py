@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.signing import read_key
+from config.webhooks import PREFIX, decoded_key
 
 #: One part of a name in DNS.
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -72,6 +73,13 @@ class Settings(BaseSettings):
     rollcall_mail_domain_rate: float = Field(0, ge=0, description="of these, to one recipient domain; 0: no limit")
     rollcall_drain_seconds: float = Field(25, gt=0, description="how long `up` waits for its processes to finish")
 
+    rollcall_events_key: SecretStr | None = Field(
+        None, description="key that posted events are signed with, whsec_…, or several with commas; unset: SECRET_KEY"
+    )
+    rollcall_events_bytes: int = Field(
+        6_000_000, ge=1000, le=100_000_000, description="largest body of a post to /events"
+    )
+    rollcall_events_seconds: float = Field(30, gt=0, description="how long such a body may take")
     rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")
     rollcall_web_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
     rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
@@ -129,11 +137,19 @@ class Settings(BaseSettings):
             raise ValueError("links are made by adding to it: leave out names, ? and #")
         return url.rstrip("/")
 
-    @field_validator("secret_key")
+    @field_validator("secret_key", "rollcall_events_key")
     @classmethod
     def _keys(cls, key: SecretStr | None) -> SecretStr | None:
         if key is not None and not keys_in(key.get_secret_value()):
             raise ValueError("holds no key")
+        return key
+
+    @field_validator("rollcall_events_key")
+    @classmethod
+    def _in_base64(cls, key: SecretStr | None) -> SecretStr | None:
+        for number, one in enumerate(keys_in(key.get_secret_value()) if key is not None else [], 1):
+            if one.startswith(PREFIX) and decoded_key(one.removeprefix(PREFIX)) is None:
+                raise ValueError(f"after {PREFIX} comes base64, and in key {number} it does not")
         return key
 
     @field_validator("dkim_key")

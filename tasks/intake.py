@@ -5,7 +5,7 @@ is large (a fan-out over more than a chunk, mail) is written down as work in the
 be applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -19,10 +19,7 @@ from config.runtime import Runtime
 from config.settings import Settings
 from tasks import effects, organisations, seats, work
 from tasks.events import Event, Held, Malformed, Reason, decode, inbox, waves
-from tasks.events.schemas import (
-    OrganisationSaved,
-    StatusChanged,
-)
+from tasks.events.schemas import OrganisationSaved, StatusChanged, read_malformed
 
 log = structlog.get_logger()
 
@@ -40,12 +37,13 @@ NOT_APPLIED = "it could not be applied; the log of the ingress says why"
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a batch."""
+    """What became of a batch; `reasons`: of what is malformed, its position and why."""
 
     new: int
     repeated: int
     held: int
     malformed: int
+    reasons: tuple[tuple[int, str], ...] = ()
 
 
 def take(engine: Engine, settings: Settings, bodies: Sequence[bytes]) -> Taken:
@@ -56,12 +54,23 @@ def take(engine: Engine, settings: Settings, bodies: Sequence[bytes]) -> Taken:
     decoded = [decode(body, now=now, skew=skew) for body in bodies]
     events = [entry for entry in decoded if isinstance(entry, Event)]
     malformed = [entry for entry in decoded if isinstance(entry, Malformed)]
-    if malformed:
-        for attempt in retrying():
-            with attempt, transaction(engine) as connection:
-                inbox.quarantine_malformed(connection, malformed)
+    _quarantine(engine, malformed)
     new, held = _take_events(engine, settings, events)
-    return Taken(new, len(events) - new, held, len(malformed))
+    reasons = tuple((at, entry.detail) for at, entry in enumerate(decoded) if isinstance(entry, Malformed))
+    return Taken(new, len(events) - new, held, len(malformed), reasons)
+
+
+def set_aside(engine: Engine, entries: Iterable[tuple[bytes, str]]) -> None:
+    """Keep what came in and cannot be an event, whatever stands in it, each with what is wrong with it (R32)."""
+    _quarantine(engine, [read_malformed(body, detail) for body, detail in entries])
+
+
+def _quarantine(engine: Engine, malformed: Sequence[Malformed]) -> None:
+    if not malformed:
+        return
+    for attempt in retrying():
+        with attempt, transaction(engine) as connection:
+            inbox.quarantine_malformed(connection, malformed)
 
 
 def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:

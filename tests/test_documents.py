@@ -1,5 +1,6 @@
 """What is written about Rollcall is true of it: schemas, settings, states and reasons."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from config.settings import table
 from tasks.bounces import Ignored, Kind, Suppressed
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
+from tasks.events.schemas import WHAT_TO_DO
 from tasks.imports.rules import PreviousStatus, Refusal
 from tasks.learners import Standing
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
@@ -55,6 +57,15 @@ def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:
     shown_nowhere = {Verdict.SEND, Verdict.PAUSED}
 
     assert [one for one in kind if one not in shown_nowhere and f"`{one}`" not in listed] == []
+
+
+def test_the_documents_say_what_to_do_about_each_event_that_was_not_taken() -> None:
+    listed = (ROOT / "docs" / "states.md").read_text(encoding="utf-8")
+
+    assert WHAT_TO_DO.keys() == set(Reason)
+    assert [
+        one for one, what in WHAT_TO_DO.items() if not re.search(rf"(?m)^\| `{one}` \| .* \| {what} \|$", listed)
+    ] == []
 
 
 def test_the_documents_list_every_state_of_a_mailing() -> None:

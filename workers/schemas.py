@@ -2,15 +2,15 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from tasks.announcements import Progress, Retried
 from tasks.announcements.foretaste import Preview, Sent
 from tasks.bounces import Suppression
-from tasks.events.inbox import Quarantined
-from tasks.events.schemas import TYPES
+from tasks.events import inbox
+from tasks.events.schemas import TYPES, Data, Envelope
 from tasks.imports import Imported
 from tasks.mail import Change
 from tasks.reports import CourseSummary
@@ -49,11 +49,13 @@ RESULTS: dict[str, Any] = {
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
     "demo": demo.Told,
+    "events-decided": list[inbox.Decided],
     "events-discard": list[events.Decided],
     "events-publish": events.Published,
-    "events-quarantined": list[Quarantined],
+    "events-quarantined": list[inbox.Quarantined],
     "events-release": list[events.Decided],
     "events-replay": replays.Replayed,
+    "events-sign": events.Signed,
     "learners-activate": list[learners.Toggled],
     "learners-deactivate": list[learners.Toggled],
     "learners-import": Imported,
@@ -78,10 +80,18 @@ RESULTS: dict[str, Any] = {
 }
 
 
+def whole(name: str, data: type[Data]) -> type[msgspec.Struct]:
+    """A whole event in of one type: its envelope, whose `type` is its name, with its data."""
+    of_this_type = {"type": Literal[name], "data": data}
+    fields = msgspec.structs.fields(Envelope)
+    return msgspec.defstruct(name, [(field.name, of_this_type.get(field.name, field.type)) for field in fields])
+
+
 def all_schemas() -> dict[str, str]:
     """Each schema's file, relative to `FOLDER`, and its text."""
     found = {f"commands/{name}.json": kind for name, kind in RESULTS.items()}
     found |= {f"events/{name}.json": kind for name, kind in TYPES.items()}
+    found |= {f"cloudevents/{name}.json": whole(name, kind) for name, kind in TYPES.items()}
     return {
         file: json.dumps(msgspec.json.schema(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         for file, kind in sorted(found.items())

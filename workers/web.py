@@ -1,4 +1,4 @@
-"""The pages: whether all is well, the numbers behind it, and what the links in mails lead to."""
+"""What is served over HTTP: whether all is well, the numbers behind it, the way in, what the links in mails lead to."""
 
 import threading
 
@@ -16,12 +16,15 @@ from starlette.routing import Route
 from config.database import transaction, value
 from config.runtime import Runtime
 from config.streams import make_redis
-from workers import unsubscribe
+from workers import posted, unsubscribe
 from workers.readers import StreamStanding
 from workers.standing import Standing, look, streams
 
 #: Seconds between two looks at whether the server still serves.
 LOOK_SECONDS = 0.5
+
+#: Octets of a request's headers at most; what is longer is answered 400, like all that is not HTTP.
+LONGEST_HEADERS = 16_384
 
 
 class _Numbers(Collector):
@@ -92,7 +95,8 @@ def make_app(runtime: Runtime) -> Starlette:
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     registry.register(numbers)
-    app = Starlette(routes=[Route("/healthz", healthz), Route("/metrics", metrics), *unsubscribe.routes(runtime)])
+    pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
+    app = Starlette(routes=[*pages, *posted.routes(runtime, registry), *unsubscribe.routes(runtime)])
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app
 
@@ -123,6 +127,8 @@ def run(runtime: Runtime) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            http="h11",
+            h11_max_incomplete_event_size=LONGEST_HEADERS,
         )
     )
     thread = threading.Thread(target=server.run, name="web", daemon=True)

@@ -1,15 +1,19 @@
 """What came in, and what could not be taken, as SQL."""
 
-from collections.abc import Iterable, Sequence
+from base64 import b64encode
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, value
-from tasks.events.rules import Held
-from tasks.events.schemas import Event, Malformed, Reason
+from tasks.events.rules import Held, awaited
+from tasks.events.schemas import WHAT_TO_DO, Event, Malformed, Reason
+
+#: Events read at once by what lists them, and octets of their bodies after which no other is read with them.
+PAGE, PAGE_OCTETS = 500, 8_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +27,13 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which event a person means: an id is unique only in its source."""
+    """Which event a person means: an id is unique only in its source. What has no id goes by the number it came under,
+    and `id` is that."""
 
     id: str
     organisation: str | None = None
     source: str | None = None
+    by_number: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +47,10 @@ class Unresolved:
 
 @dataclass(frozen=True, slots=True)
 class Quarantined:
-    """An event that could not be taken, as `rollcall events quarantined` lists it."""
+    """An event that could not be taken, as `rollcall events quarantined` lists it. Its `payload` is what came in: as it
+    is where that is `text`, otherwise in `base64`."""
 
+    number: int
     id: str
     source: str
     type: str | None
@@ -50,7 +58,41 @@ class Quarantined:
     state: str
     reason: str
     detail: str | None
+    waits_for: str | None
+    what_to_do: str
     since: datetime
+    payload: str
+    payload_is: Literal["text", "base64"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What a person made of an event that could not be taken (R27, S12)."""
+
+    id: str
+    source: str
+    type: str | None
+    organisation: str | None
+    state: str
+    reason: str
+    by: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    seq: int
+    id: str
+    source: str
+    type: str | None
+    organisation: str | None
+    state: str
+    reason: str
+    detail: str | None
+    waits_for: str | None
+    since: datetime
+    body: bytes
 
 
 class _Claimed(NamedTuple):
@@ -126,24 +168,29 @@ def settle(connection: Connection, seqs: list[int]) -> None:
 
 
 def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed]) -> None:
-    """Keep what is no event. It does not use up its id (S16); the same bytes again are the same entry (R32)."""
-    for entry in malformed:
-        seqs = column(
-            connection,
-            """
-            INSERT INTO inbox (source, id, type, organisation, state, reason, detail, body)
-            VALUES (:source, :id, :type, :named, 'quarantined', 'malformed', :detail, :body)
-            ON CONFLICT (sha256(body)) WHERE reason = 'malformed' DO NOTHING
-            RETURNING seq
-            """,
-            source=entry.source,
-            id=entry.id,
-            type=entry.type,
-            named=entry.organisation,
-            detail=entry.detail[:1000],
-            body=entry.body,
-        )
-        announce_quarantine(connection, seqs)
+    """Keep what is no event. It does not use up its id (S16); the same bytes again are the same entry (R32).
+
+    Sorted, so that two processes that keep the same wait for each other instead of blocking each other.
+    """
+    ordered = [entry for _, entry in sorted({entry.body: entry for entry in malformed}.items())]
+    seqs = column(
+        connection,
+        """
+        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, body)
+        SELECT source, id, type, named, 'quarantined', 'malformed', detail, body
+        FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:named AS text[]),
+                    CAST(:details AS text[]), CAST(:bodies AS bytea[])) AS new (source, id, type, named, detail, body)
+        ON CONFLICT (sha256(body)) WHERE reason = 'malformed' DO NOTHING
+        RETURNING seq
+        """,
+        sources=[entry.source for entry in ordered],
+        ids=[entry.id for entry in ordered],
+        types=[entry.type for entry in ordered],
+        named=[entry.organisation for entry in ordered],
+        details=[entry.detail[:1000] for entry in ordered],
+        bodies=[entry.body for entry in ordered],
+    )
+    announce_quarantine(connection, seqs)
 
 
 def quarantine_overdue(connection: Connection) -> int:
@@ -215,20 +262,102 @@ def any_waiting_for_enrolment(connection: Connection, organisation: int, courses
     )
 
 
-def quarantined(connection: Connection, organisation: str | None, id_: str | None = None) -> list[Quarantined]:
-    """What could not be taken, of everybody or of those named so, oldest first."""
-    return rows(
-        connection,
-        Quarantined,
-        """
-        SELECT id, source, type, organisation, state, reason, detail, arrived_at AS since FROM inbox
-        WHERE state IN ('waiting', 'quarantined')
-          AND (CAST(:named AS text) IS NULL OR organisation = :named) AND (CAST(:id AS text) IS NULL OR id = :id)
-        ORDER BY seq
-        """,
-        named=organisation,
-        id=id_,
+def quarantined(
+    connection: Connection, organisation: str | None, *, reason: str | None = None, state: str | None = None
+) -> Iterator[Quarantined]:
+    """What could not be taken, of everybody or of those named so, oldest first; read in pages, however many."""
+    last = 0
+    while True:
+        page = rows(
+            connection,
+            _Held,
+            """
+            SELECT seq, id, source, type, organisation, state, reason, detail, waits_for, since, body
+            FROM (SELECT seq, id, source, type, organisation, state, reason, detail, waits_for, arrived_at AS since,
+                         body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
+                  FROM (SELECT * FROM inbox
+                        WHERE state IN ('waiting', 'quarantined') AND seq > :last
+                          AND (CAST(:named AS text) IS NULL OR organisation = :named)
+                          AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+                          AND (CAST(:state AS text) IS NULL OR state = :state)
+                        ORDER BY seq LIMIT :page) held) page
+            WHERE before < :octets ORDER BY seq
+            """,
+            last=last,
+            named=organisation,
+            reason=reason,
+            state=state,
+            page=PAGE,
+            octets=PAGE_OCTETS,
+        )
+        yield from map(_listed, page)
+        if not page:
+            return
+        last = page[-1].seq
+
+
+def _listed(held: _Held) -> Quarantined:
+    try:
+        text = held.body.decode()
+    except UnicodeDecodeError:
+        text = None
+    return Quarantined(
+        number=held.seq,
+        id=held.id,
+        source=held.source,
+        type=held.type,
+        organisation=held.organisation,
+        state=held.state,
+        reason=held.reason,
+        detail=held.detail,
+        waits_for=awaited(held.waits_for),
+        what_to_do=WHAT_TO_DO[Reason(held.reason)],
+        since=held.since,
+        payload=b64encode(held.body).decode() if text is None else text,
+        payload_is="base64" if text is None else "text",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Decision:
+    seq: int
+    id: str
+    source: str
+    type: str | None
+    organisation: str | None
+    state: str
+    reason: str
+    by: str
+    why: str
+    at: datetime
+
+
+def decided(connection: Connection, organisation: str | None) -> Iterator[Decided]:
+    """What people released and discarded, in the order in which it arrived; read in pages, however many."""
+    last = 0
+    while True:
+        page = rows(
+            connection,
+            _Decision,
+            """
+            SELECT seq, id, source, type, organisation, state, reason, resolved_by AS by, resolved_why AS why,
+                   resolved_at AS at
+            FROM inbox
+            WHERE state IN ('released', 'discarded') AND seq > :last
+              AND (CAST(:named AS text) IS NULL OR organisation = :named)
+            ORDER BY seq LIMIT :page
+            """,
+            last=last,
+            named=organisation,
+            page=PAGE,
+        )
+        for one in page:
+            yield Decided(
+                one.id, one.source, one.type, one.organisation, one.state, one.reason, one.by, one.why, one.at
+            )
+        if not page:
+            return
+        last = page[-1].seq
 
 
 def stored(connection: Connection) -> int:
@@ -236,19 +365,23 @@ def stored(connection: Connection) -> int:
     return int(value(connection, "SELECT count(*) FROM inbox"))
 
 
-def unresolved(connection: Connection, wanted: Wanted) -> list[Unresolved]:
-    """The events that are meant and wait or are quarantined; nobody else decides on them until the transaction ends."""
+def unresolved(connection: Connection, wanted: Wanted, *, decide: bool = True) -> list[Unresolved]:
+    """The events that are meant and wait or are quarantined; nobody else may `decide` on them until the transaction
+    ends."""
     return rows(
         connection,
         Unresolved,
         """
         SELECT seq, reason, body FROM inbox
-        WHERE id = :id AND state IN ('waiting', 'quarantined')
+        WHERE state IN ('waiting', 'quarantined')
+          AND CASE WHEN CAST(:by_number AS bool) THEN CAST(seq AS text) ELSE id END = :id
           AND (CAST(:named AS text) IS NULL OR organisation = :named)
           AND (CAST(:source AS text) IS NULL OR source = :source)
-        ORDER BY seq FOR UPDATE
-        """,
+        ORDER BY seq
+        """
+        + ("FOR UPDATE" if decide else ""),
         id=wanted.id,
+        by_number=wanted.by_number,
         named=wanted.organisation,
         source=wanted.source,
     )

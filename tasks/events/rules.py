@@ -20,6 +20,22 @@ class Held:
     at_once: bool = False
 
 
+def awaited(waits_for: str | None) -> str | None:
+    """What an event waits for, in words."""
+    if waits_for is None:
+        return None
+    kind, _, rest = waits_for.partition(":")
+    match kind:
+        case "organisation":
+            return f"the organisation {rest}"
+        case "enrolment":
+            return "its enrolment"
+        case "status":
+            return "an earlier change of status"
+        case _:  # a learner, course or segment: the number of its organisation, and its id
+            return f"the {kind} {rest.partition(':')[2]}"
+
+
 #: What becomes of one event: taken (None), or held back.
 Outcome = Held | None
 

@@ -4,6 +4,7 @@ The types are the contract: unknown fields are ignored, wrong ones refused with 
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
@@ -64,6 +65,25 @@ class Reason(StrEnum):
     BAD_TEMPLATE = "bad template"
     BAD_SCHEDULE = "bad schedule"
     INTERNAL_ERROR = "internal error"
+
+
+#: What a person is to do about each; `docs/states.md` has the same sentences.
+WHAT_TO_DO: Mapping[Reason, str] = {
+    Reason.MALFORMED: "have it corrected and sent again, its id is not used up; then discard this one",
+    Reason.UNKNOWN_ORGANISATION: "nothing: it is taken by itself once the organisation is saved; discard it if none"
+    " will be",
+    Reason.UNKNOWN_LEARNER: "nothing: it is taken by itself once the learner is saved; discard it if none will be,"
+    " unless it is a change of status",
+    Reason.UNKNOWN_COURSE: "nothing: it is taken by itself once the course is saved; discard it if none will be",
+    Reason.UNKNOWN_SEGMENT: "nothing: it is taken by itself once the segment is saved; discard it if none will be",
+    Reason.NOT_ENROLLED: "nothing: it is taken by itself once the enrolment is there; release a start to take it"
+    " without one, or discard it",
+    Reason.LEARNER_INACTIVE: "release it if the start is to count and to be charged, otherwise discard it; it is judged"
+    " again by itself when an earlier change of status arrives",
+    Reason.BAD_TEMPLATE: "have the text corrected and sent under a new event id; then discard this one",
+    Reason.BAD_SCHEDULE: "have the time corrected and sent under a new event id; then discard this one",
+    Reason.INTERNAL_ERROR: "report it as a bug, with what the log says; release it once that is mended",
+}
 
 
 class OrganisationSaved(Struct, frozen=True):
@@ -294,12 +314,12 @@ def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
     try:
         envelope = _envelope.decode(body)
         if objection := _objection(envelope, body, now + skew):
-            return _malformed(body, objection)
+            return read_malformed(body, objection)
         data = _data[envelope.type].decode(envelope.data)
     except msgspec.ValidationError as problem:
-        return _malformed(body, str(problem))
+        return read_malformed(body, str(problem))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
-        return _malformed(body, f"not JSON: {problem}")
+        return read_malformed(body, f"not JSON: {problem}")
     return Event(
         envelope.id, envelope.source, envelope.type, envelope.time.astimezone(UTC), envelope.organisation, data, body
     )
@@ -317,18 +337,31 @@ def _objection(envelope: Envelope, body: bytes, latest: datetime) -> str | None:
     return "a text contains the character NUL" if has_nul else None
 
 
-def _malformed(body: bytes, detail: str) -> Malformed:
+class _Names(Struct):
+    """What may name a broken event; all else in it is passed over, however much it is."""
+
+    id: msgspec.Raw = msgspec.Raw()
+    source: msgspec.Raw = msgspec.Raw()
+    type: msgspec.Raw = msgspec.Raw()
+    organisation: msgspec.Raw = msgspec.Raw()
+
+
+_names = msgspec.json.Decoder(_Names)
+_text = msgspec.json.Decoder(str)
+
+
+def read_malformed(body: bytes, detail: str) -> Malformed:
     """Name what can be named of a broken event, so that a person can find its sender."""
     try:
-        document = msgspec.json.decode(body)
+        found = _names.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        document = None
-    fields = document if isinstance(document, dict) else {}
+        found = _Names()
 
-    def named(field: str) -> str | None:
-        text = fields.get(field)
-        return text[:400].replace("\0", "") if isinstance(text, str) else None
+    def named(field: msgspec.Raw) -> str | None:
+        try:
+            return _text.decode(field)[:400].replace("\0", "")
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return None
 
-    return Malformed(
-        named("id") or "", named("source") or "", named("type"), named("organisation"), detail.replace("\0", ""), body
-    )
+    id_, source = named(found.id) or "", named(found.source) or ""
+    return Malformed(id_, source, named(found.type), named(found.organisation), detail.replace("\0", ""), body)

@@ -12,9 +12,13 @@ import jsonschema
 import pytest
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_der_public_key
+from starlette.datastructures import Headers
 from typer.testing import CliRunner, Result
 
 from config.settings import Settings, load_settings
+from config.webhooks import BATCHED, STRUCTURED, Claim, Signatures
+from tasks.events import Reason, inbox
+from tasks.events.schemas import WHAT_TO_DO
 from tests.world import DAWN, World, id_of
 from workers import cli
 from workers.schemas import FOLDER
@@ -360,11 +364,50 @@ def test_r28_the_ledger_is_proved_and_balances_are_mended(
     assert refused("seats", "verify", "-o", "nobody") == "There is no organisation 'nobody'."
 
 
-def test_what_could_not_be_taken_is_listed(story: World, rollcall: Rollcall) -> None:
-    [entry] = printed("events-quarantined", rollcall("events", "quarantined", "--json"))
+def test_what_could_not_be_taken_is_listed_with_its_payload_and_what_to_do(
+    story: World, rollcall: Rollcall, refused: Callable[..., str]
+) -> None:
+    huge = b"\xff" + b"x" * 9_000_000
+    text = story.event("learner.saved", {"learner": 7}, id_="[/b]é")
+    story.send(huge, text)
 
-    assert (entry["state"], entry["reason"], entry["organisation"]) == ("waiting", "unknown learner", "acme")
-    assert printed("events-quarantined", rollcall("events", "quarantined", "-o", "other", "--json")) == []
+    waits, broken, no_text = printed("events-quarantined", rollcall("events", "quarantined", "--json"))
+
+    assert (waits["state"], waits["reason"], waits["organisation"]) == ("waiting", "unknown learner", "acme")
+    assert waits["waits_for"] == "the learner nobody"
+    assert json.loads(waits["payload"])["data"] == {"learner": "nobody", "course": "safety"}
+    assert all(entry["what_to_do"] == WHAT_TO_DO[Reason(entry["reason"])] for entry in (waits, no_text, broken))
+    assert (no_text["payload_is"], b64decode(no_text["payload"])) == ("base64", huge)
+    assert (broken["payload_is"], broken["payload"].encode()) == ("text", text)
+    told = rollcall("events", "quarantined").stdout
+    assert "in base64: /3h4" in told
+    assert len(told) < 5000
+    assert f"What to do where the reason is “malformed”: {WHAT_TO_DO[Reason.MALFORMED]}." in told
+
+    number = str(no_text["number"])
+    assert refused("events", "discard", "", "--why", "noise", "-o", "acme") == "no event  waits or is quarantined"
+    discarded = printed("events-discard", rollcall("events", "discard", "--number", number, "--why", "noise", "--json"))
+    assert discarded == [{"id": number, "state": "discarded"}]
+
+    def listed(*options: str) -> list[str]:
+        return [e["id"] for e in printed("events-quarantined", rollcall("events", "quarantined", *options, "--json"))]
+
+    assert listed("--reason", "malformed") == ["[/b]é"]
+    assert listed("--state", "waiting") == listed("--limit", "1") == [waits["id"]]
+    assert listed("-o", "other") == []
+
+
+def test_r32_what_could_not_be_taken_is_listed_however_much_it_is(
+    story: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "PAGE", 7)
+    story.send(*(b"%d" % n for n in range(10, 35)))
+
+    listed = printed("events-quarantined", rollcall("events", "quarantined", "--json"))
+
+    assert [entry["payload"] for entry in listed[1:]] == [str(n) for n in range(10, 35)]
+    told = rollcall("events", "quarantined").stdout.splitlines()
+    assert [told.count(f"    {n}") for n in range(10, 35)] == [1] * 25
 
 
 def test_r27_a_person_releases_or_discards_what_could_not_be_taken(
@@ -380,6 +423,32 @@ def test_r27_a_person_releases_or_discards_what_could_not_be_taken(
     assert [entry.learner for entry in story.ledger()] == ["A", "B"]
     assert refused("events", "release", start) == f"no event {start} waits or is quarantined"
     assert rollcall("events", "discard", unknown).exit_code == 2
+    decided = printed("events-decided", rollcall("events", "decided", "--json"))
+    assert [(one["id"], one["state"], one["reason"], one["why"]) for one in decided] == [
+        (unknown, "discarded", "unknown learner", "a typing error"),
+        (start, "released", "learner inactive", "released by hand"),
+    ]
+    assert all(one["by"] and one["at"] for one in decided)
+    assert printed("events-decided", rollcall("events", "decided", "-o", "other", "--json")) == []
+    assert "a typing error" in rollcall("events", "decided").stdout
+
+
+def test_a_file_is_signed_for_posting(
+    story: World, rollcall: Rollcall, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    file = tmp_path / "event.json"
+    file.write_bytes(story.event("learner.saved", story.learner("C")))
+
+    signed = printed("events-sign", rollcall("events", "sign", str(file), "--json"))
+    lines = dict(line.split(": ", 1) for line in rollcall("events", "sign", "-", stdin="[]").stdout.splitlines())
+
+    assert signed["url"] == "http://127.0.0.1:1/events"
+    Signatures(["another", "only for tests"]).check(Claim.read(Headers(signed["headers"])), file.read_bytes())
+    Signatures(["only for tests"]).check(Claim.read(Headers(lines)), b"[]")
+    assert (signed["headers"]["content-type"], lines["content-type"]) == (STRUCTURED[0], BATCHED)
+    file.write_bytes(b"\xff")
+    assert refused("events", "sign", str(file)) == f"{file} is not UTF-8."
+    assert refused("events", "sign", str(tmp_path)) == f"There is no file {tmp_path} to be read."
 
 
 def test_r31_an_id_that_two_organisations_use_names_neither(story: World, refused: Callable[..., str]) -> None:

@@ -27,6 +27,7 @@ ABOUT_ONE = {
     "announcements recipients": ["sent"],
     "announcements show": ["--history", "sent"],
     "announcements retry-failed": ["sent"],
+    "events decided": [],
     "events discard": ["--why", "a mistake", "waits"],
     "events quarantined": [],
     "events release": ["held"],
@@ -53,8 +54,8 @@ ABOUT_ONE = {
 
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
-    "demo", "events publish", "mail dkim", "migrate", "run bounces", "run ingress", "run pool", "run relay", "run web",
-    "status", "templates list", "up", "wait",
+    "demo", "events publish", "events sign", "mail dkim", "migrate", "run bounces", "run ingress", "run pool",
+    "run relay", "run web", "status", "templates list", "up", "wait",
 }  # fmt: skip
 
 

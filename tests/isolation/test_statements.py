@@ -28,6 +28,7 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.events.inbox.decided",
         "tasks.events.inbox.quarantined",
         "tasks.events.inbox.unresolved",
     },

@@ -46,3 +46,43 @@ def test_r33_what_a_dead_reader_left_is_taken_over_though_the_stream_is_never_qu
             thread.join(10)
     assert not any(thread.is_alive() for thread in threads)
     assert platform.ask("SELECT count(*) FROM learners") > 1, "the stream was busy meanwhile"
+
+
+def test_r32_an_entry_that_holds_no_event_is_set_aside_and_stops_nothing(platform: World) -> None:
+    client = platform.redis
+    ingress.ensure_group(client)
+    event = platform.event("learner.saved", platform.learner("A"))
+    for fields in ({"other": "1"}, {b"\xff\x00": b"\xfe"}, {"event": b"\xff\x00\x01"}, {"event": event, "more": "2"}):
+        client.xadd(IN, fields)  # type: ignore[arg-type]
+    gone = client.xadd(IN, {"event": platform.event("learner.saved", platform.learner("B"))})
+    assert client.xreadgroup(GROUP, "dead", {IN: ">"})
+    client.xdel(IN, gone)
+
+    ingress.take_over(platform.runtime, client, "living", 0)
+
+    assert platform.list("SELECT id FROM learners") == ["A"]
+    assert client.xpending(IN, GROUP)["pending"] == 0
+    held = platform.rows("SELECT reason, detail, body FROM inbox WHERE body IS NOT NULL")
+    whole, other, odd = sorted(body for _, _, body in held)
+    assert (whole, other, odd) == (b'{"\\\\xff\\u0000":"\\\\xfe"}', b'{"other":"1"}', b"\xff\x00\x01")
+    assert (
+        sorted((reason, detail) for reason, detail, body in held if body != odd)
+        == [("malformed", ingress.NO_EVENT)] * 2
+    )
+
+
+def test_r33_dead_readers_are_forgotten_but_not_what_they_left(platform: World) -> None:
+    client = platform.redis
+    ingress.ensure_group(client)
+    client.xadd(IN, {"event": platform.event("learner.saved", platform.learner("A"))})
+    assert client.xreadgroup(GROUP, "died with an event", {IN: ">"})
+    client.xgroup_createconsumer(IN, GROUP, "died with nothing")
+    until(lambda: all(reader["idle"] > 20 for reader in client.xinfo_consumers(IN, GROUP)), "both are idle")
+    client.xgroup_createconsumer(IN, GROUP, "living")
+
+    assert ingress.forget_the_dead(client, 3_600_000) == 0
+    assert ingress.forget_the_dead(client, 15) == 1
+
+    assert {reader["name"] for reader in client.xinfo_consumers(IN, GROUP)} == {b"died with an event", b"living"}
+    client.delete(IN)
+    assert ingress.forget_the_dead(client, 0) == 0

@@ -1,9 +1,7 @@
 """The link in a mail, followed: by a mailbox provider with one click, by a scanner, by a person."""
 
 import http.client
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
@@ -11,12 +9,11 @@ from urllib.parse import urlencode, urlsplit
 import pytest
 
 from config.database import make_engine
-from config.runtime import Runtime
 from tasks.mail.links import Links
-from tests.mailserver import MailServer, free_port
-from tests.workers.deployment import until
+from tests.mailserver import MailServer
+from tests.workers.serving import served
 from tests.world import World
-from workers import unsubscribe, web
+from workers import unsubscribe
 from workers.unsubscribe import LONGEST_FORM
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
@@ -75,34 +72,12 @@ def post(url: str, fields: Mapping[str, str]) -> Answer:
     return ask(url, "POST", urlencode(fields).encode())
 
 
-@contextmanager
-def served(runtime: Runtime) -> Iterator[Runtime]:
-    """The pages, served where the links in mails lead."""
-    port = free_port()
-    endpoints = replace(runtime.endpoints, public_url=f"http://127.0.0.1:{port}")
-    settings = runtime.settings.model_copy(update={"rollcall_web_port": port})
-    found = Runtime(settings, endpoints, runtime.engine)
-    server = threading.Thread(target=web.run, args=(found,))
-    server.start()
-    until(lambda: _answers(f"{endpoints.public_url}/healthz") or not server.is_alive(), "the pages are served")
-    yield found
-    found.stopping.set()
-    server.join(10)
-
-
 @pytest.fixture
 def pages(world: World) -> Iterator[World]:
     """The world, with its pages served where the links in its mail lead."""
     with served(world.runtime) as runtime:
         world.runtime = runtime
         yield world
-
-
-def _answers(url: str) -> bool:
-    try:
-        return bool(ask(url).status)
-    except OSError:
-        return False
 
 
 def link_to(mail: MailServer, address: str) -> str:

@@ -3,9 +3,10 @@
 import getpass
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Annotated
 
 import msgspec
@@ -26,6 +27,9 @@ from tasks import organisations
 
 #: Columns where the reader is a file or a pipe: wide enough for a table not to break its lines.
 WIDE = 240
+
+#: Lines of one table where there may be very many.
+PAGE = 200
 
 out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -58,6 +62,24 @@ def write_blocks(blocks: Iterator[bytes], advance: Callable[[int], None] = lambd
         sys.stdout.buffer.flush()
     except BrokenPipeError:  # whoever read has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def documents(results: Iterable[object]) -> None:
+    """Print results, however many, as one JSON document: a list."""
+    before = "["
+    for result in results:
+        sys.stdout.write(before + msgspec.json.encode(result).decode())
+        before = ",\n"
+    sys.stdout.write("]\n" if before != "[" else "[]\n")
+
+
+def tables(columns: Sequence[str], lines: Iterator[Sequence[object]], empty: str) -> None:
+    """Print lines for a person, however many, in tables of a few hundred; or say that there are none."""
+    while page := list(islice(lines, PAGE)):
+        table(columns, page, empty)
+        empty = ""
+    if empty:
+        out.print(empty, style="dim")
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[object]], empty: str) -> None:

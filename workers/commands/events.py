@@ -7,9 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated
+from uuid import uuid4
 
 import redis
 import typer
@@ -20,15 +22,31 @@ from config.database import transaction
 from config.runtime import Runtime
 from config.services import REDIS
 from config.streams import IN, make_redis
+from config.webhooks import BATCHED, PATH, STRUCTURED, signed_headers
 from tasks import organisations
-from tasks.events import inbox
+from tasks.events import Reason, inbox
+from tasks.events.schemas import WHAT_TO_DO
 from tasks.intake import NotResolved, discard, release
-from workers.commands.common import By, Json, Refused, document, err, opened, out, serving, table, who
+from workers.commands.common import By, Json, Refused, cell, document, documents, err, opened, out, serving, tables, who
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
 
 #: Events written to Redis in one round trip.
 PIPELINE = 1000
+
+
+#: Characters of a payload that a person is shown.
+SHOWN = 200
+
+OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
+Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first that came.")]
+
+
+class HeldState(StrEnum):
+    """What an event that was not taken may be in."""
+
+    WAITING = "waiting"
+    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,22 +135,91 @@ def _add(client: redis.Redis, batch: list[bytes]) -> None:
         pipe.execute()
 
 
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """The headers that sign what is posted to `/events`, and where that is."""
+
+    url: str
+    headers: dict[str, str]
+
+
 @app.command()
-def quarantined(
-    organisation: Annotated[str | None, typer.Option("--organisation", "-o", help="Of this organisation only.")] = None,
+def sign(
+    file: Annotated[str, typer.Argument(metavar="FILE|-", help="What is posted, as it is; - for standard input.")],
     json_: Json = False,
 ) -> None:
-    """List the events that wait for something, or for a person, with the reason."""
-    with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
-        found = inbox.quarantined(connection, organisation)
+    """Print the headers with which a file is taken at /events, good for five minutes; curl reads them with -H @-."""
+    try:
+        body = sys.stdin.buffer.read() if file == "-" else Path(file).read_bytes()
+    except OSError:
+        raise Refused(f"There is no file {file} to be read.") from None
+    with opened("sign", frozenset()) as runtime:
+        keys, url = runtime.events_keys, f"{runtime.endpoints.public_url}{PATH}"
+    if not keys:
+        raise Refused("There is no key to sign with: set ROLLCALL_EVENTS_KEY.")
+    try:
+        headers = signed_headers(keys[0], f"msg_{uuid4().hex}", body)
+    except UnicodeDecodeError:
+        raise Refused(f"{file} is not UTF-8.") from None
+    content_type = BATCHED if body.lstrip().startswith(b"[") else STRUCTURED[0]
+    signed = Signed(url, {"content-type": content_type, **headers})
     if json_:
-        document(found)
-        return
-    table(
-        ["event", "type", "organisation", "state", "reason", "since"],
-        [[e.id, e.type, e.organisation, e.state, f"{e.reason}: {e.detail}", e.since] for e in found],
-        "Nothing waits, nothing is quarantined.",
-    )
+        document(signed)
+    else:
+        for name, text in signed.headers.items():
+            out.print(f"{name}: {text}", markup=False)
+
+
+@app.command()
+def quarantined(
+    organisation: OfOrganisation = None,
+    reason: Annotated[Reason | None, typer.Option(help="Held back for this reason only.")] = None,
+    state: Annotated[HeldState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
+    limit: Limit = None,
+    json_: Json = False,
+) -> None:
+    """List the events that wait for something, or for a person: why, what came, and what to do."""
+    with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
+        found = islice(inbox.quarantined(connection, organisation, reason=reason, state=state), limit)
+        if json_:
+            documents(found)
+            return
+        seen = {entry.reason for entry in map(_shown, found)}
+    for one in Reason:
+        if one in seen:
+            out.print(f"What to do where the reason is “{one}”: {WHAT_TO_DO[one]}.", markup=False)
+    if not seen:
+        out.print("Nothing waits, nothing is quarantined.", style="dim")
+
+
+def _shown(entry: inbox.Quarantined) -> inbox.Quarantined:
+    """Show an event to a person, of what came in no more than its beginning, and no control characters of it."""
+    payload = entry.payload if entry.payload_is == "text" else f"in base64: {entry.payload}"
+    rest = f"… ({len(payload):,} characters)" if len(payload) > SHOWN else ""
+    waits = "" if entry.waits_for is None else f"; it waits for {entry.waits_for}"
+    what = f"{entry.id or 'no id'}  {cell(entry.type)}  {cell(entry.organisation)}"
+    for line in (
+        f"{entry.number}. {what}  {entry.state} since {cell(entry.since)}",
+        f"    {entry.reason}: {entry.detail}{waits}",
+        f"    {payload[:SHOWN]}{rest}",
+    ):
+        out.print("".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in line), markup=False)
+    return entry
+
+
+@app.command()
+def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
+    """List the events that were released or discarded by hand: who decided it, when, and why."""
+    with opened("decided") as runtime, _looking(runtime, organisation) as connection:
+        found = islice(inbox.decided(connection, organisation), limit)
+        if json_:
+            documents(found)
+            return
+        tables(
+            ["event", "type", "organisation", "state", "reason", "by", "at", "why"],
+            ([e.id, e.type, e.organisation, e.state, e.reason, e.by, e.at, e.why] for e in found),
+            "Nothing was released or discarded.",
+        )
 
 
 @contextmanager
@@ -154,7 +241,9 @@ class Decided:
 
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
-OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
+ByNumber = Annotated[
+    bool, typer.Option("--number", help="The ids are numbers, as `quarantined` lists them: what has no id has one.")
+]
 OfSource = Annotated[str | None, typer.Option("--source", help="The source they came from.")]
 
 
@@ -165,12 +254,13 @@ def release_(
     by: By = None,
     organisation: OfOrganisation = None,
     source: OfSource = None,
+    number: ByNumber = False,
     json_: Json = False,
 ) -> None:
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
     with opened("release") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, id_, organisation, source)
+            wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
             release(runtime.engine, runtime.settings, wanted, by=who(by), why=why)
     _say([Decided(id_, "released") for id_ in ids], json_)
 
@@ -182,22 +272,23 @@ def discard_(
     by: By = None,
     organisation: OfOrganisation = None,
     source: OfSource = None,
+    number: ByNumber = False,
     json_: Json = False,
 ) -> None:
     """Give events up, for good; that they came is kept, with who decided and why."""
     with opened("discard") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, id_, organisation, source)
+            wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
             discard(runtime.engine, wanted, by=who(by), why=why)
     _say([Decided(id_, "discarded") for id_ in ids], json_)
 
 
-def _named(runtime: Runtime, id_: str, organisation: str | None, source: str | None) -> inbox.Wanted:
+def _named(runtime: Runtime, wanted: inbox.Wanted) -> inbox.Wanted:
     """The event that is meant. Who decides for an organisation decides on nothing that its people do not see (R31)."""
-    with _looking(runtime, organisation) as connection:
-        if not inbox.quarantined(connection, organisation, id_):
-            raise NotResolved(f"no event {id_} waits or is quarantined")
-    return inbox.Wanted(id_, organisation, source)
+    with _looking(runtime, wanted.organisation) as connection:
+        if not inbox.unresolved(connection, wanted, decide=False):
+            raise NotResolved(f"no event {wanted.id} waits or is quarantined")
+    return wanted
 
 
 def _say(decided: list[Decided], json_: bool) -> None:

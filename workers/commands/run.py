@@ -75,7 +75,7 @@ def bounces() -> None:
 
 @app.command()
 def web() -> None:
-    """Serve /healthz, /metrics and the pages that links in mails lead to."""
+    """Take events at /events; serve /healthz, /metrics and the pages that links in mails lead to."""
     from workers import web as process
 
     with _process("web") as runtime:

@@ -1,0 +1,38 @@
+"""The pages, served on a real socket for a test."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from config.runtime import Runtime
+from tests.mailserver import free_port
+from tests.workers.deployment import until
+from workers import web
+
+
+@contextmanager
+def served(runtime: Runtime) -> Iterator[Runtime]:
+    """The pages, served where the links in mails lead."""
+    port = free_port()
+    endpoints = replace(runtime.endpoints, public_url=f"http://127.0.0.1:{port}")
+    settings = runtime.settings.model_copy(update={"rollcall_web_port": port})
+    found = Runtime(settings, endpoints, runtime.engine)
+    server = threading.Thread(target=web.run, args=(found,))
+    server.start()
+    until(lambda: answers(port) or not server.is_alive(), "the pages are served")
+    try:
+        yield found
+    finally:
+        found.stopping.set()
+        server.join(10)
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    try:
+        socket.create_connection(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True

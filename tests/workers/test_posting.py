@@ -1,0 +1,260 @@
+"""`POST /events`, over a real socket: R6, R31, R32, S16."""
+
+import base64
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from urllib.parse import urlsplit
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+
+from config.database import make_engine
+from config.settings import Settings
+from config.streams import IN
+from tests.workers.deployment import until
+from tests.workers.posting import BATCH, EVENT, Platform, batch, signed
+from tests.workers.serving import served
+from tests.world import World, id_of
+from workers import ingress, posted
+from workers.web import LONGEST_HEADERS
+
+NEW_KEY, OLD_KEY = bytes(range(32)), b"a key of other times"
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Small bounds, quickly reached."""
+    return settings.model_copy(
+        update={"rollcall_events_bytes": 200_000, "rollcall_events_seconds": 0.4, "rollcall_ingress_batch": 2}
+    )
+
+
+@pytest.fixture
+def pages(world: World) -> Iterator[World]:
+    """The world, with its way in open."""
+    with served(world.runtime) as runtime:
+        world.runtime = runtime
+        yield world
+
+
+@pytest.fixture
+def platform(pages: World) -> Iterator[Platform]:
+    """A platform that has the key."""
+    found = Platform(pages.runtime.endpoints.public_url)
+    yield found
+    found.close()
+
+
+def learner(world: World, id_: str) -> bytes:
+    return world.event("learner.saved", world.learner(id_))
+
+
+def learners(world: World) -> set[str]:
+    return set(world.list("SELECT id FROM learners"))
+
+
+def test_r32_what_is_posted_is_stored_when_it_is_answered_and_posted_again_does_nothing(
+    pages: World, platform: Platform
+) -> None:
+    one = learner(pages, "A")
+    several = [learner(pages, id_) for id_ in "BCDEF"]
+
+    first = platform.post(one)
+    assert (first.status, first.said) == (202, {"events": 1, "new": 1, "repeated": 0, "held": 0, "malformed": 0})
+    assert learners(pages) == {"A"}
+    again = platform.post(one, 'Application/CloudEvents+JSON; charset="UTF-8"')
+    together = platform.post(batch(one, *several), BATCH)
+    in_chunks = platform.send(iter([one[:9], one[9:]]), {"Content-Type": "application/json", **signed_by_us(one)})
+    waits = platform.post(pages.event("course.started", {"learner": "A", "course": "nothing"}))
+
+    assert (again.status, again.said["repeated"]) == (202, 1)
+    assert (together.status, together.said) == (202, {"events": 6, "new": 5, "repeated": 1, "held": 0, "malformed": 0})
+    assert (in_chunks.status, in_chunks.said["repeated"]) == (202, 1)
+    assert (waits.status, waits.said["held"]) == (202, 1)
+    assert platform.post(b"[]", BATCH).said["events"] == 0
+    assert learners(pages) == {"A", "B", "C", "D", "E", "F"}
+    numbers = platform.send(None, {}, method="GET", path="/metrics").said
+    assert 'rollcall_events_posts_total{status="202"} 6.0' in numbers
+
+
+def signed_by_us(body: bytes) -> dict[str, str]:
+    return signed(body, b"only for tests")
+
+
+def test_s16_what_is_malformed_is_quarantined_and_answered_and_stops_nothing(pages: World, platform: Platform) -> None:
+    broken = pages.event("learner.saved", {"learner": 7}, id_="e-broken")
+
+    mixed = platform.post(batch(learner(pages, "A"), learner(pages, "B"), learner(pages, "C"), broken), BATCH)
+    alone = platform.post(broken)
+    no_json, no_batch = platform.post(b"{not json"), platform.post(learner(pages, "D"), BATCH)
+
+    deep = platform.post(batch(learner(pages, "D"), b"[" * 50_000 + b"]" * 50_000), BATCH)
+
+    assert (mixed.status, mixed.said["new"], mixed.said["malformed"]) == (202, 3, 1)
+    assert mixed.said["reasons"] == ["event 4: Expected `str`, got `int` - at `$.learner`"]
+    assert (alone.status, no_json.status, no_batch.status, deep.status) == (400, 400, 400, 400)
+    assert "got `int`" in alone.said["error"]
+    assert "not JSON" in no_json.said["error"]
+    assert "no batch, which is a JSON array" in no_batch.said["error"]
+    assert learners(pages) == {"A", "B", "C"}
+    held = pages.rows("SELECT id, reason FROM inbox WHERE state = 'quarantined' ORDER BY seq")
+    assert [reason for _, reason in held] == ["malformed"] * 4
+    assert platform.post(pages.event("learner.saved", pages.learner("E"), id_="e-broken")).said["new"] == 1
+
+
+def test_r31_what_nobody_signed_who_may_is_refused_and_kept_nowhere(pages: World, platform: Platform) -> None:
+    body = learner(pages, "A")
+    ours = signed_by_us(body)
+    good: dict[str, str | bytes] = {"Content-Type": EVENT, **ours}
+    signature = ours["webhook-signature"]
+    no_header = [{name: text for name, text in good.items() if name != missing} for missing in ours]
+    changed: list[dict[str, str | bytes]] = [
+        {"webhook-id": "another"},
+        {"webhook-id": b"\xff\xfe"},
+        {"webhook-timestamp": "nan"},
+        {"webhook-timestamp": "9" * 5000},
+        {"webhook-timestamp": b"\xb2"},
+        {"webhook-signature": b"v1,\xff"},
+        {"webhook-signature": "v1,,,v1 v1 , v2,x v1,AAAA"},
+        {"webhook-signature": signature[:-3] + "AA="},
+        {"webhook-signature": signature.replace("v1,", "v1a,")},
+        {"webhook-signature": " ".join(f"v1,{base64.b64encode(bytes([n] * 32)).decode()}" for n in range(200))},
+    ]
+
+    answers = [platform.send(body, headers) for headers in no_header + [good | change for change in changed]]
+    answers += [platform.send(body + b" ", good), platform.post(body, key=b"a guess"), platform.post(b"{", key=b"")]
+    aged = [platform.post(body, ago=ago) for ago in (310, -310)]
+
+    assert [answer.status for answer in answers + aged] == [401] * 18
+    assert {answer.said["error"] for answer in aged} == {"webhook-timestamp is more than 5 minutes from now."}
+    assert not any("only for tests" in answer.said["error"] for answer in answers)
+    assert platform.post(b"\xff").status == 400
+    assert (learners(pages), pages.quarantine()) == (set(), {})
+    several = f"v1a,x v1,{'A' * 43}=  {signature}"
+    assert platform.send(body, good | {"webhook-signature": several}).status == 202
+    assert platform.post(body, ago=290).said["repeated"] == 1, "a replay has no effect"
+
+
+class TestWithKeys:
+    """Where the key is being replaced."""
+
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        keys = f"whsec_{base64.b64encode(NEW_KEY).decode()}, {OLD_KEY.decode()}"
+        return settings.model_copy(update={"rollcall_events_key": SecretStr(keys)})
+
+    def test_r31_every_key_is_accepted_and_no_other(self, pages: World, platform: Platform) -> None:
+        body = learner(pages, "A")
+        now = datetime.now(UTC)
+        by_library = Webhook(f"whsec_{base64.b64encode(NEW_KEY).decode()}").sign("m", now, body.decode())
+        headers = {"webhook-id": "m", "webhook-timestamp": str(int(now.timestamp())), "webhook-signature": by_library}
+
+        assert platform.send(body, {"Content-Type": EVENT, **headers}).status == 202
+        assert [platform.post(body, key=key).status for key in (NEW_KEY, OLD_KEY)] == [202, 202]
+        assert platform.post(body).status == 401, "SECRET_KEY signs nothing where there is a key for it"
+
+
+def test_only_cloudevents_are_taken_and_only_so_large(pages: World, platform: Platform) -> None:
+    body = learner(pages, "A")
+
+    def kind(**headers: str) -> int:
+        names = {name.replace("_", "-"): text for name, text in headers.items()}
+        return platform.send(body, signed_by_us(body) | names).status
+
+    assert kind() == kind(content_type="text/plain") == kind(content_type="application/cloudevents+xml") == 415
+    assert kind(content_type=EVENT + "; charset=latin-1") == kind(content_type=EVENT, content_encoding="gzip") == 415
+    assert kind(content_type="application/json", ce_id="1") == 415, "the binary mode"
+    got = platform.send(None, {}, method="GET")
+    assert (got.status, got.headers["allow"]) == (405, "POST")
+
+    large = body + b" " * 200_000
+    assert platform.post(large).status == 413
+    assert (
+        platform.send(iter([large[:150_000], large[150_000:]]), {"Content-Type": EVENT, **signed_by_us(large)}).status
+        == 413
+    )
+    too_many = platform.post(batch(*[b"1"] * 5001), BATCH)
+    assert (too_many.status, too_many.said["error"]) == (
+        413, "There are 5,001 events in it, and 5,000 at most are taken at once.",
+    )  # fmt: skip
+    assert pages.quarantine() == {}
+    assert platform.post(body).status == 202
+
+
+def raw(world: World, *pieces: bytes) -> bytes:
+    """What is answered to these octets, until the server hangs up."""
+    address = urlsplit(world.runtime.endpoints.public_url)
+    assert address.hostname
+    assert address.port
+    with socket.create_connection((address.hostname, address.port), timeout=20) as line:
+        for piece in pieces:
+            line.sendall(piece)
+        return b"".join(iter(lambda: line.recv(65536), b""))
+
+
+def test_who_is_slow_who_are_too_many_and_who_speaks_no_http_do_no_harm(
+    pages: World, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    body = learner(pages, "A")
+    head = "".join(f"{name}: {text}\r\n" for name, text in {"Content-Type": EVENT, **signed_by_us(body)}.items())
+    unfinished = f"POST /events HTTP/1.1\r\nHost: x\r\n{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:9]
+
+    assert raw(pages, unfinished).startswith(b"HTTP/1.1 408 ")
+    assert raw(pages, b"\x16\x03\x01 no HTTP\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert raw(pages, b"GET / HTTP/1.1\r\nX: " + b"x" * 2 * LONGEST_HEADERS).startswith(b"HTTP/1.1 400 ")
+    with monkeypatch.context() as limit:
+        limit.setattr(posted, "MOST_REQUESTS", 0)
+        busy = platform.post(body)
+        limit.setattr(posted, "MOST_REQUESTS", 1)
+        limit.setattr(posted, "MOST_BODIES", 0)
+        much = platform.post(body)
+    assert (busy.status, much.status, busy.headers["retry-after"]) == (503, 503, "1")
+    assert platform.post(body).status == 202
+
+
+def test_r33_where_the_database_is_away_nothing_is_lost_that_is_sent_again(world: World) -> None:
+    body = learner(world, "A")
+    url = world.runtime.endpoints.database_url
+    away = make_engine(url.replace("/test_", "/no_test_"), role="test")
+    with served(replace(world.runtime, engine=away)) as runtime:
+        answer = Platform(runtime.endpoints.public_url).post(body)
+    away.dispose()
+
+    assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+    assert answer.said == {"error": "The events cannot be stored now: send all of them again."}
+    with served(world.runtime) as runtime:
+        assert Platform(runtime.endpoints.public_url).post(body).said["new"] == 1
+
+
+def test_r26_the_same_start_over_both_ways_at_once_is_taken_once(pages: World) -> None:
+    pages.has_learners("A")
+    pages.has_course("safety", "everyone")
+    start = pages.event("course.started", {"learner": "A", "course": "safety"})
+    reader = replace(pages.runtime, stopping=threading.Event())
+    for _ in range(20):
+        pages.redis.xadd(IN, {"event": start})
+    reading = threading.Thread(target=ingress.run, args=(reader,))
+    reading.start()
+
+    def post(_: int) -> int:
+        platform = Platform(pages.runtime.endpoints.public_url)
+        answer = platform.post(batch(start, start, start), BATCH)
+        platform.close()
+        assert answer.status == 202
+        return int(answer.said["new"])
+
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            news = sum(threads.map(post, range(24)))
+        until(lambda: pages.redis.xpending(IN, "rollcall")["pending"] == 0, "the stream is read")
+    finally:
+        reader.stopping.set()
+        reading.join(10)
+
+    assert news <= 1
+    assert [entry.event for entry in pages.ledger()] == [id_of(start)]
