@@ -17,6 +17,7 @@ WRITES = {
     "unsubscribed": ["INSERT", "DELETE"],
     "suppressions": ["INSERT", "DELETE"],
     "lifted_suppressions": ["INSERT", "UPDATE"],
+    "webhooks": ["INSERT", "UPDATE", "DELETE"],
 }
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.

@@ -11,7 +11,6 @@ from datetime import timedelta
 from typing import Any
 
 import dramatiq
-import msgspec
 import psycopg
 import redis
 import structlog
@@ -23,6 +22,7 @@ from config.streams import GROUP, IN, OUT, make_redis
 from tasks.announcements import finish_mailings
 from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
+from tasks.events.outbox import cloud_event
 from tasks.work import store as work
 from workers.queues import QUEUES, make_broker
 
@@ -193,22 +193,6 @@ class Relay:
             oldest.append(pending["min"] if pending["pending"] else group["last-delivered-id"])
         if oldest:
             self.redis.xtrim(IN, minid=min(oldest, key=_entry_order), approximate=True)
-
-
-def cloud_event(event: outbox.Outgoing) -> bytes:
-    """An event as it goes out: CloudEvents 1.0, structured JSON."""
-    return msgspec.json.encode(
-        {
-            "specversion": "1.0",
-            "id": str(event.id),
-            "source": "rollcall",
-            "type": event.type,
-            "time": event.time,
-            "organisation": event.organisation,
-            "datacontenttype": "application/json",
-            "data": msgspec.Raw(event.data.encode()),
-        }
-    )
 
 
 def unread(client: redis.Redis) -> int:

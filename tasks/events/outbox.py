@@ -26,6 +26,22 @@ class Outgoing:
     data: str
 
 
+def cloud_event(event: Outgoing) -> bytes:
+    """An event as it goes out: CloudEvents 1.0, structured JSON."""
+    return msgspec.json.encode(
+        {
+            "specversion": "1.0",
+            "id": str(event.id),
+            "source": "rollcall",
+            "type": event.type,
+            "time": event.time,
+            "organisation": event.organisation,
+            "datacontenttype": "application/json",
+            "data": msgspec.Raw(event.data.encode()),
+        }
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """How far the outbox was put in order, and published."""
@@ -84,7 +100,7 @@ def ordered_after(connection: Connection, position: int, limit: int) -> list[Out
             FROM outbox WHERE position > :position ORDER BY position LIMIT :limit
         )
         SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
-               CASE WHEN type = 'rollcall.event.quarantined'
+               CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
                     THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data
         FROM next LEFT JOIN organisations o USING (organisation)
         WHERE bytes_before < :most ORDER BY position

@@ -24,6 +24,7 @@ from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
+from tasks.webhooks import Health
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.standing import Standing, look
@@ -63,6 +64,7 @@ class Status:
     unread: int
     unpublished: int
     quarantine: dict[str, int]
+    webhooks: Health
     at_rest: bool
 
 
@@ -193,6 +195,7 @@ def status(
                 standing.unread,
                 standing.unpublished,
                 standing.quarantine,
+                standing.webhooks,
                 standing.at_rest,
             )
 
@@ -230,9 +233,17 @@ def _shown(standing: Status) -> Table:
         f"{len(standing.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
         f" {standing.fanouts_running} fan-outs running · {standing.unread} events unread ·"
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
-        f" {standing.quarantine['quarantined']} quarantined"
+        f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
     return grid
+
+
+def _webhooks(found: Health) -> str:
+    """How the webhooks stand, where there are any."""
+    if not found.enabled + found.disabled:
+        return ""
+    lag = "nothing waits" if found.lag_seconds is None else f"the oldest event waits {found.lag_seconds:.0f} s"
+    return f" · {found.enabled} webhooks, {found.failing} failing, {found.disabled} disabled, {lag}"
 
 
 def wait(
