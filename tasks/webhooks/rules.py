@@ -138,8 +138,8 @@ def is_public(address: str) -> bool:
 
 
 def is_forbidden(found: Target) -> bool:
-    """Whether a target is seen to lead to this machine or a network of ours, by what it says alone. What its name stands
-    for is looked up, and judged, each time a connection is made."""
+    """Whether a target leads to this machine or a network of ours, by what it says alone. What its name stands for is
+    looked up, and judged, each time a connection is made."""
     try:
         return not is_public(found.host)
     except ValueError:
@@ -173,8 +173,8 @@ def patience(status: int, retry_after: str | None, now: datetime) -> timedelta |
 def after_failure(
     answer: Answer, before: Failing, now: datetime, *, first: timedelta, longest: timedelta, chance: float
 ) -> Next:
-    """What follows from a failure: a pause that doubles from `first` on, or the one that was asked for, longer by up to a
-    quarter (`chance` is from 0 to 1); no more tries after 410, or where nothing was taken for `longest`."""
+    """What follows from a failure: a pause that doubles from `first` on, or the one that was asked for, longer by up to
+    a quarter (`chance` is from 0 to 1); no more tries after 410, or where nothing was taken for `longest`."""
     failing = Failing(before.failures + 1, before.since or now)
     pause = (answer.retry_after or pause_before(before.failures, first)) * (1 + chance / 4)
     if answer.problem == Problem.GONE:
