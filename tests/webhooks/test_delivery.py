@@ -1,6 +1,5 @@
 """Events out by HTTP: signed, in order, again until they are taken, and given up after a day."""
 
-import json
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -161,11 +160,15 @@ def test_a_slow_webhook_holds_up_nobody_else(hooks: Hooks, receiver: Receiver) -
         assert all_taken.wait(5)
         connection.write(saying(200))
 
+    def the_last(connection: BinaryIO) -> None:
+        all_taken.set()
+        connection.write(saying(200))
+
     with receiving() as other:
         hooks.add(other, "other")
         ids = hooks.happens(2)
         receiver.will(until_the_other_has_all)
-        other.will(saying(200), lambda connection: (all_taken.set(), connection.write(saying(200)))[0])
+        other.will(saying(200), the_last)
         hooks.send()
 
         assert other.ids == ids
@@ -308,12 +311,16 @@ def test_of_the_log_the_last_are_kept_and_failures_apart(
 def test_how_webhooks_stand_is_seen_in_the_status(hooks: Hooks, receiver: Receiver) -> None:
     hooks.add(receiver)
     hooks.add(receiver, "other")
+    with hooks.about() as (connection, number):
+        store.disable(connection, number, "other")
+        before = store.health(connection)
     hooks.happens()
     receiver.will(saying(500))
     hooks.send()
-    with hooks.about() as (connection, number):
-        store.disable(connection, number, "other")
-        health = store.health(connection)
+    with hooks.about() as (connection, _):
+        after = store.health(connection)
 
-    assert (health.enabled, health.disabled) == (1, 1)
-    assert json.dumps(health.failing) in {"0", "1"}
+    assert before == store.Health(enabled=1, failing=0, disabled=1, lag_seconds=None)
+    assert (after.enabled, after.failing, after.disabled) == (1, 1, 1)
+    assert after.lag_seconds is not None
+    assert 0 < after.lag_seconds < 60

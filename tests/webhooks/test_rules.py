@@ -104,9 +104,9 @@ def test_who_asks_for_patience_gets_it_within_bounds(status: int, said_: str | N
 
 
 def test_pauses_double_to_an_hour_and_are_not_the_same_for_all() -> None:
-    def pause(failures: int, chance: float, **asked: timedelta) -> float:
+    def pause(failures: int, chance: float, asked: timedelta | None = None) -> float:
         follows = after_failure(
-            Answer(Problem.REFUSED, 500, **asked),
+            Answer(Problem.REFUSED, 500, retry_after=asked),
             Failing(failures, NOW),
             NOW,
             first=timedelta(seconds=30),
@@ -119,7 +119,7 @@ def test_pauses_double_to_an_hour_and_are_not_the_same_for_all() -> None:
 
     assert [pause(failures, 0) for failures in (0, 1, 2, 10)] == [30, 60, 120, 3600]
     assert [pause(0, chance) for chance in (0.5, 1)] == [33.75, 37.5]
-    assert pause(5, 0, retry_after=timedelta(seconds=7)) == 7
+    assert pause(5, 0, timedelta(seconds=7)) == 7
 
 
 @pytest.mark.parametrize(
