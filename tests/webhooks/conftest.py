@@ -60,8 +60,11 @@ class Hooks:
 
         async def serve() -> None:
             server = webhooks.Server(self.world.runtime)
-            while await webhooks.serve_due(server, 100):
-                pass
+            for _ in range(20):
+                if not await webhooks.serve_due(server, 100):
+                    break
+            else:
+                raise AssertionError("there is always something to be served")
             server.close()
 
         if again:

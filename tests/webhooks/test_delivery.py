@@ -244,6 +244,7 @@ def test_r31_an_organisations_webhook_is_sent_its_events_alone(hooks: Hooks, rec
         for status in ("inactive", "active"):
             world.send(world.event("learner.saved", world.learner("B") | {"status": status}, organisation="borealis"))
         world.settle()
+        hooks.happens()
         hooks.send()
 
         assert [request.event["organisation"] for request in receiver.requests] == ["borealis"]
