@@ -149,7 +149,7 @@ class Server:
                 "webhooks.disabled" if disabled else "webhooks.failed",
                 organisation=turn.webhook.organisation,
                 webhook=turn.webhook.id,
-                problem=turn.failed.problem,
+                problem=str(turn.failed.problem),
                 status=turn.failed.status,
                 failures=turn.failing.failures,
             )

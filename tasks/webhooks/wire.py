@@ -85,7 +85,8 @@ class _Connection:
 
     def kept(self) -> bool:
         """Whether the connection can be used for another request; it is closed otherwise."""
-        if self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE:
+        done = self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE
+        if done and not self.protocol.trailing_data[0]:  # or what follows would be taken for the next answer
             self.protocol.start_next_cycle()
             self.used_at = time.monotonic()
             return True

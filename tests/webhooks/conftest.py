@@ -23,7 +23,7 @@ def settings(tmp_path: Path) -> Settings:
         rollcall_home=tmp_path,
         rollcall_retry_seconds=30,
         rollcall_webhooks_private=True,
-        rollcall_webhooks_timeout_seconds=0.3,
+        rollcall_webhooks_timeout_seconds=5,
     )
 
 

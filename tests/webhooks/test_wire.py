@@ -14,15 +14,15 @@ from tests.webhooks.receiver import Receiver, Reply, drip, hang_up, receiving, s
 
 __all__ = ["certificate", "context"]  # fixtures
 
-#: Seconds that one exchange may take.
-SECONDS = 0.3
+#: Seconds that one exchange may take: where it is to be over soon, and where it is to come to an end by itself.
+SOON, IN_TIME = 0.3, 5.0
 
 
-def post(*urls: str, private: bool = True) -> list[Answer]:
+def post(*urls: str, private: bool = True, seconds: float = IN_TIME) -> list[Answer]:
     """Send something to each of these, one after the other."""
 
     async def sent() -> list[Answer]:
-        found = Wire(private=private, seconds=SECONDS)
+        found = Wire(private=private, seconds=seconds)
         answers = [await found.post(target(url), {"webhook-id": "1"}, b"{}") for url in urls]
         found.tidy(all_=True)
         return answers
@@ -46,7 +46,7 @@ def test_no_redirection_is_followed(receiver: Receiver) -> None:
         (say_nothing, Problem.TOO_SLOW),
         (drip(b"HTTP/1.1 200 OK\r\n", b"x"), Problem.TOO_SLOW),
         (drip(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), Problem.TOO_SLOW),
-        (drip(b"HTTP/1.1 200 OK\r\nx: ", b"x" * 10_000), Problem.NOT_HTTP),
+        (drip(b"HTTP/1.1 200 OK\r\nx: " + b"x" * 20_000, b"x"), Problem.NOT_HTTP),
         (drip(b"HTTP/1.1 200 OK\r\ncontent-length: 9999\r\n\r\n", b"x"), None),
         (drip(b"HTTP/1.1 500 No\r\ncontent-length: 99999999\r\n\r\n", b"x" * 50_000), Problem.REFUSED),
         (b"this is not HTTP\r\n\r\n", Problem.NOT_HTTP),
@@ -59,10 +59,10 @@ def test_no_answer_takes_longer_than_agreed_nor_more_memory(
     monkeypatch.setattr(wire, "BODY_SECONDS", 0.1)
     receiver.will(reply)
 
-    [answer] = post(receiver.url)
+    [answer] = post(receiver.url, seconds=SOON if problem == Problem.TOO_SLOW else IN_TIME)
 
     assert answer.problem == problem
-    assert answer.milliseconds < 2 * SECONDS * 1000
+    assert answer.milliseconds < IN_TIME * 1000 / 2
     assert len(answer.said) == (200 if problem == Problem.REFUSED else 0)
 
 
@@ -115,3 +115,11 @@ def test_a_connection_is_kept_and_one_that_was_closed_meanwhile_costs_nothing(re
 
     assert [answer.problem for answer in answers] == [None] * 4
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 2]
+
+
+def test_what_follows_an_answer_is_not_taken_for_the_next_one(receiver: Receiver) -> None:
+    receiver.will(saying(500) + saying(200), saying(503))
+
+    answers = post(*[receiver.url] * 2)
+
+    assert [answer.status for answer in answers] == [500, 503]
