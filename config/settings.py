@@ -93,6 +93,16 @@ class Settings(BaseSettings):
     rollcall_smtp_connections: int = Field(10, ge=1, le=100, description="connections of one mail worker")
     rollcall_smtp_timeout_seconds: float = Field(30, gt=0, description="patience with one answer of the mail server")
 
+    rollcall_webhooks_private: bool = Field(
+        False, description="whether webhooks may lead to private addresses, this machine's included"
+    )
+    rollcall_webhooks_timeout_seconds: float = Field(
+        15, gt=0, description="patience with one answer to a webhook, looking up and connecting included"
+    )
+    rollcall_webhooks_patience_seconds: float = Field(
+        86_400, ge=0, description="how long a webhook may fail before it is disabled"
+    )
+
     rollcall_browser: str | None = Field(None, description="browser for pictures of mail; unset: one on the PATH")
 
     @field_validator("database_url")

@@ -19,6 +19,7 @@ WRITES = {
     "suppressions": ["INSERT", "DELETE"],
     "lifted_suppressions": ["INSERT", "UPDATE"],
     "replays": ["INSERT"],
+    "webhooks": ["INSERT", "UPDATE", "DELETE"],
 }
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.

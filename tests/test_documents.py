@@ -16,6 +16,7 @@ from tasks.learners import Standing
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
+from tasks.webhooks import Because, Problem, State
 from workers.schemas import FOLDER, all_schemas
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,9 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
         Kind,
         Ignored,
         Suppressed,
+        State,
+        Because,
+        Problem,
     ],
 )
 def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:

@@ -26,6 +26,7 @@ from workers.commands import (
     suppressions,
     system,
     templates,
+    webhooks,
 )
 from workers.commands.common import Refused
 
@@ -51,6 +52,7 @@ app.add_typer(mail.app, name="mail")
 app.add_typer(seats.app, name="seats")
 app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(reports.app, name="reports")
+app.add_typer(webhooks.app, name="webhooks")
 app.add_typer(run.app, name="run")
 
 

@@ -8,12 +8,10 @@ import itertools
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import dramatiq
-import msgspec
 import psycopg
 import redis
 import structlog
@@ -26,6 +24,7 @@ from tasks.announcements import finish_mailings
 from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
 from tasks.events import readers as kept
+from tasks.events.outbox import cloud_event
 from tasks.work import store as work
 from workers import readers
 from workers.queues import QUEUES, make_broker
@@ -219,31 +218,6 @@ class Relay:
             readers.remember(connection, self.redis, state.ordered, state.published)
         for stream in (IN, OUT):
             readers.trim(self.redis, stream)
-
-
-class _CloudEvent(msgspec.Struct, kw_only=True):
-    specversion: str = "1.0"
-    id: UUID
-    source: str = "rollcall"
-    type: str
-    time: datetime
-    organisation: str
-    replayed: bool | msgspec.UnsetType = msgspec.UNSET
-    datacontenttype: str = "application/json"
-    data: msgspec.Raw
-
-
-def cloud_event(event: outbox.Outgoing) -> bytes:
-    """An event as it goes out: CloudEvents 1.0, structured JSON; `replayed` where a person had it published again."""
-    document = _CloudEvent(
-        id=event.id,
-        type=event.type,
-        time=event.time,
-        organisation=event.organisation,
-        replayed=event.replayed or msgspec.UNSET,
-        data=msgspec.Raw(event.data.encode()),
-    )
-    return msgspec.json.encode(document)
 
 
 def unread(client: redis.Redis) -> int:

@@ -15,6 +15,7 @@ from tasks.imports import Imported
 from tasks.mail import Change
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
+from tasks.webhooks import Attempt, Webhook
 from workers.commands import (
     announced,
     announcements,
@@ -28,6 +29,7 @@ from workers.commands import (
     suppressions,
     system,
     templates,
+    webhooks,
 )
 
 #: Where they are kept in the repo.
@@ -77,6 +79,15 @@ RESULTS: dict[str, Any] = {
     "templates-list": list[templates.Template],
     "templates-render": templates.Rendered,
     "wait": system.Waited,
+    "webhooks-add": webhooks.Added,
+    "webhooks-disable": webhooks.Changed,
+    "webhooks-enable": webhooks.Changed,
+    "webhooks-list": list[Webhook],
+    "webhooks-log": list[Attempt],
+    "webhooks-remove": webhooks.Changed,
+    "webhooks-rotate": webhooks.Added,
+    "webhooks-show": Webhook,
+    "webhooks-test": webhooks.Tested,
 }
 
 

@@ -9,6 +9,7 @@ from config.runtime import Runtime
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
 from tasks.mail.store import sending
+from tasks.webhooks import Health, health
 from tasks.work.store import Load, loads, unfinished
 from workers.readers import StreamStanding, standings
 from workers.relay import unread
@@ -25,6 +26,7 @@ class Standing:
     unread: int
     unpublished: int
     quarantine: dict[str, int]
+    webhooks: Health
 
     @property
     def at_rest(self) -> bool:
@@ -56,6 +58,7 @@ def look(runtime: Runtime, client: redis.Redis) -> Standing:
             unread=waiting,
             unpublished=outbox.unpublished(connection),
             quarantine=inbox.held_counts(connection),
+            webhooks=health(connection),
         )
 
 

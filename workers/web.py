@@ -55,7 +55,13 @@ def _metrics(standing: Standing) -> list[Metric]:
     unpublished = GaugeMetricFamily(
         "rollcall_events_unpublished", "Events out, not published yet", value=standing.unpublished
     )
-    return [due, oldest, in_flight, held, mailings, unread, unpublished]
+    webhooks = GaugeMetricFamily("rollcall_webhooks", "Webhooks; failing ones are enabled, too", labels=["state"])
+    for state in ("enabled", "failing", "disabled"):
+        webhooks.add_metric([state], getattr(standing.webhooks, state))
+    lag = GaugeMetricFamily(
+        "rollcall_webhooks_lag_seconds", "Age of the oldest event due to one", value=standing.webhooks.lag_seconds or 0
+    )
+    return [due, oldest, in_flight, held, mailings, unread, unpublished, webhooks, lag]
 
 
 def _stream_metrics(found: list[StreamStanding]) -> list[Metric]:

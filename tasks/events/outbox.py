@@ -27,6 +27,31 @@ class Outgoing:
     replayed: bool = False
 
 
+class _CloudEvent(msgspec.Struct, kw_only=True):
+    specversion: str = "1.0"
+    id: UUID
+    source: str = "rollcall"
+    type: str
+    time: datetime
+    organisation: str
+    replayed: bool | msgspec.UnsetType = msgspec.UNSET
+    datacontenttype: str = "application/json"
+    data: msgspec.Raw
+
+
+def cloud_event(event: Outgoing) -> bytes:
+    """An event as it goes out: CloudEvents 1.0, structured JSON; `replayed` where a person had it published again."""
+    document = _CloudEvent(
+        id=event.id,
+        type=event.type,
+        time=event.time,
+        organisation=event.organisation,
+        replayed=event.replayed or msgspec.UNSET,
+        data=msgspec.Raw(event.data.encode()),
+    )
+    return msgspec.json.encode(document)
+
+
 @dataclass(frozen=True, slots=True)
 class Publication:
     """How far the outbox was put in order, and published."""
@@ -111,7 +136,7 @@ def ordered_after(connection: Connection, position: int, limit: int) -> list[Out
             FROM placed ORDER BY position LIMIT :limit
         )
         SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
-               CASE WHEN type = 'rollcall.event.quarantined'
+               CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
                     THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
                replayed
         FROM next LEFT JOIN organisations o USING (organisation)

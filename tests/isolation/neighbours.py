@@ -4,6 +4,7 @@ import json
 from datetime import datetime
 from typing import Any
 
+from tasks import webhooks
 from tests.world import World
 
 OURS, THEIRS = "acme", "borealis"
@@ -11,7 +12,7 @@ OURS, THEIRS = "acme", "borealis"
 #: Stands in every text of theirs: nothing that is said to anybody else may contain it, or their id.
 SECRET = "Whisper"
 
-#: An id that only they use: of a learner, a course, a segment, an announcement and an event.
+#: An id that only they use: of a learner, a course, a segment, an announcement, an event and a webhook.
 ONLY_THEIRS = "solo"
 
 #: What no event makes.
@@ -37,6 +38,11 @@ BY_HAND = (
     """
     INSERT INTO settled_reviews (organisation, consumption, code, by_whom, why)
     SELECT organisation, min(consumption), '', '', '' FROM consumptions GROUP BY organisation
+    """,
+    """
+    INSERT INTO webhook_attempts (organisation, webhook, delivered, number, event, type, position, at, problem,
+                                  milliseconds, said)
+    SELECT organisation, id, false, 1, gen_random_uuid(), '', 1, now(), 'refused', 1, url FROM webhooks
     """,
 )
 
@@ -76,6 +82,11 @@ def furnish(world: World, organisation: str) -> None:
     say("announcement.requested", {"announcement": "sent", **mail})
     for announcement in ("draft", "scheduled", "sending", "paused", *ids):
         say("announcement.requested", {"announcement": announcement, "send_at": "2099-01-01T00:00:00Z", **mail})
+    with world.about(organisation) as (connection, org):
+        for webhook in ("hook", *ids):
+            _, kept = webhooks.Locksmith(world.runtime.endpoints.secret_key).make()
+            url = f"https://hooks.invalid/{name.split()[0]}"
+            webhooks.add(connection, org.organisation, webhook, url, None, kept, None)
     world.settle()
 
 

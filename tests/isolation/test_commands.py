@@ -4,12 +4,17 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
+import pytest
 import typer
 
 from tests.isolation.conftest import Rollcall
-from tests.isolation.neighbours import ONLY_THEIRS, OURS, SECRET, THEIRS, belongings
+from tests.isolation.neighbours import ONLY_THEIRS, OURS, SECRET, THEIRS, belongings, number_of
+from tests.webhooks.conftest import receiver
+from tests.webhooks.receiver import Receiver
 from tests.world import World
 from workers import cli
+
+__all__ = ["receiver"]  # a fixture
 
 #: Each command about one organisation: how it is used for ours. The last word is an id that theirs has too; the same is
 #: tried with one that only they have.
@@ -50,12 +55,21 @@ ABOUT_ONE = {
     "suppressions list": [],
     "suppressions remove": ["x@x"],
     "templates render": ["--no-png", "--out", mkdtemp(prefix="rollcall-"), "announcement"],
+    "webhooks add": ["https://hooks.invalid/"],
+    "webhooks disable": ["hook"],
+    "webhooks enable": ["--skip", "hook"],
+    "webhooks list": [],
+    "webhooks log": ["hook"],
+    "webhooks rotate": ["--now", "hook"],
+    "webhooks show": ["hook"],
+    "webhooks test": ["hook"],
+    "webhooks remove": ["hook"],
 }
 
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
     "demo", "events publish", "events sign", "mail dkim", "migrate", "run bounces", "run ingress", "run pool",
-    "run relay", "run web", "status", "templates list", "up", "wait",
+    "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait",
 }  # fmt: skip
 
 
@@ -74,7 +88,12 @@ def test_r31_every_command_is_tried_on_a_neighbour_or_is_an_operators() -> None:
     assert commands().keys() - takes_one == OPERATORS
 
 
-def test_r31_no_command_crosses_over(neighbours: World, rollcall: Rollcall) -> None:
+def test_r31_no_command_crosses_over(
+    neighbours: World, rollcall: Rollcall, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLCALL_WEBHOOKS_PRIVATE", "true")
+    url, ours = receiver.url, number_of(neighbours, OURS)
+    neighbours.execute("UPDATE webhooks SET url = :url WHERE organisation = :ours", url=url, ours=ours)
     for state in ("draft", "sending", "paused"):  # in which announcements are that commands move on
         neighbours.execute("UPDATE mailings SET state = :state WHERE id = :state", state=state)
     neighbours.execute("UPDATE deliveries SET state = 'failed', reason = 'deferred' WHERE state = 'accepted'")

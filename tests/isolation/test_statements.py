@@ -47,6 +47,13 @@ ACROSS = {
         "tasks.events.replays._slices",
         "tasks.events.replays._replay_slice",
     },
+    "sending to webhooks: the platform's own are sent everybody's events, an organisation's name it": {
+        "tasks.webhooks.store._position_now",
+        "tasks.webhooks.store.add",
+        "tasks.webhooks.store.claim",
+        "tasks.webhooks.store.next_events",
+        "tasks.webhooks.store.pass_over",
+    },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
         "tasks.events.inbox.held_counts",
@@ -55,6 +62,7 @@ ACROSS = {
         "tasks.events.readers.waiting_seconds",
         "tasks.events.replays.left",
         "tasks.mail.store.sending",
+        "tasks.webhooks.store.health",
         "tasks.work.store.loads",
         "tasks.work.store.unfinished",
     },

@@ -33,6 +33,8 @@ ROLES = {
     "mail": ["pool", "mail", "--threads", "1"],
     "bulk": ["pool", "bulk", "--threads", "1"],
     "other bulk": ["pool", "bulk", "--threads", "1"],
+    "webhooks": ["webhooks"],
+    "other webhooks": ["webhooks"],
 }
 
 

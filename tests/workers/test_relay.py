@@ -7,7 +7,7 @@ import pytest
 from config.database import transaction
 from config.streams import OUT
 from tasks import work
-from tasks.events.outbox import Outgoing
+from tasks.events.outbox import Outgoing, cloud_event
 from tests.workers.deployment import Valkey
 from tests.world import World
 from workers import relay
@@ -44,7 +44,7 @@ def test_r33_a_stream_that_lost_its_end_gets_it_again(platform: World, told: lis
 def test_r33_a_stream_that_is_lost_while_it_is_written_is_written_whole(
     platform: World, told: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = relay.cloud_event
+    write = cloud_event
     lost: list[bool] = []
 
     def lose_it_once(event: Outgoing) -> bytes:

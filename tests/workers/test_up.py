@@ -93,11 +93,11 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
             [sys.executable, "-m", "workers.cli", "up"], env=machine.env, stdout=output, stderr=output
         )
     until(
-        lambda: f"ready: {6 + USUAL['bulk']} processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line"
+        lambda: f"ready: {7 + USUAL['bulk']} processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line"
     )
     services = machine.services
     senders = {f"bulk.{n}" for n in range(1, USUAL["bulk"] + 1)}
-    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bounces.1", "web.1"} | senders
+    roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bounces.1", "web.1", "webhooks.1"} | senders
     assert set(services["pids"]) == roles | {"rollcall", "postgresql", "valkey", "mailbox"}
     assert services["pids"]["rollcall"] == up.pid
     assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "pids"}

@@ -80,3 +80,12 @@ def web() -> None:
 
     with _process("web") as runtime:
         process.run(runtime)
+
+
+@app.command()
+def webhooks() -> None:
+    """Send events out to webhooks. Any number may run."""
+    from workers import webhooks as process
+
+    with _process("webhooks", services.DATABASE) as runtime:
+        process.run(runtime)

@@ -27,6 +27,7 @@ from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
+from tasks.webhooks import Health
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.readers import StreamStanding
@@ -68,6 +69,7 @@ class Status:
     unpublished: int
     quarantine: dict[str, int]
     streams: list[StreamStanding]
+    webhooks: Health
     at_rest: bool
 
 
@@ -199,6 +201,7 @@ def status(
                 standing.unpublished,
                 standing.quarantine,
                 streams(runtime, client),
+                standing.webhooks,
                 standing.at_rest,
             )
 
@@ -236,7 +239,7 @@ def _shown(standing: Status) -> Group:
         f"{len(standing.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
         f" {standing.fanouts_running} fan-outs running · {standing.unread} events unread ·"
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
-        f" {standing.quarantine['quarantined']} quarantined"
+        f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
     return Group(grid, "", _readers(standing))
 
@@ -257,6 +260,14 @@ def _readers(standing: Status) -> Table:
             grid.add_row(*first, escape(group.name), *counts, "keeps the stream" if group.pins else "")
             first = ["", "", ""]
     return grid
+
+
+def _webhooks(found: Health) -> str:
+    """How the webhooks stand, where there are any."""
+    if not found.enabled + found.disabled:
+        return ""
+    lag = "nothing waits" if found.lag_seconds is None else f"the oldest event waits {found.lag_seconds:.0f} s"
+    return f" · {found.enabled} webhooks, {found.failing} failing, {found.disabled} disabled, {lag}"
 
 
 def wait(

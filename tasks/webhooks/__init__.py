@@ -1,0 +1,54 @@
+"""Events out, sent by HTTP as well: signed, in order, tried again, with a log. Optional: the stream has everything."""
+
+from tasks.webhooks.actors import Server, serve_due
+from tasks.webhooks.keys import KeyUnreadable, Locksmith
+from tasks.webhooks.rules import Answer, BadUrl, Because, Problem, State, bad_types, is_forbidden, target
+from tasks.webhooks.store import (
+    PLATFORM,
+    Attempt,
+    Claimed,
+    Health,
+    Keyring,
+    Webhook,
+    add,
+    disable,
+    enable,
+    find,
+    health,
+    keyring,
+    log,
+    remove,
+    rotate,
+    webhooks,
+)
+
+__all__ = [
+    "PLATFORM",
+    "Answer",
+    "Attempt",
+    "BadUrl",
+    "Because",
+    "Claimed",
+    "Health",
+    "KeyUnreadable",
+    "Keyring",
+    "Locksmith",
+    "Problem",
+    "Server",
+    "State",
+    "Webhook",
+    "add",
+    "bad_types",
+    "disable",
+    "enable",
+    "find",
+    "health",
+    "is_forbidden",
+    "keyring",
+    "log",
+    "remove",
+    "rotate",
+    "serve_due",
+    "target",
+    "webhooks",
+]

@@ -1,0 +1,174 @@
+"""Serving webhooks: one turn sends one webhook what is next for it, in order, and writes down what was answered.
+
+Whoever serves a webhook has it to itself, by a lease and a fence. Another takes over where it is silent for longer than
+the lease, and sends again what was not written down: at most what was sent within a second, under the same ids.
+"""
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+import structlog
+
+from config.database import retrying, transaction
+from config.runtime import Runtime
+from tasks.events.outbox import Outgoing, cloud_event
+from tasks.webhooks import store
+from tasks.webhooks.keys import KeyUnreadable, Locksmith, signed
+from tasks.webhooks.rules import Answer, Failing, Problem, after_failure, target
+from tasks.webhooks.store import Claimed, Tried
+from tasks.webhooks.wire import Wire
+
+log = structlog.get_logger()
+
+Result = TypeVar("Result")
+
+#: Events read at once for one webhook.
+BATCH = 100
+
+#: Seconds after which what was sent is written down, and the most that another sends again.
+RECORD_SECONDS = 1.0
+
+#: Seconds after which a webhook that has more to be sent goes to the end of the queue.
+TURN_SECONDS = 5.0
+
+#: Connections to the database that serving takes at once.
+DATABASE_THREADS = 4
+
+#: What `rollcall webhooks test` sends.
+TEST = "rollcall.webhook.test"
+
+
+class Server:
+    """Serves webhooks, in one event loop: its connections to them, and what it needs besides."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        self.runtime = runtime
+        self.wire = Wire(private=settings.rollcall_webhooks_private, seconds=settings.rollcall_webhooks_timeout_seconds)
+        self.lease = runtime.lease + timedelta(seconds=RECORD_SECONDS + settings.rollcall_webhooks_timeout_seconds)
+        self._locksmith = Locksmith(runtime.endpoints.secret_key)
+        self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """At most so many webhooks that are due, for us alone; what others have nothing to be sent moves on."""
+
+        def claimed() -> list[Claimed]:
+            with transaction(self.runtime.engine) as connection:
+                store.pass_over(connection)
+                return store.claim(connection, limit, self.lease)
+
+        return await self._asked(claimed)
+
+    async def take_turn(self, webhook: Claimed) -> None:
+        """Send a webhook what is next for it, until nothing is left, something fails, or its turn is over."""
+        turn = _Turn(webhook, webhook.position, Failing(webhook.failures, webhook.failing_since))
+        ends = time.monotonic() + TURN_SECONDS
+        while events := await self._asked(lambda: self._next(turn)):
+            for event in events:
+                await self._send(turn, event)
+                ending = turn.failed or self.runtime.stopping.is_set() or time.monotonic() >= ends
+                if ending:
+                    await self._asked(lambda: self._record(turn, timedelta()))
+                    return
+                if time.monotonic() - turn.recorded_at >= RECORD_SECONDS and not await self._asked(
+                    lambda: self._record(turn, self.lease)
+                ):
+                    return
+        await self._asked(lambda: self._record(turn, timedelta()))
+
+    async def test(self, keyring: store.Keyring, organisation: str) -> Answer:
+        """Send an event that says nothing, signed as any other; what became of it. Raises `KeyUnreadable`."""
+        id_, now = uuid.uuid4(), datetime.now(UTC)
+        body = cloud_event(Outgoing(0, id_, TEST, now, organisation, "{}"))
+        headers = signed(self._locksmith.read(keyring.keys), str(id_), now, body)
+        return await self.wire.post(target(keyring.url), headers, body)
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.wire.tidy(all_=True)
+        self._threads.shutdown()
+
+    async def _asked(self, ask: Callable[[], Result]) -> Result:
+        """Ask the database, whose answers nothing else here waits for."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, ask)
+
+    def _next(self, turn: "_Turn") -> list[Outgoing]:
+        with transaction(self.runtime.engine, turn.webhook.organisation) as connection:
+            return store.next_events(connection, turn.webhook, turn.position, BATCH)
+
+    async def _send(self, turn: "_Turn", event: Outgoing) -> None:
+        webhook, now = turn.webhook, datetime.now(UTC)
+        body = cloud_event(event)
+        try:
+            headers = signed(self._locksmith.read(webhook.keys), str(event.id), now, body)
+        except KeyUnreadable:
+            answer = Answer(Problem.KEY_UNREADABLE)
+        else:
+            answer = await self.wire.post(target(webhook.url), headers, body)
+        turn.tried.append(Tried(event, now, answer))
+        if answer.problem is None:
+            turn.position, turn.failing = event.position, Failing()
+        else:
+            turn.failed = answer
+
+    def _record(self, turn: "_Turn", due: timedelta) -> bool:
+        """Write down what was sent, and what follows from a failure; whether the webhook is still ours."""
+        webhook, settings = turn.webhook, self.runtime.settings
+        follows = None
+        if turn.failed is not None:
+            follows = after_failure(
+                turn.failed,
+                turn.failing,
+                turn.tried[-1].at,
+                first=self.runtime.retry,
+                longest=timedelta(seconds=settings.rollcall_webhooks_patience_seconds),
+                chance=random.random(),  # noqa: S311 - nobody is to guess it, and nothing is lost if somebody does
+            )
+            turn.failing, due = follows.failing, follows.pause
+        for attempt in retrying():
+            with attempt, transaction(self.runtime.engine, webhook.organisation) as connection:
+                if not store.record(connection, webhook, turn.position, turn.tried, turn.failing, due):
+                    return False
+                if follows is not None and follows.disabled is not None and turn.failed is not None:
+                    store.give_up(connection, webhook, follows.disabled, follows.failing, turn.failed)
+        self._say(turn, follows is not None and follows.disabled is not None)
+        turn.tried, turn.recorded_at = [], time.monotonic()
+        return True
+
+    def _say(self, turn: "_Turn", disabled: bool) -> None:
+        """Say in the log of the process that a webhook failed. Its URL may be a secret, and events are people's."""
+        if turn.failed is not None:
+            log.warning(
+                "webhooks.disabled" if disabled else "webhooks.failed",
+                organisation=turn.webhook.organisation,
+                webhook=turn.webhook.id,
+                problem=str(turn.failed.problem),
+                status=turn.failed.status,
+                failures=turn.failing.failures,
+            )
+
+
+@dataclass(slots=True)
+class _Turn:
+    """What one turn has come to: how far it is, and what is not written down yet."""
+
+    webhook: Claimed
+    position: int
+    failing: Failing
+    tried: list[Tried] = field(default_factory=list)
+    failed: Answer | None = None
+    recorded_at: float = field(default_factory=time.monotonic)
+
+
+async def serve_due(server: Server, limit: int) -> int:
+    """Give each webhook that is due a turn, all at once, and return when all are over; how many there were."""
+    due = await server.claim(limit)
+    await asyncio.gather(*(server.take_turn(webhook) for webhook in due))
+    return len(due)

@@ -1,0 +1,183 @@
+"""HTTP, as far as webhooks need it: one POST at a time on a kept-open connection, and no longer than agreed.
+
+Each connection is made to an address that was looked up and judged just before, so that no name leads to a network of
+ours. Certificates are verified, redirections not followed, and of an answer little is read.
+"""
+
+import asyncio
+import socket
+import ssl
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import h11
+
+from tasks.webhooks.rules import Answer, Problem, Target, is_public, judged, patience, said
+
+#: Bytes read at once, and of one answer's body at most.
+READ_BYTES = 65_536
+
+#: Seconds that the body of an answer may take: its status says all that matters.
+BODY_SECONDS = 2.0
+
+#: Seconds that a connection is kept open without use.
+IDLE_SECONDS = 30.0
+
+_HEADERS = {"content-type": "application/cloudevents+json", "user-agent": "rollcall", "accept": "*/*"}
+
+
+class _PrivateAddress(OSError):
+    """The name stands for an address that webhooks may not lead to."""
+
+
+@dataclass(slots=True)
+class _Connection:
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+    protocol: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
+    used_at: float = 0.0
+
+    async def exchange(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
+        """Send a request and read the answer, as far as is of interest."""
+        request = h11.Request(
+            method="POST",
+            target=target.path,
+            headers=[("host", target.authority), ("content-length", str(len(body))), *headers.items()],
+        )
+        for event in (request, h11.Data(data=body), h11.EndOfMessage()):
+            if sent := self.protocol.send(event):
+                self.writer.write(sent)
+        await self.writer.drain()
+        response = await self._next()
+        while isinstance(response, h11.InformationalResponse):
+            response = await self._next()
+        if not isinstance(response, h11.Response):
+            raise ConnectionResetError
+        now = datetime.now(UTC)
+        problem = judged(response.status_code)
+        beginning = await self._beginning()
+        named = dict(response.headers)
+        return Answer(
+            problem,
+            response.status_code,
+            said(beginning) if problem else "",
+            patience(response.status_code, named.get(b"retry-after", b"").decode("ascii", "replace"), now),
+        )
+
+    async def _beginning(self) -> bytes:
+        """The beginning of the body. Unless it ends there, and soon, the connection cannot be used again."""
+        read = b""
+        with suppress(TimeoutError, OSError, h11.RemoteProtocolError):
+            async with asyncio.timeout(BODY_SECONDS):
+                while len(read) <= READ_BYTES and isinstance(event := await self._next(), h11.Data):
+                    read += event.data
+        return read
+
+    async def _next(self) -> h11.Event | type[h11.PAUSED]:
+        while (event := self.protocol.next_event()) is h11.NEED_DATA:
+            read = await self.reader.read(READ_BYTES)
+            if not read and self.protocol.their_state is h11.SEND_RESPONSE:
+                raise ConnectionResetError  # without an answer
+            self.protocol.receive_data(read)
+        return event  # type: ignore[return-value]
+
+    def kept(self) -> bool:
+        """Whether the connection can be used for another request; it is closed otherwise."""
+        done = self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE
+        if done and not self.protocol.trailing_data[0]:  # or what follows would be taken for the next answer
+            self.protocol.start_next_cycle()
+            self.used_at = time.monotonic()
+            return True
+        self.writer.close()
+        return False
+
+
+class Wire:
+    """The connections of one process to where its webhooks lead. `private`: whether private addresses may be reached;
+    `seconds`: how long one exchange may take, looking up and connecting included."""
+
+    def __init__(self, *, private: bool, seconds: float) -> None:
+        self.seconds = seconds
+        self._private = private
+        self._tls = ssl.create_default_context()
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._idle: dict[tuple[str, bool], _Connection] = {}
+
+    async def post(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
+        """Send this and say what became of it, within the time agreed."""
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(self.seconds):
+                answer = await self._posted(target, _HEADERS | headers, body)
+        except (OSError, h11.RemoteProtocolError) as problem:  # TimeoutError is an OSError, too
+            answer = Answer(_told(problem))
+        return Answer(
+            answer.problem,
+            answer.status,
+            answer.said,
+            answer.retry_after,
+            round((time.monotonic() - began) * 1000),
+        )
+
+    async def _posted(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
+        """Try the connection that was kept, if there is one: where it turns out to be closed, a new one is made. It may
+        have been closed upon the request: the webhook's id tells the receiver that it is the same."""
+        kept = self._idle.pop((target.authority, target.encrypted), None)
+        if kept is not None:
+            with suppress(ConnectionError, h11.RemoteProtocolError):
+                return await self._on(kept, target, headers, body)
+        return await self._on(await self._connect(target), target, headers, body)
+
+    async def _on(self, connection: _Connection, target: Target, headers: dict[str, str], body: bytes) -> Answer:
+        answer = None
+        try:
+            answer = await connection.exchange(target, headers, body)
+        finally:
+            if answer is None:
+                connection.writer.transport.abort()
+        if connection.kept():
+            other = self._idle.pop((target.authority, target.encrypted), None)
+            if other is not None:
+                other.writer.close()
+            self._idle[target.authority, target.encrypted] = connection
+        return answer
+
+    async def _connect(self, target: Target) -> _Connection:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        addresses = [str(place[0]) for *_, place in found]
+        allowed = [address for address in addresses if self._private or is_public(address)]
+        if not allowed:
+            raise _PrivateAddress
+        *others, last = allowed
+        for address in others:
+            with suppress(ConnectionError):
+                return await self._open(address, target)
+        return await self._open(last, target)
+
+    async def _open(self, address: str, target: Target) -> _Connection:
+        tls = {"ssl": self._tls, "server_hostname": target.host} if target.encrypted else {}
+        reader, writer = await asyncio.open_connection(address, target.port, **tls)  # type: ignore[arg-type]
+        return _Connection(reader, writer)
+
+    def tidy(self, *, all_: bool = False) -> None:
+        """Close what was not used for long, or all."""
+        before = time.monotonic() - IDLE_SECONDS
+        for where, connection in list(self._idle.items()):
+            if all_ or connection.used_at < before:
+                del self._idle[where]
+                connection.writer.close()
+
+
+def _told(problem: Exception) -> Problem:
+    """What a failure is called. Its message may quote what came in, and is not kept."""
+    kinds: tuple[tuple[type[Exception], Problem], ...] = (
+        (TimeoutError, Problem.TOO_SLOW),
+        (_PrivateAddress, Problem.PRIVATE_ADDRESS),
+        (socket.gaierror, Problem.UNKNOWN_HOST),
+        (ssl.SSLError, Problem.NOT_TRUSTED),
+        (h11.RemoteProtocolError, Problem.NOT_HTTP),
+    )
+    return next((name for kind, name in kinds if isinstance(problem, kind)), Problem.UNREACHABLE)
