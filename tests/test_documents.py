@@ -13,7 +13,7 @@ from tasks.imports.rules import PreviousStatus, Refusal
 from tasks.learners import Standing
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats.rules import Review, Unit
-from workers.schemas import FOLDER, all_schemas
+from workers.schemas import CONTRACT, FOLDER, all_schemas, contract
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +22,7 @@ def test_the_schemas_in_the_repo_are_those_of_the_types() -> None:
     written = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.json")}
 
     assert written == all_schemas(), "run make schemas"
+    assert CONTRACT.read_text(encoding="utf-8") == contract(), "run make schemas"
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:
