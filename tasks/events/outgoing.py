@@ -6,7 +6,7 @@ Written in the transaction that makes them true. Fields may be added; none goes 
 from datetime import datetime
 from typing import Annotated, Any, Literal, TypeAlias
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from tasks.events.schemas import Id, Reason
 
@@ -152,5 +152,6 @@ class Document(Struct, frozen=True, kw_only=True):
     type: str
     time: Annotated[datetime, Meta(tz=True, description="when it was written, in the transaction that made it true")]
     organisation: Annotated[str, Meta(description="whose it is, by the platform's id")]
+    replayed: Annotated[Literal[True] | UnsetType, Meta(description="published once more, by hand")] = UNSET
     datacontenttype: Literal["application/json"]
     data: Any
