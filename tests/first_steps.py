@@ -92,8 +92,11 @@ class Reader:
 
 
 def _pattern(says: str) -> str:
-    """What the page says, where … stands for whatever is on the rest of the line."""
-    return ".*".join(map(re.escape, says.split("…")))
+    """What the page says, where … stands for whatever is there in a line, and alone for any lines."""
+    lines = (
+        "(.*\n)*" if line == "…" else f"{'.*'.join(map(re.escape, line.split('…')))}\n" for line in says.splitlines()
+    )
+    return "".join(lines)
 
 
 def _trimmed(said: str) -> str:
