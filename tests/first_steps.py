@@ -22,22 +22,28 @@ MARK = "-- the next block --"
 
 #: For where no redis-cli is: sends a command to the real server and prints the answer as redis-cli prints it to a file.
 REDIS_CLI = """
+import socket
 import sys
 
-import redis
-
-_, option, socket, *words = sys.argv
+_, option, path, *words = sys.argv
 assert option == "-s"
+redis = socket.socket(socket.AF_UNIX)
+redis.connect(path)
+parts = [word.encode() for word in words]
+redis.sendall(b"*%d\\r\\n" % len(parts) + b"".join(b"$%d\\r\\n%s\\r\\n" % (len(part), part) for part in parts))
+answers = redis.makefile("rb")
 
 
-def show(answer):
-    for part in answer if isinstance(answer, list) else [answer]:
-        show(part) if isinstance(part, list) else print(part)
+def show():
+    kind, rest = (line := answers.readline().rstrip().decode())[0], line[1:]
+    if kind == "*":
+        for _ in range(int(rest)):
+            show()
+    else:
+        print(answers.read(int(rest) + 2)[:-2].decode() if kind == "$" and rest != "-1" else rest)
 
 
-connection = redis.UnixDomainSocketConnection(path=socket, decode_responses=True, protocol=2)
-connection.send_command(*words)
-show(connection.read_response())
+show()
 """
 
 
@@ -59,7 +65,7 @@ class Reader:
         (folder / "redis-cli.py").write_text(REDIS_CLI)
         called = {"python": "", "rollcall": "-m workers.cli"}
         if shutil.which("redis-cli") is None:
-            called["redis-cli"] = f'"{folder / "redis-cli.py"}"'
+            called["redis-cli"] = f'-IS "{folder / "redis-cli.py"}"'
         for name, arguments in called.items():
             (commands / name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {arguments} "$@"\n')
             (commands / name).chmod(0o755)
