@@ -69,7 +69,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """A machine on which nothing stays, whatever went wrong."""
-    yield Machine(tmp_path / ".rollcall")
+    yield Machine(tmp_path / ".rollcall" / "first-steps")
     for process in _of(tmp_path):
         process.kill()
 
@@ -87,9 +87,11 @@ def _of(folder: Path) -> list[psutil.Process]:
     ]
 
 
-def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves_nothing(machine: Machine) -> None:
-    reader = Reader(machine.home.parent, machine.env)
-    log = machine.home.with_name("log")
+def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves_nothing(
+    machine: Machine, tmp_path: Path
+) -> None:
+    reader = Reader(tmp_path, machine.env)
+    log = tmp_path / "log"
     up = reader.start(log)
     until(
         lambda: f"ready: {6 + USUAL['bulk']} processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line"
