@@ -14,8 +14,8 @@ BASH = shutil.which("bash") or "/bin/bash"
 #: A fenced block: its language and its text.
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
-#: Seconds that the whole page may take.
-PATIENCE = 60
+#: Seconds after which the page counts as hanging.
+PATIENCE = 200
 
 #: Stands between the outputs of two blocks.
 MARK = "-- the next block --"
