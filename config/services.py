@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from config.database import make_engine
 from config.embedded import embedded_services
@@ -120,4 +120,5 @@ def without_password(url: str) -> str:
     shown = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
     host = parts.netloc.rpartition("@")[2]
     netloc = parts.netloc if parts.password is None else f"{parts.username or ''}:***@{host}"
-    return urlunsplit(parts._replace(netloc=netloc, query=urlencode(shown, safe="/*")))
+    query = urlencode(shown, safe="/*")
+    return f"{parts.scheme}://{netloc}{parts.path}{query and '?'}{query}"  # urlunsplit takes the // from unix:///

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from config.settings import Settings
 from tasks import announcements, bounces, enrolments, learners, mail, organisations, seats
 from tasks.events import Cause, Event, Held, Reason, emit
+from tasks.events.outgoing import AccessActivated, AccessSuspended, PasswordVoid
 from tasks.events.schemas import (
     AnnouncementRequested,
     CourseCompleted,
@@ -243,7 +244,7 @@ def follow(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause
         connection,
         number,
         "rollcall.access.suspended",
-        [{"learner": change.id} for change in changes if change.suspended],
+        [AccessSuspended(learner=change.id) for change in changes if change.suspended],
     )
     reactivated = [change for change in changes if change.reactivated]
     if reactivated:
@@ -262,7 +263,7 @@ def _reactivate(taking: Taking, changes: Sequence[Change], causes: Mapping[int, 
         taking.number,
         "rollcall.access.activated",
         [
-            {"learner": learner.id, "courses": learner.courses}
+            AccessActivated(learner=learner.id, courses=learner.courses)
             for learner in enrolments.reactivated(connection, taking.organisation, back)
         ],
     )
@@ -271,7 +272,7 @@ def _reactivate(taking: Taking, changes: Sequence[Change], causes: Mapping[int, 
         connection,
         taking.number,
         "rollcall.learner.password_void",
-        [{"learner": change.id, "username": change.username} for change in void],
+        [PasswordVoid(learner=change.id, username=change.username) for change in void],
     )
     taking.void += [(change.learner, causes[change.learner].key) for change in void]
 

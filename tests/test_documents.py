@@ -17,7 +17,7 @@ from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State
-from workers.schemas import FOLDER, all_schemas
+from workers.schemas import CONTRACT, FOLDER, all_schemas, contract
 
 ROOT = Path(__file__).parents[1]
 
@@ -26,6 +26,7 @@ def test_the_schemas_in_the_repo_are_those_of_the_types() -> None:
     written = {str(path.relative_to(FOLDER)): path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.json")}
 
     assert written == all_schemas(), "run make schemas"
+    assert CONTRACT.read_text(encoding="utf-8") == contract(), "run make schemas"
 
 
 def test_the_readme_lists_every_setting_with_its_default() -> None:

@@ -177,6 +177,15 @@ def test_settings_do_not_show_their_secrets(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(
+    "url",
+    ["unix:///srv/valkey.sock", "redis://u@r.example.org:6379/0", "postgresql://postgres@/rollcall?host=/srv&port=1"],
+)
+def test_a_url_without_a_password_is_shown_as_it_is(url: str) -> None:
+    assert without_password(url) == url
+    assert without_password("unix:///srv/valkey.sock?password=x") == "unix:///srv/valkey.sock?password=***"
+
+
+@pytest.mark.parametrize(
     ("mail_from", "address"),
     [
         ("l@acme.org", "l@acme.org"),

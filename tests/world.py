@@ -26,6 +26,7 @@ from tasks.mail import tally
 from tasks.reconcile import deviations
 from tasks.work.store import offer, unfinished
 from tests.mailserver import MailServer
+from tests.outgoing import checked
 from workers.pool import work_on
 from workers.queues import QUEUES
 from workers.relay import Relay
@@ -50,6 +51,7 @@ class World:
     organisation: str = "acme"
     clock: datetime = DAWN
     sent: list[bytes] = field(default_factory=list, repr=False)
+    heard: bytes = field(default=b"-", repr=False)
 
     def event(
         self,
@@ -197,11 +199,21 @@ class World:
                 closed += inbox.quarantine_overdue(connection)
             relay.publish()
             if not offers and not closed:
-                return
+                break
+        self.hear()
+
+    def hear(self) -> None:
+        """Check whatever of ours was published since the last time against its type."""
+        news: Any = self.redis.xrange(OUT, min=self.heard)
+        for entry, fields in news:
+            self.heard = b"(" + entry
+            if b'"source"' in fields[b"event"]:
+                checked(fields[b"event"])
 
     def out(self, type_: str | None = None) -> list[dict[str, Any]]:
         """The events published so far, in order: of one type its data alone, else whole."""
         entries: Any = self.redis.xrange(OUT)
+        self.hear()
         found: list[dict[str, Any]] = [json.loads(fields[b"event"]) for _, fields in entries]
         if type_ is None:
             return found

@@ -1,4 +1,4 @@
-"""The JSON Schemas of what programs read and write, made from the types: `python -m workers.schemas` writes them."""
+"""What programs read and write, as JSON Schemas and as AsyncAPI, made from the types by `python -m workers.schemas`."""
 
 import json
 from pathlib import Path
@@ -10,12 +10,14 @@ from tasks.announcements import Progress, Retried
 from tasks.announcements.foretaste import Preview, Sent
 from tasks.bounces import Suppression
 from tasks.events import inbox
+from tasks.events.outgoing import TYPES_OUT
 from tasks.events.schemas import TYPES, Data, Envelope
 from tasks.imports import Imported
 from tasks.mail import Change
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
+from workers import asyncapi
 from workers.commands import (
     announced,
     announcements,
@@ -34,6 +36,9 @@ from workers.commands import (
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
+
+#: Both directions, as AsyncAPI.
+CONTRACT = FOLDER.parent / "asyncapi.json"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
@@ -103,10 +108,16 @@ def all_schemas() -> dict[str, str]:
     found = {f"commands/{name}.json": kind for name, kind in RESULTS.items()}
     found |= {f"events/{name}.json": kind for name, kind in TYPES.items()}
     found |= {f"cloudevents/{name}.json": whole(name, kind) for name, kind in TYPES.items()}
+    found |= {f"events/{name}.json": kind for name, kind in TYPES_OUT.items()}
     return {
         file: json.dumps(msgspec.json.schema(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
         for file, kind in sorted(found.items())
     }
+
+
+def contract() -> str:
+    """The text of `CONTRACT`."""
+    return json.dumps(asyncapi.document(), indent=2, ensure_ascii=False) + "\n"
 
 
 def main() -> None:
@@ -115,6 +126,7 @@ def main() -> None:
         path = FOLDER / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+    CONTRACT.write_text(contract(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from tasks.enrolments.actors import launch
 from tasks.enrolments.courses import Course
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Cause, Event, Held, Reason, emit
+from tasks.events.outgoing import MOST_IDS, EnrolmentChanged
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
 from tasks.learners import (
     chunks,
@@ -24,9 +25,6 @@ from tasks.learners import (
     selected_by_number,
 )
 from tasks.organisations import Organisation
-
-#: Learners named in one event out, at most: the contract's bound.
-MOST_IDS = 5000
 
 
 def course_saved(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> None:
@@ -124,14 +122,14 @@ def learners_arrived(
         organisation.organisation,
         "rollcall.enrolment.changed",
         [
-            {
-                "course": course,
-                "cycle": 1,
-                "cause": "rule",
-                "enrolled": [entry.id for entry in entries if not entry.silent],
-                "silent": [entry.id for entry in entries if entry.silent],
-                "withdrawn": [],
-            }
+            EnrolmentChanged(
+                course=course,
+                cycle=1,
+                cause="rule",
+                enrolled=[entry.id for entry in entries if not entry.silent],
+                silent=[entry.id for entry in entries if entry.silent],
+                withdrawn=[],
+            )
             for course, all_of_it in by_course.items()
             for low, high in chunks(len(all_of_it), MOST_IDS)
             for entries in [all_of_it[low - 1 : high]]

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from tasks.events.outgoing import Told
 
 #: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
 BATCH_BYTES = 1_000_000
@@ -60,8 +61,8 @@ class Publication:
     published: int
 
 
-def emit(connection: Connection, organisation: int, type_: str, data: Iterable[dict[str, object]]) -> None:
-    """Write events into the outbox, in the transaction that makes them true."""
+def emit(connection: Connection, organisation: int, type_: str, data: Iterable[Told | dict[str, object]]) -> None:
+    """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true."""
     documents = [msgspec.json.encode(item).decode() for item in data]
     if documents:
         execute(

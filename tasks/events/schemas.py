@@ -87,6 +87,8 @@ WHAT_TO_DO: Mapping[Reason, str] = {
 
 
 class OrganisationSaved(Struct, frozen=True):
+    """An organisation is described: what it buys, and how its mail looks."""
+
     name: Name
     licence: Literal["seats", "credits"]
     pool: Whole | None = None
@@ -110,6 +112,8 @@ class OrganisationSaved(Struct, frozen=True):
 
 
 class LearnerSaved(Struct, frozen=True):
+    """A learner is described; without `status` that stays as it is, active at first."""
+
     learner: Id
     username: Name | None = None
     email: Annotated[str, Meta(max_length=320)] | None = None
@@ -122,31 +126,43 @@ class LearnerSaved(Struct, frozen=True):
 
 
 class StatusChanged(Struct, frozen=True):
+    """A learner is made active or inactive."""
+
     learner: Id
     status: Status
     version: Whole | None = None
 
 
 class LearnerDeleted(Struct, frozen=True):
+    """A learner is deleted: personal data are erased, the ledger stays."""
+
     learner: Id
 
 
 class SegmentSaved(Struct, frozen=True):
+    """A segment is described."""
+
     segment: Id
     name: Name
 
 
 class SegmentJoined(Struct, frozen=True):
+    """Learners join a segment."""
+
     segment: Id
     learners: Learners
 
 
 class SegmentLeft(Struct, frozen=True):
+    """Learners leave a segment."""
+
     segment: Id
     learners: Learners
 
 
 class CourseSaved(Struct, frozen=True):
+    """A course is described; its method enrols whom it covers, those who come later too."""
+
     course: Id
     title: Name
     cost: Whole = 0
@@ -156,6 +172,8 @@ class CourseSaved(Struct, frozen=True):
 
 
 class EnrolmentRequested(Struct, frozen=True):
+    """An admin asks for learners, or a segment, to be enrolled; answered by `rollcall.enrolment.finished`."""
+
     request: Id
     course: Id
     cycle: Cycle = 1
@@ -172,18 +190,24 @@ class EnrolmentRequested(Struct, frozen=True):
 
 
 class EnrolmentWithdrawn(Struct, frozen=True):
+    """An admin withdraws learners from a course, in one cycle or in all."""
+
     course: Id
     learners: Learners
     cycle: Cycle | None = None
 
 
 class CourseStarted(Struct, frozen=True):
+    """A learner starts a course; the first time, it costs a seat or credits."""
+
     learner: Id
     course: Id
     cycle: Cycle = 1
 
 
 class CourseCompleted(Struct, frozen=True):
+    """A learner completes a course."""
+
     learner: Id
     course: Id
     cycle: Cycle = 1
@@ -204,6 +228,8 @@ class Audience(Struct, frozen=True):
 
 
 class AnnouncementRequested(Struct, frozen=True):
+    """An admin sends an announcement, now or at `send_at`; answered by `rollcall.announcement.finished`."""
+
     announcement: Id
     subject: Annotated[str, Meta(min_length=1, max_length=998)]
     body: Annotated[str, Meta(max_length=5_000_000)]

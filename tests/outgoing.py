@@ -1,0 +1,27 @@
+"""What goes out is what its type says: every field, no other."""
+
+from typing import Any
+
+import msgspec
+
+from tasks.events.outgoing import TYPES_OUT, Document
+
+_document = msgspec.json.Decoder(
+    msgspec.defstruct("Document", [], bases=(Document,), frozen=True, kw_only=True, forbid_unknown_fields=True)
+)
+_data = {
+    name: msgspec.defstruct(kind.__name__, [], bases=(kind,), frozen=True, kw_only=True, forbid_unknown_fields=True)
+    for name, kind in TYPES_OUT.items()
+}
+
+
+def checked(document: bytes) -> dict[str, Any]:
+    """A published event, once it is known to be one of the contract's."""
+    read: Any = _document.decode(document)
+    assert read.type in TYPES_OUT, f"{read.type} is not among the types of events out"
+    try:
+        msgspec.convert(read.data, _data[read.type])
+    except msgspec.ValidationError as problem:
+        raise AssertionError(f"{read.type} is not what its type says: {problem}, in {read.data}") from None
+    found: dict[str, Any] = msgspec.json.decode(document)
+    return found
