@@ -69,6 +69,7 @@ class Quarantined:
 class Decided:
     """What a person made of an event that could not be taken (R27, S12)."""
 
+    number: int
     id: str
     source: str
     type: str | None
@@ -318,29 +319,15 @@ def _listed(held: _Held) -> Quarantined:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Decision:
-    seq: int
-    id: str
-    source: str
-    type: str | None
-    organisation: str | None
-    state: str
-    reason: str
-    by: str
-    why: str
-    at: datetime
-
-
 def decided(connection: Connection, organisation: str | None) -> Iterator[Decided]:
     """What people released and discarded, in the order in which it arrived; read in pages, however many."""
     last = 0
     while True:
         page = rows(
             connection,
-            _Decision,
+            Decided,
             """
-            SELECT seq, id, source, type, organisation, state, reason, resolved_by AS by, resolved_why AS why,
+            SELECT seq AS number, id, source, type, organisation, state, reason, resolved_by AS by, resolved_why AS why,
                    resolved_at AS at
             FROM inbox
             WHERE state IN ('released', 'discarded') AND seq > :last
@@ -351,13 +338,10 @@ def decided(connection: Connection, organisation: str | None) -> Iterator[Decide
             named=organisation,
             page=PAGE,
         )
-        for one in page:
-            yield Decided(
-                one.id, one.source, one.type, one.organisation, one.state, one.reason, one.by, one.why, one.at
-            )
+        yield from page
         if not page:
             return
-        last = page[-1].seq
+        last = page[-1].number
 
 
 def stored(connection: Connection) -> int:
