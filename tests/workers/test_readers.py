@@ -220,7 +220,7 @@ def test_r33_a_relay_that_dies_between_two_steps_neither_loses_nor_repeats(
     def die(*_: object) -> None:
         raise Died
 
-    for where, step in 2 * (STEPS if lost else STEPS[1:]):
+    for where, step in [step for step in STEPS[not lost :] for _ in range(2)]:
         with monkeypatch.context() as patched:
             patched.setattr(where, step, die)
             with pytest.raises(Died):
