@@ -58,7 +58,7 @@ def _make_template(embedded: Embedded, home: Path) -> None:
     """Make the database that the tests' own are copies of, unless another process of the run has."""
     with (home / "template.made").open("a+") as made:
         fcntl.flock(made, fcntl.LOCK_EX)
-        if made.tell():
+        if made.seek(0, os.SEEK_END):
             return
         _administer(embedded, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         engine = make_engine(database_named(embedded, TEMPLATE), role="template")

@@ -62,7 +62,8 @@ class Balance:
 def facts(connection: Connection, organisation: Organisation, places: Sequence[Place], lead: timedelta) -> list[Facts]:
     """What is known of each of these places, in their order. A start may be `lead` ahead of its enrolment (S12).
 
-    The status at that time is `status_at` written out: a call for each costs as much as all the rest.
+    The status at that time is `status_at` written out: a call for each costs as much as all the rest. What may be there
+    is joined sideways, up to the first: of EXISTS the planner may make a hash of the whole ledger.
     """
     return rows(
         connection,
@@ -70,19 +71,8 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
         """
         SELECT CAST(p.n AS int) AS n, l.learner, c.course, c.cost, c.on_hold,
                l.learner IS NOT NULL AND coalesce(past.active, true) AS active_then,
-               e.enrolled_at, e.withdrawn_at, e.withdrawn_by, EXISTS (
-                   SELECT FROM stints b WHERE b.organisation = :organisation AND b.course = c.course
-                     AND b.cycle = p.cycle AND b.learner = l.learner
-                     AND b.enrolled_at <= p.time + CAST(:lead AS interval) AND b.withdrawn_at > p.time) AS stood_before,
-               CASE WHEN :unit = 'seat' THEN EXISTS (
-                   SELECT FROM consumptions s WHERE s.organisation = :organisation AND s.learner = l.learner
-                     AND s.unit = 'seat'
-                     AND (s.period = :period OR s.occurred_at >= :period
-                          AND s.occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity')))
-               ELSE EXISTS (
-                   SELECT FROM consumptions s WHERE s.organisation = :organisation AND s.learner = l.learner
-                     AND s.course = c.course AND s.cycle = p.cycle AND s.unit = 'credit')
-               END AS charged
+               e.enrolled_at, e.withdrawn_at, e.withdrawn_by, coalesce(stood.before, false) AS stood_before,
+               coalesce(paid.before, false) AS charged
         FROM unnest(CAST(:learners AS text[]), CAST(:courses AS text[]), CAST(:cycles AS int[]),
                     CAST(:times AS timestamptz[])) WITH ORDINALITY AS p (learner, course, cycle, time, n)
         LEFT JOIN learners l ON l.organisation = :organisation AND l.id = p.learner
@@ -94,6 +84,20 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
         LEFT JOIN courses c ON c.organisation = :organisation AND c.id = p.course
         LEFT JOIN enrolments e ON e.organisation = :organisation AND e.course = c.course AND e.cycle = p.cycle
             AND e.learner = l.learner
+        LEFT JOIN LATERAL (
+            SELECT true AS before FROM stints b
+            WHERE b.organisation = :organisation AND b.course = c.course AND b.cycle = p.cycle AND b.learner = l.learner
+              AND b.enrolled_at <= p.time + CAST(:lead AS interval) AND b.withdrawn_at > p.time LIMIT 1) stood ON true
+        LEFT JOIN LATERAL (
+            SELECT true AS before FROM consumptions s
+            WHERE :unit = 'seat' AND s.organisation = :organisation AND s.learner = l.learner AND s.unit = 'seat'
+              AND (s.period = :period OR s.occurred_at >= :period
+                   AND s.occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
+            UNION ALL
+            SELECT true FROM consumptions s
+            WHERE :unit = 'credit' AND s.organisation = :organisation AND s.learner = l.learner
+              AND s.course = c.course AND s.cycle = p.cycle AND s.unit = 'credit'
+            LIMIT 1) paid ON true
         ORDER BY p.n
         """,
         organisation=organisation.organisation,
