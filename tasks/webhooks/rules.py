@@ -165,7 +165,7 @@ def patience(status: int, retry_after: str | None, now: datetime) -> timedelta |
     else:
         try:
             until = parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         asked = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
     return min(max(asked, LEAST_PAUSE), LONGEST_PAUSE)
