@@ -103,11 +103,12 @@ class _Claimed(NamedTuple):
 
 
 def claim_new(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], int]:
-    """Make these events ours, if nobody took them before (R32): their inbox numbers by (source, id).
+    """Make these events ours, if nobody took them before (R32): their inbox numbers by (source, id); of several that
+    are called the same, the first is meant.
 
     Sorted, so that two processes that read the same events wait for each other instead of blocking each other.
     """
-    ordered = sorted({(event.source, event.id): event for event in events}.items())
+    ordered = sorted({(event.source, event.id): event for event in reversed(events)}.items())
     claimed = rows(
         connection,
         _Claimed,

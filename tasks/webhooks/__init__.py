@@ -3,10 +3,10 @@
 from tasks.webhooks.actors import Server, serve_due
 from tasks.webhooks.keys import KeyUnreadable, Locksmith
 from tasks.webhooks.rules import Answer, BadUrl, Because, Problem, State, bad_types, is_forbidden, target
+from tasks.webhooks.sending import Claimed
 from tasks.webhooks.store import (
     PLATFORM,
     Attempt,
-    Claimed,
     Health,
     Keyring,
     Webhook,

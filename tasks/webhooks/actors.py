@@ -19,10 +19,10 @@ import structlog
 from config.database import retrying, transaction
 from config.runtime import Runtime
 from tasks.events.outbox import Outgoing, cloud_event
-from tasks.webhooks import store
+from tasks.webhooks import sending, store
 from tasks.webhooks.keys import KeyUnreadable, Locksmith, signed
 from tasks.webhooks.rules import Answer, Failing, Problem, after_failure, target
-from tasks.webhooks.store import Claimed, Tried
+from tasks.webhooks.sending import Claimed, Tried
 from tasks.webhooks.wire import Wire
 
 log = structlog.get_logger()
@@ -61,8 +61,8 @@ class Server:
 
         def claimed() -> list[Claimed]:
             with transaction(self.runtime.engine) as connection:
-                store.pass_over(connection)
-                return store.claim(connection, limit, self.lease)
+                sending.pass_over(connection)
+                return sending.claim(connection, limit, self.lease)
 
         return await self._asked(claimed)
 
@@ -101,7 +101,7 @@ class Server:
 
     def _next(self, turn: "_Turn") -> list[Outgoing]:
         with transaction(self.runtime.engine, turn.webhook.organisation) as connection:
-            return store.next_events(connection, turn.webhook, turn.position, BATCH)
+            return sending.next_events(connection, turn.webhook, turn.position, BATCH)
 
     async def _send(self, turn: "_Turn", event: Outgoing) -> None:
         webhook, now = turn.webhook, datetime.now(UTC)
@@ -134,10 +134,10 @@ class Server:
             turn.failing, due = follows.failing, follows.pause
         for attempt in retrying():
             with attempt, transaction(self.runtime.engine, webhook.organisation) as connection:
-                if not store.record(connection, webhook, turn.position, turn.tried, turn.failing, due):
+                if not sending.record(connection, webhook, turn.position, turn.tried, turn.failing, due):
                     return False
                 if follows is not None and follows.disabled is not None and turn.failed is not None:
-                    store.give_up(connection, webhook, follows.disabled, follows.failing, turn.failed)
+                    sending.give_up(connection, webhook, follows.disabled, follows.failing, turn.failed)
         self._say(turn, follows is not None and follows.disabled is not None)
         turn.tried, turn.recorded_at = [], time.monotonic()
         return True

@@ -10,6 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from config.settings import is_here
+from tasks.events.outgoing import TYPES_OUT
 from tasks.work.store import pause_before
 
 #: Characters of a URL at most.
@@ -164,7 +165,7 @@ def patience(status: int, retry_after: str | None, now: datetime) -> timedelta |
     else:
         try:
             until = parsedate_to_datetime(retry_after)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         asked = (until if until.tzinfo else until.replace(tzinfo=UTC)) - now
     return min(max(asked, LEAST_PAUSE), LONGEST_PAUSE)
@@ -189,5 +190,5 @@ def said(body: bytes) -> str:
 
 
 def bad_types(types: Sequence[str]) -> list[str]:
-    """Those of these that no event out can have as its type."""
-    return [type_ for type_ in types if not re.fullmatch(r"rollcall(\.[a-z_]+)+", type_)]
+    """Those of these that no event out has as its type."""
+    return [type_ for type_ in types if type_ not in TYPES_OUT]

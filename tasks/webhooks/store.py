@@ -1,4 +1,4 @@
-"""Webhooks and what was answered to them, as SQL."""
+"""Webhooks as people see them: which there are, and how they stand, as SQL."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +8,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.events import emit
-from tasks.events.outbox import BATCH_BYTES, Outgoing
-from tasks.webhooks.rules import Answer, Because, Failing, State
+from tasks.webhooks.rules import Because, State
 
 #: The number of no organisation: a webhook of the platform's own has it, and is sent everybody's events.
 PLATFORM = 0
-
-#: Attempts kept of each webhook, of those that delivered and of those that failed; and for how long.
-KEPT_ATTEMPTS = 500
-KEPT_FOR = timedelta(days=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,30 +59,6 @@ class Keyring:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
-    """A webhook that this worker alone serves, for as long as the fence is the same."""
-
-    organisation: int
-    id: str
-    url: str
-    types: list[str] | None
-    keys: list[str]
-    position: int
-    fence: int
-    failures: int
-    failing_since: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """An event that was sent, when, and what was answered."""
-
-    event: Outgoing
-    at: datetime
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
 class Health:
     """How the webhooks of everybody stand; `lag_seconds`: the age of the oldest event that an enabled one waits for."""
 
@@ -98,21 +68,15 @@ class Health:
     lag_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Counted:
-    delivered: int
-    failed: int
-
-
 #: The keys that are used now, the newer one first.
-_KEYS = "array_remove(ARRAY[key, CASE WHEN old_key_until > now() THEN old_key END], NULL)"
+KEYS = "array_remove(ARRAY[key, CASE WHEN old_key_until > now() THEN old_key END], NULL)"
 
 #: Whether an event `o` is for a webhook `w`.
-_MATCHES = "(w.organisation = 0 OR o.organisation = w.organisation) AND (w.types IS NULL OR o.type = ANY(w.types))"
+MATCHES = "(w.organisation = 0 OR o.organisation = w.organisation) AND (w.types IS NULL OR o.type = ANY(w.types))"
 
 _WEBHOOK = f"""
     SELECT id, url, types, state, reason, since, failing_since, failures, due_at, delivered, failed, delivered_at, (
-               SELECT o.time FROM outbox o WHERE o.position > w.position AND {_MATCHES} ORDER BY o.position LIMIT 1
+               SELECT o.time FROM outbox o WHERE o.position > w.position AND {MATCHES} ORDER BY o.position LIMIT 1
            ) AS waits_since, position, CASE WHEN old_key_until > now() THEN old_key_until END AS old_key_until
     FROM webhooks w WHERE w.organisation = :organisation
 """
@@ -177,7 +141,7 @@ def keyring(connection: Connection, organisation: int, id_: str) -> Keyring | No
     return one(
         connection,
         Keyring,
-        f"SELECT url, {_KEYS} AS keys FROM webhooks WHERE organisation = :organisation AND id = :id",
+        f"SELECT url, {KEYS} AS keys FROM webhooks WHERE organisation = :organisation AND id = :id",
         organisation=organisation,
         id=id_,
     )
@@ -263,181 +227,6 @@ def log(connection: Connection, organisation: int, id_: str, *, failures: bool, 
     )
 
 
-def pass_over(connection: Connection) -> None:
-    """Move on the webhooks nobody serves, past events that are not for them: each event is looked at once for each."""
-    execute(
-        connection,
-        f"""
-        WITH behind AS (
-            SELECT w.organisation, w.id, p.ordered FROM webhooks w, publication p
-            WHERE w.state = 'enabled' AND w.due_at <= now() AND w.position < p.ordered AND NOT EXISTS (
-                SELECT FROM outbox o WHERE o.position > w.position AND {_MATCHES})
-            FOR UPDATE OF w SKIP LOCKED
-        )
-        UPDATE webhooks w SET position = ordered FROM behind b WHERE w.organisation = b.organisation AND w.id = b.id
-        """,
-    )
-
-
-def claim(connection: Connection, limit: int, lease: timedelta) -> list[Claimed]:
-    """Be the only one to serve these webhooks, which are due and have something to be sent, for a lease."""
-    return rows(
-        connection,
-        Claimed,
-        f"""
-        WITH due AS (
-            SELECT organisation, id FROM webhooks w, publication p
-            WHERE state = 'enabled' AND due_at <= now() AND position < ordered
-            ORDER BY due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
-        )
-        UPDATE webhooks w SET fence = fence + 1, due_at = now() + :lease FROM due d
-        WHERE w.organisation = d.organisation AND w.id = d.id
-        RETURNING w.organisation, w.id, url, types, {_KEYS} AS keys, position, fence, failures, failing_since
-        """,
-        limit=limit,
-        lease=lease,
-    )
-
-
-def next_events(connection: Connection, webhook: Claimed, position: int, limit: int) -> list[Outgoing]:
-    """The next events for a webhook after a position, in order; of at most about `BATCH_BYTES`, but at least one."""
-    mine = "true" if webhook.organisation == PLATFORM else "organisation = :organisation"
-    return rows(
-        connection,
-        Outgoing,
-        f"""
-        WITH next AS (
-            SELECT organisation, position, id, type, time, data,
-                   sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
-            FROM outbox
-            WHERE position > :position AND {mine} AND (CAST(:types AS text[]) IS NULL OR type = ANY(:types))
-            ORDER BY position LIMIT :limit
-        )
-        SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
-               CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
-                    THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data
-        FROM next LEFT JOIN organisations o USING (organisation)
-        WHERE bytes_before < :most ORDER BY position
-        """,
-        organisation=webhook.organisation,
-        types=webhook.types,
-        position=position,
-        limit=limit,
-        most=BATCH_BYTES,
-    )
-
-
-def record(
-    connection: Connection, webhook: Claimed, position: int, tried: Sequence[Tried], failing: Failing, due: timedelta
-) -> bool:
-    """Write down how far a webhook has come, what was answered, and when somebody may serve it next; false where it is
-    not ours any more, and then nothing is written."""
-    delivered = sum(one_.answer.problem is None for one_ in tried)
-    counted = one(
-        connection,
-        _Counted,
-        """
-        UPDATE webhooks SET position = :position, due_at = now() + :due, failures = :failures,
-            failing_since = :failing_since, delivered = delivered + :delivered, failed = failed + :failed,
-            delivered_at = CASE WHEN :delivered > 0 THEN now() ELSE delivered_at END
-        WHERE organisation = :organisation AND id = :id AND fence = :fence AND state = 'enabled'
-        RETURNING delivered, failed
-        """,
-        organisation=webhook.organisation,
-        id=webhook.id,
-        fence=webhook.fence,
-        position=position,
-        due=due,
-        failures=failing.failures,
-        failing_since=failing.since,
-        delivered=delivered,
-        failed=len(tried) - delivered,
-    )
-    if counted is None:
-        return False
-    _keep(connection, webhook, tried, counted)
-    return True
-
-
-def _keep(connection: Connection, webhook: Claimed, tried: Sequence[Tried], counted: _Counted) -> None:
-    """Keep the last attempts; those that delivered and those that failed are numbered apart, each up to its count."""
-    if not tried:
-        return
-    execute(
-        connection,
-        """
-        INSERT INTO webhook_attempts (organisation, webhook, delivered, number, event, type, position, at, status,
-                                      problem, milliseconds, said)
-        SELECT :organisation, :id, problem IS NULL,
-               CASE WHEN problem IS NULL THEN :delivered ELSE :failed END + 1
-               - row_number() OVER (PARTITION BY problem IS NULL ORDER BY n DESC),
-               event, type, position, at, status, problem, milliseconds, said
-        FROM unnest(CAST(:events AS uuid[]), CAST(:types AS text[]), CAST(:positions AS bigint[]),
-                    CAST(:times AS timestamptz[]), CAST(:statuses AS smallint[]), CAST(:problems AS text[]),
-                    CAST(:milliseconds AS int[]), CAST(:said AS text[])) WITH ORDINALITY
-             AS new (event, type, position, at, status, problem, milliseconds, said, n)
-        """,
-        organisation=webhook.organisation,
-        id=webhook.id,
-        delivered=counted.delivered,
-        failed=counted.failed,
-        events=[one_.event.id for one_ in tried],
-        types=[one_.event.type for one_ in tried],
-        positions=[one_.event.position for one_ in tried],
-        times=[one_.at for one_ in tried],
-        statuses=[one_.answer.status for one_ in tried],
-        problems=[None if one_.answer.problem is None else one_.answer.problem.value for one_ in tried],
-        milliseconds=[one_.answer.milliseconds for one_ in tried],
-        said=[one_.answer.said for one_ in tried],
-    )
-    execute(
-        connection,
-        """
-        DELETE FROM webhook_attempts
-        WHERE organisation = :organisation AND webhook = :id AND (at < now() - :kept_for
-              OR number <= CASE WHEN delivered THEN :delivered ELSE :failed END - :kept)
-        """,
-        organisation=webhook.organisation,
-        id=webhook.id,
-        delivered=counted.delivered,
-        failed=counted.failed,
-        kept=KEPT_ATTEMPTS,
-        kept_for=KEPT_FOR,
-    )
-
-
-def give_up(connection: Connection, webhook: Claimed, why: Because, failing: Failing, answer: Answer) -> None:
-    """Disable a webhook that is ours, and say so."""
-    execute(
-        connection,
-        """
-        UPDATE webhooks SET state = 'disabled', reason = :reason, since = now(), fence = fence + 1
-        WHERE organisation = :organisation AND id = :id AND fence = :fence
-        """,
-        organisation=webhook.organisation,
-        id=webhook.id,
-        fence=webhook.fence,
-        reason=why.value,
-    )
-    whose = {"_organisation": ""} if webhook.organisation == PLATFORM else {}
-    emit(
-        connection,
-        webhook.organisation,
-        "rollcall.webhook.disabled",
-        [
-            {
-                "webhook": webhook.id,
-                "reason": why.value,
-                "failing_since": failing.since,
-                "failures": failing.failures,
-                "problem": answer.problem,
-                "status": answer.status,
-                **whose,
-            }
-        ],
-    )
-
-
 def health(connection: Connection) -> Health:
     """How the webhooks of everybody stand."""
     found = one(
@@ -448,7 +237,7 @@ def health(connection: Connection) -> Health:
                count(*) FILTER (WHERE state = 'enabled' AND failures > 0) AS failing,
                count(*) FILTER (WHERE state = 'disabled') AS disabled,
                CAST(extract(epoch FROM now() - min(CASE WHEN state = 'enabled' THEN (
-                   SELECT o.time FROM outbox o WHERE o.position > w.position AND {_MATCHES}
+                   SELECT o.time FROM outbox o WHERE o.position > w.position AND {MATCHES}
                    ORDER BY o.position LIMIT 1) END)) AS float) AS lag_seconds
         FROM webhooks w
         """,

@@ -8,9 +8,11 @@ import asyncio
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 
 import h11
 
@@ -24,6 +26,9 @@ BODY_SECONDS = 2.0
 
 #: Seconds that a connection is kept open without use.
 IDLE_SECONDS = 30.0
+
+#: Names looked up at once: as many as webhooks are served, for one that nobody answers for takes long.
+LOOKUPS = 200
 
 _HEADERS = {"content-type": "application/cloudevents+json", "user-agent": "rollcall", "accept": "*/*"}
 
@@ -104,6 +109,7 @@ class Wire:
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._idle: dict[tuple[str, bool], _Connection] = {}
+        self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookups")
 
     async def post(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
         """Send this and say what became of it, within the time agreed."""
@@ -145,8 +151,8 @@ class Wire:
         return answer
 
     async def _connect(self, target: Target) -> _Connection:
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+        look_up = partial(socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM)
+        found = await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
         addresses = [str(place[0]) for *_, place in found]
         allowed = [address for address in addresses if self._private or is_public(address)]
         if not allowed:
@@ -163,12 +169,14 @@ class Wire:
         return _Connection(reader, writer)
 
     def tidy(self, *, all_: bool = False) -> None:
-        """Close what was not used for long, or all."""
+        """Close what was not used for long, or all, for good."""
         before = time.monotonic() - IDLE_SECONDS
         for where, connection in list(self._idle.items()):
             if all_ or connection.used_at < before:
                 del self._idle[where]
                 connection.writer.close()
+        if all_:
+            self._lookups.shutdown(wait=False, cancel_futures=True)
 
 
 def _told(problem: Exception) -> Problem:

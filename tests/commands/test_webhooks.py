@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from tasks.events.outgoing import TYPES_OUT
 from tests.commands.test_output import Rollcall, printed, refused, rollcall
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.receiver import Receiver, receiving, saying
@@ -71,7 +72,12 @@ def test_a_webhook_from_its_first_test_to_its_end(
 
 def test_what_cannot_be_is_refused_in_one_line(rollcall: Rollcall, refused: Callable[..., str]) -> None:
     assert rollcall("webhooks", "add", "http://example.org/").exit_code == 2
-    assert rollcall("webhooks", "add", "https://example.org/", "--type", "seat").exit_code == 2
+    for unknown in ("seat", "rollcall.seat.consume"):
+        wrong = rollcall(
+            "webhooks", "add", "https://example.org/", "--type", "rollcall.pool.reached", "--type", unknown
+        )
+        assert wrong.exit_code == 2
+        assert all(type_ in "".join(wrong.stderr.split()) for type_ in (unknown, *TYPES_OUT))
     assert rollcall("webhooks", "add", "https://example.org/", "--since", "noon").exit_code == 2
     assert "ROLLCALL_WEBHOOKS_PRIVATE" in refused("webhooks", "add", "https://169.254.169.254/latest")
     assert refused("webhooks", "show", "x", "-o", "acme") == "There is no webhook 'x' of the organisation 'acme'."

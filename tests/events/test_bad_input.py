@@ -269,6 +269,16 @@ def test_r31_another_organisations_learners_and_courses_are_unknown(world: World
     assert world.ledger() == world.ledger("globex") == []
 
 
+def test_r31_of_two_events_of_the_same_id_the_first_is_held_under_its_own_name(world: World) -> None:
+    first = world.event("course.started", {"learner": "A", "course": "safety"}, id_="same")
+    second = world.event("learner.saved", {"learner": "G"}, id_="same", organisation="globex")
+
+    assert world.send(first, second).repeated == 1
+
+    held = world.quarantine()["same"]
+    assert (held.organisation, held.type, held.payload) == ("acme", "platform.course.started", first.decode())
+
+
 def test_r32_an_event_the_database_refuses_is_set_aside_and_the_others_of_its_batch_are_taken(world: World) -> None:
     world.execute("ALTER TABLE courses ADD CHECK (title <> 'poison')")
     poison = world.event("course.saved", {"course": "c", "title": "poison"})

@@ -50,9 +50,9 @@ ACROSS = {
     "sending to webhooks: the platform's own are sent everybody's events, an organisation's name it": {
         "tasks.webhooks.store._position_now",
         "tasks.webhooks.store.add",
-        "tasks.webhooks.store.claim",
-        "tasks.webhooks.store.next_events",
-        "tasks.webhooks.store.pass_over",
+        "tasks.webhooks.sending.claim",
+        "tasks.webhooks.sending.next_events",
+        "tasks.webhooks.sending.pass_over",
     },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from config.runtime import Endpoints
 from config.streams import OUT
-from tasks.webhooks import Locksmith, Problem, State, actors, store
+from tasks.webhooks import Locksmith, Problem, State, actors, sending, store
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.receiver import Receiver, hang_up, in_order, receiving, saying
 
@@ -265,7 +265,7 @@ def test_what_was_not_written_down_is_sent_again_under_the_same_id(
         raise MemoryError
 
     with monkeypatch.context() as death:
-        death.setattr(store, "record", dies)
+        death.setattr(sending, "record", dies)
         with pytest.raises(MemoryError):
             hooks.send()
     hooks.send()
@@ -296,7 +296,7 @@ def test_who_has_lost_a_webhook_writes_nothing(hooks: Hooks, receiver: Receiver)
 def test_of_the_log_the_last_are_kept_and_failures_apart(
     hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "KEPT_ATTEMPTS", 3)
+    monkeypatch.setattr(sending, "KEPT_ATTEMPTS", 3)
     monkeypatch.setattr(actors, "RECORD_SECONDS", 0)
     hooks.add(receiver)
     hooks.happens(8)

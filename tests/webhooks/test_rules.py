@@ -96,6 +96,7 @@ def test_a_status_is_taken_or_is_not(status: int, problem: Problem | None) -> No
     [
         (429, "120", 120), (503, "0", 1), (503, "Sat, 10 Jan 2026 09:02:00 GMT", 120), (429, "9" * 5000, 3600),
         (429, "Sat, 10 Jan 2099 09:02:00 GMT", 3600), (429, "Sat, 10 Jan 2020 09:02:00 GMT", 1), (429, "soon", None),
+        (429, "Sat, 10 Jan 99999999999 09:02:00 GMT", None),
         (429, "-5", None), (429, None, None), (500, "120", None), (200, "120", None),
     ],
 )  # fmt: skip

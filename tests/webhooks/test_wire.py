@@ -1,8 +1,11 @@
 """HTTP with whoever is at the other end: bounded, verified, and never into a private network."""
 
 import asyncio
+import socket
 import ssl
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +77,30 @@ def test_nobody_there_and_no_such_name_are_told_apart() -> None:
 
     assert nobody.problem == Problem.UNREACHABLE
     assert unknown.problem in {Problem.UNKNOWN_HOST, Problem.TOO_SLOW}  # too slow: a resolver that is
+
+
+def test_names_that_nobody_answers_for_hold_up_nobody_else(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    look_up, answered = socket.getaddrinfo, threading.Event()
+
+    def slowly(host: str, *rest: Any, **options: Any) -> Any:
+        if host.endswith(".invalid"):
+            answered.wait(10)
+            raise socket.gaierror
+        return look_up(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+
+    async def sent() -> Answer:
+        wire_ = Wire(private=True, seconds=2)
+        slow = [asyncio.create_task(wire_.post(target(f"https://{n}.invalid/"), {}, b"{}")) for n in range(50)]
+        await asyncio.sleep(0)  # each of them asks
+        answer = await wire_.post(target(receiver.url), {}, b"{}")
+        answered.set()
+        await asyncio.gather(*slow)
+        wire_.tidy(all_=True)
+        return answer
+
+    assert asyncio.run(sent()).problem is None
 
 
 def test_a_certificate_that_nobody_vouches_for_is_refused(context: ssl.SSLContext) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from config.database import transaction
 from config.runtime import Runtime
 from tasks import webhooks
+from tasks.events.outgoing import TYPES_OUT
 from workers.commands.common import Json, Refused, asked, document, opened, out, table
 
 app = typer.Typer(
@@ -99,7 +100,7 @@ def add(
     except webhooks.BadUrl as problem:
         raise typer.BadParameter(f"the URL: {problem}") from None
     if bad := webhooks.bad_types(types or []):
-        raise typer.BadParameter(f"--type {bad[0]}: it reads as in rollcall.seat.consumed")
+        raise typer.BadParameter(f"--type {bad[0]} is none of {', '.join(TYPES_OUT)}")
     id_ = id_ or secrets.token_hex(4)
     if not id_.isprintable() or len(id_) > 200:
         raise typer.BadParameter("--id: an id has at most 200 characters, all of which can be seen")
