@@ -11,6 +11,9 @@ from sqlalchemy import Connection
 from config.database import execute, one, rows, value
 from tasks.events.outgoing import Told
 
+#: Advisory lock of whoever puts the outbox in order.
+ORDER_LOCK = 7404
+
 #: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
 BATCH_BYTES = 1_000_000
 
@@ -147,6 +150,12 @@ def ordered_after(connection: Connection, position: int, limit: int) -> list[Out
         limit=limit,
         most=BATCH_BYTES,
     )
+
+
+def alone(connection: Connection) -> None:
+    """Be the only one to put the outbox in order until the transaction ends: a relay that lost its lead without knowing
+    it yet would give the same places again."""
+    execute(connection, "SELECT pg_advisory_xact_lock(:lock)", lock=ORDER_LOCK)
 
 
 def publication(connection: Connection) -> Publication:
