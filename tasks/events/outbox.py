@@ -179,14 +179,18 @@ def published_through(connection: Connection, position: int) -> None:
 
 
 def unpublished(connection: Connection) -> int:
-    """How many events are written but not on the stream yet."""
+    """How many events are written but not on the stream yet. Counted: not every position is an event's (one that was
+    published once more is forgotten, others belong to a database before)."""
     return int(
         value(
             connection,
             """
             SELECT (SELECT count(*) FROM outbox WHERE position IS NULL)
-                 + (SELECT count(*) FROM replays WHERE position IS NULL) + (SELECT ordered - published FROM publication)
+                 + (SELECT count(*) FROM outbox WHERE position > :published)
+                 + (SELECT count(*) FROM replays WHERE position IS NULL)
+                 + (SELECT count(*) FROM replays WHERE position > :published)
             """,
+            published=publication(connection).published,
         )
         or 0
     )
