@@ -124,6 +124,16 @@ def test_an_entry_that_is_gone_and_was_never_acknowledged_still_holds_the_stream
     assert told.ask("SELECT acknowledged FROM readers") == 9
 
 
+def test_a_group_that_is_set_back_gets_everything_from_there(told: World) -> None:
+    reads(told, "billing", 900, but=900)
+    told.redis.xgroup_setid(OUT, "billing", id="10-0")
+
+    see(told)
+
+    assert told.ask("SELECT acknowledged FROM readers") == 10
+    assert gets(told, "billing") == through(11, EVENTS)
+
+
 def test_r33_a_lost_end_that_nobody_needs_any_more_leaves_nothing_unpublished(told: World) -> None:
     told.redis.xgroup_create(OUT, "billing", id="$")
     earlier: Any = told.redis.dump(OUT)
