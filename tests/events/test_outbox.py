@@ -13,7 +13,6 @@ from tests.workers.deployment import until
 from tests.world import World
 from workers.relay import Relay
 
-
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
 
 
