@@ -44,13 +44,14 @@ class Group:
 
     @property
     def needs(self) -> Entry:
-        """Everything before this entry was read and acknowledged."""
-        return self.oldest or self.delivered
+        """Everything before this entry was read and acknowledged. A group that was set back reads what follows anew,
+        whatever it has open behind that."""
+        return min(self.oldest or self.delivered, self.delivered)
 
     @property
     def acknowledged(self) -> int:
         """The position up to which everything was read and acknowledged, on the outgoing stream."""
-        return self.oldest.first - 1 if self.oldest else self.delivered.first
+        return min(self.oldest.first - 1, self.delivered.first) if self.oldest else self.delivered.first
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,12 +180,14 @@ class Relay:
         """
         end = after = _stream_end(self.redis)
         with transaction(self.runtime.engine) as connection:
-            ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
+            outbox.alone(connection)
             state = outbox.publication(connection)
-            if end.first > state.ordered:
+            if end.first > state.ordered:  # before anything new has its place: none of that is on the stream
                 log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end.first)
                 outbox.order_after_stream(connection, end.first)
                 return True
+            ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
+            state = outbox.publication(connection)
             lost = end.first < state.published
             known = kept.known(connection) if lost else {}
             if end.first == 0 and known:

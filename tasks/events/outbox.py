@@ -11,6 +11,9 @@ from sqlalchemy import Connection
 from config.database import execute, one, rows, value
 from tasks.events.outgoing import Told
 
+#: Advisory lock of whoever puts the outbox in order.
+ORDER_LOCK = 7404
+
 #: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
 BATCH_BYTES = 1_000_000
 
@@ -149,6 +152,12 @@ def ordered_after(connection: Connection, position: int, limit: int) -> list[Out
     )
 
 
+def alone(connection: Connection) -> None:
+    """Be the only one to put the outbox in order until the transaction ends: a relay that lost its lead without knowing
+    it yet would give the same places again."""
+    execute(connection, "SELECT pg_advisory_xact_lock(:lock)", lock=ORDER_LOCK)
+
+
 def publication(connection: Connection) -> Publication:
     """How far publishing has come."""
     state = one(connection, Publication, "SELECT ordered, published FROM publication")
@@ -170,14 +179,18 @@ def published_through(connection: Connection, position: int) -> None:
 
 
 def unpublished(connection: Connection) -> int:
-    """How many events are written but not on the stream yet."""
+    """How many events are written but not on the stream yet. Counted: not every position is an event's (one that was
+    published once more is forgotten, others belong to a database before)."""
     return int(
         value(
             connection,
             """
             SELECT (SELECT count(*) FROM outbox WHERE position IS NULL)
-                 + (SELECT count(*) FROM replays WHERE position IS NULL) + (SELECT ordered - published FROM publication)
+                 + (SELECT count(*) FROM outbox WHERE position > :published)
+                 + (SELECT count(*) FROM replays WHERE position IS NULL)
+                 + (SELECT count(*) FROM replays WHERE position > :published)
             """,
+            published=publication(connection).published,
         )
         or 0
     )

@@ -1,6 +1,7 @@
 """What goes out: in one order, each event once, and all of it again where Redis forgot (R33)."""
 
 import json
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -8,8 +9,11 @@ import pytest
 from config.database import transaction
 from config.streams import OUT
 from tasks.events import outbox
+from tests.workers.deployment import until
 from tests.world import World
 from workers.relay import Relay
+
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
 
 
 def ids_out(world: World) -> list[str]:
@@ -76,6 +80,33 @@ def test_a_database_younger_than_the_stream_still_gets_its_events_out(world: Wor
         "rollcall.access.suspended",
     ]
     assert world.ask("SELECT count(*) FROM outbox WHERE position IS NULL OR position <= 500") == 0
+
+
+def test_a_database_that_lacks_less_than_is_new_in_it_publishes_all_of_that(world: World) -> None:
+    """As a standby that took over and had not got the last commits: new events are not taken for those it lacks."""
+    world.redis.xadd(OUT, {"event": json.dumps({"id": "lacked", "type": "theirs"})}, id="2-0")
+    world.has_learners("A", "B", "C", status="inactive")
+    world.becomes("active", "A", "B", "C")
+
+    world.settle()
+
+    assert [data["learner"] for data in world.out("access.activated")] == ["A", "B", "C"]
+
+
+def test_a_relay_that_lost_its_lead_without_knowing_it_gives_no_place_again(world: World) -> None:
+    world.has_learners("A", "B", "C", status="inactive")
+    world.becomes("active", "A", "B", "C")
+    late = Thread(target=Relay(world.runtime).publish)
+
+    with transaction(world.runtime.engine) as connection:
+        outbox.alone(connection)
+        outbox.put_in_order(connection, 1000)
+        late.start()
+        until(lambda: bool(world.ask(WAITING)), "the other waits")
+    late.join()
+
+    assert world.rows("SELECT ordered, published FROM publication") == [(3, 3)]
+    assert len(ids_out(world)) == 3
 
 
 def test_what_is_published_at_once_is_bounded_by_its_size(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -124,6 +124,34 @@ def test_an_entry_that_is_gone_and_was_never_acknowledged_still_holds_the_stream
     assert told.ask("SELECT acknowledged FROM readers") == 9
 
 
+def test_a_group_that_is_set_back_gets_everything_from_there(told: World) -> None:
+    reads(told, "billing", 900, but=900)
+    told.redis.xgroup_setid(OUT, "billing", id="10-0")
+
+    see(told)
+
+    assert told.ask("SELECT acknowledged FROM readers") == 10
+    assert gets(told, "billing") == through(11, EVENTS)
+
+
+def test_r33_a_lost_end_that_nobody_needs_any_more_leaves_nothing_unpublished(told: World) -> None:
+    told.redis.xgroup_create(OUT, "billing", id="$")
+    earlier: Any = told.redis.dump(OUT)
+    told.execute("INSERT INTO replays (organisation, seq) SELECT organisation, seq FROM outbox LIMIT 5")
+    told.settle()
+    reads(told, "billing", EVENTS + 5)
+    see(told)
+    assert told.ask("SELECT count(*) FROM replays") == 0
+
+    told.redis.restore(OUT, 0, earlier, replace=True)
+    told.settle()
+
+    with transaction(told.runtime.engine) as connection:
+        assert outbox.unpublished(connection) == 0
+    says(told, 1)
+    assert gets(told, "billing") == [EVENTS + 6]
+
+
 @pytest.mark.parametrize("made_again", [False, True])
 def test_r33_after_a_loss_each_group_gets_what_it_had_not_acknowledged(told: World, made_again: bool) -> None:
     reads(told, "ahead", 700)
