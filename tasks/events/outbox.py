@@ -181,16 +181,18 @@ def published_through(connection: Connection, position: int) -> None:
 def unpublished(connection: Connection) -> int:
     """How many events are written but not on the stream yet. Counted: not every position is an event's (one that was
     published once more is forgotten, others belong to a database before)."""
+    state = publication(connection)
     return int(
         value(
             connection,
             """
             SELECT (SELECT count(*) FROM outbox WHERE position IS NULL)
-                 + (SELECT count(*) FROM outbox WHERE position > :published)
+                 + (SELECT count(*) FROM outbox WHERE :behind AND position > :published)
                  + (SELECT count(*) FROM replays WHERE position IS NULL)
-                 + (SELECT count(*) FROM replays WHERE position > :published)
+                 + (SELECT count(*) FROM replays WHERE :behind AND position > :published)
             """,
-            published=publication(connection).published,
+            behind=state.published < state.ordered,
+            published=state.published,
         )
         or 0
     )
