@@ -91,8 +91,8 @@ def put_in_order(connection: Connection, limit: int) -> int:
         WITH unordered AS (
             SELECT organisation, seq FROM outbox WHERE position IS NULL ORDER BY seq LIMIT :limit
         ), numbered AS (
-            SELECT organisation, seq, p.ordered + row_number() OVER (ORDER BY seq) AS place
-            FROM unordered, publication p
+            SELECT organisation, seq, (SELECT ordered FROM publication) + row_number() OVER (ORDER BY seq) AS place
+            FROM unordered
         ), counted AS (
             UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
             WHERE EXISTS (SELECT FROM unordered)
@@ -108,8 +108,8 @@ def put_in_order(connection: Connection, limit: int) -> int:
         WITH unordered AS (
             SELECT organisation, replay FROM replays WHERE position IS NULL ORDER BY replay LIMIT :limit
         ), numbered AS (
-            SELECT organisation, replay, p.ordered + row_number() OVER (ORDER BY replay) AS place
-            FROM unordered, publication p
+            SELECT organisation, replay, (SELECT ordered FROM publication) + row_number() OVER (ORDER BY replay) AS place
+            FROM unordered
         ), counted AS (
             UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
             WHERE EXISTS (SELECT FROM unordered)
