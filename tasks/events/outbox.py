@@ -108,7 +108,8 @@ def put_in_order(connection: Connection, limit: int) -> int:
         WITH unordered AS (
             SELECT organisation, replay FROM replays WHERE position IS NULL ORDER BY replay LIMIT :limit
         ), numbered AS (
-            SELECT organisation, replay, (SELECT ordered FROM publication) + row_number() OVER (ORDER BY replay) AS place
+            SELECT organisation, replay,
+                   (SELECT ordered FROM publication) + row_number() OVER (ORDER BY replay) AS place
             FROM unordered
         ), counted AS (
             UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)

@@ -95,7 +95,7 @@ def test_a_replay_can_be_replayed_neither_twice_by_itself_nor_be_lost(told: Worl
     told.settle()
     rollcall("events", "replay", "--since", "1", "--until", "12")
 
-    told.redis.flushall()
+    told.redis.flushdb()
 
     assert again(told) == [9, 10, *range(1, 11)]
     told.redis.xgroup_create(OUT, "billing", id="13-0")

@@ -159,7 +159,7 @@ def test_r33_after_a_loss_each_group_gets_what_it_had_not_acknowledged(told: Wor
     before: Any = told.redis.xrange(OUT, min="300-0")
     see(told)
 
-    told.redis.flushall()
+    told.redis.flushdb()
     if made_again:  # as consumers do when they start
         told.redis.xgroup_create(OUT, "ahead", id="0", mkstream=True)
     told.settle()
@@ -175,7 +175,7 @@ def test_r33_after_a_loss_nothing_comes_again_that_all_had_acknowledged(told: Wo
     reads(told, "billing", EVENTS)
     see(told)
 
-    told.redis.flushall()
+    told.redis.flushdb()
     told.settle()
     says(told, 2)
 
@@ -205,7 +205,7 @@ def test_a_group_that_was_destroyed_is_not_made_again(told: World) -> None:
     says(told, 1)
     see(told)
 
-    told.redis.flushall()
+    told.redis.flushdb()
     told.settle()
 
     assert [one.name for one in observe(told.redis, OUT).groups] == [b"stays"]
@@ -216,7 +216,7 @@ def test_a_loss_that_is_seen_first_by_who_asks_for_groups_makes_nobody_forgotten
     reads(told, "billing", 400)
     see(told)
 
-    told.redis.flushall()
+    told.redis.flushdb()
     see(told)
     told.settle()
 
@@ -230,7 +230,7 @@ def test_a_group_that_waits_for_a_position_to_come_skips_nothing_for_others(told
         outbox.put_in_order(connection, 5)
     see(told)
 
-    told.redis.flushall()
+    told.redis.flushdb()
     told.settle()
     says(told, 1)
 
@@ -246,7 +246,7 @@ def test_r33_a_relay_that_dies_between_two_steps_neither_loses_nor_repeats(
     told.redis.xgroup_create(OUT, "new", id="0")
     see(told)
     if lost:
-        told.redis.flushall()
+        told.redis.flushdb()
     told.execute(MORE.format(1500))
 
     class Died(BaseException):
