@@ -139,11 +139,11 @@ def is_retryable(problem: BaseException) -> bool:
 
 
 def is_connection_problem(problem: BaseException) -> bool:
-    """Whether the database is away, stopping or starting: nothing is wrong with what was asked of it."""
+    """Whether the database is away, stopping, starting or full: nothing is wrong with what was asked of it."""
     if not isinstance(problem, OperationalError):
         return False
     state = getattr(problem.orig, "sqlstate", None)
-    return state is None or state[:2] in {"57", "08"}
+    return state is None or state[:2] in {"57", "08"} or state == "53100"
 
 
 def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:

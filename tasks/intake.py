@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped, transaction
 from config.log import without_data
@@ -80,6 +81,8 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
         for attempt in retrying():
             with attempt, transaction(engine) as connection:
                 return _apply_new(connection, settings, events)
+    except PoolTimeout:  # every connection was in use
+        raise
     except (SQLAlchemyError, *WRONG) as problem:
         if is_connection_problem(problem):
             raise

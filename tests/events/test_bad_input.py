@@ -4,9 +4,13 @@ import json
 from typing import Any
 
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from structlog.testing import capture_logs
 
 from config.settings import Settings
+from tasks import intake
 from tests.world import World, id_of
 
 TIME = "2026-01-10T09:00:00Z"
@@ -295,6 +299,37 @@ def test_r32_an_event_the_database_refuses_is_set_aside_and_the_others_of_its_ba
     held = world.quarantine()[id_of(poison)]
     assert (held.state, held.reason) == ("quarantined", "internal error")
     assert [event["event"] for event in world.out("event.quarantined")] == [id_of(poison)]
+
+
+def test_r33_where_the_database_is_full_nothing_is_wrong_with_the_event(world: World) -> None:
+    world.execute(
+        "CREATE FUNCTION fill() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'could not extend file' USING ERRCODE = 'disk_full'; END $$"
+    )
+    world.execute("CREATE TRIGGER fill BEFORE INSERT ON learners EXECUTE FUNCTION fill()")
+    event = world.event("learner.saved", world.learner("A"))
+
+    with pytest.raises(OperationalError):
+        world.send(event)
+    world.execute("DROP TRIGGER fill ON learners")
+
+    assert world.quarantine() == {}
+    assert world.send(event).new == 1
+
+
+def test_r33_where_every_connection_is_in_use_nothing_is_wrong_with_the_event(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = create_engine(world.runtime.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    in_use = engine.connect()
+    monkeypatch.setattr(intake, "_say_why", lambda *_: in_use.close())  # it is free for what follows
+
+    with pytest.raises(PoolTimeout):
+        intake.take(engine, world.runtime.settings, [world.event("learner.saved", world.learner("A"))])
+
+    in_use.close()
+    engine.dispose()
+    assert world.quarantine() == {}
 
 
 def test_r05_the_log_of_what_cannot_be_applied_says_nothing_of_anybody(world: World) -> None:
