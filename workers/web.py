@@ -4,6 +4,7 @@ import threading
 
 import redis
 import uvicorn
+from anyio import Lock, to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -92,13 +93,15 @@ def make_app(runtime: Runtime) -> Starlette:
     client = make_redis(runtime.endpoints.redis_url)
     registry = CollectorRegistry(auto_describe=False)
     numbers = _Numbers(runtime, client)
+    scraping = Lock()  # however many ask, no more than one of them keeps a thread and a connection from others
 
     def healthz(_request: Request) -> Response:
         checks = {"database": _database_answers(runtime), "redis": _redis_answers(client)}
         return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
 
-    def metrics(_request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    async def metrics(_request: Request) -> Response:
+        async with scraping:
+            return Response(await to_thread.run_sync(generate_latest, registry), media_type=CONTENT_TYPE_LATEST)
 
     registry.register(numbers)
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]

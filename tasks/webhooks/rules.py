@@ -37,6 +37,10 @@ class State(StrEnum):
     DISABLED = "disabled"
 
 
+#: Failures in a row without which no webhook is given up: where we were down ourselves, the receiver has not failed.
+LEAST_FAILURES = 8
+
+
 class Because(StrEnum):
     """Why a webhook is disabled."""
 
@@ -175,12 +179,14 @@ def after_failure(
     answer: Answer, before: Failing, now: datetime, *, first: timedelta, longest: timedelta, chance: float
 ) -> Next:
     """What follows from a failure: a pause that doubles from `first` on, or the one that was asked for, longer by up to
-    a quarter (`chance` is from 0 to 1); no more tries after 410, or where nothing was taken for `longest`."""
+    a quarter (`chance` is from 0 to 1); no more tries after 410, or where nothing was taken for `longest`, in which we
+    were there to try."""
     failing = Failing(before.failures + 1, before.since or now)
     pause = (answer.retry_after or pause_before(before.failures, first)) * (1 + chance / 4)
     if answer.problem == Problem.GONE:
         return Next(failing, pause, Because.GONE)
-    return Next(failing, pause, Because.FAILING if now - (before.since or now) >= longest else None)
+    tried = failing.failures >= LEAST_FAILURES and now - (before.since or now) >= longest
+    return Next(failing, pause, Because.FAILING if tried else None)
 
 
 def said(body: bytes) -> str:

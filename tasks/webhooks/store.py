@@ -194,20 +194,22 @@ def disable(connection: Connection, organisation: int, id_: str) -> bool:
     )
 
 
-def rotate(connection: Connection, organisation: int, id_: str, key: str, keep_old: timedelta | None) -> None:
-    """Sign with a new key; with the one before beside it, for so long."""
-    execute(
+def rotate(connection: Connection, organisation: int, id_: str, key: str, keep_old: timedelta | None) -> bool:
+    """Sign with a new key; with the one before beside it, for so long. False where there would be three."""
+    changed = execute(
         connection,
         """
         UPDATE webhooks SET key = :key, old_key = CASE WHEN CAST(:keep AS interval) IS NOT NULL THEN key END,
             old_key_until = now() + CAST(:keep AS interval)
         WHERE organisation = :organisation AND id = :id
+          AND (CAST(:keep AS interval) IS NULL OR coalesce(old_key_until, '-infinity') < now())
         """,
         organisation=organisation,
         id=id_,
         key=key,
         keep=keep_old,
     )
+    return changed > 0
 
 
 def log(connection: Connection, organisation: int, id_: str, *, failures: bool, limit: int) -> list[Attempt]:

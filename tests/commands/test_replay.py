@@ -117,6 +117,7 @@ def test_what_cannot_be_meant_is_refused_in_one_line(
     for wrong in ("yesterday", "2026-11-24T03:00:00", "2026-13-01T00:00:00Z", "3y", "999999999w", "-1"):
         result = rollcall("events", "replay", "--since", wrong)
         assert result.exit_code == 2, wrong
+    assert rollcall("events", "replay", "--since", "1", "--type", "seat.consume").exit_code == 2
     assert "in the future" in refused("events", "replay", "--since", "2999-01-01T00:00:00Z")
     assert "is before --since" in refused("events", "replay", "--since", "5", "--until", "4")
     assert refused("events", "replay", "--since", "5", "-o", "nobody") == "There is no organisation 'nobody'."

@@ -124,7 +124,7 @@ class TestADayOfFailures:
         hooks.world.execute("UPDATE webhooks SET failing_since = now() - interval '86000 seconds'")
         hooks.send(again=True)
         assert hooks.stands().state == State.ENABLED
-        hooks.world.execute("UPDATE webhooks SET failing_since = now() - interval '86401 seconds'")
+        hooks.world.execute("UPDATE webhooks SET failing_since = now() - interval '86401 seconds', failures = 7")
         hooks.send(again=True)
         assert (hooks.stands().state, hooks.stands().reason) == (State.DISABLED, "failing")
         receiver.requests.clear()

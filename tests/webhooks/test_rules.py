@@ -124,20 +124,21 @@ def test_pauses_double_to_an_hour_and_are_not_the_same_for_all() -> None:
 
 
 @pytest.mark.parametrize(
-    ("problem", "failing_for", "disabled"),
+    ("problem", "failures", "failing_for", "disabled"),
     [
-        (Problem.REFUSED, timedelta(hours=23), None),
-        (Problem.REFUSED, timedelta(hours=24), Because.FAILING),
-        (Problem.UNREACHABLE, timedelta(days=9), Because.FAILING),
-        (Problem.GONE, timedelta(0), Because.GONE),
+        (Problem.REFUSED, 40, timedelta(hours=23), None),
+        (Problem.REFUSED, 7, timedelta(hours=24), Because.FAILING),
+        (Problem.UNREACHABLE, 40, timedelta(days=9), Because.FAILING),
+        (Problem.UNREACHABLE, 6, timedelta(days=9), None),  # it was us who were away
+        (Problem.GONE, 0, timedelta(0), Because.GONE),
     ],
 )
 def test_a_webhook_is_given_up_after_a_day_or_when_it_is_gone(
-    problem: Problem, failing_for: timedelta, disabled: Because | None
+    problem: Problem, failures: int, failing_for: timedelta, disabled: Because | None
 ) -> None:
     follows = after_failure(
         Answer(problem),
-        Failing(3, NOW - failing_for),
+        Failing(failures, NOW - failing_for),
         NOW,
         first=timedelta(seconds=30),
         longest=timedelta(days=1),

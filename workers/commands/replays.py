@@ -16,6 +16,7 @@ from config.database import transaction
 from config.runtime import Runtime
 from tasks import organisations
 from tasks.events import replays
+from tasks.events.outgoing import TYPES_OUT
 from workers.commands.common import Json, Refused, document, err, opened, out, serving
 from workers.relay import LEADER_LOCK
 
@@ -63,6 +64,8 @@ def replay(
         until=None if until is None else _moment(until, "--until", now),
         types=tuple(f"rollcall.{one.removeprefix('rollcall.')}" for one in types or []),
     )
+    if unknown := [one for one in wanted.types if one not in TYPES_OUT]:
+        raise typer.BadParameter(f"--type {unknown[0]} is none of {', '.join(TYPES_OUT)}")
     if isinstance(wanted.since, datetime) and wanted.since > now:
         raise Refused(f"--since {since} is in the future: nothing was published then.")
     if type(wanted.since) is type(wanted.until) and wanted.until < wanted.since:  # type: ignore[operator]

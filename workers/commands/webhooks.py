@@ -258,18 +258,17 @@ def rotate(
 ) -> None:
     """Sign with a new key, which is printed this once; for 24 hours with the key before beside it."""
     with opened("webhooks") as runtime, _about(runtime, organisation) as (connection, number):
+        key, kept = webhooks.Locksmith(runtime.endpoints.secret_key).make()
+        rotated = webhooks.rotate(connection, number, id_, kept, None if now else OLD_KEY_FOR)
         found = webhooks.find(connection, number, id_)
         if found is None:
             raise _missing(id_, organisation)
-        if found.old_key_until and not now:
+        if not rotated:
             raise Refused(
                 f"The key before is valid until {found.old_key_until:%Y-%m-%d %H:%M} UTC, and there cannot be three:"
                 " wait, or end both with --now."
             )
-        key, kept = webhooks.Locksmith(runtime.endpoints.secret_key).make()
-        webhooks.rotate(connection, number, id_, kept, None if now else OLD_KEY_FOR)
-        found = webhooks.find(connection, number, id_)
-    _show_key(Added(id_, key, found.old_key_until if found else None), json_=json_)
+    _show_key(Added(id_, key, found.old_key_until), json_=json_)
 
 
 @app.command("test")
