@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -114,14 +114,13 @@ def embedded_services(
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     services = _Services(home.resolve(), durable)
-    starters = {"postgresql": services.postgresql, "valkey": services.valkey, "mailbox": services.mailbox}
-    wanted = [name for name, wish in zip(starters, (database, redis, smtp), strict=True) if wish]
+    wanted = [name for name, wish in zip(services.starters, (database, redis, smtp), strict=True) if wish]
     with (services.home / "embedded.users").open("a") as users:
         with services.locked():
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
             with services.locked():
-                servers = {name: starters[name]() for name in wanted}
+                servers = {name: services.starters[name]() for name in wanted}
             yield Embedded(
                 database_url=servers["postgresql"].url if database else None,
                 redis_url=servers["valkey"].url if redis else None,
@@ -135,6 +134,13 @@ def embedded_services(
                     services.stop()
 
 
+def revived(home: Path, names: Iterable[str], *, durable: bool = True) -> dict[str, int]:
+    """The pids of these servers, each started again if it died; for a user of `home`. Raises EmbeddedError."""
+    services = _Services(home.resolve(), durable)
+    with services.locked():
+        return {name: (services.running(name) or services.starters[name]()).pid for name in names}
+
+
 class _Services:
     """The servers of one home. Everything but `locked` is called with the lock held."""
 
@@ -144,6 +150,7 @@ class _Services:
         self._file = home / "embedded.json"
         self._servers: dict[str, Server] = {}
         self._sockets = home / "sockets"  # or elsewhere, see `_make_sockets`
+        self.starters = {"postgresql": self.postgresql, "valkey": self.valkey, "mailbox": self.mailbox}
 
     @contextmanager
     def locked(self) -> Iterator[None]:
@@ -156,6 +163,11 @@ class _Services:
                 self._servers = {name: Server(**server) for name, server in state["servers"].items()}
                 self._sockets = Path(state["sockets"])
             yield
+
+    def running(self, name: str) -> Server | None:
+        """The server of that name, if it lives."""
+        server = self._servers.get(name)
+        return server if server is not None and server.running else None
 
     def postgresql(self) -> Server:
         """A PostgreSQL that answers and has the database `rollcall`."""
@@ -246,8 +258,11 @@ class _Services:
 
         One that runs is asked too: whoever started it may have been killed before it answered.
         """
-        server = self._servers.get(name)
-        if server is None or not server.running:
+        server = self.running(name)
+        if server is None:
+            if name in self._servers:
+                with suppress(ChildProcessError):  # if it was ours, it is a zombie until we look
+                    os.waitpid(self._servers[name].pid, os.WNOHANG)
             pid = start()
             server = self._remember(name, Server(pid, psutil.Process(pid).create_time(), url=""))
         deadline = time.monotonic() + START_TIMEOUT

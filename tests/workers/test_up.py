@@ -132,6 +132,12 @@ def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves
     killed = services["pids"]["tasks.1"]
     os.kill(killed, signal.SIGKILL)
     until(lambda: machine.services["pids"].get("tasks.1", killed) != killed, "a new tasks.1")
+    servers = {name: services["pids"][name] for name in ("postgresql", "valkey", "mailbox")}
+    for pid in servers.values():
+        os.kill(pid, signal.SIGKILL)
+    until(lambda: all(machine.services["pids"][name] != pid for name, pid in servers.items()), "new servers")
+    assert {**machine.services, "pids": {}} == {**services, "pids": {}}, "where they were"
+    _pages_answer(services["PUBLIC_URL"])
 
     pids = machine.services["pids"]
     began = time.monotonic()

@@ -22,6 +22,7 @@ from rich.table import Table
 
 import migrations
 from config import services
+from config.embedded import EmbeddedError, revived
 from config.log import configure_logging
 from config.runtime import Endpoints
 from config.services import write_services
@@ -37,6 +38,9 @@ from workers.supervisor import Role, Supervisor, read_procfile
 #: Seconds between two looks of `wait` and `status --watch`.
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 1.0
+
+#: Seconds between two looks of `up` at the embedded servers.
+SERVERS_SECONDS = 1.0
 
 READ_STATUS = services.DATABASE | services.REDIS
 
@@ -139,8 +143,25 @@ async def _supervise(
     ports = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_BOUNCES_PORT": str(bounces_port)}
     env = {**os.environ, **ports, "ROLLCALL_HOME": str(home)}
 
+    running: dict[str, int] = {}
+
     def remember(pids: dict[str, int]) -> None:
-        write_services(home, found, bounces_url, {"rollcall": os.getpid(), **embedded, **pids})
+        nonlocal running
+        running = pids
+        write_services(home, found, bounces_url, {"rollcall": os.getpid(), **embedded, **running})
+
+    async def keep_servers() -> None:
+        while embedded:
+            await asyncio.sleep(SERVERS_SECONDS)
+            try:
+                now = await asyncio.to_thread(revived, home, list(embedded), durable=settings.rollcall_durable)
+            except (EmbeddedError, OSError) as problem:
+                on_line("rollcall", str(problem))
+                continue
+            if died := [name for name, pid in embedded.items() if now[name] != pid]:
+                on_line("rollcall", f"{', '.join(died)} had died and was started again")
+                embedded.update(now)
+                remember(running)
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
@@ -149,9 +170,11 @@ async def _supervise(
             on_ready()
 
     supervisor = Supervisor(roles, env, on_line, on_change=remember, drain_seconds=settings.rollcall_drain_seconds)
+    keeper = asyncio.create_task(keep_servers())
     try:
         return await supervisor.run(ready)
     finally:
+        keeper.cancel()
         (home / "services.json").unlink(missing_ok=True)
 
 
