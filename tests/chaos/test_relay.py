@@ -4,9 +4,8 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Any
 
@@ -19,11 +18,11 @@ from bench.system import Database, System, wait_until
 from config.streams import OUT, make_redis
 
 #: Events that go out, and how many are written in one transaction.
-EVENTS = int(os.environ.get("CHAOS_EVENTS", "50000"))
+EVENTS = int(os.environ.get("CHAOS_EVENTS", "200000"))
 WRITTEN = 100
 
 #: Seconds that a relay leads before it is killed: often in the middle of a batch.
-LIVES = (0.05, 0.5)
+LIVES = (0.02, 0.3)
 
 #: Entries a consumer reads, and acknowledges, at once.
 READ = 500
@@ -68,7 +67,9 @@ class Relays:
         """Let one after the other live for a moment, until it is `over`."""
         while not over():
             self.start()
-            time.sleep(self._random.uniform(*LIVES))
+            assert self._process is not None
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(self._random.uniform(*LIVES))
             self.kill()
 
 
