@@ -93,8 +93,7 @@ def test_names_that_nobody_answers_for_hold_up_nobody_else(receiver: Receiver, m
     async def sent() -> Answer:
         wire_ = Wire(private=True, seconds=2)
         slow = [asyncio.create_task(wire_.post(target(f"https://{n}.invalid/"), {}, b"{}")) for n in range(50)]
-        await asyncio.sleep(0)  # each of them asks
-        answer = await wire_.post(target(receiver.url), {}, b"{}")
+        answer = await asyncio.create_task(wire_.post(target(receiver.url), {}, b"{}"))  # begins after all of them
         answered.set()
         await asyncio.gather(*slow)
         wire_.tidy(all_=True)
