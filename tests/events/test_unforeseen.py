@@ -1,7 +1,7 @@
 """Whatever is raised while an event is applied, that event alone is set aside: R31, R32."""
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from sqlalchemy.exc import OperationalError
@@ -62,7 +62,7 @@ RAISED += [UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
 
 
 @pytest.fixture
-def odd_effects(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Exception]]:
+def odd_effects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
     """What to raise while an event is applied, by its id."""
     raised: dict[str, Exception] = {}
     apply = effects.apply
@@ -74,7 +74,7 @@ def odd_effects(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Exception
         apply(taking, wave)
 
     monkeypatch.setattr(effects, "apply", raising)
-    yield raised
+    return raised
 
 
 def test_r31_whatever_is_raised_by_one_event_the_others_of_its_batch_are_taken(
