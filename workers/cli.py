@@ -28,6 +28,7 @@ from workers.commands import (
     system,
     templates,
     webhooks,
+    work,
 )
 from workers.commands.common import Refused
 
@@ -54,6 +55,7 @@ app.add_typer(seats.app, name="seats")
 app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(reports.app, name="reports")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(work.app, name="work")
 app.add_typer(run.app, name="run")
 
 
