@@ -6,6 +6,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -18,6 +19,13 @@ ORGANISATION_LOCK = 7401
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505", "55P03"}
+
+#: SQLSTATE of a statement that took longer than `statement_timeout`, or was cancelled: it is about what was asked,
+#: though its class is that of a server that goes away.
+QUERY_CANCELED = "57014"
+
+#: SQLSTATEs that say nothing of what was asked: the disk is full, a lock is somebody else's.
+NOT_ABOUT_US = {"53100", "55P03"}
 
 
 def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
@@ -139,11 +147,11 @@ def is_retryable(problem: BaseException) -> bool:
 
 
 def is_connection_problem(problem: BaseException) -> bool:
-    """Whether the database is away, stopping, starting or full: nothing is wrong with what was asked of it."""
+    """Whether the database is away, stopping, starting, full or busy: nothing is wrong with what was asked of it."""
     if not isinstance(problem, OperationalError):
         return False
     state = getattr(problem.orig, "sqlstate", None)
-    return state is None or state[:2] in {"57", "08"} or state == "53100"
+    return state is None or (state[:2] in {"57", "08"} and state != QUERY_CANCELED) or state in NOT_ABOUT_US
 
 
 def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:
@@ -164,7 +172,13 @@ def lock_organisations(connection: Connection, organisations: list[int]) -> None
     holds the shared form. So no learner is missed or judged by a status that was changing meanwhile.
     """
     for organisation in sorted(organisations):
-        execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
+        try:
+            execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
+        except OperationalError as problem:
+            if getattr(problem.orig, "sqlstate", None) != QUERY_CANCELED:
+                raise
+            busy = LockNotAvailable("the organisation is changed by somebody else")  # whoever waits is not to blame
+            raise OperationalError(problem.statement, None, busy) from problem
 
 
 def share_organisation(connection: Connection, organisation: int) -> None:

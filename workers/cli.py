@@ -7,6 +7,7 @@ import redis
 import typer
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
+from config.database import QUERY_CANCELED
 from config.embedded import EmbeddedError
 from config.settings import ConfigurationError
 from migrations import RoleRefused
@@ -27,6 +28,7 @@ from workers.commands import (
     system,
     templates,
     webhooks,
+    work,
 )
 from workers.commands.common import Refused
 
@@ -53,6 +55,7 @@ app.add_typer(seats.app, name="seats")
 app.add_typer(suppressions.app, name="suppressions")
 app.add_typer(reports.app, name="reports")
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(work.app, name="work")
 app.add_typer(run.app, name="run")
 
 
@@ -62,7 +65,9 @@ def main() -> None:
         app()
     except (Refused, ConfigurationError, EmbeddedError, NotAllowed, NotResolved, RoleRefused) as problem:
         _give_up(str(problem))
-    except (OperationalError, psycopg.OperationalError):
+    except (OperationalError, psycopg.OperationalError) as problem:
+        if getattr(getattr(problem, "orig", problem), "sqlstate", None) == QUERY_CANCELED:
+            _give_up("The database gave up on it: it took longer than the server's statement_timeout allows.")
         _give_up("The database cannot be reached or does not let us in: look at DATABASE_URL and at its server.")
     except ProgrammingError:
         _give_up("The database's schema is not the one this code needs: run rollcall migrate.")

@@ -17,6 +17,7 @@ from tasks.mail import Change
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
+from tasks.work import Failing
 from workers import asyncapi
 from workers.commands import (
     announced,
@@ -32,6 +33,7 @@ from workers.commands import (
     system,
     templates,
     webhooks,
+    work,
 )
 
 #: Where they are kept in the repo.
@@ -93,6 +95,8 @@ RESULTS: dict[str, Any] = {
     "webhooks-rotate": webhooks.Added,
     "webhooks-show": Webhook,
     "webhooks-test": webhooks.Tested,
+    "work-failing": list[Failing],
+    "work-retry": list[work.Retried],
 }
 
 

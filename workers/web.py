@@ -44,7 +44,9 @@ def _metrics(standing: Standing) -> list[Metric]:
     due = GaugeMetricFamily("rollcall_work_due", "Pieces of work nobody has begun", labels=["queue"])
     oldest = GaugeMetricFamily("rollcall_work_oldest_due_seconds", "Age of the oldest of them", labels=["queue"])
     in_flight = GaugeMetricFamily("rollcall_work_in_flight", "Pieces offered or being worked on", labels=["queue"])
+    failing = GaugeMetricFamily("rollcall_work_failing", "Pieces whose workers never came back", labels=["queue"])
     for load in standing.queues:
+        failing.add_metric([load.queue], load.failing)
         due.add_metric([load.queue], load.due)
         oldest.add_metric([load.queue], load.oldest_due_seconds or 0.0)
         in_flight.add_metric([load.queue], load.in_flight)
@@ -62,7 +64,7 @@ def _metrics(standing: Standing) -> list[Metric]:
     lag = GaugeMetricFamily(
         "rollcall_webhooks_lag_seconds", "Age of the oldest event due to one", value=standing.webhooks.lag_seconds or 0
     )
-    return [due, oldest, in_flight, held, mailings, unread, unpublished, webhooks, lag]
+    return [due, oldest, in_flight, failing, held, mailings, unread, unpublished, webhooks, lag]
 
 
 def _stream_metrics(found: list[StreamStanding]) -> list[Metric]:

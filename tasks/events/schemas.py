@@ -367,6 +367,8 @@ def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
         return read_malformed(body, str(problem))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return read_malformed(body, f"not JSON: {problem}")
+    except Exception as problem:  # noqa: BLE001 - whatever it was, those behind it go on
+        return read_malformed(body, f"it cannot be read: {type(problem).__name__}")
     return Event(
         envelope.id, envelope.source, envelope.type, envelope.time.astimezone(UTC), envelope.organisation, data, body
     )
@@ -401,13 +403,13 @@ def read_malformed(body: bytes, detail: str) -> Malformed:
     """Name what can be named of a broken event, so that a person can find its sender."""
     try:
         found = _names.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except Exception:  # noqa: BLE001 - what cannot be read has no names
         found = _Names()
 
     def named(field: msgspec.Raw) -> str | None:
         try:
             return _text.decode(field)[:400].replace("\0", "")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except Exception:  # noqa: BLE001 - nor here
             return None
 
     id_, source = named(found.id) or "", named(found.source) or ""

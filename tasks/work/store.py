@@ -3,16 +3,25 @@
 A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted
 when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
 state: for offered and running pieces that is when the lease runs out. *Held* pieces (paused mailings) and *scheduled*
-ones rest.
+ones rest, and so do *failing* ones, whose workers never came back, until a person says otherwise.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+
+log = structlog.get_logger()
+
+#: Tries of a piece with nothing beside it in its process, none of which came back, after which it is set aside.
+MOST_ALONE = 4
+
+#: What `lost` reads of a piece that has just been set aside.
+_FAILING = -1
 
 #: The longest pause before another try of work that failed.
 LONGEST_PAUSE = timedelta(hours=1)
@@ -36,6 +45,7 @@ class Piece:
     fence: int
     failures: int
     begun: int | None
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +66,7 @@ class Load:
     oldest_due_seconds: float | None
     in_flight: int
     resting: int
+    failing: int
 
 
 def add(
@@ -141,20 +152,83 @@ def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) 
 
 
 def claim(connection: Connection, organisation: int, work: int, lease: timedelta) -> Piece | None:
-    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's."""
-    return one(
+    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's; or is set aside now,
+    because the workers that tried it alone never came back.
+
+    `lost` says how many claims, with this one, were not followed by anything.
+    """
+    piece = one(
         connection,
         Piece,
         """
-        UPDATE work SET state = 'running', due_at = now() + :lease, fence = fence + 1
+        UPDATE work SET fence = fence + 1, lost = lost + 1,
+            state = CASE WHEN alone >= :most THEN 'failing' ELSE 'running' END,
+            due_at = CASE WHEN alone >= :most THEN 'infinity' ELSE now() + CAST(:lease AS interval) END
         WHERE organisation = :organisation AND work = :work
           AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
-        RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun
+        RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
+            CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost
         """,
         organisation=organisation,
         work=work,
         lease=lease,
+        most=MOST_ALONE,
+        failing=_FAILING,
     )
+    if piece is not None and piece.lost == _FAILING:
+        log.error("work.set_aside", actor=piece.actor, work=piece.work, organisation=piece.organisation)
+        return None
+    return piece
+
+
+def accuse(connection: Connection, piece: Piece) -> None:
+    """Count, before it is tried with nothing beside it, a piece whose worker may be lost by it."""
+    changed = execute(
+        connection,
+        "UPDATE work SET alone = alone + 1 WHERE organisation = :organisation AND work = :work AND fence = :fence",
+        organisation=piece.organisation,
+        work=piece.work,
+        fence=piece.fence,
+    )
+    _ours(connection, changed, piece)
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A piece that is set aside, as `rollcall work failing` lists it."""
+
+    number: int
+    organisation: str
+    queue: str
+    actor: str
+    subject: int
+
+
+def failing(connection: Connection) -> list[Failing]:
+    """The pieces that were set aside because whoever tried them never came back."""
+    return rows(
+        connection,
+        Failing,
+        """
+        SELECT w.work AS number, o.id AS organisation, w.queue, w.actor, w.subject
+        FROM work w JOIN organisations o USING (organisation)
+        WHERE w.state = 'failing' ORDER BY w.work
+        """,
+    )
+
+
+def retry(connection: Connection, number: int) -> bool:
+    """Try a piece again that was set aside; whether there is one."""
+    found = execute(
+        connection,
+        """
+        UPDATE work SET state = 'due', due_at = now(), lost = 0, alone = 0, failures = 0, fence = fence + 1
+        WHERE work = :number AND state = 'failing'
+        """,
+        number=number,
+    )
+    execute(connection, "NOTIFY rollcall_relay")
+    return found > 0
 
 
 def _ours(connection: Connection, changed: int, piece: Piece) -> None:
@@ -180,7 +254,7 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
     changed = execute(
         connection,
         """
-        UPDATE work SET begun = :begun, state = 'running', due_at = now() + :lease
+        UPDATE work SET begun = :begun, state = 'running', due_at = now() + :lease, lost = 0, alone = 0
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         """,
         organisation=piece.organisation,
@@ -225,7 +299,7 @@ def release(
     changed = execute(
         connection,
         """
-        UPDATE work SET fence = fence + 1, begun = CASE WHEN NOT :written THEN begun END,
+        UPDATE work SET fence = fence + 1, lost = 0, alone = 0, begun = CASE WHEN NOT :written THEN begun END,
             failures = CASE WHEN :failed THEN failures + 1 ELSE 0 END,
             state = CASE WHEN :held THEN 'held' ELSE 'due' END,
             due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END
@@ -269,12 +343,13 @@ def loads(connection: Connection) -> list[Load]:
                    FILTER (WHERE state NOT IN ('held', 'scheduled') AND due_at <= now())) AS float)
                    AS oldest_due_seconds,
                count(*) FILTER (WHERE state IN ('offered', 'running') AND due_at > now()) AS in_flight,
-               count(*) FILTER (WHERE state IN ('held', 'scheduled') OR state = 'due' AND due_at > now()) AS resting
+               count(*) FILTER (WHERE state IN ('held', 'scheduled') OR state = 'due' AND due_at > now()) AS resting,
+               count(*) FILTER (WHERE state = 'failing') AS failing
         FROM work GROUP BY queue ORDER BY queue
         """,
     )
 
 
 def unfinished(connection: Connection) -> int:
-    """How many pieces are to be done yet; what is scheduled or held rests and does not count."""
-    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled')") or 0)
+    """How many pieces are to be done yet; what is scheduled, held or set aside rests and does not count."""
+    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled', 'failing')") or 0)
