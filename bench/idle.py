@@ -52,7 +52,7 @@ class _Moment:
     commands: int
 
 
-def measure(seconds: Size) -> list[Ratio]:
+def measure(size: Size) -> list[Ratio]:
     """Of a whole second of nothing: percent of a core, statements, Redis commands; and megabytes."""
     with tempfile.TemporaryDirectory(prefix="rollcall-idle-") as folder, _installation(Path(folder)) as home:
         services = json.loads((home / "services.json").read_text())
@@ -61,7 +61,7 @@ def measure(seconds: Size) -> list[Ratio]:
             session.execute("SELECT pg_reload_conf()")
         time.sleep(_SETTLING)
         before = _moment(home, services)
-        time.sleep(seconds.seconds)
+        time.sleep(size.seconds)
         after = _moment(home, services)
     lasted = after.at - before.at
     percent = {

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import redis
 import structlog
 from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -24,7 +25,8 @@ _WHY = {
     r"permission denied for database|is not permitted to log in": "the user may not connect to this database",
     r"noperm|no permissions": "the user may not do this",
     r"certificate has expired": "its certificate has expired",
-    r"does not match host name|hostname mismatch|ip address mismatch|not valid for": "its certificate is for another name",
+    r"does not match host name|hostname mismatch|ip address mismatch|not valid for":
+        "its certificate is for another name",
     r"certificate|self.signed": "its certificate cannot be verified",
     r"does not support ssl|server sent data before|rejected ssl": "it does not encrypt, and the URL asks for that",
     r"\bssl|\btls|wrong version number": "no encrypted connection came about",
@@ -46,6 +48,18 @@ _WHY = {
     r"misconf|no space left|disk is full|could not extend": "it cannot write to its disk",
     r"closed|reset by peer|broken pipe|eof|lost|terminated|bad connection": "the connection was lost",
 }  # fmt: skip
+
+
+#: What Redis answers while it cannot be used, or not by us, though it is there.
+_UNUSABLE = ("LOADING", "READONLY", "OOM", "MISCONF", "NOPERM", "NOAUTH", "WRONGPASS", "MASTERDOWN", "CLUSTERDOWN")
+
+
+def is_redis_outage(problem: BaseException) -> bool:
+    """Whether Redis cannot be used: nothing is wrong with what was asked of it."""
+    if isinstance(problem, redis.ResponseError):
+        kinds = (redis.exceptions.ReadOnlyError, redis.exceptions.OutOfMemoryError, redis.exceptions.NoPermissionError)
+        return isinstance(problem, kinds) or str(problem).startswith(_UNUSABLE)
+    return isinstance(problem, (redis.ConnectionError, redis.TimeoutError))
 
 
 def _chain(problem: BaseException | None) -> Iterator[BaseException]:
@@ -82,7 +96,7 @@ class Outage:
             if self._since is not None:
                 return
             self._since = time.monotonic()
-        log.warning(f"{self._server}.away", why=why(problem))
+        log.warning("server.away", server=self._server, why=why(problem))
 
     def end(self) -> None:
         """It can."""
@@ -91,7 +105,7 @@ class Outage:
         with self._lock:
             since, self._since = self._since, None
         if since is not None:
-            log.info(f"{self._server}.back", after_seconds=round(time.monotonic() - since, 1))
+            log.info("server.back", server=self._server, after_seconds=round(time.monotonic() - since, 1))
 
 
 POSTGRESQL = Outage("postgresql")

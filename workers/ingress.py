@@ -11,6 +11,9 @@ import redis
 import structlog
 from sqlalchemy.exc import OperationalError
 
+from config.database import is_connection_problem
+from config.log import without_data
+from config.outages import REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
 from tasks.intake import set_aside, take
@@ -51,11 +54,16 @@ def run(runtime: Runtime) -> None:
         try:
             ensure_group(client)
             _follow(runtime, client, consumer)
-        except (redis.ConnectionError, redis.TimeoutError, OperationalError) as problem:
-            log.warning("ingress.interrupted", problem=type(problem).__name__)
+        except OperationalError as problem:
+            if not is_connection_problem(problem):  # that is said by whoever watches the engine
+                log.warning("ingress.interrupted", **without_data(problem))
             runtime.stopping.wait(PAUSE_SECONDS)
-        except redis.ResponseError as problem:
-            if not str(problem).startswith(("NOGROUP", "UNBLOCKED", "LOADING")):
+        except redis.RedisError as problem:
+            if is_redis_outage(problem):
+                REDIS.begin(problem)
+                runtime.stopping.wait(PAUSE_SECONDS)
+                continue
+            if not str(problem).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
             log.warning("ingress.group_lost")  # Redis lost everything; what was stored is stored
     _leave(client, consumer)
@@ -81,6 +89,7 @@ def _follow(runtime: Runtime, client: redis.Redis, consumer: str) -> None:
             look_again = time.monotonic() + lease / 2
         pause = min(BLOCK_SECONDS, lease / 2)
         found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=int(pause * 1000) or 1)
+        REDIS.end()
         if found:
             _take(runtime, client, found[0][1])
 

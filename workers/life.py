@@ -33,8 +33,8 @@ def ending_with_its_threads(runtime: Runtime) -> Iterator[None]:
     before, threading.excepthook = threading.excepthook, thread_died
     try:
         yield
-    except Exception as problem:
-        log.critical("process.failed", **without_data(problem))  # noqa: TRY400 - a traceback may quote people's data
+    except Exception as problem:  # noqa: BLE001 - whatever it was, the process ends of it
+        log.critical("process.failed", **without_data(problem))
         _end_soon(runtime)
         raise SystemExit(1) from None
     finally:

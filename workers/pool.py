@@ -5,8 +5,9 @@ from contextlib import suppress
 
 import dramatiq
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import transaction
+from config.database import is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
 from tasks import work
@@ -69,8 +70,13 @@ def _declare(runtime: Runtime, broker: dramatiq.Broker, name: str) -> None:
 
 def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None:
     """Claim a piece and do it. What fails is written down and tried again after a pause; nothing is lost by it."""
-    with transaction(runtime.engine, organisation) as connection:
-        piece = claim(connection, organisation, number, runtime.lease)
+    try:
+        with transaction(runtime.engine, organisation) as connection:
+            piece = claim(connection, organisation, number, runtime.lease)
+    except SQLAlchemyError as problem:  # it is offered again
+        if not is_connection_problem(problem):
+            log.error("work.not_claimed", actor=name, work=number, **without_data(problem))  # noqa: TRY400 - as below
+        return
     if piece is None:
         return
     try:

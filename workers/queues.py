@@ -23,7 +23,7 @@ log = structlog.get_logger()
 #: `tasks` fans out, `mail` carries what somebody waits for, `bulk` carries announcements.
 QUEUES = ("tasks", "mail", "bulk")
 
-#: Seconds that a consumer blocks in Redis, below the client's own socket timeout, and the longest that stopping takes it.
+#: Seconds that a consumer blocks in Redis: less than the client's own socket timeout, and what stopping takes at most.
 BLOCK_SECONDS = 1
 
 #: Seconds to wait before Redis is asked again where it cannot be used.
@@ -95,7 +95,7 @@ class Broker(dramatiq.Broker):
         log.warning("queue.replaced", queue=queue, why="what stood in its place was no list")
         self.client.delete(key(queue))
 
-    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 0) -> "Consumer":
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 0) -> "Consumer":  # noqa: ARG002
         """Whoever reads a queue; `timeout` is what dramatiq's own would sleep, and is not needed."""
         return Consumer(self, queue_name, prefetch)
 
@@ -157,7 +157,7 @@ class Consumer(dramatiq.Consumer):
         return message_for(self._queue, wake_up.actor_name, organisation, piece) if known and fits else None
 
     def ack(self, message: MessageProxy) -> None:
-        """One more may come; the message left Redis when it was read. One that an earlier consumer read took no room."""
+        """One more may come; the message left Redis when it was read. What an earlier consumer read took no room."""
         if message.message_id in self._open:
             self._open.discard(message.message_id)
             self._room.release()
@@ -179,9 +179,7 @@ def key(queue: str) -> str:
 
 def message_for(queue: str, actor: str, organisation: int, work: int) -> dramatiq.Message[Any]:
     """What wakes a worker up for a piece of work."""
-    return dramatiq.Message(
-        queue_name=queue, actor_name=actor, args=(organisation, work), kwargs={}, options={}
-    )
+    return dramatiq.Message(queue_name=queue, actor_name=actor, args=(organisation, work), kwargs={}, options={})
 
 
 def make_broker(redis_url: str, stopping: threading.Event | None = None) -> Broker:

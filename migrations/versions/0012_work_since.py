@@ -1,4 +1,5 @@
-"""How long a piece has been due, whoever was woken for it since, and when a pool last began one."""
+"""How long a piece has been due, whoever was woken for it since, and when a pool last began one; a fan-out without work
+is announced too, so that the relay closes it at once."""
 
 from alembic import op
 
@@ -18,6 +19,9 @@ CREATE TABLE pools (
 );
 COMMENT ON TABLE pools IS 'when somebody last began a piece of a queue, to within two seconds';
 INSERT INTO pools (queue, claimed_at) VALUES ('tasks', '-infinity'), ('mail', '-infinity'), ('bulk', '-infinity');
+
+CREATE TRIGGER wake AFTER INSERT ON fanouts REFERENCING NEW TABLE AS changed
+    FOR EACH STATEMENT EXECUTE FUNCTION wake_relay();
 """
 
 
@@ -26,5 +30,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP TRIGGER wake ON fanouts")
     op.execute("DROP TABLE pools")
     op.execute("ALTER TABLE work DROP since")

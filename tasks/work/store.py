@@ -2,8 +2,8 @@
 
 A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted
 when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
-state: for offered and running pieces that is when the lease runs out. `since` is when it first became due, however often
-it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest.
+state: for offered and running pieces that is when the lease runs out. `since` is when it first became due, however
+often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest.
 """
 
 from collections.abc import Iterable
@@ -53,8 +53,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How one queue stands. `due`: nobody has begun it, whoever was woken for it; `in_flight`: begun, under a lease that
-    has not run out; `stalled`: work is due, and for `STALLED_AFTER` nobody has begun any."""
+    """How one queue stands. `due`: nobody has begun it, whoever was woken for it; `in_flight`: begun, under a lease
+    that has not run out; `stalled`: work is due, and for `STALLED_AFTER` nobody has begun any."""
 
     queue: str
     due: int
