@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import events, export, fanout, imports, latency, memory, peer, requests, starts
+from bench import events, export, fanout, idle, imports, latency, memory, peer, requests, starts
 from bench.figures import Ratio, spread
 from bench.system import System, system
 
@@ -71,6 +71,11 @@ PARTS = {
         "Status events of single learners, all at once",
         lambda on: events.measure_toggles(on, events.Size(events=10_000, rounds=5)),
         lambda on: events.measure_toggles(on, events.Size(events=1_000, rounds=2)),
+    ),
+    "idle": Part(
+        "An installation in which nothing happens",
+        lambda _: idle.measure(idle.Size(seconds=60)),
+        lambda _: idle.measure(idle.Size(seconds=10)),
     ),
     "memory": Part(
         "Memory",

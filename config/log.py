@@ -8,7 +8,7 @@ from typing import Literal
 import structlog
 
 
-def without_data(problem: Exception) -> dict[str, object]:
+def without_data(problem: BaseException) -> dict[str, object]:
     """What may be logged of a problem: where, and of what kind; its message, which may quote people's data, only where
     the database separates it from them."""
     origin = getattr(problem, "orig", None)

@@ -14,8 +14,9 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from config.database import transaction
+from config.database import is_connection_problem, transaction
 from config.log import without_data
+from config.outages import REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
 from tasks.intake import give_up, set_aside, take
@@ -82,11 +83,16 @@ def run(runtime: Runtime) -> None:
         try:
             ensure_group(client)
             _follow(runtime, client, consumer)
-        except (redis.ConnectionError, redis.TimeoutError, OperationalError, PoolTimeout) as problem:
-            log.warning("ingress.interrupted", problem=type(problem).__name__)
+        except (OperationalError, PoolTimeout) as problem:
+            if not is_connection_problem(problem):  # that is said by whoever watches the engine
+                log.warning("ingress.interrupted", **without_data(problem))
             runtime.stopping.wait(PAUSE_SECONDS)
-        except redis.ResponseError as problem:
-            if not str(problem).startswith(("NOGROUP", "UNBLOCKED", "LOADING")):
+        except redis.RedisError as problem:
+            if is_redis_outage(problem):
+                REDIS.begin(problem)
+                runtime.stopping.wait(PAUSE_SECONDS)
+                continue
+            if not str(problem).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
             log.warning("ingress.group_lost")  # Redis lost everything; what was stored is stored
     _leave(client, consumer)
@@ -114,6 +120,7 @@ def _follow(runtime: Runtime, client: redis.Redis, consumer: str) -> None:
         _try_each(runtime, client, left, seconds=TURN_SECONDS)
         pause = LEAST_PAUSE if left else min(BLOCK_SECONDS, lease / 2)
         found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=int(pause * 1000) or 1)
+        REDIS.end()
         if found:
             try:
                 _take(runtime, client, found[0][1])

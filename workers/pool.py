@@ -6,8 +6,9 @@ from contextlib import contextmanager, suppress
 
 import dramatiq
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import transaction
+from config.database import is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
 from tasks import work
@@ -32,8 +33,11 @@ ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "mail.deliver": mail.deliver,
 }
 
-#: Milliseconds an idle consumer may sleep between two looks at its queue: the latency of a wake-up.
-IDLE_MS = 50
+#: Milliseconds after which an idle thread looks whether it is to stop; a message wakes it at once.
+IDLE_MS = 250
+
+#: Seconds between two looks at whether every thread lives.
+LOOK_SECONDS = 1.0
 
 
 class _Gate:
@@ -75,17 +79,25 @@ _gate = _Gate()
 
 
 def run(runtime: Runtime, queues: list[str], threads: int) -> None:
-    """Work on these queues until told to stop; then finish what was begun."""
-    broker = make_broker(runtime.endpoints.redis_url)
+    """Work on these queues until told to stop; then finish what was begun. Raises SystemExit where a thread has died:
+    the others finish what they have begun, and whoever started this process starts it again."""
+    broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
     for name in ACTORS:
         _declare(runtime, broker, name)
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=IDLE_MS)
     worker.start()
     log.info("pool.started", queues=queues, threads=threads)
-    runtime.stopping.wait()
+    died = False
+    while not died and not runtime.stopping.wait(LOOK_SECONDS):
+        died = not all(thread.is_alive() for thread in (*worker.workers, *worker.consumers.values()))
     log.info("pool.stopping")
+    for consumer in worker.consumers.values():
+        consumer.stop()  # `worker.stop` does it only after its workers have ended, and each blocks for a while
     worker.stop(timeout=int(runtime.settings.rollcall_drain_seconds * 1000))
     log.info("pool.stopped")
+    if died:
+        log.critical("pool.thread_died", queues=queues)
+        raise SystemExit(1)
 
 
 def _declare(runtime: Runtime, broker: dramatiq.Broker, name: str) -> None:
@@ -97,8 +109,13 @@ def _declare(runtime: Runtime, broker: dramatiq.Broker, name: str) -> None:
 
 def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None:
     """Claim a piece and do it. What fails is written down and tried again after a pause; nothing is lost by it."""
-    with transaction(runtime.engine, organisation) as connection:
-        piece = claim(connection, organisation, number, runtime.lease)
+    try:
+        with transaction(runtime.engine, organisation) as connection:
+            piece = claim(connection, organisation, number, runtime.lease)
+    except SQLAlchemyError as problem:  # it is offered again
+        if not is_connection_problem(problem):
+            log.error("work.not_claimed", actor=name, work=number, **without_data(problem))  # noqa: TRY400 - as below
+        return
     if piece is None:
         return
     try:

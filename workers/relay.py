@@ -6,18 +6,20 @@ does is read from the tables, so it may be killed at any moment.
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
-import dramatiq
 import psycopg
 import redis
 import structlog
+from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from config.database import transaction
+from config.database import execute, is_connection_problem, transaction
+from config.log import without_data
+from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
 from tasks.announcements import finish_mailings
@@ -27,9 +29,11 @@ from tasks.events import readers as kept
 from tasks.events.outbox import cloud_event
 from tasks.work import store as work
 from workers import readers
-from workers.queues import QUEUES, make_broker
+from workers.queues import QUEUES, make_broker, message_for
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 #: Advisory lock that the leading relay holds for as long as its connection lives.
 LEADER_LOCK = 7402
@@ -38,13 +42,17 @@ LEADER_LOCK = 7402
 CHANNEL = "rollcall_relay"
 
 #: Seconds between two looks where nothing was announced: the longest that lost news can cost.
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 2.5
+
+#: Seconds within which an idle relay obeys.
+OBEY_SECONDS = 0.5
 
 #: Seconds between two rounds of chores at least: what is announced meanwhile is answered together.
 PACE_SECONDS = 0.02
 
-#: Seconds between two tries to become the leader.
+#: Seconds between two tries to become the leader, and between two while Redis is away.
 STANDBY_SECONDS = 1.0
+PAUSE_SECONDS = 0.5
 
 #: Events put in order, and published, at once.
 PUBLISH_BATCH = 1000
@@ -82,7 +90,7 @@ def run(runtime: Runtime) -> None:
                     log.info("relay.leads")
                     Relay(runtime).lead(news)
         except (psycopg.OperationalError, OperationalError) as problem:
-            log.warning("relay.interrupted", problem=type(problem).__name__)
+            POSTGRESQL.begin(problem)
             runtime.stopping.wait(STANDBY_SECONDS)
 
 
@@ -92,6 +100,7 @@ def _leadership(runtime: Runtime) -> Iterator[psycopg.Connection[Any] | None]:
     with psycopg.connect(
         runtime.endpoints.database_url, autocommit=True, application_name="rollcall relay lead"
     ) as connection:
+        POSTGRESQL.end()
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
         if row is None or not row[0]:
             yield None
@@ -107,63 +116,84 @@ class Relay:
         self.runtime = runtime
         self.redis = make_redis(runtime.endpoints.redis_url)
         self.append = self.redis.register_script(_APPEND)
-        self.broker = make_broker(runtime.endpoints.redis_url)
+        self.broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
         self.began = 0.0
         self.saw_readers = 0.0
         self.until_due = LOOK_SECONDS
+        self._resting: dict[str, float] = {}
 
     def lead(self, news: psycopg.Connection[Any]) -> None:
-        """Do the chores whenever something was announced, but not without a pause, and every half second."""
+        """Do the chores whenever something was announced, but not without a pause, and when it is time to look."""
         while not self.runtime.stopping.wait(max(PACE_SECONDS - (time.monotonic() - self.began), 0)):
             self.began = time.monotonic()
             self.chores()
-            for _ in news.notifies(timeout=self.until_due, stop_after=1):
-                break
-            for _ in news.notifies(timeout=0):
-                pass  # the chores answer all that was said until now
+            self._hear(news)
+
+    def _hear(self, news: psycopg.Connection[Any]) -> None:
+        """Wait until something is announced, a piece becomes due, or it is time to look."""
+        until = time.monotonic() + self.until_due
+        heard = False
+        while not heard and not self.runtime.stopping.is_set() and (left := until - time.monotonic()) > 0:
+            heard = any(True for _ in news.notifies(timeout=min(left, OBEY_SECONDS), stop_after=1))
+        for _ in news.notifies(timeout=0):
+            pass  # the chores answer all that was said until now
 
     def chores(self) -> None:
-        """Every chore once. One that needs Redis does not keep the others from being done while Redis is away."""
-        with transaction(self.runtime.engine) as connection:
-            finish_fanouts(connection)
-            finish_mailings(connection)
-            inbox.quarantine_overdue(connection)
+        """Every chore once. One that fails, or that needs Redis while it is away, does not keep the others from being
+        done."""
+        self._do("fan-outs", self._in_transaction(finish_fanouts))
+        self._do("mailings", self._in_transaction(finish_mailings))
+        self._do("waiting events", self._in_transaction(inbox.quarantine_overdue))
+        self.until_due = LOOK_SECONDS
         try:
-            more = self.publish(PUBLISH_AT_MOST)
-            self.wake()
+            more = self._do("publish", lambda: self.publish(PUBLISH_AT_MOST))
+            self._do("wake", self.wake)
             self.until_due = 0 if more else self.until_due
             if time.monotonic() - self.saw_readers >= READERS_SECONDS:
-                self.see_readers()
-        except (redis.RedisError, dramatiq.errors.BrokerError) as problem:
-            log.warning("relay.redis_away", problem=type(problem).__name__)
-            self.runtime.stopping.wait(LOOK_SECONDS)
+                self._do("readers", self.see_readers)
+            REDIS.end()
+        except redis.RedisError as problem:
+            REDIS.begin(problem)
+            self.runtime.stopping.wait(PAUSE_SECONDS)
+            self.until_due = 0
+
+    def _do(self, chore: str, do: Callable[[], Result]) -> Result | None:
+        """Do a chore, unless it failed a moment ago. Raises where the database or Redis is away."""
+        if self._resting.get(chore, 0) > time.monotonic():
+            return None
+        try:
+            return do()
+        except Exception as problem:
+            if is_connection_problem(problem) or is_redis_outage(problem):
+                raise
+            log.error("relay.chore_failed", chore=chore, **without_data(problem))  # noqa: TRY400 - it may quote data
+            self._resting[chore] = time.monotonic() + LOOK_SECONDS
+            return None
+
+    def _in_transaction(self, chore: Callable[[Connection], int]) -> Callable[[], int]:
+        def do() -> int:
+            with transaction(self.runtime.engine) as connection:
+                return chore(connection)
+
+        return do
 
     def wake(self) -> None:
         """Offer what is due to the workers, organisations in turns (R31). A wake-up that is lost is repeated."""
         settings = self.runtime.settings
         with transaction(self.runtime.engine) as connection:
-            offers = [
-                (queue, offer)
-                for queue in QUEUES
-                for offer in work.offer(
+            offers = {
+                queue: work.offer(
                     connection,
                     queue,
                     bound=settings.rollcall_in_flight,
                     repeat=timedelta(seconds=settings.rollcall_offer_seconds),
                 )
-            ]
+                for queue in QUEUES
+            }
             seconds = work.next_due_seconds(connection)
         self.until_due = LOOK_SECONDS if seconds is None else min(max(seconds, PACE_SECONDS), LOOK_SECONDS)
-        for queue, offer in offers:
-            self.broker.enqueue(
-                dramatiq.Message(
-                    queue_name=queue,
-                    actor_name=offer.actor,
-                    args=(offer.organisation, offer.work),
-                    kwargs={},
-                    options={},
-                )
-            )
+        for queue, offered in offers.items():
+            self.broker.wake(queue, [message_for(queue, one.actor, one.organisation, one.work) for one in offered])
 
     def publish(self, at_most: int | None = None) -> bool:
         """Put the outbox in order and write it to the stream, each event under an id that can be written once; at most
@@ -180,6 +210,8 @@ class Relay:
         """
         end = after = _stream_end(self.redis)
         with transaction(self.runtime.engine) as connection:
+            if outbox.rests(connection, end.first):
+                return False
             outbox.alone(connection)
             state = outbox.publication(connection)
             if end.first > state.ordered:  # before anything new has its place: none of that is on the stream
@@ -187,6 +219,8 @@ class Relay:
                 outbox.order_after_stream(connection, end.first)
                 return True
             ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
+            if ordered:
+                execute(connection, "NOTIFY rollcall_webhooks")
             state = outbox.publication(connection)
             lost = end.first < state.published
             known = kept.known(connection) if lost else {}

@@ -4,18 +4,33 @@ A webhook that is slow holds up nobody else: all that are due are served at once
 """
 
 import asyncio
+from contextlib import suppress
 
+import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from config.database import is_connection_problem
 from config.log import without_data
+from config.outages import Outage
 from config.runtime import Runtime
-from tasks.webhooks import Server
+from tasks.webhooks import Claimed, Server
 
 log = structlog.get_logger()
 
-#: Seconds between two looks at what is due: what an event waits at most before it is sent.
+#: The channel on which the relay says that events have their place, and may be sent.
+CHANNEL = "rollcall_webhooks"
+
+#: Seconds between two looks at what is due while something is being sent, and while nothing is: the longest that lost
+#: news can cost.
 LOOK_SECONDS = 0.5
+IDLE_SECONDS = 2.5
+
+#: Seconds between two tries to hear the news where the database is away.
+PAUSE_SECONDS = 1.0
+
+#: Whether news can be heard; whether the database can be used is said by whoever watches the engine.
+HEARING = Outage("webhooks.news")
 
 #: Webhooks served at once by one process.
 MOST = 200
@@ -28,24 +43,53 @@ def run(runtime: Runtime) -> None:
 
 
 async def _serve(server: Server) -> None:
+    stopping = server.runtime.stopping
+    news = asyncio.Event()
+    told = asyncio.get_running_loop().run_in_executor(None, stopping.wait)
+    told.add_done_callback(lambda _: news.set())
+    hearing = asyncio.create_task(_hear(server.runtime, news))
     turns: set[asyncio.Task[None]] = set()
-    while not server.runtime.stopping.is_set():
+    while not stopping.is_set():
+        news.clear()
+        if hearing.done():
+            hearing.result()  # it only ends of an error, and so do we
+        due: list[Claimed] = []
+        until_next = IDLE_SECONDS
         try:
-            due = await server.claim(MOST - len(turns)) if len(turns) < MOST else []
+            if len(turns) < MOST:
+                due, until_next = await server.claim(MOST - len(turns))
         except SQLAlchemyError as problem:
-            log.warning("webhooks.interrupted", problem=type(problem).__name__)
-            due = []
+            if not is_connection_problem(problem):  # that is said by whoever watches the engine
+                log.warning("webhooks.interrupted", **without_data(problem))
         turns |= {asyncio.create_task(server.take_turn(webhook)) for webhook in due}
         if turns:
             ended, turns = await asyncio.wait(turns, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             _look_at(ended)
-        else:
-            await asyncio.sleep(LOOK_SECONDS)
+        elif not stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(news.wait(), min(until_next, IDLE_SECONDS))
         server.wire.tidy()
-    if turns:
-        ended, _ = await asyncio.wait(turns)
-        _look_at(ended)
+    hearing.cancel()
+    await asyncio.wait([hearing, *turns])
+    _look_at(turns)
     server.close()
+
+
+async def _hear(runtime: Runtime, news: asyncio.Event) -> None:
+    """Have `news` set whenever events may be sent. Where none can be heard, looking at times is enough."""
+    while True:
+        try:
+            async with await psycopg.AsyncConnection.connect(
+                runtime.endpoints.database_url, autocommit=True, application_name="rollcall webhooks news"
+            ) as connection:
+                await connection.execute(f"LISTEN {CHANNEL}")
+                HEARING.end()
+                news.set()
+                async for _ in connection.notifies():
+                    news.set()
+        except psycopg.Error as problem:
+            HEARING.begin(problem)
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 def _look_at(ended: set[asyncio.Task[None]]) -> None:

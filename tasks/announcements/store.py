@@ -181,7 +181,7 @@ def resume_work(connection: Connection, organisation: int, mailing: int) -> None
     execute(
         connection,
         """
-        UPDATE work SET state = 'due', due_at = now()
+        UPDATE work SET state = 'due', due_at = now(), since = now()
         WHERE organisation = :organisation AND subject = :mailing AND state = 'held'
           AND actor IN ('mail.deliver', 'announcements.audience')
         """,

@@ -153,6 +153,22 @@ def ordered_after(connection: Connection, position: int, limit: int) -> list[Out
     )
 
 
+def rests(connection: Connection, end: int) -> bool:
+    """Whether there is nothing to put in order or to publish, and the stream ends where it should."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT ordered = :end AND published = :end
+               AND NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
+               AND NOT EXISTS (SELECT FROM replays WHERE position IS NULL)
+            FROM publication
+            """,
+            end=end,
+        )
+    )
+
+
 def alone(connection: Connection) -> None:
     """Be the only one to put the outbox in order until the transaction ends: a relay that lost its lead without knowing
     it yet would give the same places again."""

@@ -56,13 +56,14 @@ class Server:
         self._locksmith = Locksmith(runtime.endpoints.secret_key)
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
 
-    async def claim(self, limit: int) -> list[Claimed]:
-        """At most so many webhooks that are due, for us alone; what others have nothing to be sent moves on."""
+    async def claim(self, limit: int) -> tuple[list[Claimed], float]:
+        """At most so many webhooks that are due, for us alone, and seconds until the next may be; what others have
+        nothing to be sent moves on."""
 
-        def claimed() -> list[Claimed]:
+        def claimed() -> tuple[list[Claimed], float]:
             with transaction(self.runtime.engine) as connection:
                 sending.pass_over(connection)
-                return sending.claim(connection, limit, self.lease)
+                return sending.claim(connection, limit, self.lease), sending.next_due_seconds(connection)
 
         return await self._asked(claimed)
 
@@ -169,6 +170,6 @@ class _Turn:
 
 async def serve_due(server: Server, limit: int) -> int:
     """Give each webhook that is due a turn, all at once, and return when all are over; how many there were."""
-    due = await server.claim(limit)
+    due, _ = await server.claim(limit)
     await asyncio.gather(*(server.take_turn(webhook) for webhook in due))
     return len(due)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows
+from config.database import execute, one, rows, value
 from tasks.events import emit
 from tasks.events.outbox import BATCH_BYTES, Outgoing
 from tasks.webhooks.rules import Answer, Because, Failing
@@ -81,6 +82,18 @@ def claim(connection: Connection, limit: int, lease: timedelta) -> list[Claimed]
         limit=limit,
         lease=lease,
     )
+
+
+def next_due_seconds(connection: Connection) -> float:
+    """Seconds until one that has something to be sent becomes due; infinite where there is none."""
+    seconds = value(
+        connection,
+        """
+        SELECT extract(epoch FROM min(due_at) - now()) FROM webhooks, publication
+        WHERE state = 'enabled' AND position < ordered AND due_at > now() AND due_at < 'infinity'
+        """,
+    )
+    return inf if seconds is None else float(seconds)
 
 
 def next_events(connection: Connection, webhook: Claimed, position: int, limit: int) -> list[Outgoing]:

@@ -161,6 +161,7 @@ def remove(connection: Connection, organisation: int, id_: str) -> bool:
 
 def enable(connection: Connection, organisation: int, id_: str, *, skip: bool) -> bool:
     """Send to a webhook again, at once; what was not sent meanwhile first, or never. Whether there is one."""
+    execute(connection, "NOTIFY rollcall_webhooks")
     return bool(
         execute(
             connection,

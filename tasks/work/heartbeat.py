@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import transaction
+from config.database import is_connection_problem, transaction
+from config.log import without_data
 from config.runtime import Runtime
 from tasks.work.store import LostLease, Piece, extend
 
@@ -31,7 +32,8 @@ def heartbeat(runtime: Runtime, piece: Piece) -> Iterator[None]:
             except LostLease:
                 return
             except SQLAlchemyError as problem:
-                log.warning("work.beat_missed", work=piece.work, problem=type(problem).__name__)
+                if not is_connection_problem(problem):  # that is said by whoever watches the engine
+                    log.warning("work.beat_missed", work=piece.work, **without_data(problem))
 
     thread = threading.Thread(target=beat, name=f"lease of {piece.work}", daemon=True)
     thread.start()

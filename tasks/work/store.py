@@ -2,8 +2,9 @@
 
 A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted
 when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
-state: for offered and running pieces that is when the lease runs out. *Held* pieces (paused mailings) and *scheduled*
-ones rest, and so do *failing* ones, whose workers never came back, until a person says otherwise.
+state: for offered and running pieces that is when the lease runs out. `since` is when it first became due, however
+often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest, and so do *failing* ones, whose workers
+never came back, until a person says otherwise.
 """
 
 from collections.abc import Iterable
@@ -25,6 +26,10 @@ _FAILING = -1
 
 #: The longest pause before another try of work that failed.
 LONGEST_PAUSE = timedelta(hours=1)
+
+#: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run. Longer than
+#: it takes to repeat a wake-up that was lost.
+STALLED_AFTER = timedelta(seconds=10)
 
 
 class LostLease(Exception):
@@ -59,7 +64,8 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How one queue stands."""
+    """How one queue stands. `due`: nobody has begun it, whoever was woken for it; `in_flight`: begun, under a lease
+    that has not run out; `stalled`: work is due, and for `STALLED_AFTER` nobody has begun any."""
 
     queue: str
     due: int
@@ -67,6 +73,7 @@ class Load:
     in_flight: int
     resting: int
     failing: int
+    stalled: bool
 
 
 def add(
@@ -84,9 +91,10 @@ def add(
     execute(
         connection,
         """
-        INSERT INTO work (organisation, queue, actor, subject, low, high, state, due_at)
+        INSERT INTO work (organisation, queue, actor, subject, low, high, state, due_at, since)
         SELECT :organisation, :queue, :actor, :subject, low, high,
-               CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END, coalesce(:at, now())
+               CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END, coalesce(:at, now()),
+               coalesce(:at, now())
         FROM unnest(CAST(:lows AS int[]), CAST(:highs AS int[])) AS new (low, high)
         """,
         organisation=organisation,
@@ -155,19 +163,26 @@ def claim(connection: Connection, organisation: int, work: int, lease: timedelta
     """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's; or is set aside now,
     because the workers that tried it alone never came back.
 
-    `lost` says how many claims, with this one, were not followed by anything.
+    `lost` says how many claims, with this one, were not followed by anything. That somebody works on its queue is noted
+    at most every two seconds, so that claims do not wait for one another.
     """
     piece = one(
         connection,
         Piece,
         """
-        UPDATE work SET fence = fence + 1, lost = lost + 1,
-            state = CASE WHEN alone >= :most THEN 'failing' ELSE 'running' END,
-            due_at = CASE WHEN alone >= :most THEN 'infinity' ELSE now() + CAST(:lease AS interval) END
-        WHERE organisation = :organisation AND work = :work
-          AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
-        RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
-            CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost
+        WITH claimed AS (
+            UPDATE work SET fence = fence + 1, lost = lost + 1,
+                state = CASE WHEN alone >= :most THEN 'failing' ELSE 'running' END,
+                due_at = CASE WHEN alone >= :most THEN 'infinity' ELSE now() + CAST(:lease AS interval) END
+            WHERE organisation = :organisation AND work = :work
+              AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
+            RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
+                CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost
+        ), noted AS (
+            UPDATE pools SET claimed_at = now() FROM claimed
+            WHERE pools.queue = claimed.queue AND claimed_at < now() - interval '2 seconds'
+        )
+        SELECT * FROM claimed
         """,
         organisation=organisation,
         work=work,
@@ -302,7 +317,8 @@ def release(
         UPDATE work SET fence = fence + 1, lost = 0, alone = 0, begun = CASE WHEN NOT :written THEN begun END,
             failures = CASE WHEN :failed THEN failures + 1 ELSE 0 END,
             state = CASE WHEN :held THEN 'held' ELSE 'due' END,
-            due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END
+            due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END,
+            since = now() + CAST(:after AS interval)
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         """,
         organisation=piece.organisation,
@@ -337,16 +353,24 @@ def loads(connection: Connection) -> list[Load]:
         connection,
         Load,
         """
-        SELECT queue,
-               count(*) FILTER (WHERE state NOT IN ('held', 'scheduled') AND due_at <= now()) AS due,
-               CAST(extract(epoch FROM now() - min(due_at)
-                   FILTER (WHERE state NOT IN ('held', 'scheduled') AND due_at <= now())) AS float)
-                   AS oldest_due_seconds,
-               count(*) FILTER (WHERE state IN ('offered', 'running') AND due_at > now()) AS in_flight,
-               count(*) FILTER (WHERE state IN ('held', 'scheduled') OR state = 'due' AND due_at > now()) AS resting,
-               count(*) FILTER (WHERE state = 'failing') AS failing
-        FROM work GROUP BY queue ORDER BY queue
+        WITH pieces AS (
+            SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
+                   state = 'offered' OR state <> 'held' AND due_at <= now() AS due
+            FROM work
+        ), queues AS (
+            SELECT queue, count(*) FILTER (WHERE due) AS due,
+                   CAST(extract(epoch FROM now() - min(since) FILTER (WHERE due)) AS float) AS oldest_due_seconds,
+                   count(*) FILTER (WHERE in_flight) AS in_flight,
+                   count(*) FILTER (WHERE NOT due AND NOT in_flight AND NOT failing) AS resting,
+                   count(*) FILTER (WHERE failing) AS failing
+            FROM pieces GROUP BY queue
+        )
+        SELECT queue, due, oldest_due_seconds, in_flight, resting, failing,
+               due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
+                   AND coalesce(claimed_at < now() - :after, true) AS stalled
+        FROM queues LEFT JOIN pools USING (queue) ORDER BY queue
         """,
+        after=STALLED_AFTER,
     )
 
 

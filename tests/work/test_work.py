@@ -1,14 +1,14 @@
 """The table of work: turns, leases and fences: R31, R33."""
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from config.database import transaction
 from config.settings import Settings
 from tasks import work
-from tasks.work.store import LostLease, Piece, claim, offer
+from tasks.work.store import Load, LostLease, Piece, claim, loads, offer
 from tests.mail.background import DEADLINE
 from tests.world import World
 from workers import pool
@@ -156,3 +156,71 @@ class TestShortLease:
         over.set()
         worker.join(DEADLINE)
         assert world.ask("SELECT count(*) FROM work") == 0
+
+
+def load(world: World) -> Load:
+    """How the one queue stands that has work."""
+    with transaction(world.runtime.engine) as connection:
+        (found,) = loads(connection)
+    return found
+
+
+def test_due_work_keeps_its_age_however_often_it_is_offered_and_is_in_flight_once_it_is_begun(world: World) -> None:
+    due(world, 1, 2)
+    world.execute("UPDATE work SET due_at = due_at - interval '5 seconds', since = since - interval '5 seconds'")
+
+    first, _ = offered(world)
+
+    waiting = load(world)
+    assert (waiting.due, waiting.in_flight, waiting.resting) == (2, 0, 0)
+    assert waiting.oldest_due_seconds is not None
+    assert waiting.oldest_due_seconds >= 5
+    assert offered(world, repeat=timedelta()) == []
+    begun = taken(world, first)
+    assert (load(world).due, load(world).in_flight) == (1, 1)
+    finish(world, begun)
+    assert (load(world).due, load(world).in_flight) == (1, 0)
+    assert (load(world).oldest_due_seconds or 0) >= 5
+
+
+def test_work_whose_worker_died_is_as_old_as_when_it_was_first_due(world: World) -> None:
+    due(world, 1, 1)
+    world.execute("UPDATE work SET since = since - interval '20 seconds'")
+    (one,) = offered(world)
+    taken(world, one, lease=timedelta())
+
+    found = load(world)
+
+    assert (found.due, found.in_flight) == (1, 0)
+    assert (found.oldest_due_seconds or 0) >= 20
+
+
+def test_a_queue_is_stalled_if_work_waits_and_nobody_begins_any(world: World) -> None:
+    due(world, 1, 3)
+    first, second, _ = offered(world)
+    assert not load(world).stalled, "it is new"
+
+    world.execute("UPDATE work SET since = since - interval '11 seconds'")
+    assert load(world).stalled, "nobody ever began any"
+    begun = taken(world, first)
+    assert not load(world).stalled, "one is being worked on"
+    finish(world, begun)
+    assert not load(world).stalled, "somebody began one just now: it is a backlog"
+    world.execute("UPDATE pools SET claimed_at = claimed_at - interval '11 seconds'")
+    assert load(world).stalled, "whoever did is gone"
+    finish(world, taken(world, second))
+    assert not load(world).stalled
+
+
+def test_what_is_scheduled_and_what_is_paused_is_not_stalled(world: World) -> None:
+    with transaction(world.runtime.engine, 1) as connection:
+        at = datetime.now(UTC) + timedelta(hours=1)
+        work.add(connection, 1, "tasks", "announcements.launch", 1, scheduled_for=at)
+    world.execute("UPDATE work SET since = since - interval '1 day'")
+    assert load(world) == Load("tasks", 0, None, 0, 1, stalled=False)
+
+    world.execute("UPDATE work SET state = 'held', due_at = 'infinity'")
+    assert load(world) == Load("tasks", 0, None, 0, 1, stalled=False)
+
+    world.execute("UPDATE work SET state = 'scheduled', due_at = now()")
+    assert load(world).stalled, "no relay wakes anybody for it"

@@ -102,7 +102,7 @@ class Deployment:
         self.redis = make_redis(found.redis_url)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._folder = folder
-        self._env = {
+        self.env = {
             **os.environ,
             "DATABASE_URL": found.database_url,
             "REDIS_URL": found.redis_url,
@@ -123,7 +123,7 @@ class Deployment:
         for name in names:
             with (self._folder / f"{name}.log").open("ab") as log:
                 self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "workers.cli", "run", *ROLES[name]], env=self._env, stdout=log, stderr=log
+                    [sys.executable, "-m", "workers.cli", "run", *ROLES[name]], env=self.env, stdout=log, stderr=log
                 )
 
     def kill(self, name: str) -> None:

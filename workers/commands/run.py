@@ -8,9 +8,10 @@ from typing import Annotated
 
 import typer
 
-from config import services
+from config import outages, services
 from config.runtime import Runtime
 from workers.commands.common import opened
+from workers.life import ending_with_its_threads
 from workers.queues import QUEUES
 
 app = typer.Typer(
@@ -20,7 +21,8 @@ app = typer.Typer(
 
 @contextmanager
 def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[Runtime]:
-    """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun."""
+    """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun. It ends with exit code 1 where
+    it fails or a thread of it dies, so that whoever started it starts it again."""
     with opened(role, need) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
@@ -28,7 +30,9 @@ def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        yield runtime
+        outages.watch(runtime.engine)
+        with ending_with_its_threads(runtime):
+            yield runtime
 
 
 @app.command()
