@@ -1,4 +1,7 @@
-"""What programs read and write, as JSON Schemas and as AsyncAPI, made from the types by `python -m workers.schemas`."""
+"""What programs read and write, as JSON Schemas and as AsyncAPI, and the commands' outline: all made from the types.
+
+`python -m workers.schemas` writes them.
+"""
 
 import json
 from pathlib import Path
@@ -18,7 +21,7 @@ from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import Failing
-from workers import asyncapi
+from workers import asyncapi, cli, outline
 from workers.commands import (
     announced,
     announcements,
@@ -131,6 +134,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     CONTRACT.write_text(contract(), encoding="utf-8")
+    outline.FILE.write_text(outline.text(cli.whole()), encoding="utf-8")
 
 
 if __name__ == "__main__":

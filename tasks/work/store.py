@@ -237,7 +237,8 @@ def retry(connection: Connection, number: int) -> bool:
     found = execute(
         connection,
         """
-        UPDATE work SET state = 'due', due_at = now(), lost = 0, alone = 0, failures = 0, fence = fence + 1
+        UPDATE work SET state = 'due', due_at = now(), since = now(), lost = 0, alone = 0, failures = 0,
+            fence = fence + 1
         WHERE work = :number AND state = 'failing'
         """,
         number=number,

@@ -68,7 +68,8 @@ def _print_preview(seen: Preview) -> None:
     if seen.sample is None:
         return
     lines = seen.sample.text.splitlines()
-    out.print(f"\nAs {seen.sample.learner} reads it:\n\n  {seen.sample.subject}\n", markup=False)
+    for line in ("", f"As {seen.sample.learner} reads it:", "", f"  {seen.sample.subject}", ""):
+        out.print(line, markup=False)
     for line in lines[:LINES]:
         out.print(f"  {line}", markup=False)
     if len(lines) > LINES:

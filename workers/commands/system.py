@@ -280,7 +280,7 @@ def _readers(standing: Status) -> Table:
         for group in stream.groups:
             age = "–" if group.oldest_seconds is None else f"{group.oldest_seconds:.1f} s"
             counts = (cell(group.consumers), cell(group.unread), cell(group.pending), age)
-            grid.add_row(*first, escape(group.name), *counts, "keeps the stream" if group.pins else "")
+            grid.add_row(*first, escape(cell(group.name)), *counts, "keeps the stream" if group.pins else "")
             first = ["", "", ""]
     return grid
 
