@@ -17,9 +17,11 @@ _HOST = r"(?:[^\W_](?:[^\W_]|-){0,62}\.)+[^\W\d_]{2,63}"
 _MAILBOX = rf"[^\W_](?:[\w.!#$%&'*+/=?^~-]|\\[!-/:-@\[-`{{-~]){{0,63}}@{_HOST}(?![^\W_])"
 _ADDRESS = re.compile(
     rf"(?<![A-Za-z0-9])(?:(?P<web>https?://{_REST}|www\.{_REST})|mailto:{_MAILBOX}(?:\?{_REST})?"
-    rf"|(?P<mail>(?<![^\W_]){_MAILBOX})|(?P<other>[a-z][a-z0-9+.-]{{1,30}}://{_REST}|(?<![\w.@/-]){_HOST}/{_REST}))",
+    rf"|(?P<mail>(?<![^\W_]){_MAILBOX})|(?P<other>[a-z][a-z0-9+.-]{{1,30}}://{_REST}|(?<![\w.@/-])(?://)?{_HOST}/{_REST}))",
     re.IGNORECASE,
 )
+#: Marks the tokens of a pasted address, as of one between angle brackets: no Markdown is in them.
+AUTO = "auto"
 _ESCAPED = re.compile(r"\\(.)")
 #: What ends a sentence, not the address in it.
 _SENTENCE = "?!.,:;'"
@@ -78,14 +80,14 @@ def address_rule(state: StateInline, silent: bool) -> bool:
         return True
     said = _ESCAPED.sub(r"\1", written)
     if found["other"] or state.linkLevel > 0:
-        token = state.push("text", "", 0)
-        token.content = said
+        state.push("text", "", 0).content = said
         return True
     scheme = "mailto:" if found["mail"] else "http://" if said.lower().startswith("www.") else ""
     token = state.push("link_open", "a", 1)
     token.attrs = {"href": state.md.normalizeLink(scheme + said)}
-    token.info = "auto"
-    state.push("text", "", 0).content = said
+    token.info = AUTO
+    text = state.push("text", "", 0)
+    text.content, text.info = said, AUTO
     state.push("link_close", "a", -1)
     return True
 

@@ -44,7 +44,7 @@ _KNOWN = nh3.ALLOWED_TAGS | ELEMENTS | _BLOCKS | frozenset({
     "iframe", "input", "label", "link", "marquee", "math", "meta", "noscript", "object", "option", "script", "select",
     "source", "style", "svg", "template", "textarea", "title", "video",
 })  # fmt: skip
-_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*)([^<>]*)>")
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*+)([^<>]*+)>")
 #: Elements that HTML opens again in every paragraph after the one in which they were not closed, up to three that are
 #: alike. With attributes, any number would be different.
 _REOPENED = re.compile(r"<(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/])[^>]*>?", re.IGNORECASE)

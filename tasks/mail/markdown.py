@@ -7,17 +7,19 @@ wrote the words around it.
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
 from markdown_it import MarkdownIt
 from markdown_it.renderer import RendererHTML
 from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from tasks.mail.addresses import address_rule, text_rule
+from tasks.mail.addresses import AUTO, address_rule, text_rule
 from tasks.mail.cleaning import addresses, as_typed, clean, leads
-from tasks.mail.merge import MergeError, Slot, line_of_slot, one_line
+from tasks.mail.merge import MergeError, Slot, line_of_slot, quoted
 from tasks.mail.plain import plain
 from tasks.mail.standins import FieldInAddress, StandIns
 
@@ -36,6 +38,12 @@ _EMPTY_LINE = re.compile(r"\n[ \t]*(?=\n)")
 #: How often the parser may look for marks, and how many tags and characters of HTML may come of it, before what is
 #: written is no letter but meant to keep us busy. A letter of the greatest length needs two thirds of it.
 _LOOKS, _TAGS, _HTML = 50_000, 20_000, 4 * LONGEST_BODY
+#: Marks that are meant and mean nothing where they stand: what they are, and for what.
+_RAW = {
+    "bold": re.compile(r"\*\*[^*]+\*\*"),
+    "struck out": re.compile(r"~~[^~]+~~"),
+    "a link": re.compile(r"\[[^\[\]\n]+\]\([^()\n]*\)"),
+}
 #: How deep lists and quotations may be nested in one another; what is deeper, the parser would leave out.
 _DEEPEST = 20
 
@@ -51,6 +59,7 @@ class _Markdown(MarkdownIt):
         self.inline.ruler.before("text", "look", _look)
         self.inline.ruler.before("text", "address", address_rule)
         self.inline.ruler.at("text", text_rule)
+        self.core.ruler.before("text_join", "raw", partial(_refuse_raw_marks, stand_ins=stand_ins))
         for html in ("html_inline", "html_block"):
             self.add_render_rule(html, _html)
 
@@ -84,6 +93,27 @@ def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     if state.env["cells"] < 0:
         raise MergeError(f"Line {start + 1}: the tables have more than {MOST_CELLS} cells.")
     return table(state, start, end, False)
+
+
+def _refuse_raw_marks(state: StateCore, stand_ins: StandIns) -> None:
+    """Not a rule that makes anything: refuses marks that would be mailed as they stand. An escaped one is meant."""
+    for token in state.tokens:
+        line = token.map[0] + 1 if token.map else 1
+        said = "".join(
+            "\n"
+            if child.type.endswith("break")
+            else child.content
+            if child.type == "text" and child.info != AUTO
+            else "\0"
+            for child in token.children or ()
+        )
+        for meant, marks in _RAW.items():
+            if found := marks.search(said):
+                line += said.count("\n", 0, found.start())
+                raise MergeError(
+                    f"Line {line}: {quoted(stand_ins.finish(found[0], str))} is not {meant} as it stands: leave out the"
+                    " blanks inside the marks, and letters beside them, or write \\ before each mark to have it shown."
+                )
 
 
 def _html(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType) -> str:
@@ -135,7 +165,7 @@ def _rendered(stand_ins: StandIns) -> tuple[str, int | None]:
     markdown = _Markdown(stand_ins)
     env: EnvType = {"looks": _LOOKS, "cells": MOST_CELLS}
     tokens = markdown.parse(stand_ins.source, env)
-    mute = _refuse_addresses(tokens)
+    mute = _refuse_addresses(tokens, stand_ins)
     html = str(markdown.renderer.render(tokens, markdown.options, env))
     _refuse_size(html)
     return html, mute
@@ -164,7 +194,7 @@ def _refuse_length(text: str) -> None:
         line += paragraph.count("\n") + 1
 
 
-def _refuse_addresses(tokens: Sequence[Token]) -> int | None:
+def _refuse_addresses(tokens: Sequence[Token], stand_ins: StandIns) -> int | None:
     """Refuse addresses that lead nowhere, and what is nested too deep; the line of the first picture that has no
     description. Pictures are fetched encrypted, or not at all; and an address is no place to hide a megabyte."""
     mute = None
@@ -175,12 +205,12 @@ def _refuse_addresses(tokens: Sequence[Token]) -> int | None:
         if "style" in token.attrs:  # how a table's column is aligned
             token.attrs = {"align": str(token.attrs["style"]).rpartition(":")[2]}
         if token.type == "html_block":
-            _refuse_html(token.content, line)
+            _refuse_html(token.content, line, stand_ins)
         for child in token.children or ():
             if child.type in {"softbreak", "hardbreak"}:
                 line += 1
             elif child.type == "html_inline":
-                _refuse_html(child.content, line)
+                _refuse_html(child.content, line, stand_ins)
             if sum(len(str(value)) for value in child.attrs.values()) > LONGEST_ADDRESS:
                 raise MergeError(f"Line {line}: an address has more than {LONGEST_ADDRESS} characters.")
             if child.type == "image":
@@ -191,8 +221,9 @@ def _refuse_addresses(tokens: Sequence[Token]) -> int | None:
     return mute
 
 
-def _refuse_html(html: str, line: int) -> None:
+def _refuse_html(html: str, line: int, stand_ins: StandIns) -> None:
     for element, address, lines in addresses(html):
+        stand_ins.refuse_in(address)
         _refuse_address(address, element, line + lines)
 
 
@@ -201,9 +232,7 @@ def _refuse_address(address: str, element: str, line: int) -> None:
         return
     if element == "img":
         raise MergeError(f"Line {line}: the address of a picture has to begin with https://.")
-    quoted = one_line(address)
-    quoted = f"{quoted[:60]}…" if len(quoted) > 60 else quoted
     raise MergeError(
-        f"Line {line}: a link cannot lead to {quoted!r}: begin the address with https://, http:// or mailto:, or write"
-        " it as text."
+        f"Line {line}: a link cannot lead to {quoted(address)!r}: begin the address with https://, http:// or mailto:,"
+        " or write it as text."
     )

@@ -84,10 +84,10 @@ def parse(text: str, name: str | None = None) -> tuple[str | Slot, ...]:
     parts: list[str | Slot] = []
     end = 0
     for match in _SLOT_OR_STRAY.finditer(text):
-        where = name or f"Line {text.count(chr(10), 0, match.start()) + 1}"
-        if not match[1]:
-            raise MergeError(_mistake(match[0], where=where))
-        if len(match[2] or "") > LONGEST_VALUE:
+        if not match[1] or len(match[2] or "") > LONGEST_VALUE:
+            where = name or f"Line {text.count(chr(10), 0, match.start()) + 1}"
+            if not match[1]:
+                raise MergeError(_mistake(match[0], where=where))
             raise MergeError(f"{where}: the default of {match[1]} has more than {LONGEST_VALUE} characters.")
         parts += (text[end : match.start()], _slot(match))
         end = match.end()
@@ -122,6 +122,12 @@ def one_line(text: str) -> str:
     return _BLANK.sub(" ", text).strip(" ")
 
 
+def quoted(text: str) -> str:
+    """The beginning of what somebody wrote, as it is quoted back."""
+    line = one_line(text)
+    return f"{line[:_QUOTED_AT_MOST]}…" if len(line) > _QUOTED_AT_MOST else line
+
+
 def said(text: str) -> str:
     """What somebody, or something, is called, as a mail says it: one line, not too long, and whatever marks it holds
     that order text from the right to the left, they order nothing else."""
@@ -150,14 +156,11 @@ def _slot(match: re.Match[str]) -> Slot:
 
 
 def _mistake(stray: str, *, where: str) -> str:
-    quoted = one_line(stray)
-    if len(quoted) > _QUOTED_AT_MOST:
-        quoted = f"{quoted[:_QUOTED_AT_MOST]}…"
     if stray == "{{":
         what = "{{ is never closed by }}"
     elif stray == "}}":
         what = "}} closes nothing"
     else:
-        what = f"{quoted} is not a merge field"
+        what = f"{quoted(stray)} is not a merge field"
     allowed = ", ".join(MergeField)
     return f'{where}: {what}. Write {{{{ field }}}} or {{{{ field | default: "text" }}}} with one of: {allowed}.'

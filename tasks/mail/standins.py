@@ -10,6 +10,9 @@ from tasks.mail.merge import MergeError, Slot
 #: and HTML they are letters.
 _FIRST_PRIVATE, _PRIVATE, _OF_A_MARK = 0xE000, 6_400, 10
 
+#: What mail programs take for an address in plain text.
+_IN_TEXT = re.compile(r"(?:https?://|www\.|mailto:)[^\s<>\")]*", re.IGNORECASE)
+
 
 class FieldInAddress(Exception):
     """The part of a text with this index stands in the address of a link."""
@@ -29,7 +32,6 @@ class StandIns:
         self._parts = parts
         self._mark = "".join(chr(_FIRST_PRIVATE + secrets.randbelow(_PRIVATE)) for _ in range(_OF_A_MARK))
         self._one = re.compile(f"{self._mark}([0-9]{{1,6}}){self._mark}")
-        self._in_address = re.compile(rf"(?:https?://|www\.|mailto:)[^\s<>\")]*?{self._one.pattern}", re.IGNORECASE)
 
     @property
     def source(self) -> str:
@@ -50,8 +52,8 @@ class StandIns:
     def refuse_in_addresses(self, text: str) -> None:
         """The same for what a mail program would take for an address in plain text, where a default may begin one."""
         spelt = self._one.sub(lambda found: f"{found[0]}{self._slot(found).default}", text)
-        if found := self._in_address.search(spelt):
-            raise FieldInAddress(int(found[1]))
+        for address in _IN_TEXT.findall(spelt):
+            self.refuse_in(address)
 
     def replace(self, text: str, words: Callable[[Slot], str | None]) -> str:
         """The text with words in place of the slots; None leaves one as it is."""

@@ -24,8 +24,8 @@ MAY_HAVE = {
 }
 TABLES = {"caption", "table", "tbody", "td", "tfoot", "th", "thead", "tr"}
 LETTERS = TABLES | {
-    "a", "b", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "li",
-    "ol", "p", "pre", "s", "strong", "sub", "sup", "u", "ul",
+    "a", "b", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img",
+    "li", "ol", "p", "pre", "s", "strong", "sub", "sup", "u", "ul",
 }  # fmt: skip
 
 
@@ -50,9 +50,11 @@ def is_clean(html: str) -> bool:
 
 
 #: Why a body may be refused in which nothing is left, or which leads to where no mail should.
-REFUSED = re.compile(
-    r"Nothing of the body can be read as text: |Line [0-9]+: the picture says nothing: |Line [0-9]+: a link cannot lead to"
-    r" |Line [0-9]+: the address of a picture has to begin with https://|The body has a picture whose address"
+REFUSALS = (
+    r"Nothing of the body can be read as text: ",
+    r"Line [0-9]+: the picture says nothing: ",
+    r"Line [0-9]+: a link cannot lead to ",
+    r"(Line [0-9]+: the address of a picture|The body has a picture whose address)",
 )
 
 
@@ -97,11 +99,9 @@ REFUSED = re.compile(
 )
 def test_what_a_letter_does_not_need_is_gone(dirty: str) -> None:
     for markdown in (dirty, f"Words {dirty} words", f"- {dirty}\n"):
-        try:
-            html = body(markdown)
-        except MergeError as problem:
-            assert REFUSED.match(str(problem)), problem
-            continue
+        refusal = refused(markdown)
+        assert not refusal or re.match("|".join(REFUSALS), refusal), refusal
+        html = "" if refusal else body(markdown)
         assert is_clean(html), html
         tags = "".join(re.findall("<[^>]*>", html))
         assert "gone" not in tags
