@@ -110,9 +110,10 @@ def _refuse_raw_marks(state: StateCore, stand_ins: StandIns) -> None:
         for meant, marks in _RAW.items():
             if found := marks.search(said):
                 line += said.count("\n", 0, found.start())
+                shown = quoted(re.sub("\0+", "…", stand_ins.finish(found[0], str)))
                 raise MergeError(
-                    f"Line {line}: {quoted(stand_ins.finish(found[0], str))} is not {meant} as it stands: leave out the"
-                    " blanks inside the marks, and letters beside them, or write \\ before each mark to have it shown."
+                    f"Line {line}: {shown} is not {meant} as it stands: leave out the blanks inside the marks, and"
+                    " letters beside them, or write \\ before each mark to have it shown."
                 )
 
 
