@@ -12,7 +12,7 @@ from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
 from tasks.announcements import store
-from tasks.announcements.rules import NotAllowed, progress
+from tasks.announcements.rules import BadMessage, NotAllowed, check_message, progress
 from tasks.events import emit
 from tasks.learners import chunks
 from tasks.mail.rules import MOVES, SYSTEM, Delivery
@@ -36,10 +36,25 @@ def move(connection: Connection, organisation: int, announcement: store.Announce
     return state
 
 
-def schedule(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
+def check_words(found: store.Announcement, organisation: str) -> None:
+    """Raises `NotAllowed` for an announcement that cannot be sent as it is written: what may be said can have changed
+    since it was drafted."""
+    try:
+        check_message(found.subject, found.body, organisation)
+    except BadMessage as problem:
+        raise NotAllowed(
+            f"the announcement {found.announcement} cannot be sent as it is: {problem} Correct it with edit."
+        ) from None
+
+
+def schedule(
+    connection: Connection, organisation: organisations.Organisation, found: store.Announcement, *, by: str
+) -> str:
     """Have an announcement launched at its time."""
-    state = move(connection, organisation, found, "schedule", by=by)
-    work.add(connection, organisation, "tasks", "announcements.launch", found.mailing, scheduled_for=found.send_at)
+    check_words(found, organisation.name)
+    number = organisation.organisation
+    state = move(connection, number, found, "schedule", by=by)
+    work.add(connection, number, "tasks", "announcements.launch", found.mailing, scheduled_for=found.send_at)
     return state
 
 
@@ -52,6 +67,7 @@ def launch(
     by: str,
 ) -> None:
     """Launch: the audience is made now (S9), at once where it fits one chunk. Launched twice, it launches once."""
+    check_words(found, organisation.name)
     number = organisation.organisation
     move(connection, number, found, "launch", by=by)
     if organisation.learners <= settings.rollcall_chunk:
@@ -80,8 +96,9 @@ def audience(runtime: Runtime, piece: work.Piece) -> None:
 
 
 def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
-    """Launch what was scheduled for now; what is later than its grace asks instead of firing (R20). What was scheduled
-    anew meanwhile, for later, has another piece; one that is due before its time, by another clock, waits for it."""
+    """Launch what was scheduled for now; what is later than its grace, or cannot be sent as it is written, asks instead
+    of firing (R20). What was scheduled anew meanwhile, for later, has another piece; one that is due before its time,
+    by another clock, waits for it."""
     number = piece.organisation
     with transaction(runtime.engine, number) as connection:
         lock_organisations(connection, [number])
@@ -96,7 +113,11 @@ def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
                 log.warning("announcement.late", announcement=found.announcement)
             else:
                 current = organisations.numbered(connection, number)
-                launch(connection, runtime.settings, current, found, by=SYSTEM)
+                try:
+                    launch(connection, runtime.settings, current, found, by=SYSTEM)
+                except NotAllowed:
+                    move(connection, number, found, "pass over", by=SYSTEM)
+                    log.warning("announcement.bad_template", announcement=found.announcement)
         work.finish(connection, piece)
 
 

@@ -4,7 +4,6 @@ from msgspec import UNSET
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks import mail
 from tasks.announcements import store
 from tasks.announcements.actors import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
@@ -27,11 +26,10 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     assert isinstance(data, AnnouncementRequested)  # noqa: S101 - the intake's table says so
     number = organisation.organisation
     try:
-        check_message(data.subject, data.body)
-        mail.check_template(data.subject, data.body, organisation.name)
+        check_message(data.subject, data.body, organisation.name)
         zone_named(data.time_zone or "UTC")
         send_at = None if (at := data.at()) is None else moment_of(at, data.time_zone or "UTC")
-    except (BadMessage, mail.MergeError) as problem:
+    except BadMessage as problem:
         return Held(Reason.BAD_TEMPLATE, str(problem))
     except BadSchedule as problem:
         return Held(Reason.BAD_SCHEDULE, str(problem))
@@ -57,5 +55,5 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     if send_at is None:
         launch(connection, settings, organisation, found, by=event.source)
     else:
-        schedule(connection, number, found, by=event.source)
+        schedule(connection, organisation, found, by=event.source)
     return None

@@ -201,7 +201,7 @@ def test_no_name_becomes_markup(pages: World) -> None:
 
 def test_no_link_but_one_of_ours_leads_anywhere_and_none_says_why(pages: World) -> None:
     link = announced(pages)
-    base, _, token = link.rpartition("/")
+    base, _, token = link.removesuffix("/").rpartition("/")
     nobody = Links(pages.runtime.endpoints.public_url, [pages.runtime.endpoints.secret_key])
     foreign = Links(pages.runtime.endpoints.public_url, ["another key"])
     wrong = [
