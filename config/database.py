@@ -1,11 +1,13 @@
 """The way to PostgreSQL: one engine a process, and the few helpers every `store.py` is written with."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -21,6 +23,13 @@ CONNECT_SECONDS = 5
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505", "55P03"}
+
+#: SQLSTATE of a statement that took longer than `statement_timeout`, or was cancelled: it is about what was asked,
+#: though its class is that of a server that goes away.
+QUERY_CANCELED = "57014"
+
+#: SQLSTATEs that say nothing of what was asked: the disk is full, a lock is somebody else's.
+NOT_ABOUT_US = {"53100", "55P03"}
 
 
 def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
@@ -45,10 +54,19 @@ def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
     return engine
 
 
+#: Where a statement says whose rows it is about.
+_WHOSE = re.compile(r"\borganisation = :organisation\b")
+
+
 @lru_cache(maxsize=512)
 def _statement(sql: str) -> TextClause:
-    """A statement, its parameters found once: as many as this code has, and no more are ever made."""
-    return text(sql)
+    """A statement, its parameters found once: as many as this code has, and no more are ever made.
+
+    The planner is not shown which organisation it is about, so that it plans for one of average size. Shown the number
+    of one that its statistics do not know, it believes in one row, and takes any index that begins with the
+    organisation for as good as the right one: each look-up then reads all that the organisation has.
+    """
+    return text(_WHOSE.sub("organisation = (SELECT :organisation)", sql))
 
 
 class CrossedOver(ValueError):
@@ -146,11 +164,11 @@ def is_retryable(problem: BaseException) -> bool:
 
 
 def is_connection_problem(problem: BaseException) -> bool:
-    """Whether the database is away, stopping, starting or full: nothing is wrong with what was asked of it."""
+    """Whether the database is away, stopping, starting, full or busy: nothing is wrong with what was asked of it."""
     if not isinstance(problem, OperationalError):
         return False
     state = getattr(problem.orig, "sqlstate", None)
-    return state is None or state[:2] in {"57", "08"} or state == "53100"
+    return state is None or (state[:2] in {"57", "08"} and state != QUERY_CANCELED) or state in NOT_ABOUT_US
 
 
 def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:
@@ -171,7 +189,13 @@ def lock_organisations(connection: Connection, organisations: list[int]) -> None
     holds the shared form. So no learner is missed or judged by a status that was changing meanwhile.
     """
     for organisation in sorted(organisations):
-        execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
+        try:
+            execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
+        except OperationalError as problem:
+            if getattr(problem.orig, "sqlstate", None) != QUERY_CANCELED:
+                raise
+            busy = LockNotAvailable("the organisation is changed by somebody else")  # whoever waits is not to blame
+            raise OperationalError(problem.statement, None, busy) from problem
 
 
 def share_organisation(connection: Connection, organisation: int) -> None:

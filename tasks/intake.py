@@ -11,7 +11,6 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped, transaction
@@ -25,15 +24,18 @@ from tasks.events.schemas import OrganisationSaved, StatusChanged, read_malforme
 log = structlog.get_logger()
 
 
-#: What an event nobody foresaw can raise here. It is set aside; a database that is away is another matter.
-WRONG = (AssertionError, LookupError, ValueError, TypeError, OverflowError)
-
+#: Tries of a transaction after which an event that was held back is set aside for what looks like a lost race: one that
+#: loses it every time would be laid at the door of the event that freed it.
+RACES = 3
 
 #: Why a status is only kept, and not in any history: nobody knows whose it would be.
 NOT_KNOWN = Reason.UNKNOWN_ORGANISATION.value
 
 #: What a person is told of one that is set aside.
 NOT_APPLIED = "it could not be applied; the log of the ingress says why"
+KILLED = "whoever tried to apply it never came back, several times; release it once it is known why"
+UNREADABLE = "whoever tried to read it never came back, several times"
+NOT_KEPT = "what could be read of it could not be stored"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +68,38 @@ def set_aside(engine: Engine, entries: Iterable[tuple[bytes, str]]) -> None:
     _quarantine(engine, [read_malformed(body, detail) for body, detail in entries])
 
 
+def give_up(engine: Engine, settings: Settings, body: bytes, *, readable: bool = True) -> None:
+    """Set aside, without trying it, what took down whoever tried it before; as no event unless it is `readable`."""
+    event: Event | Malformed = Malformed("", "", None, None, UNREADABLE, body)
+    if readable:
+        event = decode(body, now=datetime.now(UTC), skew=timedelta(seconds=settings.rollcall_skew_seconds))
+    log.error("events.given_up", type=event.type)
+    if isinstance(event, Malformed):
+        _quarantine(engine, [event])
+        return
+    with transaction(engine) as connection:
+        inbox.quarantine(connection, event, Reason.INTERNAL_ERROR, KILLED)
+
+
 def _quarantine(engine: Engine, malformed: Sequence[Malformed]) -> None:
     if not malformed:
         return
-    for attempt in retrying():
-        with attempt, transaction(engine) as connection:
-            inbox.quarantine_malformed(connection, malformed)
+    try:
+        for attempt in retrying():
+            with attempt, transaction(engine) as connection:
+                inbox.quarantine_malformed(connection, malformed)
+    except Exception as problem:  # whatever it was, one entry harms no other
+        if _is_away(problem) or malformed[0].detail == NOT_KEPT:
+            raise
+        log.error("events.not_set_aside", events=len(malformed), **without_data(problem))  # noqa: TRY400
+        for entry in malformed:
+            alone = entry if len(malformed) > 1 else Malformed("", "", None, None, NOT_KEPT, entry.body)
+            _quarantine(engine, [alone])
+
+
+def _is_away(problem: Exception) -> bool:
+    """Whether the database is away, or every connection to it is in use: no event is to blame."""
+    return isinstance(problem, PoolTimeout) or is_connection_problem(problem)
 
 
 def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:
@@ -80,11 +108,10 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
     try:
         for attempt in retrying():
             with attempt, transaction(engine) as connection:
-                return _apply_new(connection, settings, events)
-    except PoolTimeout:  # every connection was in use
-        raise
-    except (SQLAlchemyError, *WRONG) as problem:
-        if is_connection_problem(problem):
+                last = attempt.retry_state.attempt_number > RACES
+                return _apply_new(connection, settings, events, last=last)
+    except Exception as problem:  # whatever it was, one event harms no other
+        if _is_away(problem):
             raise
         _say_why("events.not_applied", events, problem)
     if len(events) > 1:
@@ -99,7 +126,7 @@ def _say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
     log.error(what, events=len(events), types=sorted({event.type for event in events}), **without_data(problem))
 
 
-def _apply_new(connection: Connection, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:
+def _apply_new(connection: Connection, settings: Settings, events: Sequence[Event], *, last: bool) -> tuple[int, int]:
     """Apply those of the events that are new, then what was waiting for them."""
     numbers = inbox.claim_new(connection, events)
     fresh, seen = [], set()
@@ -108,7 +135,7 @@ def _apply_new(connection: Connection, settings: Settings, events: Sequence[Even
         if key in numbers and key not in seen:
             seen.add(key)
             fresh.append(event)
-    held = _apply(connection, settings, fresh, numbers, kept=False)
+    held = _apply(connection, settings, fresh, numbers, kept=False, last=last)
     return len(fresh), held
 
 
@@ -120,9 +147,11 @@ def _apply(
     *,
     kept: bool,
     released: bool = False,
+    last: bool = False,
 ) -> int:
     """Apply events, in waves; then, as long as there is any, what waited for what they made known. `kept`: the events
-    were held back before; `released`: a person says they are valid. How many are held back now."""
+    were held back before; `released`: a person says they are valid; `last`: of those held back, one that loses a race
+    again is set aside. How many are held back now."""
     waiting = timedelta(seconds=settings.rollcall_waiting_seconds)
     named = {event.organisation for event in events}
     found = organisations.find(connection, named)
@@ -135,7 +164,10 @@ def _apply(
     void: dict[int, list[tuple[int, tuple[str, str]]]] = {}
     pending = list(events)
     while pending:
-        done = (_apply_kept if kept else _apply_round)(connection, settings, pending, locked, released=released)
+        if kept:
+            done = _apply_kept(connection, settings, pending, locked, released=released, last=last)
+        else:
+            done = _apply_round(connection, settings, pending, locked, released=released)
         known, held = done.known, done.held
         for number, back in done.void.items():
             void.setdefault(number, []).extend(back)
@@ -185,22 +217,28 @@ def _apply_round(
 
 
 def _apply_kept(
-    connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int], *, released: bool
+    connection: Connection,
+    settings: Settings,
+    events: Sequence[Event],
+    locked: set[int],
+    *,
+    released: bool,
+    last: bool,
 ) -> _Round:
     """Apply what was held back; where one of them cannot be applied, it is set aside and harms neither the others nor
     what it waited for."""
     try:
         with connection.begin_nested():
             return _apply_round(connection, settings, events, locked, released=released)
-    except (SQLAlchemyError, *WRONG) as problem:
-        if is_retryable(problem):
+    except Exception as problem:  # whatever it was, one event harms no other
+        if is_connection_problem(problem) or (is_retryable(problem) and not last):
             raise
         _say_why("events.kept_not_applied", events, problem)
     if len(events) == 1:
         return _Round(held=[(events[0], Held(Reason.INTERNAL_ERROR, NOT_APPLIED))])
     done = _Round()
     for event in events:
-        one = _apply_kept(connection, settings, [event], locked, released=released)
+        one = _apply_kept(connection, settings, [event], locked, released=released, last=last)
         done.known |= one.known
         done.held += one.held
         for number, back in one.void.items():
@@ -287,15 +325,17 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
     for attempt in retrying():
         with attempt, transaction(runtime.engine, piece.organisation) as connection:
             lock_organisations(connection, [piece.organisation])
-            take_waiting(connection, runtime.settings, {f"enrolled:{piece.organisation}"})
+            last = attempt.retry_state.attempt_number > RACES
+            take_waiting(connection, runtime.settings, {f"enrolled:{piece.organisation}"}, last=last)
             work.finish(connection, piece)
 
 
-def take_waiting(connection: Connection, settings: Settings, known: set[str]) -> None:
-    """Take what waited for what is known now (R6). The caller holds the lock of the organisation."""
+def take_waiting(connection: Connection, settings: Settings, known: set[str], *, last: bool = False) -> None:
+    """Take what waited for what is known now (R6). The caller holds the lock of the organisation; where this is its
+    `last` try, what loses a race again is set aside."""
     numbers: dict[tuple[str, str], int] = {}
     freed = _freed(connection, known, numbers, set())
-    _apply(connection, settings, freed, numbers, kept=True)
+    _apply(connection, settings, freed, numbers, kept=True, last=last)
 
 
 def _apply_wave(

@@ -1,78 +1,141 @@
-"""The console script: `rollcall`."""
+"""The console script: `rollcall`. What a command runs on is imported when it runs, not for help and completion."""
 
+import os
 import sys
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
-import psycopg
-import redis
 import typer
-from sqlalchemy.exc import OperationalError, ProgrammingError
 
-from config.embedded import EmbeddedError
-from config.settings import ConfigurationError
-from migrations import RoleRefused
-from tasks.announcements import NotAllowed
-from tasks.intake import NotResolved
-from workers.commands import (
-    announcements,
-    demo,
-    events,
-    learners,
-    mail,
-    reconcile,
-    replays,
-    reports,
-    run,
-    seats,
-    suppressions,
-    system,
-    templates,
-    webhooks,
-)
-from workers.commands.common import Refused
+from workers import outline
+from workers.console import speak_utf8, visible
 
-app = typer.Typer(
-    help="Rollcall does the work that follows when something happens on a learning platform: enrolments, mail, seats"
-    " and credits, for millions of learners. Every command that prints a result takes --json.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+HELP = (
+    "Rollcall does the work that follows when something happens on a learning platform: enrolments, mail, seats"
+    " and credits, for millions of learners. Every command that prints a result takes --json."
 )
-app.command()(system.up)
-app.command()(system.migrate)
-app.command()(demo.demo)
-app.command()(system.status)
-app.command()(system.wait)
-app.command()(reconcile.reconcile)
-events.app.command()(replays.replay)
-app.add_typer(events.app, name="events")
-app.add_typer(learners.app, name="learners")
-app.add_typer(announcements.app, name="announcements")
-app.add_typer(templates.app, name="templates")
-app.add_typer(mail.app, name="mail")
-app.add_typer(seats.app, name="seats")
-app.add_typer(suppressions.app, name="suppressions")
-app.add_typer(reports.app, name="reports")
-app.add_typer(webhooks.app, name="webhooks")
-app.add_typer(run.app, name="run")
+
+OPTIONS: dict[str, Any] = {
+    "no_args_is_help": True,
+    "pretty_exceptions_enable": False,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+}
+
+#: The commands, by the module of `workers.commands` that each is in.
+COMMANDS = {
+    "up": "system",
+    "migrate": "system",
+    "demo": "demo",
+    "status": "system",
+    "wait": "system",
+    "reconcile": "reconcile",
+}
+
+#: The groups of commands, each in a module of its own.
+GROUPS = (
+    "events", "learners", "announcements", "templates", "mail", "seats", "suppressions", "reports", "webhooks", "work",
+    "run",
+)  # fmt: skip
+
+#: The environment that a shell asks for completions with.
+COMPLETING = ("_ROLLCALL_COMPLETE", "_TYPER_COMPLETE_ARGS")
+
+
+@cache
+def whole(only: str | None = None) -> typer.Typer:
+    """The app with every command, or with the one that is named, and what they run on."""
+    app = typer.Typer(help=HELP, **OPTIONS)
+    for name, module in COMMANDS.items():
+        if only in {None, name}:
+            app.command(name)(getattr(import_module(f"workers.commands.{module}"), name))
+    for name in GROUPS:
+        if only in {None, name}:
+            app.add_typer(import_module(f"workers.commands.{name}").app, name=name)
+    app.callback(help=HELP)(_nothing)  # or the only command would need no name
+    return app
+
+
+def _nothing() -> None:
+    """What is done before any command."""
+
+
+def __getattr__(name: str) -> typer.Typer:
+    if name == "app":
+        return whole()
+    raise AttributeError(name)
 
 
 def main() -> None:
     """Run a command; what a user can do something about ends in one line on stderr and exit code 1."""
+    words = sys.argv[1:]
+    speak_utf8()
+    _refuse_odd_bytes(words)
+    first = words[0] if words else ""
+    known = first in {*COMMANDS, *GROUPS}
+    if any(name in os.environ for name in COMPLETING):
+        _by_outline(None)
+    elif not known or words == [first] or {"-h", "--help"} & {*words}:
+        _by_outline(first)
+    else:
+        _run(first)
+
+
+def _refuse_odd_bytes(words: list[str]) -> None:
+    """Refuse words in another character set than the terminal's; a file may be called by any bytes."""
+    for number, word in enumerate(words, 1):
+        if any("\ud800" <= mark <= "\udfff" for mark in word) and not Path(word.removeprefix("@")).exists():
+            kept = word.encode(errors="replace").decode()
+            _give_up(f"Word {number} of the command, {kept!r}, is not in UTF-8, which your terminal says it writes.", 2)
+
+
+def _by_outline(first: str) -> None:
+    """Give help, complete, or refuse what is no command; what turns out to be none of these is run."""
+    outline.app_of(outline.read(), lambda: _run(sys.argv[1]), first, **OPTIONS)()
+
+
+def _run(first: str) -> None:
     try:
-        app()
-    except (Refused, ConfigurationError, EmbeddedError, NotAllowed, NotResolved, RoleRefused) as problem:
-        _give_up(str(problem))
-    except (OperationalError, psycopg.OperationalError):
-        _give_up("The database cannot be reached or does not let us in: look at DATABASE_URL and at its server.")
-    except ProgrammingError:
-        _give_up("The database's schema is not the one this code needs: run rollcall migrate.")
-    except redis.RedisError as problem:
-        _give_up(f"Redis cannot be used ({type(problem).__name__}): look at REDIS_URL and at its server.")
+        whole(first)()
+    except Exception as problem:
+        if (line := _told(problem)) is None:
+            raise
+        _give_up(line)
 
 
-def _give_up(why: str) -> None:
-    sys.stderr.write(why + "\n")
-    raise SystemExit(1)
+def _told(problem: Exception) -> str | None:
+    """The one line that says what a user can do something about; None where it is a fault of ours."""
+    import psycopg
+    import redis
+    from sqlalchemy.exc import OperationalError, ProgrammingError
+
+    from config.database import QUERY_CANCELED
+    from config.embedded import EmbeddedError
+    from config.settings import ConfigurationError
+    from migrations import RoleRefused
+    from tasks.announcements import NotAllowed
+    from tasks.intake import NotResolved
+    from workers.commands.common import Refused
+
+    match problem:
+        case Refused() | ConfigurationError() | EmbeddedError() | NotAllowed() | NotResolved() | RoleRefused():
+            return str(problem)
+        case OperationalError() | psycopg.OperationalError():
+            if getattr(getattr(problem, "orig", problem), "sqlstate", None) == QUERY_CANCELED:
+                return "The database gave up on it: it took longer than the server's statement_timeout allows."
+            return "The database cannot be reached or does not let us in: look at DATABASE_URL and at its server."
+        case ProgrammingError():
+            return "The database's schema is not the one this code needs: run rollcall migrate."
+        case redis.RedisError():
+            return f"Redis cannot be used ({type(problem).__name__}): look at REDIS_URL and at its server."
+        case _:
+            return None
+
+
+def _give_up(why: str, code: int = 1) -> None:
+    sys.stderr.write(visible(why) + "\n")
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 import os
 import socket
 import time
+from collections import deque
+from math import inf
 from secrets import token_hex
 from typing import Any
 
@@ -10,13 +12,15 @@ import msgspec
 import redis
 import structlog
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from config.database import is_connection_problem
+from config.database import is_connection_problem, transaction
 from config.log import without_data
 from config.outages import REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
-from tasks.intake import set_aside, take
+from tasks.intake import give_up, set_aside, take
+from workers.suspects import MOST_TRIES, Suspects
 
 log = structlog.get_logger()
 
@@ -41,8 +45,33 @@ end
 return forgotten
 """
 
+#: The length of an entry's event, and its beginning.
+_BEGINNING = """
+local found = redis.call('XRANGE', KEYS[1], ARGV[1], ARGV[1])[1]
+for place = 1, found and #found[2] or 0, 2 do
+    local text = found[2][place + 1]
+    if found[2][place] == 'event' then return {#text, string.sub(text, 1, tonumber(ARGV[2]))} end
+end
+return false
+"""
+
 #: Seconds to wait before trying again where Redis or PostgreSQL is away.
 PAUSE_SECONDS = 0.5
+
+#: Pending entries that are claimed at once.
+CLAIMED_AT_ONCE = 1000
+
+#: Seconds for which what others left is taken, one by one, before what is new has its turn; and how long that is waited
+#: for meanwhile.
+TURN_SECONDS = 1.0
+LEAST_PAUSE = 0.001
+
+#: Bytes of an event that is set aside because whoever tried it never came back; and where even that is too much.
+LONGEST_KEPT = 64_000_000
+LONGEST_BEGINNING = 64_000
+
+#: Nothing is wrong with an event: a server is away, or every connection to it is in use.
+_AWAY = (redis.RedisError, OperationalError, PoolTimeout)
 
 
 def run(runtime: Runtime) -> None:
@@ -54,7 +83,7 @@ def run(runtime: Runtime) -> None:
         try:
             ensure_group(client)
             _follow(runtime, client, consumer)
-        except OperationalError as problem:
+        except (OperationalError, PoolTimeout) as problem:
             if not is_connection_problem(problem):  # that is said by whoever watches the engine
                 log.warning("ingress.interrupted", **without_data(problem))
             runtime.stopping.wait(PAUSE_SECONDS)
@@ -82,30 +111,74 @@ def _follow(runtime: Runtime, client: redis.Redis, consumer: str) -> None:
     batch = runtime.settings.rollcall_ingress_batch
     lease = runtime.lease.total_seconds()
     look_again = time.monotonic()
+    left: deque[str] = deque()
     while not runtime.stopping.is_set():
         if time.monotonic() >= look_again:  # by the clock: a busy stream never has a quiet moment
-            take_over(runtime, client, consumer, int(lease * 1000))
+            left.extend(entry for entry in claim(client, consumer, int(lease * 1000)) if entry not in left)
             forget_the_dead(client, int(FORGOTTEN_AFTER * lease * 1000))
             look_again = time.monotonic() + lease / 2
-        pause = min(BLOCK_SECONDS, lease / 2)
+        _try_each(runtime, client, left, seconds=TURN_SECONDS)
+        pause = LEAST_PAUSE if left else min(BLOCK_SECONDS, lease / 2)
         found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=int(pause * 1000) or 1)
         REDIS.end()
         if found:
-            _take(runtime, client, found[0][1])
+            try:
+                _take(runtime, client, found[0][1])
+            except _AWAY:
+                raise
+            except Exception as problem:  # noqa: BLE001 - whatever it was; each is tried by itself when a lease has passed
+                log.error("ingress.not_taken", entries=len(found[0][1]), **without_data(problem))  # noqa: TRY400
 
 
 def take_over(runtime: Runtime, client: redis.Redis, consumer: str, idle_ms: int) -> None:
     """Take what another process read and did not acknowledge within a lease: it is dead, or its events are known."""
-    cursor = "0-0"
+    _try_each(runtime, client, deque(claim(client, consumer, idle_ms)))
+
+
+def claim(client: redis.Redis, consumer: str, idle_ms: int) -> list[str]:
+    """Make ours what others left, by the ids of the entries alone: to read one may be what ended them."""
+    stale: list[bytes] = []
+    first = "-"
     while True:
-        cursor, entries, *_ = client.xautoclaim(
-            IN, GROUP, consumer, idle_ms, start_id=cursor, count=runtime.settings.rollcall_ingress_batch
-        )
-        if entries:
-            log.warning("ingress.took_over", entries=len(entries))
-            _take(runtime, client, entries)
-        if cursor in {b"0-0", "0-0"}:
-            return
+        page: Any = client.xpending_range(IN, GROUP, first, "+", CLAIMED_AT_ONCE, idle=idle_ms)
+        stale += [entry["message_id"] for entry in page]
+        if len(page) < CLAIMED_AT_ONCE:
+            break
+        first = "(" + stale[-1].decode()
+    if not stale:
+        return []
+    ours: Any = client.xclaim(IN, GROUP, consumer, idle_ms, stale, justid=True)
+    log.warning("ingress.took_over", entries=len(ours))
+    return Suspects(client).least_tried_first([entry.decode() for entry in ours])
+
+
+def _try_each(runtime: Runtime, client: redis.Redis, left: deque[str], seconds: float = inf) -> None:
+    """Take, one by one, what somebody else read who never came back, as one of them may be why; for so many seconds."""
+    ends = time.monotonic() + seconds
+    while left and not runtime.stopping.is_set() and time.monotonic() < ends:
+        entry = left.popleft()
+        with transaction(runtime.engine):
+            pass  # where the database is away, no event is to blame
+        try:
+            with Suspects(client).trying(entry) as tries:
+                if tries <= MOST_TRIES:
+                    found: Any = client.xrange(IN, min=entry, max=entry)
+                    _take(runtime, client, found or [(entry, None)])
+                else:
+                    _give_up(runtime, client, entry, whole=tries == MOST_TRIES + 1)
+        except _AWAY:
+            raise
+        except Exception as problem:  # noqa: BLE001 - whatever it was, it counts as a try, and the entry stays pending
+            log.error("ingress.not_taken", entries=1, **without_data(problem))  # noqa: TRY400
+
+
+def _give_up(runtime: Runtime, client: redis.Redis, entry: str, *, whole: bool) -> None:
+    """Set aside what never came back, `whole` if that may be, and otherwise as much of it as does no harm."""
+    found: Any = client.eval(_BEGINNING, 1, IN, entry, LONGEST_KEPT if whole else LONGEST_BEGINNING)
+    if found is not None:
+        size, body = found
+        give_up(runtime.engine, runtime.settings, body, readable=whole and size == len(body))
+    client.xack(IN, GROUP, entry)
 
 
 def _take(runtime: Runtime, client: redis.Redis, entries: Any) -> None:

@@ -52,11 +52,13 @@ def _metrics(standing: InDatabase) -> list[Metric]:
     oldest = GaugeMetricFamily("rollcall_work_oldest_due_seconds", "Age of the oldest of them", labels=["queue"])
     in_flight = GaugeMetricFamily("rollcall_work_in_flight", "Pieces being worked on", labels=["queue"])
     stalled = GaugeMetricFamily("rollcall_work_stalled", "Whether work waits and nobody begins any", labels=["queue"])
+    failing = GaugeMetricFamily("rollcall_work_failing", "Pieces whose workers never came back", labels=["queue"])
     for load in standing.queues:
         due.add_metric([load.queue], load.due)
         oldest.add_metric([load.queue], load.oldest_due_seconds or 0.0)
         in_flight.add_metric([load.queue], load.in_flight)
         stalled.add_metric([load.queue], load.stalled)
+        failing.add_metric([load.queue], load.failing)
     held = GaugeMetricFamily("rollcall_events_held", "Events that could not be taken", labels=["state"])
     for state, n in standing.quarantine.items():
         held.add_metric([state], n)
@@ -70,7 +72,7 @@ def _metrics(standing: InDatabase) -> list[Metric]:
     lag = GaugeMetricFamily(
         "rollcall_webhooks_lag_seconds", "Age of the oldest event due to one", value=standing.webhooks.lag_seconds or 0
     )
-    return [due, oldest, in_flight, stalled, held, mailings, unpublished, webhooks, lag]
+    return [due, oldest, in_flight, stalled, failing, held, mailings, unpublished, webhooks, lag]
 
 
 def _stream_metrics(found: list[StreamStanding]) -> list[Metric]:

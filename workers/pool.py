@@ -1,7 +1,8 @@
 """A pool of dramatiq workers: each message names a piece of work, and the piece says what is to be done."""
 
-from collections.abc import Callable
-from contextlib import suppress
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import dramatiq
 import structlog
@@ -16,7 +17,7 @@ from tasks.enrolments import actors as enrolments
 from tasks.intake import retake
 from tasks.mail import actors as mail
 from tasks.work.heartbeat import heartbeat
-from tasks.work.store import LostLease, claim, pause_before
+from tasks.work.store import LostLease, accuse, claim, pause_before
 from workers.queues import make_broker
 
 log = structlog.get_logger()
@@ -37,6 +38,44 @@ IDLE_MS = 250
 
 #: Seconds between two looks at whether every thread lives.
 LOOK_SECONDS = 1.0
+
+
+class _Gate:
+    """Lets the threads of a process work side by side, or one of them alone, which goes first."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside = self._waiting = 0
+
+    @contextmanager
+    def beside_others(self) -> Iterator[None]:
+        with self._changed:
+            self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting)
+            self._inside += 1
+        try:
+            yield
+        finally:
+            self._leave(1)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        with self._changed:
+            self._waiting += 1
+            self._changed.wait_for(lambda: self._inside == 0)
+            self._waiting -= 1
+            self._inside = -1
+        try:
+            yield
+        finally:
+            self._leave(-1)
+
+    def _leave(self, was: int) -> None:
+        with self._changed:
+            self._inside -= was
+            self._changed.notify_all()
+
+
+_gate = _Gate()
 
 
 def run(runtime: Runtime, queues: list[str], threads: int) -> None:
@@ -80,7 +119,10 @@ def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None
     if piece is None:
         return
     try:
-        with heartbeat(runtime, piece):
+        with heartbeat(runtime, piece), _gate.alone() if piece.lost > 1 else _gate.beside_others():
+            if piece.lost > 1:  # it, or what was beside it, took its worker down
+                with transaction(runtime.engine, organisation) as connection:
+                    accuse(connection, piece)
             ACTORS[name](runtime, piece)
     except LostLease:
         log.warning("work.lease_lost", actor=name, work=number)

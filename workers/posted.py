@@ -5,6 +5,8 @@ said, sending the same again does no harm (R32). Whether a request is signed is 
 """
 
 from collections.abc import Sequence
+from hashlib import sha256
+from threading import Lock
 from urllib.parse import urlsplit
 
 import anyio
@@ -18,10 +20,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from config.database import transaction
 from config.log import without_data
 from config.runtime import Runtime
+from config.streams import make_redis
 from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, NotSigned, Signatures
-from tasks.intake import Taken, set_aside, take
+from tasks.intake import UNREADABLE, Taken, give_up, set_aside, take
+from workers.suspects import MOST_TRIES, Suspects
 
 log = structlog.get_logger()
 
@@ -67,6 +72,9 @@ class _Way:
         self._most = runtime.settings.rollcall_events_bytes
         self._signatures = Signatures(runtime.events_keys)
         self._taking = CapacityLimiter(TAKEN_AT_ONCE)
+        self._suspects = Suspects(make_redis(runtime.endpoints.redis_url), needed=False)
+        self._alone = Lock()
+        self._names: list[str] = []
         self._requests = self._kept = 0
         self._answers = Counter(
             "rollcall_events_posts", "Answers to what was posted to /events", ["status"], registry=registry
@@ -84,10 +92,13 @@ class _Way:
             answer = JSONResponse({"error": str(problem)}, 401)
         except ClientDisconnect:
             answer = JSONResponse({"error": "The body ended too early."}, 400)
-        except SQLAlchemyError as problem:
+        except SQLAlchemyError as problem:  # the database is away: whatever else it says is about one event
             log.warning("posted.not_stored", **without_data(problem))
             again = {"Retry-After": str(AWAY)}
             answer = JSONResponse({"error": "The events cannot be stored now: send all of them again."}, 503, again)
+        except Exception as problem:  # noqa: BLE001 - whatever it was, it is answered
+            log.error("posted.not_taken", **without_data(problem))  # noqa: TRY400 - a traceback may quote people's data
+            answer = JSONResponse({"error": "The events could not be taken: send all of them again."}, 500)
         finally:
             self._requests -= 1
             self._kept -= len(body)
@@ -121,12 +132,57 @@ class _Way:
             raise _NotTaken(408, f"The body took longer than {seconds:g} seconds.", Connection="close") from None
 
     def _take(self, claim: Claim, body: bytes, batched: bool) -> JSONResponse:
+        """Take what is signed. A body that came before, and whose process never said what became of it, may be why: its
+        events are then taken one by one, and no other such body beside them."""
         try:
             self._signatures.check(claim, body)
         except UnicodeDecodeError:
             raise _NotTaken(400, "The body is not UTF-8.") from None
+        name = f"post:{sha256(body).hexdigest()}"
+        beside = name in self._names  # the same is being taken here and now: it has not come back yet, that is all
+        self._names.append(name)
+        try:
+            with self._suspects.trying(name) as tries:
+                suspect = tries > 1 and not beside
+                return self._taken_alone(name, body, batched) if suspect else self._taken_at_once(body, batched)
+        except _NotTaken:
+            self._suspects.forget(name)
+            raise
+        finally:
+            self._names.remove(name)
+
+    def _taken_at_once(self, body: bytes, batched: bool) -> JSONResponse:
+        events = self._events(body, batched)
+        slice_ = self._runtime.settings.rollcall_ingress_batch
+        parts = [events[first : first + slice_] for first in range(0, len(events), slice_)]
+        return self._answered(len(events), [self._stored([bytes(event) for event in part]) for part in parts])
+
+    def _taken_alone(self, name: str, body: bytes, batched: bool) -> JSONResponse:
+        with self._alone:
+            with self._suspects.trying(f"{name}:read") as tries:
+                if tries > MOST_TRIES:
+                    set_aside(self._runtime.engine, [(body, UNREADABLE)])
+                    raise _NotTaken(400, f"Nothing was taken: {UNREADABLE}.")
+                events = self._events(body, batched)
+            taken = [self._tried(bytes(event)) for event in events]
+        malformed = [(at, one) for at, one in enumerate(taken) if one.malformed]
+        reasons = tuple((at, reason) for at, one in malformed for _, reason in one.reasons)
+        new, held = sum(one.new for one in taken), sum(one.held for one in taken)
+        repeated = sum(one.repeated for one in taken)
+        return self._answered(len(events), [Taken(new, repeated, held, len(malformed), reasons)])
+
+    def _tried(self, event: bytes) -> Taken:
+        with transaction(self._runtime.engine):
+            pass  # where the database is away, no event is to blame
+        with self._suspects.trying(f"event:{sha256(event).hexdigest()}") as tries:
+            if tries <= MOST_TRIES:
+                return self._stored([event])
+            give_up(self._runtime.engine, self._runtime.settings, event, readable=tries == MOST_TRIES + 1)
+            return Taken(1, 0, 1, 0)
+
+    def _events(self, body: bytes, batched: bool) -> Sequence[bytes | msgspec.Raw]:
         if not batched:
-            return self._answered(1, [self._stored([body])])
+            return [body]
         try:
             events = msgspec.json.decode(body, type=list[msgspec.Raw])
         except (msgspec.DecodeError, RecursionError) as problem:
@@ -137,9 +193,7 @@ class _Way:
             raise _NotTaken(
                 413, f"There are {len(events):,} events in it, and {MOST_EVENTS:,} at most are taken at once."
             )
-        slice_ = self._runtime.settings.rollcall_ingress_batch
-        parts = [events[first : first + slice_] for first in range(0, len(events), slice_)]
-        return self._answered(len(events), [self._stored([bytes(event) for event in part]) for part in parts])
+        return events
 
     def _stored(self, bodies: Sequence[bytes]) -> Taken:
         return take(self._runtime.engine, self._runtime.settings, bodies)

@@ -1,4 +1,7 @@
-"""What programs read and write, as JSON Schemas and as AsyncAPI, made from the types by `python -m workers.schemas`."""
+"""What programs read and write, as JSON Schemas and as AsyncAPI, and the commands' outline: all made from the types.
+
+`python -m workers.schemas` writes them.
+"""
 
 import json
 from pathlib import Path
@@ -17,7 +20,8 @@ from tasks.mail import Change
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
-from workers import asyncapi
+from tasks.work import Failing
+from workers import asyncapi, cli, outline
 from workers.commands import (
     announced,
     announcements,
@@ -32,6 +36,7 @@ from workers.commands import (
     system,
     templates,
     webhooks,
+    work,
 )
 
 #: Where they are kept in the repo.
@@ -93,6 +98,8 @@ RESULTS: dict[str, Any] = {
     "webhooks-rotate": webhooks.Added,
     "webhooks-show": Webhook,
     "webhooks-test": webhooks.Tested,
+    "work-failing": list[Failing],
+    "work-retry": list[work.Retried],
 }
 
 
@@ -127,6 +134,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     CONTRACT.write_text(contract(), encoding="utf-8")
+    outline.FILE.write_text(outline.text(cli.whole()), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
         check_message(data.subject, data.body)
         mail.check_template(data.subject, data.body, organisation.name)
         zone_named(data.time_zone or "UTC")
-        send_at = None if data.send_at is None else moment_of(data.send_at, data.time_zone or "UTC")
+        send_at = None if (at := data.at()) is None else moment_of(at, data.time_zone or "UTC")
     except (BadMessage, mail.MergeError) as problem:
         return Held(Reason.BAD_TEMPLATE, str(problem))
     except BadSchedule as problem:

@@ -151,8 +151,10 @@ ORDER BY mailing DESC LIMIT :limit
 """
 
 
-def listed(connection: Connection, organisation: int, *, state: str | None = None, limit: int = 100) -> list[Outline]:
-    """The announcements of an organisation, or those in a state, newest first."""
+def listed(
+    connection: Connection, organisation: int, *, state: str | None = None, limit: int | None = None
+) -> list[Outline]:
+    """The announcements of an organisation, or those in a state, newest first; all unless there is a limit."""
     return rows(connection, Outline, _LISTED, organisation=organisation, state=state, limit=limit)
 
 

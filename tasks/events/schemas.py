@@ -52,6 +52,17 @@ def instant(bound: str | None, *, end: bool = False) -> datetime | None:
     raise ValueError(f"the time {bound!r} has no offset")
 
 
+def clock_time(said: str) -> datetime:
+    """A time as people and forms write it (ISO 8601): seconds and the offset may be missing.
+
+    Raises `ValueError` with a sentence.
+    """
+    try:
+        return datetime.fromisoformat(said)
+    except ValueError:
+        raise ValueError(f"{said!r} is not a time like 2026-12-01T09:00") from None
+
+
 class Reason(StrEnum):
     """Why an event was not taken."""
 
@@ -234,13 +245,23 @@ class AnnouncementRequested(Struct, frozen=True):
     subject: Annotated[str, Meta(min_length=1, max_length=998)]
     body: Annotated[str, Meta(max_length=5_000_000)]
     audience: Audience
-    send_at: Annotated[datetime, Meta(description="RFC 3339; without an offset, in `time_zone`")] | None = None
+    send_at: (
+        Annotated[str, Meta(max_length=64, description="ISO 8601, as 2026-12-01T09:00; without offset, in `time_zone`")]
+        | None
+    ) = None
     time_zone: Annotated[str, Meta(max_length=64, description="an IANA name; UTC unless given")] | None = None
 
     def __post_init__(self) -> None:
-        moment = self.send_at if self.send_at is None or self.send_at.tzinfo else self.send_at.replace(tzinfo=UTC)
-        if moment is not None and not EARLIEST <= moment <= LATEST:
+        try:
+            at = self.at()
+        except ValueError as problem:
+            raise ValueError(f"`send_at`: {problem}") from None
+        if at is not None and not EARLIEST <= (at if at.tzinfo else at.replace(tzinfo=UTC)) <= LATEST:
             raise ValueError("`send_at` lies before 1970 or after 9998")
+
+    def at(self) -> datetime | None:
+        """When it is to go; without an offset, on the clocks of `time_zone`."""
+        return None if self.send_at is None else clock_time(self.send_at)
 
 
 Data: TypeAlias = (
@@ -346,6 +367,8 @@ def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
         return read_malformed(body, str(problem))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         return read_malformed(body, f"not JSON: {problem}")
+    except Exception as problem:  # noqa: BLE001 - whatever it was, those behind it go on
+        return read_malformed(body, f"it cannot be read: {type(problem).__name__}")
     return Event(
         envelope.id, envelope.source, envelope.type, envelope.time.astimezone(UTC), envelope.organisation, data, body
     )
@@ -380,13 +403,13 @@ def read_malformed(body: bytes, detail: str) -> Malformed:
     """Name what can be named of a broken event, so that a person can find its sender."""
     try:
         found = _names.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except Exception:  # noqa: BLE001 - what cannot be read has no names
         found = _Names()
 
     def named(field: msgspec.Raw) -> str | None:
         try:
             return _text.decode(field)[:400].replace("\0", "")
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except Exception:  # noqa: BLE001 - nor here
             return None
 
     id_, source = named(found.id) or "", named(found.source) or ""

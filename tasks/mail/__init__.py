@@ -26,7 +26,7 @@ from tasks.mail.recipients import (
 )
 from tasks.mail.rules import Kind
 from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
-from tasks.mail.store import Mailing, Tally, forget, tally, unworked
+from tasks.mail.store import Mailing, Tally, forget, tallies, tally, unworked
 from tasks.mail.templates import check_announcement as check_template
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "sample",
     "some_recipient",
     "spoken",
+    "tallies",
     "tally",
     "tell_admins",
     "unworked",

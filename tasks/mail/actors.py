@@ -137,6 +137,11 @@ def _record(delivery: _Delivery, *, rests: bool) -> bool:
 def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
     """Mark the next recipients who may be mailed as begun; False where the piece is finished or rests."""
     piece = delivery.piece
+    size = delivery.runtime.settings.rollcall_mail_group
+    if piece.begun is not None:
+        size = (
+            1  # one of a group took its worker down: those beside it are not to be tried, or uncertain, with it again
+        )
     while True:
         delivery.asked_at = time.monotonic()
         asked = store.at_the_gate(
@@ -145,7 +150,7 @@ def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
             piece.subject,
             piece.low,
             piece.high,
-            delivery.runtime.settings.rollcall_mail_group,
+            size,
         )
         if not asked:
             _leave(connection, piece)

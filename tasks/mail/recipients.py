@@ -191,7 +191,7 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
         """
         SELECT work, low, high FROM work
         WHERE organisation = :organisation AND subject = :mailing AND actor = 'mail.deliver'
-          AND state IN ('due', 'offered', 'held') AND begun IS NULL
+          AND state IN ('due', 'offered', 'held', 'failing') AND begun IS NULL
         ORDER BY work LIMIT :limit FOR UPDATE SKIP LOCKED
         """,
         organisation=organisation,

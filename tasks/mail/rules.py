@@ -1,10 +1,10 @@
 """What decides about mail: the states of a delivery and a mailing, and what a server's answer means."""
 
-import re
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from tasks.mail.answers import ABOUT_US, About
 from tasks.work import pause_before
 
 
@@ -48,6 +48,7 @@ class Answer(StrEnum):
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
+    REFUSED_US = "refused us"
     DEFERRED = "deferred"
     THROTTLED = "throttled"
     UNREACHABLE = "unreachable"
@@ -59,14 +60,6 @@ class Answer(StrEnum):
 
 #: Replies that ask for patience: they slow the sender down and use up no attempt (R21).
 THROTTLING = frozenset({421, 450, 451, 452, 454})
-
-#: Replies on the recipient that say this address will never do, and suppress it (R21). Of the permanent refusals these
-#: are about the mailbox (RFC 5321 4.2.1: x5z; RFC 7504: 556); 50z and 53z are about us, whoever the recipient is.
-NO_SUCH_MAILBOX = range(550, 560)
-
-#: Enhanced codes (RFC 3463) that say otherwise: system, protocol, contents and policy, or the sender's address. A
-#: server that relays nothing for us, or has us on a list, says so to each recipient, and none is to suffer for it.
-ABOUT_US = re.compile(r"5\.(?:[3567]\.\d|1\.[78]\b|2\.3\b)")
 
 
 def _now() -> datetime:
@@ -83,6 +76,7 @@ class Attempt:
     code: int | None = None
     reply: str | None = None
     on_recipient: bool = False
+    about: About | None = None
 
 
 @dataclass(slots=True)
@@ -100,13 +94,14 @@ class Outcome:
     suppress: bool = False
 
 
-def answer_to(code: int) -> Answer:
-    """What a reply code means for the message (RFC 5321 4.2.1)."""
-    if 200 <= code < 300:
-        return Answer.ACCEPTED
-    if code in THROTTLING:
-        return Answer.THROTTLED
-    return Answer.REFUSED if code >= 500 else Answer.DEFERRED
+def answer_to(code: int, about: About) -> Answer:
+    """What a reply that is not acceptance means for the message (RFC 5321 4.2.1, R21): to be patient, to try again, or
+    that it is refused."""
+    if code >= 500:
+        patience = {About.RATE: Answer.THROTTLED, About.GREYLISTED: Answer.DEFERRED}
+        return patience.get(about, Answer.REFUSED)
+    patient = code in THROTTLING or about in ABOUT_US or about is About.GREYLISTED
+    return Answer.THROTTLED if patient else Answer.DEFERRED
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +134,7 @@ def outcome_of(attempt: Attempt, before: Before, patience: Patience, *, policy: 
     said = Outcome(attempt.recipient, Delivery.PENDING, attempt.at, attempt.answer.value, attempt.code, attempt.reply)
     match attempt.answer:
         case Answer.REFUSED | Answer.IMPOSSIBLE | Answer.TOO_LARGE:
-            gone = attempt.on_recipient and attempt.code in NO_SUCH_MAILBOX and not ABOUT_US.match(attempt.reply or "")
-            return replace(said, state=Delivery.FAILED, suppress=gone)
+            return replace(said, state=Delivery.FAILED, suppress=attempt.about is About.MAILBOX)
         case Answer.THROTTLED | Answer.UNREACHABLE:
             if before.since is not None and attempt.at - before.since > patience.longest:
                 return replace(said, state=Delivery.FAILED, tried=False)

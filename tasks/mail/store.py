@@ -73,8 +73,9 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many deliveries stand so, for this reason."""
+    """How many deliveries of a mailing stand so, for this reason."""
 
+    mailing: int
     state: str
     reason: str | None
     n: int
@@ -382,16 +383,25 @@ def next_try_seconds(connection: Connection, organisation: int, mailing: int, lo
 
 def tally(connection: Connection, organisation: int, mailing: int) -> list[Tally]:
     """How the deliveries of a mailing stand."""
-    return rows(
+    return tallies(connection, organisation, [mailing])[mailing]
+
+
+def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) -> dict[int, list[Tally]]:
+    """How the deliveries of each of these mailings stand, by its number."""
+    found: dict[int, list[Tally]] = {mailing: [] for mailing in mailings}
+    for entry in rows(
         connection,
         Tally,
         """
-        SELECT state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n FROM deliveries
-        WHERE organisation = :organisation AND mailing = :mailing GROUP BY 1, 2 ORDER BY 1, 2
+        SELECT mailing, state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n FROM deliveries
+        WHERE organisation = :organisation AND mailing = ANY(CAST(:mailings AS bigint[]))
+        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
         """,
         organisation=organisation,
-        mailing=mailing,
-    )
+        mailings=list(mailings),
+    ):
+        found[entry.mailing].append(entry)
+    return found
 
 
 def unworked(connection: Connection) -> list[Mailing]:

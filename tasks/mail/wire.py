@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from tasks.mail.answers import Stage, about
 from tasks.mail.rules import Answer, Attempt, answer_to
 
 #: Characters of a server's reply kept in the ledger.
@@ -255,7 +256,7 @@ class Wire(asyncio.Protocol):
     def _after_command(self, carried: _Carried, code: int, said: bytes, *, wanted: bool, then: _Stage) -> None:
         if wanted and carried.against is not None:
             self._give_up()  # a recipient taken, though the sender was refused
-        elif not wanted and not self._refused(carried, code, said, on_recipient=then is _Stage.DATA):
+        elif not wanted and not self._refused(carried, code, said, Stage.RCPT if then is _Stage.DATA else Stage.MAIL):
             return
         elif self._pipelining:
             return  # what follows is said already
@@ -268,7 +269,7 @@ class Wire(asyncio.Protocol):
 
     def _after_data(self, carried: _Carried, code: int, said: bytes) -> None:
         if code != 354:
-            if self._refused(carried, code, said):
+            if self._refused(carried, code, said, Stage.DATA):
                 self._settle_refused(carried)
             return
         if carried.against is None:
@@ -298,22 +299,28 @@ class Wire(asyncio.Protocol):
 
     def _after_message(self, carried: _Carried, code: int, said: bytes) -> None:
         self._turnaround += self._loop.time()
-        orderly = 200 <= code < 300 or 400 <= code < 600
-        self._settle(_attempt(carried.envelope, answer_to(code) if orderly else Answer.AMBIGUOUS, code, said))
+        refused = 400 <= code < 600
+        orderly = refused or 200 <= code < 300
+        if refused:
+            self._settle(_refusal(carried.envelope, code, said, Stage.END))
+        else:
+            self._settle(_attempt(carried.envelope, Answer.ACCEPTED if orderly else Answer.AMBIGUOUS, code, said))
         if not orderly or code == 421:
             self._give_up()
         elif not self._expected:
             self._begin_next(b"")
 
-    def _refused(self, carried: _Carried, code: int, said: bytes, *, on_recipient: bool = False) -> bool:
+    def _refused(self, carried: _Carried, code: int, said: bytes, stage: Stage) -> bool:
         """Keep what was said against an envelope, the first of it; False where the conversation is over."""
         if 400 <= code < 600 and code != 421:
             if carried.against is None:
-                answer = answer_to(code)
-                carried.against = _attempt(carried.envelope, answer, code, said, on_recipient=on_recipient)
+                carried.against = _refusal(carried.envelope, code, said, stage)
             return True
-        answer = Answer.THROTTLED if code == 421 else Answer.UNREACHABLE
-        self._settle(carried.against or _attempt(carried.envelope, answer, code, said, on_recipient=on_recipient))
+        if code == 421:
+            against = _refusal(carried.envelope, code, said, stage)
+        else:
+            against = _attempt(carried.envelope, Answer.UNREACHABLE, code, said)
+        self._settle(carried.against or against)
         self._expected = deque(each for each in self._expected if each[1] is not carried)
         self._give_up()
         return False
@@ -373,6 +380,15 @@ def _storable(reply: bytes) -> str:
     return text.decode("ascii")
 
 
+def _refusal(envelope: Envelope, code: int, said: bytes, stage: Stage) -> Attempt:
+    """What was said against an envelope, and what that is about."""
+    reply = _storable(said)
+    what = about(code, reply, stage=stage)
+    on_recipient = stage is Stage.RCPT
+    answer = answer_to(code, what)
+    return Attempt(envelope.recipient, answer, code=code, reply=reply, on_recipient=on_recipient, about=what)
+
+
 def _attempt(
     envelope: Envelope,
     answer: Answer,
@@ -380,12 +396,10 @@ def _attempt(
     said: bytes | None = None,
     *,
     reply: str | None = None,
-    on_recipient: bool = False,
 ) -> Attempt:
     return Attempt(
         envelope.recipient,
         answer,
         code=code if code is not None and 200 <= code < 600 else None,
         reply=reply if said is None else _storable(said),
-        on_recipient=on_recipient,
     )

@@ -1,5 +1,5 @@
 """Work that is due: rows, not messages. A message only wakes a worker up, and losing it costs seconds (R33)."""
 
-from tasks.work.store import Piece, add, extend, finish, mark, pause_before, release
+from tasks.work.store import Failing, Piece, add, extend, failing, finish, mark, pause_before, release, retry
 
-__all__ = ["Piece", "add", "extend", "finish", "mark", "pause_before", "release"]
+__all__ = ["Failing", "Piece", "add", "extend", "failing", "finish", "mark", "pause_before", "release", "retry"]

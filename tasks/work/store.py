@@ -3,16 +3,26 @@
 A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted
 when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
 state: for offered and running pieces that is when the lease runs out. `since` is when it first became due, however
-often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest.
+often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest, and so do *failing* ones, whose workers
+never came back, until a person says otherwise.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import structlog
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+
+log = structlog.get_logger()
+
+#: Tries of a piece with nothing beside it in its process, none of which came back, after which it is set aside.
+MOST_ALONE = 4
+
+#: What `lost` reads of a piece that has just been set aside.
+_FAILING = -1
 
 #: The longest pause before another try of work that failed.
 LONGEST_PAUSE = timedelta(hours=1)
@@ -40,6 +50,7 @@ class Piece:
     fence: int
     failures: int
     begun: int | None
+    lost: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +72,7 @@ class Load:
     oldest_due_seconds: float | None
     in_flight: int
     resting: int
+    failing: int
     stalled: bool
 
 
@@ -148,19 +160,24 @@ def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) 
 
 
 def claim(connection: Connection, organisation: int, work: int, lease: timedelta) -> Piece | None:
-    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's.
+    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's; or is set aside now,
+    because the workers that tried it alone never came back.
 
-    That somebody works on its queue is noted at most every two seconds, so that claims do not wait for one another.
+    `lost` says how many claims, with this one, were not followed by anything. That somebody works on its queue is noted
+    at most every two seconds, so that claims do not wait for one another.
     """
-    return one(
+    piece = one(
         connection,
         Piece,
         """
         WITH claimed AS (
-            UPDATE work SET state = 'running', due_at = now() + :lease, fence = fence + 1
+            UPDATE work SET fence = fence + 1, lost = lost + 1,
+                state = CASE WHEN alone >= :most THEN 'failing' ELSE 'running' END,
+                due_at = CASE WHEN alone >= :most THEN 'infinity' ELSE now() + CAST(:lease AS interval) END
             WHERE organisation = :organisation AND work = :work
               AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
-            RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun
+            RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
+                CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost
         ), noted AS (
             UPDATE pools SET claimed_at = now() FROM claimed
             WHERE pools.queue = claimed.queue AND claimed_at < now() - interval '2 seconds'
@@ -170,7 +187,64 @@ def claim(connection: Connection, organisation: int, work: int, lease: timedelta
         organisation=organisation,
         work=work,
         lease=lease,
+        most=MOST_ALONE,
+        failing=_FAILING,
     )
+    if piece is not None and piece.lost == _FAILING:
+        log.error("work.set_aside", actor=piece.actor, work=piece.work, organisation=piece.organisation)
+        return None
+    return piece
+
+
+def accuse(connection: Connection, piece: Piece) -> None:
+    """Count, before it is tried with nothing beside it, a piece whose worker may be lost by it."""
+    changed = execute(
+        connection,
+        "UPDATE work SET alone = alone + 1 WHERE organisation = :organisation AND work = :work AND fence = :fence",
+        organisation=piece.organisation,
+        work=piece.work,
+        fence=piece.fence,
+    )
+    _ours(connection, changed, piece)
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A piece that is set aside, as `rollcall work failing` lists it."""
+
+    number: int
+    organisation: str
+    queue: str
+    actor: str
+    subject: int
+
+
+def failing(connection: Connection) -> list[Failing]:
+    """The pieces that were set aside because whoever tried them never came back."""
+    return rows(
+        connection,
+        Failing,
+        """
+        SELECT w.work AS number, o.id AS organisation, w.queue, w.actor, w.subject
+        FROM work w JOIN organisations o USING (organisation)
+        WHERE w.state = 'failing' ORDER BY w.work
+        """,
+    )
+
+
+def retry(connection: Connection, number: int) -> bool:
+    """Try a piece again that was set aside; whether there is one."""
+    found = execute(
+        connection,
+        """
+        UPDATE work SET state = 'due', due_at = now(), since = now(), lost = 0, alone = 0, failures = 0,
+            fence = fence + 1
+        WHERE work = :number AND state = 'failing'
+        """,
+        number=number,
+    )
+    execute(connection, "NOTIFY rollcall_relay")
+    return found > 0
 
 
 def _ours(connection: Connection, changed: int, piece: Piece) -> None:
@@ -196,7 +270,7 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
     changed = execute(
         connection,
         """
-        UPDATE work SET begun = :begun, state = 'running', due_at = now() + :lease
+        UPDATE work SET begun = :begun, state = 'running', due_at = now() + :lease, lost = 0, alone = 0
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         """,
         organisation=piece.organisation,
@@ -241,7 +315,7 @@ def release(
     changed = execute(
         connection,
         """
-        UPDATE work SET fence = fence + 1, begun = CASE WHEN NOT :written THEN begun END,
+        UPDATE work SET fence = fence + 1, lost = 0, alone = 0, begun = CASE WHEN NOT :written THEN begun END,
             failures = CASE WHEN :failed THEN failures + 1 ELSE 0 END,
             state = CASE WHEN :held THEN 'held' ELSE 'due' END,
             due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END,
@@ -281,17 +355,18 @@ def loads(connection: Connection) -> list[Load]:
         Load,
         """
         WITH pieces AS (
-            SELECT queue, since, state = 'running' AND due_at > now() AS in_flight,
+            SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
                    state = 'offered' OR state <> 'held' AND due_at <= now() AS due
             FROM work
         ), queues AS (
             SELECT queue, count(*) FILTER (WHERE due) AS due,
                    CAST(extract(epoch FROM now() - min(since) FILTER (WHERE due)) AS float) AS oldest_due_seconds,
                    count(*) FILTER (WHERE in_flight) AS in_flight,
-                   count(*) FILTER (WHERE NOT due AND NOT in_flight) AS resting
+                   count(*) FILTER (WHERE NOT due AND NOT in_flight AND NOT failing) AS resting,
+                   count(*) FILTER (WHERE failing) AS failing
             FROM pieces GROUP BY queue
         )
-        SELECT queue, due, oldest_due_seconds, in_flight, resting,
+        SELECT queue, due, oldest_due_seconds, in_flight, resting, failing,
                due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
                    AND coalesce(claimed_at < now() - :after, true) AS stalled
         FROM queues LEFT JOIN pools USING (queue) ORDER BY queue
@@ -301,5 +376,5 @@ def loads(connection: Connection) -> list[Load]:
 
 
 def unfinished(connection: Connection) -> int:
-    """How many pieces are to be done yet; what is scheduled or held rests and does not count."""
-    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled')") or 0)
+    """How many pieces are to be done yet; what is scheduled, held or set aside rests and does not count."""
+    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled', 'failing')") or 0)

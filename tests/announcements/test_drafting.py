@@ -56,8 +56,7 @@ def test_what_is_wrong_with_an_announcement_is_said_and_nothing_is_kept(world: W
 
 def test_what_is_wrong_with_an_event_sets_it_aside_with_the_reason(world: World) -> None:
     for case, (said, why) in BAD.items():
-        in_full = {"send_at": f"{said['send_at']}:00"} if "send_at" in said else {}
-        event = world.announces(**said | in_full)
+        event = world.announces(**said)
 
         held = world.quarantine()[id_of(event)]
         assert held.state == "quarantined", case
@@ -124,6 +123,9 @@ def test_r13_an_empty_file_of_learners_is_nobody(world: World, admin: Admin, tmp
     ("send_at", "time_zone", "instant"),
     [
         ("2099-07-01T09:00:00", "Europe/Amsterdam", "2099-07-01T07:00:00Z"),
+        ("2099-07-01T09:00", "Europe/Amsterdam", "2099-07-01T07:00:00Z"),
+        ("2099-07-01T09:00-04:00", None, "2099-07-01T13:00:00Z"),
+        ("2099-07-01 09:00", None, "2099-07-01T09:00:00Z"),
         ("2099-01-01T09:00:00", "Europe/Amsterdam", "2099-01-01T08:00:00Z"),
         ("2099-01-01T09:00:00", "Asia/Kathmandu", "2099-01-01T03:15:00Z"),
         ("2099-01-01T09:00:00", None, "2099-01-01T09:00:00Z"),

@@ -132,3 +132,12 @@ def test_the_pace_of_the_last_seconds_tells_how_long_it_will_take() -> None:
         "sending: 1200 of 10000, 100/s, 0:01:28 left"
     )
     assert duration(3661) == "1:01:01"
+
+
+def test_the_list_leaves_none_out(world: World, rollcall: Rollcall, admin: Admin) -> None:
+    for number in range(130):
+        world.announces(f"n{number:03}", send_at="2099-12-24T09:00", time_zone="Europe/Amsterdam")
+
+    assert [one["announcement"] for one in admin("list")] == [f"n{number:03}" for number in reversed(range(130))]
+    assert [one["announcement"] for one in admin("list", "--limit", "2")] == ["n129", "n128"]
+    assert "n000" in rollcall("list").stdout

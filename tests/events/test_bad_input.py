@@ -120,6 +120,17 @@ MALFORMED: dict[str, tuple[bytes, str]] = {
         ),
         "exactly one of everyone, segments and learners",
     ),
+    "an announcement at no time": (
+        data(
+            "announcement.requested",
+            announcement="m",
+            subject="s",
+            body="b",
+            audience={"everyone": True},
+            send_at="tomorrow",
+        ),
+        "`send_at`: 'tomorrow' is not a time like 2026-12-01T09:00",
+    ),
     "an announcement after the end of time": (
         data(
             "announcement.requested",

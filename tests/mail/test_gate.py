@@ -161,8 +161,8 @@ def test_r21_a_refusal_fails_that_recipient_and_suppresses_that_address_alone(wo
     ("reply", "suppressed"),
     [
         ("551 moved", True),
-        ("553 odd", True),
-        ("554 no", True),
+        ("553 odd", False),
+        ("554 no", False),
         ("556 null MX", True),
         ("550 5.1.1 no such user", True),
         ("550 5.2.1 disabled", True),

@@ -68,7 +68,8 @@ def _print_preview(seen: Preview) -> None:
     if seen.sample is None:
         return
     lines = seen.sample.text.splitlines()
-    out.print(f"\nAs {seen.sample.learner} reads it:\n\n  {seen.sample.subject}\n", markup=False)
+    for line in ("", f"As {seen.sample.learner} reads it:", "", f"  {seen.sample.subject}", ""):
+        out.print(line, markup=False)
     for line in lines[:LINES]:
         out.print(f"  {line}", markup=False)
     if len(lines) > LINES:
@@ -173,23 +174,21 @@ class Listed:
 def list_(
     organisation: Org,
     state: Annotated[State | None, typer.Option(help="Those in this state alone.")] = None,
-    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 100,
+    limit: Annotated[int | None, typer.Option(min=1, help="So many at most; all unless given.")] = None,
     json_: Json = False,
 ) -> None:
     """List the announcements of an organisation, newest first."""
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
+        those = announcements.listed(connection, org.organisation, state=state, limit=limit)
+        stand = mail.tallies(connection, org.organisation, [one.mailing for one in those])
         found = [
             Listed(
                 subject=one.subject,
                 send_at=one.send_at,
                 time_zone=one.time_zone,
-                **asdict(
-                    announcements.progress(
-                        one.announcement, one.state, mail.tally(connection, org.organisation, one.mailing)
-                    )
-                ),
+                **asdict(announcements.progress(one.announcement, one.state, stand[one.mailing])),
             )
-            for one in announcements.listed(connection, org.organisation, state=state, limit=limit)
+            for one in those
         ]
     if json_:
         document(found)

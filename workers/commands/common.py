@@ -11,7 +11,6 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from sqlalchemy import Connection
@@ -24,15 +23,13 @@ from config.log import configure_logging
 from config.runtime import Runtime
 from config.settings import load_settings
 from tasks import organisations
-
-#: Columns where the reader is a file or a pipe: wide enough for a table not to break its lines.
-WIDE = 240
+from workers.console import WIDE, CleanConsole, visible
 
 #: Lines of one table where there may be very many.
 PAGE = 200
 
-out = Console(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
+out = CleanConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else WIDE)
+err = CleanConsole(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
 Org = Annotated[str, typer.Option("--organisation", "-o", metavar="ORG", help="The organisation's id.")]
@@ -50,7 +47,9 @@ def who(by: str | None) -> str:
 
 def document(result: object) -> None:
     """Print a result as one JSON document."""
-    sys.stdout.write(msgspec.json.encode(result).decode() + "\n")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")  # UTF-8, whatever the terminal's (RFC 8259, 8.1)
+    sys.stdout.buffer.flush()
 
 
 def write_blocks(blocks: Iterator[bytes], advance: Callable[[int], None] = lambda _: None) -> None:
@@ -66,11 +65,13 @@ def write_blocks(blocks: Iterator[bytes], advance: Callable[[int], None] = lambd
 
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
-    before = "["
+    sys.stdout.flush()
+    before = b"["
     for result in results:
-        sys.stdout.write(before + msgspec.json.encode(result).decode())
-        before = ",\n"
-    sys.stdout.write("]\n" if before != "[" else "[]\n")
+        sys.stdout.buffer.write(before + msgspec.json.encode(result))
+        before = b",\n"
+    sys.stdout.buffer.write(b"]\n" if before != b"[" else b"[]\n")
+    sys.stdout.buffer.flush()
 
 
 def tables(columns: Sequence[str], lines: Iterator[Sequence[object]], empty: str) -> None:
@@ -102,8 +103,8 @@ def cell(value: object) -> str:
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "–"
-    return str(value)
+        return visible(", ".join(map(str, value))) or "–"
+    return visible(str(value))
 
 
 @contextmanager

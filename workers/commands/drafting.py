@@ -10,6 +10,7 @@ import typer
 from sqlalchemy import Connection
 
 from tasks import announcements, learners, mail, organisations
+from tasks.events.schemas import clock_time
 from workers.commands.common import Refused
 from workers.commands.learners import ids_in, some_of
 
@@ -72,11 +73,11 @@ def moment(send_at: str | None, time_zone: str | None) -> datetime | None:
         announcements.zone_named(time_zone or "UTC")
         if send_at is None:
             return None
-        wanted = datetime.fromisoformat(send_at)
+        wanted = clock_time(send_at)
     except announcements.BadSchedule as problem:
         raise Refused(str(problem)) from None
-    except ValueError:
-        raise typer.BadParameter(f"{send_at!r} is not a time like 2026-12-01T09:00") from None
+    except ValueError as problem:
+        raise typer.BadParameter(str(problem)) from None
     try:
         found = announcements.moment_of(wanted, time_zone or "UTC")
     except (announcements.BadSchedule, OverflowError) as problem:

@@ -27,9 +27,11 @@ from tasks import organisations
 from tasks.events import Reason, inbox
 from tasks.events.schemas import WHAT_TO_DO
 from tasks.intake import NotResolved, discard, release
+from workers.commands import replays
 from workers.commands.common import By, Json, Refused, cell, document, documents, err, opened, out, serving, tables, who
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
+app.command()(replays.replay)
 
 #: Events written to Redis in one round trip.
 PIPELINE = 1000
@@ -203,7 +205,7 @@ def _shown(entry: inbox.Quarantined) -> inbox.Quarantined:
         f"    {entry.reason}: {entry.detail}{waits}",
         f"    {payload[:SHOWN]}{rest}",
     ):
-        out.print("".join(mark if mark.isprintable() else repr(mark)[1:-1] for mark in line), markup=False)
+        out.print(line, markup=False)
     return entry
 
 

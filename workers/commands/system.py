@@ -250,14 +250,15 @@ def _processes(home: Path) -> dict[str, int]:
 
 def _shown(standing: Status) -> Group:
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("queue", "due", "oldest due", "in flight", "at rest", ""):
+    for column in ("queue", "due", "oldest due", "in flight", "at rest", "failing", ""):
         grid.add_column(column)
     for load in standing.queues:
         age = "–" if load.oldest_due_seconds is None else f"{load.oldest_due_seconds:.1f} s"
         ill = "stalled: nobody begins any" if load.stalled else ""
-        grid.add_row(load.queue, cell(load.due), age, cell(load.in_flight), cell(load.resting), ill)
+        counts = (load.in_flight, load.resting, load.failing)
+        grid.add_row(load.queue, cell(load.due), age, *map(cell, counts), ill)
     if not standing.queues:
-        grid.add_row("–", "0", "–", "0", "0")
+        grid.add_row("–", "0", "–", "0", "0", "0")
     grid.caption_justify = "left"
     grid.caption = (
         f"{len(standing.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
@@ -281,7 +282,7 @@ def _readers(standing: Status) -> Table:
         for group in stream.groups:
             age = "–" if group.oldest_seconds is None else f"{group.oldest_seconds:.1f} s"
             counts = (cell(group.consumers), cell(group.unread), cell(group.pending), age)
-            grid.add_row(*first, escape(group.name), *counts, "keeps the stream" if group.pins else "")
+            grid.add_row(*first, escape(cell(group.name)), *counts, "keeps the stream" if group.pins else "")
             first = ["", "", ""]
     return grid
 

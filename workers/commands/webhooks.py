@@ -15,7 +15,7 @@ from config.database import transaction
 from config.runtime import Runtime
 from tasks import webhooks
 from tasks.events.outgoing import TYPES_OUT
-from workers.commands.common import Json, Refused, asked, document, opened, out, table
+from workers.commands.common import Json, Refused, asked, document, err, opened, out, table
 
 app = typer.Typer(
     help="Webhooks: events out are sent to them besides the stream, signed as Standard Webhooks describes, in order,"
@@ -208,6 +208,8 @@ def log(
         [[a.at, str(a.event), a.type, a.status, a.problem, a.milliseconds, a.said or None] for a in found],
         "Nothing was tried yet.",
     )
+    if len(found) == limit:
+        err.print(f"These are the newest {limit}; --limit shows up to 1000.")
 
 
 @app.command()

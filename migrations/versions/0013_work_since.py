@@ -3,8 +3,8 @@ is announced too, so that the relay closes it at once."""
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,160 @@
+"""Whatever is raised while an event is applied, that event alone is set aside: R31, R32."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
+
+from config.database import ORGANISATION_LOCK, transaction
+from tasks import effects
+from tasks.events import Event, inbox
+from tasks.intake import NotResolved, release
+from tests.workers.deployment import DEADLINE, until
+from tests.world import World, id_of
+
+#: What a database may say about one statement: its encoding, memory, limits, a trigger, a bug of the database, a race
+#: that is lost every time, a feature it lacks, a statement that is cancelled.
+STATES = ["22021", "53200", "53400", "54001", "P0001", "XX000", "23505", "0A000", "57014"]
+
+
+def raises_for(world: World, table: str, column: str, states: Sequence[str]) -> None:
+    """Have the database raise each of these for a row that names it; 57014 by a statement that is really cancelled."""
+    world.execute(
+        f"""
+        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF NEW.{column} = '57014' THEN
+                PERFORM pg_cancel_backend(pg_backend_pid());
+                PERFORM pg_sleep(60);
+            ELSIF NEW.{column} = ANY ('{{{",".join(states)}}}') THEN
+                RAISE EXCEPTION 'no' USING ERRCODE = NEW.{column};
+            END IF;
+            RETURN NEW;
+        END $$
+        """
+    )
+    world.execute(f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()")
+
+
+def test_r31_whatever_the_database_says_of_one_event_the_others_of_its_batch_are_taken(world: World) -> None:
+    raises_for(world, "learners", "username", STATES)
+    bad = [world.event("learner.saved", world.learner(f"bad-{state}", username=state)) for state in STATES]
+    good = [world.event("learner.saved", world.learner(f"good-{n}")) for n in range(3)]
+
+    taken = world.send(*good[:2], *bad, good[2])
+
+    assert taken.new == len(bad) + len(good)
+    assert set(world.list("SELECT id FROM learners WHERE standing = 'active'")) == {"good-0", "good-1", "good-2"}
+    held = world.quarantine()
+    assert {id_: (one.state, one.reason) for id_, one in held.items()} == {
+        id_of(body): ("quarantined", "internal error") for body in bad
+    }
+
+
+class Odd(Exception):
+    """Nobody's exception."""
+
+
+RAISED = [RuntimeError("generator raised StopIteration"), RecursionError(), MemoryError(), KeyError("a"), Odd("Ada")]
+RAISED += [UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed"), StopIteration(), OSError(28, "full")]
+
+
+@pytest.fixture
+def odd_effects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
+    """What to raise while an event is applied, by its id."""
+    raised: dict[str, Exception] = {}
+    apply = effects.apply
+
+    def raising(taking: effects.Taking, wave: Sequence[Event]) -> None:
+        for event in wave:
+            if event.id in raised:
+                raise raised[event.id]
+        apply(taking, wave)
+
+    monkeypatch.setattr(effects, "apply", raising)
+    return raised
+
+
+def test_r31_whatever_is_raised_by_one_event_the_others_of_its_batch_are_taken(
+    world: World, odd_effects: dict[str, Exception]
+) -> None:
+    bad = [world.event("learner.saved", world.learner(f"bad-{n}")) for n in range(len(RAISED))]
+    odd_effects |= {id_of(body): problem for body, problem in zip(bad, RAISED, strict=True)}
+
+    with capture_logs() as lines:
+        world.send(
+            world.event("learner.saved", world.learner("before")),
+            *bad,
+            world.event("learner.saved", world.learner("behind")),
+        )
+
+    assert set(world.list("SELECT id FROM learners WHERE standing = 'active'")) == {"before", "behind"}
+    assert {one.reason for one in world.quarantine().values()} == {"internal error"}
+    assert set(world.quarantine()) == {id_of(body) for body in bad}
+    assert "Ada" not in str(lines)
+
+
+def test_r31_what_waited_is_set_aside_by_itself_whatever_it_raises(
+    world: World, odd_effects: dict[str, Exception]
+) -> None:
+    raises_for(world, "fanouts", "request", STATES)
+    world.has_learners("A", "B")
+    bad = [world.asks_to_enrol("safety", "A", request=state) for state in ("23505", "57014", "53200")]
+    good = world.asks_to_enrol("safety", "B")
+    odd = world.asks_to_enrol("safety", "A", request="odd")
+    odd_effects[id_of(odd)] = RecursionError()
+
+    world.has_course("safety")
+
+    assert set(world.quarantine()) == {id_of(body) for body in (*bad, odd)}
+    assert {one.reason for one in world.quarantine().values()} == {"internal error"}
+    assert id_of(good) not in world.quarantine()
+    assert world.access("B") == {"safety"}
+
+
+def test_r27_what_cannot_be_released_stays_as_it_was_whatever_it_raises(
+    world: World, odd_effects: dict[str, Exception]
+) -> None:
+    world.has_learners("A", status="inactive")
+    world.has_course("safety", "everyone")
+    start = world.starts("A", "safety")
+    odd_effects[id_of(start)] = MemoryError()
+
+    with pytest.raises(NotResolved, match="cannot be taken even so"):
+        release(world.runtime.engine, world.runtime.settings, inbox.Wanted(id_of(start)), by="ann", why="it counts")
+
+    assert world.quarantine()[id_of(start)].reason == "learner inactive"
+
+
+def test_r32_one_malformed_entry_that_cannot_be_stored_harms_no_other(world: World) -> None:
+    world.execute("ALTER TABLE inbox ADD CHECK (detail NOT LIKE '%exploded%')")
+
+    taken = world.send(world.event("course.exploded", {}), b"{not json", world.event("learner.saved", {"learner": "A"}))
+
+    assert (taken.new, taken.malformed) == (1, 2)
+    assert world.rows("SELECT reason, type FROM inbox WHERE body IS NOT NULL") == [("malformed", None)] * 2
+
+
+def test_r31_who_waits_in_vain_for_an_organisation_that_is_being_changed_is_not_to_blame(world: World) -> None:
+    event = world.event("learner.saved", world.learner("A"))
+    raised: list[Exception] = []
+
+    def send() -> None:
+        try:
+            world.send(event)
+        except OperationalError as problem:
+            raised.append(problem)
+
+    sending = threading.Thread(target=send)
+    with transaction(world.runtime.engine) as holder:
+        holder.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ORGANISATION_LOCK}, 1)")
+        sending.start()
+        cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        until(lambda: not (world.ask(cancel) >= 0 and sending.is_alive()), "it gives up waiting", seconds=DEADLINE)
+        sending.join()
+
+    assert len(raised) == 1
+    assert world.quarantine() == {}
+    assert world.send(event).new == 1
