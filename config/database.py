@@ -18,6 +18,9 @@ Row = TypeVar("Row")
 #: Advisory lock class of the one lock an organisation has; the second key is its number.
 ORGANISATION_LOCK = 7401
 
+#: Seconds after which a connection that does not come about has failed.
+CONNECT_SECONDS = 5
+
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505", "55P03"}
 
@@ -37,7 +40,11 @@ def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
         max_overflow=4,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"application_name": f"rollcall {role}", "options": "-c timezone=UTC"},
+        connect_args={
+            "application_name": f"rollcall {role}",
+            "options": "-c timezone=UTC",
+            "connect_timeout": CONNECT_SECONDS,
+        },
     )
 
     @event.listens_for(engine, "connect")

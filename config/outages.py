@@ -1,9 +1,12 @@
 """A server that cannot be used: why, in words that quote nothing; said once when it begins and once when it ends."""
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 import redis
 import structlog
@@ -11,6 +14,11 @@ from sqlalchemy import Engine, event
 from sqlalchemy.engine import ExceptionContext
 
 log = structlog.get_logger()
+
+LOST = "the connection was lost"
+
+#: Seconds in which a Redis that hangs up has said why.
+LISTEN_SECONDS = 0.5
 
 #: What is wrong, by what the client or the server says, in lower case; the first that fits. libpq gives no SQLSTATE for
 #: a connection that failed, and what it says may quote a password that was written in the wrong place of a URL.
@@ -22,6 +30,7 @@ _WHY = {
     r'database ".*" does not exist|no such database|db index is out of range|invalid db index':
         "there is no such database",
     r"no pg_hba.conf entry|pg_hba.conf rejects": "its pg_hba.conf does not let us in from here, or not in this way",
+    r"not currently accepting connections": "this database takes no connections",
     r"permission denied for database|is not permitted to log in": "the user may not connect to this database",
     r"noperm|no permissions": "the user may not do this",
     r"certificate has expired": "its certificate has expired",
@@ -46,7 +55,7 @@ _WHY = {
     r"read.?only": "it only lets read, as a replica does",
     r"oom command|out of memory|maxmemory": "its memory is full",
     r"misconf|no space left|disk is full|could not extend": "it cannot write to its disk",
-    r"closed|reset by peer|broken pipe|eof|lost|terminated|bad connection": "the connection was lost",
+    r"closed|reset by peer|broken pipe|eof|lost|terminated|bad connection": LOST,
 }  # fmt: skip
 
 
@@ -71,9 +80,30 @@ def _chain(problem: BaseException | None) -> Iterator[BaseException]:
         problem = problem.__cause__ or problem.__context__
 
 
-def why(problem: BaseException) -> str:
-    """Why PostgreSQL or Redis cannot be used, in our own words: nothing is quoted, so that no secret comes along."""
+def why(problem: BaseException, redis_url: str = "") -> str:
+    """Why PostgreSQL or Redis cannot be used, in our own words: nothing is quoted, so that no secret comes along.
+
+    A Redis with too many connections says so and hangs up, which is lost where we spoke first: it is listened to, at
+    `redis_url`, where the connection was lost.
+    """
     said = "\n".join(str(getattr(one, "orig", None) or one) for one in _chain(problem)).lower()
+    reason = _reason(problem, said)
+    if redis_url and reason == LOST and isinstance(problem, redis.RedisError):
+        return _reason(problem, _first_words(redis_url) or said)
+    return reason
+
+
+def _first_words(redis_url: str) -> str:
+    """What a Redis says to whoever says nothing: nothing, unless it hangs up."""
+    parts = urlsplit(redis_url)
+    with suppress(OSError, ValueError), socket.socket(socket.AF_INET if parts.hostname else socket.AF_UNIX) as line:
+        line.settimeout(LISTEN_SECONDS)
+        line.connect((parts.hostname, parts.port or 6379) if parts.hostname else parts.path)
+        return line.recv(100).decode(errors="replace").lower()
+    return ""
+
+
+def _reason(problem: BaseException, said: str) -> str:
     for pattern, reason in _WHY.items():
         if re.search(pattern, said):
             return reason
@@ -90,13 +120,13 @@ class Outage:
         self._since: float | None = None
         self._lock = threading.Lock()
 
-    def begin(self, problem: BaseException) -> None:
-        """It cannot be used."""
+    def begin(self, problem: BaseException, url: str = "") -> None:
+        """It cannot be used; where it may be asked why, at its URL."""
         with self._lock:
             if self._since is not None:
                 return
             self._since = time.monotonic()
-        log.warning("server.away", server=self._server, why=why(problem))
+        log.warning("server.away", server=self._server, why=why(problem, url))
 
     def end(self) -> None:
         """It can."""

@@ -89,7 +89,7 @@ def run(runtime: Runtime) -> None:
             runtime.stopping.wait(PAUSE_SECONDS)
         except redis.RedisError as problem:
             if is_redis_outage(problem):
-                REDIS.begin(problem)
+                REDIS.begin(problem, runtime.endpoints.redis_url)
                 runtime.stopping.wait(PAUSE_SECONDS)
                 continue
             if not str(problem).startswith(("NOGROUP", "UNBLOCKED")):

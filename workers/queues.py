@@ -47,9 +47,10 @@ class _WakeUp(msgspec.Struct):
 class Broker(dramatiq.Broker):
     """dramatiq's way to the queues, with none of its retries, delays or acknowledgements."""
 
-    def __init__(self, client: redis.Redis, stopping: threading.Event) -> None:
+    def __init__(self, redis_url: str, stopping: threading.Event) -> None:
         super().__init__(middleware=[])
-        self.client = client
+        self.url = redis_url
+        self.client = make_redis(redis_url)
         self.stopping = stopping
         self.queues: set[str] = set()
 
@@ -142,7 +143,7 @@ class Consumer(dramatiq.Consumer):
 
     def _rest(self, problem: redis.RedisError) -> None:
         """Wait before Redis is asked again, which cannot be used."""
-        REDIS.begin(problem)
+        REDIS.begin(problem, self._broker.url)
         self._broker.stopping.wait(PAUSE_SECONDS)
 
     def _read(self, message: bytes) -> dramatiq.Message[Any] | None:
@@ -169,7 +170,7 @@ class Consumer(dramatiq.Consumer):
         try:
             self._broker.wake(self._queue, messages)
         except redis.RedisError as problem:
-            REDIS.begin(problem)
+            REDIS.begin(problem, self._broker.url)
 
 
 def key(queue: str) -> str:
@@ -184,7 +185,7 @@ def message_for(queue: str, actor: str, organisation: int, work: int) -> dramati
 
 def make_broker(redis_url: str, stopping: threading.Event | None = None) -> Broker:
     """The broker of this process."""
-    broker = Broker(make_redis(redis_url), stopping or threading.Event())
+    broker = Broker(redis_url, stopping or threading.Event())
     for queue in QUEUES:
         broker.declare_queue(queue)
     dramatiq.set_broker(broker)

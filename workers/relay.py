@@ -17,7 +17,7 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from config.database import execute, is_connection_problem, transaction
+from config.database import CONNECT_SECONDS, execute, is_connection_problem, transaction
 from config.log import without_data
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
@@ -98,7 +98,10 @@ def run(runtime: Runtime) -> None:
 def _leadership(runtime: Runtime) -> Iterator[psycopg.Connection[Any] | None]:
     """A connection that holds the lock and hears the news, or None where another relay leads."""
     with psycopg.connect(
-        runtime.endpoints.database_url, autocommit=True, application_name="rollcall relay lead"
+        runtime.endpoints.database_url,
+        autocommit=True,
+        application_name="rollcall relay lead",
+        connect_timeout=CONNECT_SECONDS,
     ) as connection:
         POSTGRESQL.end()
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()
@@ -153,7 +156,7 @@ class Relay:
                 self._do("readers", self.see_readers)
             REDIS.end()
         except redis.RedisError as problem:
-            REDIS.begin(problem)
+            REDIS.begin(problem, self.runtime.endpoints.redis_url)
             self.runtime.stopping.wait(PAUSE_SECONDS)
             self.until_due = 0
 

@@ -1,6 +1,6 @@
 """How everything stands: what `rollcall status`, `rollcall wait` and `/metrics` look at."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import redis
 
@@ -15,18 +15,24 @@ from workers.readers import StreamStanding, standings
 from workers.relay import unread
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What is to be done, and what rests."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InDatabase:
+    """What the tables say: what is to be done, and what rests."""
 
     queues: list[Load]
     unfinished: int
     fanouts_running: int
     mailings_sending: int
-    unread: int
     unpublished: int
     quarantine: dict[str, int]
     webhooks: Health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing(InDatabase):
+    """The same, and what the stream says."""
+
+    unread: int
 
     @property
     def at_rest(self) -> bool:
@@ -49,13 +55,18 @@ class Standing:
 def look(runtime: Runtime, client: redis.Redis) -> Standing:
     """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
     waiting = unread(client)
+    found = in_database(runtime)
+    return Standing(unread=waiting, **{field.name: getattr(found, field.name) for field in fields(found)})
+
+
+def in_database(runtime: Runtime) -> InDatabase:
+    """How everything stands that the tables know of."""
     with transaction(runtime.engine) as connection:
-        return Standing(
+        return InDatabase(
             queues=loads(connection),
             unfinished=unfinished(connection),
             fanouts_running=running_fanouts(connection),
             mailings_sending=sending(connection),
-            unread=waiting,
             unpublished=outbox.unpublished(connection),
             quarantine=inbox.held_counts(connection),
             webhooks=health(connection),

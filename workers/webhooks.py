@@ -10,7 +10,7 @@ import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import is_connection_problem
+from config.database import CONNECT_SECONDS, is_connection_problem
 from config.log import without_data
 from config.outages import Outage
 from config.runtime import Runtime
@@ -80,7 +80,10 @@ async def _hear(runtime: Runtime, news: asyncio.Event) -> None:
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(
-                runtime.endpoints.database_url, autocommit=True, application_name="rollcall webhooks news"
+                runtime.endpoints.database_url,
+                autocommit=True,
+                application_name="rollcall webhooks news",
+                connect_timeout=CONNECT_SECONDS,
             ) as connection:
                 await connection.execute(f"LISTEN {CHANNEL}")
                 HEARING.end()

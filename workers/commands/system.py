@@ -250,11 +250,13 @@ def _processes(home: Path) -> dict[str, int]:
 
 def _shown(standing: Status) -> Group:
     grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("queue", "due", "oldest due", "in flight", "at rest", "failing"):
+    for column in ("queue", "due", "oldest due", "in flight", "at rest", "failing", ""):
         grid.add_column(column)
     for load in standing.queues:
         age = "–" if load.oldest_due_seconds is None else f"{load.oldest_due_seconds:.1f} s"
-        grid.add_row(load.queue, cell(load.due), age, cell(load.in_flight), cell(load.resting), cell(load.failing))
+        ill = "stalled: nobody begins any" if load.stalled else ""
+        counts = (load.in_flight, load.resting, load.failing)
+        grid.add_row(load.queue, cell(load.due), age, *map(cell, counts), ill)
     if not standing.queues:
         grid.add_row("–", "0", "–", "0", "0", "0")
     grid.caption_justify = "left"
