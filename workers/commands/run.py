@@ -21,7 +21,7 @@ app = typer.Typer(
 @contextmanager
 def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[Runtime]:
     """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun."""
-    with opened(role, need) as runtime:
+    with opened(role, need, make=True) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             runtime.stopping.set()

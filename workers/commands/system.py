@@ -81,7 +81,7 @@ def migrate(json_: Json = False) -> None:
     """Bring the database's schema up to date."""
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
-    with services.runtime(settings, "migrate", need=services.DATABASE) as runtime:
+    with services.runtime(settings, "migrate", need=services.DATABASE, make=True) as runtime:
         before, after = migrations.bring_up_to_date(runtime.engine)
     if json_:
         document(Migrated(before, after))
@@ -103,7 +103,7 @@ def up(
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     roles = _roles(procfile, scale or [])
-    with services.endpoints(settings) as (found, pids):
+    with services.endpoints(settings, make=True) as (found, pids):
         with opened("up", READ_STATUS) as runtime, make_redis(runtime.endpoints.redis_url) as client:
             client.ping()  # what cannot be reached now is said once, here, and not by each process for ever
         raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
@@ -139,7 +139,7 @@ async def _supervise(
         services.keep_public_url(home, found.public_url)
     host = settings.rollcall_bounces_host
     bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
-    bounces_url = f"{settings.rollcall_bounces_protocol}://{host}:{bounces_port}"
+    bounces_url = f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{bounces_port}"
     ports = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_BOUNCES_PORT": str(bounces_port)}
     env = {**os.environ, **ports, "ROLLCALL_HOME": str(home)}
 
@@ -198,6 +198,11 @@ def _reached_at(host: str) -> str:
     """How a link on this machine names the host that the pages are served at."""
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared, not listened at
         return "127.0.0.1"
+    return _in_url(host)
+
+
+def _in_url(host: str) -> str:
+    """A host or its address as it stands in a URL (RFC 3986, 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 
