@@ -44,6 +44,9 @@ _SERVER_NAMES = {
 _OF_KUBERNETES = re.compile(r"ROLLCALL_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
 
 
+#: What processes of ours tell each other by: `workers.readiness`, and the shell's completion.
+_INTERNAL = ("ROLLCALL_READY_FD", "ROLLCALL_COMPLETE")
+
 __all__ = [
     "ConfigurationError",
     "Settings",
@@ -343,7 +346,12 @@ def _refuse_unknown(environment: Iterable[tuple[str, str]]) -> None:
     known = [name.upper() for name in Settings.model_fields if name.startswith("rollcall_")]
     for name, value in environment:
         given = name.upper()
-        if not given.startswith("ROLLCALL_") or given in known or not value or _OF_KUBERNETES.fullmatch(given):
+        if (
+            not given.startswith("ROLLCALL_")
+            or given in {*known, *_INTERNAL}
+            or not value
+            or _OF_KUBERNETES.fullmatch(given)
+        ):
             continue
         near = get_close_matches(given, known, 1, 0.0)[0]
         raise ConfigurationError(f"{name} is no setting of Rollcall: is {near} meant? The README lists them all.")

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from config.database import transaction, value
 from config.runtime import Runtime
 from config.streams import make_redis
-from workers import posted, unsubscribe
+from workers import posted, readiness, unsubscribe
 from workers.readers import StreamStanding
 from workers.standing import Standing, look, streams
 
@@ -120,7 +120,7 @@ def _database_answers(runtime: Runtime) -> bool:
 
 def _redis_answers(client: redis.Redis) -> bool:
     try:
-        return bool(client.ping())
+        return bool(client.set("rollcall:healthz", "1", ex=60))  # one that takes no writes is of no use
     except redis.RedisError:
         return False
 
@@ -143,7 +143,8 @@ def run(runtime: Runtime) -> None:
     thread = threading.Thread(target=server.run, name="web", daemon=True)
     thread.start()
     while thread.is_alive() and not runtime.stopping.wait(LOOK_SECONDS):
-        pass
+        if server.started:
+            readiness.report()
     if not runtime.stopping.is_set():
         raise SystemExit(f"The pages cannot be served at {settings.rollcall_web_host}:{settings.rollcall_web_port}.")
     server.should_exit = True
