@@ -1,5 +1,6 @@
 """The way to PostgreSQL: one engine a process, and the few helpers every `store.py` is written with."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -7,11 +8,14 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+from config.settings import ConfigurationError
 
 Row = TypeVar("Row")
 
@@ -33,19 +37,35 @@ NOT_ABOUT_US = {"53100", "55P03"}
 
 
 def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
-    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper)."""
+    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). The URL
+    means what it means to libpq."""
+    options = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", "")
     engine = create_engine(
-        "postgresql+psycopg://" + url.split("://", 1)[1],
+        "postgresql+psycopg://",
         pool_size=pool,
         max_overflow=4,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "application_name": f"rollcall {role}",
-            "options": "-c timezone=UTC",
+            "client_encoding": "utf8",
+            "options": f"{options} -c timezone=UTC".strip(),
             "connect_timeout": CONNECT_SECONDS,
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
+        return psycopg.connect(url, **arguments)
+
+    @event.listens_for(engine, "connect", insert=True)
+    def _in_unicode(connection: psycopg.Connection[Any], _record: object) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in {None, "UTF8"}:
+            raise ConfigurationError(
+                f"DATABASE_URL: the database is in {encoding}, and names need UTF8: CREATE DATABASE … ENCODING 'UTF8'"
+                " TEMPLATE template0."
+            )
 
     @event.listens_for(engine, "connect")
     def _binary_lists(connection: psycopg.Connection[Any], _record: object) -> None:

@@ -372,6 +372,11 @@ def unresolved(connection: Connection, wanted: Wanted, *, decide: bool = True) -
     )
 
 
+def is_called(connection: Connection, id_: str) -> bool:
+    """Whether an event with this id ever came, of whatever source, and is kept."""
+    return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE id = :id)", id=id_))
+
+
 def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, why: str) -> None:
     """Record who decided on an event, and why (S12). The reason stays: what was malformed does not use up its id."""
     execute(

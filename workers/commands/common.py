@@ -41,8 +41,11 @@ class Refused(Exception):
 
 
 def who(by: str | None) -> str:
-    """Who decides: whom `--by` names, or the user of this machine."""
-    return by or getpass.getuser()
+    """Who decides: whom `--by` names, or the user of this machine, who need not have a name there."""
+    try:
+        return by or getpass.getuser().encode(errors="replace").decode()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def document(result: object) -> None:
@@ -108,11 +111,12 @@ def cell(value: object) -> str:
 
 
 @contextmanager
-def opened(role: str, need: frozenset[str] = services.DATABASE) -> Iterator[Runtime]:
-    """The servers a command needs. One that needs the database refuses to run on a schema that is not this code's."""
+def opened(role: str, need: frozenset[str] = services.DATABASE, *, make: bool = False) -> Iterator[Runtime]:
+    """The servers a command needs; embedded ones that never were are made only if it is one that begins with nothing.
+    One that needs the database refuses to run on a schema that is not this code's."""
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
-    with services.runtime(settings, role, need=need) as runtime:
+    with services.runtime(settings, role, need=need, make=make) as runtime:
         if "database" in need:
             if settings.database_url is None:
                 migrations.bring_up_to_date(runtime.engine)
