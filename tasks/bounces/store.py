@@ -52,16 +52,17 @@ def reported(connection: Connection, token: Token) -> Reported | None:
         Reported,
         """
         SELECT m.kind = 'announcement' AS announcement, d.recipient > 0 AS learner,
-               coalesce(d.address, l.email) AS address,
+               CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END AS address,
                NOT EXISTS (
                    SELECT FROM lifted_suppressions f
-                   WHERE f.organisation = d.organisation AND f.address = lower(coalesce(d.address, l.email))
+                   WHERE f.organisation = d.organisation
+                     AND f.address = lower(CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END)
                      AND f.lifted_at >= d.settled_at) AS counts
         FROM deliveries d
         JOIN mailings m USING (organisation, mailing)
         LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
-          AND coalesce(d.address, l.email) IS NOT NULL
+          AND CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END IS NOT NULL
         """,
         organisation=token.organisation,
         mailing=token.mailing,
