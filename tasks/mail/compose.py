@@ -10,7 +10,7 @@ import msgspec
 
 from config.runtime import Runtime
 from config.settings import keys_in, sender_address
-from tasks.bounces import ReturnPaths
+from tasks.bounces.verp import ReturnPaths
 from tasks.mail.dkim import Signer
 from tasks.mail.links import END, Links
 from tasks.mail.look import Look

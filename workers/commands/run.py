@@ -24,8 +24,8 @@ app = typer.Typer(
 @contextmanager
 def _process(role: str, need: frozenset[str] = services.EVERYTHING, *, listens: bool = False) -> Iterator[Runtime]:
     """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun. It is ready once they answer,
-    or once it listens, of which it tells itself. It ends with exit code 1 where it fails or a thread of it dies, so that
-    whoever started it starts it again."""
+    or once it listens, of which it tells itself. It ends with exit code 1 where it fails or a thread of it dies, so
+    that whoever started it starts it again."""
     with opened(role, need, make=True) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
