@@ -134,7 +134,9 @@ def said(text: str) -> str:
     line = one_line(text)
     if len(line) > LONGEST_VALUE:
         line = f"{line[: LONGEST_VALUE - 1].rstrip()}…"
-    return _isolated(line) if _ORDERS.search(line) else line
+    if not _ORDERS.search(line):
+        return line
+    return _isolated(line) if _ORDERS.sub("", line).strip() else ""
 
 
 def _isolated(text: str) -> str:

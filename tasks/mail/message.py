@@ -331,4 +331,4 @@ def _soft_broken(line: str) -> str:
 
 
 #: The octets of the largest value in a body: all of it marks that order text, each of which is closed.
-_LARGEST_VALUE = len(_quoted_printable(said("\u202e" * LONGEST_VALUE)) + _SOFT_BREAK)
+_LARGEST_VALUE = len(_quoted_printable(said("\u202e" * (LONGEST_VALUE - 1) + "x")) + _SOFT_BREAK)

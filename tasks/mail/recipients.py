@@ -33,8 +33,8 @@ class Verdicts:
     n: int
 
 
-#: What a merge field is filled with: nothing, where it holds no more than blanks (`merge.one_line`).
-_EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u2028\u2029]*$'"
+#: What a merge field is filled with: nothing, where it holds no more than blanks and marks that order (`merge.said`).
+_EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'"
 
 #: The gate's verdict on each learner of an audience, were it made now.
 _JUDGED = f"""

@@ -267,7 +267,7 @@ def test_a_link_works_with_a_slash_at_its_end_and_by_no_other_method(pages: Worl
     link = announced(pages)
 
     assert ask(link, "DELETE").status == ask(link, "PUT", b"List-Unsubscribe=One-Click").status == 405
-    assert ask(link.rpartition("/")[0]).status == 404
+    assert ask(link.removesuffix("/").rpartition("/")[0]).status == 404
     assert unsubscribed(pages) == []
     assert post(f"{link}/", ONE_CLICK).status == 200
     assert unsubscribed(pages) == ["A"]
