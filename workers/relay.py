@@ -6,10 +6,10 @@ does is read from the tables, so it may be killed at any moment.
 
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import dramatiq
 import psycopg
@@ -17,9 +17,10 @@ import redis
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from config.database import transaction
+from config.database import is_connection_problem, transaction
 from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
+from tasks import chores
 from tasks.announcements import finish_mailings
 from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
@@ -30,6 +31,8 @@ from workers import readers
 from workers.queues import QUEUES, make_broker
 
 log = structlog.get_logger()
+
+Result = TypeVar("Result")
 
 #: Advisory lock that the leading relay holds for as long as its connection lives.
 LEADER_LOCK = 7402
@@ -65,6 +68,13 @@ if at ~= ARGV[1] then return 0 end
 for n = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[n], 'event', ARGV[n + 1]) end
 return 1
 """
+
+#: What is done for everybody in the database.
+CHORES: dict[str, chores.Chore] = {
+    "finish fan-outs": finish_fanouts,
+    "finish mailings": finish_mailings,
+    "quarantine": inbox.quarantine_overdue,
+}
 
 #: Seconds between two looks at how far the readers of the streams have come.
 READERS_SECONDS = 5.0
@@ -123,20 +133,30 @@ class Relay:
                 pass  # the chores answer all that was said until now
 
     def chores(self) -> None:
-        """Every chore once. One that needs Redis does not keep the others from being done while Redis is away."""
-        with transaction(self.runtime.engine) as connection:
-            finish_fanouts(connection)
-            finish_mailings(connection)
-            inbox.quarantine_overdue(connection)
+        """Every chore once. One that fails, or needs Redis while Redis is away, does not keep the others from being
+        done."""
+        for name, chore in CHORES.items():
+            chores.do(self.runtime.engine, name, chore)
         try:
-            more = self.publish(PUBLISH_AT_MOST)
-            self.wake()
+            more = self._unless_it_fails(lambda: self.publish(PUBLISH_AT_MOST), "publish") or False
+            self._unless_it_fails(self.wake, "wake")
             self.until_due = 0 if more else self.until_due
             if time.monotonic() - self.saw_readers >= READERS_SECONDS:
-                self.see_readers()
+                self._unless_it_fails(self.see_readers, "see readers")
         except (redis.RedisError, dramatiq.errors.BrokerError) as problem:
             log.warning("relay.redis_away", problem=type(problem).__name__)
             self.runtime.stopping.wait(LOOK_SECONDS)
+
+    def _unless_it_fails(self, do: Callable[[], Result], name: str) -> Result | None:
+        """Do one of the chores that need Redis; what it says, or None where it failed. Raises what says that a server
+        is away."""
+        try:
+            return do()
+        except Exception as problem:
+            if is_connection_problem(problem) or isinstance(problem, redis.RedisError | dramatiq.errors.BrokerError):
+                raise
+            chores.complain(name, problem)
+            return None
 
     def wake(self) -> None:
         """Offer what is due to the workers, organisations in turns (R31). A wake-up that is lost is repeated."""
