@@ -13,6 +13,7 @@ from config.settings import Settings
 from tasks import mail, organisations, work
 from tasks.announcements import store
 from tasks.announcements.rules import BadMessage, NotAllowed, check_message, progress
+from tasks.chores import one_by_one
 from tasks.events import emit
 from tasks.learners import chunks
 from tasks.mail.rules import MOVES, SYSTEM, Delivery
@@ -204,17 +205,25 @@ def retry(
     return Retried(found.announcement, state, pending, held_back)
 
 
-def finish_mailings(connection: Connection) -> int:
+def finish_mailings(connection: Connection, *, alone: bool = False) -> int:
     """Close the mailings of which nothing is left to do, and say how an announcement ended, with its counts (R18): of
     what was cancelled it is never said that it is finished."""
-    done = 0
-    for mailing in mail.unworked(connection):
-        with scoped(connection, mailing.organisation):
-            done += _finish(connection, mailing)
+    done, after = 0, (0, 0)
+    while found := {(one.organisation, one.mailing): one for one in mail.unworked(connection, after)}:
+        if alone:
+            done += one_by_one(connection, "finish mailing", found, lambda key: _finish(connection, found[key]))
+        else:
+            done += sum(_finish(connection, mailing) for mailing in found.values())
+        after = max(found)
     return done
 
 
 def _finish(connection: Connection, mailing: mail.Mailing) -> bool:
+    with scoped(connection, mailing.organisation):
+        return _finished(connection, mailing)
+
+
+def _finished(connection: Connection, mailing: mail.Mailing) -> bool:
     counts = progress(mailing.id, mailing.state, mail.tally(connection, mailing.organisation, mailing.mailing))
     if counts.pending:
         log.error("mailing.pending_without_work", mailing=mailing.mailing, pending=counts.pending)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from config.database import column, execute, one, value
 from tasks import mail
+from tasks.chores import one_by_one
 from tasks.enrolments.courses import Course
 from tasks.seats import flag_unenrolled
 
@@ -472,14 +473,21 @@ WHERE request IS NOT NULL
 """
 
 
-def finish_fanouts(connection: Connection) -> int:
+def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
     """Close the fan-outs of which no piece is left, and say what became of those somebody asked for (R14)."""
+    if alone:
+        numbers = column(connection, "SELECT fanout FROM fanouts WHERE finished_at IS NULL ORDER BY fanout")
+        return one_by_one(connection, "finish fan-out", numbers, lambda number: _finish(connection, number))
+    return _finish(connection, None)
+
+
+def _finish(connection: Connection, number: int | None) -> int:
     return execute(
         connection,
         """
         WITH finished AS (
             UPDATE fanouts f SET finished_at = now()
-            WHERE finished_at IS NULL AND NOT EXISTS (
+            WHERE finished_at IS NULL AND fanout = coalesce(:number, fanout) AND NOT EXISTS (
                 SELECT FROM work w
                 WHERE w.organisation = f.organisation AND w.subject = f.fanout
                   AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
@@ -487,6 +495,7 @@ def finish_fanouts(connection: Connection) -> int:
         )
         """
         + _RESULT,
+        number=number,
     )
 
 

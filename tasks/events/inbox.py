@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, value
+from tasks.chores import one_by_one
 from tasks.events.rules import Held, awaited
 from tasks.events.schemas import WHAT_TO_DO, Event, Malformed, Reason
 
@@ -195,11 +196,22 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
     announce_quarantine(connection, seqs)
 
 
-def quarantine_overdue(connection: Connection) -> int:
+def quarantine_overdue(connection: Connection, *, alone: bool = False) -> int:
     """Quarantine what waited its time (R6); it still is taken by itself when what it waits for comes."""
+    if alone:
+        overdue = column(connection, "SELECT seq FROM inbox WHERE state = 'waiting' AND until <= now() ORDER BY seq")
+        return one_by_one(connection, "quarantine event", overdue, lambda seq: _quarantine_overdue(connection, seq))
+    return _quarantine_overdue(connection, None)
+
+
+def _quarantine_overdue(connection: Connection, seq: int | None) -> int:
     seqs = column(
         connection,
-        "UPDATE inbox SET state = 'quarantined' WHERE state = 'waiting' AND until <= now() RETURNING seq",
+        """
+        UPDATE inbox SET state = 'quarantined'
+        WHERE state = 'waiting' AND until <= now() AND seq = coalesce(:seq, seq) RETURNING seq
+        """,
+        seq=seq,
     )
     announce_quarantine(connection, seqs)
     return len(seqs)

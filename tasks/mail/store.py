@@ -433,14 +433,16 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
     return found
 
 
-def unworked(connection: Connection) -> list[Mailing]:
-    """Mailings that are being sent, or were cancelled, and of which no piece of work is left."""
+def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:
+    """Mailings that are being sent, or were cancelled, and of which no piece of work is left: the next page of them
+    `after` one, by the numbers of its organisation and its own."""
     return rows(
         connection,
         Mailing,
         _MAILING
         + """
-        WHERE m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL AND NOT EXISTS (
+        WHERE m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL
+          AND (m.organisation, m.mailing) > (:after_organisation, :after_mailing) AND NOT EXISTS (
             SELECT FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
               AND w.actor IN ('mail.deliver', 'announcements.audience', 'announcements.cancel'))
           AND NOT EXISTS (
@@ -448,6 +450,8 @@ def unworked(connection: Connection) -> list[Mailing]:
               AND f.mailing = m.mailing)
         ORDER BY m.organisation, m.mailing LIMIT 200
         """,
+        after_organisation=after[0],
+        after_mailing=after[1],
     )
 
 
