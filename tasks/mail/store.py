@@ -339,28 +339,29 @@ def begin_again(connection: Connection, organisation: int, mailing: int, recipie
     )
 
 
-def forget(connection: Connection, organisation: int, learner: int) -> None:
-    """Remove what the ledger holds of a learner's address: what servers said of it, and its suppression (S15)."""
+def forget(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
+    """Remove what the ledger holds of learners' addresses: what servers said of them, and their suppression (S15)."""
     for ledger in (
         """
         UPDATE deliveries d SET reply = NULL FROM mailings m
         WHERE m.organisation = :organisation AND d.organisation = m.organisation AND d.mailing = m.mailing
-          AND d.recipient = :learner AND d.reply IS NOT NULL
+          AND d.recipient = ANY(CAST(:learners AS int[])) AND d.reply IS NOT NULL
         """,
         """
         UPDATE attempts a SET reply = NULL FROM mailings m
         WHERE m.organisation = :organisation AND a.organisation = m.organisation AND a.mailing = m.mailing
-          AND a.recipient = :learner AND a.reply IS NOT NULL
+          AND a.recipient = ANY(CAST(:learners AS int[])) AND a.reply IS NOT NULL
         """,
         """
-        DELETE FROM suppressions s USING learners l
-        WHERE l.organisation = :organisation AND l.learner = :learner AND s.organisation = l.organisation
-          AND s.address = lower(l.email) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> :learner
-                AND lower(o.email) = s.address)
+        DELETE FROM suppressions s
+        USING (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) gone
+        JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
+        WHERE s.organisation = gone.organisation AND s.address = lower(l.email) AND s.address NOT IN (
+            SELECT lower(o.email) FROM learners o
+            WHERE o.organisation = :organisation AND o.email IS NOT NULL AND o.learner <> ALL(CAST(:learners AS int[])))
         """,
     ):
-        execute(connection, ledger, organisation=organisation, learner=learner)
+        execute(connection, ledger, organisation=organisation, learners=list(learners))
 
 
 def next_try_seconds(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> float | None:
