@@ -137,6 +137,18 @@ def _run(connection: Connection, sql: str, parameters: dict[str, object]) -> Cur
     return connection.execute(_statement(sql), parameters)
 
 
+def fits(connection: Connection, rows: int, most: int) -> bool:
+    """Whether this transaction, with so many more rows, writes at most so many for its organisation; if it does, they
+    are counted. Who waits for its lock, or for what is taken with it, does not wait longer than that (R31)."""
+    options = connection.get_execution_options()
+    spent: dict[int, int] = options.get("spent") or {}
+    total = spent.get(options["organisation"], 0) + rows
+    if total > most:
+        return False
+    connection.execution_options(spent=spent | {options["organisation"]: total})
+    return True
+
+
 def execute(connection: Connection, sql: str, /, **parameters: object) -> int:
     """Run a statement; the number of rows it touched."""
     return _run(connection, sql, parameters).rowcount

@@ -9,7 +9,7 @@ from tasks.announcements.actors import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
 from tasks.events import Event, Held, Reason
 from tasks.events.schemas import AnnouncementRequested, Audience
-from tasks.learners import saved_segment
+from tasks.learners import saved_segments
 from tasks.organisations import Organisation
 
 
@@ -34,8 +34,9 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     except BadSchedule as problem:
         return Held(Reason.BAD_SCHEDULE, str(problem))
     if data.audience.segments is not UNSET:
+        saved = saved_segments(connection, number, data.audience.segments)
         for segment in data.audience.segments:
-            if saved_segment(connection, number, segment) is None:
+            if segment not in saved:
                 return Held(
                     Reason.UNKNOWN_SEGMENT, f"the segment {segment} is not known", f"segment:{number}:{segment}"
                 )

@@ -1,5 +1,6 @@
 """What came back, and the addresses that get no more mail, as SQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -234,19 +235,20 @@ def unsubscribe(connection: Connection, organisation: int, learner: int) -> None
     )
 
 
-def forget(connection: Connection, organisation: int, learner: int) -> None:
-    """Remove what came back for a learner, and that the suppression of their address was lifted (S15)."""
+def forget(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
+    """Remove what came back for learners, and that the suppression of their addresses was lifted (S15)."""
     for belongings in (
-        "DELETE FROM bounces WHERE organisation = :organisation AND recipient = :learner",
+        "DELETE FROM bounces WHERE organisation = :organisation AND recipient = ANY(CAST(:learners AS int[]))",
         """
-        DELETE FROM lifted_suppressions f USING learners l
-        WHERE l.organisation = :organisation AND l.learner = :learner AND f.organisation = l.organisation
-          AND f.address = lower(l.email) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> :learner
-                AND lower(o.email) = f.address)
+        DELETE FROM lifted_suppressions f
+        USING (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) gone
+        JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
+        WHERE f.organisation = gone.organisation AND f.address = lower(l.email) AND f.address NOT IN (
+            SELECT lower(o.email) FROM learners o
+            WHERE o.organisation = :organisation AND o.email IS NOT NULL AND o.learner <> ALL(CAST(:learners AS int[])))
         """,
     ):
-        execute(connection, belongings, organisation=organisation, learner=learner)
+        execute(connection, belongings, organisation=organisation, learners=list(learners))
 
 
 #: Every suppression, the oldest first.

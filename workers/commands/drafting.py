@@ -96,8 +96,9 @@ def check(connection: Connection, org: organisations.Organisation, draft: announ
         raise Refused(str(problem)) from None
     segments, named = draft.audience.get("segments", []), draft.audience.get("learners", [])
     assert isinstance(segments, list) and isinstance(named, list)  # noqa: S101, PT018 - as `audience` makes them
+    saved = learners.saved_segments(connection, org.organisation, segments)
     for segment in segments:
-        if learners.saved_segment(connection, org.organisation, segment) is None:
+        if segment not in saved:
             raise Refused(f"There is no segment {segment!r} in the organisation {org.id!r}.")
     if len(named) > announcements.MOST_LEARNERS:
         raise Refused(f"{len(named)} learners are named; make a segment of more than {announcements.MOST_LEARNERS}.")
