@@ -217,10 +217,10 @@ def test_what_is_scheduled_and_what_is_paused_is_not_stalled(world: World) -> No
         at = datetime.now(UTC) + timedelta(hours=1)
         work.add(connection, 1, "tasks", "announcements.launch", 1, scheduled_for=at)
     world.execute("UPDATE work SET since = since - interval '1 day'")
-    assert load(world) == Load("tasks", 0, None, 0, 1, stalled=False)
+    assert load(world) == Load("tasks", 0, None, 0, 1, failing=0, stalled=False)
 
     world.execute("UPDATE work SET state = 'held', due_at = 'infinity'")
-    assert load(world) == Load("tasks", 0, None, 0, 1, stalled=False)
+    assert load(world) == Load("tasks", 0, None, 0, 1, failing=0, stalled=False)
 
     world.execute("UPDATE work SET state = 'scheduled', due_at = now()")
     assert load(world).stalled, "no relay wakes anybody for it"
