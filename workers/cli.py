@@ -127,7 +127,8 @@ def _told(problem: Exception) -> str | None:
 
     from config.database import QUERY_CANCELED
     from config.embedded import EmbeddedError
-    from config.settings import ConfigurationError
+    from config.outages import why
+    from config.settings import ConfigurationError, load_settings
     from migrations import RoleRefused
     from tasks.announcements import NotAllowed
     from tasks.intake import NotResolved
@@ -139,11 +140,13 @@ def _told(problem: Exception) -> str | None:
         case OperationalError() | psycopg.OperationalError():
             if getattr(getattr(problem, "orig", problem), "sqlstate", None) == QUERY_CANCELED:
                 return "The database gave up on it: it took longer than the server's statement_timeout allows."
-            return "The database cannot be reached or does not let us in: look at DATABASE_URL and at its server."
+            return f"The database cannot be used: {why(problem)}. Look at DATABASE_URL and at its server."
         case ProgrammingError():
             return "The database's schema is not the one this code needs: run rollcall migrate."
         case redis.RedisError():
-            return f"Redis cannot be used ({type(problem).__name__}): look at REDIS_URL and at its server."
+            url = load_settings().redis_url
+            reason = why(problem, url.get_secret_value() if url is not None else "")
+            return f"Redis cannot be used: {reason}. Look at REDIS_URL and at its server."
         case _:
             return None
 

@@ -1,4 +1,4 @@
-# ruff: noqa: ISC004 - texts of several lines stand between others
+# ruff: noqa: ISC004 - one shape a line, as servers say it
 """What mail servers say when they do not take a mail, in their own words, with every name and number replaced.
 
 The shapes are those of Postfix, Exim, Sendmail, qmail, Exchange, Microsoft 365, Outlook.com, Gmail, Yahoo, Proofpoint,
