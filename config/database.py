@@ -11,7 +11,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
-from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Engine, ExceptionContext, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
@@ -22,8 +22,16 @@ Row = TypeVar("Row")
 #: Advisory lock class of the one lock an organisation has; the second key is its number.
 ORGANISATION_LOCK = 7401
 
-#: Seconds after which a connection that does not come about has failed.
-CONNECT_SECONDS = 5
+#: How soon libpq gives up a connection, unless the URL says otherwise: one that does not come about, in seconds; one
+#: that went without a word, by probes when nothing is said on it (seconds, seconds, how many) and by what is not
+#: acknowledged when something is (milliseconds). Linux alone takes 15 minutes, and two hours where nothing is said.
+DEADLINES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505", "55P03"}
@@ -32,8 +40,18 @@ RETRYABLE = {"40001", "40P01", "23505", "55P03"}
 #: though its class is that of a server that goes away.
 QUERY_CANCELED = "57014"
 
-#: SQLSTATEs that say nothing of what was asked: the disk is full, a lock is somebody else's.
-NOT_ABOUT_US = {"53100", "55P03"}
+#: SQLSTATE of a session that began on a server that takes no writes, as one does during a failover: there is no use in
+#: keeping it.
+READ_ONLY = "25006"
+
+#: SQLSTATEs that say nothing of what was asked: the disk is full, a lock is somebody else's, the server only reads.
+NOT_ABOUT_US = {"53100", "55P03", READ_ONLY}
+
+
+def deadlines(url: str) -> dict[str, Any]:
+    """The deadlines of connections to this URL that it does not give itself."""
+    said = conninfo_to_dict(url)
+    return {name: value for name, value in DEADLINES.items() if name not in said}
 
 
 def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
@@ -50,9 +68,17 @@ def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
             "application_name": f"rollcall {role}",
             "client_encoding": "utf8",
             "options": f"{options} -c timezone=UTC".strip(),
-            "connect_timeout": CONNECT_SECONDS,
+            **deadlines(url),
         },
     )
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
+        problem = context.original_exception
+        if getattr(problem, "sqlstate", None) != READ_ONLY:
+            return None
+        context.is_disconnect = True
+        return OperationalError(context.statement, None, problem)
 
     @event.listens_for(engine, "do_connect")
     def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from config.database import transaction
+from config.database import transaction, value
 from config.outages import REDIS
 from config.runtime import Runtime
 from config.streams import make_redis
@@ -53,9 +53,12 @@ def make_app(runtime: Runtime) -> Starlette:
 
 
 def _stalled(runtime: Runtime) -> list[str] | None:
-    """The queues whose work waits while nobody begins any; None where the database does not answer."""
+    """The queues whose work waits while nobody begins any; None where the database does not answer, or only reads."""
     try:
         with transaction(runtime.engine) as connection:
+            if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
+                connection.invalidate()
+                return None
             return [load.queue for load in loads(connection) if load.stalled]
     except SQLAlchemyError:
         return None
