@@ -16,7 +16,7 @@ def administer(url: str, statement: str) -> None:
     """Say something to the server about this database."""
     name = urlsplit(url).path.removeprefix("/")
     with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as connection:
-        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))  # type: ignore[arg-type]
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
 def test_a_session_that_began_where_nothing_can_be_written_is_given_up(database_url: str) -> None:
