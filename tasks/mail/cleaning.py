@@ -16,8 +16,9 @@ ELEMENTS = frozenset({
     "u", "ul",
 })  # fmt: skip
 _CELL = {"align", "colspan", "rowspan", "valign"}
-#: Their attributes.
+#: Their attributes; without "*", all could have `lang` and `title`.
 ATTRIBUTES = {
+    "*": set[str](),
     "a": {"href", "title"},
     "img": {"src", "alt", "title", "width", "height"},
     "ol": {"start"},

@@ -72,6 +72,7 @@ REFUSALS = (
         "<img src='data:image/svg+xml,gone'>",
         "<img src=//evil.example/gone.gif>",
         "<form action=https://evil.example/gone><input name=gone value=gone><button formaction=gone>x</button></form>",
+        "<p title=gone lang=gone><b title=gone>x</b></p>",
         "<iframe src=https://evil.example/gone></iframe>",
         "<iframe srcdoc='<script>gone</script>'></iframe>",
         "<object data=https://evil.example/gone></object><embed src=https://evil.example/gone>",
