@@ -27,7 +27,7 @@ _INVISIBLE = re.compile(f"[{_FORMAT}{_CONTROLS}{_SPACES}]")
 _NOT_IN_NAMES = re.compile("[" + "".join(c for c in _FORMAT if c not in "\u200c\u200d") + "]")
 
 _NAMES = frozenset({Field.FIRST_NAME, Field.LAST_NAME})
-_IDS = frozenset({Field.LEARNER, Field.USERNAME})
+IDS = frozenset({Field.LEARNER, Field.USERNAME})
 
 #: A cell as a spreadsheet keeps a text that looks like a number.
 _AS_TEXT = re.compile(r'="([^"]*)"')
@@ -40,12 +40,16 @@ _APOSTROPHE = re.compile(rf"{_BEGINS}'{_FORMULA}|^'(?=[\x00-\x1f\x7f])")
 _BARE_FORMULA = re.compile(rf"{_BEGINS}(?!'){_FORMULA}|^(?=[\x00-\x1f\x7f])")
 
 #: What a spreadsheet, or a program, has made of an id: the digits that it left out are lost.
-_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?[Ee][+-]\d+|\d+\.0+")
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?(?:[Ee]\+\d+|E-\d\d)|\d+\.0+")
+#: Where the smallest of these have their exponent.
+EXPONENT, TINY = slice(-4, -2), "E-"
 _ERRORS = frozenset({"#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#N/A", "#NULL!", "#NV", "#WERT!", "#NOM?"})
 
-#: What makes a batch of lines worth looking at cell by cell: what is escaped, and what may be taken off or refused.
-#: In the order of COPY, a cell begins behind a tab.
-ODD = ("\\", "\t'", "\t=", "\t#", "E+", "E-", "e+", "e-", ".0\t", ".0\n", *(c for c in _CONTROLS if c not in "\t\n"))
+#: What makes a batch of lines worth looking at cell by cell: what is escaped, and what may be taken off or refused. In
+#: the order of COPY, a cell begins behind a tab. Two characters are found ten times as slowly as one: each pair is looked
+#: for where the rarer one of it is.
+ODD = ("\\", *(c for c in _CONTROLS if c not in "\t\n"))
+ODD_PAIRS = (("'", "\t'"), ("=", "\t="), ("#", "\t#"), ("+", "E+"), ("+", "e+"), (".", ".0\t"))
 ODD_BEYOND_ASCII = (UNREADABLE, "\ufffd", *_FORMAT, *_SPACES)
 
 
@@ -57,13 +61,13 @@ def read(field: Field, cell: str, *, ours: bool) -> str | tuple[Refusal, str]:
     if UNREADABLE in text or "\ufffd" in text:
         return Refusal.CHARACTERS, str(field)
     text = _APOSTROPHE.sub("", text) if ours else unmarked(text)
-    if field in _IDS and not ours and text[:1] == "'" and text[1:2].isdigit():
+    if field in IDS and not ours and text[:1] == "'" and text[1:2].isdigit():
         text = text[1:]
-    if text in _ERRORS or (field in _IDS and _NUMBER.fullmatch(text)):
+    if text in _ERRORS or (field in IDS and _NUMBER.fullmatch(text)):
         return Refusal.SPREADSHEET, f"{field}: {text}"
     if field in _NAMES:
         return _NOT_IN_NAMES.sub("", text)
-    if field in _IDS and (found := _INVISIBLE.search(text)):
+    if field in IDS and (found := _INVISIBLE.search(text)):
         return Refusal.INVISIBLE, f"{field}: {_named(found[0])}"
     return text
 

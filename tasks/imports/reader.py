@@ -13,7 +13,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from tasks.imports import encodings
+from tasks.imports import cells, encodings
 from tasks.imports.rules import Columns, Field, NotReadable, Refusal, Refused, Told, columns_of, field_named
 from tasks.imports.statuses import SUSPICIOUS, StatusColumn
 
@@ -111,14 +111,18 @@ def _delimiter_of(file: IO[bytes], encoding: str, told: Told | None = None) -> s
 
 
 def first_cells(file: IO[bytes]) -> Iterator[str]:
-    """The first cell of each line, a header and empty ones left out. Raises `NotReadable`."""
+    """The ids in the first cell of each line, a header and empty ones left out. Raises `NotReadable`."""
     encoding = encodings.encoding_of(file).name
     delimiter = _delimiter_of(file, encoding)
     with _opened(file, encoding) as text:
         try:
             for number, row in enumerate(_reader(_lines(text), delimiter)):
-                if row and row[0].strip() and (number or field_named(row[0]) is not Field.LEARNER):
-                    yield row[0].strip()
+                if not row or not row[0].strip() or (not number and field_named(row[0]) is Field.LEARNER):
+                    continue
+                id_ = cells.read(Field.LEARNER, row[0], ours=False)
+                if isinstance(id_, tuple):
+                    raise NotReadable(f"Line {number + 1} has no id that can be read: {id_[0]}, {id_[1]}.")
+                yield id_
         except csv.Error as problem:
             raise NotReadable(f"The file cannot be read: {problem}.") from None
 
@@ -156,9 +160,9 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
                 else:  # what the csv module makes of it, in half the time
                     row = text_.rstrip("\r\n").split(layout.delimiter)
                 if len(row) == width:
-                    cells = pick(row)
-                    if cells[0].strip() or any(map(str.strip, row)):
-                        batch.read.append((begun, cells))
+                    picked = pick(row)
+                    if picked[0].strip() or any(map(str.strip, row)):
+                        batch.read.append((begun, picked))
                         if unused and suspicious(row):
                             raise NotReadable(_why_suspicious(layout, row, begun))
                 elif text_.strip("\r\n"):

@@ -44,6 +44,7 @@ class Staging:
         self._layout = layout
         self._texts = layout.texts
         self._meanings = _Meanings(layout, today)
+        self._ids = [n for n, field in enumerate(self._texts) if field in cell_rules.IDS]
         self._names = [n for n, field in enumerate(self._texts) if field in {Field.FIRST_NAME, Field.LAST_NAME}]
         self._email = self._texts.index(Field.EMAIL) if Field.EMAIL in self._texts else None
 
@@ -64,7 +65,13 @@ class Staging:
 
     def _is_odd(self, plain: str, batch: Batch) -> bool:
         """Whether a cell is to be escaped, cleaned or looked at."""
-        if any(each in plain for each in cell_rules.ODD) or _PADDED.search(plain):
+        if (
+            any(each in plain for each in cell_rules.ODD)
+            or any(rare in plain and pair in plain for rare, pair in cell_rules.ODD_PAIRS)
+            or _PADDED.search(plain)
+            or (len(self._texts) == len(self._ids) and ".0\n" in plain)
+            or (cell_rules.TINY in plain and self._has_tiny(batch))
+        ):
             return True
         if plain.isascii():
             return False
@@ -76,6 +83,9 @@ class Staging:
         if not odd and len(self.sample) < SAMPLE:
             self._show(cells for _, cells in batch.read)
         return odd
+
+    def _has_tiny(self, batch: Batch) -> bool:
+        return any(cells[n][cell_rules.EXPONENT] == cell_rules.TINY for n in self._ids for _, cells in batch.read)
 
     def _carefully(self, line: int, cells: tuple[str, ...]) -> str:
         """One line, cell by cell. Of one that is refused it is still known whom it calls inactive."""

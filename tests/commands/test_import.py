@@ -212,6 +212,23 @@ def test_unknown_ids_in_a_file_change_nothing_and_a_few_are_named(
     assert ids_of(world, "active") == {"A"}
 
 
+def test_r02_ids_in_a_file_are_read_as_those_of_an_import(
+    world: World, rollcall: Rollcall, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    world.has_learners("00125", "B", "C")
+    ids = tmp_path / "ids.csv"
+    ids.write_bytes('\ufeffid\n\'00125\n\ufeffB\n="C"\n'.encode())
+    broken = tmp_path / "broken.csv"
+    broken.write_text("id\n00125\n9.91214E+15;x\n")
+
+    done = rollcall("learners", "deactivate", "-o", "acme", "--file", str(ids))
+
+    assert (done.exit_code, ids_of(world, "inactive")) == (0, {"00125", "B", "C"})
+    line = refused("learners", "activate", "-o", "acme", "--file", str(broken))
+    assert line == f"{broken}: Line 3 has no id that can be read: changed by a spreadsheet, learner: 9.91214E+15."
+    assert ids_of(world, "active") == set()
+
+
 def test_r13_no_ids_are_not_everyone(world: World, rollcall: Rollcall, tmp_path: Path) -> None:
     world.has_learners("A")
     empty = tmp_path / "ids.txt"

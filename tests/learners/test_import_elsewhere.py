@@ -299,7 +299,7 @@ def test_r02_what_a_spreadsheet_keeps_as_text_is_read_as_meant(
     _, lines = given(
         rollcall,
         tmp_path,
-        b"id,login,email,status\n101.0,a,,new\n#NAME?,b,,new\n1E5,c,,new\n'-x,d,,'=new\n7,1.5E-3,,new\n",
+        b"id,login,email,status\n101.0,a,,new\n#NAME?,b,,new\n1E5,c,,new\n'-x,d,,'=new\n7,1.5E-03,,new\n",
     )
 
     assert standings(world).keys() == {"00123", "00124", "00125", "1E5"}
