@@ -11,7 +11,8 @@ from tasks.bounces import Ignored, Kind, Suppressed
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
 from tasks.events.schemas import WHAT_TO_DO
-from tasks.imports.rules import PreviousStatus, Refusal
+from tasks.imports.rules import Refusal
+from tasks.imports.statuses import PreviousStatus
 from tasks.learners import Standing
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats import Discrepancy

@@ -85,8 +85,8 @@ def test_r31_every_statement_says_whose_rows_it_is_about(world: World) -> None:
 def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> None:
     assert past_the_helpers() == {
         "tasks.imports.intake.take",  # a copy of the retries for lost races
-        "tasks.imports.store.stage",  # copies a file into a table of its own session
-        "tasks.imports.store.refused_lines",  # copies what is refused of it
+        "tasks.imports.judging.stage",  # copies a file into a table of its own session
+        "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
         "workers.readers.restore",  # Redis
