@@ -126,16 +126,28 @@ def _told(problem: Exception) -> str | None:
 
     from config.embedded import EmbeddedError
     from config.settings import ConfigurationError
+    from migrations import NotAllowed as NoRight
     from migrations import RoleRefused
     from tasks.announcements import NotAllowed
     from tasks.intake import NotResolved
     from workers.commands.common import Refused
 
     match problem:
-        case Refused() | ConfigurationError() | EmbeddedError() | NotAllowed() | NotResolved() | RoleRefused():
+        case (
+            Refused()
+            | ConfigurationError()
+            | EmbeddedError()
+            | NotAllowed()
+            | NotResolved()
+            | RoleRefused()
+            | NoRight()
+        ):
             return str(problem)
         case OperationalError() | psycopg.OperationalError():
             return "The database cannot be reached or does not let us in: look at DATABASE_URL and at its server."
+        case ProgrammingError() if getattr(problem.orig, "sqlstate", None) == "42501":
+            said = getattr(getattr(problem.orig, "diag", None), "message_primary", "")
+            return f"The user of DATABASE_URL lacks a right ({said}): let the owner of the database grant it."
         case ProgrammingError():
             return "The database's schema is not the one this code needs: run rollcall migrate."
         case redis.RedisError():
