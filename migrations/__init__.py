@@ -55,6 +55,7 @@ def current(connection: Connection) -> str | None:
 def head() -> str | None:
     """The revision this code needs: the one that no other follows."""
     said = [dict(_SAYS.findall(path.read_text())) for path in (Path(__file__).parent / "versions").glob("*.py")]
+    last: str
     (last,) = {one["revision"] for one in said} - {one.get("down_revision") for one in said}
     return last
 

@@ -175,13 +175,13 @@ def test_a_database_in_another_encoding_is_refused_in_one_line(
     name = f"odd_{encoding}_{os.getpid()}".lower()
     make = f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{encoding}' LOCALE_PROVIDER libc LOCALE 'C'"
     with psycopg.connect(database_url, autocommit=True) as session:
-        session.execute(make)  # type: ignore[arg-type]
+        session.execute(make)
     engine = make_engine(database_named(servers, name), role="test")
     with pytest.raises(ConfigurationError, match=f"^DATABASE_URL: the database is in {encoding}"):
         migrations.bring_up_to_date(engine)
     engine.dispose()
     with psycopg.connect(database_url, autocommit=True) as session:
-        session.execute(f"DROP DATABASE {name} WITH (FORCE)")  # type: ignore[arg-type]
+        session.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def test_an_unknown_setting_is_refused_with_the_one_that_is_nearest(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,7 @@ def _refuse_odd_bytes(words: list[str]) -> None:
             _give_up(f"Word {number} of the command, {kept!r}, is not in UTF-8, which your terminal says it writes.", 2)
 
 
-def _by_outline(first: str) -> None:
+def _by_outline(first: str | None) -> None:
     """Give help, complete, or refuse what is no command; what turns out to be none of these is run."""
     outline.app_of(outline.read(), lambda: _run(sys.argv[1]), first, **OPTIONS)()
 

