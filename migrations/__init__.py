@@ -1,11 +1,9 @@
 """The schema, by Alembic. `bring_up_to_date` is what `rollcall migrate` runs."""
 
+import re
+from functools import cache
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, text
 
 from migrations.isolation import RoleRefused, isolate
@@ -16,21 +14,29 @@ __all__ = ["RoleRefused", "bring_up_to_date", "current", "head"]
 MIGRATION_LOCK = 7400
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    return config
+#: What a revision says of itself and of the one before it.
+_SAYS = re.compile(r"""^(down_revision|revision)\b.*=\s*["'](\w+)["']""", re.MULTILINE)
+
+
+class NotAllowed(Exception):
+    """The database's user may not do what is needed; the message says what, and who can allow it."""
 
 
 def bring_up_to_date(engine: Engine) -> tuple[str | None, str | None]:
     """Run what is missing, in one transaction, and bring all of it under row security; the revisions before and after.
 
-    Raises `RoleRefused`, and then changes nothing.
+    Raises `RoleRefused` or `NotAllowed`, and then changes nothing.
     """
-    config = _config()
+    from alembic import command  # noqa: PLC0415 - a command that finds the schema as it should be needs none of it
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
     with engine.begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
         before = current(connection)
+        if before != head():
+            _check_rights(connection)
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
         isolate(connection)
@@ -39,9 +45,29 @@ def bring_up_to_date(engine: Engine) -> tuple[str | None, str | None]:
 
 def current(connection: Connection) -> str | None:
     """The revision the database is at, or None when it is empty."""
-    return MigrationContext.configure(connection).get_current_revision()
+    if connection.scalar(text("SELECT to_regclass('alembic_version') IS NULL")):
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
+@cache
 def head() -> str | None:
-    """The revision this code needs."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
+    """The revision this code needs: the one that no other follows."""
+    said = [dict(_SAYS.findall(path.read_text())) for path in (Path(__file__).parent / "versions").glob("*.py")]
+    last: str
+    (last,) = {one["revision"] for one in said} - {one.get("down_revision") for one in said}
+    return last
+
+
+def _check_rights(connection: Connection) -> None:
+    """Raises `NotAllowed` where no table could be made; PostgreSQL 15 and newer let the owner of a database alone."""
+    user, schema, allowed = connection.execute(
+        text("SELECT current_user, current_schema(), has_schema_privilege(current_schema(), 'CREATE')")
+    ).one()
+    if not allowed:
+        place = f"the schema {schema}" if schema else "any schema of its search_path"
+        raise NotAllowed(
+            f"DATABASE_URL: its user {user} may not make tables in {place}: let the owner of the database"
+            f' GRANT USAGE, CREATE ON SCHEMA {schema or "…"} TO "{user}".'
+        )

@@ -105,7 +105,7 @@ def _refuse_odd_bytes(words: list[str]) -> None:
             _give_up(f"Word {number} of the command, {kept!r}, is not in UTF-8, which your terminal says it writes.", 2)
 
 
-def _by_outline(first: str) -> None:
+def _by_outline(first: str | None) -> None:
     """Give help, complete, or refuse what is no command; what turns out to be none of these is run."""
     outline.app_of(outline.read(), lambda: _run(sys.argv[1]), first, **OPTIONS)()
 
@@ -129,18 +129,30 @@ def _told(problem: Exception) -> str | None:
     from config.embedded import EmbeddedError
     from config.outages import why
     from config.settings import ConfigurationError, load_settings
+    from migrations import NotAllowed as NoRight
     from migrations import RoleRefused
     from tasks.announcements import NotAllowed
     from tasks.intake import NotResolved
     from workers.commands.common import Refused
 
     match problem:
-        case Refused() | ConfigurationError() | EmbeddedError() | NotAllowed() | NotResolved() | RoleRefused():
+        case (
+            Refused()
+            | ConfigurationError()
+            | EmbeddedError()
+            | NotAllowed()
+            | NotResolved()
+            | RoleRefused()
+            | NoRight()
+        ):
             return str(problem)
         case OperationalError() | psycopg.OperationalError():
             if getattr(getattr(problem, "orig", problem), "sqlstate", None) == QUERY_CANCELED:
                 return "The database gave up on it: it took longer than the server's statement_timeout allows."
             return f"The database cannot be used: {why(problem)}. Look at DATABASE_URL and at its server."
+        case ProgrammingError() if getattr(problem.orig, "sqlstate", None) == "42501":
+            said = getattr(getattr(problem.orig, "diag", None), "message_primary", "")
+            return f"The user of DATABASE_URL lacks a right ({said}): let the owner of the database grant it."
         case ProgrammingError():
             return "The database's schema is not the one this code needs: run rollcall migrate."
         case redis.RedisError():

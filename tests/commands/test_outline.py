@@ -1,4 +1,4 @@
-"""Help and completion come from the outline of the commands: it is theirs, and nothing is imported for it (C26)."""
+"""Help and completion come from the outline of the commands: it is theirs, and nothing else is imported."""
 
 import os
 import subprocess

@@ -118,16 +118,20 @@ def opened(role: str, need: frozenset[str] = services.DATABASE, *, make: bool = 
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     with services.runtime(settings, role, need=need, make=make) as runtime:
         if "database" in need:
-            if settings.database_url is None:
+            if settings.database_url is None and _schema(runtime) != migrations.head():
                 migrations.bring_up_to_date(runtime.engine)
             check_schema(runtime)
         yield runtime
 
 
+def _schema(runtime: Runtime) -> str | None:
+    with runtime.engine.connect() as connection:
+        return migrations.current(connection)
+
+
 def check_schema(runtime: Runtime) -> None:
     """Refuse to go on where the schema is not the one this code needs."""
-    with runtime.engine.connect() as connection:
-        current = migrations.current(connection)
+    current = _schema(runtime)
     if current != migrations.head():
         raise Refused(
             f"The database is at schema {current or 'none'}, this code needs {migrations.head()}: run rollcall migrate."
