@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -17,18 +18,38 @@ Row = TypeVar("Row")
 ORGANISATION_LOCK = 7401
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
-RETRYABLE = {"40001", "40P01", "23505", "55P03"}
+RETRYABLE = {"40001", "40P01", "23505"}
+
+#: SQLSTATEs of a statement that was stopped: a lock, or an answer, took longer than it may. Nothing is wrong with what
+#: was asked, and asking at once again would take as long again.
+STOPPED = {"55P03", "57014"}
 
 
-def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
-    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper)."""
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds to wait for a free connection of the pool, for a new one, for a lock and for a statement."""
+
+    pool: float
+    connect: int
+    lock: float
+    statement: float
+
+
+def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: Patience | None = None) -> Engine:
+    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
+    `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits."""
+    options, bounds = "-c timezone=UTC", {}
+    if patience is not None:
+        options += f" -c statement_timeout={patience.statement * 1000:.0f} -c lock_timeout={patience.lock * 1000:.0f}"
+        bounds = {"connect_timeout": patience.connect}
     engine = create_engine(
         "postgresql+psycopg://" + url.split("://", 1)[1],
         pool_size=pool,
-        max_overflow=4,
+        max_overflow=more,
+        pool_timeout=30 if patience is None else patience.pool,
         pool_pre_ping=True,
         hide_parameters=True,
-        connect_args={"application_name": f"rollcall {role}", "options": "-c timezone=UTC"},
+        connect_args={"application_name": f"rollcall {role}", "options": options, **bounds},
     )
 
     @event.listens_for(engine, "connect")
@@ -133,17 +154,18 @@ def without_nested_loops(connection: Connection) -> None:
 
 def is_retryable(problem: BaseException) -> bool:
     """Whether the transaction lost a race or its connection, and the same again may well succeed."""
-    return is_connection_problem(problem) or (
-        isinstance(problem, DBAPIError) and getattr(problem.orig, "sqlstate", None) in RETRYABLE
-    )
+    state = getattr(getattr(problem, "orig", None), "sqlstate", None)
+    if isinstance(problem, DBAPIError) and state in RETRYABLE:
+        return True
+    return is_connection_problem(problem) and state not in STOPPED
 
 
 def is_connection_problem(problem: BaseException) -> bool:
-    """Whether the database is away, stopping, starting or full: nothing is wrong with what was asked of it."""
+    """Whether the database is away, stopping, starting, full or busy: nothing is wrong with what was asked of it."""
     if not isinstance(problem, OperationalError):
         return False
     state = getattr(problem.orig, "sqlstate", None)
-    return state is None or state[:2] in {"57", "08"} or state == "53100"
+    return state is None or state[:2] in {"57", "08"} or state in {"53100", "53300"} | STOPPED
 
 
 def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:

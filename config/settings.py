@@ -2,7 +2,7 @@
 
 import re
 from functools import lru_cache
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
@@ -82,6 +82,10 @@ class Settings(BaseSettings):
     rollcall_events_seconds: float = Field(30, gt=0, description="how long such a body may take")
     rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")
     rollcall_web_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_web_proxies: str | None = Field(
+        None,
+        description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",
+    )
     rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
     rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
     rollcall_bounces_protocol: Literal["lmtp", "smtp"] = Field("lmtp", description="what is spoken there")
@@ -146,6 +150,12 @@ class Settings(BaseSettings):
         if parts.query or parts.fragment or parts.username is not None:
             raise ValueError("links are made by adding to it: leave out names, ? and #")
         return url.rstrip("/")
+
+    @field_validator("rollcall_web_proxies")
+    @classmethod
+    def _proxies(cls, proxies: str | None) -> str | None:
+        networks_in(proxies or "")
+        return proxies
 
     @field_validator("secret_key", "rollcall_events_key")
     @classmethod
@@ -224,6 +234,17 @@ def sender_address(mail_from: str) -> str:
     if not re.fullmatch(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]+", local) or not re.fullmatch(r"[A-Za-z0-9.-]+", ascii_domain):
         raise ValueError("must be a mail address, such as Learning <learning@example.org>")
     return f"{local}@{ascii_domain}"
+
+
+def networks_in(addresses: str) -> list[IPv4Network | IPv6Network]:
+    """The networks in a list of addresses and networks. Raises ValueError for one that is neither."""
+    found = []
+    for part in filter(None, map(str.strip, addresses.split(","))):
+        try:
+            found.append(ip_network(part))
+        except ValueError:
+            raise ValueError(f"names addresses or networks, such as 10.0.0.7 or 10.0.0.0/24, not {part!r}") from None
+    return found
 
 
 def keys_in(secret_key: str) -> list[str]:

@@ -193,7 +193,7 @@ def _apply_kept(
         with connection.begin_nested():
             return _apply_round(connection, settings, events, locked, released=released)
     except (SQLAlchemyError, *WRONG) as problem:
-        if is_retryable(problem):
+        if is_retryable(problem) or is_connection_problem(problem):
             raise
         _say_why("events.kept_not_applied", events, problem)
     if len(events) == 1:

@@ -7,124 +7,98 @@ said, sending the same again does no harm (R32). Whether a request is signed is 
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
-import anyio
 import msgspec
 import structlog
 from anyio import CapacityLimiter, to_thread
 from prometheus_client import Counter
 from prometheus_client.registry import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from config.log import without_data
-from config.runtime import Runtime
 from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, NotSigned, Signatures
 from tasks.intake import Taken, set_aside, take
+from workers.asking import Busy, Desk, is_busy
+from workers.bodies import SMALL, Bodies, NotRead
 
 log = structlog.get_logger()
 
 #: Events in one batch at most.
 MOST_EVENTS = 5000
 
-#: Requests at once at most; and what of their bodies is kept at once, in bodies of the largest size.
-MOST_REQUESTS = 200
-MOST_BODIES = 8
-
-#: Requests that are taken at once: each has a thread and a connection to the database meanwhile.
-TAKEN_AT_ONCE = 4
+#: Bodies larger than `SMALL` whose signature is checked at once; smaller ones are no work.
+CHECKED_AT_ONCE = 2
 
 #: Reasons told of at most.
 MOST_REASONS = 10
 
 #: Seconds after which to try again where there was too much to do, and where the database was away.
-TOO_MUCH, AWAY = 1, 5
+TOO_MUCH, AWAY = 2, 5
 
 
 class _NotTaken(Exception):
     """A request that is answered with a sentence and no more."""
 
-    def __init__(self, status: int, says: str, **headers: object) -> None:
+    def __init__(self, status: int, says: str) -> None:
         super().__init__(says)
-        self.answer = JSONResponse(
-            {"error": says}, status, {name.replace("_", "-"): str(value) for name, value in headers.items()}
-        )
+        self.answer = JSONResponse({"error": says}, status)
 
 
-def routes(runtime: Runtime, registry: CollectorRegistry) -> list[Route]:
+def routes(desk: Desk, bodies: Bodies, registry: CollectorRegistry) -> list[Route]:
     """The way in, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
-    way = _Way(runtime, registry)
-    behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
+    way = _Way(desk, bodies, registry)
+    behind = {"", urlsplit(desk.runtime.endpoints.public_url).path.rstrip("/")}
     return [Route(f"{path}{PATH}", way.answer, methods=["POST"]) for path in behind]
 
 
 class _Way:
-    """Takes requests, so many at once that memory stays bounded."""
+    """Takes requests."""
 
-    def __init__(self, runtime: Runtime, registry: CollectorRegistry) -> None:
-        self._runtime = runtime
-        self._most = runtime.settings.rollcall_events_bytes
-        self._signatures = Signatures(runtime.events_keys)
-        self._taking = CapacityLimiter(TAKEN_AT_ONCE)
-        self._requests = self._kept = 0
+    def __init__(self, desk: Desk, bodies: Bodies, registry: CollectorRegistry) -> None:
+        self._desk, self._bodies = desk, bodies
+        self._runtime = desk.runtime
+        self._signatures = Signatures(self._runtime.events_keys)
+        self._checking = CapacityLimiter(CHECKED_AT_ONCE)
         self._answers = Counter(
             "rollcall_events_posts", "Answers to what was posted to /events", ["status"], registry=registry
         )
 
     async def answer(self, request: Request) -> Response:
         """One request. Every one of them is answered."""
-        body = bytearray()
-        self._requests += 1
         try:
-            answer = await self._taken(request, body)
+            answer = await self._taken(request)
         except _NotTaken as problem:
             answer = problem.answer
+        except NotRead as problem:
+            answer = JSONResponse({"error": str(problem)}, problem.status, problem.headers)
         except NotSigned as problem:
             answer = JSONResponse({"error": str(problem)}, 401)
-        except ClientDisconnect:
-            answer = JSONResponse({"error": "The body ended too early."}, 400)
-        except SQLAlchemyError as problem:
+        except (SQLAlchemyError, Busy) as problem:
             log.warning("posted.not_stored", **without_data(problem))
-            again = {"Retry-After": str(AWAY)}
+            again = {"Retry-After": str(TOO_MUCH if is_busy(problem) else AWAY)}
             answer = JSONResponse({"error": "The events cannot be stored now: send all of them again."}, 503, again)
-        finally:
-            self._requests -= 1
-            self._kept -= len(body)
         self._answers.labels(str(answer.status_code)).inc()
         return answer
 
-    async def _taken(self, request: Request, body: bytearray) -> JSONResponse:
-        if self._requests > MOST_REQUESTS:
-            raise _NotTaken(503, "Too many requests at once.", Retry_After=TOO_MUCH)
+    async def _taken(self, request: Request) -> JSONResponse:
         batched = _is_batch(request)
         claim = Claim.read(request.headers)
-        await self._read(request, body)
-        return await to_thread.run_sync(self._take, claim, bytes(body), batched, limiter=self._taking)
+        async with self._bodies.read(request, self._runtime.settings.rollcall_events_bytes) as body:
+            await self._check(claim, body)
+            return await self._desk.ask(self._take, body, batched)
 
-    async def _read(self, request: Request, body: bytearray) -> None:
-        """Read a body, no more of it than may be and no longer than is bearable."""
-        too_large = _NotTaken(413, f"The body is larger than {self._most:,} bytes.")
-        if int(request.headers.get("content-length", 0)) > self._most:  # a number, or the server had refused it
-            raise too_large
-        seconds = self._runtime.settings.rollcall_events_seconds
+    async def _check(self, claim: Claim, body: bytes) -> None:
         try:
-            with anyio.fail_after(seconds):
-                async for piece in request.stream():
-                    body += piece
-                    self._kept += len(piece)
-                    if len(body) > self._most:
-                        raise too_large
-                    if self._kept > MOST_BODIES * self._most:
-                        raise _NotTaken(503, "Too much at once.", Retry_After=TOO_MUCH)
-        except TimeoutError:
-            raise _NotTaken(408, f"The body took longer than {seconds:g} seconds.", Connection="close") from None
-
-    def _take(self, claim: Claim, body: bytes, batched: bool) -> JSONResponse:
-        try:
-            self._signatures.check(claim, body)
+            if len(body) <= SMALL:
+                self._signatures.check(claim, body)
+            else:
+                await to_thread.run_sync(self._signatures.check, claim, body, limiter=self._checking)
         except UnicodeDecodeError:
             raise _NotTaken(400, "The body is not UTF-8.") from None
+
+    def _take(self, body: bytes, batched: bool) -> JSONResponse:
         if not batched:
             return self._answered(1, [self._stored([body])])
         try:

@@ -1,10 +1,16 @@
 """What is served over HTTP: whether all is well, the numbers behind it, the way in, what the links in mails lead to."""
 
+import logging
+import os
+import socket
 import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import redis
+import structlog
 import uvicorn
-from anyio import Lock, to_thread
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -15,17 +21,28 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from config.database import transaction, value
+from config.files import raise_limit
+from config.log import without_data
 from config.runtime import Runtime
+from config.settings import networks_in
 from config.streams import make_redis
-from workers import posted, unsubscribe
+from workers import bodies, connections, posted, unsubscribe
+from workers.asking import AGAIN, Busy, Desk
+from workers.bodies import Bodies
+from workers.connections import Door
 from workers.readers import StreamStanding
 from workers.standing import Standing, look, streams
+
+log = structlog.get_logger()
 
 #: Seconds between two looks at whether the server still serves.
 LOOK_SECONDS = 0.5
 
-#: Octets of a request's headers at most; what is longer is answered 400, like all that is not HTTP.
-LONGEST_HEADERS = 16_384
+#: Bodies of the largest size that are kept at once.
+MOST_BODIES = 8
+
+#: Links that are answered at once, and posts that are taken at once: each has a thread and a connection meanwhile.
+LINKS_AT_ONCE, TAKEN_AT_ONCE = 8, 4
 
 
 class _Numbers(Collector):
@@ -88,26 +105,50 @@ def _stream_metrics(found: list[StreamStanding]) -> list[Metric]:
     return [length, memory, consumers, not_read, pending, oldest, pins]
 
 
-def make_app(runtime: Runtime) -> Starlette:
+def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     """The pages of one deployment."""
     client = make_redis(runtime.endpoints.redis_url)
+    links = Desk(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
+    posts = Desk(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=60, statement=20)
+    health = Desk(runtime, "web healthz", at_once=2, wait=2, seconds=3, statement=2)
+    scraped = Desk(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)  # one: it takes from nobody else
+    settings = runtime.settings
+    read = Bodies(MOST_BODIES * settings.rollcall_events_bytes, settings.rollcall_events_seconds, most_bodies)
     registry = CollectorRegistry(auto_describe=False)
-    numbers = _Numbers(runtime, client)
-    scraping = Lock()  # however many ask, no more than one of them keeps a thread and a connection from others
 
-    def healthz(_request: Request) -> Response:
-        checks = {"database": _database_answers(runtime), "redis": _redis_answers(client)}
+    async def healthz(_request: Request) -> Response:
+        checks = {
+            "database": await _answers(health, _database_answers),
+            "redis": await _answers(health, lambda _: _redis_answers(client)),
+        }
         return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
 
     async def metrics(_request: Request) -> Response:
-        async with scraping:
-            return Response(await to_thread.run_sync(generate_latest, registry), media_type=CONTENT_TYPE_LATEST)
+        try:
+            return Response(await scraped.ask(generate_latest, registry), media_type=CONTENT_TYPE_LATEST)
+        except (SQLAlchemyError, redis.RedisError, Busy) as problem:
+            log.warning("metrics.not_counted", **without_data(problem))
+            return Response("Database or Redis cannot be asked now.\n", 503, {"Retry-After": str(AGAIN)})
 
-    registry.register(numbers)
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        for desk in (links, posts, health, scraped):
+            desk.runtime.engine.dispose()
+
+    registry.register(_Numbers(scraped.runtime, client))
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
-    app = Starlette(routes=[*pages, *posted.routes(runtime, registry), *unsubscribe.routes(runtime)])
+    found = [*pages, *posted.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app
+
+
+async def _answers(desk: Desk, asked: Callable[[Runtime], bool]) -> bool:
+    try:
+        return await desk.ask(asked, desk.runtime)
+    except Busy:
+        return False
 
 
 def _database_answers(runtime: Runtime) -> bool:
@@ -125,21 +166,46 @@ def _redis_answers(client: redis.Redis) -> bool:
         return False
 
 
-def run(runtime: Runtime) -> None:
-    """Serve until told to stop."""
+class _Server(uvicorn.Server):
+    """A server whose system keeps more connections for it than it takes at once."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen."""
+        await super().startup(sockets)
+        for listening in (one for server in getattr(self, "servers", []) for one in server.sockets):
+            with socket.socket(fileno=os.dup(listening.fileno())) as same:
+                same.listen(connections.WAITING_OUTSIDE)
+
+
+def make_server(runtime: Runtime, files: int) -> uvicorn.Server:
+    """The server of one process that may have so many files open."""
     settings = runtime.settings
-    server = uvicorn.Server(
+    most = connections.most_connections(files)
+    proxies = networks_in(settings.rollcall_web_proxies or "")
+    door: Any = Door(most, proxies).protocol
+    return _Server(
         uvicorn.Config(
-            make_app(runtime),
+            make_app(runtime, min(bodies.MOST, max(1, most // connections.SHARE))),
             host=settings.rollcall_web_host,
             port=settings.rollcall_web_port,
             log_config=None,
             access_log=False,
             server_header=False,
-            http="h11",
-            h11_max_incomplete_event_size=LONGEST_HEADERS,
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=[str(network) for network in proxies],
+            http=door,
+            ws="none",
+            backlog=connections.ACCEPTED_AT_ONCE,
+            timeout_keep_alive=int(connections.IDLE_SECONDS),
         )
     )
+
+
+def run(runtime: Runtime) -> None:
+    """Serve until told to stop."""
+    settings = runtime.settings
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers could fill the log with what is no HTTP
+    server = make_server(runtime, raise_limit())
     thread = threading.Thread(target=server.run, name="web", daemon=True)
     thread.start()
     while thread.is_alive() and not runtime.stopping.wait(LOOK_SECONDS):

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config import services
+from config.files import raise_limit
 from config.runtime import Runtime
 from workers.commands.common import opened
 from workers.queues import QUEUES
@@ -20,7 +21,9 @@ app = typer.Typer(
 
 @contextmanager
 def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[Runtime]:
-    """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun."""
+    """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun; it may open all the files that
+    the system allows."""
+    raise_limit()
     with opened(role, need) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -1,0 +1,76 @@
+"""Questions to the database whose answer somebody waits for: nobody waits long for one that does not come.
+
+A page of its own has its own connections, so that what takes all of one's takes none of another's. A statement, a lock
+and a connection each have a bound in the database or its pool; the bound here is for a database that is silent.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from config.database import Patience, is_connection_problem, make_engine
+from config.runtime import Runtime
+
+Answer = TypeVar("Answer")
+
+#: Seconds to wait for one of the connections, for a connection to be made, and for a lock.
+POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS = 1.0, 2, 1.0
+
+#: Seconds after which to ask again where too much is asked at once.
+AGAIN = 2
+
+
+class Busy(Exception):
+    """Too much is asked at once, or the database is silent."""
+
+
+class Desk:
+    """Asks so many questions `at_once`; each waits at most `wait` seconds for its turn, and `seconds` for its answer.
+
+    `statement`: seconds that one statement may take.
+    """
+
+    def __init__(
+        self, runtime: Runtime, role: str, *, at_once: int, wait: float, seconds: float, statement: float
+    ) -> None:
+        patience = Patience(POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, statement)
+        url = runtime.engine.url.render_as_string(hide_password=False)
+        self.runtime = replace(runtime, engine=make_engine(url, role=role, pool=1, more=at_once, patience=patience))
+        self._wait, self._seconds = wait, seconds
+        self._turns = CapacityLimiter(at_once)
+
+    async def ask(self, question: Callable[..., Answer], *about: object) -> Answer:
+        """The answer to a question, asked in a thread. Raises `Busy`, and what the question raises."""
+        turn = object()
+        try:
+            with anyio.fail_after(self._wait):
+                await self._turns.acquire_on_behalf_of(turn)
+        except TimeoutError:
+            raise Busy from None
+        try:
+            with anyio.fail_after(self._seconds):
+                return await to_thread.run_sync(question, *about, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+        except TimeoutError:
+            raise Busy from None
+        finally:
+            self._turns.release_on_behalf_of(turn)
+
+
+def is_busy(problem: Exception) -> bool:
+    """Whether what was asked is to be asked again soon: connections, locks or time were used up."""
+    state = getattr(getattr(problem, "orig", None), "sqlstate", None)
+    return isinstance(problem, (Busy, PoolTimeout)) or state in {"55P03", "57014", "53300"}
+
+
+def is_passing(problem: Exception) -> bool:
+    """Whether a problem is one of the database's, which passes, and not one of what was asked."""
+    return (
+        is_busy(problem)
+        or is_connection_problem(problem)
+        or (isinstance(problem, DBAPIError) and problem.connection_invalidated)
+    )
