@@ -24,6 +24,9 @@ POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS = 1.0, 2, 1.0
 #: Seconds after which to ask again where too much is asked at once.
 AGAIN = 2
 
+#: Seconds that the database has to show that it is there, before it is asked what may take longer.
+THERE_SECONDS = 3.0
+
 
 class Busy(Exception):
     """Too much is asked at once, or the database is silent."""
@@ -53,12 +56,22 @@ class Desk:
         except TimeoutError:
             raise Busy from None
         try:
-            with anyio.fail_after(self._seconds):
+            if self._seconds > THERE_SECONDS:
+                await self._ask(THERE_SECONDS, self._is_there)
+            return await self._ask(self._seconds, question, *about)
+        finally:
+            self._turns.release_on_behalf_of(turn)
+
+    async def _ask(self, seconds: float, question: Callable[..., Answer], *about: object) -> Answer:
+        try:
+            with anyio.fail_after(seconds):
                 return await to_thread.run_sync(question, *about, abandon_on_cancel=True, limiter=CapacityLimiter(1))
         except TimeoutError:
             raise Busy from None
-        finally:
-            self._turns.release_on_behalf_of(turn)
+
+    def _is_there(self) -> None:
+        with self.runtime.engine.connect():  # it answers, or the pool does not give one
+            pass
 
 
 def is_busy(problem: Exception) -> bool:

@@ -109,7 +109,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     """The pages of one deployment."""
     client = make_redis(runtime.endpoints.redis_url)
     links = Desk(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
-    posts = Desk(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=60, statement=20)
+    posts = Desk(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=20)
     health = Desk(runtime, "web healthz", at_once=2, wait=2, seconds=3, statement=2)
     scraped = Desk(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)  # one: it takes from nobody else
     settings = runtime.settings
