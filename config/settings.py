@@ -12,7 +12,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.signing import read_key
-from config.webhooks import PREFIX, decoded_key
+from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
 
 #: One part of a name in DNS.
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -74,7 +74,12 @@ class Settings(BaseSettings):
     rollcall_drain_seconds: float = Field(25, gt=0, description="how long `up` waits for its processes to finish")
 
     rollcall_events_key: SecretStr | None = Field(
-        None, description="key that posted events are signed with, whsec_…, or several with commas; unset: SECRET_KEY"
+        None,
+        description="key that posted events are signed with, whsec_…, or several with commas; ORGANISATION=whsec_…"
+        " signs for that one alone; unset: one is made of SECRET_KEY",
+    )
+    rollcall_events_secret_key: bool = Field(
+        True, description="whether, while no such key is set, posts signed with SECRET_KEY itself are taken as before"
     )
     rollcall_events_bytes: int = Field(
         6_000_000, ge=1000, le=100_000_000, description="largest body of a post to /events"
@@ -167,7 +172,10 @@ class Settings(BaseSettings):
     @field_validator("rollcall_events_key")
     @classmethod
     def _in_base64(cls, key: SecretStr | None) -> SecretStr | None:
-        for number, one in enumerate(keys_in(key.get_secret_value()) if key is not None else [], 1):
+        found = [EventsKey.read(one).key for one in keys_in(key.get_secret_value())] if key is not None else []
+        if len(found) > MOST_KEYS:
+            raise ValueError(f"holds {len(found)} keys, and {MOST_KEYS} at most are accepted at once")
+        for number, one in enumerate(found, 1):
             if one.startswith(PREFIX) and decoded_key(one.removeprefix(PREFIX)) is None:
                 raise ValueError(f"after {PREFIX} comes base64, and in key {number} it does not")
         return key

@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from config.log import without_data
-from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, NotSigned, Signatures
+from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
 from tasks.intake import Taken, set_aside, take
 from workers.asking import Busy, Desk, is_busy
 from workers.bodies import SMALL, Bodies, NotRead
@@ -61,6 +61,7 @@ class _Way:
         self._runtime = desk.runtime
         self._signatures = Signatures(self._runtime.events_keys)
         self._checking = CapacityLimiter(CHECKED_AT_ONCE)
+        self._warned = False
         self._answers = Counter(
             "rollcall_events_posts", "Answers to what was posted to /events", ["status"], registry=registry
         )
@@ -86,26 +87,30 @@ class _Way:
         batched = _is_batch(request)
         claim = Claim.read(request.headers)
         async with self._bodies.read(request, self._runtime.settings.rollcall_events_bytes) as body:
-            await self._check(claim, body)
-            return await self._desk.ask(self._take, body, batched)
+            only = signs_for(await self._signed_by(claim, body))
+            return await self._desk.ask(self._take, body, batched, only)
 
-    async def _check(self, claim: Claim, body: bytes) -> None:
+    async def _signed_by(self, claim: Claim, body: bytes) -> list[EventsKey]:
         try:
             if len(body) <= SMALL:
-                self._signatures.check(claim, body)
+                keys = self._signatures.check(claim, body)
             else:
-                await to_thread.run_sync(self._signatures.check, claim, body, limiter=self._checking)
+                keys = await to_thread.run_sync(self._signatures.check, claim, body, limiter=self._checking)
         except UnicodeDecodeError:
             raise _NotTaken(400, "The body is not UTF-8.") from None
+        if not self._warned and all(key.old for key in keys):
+            self._warned = True
+            log.warning("posted.signed_with_secret_key", do="sign with what `rollcall events key` prints")
+        return keys
 
-    def _take(self, body: bytes, batched: bool) -> JSONResponse:
+    def _take(self, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
         if not batched:
-            return self._answered(1, [self._stored([body])])
+            return self._answered(1, [self._stored([body], only)])
         try:
             events = msgspec.json.decode(body, type=list[msgspec.Raw])
         except (msgspec.DecodeError, RecursionError) as problem:
             detail = f"no batch, which is a JSON array: {problem}"
-            set_aside(self._runtime.engine, [(body, detail)])
+            set_aside(self._runtime.engine, [(body, detail)], only=only)
             raise _NotTaken(400, f"Nothing was taken: the body is {detail}.") from None
         if len(events) > MOST_EVENTS:
             raise _NotTaken(
@@ -113,13 +118,13 @@ class _Way:
             )
         slice_ = self._runtime.settings.rollcall_ingress_batch
         parts = [events[first : first + slice_] for first in range(0, len(events), slice_)]
-        return self._answered(len(events), [self._stored([bytes(event) for event in part]) for part in parts])
+        return self._answered(len(events), [self._stored([bytes(event) for event in part], only) for part in parts])
 
-    def _stored(self, bodies: Sequence[bytes]) -> Taken:
-        return take(self._runtime.engine, self._runtime.settings, bodies)
+    def _stored(self, bodies: Sequence[bytes], only: frozenset[str] | None) -> Taken:
+        return take(self._runtime.engine, self._runtime.settings, bodies, only=only)
 
     def _answered(self, events: int, taken: Sequence[Taken]) -> JSONResponse:
-        malformed = sum(one.malformed for one in taken)
+        malformed, refused = sum(one.malformed for one in taken), sum(one.refused for one in taken)
         slice_ = self._runtime.settings.rollcall_ingress_batch
         reasons = [
             f"event {part * slice_ + position + 1}: {reason}"
@@ -132,12 +137,14 @@ class _Way:
             "repeated": sum(one.repeated for one in taken),
             "held": sum(one.held for one in taken),
             "malformed": malformed,
+            **({"refused": refused} if refused else {}),
         }
-        if not malformed:
+        if not malformed + refused:
             return JSONResponse(counts, 202)
-        if malformed < events:
+        if malformed + refused < events:
             return JSONResponse(counts | {"reasons": reasons}, 202)
-        return JSONResponse({"error": f"Nothing was taken: {'; '.join(reasons)}.", **counts}, 400)
+        error = f"Nothing was taken: {'; '.join(reasons)}."
+        return JSONResponse({"error": error, **counts}, 400 if malformed else 403)
 
 
 def _is_batch(request: Request) -> bool:
