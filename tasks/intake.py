@@ -65,7 +65,7 @@ def take(engine: Engine, settings: Settings, bodies: Sequence[bytes], *, only: C
     _quarantine(engine, malformed)
     new, held = _take_events(engine, settings, events)
     reasons = tuple(
-        (at, entry.detail if _may_send(entry, only) else NOT_THEIRS)
+        (at, entry.detail if isinstance(entry, Malformed) and _may_send(entry, only) else NOT_THEIRS)
         for at, entry in enumerate(decoded)
         if isinstance(entry, Malformed) or not _may_send(entry, only)
     )

@@ -4,9 +4,10 @@ A page of its own has its own connections, so that what takes all of one's takes
 and a connection each have a bound in the database or its pool; the bound here is for a database that is silent.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
@@ -72,6 +73,26 @@ class Desk:
     def _is_there(self) -> None:
         with self.runtime.engine.connect():  # it answers, or the pool does not give one
             pass
+
+
+class Shared(Generic[Answer]):
+    """A question that costs as much however many ask it: whoever asks while the answer is being found gets that one."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Task[Answer] | None = None
+
+    async def __call__(self) -> Answer:
+        """The answer. Raises what the question raises."""
+        if self._asked is None:
+            self._asked = asyncio.create_task(self._ask())
+            self._asked.add_done_callback(self._forget)
+        return await asyncio.shield(self._asked)
+
+    def _forget(self, asked: asyncio.Task[Answer]) -> None:
+        self._asked = None
+        if not asked.cancelled():
+            asked.exception()  # seen, though everybody who asked may have gone
 
 
 def is_busy(problem: Exception) -> bool:

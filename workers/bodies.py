@@ -36,8 +36,8 @@ class NotRead(Exception):
 @dataclass(eq=False, slots=True)
 class _Reading:
     place: str
+    began: float
     body: bytearray = field(default_factory=bytearray)
-    began: float = field(default_factory=time.monotonic)
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     def pace(self) -> float:
@@ -59,7 +59,7 @@ class Bodies:
         length = request.headers.get("content-length", "0")
         if int(length) > longest:  # a number, or it had been refused before
             raise NotRead(413, f"The body is larger than {longest:,} bytes.")
-        reading = _Reading(place_of(request.client.host if request.client else ""))
+        reading = _Reading(place_of(request.client.host if request.client else ""), time.monotonic())
         self._make_room(reading.place)
         self._waited_for[reading] = None
         try:

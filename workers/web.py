@@ -27,7 +27,7 @@ from config.runtime import Runtime
 from config.settings import networks_in
 from config.streams import make_redis
 from workers import bodies, connections, posted, unsubscribe
-from workers.asking import AGAIN, Busy, Desk
+from workers.asking import AGAIN, Busy, Desk, Shared
 from workers.bodies import Bodies
 from workers.connections import Door
 from workers.readers import StreamStanding
@@ -110,22 +110,27 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     client = make_redis(runtime.endpoints.redis_url)
     links = Desk(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
     posts = Desk(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=20)
-    health = Desk(runtime, "web healthz", at_once=2, wait=2, seconds=3, statement=2)
-    scraped = Desk(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)  # one: it takes from nobody else
+    health = Desk(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
+    scraped = Desk(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
     settings = runtime.settings
     read = Bodies(MOST_BODIES * settings.rollcall_events_bytes, settings.rollcall_events_seconds, most_bodies)
     registry = CollectorRegistry(auto_describe=False)
 
-    async def healthz(_request: Request) -> Response:
-        checks = {
+    async def check() -> dict[str, bool]:
+        return {
             "database": await _answers(health, _database_answers),
             "redis": await _answers(health, lambda _: _redis_answers(client)),
         }
+
+    checked, counted = Shared(check), Shared(lambda: scraped.ask(generate_latest, registry))
+
+    async def healthz(_request: Request) -> Response:
+        checks = await checked()
         return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
 
     async def metrics(_request: Request) -> Response:
         try:
-            return Response(await scraped.ask(generate_latest, registry), media_type=CONTENT_TYPE_LATEST)
+            return Response(await counted(), media_type=CONTENT_TYPE_LATEST)
         except (SQLAlchemyError, redis.RedisError, Busy) as problem:
             log.warning("metrics.not_counted", **without_data(problem))
             return Response("Database or Redis cannot be asked now.\n", 503, {"Retry-After": str(AGAIN)})
