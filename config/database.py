@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -34,7 +35,11 @@ DEADLINES = {
 }
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
-RETRYABLE = {"40001", "40P01", "23505", "55P03"}
+RETRYABLE = {"40001", "40P01", "23505"}
+
+#: SQLSTATEs of a statement that was stopped: a lock, or an answer, took longer than it may. Nothing is wrong with what
+#: was asked, and asking at once again would take as long again.
+STOPPED = {"55P03", "57014"}
 
 #: SQLSTATE of a statement that took longer than `statement_timeout`, or was cancelled: it is about what was asked,
 #: though its class is that of a server that goes away.
@@ -44,8 +49,9 @@ QUERY_CANCELED = "57014"
 #: keeping it.
 READ_ONLY = "25006"
 
-#: SQLSTATEs that say nothing of what was asked: the disk is full, a lock is somebody else's, the server only reads.
-NOT_ABOUT_US = {"53100", "55P03", READ_ONLY}
+#: SQLSTATEs that say nothing of what was asked: the disk is full, there are too many connections, a lock is somebody
+#: else's, the server only reads.
+NOT_ABOUT_US = {"53100", "53300", "55P03", READ_ONLY}
 
 
 def deadlines(url: str) -> dict[str, Any]:
@@ -54,21 +60,40 @@ def deadlines(url: str) -> dict[str, Any]:
     return {name: value for name, value in DEADLINES.items() if name not in said}
 
 
-def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
-    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). The URL
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds to wait for a free connection of the pool, for a new one, for a lock and, unless that is None, for a
+    statement."""
+
+    pool: float
+    connect: int
+    lock: float
+    statement: float | None
+
+
+def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: Patience | None = None) -> Engine:
+    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
+    `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq."""
-    options = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", "")
+    options, bounds = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""), deadlines(url)
+    options = f"{options} -c timezone=UTC".strip()
+    if patience is not None:
+        bounds["connect_timeout"] = patience.connect
+        options += f" -c lock_timeout={patience.lock * 1000:.0f}"
+        if patience.statement is not None:
+            options += f" -c statement_timeout={patience.statement * 1000:.0f}"
     engine = create_engine(
         "postgresql+psycopg://",
         pool_size=pool,
-        max_overflow=4,
+        max_overflow=more,
+        pool_timeout=30 if patience is None else patience.pool,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "application_name": f"rollcall {role}",
             "client_encoding": "utf8",
-            "options": f"{options} -c timezone=UTC".strip(),
-            **deadlines(url),
+            "options": options,
+            **bounds,
         },
     )
 
@@ -216,9 +241,10 @@ def without_nested_loops(connection: Connection) -> None:
 
 def is_retryable(problem: BaseException) -> bool:
     """Whether the transaction lost a race or its connection, and the same again may well succeed."""
-    return is_connection_problem(problem) or (
-        isinstance(problem, DBAPIError) and getattr(problem.orig, "sqlstate", None) in RETRYABLE
-    )
+    state = getattr(getattr(problem, "orig", None), "sqlstate", None)
+    if isinstance(problem, DBAPIError) and state in RETRYABLE:
+        return True
+    return is_connection_problem(problem) and state not in STOPPED
 
 
 def is_connection_problem(problem: BaseException) -> bool:

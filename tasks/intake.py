@@ -5,7 +5,7 @@ is large (a fan-out over more than a chunk, mail) is written down as work in the
 be applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -38,34 +38,52 @@ UNREADABLE = "whoever tried to read it never came back, several times"
 NOT_KEPT = "what could be read of it could not be stored"
 
 
+#: What is said of an event of another organisation than its sender's.
+NOT_THEIRS = "the key that signed it is for another organisation"
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a batch; `reasons`: of what is malformed, its position and why."""
+    """What became of a batch; `reasons`: of what is malformed or refused, its position and why."""
 
     new: int
     repeated: int
     held: int
     malformed: int
     reasons: tuple[tuple[int, str], ...] = ()
+    refused: int = 0
 
 
-def take(engine: Engine, settings: Settings, bodies: Sequence[bytes]) -> Taken:
+def take(engine: Engine, settings: Settings, bodies: Sequence[bytes], *, only: Collection[str] | None = None) -> Taken:
     """Store and apply a batch, whatever is in it. When this returns, every one of them is taken, or kept with the
-    reason why not; only a database that cannot be reached raises."""
+    reason why not; only a database that cannot be reached raises. `only`: organisations whose events alone their sender
+    may send; another's are refused, and kept nowhere (R31)."""
     now = datetime.now(UTC)
     skew = timedelta(seconds=settings.rollcall_skew_seconds)
     decoded = [decode(body, now=now, skew=skew) for body in bodies]
-    events = [entry for entry in decoded if isinstance(entry, Event)]
-    malformed = [entry for entry in decoded if isinstance(entry, Malformed)]
+    theirs = [entry for entry in decoded if _may_send(entry, only)]
+    events = [entry for entry in theirs if isinstance(entry, Event)]
+    malformed = [entry for entry in theirs if isinstance(entry, Malformed)]
     _quarantine(engine, malformed)
     new, held = _take_events(engine, settings, events)
-    reasons = tuple((at, entry.detail) for at, entry in enumerate(decoded) if isinstance(entry, Malformed))
-    return Taken(new, len(events) - new, held, len(malformed), reasons)
+    reasons = tuple(
+        (at, entry.detail if isinstance(entry, Malformed) and _may_send(entry, only) else NOT_THEIRS)
+        for at, entry in enumerate(decoded)
+        if isinstance(entry, Malformed) or not _may_send(entry, only)
+    )
+    return Taken(new, len(events) - new, held, len(malformed), reasons, len(decoded) - len(theirs))
 
 
-def set_aside(engine: Engine, entries: Iterable[tuple[bytes, str]]) -> None:
-    """Keep what came in and cannot be an event, whatever stands in it, each with what is wrong with it (R32)."""
-    _quarantine(engine, [read_malformed(body, detail) for body, detail in entries])
+def _may_send(entry: Event | Malformed, only: Collection[str] | None) -> bool:
+    """Whether it is of one of these organisations; what names none harms none, and is kept as malformed."""
+    return only is None or entry.organisation in only or (isinstance(entry, Malformed) and entry.organisation is None)
+
+
+def set_aside(engine: Engine, entries: Iterable[tuple[bytes, str]], *, only: Collection[str] | None = None) -> None:
+    """Keep what came in and cannot be an event, whatever stands in it, each with what is wrong with it (R32); `only` of
+    these organisations, and what names none."""
+    malformed = [read_malformed(body, detail) for body, detail in entries]
+    _quarantine(engine, [entry for entry in malformed if _may_send(entry, only)])
 
 
 def give_up(engine: Engine, settings: Settings, body: bytes, *, readable: bool = True) -> None:

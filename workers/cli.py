@@ -150,11 +150,11 @@ def _told(problem: Exception) -> str | None:
             if getattr(getattr(problem, "orig", problem), "sqlstate", None) == QUERY_CANCELED:
                 return "The database gave up on it: it took longer than the server's statement_timeout allows."
             return f"The database cannot be used: {why(problem)}. Look at DATABASE_URL and at its server."
-        case ProgrammingError() if getattr(problem.orig, "sqlstate", None) == "42501":
-            said = getattr(getattr(problem.orig, "diag", None), "message_primary", "")
-            return f"The user of DATABASE_URL lacks a right ({said}): let the owner of the database grant it."
         case ProgrammingError():
-            return "The database's schema is not the one this code needs: run rollcall migrate."
+            missing = "The database's schema is not the one this code needs: run rollcall migrate."
+            said = getattr(getattr(problem.orig, "diag", None), "message_primary", "")
+            right = f"The user of DATABASE_URL lacks a right ({said}): let the owner of the database grant it."
+            return right if getattr(problem.orig, "sqlstate", None) == "42501" else missing
         case redis.RedisError():
             url = load_settings().redis_url
             reason = why(problem, url.get_secret_value() if url is not None else "")

@@ -67,6 +67,7 @@ RESULTS: dict[str, Any] = {
     "events-quarantined": list[inbox.Quarantined],
     "events-release": list[events.Decided],
     "events-replay": replays.Replayed,
+    "events-key": events.Key,
     "events-sign": events.Signed,
     "learners-activate": list[learners.Toggled],
     "learners-deactivate": list[learners.Toggled],

@@ -118,7 +118,7 @@ def claim_new(connection: Connection, events: Sequence[Event]) -> dict[tuple[str
         SELECT source, id, type, organisation, 'applied'
         FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]),
                     CAST(:organisations AS text[])) AS new (source, id, type, organisation)
-        ON CONFLICT (source, id) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+        ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
         RETURNING seq, source, id
         """,
         sources=[event.source for _, event in ordered],

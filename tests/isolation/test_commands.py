@@ -68,8 +68,8 @@ ABOUT_ONE = {
 
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
-    "demo", "events publish", "events sign", "mail dkim", "migrate", "run bounces", "run ingress", "run pool",
-    "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait",
+    "demo", "events key", "events publish", "events sign", "mail dkim", "migrate", "run bounces", "run ingress",
+    "run pool", "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait",
 }  # fmt: skip
 
 
