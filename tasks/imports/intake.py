@@ -1,11 +1,12 @@
 """What an import does: a line that says something new is what an event that describes the learner would be (R2, R6)."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
+import structlog
 from sqlalchemy import Connection, Engine
 from tenacity import retry_if_exception
 
@@ -16,6 +17,8 @@ from tasks.imports import store
 from tasks.imports.reader import Batch
 from tasks.imports.rules import Field
 from tasks.organisations import Organisation
+
+log = structlog.get_logger()
 
 #: Pages of lines (8 kB each) that are taken in one transaction: some 25,000 learners, within a second or so. Events of
 #: the organisation wait that long, not until a million learners are imported.
@@ -97,6 +100,8 @@ def take(
             result.deactivated += done.deactivated
             on_slice(min(low + SLICE_PAGES, pages), pages)
     result.unchanged = result.read - result.new - result.changed - sum(result.refused.values())
+    counts = {name: n for name, n in asdict(result).items() if name not in {"organisation", "refused_file"}}
+    log.info("import.finished", organisation=number, **counts)
     return result
 
 

@@ -108,10 +108,16 @@ def cell(value: object) -> str:
 
 
 @contextmanager
-def opened(role: str, need: frozenset[str] = services.DATABASE) -> Iterator[Runtime]:
-    """The servers a command needs. One that needs the database refuses to run on a schema that is not this code's."""
+def opened(role: str, need: frozenset[str] = services.DATABASE, *, process: bool = False) -> Iterator[Runtime]:
+    """The servers a command needs. One that needs the database refuses to run on a schema that is not this code's.
+
+    A command tells a person itself what it has done: unless it is a `process`, or its log is for a program, the log has
+    only what is amiss.
+    """
     settings = load_settings()
-    configure_logging(settings.rollcall_log, settings.rollcall_log_level)
+    level, style = settings.rollcall_log_level, settings.rollcall_log
+    quiet = style == "console" and level == "info" and not process
+    configure_logging(style, "warning" if quiet else level, role)
     with services.runtime(settings, role, need=need) as runtime:
         if "database" in need:
             if settings.database_url is None:

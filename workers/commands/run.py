@@ -23,7 +23,7 @@ app = typer.Typer(
 def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[Runtime]:
     """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun. It ends with exit code 1 where
     it fails or a thread of it dies, so that whoever started it starts it again."""
-    with opened(role, need) as runtime:
+    with opened(role, need, process=True) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             runtime.stopping.set()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from rich.table import Table
 import migrations
 from config import services
 from config.embedded import EmbeddedError, revived
-from config.log import configure_logging
+from config.log import as_json, configure_logging
 from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
@@ -104,7 +105,10 @@ def up(
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     roles = _roles(procfile, scale or [])
     with services.endpoints(settings) as (found, pids):
-        with opened("up", READ_STATUS) as runtime, make_redis(runtime.endpoints.redis_url) as client:
+        with (
+            opened("rollcall", READ_STATUS, process=True) as runtime,
+            make_redis(runtime.endpoints.redis_url) as client,
+        ):
             client.ping()  # what cannot be reached now is said once, here, and not by each process for ever
         raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
 
@@ -144,6 +148,12 @@ async def _supervise(
     env = {**os.environ, **ports, "ROLLCALL_HOME": str(home)}
 
     running: dict[str, int] = {}
+
+    if settings.rollcall_log == "json" and on_line is _print_line:
+
+        def on_line(name: str, line: str) -> None:
+            sys.stdout.write(as_json(line, name, running.get(name, os.getpid())) + "\n")
+            sys.stdout.flush()
 
     def remember(pids: dict[str, int]) -> None:
         nonlocal running
