@@ -1,5 +1,6 @@
 """The way to PostgreSQL: one engine a process, and the few helpers every `store.py` is written with."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
@@ -8,11 +9,14 @@ from typing import Any, TypeVar
 
 import psycopg
 import structlog
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
+
+from config.settings import ConfigurationError
 
 Row = TypeVar("Row")
 
@@ -39,19 +43,35 @@ NOT_ABOUT_US = {"53100", "55P03"}
 
 
 def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
-    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper)."""
+    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). The URL
+    means what it means to libpq."""
+    options = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", "")
     engine = create_engine(
-        "postgresql+psycopg://" + url.split("://", 1)[1],
+        "postgresql+psycopg://",
         pool_size=pool,
         max_overflow=4,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "application_name": f"rollcall {role}",
-            "options": "-c timezone=UTC",
+            "client_encoding": "utf8",
+            "options": f"{options} -c timezone=UTC".strip(),
             "connect_timeout": CONNECT_SECONDS,
         },
     )
+
+    @event.listens_for(engine, "do_connect")
+    def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
+        return psycopg.connect(url, **arguments)
+
+    @event.listens_for(engine, "connect", insert=True)
+    def _in_unicode(connection: psycopg.Connection[Any], _record: object) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in {None, "UTF8"}:
+            raise ConfigurationError(
+                f"DATABASE_URL: the database is in {encoding}, and names need UTF8: CREATE DATABASE … ENCODING 'UTF8'"
+                " TEMPLATE template0."
+            )
 
     @event.listens_for(engine, "connect")
     def _binary_lists(connection: psycopg.Connection[Any], _record: object) -> None:
@@ -121,6 +141,18 @@ def _run(connection: Connection, sql: str, parameters: dict[str, object]) -> Cur
     if "organisation" in parameters:
         within(connection, parameters["organisation"])
     return connection.execute(_statement(sql), parameters)
+
+
+def fits(connection: Connection, rows: int, most: int) -> bool:
+    """Whether this transaction, with so many more rows, writes at most so many for its organisation; if it does, they
+    are counted. Who waits for its lock, or for what is taken with it, does not wait longer than that (R31)."""
+    options = connection.get_execution_options()
+    spent: dict[int, int] = options.get("spent") or {}
+    total = spent.get(options["organisation"], 0) + rows
+    if total > most:
+        return False
+    connection.execution_options(spent=spent | {options["organisation"]: total})
+    return True
 
 
 def execute(connection: Connection, sql: str, /, **parameters: object) -> int:

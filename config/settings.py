@@ -1,23 +1,62 @@
 """Every setting, typed, and checked once at the start."""
 
+import os
 import re
+from collections.abc import Iterable
+from difflib import get_close_matches
 from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
-from urllib.parse import parse_qs, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import idna
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from config.signing import read_key
+from config.urls import SmtpServer, is_here, refuse_open_redis, with_scheme
+from config.urls import verified_postgresql as _verified_postgresql
 from config.webhooks import PREFIX, decoded_key
 
 #: One part of a name in DNS.
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 #: Characters of the bounce address before the @, so that with a token it stays within 64 (RFC 5321 4.5.3.1.1).
 LONGEST_BOUNCE_NAME = 15
+
+#: Characters of a key at least, and bytes of one in base64 (Standard Webhooks has 24 of them made).
+SHORTEST_KEY = 8
+LEAST_KEY_BYTES = 16
+
+#: Seconds of the longest time that a setting may be: ten years.
+LONGEST_SECONDS = 315_360_000
+
+#: What the environment may name, or leave to be embedded under `ROLLCALL_HOME`.
+SERVERS = ("database", "redis", "smtp")
+
+#: What `ROLLCALL_EMBEDDED` calls them, by their own names too.
+_SERVER_NAMES = {
+    "database": "database", "postgresql": "database", "postgres": "database", "database_url": "database",
+    "redis": "redis", "valkey": "redis", "redis_url": "redis",
+    "smtp": "smtp", "mail": "smtp", "mailbox": "smtp", "smtp_url": "smtp",
+}  # fmt: skip
+
+#: Variables that Kubernetes sets in every container, where a service is called rollcall or begins so.
+_OF_KUBERNETES = re.compile(r"ROLLCALL_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
+
+
+#: What processes of ours tell each other by: `workers.readiness`, and the shell's completion.
+_INTERNAL = ("ROLLCALL_READY_FD", "ROLLCALL_COMPLETE")
+
+__all__ = [
+    "ConfigurationError",
+    "Settings",
+    "SmtpServer",
+    "is_here",
+    "keys_in",
+    "load_settings",
+    "sender_address",
+    "table",
+]
 
 
 class ConfigurationError(Exception):
@@ -27,7 +66,9 @@ class ConfigurationError(Exception):
 class Settings(BaseSettings):
     """What the environment says. Empty variables count as unset."""
 
-    model_config = SettingsConfigDict(env_ignore_empty=True, extra="ignore", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False
+    )
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
     redis_url: SecretStr | None = Field(None, description="Redis 7 or Valkey 8, or newer; unset: an embedded one")
@@ -47,6 +88,10 @@ class Settings(BaseSettings):
     )
 
     rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
+    rollcall_embedded: str | None = Field(
+        None,
+        description="which of database, redis, smtp may be embedded, with commas, or none; unset: all or nothing",
+    )
     rollcall_durable: bool = Field(True, description="whether embedded servers survive a power cut; off for tests only")
     rollcall_log: Literal["console", "json"] = Field("console", description="how log lines are written")
     rollcall_log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level logged")
@@ -105,24 +150,50 @@ class Settings(BaseSettings):
 
     rollcall_browser: str | None = Field(None, description="browser for pictures of mail; unset: one on the PATH")
 
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_margins(cls, given: object) -> object:
+        """A mounted secret often ends with a newline."""
+        if isinstance(given, str):
+            given = given.strip()
+            if not given.isascii() and any("\ud800" <= mark <= "\udfff" for mark in given):
+                raise ValueError("is not in UTF-8")
+        return given
+
+    @field_validator("*")
+    @classmethod
+    def _not_for_ever(cls, given: object, about: ValidationInfo) -> object:
+        if (about.field_name or "").endswith("_seconds") and isinstance(given, float) and given > LONGEST_SECONDS:
+            raise ValueError(f"must be at most {LONGEST_SECONDS}: ten years")
+        return given
+
+    @field_validator("rollcall_embedded")
+    @classmethod
+    def _servers(cls, named: str | None) -> str | None:
+        if named is None or named.lower() == "none":
+            return named
+        words = [word.strip().lower() for word in named.split(",")]
+        if not {*words} <= _SERVER_NAMES.keys() | {"all"}:
+            raise ValueError("names database, redis and smtp, those that may be embedded, or is none")
+        return ",".join(SERVERS if "all" in words else sorted({_SERVER_NAMES[word] for word in words}))
+
     @field_validator("database_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
-        url = _with_scheme(url, {"postgresql", "postgres"}, "postgresql://user@host/name")
         return None if url is None else SecretStr(_verified_postgresql(url.get_secret_value()))
 
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: SecretStr | None) -> SecretStr | None:
-        url = _with_scheme(url, {"redis", "rediss", "unix"}, "redis://host:6379/0")
+        url = with_scheme(url, {"redis", "rediss", "unix"}, "redis://host:6379/0")
         if url is not None:
-            _refuse_open_redis(url.get_secret_value())
+            refuse_open_redis(url.get_secret_value())
         return url
 
     @field_validator("smtp_url")
     @classmethod
     def _smtp(cls, url: SecretStr | None) -> SecretStr | None:
-        url = _with_scheme(url, {"smtp", "smtps"}, "smtp://user:pass@host:587?tls=starttls")
+        url = with_scheme(url, {"smtp", "smtps"}, "smtp://user:pass@host:587?tls=starttls")
         if url is not None:
             SmtpServer.parse(url.get_secret_value())
         return url
@@ -139,27 +210,37 @@ class Settings(BaseSettings):
     def _base(cls, url: str | None) -> str | None:
         if url is None:
             return None
-        _with_scheme(SecretStr(url), {"http", "https"}, "https://rollcall.example.org")
+        with_scheme(SecretStr(url), {"http", "https"}, "https://rollcall.example.org")
         parts = urlsplit(url)
         if not parts.hostname or not re.fullmatch(r"[!#-%(-;=?-~]+", url):
             raise ValueError("must be a URL like https://rollcall.example.org")
-        if parts.query or parts.fragment or parts.username is not None:
+        if "?" in url or "#" in url or parts.username is not None:
             raise ValueError("links are made by adding to it: leave out names, ? and #")
         return url.rstrip("/")
 
     @field_validator("secret_key", "rollcall_events_key")
     @classmethod
     def _keys(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and not keys_in(key.get_secret_value()):
+        keys = [] if key is None else keys_in(key.get_secret_value())
+        if key is not None and not keys:
             raise ValueError("holds no key")
+        for number, one in enumerate(keys, 1):
+            if len(one) < SHORTEST_KEY:
+                raise ValueError(
+                    f"key {number} is shorter than {SHORTEST_KEY} characters: openssl rand -base64 32 makes one"
+                )
         return key
 
     @field_validator("rollcall_events_key")
     @classmethod
     def _in_base64(cls, key: SecretStr | None) -> SecretStr | None:
         for number, one in enumerate(keys_in(key.get_secret_value()) if key is not None else [], 1):
-            if one.startswith(PREFIX) and decoded_key(one.removeprefix(PREFIX)) is None:
+            if one.startswith(PREFIX) and (decoded := decoded_key(one.removeprefix(PREFIX))) is None:
                 raise ValueError(f"after {PREFIX} comes base64, and in key {number} it does not")
+            if one.startswith(PREFIX) and len(decoded or b"") < LEAST_KEY_BYTES:
+                raise ValueError(
+                    f"key {number} is shorter than {LEAST_KEY_BYTES} bytes: openssl rand -base64 32 makes one"
+                )
         return key
 
     @field_validator("dkim_key")
@@ -221,7 +302,12 @@ def sender_address(mail_from: str) -> str:
         ascii_domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
     except idna.IDNAError:
         ascii_domain = ""
-    if not re.fullmatch(r"[!#-'*+\-./0-9=?A-Z^_`a-z{|}~]+", local) or not re.fullmatch(r"[A-Za-z0-9.-]+", ascii_domain):
+    atom = r"[!#-'*+\-/0-9=?A-Z^_`a-z{|}~]+"
+    if (
+        not re.fullmatch(rf"{atom}(\.{atom})*", local)
+        or not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", ascii_domain)
+        or not mail_from.isprintable()
+    ):
         raise ValueError("must be a mail address, such as Learning <learning@example.org>")
     return f"{local}@{ascii_domain}"
 
@@ -240,99 +326,35 @@ def _pem(key: str) -> str:
         except (OSError, ValueError):  # its message would quote what stands there, and that may be a key
             raise ValueError("is neither a private key in PEM nor a file that can be read") from None
     read_key(pem)
-    return pem
-
-
-class SmtpServer:
-    """A mail server, as `SMTP_URL` names it."""
-
-    def __init__(self, host: str, port: int, tls: Literal["none", "starttls", "implicit"], user: str | None) -> None:
-        self.host = host
-        self.port = port
-        self.tls = tls
-        self.user = user
-        self.password: str | None = None
-
-    @classmethod
-    def parse(cls, url: str) -> "SmtpServer":
-        """Read an SMTP URL. Refuses credentials over a plain connection, unless the host is loopback."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        if not host:
-            raise ValueError("SMTP_URL names no host")
-        choice = parse_qs(parts.query).get("tls", ["starttls"])[0]
-        if parts.scheme == "smtps":
-            server = cls(host, parts.port or 465, "implicit", parts.username)
-        elif choice == "starttls":
-            server = cls(host, parts.port or 587, "starttls", parts.username)
-        elif choice == "none":
-            server = cls(host, parts.port or 25, "none", parts.username)
-        else:
-            raise ValueError("SMTP_URL: tls must be starttls or none")
-        server.user = unquote(parts.username) if parts.username else None
-        server.password = unquote(parts.password) if parts.password else None
-        if server.tls == "none" and server.user and not is_here(host):
-            raise ValueError("SMTP_URL: credentials are not sent over a plain connection; use tls=starttls or smtps://")
-        return server
-
-
-def is_here(host: str | None) -> bool:
-    """Whether a connection to this host stays on this machine: a socket, or loopback."""
-    if not host or host.startswith("/") or host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
-def _verified_postgresql(url: str) -> str:
-    """The URL, with certificates verified where it leaves this machine (libpq would not, unless told to)."""
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if is_here(options.get("host", parts.hostname)):
-        return url
-    mode = options.setdefault("sslmode", "verify-full")
-    if mode == "disable" and parts.password is None and "password" not in options:
-        return url
-    if mode not in {"verify-full", "verify-ca"}:
-        raise ValueError(f"sslmode={mode} would send the password without knowing to whom; use sslmode=verify-full")
-    options.setdefault("sslrootcert", "system")
-    return urlunsplit(parts._replace(query=urlencode(options)))
-
-
-def _refuse_open_redis(url: str) -> None:
-    """Refuse to send a password over a connection that is not encrypted, or to a server that is not verified."""
-    parts = urlsplit(url)
-    options = dict(parse_qsl(parts.query))
-    if parts.scheme == "rediss" and options.get("ssl_cert_reqs", "required") != "required":
-        raise ValueError("certificates are always verified; leave ssl_cert_reqs out")
-    if parts.scheme == "redis" and parts.password is not None and not is_here(parts.hostname):
-        raise ValueError("a password is not sent over a plain connection; use rediss://")
-
-
-def _with_scheme(url: SecretStr | None, schemes: set[str], example: str) -> SecretStr | None:
-    if url is None:
-        return None
-    parts = urlsplit(url.get_secret_value())
-    if parts.scheme not in schemes:
-        raise ValueError(f"must be a URL like {example}")
-    try:
-        _ = parts.port
-    except ValueError:  # its message would quote what stands there, and that may be a piece of the password
-        raise ValueError(f"has no port where one belongs; it reads {example}, special characters as %XX") from None
-    return url
+    return pem.strip() + "\n"
 
 
 @lru_cache
 def load_settings() -> Settings:
     """Read the environment, or raise `ConfigurationError` with one line that names the variable at fault."""
+    _refuse_unknown(os.environ.items())
     try:
         return Settings()
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() + ": " if first["loc"] else ""
         raise ConfigurationError(f"{name}{first['msg'].removeprefix('Value error, ')}") from None
+
+
+def _refuse_unknown(environment: Iterable[tuple[str, str]]) -> None:
+    """Refuse a variable of ours that is none: it was meant to do something."""
+    known = [name.upper() for name in Settings.model_fields if name.startswith("rollcall_")]
+    for name, value in environment:
+        given = name.upper()
+        if (
+            not given.startswith("ROLLCALL_")
+            or given in {*known, *_INTERNAL}
+            or not value
+            or _OF_KUBERNETES.fullmatch(given)
+        ):
+            continue
+        near = get_close_matches(given, known, 1, 0.0)[0]
+        raise ConfigurationError(f"{name} is no setting of Rollcall: is {near} meant? The README lists them all.")
 
 
 def table() -> list[str]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from config.settings import Settings
 from tasks import announcements, bounces, enrolments, learners, mail, organisations, seats
 from tasks.events import Cause, Event, Held, Reason, emit
-from tasks.events.outgoing import AccessActivated, AccessSuspended, PasswordVoid
+from tasks.events.outgoing import AccessSuspended, PasswordVoid
 from tasks.events.schemas import (
     AnnouncementRequested,
     CourseCompleted,
@@ -198,6 +198,7 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
     said = [(event, event.data) for event in wave if isinstance(event.data, LearnerDeleted)]
     known = learners.find(connection, number, [data.learner for _, data in said])
     causes: dict[int, Event] = {}
+    outlived: dict[int, Event] = {}
     for event, data in said:
         learner = known.get(data.learner)
         if learner is None or learner.standing is learners.Standing.UNSAVED:
@@ -208,14 +209,14 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
             )
             taking.held.append((event, why))
             continue
-        learners.end_memberships(connection, number, learner.learner, event.time)
-        if learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at):
-            mail.forget(connection, number, learner.learner)
-            bounces.forget(connection, number, learner.learner)
-            learners.erase(connection, number, learner.learner, learner.version, event.time)
-            causes[learner.learner] = event
-        else:
-            enrolments.learner_returned(connection, taking.settings, taking.organisation, event, learner.learner)
+        holds = learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at)
+        (causes if holds else outlived)[learner.learner] = event
+    gone = causes | outlived
+    learners.end_memberships(connection, number, list(gone), [event.time for event in gone.values()])
+    mail.forget(connection, number, list(causes))
+    bounces.forget(connection, number, list(causes))
+    learners.erase(connection, number, list(causes), [event.time for event in causes.values()])
+    _returned(taking, outlived)
     changes = learners.restate(connection, number, list(causes), deleted=True)
     follow(taking, changes, causes)
 
@@ -230,16 +231,12 @@ def follow(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause
         for change in changes
         if change.arrived
     ]
-    if newcomers:
-        organisation = organisations.numbered(connection, number)
-        if enrolments.learners_arrived(connection, organisation, newcomers):
-            taking.known.add(f"enrolled:{number}")
-    for change in changes:
-        if change.returned:
-            cause = causes[change.learner]
-            organisation = organisations.numbered(connection, number)
-            enrolments.learner_returned(connection, taking.settings, organisation, cause, change.learner)
-            taking.known.add(f"enrolled:{number}")
+    if newcomers and enrolments.learners_arrived(connection, taking.settings, taking.organisation, newcomers):
+        taking.known.add(f"enrolled:{number}")
+    returned = {change.learner: causes[change.learner] for change in changes if change.returned}
+    if returned:
+        _returned(taking, returned)
+        taking.known.add(f"enrolled:{number}")
     emit(
         connection,
         number,
@@ -251,6 +248,12 @@ def follow(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause
         _reactivate(taking, reactivated, causes)
 
 
+def _returned(taking: Taking, causes: Mapping[int, Cause]) -> None:
+    """What these learners had before they were deleted is brought in line with the rules (R10)."""
+    back = [enrolments.Newcomer(learner, cause.key, cause.time) for learner, cause in causes.items()]
+    enrolments.learners_returned(taking.connection, taking.settings, taking.organisation, back)
+
+
 def _reactivate(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:
     """Full access at once (R4); who signs in by username keeps it, and every password of theirs is void (R5)."""
     connection = taking.connection
@@ -258,15 +261,7 @@ def _reactivate(taking: Taking, changes: Sequence[Change], causes: Mapping[int, 
         enrolments.Newcomer(change.learner, causes[change.learner].key, causes[change.learner].time)
         for change in changes
     ]
-    emit(
-        connection,
-        taking.number,
-        "rollcall.access.activated",
-        [
-            AccessActivated(learner=learner.id, courses=learner.courses)
-            for learner in enrolments.reactivated(connection, taking.organisation, back)
-        ],
-    )
+    enrolments.reactivated(connection, taking.settings, taking.organisation, back)
     void = [change for change in changes if change.signs_in_by_username and not change.returned]
     emit(
         connection,

@@ -16,9 +16,9 @@ from sqlalchemy import Connection, text
 from config.database import column, execute, scoped, transaction, value
 from config.runtime import Runtime
 from config.streams import OUT
-from tasks import enrolments, learners, organisations, seats
-from tasks.announcements import Progress, find, finish_mailings, progress
-from tasks.enrolments import Enrolment, finish_fanouts
+from tasks import chores, enrolments, learners, organisations, seats
+from tasks.announcements import Progress, find, progress
+from tasks.enrolments import Enrolment
 from tasks.events import inbox
 from tasks.events.inbox import Quarantined
 from tasks.intake import Taken, take
@@ -29,7 +29,7 @@ from tests.mailserver import MailServer
 from tests.outgoing import checked
 from workers.pool import work_on
 from workers.queues import QUEUES
-from workers.relay import Relay
+from workers.relay import CHORES, Relay
 
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
@@ -194,9 +194,7 @@ class World:
                 ]
             for one in offers:
                 work_on(self.runtime, one.actor, one.organisation, one.work)
-            with transaction(self.runtime.engine) as connection:
-                closed = finish_fanouts(connection) + finish_mailings(connection)
-                closed += inbox.quarantine_overdue(connection)
+            closed = sum(chores.do(self.runtime.engine, name, chore) for name, chore in CHORES.items())
             relay.publish()
             if not offers and not closed:
                 break

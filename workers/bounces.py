@@ -19,6 +19,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from config.log import without_data
 from config.runtime import Runtime
 from tasks.bounces import Arrived, ReturnPaths, take
+from workers import readiness
 
 log = structlog.get_logger()
 
@@ -218,8 +219,13 @@ def run(runtime: Runtime) -> None:
     """Take reports until told to stop."""
     settings = runtime.settings
     where = f"{settings.rollcall_bounces_protocol}://{settings.rollcall_bounces_host}"
+
+    def started(port: int) -> None:
+        log.info("bounces.started", at=f"{where}:{port}")
+        readiness.report()
+
     try:
-        asyncio.run(serve(runtime, lambda port: log.info("bounces.started", at=f"{where}:{port}")))
+        asyncio.run(serve(runtime, started))
     except OSError as problem:
         raise SystemExit(
             f"Reports cannot be taken at {where}:{settings.rollcall_bounces_port}: {problem.strerror}."

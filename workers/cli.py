@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from workers import outline
 from workers.console import speak_utf8, visible
@@ -17,7 +18,21 @@ HELP = (
     " and credits, for millions of learners. Every command that prints a result takes --json."
 )
 
+
+class Group(TyperGroup):
+    """The commands, whose usage errors say what is wrong and not which library found it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that is named."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as problem:
+            problem.message = visible(problem.message.replace("Value error, ", ""))
+            raise
+
+
 OPTIONS: dict[str, Any] = {
+    "cls": Group,
     "no_args_is_help": True,
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": ["-h", "--help"]},

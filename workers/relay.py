@@ -14,14 +14,13 @@ from typing import Any, TypeVar
 import psycopg
 import redis
 import structlog
-from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from config.database import CONNECT_SECONDS, execute, is_connection_problem, transaction
-from config.log import without_data
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
+from tasks import chores
 from tasks.announcements import finish_mailings
 from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
@@ -73,6 +72,13 @@ if at ~= ARGV[1] then return 0 end
 for n = 2, #ARGV, 2 do redis.call('XADD', KEYS[1], ARGV[n], 'event', ARGV[n + 1]) end
 return 1
 """
+
+#: What is done for everybody in the database.
+CHORES: dict[str, chores.Chore] = {
+    "finish fan-outs": finish_fanouts,
+    "finish mailings": finish_mailings,
+    "quarantine": inbox.quarantine_overdue,
+}
 
 #: Seconds between two looks at how far the readers of the streams have come.
 READERS_SECONDS = 5.0
@@ -144,9 +150,8 @@ class Relay:
     def chores(self) -> None:
         """Every chore once. One that fails, or that needs Redis while it is away, does not keep the others from being
         done."""
-        self._do("fan-outs", self._in_transaction(finish_fanouts))
-        self._do("mailings", self._in_transaction(finish_mailings))
-        self._do("waiting events", self._in_transaction(inbox.quarantine_overdue))
+        for name, chore in CHORES.items():
+            chores.do(self.runtime.engine, name, chore)
         self.until_due = LOOK_SECONDS
         try:
             more = self._do("publish", lambda: self.publish(PUBLISH_AT_MOST))
@@ -160,25 +165,19 @@ class Relay:
             self.runtime.stopping.wait(PAUSE_SECONDS)
             self.until_due = 0
 
-    def _do(self, chore: str, do: Callable[[], Result]) -> Result | None:
-        """Do a chore, unless it failed a moment ago. Raises where the database or Redis is away."""
-        if self._resting.get(chore, 0) > time.monotonic():
+    def _do(self, name: str, do: Callable[[], Result]) -> Result | None:
+        """Do a chore that needs Redis, unless it failed a moment ago; what it says, or None. Raises where the database
+        or Redis is away."""
+        if self._resting.get(name, 0) > time.monotonic():
             return None
         try:
             return do()
         except Exception as problem:
             if is_connection_problem(problem) or is_redis_outage(problem):
                 raise
-            log.error("relay.chore_failed", chore=chore, **without_data(problem))  # noqa: TRY400 - it may quote data
-            self._resting[chore] = time.monotonic() + LOOK_SECONDS
+            chores.complain(name, problem)
+            self._resting[name] = time.monotonic() + LOOK_SECONDS
             return None
-
-    def _in_transaction(self, chore: Callable[[Connection], int]) -> Callable[[], int]:
-        def do() -> int:
-            with transaction(self.runtime.engine) as connection:
-                return chore(connection)
-
-        return do
 
     def wake(self) -> None:
         """Offer what is due to the workers, organisations in turns (R31). A wake-up that is lost is repeated."""

@@ -13,14 +13,16 @@ import shutil
 import signal
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
-from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from honcho.environ import parse_procfile
+
+from workers import readiness
 
 #: Seconds a process has to finish what it holds; platforms kill after 30.
 DRAIN_SECONDS = 25.0
@@ -47,6 +49,11 @@ class Role:
     name: str
     command: str
     count: int = 1
+
+    @property
+    def reports(self) -> bool:
+        """Whether it says itself when it is ready; of what is not ours, all that is known is that it was started."""
+        return shlex.split(self.command)[:2] == ["rollcall", "run"]
 
     @property
     def argv(self) -> list[str]:
@@ -95,29 +102,31 @@ class Supervisor:
                 raise ValueError(f"The Procfile's {role.name} cannot run: there is no command {role.argv[0]!r}.")
         if not roles:
             raise ValueError("There is no process to run: the Procfile has none, or all are scaled to 0.")
-        self._commands = {f"{role.name}.{n + 1}": role.argv for role in roles for n in range(role.count)}
+        named = {f"{role.name}.{n + 1}": role for role in roles for n in range(role.count)}
+        self._commands = {name: role.argv for name, role in named.items()}
+        self._reporting = {name for name, role in named.items() if role.reports}
         self._env = {"PYTHONUNBUFFERED": "1", **env}  # or what a process prints would wait for a full buffer
         self._on_line = on_line
         self._on_change = on_change
         self._drain_seconds = drain_seconds
         self._pids: dict[str, int] = {}
-        self._unstarted = set(self._commands)
-        self._all_started = asyncio.Event()
+        self._unready = set(self._commands)
+        self._all_ready = asyncio.Event()
         self._stopping = asyncio.Event()
         self._out_of_patience = asyncio.Event()
         self._killed = False
 
-    async def run(self, on_started: Callable[[dict[str, int]], Awaitable[None]]) -> int:
+    async def run(self, on_ready: Callable[[dict[str, int]], Awaitable[None]]) -> int:
         """Run everything until `stop`, SIGTERM or SIGINT; 0 if all then ended in time, 1 if any had to be killed.
 
-        `on_started` is awaited once every process has been started. An error in it, or in a callback, stops everything
-        and is raised.
+        `on_ready` is awaited once every process has been ready, each as far as it says so itself. An error in it, or in
+        a callback, stops everything and is raised.
         """
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, self.stop)
         loop.add_signal_handler(signal.SIGINT, self._interrupt)
         keepers = [self._watched(self._keep(name)) for name in self._commands]
-        announcement = self._watched(self._announce(on_started))
+        announcement = self._watched(self._announce(on_ready))
         try:
             await asyncio.wait(keepers)
         finally:
@@ -155,9 +164,9 @@ class Supervisor:
         task.add_done_callback(look)
         return task
 
-    async def _announce(self, on_started: Callable[[dict[str, int]], Awaitable[None]]) -> None:
-        await self._all_started.wait()
-        await on_started(dict(self._pids))
+    async def _announce(self, on_ready: Callable[[dict[str, int]], Awaitable[None]]) -> None:
+        await self._all_ready.wait()
+        await on_ready(dict(self._pids))
 
     async def _keep(self, name: str) -> None:
         """Run one process again and again, waiting longer each time it dies young."""
@@ -178,18 +187,22 @@ class Supervisor:
     async def _live(self, name: str) -> str:
         """Run one process from birth to death, and say what it died of."""
         try:
-            process = await asyncio.create_subprocess_exec(
-                *self._commands[name],
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=STDOUT,
-                env=self._env,
-                start_new_session=True,
-                preexec_fn=partial(_end_with, os.getpid()),
-            )
+            with self._hears_of(name) as descriptor:
+                process = await asyncio.create_subprocess_exec(
+                    *self._commands[name],
+                    stdin=DEVNULL,
+                    stdout=PIPE,
+                    stderr=STDOUT,
+                    env={**self._env, readiness.VARIABLE: str(descriptor)},
+                    pass_fds=[descriptor],
+                    start_new_session=True,
+                    preexec_fn=partial(_end_with, os.getpid()),
+                )
         except OSError as error:
             return f"could not be started ({error.strerror})"
         self._set_pid(name, process.pid)
+        if name not in self._reporting:
+            self._be_ready(name)
         lines = self._watched(self._forward(name, process))
         try:
             await self._see_out(name, process, lines)
@@ -201,6 +214,29 @@ class Supervisor:
             lines.result()
         self._set_pid(name, None)
         return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+    @contextmanager
+    def _hears_of(self, name: str) -> Iterator[int]:
+        """The descriptor on which a process that is being started can say that it is ready."""
+        loop = asyncio.get_running_loop()
+        here, there = os.pipe()
+
+        def hear() -> None:
+            if os.read(here, 16):
+                self._be_ready(name)
+            loop.remove_reader(here)
+            os.close(here)
+
+        loop.add_reader(here, hear)
+        try:
+            yield there
+        finally:
+            os.close(there)  # once nobody has it any more, the end is heard
+
+    def _be_ready(self, name: str) -> None:
+        self._unready.discard(name)
+        if not self._unready:
+            self._all_ready.set()
 
     async def _see_out(self, name: str, process: Process, lines: asyncio.Task[None]) -> None:
         """Wait until a process and what it forked have ended, by themselves or on request, or patience is out."""
@@ -238,9 +274,6 @@ class Supervisor:
             del self._pids[name]
         else:
             self._pids[name] = pid
-            self._unstarted.discard(name)
-        if not self._unstarted:
-            self._all_started.set()
         self._on_change(dict(self._pids))
 
 

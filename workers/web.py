@@ -18,7 +18,7 @@ from config.outages import REDIS
 from config.runtime import Runtime
 from config.streams import make_redis
 from tasks.work.store import loads
-from workers import posted, unsubscribe
+from workers import posted, readiness, unsubscribe
 from workers.metrics import Numbers
 
 #: Seconds between two looks at whether the server still serves.
@@ -63,7 +63,7 @@ def _stalled(runtime: Runtime) -> list[str] | None:
 
 def _redis_answers(runtime: Runtime, client: redis.Redis) -> bool:
     try:
-        answers = bool(client.ping())
+        answers = bool(client.set("rollcall:healthz", "1", ex=60))  # one that takes no writes is of no use
     except redis.RedisError as problem:
         REDIS.begin(problem, runtime.endpoints.redis_url)
         return False
@@ -89,7 +89,8 @@ def run(runtime: Runtime) -> None:
     thread = threading.Thread(target=server.run, name="web", daemon=True)
     thread.start()
     while thread.is_alive() and not runtime.stopping.wait(LOOK_SECONDS):
-        pass
+        if server.started:
+            readiness.report()
     if not runtime.stopping.is_set():
         raise SystemExit(f"The pages cannot be served at {settings.rollcall_web_host}:{settings.rollcall_web_port}.")
     server.should_exit = True

@@ -12,7 +12,8 @@ from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
 from tasks.announcements import store
-from tasks.announcements.rules import NotAllowed, progress
+from tasks.announcements.rules import BadMessage, NotAllowed, check_message, progress
+from tasks.chores import one_by_one
 from tasks.events import emit
 from tasks.learners import chunks
 from tasks.mail.rules import MOVES, SYSTEM, Delivery
@@ -38,10 +39,25 @@ def move(connection: Connection, organisation: int, announcement: store.Announce
     return state
 
 
-def schedule(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
+def check_words(found: store.Announcement, organisation: str) -> None:
+    """Raises `NotAllowed` for an announcement that cannot be sent as it is written: what may be said can have changed
+    since it was drafted."""
+    try:
+        check_message(found.subject, found.body, organisation)
+    except BadMessage as problem:
+        raise NotAllowed(
+            f"the announcement {found.announcement} cannot be sent as it is: {problem} Correct it with edit."
+        ) from None
+
+
+def schedule(
+    connection: Connection, organisation: organisations.Organisation, found: store.Announcement, *, by: str
+) -> str:
     """Have an announcement launched at its time."""
-    state = move(connection, organisation, found, "schedule", by=by)
-    work.add(connection, organisation, "tasks", "announcements.launch", found.mailing, scheduled_for=found.send_at)
+    check_words(found, organisation.name)
+    number = organisation.organisation
+    state = move(connection, number, found, "schedule", by=by)
+    work.add(connection, number, "tasks", "announcements.launch", found.mailing, scheduled_for=found.send_at)
     return state
 
 
@@ -54,6 +70,7 @@ def launch(
     by: str,
 ) -> None:
     """Launch: the audience is made now (S9), at once where it fits one chunk. Launched twice, it launches once."""
+    check_words(found, organisation.name)
     number = organisation.organisation
     move(connection, number, found, "launch", by=by)
     if organisation.learners <= settings.rollcall_chunk:
@@ -82,8 +99,9 @@ def audience(runtime: Runtime, piece: work.Piece) -> None:
 
 
 def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
-    """Launch what was scheduled for now; what is later than its grace asks instead of firing (R20). What was scheduled
-    anew meanwhile, for later, has another piece; one that is due before its time, by another clock, waits for it."""
+    """Launch what was scheduled for now; what is later than its grace, or cannot be sent as it is written, asks instead
+    of firing (R20). What was scheduled anew meanwhile, for later, has another piece; one that is due before its time,
+    by another clock, waits for it."""
     number = piece.organisation
     with transaction(runtime.engine, number) as connection:
         lock_organisations(connection, [number])
@@ -98,7 +116,11 @@ def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
                 log.warning("announcement.late", announcement=found.announcement)
             else:
                 current = organisations.numbered(connection, number)
-                launch(connection, runtime.settings, current, found, by=SYSTEM)
+                try:
+                    launch(connection, runtime.settings, current, found, by=SYSTEM)
+                except NotAllowed:
+                    move(connection, number, found, "pass over", by=SYSTEM)
+                    log.warning("announcement.bad_template", announcement=found.announcement)
         work.finish(connection, piece)
 
 
@@ -185,17 +207,25 @@ def retry(
     return Retried(found.announcement, state, pending, held_back)
 
 
-def finish_mailings(connection: Connection) -> int:
+def finish_mailings(connection: Connection, *, alone: bool = False) -> int:
     """Close the mailings of which nothing is left to do, and say how an announcement ended, with its counts (R18): of
     what was cancelled it is never said that it is finished."""
-    done = 0
-    for mailing in mail.unworked(connection):
-        with scoped(connection, mailing.organisation):
-            done += _finish(connection, mailing)
+    done, after = 0, (0, 0)
+    while found := {(one.organisation, one.mailing): one for one in mail.unworked(connection, after)}:
+        if alone:
+            done += one_by_one(connection, "finish mailing", found, lambda key: _finish(connection, found[key]))
+        else:
+            done += sum(_finish(connection, mailing) for mailing in found.values())
+        after = max(found)
     return done
 
 
 def _finish(connection: Connection, mailing: mail.Mailing) -> bool:
+    with scoped(connection, mailing.organisation):
+        return _finished(connection, mailing)
+
+
+def _finished(connection: Connection, mailing: mail.Mailing) -> bool:
     counts = progress(mailing.id, mailing.state, mail.tally(connection, mailing.organisation, mailing.mailing))
     if counts.pending:
         log.error("mailing.pending_without_work", mailing=mailing.mailing, pending=counts.pending)

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from config.runtime import Runtime
 from config.settings import SmtpServer
 from tasks import mail
+from tasks.announcements.actors import check_words
 from tasks.announcements.rules import NotAllowed
 from tasks.announcements.store import Announcement
 from tasks.mail.compose import compose, identity
@@ -73,11 +74,14 @@ def preview(
     connection: Connection, runtime: Runtime, organisation: int, found: Announcement, learner: str | None
 ) -> Preview:
     """Judge the audience as the gate would now, look for holes in the text, and render it for one of them, or for the
-    `learner` who is named. Raises `NotAllowed` where it was launched, or where that learner is not known."""
+    `learner` who is named. Raises `NotAllowed` where it was launched, where it cannot be sent as it is written, or
+    where that learner is not known."""
     if found.launched_at is not None or found.state == "cancelled":
         raise NotAllowed(
             f"the announcement {found.announcement} is {found.state}: show says how it stands, a preview comes before"
         )
+    mailing = _mailing(connection, organisation, found)
+    check_words(found, mailing.organisation_name)
     judged = {one.verdict: one for one in mail.judged(connection, organisation, found.mailing)}
     will = judged.pop("send", None)
     lacking = {} if will is None else asdict(will)
@@ -91,7 +95,7 @@ def preview(
         reader = mail.some_recipient(connection, organisation, found.mailing)
     else:
         reader = _known(connection, organisation, learner)
-    sample = None if reader is None else _as_read(_mailing(connection, organisation, found), reader, runtime)
+    sample = None if reader is None else _as_read(mailing, reader, runtime)
     if learner is not None and sample is None:
         raise NotAllowed(f"the learner {learner} has no address that mail can be sent to")
     left_out = {verdict: one.n for verdict, one in judged.items()}
@@ -159,6 +163,7 @@ def trial(
     else:
         reader = _known(connection, organisation, learner)
     mailing = _mailing(connection, organisation, found)
+    check_words(found, mailing.organisation_name)
     marked = replace(mailing, subject=MARK + mailing.subject)
     stand_in = replace(reader or mail.nobody_in_particular(to), recipient=NOBODY, id=f"test {uuid.uuid4()}", address=to)
     try:

@@ -4,13 +4,12 @@ from msgspec import UNSET
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks import mail
 from tasks.announcements import store
 from tasks.announcements.actors import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
 from tasks.events import Event, Held, Reason
 from tasks.events.schemas import AnnouncementRequested, Audience
-from tasks.learners import saved_segment
+from tasks.learners import saved_segments
 from tasks.organisations import Organisation
 
 
@@ -27,17 +26,17 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     assert isinstance(data, AnnouncementRequested)  # noqa: S101 - the intake's table says so
     number = organisation.organisation
     try:
-        check_message(data.subject, data.body)
-        mail.check_template(data.subject, data.body, organisation.name)
+        check_message(data.subject, data.body, organisation.name)
         zone_named(data.time_zone or "UTC")
         send_at = None if (at := data.at()) is None else moment_of(at, data.time_zone or "UTC")
-    except (BadMessage, mail.MergeError) as problem:
+    except BadMessage as problem:
         return Held(Reason.BAD_TEMPLATE, str(problem))
     except BadSchedule as problem:
         return Held(Reason.BAD_SCHEDULE, str(problem))
     if data.audience.segments is not UNSET:
+        saved = saved_segments(connection, number, data.audience.segments)
         for segment in data.audience.segments:
-            if saved_segment(connection, number, segment) is None:
+            if segment not in saved:
                 return Held(
                     Reason.UNKNOWN_SEGMENT, f"the segment {segment} is not known", f"segment:{number}:{segment}"
                 )
@@ -57,5 +56,5 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     if send_at is None:
         launch(connection, settings, organisation, found, by=event.source)
     else:
-        schedule(connection, number, found, by=event.source)
+        schedule(connection, organisation, found, by=event.source)
     return None

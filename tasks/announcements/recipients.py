@@ -12,17 +12,20 @@ from tasks.reports import Format, stream_rows
 #: In the order of the ledger, so that nothing is sorted: learners and attempts are merged in. The attempt that settled
 #: a delivery is the delivery itself; here it is the last of the attempts.
 _ROWS = """
-SELECT l.id AS learner, l.email AS address, d.state, d.reason, d.code, d.reply, d.settled_at, d.due_at AS next_try_at,
+SELECT l.id AS learner,
+       CASE WHEN d.state IN ('accepted', 'failed', 'uncertain') THEN d.address ELSE l.email END AS address,
+       d.state, d.reason, d.code, d.reply, d.settled_at, d.due_at AS next_try_at,
        coalesce(tried.attempts, '[]') || CASE WHEN d.state IN ('accepted', 'failed', 'uncertain')
            THEN jsonb_build_array(jsonb_build_object(
-               'at', rfc3339(d.settled_at), 'answer', coalesce(d.reason, 'accepted'), 'code', d.code, 'reply', d.reply))
+               'at', rfc3339(d.settled_at), 'answer', coalesce(d.reason, 'accepted'), 'code', d.code, 'reply', d.reply,
+               'address', d.address))
            ELSE '[]' END AS attempts,
        CAST(b.kind AS text) AS bounced, b.at AS bounced_at, b.status AS bounce_status
 FROM deliveries d
 JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
 LEFT JOIN (
     SELECT a.recipient, jsonb_agg(jsonb_build_object(
-        'at', rfc3339(a.attempted_at), 'answer', a.reason, 'code', a.code, 'reply', a.reply)
+        'at', rfc3339(a.attempted_at), 'answer', a.reason, 'code', a.code, 'reply', a.reply, 'address', a.address)
         ORDER BY a.attempted_at) AS attempts
     FROM attempts a WHERE a.organisation = {organisation} AND a.mailing = {mailing} GROUP BY a.recipient
 ) tried ON tried.recipient = d.recipient

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from tasks.mail import Tally
+from tasks.mail import MergeError, Tally, check_template
 
 #: Characters of a subject, at most; a header's line holds no more (RFC 5322 2.1.1).
 LONGEST_SUBJECT = 998
@@ -36,8 +36,8 @@ class BadSchedule(ValueError):
     """What is wrong with a time, or with its time zone, and what can be written in its place."""
 
 
-def check_message(subject: str, body: str) -> None:
-    """Refuse what no mail could say, or none should. Raises `BadMessage`."""
+def check_message(subject: str, body: str, organisation: str) -> None:
+    """Refuse what no mail of the organisation with this name could say, or none should. Raises `BadMessage`."""
     if not subject.strip():
         raise BadMessage("The subject is empty.")
     if _CONTROL.search(subject):
@@ -55,6 +55,10 @@ def check_message(subject: str, body: str) -> None:
         raise BadMessage("The subject and the body must be text in UTF-8.") from None
     if size > LARGEST_BODY:
         raise BadMessage(f"The body is {size} bytes large; it may be {LARGEST_BODY}. Link to what is long.")
+    try:
+        check_template(subject, body, organisation)
+    except MergeError as problem:
+        raise BadMessage(str(problem)) from None
 
 
 def zone_named(name: str) -> ZoneInfo:

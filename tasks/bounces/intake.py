@@ -1,6 +1,7 @@
 """What a report does, in one transaction: it is kept, and may be the end of mail to an address (R21, R32)."""
 
 from dataclasses import dataclass
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -10,6 +11,7 @@ from tasks.bounces import store
 from tasks.bounces.reader import Report, read
 from tasks.bounces.rules import Bounce, Ignored, Kind, Suppressed, in_a_row, judge
 from tasks.bounces.verp import ReturnPaths, Token, fingerprint
+from tasks.mail.links import Links
 
 log = structlog.get_logger()
 
@@ -30,10 +32,12 @@ def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> Kind | Ignor
     token = None if isinstance(said, Ignored) else _token(returns, arrived, report)
     if isinstance(said, Ignored):
         outcome: Kind | Ignored = said
-    elif token is None:
-        outcome = Ignored.UNMATCHED
-    else:
+    elif token is not None:
         outcome = _store(engine, token, said)
+    elif said.kind is Kind.COMPLAINT and (learner := _who_complains(returns, report)):
+        outcome = _unsubscribe(engine, *learner, report.feedback_id.partition(":")[0])
+    else:
+        outcome = Ignored.UNMATCHED
     log.info(
         "bounces.taken" if isinstance(outcome, Kind) else "bounces.ignored",
         outcome=outcome.value,
@@ -46,8 +50,31 @@ def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> Kind | Ignor
 def _token(returns: ReturnPaths, arrived: Arrived, report: Report) -> Token | None:
     """The delivery meant: what the recipient names, or, of a complaint sent to the bounce address itself, the envelope
     sender that it quotes. Either is signed; nothing else that a message says of itself is believed."""
-    named = (returns.read(address) for address in (arrived.recipient, *report.senders))
+    quoted = report.senders if report.complains else ()
+    named = (returns.read(address) for address in (arrived.recipient, *quoted))
     return next((token for token in named if token is not None), None)
+
+
+def _who_complains(returns: ReturnPaths, report: Report) -> tuple[int, int] | None:
+    """The organisation and the learner whose link to unsubscribe is in the mail that a complaint returns, as those of
+    Microsoft do, which quote no envelope sender. The link is signed, too; a Message-ID is not, and proves nothing."""
+    if not returns.keys:
+        return None
+    links = Links("", returns.keys)
+    tokens = (urlsplit(link).path.rstrip("/").rpartition("/")[2] for link in report.links)
+    return next((learner for token in tokens if (learner := links.read(token)) is not None), None)
+
+
+def _unsubscribe(engine: Engine, organisation: int, learner: int, announcement: str) -> Kind | Ignored:
+    """A complaint of an announcement, known by its learner: they get no more of them."""
+    for attempt in retrying():
+        with attempt, transaction(engine, organisation) as connection:
+            share_organisation(connection, organisation)
+            if not store.known(connection, organisation, learner):
+                return Ignored.UNMATCHED
+            store.unsubscribe(connection, organisation, learner)
+            store.record_complaint(connection, organisation, learner, unquote(announcement))
+    return Kind.COMPLAINT
 
 
 def _store(engine: Engine, token: Token, bounce: Bounce) -> Kind | Ignored:

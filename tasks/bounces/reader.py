@@ -5,11 +5,14 @@ else: no recursion, no more parts than a report has, linear in what it is given,
 """
 
 import binascii
+import html
 import quopri
 import re
 from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+from tasks.bounces.voices import COMPLAINT
 
 #: Levels of multipart looked into: a report has one, a mailing list or a scanner puts one or two around it.
 _DEEPEST = 4
@@ -25,6 +28,25 @@ _RETURNED_TYPES = {"message/rfc822", "message/global", "text/rfc822-headers", "m
 _TYPE = re.compile(r"\s*([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"\n]+)"|([^\s";]+))', re.IGNORECASE)
 _ADDRESS = re.compile(r"[^\s<>@;,]+@[^\s<>@;,]+")
+#: Charsets that a text is read in, besides UTF-8.
+_CHARSET = re.compile(
+    r";\s*charset\s*=\s*\"?(iso-2022-jp|shift_jis|euc-jp|gb2312|gbk|gb18030|big5|koi8-r|windows-125[0-8])\b"
+)
+_LINK = re.compile(r"<\s*(https?://[^<>\s]+)\s*>", re.IGNORECASE)
+_TAGS = re.compile(
+    r"<(?:style|script|head)\b[^>]{0,99}>.{0,4000}?</(?:style|script|head)>|<[^<>]{0,2000}>", re.I | re.S
+)
+_BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/h\d|/li)\b[^<>]{0,200}>", re.IGNORECASE)
+#: What stands above the copy of a mail in a report written for people.
+_COPY = re.compile(
+    r"^[ \t>]*(?:-{2,}[- ]*(?:below this line|this is a copy|original m|returned message|the header of|unsent message"
+    r"|message header|(?:the )?body of|start of returned|forwarded message|return message)"
+    r"|return-path:|received: |message header follows|message headers follow|original message follows"
+    r"|begin (?:of )?(?:original|returned) message|the original message (?:header|is|was attached)).*\Z",
+    re.IGNORECASE | re.MULTILINE | re.DOTALL,
+)
+#: Characters of a report written for people that are looked at.
+_LONGEST_PROSE = 6000
 _WORD = re.compile(r"\s*([a-z0-9-]+)")
 
 Fields = Mapping[str, str]
@@ -46,10 +68,23 @@ class Report:
 
     fates: tuple[Fate, ...] = ()
     feedback: str | None = None
-    #: Of a complaint: the envelope senders that it says the mail had.
+    #: Of a complaint: the envelope senders that it says the mail had, the links to unsubscribe in the mail that came
+    #: back with it, and its Feedback-ID.
     senders: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    feedback_id: str = ""
+    #: Whether a mail came back with it, and whether it says no more than that a mail was read, or thrown away unread.
+    returned: bool = False
+    receipt: bool = False
     headers: Fields = field(default_factory=dict)
     prose: str = ""
+
+    @property
+    def complains(self) -> bool:
+        """Whether it is a complaint, in fields or in the way of Microsoft's programme for senders, which returns the
+        mail and says no more."""
+        told = self.returned and COMPLAINT.match(self.headers.get("subject", "")) is not None
+        return self.feedback is not None or told
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +101,9 @@ def read(message: bytes) -> Report:
     fates: list[Fate] = []
     feedback: str | None = None
     senders: list[str] = []
-    prose = ""
+    links: list[str] = []
+    feedback_id = prose = page = ""
+    returned = receipt = False
     for part in _parts(text):
         if part.type in _STATUS_TYPES:
             fates += _fates(part.body)
@@ -75,11 +112,19 @@ def read(message: bytes) -> Report:
             feedback = _word(fields.get("feedback-type", ""))
             senders += _ADDRESS.findall(fields.get("original-mail-from", ""))
         elif part.type in _RETURNED_TYPES:
-            returned = _fields(part.body.lstrip("\n").partition("\n\n")[0])
-            senders += _ADDRESS.findall(returned.get("return-path", ""))
+            about = _fields(part.body.lstrip("\n").partition("\n\n")[0])
+            returned = True
+            senders += _ADDRESS.findall(about.get("return-path", ""))
+            links += _LINK.findall(about.get("list-unsubscribe", ""))
+            feedback_id = feedback_id or about.get("feedback-id", "")
+        elif part.type == "message/disposition-notification":
+            receipt = True
         elif part.type == "text/plain" and not prose:
             prose = part.body
-    return Report(tuple(fates), feedback, tuple(senders) if feedback is not None else (), headers, prose)
+        elif part.type == "text/html" and not page:
+            page = html.unescape(_TAGS.sub(" ", _BREAKS.sub("\n", part.body[: 4 * _LONGEST_PROSE])))
+    prose = _COPY.sub("", (prose.strip() or page)[:_LONGEST_PROSE])
+    return Report(tuple(fates), feedback, tuple(senders), tuple(links), feedback_id, returned, receipt, headers, prose)
 
 
 def _parts(text: str) -> Iterator[_Part]:
@@ -93,12 +138,16 @@ def _parts(text: str) -> Iterator[_Part]:
         found = _TYPE.match(declared.lower())
         type_ = found[1] if found else "text/plain"
         boundary = _BOUNDARY.search(declared)
+        if type_.startswith("multipart/") and not boundary:
+            type_ = "text/plain"  # its fields are broken: the text is what there is
         if type_.startswith("multipart/"):
             if boundary and depth < _DEEPEST:
                 inner = _split(body, boundary[1] or boundary[2])
                 waiting += [(part, depth + 1) for part in reversed(inner)]
         else:
-            yield _Part(type_, headers, _decoded(body, headers.get("content-transfer-encoding", "")))
+            decoded = _decoded(body, headers.get("content-transfer-encoding", ""))
+            charset = _CHARSET.search(declared.lower()) if type_.startswith("text/") else None
+            yield _Part(type_, headers, _in_unicode(decoded, charset[1]) if charset else decoded)
 
 
 def _split(body: str, boundary: str) -> list[str]:
@@ -126,6 +175,11 @@ def _decoded(body: str, encoding: str) -> str:
         case _:
             return body
     return octets.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+
+def _in_unicode(text: str, charset: str) -> str:
+    """A text whose octets are in another charset, as far as it can be read."""
+    return text.encode("utf-8", "surrogateescape").decode(charset, "replace")
 
 
 def _fates(body: str) -> Iterator[Fate]:

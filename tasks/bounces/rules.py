@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from tasks.bounces.reader import Fate, Report
+from tasks.bounces.voices import ANSWERS, AUTOMATIC, LATE, OPENS, PASSING, REPORTER, REPORTS
+from tasks.mail.answers import ABOUT_US, STATUS, About, Stage, about, permanent
 
 
 class Kind(StrEnum):
@@ -56,36 +58,29 @@ SOFT_IN_A_ROW = 5
 #: Characters of a diagnostic that are kept.
 LONGEST_DIAGNOSTIC = 300
 
-#: Status codes that say this mailbox is not there and will not be (RFC 3463; X.1.10: RFC 7505): no such mailbox, no
-#: such domain, no such address, moved, takes no mail at all, disabled.
-HARD = {"5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1"}
-
-#: Status codes that are about the sender or the message, whoever the recipient is: a sender that is refused, a message
-#: that is too big. So are all of X.5 (protocol), X.6 (content) and X.7 (policy: spam, block lists, authentication).
-NOT_THE_ADDRESS = {"1.7", "1.8", "2.3", "3.4"}
-NOT_THE_ADDRESS_SUBJECTS = {"5", "6", "7"}
-
 #: Feedback by which a person says that they do not want the mail (RFC 5965, the registry of feedback types).
 COMPLAINTS = {"abuse", "fraud", "opt-out", "opt-out-list"}
 
-#: Fields by which a machine says that it answered, besides Auto-Submitted (RFC 3834).
-AUTOMATIC = {"x-autoreply", "x-autorespond", "x-auto-response-suppress"}
-
-#: Where an enhanced status code stands in a text; an IP address is none.
-_STATUS = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
-#: A reply code with the enhanced one: what mail servers quote, and people on holiday do not.
-_REPLY = re.compile(r"\b[45]\d\d[ -]#?([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
+#: A reply code in a text, with or without the enhanced one.
+_CODE = re.compile(r"(?<![\w.:/#-])([45]\d\d)(?=[- :](?!\d\d)|\s*$)")
 _ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
+_PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 
 
 def judge(report: Report, *, null_sender: bool) -> Bounce | Ignored:
-    """What a message that came back means, whoever it is about."""
+    """What a message that came back means, whoever it is about. An answer that a machine gives for a person is never a
+    bounce, whatever it quotes."""
     if report.feedback is not None:
         return Bounce(Kind.COMPLAINT) if report.feedback in COMPLAINTS else Ignored.OTHER_FEEDBACK
+    if report.complains:
+        return Bounce(Kind.COMPLAINT)
+    subject = report.headers.get("subject", "")
+    if report.receipt or _answers_for_a_person(report, subject):
+        return Ignored.AUTO_REPLY
     if report.fates:
-        return _of_fates(report.fates)
-    return _of_prose(report, null_sender=null_sender)
+        return _of_fates(report)
+    return _of_prose(report, subject, null_sender=null_sender)
 
 
 def in_a_row(history: Iterable[Kind | None]) -> bool:
@@ -105,47 +100,77 @@ def in_a_row(history: Iterable[Kind | None]) -> bool:
     return False
 
 
-def _of_fates(fates: tuple[Fate, ...]) -> Bounce | Ignored:
+def _answers_for_a_person(report: Report, subject: str) -> bool:
+    submitted = report.headers.get("auto-submitted", "").lower()
+    if ANSWERS.match(subject) or "vacation" in submitted:
+        return not report.fates or "vacation" in submitted
+    return not report.fates and "x-ms-exchange-message-is-ndr" not in report.headers and _marked(report)
+
+
+def _marked(report: Report) -> bool:
+    return bool(report.headers.keys() & AUTOMATIC) or report.headers.get("precedence", "").lower() == "auto_reply"
+
+
+def _of_fates(report: Report) -> Bounce | Ignored:
     """Where a mail went on to several, it failed if it failed for all of them; the mildest fate counts."""
-    if any((fate.action or _implied(fate.status)) != "failed" for fate in fates):
+    if any((fate.action or _implied(fate.status)) != "failed" for fate in report.fates):
         return Ignored.NO_FAILURE
-    return min((_of_fate(fate) for fate in fates), key=lambda bounce: _STRENGTH[bounce.kind])
+    return min((_of_fate(fate, report.prose) for fate in report.fates), key=lambda bounce: _STRENGTH[bounce.kind])
 
 
 def _implied(status: str) -> str:
     return "failed" if status.startswith("5") else "delayed"
 
 
-def _of_fate(fate: Fate) -> Bounce:
-    said = _STATUS.search(fate.status)
-    status = said[1] if said else None
-    if status is None or status.endswith(".0.0"):  # what the server that refused said is more exact
-        quoted = _STATUS.search(fate.diagnostic)
-        status = quoted[1] if quoted else status
-    return Bounce(_kind(status), status, _anonymous(fate.diagnostic, fate.recipients) or None)
+def _of_fate(fate: Fate, prose: str) -> Bounce:
+    """What a status and the words of the server that refused mean together; what was written for people is asked where
+    they say nothing."""
+    named = STATUS.search(fate.status)
+    said = STATUS.findall(fate.diagnostic)
+    status = named[1] if named else None
+    if said and (status is None or status.endswith(".0.0")):  # what the server that refused said is more exact
+        status = said[0]
+    code = _CODE.search(fate.diagnostic)
+    number = int(code[1]) if code else None
+    what = about(number, f"{fate.diagnostic} {fate.status}", stage=Stage.REPORT, status=status)
+    if what is About.UNCLEAR and prose:
+        what = _of_text(prose)[1]
+    for_good = permanent(number, fate.diagnostic, status) and (status is None or status.startswith("5"))
+    return Bounce(_kind(what, for_good=for_good), status, _anonymous(fate.diagnostic, fate.recipients) or None)
 
 
-def _kind(status: str | None) -> Kind:
-    if status is None:
-        return Kind.SOFT
-    if status in HARD:
-        return Kind.HARD
-    detail = status[2:]
-    if detail in NOT_THE_ADDRESS or detail.partition(".")[0] in NOT_THE_ADDRESS_SUBJECTS:
+def _kind(what: About, *, for_good: bool) -> Kind:
+    if what in ABOUT_US:
         return Kind.BLOCKED
-    return Kind.SOFT
+    return Kind.HARD if what is About.MAILBOX and for_good else Kind.SOFT
 
 
-def _of_prose(report: Report, *, null_sender: bool) -> Bounce | Ignored:
-    """A bounce that a machine wrote for people: no more than a soft one, whatever it says."""
-    quoted = _REPLY.search(report.prose)
-    failed = null_sender and (quoted is not None or "x-failed-recipients" in report.headers)
-    if not failed:
+def _of_prose(report: Report, subject: str, *, null_sender: bool) -> Bounce | Ignored:
+    """A bounce that a machine wrote for people: who wrote it, and how it begins, tell it from what people write."""
+    writer = report.headers.get("from", "")
+    voice = "x-failed-recipients" in report.headers or REPORTER.search(writer) or REPORTS.match(subject)
+    if not null_sender or not (voice or OPENS.match(report.prose)):
         said_so = report.headers.get("auto-submitted", "no").lower() != "no"
-        automatic = null_sender or said_so or report.headers.keys() & AUTOMATIC
-        return Ignored.AUTO_REPLY if automatic else Ignored.NO_REPORT
-    status = quoted[1] if quoted else None
-    return Bounce(min(_kind(status), Kind.SOFT, key=_STRENGTH.__getitem__), status)
+        return Ignored.AUTO_REPLY if null_sender or said_so else Ignored.NO_REPORT
+    if LATE.search(report.prose):
+        return Ignored.NO_FAILURE
+    code, what = _of_text(report.prose)
+    statuses = STATUS.findall(report.prose)
+    passing = code is None and not statuses and PASSING.search(report.prose)
+    for_good = not passing and permanent(code, report.prose)
+    return Bounce(_kind(what, for_good=for_good), statuses[0] if statuses else None)
+
+
+def _of_text(prose: str) -> tuple[int | None, About]:
+    """What a text for people says: the paragraphs that quote a server first, then all of it."""
+    quoting = [part for part in _PARAGRAPHS.split(prose) if _CODE.search(part) or STATUS.search(part)]
+    for text in (*quoting, prose):
+        code = _CODE.search(text)
+        number = int(code[1]) if code else None
+        what = about(number, text, stage=Stage.REPORT)
+        if what is not About.UNCLEAR:
+            return number, what
+    return None, About.UNCLEAR
 
 
 def _anonymous(diagnostic: str, recipients: Iterable[str]) -> str:

@@ -1,12 +1,13 @@
 """What came back, and the addresses that get no more mail, as SQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from psycopg import sql
 from sqlalchemy import Connection
 
-from config.database import column, execute, one
+from config.database import column, execute, one, value
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind, Suppressed
 from tasks.bounces.verp import Token
 from tasks.reports import Report
@@ -52,16 +53,17 @@ def reported(connection: Connection, token: Token) -> Reported | None:
         Reported,
         """
         SELECT m.kind = 'announcement' AS announcement, d.recipient > 0 AS learner,
-               coalesce(d.address, l.email) AS address,
+               CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END AS address,
                NOT EXISTS (
                    SELECT FROM lifted_suppressions f
-                   WHERE f.organisation = d.organisation AND f.address = lower(coalesce(d.address, l.email))
+                   WHERE f.organisation = d.organisation
+                     AND f.address = lower(CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END)
                      AND f.lifted_at >= d.settled_at) AS counts
         FROM deliveries d
         JOIN mailings m USING (organisation, mailing)
         LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
-          AND coalesce(d.address, l.email) IS NOT NULL
+          AND CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END IS NOT NULL
         """,
         organisation=token.organisation,
         mailing=token.mailing,
@@ -90,6 +92,41 @@ def record(connection: Connection, token: Token, bounce: Bounce) -> bool:
             diagnostic=bounce.diagnostic,
             fingerprint=token.fingerprint,
         )
+    )
+
+
+def known(connection: Connection, organisation: int, learner: int) -> bool:
+    """Whether there is still a learner with this number."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = :learner
+                           AND l.standing IN ('active', 'inactive'))
+            """,
+            organisation=organisation,
+            learner=learner,
+        )
+    )
+
+
+def record_complaint(connection: Connection, organisation: int, learner: int, announcement: str) -> None:
+    """Write down that a learner complained of an announcement, if it is one that they got."""
+    execute(
+        connection,
+        """
+        INSERT INTO bounces (organisation, mailing, recipient, kind, fingerprint)
+        SELECT d.organisation, d.mailing, d.recipient, 'complaint', ''
+        FROM mailings m JOIN deliveries d USING (organisation, mailing)
+        WHERE m.organisation = :organisation AND m.kind = 'announcement' AND m.source = '' AND m.id = :announcement
+          AND d.organisation = :organisation AND d.recipient = :learner
+        ON CONFLICT (organisation, mailing, recipient) DO UPDATE
+        SET kind = excluded.kind, at = excluded.at, status = NULL, diagnostic = NULL
+        WHERE bounces.kind < excluded.kind
+        """,
+        organisation=organisation,
+        learner=learner,
+        announcement=announcement,
     )
 
 
@@ -198,19 +235,20 @@ def unsubscribe(connection: Connection, organisation: int, learner: int) -> None
     )
 
 
-def forget(connection: Connection, organisation: int, learner: int) -> None:
-    """Remove what came back for a learner, and that the suppression of their address was lifted (S15)."""
+def forget(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
+    """Remove what came back for learners, and that the suppression of their addresses was lifted (S15)."""
     for belongings in (
-        "DELETE FROM bounces WHERE organisation = :organisation AND recipient = :learner",
+        "DELETE FROM bounces WHERE organisation = :organisation AND recipient = ANY(CAST(:learners AS int[]))",
         """
-        DELETE FROM lifted_suppressions f USING learners l
-        WHERE l.organisation = :organisation AND l.learner = :learner AND f.organisation = l.organisation
-          AND f.address = lower(l.email) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> :learner
-                AND lower(o.email) = f.address)
+        DELETE FROM lifted_suppressions f
+        USING (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) gone
+        JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
+        WHERE f.organisation = gone.organisation AND f.address = lower(l.email) AND f.address NOT IN (
+            SELECT lower(o.email) FROM learners o
+            WHERE o.organisation = :organisation AND o.email IS NOT NULL AND o.learner <> ALL(CAST(:learners AS int[])))
         """,
     ):
-        execute(connection, belongings, organisation=organisation, learner=learner)
+        execute(connection, belongings, organisation=organisation, learners=list(learners))
 
 
 #: Every suppression, the oldest first.

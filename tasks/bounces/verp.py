@@ -43,8 +43,9 @@ class ReturnPaths:
 
     def __init__(self, bounce_address: str, secret_key: str) -> None:
         self._local, _, self._domain = bounce_address.rpartition("@")
-        keys = [key for key in map(str.strip, secret_key.split(",")) if key]
-        self._keys = [blake2b(key.encode(), person=b"rollcall senders").digest() for key in keys]
+        #: What signs, and what else is accepted; of links, too (`tasks/mail/links.py`).
+        self.keys = [key for key in map(str.strip, secret_key.split(",")) if key]
+        self._keys = [blake2b(key.encode(), person=b"rollcall senders").digest() for key in self.keys]
 
     def sender(self, organisation: int, mailing: int, recipient: int, address: str) -> str | None:
         """The envelope sender of a delivery; None where there is no bounce address."""

@@ -3,8 +3,8 @@
 from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
 from tasks.enrolments.intake import (
     course_saved,
-    learner_returned,
     learners_arrived,
+    learners_returned,
     many_arrived,
     membership_changed,
     reactivated,
@@ -24,8 +24,8 @@ __all__ = [
     "enrolments_of",
     "explain",
     "finish_fanouts",
-    "learner_returned",
     "learners_arrived",
+    "learners_returned",
     "many_arrived",
     "membership_changed",
     "mend",

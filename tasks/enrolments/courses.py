@@ -35,21 +35,20 @@ def find_course(connection: Connection, organisation: int, id_: str) -> Course |
     )
 
 
-def course_numbered(connection: Connection, organisation: int, course: int) -> Course:
-    """The course with this number."""
-    found = one(
+def courses_numbered(connection: Connection, organisation: int, numbers: Sequence[int]) -> list[Course]:
+    """The courses with these numbers, in the order of the numbers."""
+    return rows(
         connection,
         Course,
         """
-        SELECT course, id, title, cost, on_hold, method FROM courses
-        WHERE organisation = :organisation AND course = :course
+        SELECT c.course, c.id, c.title, c.cost, c.on_hold, c.method
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:numbers AS int[])) AS course) asked
+        JOIN courses c ON c.organisation = asked.organisation AND c.course = asked.course
+        ORDER BY c.course
         """,
         organisation=organisation,
-        course=course,
+        numbers=list(dict.fromkeys(numbers)),
     )
-    if found is None:
-        raise LookupError(f"no course has the number {course}")
-    return found
 
 
 def save_course(
@@ -65,8 +64,9 @@ def save_course(
     time: datetime,
 ) -> bool:
     """Describe a course, unless a newer description holds (R6); whether the rules for it are new."""
-    before = _rules_of(connection, organisation, id_)
-    newest = execute(
+    before = find_course(connection, organisation, id_)
+    rules_before = ("manual", []) if before is None else _rules_of(connection, organisation, before)
+    course = value(
         connection,
         """
         INSERT INTO courses AS known (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
@@ -75,6 +75,7 @@ def save_course(
             title = excluded.title, cost = excluded.cost, on_hold = excluded.on_hold, method = excluded.method,
             saved_at = excluded.saved_at
         WHERE known.saved_at <= excluded.saved_at
+        RETURNING course
         """,
         organisation=organisation,
         id=id_,
@@ -84,87 +85,79 @@ def save_course(
         method=method,
         time=time,
     )
-    if not newest:
+    if course is None:
         return False
     execute(
         connection,
-        """
-        DELETE FROM course_segments cs USING courses c
-        WHERE c.organisation = :organisation AND c.id = :id
-          AND cs.organisation = c.organisation AND cs.course = c.course
-        """,
+        "DELETE FROM course_segments WHERE organisation = :organisation AND course = :course",
         organisation=organisation,
-        id=id_,
+        course=course,
     )
     execute(
         connection,
         """
         INSERT INTO course_segments (organisation, course, segment)
-        SELECT c.organisation, c.course, segment FROM courses c, unnest(CAST(:segments AS int[])) AS new (segment)
-        WHERE c.organisation = :organisation AND c.id = :id
+        SELECT :organisation, :course, segment FROM unnest(CAST(:segments AS int[])) AS new (segment)
         """,
         organisation=organisation,
-        id=id_,
+        course=course,
         segments=list(segments),
     )
-    if _rules_of(connection, organisation, id_) == before:
+    if (method, sorted(segments) if method == "segments" else []) == rules_before:
         return False
     execute(
         connection,
-        "UPDATE courses SET rules_since = :time WHERE organisation = :organisation AND id = :id",
+        "UPDATE courses SET rules_since = :time WHERE organisation = :organisation AND course = :course",
         organisation=organisation,
-        id=id_,
+        course=course,
         time=time,
     )
     return True
 
 
-def _rules_of(connection: Connection, organisation: int, id_: str) -> tuple[str, list[int]]:
+def _rules_of(connection: Connection, organisation: int, course: Course) -> tuple[str, list[int]]:
     """A course's method and, where they count, its links."""
-    method: str = (
-        value(
-            connection,
-            "SELECT method FROM courses WHERE organisation = :organisation AND id = :id",
-            organisation=organisation,
-            id=id_,
-        )
-        or "manual"
-    )
-    if method != "segments":
-        return method, []
+    if course.method != "segments":
+        return course.method, []
     linked = column(
         connection,
-        """
-        SELECT cs.segment FROM courses c JOIN course_segments cs USING (organisation, course)
-        WHERE c.organisation = :organisation AND c.id = :id ORDER BY 1
-        """,
+        "SELECT segment FROM course_segments WHERE organisation = :organisation AND course = :course ORDER BY segment",
         organisation=organisation,
-        id=id_,
+        course=course.course,
     )
-    return method, linked
+    return course.method, linked
 
 
-def courses_linked_to(connection: Connection, organisation: int, segment: int) -> list[int]:
+def courses_linked_to(connection: Connection, organisation: int, segment: int) -> list[Course]:
     """The courses for which being in this segment counts."""
-    return column(
+    return rows(
         connection,
+        Course,
         """
-        SELECT c.course FROM course_segments cs JOIN courses c USING (organisation, course)
-        WHERE cs.organisation = :organisation AND cs.segment = :segment AND c.method = 'segments' ORDER BY 1
+        SELECT c.course, c.id, c.title, c.cost, c.on_hold, c.method
+        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:segment AS int) AS segment OFFSET 0) asked
+        JOIN course_segments cs ON cs.organisation = asked.organisation AND cs.segment = asked.segment
+        JOIN courses c ON c.organisation = cs.organisation AND c.course = cs.course
+        WHERE c.method = 'segments' ORDER BY c.course
         """,
         organisation=organisation,
         segment=segment,
     )
 
 
-def courses_touching(connection: Connection, organisation: int, learner: int) -> list[int]:
+def courses_touching(connection: Connection, organisation: int, learner: int) -> list[Course]:
     """The courses whose rules may enrol or withdraw this learner."""
-    return column(
+    return rows(
         connection,
+        Course,
         """
-        SELECT course FROM courses WHERE organisation = :organisation AND method <> 'manual'
+        SELECT course, id, title, cost, on_hold, method FROM courses
+        WHERE organisation = :organisation AND method <> 'manual'
         UNION
-        SELECT course FROM enrolments WHERE organisation = :organisation AND learner = :learner AND cycle = 1
+        SELECT c.course, c.id, c.title, c.cost, c.on_hold, c.method
+        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:learner AS int) AS learner OFFSET 0) asked
+        JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner AND e.cycle = 1
+        JOIN courses c ON c.organisation = e.organisation AND c.course = e.course
         ORDER BY course
         """,
         organisation=organisation,

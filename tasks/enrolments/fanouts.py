@@ -9,7 +9,9 @@ from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, say, value
 from tasks import mail
+from tasks.chores import one_by_one
 from tasks.enrolments.courses import Course
+from tasks.enrolments.store import Newcomer
 from tasks.seats import flag_unenrolled
 
 
@@ -26,6 +28,9 @@ class Fanout:
     occurred_at: datetime
     mailing: int | None
     learners: list[int] | None
+    sources: list[str] | None
+    events: list[str] | None
+    times: list[datetime] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +87,8 @@ def begin(
                              reasons)
         VALUES (:organisation, CAST(:courses AS int[]), :cycle, :cause, :request, :occurred_at, :mailing, :learners,
                 :selected, CAST(:reasons AS jsonb))
-        RETURNING organisation, fanout, courses, cycle, cause, request, occurred_at, mailing, learners
+        RETURNING organisation, fanout, courses, cycle, cause, request, occurred_at, mailing, learners, sources, events,
+                  times
         """,
         organisation=organisation,
         courses=list(courses),
@@ -100,6 +106,31 @@ def begin(
     return fanout
 
 
+def begin_for_each(connection: Connection, organisation: int, cause: str, newcomers: Sequence[Newcomer]) -> int:
+    """Write down what is to be done for learners of whom each has an event of its own to thank; its number."""
+    return int(
+        value(
+            connection,
+            """
+            INSERT INTO fanouts (organisation, courses, cycle, cause, occurred_at, learners, sources, events, times)
+            VALUES (:organisation, '{}', 1, :cause, now(), :learners, :sources, :events, :times) RETURNING fanout
+            """,
+            organisation=organisation,
+            cause=cause,
+            learners=[newcomer.learner for newcomer in newcomers],
+            sources=[newcomer.cause[0] for newcomer in newcomers],
+            events=[newcomer.cause[1] for newcomer in newcomers],
+            times=[newcomer.occurred_at for newcomer in newcomers],
+        )
+    )
+
+
+def newcomers_of(fanout: Fanout) -> list[Newcomer]:
+    """The learners of a part of such a fan-out, each with its event."""
+    parts = zip(fanout.learners or [], fanout.sources or [], fanout.events or [], fanout.times or [], strict=True)
+    return [Newcomer(learner, (source, event), time) for learner, source, event, time in parts]
+
+
 def load(connection: Connection, organisation: int, fanout: int, low: int, high: int) -> Fanout | None:
     """A fan-out, with just the part of its list that lies at these places."""
     return one(
@@ -107,7 +138,10 @@ def load(connection: Connection, organisation: int, fanout: int, low: int, high:
         Fanout,
         """
         SELECT organisation, fanout, courses, cycle, cause, request, occurred_at, mailing,
-               learners[CAST(:low AS int) : CAST(:high AS int)] AS learners
+               learners[CAST(:low AS int) : CAST(:high AS int)] AS learners,
+               sources[CAST(:low AS int) : CAST(:high AS int)] AS sources,
+               events[CAST(:low AS int) : CAST(:high AS int)] AS events,
+               times[CAST(:low AS int) : CAST(:high AS int)] AS times
         FROM fanouts WHERE organisation = :organisation AND fanout = :fanout
         """,
         organisation=organisation,
@@ -129,12 +163,27 @@ def request_known(connection: Connection, organisation: int, request: str) -> bo
     )
 
 
-#: The learners a statement is about: those numbered from :low to :high; of these the listed ones, if there is a list.
-_OF_CHUNK = """
-    l.organisation = :organisation AND l.learner BETWEEN :low AND :high
-    AND (CAST(:listed AS int[]) IS NULL OR l.learner = ANY(CAST(:listed AS int[])))
-    AND l.standing IN ('active', 'inactive')
-"""
+#: The learners that a statement is about. A chunk: those numbered from :low to :high, which are read in one go. A list:
+#: each is looked up by its number, whatever the planner believes; what it is joined with comes by `{organisation}`, so
+#: that no join begins with all that the organisation has.
+_CHUNK = {
+    "learners": "learners l",
+    "those": "l.organisation = :organisation AND l.learner BETWEEN :low AND :high",
+    "organisation": ":organisation",
+    "enrolled": "AND e.learner BETWEEN :low AND :high",
+    "before": "AND o.learner BETWEEN :low AND :high",
+    "noticed": "AND d.recipient BETWEEN :low AND :high",
+}
+_LIST = {
+    "learners": """(
+        SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
+    JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner""",
+    "those": "true",
+    "organisation": "l.organisation",
+    "enrolled": "",
+    "before": "",
+    "noticed": "",
+}
 
 #: Whether a linked segment holds the learner. The method of the course is asked by the caller: do links count? (R10)
 _LINKED = """EXISTS (
@@ -168,17 +217,18 @@ _HOW_MANY = (
 
 #: Enrol whoever is not, open the ledger of their notice and tell the platform, in one reading of the learners. Two that
 #: enrol the same learner at once break on the key, and one of them tries again.
-_ENROL = f"""
+_ENROL_THEM = f"""
 WITH candidates AS MATERIALIZED (
     SELECT l.learner, l.id, l.standing = 'inactive' AS silent,
            CASE WHEN l.standing = 'inactive' THEN 'silent' ELSE 'enrolled' END AS became,
            {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
-    FROM learners l
-    WHERE {_OF_CHUNK} AND (:chosen OR {_LINKED.format(learner="l.learner")})
+    FROM {{learners}}
+    WHERE {{those}} AND l.standing IN ('active', 'inactive')
+      AND (:chosen OR {_LINKED.format(learner="l.learner")})
       AND NOT EXISTS (
           SELECT FROM enrolments e
-          WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
-            AND e.learner BETWEEN :low AND :high AND e.learner = l.learner)
+          WHERE e.organisation = {{organisation}} AND e.course = :course AND e.cycle = :cycle
+            {{enrolled}} AND e.learner = l.learner)
       AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
     OFFSET 0
 ), recorded AS (
@@ -191,6 +241,7 @@ WITH candidates AS MATERIALIZED (
 ), opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS ({_TELL.format(changed="candidates")})
 {_HOW_MANY.format(those="candidates")}
 """
+_ENROL, _ENROL_LISTED = _ENROL_THEM.format(**_CHUNK), _ENROL_THEM.format(**_LIST)
 
 
 _ANY_WITHDRAWN = """
@@ -199,9 +250,16 @@ SELECT EXISTS (
     WHERE organisation = :organisation AND course = :course AND cycle = :cycle AND learner BETWEEN :low AND :high
       AND withdrawn_at IS NOT NULL)
 """
+_ANY_WITHDRAWN_LISTED = """
+SELECT EXISTS (
+    SELECT FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
+    JOIN enrolments e ON e.organisation = asked.organisation AND e.course = :course AND e.cycle = :cycle
+        AND e.learner = asked.learner
+    WHERE e.withdrawn_at IS NOT NULL)
+"""
 
 #: Record anew what was withdrawn, silent or not by today's status, and keep the stint it had (R10).
-_REVIVE = f"""
+_REVIVE_THEM = f"""
 WITH revived AS (
     UPDATE enrolments e SET silent = l.standing = 'inactive', fanout = :fanout,
         withdrawn_at = NULL, withdrawn_by = NULL, enrolled_at = :at,
@@ -212,14 +270,14 @@ WITH revived AS (
                 THEN e.notice
             WHEN l.standing = 'active' THEN CAST(:mailing AS bigint)
         END
-    FROM learners l LEFT JOIN enrolments o
-        ON o.organisation = :organisation AND o.course = :course AND o.cycle = :cycle AND o.learner = l.learner
-           AND o.learner BETWEEN :low AND :high
+    FROM {{learners}} LEFT JOIN enrolments o
+        ON o.organisation = {{organisation}} AND o.course = :course AND o.cycle = :cycle AND o.learner = l.learner
+           {{before}}
     LEFT JOIN deliveries d ON d.organisation = o.organisation AND d.mailing = o.notice AND d.recipient = o.learner
-           AND d.recipient BETWEEN :low AND :high
-    WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
-      AND e.learner BETWEEN :low AND :high AND e.learner = l.learner AND e.withdrawn_at IS NOT NULL
-      AND {_OF_CHUNK} AND (:chosen OR {_LINKED.format(learner="l.learner")})
+           {{noticed}}
+    WHERE e.organisation = {{organisation}} AND e.course = :course AND e.cycle = :cycle
+      {{enrolled}} AND e.learner = l.learner AND e.withdrawn_at IS NOT NULL
+      AND {{those}} AND l.standing IN ('active', 'inactive') AND (:chosen OR {_LINKED.format(learner="l.learner")})
       AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
       AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="false")}
     RETURNING e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
@@ -231,35 +289,48 @@ WITH revived AS (
 ), told AS ({_TELL.format(changed="revived")})
 {_HOW_MANY.format(those="revived")}
 """
+_REVIVE, _REVIVE_LISTED = _REVIVE_THEM.format(**_CHUNK), _REVIVE_THEM.format(**_LIST)
 
 
 #: What no source holds any more. The statement that asks says which learners, and whether :links count.
 _UNHELD = f"""
-    e.organisation = :organisation AND e.course = :course AND e.cycle = 1 AND e.withdrawn_at IS NULL
+    e.course = :course AND e.cycle = 1 AND e.withdrawn_at IS NULL
     AND e.requests IS NULL AND NOT (:links AND {_LINKED.format(learner="e.learner")})
 """
 
-_OF_CHUNK_HELD = """
-    e.learner BETWEEN :low AND :high
-    AND (CAST(:listed AS int[]) IS NULL OR e.learner = ANY(CAST(:listed AS int[])))
+_ASKED = """
+    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
 """
+_HELD = "e.organisation = :organisation AND e.learner BETWEEN :low AND :high"
+_HELD_LISTED = "e.organisation = asked.organisation AND e.learner = asked.learner"
 
-_WITHDRAW = f"""
+_WITHDRAW_THEM = f"""
 WITH gone AS (
-    UPDATE enrolments e SET withdrawn_at = :at, withdrawn_by = 'rule', fanout = :fanout
-    WHERE {_OF_CHUNK_HELD} AND {_UNHELD} AND e.started_at IS NULL
-    RETURNING e.learner
+    UPDATE enrolments e SET withdrawn_at = :at, withdrawn_by = 'rule', fanout = :fanout {{asked}}
+    WHERE {{held}} AND {_UNHELD} AND e.started_at IS NULL
+    RETURNING e.organisation, e.learner
 ), changed AS (
-    SELECT l.id, 'withdrawn' AS became FROM gone JOIN learners l
-        ON l.organisation = :organisation AND l.learner = gone.learner AND l.learner BETWEEN :low AND :high
+    SELECT l.id, 'withdrawn' AS became
+    FROM gone JOIN learners l ON {{gone}}
 ), told AS ({_TELL.format(changed="changed")})
 SELECT count(*) FROM gone
 """
+_WITHDRAW = _WITHDRAW_THEM.format(
+    asked="",
+    held=_HELD,
+    gone="l.organisation = :organisation AND l.learner = gone.learner AND l.learner BETWEEN :low AND :high",
+)
+_WITHDRAW_LISTED = _WITHDRAW_THEM.format(
+    asked=_ASKED, held=_HELD_LISTED, gone="l.organisation = gone.organisation AND l.learner = gone.learner"
+)
 
 
 #: What was started from :at on and that no source holds any more: it is never withdrawn by a rule, but flagged (S13).
 _CONTRADICTED = f"""
-SELECT e.learner FROM enrolments e WHERE {_OF_CHUNK_HELD} AND {_UNHELD} AND e.started_at >= :at
+SELECT e.learner FROM enrolments e WHERE {_HELD} AND {_UNHELD} AND e.started_at >= :at
+"""
+_CONTRADICTED_LISTED = f"""
+SELECT e.learner {_ASKED} JOIN enrolments e ON {_HELD_LISTED} WHERE {_UNHELD} AND e.started_at >= :at
 """
 
 
@@ -267,10 +338,9 @@ SELECT e.learner FROM enrolments e WHERE {_OF_CHUNK_HELD} AND {_UNHELD} AND e.st
 #: it stood.
 _JOIN = f"""
 WITH joined AS (
-    UPDATE enrolments e SET requests = coalesce(requests, '{{}}') || :fanout
-    WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
-      AND e.learner BETWEEN :low AND :high AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
-      AND e.learner = ANY(CAST(:listed AS int[]))
+    UPDATE enrolments e SET requests = coalesce(requests, '{{}}') || :fanout {_ASKED}
+    WHERE {_HELD_LISTED} AND e.course = :course AND e.cycle = :cycle
+      AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
       AND NOT {_WITHDRAWN_BY_NAME.format(learner="e.learner", rules="false")}
     RETURNING e.learner, e.enrolled_at
 ), past AS (
@@ -297,7 +367,7 @@ WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.
 """
 
 #: Whom they would withdraw, or flag.
-_SURPLUS = f"FROM enrolments e WHERE NOT :everyone AND e.learner BETWEEN :low AND :high AND {_UNHELD}"
+_SURPLUS = f"FROM enrolments e WHERE NOT :everyone AND {_HELD} AND {_UNHELD}"
 
 #: The chunks, by their place, in which the rules of a course have anything to do.
 _TO_DO = f"""
@@ -345,11 +415,14 @@ def follow_rules(
             "chosen": course.method == "everyone",
         }
         revived = _revived(connection, candidates, window_seconds)
-        enrolled = one(connection, Recorded, _ENROL, **candidates) or _NOBODY
+        enrol = _ENROL if fanout.learners is None else _ENROL_LISTED
+        enrolled = one(connection, Recorded, enrol, **candidates) or _NOBODY
     if course.method != "everyone":
         scope["links"] = course.method == "segments"
-        execute(connection, _WITHDRAW, **scope)
-        contradicted = column(connection, _CONTRADICTED, **scope)
+        withdraw = _WITHDRAW if fanout.learners is None else _WITHDRAW_LISTED
+        execute(connection, withdraw, **scope)
+        ask = _CONTRADICTED if fanout.learners is None else _CONTRADICTED_LISTED
+        contradicted = column(connection, ask, **scope)
         flag_unenrolled(
             connection,
             fanout.organisation,
@@ -377,16 +450,18 @@ def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, 
         "chosen": True,
     }
     revived = _revived(connection, candidates, window_seconds)
-    enrolled = one(connection, Recorded, _ENROL, **candidates) or _NOBODY
+    enrolled = one(connection, Recorded, _ENROL_LISTED, **candidates) or _NOBODY
     already = int(value(connection, _JOIN, **candidates))
     return Counts(enrolled, revived, already)
 
 
 def _revived(connection: Connection, candidates: dict[str, object], window_seconds: float) -> Recorded:
     """Most chunks have nobody to bring back: to look costs less than to plan how it would be done."""
-    if not value(connection, _ANY_WITHDRAWN, **candidates):
+    look = _ANY_WITHDRAWN if candidates["listed"] is None else _ANY_WITHDRAWN_LISTED
+    if not value(connection, look, **candidates):
         return _NOBODY
-    return one(connection, Recorded, _REVIVE, **candidates, window=f"{window_seconds} seconds") or _NOBODY
+    revive = _REVIVE if candidates["listed"] is None else _REVIVE_LISTED
+    return one(connection, Recorded, revive, **candidates, window=f"{window_seconds} seconds") or _NOBODY
 
 
 def chunks_to_do(connection: Connection, fanout: Fanout, course: Course, low: int, high: int, size: int) -> list[int]:
@@ -486,15 +561,22 @@ class _Finished:
     already: int
 
 
-def finish_fanouts(connection: Connection) -> int:
+def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
     """Close the fan-outs of which no piece is left, and say what became of those somebody asked for (R14)."""
+    if alone:
+        numbers = column(connection, "SELECT fanout FROM fanouts WHERE finished_at IS NULL ORDER BY fanout")
+        return one_by_one(connection, "finish fan-out", numbers, lambda number: _finish(connection, number))
+    return _finish(connection, None)
+
+
+def _finish(connection: Connection, number: int | None) -> int:
     finished = rows(
         connection,
         _Finished,
         """
         WITH finished AS (
             UPDATE fanouts f SET finished_at = now()
-            WHERE finished_at IS NULL AND NOT EXISTS (
+            WHERE finished_at IS NULL AND fanout = coalesce(:number, fanout) AND NOT EXISTS (
                 SELECT FROM work w
                 WHERE w.organisation = f.organisation AND w.subject = f.fanout
                   AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
@@ -503,6 +585,7 @@ def finish_fanouts(connection: Connection) -> int:
         """
         + _RESULT
         + ") SELECT organisation, fanout, cause, selected, enrolled, silent, already FROM finished",
+        number=number,
     )
     for fanout in finished:
         counts = asdict(fanout) if fanout.cause == "request" else {}

@@ -1,30 +1,37 @@
 """What events about courses, requests and withdrawals do, and what the rules do for learners who are new."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 from msgspec import UNSET
 from sqlalchemy import Connection
 
+from config.database import fits
 from config.settings import Settings
 from tasks import mail
-from tasks.enrolments import courses, fanouts, store
-from tasks.enrolments.actors import launch
+from tasks.enrolments import arrivals, courses, fanouts, store
 from tasks.enrolments.courses import Course
+from tasks.enrolments.launching import launch
 from tasks.enrolments.rules import NotEligible
-from tasks.events import Cause, Event, Held, Reason, emit
-from tasks.events.outgoing import MOST_IDS, EnrolmentChanged
+from tasks.events import Cause, Event, Held, Reason
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
 from tasks.learners import (
-    chunks,
     ensure,
     ensure_segments,
     members_at,
-    saved_segment,
+    saved_segments,
     selected_by_id,
     selected_by_number,
 )
 from tasks.organisations import Organisation
+
+#: Enrolments that are counted, to know whether they are much, and of how many learners they are in a piece.
+MOST_COUNTED = 1_000_000
+
+#: Learners for whom what they had before they were deleted is looked at in one transaction.
+AT_ONCE = 20
 
 
 def course_saved(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> None:
@@ -58,11 +65,8 @@ def membership_changed(
     learners: Sequence[int],
 ) -> None:
     """Joining a linked segment enrols, leaving it withdraws that source (R9, R10)."""
-    linked = [
-        courses.course_numbered(connection, organisation.organisation, course)
-        for course in courses.courses_linked_to(connection, organisation.organisation, segment)
-    ]
-    if linked and learners:
+    linked = courses.courses_linked_to(connection, organisation.organisation, segment) if learners else []
+    if linked:
         _by_rule(connection, settings, organisation, event, linked, learners)
 
 
@@ -98,56 +102,40 @@ def _notice_for(connection: Connection, organisation: int, event: Cause, courses
 
 
 def learners_arrived(
-    connection: Connection, organisation: Organisation, newcomers: Sequence[store.Newcomer]
-) -> list[store.Enrolled]:
-    """Apply the standing rules to learners who are new: each is told in one mail of all it brought (R7, R12)."""
-    recorded = store.enrol_newcomers(connection, organisation.organisation, newcomers)
-    told = [entry for entry in recorded if not entry.silent and not entry.on_hold]
-    if told:
-        mailings = mail.new_mailings(
-            connection, organisation.organisation, mail.Kind.ENROLMENT, [entry.cause for entry in told]
-        )
-        store.tell(
-            connection,
-            organisation.organisation,
-            [(entry.course, 1, entry.learner, mailings[entry.cause]) for entry in told],
-        )
-        pairs = sorted({(mailings[entry.cause], entry.learner) for entry in told})
-        mail.open_for_pairs(connection, organisation.organisation, pairs, "mail")
-    by_course: dict[str, list[store.Enrolled]] = {}
-    for entry in recorded:
-        by_course.setdefault(entry.course_id, []).append(entry)
-    emit(
-        connection,
-        organisation.organisation,
-        "rollcall.enrolment.changed",
-        [
-            EnrolmentChanged(
-                course=course,
-                cycle=1,
-                cause="rule",
-                enrolled=[entry.id for entry in entries if not entry.silent],
-                silent=[entry.id for entry in entries if entry.silent],
-                withdrawn=[],
-            )
-            for course, all_of_it in by_course.items()
-            for low, high in chunks(len(all_of_it), MOST_IDS)
-            for entries in [all_of_it[low - 1 : high]]
-        ],
-    )
-    return recorded
+    connection: Connection, settings: Settings, organisation: Organisation, newcomers: Sequence[store.Newcomer]
+) -> bool:
+    """Apply the standing rules to learners who are new (R7): now, or as work where that is much. Whether anybody was
+    enrolled now."""
+    number = organisation.organisation
+    rows = store.ruled(connection, number, newcomers, MOST_COUNTED)
+    if rows and not fits(connection, rows, settings.rollcall_chunk):
+        arrivals.later(connection, settings, number, "arrival", newcomers, rows)
+        return False
+    return rows > 0 and arrivals.enrol(connection, number, newcomers)
 
 
-def learner_returned(
-    connection: Connection, settings: Settings, organisation: Organisation, event: Cause, learner: int
+def learners_returned(
+    connection: Connection, settings: Settings, organisation: Organisation, learners: Sequence[store.Newcomer]
 ) -> None:
-    """Bring what a learner had before they were deleted in line with the rules as they stand now (R7, R10)."""
-    touched = [
-        courses.course_numbered(connection, organisation.organisation, course)
-        for course in courses.courses_touching(connection, organisation.organisation, learner)
-    ]
-    if touched:
-        _by_rule(connection, settings, organisation, event, touched, [learner])
+    """Bring what learners had before they were deleted in line with the rules as they stand now (R7, R10): one by one,
+    or as work where they are many."""
+    if len(learners) > AT_ONCE:
+        rows = len(learners) * settings.rollcall_chunk // AT_ONCE
+        arrivals.later(connection, settings, organisation.organisation, "return", learners, rows)
+        return
+    for learner in learners:
+        touched = courses.courses_touching(connection, organisation.organisation, learner.learner)
+        if touched:
+            cause = _Cause(learner.cause, learner.occurred_at)
+            _by_rule(connection, settings, organisation, cause, touched, [learner.learner])
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """An event that caused something, where no more is known of it."""
+
+    key: tuple[str, str]
+    time: datetime
 
 
 def many_arrived(
@@ -167,20 +155,29 @@ def many_arrived(
 
 
 def reactivated(
-    connection: Connection, organisation: Organisation, learners: Sequence[store.Newcomer]
-) -> list[store.Accessible]:
-    """Give full access to learners who are active again (R4), and one digest of what became available where their
-    organisation wants it (R12, S7); what they have access to now."""
+    connection: Connection, settings: Settings, organisation: Organisation, learners: Sequence[store.Newcomer]
+) -> None:
+    """Learners are active again, and so have access from now on, which is derived (R4): note it and tell the platform
+    and, in a digest, them; as work where that is much."""
     number = organisation.organisation
-    who = [learner.learner for learner in learners]
-    opened = store.activate(connection, number, who, [learner.occurred_at for learner in learners])
-    if opened and organisation.reactivation_digest:
-        causes = {learner.learner: learner.cause for learner in learners}
-        mailings = mail.new_mailings(connection, number, mail.Kind.DIGEST, [causes[entry.learner] for entry in opened])
-        told = [(entry.course, entry.cycle, entry.learner, mailings[causes[entry.learner]]) for entry in opened]
-        store.tell(connection, number, told)
-        mail.open_for_pairs(connection, number, sorted({(mailing, learner) for _, _, learner, mailing in told}), "mail")
-    return store.accessible(connection, number, who)
+    rows = store.enrolled_in(connection, number, [learner.learner for learner in learners], MOST_COUNTED)
+    if fits(connection, rows, settings.rollcall_chunk):
+        arrivals.open_again(connection, organisation, learners)
+    else:
+        arrivals.later(connection, settings, number, "reactivation", learners, rows)
+
+
+def follow_part(connection: Connection, settings: Settings, organisation: Organisation, fanout: fanouts.Fanout) -> None:
+    """Do what was left to be done for some learners, as they stand now."""
+    newcomers = fanouts.newcomers_of(fanout)
+    match fanout.cause:
+        case "arrival":
+            arrivals.enrol(connection, fanout.organisation, newcomers)
+        case "return":
+            learners_returned(connection, settings, organisation, newcomers)
+        case "reactivation":
+            active = store.active_among(connection, fanout.organisation, [new.learner for new in newcomers])
+            arrivals.open_again(connection, organisation, [new for new in newcomers if new.learner in active])
 
 
 def requested(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:
@@ -195,7 +192,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     if course is None:
         return unknown_course(organisation, data.course)
     if data.segment is not UNSET:
-        segment = saved_segment(connection, number, data.segment)
+        segment = saved_segments(connection, number, [data.segment]).get(data.segment)
         if segment is None:
             return Held(
                 Reason.UNKNOWN_SEGMENT,

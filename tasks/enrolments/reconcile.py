@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from tasks.enrolments import courses, fanouts, store
-from tasks.enrolments.actors import launch
+from tasks.enrolments.launching import launch
 from tasks.organisations import Organisation
 
 

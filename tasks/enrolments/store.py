@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import column, execute, one, rows, value
 from tasks.seats import flag_unenrolled
 
 
@@ -24,18 +24,8 @@ class Enrolled:
     """An enrolment that was recorded just now."""
 
     course: int
-    course_id: str
-    on_hold: bool
     learner: int
-    id: str
     silent: bool
-    source: str
-    event: str
-
-    @property
-    def cause(self) -> tuple[str, str]:
-        """The event that did it."""
-        return self.source, self.event
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,45 +75,135 @@ class Explained:
     missing: list[str]
 
 
+#: Those of the learners asked for who count, and what the standing rules say of them: the courses for everyone, and
+#: those that a segment of theirs is linked to.
+_RULED = """
+WITH arrived AS MATERIALIZED (
+    SELECT l.organisation, l.learner, l.standing, asked.occurred_at
+    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                 unnest(CAST(:times AS timestamptz[])) AS occurred_at) asked
+    JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
+    WHERE l.standing IN ('active', 'inactive')
+), everyones AS MATERIALIZED (
+    SELECT course, rules_since FROM courses WHERE organisation = :organisation AND method = 'everyone'
+), linked AS (
+    SELECT a.organisation, a.learner, a.standing, a.occurred_at, c.course, c.rules_since
+    FROM arrived a
+    JOIN memberships m ON m.organisation = a.organisation AND m.learner = a.learner AND m.member
+    JOIN course_segments cs ON cs.organisation = m.organisation AND cs.segment = m.segment
+    JOIN courses c ON c.organisation = cs.organisation AND c.course = cs.course AND c.method = 'segments'
+)
+"""
+
+
+def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcomer], most: int) -> int:
+    """How many enrolments the standing rules want for learners who are new; those by segments are counted up to a
+    bound."""
+    return int(
+        value(
+            connection,
+            _RULED
+            + """
+            SELECT (SELECT count(*) FROM arrived) * (SELECT count(*) FROM everyones)
+                 + (SELECT count(*) FROM (SELECT FROM linked LIMIT :most) counted)
+            """,
+            **_as_asked(organisation, newcomers),
+            most=most,
+        )
+    )
+
+
 def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequence[Newcomer]) -> list[Enrolled]:
-    """Apply every standing rule to learners who are new (R7); what was recorded, for whom, because of which event."""
-    return rows(
+    """Apply every standing rule to learners who are new (R7); what was recorded, by course and learner."""
+    recorded = rows(
         connection,
         Enrolled,
+        _RULED
+        + """
+        INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, activated_at)
+        SELECT w.organisation, w.course, 1, w.learner, w.standing = 'inactive', 0,
+               greatest(w.occurred_at, w.rules_since),
+               CASE WHEN w.standing = 'active' THEN greatest(w.occurred_at, w.rules_since) END
+        FROM (
+            SELECT a.organisation, a.learner, a.standing, a.occurred_at, e.course, e.rules_since
+            FROM arrived a CROSS JOIN everyones e
+            UNION
+            SELECT * FROM linked
+        ) w
+        WHERE NOT EXISTS (
+            SELECT FROM withdrawals n WHERE n.organisation = w.organisation AND n.course = w.course
+              AND n.learner = w.learner AND n.cycle IN (0, 1))
+        ON CONFLICT DO NOTHING
+        RETURNING course, learner, silent
+        """,
+        **_as_asked(organisation, newcomers),
+    )
+    return sorted(recorded, key=lambda entry: (entry.course, entry.learner))
+
+
+def _as_asked(organisation: int, newcomers: Sequence[Newcomer]) -> dict[str, object]:
+    return {
+        "organisation": organisation,
+        "learners": [newcomer.learner for newcomer in newcomers],
+        "times": [newcomer.occurred_at for newcomer in newcomers],
+    }
+
+
+def ids_of(connection: Connection, organisation: int, learners: Iterable[int]) -> dict[int, str]:
+    """The ids of these learners."""
+    found = rows(
+        connection,
+        _Named,
         """
-        WITH arrived AS (
-            SELECT * FROM unnest(CAST(:learners AS int[]), CAST(:sources AS text[]), CAST(:events AS text[]),
-                                 CAST(:times AS timestamptz[])) AS new (learner, source, event, occurred_at)
-        ), recorded AS (
-            INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, activated_at)
-            SELECT l.organisation, c.course, 1, l.learner, l.standing = 'inactive', 0,
-                   greatest(a.occurred_at, c.rules_since),
-                   CASE WHEN l.standing = 'active' THEN greatest(a.occurred_at, c.rules_since) END
-            FROM arrived a
-            JOIN learners l ON l.organisation = :organisation AND l.learner = a.learner
-            JOIN courses c ON c.organisation = :organisation AND c.method <> 'manual'
-            WHERE (c.method = 'everyone' OR EXISTS (
-                    SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-                    WHERE cs.organisation = :organisation AND cs.course = c.course
-                      AND m.learner = l.learner AND m.member))
-              AND NOT EXISTS (
-                    SELECT FROM withdrawals w WHERE w.organisation = :organisation AND w.course = c.course
-                      AND w.cycle IN (0, 1) AND w.learner = l.learner)
-            ON CONFLICT DO NOTHING
-            RETURNING course, learner, silent
-        )
-        SELECT r.course, c.id AS course_id, c.on_hold, r.learner, l.id, r.silent, a.source, a.event
-        FROM recorded r
-        JOIN arrived a USING (learner)
-        JOIN courses c ON c.organisation = :organisation AND c.course = r.course
-        JOIN learners l ON l.organisation = :organisation AND l.learner = r.learner
-        ORDER BY r.course, r.learner
+        SELECT l.learner, l.id
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
         """,
         organisation=organisation,
-        learners=[n.learner for n in newcomers],
-        sources=[n.cause[0] for n in newcomers],
-        events=[n.cause[1] for n in newcomers],
-        times=[n.occurred_at for n in newcomers],
+        learners=sorted(set(learners)),
+    )
+    return {row.learner: row.id for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _Named:
+    learner: int
+    id: str
+
+
+def enrolled_in(connection: Connection, organisation: int, learners: Sequence[int], most: int) -> int:
+    """How many enrolments these learners have, counted up to a bound."""
+    return int(
+        value(
+            connection,
+            """
+            SELECT count(*) FROM (
+                SELECT FROM (SELECT CAST(:organisation AS int) AS organisation,
+                                    unnest(CAST(:learners AS int[])) AS learner) asked
+                JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner
+                LIMIT :most) counted
+            """,
+            organisation=organisation,
+            learners=list(learners),
+            most=most,
+        )
+    )
+
+
+def active_among(connection: Connection, organisation: int, learners: Sequence[int]) -> set[int]:
+    """Those of these learners who are active now."""
+    return set(
+        column(
+            connection,
+            """
+            SELECT l.learner
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+            JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
+            WHERE l.standing = 'active'
+            """,
+            organisation=organisation,
+            learners=list(learners),
+        )
     )
 
 
@@ -134,9 +214,10 @@ def tell(connection: Connection, organisation: int, notices: Iterable[tuple[int,
         connection,
         """
         UPDATE enrolments e SET notice = new.mailing
-        FROM unnest(CAST(:courses AS int[]), CAST(:cycles AS int[]), CAST(:learners AS int[]),
-                    CAST(:mailings AS bigint[])) AS new (course, cycle, learner, mailing)
-        WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
+                     unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:mailings AS bigint[])) AS mailing) new
+        WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
           AND e.learner = new.learner
         """,
         organisation=organisation,
@@ -158,13 +239,14 @@ def activate(
         """
         WITH opened AS (
             UPDATE enrolments e SET activated_at = new.time
-            FROM unnest(CAST(:learners AS int[]), CAST(:times AS timestamptz[])) AS new (learner, time)
-            WHERE e.organisation = :organisation AND e.learner = new.learner
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                         unnest(CAST(:times AS timestamptz[])) AS time) new
+            WHERE e.organisation = new.organisation AND e.learner = new.learner
               AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
-            RETURNING e.learner, e.course, e.cycle
+            RETURNING e.organisation, e.learner, e.course, e.cycle
         )
-        SELECT opened.* FROM opened
-        JOIN courses c ON c.organisation = :organisation AND c.course = opened.course AND NOT c.on_hold
+        SELECT opened.learner, opened.course, opened.cycle FROM opened
+        JOIN courses c ON c.organisation = opened.organisation AND c.course = opened.course AND NOT c.on_hold
         ORDER BY learner, course, cycle
         """,
         organisation=organisation,
@@ -206,10 +288,11 @@ def accessible(connection: Connection, organisation: int, learners: Sequence[int
         """
         SELECT l.learner, l.id, ARRAY(
             SELECT DISTINCT c.id COLLATE "C" FROM access a
-            JOIN courses c ON c.organisation = :organisation AND c.course = a.course
-            WHERE a.organisation = :organisation AND a.learner = l.learner AND a.granted ORDER BY 1) AS courses
-        FROM learners l
-        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[])) ORDER BY l.learner
+            JOIN courses c ON c.organisation = a.organisation AND c.course = a.course
+            WHERE a.organisation = l.organisation AND a.learner = l.learner AND a.granted ORDER BY 1) AS courses
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
+        ORDER BY l.learner
         """,
         organisation=organisation,
         learners=list(learners),
@@ -244,7 +327,8 @@ def withdraw(
         UPDATE enrolments e SET requests = (
             SELECT array_agg(f.fanout ORDER BY f.fanout) FROM fanouts f
             WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests) AND f.occurred_at > :time)
-        WHERE e.organisation = :organisation AND e.course = :course AND e.learner = ANY(CAST(:learners AS int[]))
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        WHERE e.organisation = asked.organisation AND e.learner = asked.learner AND e.course = :course
           AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NOT NULL
         """,
         **scope,
@@ -256,13 +340,14 @@ def withdraw(
         WITH gone AS (
             UPDATE enrolments e SET withdrawn_at = least(e.withdrawn_at, CAST(:time AS timestamptz)),
                 withdrawn_by = 'name'
-            WHERE e.organisation = :organisation AND e.course = :course AND e.learner = ANY(CAST(:learners AS int[]))
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+            WHERE e.organisation = asked.organisation AND e.learner = asked.learner AND e.course = :course
               AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL
               AND (e.withdrawn_at IS NULL OR e.withdrawn_by = 'rule')
-            RETURNING e.cycle, e.learner
+            RETURNING e.organisation, e.cycle, e.learner
         ), numbered AS (
             SELECT gone.cycle, l.id, (row_number() OVER (PARTITION BY gone.cycle ORDER BY l.learner) - 1) / 5000 AS part
-            FROM gone JOIN learners l ON l.organisation = :organisation AND l.learner = gone.learner
+            FROM gone JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
         ), told AS (
             INSERT INTO outbox (organisation, type, data)
             SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(

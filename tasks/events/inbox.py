@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, say, value
+from tasks.chores import one_by_one
 from tasks.events.rules import Held, awaited
 from tasks.events.schemas import WHAT_TO_DO, Event, Malformed, Reason
 
@@ -134,26 +135,33 @@ def hold(connection: Connection, held: Iterable[tuple[int, Event, Held]], *, wai
 
     One that was quarantined already stays so: its hour is over.
     """
-    for seq, event, why in held:
-        state = value(
-            connection,
-            """
-            UPDATE inbox SET reason = :reason, detail = :detail, waits_for = :waits_for, body = :body,
+    kept = list(held)
+    if not kept:
+        return
+    quarantined = column(
+        connection,
+        """
+        WITH changed AS (
+            UPDATE inbox SET reason = new.reason, detail = new.detail, waits_for = new.waits_for, body = new.body,
                 until = arrived_at + :waiting,
-                state = CASE WHEN state <> 'quarantined' AND :waits THEN 'waiting' ELSE 'quarantined' END
-            WHERE seq = :seq AND (state <> 'quarantined' OR waits_for IS DISTINCT FROM :waits_for)
-            RETURNING state
-            """,
-            seq=seq,
-            reason=why.reason.value,
-            detail=why.detail,
-            waits_for=why.waits_for,
-            waits=why.waits_for is not None and not why.at_once,
-            waiting=waiting,
-            body=event.body,
+                state = CASE WHEN state <> 'quarantined' AND new.waits THEN 'waiting' ELSE 'quarantined' END
+            FROM unnest(CAST(:seqs AS bigint[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
+                        CAST(:awaited AS text[]), CAST(:waits AS boolean[]), CAST(:bodies AS bytea[]))
+                 AS new (seq, reason, detail, waits_for, waits, body)
+            WHERE inbox.seq = new.seq AND (state <> 'quarantined' OR inbox.waits_for IS DISTINCT FROM new.waits_for)
+            RETURNING inbox.seq, state
         )
-        if state == "quarantined":
-            announce_quarantine(connection, [seq])
+        SELECT seq FROM changed WHERE state = 'quarantined'
+        """,
+        seqs=[seq for seq, _, _ in kept],
+        reasons=[why.reason.value for _, _, why in kept],
+        details=[why.detail for _, _, why in kept],
+        awaited=[why.waits_for for _, _, why in kept],
+        waits=[why.waits_for is not None and not why.at_once for _, _, why in kept],
+        bodies=[event.body for _, event, _ in kept],
+        waiting=waiting,
+    )
+    announce_quarantine(connection, quarantined)
 
 
 def settle(connection: Connection, seqs: list[int]) -> None:
@@ -196,19 +204,30 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
     announce_quarantine(connection, seqs)
 
 
-def quarantine_overdue(connection: Connection) -> int:
+def quarantine_overdue(connection: Connection, *, alone: bool = False) -> int:
     """Quarantine what waited its time (R6); it still is taken by itself when what it waits for comes."""
+    if alone:
+        overdue = column(connection, "SELECT seq FROM inbox WHERE state = 'waiting' AND until <= now() ORDER BY seq")
+        return one_by_one(connection, "quarantine event", overdue, lambda seq: _quarantine_overdue(connection, seq))
+    return _quarantine_overdue(connection, None)
+
+
+def _quarantine_overdue(connection: Connection, seq: int | None) -> int:
     seqs = column(
         connection,
-        "UPDATE inbox SET state = 'quarantined' WHERE state = 'waiting' AND until <= now() RETURNING seq",
+        """
+        UPDATE inbox SET state = 'quarantined'
+        WHERE state = 'waiting' AND until <= now() AND seq = coalesce(:seq, seq) RETURNING seq
+        """,
+        seq=seq,
     )
     announce_quarantine(connection, seqs)
     return len(seqs)
 
 
 def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
-    """Tell the platform what could not be taken. An event of an organisation nobody knows is told of under the name
-    it gave: the outbox keeps it under number 0."""
+    """Tell the platform what could not be taken, if anything. An event of an organisation nobody knows is told of under
+    the name it gave: the outbox keeps it under number 0."""
     if not seqs:
         return
     reasons = column(
@@ -257,15 +276,22 @@ def waiting_for_enrolment(connection: Connection, organisation: int) -> list[Kep
     )
 
 
-def any_waiting_for_enrolment(connection: Connection, organisation: int, courses: Sequence[int]) -> bool:
-    """Whether a start or completion waits for an enrolment in one of these courses."""
-    return any(
+def any_waiting_for_enrolment(connection: Connection, organisation: int, courses: Sequence[int] | None) -> bool:
+    """Whether a start or completion waits for an enrolment in one of these courses, or in any where none is named."""
+    prefixes = [f"enrolment:{organisation}:{course}:" for course in courses or []]
+    return bool(
         value(
             connection,
-            "SELECT EXISTS (SELECT FROM inbox WHERE waits_for LIKE :prefix)",
-            prefix=f"enrolment:{organisation}:{course}:%",
+            """
+            SELECT EXISTS (
+                SELECT FROM unnest(CAST(:prefixes AS text[])) AS asked (prefix)
+                CROSS JOIN LATERAL (
+                    SELECT i.waits_for FROM inbox i WHERE i.waits_for ~>=~ asked.prefix ORDER BY i.waits_for USING ~<~
+                    LIMIT 1) next
+                WHERE starts_with(next.waits_for, asked.prefix))
+            """,
+            prefixes=[f"enrolment:{organisation}:"] if courses is None else prefixes,
         )
-        for course in courses
     )
 
 
@@ -375,6 +401,11 @@ def unresolved(connection: Connection, wanted: Wanted, *, decide: bool = True) -
         named=wanted.organisation,
         source=wanted.source,
     )
+
+
+def is_called(connection: Connection, id_: str) -> bool:
+    """Whether an event with this id ever came, of whatever source, and is kept."""
+    return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE id = :id)", id=id_))
 
 
 def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, why: str) -> None:

@@ -8,7 +8,7 @@ from tasks.learners.segments import (
     mend_memberships,
     record_membership,
     save_segment,
-    saved_segment,
+    saved_segments,
     segments_of,
 )
 from tasks.learners.store import (
@@ -59,7 +59,7 @@ __all__ = [
     "record_status",
     "restate",
     "save_segment",
-    "saved_segment",
+    "saved_segments",
     "segments_of",
     "selected_by_id",
     "selected_by_number",

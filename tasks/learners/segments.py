@@ -1,11 +1,18 @@
 """Segments and who is in them, as SQL."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, value
+from config.database import column, execute, rows, value
+
+
+@dataclass(frozen=True, slots=True)
+class _Numbered:
+    id: str
+    segment: int
 
 
 def ensure_segments(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, int]:
@@ -19,15 +26,24 @@ def ensure_segments(connection: Connection, organisation: int, ids: Sequence[str
         organisation=organisation,
         ids=list(dict.fromkeys(ids)),
     )
-    return {
-        id_: value(
-            connection,
-            "SELECT segment FROM segments WHERE organisation = :organisation AND id = :id",
-            organisation=organisation,
-            id=id_,
-        )
-        for id_ in ids
-    }
+    return _numbers(connection, organisation, ids, saved=False)
+
+
+def _numbers(connection: Connection, organisation: int, ids: Sequence[str], *, saved: bool) -> dict[str, int]:
+    found = rows(
+        connection,
+        _Numbered,
+        """
+        SELECT s.id, s.segment
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:ids AS text[])) AS id) asked
+        JOIN segments s ON s.organisation = asked.organisation AND s.id = asked.id
+        WHERE s.saved_at IS NOT NULL OR NOT :saved
+        """,
+        organisation=organisation,
+        ids=list(dict.fromkeys(ids)),
+        saved=saved,
+    )
+    return {row.id: row.segment for row in found}
 
 
 def save_segment(connection: Connection, organisation: int, segment: int, name: str, time: datetime) -> None:
@@ -45,15 +61,9 @@ def save_segment(connection: Connection, organisation: int, segment: int, name: 
     )
 
 
-def saved_segment(connection: Connection, organisation: int, id_: str) -> int | None:
-    """The number of a segment that was saved, or None."""
-    found: int | None = value(
-        connection,
-        "SELECT segment FROM segments WHERE organisation = :organisation AND id = :id AND saved_at IS NOT NULL",
-        organisation=organisation,
-        id=id_,
-    )
-    return found
+def saved_segments(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of those of these segments that were saved."""
+    return _numbers(connection, organisation, ids, saved=True)
 
 
 def record_membership(
@@ -80,7 +90,8 @@ def record_membership(
         """
         INSERT INTO memberships AS known (organisation, segment, learner, member, since)
         SELECT :organisation, :segment, l.learner, :member AND (l.deleted_at IS NULL OR l.deleted_at < :time), :time
-        FROM learners l WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[]))
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
         ON CONFLICT (organisation, segment, learner)
         DO UPDATE SET member = excluded.member, since = excluded.since
         WHERE known.since < excluded.since OR known.since = excluded.since AND known.member AND NOT excluded.member
@@ -99,13 +110,15 @@ def members_at(connection: Connection, organisation: int, segment: int, moment: 
     return column(
         connection,
         """
-        SELECT learner FROM (
+        WITH latest AS MATERIALIZED (
             SELECT DISTINCT ON (learner) organisation, learner, member, occurred_at FROM membership_changes
             WHERE organisation = :organisation AND segment = :segment AND occurred_at <= :moment
             ORDER BY learner, occurred_at DESC
-        ) latest JOIN learners l USING (organisation, learner)
+        )
+        SELECT l.learner
+        FROM latest JOIN learners l ON l.organisation = latest.organisation AND l.learner = latest.learner
         WHERE member AND (l.deleted_at IS NULL OR l.deleted_at < occurred_at OR l.deleted_at > :moment)
-        ORDER BY learner
+        ORDER BY l.learner
         """,
         organisation=organisation,
         segment=segment,

@@ -110,11 +110,12 @@ def find(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[
         connection,
         Learner,
         """
-        SELECT learner, id, standing, version, saved_version, saved_at FROM learners
-        WHERE organisation = :organisation AND id = ANY(:ids)
+        SELECT l.learner, l.id, l.standing, l.version, l.saved_version, l.saved_at
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:ids AS text[])) AS id) asked
+        JOIN learners l ON l.organisation = asked.organisation AND l.id = asked.id
         """,
         organisation=organisation,
-        ids=list(ids),
+        ids=list(dict.fromkeys(ids)),
     )
     return {learner.id: learner for learner in found}
 
@@ -129,11 +130,13 @@ def describe(connection: Connection, organisation: int, descriptions: Sequence[D
         UPDATE learners SET username = new.username, email = nullif(new.email, ''), first_name = new.first_name,
             last_name = new.last_name, locale = new.locale, time_zone = new.time_zone,
             saved_version = new.version, saved_at = new.time, version = greatest(learners.version, new.version)
-        FROM unnest(CAST(:learners AS int[]), CAST(:versions AS bigint[]), CAST(:times AS timestamptz[]),
-                    CAST(:usernames AS text[]), CAST(:emails AS text[]), CAST(:first_names AS text[]),
-                    CAST(:last_names AS text[]), CAST(:locales AS text[]), CAST(:time_zones AS text[]))
-             AS new (learner, version, time, username, email, first_name, last_name, locale, time_zone)
-        WHERE learners.organisation = :organisation AND learners.learner = new.learner
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:versions AS bigint[])) AS version, unnest(CAST(:times AS timestamptz[])) AS time,
+                     unnest(CAST(:usernames AS text[])) AS username, unnest(CAST(:emails AS text[])) AS email,
+                     unnest(CAST(:first_names AS text[])) AS first_name,
+                     unnest(CAST(:last_names AS text[])) AS last_name,
+                     unnest(CAST(:locales AS text[])) AS locale, unnest(CAST(:time_zones AS text[])) AS time_zone) new
+        WHERE learners.organisation = new.organisation AND learners.learner = new.learner
         """,
         organisation=organisation,
         learners=[d.learner for d in descriptions],
@@ -148,55 +151,59 @@ def describe(connection: Connection, organisation: int, descriptions: Sequence[D
     )
 
 
-def erase(connection: Connection, organisation: int, learner: int, version: int, time: datetime) -> None:
-    """Remove what identifies a learner; what was charged stays, without a name (S15)."""
+def erase(connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]) -> None:
+    """Remove what identifies learners, as of these times; what was charged stays, without a name (S15)."""
     execute(
         connection,
         """
-        UPDATE learners SET username = NULL, email = NULL, first_name = NULL, last_name = NULL, locale = NULL,
-            time_zone = NULL, saved_version = :version, saved_at = :time, version = greatest(version, :version)
-        WHERE organisation = :organisation AND learner = :learner
+        UPDATE learners l SET username = NULL, email = NULL, first_name = NULL, last_name = NULL, locale = NULL,
+            time_zone = NULL, saved_version = l.version, saved_at = gone.time
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:times AS timestamptz[])) AS time) gone
+        WHERE l.organisation = gone.organisation AND l.learner = gone.learner
         """,
         organisation=organisation,
-        learner=learner,
-        version=version,
-        time=time,
+        learners=list(learners),
+        times=list(times),
     )
 
 
-def end_memberships(connection: Connection, organisation: int, learner: int, time: datetime) -> None:
+def end_memberships(
+    connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
+) -> None:
     """End every membership that began until then, in its history too, and those that we hear of later (R6, S15)."""
+    parameters: dict[str, object] = {"organisation": organisation, "learners": list(learners), "times": list(times)}
     execute(
         connection,
         """
         INSERT INTO membership_changes (organisation, segment, learner, occurred_at, member)
-        SELECT organisation, segment, learner, :time, false FROM memberships
-        WHERE organisation = :organisation AND learner = :learner
+        SELECT m.organisation, m.segment, m.learner, gone.time, false
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:times AS timestamptz[])) AS time) gone
+        JOIN memberships m ON m.organisation = gone.organisation AND m.learner = gone.learner
         ON CONFLICT (organisation, segment, learner, occurred_at) DO UPDATE SET member = false
         """,
-        organisation=organisation,
-        learner=learner,
-        time=time,
+        **parameters,
     )
     execute(
         connection,
         """
-        UPDATE learners SET deleted_at = greatest(deleted_at, :time)
-        WHERE organisation = :organisation AND learner = :learner
+        UPDATE learners l SET deleted_at = greatest(l.deleted_at, gone.time)
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:times AS timestamptz[])) AS time) gone
+        WHERE l.organisation = gone.organisation AND l.learner = gone.learner
         """,
-        organisation=organisation,
-        learner=learner,
-        time=time,
+        **parameters,
     )
     execute(
         connection,
         """
-        UPDATE memberships SET member = false, since = :time
-        WHERE organisation = :organisation AND learner = :learner AND since <= :time
+        UPDATE memberships m SET member = false, since = gone.time
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:times AS timestamptz[])) AS time) gone
+        WHERE m.organisation = gone.organisation AND m.learner = gone.learner AND m.since <= gone.time
         """,
-        organisation=organisation,
-        learner=learner,
-        time=time,
+        **parameters,
     )
 
 
@@ -226,10 +233,11 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
         connection,
         """
         UPDATE learners SET version = new.version
-        FROM (SELECT learner, max(version) AS version
-              FROM unnest(CAST(:learners AS int[]), CAST(:versions AS bigint[])) AS new (learner, version)
-              GROUP BY learner) new
-        WHERE learners.organisation = :organisation AND learners.learner = new.learner
+        FROM (SELECT organisation, learner, max(version) AS version
+              FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                           unnest(CAST(:versions AS bigint[])) AS version) each
+              GROUP BY organisation, learner) new
+        WHERE learners.organisation = new.organisation AND learners.learner = new.learner
           AND learners.version < new.version
         """,
         organisation=organisation,
@@ -246,17 +254,18 @@ def restate(
         connection,
         _ChangeRow,
         """
-        WITH present AS (
-            SELECT learner, standing AS before, CASE
+        WITH present AS MATERIALIZED (
+            SELECT l.organisation, l.learner, l.standing AS before, CASE
                 WHEN :deleted THEN 'deleted'
-                WHEN saved_at IS NULL THEN 'unsaved'
-                WHEN status_at(organisation, learner, 'infinity') THEN 'active'
+                WHEN l.saved_at IS NULL THEN 'unsaved'
+                WHEN status_at(l.organisation, l.learner, 'infinity') THEN 'active'
                 ELSE 'inactive'
             END AS after
-            FROM learners WHERE organisation = :organisation AND learner = ANY(CAST(:learners AS int[]))
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+            JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
         )
         UPDATE learners l SET standing = CAST(present.after AS standing) FROM present
-        WHERE l.organisation = :organisation AND l.learner = present.learner
+        WHERE l.organisation = present.organisation AND l.learner = present.learner
           AND present.before <> CAST(present.after AS standing)
         RETURNING l.learner, l.id, present.before, present.after, l.username, l.email
         """,
@@ -356,25 +365,25 @@ class Selection:
 
 _NOBODY = Selection(0, [], [])
 
-#: `status_at` of many at once: their history is read in one go, where there is any.
+#: `status_at` of many at once.
 _SELECTED = """
-WITH known AS MATERIALIZED (
-    SELECT learner FROM learners
-    WHERE organisation = :organisation AND {chosen} AND standing IN ('active', 'inactive')
-), latest AS (
-    SELECT DISTINCT ON (learner) learner, active FROM status_changes
-    WHERE organisation = :organisation AND occurred_at <= :moment AND learner = ANY(ARRAY(SELECT learner FROM known))
-    ORDER BY learner, version DESC, occurred_at DESC
-), judged AS (
-    SELECT known.learner, coalesce(latest.active, true) AS active FROM known LEFT JOIN latest USING (learner)
+WITH judged AS (
+    SELECT l.learner, coalesce(latest.active, true) AS active
+    FROM (SELECT CAST(:organisation AS int) AS organisation, {chosen}) asked
+    JOIN learners l ON l.organisation = asked.organisation AND l.{key} = asked.{key}
+    LEFT JOIN LATERAL (
+        SELECT s.active FROM status_changes s
+        WHERE s.organisation = l.organisation AND s.learner = l.learner AND s.occurred_at <= :moment
+        ORDER BY s.version DESC, s.occurred_at DESC LIMIT 1) latest ON true
+    WHERE l.standing IN ('active', 'inactive')
 )
 SELECT count(*) AS known,
        coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE active), '{{}}') AS active,
        coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE NOT active), '{{}}') AS inactive
 FROM judged
 """
-_SELECTED_BY_ID = _SELECTED.format(chosen="id = ANY(CAST(:ids AS text[]))")
-_SELECTED_BY_NUMBER = _SELECTED.format(chosen="learner = ANY(CAST(:learners AS int[]))")
+_SELECTED_BY_ID = _SELECTED.format(chosen="unnest(CAST(:ids AS text[])) AS id", key="id")
+_SELECTED_BY_NUMBER = _SELECTED.format(chosen="unnest(CAST(:learners AS int[])) AS learner", key="learner")
 
 
 def selected_by_id(connection: Connection, organisation: int, ids: Sequence[str], moment: datetime) -> Selection:

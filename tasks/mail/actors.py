@@ -99,6 +99,9 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
         delivery.outcomes = [
             outcome_of(attempt, before[attempt.recipient], patience, policy=mailing.policy) for attempt in attempts
         ]
+        tried = {recipient.recipient: recipient.address for recipient in delivery.group}
+        for outcome in delivery.outcomes:
+            outcome.address = tried[outcome.recipient]
         rests = runtime.stopping.is_set() or time.monotonic() >= turn_ends
 
 

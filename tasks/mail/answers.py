@@ -64,7 +64,7 @@ _BEFORE_RECIPIENT = ABOUT_US | {About.GREYLISTED}
 @dataclass(frozen=True, slots=True)
 class Row:
     """An answer is about this if one of the reply codes, one of the enhanced codes and one of the words are in it; what
-    is empty asks for nothing. `*` stands for any number, `none` for no enhanced code."""
+    is empty asks for nothing. `*` stands for any number, `none` for no enhanced code, or for x.0.0."""
 
     about: About
     codes: str = ""
@@ -160,6 +160,7 @@ TABLE = (
             r"destinataire pleine|postfach (?:ist )?(?:voll|.berf.llt)|casella (?:.{0,20})?piena|buz.n lleno",
         ),
     ),
+    Row(About.FULL, statuses="*.2.2"),
     Row(
         About.DISABLED,
         words=(
@@ -181,7 +182,7 @@ TABLE = (
             _SOMEBODY + r"\b.{0,30}?\b(?:moved|deleted|removed|terminated|closed|cancell?ed|expired|left)\b",
             r"(?:unknown|no such|invalid|non-?existent|bad|undefined|illegal|unrecogni[sz]ed)"
             r" (?:or \w+ )?(?:local |e-?mail |destination |virtual |mail |final )*" + _SOMEBODY,
-            r"no such (?:domain|host|name|person|local|destination|id)|unknown (?:domain|host)\b",
+            r"(?:no such|illegal) (?:domain|host|name|person|local|destination|id)|unknown (?:domain|host)\b",
             r"\bno " + _SOMEBODY + r"\b.{0,40}?\b(?:here|by that|with that|named|found|at (?:this|that))\b",
             r"(?:nobody|no[- ]one|no body) (?:here|by|there|at|with)|there is no (?:one|user|mail ?box)",
             r"have an? .{0,30}?(?:account|mail ?box)\b",
@@ -189,7 +190,7 @@ TABLE = (
             r"(?:not|n't) (?:listed|present|found|exist) (?:in|at)\b|user not local",
             r"(?:host|domain)\b.{0,30}?\b(?:unknown|not found|not exist|n't exist|nonexistent|not known)",
             r"n't find (?:any|an?|the) (?:host|mail exchanger|user|mail ?box|recipient|" + _SOMEBODY + ")",
-            r"name or service not known|nxdomain|unrouteable|null ?mx",
+            r"name or service not known|nxdomain|unrouteable|null ?mx|non-?existent hosts",
             r"(?:domain|host|address)\b.{0,40}?\b(?:does(?: not|n't)|never) accepts? (?:any )?(?:e-?)?mail\b(?! from)",
             r"recip(?:ient)?\.?notfound|nosuchuser|bad ?rcpt ?to|valid ?rcpt ?to|user ?unknown",
             r"(?:utilisateur|destinataire|adresse|compte)\b.{0,40}?(?:inconnu|n.existe pas|invalide|introuvable)",
@@ -206,7 +207,7 @@ TABLE = (
     Row(
         About.MAILBOX,
         statuses="none 5.0.0 5.1.0 5.2.0 5.5.0 5.1.1",
-        words=(r"mail ?box (?:is )?(?:currently )?(?:unavailable|not available)", r"^address rejected"),
+        words=(r"mail ?box (?:is )?(?:currently )?(?:unavailable|not available)", r"(?:^|[;:,] ?|\d )address rejected"),
     ),
     Row(
         About.CONTENT,
@@ -241,14 +242,13 @@ TABLE = (
         statuses="*.1.7 *.1.8 *.7.20 *.7.21 *.7.22 *.7.23 *.7.24 *.7.25 *.7.26 *.7.27 *.7.60 *.7.509 *.7.515",
     ),
     Row(About.RATE, statuses="*.3.2 *.4.5 *.7.28 *.7.232 *.7.233 *.1.90 *.2.121 *.2.122"),
-    Row(About.FULL, statuses="*.2.2"),
     Row(About.CONTENT, statuses="*.2.3 *.3.4 *.6.*"),
     Row(About.POLICY, statuses="*.7.*"),
     Row(About.ROUTE, statuses="*.4.6 *.4.7 *.4.14"),
     Row(About.MAILBOX, statuses="5.1.1 5.1.2 5.1.3 5.1.6 5.1.10 5.1.351 5.2.1 5.4.310"),
     Row(About.PROTOCOL, statuses="*.5.*"),
     Row(About.ROUTE, statuses="*.4.* *.3.*"),
-    Row(About.POLICY, words=(r"denied|refused|not accepted",)),
+    Row(About.POLICY, words=(r"denied|not accepted",)),
     Row(About.GREYLISTED, words=(r"try(?:ing)? (?:again|later)|come back|retry|later",)),
     Row(About.PROTOCOL, codes="500 501 502 503 504 555", statuses="none"),
     Row(About.FULL, codes="552", statuses="none"),
@@ -308,7 +308,7 @@ def permanent(code: int | None, text: str, status: str | None = None) -> bool:
 
 
 def _by_table(code: int | None, statuses: list[str], words: str) -> About:
-    said = statuses or ["none"]
+    said = [*statuses, "none"] if all(one.endswith(".0.0") for one in statuses) else statuses
     number = "" if code is None else str(code)
     for what, codes, enhanced, pattern in _COMPILED:
         if codes is not None and not codes.fullmatch(number):

@@ -10,9 +10,9 @@ import msgspec
 
 from config.runtime import Runtime
 from config.settings import keys_in, sender_address
-from tasks.bounces import ReturnPaths
+from tasks.bounces.verp import ReturnPaths
 from tasks.mail.dkim import Signer
-from tasks.mail.links import Links
+from tasks.mail.links import END, Links
 from tasks.mail.look import Look
 from tasks.mail.message import CompiledMessage, MessageIds, compile_message, feedback_id
 from tasks.mail.phrases import spoken
@@ -114,7 +114,9 @@ def _compiled(
         case Kind.ANNOUNCEMENT:
             subject, *bodies = announcement(subject, body, look, language, unsubscribe_link=unsubscribe_at != "")
             # The beginning of the link is the same for all: only its token is put in for each.
-            html, text = (said.replace("[[raw:unsubscribe_url]]", unsubscribe_at + "[[raw:token]]") for said in bodies)
+            html, text = (
+                body.replace("[[raw:unsubscribe_url]]", f"{unsubscribe_at}[[raw:token]]{END}") for body in bodies
+            )
         case Kind.DIGEST:
             subject, html, text = digest_notice(look, language)
         case Kind.PASSWORD:
@@ -148,7 +150,7 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
             unsubscribe_at = identity.links.base
             token = values["token"] = identity.links.token(mailing.organisation, recipient.recipient)
             own_headers = {
-                "List-Unsubscribe": f"<{unsubscribe_at}{token}>",
+                "List-Unsubscribe": f"<{unsubscribe_at}{token}{END}>",
                 "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
             }
     else:

@@ -19,8 +19,12 @@ COVERED = (
     "precedence", "feedback-id", "list-unsubscribe", "list-unsubscribe-post",
 )  # fmt: skip
 
-#: What a signature names once more than it is there, so that nobody can add another one that a reader would be shown.
-ONCE_MORE = ("from", "to", "cc", "subject", "date", "message-id", "reply-to", "mime-version", "content-type")
+#: What a signature names once more than it is there, so that nobody can add another one that a reader would be shown,
+#: or that a mail program would unsubscribe with.
+ONCE_MORE = (
+    "from", "to", "cc", "subject", "date", "message-id", "reply-to", "mime-version", "content-type",
+    "list-unsubscribe", "list-unsubscribe-post",
+)  # fmt: skip
 
 #: Characters of a signature, and names of headers, on one line.
 _LINE = 72

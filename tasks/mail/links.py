@@ -23,6 +23,9 @@ FORM = 1
 #: Where the page is, under `PUBLIC_URL`.
 PATH = "/unsubscribe/"
 
+#: What ends a link: a mail program leaves out a "-" at the end of one in plain text, and a token may end so.
+END = "/"
+
 _SAID = Struct(">BII")
 _PROOF_OCTETS = 18
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{36}", re.ASCII)
@@ -39,7 +42,7 @@ class Links:
         self._keys = [blake2b(key.encode(), person=UNSUBSCRIBE).digest() for key in keys]
 
     def token(self, organisation: int, learner: int) -> str:
-        """What is added to `base` to make the address where a learner unsubscribes from an organisation's
+        """What stands between `base` and `END` in the address where a learner unsubscribes from an organisation's
         announcements."""
         said = _SAID.pack(FORM, organisation, learner)
         return urlsafe_b64encode(said + _proof(self._keys[0], said)).decode()

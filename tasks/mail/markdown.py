@@ -1,4 +1,5 @@
-"""What admins write, as HTML that is safe to send: CommonMark, cleaned, and bounded in the time it takes.
+"""What admins write, as HTML that is safe to send and as its plain-text twin: CommonMark with tables, strikethrough,
+pasted addresses and line breaks; cleaned, and bounded in the time and memory it takes.
 
 Merge fields sit it out behind stand-ins, so that neither Markdown nor escaping touches them: a value is text, whoever
 wrote the words around it.
@@ -6,16 +7,21 @@ wrote the words around it.
 
 import re
 from collections.abc import Sequence
+from functools import partial
 
-import nh3
 from markdown_it import MarkdownIt
-from markdown_it.common.utils import escapeHtml
 from markdown_it.renderer import RendererHTML
+from markdown_it.rules_block import StateBlock, table
+from markdown_it.rules_core import StateCore
 from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from tasks.mail.merge import MergeError, Slot, line_of_slot
+from tasks.mail.addresses import AUTO, address_rule, text_rule
+from tasks.mail.cleaning import addresses, as_typed, clean, leads
+from tasks.mail.merge import MergeError, Slot, line_of_slot, quoted
+from tasks.mail.plain import plain
+from tasks.mail.standins import FieldInAddress, StandIns
 
 #: The longest body, in octets of UTF-8: mailbox providers show about 100 kB of a mail and cut off the rest.
 LONGEST_BODY = 256 * 1024
@@ -24,84 +30,45 @@ LONGEST_PARAGRAPH = 10_000
 MOST_LINES = 5_000
 #: The longest address of a link, its title included.
 LONGEST_ADDRESS = 2_000
+#: Merge fields of a body, and of a subject, at most: each is filled in for each recipient.
+MOST_SLOTS, MOST_SLOTS_OF_SUBJECT = 200, 10
+#: Cells of all tables, at most: a short line of Markdown can be a long row of empty ones.
+MOST_CELLS = 5_000
 _EMPTY_LINE = re.compile(r"\n[ \t]*(?=\n)")
 #: How often the parser may look for marks, and how many tags and characters of HTML may come of it, before what is
 #: written is no letter but meant to keep us busy. A letter of the greatest length needs two thirds of it.
 _LOOKS, _TAGS, _HTML = 50_000, 20_000, 4 * LONGEST_BODY
-
-#: Stands in for a part of what was written, by its index, between two code points that Unicode keeps out of any text.
-STAND_IN = re.compile("\ufdd0([0-9]+)\ufdd1")
-WITHOUT_MARKS = str.maketrans("", "", "\ufdd0\ufdd1")
-
-#: The elements of a letter; of other HTML the words stay, and nothing of scripts and styles.
-_ELEMENTS = frozenset(
-    {
-        "a",
-        "b",
-        "blockquote",
-        "br",
-        "code",
-        "del",
-        "em",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "hr",
-        "i",
-        "img",
-        "li",
-        "ol",
-    }
-    | {"p", "pre", "s", "strong", "sub", "sup", "u", "ul"}
-)
-_ATTRIBUTES = {"a": {"href", "title"}, "img": {"src", "alt", "title", "width", "height"}, "ol": {"start"}}
-_SCHEMES = {"http", "https", "mailto"}
-#: What is HTML if somebody writes it between angle brackets; anything else, `<your name>`, is words.
-_KNOWN = nh3.ALLOWED_TAGS | frozenset(
-    {
-        "applet",
-        "audio",
-        "base",
-        "body",
-        "button",
-        "canvas",
-        "embed",
-        "font",
-        "form",
-        "frame",
-        "frameset",
-        "head",
-        "html",
-    }
-    | {"iframe", "input", "label", "link", "main", "marquee", "math", "meta", "noscript", "object", "option", "script"}
-    | {"section", "select", "source", "style", "svg", "template", "textarea", "title", "video"}
-)
-_TAG = re.compile(r"</?([A-Za-z][A-Za-z0-9-]*)(?:[^<>]*)>")
+#: Marks that are meant and mean nothing where they stand: what they are, and for what.
+_RAW = {
+    "bold": re.compile(r"\*\*[^*]+\*\*"),
+    "struck out": re.compile(r"~~[^~]+~~"),
+    "a link": re.compile(r"\[[^\[\]\n]+\]\([^()\n]*\)"),
+}
+#: How deep lists and quotations may be nested in one another; what is deeper, the parser would leave out.
+_DEEPEST = 20
 
 
 class _Markdown(MarkdownIt):
-    """CommonMark whose links lead to the web or to an address, the same for every recipient."""
+    """CommonMark and what people expect besides, with addresses that are the same for every recipient."""
 
-    def __init__(self) -> None:
-        super().__init__("commonmark")
+    def __init__(self, stand_ins: StandIns) -> None:
+        super().__init__("commonmark", {"breaks": True, "maxNesting": _DEEPEST})
+        self._stand_ins = stand_ins
+        self.enable(["table", "strikethrough"])
+        self.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
         self.inline.ruler.before("text", "look", _look)
+        self.inline.ruler.before("text", "address", address_rule)
+        self.inline.ruler.at("text", text_rule)
+        self.core.ruler.before("text_join", "raw", partial(_refuse_raw_marks, stand_ins=stand_ins))
         for html in ("html_inline", "html_block"):
             self.add_render_rule(html, _html)
 
     def normalizeLink(self, url: str) -> str:  # noqa: N802
-        if marked := STAND_IN.search(url):
-            raise _FieldInAddress(int(marked[1]))
+        self._stand_ins.refuse_in(url)
         return super().normalizeLink(url)
 
-    def validateLink(self, url: str) -> bool:  # noqa: N802
-        return url.lower().startswith(("http://", "https://", "mailto:"))
-
-
-class _FieldInAddress(Exception):
-    """The part with this index stands in the address of a link."""
+    def validateLink(self, url: str) -> bool:  # noqa: ARG002, N802
+        return True  # `_refuse_addresses` says what is wrong with one
 
 
 class _TooBusy(Exception):
@@ -116,66 +83,98 @@ def _look(state: StateInline, _silent: bool) -> bool:
     return False
 
 
+def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """The rule for tables; before one is made, its cells are counted."""
+    if not table(state, start, end, True) or silent:
+        return silent and table(state, start, end, True)
+    columns = state.src.count("|", state.bMarks[start], state.eMarks[start]) + 1
+    rows = next((line for line in range(start, end) if state.isEmpty(line)), end) - start
+    state.env["cells"] -= columns * rows
+    if state.env["cells"] < 0:
+        raise MergeError(f"Line {start + 1}: the tables have more than {MOST_CELLS} cells.")
+    return table(state, start, end, False)
+
+
+def _refuse_raw_marks(state: StateCore, stand_ins: StandIns) -> None:
+    """Not a rule that makes anything: refuses marks that would be mailed as they stand. An escaped one is meant."""
+    for token in state.tokens:
+        line = token.map[0] + 1 if token.map else 1
+        said = "".join(
+            "\n"
+            if child.type.endswith("break")
+            else child.content
+            if child.type == "text" and child.info != AUTO
+            else "\0"
+            for child in token.children or ()
+        )
+        for meant, marks in _RAW.items():
+            if found := marks.search(said):
+                line += said.count("\n", 0, found.start())
+                shown = quoted(re.sub("\0+", "…", stand_ins.finish(found[0], str)))
+                raise MergeError(
+                    f"Line {line}: {shown} is not {meant} as it stands: leave out the blanks inside the marks, and"
+                    " letters beside them, or write \\ before each mark to have it shown."
+                )
+
+
 def _html(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: OptionsDict, _env: EnvType) -> str:
-    """HTML as it was written; but what only looks like it becomes text."""
-    return _TAG.sub(lambda tag: tag[0] if tag[1].lower() in _KNOWN else escapeHtml(tag[0]), tokens[index].content)
+    return as_typed(tokens[index].content)
 
 
-_MARKDOWN = _Markdown()
+def letter(text: str, parts: Sequence[str | Slot], stand_ins: StandIns) -> tuple[str, str]:
+    """The HTML and the plain text of a body that `parse` split into parts, each slot behind its stand-in.
 
-
-def stood_in(parts: Sequence[str | Slot]) -> str:
-    """The text of parts, each slot behind its stand-in."""
-    return "".join(part if isinstance(part, str) else f"\ufdd0{number}\ufdd1" for number, part in enumerate(parts))
-
-
-def letter(text: str, parts: Sequence[str | Slot]) -> str:
-    """The HTML of a body that `parse` split into parts, each slot behind its stand-in.
-
-    Raises MergeError, with the line, for what cannot be sent.
+    Raises MergeError, with the line where one is to blame, for what cannot be sent.
     """
     _refuse_length(text)
-    source = stood_in(parts)
-    fields: list[int] = []
-
-    def allowed(element: str, attribute: str, value: str) -> str | None:
-        if attribute in {"href", "src"}:
-            if marked := STAND_IN.search(value):
-                fields.append(int(marked[1]))
-            schemes = ("https://",) if element == "img" else ("http://", "https://", "mailto:")
-            return value if value.lower().startswith(schemes) else None
-        return value
-
-    html = ""
+    refuse_slots(parts, MOST_SLOTS, "The body")
     try:
-        html = nh3.clean(
-            _rendered(source),
-            tags=set(_ELEMENTS),
-            attributes=_ATTRIBUTES,
-            attribute_filter=allowed,
-            url_schemes=_SCHEMES,
-            set_tag_attribute_values={"a": {"target": "_blank"}},
-        )
-    except _FieldInAddress as problem:
-        fields.append(problem.args[0])
-    except _TooBusy:
-        raise MergeError("The body has too many marks of Markdown, or of HTML, for one letter.") from None
-    if fields:
-        line = line_of_slot(text, sum(isinstance(part, Slot) for part in parts[: fields[0]]))
+        rendered, mute = _rendered(stand_ins)
+        html = clean(rendered, stand_ins.refuse_in)
+        _refuse_size(html)
+        said = plain(html)
+        stand_ins.refuse_in_addresses(said)
+    except FieldInAddress as problem:
+        line = line_of_slot(text, sum(isinstance(part, Slot) for part in parts[: problem.part]))
         raise MergeError(
-            f"Line {line}: the address of a link cannot hold a merge field: put the field in the text of the link."
-        )
-    return html.strip()
+            f"Line {line}: the address of a link cannot hold a merge field: put the field in the text of the link, or a"
+            " blank before it."
+        ) from None
+    except (_TooBusy, RecursionError):
+        raise MergeError("The body has too many marks of Markdown, or of HTML, for one letter.") from None
+    if not said.strip():
+        where = "Nothing of the body can be read as text" if mute is None else f"Line {mute}: the picture says nothing"
+        raise MergeError(f"{where}: write words, or what a picture shows, as in ![The hall](https://…).")
+    if (slots := stand_ins.count(html)) > MOST_SLOTS:
+        raise MergeError(_too_many_slots("The body", slots, MOST_SLOTS))
+    return html, said
 
 
-def _rendered(source: str) -> str:
-    env: EnvType = {"looks": _LOOKS}
-    tokens = _MARKDOWN.parse(source, env)
-    _refuse_addresses(tokens)
-    html = str(_MARKDOWN.renderer.render(tokens, _MARKDOWN.options, env))
+def refuse_slots(parts: Sequence[str | Slot], most: int, where: str) -> None:
+    """Raises MergeError for more slots than can be filled in."""
+    slots = sum(isinstance(part, Slot) for part in parts)
+    if slots > most:
+        raise MergeError(_too_many_slots(where, slots, most))
+
+
+def _too_many_slots(where: str, slots: int, most: int) -> str:
+    return f"{where} has {slots} merge fields; at most {most} can be filled in."
+
+
+def _rendered(stand_ins: StandIns) -> tuple[str, int | None]:
+    """The HTML as it was written, and the line of the first picture without a description."""
+    markdown = _Markdown(stand_ins)
+    env: EnvType = {"looks": _LOOKS, "cells": MOST_CELLS}
+    tokens = markdown.parse(stand_ins.source, env)
+    mute = _refuse_addresses(tokens, stand_ins)
+    html = str(markdown.renderer.render(tokens, markdown.options, env))
+    _refuse_size(html)
+    return html, mute
+
+
+def _refuse_size(html: str) -> None:
     if html.count("<") > _TAGS or len(html) > _HTML:
         raise _TooBusy
-    return html
 
 
 def _refuse_length(text: str) -> None:
@@ -196,14 +195,45 @@ def _refuse_length(text: str) -> None:
         line += paragraph.count("\n") + 1
 
 
-def _refuse_addresses(tokens: Sequence[Token]) -> None:
-    """Pictures are fetched encrypted, or not at all; and an address is no place to hide a megabyte."""
+def _refuse_addresses(tokens: Sequence[Token], stand_ins: StandIns) -> int | None:
+    """Refuse addresses that lead nowhere, and what is nested too deep; the line of the first picture that has no
+    description. Pictures are fetched encrypted, or not at all; and an address is no place to hide a megabyte."""
+    mute = None
     for token in tokens:
         line = token.map[0] + 1 if token.map else 1
+        if token.nesting == 1 and token.level >= _DEEPEST - 1:
+            raise MergeError(f"Line {line}: this is nested too deep; put at most {_DEEPEST // 2} lists in one another.")
+        if "style" in token.attrs:  # how a table's column is aligned
+            token.attrs = {"align": str(token.attrs["style"]).rpartition(":")[2]}
+        if token.type == "html_block":
+            _refuse_html(token.content, line, stand_ins)
         for child in token.children or ():
             if child.type in {"softbreak", "hardbreak"}:
                 line += 1
+            elif child.type == "html_inline":
+                _refuse_html(child.content, line, stand_ins)
             if sum(len(str(value)) for value in child.attrs.values()) > LONGEST_ADDRESS:
                 raise MergeError(f"Line {line}: an address has more than {LONGEST_ADDRESS} characters.")
-            if child.type == "image" and not str(child.attrs["src"]).lower().startswith("https://"):
-                raise MergeError(f"Line {line}: the address of a picture has to begin with https://.")
+            if child.type == "image":
+                _refuse_address(str(child.attrs["src"]), "img", line)
+                mute = line if mute is None and not child.content.strip() else mute
+            elif child.type == "link_open":
+                _refuse_address(str(child.attrs["href"]), "a", line)
+    return mute
+
+
+def _refuse_html(html: str, line: int, stand_ins: StandIns) -> None:
+    for element, address, lines in addresses(html):
+        stand_ins.refuse_in(address)
+        _refuse_address(address, element, line + lines)
+
+
+def _refuse_address(address: str, element: str, line: int) -> None:
+    if leads(address, element):
+        return
+    if element == "img":
+        raise MergeError(f"Line {line}: the address of a picture has to begin with https://.")
+    raise MergeError(
+        f"Line {line}: a link cannot lead to {quoted(address)!r}: begin the address with https://, http:// or mailto:,"
+        " or write it as text."
+    )

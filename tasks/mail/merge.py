@@ -22,8 +22,8 @@ class MergeField(StrEnum):
     ORGANISATION = "organisation"
 
 
-class MergeError(ValueError):
-    """What is wrong with a merge field, where, and what can be written in its place."""
+class MergeError(Exception):
+    """What is wrong with what an admin wrote, where, and what can be written in its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Slot:
     default: str = ""
 
     def fill(self, values: Mapping[str, str | None]) -> str:
-        return one_line(values.get(self.field) or "") or self.default
+        return said(values.get(self.field) or "") or self.default
 
     def __str__(self) -> str:
         return f'{{{{ {self.field} | default: "{self.default}" }}}}' if self.default else f"{{{{ {self.field} }}}}"
@@ -65,6 +65,15 @@ _SLOT_OR_STRAY = re.compile(rf"{_SLOT.pattern}|\{{\{{(?:[^\r\n]*?\}}\}})?|\}}\}}
 _SLOT_OR_RAW = re.compile(rf"{_SLOT.pattern}|\[\[raw:([a-z_]+)\]\]")
 _BLANK = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
+#: The longest value of a recipient, in characters; of a longer one the beginning is said. The longest address has 254
+#: (RFC 5321 section 4.5.3.1.3).
+LONGEST_VALUE = 256
+
+#: What opens a stretch of text that is ordered by itself, and what closes each (UAX #9): embeddings and overrides,
+#: isolates.
+_CLOSES = {**dict.fromkeys("\u202a\u202b\u202d\u202e", "\u202c"), **dict.fromkeys("\u2066\u2067\u2068", "\u2069")}
+_ORDERS = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
 #: The length in characters to which a mistake is quoted back.
 _QUOTED_AT_MOST = 60
 
@@ -75,8 +84,11 @@ def parse(text: str, name: str | None = None) -> tuple[str | Slot, ...]:
     parts: list[str | Slot] = []
     end = 0
     for match in _SLOT_OR_STRAY.finditer(text):
-        if not match[1]:
-            raise MergeError(_mistake(match[0], where=name or f"Line {text.count(chr(10), 0, match.start()) + 1}"))
+        if not match[1] or len(match[2] or "") > LONGEST_VALUE:
+            where = name or f"Line {text.count(chr(10), 0, match.start()) + 1}"
+            if not match[1]:
+                raise MergeError(_mistake(match[0], where=where))
+            raise MergeError(f"{where}: the default of {match[1]} has more than {LONGEST_VALUE} characters.")
         parts += (text[end : match.start()], _slot(match))
         end = match.end()
     return tuple(part for part in (*parts, text[end:]) if part != "")
@@ -110,19 +122,47 @@ def one_line(text: str) -> str:
     return _BLANK.sub(" ", text).strip(" ")
 
 
+def quoted(text: str) -> str:
+    """The beginning of what somebody wrote, as it is quoted back."""
+    line = one_line(text)
+    return f"{line[:_QUOTED_AT_MOST]}…" if len(line) > _QUOTED_AT_MOST else line
+
+
+def said(text: str) -> str:
+    """What somebody, or something, is called, as a mail says it: one line, not too long, and whatever marks it holds
+    that order text from the right to the left, they order nothing else."""
+    line = one_line(text)
+    if len(line) > LONGEST_VALUE:
+        line = f"{line[: LONGEST_VALUE - 1].rstrip()}…"
+    if not _ORDERS.search(line):
+        return line
+    return _isolated(line) if _ORDERS.sub("", line).strip() else ""
+
+
+def _isolated(text: str) -> str:
+    """The text as an isolate (UAX #9), with all closed that it opens, and nothing closed that it did not open."""
+    kept, open_ = [], []
+    for character in text:
+        if character in "\u202c\u2069":
+            if open_[-1:] != [character]:
+                continue
+            open_.pop()
+        elif closes := _CLOSES.get(character):
+            open_.append(closes)
+        kept.append(character)
+    return "".join(("\u2068", *kept, *reversed(open_), "\u2069"))
+
+
 def _slot(match: re.Match[str]) -> Slot:
     return Slot(MergeField(match[1]), one_line(match[2] or ""))
 
 
 def _mistake(stray: str, *, where: str) -> str:
-    quoted = one_line(stray)
-    if len(quoted) > _QUOTED_AT_MOST:
-        quoted = f"{quoted[:_QUOTED_AT_MOST]}…"
     if stray == "{{":
         what = "{{ is never closed by }}"
     elif stray == "}}":
         what = "}} closes nothing"
     else:
-        what = f"{quoted} is not a merge field"
+        what = f"{quoted(stray)} is not a merge field"
     allowed = ", ".join(MergeField)
     return f'{where}: {what}. Write {{{{ field }}}} or {{{{ field | default: "text" }}}} with one of: {allowed}.'

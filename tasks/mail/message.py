@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import idna
 
-from tasks.mail.merge import Raw, Slot, one_line, tokens
+from tasks.mail.merge import LONGEST_VALUE, Raw, Slot, one_line, said, tokens
 
 #: The longest line of a body or a folded header, in octets without its CRLF: RFC 2045 section 6.7, RFC 2047 section 2.
 _LINE = 76
@@ -79,6 +79,12 @@ class CompiledMessage:
     _fixed: tuple[str, ...]
     _pieces: tuple[str, ...]
     _splices: tuple[_Splice, ...]
+
+    @property
+    def largest(self) -> int:
+        """The octets of both bodies, at most, whatever the values of merge fields are; raw values are not counted."""
+        slots = [splice for splice in self._splices if isinstance(splice.token, Slot)]
+        return sum(map(len, self._pieces)) + sum(len(s.in_text + s.in_html) for s in slots) * _LARGEST_VALUE
 
     def with_headers(self, headers: Mapping[str, str]) -> "CompiledMessage":
         """The same message with these headers besides, after those it has. Raises ValueError for a header's name that
@@ -153,10 +159,10 @@ def compile_message(*, subject: str, html: str, text: str, mail_from: str) -> Co
     pieces.append(f"--{boundary}--\r\n")
 
     sender_name, _, sender_address = mail_from.strip().removesuffix(">").rpartition("<")
-    said = tokens(subject)
+    subject_parts = tokens(subject)
     return CompiledMessage(
         _sender=_mailbox("From", sender_name.strip(' "'), sender_address),
-        _subject=_header("Subject", subject) if all(isinstance(part, str) for part in said) else said,
+        _subject=_header("Subject", subject) if all(isinstance(part, str) for part in subject_parts) else subject_parts,
         _fixed=(
             "MIME-Version: 1.0\r\n",
             f'Content-Type: multipart/alternative;\r\n boundary="{boundary}"\r\n',
@@ -260,7 +266,7 @@ def _mailbox(header: str, name: str, address: str) -> str:
     address = wire_address(address)
     if len(header) + len(name) + len(address) + 5 <= _LINE and _PLAIN_NAME.fullmatch(name):
         return f"{header}: {name} <{address}>\r\n"
-    name = one_line(name)
+    name = said(name)
     if not name:
         return f"{header}: {address}\r\n"
     if not _is_plain(name) or len(name) > _QUOTED_NAME:
@@ -322,3 +328,7 @@ def _soft_broken(line: str) -> str:
         pieces.append(_GUARDED.sub(lambda match: f"={ord(match[0]):02X}", line[start:end]))
         start = end
     return _SOFT_BREAK.join(pieces)
+
+
+#: The octets of the largest value in a body: all of it marks that order text, each of which is closed.
+_LARGEST_VALUE = len(_quoted_printable(said("\u202e" * (LONGEST_VALUE - 1) + "x")) + _SOFT_BREAK)

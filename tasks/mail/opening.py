@@ -149,9 +149,10 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
         connection,
         _OPEN
         + """
-    JOIN unnest(CAST(:mailings AS bigint[]), CAST(:learners AS int[])) AS told (mailing, learner)
-        ON told.learner = l.learner AND told.mailing = m.mailing
-    WHERE m.organisation = :organisation AND l.organisation = :organisation
+    JOIN (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
+                 unnest(CAST(:learners AS int[])) AS learner) told
+        ON m.organisation = told.organisation AND m.mailing = told.mailing
+            AND l.organisation = told.organisation AND l.learner = told.learner
 ) chosen
 ON CONFLICT DO NOTHING
 """,
@@ -162,8 +163,9 @@ ON CONFLICT DO NOTHING
         """
         INSERT INTO work (organisation, queue, actor, subject, low, high)
         SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
-        FROM unnest(CAST(:mailings AS bigint[]), CAST(:learners AS int[])) AS told (mailing, learner)
-        JOIN deliveries d ON d.organisation = :organisation AND d.mailing = told.mailing
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
+                     unnest(CAST(:learners AS int[])) AS learner) told
+        JOIN deliveries d ON d.organisation = told.organisation AND d.mailing = told.mailing
             AND d.recipient = told.learner AND d.state = 'pending'
         """,
         **parameters,

@@ -33,8 +33,8 @@ class Verdicts:
     n: int
 
 
-#: What a merge field is filled with: nothing, where it holds no more than blanks (`merge.one_line`).
-_EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u2028\u2029]*$'"
+#: What a merge field is filled with: nothing, where it holds no more than blanks and marks that order (`merge.said`).
+_EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'"
 
 #: The gate's verdict on each learner of an audience, were it made now.
 _JUDGED = f"""
@@ -117,7 +117,7 @@ def verdict_on(connection: Connection, organisation: int, address: str) -> str:
 
 #: Those of a mailing who stand as :states say, and what the gate would say of them now.
 _SETTLED = f"""
-SELECT d.recipient, d.settled_at, d.code, d.reason, d.reply,
+SELECT d.recipient, d.settled_at, d.code, d.reason, d.reply, d.address,
        {VERDICT.format(kind="m.kind", state="'sending'")} AS verdict
 FROM deliveries d
 JOIN mailings m USING (organisation, mailing)
@@ -135,8 +135,8 @@ def make_pending(connection: Connection, organisation: int, mailing: int, states
     execute(
         connection,
         f"""
-        INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply)
-        SELECT :organisation, :mailing, recipient, settled_at, code, reason, reply
+        INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply, address)
+        SELECT :organisation, :mailing, recipient, settled_at, code, reason, reply, address
         FROM ({_SETTLED}) settled WHERE verdict = 'send'
         ON CONFLICT DO NOTHING
         """,
@@ -148,7 +148,7 @@ def make_pending(connection: Connection, organisation: int, mailing: int, states
         connection,
         """
         UPDATE deliveries d SET state = 'pending', attempts = 0, settled_at = NULL, due_at = NULL, code = NULL,
-            reason = NULL, reply = NULL
+            reason = NULL, reply = NULL, address = NULL
         FROM attempts a
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND a.organisation = d.organisation
           AND a.mailing = d.mailing AND a.recipient = d.recipient AND a.attempted_at = d.settled_at

@@ -92,6 +92,7 @@ class Outcome:
     tried: bool = True
     due_at: datetime | None = None
     suppress: bool = False
+    address: str | None = None
 
 
 def answer_to(code: int, about: About) -> Answer:

@@ -201,11 +201,15 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
         UPDATE deliveries d SET state = CAST(new.state AS delivery_state), settled_at = CASE
                 WHEN new.state <> 'pending' THEN new.at END,
             attempts = d.attempts + CAST(new.tried AS int), due_at = new.due_at, reason = new.reason,
-            code = new.code, reply = new.reply
+            code = new.code, (reply, address) = (
+                SELECT new.reply, CASE WHEN d.recipient < 0 THEN d.address ELSE new.address END
+                WHERE d.recipient < 0 OR EXISTS (
+                    SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
+                      AND l.standing IN ('active', 'inactive')))
         FROM unnest(CAST(:recipients AS int[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]),
                     CAST(:reasons AS text[]), CAST(:codes AS int[]), CAST(:replies AS text[]),
-                    CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]))
-             AS new (recipient, state, at, reason, code, reply, tried, due_at)
+                    CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]), CAST(:addresses AS text[]))
+             AS new (recipient, state, at, reason, code, reply, tried, due_at, address)
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
           AND d.recipient BETWEEN :low AND :high AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
         """,
@@ -221,16 +225,20 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
         replies=[o.reply for o in outcomes],
         trieds=[o.tried for o in outcomes],
         dues=[o.due_at for o in outcomes],
+        addresses=[None if o.state is Delivery.PENDING else o.address for o in outcomes],
     )
     unsettled = [o for o in outcomes if o.due_at is not None]
     if unsettled:
         execute(
             connection,
             """
-            INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply)
-            SELECT :organisation, :mailing, recipient, at, code, reason, reply
+            INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply, address)
+            SELECT :organisation, :mailing, recipient, at, code, reason, reply, CASE WHEN EXISTS (
+                SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = new.recipient
+                  AND l.standing IN ('active', 'inactive')) THEN address END
             FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
-                        CAST(:reasons AS text[]), CAST(:replies AS text[])) AS new (recipient, at, code, reason, reply)
+                        CAST(:reasons AS text[]), CAST(:replies AS text[]), CAST(:addresses AS text[]))
+                 AS new (recipient, at, code, reason, reply, address)
             ON CONFLICT DO NOTHING
             """,
             organisation=organisation,
@@ -240,22 +248,24 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             codes=[o.code for o in unsettled],
             reasons=[o.reason for o in unsettled],
             replies=[o.reply for o in unsettled],
+            addresses=[o.address for o in unsettled],
         )
-    refused = [o.recipient for o in outcomes if o.suppress]
+    refused = [o for o in outcomes if o.suppress and o.address]
     if refused:
         execute(
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason)
-            SELECT DISTINCT d.organisation, lower(coalesce(d.address, l.email)), 'refused by its server'
-            FROM deliveries d LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-            WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = ANY(CAST(:refused AS int[]))
-              AND coalesce(d.address, l.email) IS NOT NULL
+            SELECT DISTINCT CAST(:organisation AS int), lower(tried.address), 'refused by its server'
+            FROM unnest(CAST(:refused AS int[]), CAST(:addresses AS text[])) AS tried (recipient, address)
+            WHERE tried.recipient < 0 OR EXISTS (
+                SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = tried.recipient
+                  AND l.standing IN ('active', 'inactive'))
             ON CONFLICT DO NOTHING
             """,
             organisation=organisation,
-            mailing=mailing,
-            refused=refused,
+            refused=[o.recipient for o in refused],
+            addresses=[o.address for o in refused],
         )
 
 
@@ -265,9 +275,13 @@ def _accept(connection: Connection, organisation: int, mailing: int, outcomes: S
         connection,
         """
         UPDATE deliveries d SET state = 'accepted', settled_at = new.at, attempts = d.attempts + 1, due_at = NULL,
-            reason = NULL, code = new.code, reply = new.reply
+            reason = NULL, code = new.code, (reply, address) = (
+                SELECT new.reply, CASE WHEN d.recipient < 0 THEN d.address ELSE new.address END
+                WHERE d.recipient < 0 OR EXISTS (
+                    SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
+                      AND l.standing IN ('active', 'inactive')))
         FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
-                    CAST(:replies AS text[])) AS new (recipient, at, code, reply)
+                    CAST(:replies AS text[]), CAST(:addresses AS text[])) AS new (recipient, at, code, reply, address)
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
           AND d.recipient BETWEEN :low AND :high AND d.state = 'pending'
         """,
@@ -279,6 +293,7 @@ def _accept(connection: Connection, organisation: int, mailing: int, outcomes: S
         ats=[o.at for o in outcomes],
         codes=[o.code for o in outcomes],
         replies=[o.reply for o in outcomes],
+        addresses=[o.address for o in outcomes],
     )
 
 
@@ -340,28 +355,43 @@ def begin_again(connection: Connection, organisation: int, mailing: int, recipie
     )
 
 
-def forget(connection: Connection, organisation: int, learner: int) -> None:
-    """Remove what the ledger holds of a learner's address: what servers said of it, and its suppression (S15)."""
+def forget(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
+    """Remove what the ledger holds of learners' addresses, today's and those before: where mail went, what servers
+    said of it, and what is suppressed or was lifted (S15)."""
+    theirs = """
+        (SELECT lower(l.email) AS address FROM learners l
+         WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[]))
+         UNION
+         SELECT lower(d.address) FROM mailings m JOIN deliveries d USING (organisation, mailing)
+         WHERE m.organisation = :organisation AND d.recipient = ANY(CAST(:learners AS int[]))
+         UNION
+         SELECT lower(a.address) FROM mailings m JOIN attempts a USING (organisation, mailing)
+         WHERE m.organisation = :organisation AND a.recipient = ANY(CAST(:learners AS int[]))) AS theirs
+        """
+    nobody_elses = """NOT EXISTS (
+              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> ALL(CAST(:learners AS int[]))
+                AND lower(o.email) = theirs.address)"""
     for ledger in (
+        f"""
+        DELETE FROM suppressions s USING {theirs}
+        WHERE s.organisation = :organisation AND s.address = theirs.address AND {nobody_elses}
+        """,
+        f"""
+        DELETE FROM lifted_suppressions s USING {theirs}
+        WHERE s.organisation = :organisation AND s.address = theirs.address AND {nobody_elses}
+        """,
         """
-        UPDATE deliveries d SET reply = NULL FROM mailings m
+        UPDATE deliveries d SET reply = NULL, address = NULL FROM mailings m
         WHERE m.organisation = :organisation AND d.organisation = m.organisation AND d.mailing = m.mailing
-          AND d.recipient = :learner AND d.reply IS NOT NULL
+          AND d.recipient = ANY(CAST(:learners AS int[])) AND (d.reply IS NOT NULL OR d.address IS NOT NULL)
         """,
         """
-        UPDATE attempts a SET reply = NULL FROM mailings m
+        UPDATE attempts a SET reply = NULL, address = NULL FROM mailings m
         WHERE m.organisation = :organisation AND a.organisation = m.organisation AND a.mailing = m.mailing
-          AND a.recipient = :learner AND a.reply IS NOT NULL
-        """,
-        """
-        DELETE FROM suppressions s USING learners l
-        WHERE l.organisation = :organisation AND l.learner = :learner AND s.organisation = l.organisation
-          AND s.address = lower(l.email) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> :learner
-                AND lower(o.email) = s.address)
+          AND a.recipient = ANY(CAST(:learners AS int[])) AND (a.reply IS NOT NULL OR a.address IS NOT NULL)
         """,
     ):
-        execute(connection, ledger, organisation=organisation, learner=learner)
+        execute(connection, ledger, organisation=organisation, learners=list(learners))
 
 
 def next_try_seconds(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> float | None:
@@ -404,14 +434,16 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
     return found
 
 
-def unworked(connection: Connection) -> list[Mailing]:
-    """Mailings that are being sent, or were cancelled, and of which no piece of work is left."""
+def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:
+    """Mailings that are being sent, or were cancelled, and of which no piece of work is left: the next page of them
+    `after` one, by the numbers of its organisation and its own."""
     return rows(
         connection,
         Mailing,
         _MAILING
         + """
-        WHERE m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL AND NOT EXISTS (
+        WHERE m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL
+          AND (m.organisation, m.mailing) > (:after_organisation, :after_mailing) AND NOT EXISTS (
             SELECT FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
               AND w.actor IN ('mail.deliver', 'announcements.audience', 'announcements.cancel'))
           AND NOT EXISTS (
@@ -419,6 +451,8 @@ def unworked(connection: Connection) -> list[Mailing]:
               AND f.mailing = m.mailing)
         ORDER BY m.organisation, m.mailing LIMIT 200
         """,
+        after_organisation=after[0],
+        after_mailing=after[1],
     )
 
 

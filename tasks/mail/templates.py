@@ -7,7 +7,7 @@ and has lost the power to form a token.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,10 +18,12 @@ from markupsafe import Markup, escape
 
 from tasks.mail.lean import lean
 from tasks.mail.look import Look
-from tasks.mail.markdown import STAND_IN, WITHOUT_MARKS, letter, stood_in
-from tasks.mail.merge import MergeField, Slot, one_line, parse
+from tasks.mail.markdown import MOST_SLOTS_OF_SUBJECT, letter, refuse_slots
+from tasks.mail.merge import MergeError, MergeField, Slot, parse, said
+from tasks.mail.message import compile_message
 from tasks.mail.phrases import Language, Notice, spoken
 from tasks.mail.plain import plain
+from tasks.mail.standins import StandIns
 
 #: Where something is to stand, in what Jinja and MJML make: all of it is put there at once, and not looked at again.
 _PLACE = re.compile("place-of-([a-z]+)")
@@ -64,7 +66,15 @@ class Usage:
         return {name: f"{figure:,}".replace(",", language.thousands) for name, figure in figures.items()}
 
 
-@lru_cache(maxsize=256)
+#: Texts of admins that are kept made: each may take megabytes.
+MADE = 8
+#: The largest mail, in octets as it is sent, whoever its recipient is. Servers take ten megabytes and more.
+LARGEST_MAIL = 2 * 1024 * 1024
+#: Characters of a list in a notice, at most; of a longer one it is said how many more there are.
+LONGEST_LISTING = 100_000
+
+
+@lru_cache(maxsize=MADE)
 def announcement(
     subject: str, body_markdown: str, look: Look, locale: str = "", *, unsubscribe_link: bool = False
 ) -> tuple[str, str, str]:
@@ -80,8 +90,14 @@ def announcement(
 
 
 def check_announcement(subject: str, body_markdown: str, organisation: str) -> None:
-    """Raises MergeError for a mistake in what an admin wrote."""
-    announcement(subject, body_markdown, Look(organisation))
+    """Raises MergeError for a mistake in what an admin wrote, and for what could become too large for somebody."""
+    subject, html, text = announcement(subject, body_markdown, Look(organisation))
+    largest = compile_message(subject=subject, html=html, text=text, mail_from="nobody@example.org").largest
+    if largest > LARGEST_MAIL:
+        raise MergeError(
+            f"The mail could have {largest // 1024} kB, with the longest of names; at most {LARGEST_MAIL // 1024} kB"
+            " can be sent. Link to what is long."
+        )
 
 
 @lru_cache(maxsize=256)
@@ -113,7 +129,15 @@ def seats_notice(look: Look, usage: Usage, locale: str = "") -> tuple[str, str, 
 
 def listing(items: Iterable[str]) -> tuple[str, str]:
     """The items as an HTML list, escaped, and as lines of text: what notices splice in as raw values."""
-    lines = [one_line(item) for item in items]
+    lines, room = [], LONGEST_LISTING
+    names = list(items)
+    for name in names:
+        line = said(name)
+        room -= len(line)
+        if room < 0:
+            lines.append(f"… (+{len(names) - len(lines)})")
+            break
+        lines.append(line)
     html = "".join(f'<li dir="auto">{escape(line)}</li>' for line in lines)
     return f"<ul>{html}</ul>", "\n".join(f"- {line}" for line in lines)
 
@@ -123,13 +147,13 @@ def _notice(
 ) -> tuple[str, str, str]:
     """A notice to learners of their courses, or to admins: with a list `of` something, or with `figures`."""
     to_learner = of == "courses"
-    said = {
+    phrases = {
         "greeting": language.learner_greeting if to_learner else language.admin_greeting,
         "opening": notice.opening,
         "closing": notice.closing,
         "footer": language.learner_footer if to_learner else language.admin_footer,
     }
-    words = {name: _with_figures(phrase, figures or {}) for name, phrase in said.items()}
+    words = {name: _with_figures(phrase, figures or {}) for name, phrase in phrases.items()}
     items = (f"[[raw:{of}_html]]", f"[[raw:{of}_text]]") if of else ("", "")
     subject = _subject(_with_figures(notice.subject, figures or {}), look.name)
     return subject, *_page("notice.mjml.j2", words, language, look, {"listing": items})
@@ -146,12 +170,12 @@ def _page(
 ) -> tuple[str, str]:
     """A template with our own words in it, in which merge fields are tokens already, and with its contents, which are
     HTML and text: as HTML and as text."""
-    name, logo = one_line(look.name), look.logo or ""
+    name, logo = said(look.name), look.logo or ""
     there = {"organisation": (_escaped(name), _defused(name)), "logo": (_escaped(logo), ""), **contents}
     places = {name: f"place-of-{name}" if any(content) else "" for name, content in there.items()}
     organisation = str(Slot(MergeField.ORGANISATION))
-    said = {name: Markup(phrase.replace(organisation, places["organisation"])) for name, phrase in words.items()}  # noqa: S704 - our own
-    mjml = _TEMPLATES.get_template(template).render(said, **places, language=language, look=look)
+    phrases = {name: Markup(phrase.replace(organisation, places["organisation"])) for name, phrase in words.items()}  # noqa: S704 - our own
+    mjml = _TEMPLATES.get_template(template).render(phrases, **places, language=language, look=look)
     html = lean(mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content)
     return (
         _PLACE.sub(lambda place: there[place[1]][0], html),
@@ -159,46 +183,42 @@ def _page(
     )
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=MADE)
 def _body(body_markdown: str, organisation: str) -> tuple[str, str]:
     """What an admin wrote, as HTML and as text; compiled once, in however many languages the footer speaks."""
-    source = _LINE_BREAK.sub("\n", body_markdown.translate(WITHOUT_MARKS)).rstrip()
+    source = _LINE_BREAK.sub("\n", body_markdown).rstrip()
     parts = parse(source)
-    html = letter(source, parts)
-    return _html(html, parts, organisation), _text(plain(html), parts, organisation)
+    stand_ins = StandIns(parts)
+    html, text = letter(source, parts, stand_ins)
+    return _html(html, stand_ins, organisation), _text(text, stand_ins, organisation)
 
 
 def _subject(subject: str, organisation: str) -> str:
-    parts = parse(subject.translate(WITHOUT_MARKS), "Subject")
-    return _text(stood_in(parts), parts, organisation)
+    parts = parse(subject, "Subject")
+    refuse_slots(parts, MOST_SLOTS_OF_SUBJECT, "The subject")
+    stand_ins = StandIns(parts)
+    return _text(stand_ins.source, stand_ins, organisation)
 
 
-def _html(html: str, parts: Sequence[str | Slot], organisation: str) -> str:
+def _html(html: str, stand_ins: StandIns, organisation: str) -> str:
     """HTML with the organisation's name and the other fields in place of their stand-ins."""
 
-    def put(stand_in: re.Match[str]) -> str:
-        part = parts[int(stand_in[1])]
-        known = _known(part, organisation)
-        return str(part) if known is None else _escaped(known)
+    def put(slot: Slot) -> str:
+        known = _known(slot, organisation)
+        return str(slot) if known is None else _escaped(known)
 
-    return STAND_IN.sub(put, html.translate(_IN_HTML))
+    return stand_ins.finish(html.translate(_IN_HTML), put)
 
 
-def _text(text: str, parts: Sequence[str | Slot], organisation: str) -> str:
+def _text(text: str, stand_ins: StandIns, organisation: str) -> str:
     """The same for text; the name first, since a token could be made of it and of what stands beside it."""
-
-    def name(stand_in: re.Match[str]) -> str:
-        known = _known(parts[int(stand_in[1])], organisation)
-        return stand_in[0] if known is None else known
-
-    return STAND_IN.sub(lambda stand_in: str(parts[int(stand_in[1])]), _defused(STAND_IN.sub(name, text)))
+    named = stand_ins.replace(text, lambda slot: _known(slot, organisation))
+    return stand_ins.finish(_defused(named), str)
 
 
-def _known(part: str | Slot, organisation: str) -> str | None:
+def _known(slot: Slot, organisation: str) -> str | None:
     """What is the same for every recipient."""
-    if isinstance(part, Slot) and part.field is MergeField.ORGANISATION:
-        return part.fill({part.field: organisation.translate(WITHOUT_MARKS)})
-    return None
+    return slot.fill({slot.field: organisation}) if slot.field is MergeField.ORGANISATION else None
 
 
 def _escaped(text: str) -> str:

@@ -9,39 +9,50 @@ from config.database import column, execute
 from tasks.seats.rules import Review
 from tasks.seats.store import Start
 
+#: Starts to be flagged, each with its code and the event that told of it.
+_STARTS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
+                     unnest(CAST(:codes AS text[])) AS code, unnest(CAST(:events AS text[])) AS event) s"""
 
-def flag(connection: Connection, organisation: int, start: Start, review: Review, event: str) -> None:
-    """Flag a start, told by `event`, for review: on the entry it made, or where it cost nothing on the enrolment
+
+def flag(connection: Connection, organisation: int, starts: Sequence[tuple[Start, Review, str]]) -> None:
+    """Flag starts, each told by an event, for review: on the entry it made, or where it cost nothing on the enrolment
     (S13)."""
-    flagged = execute(
+    if not starts:
+        return
+    execute(
         connection,
-        """
+        f"""
         INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT organisation, consumption, :code, :event FROM consumptions
-        WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
-          AND event = :event
+        SELECT c.organisation, c.consumption, s.code, s.event FROM {_STARTS}
+        JOIN consumptions c ON c.organisation = s.organisation AND c.learner = s.learner AND c.course = s.course
+            AND c.cycle = s.cycle AND c.event = s.event
         ON CONFLICT DO NOTHING
         """,
-        organisation=organisation,
-        learner=start.learner,
-        course=start.course,
-        cycle=start.cycle,
-        code=review.value,
-        event=event,
+        **_as_columns(organisation, starts),
     )
-    if not flagged:
-        execute(
-            connection,
-            """
-            UPDATE enrolments SET review = :code
-            WHERE organisation = :organisation AND learner = :learner AND course = :course AND cycle = :cycle
-            """,
-            organisation=organisation,
-            learner=start.learner,
-            course=start.course,
-            cycle=start.cycle,
-            code=review.value,
-        )
+    execute(
+        connection,
+        f"""
+        UPDATE enrolments e SET review = s.code FROM {_STARTS}
+        LEFT JOIN consumptions c ON c.organisation = s.organisation AND c.learner = s.learner AND c.course = s.course
+            AND c.cycle = s.cycle AND c.event = s.event
+        WHERE e.organisation = s.organisation AND e.learner = s.learner AND e.course = s.course AND e.cycle = s.cycle
+          AND c.consumption IS NULL
+        """,
+        **_as_columns(organisation, list({start: (start, review, event) for start, review, event in starts}.values())),
+    )
+
+
+def _as_columns(organisation: int, starts: Sequence[tuple[Start, Review, str]]) -> dict[str, object]:
+    return {
+        "organisation": organisation,
+        "learners": [start.learner for start, _, _ in starts],
+        "courses": [start.course for start, _, _ in starts],
+        "cycles": [start.cycle for start, _, _ in starts],
+        "codes": [review.value for _, review, _ in starts],
+        "events": [event for _, _, event in starts],
+    }
 
 
 def flag_contradicted(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
@@ -50,9 +61,10 @@ def flag_contradicted(connection: Connection, organisation: int, learners: Seque
         connection,
         """
         INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, 'learner inactive', c.event FROM consumptions c
-        WHERE c.organisation = :organisation AND c.learner = ANY(CAST(:learners AS int[]))
-          AND NOT status_at(c.organisation, c.learner, c.occurred_at)
+        SELECT c.organisation, c.consumption, 'learner inactive', c.event
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        JOIN consumptions c ON c.organisation = asked.organisation AND c.learner = asked.learner
+        WHERE NOT status_at(c.organisation, c.learner, c.occurred_at)
         ON CONFLICT DO NOTHING
         """,
         organisation=organisation,
@@ -62,7 +74,8 @@ def flag_contradicted(connection: Connection, organisation: int, learners: Seque
         connection,
         """
         UPDATE enrolments e SET review = 'learner inactive'
-        WHERE e.organisation = :organisation AND e.learner = ANY(CAST(:learners AS int[]))
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        WHERE e.organisation = asked.organisation AND e.learner = asked.learner
           AND e.started_at IS NOT NULL AND NOT status_at(e.organisation, e.learner, e.started_at)
           AND NOT EXISTS (
               SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
@@ -92,9 +105,12 @@ def flag_unenrolled(
         connection,
         """
         INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, :code, c.event FROM consumptions c
-        JOIN unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner) USING (cycle, learner)
-        WHERE c.organisation = :organisation AND c.course = :course AND c.occurred_at >= :since
+        SELECT c.organisation, c.consumption, :code, c.event
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:cycles AS int[])) AS cycle,
+                     unnest(CAST(:learners AS int[])) AS learner) ended
+        JOIN consumptions c ON c.organisation = ended.organisation AND c.learner = ended.learner
+            AND c.cycle = ended.cycle
+        WHERE c.course = :course AND c.occurred_at >= :since
         ON CONFLICT DO NOTHING
         """,
         **parameters,
@@ -103,8 +119,9 @@ def flag_unenrolled(
         connection,
         """
         UPDATE enrolments e SET review = :code
-        FROM unnest(CAST(:cycles AS int[]), CAST(:learners AS int[])) AS ended (cycle, learner)
-        WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = ended.cycle
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:cycles AS int[])) AS cycle,
+                     unnest(CAST(:learners AS int[])) AS learner) ended
+        WHERE e.organisation = ended.organisation AND e.course = :course AND e.cycle = ended.cycle
           AND e.learner = ended.learner AND e.started_at >= :since
           AND NOT EXISTS (
               SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner

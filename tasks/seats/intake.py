@@ -59,9 +59,13 @@ def take_starts(
     store.record_starts(connection, organisation.organisation, plain)
     undone = store.record_and_undo(connection, organisation.organisation, others, lead)
     _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
+    flagged = [
+        (start, review, event.id)
+        for event, known, start in counted
+        for review in reviews(organisation, known, event.time)
+    ]
+    flags.flag(connection, organisation.organisation, flagged)
     for event, known, start in counted:
-        for review in reviews(organisation, known, event.time):
-            flags.flag(connection, organisation.organisation, start, review, event.id)
         if released and not known.active_then:
             flags.settle_released(connection, organisation.organisation, start, event.id)
     return Taken(held, undone)

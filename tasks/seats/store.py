@@ -73,29 +73,32 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
                l.learner IS NOT NULL AND coalesce(past.active, true) AS active_then,
                e.enrolled_at, e.withdrawn_at, e.withdrawn_by, coalesce(stood.before, false) AS stood_before,
                coalesce(paid.before, false) AS charged
-        FROM unnest(CAST(:learners AS text[]), CAST(:courses AS text[]), CAST(:cycles AS int[]),
-                    CAST(:times AS timestamptz[])) WITH ORDINALITY AS p (learner, course, cycle, time, n)
-        LEFT JOIN learners l ON l.organisation = :organisation AND l.id = p.learner
+        FROM (SELECT CAST(:organisation AS int) AS organisation, given.*
+              FROM unnest(CAST(:learners AS text[]), CAST(:courses AS text[]), CAST(:cycles AS int[]),
+                          CAST(:times AS timestamptz[])) WITH ORDINALITY AS given (learner, course, cycle, time, n)
+              OFFSET 0) p
+        LEFT JOIN learners l ON l.organisation = p.organisation AND l.id = p.learner
             AND l.standing IN ('active', 'inactive')
         LEFT JOIN LATERAL (
             SELECT s.active FROM status_changes s
-            WHERE s.organisation = :organisation AND s.learner = l.learner AND s.occurred_at <= p.time
+            WHERE s.organisation = p.organisation AND s.learner = l.learner AND s.occurred_at <= p.time
             ORDER BY s.version DESC, s.occurred_at DESC LIMIT 1) past ON true
-        LEFT JOIN courses c ON c.organisation = :organisation AND c.id = p.course
-        LEFT JOIN enrolments e ON e.organisation = :organisation AND e.course = c.course AND e.cycle = p.cycle
+        LEFT JOIN courses c ON c.organisation = p.organisation AND c.id = p.course
+        LEFT JOIN enrolments e ON e.organisation = p.organisation AND e.course = c.course AND e.cycle = p.cycle
             AND e.learner = l.learner
         LEFT JOIN LATERAL (
             SELECT true AS before FROM stints b
-            WHERE b.organisation = :organisation AND b.course = c.course AND b.cycle = p.cycle AND b.learner = l.learner
-              AND b.enrolled_at <= p.time + CAST(:lead AS interval) AND b.withdrawn_at > p.time LIMIT 1) stood ON true
+            WHERE b.organisation = p.organisation AND b.course = c.course AND b.cycle = p.cycle
+              AND b.learner = l.learner AND b.enrolled_at <= p.time + CAST(:lead AS interval)
+              AND b.withdrawn_at > p.time LIMIT 1) stood ON true
         LEFT JOIN LATERAL (
             SELECT true AS before FROM consumptions s
-            WHERE :unit = 'seat' AND s.organisation = :organisation AND s.learner = l.learner AND s.unit = 'seat'
+            WHERE :unit = 'seat' AND s.organisation = p.organisation AND s.learner = l.learner AND s.unit = 'seat'
               AND (s.period = :period OR s.occurred_at >= :period
                    AND s.occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
             UNION ALL
             SELECT true FROM consumptions s
-            WHERE :unit = 'credit' AND s.organisation = :organisation AND s.learner = l.learner
+            WHERE :unit = 'credit' AND s.organisation = p.organisation AND s.learner = l.learner
               AND s.course = c.course AND s.cycle = p.cycle AND s.unit = 'credit'
             LIMIT 1) paid ON true
         ORDER BY p.n
@@ -120,9 +123,10 @@ def record_starts(connection: Connection, organisation: int, starts: Sequence[St
             """
             UPDATE enrolments e SET started_at = least(e.started_at, new.time),
                 activated_at = coalesce(e.activated_at, new.time)
-            FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
-                        CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
-            WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                         unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
+                         unnest(CAST(:times AS timestamptz[])) AS time) new
+            WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
               AND e.learner = new.learner
             """,
             organisation=organisation,
@@ -145,13 +149,14 @@ def record_and_undo(connection: Connection, organisation: int, starts: Sequence[
             UPDATE enrolments e SET started_at = least(e.started_at, new.time), withdrawn_at = CASE
                     WHEN e.withdrawn_by = 'rule' THEN NULL ELSE e.withdrawn_at END,
                 withdrawn_by = nullif(e.withdrawn_by, 'rule'), activated_at = coalesce(e.activated_at, new.time)
-            FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
-                        CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
-            JOIN enrolments before ON before.organisation = :organisation AND before.course = new.course
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                         unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
+                         unnest(CAST(:times AS timestamptz[])) AS time) new
+            JOIN enrolments before ON before.organisation = new.organisation AND before.course = new.course
                 AND before.cycle = new.cycle AND before.learner = new.learner
-            WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+            WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
               AND e.learner = new.learner
-            RETURNING e.course, e.cycle, e.learner, before.withdrawn_by
+            RETURNING e.organisation, e.course, e.cycle, e.learner, before.withdrawn_by
         )
         INSERT INTO outbox (organisation, type, data)
         SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
@@ -159,8 +164,8 @@ def record_and_undo(connection: Connection, organisation: int, starts: Sequence[
             'enrolled', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing = 'active'), '[]'),
             'silent', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing <> 'active'), '[]'))
         FROM started s
-        JOIN learners l ON l.organisation = :organisation AND l.learner = s.learner
-        JOIN courses c ON c.organisation = :organisation AND c.course = s.course
+        JOIN learners l ON l.organisation = s.organisation AND l.learner = s.learner
+        JOIN courses c ON c.organisation = s.organisation AND c.course = s.course
         WHERE s.withdrawn_by = 'rule'
         GROUP BY c.id, s.cycle ORDER BY c.id, s.cycle
         """,
@@ -205,10 +210,11 @@ def record_completions(connection: Connection, organisation: int, completions: S
         connection,
         """
         UPDATE enrolments e SET completed_at = new.time, result = new.result, score = new.score
-        FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
-                    CAST(:times AS timestamptz[]), CAST(:results AS text[]), CAST(:scores AS float8[]))
-             AS new (learner, course, cycle, time, result, score)
-        WHERE e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
+                     unnest(CAST(:times AS timestamptz[])) AS time,
+                     unnest(CAST(:results AS text[])) AS result, unnest(CAST(:scores AS float8[])) AS score) new
+        WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
           AND e.learner = new.learner AND (e.completed_at IS NULL OR e.completed_at <= new.time)
         """,
         organisation=organisation,

@@ -17,6 +17,7 @@ from typing import TypeVar
 import structlog
 
 from config.database import retrying, transaction
+from config.log import without_data
 from config.runtime import Runtime
 from tasks.events.outbox import Outgoing, cloud_event
 from tasks.webhooks import sending, store
@@ -109,10 +110,12 @@ class Server:
         body = cloud_event(event)
         try:
             headers = signed(self._locksmith.read(webhook.keys), str(event.id), now, body)
+            answer = await self.wire.post(target(webhook.url), headers, body)
         except KeyUnreadable:
             answer = Answer(Problem.KEY_UNREADABLE)
-        else:
-            answer = await self.wire.post(target(webhook.url), headers, body)
+        except Exception as problem:  # noqa: BLE001 - whatever it was, it counts as a failure of this webhook alone
+            log.error("webhooks.not_sent", webhook=webhook.id, **without_data(problem))  # noqa: TRY400
+            answer = Answer(Problem.NOT_SENT)
         turn.tried.append(Tried(event, now, answer))
         if answer.problem is None:
             turn.position, turn.failing = event.position, Failing()

@@ -62,6 +62,7 @@ class Problem(StrEnum):
     NOT_TRUSTED = "not trusted"
     NOT_HTTP = "not HTTP"
     KEY_UNREADABLE = "key unreadable"
+    NOT_SENT = "not sent"
 
 
 class BadUrl(ValueError):

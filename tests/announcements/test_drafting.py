@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,34 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "a body that is too large": ({"body": "é" * LARGEST_BODY}, f"it may be {LARGEST_BODY}"),
     "a body of five megabytes": ({"body": "x" * 5_000_000}, f"it may be {LARGEST_BODY}"),
     "a mistake in a field": ({"body": "Hi {{ password }}"}, "{{ password }} is not a merge field"),
+    "too many fields": (
+        {"body": "{{ full_name }} " * 201},
+        "The body has 201 merge fields; at most 200 can be filled in.",
+    ),
+    "too many fields in a subject": (
+        {"subject": "{{ email }}" * 11},
+        "The subject has 11 merge fields; at most 10 can be filled in.",
+    ),
+    "a default that is too long": (
+        {"body": f'a\n\n{{{{ email | default: "{"x" * 257}" }}}}'},
+        "Line 3: the default of email has more than 256 characters.",
+    ),
+    "a mail that is too large for some": (
+        {"body": "{{ email }} " * 200 + "\n\n" + "\n\n".join(["学" * 9_000] * 8)},
+        "The mail could have 3",
+    ),
+    "a link to nowhere": ({"body": "a\n\n[x](/courses)"}, "Line 3: a link cannot lead to '/courses'"),
+    "a picture in the text": (
+        {"body": "![x](data:image/png;base64,AA)"},
+        "Line 1: the address of a picture has to begin",
+    ),
+    "nothing but a picture": ({"body": "![](https://a.example/x.png)"}, "the picture says nothing"),
+    "marks that mean nothing": ({"body": "This is ** bold ** text"}, "Line 1: ** bold ** is not bold as it stands"),
+    "a field in an address": ({"body": "https://a.example/{{ email }}"}, "Line 1: the address of a link cannot hold"),
+    "a table without end": (
+        {"body": "|a" * 250 + "|\n" + "|-" * 250 + "|\n" + "|\n" * 240},
+        "Line 1: the tables have more than 5000 cells.",
+    ),
     "an unknown time zone": (
         {"send_at": "2199-01-01T09:00", "time_zone": "Mars/Olympus"},
         "There is no time zone 'Mars/Olympus'",
@@ -63,6 +91,50 @@ def test_what_is_wrong_with_an_event_sets_it_aside_with_the_reason(world: World)
         assert held.reason == ("bad schedule" if "send_at" in said else "bad template"), case
         assert why in (held.detail or ""), case
     assert world.ask("SELECT count(*) FROM mailings") == 0
+
+
+def test_what_may_be_said_no_more_is_refused_by_preview_test_launch_and_render(
+    world: World, admin: Admin, refused: Refusal
+) -> None:
+    world.has_learners("A")
+    admin("create", *(word for pair in GOOD.items() for word in pair), "--body", "Hello.", "--everyone")
+    world.execute("UPDATE mailings SET body = 'a' || chr(10) || '[x](/courses)' WHERE id = 'news'")
+    why = "the announcement news cannot be sent as it is: Line 2: a link cannot lead to '/courses'"
+
+    assert refused("preview", "news").startswith(why)
+    assert refused("test", "news", "--to", "admin@acme.example").startswith(why)
+    assert refused("launch", "news").startswith(why)
+    assert refused("edit", "news", "--subject", "More").startswith("Line 2: a link cannot lead to '/courses'")
+    assert world.mail.taken == []
+    admin("edit", "news", "--body", "Hello.")
+    admin("launch", "news")
+    world.comes_to_rest()
+    assert world.progress("news").accepted == 1
+
+
+def test_r20_what_may_be_said_no_more_at_its_time_asks_instead_of_firing(world: World) -> None:
+    world.has_learners("A")
+    world.announces(send_at=(datetime.now(UTC) + timedelta(seconds=1)).isoformat())
+    world.execute("UPDATE mailings SET body = '[x](/courses)' WHERE id = 'news'")
+    world.execute("UPDATE mailings SET send_at = now() WHERE id = 'news'")
+    world.execute("UPDATE work SET due_at = now() WHERE actor = 'announcements.launch'")
+
+    world.comes_to_rest()
+
+    assert world.ask("SELECT state FROM mailings WHERE id = 'news'") == "late"
+    assert world.mail.taken == []
+
+
+def test_r31_an_author_who_writes_stand_ins_stops_nobody_and_is_mailed_as_text(world: World) -> None:
+    world.has_learners("A", last_name="x" * 990)
+    world.announces("forged", body='<p><a href="https://x.example/&#xFDD0;5&#xFDD1;">y</a></p>')
+    world.announces("long", body="{{ full_name }} " * 150)
+    world.announces("behind")
+    world.comes_to_rest()
+
+    assert world.quarantine() == {}
+    assert [world.progress(name).accepted for name in ("forged", "long", "behind")] == [1, 1, 1]
+    assert max(len(message.as_bytes()) for message in world.mail.to("a@acme.example")) < 150_000
 
 
 def test_a_file_that_is_too_large_or_no_text_is_refused(world: World, refused: Refusal, tmp_path: Path) -> None:

@@ -303,3 +303,56 @@ def test_r19_a_report_about_a_mail_that_nobody_knows_was_sent_counts(world: Worl
 
     assert [address for address, _, _ in suppressions(world)] == [A]
     assert world.list("SELECT CAST(state AS text) FROM deliveries") == ["uncertain"]
+
+
+def complaint_of_microsoft(world: World, *, feedback: bool, token: bytes | None = None) -> Came:
+    """What Microsoft's programme for senders passes on of the mail that A got last: no envelope sender; in fields, or
+    the mail alone."""
+    mail = world.mail.to(A)[-1].as_bytes()
+    if token is not None:
+        mail = mail.replace(b"/unsubscribe/", b"/unsubscribe/" + token)
+    report = b"--X\r\nContent-Type: message/feedback-report\r\n\r\nFeedback-Type: abuse\r\nVersion: 1\r\n\r\n"
+    head = b"From: staff@hotmail.example\r\nSubject: complaint about message from 192.0.2.1\r\n"
+    kind = b"Content-Type: multipart/mixed; boundary=X\r\n\r\n"
+    returned_mail = (
+        b"--X\r\nContent-Type: message/rfc822\r\n\r\nX-HmXmrOriginalRecipient: " + A.encode() + b"\r\n" + mail
+    )
+    return Came(head + kind + (report if feedback else b"") + returned_mail + b"\r\n--X--\r\n", "staff@hotmail.example")
+
+
+@pytest.mark.parametrize("feedback", [True, False])
+def test_a_complaint_without_an_envelope_sender_is_known_by_the_link_to_unsubscribe(
+    world: World, feedback: bool
+) -> None:
+    world.has_learners("A", "B")
+    announced(world, "first")
+    came = complaint_of_microsoft(world, feedback=feedback)
+
+    assert returned(world, came, world.runtime.endpoints.bounce_address) is Kind.COMPLAINT
+    assert returned(world, came, world.runtime.endpoints.bounce_address) is Kind.COMPLAINT
+
+    announced(world, "second")
+    assert held_back(world, "second") == {"unsubscribed": 1}
+    assert suppressions(world) == []
+    assert world.rows("SELECT CAST(kind AS text), recipient FROM bounces") == [("complaint", 1)]
+
+
+def test_a_link_to_unsubscribe_that_is_not_ours_proves_nothing(world: World) -> None:
+    world.has_learners("A")
+    announced(world, "first")
+    came = complaint_of_microsoft(world, feedback=True, token=b"x")
+
+    assert returned(world, came, world.runtime.endpoints.bounce_address) is Ignored.UNMATCHED
+
+    assert world.ask("SELECT count(*) FROM unsubscribed") == world.ask("SELECT count(*) FROM bounces") == 0
+
+
+def test_s15_a_complaint_of_a_learner_who_was_deleted_leaves_nothing(world: World) -> None:
+    world.has_learners("A")
+    announced(world, "first")
+    came = complaint_of_microsoft(world, feedback=True)
+    world.say("learner.deleted", learner="A")
+
+    assert returned(world, came, world.runtime.endpoints.bounce_address) is Ignored.UNMATCHED
+
+    assert world.ask("SELECT count(*) FROM unsubscribed") == 0

@@ -76,7 +76,8 @@ def test_r21_what_a_status_says_of_the_address(status: str, expected: Kind) -> N
     [
         ("smtp; 550 5.1.1 unknown", "5.1.1", Kind.HARD),
         ("smtp; 554 5.7.1 spam", "5.7.1", Kind.BLOCKED),
-        ("smtp; 550 no such user", "5.0.0", Kind.SOFT),
+        ("smtp; 550 no such user", "5.0.0", Kind.HARD),
+        ("smtp; 550 no", "5.0.0", Kind.SOFT),
         ("smtp; 550 refused from [5.1.1.7]", "5.0.0", Kind.SOFT),
     ],
 )
@@ -135,12 +136,12 @@ def test_a_complaint_is_told_from_other_feedback(feedback: str, expected: Kind |
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("550 #5.1.1 sorry, no mailbox here by that name", Kind.SOFT),
+        ("550 #5.1.1 sorry, no mailbox here by that name", Kind.HARD),
         ("Remote host said: 552 5.2.2 mailbox full", Kind.SOFT),
         ("Remote host said: 554 5.7.1 we do not like you", Kind.BLOCKED),
     ],
 )
-def test_r21_prose_is_never_more_than_a_soft_bounce(said: str, expected: Kind) -> None:
+def test_r21_prose_is_judged_as_a_status_is(said: str, expected: Kind) -> None:
     assert kind(reports.qmail(RETURNS_TO, ADDRESS, said=said)) is expected
 
 

@@ -28,12 +28,16 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.work.store.failing",
+        "tasks.work.store.retry",
         "tasks.events.inbox.decided",
         "tasks.events.inbox.quarantined",
         "tasks.events.inbox.unresolved",
     },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
+        "tasks.enrolments.fanouts._finish",
         "tasks.enrolments.fanouts.finish_fanouts",
+        "tasks.events.inbox._quarantine_overdue",
         "tasks.events.inbox.quarantine_overdue",
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.ordered_after",
@@ -92,6 +96,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.mail.rates._together",  # Redis
         "tasks.mail.rates._say_present",  # Redis
         "workers.commands.events._add",  # Redis
+        "workers.suspects._count",  # Redis
     }
 
 

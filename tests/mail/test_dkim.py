@@ -147,6 +147,9 @@ class TestWithASetting:
         lambda message: message.replace(b"\r\nTo:", b"\r\nSubject: Free money\r\nTo:", 1),
         lambda message: message.replace(b"\r\nTo:", b"\r\nReply-To: eve@example.net\r\nTo:", 1),
         lambda message: message.replace(b"\r\nTo:", b"\r\nCc: eve@example.net\r\nTo:", 1),
+        lambda message: b"List-Unsubscribe: <https://eve.example/>\r\n" + message,
+        lambda message: message.replace(b"\r\n\r\n", b"\r\nList-Unsubscribe: <https://eve.example/>\r\n\r\n", 1),
+        lambda message: b"List-Unsubscribe-Post: List-Unsubscribe=One-Click\r\n" + message,
     ],
 )
 @either
@@ -157,6 +160,15 @@ def test_what_is_changed_or_added_on_the_way_breaks_the_signature(
 
     assert meddle(message) != message
     assert not verified(meddle(message), SIGNERS[algorithm])
+
+
+@either
+@pytest.mark.parametrize("header", ["List-Unsubscribe: <https://eve.example/>", "List-Unsubscribe-Post: x"])
+def test_a_notice_that_says_nothing_of_unsubscribing_cannot_be_made_to(header: str, algorithm: str) -> None:
+    message = signed(Kind.ENROLMENT, algorithm)
+
+    assert verified(message, SIGNERS[algorithm])
+    assert not verified(header.encode() + b"\r\n" + message, SIGNERS[algorithm])
 
 
 @pytest.mark.parametrize(

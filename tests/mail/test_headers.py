@@ -11,6 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tasks.mail.compose import compose
+from tasks.mail.merge import said
 from tasks.mail.rules import Kind
 from tests.mail.letters import LINKS, mailing, recipient, sender
 from tests.mail.test_message import ANYTHING, on_one_line, recipients, without_tokens
@@ -48,7 +49,7 @@ DIGESTS = {
 BESIDES = {
     Kind.ANNOUNCEMENT: f"""\
 Precedence: bulk
-List-Unsubscribe: <{LINKS.base + LINKS.token(3, 42)}>
+List-Unsubscribe: <{LINKS.base + LINKS.token(3, 42)}/>
 List-Unsubscribe-Post: List-Unsubscribe=One-Click
 """
 }
@@ -113,7 +114,7 @@ def test_a_notice_and_a_test_for_an_admin_do_not_say_how_to_unsubscribe() -> Non
 
 def test_an_announcement_links_to_the_same_page_in_its_header_its_text_and_its_html() -> None:
     message = read(compose(mailing(Kind.ANNOUNCEMENT), recipient(), sender()).message)
-    link = LINKS.base + LINKS.token(3, 42)
+    link = f"{LINKS.base}{LINKS.token(3, 42)}/"
 
     for kind in ("plain", "html"):
         body = message.get_body((kind,))
@@ -142,14 +143,14 @@ def test_every_kind_reads_back_whatever_people_and_organisations_are_called(
     assert message.keys() == re.findall(
         r"(?m)^([A-Za-z-]+):", headers(compose(mailing(kind), recipient(), sender()).message)
     )
-    assert recipients(octets) == [(on_one_line(" ".join(name).strip()), "anna@example.com")]
+    assert recipients(octets) == [(said(" ".join(name).strip()), "anna@example.com")]
     assert message["From"].addresses[0].addr_spec == "learning@example.org"
     if kind is Kind.ANNOUNCEMENT:
         assert message["Subject"] == on_one_line(subject)
     else:
         plain = message.get_body(("plain",))
         assert plain is not None
-        listed = "" if kind is Kind.SEATS else "\n".join(f"- {on_one_line(item)}" for item in items)
+        listed = "" if kind is Kind.SEATS else "\n".join(f"- {said(item)}" for item in items)
         assert listed in plain.get_content().replace("\r\n", "\n")
     assert not message.defects
     assert [part.get_content_type() for part in message.iter_parts()] == ["text/plain", "text/html"]

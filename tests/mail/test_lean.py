@@ -12,7 +12,7 @@ from tasks.mail.rules import Kind
 from tasks.mail.samples import sample
 
 LOGO = "https://cdn.acme.example/logo.png"
-VOID = {"br", "img", "meta"}
+VOID = {"br", "hr", "img", "meta"}
 
 
 class Seen(HTMLParser):

@@ -19,10 +19,13 @@ MAY_HAVE = {
     "a": {"href", "title", "rel", "target"},
     "img": {"src", "alt", "title", "width", "height"},
     "ol": {"start"},
+    "td": {"align", "colspan", "rowspan", "valign"},
+    "th": {"align", "colspan", "rowspan", "valign"},
 }
-LETTERS = {
-    "a", "b", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img", "li", "ol",
-    "p", "pre", "s", "strong", "sub", "sup", "u", "ul",
+TABLES = {"caption", "table", "tbody", "td", "tfoot", "th", "thead", "tr"}
+LETTERS = TABLES | {
+    "a", "b", "blockquote", "br", "code", "del", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img",
+    "li", "ol", "p", "pre", "s", "strong", "sub", "sup", "u", "ul",
 }  # fmt: skip
 
 
@@ -44,6 +47,15 @@ def is_clean(html: str) -> bool:
         and all(given.get("src", "https://").lower().startswith("https://") for _, given in found)
         and "<!" not in html
     )
+
+
+#: Why a body may be refused in which nothing is left, or which leads to where no mail should.
+REFUSALS = (
+    r"Nothing of the body can be read as text: ",
+    r"Line [0-9]+: the picture says nothing: ",
+    r"Line [0-9]+: a link cannot lead to ",
+    r"(Line [0-9]+: the address of a picture|The body has a picture whose address)",
+)
 
 
 @pytest.mark.parametrize(
@@ -87,27 +99,46 @@ def is_clean(html: str) -> bool:
 )
 def test_what_a_letter_does_not_need_is_gone(dirty: str) -> None:
     for markdown in (dirty, f"Words {dirty} words", f"- {dirty}\n"):
-        html = body(markdown)
+        refusal = refused(markdown)
+        assert not refusal or re.match("|".join(REFUSALS), refusal), refusal
+        html = "" if refusal else body(markdown)
         assert is_clean(html), html
         tags = "".join(re.findall("<[^>]*>", html))
         assert "gone" not in tags
 
 
 @pytest.mark.parametrize(
-    "link",
+    ("link", "address"),
     [
-        "[x](javascript:a)",
-        "[x](data:a)",
-        "[x](/a)",
-        "[x](a.html)",
-        "[x](//a.example)",
-        "[x](#a)",
-        "[x][r]\n\n[r]: vbscript:a",
+        ("[x](javascript:a)", "javascript:a"),
+        ("[x](data:a)", "data:a"),
+        ("[x](/a)", "/a"),
+        ("[x](a.html)", "a.html"),
+        ("[x](//a.example)", "//a.example"),
+        ("[x](#a)", "#a"),
+        ("[x](tel:+31205550100)", "tel:+31205550100"),
+        ("[x]()", ""),
+        ("[x][r]\n\n[r]: vbscript:a", "vbscript:a"),
+        ("<tel:+31205550100>", "tel:+31205550100"),
+        ("<a href='/a'>x</a>", "/a"),
+        ("<a class=x href=#a>x</a>", "#a"),
+        ('<A HREF="&#106;avascript:a">x</A>', "javascript:a"),
     ],
 )
-def test_a_link_to_anywhere_else_is_no_link(link: str) -> None:
-    assert Attributes(body(link)).all("a") == []
-    assert is_clean(body(link))
+def test_a_link_to_anywhere_else_is_refused_with_its_line(link: str, address: str) -> None:
+    for line, markdown in ((1, link), (4, f"Hello\n\na\nb {link}"), (3, f"- a\n- b\n- {link}")):
+        with pytest.raises(MergeError) as caught:
+            check_announcement("x", markdown, "Acme")
+        assert str(caught.value).startswith(f"Line {line}: a link cannot lead to {address!r}: ")
+
+
+@pytest.mark.parametrize(
+    "picture",
+    ["![x](data:image/png;base64,AAAA)", "![x](/a.png)", "![x](cid:1)", "<img alt=x src='data:image/png;base64,AAAA'>"],
+)
+def test_a_picture_from_anywhere_else_is_refused_with_its_line(picture: str) -> None:
+    with pytest.raises(MergeError, match=r"^Line 3: the address of a picture has to begin with https://\.$"):
+        check_announcement("x", f"a\n\n{picture}", "Acme")
 
 
 def test_a_picture_that_would_be_fetched_unencrypted_is_refused_with_its_line() -> None:
@@ -117,8 +148,10 @@ def test_a_picture_that_would_be_fetched_unencrypted_is_refused_with_its_line() 
 
 
 def test_the_elements_of_a_letter_stay() -> None:
-    written = "".join(f"<{tag}>" if tag in {"br", "hr", "img"} else f"<{tag}>x</{tag}>" for tag in sorted(LETTERS))
-    html = body(f"<p>\n{written}")
+    alone = {"br": "<br>", "hr": "<hr>", "img": "<img src=https://a.example/x.png>"}
+    written = "".join(alone.get(tag, f"<{tag}>x</{tag}>") for tag in sorted(LETTERS - TABLES))
+    table = "<table><caption>x<thead><tr><th>x<tbody><tr><td>x<tfoot><tr><td>x</table>"
+    html = body(f"<p>\n{written}\n{table}")
 
     assert {tag for tag, _ in Attributes(html).found} == LETTERS
     [picture] = Attributes(body("![The *hall*](https://a.example/x.png 'Hall')")).all("img")
@@ -155,7 +188,7 @@ PAYLOADS = [
     "\ue000token\ue001 \uf8ff",
     "<mj-raw>x</mj-raw> <mj-include path='/etc/passwd' />",
     "</mj-text></mj-column></mj-section></mj-body></mjml>",
-    "<mj-style>*{color:red}</mj-style><mj-image src='https://evil.example/x.png' />",
+    "<mj-style>*{color:red}</mj-style><mj-image src='//evil.example/x.png' />",
     "%s %(username)s %{username} \\1 \\g<0>",
 ]
 
@@ -199,7 +232,9 @@ HOSTILE = {
     "elements": "<b>", "lists in html": "<ul><li>", "angles": "<", "open tags": "<a ", "open values": '<p title="',
     "comments": "<!--", "sections": "<![CDATA[", "instructions": "<?", "entities": "&#123;", "addresses": "<https://e.x>",
     "escapes": "\\", "nulls": "\0", "blanks": " ", "lines": "\n", "paragraphs": "a\n\n", "fields": "{{ email }}",
-    "braces": "{{", "words": "a ",
+    "braces": "{{", "words": "a ", "tables": "|a|b|\n|-|-|\n", "columns": "|", "cells": "|a|b|\n|-|-|\n|c|d|\n|||\n",
+    "pasted": "https://e.x/(", "hosts": "a.b.", "mailboxes": "a@b.", "struck": "~~a", "rows": "<table><tr><td>",
+    "reopened": "<b x1><i><p>", "escaped": "https://a.b/\\_", "square": "https://a.b/[", "nested": "[![a](",
 }  # fmt: skip
 
 
@@ -220,7 +255,7 @@ def test_hostile_bodies_are_refused_or_compiled_within_two_seconds(much: str) ->
         began = time.process_time()
         refusal = refused(hostile)
         assert time.process_time() - began < 2
-        assert refusal == "" or re.fullmatch("(Line [0-9]+: |The body has )[^\n]{1,300}", refusal)
+        assert refusal == "" or re.fullmatch("(Line [0-9]+: |The body has |The mail |Nothing of)[^\n]{1,300}", refusal)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +266,7 @@ def test_hostile_bodies_are_refused_or_compiled_within_two_seconds(much: str) ->
             "Line 3: what begins here has 10003 characters before the next empty line; at most 10000",
         ),
         ("é" * LONGEST_BODY, "The body has 512 kB; at most 256 kB can be sent."),
-        ("\n" * 5_000, None),
+        ("\n" * 4_999 + "x", None),
         ("\n" * 5_000 + "x", "The body has 5001 lines; at most 5000 can be sent."),
         ("a\n\n[x](https://a.example/" + "x" * 2_000 + ")", "Line 3: an address has more than 2000 characters."),
         ("a\n\nb\n[x](https://a.example/{{ email }})", "Line 4: the address of a link cannot hold a merge field"),

@@ -222,7 +222,7 @@ def test_what_looks_like_code_is_shown_as_it_was_typed() -> None:
 def test_links_lead_to_the_web_or_to_an_address() -> None:
     body = (
         "[a](https://a.example/?x=1&y={z}) [b](HTTP://b.example) [c](mailto:c@example.org) <https://d.example>\n"
-        "[e](javascript:alert(1)) [f](data:text/html,x) ![g](file:///etc/passwd) [h](/here) [i](vbscript:x)"
+        "www.e.example and f@example.org"
     )
     _, page, _ = received(announcement("x", body, ACME), {})
     assert page.links == [
@@ -230,6 +230,8 @@ def test_links_lead_to_the_web_or_to_an_address() -> None:
         "HTTP://b.example",
         "mailto:c@example.org",
         "https://d.example",
+        "http://www.e.example",
+        "mailto:f@example.org",
     ]
 
 
@@ -241,6 +243,13 @@ def test_links_lead_to_the_web_or_to_an_address() -> None:
         "![a](https://a.example/{{ email }}.png)",
         "<mailto:a@{{ username }}>",
         "[a]\n\n[a]: https://a.example/{{ email }}",
+        "https://a.example/{{ email }}",
+        "**https://a.example/?u=**{{ email }}",
+        "<https://a.example/>{{ email }}",
+        "<p>https://a.example/<b>{{ email }}</b>",
+        "www.a.example/{{ email }}",
+        '{{ username | default: "https://a.example/" }}{{ email }}',
+        "<a href='https://a.example/{{ email }}'>x</a>",
     ],
 )
 def test_a_link_leads_every_recipient_to_the_same_place(link: str) -> None:

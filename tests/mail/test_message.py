@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks.mail.merge import said
 from tasks.mail.message import (
     CompiledMessage,
     MessageIds,
@@ -52,6 +53,8 @@ AWKWARD = st.sampled_from(
         "x" * 3000,
         "ü" * 700,
         "long words " * 200,
+        "\u202eelpmaxe",
+        "\u2069\u202c Eve \u2066",
         " =20 ",
     ]
 )
@@ -131,7 +134,7 @@ def test_each_recipient_reads_their_own_name_in_both_bodies_exactly(first_name: 
     template = f'{before}{{{{ first_name | default: "<you>" }}}}{after}{{{{ first_name }}}}'
     octets = rendered(compiled(html=template, text=template), values={"first_name": first_name})
 
-    name = on_one_line(first_name)
+    name = said(first_name)
     before, after = with_line_feeds(before), with_line_feeds(after)
     assert body(octets, "plain") == f"{before}{name or '<you>'}{after}{name}"
     assert body(octets, "html") == f"{before}{escape(name or '<you>')}{after}{escape(name)}"
@@ -170,7 +173,7 @@ def test_a_value_is_never_read_as_a_template() -> None:
 def test_the_subject_reads_back_exactly_on_one_line(subject: str, first_name: str) -> None:
     subject = without_tokens(subject)
     octets = rendered(compiled(subject=f"{subject}: {{{{ first_name }}}}"), values={"first_name": first_name})
-    expected = on_one_line(f"{subject}: {on_one_line(first_name)}").replace("\ud800", "?")
+    expected = on_one_line(f"{subject}: {said(first_name)}").replace("\ud800", "?")
     assert read(octets)["Subject"] == expected
 
 
@@ -186,7 +189,7 @@ def test_no_character_is_cut_between_two_encoded_words(subject: str) -> None:
 @example(name="=?utf-8?b?ZXZl?= Müller, the second of that name, who is called by all of it")
 def test_the_recipient_is_one_person_by_their_own_name(name: str) -> None:
     octets = rendered(compiled(), to_name=name, to_address="anna@example.org")
-    assert recipients(octets) == [(on_one_line(name), "anna@example.org")]
+    assert recipients(octets) == [(said(name), "anna@example.org")]
 
 
 @given(subject=ANYTHING, name=ANYTHING, value=ANYTHING, extra=ANYTHING, fixed=ANYTHING)

@@ -41,8 +41,8 @@ TEXT = """\
 Open again
 
 Hello Anna,
-the *workshop* is _open_: see the calendar (https://example.org/calendar), https://example.org/ or write\
- (team@example.org).
+the *workshop* is _open_: see the calendar (https://example.org/calendar), https://example.org/
+or write (team@example.org).
 
 3. Bring your badge.
 4. Two machines ask for a course:
@@ -100,6 +100,18 @@ def test_the_text_says_what_the_html_says() -> None:
         ("<p>a</p><mj-text css-class='footer'>b</mj-text>", "a\n\n-- \nb"),
         ("<script>x</script><style>y</style><title>z</title>said", "said"),
         ("<p>a\n  b<br>c &lt;b&gt; </p>", "a b\nc <b>"),
+        ("<s>a</s> <del>b</del> <b></b>c", "~a~ ~b~ c"),
+        ("<table><tr><th>a</th><th>b</th></tr><tr><td></td><td>c</td></tr></table>d", "a | b\n| c\n\nd"),
+        ("<table><tr><td><p>a</p><p>b</p></td><td>c</td><td>d</td></tr></table>", "a\n\nb\n\nc | d"),
+        ("<a href='https://a.example/x-'>x</a>", "x (https://a.example/x%2D)"),
+        ("<a href='https://a.example/x_'>https://a.example/x_</a>", "https://a.example/x%5F"),
+        ("<a href='https://a.example/(x)'>x</a>", "x (https://a.example/%28x%29)"),
+        ("<a href='https://a.example/x?'></a>", "https://a.example/x"),
+        ("<a href='https://a.example.'></a>", "https://a.example./"),
+        ("<em>see <a href='https://a.example/'>https://a.example/</a></em>", "see https://a.example/"),
+        ("<em>see <a href='https://a.example/'>us</a></em>", "_see us (https://a.example/)_"),
+        ("<a href='mailto:a@b.example?subject=Hi'>write</a>", "write (a@b.example)"),
+        ("<a href='mailto:a@b.example'>mailto:a@b.example</a>", "a@b.example"),
     ],
 )
 def test_elements_become_what_one_would_type(html: str, text: str) -> None:

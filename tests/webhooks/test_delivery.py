@@ -325,3 +325,20 @@ def test_how_webhooks_stand_is_seen_in_the_status(hooks: Hooks, receiver: Receiv
     assert (after.enabled, after.failing, after.disabled) == (1, 1, 1)
     assert after.lag_seconds is not None
     assert 0 < after.lag_seconds < 60
+
+
+def test_r31_what_goes_wrong_here_is_a_failure_of_that_webhook_and_of_no_other(
+    hooks: Hooks, receiver: Receiver
+) -> None:
+    hooks.add(receiver)
+    hooks.add(receiver, "odd")
+    ids = hooks.happens(2)
+    hooks.world.execute("UPDATE webhooks SET url = 'nowhere' WHERE id = 'odd'")
+
+    with capture_logs() as lines:
+        hooks.send()
+
+    assert receiver.ids == ids
+    assert hooks.world.ask("SELECT problem FROM webhook_attempts WHERE webhook = 'odd'") == Problem.NOT_SENT
+    assert hooks.world.ask("SELECT failures FROM webhooks WHERE id = 'odd'") == 1
+    assert "nowhere" not in str(lines)

@@ -174,21 +174,24 @@ def test_r31_a_post_that_kills_its_process_is_set_aside_and_those_beside_it_are_
     port = free_port()
     killed = Killed(two, web.run, two.runtime.settings.model_copy(update={"rollcall_web_port": port}))
     answered: list[int] = []
+    over = threading.Event()
 
     def post() -> None:
         """The platform sends its batch again until it is taken."""
-        while not answered:
+        while not answered and not over.wait(LOOK):
             platform = Platform(f"http://127.0.0.1:{port}")
             with suppress(OSError, http.client.HTTPException):
                 answered.append(platform.post(batch(first, killer, last), BATCH).status)
             platform.close()
-            threading.Event().wait(LOOK)
 
     posting = threading.Thread(target=post)
     with held(two):
         posting.start()
-        killed.until(lambda: bool(answered), "the post is answered")
-        posting.join()
+        try:
+            killed.until(lambda: bool(answered), "the post is answered")
+        finally:
+            over.set()
+            posting.join()
 
     assert answered == [202]
     assert killed.kills == 1 + MOST_TRIES

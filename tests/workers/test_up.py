@@ -65,6 +65,14 @@ class Machine:
         found: dict[str, Any] = json.loads((self.home / "services.json").read_text())
         return found
 
+    @property
+    def running(self) -> dict[str, int]:
+        """The pids in `services.json`, where it is there."""
+        try:
+            return dict(self.services["pids"])
+        except FileNotFoundError:
+            return {}
+
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Iterator[Machine]:
@@ -226,6 +234,62 @@ def test_up_refuses_what_cannot_work_in_one_line_without_a_secret(
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert SECRET not in done.stderr + done.stdout
     assert _of(machine.home) == []
+
+
+@pytest.fixture
+def own_servers(machine: Machine, database_url: str, redis_url: str) -> Machine:
+    """A machine that names its servers, and runs nothing there that takes long to start."""
+    machine.env |= {"DATABASE_URL": database_url, "REDIS_URL": redis_url, "SMTP_URL": "smtp://127.0.0.1:9?tls=none"}
+    machine.env |= {"MAIL_FROM": "a@example.org", "PUBLIC_URL": "https://example.org", "SECRET_KEY": "only for tests"}
+    return machine
+
+
+def _up(machine: Machine, procfile: str, log: Path, output: Path | None = None) -> "subprocess.Popen[bytes]":
+    """`rollcall up` with this Procfile; what it says is in the log, unless it goes elsewhere."""
+    file = log.with_name("Procfile")
+    file.write_text(procfile)
+    with (output or log).open("wb") as out, log.open("ab") as errors:
+        command = [sys.executable, "-m", "workers.cli", "up", "--procfile", str(file)]
+        return subprocess.Popen(command, env=machine.env, stdout=out, stderr=errors)
+
+
+def _children(up: "subprocess.Popen[bytes]", word: str) -> list[int]:
+    return [child.pid for child in psutil.Process(up.pid).children() if word in child.cmdline()]
+
+
+def test_up_outlives_a_home_that_cannot_be_written_and_an_output_that_is_full(
+    own_servers: Machine, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    up = _up(
+        own_servers, f"sleeper: {sys.executable} -c 'import signal; signal.pause()' sleeper", log, Path("/dev/full")
+    )
+    try:
+        until(lambda: "sleeper.1" in own_servers.running, "the first sleeper")
+        (killed,) = _children(up, "sleeper")
+        own_servers.home.rename(tmp_path / "elsewhere")
+        own_servers.home.write_text("where the home was")
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: {killed} != {*_children(up, "sleeper")} != set(), "another sleeper")
+    finally:
+        up.terminate()
+    assert up.wait(DRAIN) == 0
+    assert log.read_text() == ""
+
+
+def test_up_is_ready_once_each_process_is(own_servers: Machine, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        own_servers.env["ROLLCALL_WEB_PORT"] = str(taken.getsockname()[1])
+        up = _up(own_servers, "web: rollcall run web", log)
+        try:
+            until(lambda: "web.1 ended with exit code 1" in log.read_text(), "an end for want of the port")
+            assert "ready: " not in log.read_text()
+            taken.close()
+            until(lambda: "ready: 1 processes" in log.read_text(), "pages that are served")
+        finally:
+            up.terminate()
+    assert up.wait(DRAIN) == 0
 
 
 def test_up_refuses_to_scale_what_the_procfile_does_not_have(machine: Machine) -> None:

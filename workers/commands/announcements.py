@@ -142,7 +142,7 @@ def launch(
         lock_organisations(connection, [org.organisation])
         found = found_by(connection, org, announcement)
         if found.state == "draft" and found.send_at is not None and not now and not found.passed:
-            announcements.schedule(connection, org.organisation, found, by=who(by))
+            announcements.schedule(connection, org, found, by=who(by))
         else:
             grace = timedelta(seconds=runtime.settings.rollcall_grace_seconds)
             if found.state == "draft" and found.send_at and not now and datetime.now(UTC) - found.send_at > grace:

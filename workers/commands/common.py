@@ -41,8 +41,11 @@ class Refused(Exception):
 
 
 def who(by: str | None) -> str:
-    """Who decides: whom `--by` names, or the user of this machine."""
-    return by or getpass.getuser()
+    """Who decides: whom `--by` names, or the user of this machine, who need not have a name there."""
+    try:
+        return by or getpass.getuser().encode(errors="replace").decode()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
 
 
 def document(result: object) -> None:
@@ -108,8 +111,11 @@ def cell(value: object) -> str:
 
 
 @contextmanager
-def opened(role: str, need: frozenset[str] = services.DATABASE, *, process: bool = False) -> Iterator[Runtime]:
-    """The servers a command needs. One that needs the database refuses to run on a schema that is not this code's.
+def opened(
+    role: str, need: frozenset[str] = services.DATABASE, *, make: bool = False, process: bool = False
+) -> Iterator[Runtime]:
+    """The servers a command needs; embedded ones that never were are made only if it is one that begins with nothing.
+    One that needs the database refuses to run on a schema that is not this code's.
 
     A command tells a person itself what it has done: unless it is a `process`, or its log is for a program, the log has
     only what is amiss.
@@ -118,7 +124,7 @@ def opened(role: str, need: frozenset[str] = services.DATABASE, *, process: bool
     level, style = settings.rollcall_log_level, settings.rollcall_log
     quiet = style == "console" and level == "info" and not process
     configure_logging(style, "warning" if quiet else level, role)
-    with services.runtime(settings, role, need=need) as runtime:
+    with services.runtime(settings, role, need=need, make=make) as runtime:
         if "database" in need:
             if settings.database_url is None:
                 migrations.bring_up_to_date(runtime.engine)

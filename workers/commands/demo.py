@@ -73,7 +73,7 @@ def demo(json_: Json = False) -> None:
     """Run the main job on the sample organisation, with every process, and tell the story."""
     if not SAMPLE.exists():
         raise Refused(f"The sample {SAMPLE} is missing: run this from a checkout.")
-    with opened("demo", services.EVERYTHING) as runtime:
+    with opened("demo", services.EVERYTHING, make=True) as runtime:
         client = make_redis(runtime.endpoints.redis_url)
         before = events_known(runtime)
         with _everything_up(runtime.home.absolute()), _progress(json_) as progress:

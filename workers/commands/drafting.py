@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from tasks import announcements, learners, mail, organisations
+from tasks import announcements, learners, organisations
 from tasks.events.schemas import clock_time
 from workers.commands.common import Refused
 from workers.commands.learners import ids_in, some_of
@@ -91,14 +91,14 @@ def moment(send_at: str | None, time_zone: str | None) -> datetime | None:
 def check(connection: Connection, org: organisations.Organisation, draft: announcements.Draft) -> None:
     """Refuse a draft with a mistake in it: in its words, or in whom it is for."""
     try:
-        announcements.check_message(draft.subject, draft.body)
-        mail.check_template(draft.subject, draft.body, org.name)
-    except (announcements.BadMessage, mail.MergeError) as problem:
+        announcements.check_message(draft.subject, draft.body, org.name)
+    except announcements.BadMessage as problem:
         raise Refused(str(problem)) from None
     segments, named = draft.audience.get("segments", []), draft.audience.get("learners", [])
     assert isinstance(segments, list) and isinstance(named, list)  # noqa: S101, PT018 - as `audience` makes them
+    saved = learners.saved_segments(connection, org.organisation, segments)
     for segment in segments:
-        if learners.saved_segment(connection, org.organisation, segment) is None:
+        if segment not in saved:
             raise Refused(f"There is no segment {segment!r} in the organisation {org.id!r}.")
     if len(named) > announcements.MOST_LEARNERS:
         raise Refused(f"{len(named)} learners are named; make a segment of more than {announcements.MOST_LEARNERS}.")

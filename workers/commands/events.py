@@ -6,7 +6,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
@@ -68,7 +68,7 @@ def publish(
     with _lines(file) as lines:
         if not raw:
             _check(lines(), file)
-        with opened("publish", REDIS) as runtime, _progress(json_) as progress:
+        with opened("publish", REDIS, make=True) as runtime, _progress(json_) as progress:
             published = publish_lines(make_redis(runtime.endpoints.redis_url), lines(), progress, raw=raw)
     if json_:
         document(Published(published))
@@ -243,9 +243,7 @@ class Decided:
 
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
-ByNumber = Annotated[
-    bool, typer.Option("--number", help="The ids are numbers, as `quarantined` lists them: what has no id has one.")
-]
+ByNumber = Annotated[bool, typer.Option("--number", help="The ids are numbers, as `quarantined` lists them.")]
 OfSource = Annotated[str | None, typer.Option("--source", help="The source they came from.")]
 
 
@@ -286,8 +284,12 @@ def discard_(
 
 
 def _named(runtime: Runtime, wanted: inbox.Wanted) -> inbox.Wanted:
-    """The event that is meant. Who decides for an organisation decides on nothing that its people do not see (R31)."""
+    """The event that is meant: what no event was ever called is the number that `quarantined` shows it by. Who decides
+    for an organisation decides on nothing that its people do not see (R31)."""
+    number = wanted.id.removesuffix(".")
     with _looking(runtime, wanted.organisation) as connection:
+        if number.isdecimal() and not wanted.by_number and not inbox.is_called(connection, wanted.id):
+            wanted = replace(wanted, id=number, by_number=True)
         if not inbox.unresolved(connection, wanted, decide=False):
             raise NotResolved(f"no event {wanted.id} waits or is quarantined")
     return wanted

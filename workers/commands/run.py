@@ -10,6 +10,8 @@ import typer
 
 from config import outages, services
 from config.runtime import Runtime
+from config.streams import make_redis
+from workers import readiness
 from workers.commands.common import opened
 from workers.life import ending_with_its_threads
 from workers.queues import QUEUES
@@ -20,10 +22,11 @@ app = typer.Typer(
 
 
 @contextmanager
-def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[Runtime]:
-    """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun. It ends with exit code 1 where
-    it fails or a thread of it dies, so that whoever started it starts it again."""
-    with opened(role, need, process=True) as runtime:
+def _process(role: str, need: frozenset[str] = services.EVERYTHING, *, listens: bool = False) -> Iterator[Runtime]:
+    """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun. It is ready once they answer,
+    or once it listens, of which it tells itself. It ends with exit code 1 where it fails or a thread of it dies, so
+    that whoever started it starts it again."""
+    with opened(role, need, make=True, process=True) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             runtime.stopping.set()
@@ -31,6 +34,11 @@ def _process(role: str, need: frozenset[str] = services.EVERYTHING) -> Iterator[
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
         outages.watch(runtime.engine)
+        if "redis" in need:
+            with make_redis(runtime.endpoints.redis_url) as client:
+                client.ping()
+        if not listens:
+            readiness.report()
         with ending_with_its_threads(runtime):
             yield runtime
 
@@ -73,7 +81,7 @@ def bounces() -> None:
     """Take delivery reports and complaints, over LMTP or SMTP."""
     from workers import bounces as process
 
-    with _process("bounces", services.DATABASE) as runtime:
+    with _process("bounces", services.DATABASE, listens=True) as runtime:
         process.run(runtime)
 
 
@@ -82,7 +90,7 @@ def web() -> None:
     """Take events at /events; serve /healthz, /metrics and the pages that links in mails lead to."""
     from workers import web as process
 
-    with _process("web") as runtime:
+    with _process("web", listens=True) as runtime:
         process.run(runtime)
 
 

@@ -1,6 +1,5 @@
 """`rollcall suppressions`: the addresses that get no more mail, and why."""
 
-import getpass
 import os
 import sys
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ import typer
 from tasks import bounces
 from tasks.mail.message import wire_address
 from tasks.reports import Format, stream
-from workers.commands.common import Json, Org, Refused, asked, document, opened, out
+from workers.commands.common import Json, Org, Refused, asked, document, opened, out, who
 
 app = typer.Typer(
     help="Addresses that get no more mail from an organisation: their server refused them, mail came back, somebody"
@@ -68,9 +67,7 @@ def add(
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from None
     with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        changed = bounces.suppress(
-            connection, org.organisation, known, bounces.Suppressed.BY_HAND, why=why, by=by or getpass.getuser()
-        )
+        changed = bounces.suppress(connection, org.organisation, known, bounces.Suppressed.BY_HAND, why=why, by=who(by))
     if json_:
         document(Decided(known, suppressed=True, changed=changed))
     else:
@@ -88,7 +85,7 @@ def remove(
     """Send an address mail again. What came back from it before counts no more."""
     known = address.strip().lower()
     with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        if not bounces.lift(connection, org.organisation, known, why=why, by=by or getpass.getuser()):
+        if not bounces.lift(connection, org.organisation, known, why=why, by=who(by)):
             raise Refused(f"The organisation {organisation!r} has not suppressed {known!r}.")
     if json_:
         document(Decided(known, suppressed=False, changed=True))

@@ -32,6 +32,7 @@ from config.streams import make_redis
 from tasks.webhooks import Health
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
+from workers.console import visible
 from workers.readers import StreamStanding
 from workers.standing import Standing, look, streams
 from workers.supervisor import Role, Supervisor, read_procfile
@@ -82,7 +83,7 @@ def migrate(json_: Json = False) -> None:
     """Bring the database's schema up to date."""
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
-    with services.runtime(settings, "migrate", need=services.DATABASE) as runtime:
+    with services.runtime(settings, "migrate", need=services.DATABASE, make=True) as runtime:
         before, after = migrations.bring_up_to_date(runtime.engine)
     if json_:
         document(Migrated(before, after))
@@ -104,7 +105,7 @@ def up(
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     roles = _roles(procfile, scale or [])
-    with services.endpoints(settings) as (found, pids):
+    with services.endpoints(settings, make=True) as (found, pids):
         with (
             opened("rollcall", READ_STATUS, process=True) as runtime,
             make_redis(runtime.endpoints.redis_url) as client,
@@ -140,34 +141,38 @@ async def _supervise(
     port = settings.rollcall_web_port or _free_port(settings, found.public_url)
     if settings.public_url is None:
         found = replace(found, public_url=f"http://{_reached_at(settings.rollcall_web_host)}:{port}")
-        services.keep_public_url(home, found.public_url)
+        with suppress(OSError):  # the next time links may lead elsewhere
+            services.keep_public_url(home, found.public_url)
     host = settings.rollcall_bounces_host
     bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
-    bounces_url = f"{settings.rollcall_bounces_protocol}://{host}:{bounces_port}"
+    bounces_url = f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{bounces_port}"
     ports = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_BOUNCES_PORT": str(bounces_port)}
-    env = {**os.environ, **ports, "ROLLCALL_HOME": str(home)}
+    env = {**os.environ, **ports, "ROLLCALL_HOME": str(home), "PUBLIC_URL": found.public_url}
 
     running: dict[str, int] = {}
 
     if settings.rollcall_log == "json" and on_line is _print_line:
-
-        def on_line(name: str, line: str) -> None:
-            sys.stdout.write(as_json(line, name, running.get(name, os.getpid())) + "\n")
-            sys.stdout.flush()
+        on_line = _print_json(lambda: running)
+    say_once = _once(on_line)
 
     def remember(pids: dict[str, int]) -> None:
         nonlocal running
         running = pids
-        write_services(home, found, bounces_url, {"rollcall": os.getpid(), **embedded, **running})
+        try:
+            write_services(home, found, bounces_url, {"rollcall": os.getpid(), **embedded, **running})
+            say_once("services", "")
+        except OSError as problem:  # a convenience; what runs, runs on
+            say_once("services", f"{home}/services.json cannot be written: {problem.strerror}")
 
     async def keep_servers() -> None:
         while embedded:
             await asyncio.sleep(SERVERS_SECONDS)
             try:
                 now = await asyncio.to_thread(revived, home, list(embedded), durable=settings.rollcall_durable)
-            except (EmbeddedError, OSError) as problem:
-                on_line("rollcall", str(problem))
+            except (EmbeddedError, OSError, ValueError) as problem:
+                say_once("servers", f"the embedded servers cannot be looked after: {problem}")
                 continue
+            say_once("servers", "")
             if died := [name for name, pid in embedded.items() if now[name] != pid]:
                 on_line("rollcall", f"{', '.join(died)} had died and was started again")
                 embedded.update(now)
@@ -185,7 +190,20 @@ async def _supervise(
         return await supervisor.run(ready)
     finally:
         keeper.cancel()
-        (home / "services.json").unlink(missing_ok=True)
+        with suppress(OSError):
+            (home / "services.json").unlink(missing_ok=True)
+
+
+def _once(on_line: Callable[[str, str], None]) -> Callable[[str, str], None]:
+    """Says what goes wrong again and again when it begins; no line means that it has ended."""
+    said: dict[str, str] = {}
+
+    def say(about: str, line: str) -> None:
+        if line and said.get(about) != line:
+            on_line("rollcall", line)
+        said[about] = line
+
+    return say
 
 
 def _free_port(settings: Settings, public_url: str) -> int:
@@ -208,11 +226,28 @@ def _reached_at(host: str) -> str:
     """How a link on this machine names the host that the pages are served at."""
     if host in {"", "0.0.0.0", "::"}:  # noqa: S104 - compared, not listened at
         return "127.0.0.1"
+    return _in_url(host)
+
+
+def _in_url(host: str) -> str:
+    """A host or its address as it stands in a URL (RFC 3986, 3.2.2)."""
     return f"[{host}]" if ":" in host else host
 
 
 def _print_line(name: str, line: str) -> None:
-    out.print(f"{name:<10} {line}", markup=False)
+    text = visible(f"{name:<10} {line}") + "\n"
+    with suppress(OSError):  # a full disk, or nobody who reads: what runs, runs on
+        os.write(sys.stdout.fileno(), text.encode(sys.stdout.encoding, errors="replace"))
+
+
+def _print_json(pids: Callable[[], dict[str, int]]) -> Callable[[str, str], None]:
+    """What prints each line of a process as JSON."""
+
+    def print_line(name: str, line: str) -> None:
+        sys.stdout.write(as_json(line, name, pids().get(name, os.getpid())) + "\n")
+        sys.stdout.flush()
+
+    return print_line
 
 
 def status(
@@ -252,9 +287,9 @@ def status(
 def _processes(home: Path) -> dict[str, int]:
     """What `rollcall up` says of itself, for as long as it runs."""
     file = home / "services.json"
-    if not file.exists():
-        return {}
-    pids: dict[str, int] = json.loads(file.read_text())["pids"]
+    pids: dict[str, int] = {}
+    with suppress(OSError, ValueError, KeyError):
+        pids = json.loads(file.read_text())["pids"]
     return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
 
 

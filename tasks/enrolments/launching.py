@@ -1,0 +1,66 @@
+"""Doing a fan-out: at once where it is small, else chunk by chunk."""
+
+from sqlalchemy import Connection
+
+from config.database import fits
+from config.settings import Settings
+from tasks import mail, work
+from tasks.enrolments import courses, fanouts
+from tasks.learners import chunks
+
+#: Chunks that one survey looks through.
+SURVEYED = 50
+
+
+def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, total: int) -> bool:
+    """Do a fan-out over `total` learners: at once where it fits, with what the transaction did before, one chunk, else
+    write down a piece for each chunk.
+
+    Whether it is done. At once means: in the transaction of the event, so that what follows in the same stream finds it
+    done; a small organisation's events take effect in the order they were sent. Where some are enrolled already, a
+    survey comes first: what is in line with the rules costs a look, not a chunk.
+    """
+    organisation, size = fanout.organisation, learners_in_chunk(settings, fanout)
+    if fits(connection, total * len(fanout.courses), settings.rollcall_chunk):
+        do_chunk(connection, settings, fanout, 1, total)
+        return True
+    if fanout.learners is None and fanouts.any_enrolled(connection, organisation, fanout.courses):
+        surveys = chunks(total, size * SURVEYED)
+        work.add(connection, organisation, "tasks", "enrolments.survey", fanout.fanout, surveys)
+    else:
+        work.add(connection, organisation, "tasks", "enrolments.chunk", fanout.fanout, chunks(total, size))
+    return False
+
+
+def learners_in_chunk(settings: Settings, fanout: fanouts.Fanout) -> int:
+    """Of how many learners a chunk is: each may be enrolled in every course of the fan-out."""
+    return max(settings.rollcall_chunk // max(len(fanout.courses), 1), 1)
+
+
+def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
+    """One chunk: of the learners numbered from `low` to `high`, or of those the fan-out lists."""
+    if fanout.learners is None:
+        with fanouts.planned_for_sets(connection):
+            _enrol_and_tell(connection, settings, fanout, low, high)
+    elif fanout.learners:
+        _enrol_and_tell(connection, settings, fanout, min(fanout.learners), max(fanout.learners))
+
+
+def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
+    window = settings.rollcall_notice_window_seconds
+    if fanout.cause == "request":
+        followed = [fanouts.follow_request(connection, fanout, low, high, window)]
+        fanouts.count_up(connection, fanout, followed[0])
+    else:
+        followed = [
+            fanouts.follow_rules(connection, fanout, course, low, high, window)
+            for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses)
+        ]
+    told = sum(counts.new.enrolled + counts.again.enrolled for counts in followed)
+    if fanout.mailing is None or not told:
+        return
+    number, mailing, size = fanout.organisation, fanout.mailing, settings.rollcall_mail_batch
+    if any(counts.again.enrolled for counts in followed):
+        with fanouts.planned_for_sets(connection):
+            mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
+    mail.enqueue(connection, number, mailing, "mail", low, high, told=told, size=size)

@@ -1,0 +1,155 @@
+"""What stands in for merge fields: nobody can write it, nothing of it is left, and what it leads to is text."""
+
+import re
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from tasks.mail import cleaning
+from tasks.mail.cleaning import clean
+from tasks.mail.markdown import LONGEST_BODY, letter
+from tasks.mail.merge import MergeError, MergeField, Slot, parse
+from tasks.mail.standins import FieldInAddress, StandIns
+from tasks.mail.templates import announcement
+from tests.mail.test_look import Attributes
+from tests.mail.test_markdown import body, is_clean, refused
+from tests.mail.test_merge import ACME, ANNA, received
+
+#: A body that stopped the stream of events for everybody, and others of its kind.
+FORGED = [
+    '<p><a href="https://x/&#xFDD0;5&#xFDD1;">y</a></p>',
+    "<p>&#xFDD0;0&#xFDD1; {{ email }}</p>",
+    '<p><a href="https://x/?q=&#xFDD0;1&#xFDD1;">y</a> {{ email }} <img src="https://x/&#xFDD0;1&#xFDD1;" alt=z></p>',
+    "&#xFDD0;0&#xFDD1; \ufdd00\ufdd1 {{ email }}",
+    "<p>&#xFDD0;99999999999999999999&#xFDD1;",
+    "<p>&#xE000;0&#xE000; \ue0000\ue000",
+    '[x](https://x/ "&#xFDD0;1&#xFDD1; {{ email }}")',
+    "<script>alert(1)</script>\n\n<p>&#xFDD0;0&#xFDD1;",
+]
+
+
+def paragraphs(much: str, *, of: int = LONGEST_BODY - 20_000) -> str:
+    """As much of it as a body holds, in paragraphs that are as long as they may be."""
+    one = much * (9_900 // len(much))
+    return "\n\n".join([one] * (of // (len(one) + 2)))
+
+
+#: Bodies of which a few octets became gigabytes, and what is said of each.
+BOMBS = {
+    "forged stand-ins": (f"{'x' * 9_000}\n\n{paragraphs('<p>&#xFDD0;0&#xFDD1;</p>')}", ""),
+    "fields": (paragraphs("{{ full_name }} "), "The body has 14832 merge fields; at most 200"),
+    "fields in titles": (
+        f'[a]: https://a.example/ "{"{{ email }}" * 50}"\n\n{"[a] " * 400}',
+        "The body has 20000 merge fields; at most 200",
+    ),
+    "long defaults": (f'{{{{ email | default: "{"x" * 9_000}" }}}}\n\n' * 25, "Line 1: the default of email has more"),
+    "elements that are opened again": (
+        "<p>" + "".join(f"<b x{n}>" for n in range(1_000)) + f"</p>\n\n{paragraphs('<p>x</p>', of=100_000)}",
+        "The body has too many marks",
+    ),
+    "empty cells": (
+        ("|a" * 250 + "|\n" + "|-" * 250 + "|\n" + "|\n" * 240 + "\n") * 20,
+        "Line 1: the tables have more than 5000 cells.",
+    ),
+    "nested pictures": (
+        "![" * 350 + "x" + "](https://a.example/x.png)" * 350,
+        "Line 1: […](…) is not a link as it stands",
+    ),
+    "nested elements": (paragraphs("<div>", of=30_000) + "x", ""),
+    "nested cells": (paragraphs("<table><tr><td>", of=150_000) + "x", "The body has too many marks"),
+    "values": ("{{ email }} " * 200 + "\n\n" + paragraphs("学 ", of=110_000), "The mail could have"),
+    "characters that are none": (paragraphs("\0 "), "The mail could have"),
+    "organisations": ("{{ organisation }}" * 201, "The body has 201 merge fields; at most 200"),
+}
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_what_an_author_writes_is_never_taken_for_a_stand_in(forged: str) -> None:
+    letter = announcement("\ufdd00\ufdd1 {{ username }}", forged, ACME)
+    subject, page, text = received(letter, ANNA)
+
+    assert subject == "\ufdd00\ufdd1 anna"
+    assert is_clean(body(forged))
+    assert "anna@example.org" not in str(page.links)
+    for said in (page.text, text):
+        assert said.count("anna@example.org") == ('title="' not in body(forged)) * forged.count("{{ email }}")
+        assert "<script" not in said
+
+
+@given(
+    st.lists(
+        st.sampled_from(["{{ email }}", "\ue000", "&#xE000;", "0", "1", "*", "`", "<b>", "\n\n"]) | st.text(max_size=3)
+    )
+)
+@examples(max_examples=60)
+def test_each_field_is_said_as_often_as_it_was_written_and_no_stand_in_is_left(pieces: list[str]) -> None:
+    text = "".join(pieces) + "x"
+    try:
+        parts = parse(text)
+        stand_ins = StandIns(parts)
+        html, said = letter(text, parts, stand_ins)
+    except MergeError:
+        return
+    slots = sum(isinstance(part, Slot) for part in parts)
+    assert stand_ins.count(html) <= slots
+    for finished in (stand_ins.finish(html, str), stand_ins.finish(said, str)):
+        assert StandIns(parts).finish(finished, str) == finished
+        assert finished.count("{{ email }}") <= slots
+
+
+def test_a_stand_in_that_is_not_one_is_refused() -> None:
+    stand_ins = StandIns(("a", Slot(MergeField.EMAIL)))
+    mark = re.match("a(.*?)1", stand_ins.source)[1]  # type: ignore[index]
+
+    assert stand_ins.finish(stand_ins.source, str) == "a{{ email }}"
+    for forged in (f"{mark}0{mark}", f"{mark}7{mark}", f"{mark}1", f"{mark}x{mark}", f"{mark}9999999{mark}"):
+        with pytest.raises(MergeError):
+            stand_ins.finish(forged, str)
+    assert StandIns(("a",)).source == "a"
+    assert len({StandIns((Slot(MergeField.EMAIL),)).source for _ in range(100)}) == 100
+
+
+def test_what_the_check_of_an_attribute_raises_is_raised_and_leaves_no_attribute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kept: list[str] = []
+    nh3_clean = cleaning.nh3.clean
+    monkeypatch.setattr(cleaning.nh3, "clean", lambda *a, **k: kept.append(nh3_clean(*a, **k)) or kept[-1])
+
+    def wrong(address: str) -> None:
+        raise FieldInAddress(0) if "field" in address else MemoryError
+
+    with pytest.raises(MemoryError):
+        clean('<a href="https://a.example/" title="x">y</a>', wrong)
+    with pytest.raises(FieldInAddress):
+        clean('<img src="https://a.example/field">', wrong)
+    assert [
+        attributes for html in kept for _, attributes in Attributes(html).found if attributes.keys() & {"href", "src"}
+    ] == []
+
+
+@pytest.mark.parametrize("bomb", BOMBS)
+def test_what_would_become_gigabytes_is_refused_before(bomb: str) -> None:
+    written, refusal = BOMBS[bomb]
+
+    assert len(written) <= LONGEST_BODY
+    why = refused(written)
+    assert why.startswith(refusal)
+    assert (refusal == "") is (why == "")
+
+
+def test_no_body_takes_much_memory() -> None:
+    """In a process of its own: what one has had of memory, it does not give back."""
+    code = (
+        "from resource import RUSAGE_SELF, getrusage\n"
+        "from tests.mail.test_standins import BOMBS, refused\n"
+        "before = getrusage(RUSAGE_SELF).ru_maxrss\n"
+        "for written, _ in BOMBS.values(): refused(written)\n"
+        "print(getrusage(RUSAGE_SELF).ru_maxrss - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 200 * 1024
