@@ -126,16 +126,21 @@ def opened(
     configure_logging(style, "warning" if quiet else level, role)
     with services.runtime(settings, role, need=need, make=make) as runtime:
         if "database" in need:
-            if settings.database_url is None:
+            if settings.database_url is None and schema(runtime) != migrations.head():
                 migrations.bring_up_to_date(runtime.engine)
             check_schema(runtime)
         yield runtime
 
 
+def schema(runtime: Runtime) -> str | None:
+    """The schema that the database is at."""
+    with runtime.engine.connect() as connection:
+        return migrations.current(connection)
+
+
 def check_schema(runtime: Runtime) -> None:
     """Refuse to go on where the schema is not the one this code needs."""
-    with runtime.engine.connect() as connection:
-        current = migrations.current(connection)
+    current = schema(runtime)
     if current != migrations.head():
         raise Refused(
             f"The database is at schema {current or 'none'}, this code needs {migrations.head()}: run rollcall migrate."
