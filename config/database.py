@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 import psycopg
+import structlog
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
@@ -19,6 +20,11 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 from config.settings import ConfigurationError
 
 Row = TypeVar("Row")
+
+log = structlog.get_logger()
+
+#: Where a connection keeps what is logged once its transaction is committed.
+_SAID = "rollcall said"
 
 #: Advisory lock class of the one lock an organisation has; the second key is its number.
 ORGANISATION_LOCK = 7401
@@ -290,8 +296,24 @@ def share_organisation(connection: Connection, organisation: int) -> None:
 @contextmanager
 def transaction(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
     """One transaction, about one organisation if it is named, committed at the end of the block."""
+    said: list[tuple[str, dict[str, object]]] = []
     with engine.begin() as connection, nullcontext() if organisation is None else scoped(connection, organisation):
-        yield connection
+        connection.info[_SAID] = said
+        try:
+            yield connection
+        finally:
+            connection.info.pop(_SAID, None)
+    for what, fields in said:
+        log.info(what, **fields)
+
+
+def say(connection: Connection, what: str, **fields: object) -> None:
+    """Log what a transaction has done, once it is committed. No names, addresses or ids of people: numbers alone."""
+    said = connection.info.get(_SAID)
+    if said is None:
+        log.info(what, **fields)
+    else:
+        said.append((what, fields))
 
 
 @contextmanager

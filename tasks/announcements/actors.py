@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from config.database import lock_organisations, scoped, share_organisation, transaction
+from config.database import lock_organisations, say, scoped, share_organisation, transaction
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
@@ -34,6 +34,8 @@ def move(connection: Connection, organisation: int, announcement: store.Announce
             f"the announcement {announcement.announcement} is {announcement.state}; only what is {allowed} can be"
             f" made to {move_}"
         )
+    what = "mailing.launched" if move_ == "launch" else "mailing.moved"
+    say(connection, what, organisation=organisation, mailing=announcement.mailing, move=move_, state=state)
     return state
 
 
@@ -241,4 +243,7 @@ def _finished(connection: Connection, mailing: mail.Mailing) -> bool:
         told = "cancelled" if state == "cancelled" else "finished"
         told_of = [{**asdict(counts), "state": state}]
         emit(connection, mailing.organisation, f"rollcall.announcement.{told}", told_of)
+        ended_with = {name: n for name, n in asdict(counts).items() if name not in {"announcement", "state", "pending"}}
+        numbers = {"organisation": mailing.organisation, "mailing": mailing.mailing}
+        say(connection, "mailing.finished", **numbers, state=state, **ended_with)
     return True

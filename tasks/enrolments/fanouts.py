@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, value
+from config.database import column, execute, one, rows, say, value
 from tasks import mail
 from tasks.chores import one_by_one
 from tasks.enrolments.courses import Course
@@ -102,6 +102,7 @@ def begin(
         reasons=reasons,
     )
     assert fanout is not None  # noqa: S101 - an INSERT without a conflict clause returns its row
+    say(connection, "fanout.begun", organisation=organisation, fanout=fanout.fanout, courses=len(courses))
     return fanout
 
 
@@ -547,6 +548,19 @@ WHERE request IS NOT NULL
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """What a fan-out came to; counted is what was asked for, and not what follows from rules."""
+
+    organisation: int
+    fanout: int
+    cause: str
+    selected: int
+    enrolled: int
+    silent: int
+    already: int
+
+
 def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
     """Close the fan-outs of which no piece is left, and say what became of those somebody asked for (R14)."""
     if alone:
@@ -556,8 +570,9 @@ def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
 
 
 def _finish(connection: Connection, number: int | None) -> int:
-    return execute(
+    finished = rows(
         connection,
+        _Finished,
         """
         WITH finished AS (
             UPDATE fanouts f SET finished_at = now()
@@ -566,11 +581,17 @@ def _finish(connection: Connection, number: int | None) -> int:
                 WHERE w.organisation = f.organisation AND w.subject = f.fanout
                   AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
             RETURNING *
-        )
+        ), told AS (
         """
-        + _RESULT,
+        + _RESULT
+        + ") SELECT organisation, fanout, cause, selected, enrolled, silent, already FROM finished",
         number=number,
     )
+    for fanout in finished:
+        counts = asdict(fanout) if fanout.cause == "request" else {}
+        numbers = {"organisation": fanout.organisation, "fanout": fanout.fanout, "cause": fanout.cause}
+        say(connection, "fanout.finished", **counts | numbers)
+    return len(finished)
 
 
 def answer_again(connection: Connection, organisation: int, request: str) -> None:

@@ -1,6 +1,7 @@
 """What came in, and what could not be taken, as SQL."""
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Literal, NamedTuple
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, value
+from config.database import column, execute, rows, say, value
 from tasks.chores import one_by_one
 from tasks.events.rules import Held, awaited
 from tasks.events.schemas import WHAT_TO_DO, Event, Malformed, Reason
@@ -229,7 +230,7 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
     the name it gave: the outbox keeps it under number 0."""
     if not seqs:
         return
-    execute(
+    reasons = column(
         connection,
         """
         INSERT INTO outbox (organisation, type, data)
@@ -238,9 +239,11 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
             'source', i.source, '_organisation', coalesce(i.organisation, ''))
         FROM inbox i LEFT JOIN organisations o ON o.id = i.organisation
         WHERE i.seq = ANY(:seqs) ORDER BY i.seq
+        RETURNING data ->> 'reason'
         """,
         seqs=seqs,
     )
+    say(connection, "events.quarantined", reasons=dict(Counter(reasons)))
 
 
 def waiting_for(connection: Connection, keys: Iterable[str]) -> list[Kept]:

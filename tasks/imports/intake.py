@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import IO
 from uuid import uuid4
 
+import structlog
 from sqlalchemy import Connection, Engine
 from tenacity import retry_if_exception
 
@@ -19,6 +20,8 @@ from tasks.imports.refusals import write_refused
 from tasks.imports.rules import Field
 from tasks.imports.staging import Staging
 from tasks.organisations import Organisation
+
+log = structlog.get_logger()
 
 #: Pages of lines (8 kB each) that are taken in one transaction: some 25,000 learners, within a second or so. Events of
 #: the organisation wait that long, not until a million learners are imported.
@@ -144,6 +147,8 @@ def take(
             result.deactivated_by_refused += done.by_refused
             on_slice(min(low + SLICE_PAGES, pages), pages)
     result.unchanged = result.read - result.new - result.changed - sum(result.refused.values())
+    counts = {name: n for name, n in asdict(result).items() if name not in {"organisation", "refused_file"}}
+    log.info("import.finished", organisation=number, **counts)
     return result
 
 

@@ -42,6 +42,7 @@ ACROSS = {
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.ordered_after",
         "tasks.events.outbox.put_in_order",
+        "tasks.events.outbox.rests",
         "tasks.events.readers.remember",
         "tasks.mail.store.unworked",
         "tasks.work.store.next_due_seconds",
@@ -55,6 +56,7 @@ ACROSS = {
         "tasks.webhooks.store._position_now",
         "tasks.webhooks.store.add",
         "tasks.webhooks.sending.claim",
+        "tasks.webhooks.sending.next_due_seconds",
         "tasks.webhooks.sending.next_events",
         "tasks.webhooks.sending.pass_over",
     },
@@ -90,6 +92,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
         "workers.readers.restore",  # Redis
+        "workers.queues._push",  # Redis
         "tasks.mail.rates._together",  # Redis
         "tasks.mail.rates._say_present",  # Redis
         "workers.commands.events._add",  # Redis

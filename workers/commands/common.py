@@ -111,27 +111,36 @@ def cell(value: object) -> str:
 
 
 @contextmanager
-def opened(role: str, need: frozenset[str] = services.DATABASE, *, make: bool = False) -> Iterator[Runtime]:
+def opened(
+    role: str, need: frozenset[str] = services.DATABASE, *, make: bool = False, process: bool = False
+) -> Iterator[Runtime]:
     """The servers a command needs; embedded ones that never were are made only if it is one that begins with nothing.
-    One that needs the database refuses to run on a schema that is not this code's."""
+    One that needs the database refuses to run on a schema that is not this code's.
+
+    A command tells a person itself what it has done: unless it is a `process`, or its log is for a program, the log has
+    only what is amiss.
+    """
     settings = load_settings()
-    configure_logging(settings.rollcall_log, settings.rollcall_log_level)
+    level, style = settings.rollcall_log_level, settings.rollcall_log
+    quiet = style == "console" and level == "info" and not process
+    configure_logging(style, "warning" if quiet else level, role)
     with services.runtime(settings, role, need=need, make=make) as runtime:
         if "database" in need:
-            if settings.database_url is None and _schema(runtime) != migrations.head():
+            if settings.database_url is None and schema(runtime) != migrations.head():
                 migrations.bring_up_to_date(runtime.engine)
             check_schema(runtime)
         yield runtime
 
 
-def _schema(runtime: Runtime) -> str | None:
+def schema(runtime: Runtime) -> str | None:
+    """The schema that the database is at."""
     with runtime.engine.connect() as connection:
         return migrations.current(connection)
 
 
 def check_schema(runtime: Runtime) -> None:
     """Refuse to go on where the schema is not the one this code needs."""
-    current = _schema(runtime)
+    current = schema(runtime)
     if current != migrations.head():
         raise Refused(
             f"The database is at schema {current or 'none'}, this code needs {migrations.head()}: run rollcall migrate."

@@ -28,7 +28,7 @@ def _process(role: str, need: frozenset[str] = services.EVERYTHING, *, listens: 
     or once it listens, of which it tells itself. It ends with exit code 1 where it fails or a thread of it dies, so
     that whoever started it starts it again; it may open all the files that the system allows."""
     raise_limit()
-    with opened(role, need, make=True) as runtime:
+    with opened(role, need, make=True, process=True) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:
             runtime.stopping.set()

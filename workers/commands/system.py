@@ -24,7 +24,7 @@ from rich.table import Table
 import migrations
 from config import services
 from config.embedded import EmbeddedError, revived
-from config.log import configure_logging
+from config.log import as_json, configure_logging
 from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
@@ -106,7 +106,10 @@ def up(
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     roles = _roles(procfile, scale or [])
     with services.endpoints(settings, make=True) as (found, pids):
-        with opened("up", READ_STATUS) as runtime, make_redis(runtime.endpoints.redis_url) as client:
+        with (
+            opened("rollcall", READ_STATUS, process=True) as runtime,
+            make_redis(runtime.endpoints.redis_url) as client,
+        ):
             client.ping()  # what cannot be reached now is said once, here, and not by each process for ever
         raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
 
@@ -148,6 +151,8 @@ async def _supervise(
 
     running: dict[str, int] = {}
 
+    if settings.rollcall_log == "json" and on_line is _print_line:
+        on_line = _print_json(lambda: running)
     say_once = _once(on_line)
 
     def remember(pids: dict[str, int]) -> None:
@@ -233,6 +238,16 @@ def _print_line(name: str, line: str) -> None:
     text = visible(f"{name:<10} {line}") + "\n"
     with suppress(OSError):  # a full disk, or nobody who reads: what runs, runs on
         os.write(sys.stdout.fileno(), text.encode(sys.stdout.encoding, errors="replace"))
+
+
+def _print_json(pids: Callable[[], dict[str, int]]) -> Callable[[str, str], None]:
+    """What prints each line of a process as JSON."""
+
+    def print_line(name: str, line: str) -> None:
+        sys.stdout.write(as_json(line, name, pids().get(name, os.getpid())) + "\n")
+        sys.stdout.flush()
+
+    return print_line
 
 
 def status(
