@@ -201,11 +201,13 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
                 WHEN new.state <> 'pending' THEN new.at END,
             attempts = d.attempts + CAST(new.tried AS int), due_at = new.due_at, reason = new.reason,
             code = new.code, reply = new.reply
-        FROM unnest(CAST(:recipients AS int[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]),
-                    CAST(:reasons AS text[]), CAST(:codes AS int[]), CAST(:replies AS text[]),
-                    CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]))
-             AS new (recipient, state, at, reason, code, reply, tried, due_at)
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
+        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
+              FROM unnest(CAST(:recipients AS int[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]),
+                          CAST(:reasons AS text[]), CAST(:codes AS int[]), CAST(:replies AS text[]),
+                          CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]))
+                   AS given (recipient, state, at, reason, code, reply, tried, due_at)
+              OFFSET 0) new
+        WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
           AND d.recipient BETWEEN :low AND :high AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
         """,
         organisation=organisation,
@@ -265,9 +267,11 @@ def _accept(connection: Connection, organisation: int, mailing: int, outcomes: S
         """
         UPDATE deliveries d SET state = 'accepted', settled_at = new.at, attempts = d.attempts + 1, due_at = NULL,
             reason = NULL, code = new.code, reply = new.reply
-        FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
-                    CAST(:replies AS text[])) AS new (recipient, at, code, reply)
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
+        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
+              FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
+                          CAST(:replies AS text[])) AS given (recipient, at, code, reply)
+              OFFSET 0) new
+        WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
           AND d.recipient BETWEEN :low AND :high AND d.state = 'pending'
         """,
         organisation=organisation,
