@@ -131,19 +131,27 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
     return engine
 
 
-#: Where a statement says whose rows it is about.
-_WHOSE = re.compile(r"\borganisation = :organisation\b")
+#: Where a statement names what belongs to one organisation, and the type of that.
+_NAMED = re.compile(
+    r"\b(organisation(?= = :organisation\b)|course|cycle|segment|learner|recipient|mailing|fanout) = :(\w+)"
+)
+_BIG = {"mailing", "fanout"}
 
 
 @lru_cache(maxsize=512)
 def _statement(sql: str) -> TextClause:
     """A statement, its parameters found once: as many as this code has, and no more are ever made.
 
-    The planner is not shown which organisation it is about, so that it plans for one of average size. Shown the number
-    of one that its statistics do not know, it believes in one row, and takes any index that begins with the
-    organisation for as good as the right one: each look-up then reads all that the organisation has.
+    The planner is not shown which organisation it is about, or which course or mailing of it, so that it plans for one
+    of average size. Shown the number of one that its statistics do not know, it believes in one row, and takes any
+    index that begins with the organisation for as good as the right one: each look-up then reads all that it has.
     """
-    return text(_WHOSE.sub("organisation = (SELECT :organisation)", sql))
+    return text(_NAMED.sub(_unseen, sql))
+
+
+def _unseen(named: re.Match[str]) -> str:
+    column_, parameter = named.groups()
+    return f"{column_} = (SELECT CAST(:{parameter} AS {'bigint' if column_ in _BIG else 'int'}))"
 
 
 class CrossedOver(ValueError):

@@ -246,18 +246,57 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
     say(connection, "events.quarantined", reasons=dict(Counter(reasons)))
 
 
-def waiting_for(connection: Connection, keys: Iterable[str]) -> list[Kept]:
-    """What waits for any of these, in the order it arrived."""
+def waiting_for(connection: Connection, keys: Iterable[str], most: int) -> list[Kept]:
+    """What waits for any of these, in the order it arrived, but so many at most."""
     return rows(
         connection,
         Kept,
-        "SELECT seq, waits_for, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq",
+        "SELECT seq, waits_for, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq LIMIT :most",
         keys=list(keys),
+        most=most,
     )
 
 
-def waiting_for_enrolment(connection: Connection, organisation: int) -> list[Kept]:
-    """Starts and completions that came before their enrolment, where the enrolment is there by now (R27)."""
+def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> list[Kept]:
+    """What waits though what it waits for is known, but so many at most of those that arrived after a number."""
+    kinds = [f"{kind}:{organisation}:" for kind in ("learner", "course", "segment", "enrolment")]
+    return rows(
+        connection,
+        Kept,
+        """
+        SELECT i.seq, i.waits_for, i.body
+        FROM unnest(CAST(:lows AS text[]), CAST(:highs AS text[]), CAST(:kinds AS text[])) AS asked (low, high, kind)
+        JOIN inbox i ON i.waits_for ~>=~ asked.low AND i.waits_for ~<~ asked.high
+        CROSS JOIN LATERAL (SELECT substr(i.waits_for, length(asked.low) + 1) AS id) named
+        WHERE i.seq > :after AND CASE asked.kind
+            WHEN 'learner' THEN EXISTS (
+                SELECT FROM learners l
+                WHERE l.organisation = :organisation AND l.id = named.id AND l.standing IN ('active', 'inactive'))
+            WHEN 'course' THEN EXISTS (
+                SELECT FROM courses c WHERE c.organisation = :organisation AND c.id = named.id)
+            WHEN 'segment' THEN EXISTS (
+                SELECT FROM segments s
+                WHERE s.organisation = :organisation AND s.id = named.id AND s.saved_at IS NOT NULL)
+            WHEN 'enrolment' THEN EXISTS (
+                SELECT FROM enrolments e
+                WHERE e.organisation = :organisation AND e.course = CAST(split_part(named.id, ':', 1) AS int)
+                  AND e.cycle = CAST(split_part(named.id, ':', 2) AS int)
+                  AND e.learner = CAST(split_part(named.id, ':', 3) AS int))
+            ELSE i.waits_for = asked.low END
+        ORDER BY i.seq LIMIT :most
+        """,
+        organisation=organisation,
+        lows=[*kinds, f"organisation:{id_}"],
+        highs=[*(kind[:-1] + ";" for kind in kinds), f"organisation:{id_}\x01"],
+        kinds=[kind.partition(":")[0] for kind in kinds] + ["organisation"],
+        after=after,
+        most=most,
+    )
+
+
+def waiting_for_enrolment(connection: Connection, organisation: int, most: int) -> list[Kept]:
+    """Starts and completions that came before their enrolment, where the enrolment is there by now (R27); so many at
+    most."""
     return rows(
         connection,
         Kept,
@@ -269,10 +308,11 @@ def waiting_for_enrolment(connection: Connection, organisation: int) -> list[Kep
               AND e.course = CAST(split_part(i.waits_for, ':', 3) AS int)
               AND e.cycle = CAST(split_part(i.waits_for, ':', 4) AS int)
               AND e.learner = CAST(split_part(i.waits_for, ':', 5) AS int))
-        ORDER BY i.seq
+        ORDER BY i.seq LIMIT :most
         """,
         prefix=f"enrolment:{organisation}:%",
         organisation=organisation,
+        most=most,
     )
 
 

@@ -9,6 +9,7 @@ from tests.world import World
 #: What is about more than one organisation by its nature, and why that crosses no border.
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
+        "tasks.organisations.store.busy",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
@@ -24,6 +25,7 @@ ACROSS = {
     "what waits, by a key that has the organisation's number in it": {
         "tasks.events.inbox.waiting_for",
         "tasks.events.inbox.waiting_for_enrolment",
+        "tasks.events.inbox.waiting_in_vain",
         "tasks.events.inbox.any_waiting_for_enrolment",
         "tasks.imports.store.awaited",
     },
