@@ -10,7 +10,7 @@ import structlog
 from config.database import transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks import work
+from tasks import erasure, work
 from tasks.announcements import actors as announcements
 from tasks.enrolments import actors as enrolments
 from tasks.intake import retake
@@ -29,6 +29,7 @@ ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "announcements.cancel": announcements.cancel_rest,
     "announcements.launch": announcements.launch_scheduled,
     "events.retake": retake,
+    "learners.erase": erasure.look,
     "mail.deliver": mail.deliver,
 }
 

@@ -112,7 +112,7 @@ class Server:
             answer = await self.wire.post(target(webhook.url), headers, body)
         except KeyUnreadable:
             answer = Answer(Problem.KEY_UNREADABLE)
-        except Exception as problem:  # whatever it was, it counts as a failure of this webhook, and of no other
+        except Exception as problem:  # noqa: BLE001 - it is a failure of this webhook, whatever it was, and of no other
             log.error("webhooks.not_sent", webhook=webhook.id, **without_data(problem))  # noqa: TRY400
             answer = Answer(Problem.NOT_SENT)
         turn.tried.append(Tried(event, now, answer))
