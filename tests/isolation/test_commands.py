@@ -69,7 +69,8 @@ ABOUT_ONE = {
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
     "demo", "events publish", "events sign", "mail dkim", "migrate", "run bounces", "run ingress", "run pool",
-    "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait",
+    "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait", "work failing",
+    "work retry",
 }  # fmt: skip
 
 
