@@ -1,8 +1,6 @@
 """The schema, by Alembic, which takes 8 MB and is loaded only to migrate. `bring_up_to_date` is what `rollcall migrate`
 runs."""
 
-import re
-from functools import cache
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text

@@ -448,6 +448,35 @@ def is_called(connection: Connection, id_: str) -> bool:
     return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE id = :id)", id=id_))
 
 
+def held_after(connection: Connection, organisation: str, seq: int) -> list[Unresolved]:
+    """The next page of what waits or is quarantined, of an organisation or of nobody knows which; it stays as it is
+    until the transaction ends."""
+    return rows(
+        connection,
+        Unresolved,
+        """
+        SELECT seq, reason, body FROM inbox WHERE seq IN (
+            SELECT seq FROM (
+                SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
+                FROM (SELECT seq, body FROM inbox
+                      WHERE state IN ('waiting', 'quarantined') AND seq > :seq
+                        AND (organisation = :named OR organisation IS NULL)
+                      ORDER BY seq LIMIT :page) held) page
+            WHERE before < :octets)
+        ORDER BY seq FOR UPDATE
+        """,
+        seq=seq,
+        named=organisation,
+        page=PAGE,
+        octets=PAGE_OCTETS,
+    )
+
+
+def rewrite(connection: Connection, seq: int, body: bytes) -> None:
+    """Keep another text of an event that could not be taken."""
+    execute(connection, "UPDATE inbox SET body = :body WHERE seq = :seq", seq=seq, body=body)
+
+
 def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, why: str) -> None:
     """Record who decided on an event, and why (S12). The reason stays: what was malformed does not use up its id."""
     execute(

@@ -70,6 +70,7 @@ ABOUT_ONE = {
 OPERATORS = {
     "demo", "events key", "events publish", "events sign", "mail dkim", "migrate", "run bounces", "run ingress",
     "run pool", "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait",
+    "work failing", "work retry",
 }  # fmt: skip
 
 

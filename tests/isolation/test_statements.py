@@ -21,6 +21,7 @@ ACROSS = {
         "tasks.events.inbox.quarantine_malformed",
         "tasks.events.inbox.announce_quarantine",
         "tasks.events.inbox.resolve",
+        "tasks.events.inbox.rewrite",
     },
     "what waits, by a key that has the organisation's number in it": {
         "tasks.events.inbox.waiting_for",
@@ -61,6 +62,10 @@ ACROSS = {
         "tasks.webhooks.sending.next_due_seconds",
         "tasks.webhooks.sending.next_events",
         "tasks.webhooks.sending.pass_over",
+        "tasks.erasure.store.forget_usernames",
+    },
+    "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
+        "tasks.events.inbox.held_after",
     },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
