@@ -81,6 +81,7 @@ RESULTS: dict[str, Any] = {
     "suppressions-add": suppressions.Decided,
     "suppressions-list": Suppression,
     "suppressions-remove": suppressions.Decided,
+    "suppressions-remove-many": suppressions.Lifted,
     "templates-list": list[templates.Template],
     "templates-render": templates.Rendered,
     "wait": system.Waited,

@@ -249,7 +249,7 @@ TABLE = (
     Row(About.PROTOCOL, statuses="*.5.*"),
     Row(About.ROUTE, statuses="*.4.* *.3.*"),
     Row(About.POLICY, words=(r"denied|not accepted",)),
-    Row(About.GREYLISTED, words=(r"try(?:ing)? (?:again|later)|come back|retry|later",)),
+    Row(About.GREYLISTED, codes="5*", words=(r"try(?:ing)? (?:again|later)|come back|retry|later",)),
     Row(About.PROTOCOL, codes="500 501 502 503 504 555", statuses="none"),
     Row(About.FULL, codes="552", statuses="none"),
     Row(About.MAILBOX, codes="551 556", statuses="none"),

@@ -255,7 +255,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason)
-            SELECT DISTINCT CAST(:organisation AS int), lower(tried.address), 'refused by its server'
+            SELECT DISTINCT :organisation, lower(tried.address), 'refused by its server'
             FROM unnest(CAST(:refused AS int[]), CAST(:addresses AS text[])) AS tried (recipient, address)
             WHERE tried.recipient < 0 OR EXISTS (
                 SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = tried.recipient
