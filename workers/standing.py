@@ -8,6 +8,8 @@ from config.database import transaction
 from config.runtime import Runtime
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
+from tasks.mail.outages import Outage
+from tasks.mail.rates import outages
 from tasks.mail.store import sending
 from tasks.webhooks import Health, health
 from tasks.work.store import Load, loads, unfinished
@@ -27,6 +29,7 @@ class Standing:
     unpublished: int
     quarantine: dict[str, int]
     webhooks: Health
+    mail_stopped: list[Outage]
 
     @property
     def at_rest(self) -> bool:
@@ -59,6 +62,7 @@ def look(runtime: Runtime, client: redis.Redis) -> Standing:
             unpublished=outbox.unpublished(connection),
             quarantine=inbox.held_counts(connection),
             webhooks=health(connection),
+            mail_stopped=outages(client, runtime.endpoints.mail_from),
         )
 
 

@@ -17,6 +17,8 @@ from starlette.routing import Route
 from config.database import transaction, value
 from config.runtime import Runtime
 from config.streams import make_redis
+from tasks.mail.outages import Outage, in_words
+from tasks.mail.rates import outages
 from workers import posted, unsubscribe
 from workers.readers import StreamStanding
 from workers.standing import Standing, look, streams
@@ -62,7 +64,14 @@ def _metrics(standing: Standing) -> list[Metric]:
     lag = GaugeMetricFamily(
         "rollcall_webhooks_lag_seconds", "Age of the oldest event due to one", value=standing.webhooks.lag_seconds or 0
     )
-    return [due, oldest, in_flight, held, mailings, unread, unpublished, webhooks, lag]
+    stopped = GaugeMetricFamily(
+        "rollcall_mail_stopped_since_seconds",
+        "Unix time since which no mail goes, everywhere or to a domain; none where all goes",
+        labels=["where", "about"],
+    )
+    for one in standing.mail_stopped:
+        stopped.add_metric([one.where, one.about], one.since.timestamp())
+    return [due, oldest, in_flight, held, mailings, unread, unpublished, webhooks, lag, stopped]
 
 
 def _stream_metrics(found: list[StreamStanding]) -> list[Metric]:
@@ -97,7 +106,9 @@ def make_app(runtime: Runtime) -> Starlette:
 
     def healthz(_request: Request) -> Response:
         checks = {"database": _database_answers(runtime), "redis": _redis_answers(client)}
-        return JSONResponse(checks, status_code=200 if all(checks.values()) else 503)
+        stopped = _mail_stopped(runtime, client) if checks["redis"] else []
+        told = {"mail": [in_words(one) for one in stopped]} if stopped else {}
+        return JSONResponse(checks | told, status_code=200 if all(checks.values()) else 503)
 
     async def metrics(_request: Request) -> Response:
         async with scraping:
@@ -123,6 +134,14 @@ def _redis_answers(client: redis.Redis) -> bool:
         return bool(client.ping())
     except redis.RedisError:
         return False
+
+
+def _mail_stopped(runtime: Runtime, client: redis.Redis) -> list[Outage]:
+    """Where no mail goes: said, but no reason to take the pages away."""
+    try:
+        return outages(client, runtime.endpoints.mail_from)
+    except redis.RedisError:
+        return []
 
 
 def run(runtime: Runtime) -> None:

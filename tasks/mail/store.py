@@ -156,7 +156,7 @@ def at_the_gate(
         CROSS JOIN LATERAL (
             SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
             WHERE told.has_history AND a.organisation = :organisation AND a.mailing = :mailing
-              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable')
+              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable', 'refused us')
               AND a.attempted_at >= coalesce((
                   SELECT max(c.at) FROM mailing_changes c
                   WHERE c.organisation = :organisation AND c.mailing = :mailing AND c.move = 'retry'), '-infinity')
