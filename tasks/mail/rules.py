@@ -134,6 +134,19 @@ class Before:
 FIRST = Before()
 
 
+def _would_meet_everybody(attempt: Attempt) -> bool:
+    """Whether what was said is about us, and not about one mail or one mailing, which stop no other (R31)."""
+    match attempt.answer:
+        case Answer.REFUSED:
+            about_contents = attempt.stage is Stage.END and attempt.about is About.POLICY
+            return attempt.about in MEETS_EVERYBODY and not about_contents
+        case Answer.THROTTLED:  # our quota is used up, or we are to sign in: patience alone mends neither
+            for_good = (attempt.code or 0) >= 500
+            return attempt.about is About.SIGN_IN or (attempt.about is About.RATE and for_good)
+        case _:
+            return False
+
+
 def hold_back(attempts: Sequence[Attempt], before: Mapping[int, Before], taken_at: datetime | None) -> None:
     """Find the refusals that would meet everybody, and make them what uses up no attempt (R21).
 
@@ -143,10 +156,8 @@ def hold_back(attempts: Sequence[Attempt], before: Mapping[int, Before], taken_a
     """
     last = max((place for place, one in enumerate(attempts) if one.answer is Answer.ACCEPTED), default=-1)
     for place, attempt in enumerate(attempts):
-        if attempt.answer is not Answer.REFUSED or attempt.about not in MEETS_EVERYBODY:
+        if not _would_meet_everybody(attempt):
             continue
-        if attempt.stage is Stage.END and attempt.about is About.POLICY:
-            continue  # what one mailing says, perhaps: it stops no other (R31)
         since = before.get(attempt.recipient, FIRST).since
         taken_since = since is not None and taken_at is not None and taken_at > since
         if place > last and not taken_since:

@@ -55,6 +55,25 @@ class TestWhatWouldMeetEverybody:
         assert (outcome.state.value, outcome.reason, outcome.tried) == ("pending", "refused us", False)
         assert outcome.due_at == attempts[0].at + LONGEST_OUT
 
+    @pytest.mark.parametrize(
+        ("code", "what", "expected"),
+        [
+            (550, About.RATE, Answer.REFUSED_US),
+            (451, About.RATE, Answer.THROTTLED),
+            (454, About.SIGN_IN, Answer.REFUSED_US),
+            (450, About.REPUTATION, Answer.THROTTLED),
+        ],
+    )
+    def test_r21_a_quota_that_is_used_up_and_a_sign_in_are_no_throttling(
+        self, code: int, what: About, expected: Answer
+    ) -> None:
+        attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT)]
+        hold_back(attempts, {}, None)
+        assert attempts[0].answer is expected
+        attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT), accepted()]
+        hold_back(attempts, {}, None)
+        assert attempts[0].answer is Answer.THROTTLED
+
     @pytest.mark.parametrize("what", [About.CONTENT, About.PROTOCOL, About.UNCLEAR, About.FULL, About.MAILBOX])
     def test_r21_what_is_about_one_mail_or_one_mailing_stops_nobody(self, what: About) -> None:
         attempts = [refusal(what)]
