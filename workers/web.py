@@ -26,6 +26,8 @@ from config.outages import REDIS
 from config.runtime import Runtime
 from config.settings import networks_in
 from config.streams import make_redis
+from tasks.mail.outages import Outage, in_words
+from tasks.mail.rates import outages
 from tasks.work.store import loads
 from workers import bodies, connections, posted, readiness, unsubscribe
 from workers.asking import AGAIN, Busy, Desk, Shared
@@ -62,7 +64,9 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
         redis_answers = await _asked(health, _redis_answers, client)
         stalled = await _asked(health, _stalled)
         checks: dict[str, object] = {"database": stalled is not None, "redis": bool(redis_answers)}
-        return checks | ({"stalled": stalled} if stalled else {}), stalled == [] and bool(redis_answers)
+        stopped = (await _asked(health, _mail_stopped, client) or []) if redis_answers else []
+        told = {"mail": [in_words(one) for one in stopped]} if stopped else {}
+        return checks | ({"stalled": stalled} if stalled else {}) | told, stalled == [] and bool(redis_answers)
 
     checked, counted = Shared(check), Shared(lambda: scraped.ask(generate_latest, registry))
 
@@ -119,6 +123,14 @@ def _redis_answers(runtime: Runtime, client: redis.Redis) -> bool:
         return False
     REDIS.end()
     return answers
+
+
+def _mail_stopped(runtime: Runtime, client: redis.Redis) -> list[Outage]:
+    """Where no mail goes: said, but no reason to take the pages away."""
+    try:
+        return outages(client, runtime.endpoints.mail_from)
+    except redis.RedisError:
+        return []
 
 
 class _Server(uvicorn.Server):

@@ -157,7 +157,7 @@ def at_the_gate(
         CROSS JOIN LATERAL (
             SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
             WHERE told.has_history AND a.organisation = :organisation AND a.mailing = :mailing
-              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable')
+              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable', 'refused us')
               AND a.attempted_at >= coalesce((
                   SELECT max(c.at) FROM mailing_changes c
                   WHERE c.organisation = :organisation AND c.mailing = :mailing AND c.move = 'retry'), '-infinity')
@@ -258,7 +258,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason)
-            SELECT DISTINCT CAST(:organisation AS int), lower(tried.address), 'refused by its server'
+            SELECT DISTINCT :organisation, lower(tried.address), 'refused by its server'
             FROM unnest(CAST(:refused AS int[]), CAST(:addresses AS text[])) AS tried (recipient, address)
             WHERE tried.recipient < 0 OR EXISTS (
                 SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = tried.recipient
