@@ -265,13 +265,14 @@ def test_a_form_that_is_none_of_ours_changes_nothing(pages: World, body: bytes, 
     assert unsubscribed(pages) == []
 
 
-def test_a_link_works_with_a_slash_at_its_end_and_by_no_other_method(pages: World) -> None:
+def test_a_link_works_with_a_slash_at_its_end_or_without_and_by_no_other_method(pages: World) -> None:
     link = announced(pages)
 
     assert ask(link, "DELETE").status == ask(link, "PUT", b"List-Unsubscribe=One-Click").status == 405
     assert ask(link.removesuffix("/").rpartition("/")[0]).status == 404
     assert unsubscribed(pages) == []
-    assert post(f"{link}/", ONE_CLICK).status == 200
+    assert link.endswith("/")
+    assert post(link.removesuffix("/"), ONE_CLICK).status == 200
     assert unsubscribed(pages) == ["A"]
 
 
