@@ -3,7 +3,7 @@
 from tasks.imports.intake import UNASKED, Imported, Wanted, take
 from tasks.imports.reader import Batch, Layout, batches, first_cells, layout_of
 from tasks.imports.rules import Field, NotReadable, Told, field_named
-from tasks.imports.statuses import GIVEN, Says, status_word
+from tasks.imports.statuses import GIVEN, Says, says_of, status_word
 
 __all__ = [
     "GIVEN",
@@ -20,6 +20,7 @@ __all__ = [
     "field_named",
     "first_cells",
     "layout_of",
+    "says_of",
     "status_word",
     "take",
 ]

@@ -46,8 +46,8 @@ EXPONENT, TINY = slice(-4, -2), "E-"
 _ERRORS = frozenset({"#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#N/A", "#NULL!", "#NV", "#WERT!", "#NOM?"})
 
 #: What makes a batch of lines worth looking at cell by cell: what is escaped, and what may be taken off or refused. In
-#: the order of COPY, a cell begins behind a tab. Two characters are found ten times as slowly as one: each pair is
-#: looked for where the rarer one of it is.
+#: the order of COPY, a cell begins behind a tab. Two characters are found ten times as slowly as one: a pair is looked
+#: for where the rarer one of it is.
 ODD = ("\\", *(c for c in _CONTROLS if c not in "\t\n"))
 ODD_PAIRS = (("'", "\t'"), ("=", "\t="), ("#", "\t#"), ("+", "E+"), ("+", "e+"), (".", ".0\t"))
 ODD_BEYOND_ASCII = (UNREADABLE, "\ufffd", *_FORMAT, *_SPACES)

@@ -218,6 +218,11 @@ def emptied(connection: Connection) -> Emptied:
 def notices(connection: Connection, organisation: int, *, notify: bool, digests: bool) -> int:
     """How many would be told by mail of what they are enrolled in, where they are to be told, or, where there are
     `digests`, have access to again: learners who are new, or active again, and whom mail may be sent to."""
+    ruled = (
+        "SELECT EXISTS (SELECT FROM courses WHERE organisation = :organisation AND NOT on_hold AND method <> 'manual')"
+    )
+    if not digests and not value(connection, ruled, organisation=organisation):
+        return 0
     return int(
         value(
             connection,

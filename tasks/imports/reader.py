@@ -26,6 +26,9 @@ DELIMITERS = (",", ";", "\t", "|")
 #: Lines of learners read at once; more are slower, they fall out of the processor's cache.
 BATCH = 500
 
+#: How a file may begin, and another that was put behind it.
+BYTE_ORDER_MARK = "\ufeff"
+
 #: Characters read as one line, at most: a file without line ends does not fill the memory.
 LONGEST_LINE = 1 << 20
 
@@ -146,6 +149,8 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
             batch, before = Batch(), line
             for text_ in islice(lines, BATCH):
                 begun = line = line + 1
+                if text_[0] == BYTE_ORDER_MARK and text_[1:2] == '"':  # where two files were joined
+                    text_ = text_[1:]  # noqa: PLW2901
                 if '"' in text_ or len(text_) > longest:
                     next_line.append(text_)
                     line -= reader.line_num + 1

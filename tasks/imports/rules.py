@@ -145,7 +145,7 @@ def columns_of(header: Sequence[str], told: Told | None = None) -> Columns:
     free = set(range(len(names))) - {place for each in told.ignored for place in _places(names, each)}
     free -= {place for place, name in enumerate(names) if name in REFUSED_COLUMNS}
     chosen = {field: _places(names, name)[0] for field, name in told.columns.items()}
-    status = [StatusColumn(_places(names, name)[0], name, says) for name, says in told.says.items()]
+    status = [StatusColumn(_places(names, name)[0], name, _how(name, says)) for name, says in told.says.items()]
     free -= {*chosen.values(), *(column.place for column in status)}
     status += [
         StatusColumn(place, names[place], says)
@@ -167,6 +167,11 @@ def columns_of(header: Sequence[str], told: Told | None = None) -> Columns:
         tuple(place for place in unused if place in free),
         ours={plain(name) for name in names} >= _OUR_EXPORT,
     )
+
+
+def _how(name: str, told: Says) -> Says:
+    """How a column that a person named says who is inactive: if they only said that it does, as its name has it."""
+    return says_of(name) or told if told is Says.STATUS else told
 
 
 def _places(names: Sequence[str], wanted: str) -> list[int]:

@@ -206,9 +206,28 @@ _MEANT = (
 GIVEN = frozenset({"suspended", "longtermleave", "inactive"})
 
 
+#: Words that change nothing about what a column says: "User is active", "Account active status", "Suspended flag".
+_FILLERS = frozenset(
+    """
+    user account is was the a status state flag yn indicator ind learner employee member person staff current currently
+    login student trainee code value
+    """.split()  # noqa: SIM905
+)
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
+
+
 def says_of(header: str) -> Says | None:
     """How a column of this name says who is inactive, if it does."""
-    return _SAYS.get(plain(header)) or _SAYS.get(plain(re.sub(r"\(.*?\)|\[.*?\]", "", header)))
+    bare = re.sub(r"\(.*?\)|\[.*?\]", "", header)
+    if found := _SAYS.get(plain(header)) or _SAYS.get(plain(bare)):
+        return found
+    letters = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
+    words = [plain(word) for word in _WORD.findall(letters)]
+    telling = [word for word in words if word not in _FILLERS]
+    if len(telling) == 1:
+        found = _SAYS.get(telling[0])
+        return found if found in {Says.ACTIVE, Says.INACTIVE} else None
+    return Says.STATUS if not telling and "status" in words else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -156,6 +156,9 @@ def test_r02_an_encoding_is_found_by_evidence_and_said_with_names_as_read(
             "1 active 2 inactive",
         ),
         (b"id,login,Status\n1,a,\n2,b,Suspended\n", ("--status", "active"), "1 active 2 inactive"),
+        (b"id,login,User is active\n1,a,yes\n2,b,no\n", (), "1 active 2 inactive"),
+        (b"id,login,Zugang weg\n1,a,nein\n2,b,ja\n", ("--map", "deleted=Zugang weg"), "1 active 2 inactive"),
+        (b"id,login,Suspended\n1,a,0\n2,b,1\n", ("--map", "status=Suspended"), "1 active 2 inactive"),
         (b"id,login\n1,a\n", ("--status", "inactive"), "1 inactive"),
     ],
 )
@@ -217,6 +220,16 @@ def test_r02_nobody_whom_any_line_calls_inactive_ends_as_active(
     assert standings(world) == {"c1": "inactive"}
     assert lines == {"3": ("repeated id", "as on line 2")}
     assert said["cleaned"] == {"learner": 1}
+
+
+def test_r02_two_exports_in_quotation_marks_may_be_joined(world: World, rollcall: Rollcall, tmp_path: Path) -> None:
+    one = '\ufeff"id","login","status"\n"A","a","Active"\n"B","b","Active"\n'
+    other = '\ufeff"id","login","status"\n\ufeff"A","a","Suspended"\n'
+
+    _, lines = given(rollcall, tmp_path, (one + other).encode())
+
+    assert standings(world) == {"A": "inactive", "B": "active"}
+    assert [reason for reason, _ in lines.values()] == ["unknown status", "repeated id"]
 
 
 def test_r02_of_a_refused_line_it_is_taken_that_a_known_learner_is_inactive(
@@ -326,7 +339,7 @@ def test_r02_our_own_export_read_back_gives_the_same_learners(world: World, roll
     assert world.rows("SELECT id, username, email, standing FROM learners ORDER BY learner") == known
 
 
-def test_r16_empty_cells_that_would_empty_what_is_known_are_counted_before(
+def test_r02_empty_cells_that_would_empty_what_is_known_are_counted_before(
     world: World, rollcall: Rollcall, tmp_path: Path
 ) -> None:
     world.has_learners("101")

@@ -128,12 +128,12 @@ def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored:
     columns, says = dict[imports.Field, str](), dict[str, imports.Says]()
     for pair in pairs:
         name, separator, column = pair.partition("=")
-        field, how = imports.field_named(name), _HOW.get(name.strip().lower())
+        field, how = imports.field_named(name), _HOW.get(name.strip().lower()) or imports.says_of(name)
         if not separator or not (field or how):
             fields = ", ".join([*imports.Field, *(each for each in _HOW if each != imports.Field.STATUS)])
             raise typer.BadParameter(f"--map {pair}: it reads FIELD=COLUMN, FIELD one of {fields}")
-        if how or field is imports.Field.STATUS:
-            says[column.strip()] = how or imports.Says.STATUS
+        if how:
+            says[column.strip()] = how
         elif field:
             columns[field] = column.strip()
     words = {}
