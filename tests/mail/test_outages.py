@@ -22,7 +22,8 @@ from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port
 from tests.world import DAWN, World
-from workers import standing, web
+from workers import web
+from workers.metrics import Numbers
 from workers.schemas import FOLDER
 
 __all__ = ["rollcall"]
@@ -249,7 +250,7 @@ def test_an_outage_is_shown_wherever_somebody_looks(world: World, rollcall: Roll
     shown = json.loads(rollcall("announcements", "show", "news", "-o", "acme", "--json").stdout)
     assert shown["stopped"] == [told]
     assert "5.7.0 Authentication required" in rollcall("announcements", "show", "news", "-o", "acme").stdout
-    metrics = [one for one in web._metrics(standing.look(world.runtime, world.redis)) if "mail_stopped" in one.name]
+    metrics = [one for one in Numbers(world.runtime, world.redis).collect() if "mail_stopped" in one.name]
     assert [sample.labels["where"] for one in metrics for sample in one.samples] == [EVERYWHERE]
     (found,) = web._mail_stopped(world.runtime, world.redis)
     assert "5.7.0 Authentication required" in in_words(found)
