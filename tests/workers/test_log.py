@@ -29,7 +29,8 @@ def deployment(platform: World, tmp_path: Path) -> Any:
 
 
 def lines(deployment: Deployment, name: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in deployment.log(name).splitlines()]
+    whole, _, _ = deployment.log(name).rpartition("\n")  # what follows is still being written
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def named(deployment: Deployment, name: str, event: str) -> list[dict[str, Any]]:
