@@ -130,7 +130,7 @@ def _doubt(delivery: _Delivery, attempts: Sequence[Attempt]) -> str | None:
     mailing = delivery.mailing
     if mailing.kind is not Kind.ANNOUNCEMENT:
         return None
-    answers = _answers(mailing.organisation, mailing.mailing)
+    answers = _answers(delivery.runtime.endpoints.database_url, mailing.organisation, mailing.mailing)
     answers.extend(one.answer is Answer.REFUSED for one in attempts if one.answer in {Answer.REFUSED, Answer.ACCEPTED})
     refusals = [one for one in attempts if one.answer is Answer.REFUSED]
     if not refusals or not refused_by_nearly_all(answers):
@@ -142,7 +142,7 @@ def _doubt(delivery: _Delivery, attempts: Sequence[Attempt]) -> str | None:
 
 
 @lru_cache(maxsize=256)
-def _answers(_organisation: int, _mailing: int) -> deque[bool]:
+def _answers(_database_url: str, _organisation: int, _mailing: int) -> deque[bool]:
     """Which of the last answers to a mailing, in this process, refused it."""
     return deque(maxlen=LAST_ANSWERS)
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import redis
@@ -154,7 +154,7 @@ class Rates:
 
 def outages(client: redis.Redis, mail_from: str) -> list[Outage]:
     """Where no mail goes now, and why; everywhere before a domain, the oldest first."""
-    found = client.hgetall(f"{PREFIX}{sender_address(mail_from)}:{OUTAGES}")
+    found = cast(dict[bytes, bytes], client.hgetall(f"{PREFIX}{sender_address(mail_from)}:{OUTAGES}"))
     kept = {key.decode(): msgspec.json.decode(state, type=Circuit) for key, state in found.items()}
     known = [
         outage(key.removeprefix(CIRCUIT).strip(), one.since, one.about, one.code, one.said) for key, one in kept.items()

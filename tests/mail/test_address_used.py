@@ -1,7 +1,6 @@
 """Whose address it was: what is said of an attempt is said of the address that was tried. R18, R21, S15."""
 
 import json
-from contextlib import closing
 
 import pytest
 
@@ -17,8 +16,7 @@ def ledger(world: World, announcement: str = "news") -> dict[str, dict[str, obje
     """What `announcements recipients` says, by learner."""
     with world.about() as (connection, org):
         mailing = world.ask("SELECT mailing FROM mailings WHERE id = :id", id=announcement)
-        with closing(recipients(connection, org.organisation, mailing, Format.JSONL)) as blocks:
-            lines = b"".join(blocks).splitlines()
+        lines = b"".join(recipients(connection, org.organisation, mailing, Format.JSONL)).splitlines()
     return {row["learner"]: row for row in map(json.loads, lines)}
 
 

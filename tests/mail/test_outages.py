@@ -22,7 +22,7 @@ from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port
 from tests.world import DAWN, World
-from workers import web
+from workers import standing, web
 from workers.metrics import Numbers
 from workers.schemas import FOLDER
 
@@ -147,7 +147,7 @@ class TestWhatIsSaid:
             (socket.gaierror(-2, "Name or service not known"), (None, "Name or service not known", None)),
             (TimeoutError(), (None, "no answer in time", None)),
             (aiosmtplib.SMTPAuthenticationError(535, "5.7.8 no"), (535, "5.7.8 no", About.SIGN_IN)),
-            (aiosmtplib.SMTPConnectResponseError(554, "go away"), (554, "go away", About.SENDER)),
+            (aiosmtplib.SMTPConnectResponseError(554, "go away"), (554, "go away", About.REPUTATION)),
         ],
     )
     def test_the_words_are_those_that_were_said(
@@ -309,7 +309,7 @@ class TestCheck:
     @pytest.mark.parametrize(
         ("word", "reply", "stage", "what"),
         [
-            ("greeting", b"554 go away\r\n", "connect", "our sender"),
+            ("greeting", b"554 go away\r\n", "connect", "our reputation"),
             ("MAIL", b"530 5.7.0 Must issue a STARTTLS command first\r\n", "MAIL", "our sign-in or encryption"),
             ("RCPT", b"550 relay not permitted\r\n", "RCPT", "our sign-in or encryption"),
         ],

@@ -127,12 +127,13 @@ def show(
         if history:
             with asked(runtime, organisation) as (connection, org):
                 changes = mail.history(connection, org.organisation, found.mailing)
-    shown = Shown(**asdict(counts), stopped=_stopped(runtime, counts), why=_why(runtime, organisation, found))
+        stopped, why = _stopped(runtime, counts), _why(runtime, organisation, found)
     if json_:
-        document(changes if history else shown)
+        troubled = Shown(**asdict(counts), stopped=stopped, why=why) if stopped or why else counts
+        document(changes if history else troubled)
         return
     _print_counts(found, counts)
-    for told in (*map(in_words, shown.stopped), *([shown.why] if shown.why else [])):
+    for told in (*map(in_words, stopped), *([why] if why else [])):
         out.print(told, style="bold red", markup=False)
     if history:
         table(
@@ -144,7 +145,8 @@ def show(
 
 @dataclass(frozen=True, slots=True)
 class Shown(announcements.Progress):
-    """How an announcement stands; where no mail goes, if it has mail to send; and why it paused itself, if it did."""
+    """How an announcement stands; besides, where no mail goes if it has mail to send, and why it paused itself: neither
+    is there if there is nothing to say."""
 
     stopped: list[Outage] = field(default_factory=list)
     why: str | None = None
