@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks import announcements, bounces, enrolments, erasure, learners, mail, organisations, seats
+from tasks import announcements, enrolments, erasure, learners, mail, organisations, seats
 from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.outgoing import AccessActivated, AccessSuspended, PasswordVoid
 from tasks.events.schemas import (
@@ -193,7 +193,8 @@ def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
 
 
 def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
-    """Erase what identifies learners, end memberships and access; what was charged stays (S15)."""
+    """Erase what identifies learners, end memberships and access; what was charged stays (S15). What names them
+    elsewhere is looked for soon after, by work."""
     connection, number = taking.connection, taking.number
     said = [(event, event.data) for event in wave if isinstance(event.data, LearnerDeleted)]
     known = learners.find(connection, number, [data.learner for _, data in said])
@@ -213,8 +214,6 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
             continue
         learners.end_memberships(connection, number, learner.learner, event.time)
         if _is_erased(learner, event):
-            mail.forget(connection, number, learner.learner)
-            bounces.forget(connection, number, learner.learner)
             learners.erase(connection, number, learner.learner, learner.version, event.time)
             causes[learner.learner] = event
         else:

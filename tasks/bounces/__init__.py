@@ -2,7 +2,7 @@
 
 from tasks.bounces.intake import Arrived, take
 from tasks.bounces.rules import Ignored, Kind, Suppressed
-from tasks.bounces.store import SUPPRESSIONS, Suppression, forget, lift, suppress
+from tasks.bounces.store import SUPPRESSIONS, Suppression, lift, suppress
 from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "ReturnPaths",
     "Suppressed",
     "Suppression",
-    "forget",
     "lift",
     "suppress",
     "take",

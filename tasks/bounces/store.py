@@ -198,21 +198,6 @@ def unsubscribe(connection: Connection, organisation: int, learner: int) -> None
     )
 
 
-def forget(connection: Connection, organisation: int, learner: int) -> None:
-    """Remove what came back for a learner, and that the suppression of their address was lifted (S15)."""
-    for belongings in (
-        "DELETE FROM bounces WHERE organisation = :organisation AND recipient = :learner",
-        """
-        DELETE FROM lifted_suppressions f USING learners l
-        WHERE l.organisation = :organisation AND l.learner = :learner AND f.organisation = l.organisation
-          AND f.address = lower(l.email) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> :learner
-                AND lower(o.email) = f.address)
-        """,
-    ):
-        execute(connection, belongings, organisation=organisation, learner=learner)
-
-
 #: Every suppression, the oldest first.
 SUPPRESSIONS = Report(
     sql.SQL(

@@ -339,30 +339,6 @@ def begin_again(connection: Connection, organisation: int, mailing: int, recipie
     )
 
 
-def forget(connection: Connection, organisation: int, learner: int) -> None:
-    """Remove what the ledger holds of a learner's address: what servers said of it, and its suppression (S15)."""
-    for ledger in (
-        """
-        UPDATE deliveries d SET reply = NULL FROM mailings m
-        WHERE m.organisation = :organisation AND d.organisation = m.organisation AND d.mailing = m.mailing
-          AND d.recipient = :learner AND d.reply IS NOT NULL
-        """,
-        """
-        UPDATE attempts a SET reply = NULL FROM mailings m
-        WHERE m.organisation = :organisation AND a.organisation = m.organisation AND a.mailing = m.mailing
-          AND a.recipient = :learner AND a.reply IS NOT NULL
-        """,
-        """
-        DELETE FROM suppressions s USING learners l
-        WHERE l.organisation = :organisation AND l.learner = :learner AND s.organisation = l.organisation
-          AND s.address = lower(l.email) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND o.learner <> :learner
-                AND lower(o.email) = s.address)
-        """,
-    ):
-        execute(connection, ledger, organisation=organisation, learner=learner)
-
-
 def next_try_seconds(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> float | None:
     """Seconds until the next pending recipient of a stretch may be tried, or None where none is pending."""
     seconds = value(
