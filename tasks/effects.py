@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks import announcements, bounces, enrolments, erasure, learners, mail, organisations, seats
+from tasks import announcements, enrolments, erasure, learners, mail, organisations, seats
 from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.outgoing import AccessSuspended, PasswordVoid
 from tasks.events.schemas import (
@@ -193,7 +193,8 @@ def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
 
 
 def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
-    """Erase what identifies learners, end memberships and access; what was charged stays (S15)."""
+    """Erase what identifies learners, end memberships and access; what was charged stays (S15). What names them
+    elsewhere is looked for soon after, by work."""
     connection, number = taking.connection, taking.number
     said = [(event, event.data) for event in wave if isinstance(event.data, LearnerDeleted)]
     known = learners.find(connection, number, [data.learner for _, data in said])
@@ -215,8 +216,6 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
         (causes if _is_erased(learner, event) else outlived)[learner.learner] = event
     gone = causes | outlived
     learners.end_memberships(connection, number, list(gone), [event.time for event in gone.values()])
-    mail.forget(connection, number, list(causes))
-    bounces.forget(connection, number, list(causes))
     learners.erase(connection, number, list(causes), [event.time for event in causes.values()])
     _returned(taking, outlived)
     changes = learners.restate(connection, number, list(causes), deleted=True)

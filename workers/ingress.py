@@ -137,7 +137,7 @@ def take_over(runtime: Runtime, client: redis.Redis, consumer: str, idle_ms: int
 
 def claim(client: redis.Redis, consumer: str, idle_ms: int) -> list[str]:
     """Make ours what others left, by the ids of the entries alone: to read one may be what ended them."""
-    stale: list[bytes] = []
+    stale: Any = []
     first = "-"
     while True:
         page: Any = client.xpending_range(IN, GROUP, first, "+", CLAIMED_AT_ONCE, idle=idle_ms)

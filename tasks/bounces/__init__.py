@@ -2,7 +2,7 @@
 
 from tasks.bounces.intake import Arrived, take
 from tasks.bounces.rules import Ignored, Kind, Suppressed
-from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, count, forget, lift, suppress
+from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, count, lift, suppress
 from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "Suppressed",
     "Suppression",
     "count",
-    "forget",
     "lift",
     "suppress",
     "take",

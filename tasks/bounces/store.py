@@ -1,6 +1,5 @@
 """What came back, and the addresses that get no more mail, as SQL."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -273,22 +272,6 @@ def unsubscribe(connection: Connection, organisation: int, learner: int) -> None
         organisation=organisation,
         learner=learner,
     )
-
-
-def forget(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
-    """Remove what came back for learners, and that the suppression of their addresses was lifted (S15)."""
-    for belongings in (
-        "DELETE FROM bounces WHERE organisation = :organisation AND recipient = ANY(CAST(:learners AS int[]))",
-        """
-        DELETE FROM lifted_suppressions f
-        USING (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) gone
-        JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
-        WHERE f.organisation = gone.organisation AND f.address = lower(l.email) AND f.address NOT IN (
-            SELECT lower(o.email) FROM learners o
-            WHERE o.organisation = :organisation AND o.email IS NOT NULL AND o.learner <> ALL(CAST(:learners AS int[])))
-        """,
-    ):
-        execute(connection, belongings, organisation=organisation, learners=list(learners))
 
 
 #: Every suppression, the oldest first.

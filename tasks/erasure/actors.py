@@ -69,7 +69,7 @@ def _delete(client: redis.Redis, stream: str, entries: Iterable[str]) -> None:
 def _naming(client: redis.Redis, needles: Needles, organisation: str) -> Iterator[str]:
     """The entries of the inbound stream that name somebody and were taken: they stay for as long as another group has
     not read them. What is not taken yet is no less void when it is."""
-    groups: list[Any] = client.xinfo_groups(IN) if client.exists(IN) else []  # type: ignore[assignment]
+    groups: list[Any] = client.xinfo_groups(IN) if client.exists(IN) else []
     delivered = next((group["last-delivered-id"].decode() for group in groups if group["name"] == GROUP.encode()), "")
     first = "-"
     while delivered:

@@ -59,20 +59,20 @@ def to_look_for(connection: Connection, organisation: int, again: timedelta) -> 
 
 
 def forget_ledger(connection: Connection, organisation: int, erased: Sequence[Erased]) -> None:
-    """Remove what servers said of their addresses, in the ledger too, which may have been said since."""
+    """Remove their addresses from the ledger, and what servers said of them, which may have been said since."""
     numbers = [one.learner for one in erased if one.learner is not None]
     for ledger in (
         """
-        UPDATE deliveries d SET reply = NULL FROM learners l, mailings m
+        UPDATE deliveries d SET reply = NULL, address = NULL FROM learners l, mailings m
         WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:numbers AS int[])) AND l.standing = 'deleted'
           AND m.organisation = :organisation AND d.organisation = :organisation AND d.mailing = m.mailing
-          AND d.recipient = l.learner AND d.reply IS NOT NULL
+          AND d.recipient = l.learner AND (d.reply IS NOT NULL OR d.address IS NOT NULL)
         """,
         """
-        UPDATE attempts a SET reply = NULL FROM learners l, mailings m
+        UPDATE attempts a SET reply = NULL, address = NULL FROM learners l, mailings m
         WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:numbers AS int[])) AND l.standing = 'deleted'
           AND m.organisation = :organisation AND a.organisation = :organisation AND a.mailing = m.mailing
-          AND a.recipient = l.learner AND a.reply IS NOT NULL
+          AND a.recipient = l.learner AND (a.reply IS NOT NULL OR a.address IS NOT NULL)
         """,
         """
         DELETE FROM bounces b USING learners l

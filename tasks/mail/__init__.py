@@ -26,7 +26,7 @@ from tasks.mail.recipients import (
 )
 from tasks.mail.rules import Kind
 from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
-from tasks.mail.store import Mailing, Tally, forget, tallies, tally, unworked
+from tasks.mail.store import Mailing, Tally, tallies, tally, unworked
 from tasks.mail.templates import check_announcement as check_template
 
 __all__ = [
@@ -47,7 +47,6 @@ __all__ = [
     "check_template",
     "close_cancelled",
     "enqueue",
-    "forget",
     "history",
     "judged",
     "left_settled",

@@ -288,6 +288,7 @@ def test_s15_what_came_back_goes_with_the_learner_and_nothing_comes_after(world:
     later = reports.complaint(sender, A)
 
     world.say("learner.deleted", learner="A")
+    world.comes_to_rest()
 
     assert returned(world, later, sender) is Ignored.UNMATCHED
     for table in ("bounces", "suppressions", "lifted_suppressions", "unsubscribed"):

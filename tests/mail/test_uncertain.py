@@ -127,3 +127,21 @@ def test_r31_a_slow_mailing_gives_back_what_it_does_not_finish_within_its_turn(
     assert world.rows("SELECT state, begun, failures FROM work") == [("due", None, 0)]
     world.comes_to_rest()
     assert len(set(world.mail.recipients)) == len(world.mail.recipients) == 60
+
+
+def test_r31_after_a_worker_was_lost_each_mail_is_tried_with_none_beside_it(world: World) -> None:
+    world.has_learners("A", "B", "C")
+    world.announces()
+    world.execute("UPDATE work SET begun = 1")
+    begun: list[int] = []
+
+    def seen(_address: str, _times: int) -> None:
+        begun.append(world.ask("SELECT begun FROM work"))
+
+    world.mail.on_recipient = seen
+    world.comes_to_rest()
+
+    assert world.rows("SELECT recipient, state::text FROM deliveries ORDER BY 1") == [
+        (1, "uncertain"), (2, "accepted"), (3, "accepted"),
+    ]  # fmt: skip
+    assert begun == [2, 3], "each was begun by itself"
