@@ -49,7 +49,8 @@ def explained(engine: Engine) -> Iterator[dict[str, Cost]]:
         raw = connection.connection.cursor()
         raw.execute("SAVEPOINT explained")
         raw.execute("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + statement, parameters)
-        plan = raw.fetchone()[0][0]["Plan"]
+        [[[said]]] = raw.fetchall()
+        plan = said["Plan"]
         raw.execute("ROLLBACK TO SAVEPOINT explained")
         raw.execute("RELEASE SAVEPOINT explained")
         cost = costs.setdefault(statement, Cost())
@@ -70,7 +71,7 @@ def explained(engine: Engine) -> Iterator[dict[str, Cost]]:
 def _rows(plan: dict[str, Any]) -> int:
     """Rows that the nodes of a plan gave or threw away, in all their loops."""
     seen = sum(plan.get(name, 0) for name in ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Join Filter"))
-    return round(seen * plan["Actual Loops"]) + sum(map(_rows, plan.get("Plans", [])))
+    return int(seen * plan["Actual Loops"]) + sum(map(_rows, plan.get("Plans", [])))
 
 
 def outline(plan: dict[str, Any], depth: int = 0) -> str:

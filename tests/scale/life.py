@@ -17,9 +17,9 @@ class Life:
 
     def steps(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """Each step, with its name."""
-        for name, step in vars(type(self)).items():
+        for name in vars(type(self)):
             if not name.startswith("_") and name != "steps":
-                yield name, lambda step=step: step(self)
+                yield name, getattr(self, name)
 
     def _each(self, type_: str, **data: object) -> None:
         events = (self.world.event(type_, {"learner": id_, **data}) for id_ in self.ids)

@@ -3,6 +3,7 @@ rules as they were (R4, R6, R7, R10, R12, R14)."""
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Sequence
 
 import pytest
 from sqlalchemy import text
@@ -25,11 +26,11 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(update={"rollcall_chunk": CHUNK})
 
 
-def has_courses(world: World, method: str = "everyone", **data: object) -> set[str]:
+def has_courses(world: World, method: str = "everyone", segments: Sequence[str] = ()) -> set[str]:
     """So many courses; their ids."""
     ids = {f"c{n}" for n in range(COURSES)}
     for id_ in sorted(ids):
-        world.has_course(id_, method, **data)
+        world.has_course(id_, method, segments=list(segments))
     return ids
 
 
@@ -142,7 +143,7 @@ def test_r06_what_waited_for_one_event_is_taken_in_parts(
     world: World, awaited: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tasks.intake.MOST_FREED", 7)
-    known = {
+    known: dict[str, Callable[[], object]] = {
         "organisation": world.has_organisation,
         "learner": lambda: world.has_learners(*IDS, at=DAWN),
         "course": lambda: world.has_course("safety", at=DAWN),
