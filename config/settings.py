@@ -140,7 +140,12 @@ class Settings(BaseSettings):
     rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
     rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
     rollcall_bounces_protocol: Literal["lmtp", "smtp"] = Field("lmtp", description="what is spoken there")
-    rollcall_chunk: int = Field(5000, ge=1, le=5000, description="learners in one transaction of a fan-out")
+    rollcall_chunk: int = Field(
+        5000,
+        ge=1,
+        le=5000,
+        description="enrolments that one transaction writes: of a fan-out, or of events of one organisation",
+    )
     rollcall_mail_batch: int = Field(1000, ge=1, le=5000, description="mails a worker claims at once")
     rollcall_mail_group: int = Field(200, ge=1, le=200, description="mails begun and recorded together")
     rollcall_in_flight: int = Field(8, ge=1, description="pieces of work offered to one queue at once")

@@ -43,6 +43,9 @@ class Recorded:
 
 _NOBODY = Recorded(0, 0)
 
+#: Of so many learners in a row that one is listed, reading them all is cheaper than looking each up.
+DENSE = 4
+
 #: The highest number a learner can have.
 MOST_LEARNERS = 2**31 - 1
 
@@ -252,6 +255,9 @@ WITH candidates AS MATERIALIZED (
 {_HOW_MANY.format(those="candidates")}
 """
 _ENROL, _ENROL_LISTED = _ENROL_THEM.format(**_CHUNK), _ENROL_THEM.format(**_LIST)
+_ENROL_DENSE = _ENROL_THEM.format(
+    **_CHUNK | {"those": f"{_CHUNK['those']} AND l.learner = ANY(CAST(:listed AS int[]))"}
+)
 
 
 _ANY_WITHDRAWN = """
@@ -465,7 +471,11 @@ def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, 
         "chosen": True,
     }
     revived = _revived(connection, candidates, window_seconds)
-    enrolled = one(connection, Recorded, _ENROL_LISTED, **candidates) or _NOBODY
+    if high - low < DENSE * len(fanout.learners or []):
+        with planned_for_sets(connection):
+            enrolled = one(connection, Recorded, _ENROL_DENSE, **candidates) or _NOBODY
+    else:
+        enrolled = one(connection, Recorded, _ENROL_LISTED, **candidates) or _NOBODY
     already = int(value(connection, _JOIN, **candidates))
     return Counts(enrolled, revived, already)
 
