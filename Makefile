@@ -1,20 +1,30 @@
 # What a newcomer needs: `make demo`, `make test`. Everything is installed into .venv, nothing outside it.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+# The first of these that runs and is new enough; a shim may be there and not run.
+PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
 .PHONY: help demo test chaos lint format bench bench-mail schemas lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-.venv/.installed: pyproject.toml constraints.txt
+.venv/.runs: pyproject.toml constraints.txt
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "Rollcall needs 3.11 or newer, and $(or $(PYTHON),python3) is $$($(or $(PYTHON),python3) --version 2>&1):" \
+		"name another, as in make PYTHON=/usr/bin/python3.11" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r constraints.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	$(PIP) --only-binary :all: -r constraints.txt
+	$(BIN)/pip --disable-pip-version-check --no-input --quiet install --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-demo: .venv/.installed  ## the main job on a sample organisation, told as a story
+.venv/.installed: .venv/.runs constraints-dev.txt
+	$(PIP) -r constraints-dev.txt
+	@touch $@
+
+demo: .venv/.runs  ## the main job on a sample organisation, told as a story
 	@$(BIN)/rollcall demo
 
 test: .venv/.installed  ## the whole suite, against real servers it starts itself
@@ -41,13 +51,12 @@ bench-mail: .venv/.installed  ## mail beside smtp-source and three peers, which 
 schemas: .venv/.installed  ## write docs/schemas and docs/asyncapi.json anew from the types
 	@$(BIN)/python -m workers.schemas
 
-lock: pyproject.toml  ## resolve constraints.txt anew
-	$(PYTHON) -m venv .lock
-	.lock/bin/pip install --quiet --disable-pip-version-check pip-tools
-	.lock/bin/pip-compile --quiet --extra embedded --extra dev --strip-extras --allow-unsafe --generate-hashes \
-		--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate \
-		--output-file constraints.txt pyproject.toml
-	rm -rf .lock
+COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
+	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate
+
+lock: .venv/.installed  ## resolve constraints.txt, what runs, and constraints-dev.txt, what develops it, anew
+	$(COMPILE) --extra embedded --extra build --output-file constraints.txt pyproject.toml
+	$(COMPILE) --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
 
 clean:  ## remove the environment and local state
-	rm -rf .venv .rollcall .lock .bench
+	rm -rf .venv .rollcall .bench

@@ -12,7 +12,7 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import events, export, fanout, idle, imports, latency, memory, peer, requests, starts
+from bench import commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts
 from bench.figures import Ratio, spread
 from bench.system import System, system
 
@@ -32,6 +32,11 @@ class Part:
 
 
 PARTS = {
+    "commands": Part(
+        "A command, before it does anything",
+        lambda on: commands.measure(on, commands.Size(rounds=9)),
+        lambda on: commands.measure(on, commands.Size(rounds=3)),
+    ),
     "fanout": Part(
         "A course for everyone",
         lambda on: fanout.measure(on, fanout.Size(learners=1_000_000, rounds=5)),

@@ -209,6 +209,7 @@ class System:
         """What a process of ours is told: our servers, a database, and settings of a measurement's own."""
         known = {key: text for key, text in os.environ.items() if key not in {"REDIS_URL", "SMTP_URL", "DATABASE_URL"}}
         ours = {"ROLLCALL_HOME": str(self.home), "DATABASE_URL": database.url, "ROLLCALL_LOG_LEVEL": "info"}
+        ours["ROLLCALL_EMBEDDED"] = "redis,smtp"
         return {**known, **ours, **settings}
 
     @contextmanager

@@ -10,6 +10,7 @@ import pwd
 import stat
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +24,8 @@ _INITDB = ("--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C
 #: capabilities(7): to read and search whatever the modes say; to do that and to write.
 _READ_SEARCH, _OVERRIDE = 2, 1
 
-#: prctl(2) and capset(2).
-_KEEP_CAPABILITIES, _READ_BOUNDING, _AMBIENT, _RAISE = 8, 23, 47, 2
+#: prctl(2) and capset(2). Without the fix-up a change of user drops no capability, and access(2) minds those we have.
+_SET_SECUREBITS, _NO_SETUID_FIXUP, _READ_BOUNDING, _AMBIENT, _RAISE = 28, 1 << 2, 23, 47, 2
 _VERSION_3 = 0x20080522
 
 #: Becomes another account with a capability, then the program that is named.
@@ -71,22 +72,28 @@ class Account:
                 os.lchown(path, self.uid, self.uid)
 
     def run(self, command: list[str]) -> None:
-        """Run a program to its end. Raises CalledProcessError, or OSError."""
+        """Run a program to its end. Raises OSError, with the last it said."""
+        program = command[0]
         identity: dict[str, int | list[int]] = {}
         if self.uid is not None and self.capability is None:
             identity = {"user": self.uid, "group": self.uid, "extra_groups": []}
         elif self.uid is not None:
             command = [sys.executable, "-c", _BECOME, str(self.uid), str(self.capability), *command]
-        subprocess.run(
-            command,
-            **identity,  # type: ignore[call-overload]
-            cwd="/" if self.capability is None else Path(__file__).parents[1],
-            env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )
+        with tempfile.TemporaryFile() as said:  # a pipe would be held by what the program leaves running
+            done = subprocess.run(
+                command,
+                **identity,  # type: ignore[call-overload]
+                cwd="/" if self.capability is None else Path(__file__).parents[1],
+                env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=said,
+                check=False,
+            )
+            said.seek(0)
+            lines = said.read(10_000).decode(errors="replace").splitlines()
+        if done.returncode:
+            raise OSError(f"{Path(program).name}: {lines[-1] if lines else f'exit code {done.returncode}'}")
 
 
 def become(uid: int, capability: int, command: list[str]) -> None:
@@ -98,18 +105,18 @@ def become(uid: int, capability: int, command: list[str]) -> None:
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     # effective, permitted, inheritable; then the same for capabilities from 32 on
     sets = (ctypes.c_uint32 * 6)(bit, bit, bit, 0, 0, 0)
-    steps = (
-        lambda: libc.prctl(_KEEP_CAPABILITIES, 1, 0, 0, 0),
-        lambda: os.setresuid(uid, uid, uid) or 0,
-        lambda: libc.capset(header, sets),
-        lambda: libc.prctl(_AMBIENT, _RAISE, capability, 0, 0),
-    )
-    for step in steps:
-        if step() != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+    _done(libc.prctl(_SET_SECUREBITS, _NO_SETUID_FIXUP, 0, 0, 0))
+    os.setresuid(uid, uid, uid)
+    _done(libc.capset(header, sets))
+    _done(libc.prctl(_AMBIENT, _RAISE, capability, 0, 0))
     os.chdir("/")
     os.execv(command[0], command)  # noqa: S606 - that is what this is for
+
+
+def _done(result: int) -> None:
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _capability() -> int:

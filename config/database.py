@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ import structlog
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
-from sqlalchemy import Connection, CursorResult, Engine, TextClause, create_engine, event, text
+from sqlalchemy import Connection, CursorResult, Engine, ExceptionContext, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
@@ -28,37 +29,87 @@ _SAID = "rollcall said"
 #: Advisory lock class of the one lock an organisation has; the second key is its number.
 ORGANISATION_LOCK = 7401
 
-#: Seconds after which a connection that does not come about has failed.
-CONNECT_SECONDS = 5
+#: How soon libpq gives up a connection, unless the URL says otherwise: one that does not come about, in seconds; one
+#: that went without a word, by probes when nothing is said on it (seconds, seconds, how many) and by what is not
+#: acknowledged when something is (milliseconds). Linux alone takes 15 minutes, and two hours where nothing is said.
+DEADLINES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
-RETRYABLE = {"40001", "40P01", "23505", "55P03"}
+RETRYABLE = {"40001", "40P01", "23505"}
+
+#: SQLSTATEs of a statement that was stopped: a lock, or an answer, took longer than it may. Nothing is wrong with what
+#: was asked, and asking at once again would take as long again.
+STOPPED = {"55P03", "57014"}
 
 #: SQLSTATE of a statement that took longer than `statement_timeout`, or was cancelled: it is about what was asked,
 #: though its class is that of a server that goes away.
 QUERY_CANCELED = "57014"
 
-#: SQLSTATEs that say nothing of what was asked: the disk is full, a lock is somebody else's.
-NOT_ABOUT_US = {"53100", "55P03"}
+#: SQLSTATE of a session that began on a server that takes no writes, as one does during a failover: there is no use in
+#: keeping it.
+READ_ONLY = "25006"
+
+#: SQLSTATEs that say nothing of what was asked: the disk is full, there are too many connections, a lock is somebody
+#: else's, the server only reads.
+NOT_ABOUT_US = {"53100", "53300", "55P03", READ_ONLY}
 
 
-def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
-    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). The URL
+def deadlines(url: str) -> dict[str, Any]:
+    """The deadlines of connections to this URL that it does not give itself."""
+    said = conninfo_to_dict(url)
+    return {name: value for name, value in DEADLINES.items() if name not in said}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds to wait for a free connection of the pool, for a new one, for a lock and, unless that is None, for a
+    statement."""
+
+    pool: float
+    connect: int
+    lock: float
+    statement: float | None
+
+
+def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: Patience | None = None) -> Engine:
+    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
+    `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq."""
-    options = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", "")
+    options, bounds = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""), deadlines(url)
+    options = f"{options} -c timezone=UTC".strip()
+    if patience is not None:
+        bounds["connect_timeout"] = patience.connect
+        options += f" -c lock_timeout={patience.lock * 1000:.0f}"
+        if patience.statement is not None:
+            options += f" -c statement_timeout={patience.statement * 1000:.0f}"
     engine = create_engine(
         "postgresql+psycopg://",
         pool_size=pool,
-        max_overflow=4,
+        max_overflow=more,
+        pool_timeout=30 if patience is None else patience.pool,
         pool_pre_ping=True,
         hide_parameters=True,
         connect_args={
             "application_name": f"rollcall {role}",
             "client_encoding": "utf8",
-            "options": f"{options} -c timezone=UTC".strip(),
-            "connect_timeout": CONNECT_SECONDS,
+            "options": options,
+            **bounds,
         },
     )
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
+        problem = context.original_exception
+        if getattr(problem, "sqlstate", None) != READ_ONLY:
+            return None
+        context.is_disconnect = True
+        return OperationalError(context.statement, None, problem)
 
     @event.listens_for(engine, "do_connect")
     def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
@@ -80,19 +131,27 @@ def make_engine(url: str, *, role: str, pool: int = 4) -> Engine:
     return engine
 
 
-#: Where a statement says whose rows it is about.
-_WHOSE = re.compile(r"\borganisation = :organisation\b")
+#: Where a statement names what belongs to one organisation, and the type of that.
+_NAMED = re.compile(
+    r"\b(organisation(?= = :organisation\b)|course|cycle|segment|learner|recipient|mailing|fanout) = :(\w+)"
+)
+_BIG = {"mailing", "fanout"}
 
 
 @lru_cache(maxsize=512)
 def _statement(sql: str) -> TextClause:
     """A statement, its parameters found once: as many as this code has, and no more are ever made.
 
-    The planner is not shown which organisation it is about, so that it plans for one of average size. Shown the number
-    of one that its statistics do not know, it believes in one row, and takes any index that begins with the
-    organisation for as good as the right one: each look-up then reads all that the organisation has.
+    The planner is not shown which organisation it is about, or which course or mailing of it, so that it plans for one
+    of average size. Shown the number of one that its statistics do not know, it believes in one row, and takes any
+    index that begins with the organisation for as good as the right one: each look-up then reads all that it has.
     """
-    return text(_WHOSE.sub("organisation = (SELECT :organisation)", sql))
+    return text(_NAMED.sub(_unseen, sql))
+
+
+def _unseen(named: re.Match[str]) -> str:
+    column_, parameter = named.groups()
+    return f"{column_} = (SELECT CAST(:{parameter} AS {'bigint' if column_ in _BIG else 'int'}))"
 
 
 class CrossedOver(ValueError):
@@ -196,9 +255,10 @@ def without_nested_loops(connection: Connection) -> None:
 
 def is_retryable(problem: BaseException) -> bool:
     """Whether the transaction lost a race or its connection, and the same again may well succeed."""
-    return is_connection_problem(problem) or (
-        isinstance(problem, DBAPIError) and getattr(problem.orig, "sqlstate", None) in RETRYABLE
-    )
+    state = getattr(getattr(problem, "orig", None), "sqlstate", None)
+    if isinstance(problem, DBAPIError) and state in RETRYABLE:
+        return True
+    return is_connection_problem(problem) and state not in STOPPED
 
 
 def is_connection_problem(problem: BaseException) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from sqlalchemy import Engine
 
 from config.settings import Settings, keys_in
+from config.webhooks import EventsKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,14 @@ class Runtime:
         return self.settings.rollcall_home
 
     @property
-    def events_keys(self) -> list[str]:
-        """The keys that posted events are signed with: the first signs, all are accepted."""
-        key = self.settings.rollcall_events_key
-        return keys_in(self.endpoints.secret_key if key is None else key.get_secret_value())
+    def events_keys(self) -> list[EventsKey]:
+        """The keys that posted events are signed with: the first that signs for an organisation signs, all are
+        accepted."""
+        if self.settings.rollcall_events_key is not None:
+            return [EventsKey.read(key) for key in keys_in(self.settings.rollcall_events_key.get_secret_value())]
+        secrets = keys_in(self.endpoints.secret_key)
+        old = [EventsKey(key, old=True) for key in secrets] if self.settings.rollcall_events_secret_key else []
+        return [*map(EventsKey.made_of, secrets), *old]
 
     @property
     def lease(self) -> timedelta:

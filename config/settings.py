@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
@@ -16,7 +17,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from config.signing import read_key
 from config.urls import SmtpServer, is_here, refuse_open_redis, with_scheme
 from config.urls import verified_postgresql as _verified_postgresql
-from config.webhooks import PREFIX, decoded_key
+from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
 
 #: One part of a name in DNS.
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
@@ -119,7 +120,12 @@ class Settings(BaseSettings):
     rollcall_drain_seconds: float = Field(25, gt=0, description="how long `up` waits for its processes to finish")
 
     rollcall_events_key: SecretStr | None = Field(
-        None, description="key that posted events are signed with, whsec_…, or several with commas; unset: SECRET_KEY"
+        None,
+        description="key that posted events are signed with, whsec_…, or several with commas; ORGANISATION=whsec_…"
+        " signs for that one alone; unset: one is made of SECRET_KEY",
+    )
+    rollcall_events_secret_key: bool = Field(
+        True, description="whether, while no such key is set, posts signed with SECRET_KEY itself are taken as before"
     )
     rollcall_events_bytes: int = Field(
         6_000_000, ge=1000, le=100_000_000, description="largest body of a post to /events"
@@ -127,6 +133,10 @@ class Settings(BaseSettings):
     rollcall_events_seconds: float = Field(30, gt=0, description="how long such a body may take")
     rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")
     rollcall_web_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_web_proxies: str | None = Field(
+        None,
+        description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",
+    )
     rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
     rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
     rollcall_bounces_protocol: Literal["lmtp", "smtp"] = Field("lmtp", description="what is spoken there")
@@ -218,6 +228,12 @@ class Settings(BaseSettings):
             raise ValueError("links are made by adding to it: leave out names, ? and #")
         return url.rstrip("/")
 
+    @field_validator("rollcall_web_proxies")
+    @classmethod
+    def _proxies(cls, proxies: str | None) -> str | None:
+        networks_in(proxies or "")
+        return proxies
+
     @field_validator("secret_key", "rollcall_events_key")
     @classmethod
     def _keys(cls, key: SecretStr | None) -> SecretStr | None:
@@ -234,7 +250,10 @@ class Settings(BaseSettings):
     @field_validator("rollcall_events_key")
     @classmethod
     def _in_base64(cls, key: SecretStr | None) -> SecretStr | None:
-        for number, one in enumerate(keys_in(key.get_secret_value()) if key is not None else [], 1):
+        found = [EventsKey.read(one).key for one in keys_in(key.get_secret_value())] if key is not None else []
+        if len(found) > MOST_KEYS:
+            raise ValueError(f"holds {len(found)} keys, and {MOST_KEYS} at most are accepted at once")
+        for number, one in enumerate(found, 1):
             if one.startswith(PREFIX) and (decoded := decoded_key(one.removeprefix(PREFIX))) is None:
                 raise ValueError(f"after {PREFIX} comes base64, and in key {number} it does not")
             if one.startswith(PREFIX) and len(decoded or b"") < LEAST_KEY_BYTES:
@@ -310,6 +329,17 @@ def sender_address(mail_from: str) -> str:
     ):
         raise ValueError("must be a mail address, such as Learning <learning@example.org>")
     return f"{local}@{ascii_domain}"
+
+
+def networks_in(addresses: str) -> list[IPv4Network | IPv6Network]:
+    """The networks in a list of addresses and networks. Raises ValueError for one that is neither."""
+    found = []
+    for part in filter(None, map(str.strip, addresses.split(","))):
+        try:
+            found.append(ip_network(part))
+        except ValueError:
+            raise ValueError(f"names addresses or networks, such as 10.0.0.7 or 10.0.0.0/24, not {part!r}") from None
+    return found
 
 
 def keys_in(secret_key: str) -> list[str]:

@@ -1,8 +1,11 @@
-"""The key that mail is signed with (DKIM): read once at the start, where a wrong one can still be refused."""
+"""Keys: the one that mail is signed with (DKIM), read once at the start, where a wrong one can still be refused; and
+those that are made of `SECRET_KEY`, one for each purpose, of which none tells another."""
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 SigningKey = RSAPrivateKey | Ed25519PrivateKey
@@ -27,3 +30,9 @@ def read_key(pem: str) -> SigningKey:
     if key.key_size < LEAST_BITS:
         raise ValueError(f"an RSA key has at least {LEAST_BITS} bits, and this one has {key.key_size}")
     return key
+
+
+def derived(secret_key: str, purpose: bytes) -> bytes:
+    """The 32 octets that a secret makes for one purpose (HKDF, RFC 5869): who knows them knows neither the secret nor
+    what it makes for another."""
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(secret_key.encode())

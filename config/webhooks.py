@@ -4,7 +4,7 @@ and checking."""
 import binascii
 import re
 import time
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from config.signing import derived
 
 #: Where events are posted, under `PUBLIC_URL`.
 PATH = "/events"
@@ -23,12 +25,19 @@ BATCHED = "application/cloudevents-batch+json"
 #: Stands before a key that is written in base64.
 PREFIX = "whsec_"
 
+#: Keys that posts may be signed with at most: what is posted is checked with each of them.
+MOST_KEYS = 100
+
+#: What the key for posts is for, where it is made of `SECRET_KEY`.
+PURPOSE = b"rollcall events"
+
 #: Seconds that a signature is good for, before and after its time: what the standard's libraries take.
 WINDOW_SECONDS = 300
 
 #: Signatures in one request at most; a sender whose keys take turns sends two.
 MOST_SIGNATURES = 20
 
+_BOUND = re.compile(rf"(.+?)\s*=\s*({PREFIX}.*)")
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _UNFIT = "The signature does not fit the request."
@@ -63,6 +72,27 @@ def secrets_in(key: str) -> list[bytes]:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsKey:
+    """A key that posted events are signed with. `organisation`: whose events alone it signs; None: everybody's. `old`:
+    it is `SECRET_KEY` itself, with which more can be signed than events."""
+
+    key: str
+    organisation: str | None = None
+    old: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> "EventsKey":
+        """Read one of `ROLLCALL_EVENTS_KEY`: a key, or `ORGANISATION=whsec_…`."""
+        bound = _BOUND.fullmatch(text)
+        return cls(bound[2], bound[1]) if bound else cls(text)
+
+    @classmethod
+    def made_of(cls, secret_key: str) -> "EventsKey":
+        """The key for posts that a secret makes."""
+        return cls(PREFIX + b64encode(derived(secret_key, PURPOSE)).decode())
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """What a request says of its signature."""
 
@@ -94,24 +124,33 @@ class Claim:
 class Signatures:
     """Checks signatures with several keys, so that one can take another's place."""
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self._hooks = [Webhook(secret) for key in keys for secret in secrets_in(key)]
+    def __init__(self, keys: Iterable[EventsKey]) -> None:
+        self._hooks = [(key, Webhook(secret)) for key in keys for secret in secrets_in(key.key)]
 
-    def check(self, claim: Claim, body: bytes) -> None:
-        """Raises `NotSigned` unless one of the keys signed this; UnicodeDecodeError where the body is no text, of which
-        the standard knows no signature."""
+    def check(self, claim: Claim, body: bytes) -> list[EventsKey]:
+        """The keys that signed this. Raises `NotSigned` where none did; UnicodeDecodeError where the body is no text,
+        of which the standard knows no signature."""
         text = body.decode()
         headers = {
             "webhook-id": claim.id,
             "webhook-timestamp": claim.timestamp,
             "webhook-signature": claim.signatures,
         }
-        for hook in self._hooks:
+        found = []
+        for key, hook in self._hooks:
             with suppress(WebhookVerificationError):
                 hook.verify(text, headers, json_parse=False)
-                return
-        claim.check_time()
-        raise NotSigned(_UNFIT)
+                found.append(key)
+        if not found:
+            claim.check_time()
+            raise NotSigned(_UNFIT)
+        return found
+
+
+def signs_for(keys: Iterable[EventsKey]) -> frozenset[str] | None:
+    """The organisations whose events these keys sign; None: everybody's."""
+    organisations = {key.organisation for key in keys}
+    return None if None in organisations else frozenset(one for one in organisations if one is not None)
 
 
 def signed_headers(key: str, id_: str, body: bytes) -> dict[str, str]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks import announcements, bounces, enrolments, learners, mail, organisations, seats
+from tasks import announcements, bounces, enrolments, erasure, learners, mail, organisations, seats
 from tasks.events import Cause, Event, Held, Reason, emit
 from tasks.events.outgoing import AccessSuspended, PasswordVoid
 from tasks.events.schemas import (
@@ -199,6 +199,9 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
     known = learners.find(connection, number, [data.learner for _, data in said])
     causes: dict[int, Event] = {}
     outlived: dict[int, Event] = {}
+    erased = [(data.learner, event.time) for event, data in said if _is_erased(known.get(data.learner), event)]
+    if erased:
+        erasure.begin(connection, number, erased)
     for event, data in said:
         learner = known.get(data.learner)
         if learner is None or learner.standing is learners.Standing.UNSAVED:
@@ -209,8 +212,7 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
             )
             taking.held.append((event, why))
             continue
-        holds = learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at)
-        (causes if holds else outlived)[learner.learner] = event
+        (causes if _is_erased(learner, event) else outlived)[learner.learner] = event
     gone = causes | outlived
     learners.end_memberships(connection, number, list(gone), [event.time for event in gone.values()])
     mail.forget(connection, number, list(causes))
@@ -219,6 +221,12 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
     _returned(taking, outlived)
     changes = learners.restate(connection, number, list(causes), deleted=True)
     follow(taking, changes, causes)
+
+
+def _is_erased(learner: learners.Learner | None, event: Event) -> bool:
+    """Whether a deletion is the newest that is known of a learner; also of one whom nobody saved, of whom something may
+    be kept all the same: an event that could not be taken."""
+    return learner is None or learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at)
 
 
 def follow(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:

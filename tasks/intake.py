@@ -5,7 +5,7 @@ is large (a fan-out over more than a chunk, mail) is written down as work in the
 be applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -18,7 +18,7 @@ from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import effects, organisations, seats, work
-from tasks.events import Event, Held, Malformed, Reason, decode, inbox, waves
+from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, waves
 from tasks.events.schemas import OrganisationSaved, StatusChanged, read_malformed
 
 log = structlog.get_logger()
@@ -27,6 +27,9 @@ log = structlog.get_logger()
 #: Tries of a transaction after which an event that was held back is set aside for what looks like a lost race: one that
 #: loses it every time would be laid at the door of the event that freed it.
 RACES = 3
+
+#: Events that waited which are taken in the transaction that makes known what they waited for; the rest is work.
+MOST_FREED = 500
 
 #: Why a status is only kept, and not in any history: nobody knows whose it would be.
 NOT_KNOWN = Reason.UNKNOWN_ORGANISATION.value
@@ -38,34 +41,66 @@ UNREADABLE = "whoever tried to read it never came back, several times"
 NOT_KEPT = "what could be read of it could not be stored"
 
 
+#: What is said of an event of another organisation than its sender's.
+NOT_THEIRS = "the key that signed it is for another organisation"
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a batch; `reasons`: of what is malformed, its position and why."""
+    """What became of a batch; `reasons`: of what is malformed or refused, its position and why."""
 
     new: int
     repeated: int
     held: int
     malformed: int
     reasons: tuple[tuple[int, str], ...] = ()
+    refused: int = 0
 
 
-def take(engine: Engine, settings: Settings, bodies: Sequence[bytes]) -> Taken:
+def take(engine: Engine, settings: Settings, bodies: Sequence[bytes], *, only: Collection[str] | None = None) -> Taken:
     """Store and apply a batch, whatever is in it. When this returns, every one of them is taken, or kept with the
-    reason why not; only a database that cannot be reached raises."""
+    reason why not; only a database that cannot be reached raises. `only`: organisations whose events alone their sender
+    may send; another's are refused, and kept nowhere (R31)."""
     now = datetime.now(UTC)
     skew = timedelta(seconds=settings.rollcall_skew_seconds)
     decoded = [decode(body, now=now, skew=skew) for body in bodies]
-    events = [entry for entry in decoded if isinstance(entry, Event)]
-    malformed = [entry for entry in decoded if isinstance(entry, Malformed)]
+    theirs = [entry for entry in decoded if _may_send(entry, only)]
+    events = [entry for entry in theirs if isinstance(entry, Event)]
+    malformed = [entry for entry in theirs if isinstance(entry, Malformed)]
     _quarantine(engine, malformed)
-    new, held = _take_events(engine, settings, events)
-    reasons = tuple((at, entry.detail) for at, entry in enumerate(decoded) if isinstance(entry, Malformed))
-    return Taken(new, len(events) - new, held, len(malformed), reasons)
+    new = held = 0
+    for portion in portions(events, _busy(engine, events), settings.rollcall_chunk):
+        portion_new, portion_held = _take_events(engine, settings, portion)
+        new, held = new + portion_new, held + portion_held
+    reasons = tuple(
+        (at, entry.detail if isinstance(entry, Malformed) and _may_send(entry, only) else NOT_THEIRS)
+        for at, entry in enumerate(decoded)
+        if isinstance(entry, Malformed) or not _may_send(entry, only)
+    )
+    return Taken(new, len(events) - new, held, len(malformed), reasons, len(decoded) - len(theirs))
 
 
-def set_aside(engine: Engine, entries: Iterable[tuple[bytes, str]]) -> None:
-    """Keep what came in and cannot be an event, whatever stands in it, each with what is wrong with it (R32)."""
-    _quarantine(engine, [read_malformed(body, detail) for body, detail in entries])
+def _may_send(entry: Event | Malformed, only: Collection[str] | None) -> bool:
+    """Whether it is of one of these organisations; what names none harms none, and is kept as malformed."""
+    return only is None or entry.organisation in only or (isinstance(entry, Malformed) and entry.organisation is None)
+
+
+def _busy(engine: Engine, events: Sequence[Event]) -> set[str]:
+    """The organisations that would have to be waited for, where others need not wait with them."""
+    named = {event.organisation for event in events}
+    if len(named) <= 1:
+        return set()
+    for attempt in retrying():
+        with attempt, transaction(engine) as connection:
+            return organisations.busy(connection, named)
+    raise AssertionError("retrying either returns or raises")
+
+
+def set_aside(engine: Engine, entries: Iterable[tuple[bytes, str]], *, only: Collection[str] | None = None) -> None:
+    """Keep what came in and cannot be an event, whatever stands in it, each with what is wrong with it (R32); `only` of
+    these organisations, and what names none."""
+    malformed = [read_malformed(body, detail) for body, detail in entries]
+    _quarantine(engine, [entry for entry in malformed if _may_send(entry, only)])
 
 
 def give_up(engine: Engine, settings: Settings, body: bytes, *, readable: bool = True) -> None:
@@ -256,12 +291,27 @@ def _freed(
 
     This ends: what makes something known is settled when it was applied, and what only waits makes nothing known.
     """
-    kept = inbox.waiting_for(connection, known) if known else []
+    kept = inbox.waiting_for(connection, known, MOST_FREED) if known else []
+    if len(kept) == MOST_FREED:
+        _leave_rest(connection, known)
     for key in known:
         kind, _, organisation = key.partition(":")
         if kind == "enrolled":
             with scoped(connection, int(organisation)):
-                kept += inbox.waiting_for_enrolment(connection, int(organisation))
+                came = inbox.waiting_for_enrolment(connection, int(organisation), MOST_FREED)
+                kept += came
+            if len(came) == MOST_FREED:
+                _leave_rest(connection, {key})
+    return _sorted_out(connection, kept, numbers, held_back)
+
+
+def _sorted_out(
+    connection: Connection,
+    kept: Sequence[inbox.Kept],
+    numbers: dict[tuple[str, str], int],
+    held_back: set[tuple[str, str]],
+) -> list[Event]:
+    """Of what waited, what is to be applied now; what is in the history already is settled."""
     freed, recorded = [], []
     for entry in kept:
         event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
@@ -276,6 +326,17 @@ def _freed(
             freed.append(event)
     inbox.settle(connection, recorded)
     return freed
+
+
+def _leave_rest(connection: Connection, known: set[str]) -> None:
+    """More waited than is taken in one transaction: the workers take the rest."""
+    split = [key.split(":", 2) for key in known]
+    numbers = {int(of) for kind, of, *_ in split if kind != "organisation"}
+    ids = [key.partition(":")[2] for key in known if key.startswith("organisation:")]
+    numbers |= {organisation.organisation for organisation in organisations.find(connection, ids).values()}
+    for number in numbers:
+        with scoped(connection, number):
+            work.add(connection, number, "tasks", "events.retake", 0)
 
 
 class NotResolved(Exception):
@@ -321,12 +382,18 @@ def _unresolved(connection: Connection, wanted: inbox.Wanted) -> inbox.Unresolve
 
 
 def retake(runtime: Runtime, piece: work.Piece) -> None:
-    """Take the starts and completions whose enrolment has come (R27)."""
+    """Take what waits though what it waits for is known: starts and completions whose enrolment has come (R27), and
+    what was too much for the transaction that made it known, each time the next of them."""
+    number = piece.organisation
     for attempt in retrying():
-        with attempt, transaction(runtime.engine, piece.organisation) as connection:
-            lock_organisations(connection, [piece.organisation])
+        with attempt, transaction(runtime.engine, number) as connection:
+            lock_organisations(connection, [number])
+            id_ = organisations.numbered(connection, number).id
+            left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
             last = attempt.retry_state.attempt_number > RACES
-            take_waiting(connection, runtime.settings, {f"enrolled:{piece.organisation}"}, last=last)
+            _take_kept(connection, runtime.settings, left, last=last)
+            if len(left) == MOST_FREED:
+                work.add(connection, number, "tasks", "events.retake", left[-1].seq)
             work.finish(connection, piece)
 
 
@@ -335,6 +402,12 @@ def take_waiting(connection: Connection, settings: Settings, known: set[str], *,
     `last` try, what loses a race again is set aside."""
     numbers: dict[tuple[str, str], int] = {}
     freed = _freed(connection, known, numbers, set())
+    _apply(connection, settings, freed, numbers, kept=True, last=last)
+
+
+def _take_kept(connection: Connection, settings: Settings, kept: Sequence[inbox.Kept], *, last: bool = False) -> None:
+    numbers: dict[tuple[str, str], int] = {}
+    freed = _sorted_out(connection, kept, numbers, set())
     _apply(connection, settings, freed, numbers, kept=True, last=last)
 
 

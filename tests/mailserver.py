@@ -24,6 +24,7 @@ class MailServer:
     taken: list[tuple[str, EmailMessage]] = field(default_factory=list)
     #: The envelope sender of each attempt, by recipient.
     senders: dict[str, list[str]] = field(default_factory=dict)
+    on_sender: Callable[[], str | None] = lambda: None
     on_recipient: Script = lambda _address, _times: None
     on_data: Callable[[str], str | None] = lambda _address: None
     before_answer: Callable[[str], None] = lambda _address: None
@@ -41,6 +42,7 @@ class MailServer:
         self.taken.clear()
         self.senders.clear()
         self._named.clear()
+        self.on_sender = lambda: None
         self.on_recipient = lambda _address, _times: None
         self.on_data = lambda _address: None
         self.before_answer = lambda _address: None
@@ -59,6 +61,16 @@ class MailServer:
     def recipients(self) -> list[str]:
         """Everybody a message was taken for, sorted; twice where two were."""
         return sorted(recipient for recipient, _ in self.taken)
+
+    async def handle_MAIL(  # noqa: N802
+        self, _server: SMTP, _session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        answer = self.on_sender()
+        if answer is not None:
+            return answer
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return "250 OK"
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]

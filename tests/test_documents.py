@@ -7,16 +7,20 @@ from pathlib import Path
 import pytest
 
 from config.settings import table
+from config.webhooks import MOST_KEYS
 from tasks.bounces import Ignored, Kind, Suppressed
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
 from tasks.events.schemas import WHAT_TO_DO
-from tasks.imports.rules import PreviousStatus, Refusal
+from tasks.imports.rules import Refusal
+from tasks.imports.statuses import PreviousStatus
 from tasks.learners import Standing
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
-from tasks.webhooks import Because, Problem, State
+from tasks.webhooks import Because, Problem, State, wire
+from tasks.webhooks.actors import MOST_OF_ONE
+from workers import bodies, connections, web, webhooks
 from workers.schemas import CONTRACT, FOLDER, all_schemas, contract
 
 ROOT = Path(__file__).parents[1]
@@ -33,6 +37,27 @@ def test_the_readme_lists_every_setting_with_its_default() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
 
     assert [row for row in table() if row not in readme] == []
+
+
+def test_the_readme_says_which_bounds_the_pages_and_the_webhooks_have() -> None:
+    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    bounds = [
+        f"`web` waits {connections.HEAD_SECONDS:g} seconds for the head of a request",
+        f"{connections.REST_SECONDS:g} for the rest of a body that was answered before its end",
+        f"{connections.WRITE_SECONDS:g} for a client that does not read",
+        f"and {connections.IDLE_SECONDS:g} for the next request",
+        f"a head of {connections.LONGEST_HEADERS // 1000} kB and {connections.MOST_HEADERS} headers",
+        f"{connections.MOST_CONNECTIONS:,} connections (fewer where the limit of open files is below",
+        f"{connections.MOST_CONNECTIONS + connections.OTHER_FILES:,}: all but {connections.OTHER_FILES} of it)",
+        f"in chunks of {connections.OCTETS_A_PIECE} bytes or more on the average",
+        f"{bodies.MOST} at most, are waited for at once, half of them for one address, and {web.MOST_BODIES} of the",
+        f"Up to {MOST_KEYS} keys are accepted at once",
+        f"{wire.MOST_LINES} lines of headers, in no more than {wire.MOST_PIECES} pieces and {wire.MOST_READS:,} reads",
+        f"a process serves {MOST_OF_ONE} at once, and {webhooks.MOST} of all",
+    ]
+
+    assert (connections.SHARE, bodies.SHARE) == (4, 2)
+    assert [bound for bound in bounds if bound not in readme] == []
 
 
 @pytest.mark.parametrize(

@@ -31,11 +31,13 @@ class Group(TyperGroup):
             raise
 
 
+HELP_NAMES = ["-h", "--help"]
+
 OPTIONS: dict[str, Any] = {
     "cls": Group,
     "no_args_is_help": True,
     "pretty_exceptions_enable": False,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "context_settings": {"help_option_names": HELP_NAMES},
 }
 
 #: The commands, by the module of `workers.commands` that each is in.
@@ -91,7 +93,7 @@ def main() -> None:
     known = first in {*COMMANDS, *GROUPS}
     if any(name in os.environ for name in COMPLETING):
         _by_outline(None)
-    elif not known or words == [first] or {"-h", "--help"} & {*words}:
+    elif not known or words == [first] or {*HELP_NAMES} & {*words}:
         _by_outline(first)
     else:
         _run(first)
@@ -105,9 +107,24 @@ def _refuse_odd_bytes(words: list[str]) -> None:
             _give_up(f"Word {number} of the command, {kept!r}, is not in UTF-8, which your terminal says it writes.", 2)
 
 
-def _by_outline(first: str) -> None:
+def _by_outline(first: str | None) -> None:
     """Give help, complete, or refuse what is no command; what turns out to be none of these is run."""
-    outline.app_of(outline.read(), lambda: _run(sys.argv[1]), first, **OPTIONS)()
+    app = outline.app_of(outline.read(), lambda: _run(sys.argv[1]), first, **OPTIONS)
+    *path, last = sys.argv[1:] or [""]
+    if first is None or last not in HELP_NAMES or not _help(typer.main.get_command(app), path):
+        app()
+
+
+def _help(command: Any, path: list[str]) -> bool:
+    """Print the help of the command with this path, if there is one. What is not read needs no types, nor what knows
+    them: that is half the time."""
+    context = command.context_class(command, info_name="rollcall", **command.context_settings)
+    for word in path:
+        if (command := getattr(command, "commands", {}).get(word)) is None:
+            return False
+        context = command.context_class(command, info_name=word, parent=context)
+    typer.echo(command.get_help(context), color=context.color)
+    return True
 
 
 def _run(first: str) -> None:
@@ -129,20 +146,32 @@ def _told(problem: Exception) -> str | None:
     from config.embedded import EmbeddedError
     from config.outages import why
     from config.settings import ConfigurationError, load_settings
+    from migrations import NotAllowed as NoRight
     from migrations import RoleRefused
     from tasks.announcements import NotAllowed
     from tasks.intake import NotResolved
     from workers.commands.common import Refused
 
     match problem:
-        case Refused() | ConfigurationError() | EmbeddedError() | NotAllowed() | NotResolved() | RoleRefused():
+        case (
+            Refused()
+            | ConfigurationError()
+            | EmbeddedError()
+            | NotAllowed()
+            | NotResolved()
+            | RoleRefused()
+            | NoRight()
+        ):
             return str(problem)
         case OperationalError() | psycopg.OperationalError():
             if getattr(getattr(problem, "orig", problem), "sqlstate", None) == QUERY_CANCELED:
                 return "The database gave up on it: it took longer than the server's statement_timeout allows."
             return f"The database cannot be used: {why(problem)}. Look at DATABASE_URL and at its server."
         case ProgrammingError():
-            return "The database's schema is not the one this code needs: run rollcall migrate."
+            missing = "The database's schema is not the one this code needs: run rollcall migrate."
+            said = getattr(getattr(problem.orig, "diag", None), "message_primary", "")
+            right = f"The user of DATABASE_URL lacks a right ({said}): let the owner of the database grant it."
+            return right if getattr(problem.orig, "sqlstate", None) == "42501" else missing
         case redis.RedisError():
             url = load_settings().redis_url
             reason = why(problem, url.get_secret_value() if url is not None else "")

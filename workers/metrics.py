@@ -7,6 +7,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from config.outages import REDIS
 from config.runtime import Runtime
+from tasks.mail.outages import Outage
+from tasks.mail.rates import outages
 from workers.readers import StreamStanding
 from workers.relay import unread
 from workers.standing import InDatabase, in_database, streams
@@ -27,6 +29,7 @@ class Numbers(Collector):
         waiting = None
         try:
             waiting = unread(self._client)
+            metrics.append(_mail_metrics(outages(self._client, self._runtime.endpoints.mail_from)))
             REDIS.end()
         except redis.RedisError as problem:
             REDIS.begin(problem, self._runtime.endpoints.redis_url)
@@ -45,6 +48,17 @@ class Numbers(Collector):
         up.add_metric(["postgresql"], answers)
         up.add_metric(["redis"], waiting is not None)
         return [up, *metrics]
+
+
+def _mail_metrics(stopped: list[Outage]) -> Metric:
+    since = GaugeMetricFamily(
+        "rollcall_mail_stopped_since_seconds",
+        "Unix time since which no mail goes, everywhere or to a domain; none where all goes",
+        labels=["where", "about"],
+    )
+    for one in stopped:
+        since.add_metric([one.where, one.about], one.since.timestamp())
+    return since
 
 
 def _metrics(standing: InDatabase) -> list[Metric]:

@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.database import is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks import work
+from tasks import erasure, work
 from tasks.announcements import actors as announcements
 from tasks.enrolments import actors as enrolments
 from tasks.intake import retake
@@ -30,6 +30,7 @@ ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "announcements.cancel": announcements.cancel_rest,
     "announcements.launch": announcements.launch_scheduled,
     "events.retake": retake,
+    "learners.erase": erasure.look,
     "mail.deliver": mail.deliver,
 }
 

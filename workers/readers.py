@@ -91,11 +91,12 @@ def _group(found: dict[str, Any]) -> Group:
 def trim(client: redis.Redis, name: str) -> None:
     """Drop from a stream what every group has read and acknowledged; nothing where there is no group.
 
-    A group that is made meanwhile asks too late for what is dropped.
+    A group that is made meanwhile asks too late for what is dropped. Of the inbound stream, which holds people's data,
+    no more is kept than must be.
     """
     groups = observe(client, name).groups
     if groups:
-        client.xtrim(name, minid=str(min(group.needs for group in groups)), approximate=True)
+        client.xtrim(name, minid=str(min(group.needs for group in groups)), approximate=name != IN)
 
 
 def remember(connection: Connection, client: redis.Redis, ordered: int, published: int) -> None:

@@ -16,7 +16,7 @@ import redis
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from config.database import CONNECT_SECONDS, execute, is_connection_problem, transaction
+from config.database import deadlines, execute, is_connection_problem, transaction
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
@@ -107,7 +107,7 @@ def _leadership(runtime: Runtime) -> Iterator[psycopg.Connection[Any] | None]:
         runtime.endpoints.database_url,
         autocommit=True,
         application_name="rollcall relay lead",
-        connect_timeout=CONNECT_SECONDS,
+        **deadlines(runtime.endpoints.database_url),
     ) as connection:
         POSTGRESQL.end()
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (LEADER_LOCK,)).fetchone()

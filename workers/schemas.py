@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tasks.announcements import Progress, Retried
+from tasks.announcements import Retried
 from tasks.announcements.foretaste import Preview, Sent
 from tasks.bounces import Suppression
 from tasks.events import inbox
@@ -56,7 +56,7 @@ RESULTS: dict[str, Any] = {
     "announcements-preview": Preview,
     "announcements-resume": announcements.Stands,
     "announcements-retry-failed": Retried,
-    "announcements-show": Progress,
+    "announcements-show": announced.Shown,
     "announcements-show-history": list[Change],
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
@@ -67,6 +67,7 @@ RESULTS: dict[str, Any] = {
     "events-quarantined": list[inbox.Quarantined],
     "events-release": list[events.Decided],
     "events-replay": replays.Replayed,
+    "events-key": events.Key,
     "events-sign": events.Signed,
     "learners-activate": list[learners.Toggled],
     "learners-deactivate": list[learners.Toggled],
@@ -74,7 +75,9 @@ RESULTS: dict[str, Any] = {
     "learners-resubscribe": list[learners.Subscribed],
     "learners-show": learners.Shown,
     "learners-unsubscribe": list[learners.Subscribed],
+    "mail-check": mail.checking.Checked,
     "mail-dkim": mail.Record,
+    "mail-retry": list[mail.RetriedNotices],
     "migrate": system.Migrated,
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
@@ -86,6 +89,7 @@ RESULTS: dict[str, Any] = {
     "suppressions-add": suppressions.Decided,
     "suppressions-list": Suppression,
     "suppressions-remove": suppressions.Decided,
+    "suppressions-remove-many": suppressions.Lifted,
     "templates-list": list[templates.Template],
     "templates-render": templates.Rendered,
     "wait": system.Waited,

@@ -8,6 +8,8 @@ from config.database import transaction
 from config.runtime import Runtime
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
+from tasks.mail.outages import Outage
+from tasks.mail.rates import outages
 from tasks.mail.store import sending
 from tasks.webhooks import Health, health
 from tasks.work.store import Load, loads, unfinished
@@ -30,9 +32,10 @@ class InDatabase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing(InDatabase):
-    """The same, and what the stream says."""
+    """The same, and what Redis says."""
 
     unread: int
+    mail_stopped: list[Outage]
 
     @property
     def at_rest(self) -> bool:
@@ -56,7 +59,9 @@ def look(runtime: Runtime, client: redis.Redis) -> Standing:
     """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
     waiting = unread(client)
     found = in_database(runtime)
-    return Standing(unread=waiting, **{field.name: getattr(found, field.name) for field in fields(found)})
+    stopped = outages(client, runtime.endpoints.mail_from)
+    said = {field.name: getattr(found, field.name) for field in fields(found)}
+    return Standing(unread=waiting, mail_stopped=stopped, **said)
 
 
 def in_database(runtime: Runtime) -> InDatabase:

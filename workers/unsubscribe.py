@@ -15,9 +15,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import structlog
 from markupsafe import Markup
-from sqlalchemy.exc import OperationalError
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
@@ -26,6 +25,8 @@ from config.runtime import Runtime
 from config.settings import keys_in
 from tasks.mail.links import PATH, Links
 from tasks.mail.subscription import Subscription, resubscribe, subscription, unsubscribe
+from workers.asking import AGAIN, Busy, Desk, is_busy, is_passing
+from workers.bodies import Bodies, NotRead
 
 log = structlog.get_logger()
 
@@ -124,19 +125,16 @@ _HEADERS = {
 }
 
 
-class _NotTaken(Exception):
-    """A form that is not one of ours: the status to answer with."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
+#: Seconds after which to come again where the database is away.
+AWAY = 60
 
 
-def routes(runtime: Runtime) -> list[Route]:
+def routes(desk: Desk, bodies: Bodies) -> list[Route]:
     """The page, for every link; what is not one that we signed is not found, whatever it is.
 
     Where `PUBLIC_URL` has a path, a proxy in front may take it away or leave it.
     """
+    runtime = desk.runtime
     links = Links(runtime.endpoints.public_url, keys_in(runtime.endpoints.secret_key))
 
     async def answer(request: Request) -> Response:
@@ -144,13 +142,16 @@ def routes(runtime: Runtime) -> list[Route]:
         if found is None:
             return _page(_NO_SUCH_LINK, 404)
         try:
-            wish = await _wish(request) if request.method == "POST" else None
-            return await run_in_threadpool(_fulfilled, runtime, *found, wish)
-        except _NotTaken as problem:
-            return Response(status_code=problem.status, headers=_HEADERS)
-        except OperationalError:
-            log.warning("unsubscribe.database_away")
-            return Response(status_code=503, headers=_HEADERS | {"Retry-After": "60"})
+            wish = await _wish(request, bodies) if request.method == "POST" else None
+            return await desk.ask(_fulfilled, runtime, *found, wish)
+        except NotRead as problem:
+            return Response(status_code=problem.status, headers=_HEADERS | problem.headers)
+        except (SQLAlchemyError, Busy) as problem:
+            if not is_passing(problem):
+                raise
+            log.warning("unsubscribe.database_busy" if is_busy(problem) else "unsubscribe.database_away")
+            again = AGAIN if is_busy(problem) else AWAY
+            return Response(status_code=503, headers=_HEADERS | {"Retry-After": str(again)})
 
     behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
     return [Route(f"{path}{PATH}{{token:path}}", answer, methods=["GET", "POST"]) for path in behind]
@@ -197,20 +198,13 @@ def _page(text: Markup, status: int) -> Response:
     return HTMLResponse(str(text), status, _HEADERS)
 
 
-async def _wish(request: Request) -> Wish:
-    """What a form asks for. Raises `_NotTaken` for one that asks for nothing that we know, and one that is too long."""
-    body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > LONGEST_FORM:
-                raise _NotTaken(413)
-    except ClientDisconnect:
-        raise _NotTaken(400) from None
-    wishes = {f"{name}={value}" for name, value in _fields(request.headers.get("content-type", ""), bytes(body))}
+async def _wish(request: Request, bodies: Bodies) -> Wish:
+    """What a form asks for. Raises `NotRead` for one that asks for nothing that we know, and one that is too long."""
+    async with bodies.read(request, LONGEST_FORM) as body:
+        wishes = {f"{name}={value}" for name, value in _fields(request.headers.get("content-type", ""), body)}
     known = [wish for wish in Wish if wish in wishes]
     if len(known) != 1:
-        raise _NotTaken(400)
+        raise NotRead(400, "The form asks for nothing that is known here.")
     return known[0]
 
 

@@ -10,7 +10,7 @@ import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import CONNECT_SECONDS, is_connection_problem
+from config.database import deadlines, is_connection_problem
 from config.log import without_data
 from config.outages import Outage
 from config.runtime import Runtime
@@ -83,7 +83,7 @@ async def _hear(runtime: Runtime, news: asyncio.Event) -> None:
                 runtime.endpoints.database_url,
                 autocommit=True,
                 application_name="rollcall webhooks news",
-                connect_timeout=CONNECT_SECONDS,
+                **deadlines(runtime.endpoints.database_url),
             ) as connection:
                 await connection.execute(f"LISTEN {CHANNEL}")
                 HEARING.end()

@@ -2,18 +2,20 @@
 
 from tasks.bounces.intake import Arrived, take
 from tasks.bounces.rules import Ignored, Kind, Suppressed
-from tasks.bounces.store import SUPPRESSIONS, Suppression, forget, lift, suppress
+from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, count, forget, lift, suppress
 from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
 
 __all__ = [
     "LONGEST_TOKEN",
     "SUPPRESSIONS",
     "Arrived",
+    "Chosen",
     "Ignored",
     "Kind",
     "ReturnPaths",
     "Suppressed",
     "Suppression",
+    "count",
     "forget",
     "lift",
     "suppress",

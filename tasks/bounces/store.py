@@ -197,32 +197,72 @@ def suppress(
     )
 
 
-def lift(connection: Connection, organisation: int, address: str, *, why: str | None, by: str) -> bool:
-    """Send an address mail again; whether it got none. Who lifted it and why is kept, and bounces of what went there
-    before count no more."""
-    lifted = bool(
-        execute(
-            connection,
-            "DELETE FROM suppressions WHERE organisation = :organisation AND address = lower(:address)",
-            organisation=organisation,
-            address=address,
-        )
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which suppressions are meant: of all that are not None, those that fit each."""
+
+    addresses: list[str] | None = None
+    reason: Suppressed | None = None
+    announcement: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+_CHOSEN = """
+    s.organisation = :organisation
+    AND (CAST(:addresses AS text[]) IS NULL OR s.address = ANY(CAST(:addresses AS text[])))
+    AND (CAST(:reason AS text) IS NULL OR s.reason = :reason)
+    AND (CAST(:since AS timestamptz) IS NULL OR s.since >= :since)
+    AND (CAST(:until AS timestamptz) IS NULL OR s.since <= :until)
+    AND (CAST(:announcement AS text) IS NULL OR s.address IN (
+        SELECT lower(coalesce(d.address, l.email))
+        FROM mailings m
+        JOIN deliveries d USING (organisation, mailing)
+        LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
+        LEFT JOIN bounces b ON b.organisation = d.organisation AND b.mailing = d.mailing AND b.recipient = d.recipient
+        WHERE m.organisation = :organisation AND m.kind = 'announcement' AND m.source = '' AND m.id = :announcement
+          AND d.organisation = :organisation AND (d.state = 'failed' OR b.mailing IS NOT NULL)))
+"""
+
+
+def count(connection: Connection, organisation: int, chosen: Chosen) -> int:
+    """How many suppressions are meant."""
+    found = value(
+        connection,
+        f"SELECT count(*) FROM suppressions s WHERE {_CHOSEN}",
+        organisation=organisation,
+        **_parameters(chosen),
     )
-    if lifted:
-        execute(
-            connection,
-            """
-            INSERT INTO lifted_suppressions (organisation, address, why, by_whom)
-            VALUES (:organisation, lower(:address), :why, :by)
-            ON CONFLICT (organisation, address) DO UPDATE
-            SET lifted_at = excluded.lifted_at, why = excluded.why, by_whom = excluded.by_whom
-            """,
-            organisation=organisation,
-            address=address,
-            why=why,
-            by=by,
-        )
-    return lifted
+    return int(found)
+
+
+def lift(connection: Connection, organisation: int, chosen: Chosen, *, why: str | None, by: str) -> int:
+    """Send addresses mail again; how many got none. Who lifted it and why is kept, and bounces of what went there
+    before count no more."""
+    return execute(
+        connection,
+        f"""
+        WITH lifted AS (DELETE FROM suppressions s WHERE {_CHOSEN} RETURNING s.address)
+        INSERT INTO lifted_suppressions (organisation, address, why, by_whom)
+        SELECT :organisation, address, :why, :by FROM lifted
+        ON CONFLICT (organisation, address) DO UPDATE
+        SET lifted_at = excluded.lifted_at, why = excluded.why, by_whom = excluded.by_whom
+        """,
+        organisation=organisation,
+        why=why,
+        by=by,
+        **_parameters(chosen),
+    )
+
+
+def _parameters(chosen: Chosen) -> dict[str, object]:
+    return {
+        "addresses": chosen.addresses,
+        "reason": None if chosen.reason is None else chosen.reason.value,
+        "announcement": chosen.announcement,
+        "since": chosen.since,
+        "until": chosen.until,
+    }
 
 
 def unsubscribe(connection: Connection, organisation: int, learner: int) -> None:

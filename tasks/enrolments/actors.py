@@ -36,5 +36,5 @@ def chunk(runtime: Runtime, piece: work.Piece) -> None:
             elif fanout is not None:
                 do_chunk(connection, runtime.settings, fanout, piece.low, piece.high)
             if fanout is not None and any_waiting_for_enrolment(connection, piece.organisation, fanout.courses or None):
-                work.add(connection, piece.organisation, "tasks", "events.retake", fanout.fanout)
+                work.add(connection, piece.organisation, "tasks", "events.retake", 0)
             work.finish(connection, piece)

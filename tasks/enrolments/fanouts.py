@@ -163,6 +163,20 @@ def request_known(connection: Connection, organisation: int, request: str) -> bo
     )
 
 
+#: Whether a linked segment holds the learner. The method of the course is asked by the caller: do links count? (R10)
+_LINKED = """EXISTS (
+    SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
+    WHERE cs.organisation = :organisation AND cs.course = :course AND m.learner = {learner} AND m.member)
+"""
+#: The same of a learner who is looked up: by the segments that they are in, not by all that are linked.
+_LINKED_LISTED = """EXISTS (
+    SELECT FROM (
+        SELECT m.organisation, m.segment FROM memberships m
+        WHERE m.organisation = {of}.organisation AND m.learner = {of}.learner AND m.member OFFSET 0) held
+    JOIN course_segments cs ON cs.organisation = held.organisation AND cs.segment = held.segment
+        AND cs.course = :course)
+"""
+
 #: The learners that a statement is about. A chunk: those numbered from :low to :high, which are read in one go. A list:
 #: each is looked up by its number, whatever the planner believes; what it is joined with comes by `{organisation}`, so
 #: that no join begins with all that the organisation has.
@@ -173,6 +187,7 @@ _CHUNK = {
     "enrolled": "AND e.learner BETWEEN :low AND :high",
     "before": "AND o.learner BETWEEN :low AND :high",
     "noticed": "AND d.recipient BETWEEN :low AND :high",
+    "linked": _LINKED.format(learner="l.learner"),
 }
 _LIST = {
     "learners": """(
@@ -183,13 +198,8 @@ _LIST = {
     "enrolled": "",
     "before": "",
     "noticed": "",
+    "linked": _LINKED_LISTED.format(of="l"),
 }
-
-#: Whether a linked segment holds the learner. The method of the course is asked by the caller: do links count? (R10)
-_LINKED = """EXISTS (
-    SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-    WHERE cs.organisation = :organisation AND cs.course = :course AND m.learner = {learner} AND m.member)
-"""
 
 #: Whether a withdrawal by name stands against it: against rules always, against requests that happened before (S4).
 _WITHDRAWN_BY_NAME = """EXISTS (
@@ -224,7 +234,7 @@ WITH candidates AS MATERIALIZED (
            {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
     FROM {{learners}}
     WHERE {{those}} AND l.standing IN ('active', 'inactive')
-      AND (:chosen OR {_LINKED.format(learner="l.learner")})
+      AND (:chosen OR {{linked}})
       AND NOT EXISTS (
           SELECT FROM enrolments e
           WHERE e.organisation = {{organisation}} AND e.course = :course AND e.cycle = :cycle
@@ -277,7 +287,7 @@ WITH revived AS (
            {{noticed}}
     WHERE e.organisation = {{organisation}} AND e.course = :course AND e.cycle = :cycle
       {{enrolled}} AND e.learner = l.learner AND e.withdrawn_at IS NOT NULL
-      AND {{those}} AND l.standing IN ('active', 'inactive') AND (:chosen OR {_LINKED.format(learner="l.learner")})
+      AND {{those}} AND l.standing IN ('active', 'inactive') AND (:chosen OR {{linked}})
       AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
       AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="false")}
     RETURNING e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
@@ -293,10 +303,11 @@ _REVIVE, _REVIVE_LISTED = _REVIVE_THEM.format(**_CHUNK), _REVIVE_THEM.format(**_
 
 
 #: What no source holds any more. The statement that asks says which learners, and whether :links count.
-_UNHELD = f"""
-    e.course = :course AND e.cycle = 1 AND e.withdrawn_at IS NULL
-    AND e.requests IS NULL AND NOT (:links AND {_LINKED.format(learner="e.learner")})
+_UNHELD_THEM = """
+    e.course = :course AND e.cycle = 1 AND e.withdrawn_at IS NULL AND e.requests IS NULL AND NOT (:links AND {linked})
 """
+_UNHELD = _UNHELD_THEM.format(linked=_LINKED.format(learner="e.learner"))
+_UNHELD_LISTED = _UNHELD_THEM.format(linked=_LINKED_LISTED.format(of="e"))
 
 _ASKED = """
     FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
@@ -307,7 +318,7 @@ _HELD_LISTED = "e.organisation = asked.organisation AND e.learner = asked.learne
 _WITHDRAW_THEM = f"""
 WITH gone AS (
     UPDATE enrolments e SET withdrawn_at = :at, withdrawn_by = 'rule', fanout = :fanout {{asked}}
-    WHERE {{held}} AND {_UNHELD} AND e.started_at IS NULL
+    WHERE {{held}} AND {{unheld}} AND e.started_at IS NULL
     RETURNING e.organisation, e.learner
 ), changed AS (
     SELECT l.id, 'withdrawn' AS became
@@ -318,10 +329,14 @@ SELECT count(*) FROM gone
 _WITHDRAW = _WITHDRAW_THEM.format(
     asked="",
     held=_HELD,
+    unheld=_UNHELD,
     gone="l.organisation = :organisation AND l.learner = gone.learner AND l.learner BETWEEN :low AND :high",
 )
 _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
-    asked=_ASKED, held=_HELD_LISTED, gone="l.organisation = gone.organisation AND l.learner = gone.learner"
+    asked=_ASKED,
+    held=_HELD_LISTED,
+    unheld=_UNHELD_LISTED,
+    gone="l.organisation = gone.organisation AND l.learner = gone.learner",
 )
 
 
@@ -330,7 +345,7 @@ _CONTRADICTED = f"""
 SELECT e.learner FROM enrolments e WHERE {_HELD} AND {_UNHELD} AND e.started_at >= :at
 """
 _CONTRADICTED_LISTED = f"""
-SELECT e.learner {_ASKED} JOIN enrolments e ON {_HELD_LISTED} WHERE {_UNHELD} AND e.started_at >= :at
+SELECT e.learner {_ASKED} JOIN enrolments e ON {_HELD_LISTED} WHERE {_UNHELD_LISTED} AND e.started_at >= :at
 """
 
 

@@ -2,7 +2,7 @@
 
 from tasks.events.inbox import any_waiting_for_enrolment
 from tasks.events.outbox import emit
-from tasks.events.rules import Held, Outcome, waves
+from tasks.events.rules import Held, Outcome, portions, waves
 from tasks.events.schemas import Cause, Event, Malformed, Reason, decode
 
 __all__ = [
@@ -15,5 +15,6 @@ __all__ = [
     "any_waiting_for_enrolment",
     "decode",
     "emit",
+    "portions",
     "waves",
 ]

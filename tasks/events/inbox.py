@@ -119,7 +119,7 @@ def claim_new(connection: Connection, events: Sequence[Event]) -> dict[tuple[str
         SELECT source, id, type, organisation, 'applied'
         FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]),
                     CAST(:organisations AS text[])) AS new (source, id, type, organisation)
-        ON CONFLICT (source, id) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+        ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
         RETURNING seq, source, id
         """,
         sources=[event.source for _, event in ordered],
@@ -246,18 +246,57 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
     say(connection, "events.quarantined", reasons=dict(Counter(reasons)))
 
 
-def waiting_for(connection: Connection, keys: Iterable[str]) -> list[Kept]:
-    """What waits for any of these, in the order it arrived."""
+def waiting_for(connection: Connection, keys: Iterable[str], most: int) -> list[Kept]:
+    """What waits for any of these, in the order it arrived, but so many at most."""
     return rows(
         connection,
         Kept,
-        "SELECT seq, waits_for, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq",
+        "SELECT seq, waits_for, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq LIMIT :most",
         keys=list(keys),
+        most=most,
     )
 
 
-def waiting_for_enrolment(connection: Connection, organisation: int) -> list[Kept]:
-    """Starts and completions that came before their enrolment, where the enrolment is there by now (R27)."""
+def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> list[Kept]:
+    """What waits though what it waits for is known, but so many at most of those that arrived after a number."""
+    kinds = [f"{kind}:{organisation}:" for kind in ("learner", "course", "segment", "enrolment")]
+    return rows(
+        connection,
+        Kept,
+        """
+        SELECT i.seq, i.waits_for, i.body
+        FROM unnest(CAST(:lows AS text[]), CAST(:highs AS text[]), CAST(:kinds AS text[])) AS asked (low, high, kind)
+        JOIN inbox i ON i.waits_for ~>=~ asked.low AND i.waits_for ~<~ asked.high
+        CROSS JOIN LATERAL (SELECT substr(i.waits_for, length(asked.low) + 1) AS id) named
+        WHERE i.seq > :after AND CASE asked.kind
+            WHEN 'learner' THEN EXISTS (
+                SELECT FROM learners l
+                WHERE l.organisation = :organisation AND l.id = named.id AND l.standing IN ('active', 'inactive'))
+            WHEN 'course' THEN EXISTS (
+                SELECT FROM courses c WHERE c.organisation = :organisation AND c.id = named.id)
+            WHEN 'segment' THEN EXISTS (
+                SELECT FROM segments s
+                WHERE s.organisation = :organisation AND s.id = named.id AND s.saved_at IS NOT NULL)
+            WHEN 'enrolment' THEN EXISTS (
+                SELECT FROM enrolments e
+                WHERE e.organisation = :organisation AND e.course = CAST(split_part(named.id, ':', 1) AS int)
+                  AND e.cycle = CAST(split_part(named.id, ':', 2) AS int)
+                  AND e.learner = CAST(split_part(named.id, ':', 3) AS int))
+            ELSE i.waits_for = asked.low END
+        ORDER BY i.seq LIMIT :most
+        """,
+        organisation=organisation,
+        lows=[*kinds, f"organisation:{id_}"],
+        highs=[*(kind[:-1] + ";" for kind in kinds), f"organisation:{id_}\x01"],
+        kinds=[kind.partition(":")[0] for kind in kinds] + ["organisation"],
+        after=after,
+        most=most,
+    )
+
+
+def waiting_for_enrolment(connection: Connection, organisation: int, most: int) -> list[Kept]:
+    """Starts and completions that came before their enrolment, where the enrolment is there by now (R27); so many at
+    most."""
     return rows(
         connection,
         Kept,
@@ -269,10 +308,11 @@ def waiting_for_enrolment(connection: Connection, organisation: int) -> list[Kep
               AND e.course = CAST(split_part(i.waits_for, ':', 3) AS int)
               AND e.cycle = CAST(split_part(i.waits_for, ':', 4) AS int)
               AND e.learner = CAST(split_part(i.waits_for, ':', 5) AS int))
-        ORDER BY i.seq
+        ORDER BY i.seq LIMIT :most
         """,
         prefix=f"enrolment:{organisation}:%",
         organisation=organisation,
+        most=most,
     )
 
 
@@ -406,6 +446,35 @@ def unresolved(connection: Connection, wanted: Wanted, *, decide: bool = True) -
 def is_called(connection: Connection, id_: str) -> bool:
     """Whether an event with this id ever came, of whatever source, and is kept."""
     return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE id = :id)", id=id_))
+
+
+def held_after(connection: Connection, organisation: str, seq: int) -> list[Unresolved]:
+    """The next page of what waits or is quarantined, of an organisation or of nobody knows which; it stays as it is
+    until the transaction ends."""
+    return rows(
+        connection,
+        Unresolved,
+        """
+        SELECT seq, reason, body FROM inbox WHERE seq IN (
+            SELECT seq FROM (
+                SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
+                FROM (SELECT seq, body FROM inbox
+                      WHERE state IN ('waiting', 'quarantined') AND seq > :seq
+                        AND (organisation = :named OR organisation IS NULL)
+                      ORDER BY seq LIMIT :page) held) page
+            WHERE before < :octets)
+        ORDER BY seq FOR UPDATE
+        """,
+        seq=seq,
+        named=organisation,
+        page=PAGE,
+        octets=PAGE_OCTETS,
+    )
+
+
+def rewrite(connection: Connection, seq: int, body: bytes) -> None:
+    """Keep another text of an event that could not be taken."""
+    execute(connection, "UPDATE inbox SET body = :body WHERE seq = :seq", seq=seq, body=body)
 
 
 def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, why: str) -> None:

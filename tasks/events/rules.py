@@ -1,6 +1,6 @@
 """What decides about events as such: in which order a batch may be applied on sets, and what is kept of each."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -47,6 +47,39 @@ def learners_named(event: Event) -> tuple[str, ...] | None:
     if isinstance(learner, str):
         return (learner,)
     return None
+
+
+def weight(event: Event) -> int:
+    """About how many rows an event writes by itself: one for each of what it lists."""
+    lists = [getattr(event.data, name, None) for name in ("learners", "segments")]
+    return 1 + sum(len(listed) for listed in lists if isinstance(listed, list))
+
+
+def portions(events: Sequence[Event], busy: Collection[str], most: int) -> list[list[Event]]:
+    """Split a batch into what is taken in a transaction each (R31): what small organisations sent together and first,
+    what a large one sent after it and by itself, at last what the `busy` ones did. No portion weighs more than so much,
+    unless it is one event; those of an organisation stay in their order, and of those that are called the same the
+    first is meant.
+    """
+    first: dict[tuple[str, str], Event] = {}
+    for event in events:
+        first.setdefault(event.key, event)
+    theirs: dict[str, list[Event]] = {}
+    for event in first.values():
+        theirs.setdefault(event.organisation, []).append(event)
+    weights = {organisation: sum(map(weight, of_it)) for organisation, of_it in theirs.items()}
+    found: list[list[Event]] = []
+    room = 0
+    for organisation in sorted(theirs, key=lambda organisation: (organisation in busy, weights[organisation])):
+        room = 0 if organisation in busy or weights[organisation] > room else room
+        for event in theirs[organisation]:
+            if weight(event) > room:
+                found.append([])
+                room = most
+            found[-1].append(event)
+            room -= weight(event)
+        room = 0 if organisation in busy else room
+    return found
 
 
 def waves(events: Iterable[Event]) -> list[list[Event]]:

@@ -1,18 +1,26 @@
 """Learners from a previous LMS: a file of them, read as people have it, and taken as events would be (R2)."""
 
-from tasks.imports.intake import Imported, take
+from tasks.imports.intake import UNASKED, Imported, Wanted, take
 from tasks.imports.reader import Batch, Layout, batches, first_cells, layout_of
-from tasks.imports.rules import Field, NotReadable, field_named
+from tasks.imports.rules import Field, NotReadable, Told, field_named
+from tasks.imports.statuses import GIVEN, Says, says_of, status_word
 
 __all__ = [
+    "GIVEN",
+    "UNASKED",
     "Batch",
     "Field",
     "Imported",
     "Layout",
     "NotReadable",
+    "Says",
+    "Told",
+    "Wanted",
     "batches",
     "field_named",
     "first_cells",
     "layout_of",
+    "says_of",
+    "status_word",
     "take",
 ]

@@ -1,9 +1,10 @@
 """What an import does: a line that says something new is what an event that describes the learner would be (R2, R6)."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 import structlog
@@ -13,9 +14,11 @@ from tenacity import retry_if_exception
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped
 from config.settings import Settings
 from tasks import effects, enrolments, intake, organisations
-from tasks.imports import store
-from tasks.imports.reader import Batch
+from tasks.imports import judging, store
+from tasks.imports.reader import Batch, Layout, batches
+from tasks.imports.refusals import write_refused
 from tasks.imports.rules import Field
+from tasks.imports.staging import Staging
 from tasks.organisations import Organisation
 
 log = structlog.get_logger()
@@ -25,12 +28,23 @@ log = structlog.get_logger()
 SLICE_PAGES = 500
 
 
+#: Notices that an import sends without being asked about them, at most.
+UNASKED = 1000
+
+#: Time zones that are none, named in the result, at most.
+ODD_ZONES = 20
+
+
 @dataclass(slots=True)
 class Imported:
     """What was taken of a file and what was not: read = new + changed + unchanged + refused.
 
-    `inactive`: taken lines with a status that means inactive. `activated`, `deactivated`: learners who were known and
-    stood otherwise.
+    `inactive`: taken lines that mean inactive. `activated`, `deactivated`: learners who were known and stood otherwise;
+    `deactivated_by_refused` of these because a line said so that is refused otherwise. `notices`: how many learners
+    are told by mail of what they have access to. `encoding`, `sample`: how the file was read, and names as they were.
+    `columns`: which column holds a field; `status_columns`: those that say who is inactive; `unused`: those of which
+    nothing was taken. `cleaned`: cells that invisible characters were taken off, and `emptied`: what was known and is
+    not any more, both by field. `unknown_time_zones`: what stands for one, with the number of lines.
     """
 
     organisation: str
@@ -42,8 +56,31 @@ class Imported:
     inactive: int = 0
     activated: int = 0
     deactivated: int = 0
+    deactivated_by_refused: int = 0
+    notices: int = 0
+    encoding: str = ""
+    encoding_guessed: bool = False
+    delimiter: str = ""
+    sample: list[str] = field(default_factory=list)
+    columns: dict[str, str] = field(default_factory=dict)
+    status_columns: list[str] = field(default_factory=list)
+    unused: list[str] = field(default_factory=list)
+    cleaned: dict[str, int] = field(default_factory=dict)
+    emptied: dict[str, int] = field(default_factory=dict)
+    unknown_time_zones: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     refused_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How an import is to be done. `refused`: where refused lines are written. `notify`: whether newcomers are told of
+    what they are enrolled in. `keep_empty`: an empty cell leaves what is known alone."""
+
+    refused: Path
+    notify: bool = True
+    keep_empty: bool = False
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +95,39 @@ def take(
     engine: Engine,
     settings: Settings,
     organisation: Organisation,
-    fields: Sequence[Field],
-    batches: Iterable[Batch],
-    refused: Path,
+    source: IO[bytes],
+    layout: Layout,
+    wanted: Wanted,
     *,
-    notify: bool = True,
-    dry_run: bool = False,
+    approve: Callable[[Imported], None] = lambda _: None,
+    on_batch: Callable[[], None] = lambda: None,
     on_slice: Callable[[int, int], None] = lambda _done, _of: None,
 ) -> Imported:
     """Import a file in constant memory. Nothing is taken before all of it is read and judged; then it is taken in
     slices, each in a transaction of its own. One that is interrupted is finished by importing the same file again.
 
-    `refused` is written where lines are refused. `on_slice` is told how much is taken, of how much.
-    Raises OSError where `refused` cannot be written, and `NotReadable`; nothing is taken then.
+    `approve` is told what was judged before anything is taken, unless it is a dry run, and raises if it is not to be.
+    `on_batch` is told of each batch that is read, `on_slice` how much is taken, of how much.
+    Raises OSError where `wanted.refused` cannot be written, and `NotReadable`; nothing is taken then.
     """
     number, id_ = organisation.organisation, f"import-{uuid4()}"
+    staging = Staging(layout, datetime.now(UTC).date())
     with engine.connect() as connection, scoped(connection, number):
         connection.detach()  # its temporary tables end with it
         with connection.begin():
-            store.stage(connection, fields, batches)
+            judging.stage(
+                connection, layout.fields, layout.texts, staging.copied(_told_of(batches(source, layout), on_batch))
+            )
         with connection.begin():
-            expected = organisations.numbered(connection, number).learners
-            store.arrange(connection, number)
-            result, known = _judged(connection, organisation, refused, dry_run=dry_run)
-            pages = store.pages(connection)
+            organisation = organisations.numbered(connection, number)
+            expected = organisation.learners
+            judging.arrange(connection, number, layout.fields, keep_empty=wanted.keep_empty)
+            result, known = _judged(connection, organisation, layout, staging, wanted)
+            if result.refused:
+                write_refused(wanted.refused, source, layout, judging.refused_lines(connection))
+            pages = judging.pages(connection)
+        if not wanted.dry_run:
+            approve(result)
         for low in range(0, pages, SLICE_PAGES):
             for attempt in retrying().copy(retry=retry_if_exception(_is_lost_race)):
                 with attempt, connection.begin() as transaction:
@@ -90,19 +136,26 @@ def take(
                     moved = taking.organisation.learners != expected
                     part = store.Slice(low, low + SLICE_PAGES, known=known or moved, moved=moved)
                     cause = _Cause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
-                    done = _take_slice(taking, part, cause, fields, notify=notify)
-                    if dry_run:
+                    done = _take_slice(taking, part, cause, layout.fields, wanted)
+                    if wanted.dry_run:
                         transaction.rollback()
-            expected += 0 if dry_run else done.new
+            expected += 0 if wanted.dry_run else done.new
             result.new += done.new + done.arrived
             result.changed += done.changed - done.arrived
             result.activated += done.activated
             result.deactivated += done.deactivated
+            result.deactivated_by_refused += done.by_refused
             on_slice(min(low + SLICE_PAGES, pages), pages)
     result.unchanged = result.read - result.new - result.changed - sum(result.refused.values())
     counts = {name: n for name, n in asdict(result).items() if name not in {"organisation", "refused_file"}}
     log.info("import.finished", organisation=number, **counts)
     return result
+
+
+def _told_of(read: Iterator[Batch], on_batch: Callable[[], None]) -> Iterator[Batch]:
+    for batch in read:
+        yield batch
+        on_batch()
 
 
 def _is_lost_race(problem: BaseException) -> bool:
@@ -111,42 +164,58 @@ def _is_lost_race(problem: BaseException) -> bool:
 
 
 def _judged(
-    connection: Connection, organisation: Organisation, refused: Path, *, dry_run: bool
+    connection: Connection, organisation: Organisation, layout: Layout, staging: Staging, wanted: Wanted
 ) -> tuple[Imported, bool]:
-    """What the lines came to before any is taken, and whether any is about a learner who is known; those that are
-    refused are in their file."""
-    result, known = Imported(organisation.id, dry_run), 0
-    for count in store.judged(connection):
+    """What the lines came to before any is taken, and whether any is about a learner who is known."""
+    result, known, odd_zones = Imported(organisation.id, wanted.dry_run), 0, 0
+    for count in judging.judged(connection, ours=layout.columns.ours):
         result.read += count.n
         known += count.known
+        odd_zones += count.odd_zones
         if count.reason is None:
             result.inactive = count.inactive
-        else:
+        elif count.reason != judging.AGAIN:
             result.refused[count.reason] = count.n
-    if result.refused:
-        result.refused_file = str(refused)
-        with refused.open("wb") as file:
-            file.writelines(store.refused_lines(connection))
+    result.refused_file = str(wanted.refused) if result.refused else None
+    result.encoding, result.encoding_guessed = layout.encoding.removesuffix("-sig"), layout.guessed
+    result.delimiter, result.sample = layout.delimiter, staging.sample
+    result.columns = {field: layout.header[place].strip() for field, place in layout.columns.places.items()}
+    result.status_columns = [column.name for column in layout.status]
+    result.unused = list(layout.columns.unused)
+    result.cleaned = dict(sorted(staging.cleaned.items()))
+    if odd_zones:
+        result.unknown_time_zones = judging.odd_zones(connection, ODD_ZONES)
+    if known and not wanted.keep_empty:
+        result.emptied = {field: n for field, n in asdict(judging.emptied(connection)).items() if n}
+    digests = known > 0 and organisation.reactivation_digest
+    if wanted.notify or digests:
+        result.notices = judging.notices(connection, organisation.organisation, notify=wanted.notify, digests=digests)
     return result, known > 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Done:
-    """What became of a slice. `changed`: of learners who had a number; `arrived`: those of them who were not saved."""
+    """What became of a slice. `changed`: of learners who had a number; `arrived`: those of them who were not saved;
+    `by_refused`: those who were made inactive by a line that is refused otherwise."""
 
     new: int
     changed: int
     arrived: int
     activated: int
     deactivated: int
+    by_refused: int
 
 
 def _take_slice(
-    taking: effects.Taking, part: store.Slice, cause: _Cause, fields: Sequence[Field], *, notify: bool
+    taking: effects.Taking, part: store.Slice, cause: _Cause, fields: Sequence[Field], wanted: Wanted
 ) -> _Done:
     """Take the lines of a slice, and all that follows from them, under the organisation's lock."""
     connection, number, before = taking.connection, taking.number, taking.organisation.learners
-    described = store.describe_known(connection, number, part, fields, cause.time) if part.known else []
+    described = (
+        store.describe_known(connection, number, part, fields, cause.time, keep_empty=wanted.keep_empty)
+        if part.known
+        else []
+    )
     changes = [one.change for one in described if one.before != one.after]
     new = store.add_new(connection, number, part, before, cause.time)
     if Field.STATUS in fields:
@@ -158,7 +227,7 @@ def _take_slice(
         taking.organisation,
         cause,
         [*range(before + 1, before + new + 1), *arrived],
-        notify=notify,
+        notify=wanted.notify,
     )
     effects.follow(
         taking,
@@ -171,8 +240,9 @@ def _take_slice(
     intake.take_waiting(connection, taking.settings, known)
     return _Done(
         new,
-        len(described),
+        sum(not one.refused for one in described),
         sum(change.arrived or change.returned for change in changes),
         sum(change.reactivated and not change.returned for change in changes),
         sum(change.suspended for change in changes),
+        sum(one.refused for one in described),
     )

@@ -3,9 +3,8 @@
 In constant memory: the encoding is found in a first pass over the bytes, the lines are read in batches in a second.
 """
 
-import codecs
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,125 +13,133 @@ from itertools import islice
 from operator import itemgetter
 from typing import IO, TYPE_CHECKING, TypeAlias
 
-from tasks.imports.rules import Field, NotReadable, Refusal, Refused, columns_of, field_named
+from tasks.imports import cells, encodings
+from tasks.imports.rules import Columns, Field, NotReadable, Refusal, Refused, Told, columns_of, field_named
+from tasks.imports.statuses import SUSPICIOUS, StatusColumn
 
 if TYPE_CHECKING:
     from _csv import Reader
 
 #: What separates cells, as spreadsheets have it.
-DELIMITERS = (",", ";", "\t")
+DELIMITERS = (",", ";", "\t", "|")
 
 #: Lines of learners read at once; more are slower, they fall out of the processor's cache.
 BATCH = 500
 
-#: Bytes looked at at once to find the encoding.
-PIECE = 1 << 18
+#: How a file may begin, and another that was put behind it.
+BYTE_ORDER_MARK = "\ufeff"
 
 #: Characters read as one line, at most: a file without line ends does not fill the memory.
 LONGEST_LINE = 1 << 20
 
-#: How a file says in its first bytes what it is (the Unicode standard, 23.8).
-MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-
-
-#: The line of the file on which a learner begins, and their cells, as `Layout.fields` has them.
+#: The line of the file on which a learner begins, and their cells, as `Layout.picked` has them.
 Line: TypeAlias = tuple[int, tuple[str, ...]]
 
 
 @dataclass(slots=True)
 class Batch:
-    """Some of a file's lines: those that can be read, with the space around their cells, and those that cannot."""
+    """Some of a file's lines: those that can be split into cells, as they are, and those that cannot."""
 
     read: list[Line] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
 
-    @property
-    def lines(self) -> list[Line]:
-        """Those that can be read, surrounding space removed."""
-        return [(line, tuple(map(str.strip, cells))) for line, cells in self.read]
-
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How a file is written, and where in each of its lines a field is found."""
+    """How a file is written, and what is found where in each of its lines. `guessed`: its encoding is by evidence."""
 
     encoding: str
+    guessed: bool
     delimiter: str
-    width: int
-    places: dict[Field, int]
+    header: tuple[str, ...]
+    columns: Columns
+    told: Told
+
+    @property
+    def texts(self) -> tuple[Field, ...]:
+        """The fields that are taken as they are written; the first is the learner's id."""
+        return tuple(field for field in self.columns.places if field is not Field.TIME_ZONE)
 
     @property
     def fields(self) -> tuple[Field, ...]:
-        """The fields the file has a column for; the first is the learner's id."""
-        return tuple(self.places)
+        """The fields of which the file says something."""
+        said = self.columns.status or self.told.status is not None
+        return (*self.columns.places, *((Field.STATUS,) if said else ()))
+
+    @property
+    def status(self) -> tuple[StatusColumn, ...]:
+        """The columns that say who is inactive."""
+        return self.columns.status
+
+    @property
+    def picked(self) -> tuple[int, ...]:
+        """Where the cells are that are read: the texts, then the time zone if there is one, then the status columns."""
+        zone = self.columns.places.get(Field.TIME_ZONE)
+        return (
+            *(self.columns.places[field] for field in self.texts),
+            *(() if zone is None else (zone,)),
+            *(column.place for column in self.status),
+        )
 
 
 def layout_of(
-    file: IO[bytes], chosen: Mapping[Field, str], *, encoding: str | None = None, delimiter: str | None = None
+    file: IO[bytes], told: Told | None = None, *, encoding: str | None = None, delimiter: str | None = None
 ) -> Layout:
-    """Find out how a file is written, unless told: its delimiter is the one that makes most sense of the header.
-    `chosen`: columns named by a person. Raises `NotReadable`."""
-    encoding = encoding or encoding_of(file)
-    delimiter = delimiter or _delimiter_of(file, encoding, chosen)
-    with _opened(file, encoding) as text:
+    """Find out how a file is written and what its columns mean, unless told: its delimiter is the one that makes most
+    sense of the header. Raises `NotReadable`."""
+    told = told or Told()
+    found = encodings.Encoding(encoding) if encoding else encodings.encoding_of(file)
+    delimiter = delimiter or _delimiter_of(file, found.name, told)
+    with _opened(file, found.name) as text:
         try:
             header = _skip_to_header(_reader(_lines(text), delimiter))
         except csv.Error as problem:
             raise NotReadable(f"The header cannot be read: {problem}. Is this a CSV file?") from None
     if not header:
         raise NotReadable("The file is empty.")
-    return Layout(encoding, delimiter, len(header), columns_of(header, chosen))
+    names = tuple(name.replace(encodings.UNREADABLE, "\ufffd") for name in header)
+    return Layout(found.name, found.guessed, delimiter, names, columns_of(names, told), told)
 
 
-def _delimiter_of(file: IO[bytes], encoding: str, chosen: Mapping[Field, str] | None = None) -> str:
+def _delimiter_of(file: IO[bytes], encoding: str, told: Told | None = None) -> str:
     """The delimiter that makes most columns of the header known ones, or just most columns."""
+    named = {*told.columns.values(), *told.says} if told else set()
     found = []
     for delimiter in DELIMITERS:
         with _opened(file, encoding) as text, suppress(csv.Error):
             header = _skip_to_header(_reader(_lines(text), delimiter, strict=False))
-            known = [name for name in header if field_named(name) or name.strip() in (chosen or {}).values()]
+            known = [name for name in header if field_named(name) or name.strip() in named]
             found.append((len(known), len(header), delimiter))
     return max(found, key=lambda each: each[:2])[2] if found else DELIMITERS[0]
 
 
-def encoding_of(file: IO[bytes]) -> str:
-    """The encoding a file claims by its first bytes, else UTF-8 where it is that, else Windows-1252."""
-    file.seek(0)
-    begin = file.read(4)
-    for mark, encoding in MARKS.items():
-        if begin.startswith(mark):
-            return encoding
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    file.seek(0)
-    try:
-        for piece in iter(partial(file.read, PIECE), b""):
-            decoder.decode(piece)
-        decoder.decode(b"", final=True)
-    except UnicodeDecodeError:
-        return "cp1252"
-    return "utf-8"
-
-
 def first_cells(file: IO[bytes]) -> Iterator[str]:
-    """The first cell of each line, a header and empty ones left out. Raises `NotReadable`."""
-    encoding = encoding_of(file)
+    """The ids in the first cell of each line, a header and empty ones left out. Raises `NotReadable`."""
+    encoding = encodings.encoding_of(file).name
     delimiter = _delimiter_of(file, encoding)
     with _opened(file, encoding) as text:
         try:
             for number, row in enumerate(_reader(_lines(text), delimiter)):
-                if row and row[0].strip() and (number or field_named(row[0]) is not Field.LEARNER):
-                    yield row[0].strip()
+                if not row or not row[0].strip() or (not number and field_named(row[0]) is Field.LEARNER):
+                    continue
+                id_ = cells.read(Field.LEARNER, row[0], ours=False)
+                if isinstance(id_, tuple):
+                    raise NotReadable(f"Line {number + 1} has no id that can be read: {id_[0]}, {id_[1]}.")
+                yield id_
         except csv.Error as problem:
             raise NotReadable(f"The file cannot be read: {problem}.") from None
 
 
-def batches(file: IO[bytes], layout: Layout) -> Iterator[Batch]:
-    """The learners of a file, line by line; empty lines are left out.
+def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator[Batch]:
+    """The learners of a file, line by line; empty lines are left out. `whole`: all cells, not those that are read.
 
-    A line that cannot be read stops none of those behind it. Raises `NotReadable` where the encoding is not what the
-    layout says.
+    A line that cannot be read stops none of those behind it. Raises `NotReadable` where a column that is not used
+    seems to call somebody inactive.
     """
-    pick, width, longest = itemgetter(*layout.places.values()), layout.width, csv.field_size_limit()
+    width, longest = len(layout.header), csv.field_size_limit()
+    pick: Callable[[list[str]], tuple[str, ...]] = tuple if whole else itemgetter(*layout.picked)
+    unused = () if whole else layout.columns.unused_places
+    suspicious = _suspicious_of(unused)
     with _opened(file, layout.encoding) as text:
         lines, next_line = _lines(text), list[str]()
         reader = _reader(_beginning_with(next_line, lines), layout.delimiter)
@@ -140,30 +147,52 @@ def batches(file: IO[bytes], layout: Layout) -> Iterator[Batch]:
         line = reader.line_num
         while True:
             batch, before = Batch(), line
-            for whole in islice(lines, BATCH):
+            for text_ in islice(lines, BATCH):
                 begun = line = line + 1
-                if '"' in whole or len(whole) > longest:
-                    next_line.append(whole)
+                if text_[0] == BYTE_ORDER_MARK and text_[1:2] == '"':  # where two files were joined
+                    text_ = text_[1:]  # noqa: PLW2901
+                if '"' in text_ or len(text_) > longest:
+                    next_line.append(text_)
                     line -= reader.line_num + 1
                     try:
                         row = next(reader)
                     except csv.Error as problem:
                         line += reader.line_num
-                        batch.refused.append(Refused(begun, Refusal.QUOTES, f"{problem}{_up_to(begun, line)}"))
+                        detail = f"{problem}{_up_to(begun, line)}"
+                        batch.refused.append(Refused(begun, Refusal.QUOTES, detail, (text_.rstrip("\r\n"),)))
                         continue
                     line += reader.line_num
                 else:  # what the csv module makes of it, in half the time
-                    row = whole.rstrip("\r\n").split(layout.delimiter)
+                    row = text_.rstrip("\r\n").split(layout.delimiter)
                 if len(row) == width:
-                    cells = pick(row)
-                    if cells[0].strip() or any(map(str.strip, row)):
-                        batch.read.append((begun, cells))
-                elif whole.strip("\r\n"):
+                    picked = pick(row)
+                    if picked[0].strip() or any(map(str.strip, row)):
+                        batch.read.append((begun, picked))
+                        if unused and suspicious(row):
+                            raise NotReadable(_why_suspicious(layout, row, begun))
+                elif text_.strip("\r\n"):
                     detail = f"{len(row)} in place of {width}{_up_to(begun, line)}"
-                    batch.refused.append(Refused(begun, Refusal.CELLS, detail))
+                    batch.refused.append(Refused(begun, Refusal.CELLS, detail, tuple(row)))
             if line == before:
                 return
             yield batch
+
+
+def _suspicious_of(unused: tuple[int, ...]) -> Callable[[list[str]], bool]:
+    """Whether one of these cells of a line seems to call somebody inactive."""
+    if len(unused) == 1:
+        return lambda row: row[unused[0]] in SUSPICIOUS
+    pick = itemgetter(*unused) if unused else tuple
+    return lambda row: not SUSPICIOUS.isdisjoint(pick(row))
+
+
+def _why_suspicious(layout: Layout, row: list[str], line: int) -> str:
+    place = next(place for place in layout.columns.unused_places if row[place] in SUSPICIOUS)
+    name = layout.header[place]
+    return (
+        f"The column {name!r} has {row[place]!r} on line {line} and is not used: say --map 'status={name}' if it says"
+        f" who is inactive, or --ignore '{name}' if it does not."
+    )
 
 
 def _up_to(begun: int, line: int) -> str:
@@ -194,7 +223,7 @@ def _beginning_with(first: list[str], lines: Iterator[str]) -> Iterator[str]:
 def _opened(file: IO[bytes], encoding: str) -> Iterator[TextIOWrapper]:
     """A file's text from its beginning, its line ends as they are; the file stays open afterwards."""
     file.seek(0)
-    text = TextIOWrapper(file, encoding=encoding, newline="")
+    text = TextIOWrapper(file, encoding=encoding, errors=encodings.MARKING, newline="")
     try:
         yield text
     except UnicodeError:

@@ -1,12 +1,14 @@
-"""What decides about a file from a previous LMS: what its columns and statuses mean, and why a line is refused."""
+"""What decides about a file from elsewhere: what its columns mean, and why a line is refused."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 import msgspec
 
 from tasks.events.schemas import LearnerSaved
+from tasks.imports.statuses import Says, StatusColumn, plain, says_of
 
 
 class Field(StrEnum):
@@ -22,35 +24,38 @@ class Field(StrEnum):
     STATUS = "status"
 
 
-#: What other systems call these columns, without case, spaces and punctuation.
-SYNONYMS = {
-    Field.LEARNER: {"learner", "learnerid", "id", "userid"},
-    Field.USERNAME: {"username", "login", "loginname"},
-    Field.EMAIL: {"email", "emailaddress", "mail"},
-    Field.FIRST_NAME: {"firstname", "givenname", "forename"},
-    Field.LAST_NAME: {"lastname", "familyname", "surname"},
-    Field.LOCALE: {"locale", "language", "lang"},
-    Field.TIME_ZONE: {"timezone", "tz"},
-    Field.STATUS: {"status", "userstatus", "accountstatus"},
+#: What other systems call these columns, without case, spaces and punctuation. Where a file has several, the one of the
+#: earlier line is meant: Entra has a mail and a userPrincipalName, Canvas its own id and that of the school.
+SYNONYMS: dict[Field, tuple[set[str], ...]] = {
+    Field.LEARNER: (
+        {"learner", "learnerid", "id", "userid", "sourcedid"},
+        {"objectid", "objectguid", "externalid", "externaluserid"},
+        {"idnumber", "employeeid", "employeenumber", "personid", "personnelnumber", "studentid"},
+    ),
+    Field.USERNAME: (
+        {"username", "login", "loginname", "loginid", "userlogin"},
+        {"samaccountname"},
+        {"userprincipalname", "upn"},
+    ),
+    Field.EMAIL: (
+        {"email", "emailaddress", "mail"},
+        {"workemail", "workemailaddress", "emailwork", "workmail", "businessemail", "companyemail", "officialemail"},
+        {"primaryemail", "primaryemailaddress", "emailprimary", "useremail", "contactemail"},
+    ),
+    Field.FIRST_NAME: ({"firstname", "givenname", "forename"}, {"userfirstname", "legalfirstname"}),
+    Field.LAST_NAME: ({"lastname", "familyname", "surname"}, {"userlastname", "legallastname", "sn"}),
+    Field.LOCALE: ({"locale", "language", "lang"}, {"preferredlanguage", "userlanguage"}),
+    Field.TIME_ZONE: ({"timezone", "tz"},),
+}
+_RANKS = {
+    name: (field, rank) for field, ranks in SYNONYMS.items() for rank, names in enumerate(ranks) for name in names
 }
 
+#: The columns that we put before those of a file where we list what was refused of it: known, and not read.
+REFUSED_COLUMNS = ("refused_line", "refused_reason", "refused_detail")
 
-class PreviousStatus(StrEnum):
-    """The statuses of previous systems that are known, whatever their case (R2)."""
-
-    ACTIVE = "active"
-    ENABLED = "enabled"
-    INVITED = "invited"
-    NEW = "new"
-    PENDING = "pending"
-    REGISTERED = "registered"
-    INACTIVE = "inactive"
-    SUSPENDED = "suspended"
-    LONG_TERM_LEAVE = "long term leave"
-
-
-#: Those that are imported as inactive; every other known one is imported as active (R2).
-INACTIVE = frozenset({PreviousStatus.INACTIVE, PreviousStatus.SUSPENDED, PreviousStatus.LONG_TERM_LEAVE})
+#: What only our own export has in its header; it writes an apostrophe before what a spreadsheet takes for a formula.
+_OUR_EXPORT = {"organisation", "learner", "learnerstatus"}
 
 
 class Refusal(StrEnum):
@@ -58,17 +63,16 @@ class Refusal(StrEnum):
 
     CELLS = "wrong number of cells"
     QUOTES = "broken quotation marks"
+    CHARACTERS = "unreadable characters"
     NUL = "character NUL"
     NO_ID = "no id"
+    INVISIBLE = "invisible characters"
+    SPREADSHEET = "changed by a spreadsheet"
     TOO_LONG = "too long"
     NO_SIGN_IN = "neither username nor e-mail"
     BAD_EMAIL = "bad e-mail"
     UNKNOWN_STATUS = "unknown status"
     REPEATED = "repeated id"
-
-
-#: An address that a mail server may take, as a regular expression of PostgreSQL; the atoms are those of our messages.
-ADDRESS = r'^[^[:space:][:cntrl:]"(),:;<>@[\]\\]+@[^[:space:][:cntrl:]"(),:;<>@[\]\\]+$'
 
 
 class NotReadable(Exception):
@@ -77,11 +81,37 @@ class NotReadable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A line that is not taken, and why."""
+    """A line that is not taken, and why. `cells`: as they were read, for whoever corrects them."""
 
     line: int
     reason: Refusal
     detail: str
+    cells: tuple[str, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a person said of a file. `columns`: which column holds a field. `says`: which columns say who is inactive,
+    and how. `ignored`: columns that are not to be used. `words`: what a status means, by its `status_word`.
+    `status`: what holds where the file says nothing; `keep_status`: a file that says nothing leaves it as it is."""
+
+    columns: Mapping[Field, str] = field(default_factory=dict)
+    says: Mapping[str, Says] = field(default_factory=dict)
+    ignored: Sequence[str] = ()
+    words: Mapping[str, bool] = field(default_factory=dict)
+    status: bool | None = None
+    keep_status: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What the columns of a file mean. `unused` are their names, in order, and `unused_places` where they are."""
+
+    places: dict[Field, int]
+    status: tuple[StatusColumn, ...]
+    unused: tuple[str, ...]
+    unused_places: tuple[int, ...]
+    ours: bool
 
 
 _EVENT = msgspec.json.schema(LearnerSaved)["$defs"]["LearnerSaved"]["properties"]
@@ -97,48 +127,95 @@ LONGEST: dict[str, int] = {
 
 def field_named(header: str) -> Field | None:
     """The field that a column of this name, or a person, means."""
-    name = "".join(character for character in header.casefold() if character.isalnum())
-    return next((field for field, names in SYNONYMS.items() if name in names), None)
+    found = _ranked(header)
+    return found[0] if found else Field.STATUS if says_of(header) else None
 
 
-def columns_of(header: list[str], chosen: Mapping[Field, str]) -> dict[Field, int]:
-    """Where each field is found: the column chosen for it, else the one whose name means it.
+def _ranked(header: str) -> tuple[Field, int] | None:
+    return _RANKS.get(plain(header)) or _RANKS.get(plain(re.sub(r"\(.*?\)|\[.*?\]", "", header)))
 
-    Raises `NotReadable` where a column is missing that is needed, or more than one is meant.
+
+def columns_of(header: Sequence[str], told: Told | None = None) -> Columns:
+    """What each column means: what a person said, else what its name says.
+
+    Raises `NotReadable` where a column is missing that is needed, more than one is meant, or none says who is inactive.
     """
+    told = told or Told()
     names = [name.strip() for name in header]
-    found: dict[Field, int] = {}
-    for field in Field:
-        wanted = chosen.get(field)
-        places = [
-            place
-            for place, name in enumerate(names)
-            if (name == wanted if wanted is not None else field_named(name) is field and name not in chosen.values())
-        ]
-        if len(places) > 1:
-            several = ", ".join(repr(names[place]) for place in places)
-            raise NotReadable(
-                f"{several} could each be the column {field}: say which with --map '{field}=COLUMN',"
-                " or rename one of them."
-            )
-        if wanted is not None and not places:
-            raise NotReadable(f"There is no column {wanted!r}; the columns are {_listed(names)}.")
-        if places:
-            found[field] = places[0]
-    if Field.LEARNER not in found:
+    free = set(range(len(names))) - {place for each in told.ignored for place in _places(names, each)}
+    free -= {place for place, name in enumerate(names) if name in REFUSED_COLUMNS}
+    chosen = {field: _places(names, name)[0] for field, name in told.columns.items()}
+    status = [StatusColumn(_places(names, name)[0], name, _how(name, says)) for name, says in told.says.items()]
+    free -= {*chosen.values(), *(column.place for column in status)}
+    status += [
+        StatusColumn(place, names[place], says)
+        for place in sorted(free)
+        if (says := says_of(names[place])) and _ranked(names[place]) is None
+    ]
+    places = dict[Field, int]()
+    for field_ in SYNONYMS:
+        place = chosen[field_] if field_ in chosen else _best(names, free, field_)
+        if place is not None:
+            places[field_] = place
+    _check(names, places, status, told)
+    used = {*places.values(), *(column.place for column in status)}
+    unused = [place for place, name in enumerate(names) if place not in used and name not in REFUSED_COLUMNS]
+    return Columns(
+        places,
+        tuple(status),
+        tuple(names[place][:200] for place in unused),
+        tuple(place for place in unused if place in free),
+        ours={plain(name) for name in names} >= _OUR_EXPORT,
+    )
+
+
+def _how(name: str, told: Says) -> Says:
+    """How a column that a person named says who is inactive: if they only said that it does, as its name has it."""
+    return says_of(name) or told if told is Says.STATUS else told
+
+
+def _places(names: Sequence[str], wanted: str) -> list[int]:
+    """Where the column is that a person means: of that very name, else of one that differs in case and punctuation."""
+    places = [n for n, name in enumerate(names) if name == wanted.strip()]
+    places = places or [n for n, name in enumerate(names) if plain(wanted) and plain(name) == plain(wanted)]
+    if not places:
+        raise NotReadable(f"There is no column {wanted!r}; the columns are {_listed(names)}.")
+    if len(places) > 1:
+        raise NotReadable(f"{len(places)} columns are called {wanted!r}: rename all but one of them.")
+    return places
+
+
+def _best(names: Sequence[str], free: set[int], field: Field) -> int | None:
+    found = [(ranked[1], place) for place in free if (ranked := _ranked(names[place])) and ranked[0] is field]
+    places = sorted(place for rank, place in found if rank == min(found)[0])
+    if len(places) > 1:
+        several = ", ".join(repr(names[place]) for place in places)
+        raise NotReadable(
+            f"{several} could each be the column {field}: say which with --map '{field}=COLUMN', or rename one of them."
+        )
+    return places[0] if places else None
+
+
+def _check(names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], told: Told) -> None:
+    if Field.LEARNER not in places:
         raise NotReadable(
             f"There is no column for the learner's id; the columns are {_listed(names)}."
             " Say which it is with --map 'learner=COLUMN'."
         )
-    if not {Field.USERNAME, Field.EMAIL} & found.keys():
+    if not {Field.USERNAME, Field.EMAIL} & places.keys():
         raise NotReadable(
             f"There is no column for the username and none for the e-mail; the columns are {_listed(names)}."
             " Say which it is with --map 'username=COLUMN' or 'email=COLUMN'."
         )
-    return found
+    said = told.status is not None or told.keep_status or any(column.says is not Says.SIGN_IN for column in status)
+    if not said:
+        raise NotReadable(
+            f"No column says who is inactive; the columns are {_listed(names)}. Say which does with --map"
+            " 'status=COLUMN', or --status active or inactive for all, or --status keep to leave it as it is."
+        )
 
 
-def _listed(names: list[str], most: int = 12) -> str:
+def _listed(names: Sequence[str], most: int = 12) -> str:
     """The names of the columns; where none is one we know, the first line may well be a person, who is not named."""
     if not any(map(field_named, names)):
         return f"{len(names)}, of which none has a name that we know"

@@ -2,7 +2,7 @@
 
 from tasks.mail.look import Look
 from tasks.mail.merge import MergeError
-from tasks.mail.moves import Change, close_cancelled, history, make_move
+from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
 from tasks.mail.opening import (
     OPEN_FOR_CANDIDATES,
     VERDICT,
@@ -66,4 +66,5 @@ __all__ = [
     "tell_admins",
     "unworked",
     "verdict_on",
+    "why_paused",
 ]

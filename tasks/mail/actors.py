@@ -1,6 +1,7 @@
 """Sending: claim a piece, ask the gate and the pace, mark what is begun, send, write every outcome."""
 
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -16,8 +17,24 @@ from config.settings import SmtpServer, sender_address
 from tasks import work
 from tasks.mail import store
 from tasks.mail.compose import compose, identity
+from tasks.mail.moves import pause_once
+from tasks.mail.outages import as_said
 from tasks.mail.rates import Rates
-from tasks.mail.rules import Answer, Attempt, Before, Kind, Outcome, Patience, Verdict, outcome_of, skipped
+from tasks.mail.rules import (
+    LAST_ANSWERS,
+    Answer,
+    Attempt,
+    Before,
+    Kind,
+    Outcome,
+    Patience,
+    Verdict,
+    held,
+    hold_back,
+    outcome_of,
+    refused_by_nearly_all,
+    skipped,
+)
 from tasks.mail.smtp import Envelope, Mailer
 
 log = structlog.get_logger()
@@ -63,6 +80,8 @@ class _Delivery:
     outcomes: list[Outcome] = field(default_factory=list)
     asked_at: float = 0.0
     stale: int = 0
+    #: Why the mailing is to be paused, if it is.
+    doubt: str | None = None
 
     @property
     def patience(self) -> Patience:
@@ -102,7 +121,30 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
         tried = {recipient.recipient: recipient.address for recipient in delivery.group}
         for outcome in delivery.outcomes:
             outcome.address = tried[outcome.recipient]
+        delivery.doubt = _doubt(delivery, attempts)
         rests = runtime.stopping.is_set() or time.monotonic() >= turn_ends
+
+
+def _doubt(delivery: _Delivery, attempts: Sequence[Attempt]) -> str | None:
+    """Why an announcement is to pause itself: nearly everybody's server refuses it, so something is wrong with it."""
+    mailing = delivery.mailing
+    if mailing.kind is not Kind.ANNOUNCEMENT:
+        return None
+    answers = _answers(delivery.runtime.endpoints.database_url, mailing.organisation, mailing.mailing)
+    answers.extend(one.answer is Answer.REFUSED for one in attempts if one.answer in {Answer.REFUSED, Answer.ACCEPTED})
+    refusals = [one for one in attempts if one.answer is Answer.REFUSED]
+    if not refusals or not refused_by_nearly_all(answers):
+        return None
+    said = as_said(f"{refusals[-1].code} {refusals[-1].reply or ''}")
+    many, of_all = sum(answers), len(answers)
+    answers.clear()
+    return f"it paused itself: {many} of its last {of_all} mails were refused, the last one with: {said}"
+
+
+@lru_cache(maxsize=256)
+def _answers(_database_url: str, _organisation: int, _mailing: int) -> deque[bool]:
+    """Which of the last answers to a mailing, in this process, refused it."""
+    return deque(maxlen=LAST_ANSWERS)
 
 
 def _take_over(connection: Connection, delivery: _Delivery, begun: int) -> None:
@@ -129,7 +171,11 @@ def _record(delivery: _Delivery, *, rests: bool) -> bool:
     piece = delivery.piece
     for attempt in retrying(seconds=KNOWN_SECONDS if delivery.outcomes else None):
         with attempt, transaction(delivery.runtime.engine, piece.organisation) as connection:
-            store.settle(connection, piece.organisation, piece.subject, delivery.outcomes)
+            outcomes = delivery.outcomes
+            if delivery.doubt and pause_once(connection, piece.organisation, piece.subject, delivery.doubt):
+                outcomes = [held(outcome) for outcome in outcomes]
+                log.warning("mail.paused_itself", mailing=piece.subject, why=delivery.doubt)
+            store.settle(connection, piece.organisation, piece.subject, outcomes)
             if rests:
                 work.release(connection, piece, after=timedelta(), failed=False)
                 return False
@@ -182,14 +228,17 @@ def _begin_at_pace(connection: Connection, delivery: _Delivery, asked: Sequence[
     grant = delivery.rates.grant([recipient.domain for recipient in asked], waited_for=waited_for)
     group = [recipient for recipient, allowed in zip(asked, grant.allowed, strict=True) if allowed]
     pause = timedelta(seconds=grant.wait)
-    if not group:
-        work.release(connection, piece, after=pause, failed=False)
+    out = [recipient.recipient for recipient, is_out in zip(asked, grant.out, strict=False) if is_out]
+    if out:
+        store.put_off(connection, piece.organisation, piece.subject, out, timedelta(seconds=grant.out_wait))
+    if not group:  # where domains are out, the others of the piece come next
+        work.release(connection, piece, after=timedelta() if out else pause, failed=False)
         return False
     last = group[-1].recipient
     waits = [
         recipient.recipient
         for recipient, allowed in zip(asked, grant.allowed, strict=True)
-        if not allowed and recipient.recipient < last
+        if not allowed and recipient.recipient < last and recipient.recipient not in out
     ]
     if waits:
         store.put_off(connection, piece.organisation, piece.subject, waits, pause)
@@ -236,6 +285,7 @@ def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
 
     attempts = mailer.send(envelopes(), within=GATE_HOLDS_SECONDS)
     domains = {recipient.recipient: recipient.domain for recipient in delivery.group}
+    hold_back(attempts, {recipient.recipient: recipient.before for recipient in delivery.group}, mailer.taken_at)
     became = [(domains[each.recipient], each) for each in attempts]
     delivery.rates.learn(became, time.monotonic() - begun, connected=mailer.connected_since(begun))
     return attempts + unmade

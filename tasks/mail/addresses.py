@@ -4,8 +4,8 @@ in plain text, where a mail program has to guess where one ends."""
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from urllib.parse import unquote
 
+from markdown_it.common.normalize_url import normalizeLink
 from markdown_it.rules_inline import StateInline
 
 #: What ends an address: blanks, what no address may hold (RFC 3986), what nobody sees, and the marks of a sentence in
@@ -78,7 +78,7 @@ def address_rule(state: StateInline, silent: bool) -> bool:
     state.pos += len(written)
     if silent:
         return True
-    said = _ESCAPED.sub(r"\1", written)
+    said = _ESCAPED.sub(r"\1", written).replace("&amp;", "&")
     if found["other"] or state.linkLevel > 0:
         state.push("text", "", 0).content = said
         return True
@@ -119,7 +119,10 @@ def _without_sentence(address: str, open_marks: dict[str, bool]) -> str:
 
 def is_same(text: str, address: str) -> bool:
     """Whether a text is that address, as people write it."""
-    return text == address or text in {unquote(address), address.removeprefix("http://").removeprefix("mailto:")}
+    if address in {text, f"mailto:{text}"}:
+        return True
+    spelt = f"http://{text}" if text.lower().startswith("www.") else text
+    return "://" in spelt and normalizeLink(spelt) == address
 
 
 def in_text(address: str, *, bracketed: bool = False) -> str:

@@ -72,7 +72,9 @@ class Row:
     words: tuple[str, ...] = ()
 
 
-_SOMEBODY = r"(?:user|recipient|mail ?box|account|address(?:ee)?|local[- ]?part|subscriber|e-?mail|person|alias|inbox)"
+_SOMEBODY = (
+    r"(?:user|recipient|mail ?box|account|address(?:ee)?|local[- ]?part|subscriber|e-?mail|person|alias|inbox)(?:e?s)?"
+)
 
 #: From above: the first row that matches an answer says what it is about. Words are regular expressions, in any case.
 TABLE = (
@@ -89,6 +91,9 @@ TABLE = (
             r"(?:from|sender) (?:e-?mail )?address\b.{0,60}?\bnot\b.{0,20}?\b(?:verified|allowed|match|owned)",
             r"verified sender|send ?as ?denied|not owned by user|domain of (?:the )?sender|sender('s)? domain",
             r"not (?:allowed|permitted|authori[sz]ed) to send (?:as|from|mail (?:as|from))",
+            r"backscatter|bouncedeny|(?:unsigned|third-party) dsns?|bogus mail from|emetteur|rfc 1035|gateway user",
+            r"from: domain|fully qualified (?:e-?mail )?address|mx records for|empty e-?mail address",
+            r"returned mail not accepted",
         ),
     ),
     Row(
@@ -96,7 +101,7 @@ TABLE = (
         words=(
             r"relay(?:ing)?\b.{0,30}?\b(?:denied|not permitted|not allowed|prohibited|disallowed|refused|rejected)",
             r"(?:not permitted|not allowed|unable|cannot|can't|won't|do not|don't|will not|no)\b.{0,12}? relay",
-            r"rcpt ?hosts",
+            r"rcpt ?hosts|insecure mail relay",
             r"authenticat(?:e|ion)\b.{0,20}?\b(?:required|needed|first|failed|failure|unsuccessful|invalid|disabled)",
             r"(?:must|need to|have to|please|turn on|without|require[sd]?|smtp)\b.{0,20}?\bauth(?:entica\w+)?\b",
             r"(?:must|need to|please|not) (?:be )?(?:log(?:ged)? ?in|sign(?:ed)? ?in)|bad credentials",
@@ -126,6 +131,8 @@ TABLE = (
                 r"(?:weren't sent|block|deferred|reject|refus|denied|not accept)"
             ),
             r"not (?:currently )?accept\w* (?:mail|messages|e-?mail|connections)\b.{0,12}? from",
+            r"cannot resolve your|(?:confirm|no access from)\b.{0,20}?\bserver|mismatch\w* client|go away",
+            r"smtp server of your|unresolvable relay|requires confirmation",
             r"(?:user|spam) complaints|bad (?:ip|host)|ip (?:address )?[\d.:a-f]+ (?:is|has)",
         ),
     ),
@@ -143,7 +150,7 @@ TABLE = (
                 r"(?:quota|limit|exceed\w*|max(?:imum)?)\b.{0,50}?"
                 r"\b(?:per (?:second|minute|hour|day)|hourly|daily|messages|e-?mails|connections|recipients)\b"
             ),
-            r"concurren|simultaneous|unexpected volume",
+            r"concurren|simultaneous|unexpected volume|trop de connexions|captcha",
             r"your (?:sending |daily |hourly |account )*(?:limit|quota)",
         ),
     ),
@@ -153,7 +160,7 @@ TABLE = (
         words=(
             r"quota",
             r"(?:mail ?box|inbox|folder|account|storage|maildir|disk|postfach|user)\b.{0,30}?\b(?:too |over)?full\b",
-            r"full (?:mail ?box|inbox)|\bis full\b",
+            r"full (?:mail ?box|inbox)|\bis full\b|enough space",
             r"(?:insufficient|not enough|no|out of|exceed\w*)\b.{0,30}?\b(?:storage|disk|space)\b",
             r"(?:storage|space|disk)\b.{0,30}?\b(?:exceed\w*|full|limit|used up)",
             r"mail ?box\b.{0,40}?\b(?:exceed\w*|(?:size )?limit|over(?:flow|size)?)\b",
@@ -168,6 +175,7 @@ TABLE = (
             _SOMEBODY + r" (?:is )?not active",
             r"(?:account|user|mail ?box)(?: is| was| has been)?(?: temporarily| currently)? blocked",
             r"(?:disabled|suspended|inactive|deactivated|locked|frozen|abandoned) " + _SOMEBODY,
+            r"suspend|temporar\w* locked|unavailable or access denied|not accepting any mail|only accepting mail",
             r"extended inactivity|boite du destinataire archivee",
             _SOMEBODY + r"\b.{0,40}?\bnot (?:currently )?(?:accept|receiv)ing (?:any |new )*(?:mail|messages|e-?mail)",
         ),
@@ -177,7 +185,10 @@ TABLE = (
         words=(
             _SOMEBODY + r"\b.{0,80}?\b(?:unknown|(?:does|do|did|may)(?: not|n't) exist|not exist|non-?existent)\b",
             _SOMEBODY + r"\b.{0,60}?(?:not|n't)(?: be)? (?:found|known|listed|registered|(?:a )?valid|recogni[sz]ed)\b",
-            _SOMEBODY + r"(?: is| was| or \w+)? (?:in|not )valid\b",
+            _SOMEBODY + r"(?: is| was| or \w+)? (?:in|not )valid\b|does(?: not|n't) exist|\bnot exist\b",
+            r"^\W*not found|(?:user|recipient|mail ?box) (?:is )?not (?:local|present|ok)|no mail ?box available",
+            r"missing home directory|in name directory|domain must exist|no mx record found for",
+            r"has (?:been replaced|moved)|no longer (?:used|in use|valid|exists?)|bad ?recipient ?to|invalid-recipient",
             _SOMEBODY + r"\b.{0,40}?\bno longer\b",
             _SOMEBODY + r"\b.{0,30}?\b(?:moved|deleted|removed|terminated|closed|cancell?ed|expired|left)\b",
             r"(?:unknown|no such|invalid|non-?existent|bad|undefined|illegal|unrecogni[sz]ed)"
@@ -192,7 +203,7 @@ TABLE = (
             r"n't find (?:any|an?|the) (?:host|mail exchanger|user|mail ?box|recipient|" + _SOMEBODY + ")",
             r"name or service not known|nxdomain|unrouteable|null ?mx|non-?existent hosts",
             r"(?:domain|host|address)\b.{0,40}?\b(?:does(?: not|n't)|never) accepts? (?:any )?(?:e-?)?mail\b(?! from)",
-            r"recip(?:ient)?\.?notfound|nosuchuser|bad ?rcpt ?to|valid ?rcpt ?to|user ?unknown",
+            r"recip(?:ient)?[. ]?notfound|nosuchuser|bad ?rcpt ?to|valid ?rcpt ?to|user ?unknown",
             r"(?:utilisateur|destinataire|adresse|compte)\b.{0,40}?(?:inconnu|n.existe pas|invalide|introuvable)",
             r"unbekannte\w* (?:empf|benutz|adress)",
             r"(?:empf..?nger|adresse|postfach|benutzer|konto)\b.{0,40}?(?:unbekannt|nicht gefunden|existiert nicht)",
@@ -207,7 +218,10 @@ TABLE = (
     Row(
         About.MAILBOX,
         statuses="none 5.0.0 5.1.0 5.2.0 5.5.0 5.1.1",
-        words=(r"mail ?box (?:is )?(?:currently )?(?:unavailable|not available)", r"(?:^|[;:,] ?|\d )address rejected"),
+        words=(
+            r"(?:mail ?box|account) (?:is )?(?:currently )?(?:unava\w+ble|not available)",
+            r"(?:^|[;:,] ?|\d )address rejected",
+        ),
     ),
     Row(
         About.CONTENT,
@@ -232,6 +246,7 @@ TABLE = (
         About.POLICY,
         words=(
             r"polic(?:y|ies)|prohibit|forbidden|restrict|moderat|members?[- ]only|closed (?:mailing )?list|blocked",
+            r"notauthorized|protected by|user reject|subscribed to|low priority|multiple addresses|violation|imposed",
             r"not (?:authori[sz]ed|permitted|allowed)|unauthori[sz]ed|filter|suppress|bounced address|preferences",
         ),
     ),
@@ -249,7 +264,7 @@ TABLE = (
     Row(About.PROTOCOL, statuses="*.5.*"),
     Row(About.ROUTE, statuses="*.4.* *.3.*"),
     Row(About.POLICY, words=(r"denied|not accepted",)),
-    Row(About.GREYLISTED, words=(r"try(?:ing)? (?:again|later)|come back|retry|later",)),
+    Row(About.GREYLISTED, codes="5*", words=(r"try(?:ing)? (?:again|later)|come back|retry|later",)),
     Row(About.PROTOCOL, codes="500 501 502 503 504 555", statuses="none"),
     Row(About.FULL, codes="552", statuses="none"),
     Row(About.MAILBOX, codes="551 556", statuses="none"),

@@ -16,8 +16,9 @@ ELEMENTS = frozenset({
     "u", "ul",
 })  # fmt: skip
 _CELL = {"align", "colspan", "rowspan", "valign"}
-#: Their attributes.
+#: Their attributes; without "*", all could have `lang` and `title`.
 ATTRIBUTES = {
+    "*": set[str](),
     "a": {"href", "title"},
     "img": {"src", "alt", "title", "width", "height"},
     "ol": {"start"},
@@ -36,12 +37,12 @@ _SCHEMES = {"http", "https", "mailto"}
 #: Elements that stand on lines of their own. They become plain blocks, or the words in them would run together.
 _BLOCKS = frozenset({
     "address", "article", "aside", "center", "dd", "details", "dl", "dt", "fieldset", "figcaption", "figure", "footer",
-    "form", "header", "hgroup", "legend", "main", "nav", "section", "summary",
+    "form", "header", "hgroup", "legend", "main", "nav", "option", "section", "select", "summary",
 })  # fmt: skip
 #: What is HTML if somebody writes it between angle brackets; anything else, `<your name>`, is words.
 _KNOWN = nh3.ALLOWED_TAGS | ELEMENTS | _BLOCKS | frozenset({
     "applet", "audio", "base", "body", "button", "canvas", "embed", "font", "frame", "frameset", "head", "html",
-    "iframe", "input", "label", "link", "marquee", "math", "meta", "noscript", "object", "option", "script", "select",
+    "iframe", "input", "label", "link", "marquee", "math", "meta", "noscript", "object", "script",
     "source", "style", "svg", "template", "textarea", "title", "video",
 })  # fmt: skip
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*+)([^<>]*+)>")

@@ -141,7 +141,8 @@ def said(text: str) -> str:
 
 def _isolated(text: str) -> str:
     """The text as an isolate (UAX #9), with all closed that it opens, and nothing closed that it did not open."""
-    kept, open_ = [], []
+    kept: list[str] = []
+    open_: list[str] = []
     for character in text:
         if character in "\u202c\u2069":
             if open_[-1:] != [character]:

@@ -26,15 +26,21 @@ _WORD_OCTETS = 30
 #: The longest quoted display name kept in plain sight; a longer one becomes encoded words, which can be folded.
 _QUOTED_NAME = 60
 #: The longest address, in octets: RFC 5321 section 4.5.3.1.3, without the angle brackets.
-_LONGEST_ADDRESS = 254
+LONGEST_ADDRESS = 254
 
 _FOLD = "\r\n "
 _SOFT_BREAK = "=\r\n"
 _QUOTED_PRINTABLE = {octet: f"={octet:02X}" for octet in range(256) if octet == ord("=") or not 0x20 <= octet <= 0x7E}
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
-_ATOM = r"""[^\x00-\x20\x7f-\xa0\s\ud800-\udfff"(),:;<>@\[\\\]]+"""
-_ADDRESS = re.compile(f"{_ATOM}@{_ATOM}")
+_BEYOND_ASCII = r"\u007f-\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufffd"
+_ATOM = rf"""[^\u0001-\u0020"(),.:;<>@\[\\\]{_BEYOND_ASCII}]+"""
+_END_OF_LABEL = rf"[^\u0001-\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u007e{_BEYOND_ASCII}]"
+_LABEL = rf"{_END_OF_LABEL}(?:-*{_END_OF_LABEL})*"
+#: A plain address (RFC 5321 section 4.1.2, RFC 6531): no dots side by side or at an end, no label that begins or ends
+#: with a hyphen. Written so that it means the same to PostgreSQL, which judges the addresses of a file.
+ADDRESS = rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*"
+_ADDRESS = re.compile(ADDRESS)
 #: What a server along the way may alter at the start of a line: a dot (SMTP), "From " (mbox).
 _GUARDED = re.compile(r"\A(?:\.|F(?=rom ))")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -203,7 +209,7 @@ def wire_address(address: str) -> str:
 
     Raises ValueError for what is not one plain `local@domain`: control characters, spaces, brackets, quotes, commas.
     """
-    if not _ADDRESS.fullmatch(address) or len(address.encode()) > _LONGEST_ADDRESS:
+    if not address.isprintable() or not _ADDRESS.fullmatch(address) or len(address.encode()) > LONGEST_ADDRESS:
         raise ValueError(f"{address!r} is not an address that mail can be sent to")
     if address.isascii():
         return address

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import rows, value
-from tasks.mail.rules import MOVES
+from tasks.mail.rules import MOVES, SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,10 +18,18 @@ class Change:
     before: str | None
     after: str
     by: str
+    why: str | None = None
 
 
 def make_move(
-    connection: Connection, organisation: int, mailing: int, move: str, *, expected: str, by: str
+    connection: Connection,
+    organisation: int,
+    mailing: int,
+    move: str,
+    *,
+    expected: str,
+    by: str,
+    why: str | None = None,
 ) -> str | None:
     """Move a mailing on as the table of moves has it, if it still stands as `expected`: of two that try, one succeeds.
 
@@ -40,8 +48,8 @@ def make_move(
             WHERE organisation = :organisation AND mailing = :mailing AND state = :expected
             RETURNING organisation, mailing, kind
         ), kept AS (
-            INSERT INTO mailing_changes (organisation, mailing, move, before, after, by)
-            SELECT organisation, mailing, :move, :expected, :state, :by FROM moved WHERE kind = 'announcement'
+            INSERT INTO mailing_changes (organisation, mailing, move, before, after, by, why)
+            SELECT organisation, mailing, :move, :expected, :state, :by, :why FROM moved WHERE kind = 'announcement'
         )
         SELECT CAST(:state AS text) FROM moved
         """,
@@ -51,6 +59,38 @@ def make_move(
         state=state,
         expected=expected,
         by=by,
+        why=why,
+    )
+    return found
+
+
+def pause_once(connection: Connection, organisation: int, mailing: int, why: str) -> bool:
+    """Pause an announcement of its own accord, and say why; not a second time, once a person has resumed it."""
+    before = value(
+        connection,
+        """
+        SELECT EXISTS (SELECT FROM mailing_changes c WHERE c.organisation = :organisation AND c.mailing = :mailing
+                       AND c.move = 'pause' AND c.by = :by)
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        by=SYSTEM,
+    )
+    if before:
+        return False
+    return make_move(connection, organisation, mailing, "pause", expected="sending", by=SYSTEM, why=why) is not None
+
+
+def why_paused(connection: Connection, organisation: int, mailing: int) -> str | None:
+    """Why an announcement paused itself, if that was how it was paused last."""
+    found: str | None = value(
+        connection,
+        """
+        SELECT why FROM mailing_changes WHERE organisation = :organisation AND mailing = :mailing AND move = 'pause'
+        ORDER BY change DESC LIMIT 1
+        """,
+        organisation=organisation,
+        mailing=mailing,
     )
     return found
 
@@ -77,7 +117,7 @@ def history(connection: Connection, organisation: int, mailing: int) -> list[Cha
         connection,
         Change,
         """
-        SELECT at, move, before, after, by FROM mailing_changes
+        SELECT at, move, before, after, by, why FROM mailing_changes
         WHERE organisation = :organisation AND mailing = :mailing ORDER BY change
         """,
         organisation=organisation,

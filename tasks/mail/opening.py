@@ -165,8 +165,10 @@ ON CONFLICT DO NOTHING
         SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
                      unnest(CAST(:learners AS int[])) AS learner) told
-        JOIN deliveries d ON d.organisation = told.organisation AND d.mailing = told.mailing
-            AND d.recipient = told.learner AND d.state = 'pending'
+        CROSS JOIN LATERAL (
+            SELECT d.mailing, d.recipient FROM deliveries d
+            WHERE d.organisation = told.organisation AND d.mailing = told.mailing AND d.recipient = told.learner
+              AND d.state = 'pending' OFFSET 0) d
         """,
         **parameters,
         queue=queue,

@@ -4,10 +4,12 @@ nobody answers. Pure; `rates.py` keeps the state where every worker sees it."""
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from tasks.mail.rules import THROTTLING, Answer, Attempt
+from tasks.mail.answers import About, Stage
+from tasks.mail.outages import UNREACHABLE, as_said
+from tasks.mail.rules import Answer, Attempt
 
 #: Seconds in which a rate that was lowered doubles.
 RECOVERY_SECONDS = 10.0
@@ -94,10 +96,16 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
-    """How often in a row nobody answered, and until when nobody is to try."""
+    """How often in a row nobody answered, or we were refused, and until when nobody is to try; since when that is so,
+    and what was said."""
 
     failures: int
     until: float
+    since: float = 0.0
+    about: str = ""
+    code: int | None = None
+    said: str = ""
+    refused: bool = False
 
 
 State: TypeAlias = Mapping[str, Bucket | Circuit]
@@ -110,6 +118,9 @@ class Grant:
 
     allowed: list[bool]
     wait: float
+    #: Those whose domain is out, whatever the pace, and in how many seconds to ask again for them.
+    out: list[bool] = field(default_factory=list)
+    out_wait: float = 0.0
 
 
 def granted(
@@ -120,13 +131,21 @@ def granted(
     if not state and math.isinf(limits.sender) and math.isinf(limits.domain):
         return Grant([True] * len(domains), 0.0), {}
     changes: Changes = {}
-    most = len(domains)
-    circuit = state.get(CIRCUIT)
-    if isinstance(circuit, Circuit):
+    most: dict[str, int] = {SENDER: len(domains)}
+    out_wait = 0.0
+    for key in (CIRCUIT, *map(circuit_of, dict.fromkeys(domains))):
+        circuit = state.get(key)
+        if not isinstance(circuit, Circuit):
+            continue
+        whom = key.removeprefix(CIRCUIT).strip() or SENDER
         if now < circuit.until <= now + LONGEST_OPEN_SECONDS + SKEW_SECONDS:
-            return Grant([False] * len(domains), circuit.until - now), {}
-        changes[CIRCUIT] = replace(circuit, until=now + _open_seconds(circuit.failures, limits))
-        most = 1
+            if key == CIRCUIT:
+                return Grant([False] * len(domains), circuit.until - now), {}
+            out_wait = max(out_wait, circuit.until - now)
+            most[whom] = 0
+        else:
+            changes[key] = replace(circuit, until=now + _open_seconds(circuit.failures, limits))
+            most[whom] = 1
     buckets = {key: _bucket(state, key, limits, now) for key in (SENDER, *domains)}
     left = {key: bucket.holds(limits.of(key), now) for key, bucket in buckets.items()}
     rate = buckets[SENDER].rate(limits.sender, now)
@@ -135,7 +154,8 @@ def granted(
     spent: Counter[str] = Counter()
     allowed = []
     for domain in domains:
-        goes = spent[SENDER] < most and left[SENDER] >= 1.0 and left[domain] >= 1.0
+        goes = spent[SENDER] < most[SENDER] and left[SENDER] >= 1.0 and left[domain] >= 1.0
+        goes = goes and spent[domain] < most.get(domain, len(domains))
         allowed.append(goes)
         if goes:
             for key in (SENDER, domain):
@@ -148,7 +168,8 @@ def granted(
         if not math.isinf(limits.of(key)) or bucket.lowered is not None
     }
     short = [(1.0 - left[key]) / rates[key] for key in buckets if left[key] < 1.0] or [0.0]
-    return Grant(allowed, max(*short, LEAST_WAIT_SECONDS)), changes
+    out = [most.get(domain, 1) == 0 for domain in domains]
+    return Grant(allowed, max(*short, LEAST_WAIT_SECONDS), out, out_wait), changes
 
 
 def learnt(
@@ -166,15 +187,7 @@ def learnt(
         return {}
     changes: Changes = {}
     everything = [attempt for _, attempt in attempts]
-    circuit = state.get(CIRCUIT)
-    known = circuit if isinstance(circuit, Circuit) else None
-    answered = connected or any(
-        attempt.code is not None and attempt.answer is not Answer.UNREACHABLE for attempt in everything
-    )
-    if answered and known is not None:
-        changes[CIRCUIT] = None
-    elif not answered and any(attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS} for attempt in everything):
-        changes[CIRCUIT] = _opened(known, limits, now)
+    changes |= _circuits(state, attempts, limits, now, connected=connected)
     by_domain: dict[str, list[Attempt]] = defaultdict(list)
     for domain, attempt in attempts:
         by_domain[domain].append(attempt)
@@ -193,11 +206,61 @@ def _bucket(state: State, key: str, limits: Limits, now: float) -> Bucket:
     return bucket if isinstance(bucket, Bucket) else Bucket(0.0 if math.isinf(limit) else max(limit, 1.0), now)
 
 
-def _opened(circuit: Circuit | None, limits: Limits, now: float) -> Circuit:
+def circuit_of(domain: str) -> str:
+    """What the circuit of one domain is kept under."""
+    return f"{CIRCUIT} {domain}"
+
+
+def _circuits(
+    state: State, attempts: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, connected: bool
+) -> Changes:
+    """Which circuits open or close. One that refuses us closes if a mail is taken; the one where nobody answered, with
+    any answer."""
+    found = state.get(CIRCUIT)
+    known = found if isinstance(found, Circuit) else None
+    refusals = [(domain, attempt) for domain, attempt in attempts if attempt.answer is Answer.REFUSED_US]
+    taken = {domain for domain, attempt in attempts if attempt.answer is Answer.ACCEPTED}
+    answered = connected or any(
+        attempt.code is not None and attempt.answer is not Answer.UNREACHABLE for _, attempt in attempts
+    )
+    unreached = [attempt for _, attempt in attempts if attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS}]
+    changes: Changes = {circuit_of(domain): None for domain in taken if circuit_of(domain) in state}
+    if refusals:
+        changes |= _refused(state, refusals, limits, now)
+    if known is not None and CIRCUIT not in changes and (taken or (answered and not known.refused)):
+        changes[CIRCUIT] = None
+    elif unreached and not answered:
+        changes[CIRCUIT] = _opened(known, unreached[-1], limits, now)
+    return changes
+
+
+def _refused(state: State, refusals: Sequence[tuple[str, Attempt]], limits: Limits, now: float) -> Changes:
+    """Refusals that would meet everybody open the circuit of all; if one domain alone is refused, as by its own
+    policy, that domain's, so that nobody else's mail waits for it (R31)."""
+    last = refusals[-1][1]
+    domains = dict.fromkeys(domain for domain, _ in refusals)
+    of_all = len(domains) > 1 or any(
+        attempt.about is About.SIGN_IN or attempt.stage is Stage.MAIL for _, attempt in refusals
+    )
+    opened: Changes = {}
+    for key in [CIRCUIT] if of_all else [circuit_of(domain) for domain in domains]:
+        circuit = state.get(key)
+        opened[key] = _opened(circuit if isinstance(circuit, Circuit) else None, last, limits, now)
+    return opened
+
+
+def _opened(circuit: Circuit | None, attempt: Attempt, limits: Limits, now: float) -> Circuit:
     """Open, for a pause that doubles each time; what else was under way when it opened says nothing new."""
-    if circuit is None:
-        return Circuit(1, now + _open_seconds(0, limits))
-    return Circuit(circuit.failures + 1, now + _open_seconds(circuit.failures, limits))
+    failures = 0 if circuit is None else circuit.failures
+    return Circuit(
+        failures + 1,
+        now + _open_seconds(failures, limits),
+        since=circuit.since if circuit is not None and circuit.since else now,
+        about=attempt.about.value if attempt.about is not None else UNREACHABLE,
+        code=attempt.code,
+        said=as_said(attempt.reply or ""),
+        refused=attempt.answer is Answer.REFUSED_US,
+    )
 
 
 def _open_seconds(failures: int, limits: Limits) -> float:
@@ -206,12 +269,14 @@ def _open_seconds(failures: int, limits: Limits) -> float:
 
 def _throttles_sender(attempts: Sequence[Attempt]) -> bool:
     """Whether the server asks us, and not the mail of one recipient, for patience."""
-    return any(
-        attempt.code in {421, 454} or (attempt.code in THROTTLING and not attempt.on_recipient) for attempt in attempts
-    )
+    return any(attempt.code in {421, 454} or (_throttled(attempt) and not attempt.on_recipient) for attempt in attempts)
+
+
+def _throttled(attempt: Attempt) -> bool:
+    return attempt.answer is Answer.THROTTLED and attempt.about is not About.FULL
 
 
 def _throttles_domain(attempts: Sequence[Attempt]) -> bool:
     """Whether more of a domain's recipients were put off than single ones."""
-    put_off = sum(attempt.on_recipient and attempt.code in THROTTLING for attempt in attempts)
+    put_off = sum(attempt.on_recipient and _throttled(attempt) for attempt in attempts)
     return put_off > TOLERATED * len(attempts)

@@ -9,13 +9,28 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import redis
 import structlog
 
-from tasks.mail.pace import CIRCUIT, RESERVE, SENDER, Bucket, Changes, Circuit, Grant, Limits, State, granted, learnt
+from config.settings import sender_address
+from tasks.mail.outages import EVERYWHERE, Outage, outage
+from tasks.mail.pace import (
+    CIRCUIT,
+    RESERVE,
+    SENDER,
+    Bucket,
+    Changes,
+    Circuit,
+    Grant,
+    Limits,
+    State,
+    circuit_of,
+    granted,
+    learnt,
+)
 from tasks.mail.rules import Attempt
 
 log = structlog.get_logger()
@@ -24,6 +39,9 @@ Result = TypeVar("Result")
 
 #: Where it lies in Redis, and for how many seconds after the last mail.
 PREFIX = "rollcall:pace:"
+
+#: What the open circuits are kept under a second time, together, for those who look.
+OUTAGES = "@outages"
 KEPT_SECONDS = 3600
 
 #: Seconds of patience with one answer of Redis, and with all that one decision takes; and for which it is left alone
@@ -59,7 +77,7 @@ class Rates:
         """Which of these mails, each to a domain, may begin now. Announcements leave a part to what is waited for."""
         now, reserve = time.time(), 0.0 if waited_for else RESERVE
         return self._decided(
-            [CIRCUIT, SENDER, *dict.fromkeys(domains)],
+            _keys(domains),
             lambda state, limits: granted(state, domains, limits, now, reserve=reserve),
         )
 
@@ -68,12 +86,13 @@ class Rates:
         for them."""
         now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
 
-        def decide(state: State, limits: Limits) -> tuple[None, Changes]:
+        def decide(state: State, limits: Limits) -> tuple[tuple[State, Changes], Changes]:
             everybody = self._workers if limits is self._limits else 1
             rate = mails_a_second * everybody
-            return None, learnt(state, attempts, limits, now, mails_a_second=rate, connected=connected)
+            changes = learnt(state, attempts, limits, now, mails_a_second=rate, connected=connected)
+            return (state, changes), changes
 
-        self._decided([CIRCUIT, SENDER, *dict.fromkeys(domain for domain, _ in attempts)], decide)
+        _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
 
     def _decided(self, keys: list[str], decide: Callable[[State, Limits], tuple[Result, Changes]]) -> Result:
         """Decide by what all workers know, or, while Redis is away, by what this one does."""
@@ -109,8 +128,12 @@ class Rates:
                 for key, changed in changes.items():
                     if changed is None:
                         pipe.delete(self._prefix + key)
+                        pipe.hdel(self._prefix + OUTAGES, key)
                     else:
                         pipe.set(self._prefix + key, msgspec.json.encode(changed), ex=KEPT_SECONDS)
+                        if isinstance(changed, Circuit):
+                            pipe.hset(self._prefix + OUTAGES, key, msgspec.json.encode(changed))
+                            pipe.expire(self._prefix + OUTAGES, KEPT_SECONDS)
                 pipe.execute()
         self._seen, self._alone = _changed(state, changes), False
         return result
@@ -129,12 +152,49 @@ class Rates:
             self._workers = max(int(pipe.execute()[2]), 1)
 
 
+def outages(client: redis.Redis, mail_from: str) -> list[Outage]:
+    """Where no mail goes now, and why; everywhere before a domain, the oldest first."""
+    found = cast(dict[bytes, bytes], client.hgetall(f"{PREFIX}{sender_address(mail_from)}:{OUTAGES}"))
+    kept = {key.decode(): msgspec.json.decode(state, type=Circuit) for key, state in found.items()}
+    known = [
+        outage(key.removeprefix(CIRCUIT).strip(), one.since, one.about, one.code, one.said) for key, one in kept.items()
+    ]
+    return sorted(known, key=lambda one: (one.where != EVERYWHERE, one.since, one.where))
+
+
+def _say(state: State, changes: Changes, now: float) -> None:
+    """Log when an outage begins, and when it ends."""
+    for key, changed in changes.items():
+        before = state.get(key)
+        if not key.startswith(CIRCUIT):
+            continue
+        where = key.removeprefix(CIRCUIT).strip()
+        if isinstance(changed, Circuit) and before is None:
+            told = outage(where, changed.since, changed.about, changed.code, changed.said)
+            log.error(
+                "mail.stopped",
+                where=told.where,
+                about=told.about,
+                code=told.code,
+                said=told.said,
+                what_to_do=told.what_to_do,
+            )
+        elif changed is None and isinstance(before, Circuit):
+            log.warning("mail.goes_again", where=where or EVERYWHERE, after_seconds=round(now - before.since, 1))
+
+
+def _keys(domains: Sequence[str]) -> list[str]:
+    """What a decision about mails to these domains looks at."""
+    apart = list(dict.fromkeys(domains))
+    return [CIRCUIT, SENDER, *apart, *map(circuit_of, apart)]
+
+
 def _read(keys: Sequence[str], found: Sequence[Any]) -> dict[str, Bucket | Circuit]:
     return {key: _decoded(key, state) for key, state in zip(keys, found, strict=True) if state is not None}
 
 
 def _decoded(key: str, state: bytes) -> Bucket | Circuit:
-    if key == CIRCUIT:
+    if key.startswith(CIRCUIT):
         return msgspec.json.decode(state, type=Circuit)
     return msgspec.json.decode(state, type=Bucket)
 

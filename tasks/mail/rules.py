@@ -1,10 +1,11 @@
 """What decides about mail: the states of a delivery and a mailing, and what a server's answer means."""
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from tasks.mail.answers import ABOUT_US, About
+from tasks.mail.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage
 from tasks.work import pause_before
 
 
@@ -62,6 +63,10 @@ class Answer(StrEnum):
 THROTTLING = frozenset({421, 450, 451, 452, 454})
 
 
+#: The longest pause of a mail that met an outage: so soon it goes once that is over.
+LONGEST_OUT = timedelta(seconds=60)
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -77,6 +82,7 @@ class Attempt:
     reply: str | None = None
     on_recipient: bool = False
     about: About | None = None
+    stage: Stage | None = None
 
 
 @dataclass(slots=True)
@@ -128,6 +134,56 @@ class Before:
 FIRST = Before()
 
 
+def _would_meet_everybody(attempt: Attempt) -> bool:
+    """Whether what was said is about us, and not about one mail or one mailing, which stop no other (R31)."""
+    match attempt.answer:
+        case Answer.REFUSED:
+            about_contents = attempt.stage is Stage.END and attempt.about is About.POLICY
+            return attempt.about in MEETS_EVERYBODY and not about_contents
+        case Answer.THROTTLED:  # our quota is used up, or we are to sign in: patience alone mends neither
+            for_good = (attempt.code or 0) >= 500
+            return attempt.about is About.SIGN_IN or (attempt.about is About.RATE and for_good)
+        case _:
+            return False
+
+
+def hold_back(attempts: Sequence[Attempt], before: Mapping[int, Before], taken_at: datetime | None) -> None:
+    """Find the refusals that would meet everybody, and make them what uses up no attempt (R21).
+
+    They are about us, and the server took nobody's mail after them: of these `attempts`, which are in the order of
+    their answers, or of others until `taken_at`. What it refused before, while it took the mail of others meanwhile, is
+    about this one mail after all, and has failed.
+    """
+    last = max((place for place, one in enumerate(attempts) if one.answer is Answer.ACCEPTED), default=-1)
+    for place, attempt in enumerate(attempts):
+        if not _would_meet_everybody(attempt):
+            continue
+        since = before.get(attempt.recipient, FIRST).since
+        taken_since = since is not None and taken_at is not None and taken_at > since
+        if place > last and not taken_since:
+            attempt.answer = Answer.REFUSED_US
+
+
+#: Answers of one mailing, accepted or refused for good, that are looked at together; how many are a sample; the part
+#: of them that is nearly everybody.
+LAST_ANSWERS = 100
+SAMPLE = 20
+NEARLY_ALL = 0.9
+
+
+def refused_by_nearly_all(refused: Collection[bool]) -> bool:
+    """Whether nearly everybody's server refuses a mailing, by its last answers: then it is to be looked at first."""
+    return len(refused) >= SAMPLE and sum(refused) >= NEARLY_ALL * len(refused)
+
+
+def held(outcome: Outcome) -> Outcome:
+    """What is left of a refusal that paused its mailing: it is tried again once a person has looked. A mailbox that is
+    not there stays so."""
+    if outcome.state is not Delivery.FAILED or outcome.suppress:
+        return outcome
+    return replace(outcome, state=Delivery.PENDING, tried=False, due_at=outcome.at)
+
+
 def outcome_of(attempt: Attempt, before: Before, patience: Patience, *, policy: str) -> Outcome:  # noqa: PLR0911
     """What to write down for an attempt (R18, R19, R21)."""
     if attempt.answer is Answer.ACCEPTED:
@@ -136,10 +192,13 @@ def outcome_of(attempt: Attempt, before: Before, patience: Patience, *, policy: 
     match attempt.answer:
         case Answer.REFUSED | Answer.IMPOSSIBLE | Answer.TOO_LARGE:
             return replace(said, state=Delivery.FAILED, suppress=attempt.about is About.MAILBOX)
-        case Answer.THROTTLED | Answer.UNREACHABLE:
+        case Answer.THROTTLED | Answer.UNREACHABLE | Answer.REFUSED_US:
             if before.since is not None and attempt.at - before.since > patience.longest:
                 return replace(said, state=Delivery.FAILED, tried=False)
-            return replace(said, tried=False, due_at=attempt.at + pause_before(before.put_off, patience.pause))
+            pause = pause_before(before.put_off, patience.pause)
+            if attempt.answer is not Answer.THROTTLED:  # the circuit says when somebody is to try
+                pause = min(pause, LONGEST_OUT)
+            return replace(said, tried=False, due_at=attempt.at + pause)
         case Answer.DEFERRED if before.tried + 1 >= patience.most:
             return replace(said, state=Delivery.FAILED)
         case Answer.DEFERRED:

@@ -9,6 +9,7 @@ from tasks.mail.rules import Kind
 from tasks.mail.templates import (
     Usage,
     announcement,
+    check_announcement,
     digest_notice,
     enrolment_notice,
     listing,
@@ -57,6 +58,7 @@ def sample(kind: Kind, look: Look, locale: str, subject: str = SUBJECT, body: st
     """
     match kind:
         case Kind.ANNOUNCEMENT:
+            check_announcement(subject, body, look.name)
             written = announcement(subject, body, look, locale, unsubscribe_link=True)
         case Kind.ENROLMENT:
             written = enrolment_notice(look, locale)

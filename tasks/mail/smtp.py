@@ -11,13 +11,16 @@ import time
 from collections import deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import aiosmtplib
 import uvloop
 
 from config.settings import SmtpServer
+from tasks.mail.answers import Stage
 from tasks.mail.message import wire_address
+from tasks.mail.outages import not_reached
 from tasks.mail.rules import Answer, Attempt
 from tasks.mail.wire import Envelope, Wire
 
@@ -50,6 +53,7 @@ class Mailer:
         self._context = None if server.tls == "none" else ssl.create_default_context()
         self._hostname: str | None = None
         self._connected_at = 0.0
+        self.taken_at: datetime | None = None
         self._idle: deque[Wire] = deque()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
@@ -136,6 +140,11 @@ class Mailer:
         extensions = client.esmtp_extensions
         return Wire(self._loop, transport, extensions, timeout=self._timeout, most=MESSAGES_PER_CONNECTION)
 
+    @property
+    def secrets(self) -> tuple[str | None, str | None]:
+        """What no log or page may show, though the server may repeat it."""
+        return self._server.password, self._server.user
+
     def connected_since(self, moment: float) -> bool:
         """Whether a connection was made since a moment of the monotonic clock."""
         return self._connected_at >= moment
@@ -217,11 +226,14 @@ class _Sending:
 
     def _report(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
-        if attempt.code in HOLD:
+        if attempt.answer is Answer.ACCEPTED:
+            self._mailer.taken_at = attempt.at
+        elif attempt.code in HOLD:
             self._stopped = True
 
     def _unreachable(self, envelope: Envelope, problem: Exception) -> None:
-        code = getattr(problem, "code", None)
-        said = code if isinstance(code, int) and 200 <= code < 600 else None
+        code, said, about = not_reached(problem, self._mailer.secrets)
         self._stopped = True
-        self._report(Attempt(envelope.recipient, Answer.UNREACHABLE, code=said, reply=type(problem).__name__))
+        self._report(
+            Attempt(envelope.recipient, Answer.UNREACHABLE, code=code, reply=said, about=about, stage=Stage.CONNECT)
+        )

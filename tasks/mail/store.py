@@ -157,7 +157,7 @@ def at_the_gate(
         CROSS JOIN LATERAL (
             SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
             WHERE told.has_history AND a.organisation = :organisation AND a.mailing = :mailing
-              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable')
+              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable', 'refused us')
               AND a.attempted_at >= coalesce((
                   SELECT max(c.at) FROM mailing_changes c
                   WHERE c.organisation = :organisation AND c.mailing = :mailing AND c.move = 'retry'), '-infinity')
@@ -206,11 +206,13 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
                 WHERE d.recipient < 0 OR EXISTS (
                     SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
                       AND l.standing IN ('active', 'inactive')))
-        FROM unnest(CAST(:recipients AS int[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]),
-                    CAST(:reasons AS text[]), CAST(:codes AS int[]), CAST(:replies AS text[]),
-                    CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]), CAST(:addresses AS text[]))
-             AS new (recipient, state, at, reason, code, reply, tried, due_at, address)
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
+        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
+              FROM unnest(CAST(:recipients AS int[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]),
+                          CAST(:reasons AS text[]), CAST(:codes AS int[]), CAST(:replies AS text[]),
+                          CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]), CAST(:addresses AS text[]))
+                   AS given (recipient, state, at, reason, code, reply, tried, due_at, address)
+              OFFSET 0) new
+        WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
           AND d.recipient BETWEEN :low AND :high AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
         """,
         organisation=organisation,
@@ -256,7 +258,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason)
-            SELECT DISTINCT CAST(:organisation AS int), lower(tried.address), 'refused by its server'
+            SELECT DISTINCT :organisation, lower(tried.address), 'refused by its server'
             FROM unnest(CAST(:refused AS int[]), CAST(:addresses AS text[])) AS tried (recipient, address)
             WHERE tried.recipient < 0 OR EXISTS (
                 SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = tried.recipient
@@ -280,9 +282,12 @@ def _accept(connection: Connection, organisation: int, mailing: int, outcomes: S
                 WHERE d.recipient < 0 OR EXISTS (
                     SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
                       AND l.standing IN ('active', 'inactive')))
-        FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
-                    CAST(:replies AS text[]), CAST(:addresses AS text[])) AS new (recipient, at, code, reply, address)
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = new.recipient
+        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
+              FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
+                          CAST(:replies AS text[]), CAST(:addresses AS text[]))
+                   AS given (recipient, at, code, reply, address)
+              OFFSET 0) new
+        WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
           AND d.recipient BETWEEN :low AND :high AND d.state = 'pending'
         """,
         organisation=organisation,

@@ -129,7 +129,8 @@ def seats_notice(look: Look, usage: Usage, locale: str = "") -> tuple[str, str, 
 
 def listing(items: Iterable[str]) -> tuple[str, str]:
     """The items as an HTML list, escaped, and as lines of text: what notices splice in as raw values."""
-    lines, room = [], LONGEST_LISTING
+    lines: list[str] = []
+    room = LONGEST_LISTING
     names = list(items)
     for name in names:
         line = said(name)

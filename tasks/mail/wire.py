@@ -386,7 +386,9 @@ def _refusal(envelope: Envelope, code: int, said: bytes, stage: Stage) -> Attemp
     what = about(code, reply, stage=stage)
     on_recipient = stage is Stage.RCPT
     answer = answer_to(code, what)
-    return Attempt(envelope.recipient, answer, code=code, reply=reply, on_recipient=on_recipient, about=what)
+    return Attempt(
+        envelope.recipient, answer, code=code, reply=reply, on_recipient=on_recipient, about=what, stage=stage
+    )
 
 
 def _attempt(

@@ -8,6 +8,7 @@ import asyncio
 import random
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -39,6 +40,9 @@ RECORD_SECONDS = 1.0
 #: Seconds after which a webhook that has more to be sent goes to the end of the queue.
 TURN_SECONDS = 5.0
 
+#: Webhooks of one organisation that one process serves at once: its receivers may all be slow.
+MOST_OF_ONE = 20
+
 #: Connections to the database that serving takes at once.
 DATABASE_THREADS = 4
 
@@ -55,21 +59,34 @@ class Server:
         self.wire = Wire(private=settings.rollcall_webhooks_private, seconds=settings.rollcall_webhooks_timeout_seconds)
         self.lease = runtime.lease + timedelta(seconds=RECORD_SECONDS + settings.rollcall_webhooks_timeout_seconds)
         self._locksmith = Locksmith(runtime.endpoints.secret_key)
+        self._served: Counter[int] = Counter()
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
 
     async def claim(self, limit: int) -> tuple[list[Claimed], float]:
         """At most so many webhooks that are due, for us alone, and seconds until the next may be; what others have
         nothing to be sent moves on."""
 
+        served = dict(self._served)
+
         def claimed() -> tuple[list[Claimed], float]:
             with transaction(self.runtime.engine) as connection:
                 sending.pass_over(connection)
-                return sending.claim(connection, limit, self.lease), sending.next_due_seconds(connection)
+                found = sending.claim(connection, limit, self.lease, most_of_one=MOST_OF_ONE, served=served)
+                return found, sending.next_due_seconds(connection)
 
-        return await self._asked(claimed)
+        found, until_next = await self._asked(claimed)
+        self._served.update(webhook.organisation for webhook in found)
+        return found, until_next
 
     async def take_turn(self, webhook: Claimed) -> None:
         """Send a webhook what is next for it, until nothing is left, something fails, or its turn is over."""
+        try:
+            await self._take_turn(webhook)
+        finally:
+            self._served[webhook.organisation] -= 1
+            self._served += Counter()  # those that are zero are not kept
+
+    async def _take_turn(self, webhook: Claimed) -> None:
         turn = _Turn(webhook, webhook.position, Failing(webhook.failures, webhook.failing_since))
         ends = time.monotonic() + TURN_SECONDS
         while events := await self._asked(lambda: self._next(turn)):

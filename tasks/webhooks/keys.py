@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from standardwebhooks import Webhook
 
 from config.settings import keys_in
+from config.signing import derived
 
 #: Bytes of a signing key; the specification asks for 24 to 64.
 KEY_BYTES = 32
@@ -27,7 +26,9 @@ class Locksmith:
     """Makes signing keys, and encrypts and decrypts them: by the first of the keys in `SECRET_KEY`, and by any."""
 
     def __init__(self, secret_key: str) -> None:
-        self._box = MultiFernet([Fernet(_derived(key)) for key in keys_in(secret_key)])
+        self._box = MultiFernet(
+            [Fernet(base64.urlsafe_b64encode(derived(key, PURPOSE))) for key in keys_in(secret_key)]
+        )
 
     def make(self) -> tuple[str, str]:
         """A new signing key: as it is shown, once, and as it is kept."""
@@ -40,11 +41,6 @@ class Locksmith:
             return [self._box.decrypt(key).decode() for key in kept]
         except InvalidToken:
             raise KeyUnreadable from None
-
-
-def _derived(key: str) -> bytes:
-    made = HKDF(algorithm=SHA256(), length=32, salt=None, info=PURPOSE).derive(key.encode())
-    return base64.urlsafe_b64encode(made)
 
 
 def signed(keys: Sequence[str], id_: str, at: datetime, body: bytes) -> dict[str, str]:

@@ -19,6 +19,9 @@ LONGEST_URL = 2000
 #: Characters kept of what somebody said who did not take an event.
 KEPT_CHARACTERS = 200
 
+#: Characters of a date in HTTP at most.
+LONGEST_DATE = 40
+
 #: The shortest and the longest time for which somebody who asks for patience gets it.
 LEAST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(hours=1)
@@ -167,6 +170,8 @@ def patience(status: int, retry_after: str | None, now: datetime) -> timedelta |
         return None
     if re.fullmatch(r"[0-9]+", retry_after):
         asked = timedelta(seconds=min(int(retry_after[:10]), LONGEST_PAUSE.total_seconds()))
+    elif len(retry_after) > LONGEST_DATE:
+        return None
     else:
         try:
             until = parsedate_to_datetime(retry_after)

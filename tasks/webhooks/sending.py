@@ -1,6 +1,6 @@
 """What is sent to webhooks, by whom, and what was answered, as SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf
@@ -64,16 +64,26 @@ def pass_over(connection: Connection) -> None:
     )
 
 
-def claim(connection: Connection, limit: int, lease: timedelta) -> list[Claimed]:
-    """Be the only one to serve these webhooks, which are due and have something to be sent, for a lease."""
+def claim(
+    connection: Connection, limit: int, lease: timedelta, *, most_of_one: int, served: Mapping[int, int]
+) -> list[Claimed]:
+    """Be the only one to serve these webhooks, which are due and have something to be sent, for a lease; of an
+    organisation, no more than `most_of_one` with those of its that are `served` already (R31)."""
     return rows(
         connection,
         Claimed,
         f"""
-        WITH due AS (
-            SELECT organisation, id FROM webhooks w, publication p
+        WITH waiting AS (
+            SELECT organisation, id,
+                   row_number() OVER (PARTITION BY organisation ORDER BY due_at) + coalesce(n, 0) AS nth
+            FROM publication, webhooks LEFT JOIN
+                 unnest(CAST(:organisations AS int[]), CAST(:counts AS int[])) AS served (organisation, n)
+                 USING (organisation)
             WHERE state = 'enabled' AND due_at <= now() AND position < ordered
-            ORDER BY due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
+        ), due AS (
+            SELECT w.organisation, w.id FROM webhooks w JOIN waiting USING (organisation, id)
+            WHERE nth <= :most_of_one AND w.state = 'enabled' AND w.due_at <= now()
+            ORDER BY w.due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
         )
         UPDATE webhooks w SET fence = fence + 1, due_at = now() + :lease FROM due d
         WHERE w.organisation = d.organisation AND w.id = d.id
@@ -81,6 +91,9 @@ def claim(connection: Connection, limit: int, lease: timedelta) -> list[Claimed]
         """,
         limit=limit,
         lease=lease,
+        most_of_one=most_of_one,
+        organisations=list(served),
+        counts=list(served.values()),
     )
 
 

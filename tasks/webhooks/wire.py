@@ -5,6 +5,8 @@ ours. Certificates are verified, redirections not followed, and of an answer lit
 """
 
 import asyncio
+import os
+import re
 import socket
 import ssl
 import time
@@ -13,23 +15,38 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import h11
 
 from tasks.webhooks.rules import Answer, Problem, Target, is_public, judged, patience, said
 
 #: Bytes read at once, and of one answer's body at most.
-READ_BYTES = 65_536
+READ_BYTES, BODY_BYTES = 16_384, 65_536
+
+#: Pieces of one answer at most: chunks of its body, and answers that say to wait. All that came are read in one step,
+#: and each costs the same however small it is. Then what was read has to do, and the connection is not used again.
+MOST_PIECES = 100
+
+#: Times that one answer is read from at most, and lines of its head: some 200 bytes each come in one piece elsewhere.
+MOST_READS, MOST_LINES = 1000, 200
 
 #: Seconds that the body of an answer may take: its status says all that matters.
 BODY_SECONDS = 2.0
 
-#: Seconds that a connection is kept open without use.
-IDLE_SECONDS = 30.0
+#: Seconds that a connection is kept open without use, and how many are.
+IDLE_SECONDS, MOST_IDLE = 30.0, 200
+
+#: Addresses of one name that are tried, and seconds for each but the last; seconds for the end of a connection.
+MOST_ADDRESSES, CONNECT_SECONDS, CLOSE_SECONDS = 4, 5.0, 2.0
+
+#: How long the resolver tries, where nothing else is set: it is not to be stopped from outside, and holds a thread.
+RESOLVER = "timeout:2 attempts:2"
 
 #: Names looked up at once: as many as webhooks are served, for one that nobody answers for takes long.
 LOOKUPS = 200
 
+_HEAD_END = re.compile(rb"\n\r?\n")
 _HEADERS = {"content-type": "application/cloudevents+json", "user-agent": "rollcall", "accept": "*/*"}
 
 
@@ -43,6 +60,8 @@ class _Connection:
     writer: asyncio.StreamWriter
     protocol: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
     used_at: float = 0.0
+    reads: int = 0
+    pieces: int = 0
 
     async def exchange(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
         """Send a request and read the answer, as far as is of interest."""
@@ -55,6 +74,7 @@ class _Connection:
             if sent := self.protocol.send(event):
                 self.writer.write(sent)
         await self.writer.drain()
+        self.reads = self.pieces = 0
         response = await self._next()
         while isinstance(response, h11.InformationalResponse):
             response = await self._next()
@@ -76,17 +96,27 @@ class _Connection:
         read = b""
         with suppress(TimeoutError, OSError, h11.RemoteProtocolError):
             async with asyncio.timeout(BODY_SECONDS):
-                while len(read) <= READ_BYTES and isinstance(event := await self._next(), h11.Data):
+                while len(read) <= BODY_BYTES and isinstance(event := await self._next(), h11.Data):
                     read += event.data
         return read
 
     async def _next(self) -> h11.Event | type[h11.PAUSED]:
-        while (event := self.protocol.next_event()) is h11.NEED_DATA:
+        """What comes next. Raises `RemoteProtocolError` where an answer comes in too many pieces."""
+        self.pieces += 1
+        while self._fits() and (event := self.protocol.next_event()) is h11.NEED_DATA:
+            self.reads += 1
             read = await self.reader.read(READ_BYTES)
             if not read and self.protocol.their_state is h11.SEND_RESPONSE:
                 raise ConnectionResetError  # without an answer
             self.protocol.receive_data(read)
         return event  # type: ignore[return-value]
+
+    def _fits(self) -> bool:
+        came = self.protocol.trailing_data[0] if self.protocol.their_state is h11.SEND_RESPONSE else b""
+        head = _HEAD_END.split(came, maxsplit=1)[0]
+        if self.pieces > MOST_PIECES or self.reads > MOST_READS or head.count(b"\n") > MOST_LINES:
+            raise h11.RemoteProtocolError("an answer comes in too many pieces")
+        return True
 
     def kept(self) -> bool:
         """Whether the connection can be used for another request; it is closed otherwise."""
@@ -95,7 +125,7 @@ class _Connection:
             self.protocol.start_next_cycle()
             self.used_at = time.monotonic()
             return True
-        self.writer.close()
+        self.writer.transport.abort()  # a receiver that reads nothing would keep it open for as long as it likes
         return False
 
 
@@ -109,7 +139,9 @@ class Wire:
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
         self._idle: dict[tuple[str, bool], _Connection] = {}
+        os.environ.setdefault("RES_OPTIONS", RESOLVER)
         self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookups")
+        self._looked_up: dict[tuple[str, int], asyncio.Future[Any]] = {}
 
     async def post(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
         """Send this and say what became of it, within the time agreed."""
@@ -148,24 +180,42 @@ class Wire:
             if other is not None:
                 other.writer.close()
             self._idle[target.authority, target.encrypted] = connection
+            if len(self._idle) > MOST_IDLE:
+                self._idle.pop(next(iter(self._idle))).writer.close()
         return answer
 
     async def _connect(self, target: Target) -> _Connection:
-        look_up = partial(socket.getaddrinfo, target.host, target.port, type=socket.SOCK_STREAM)
-        found = await asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
-        addresses = [str(place[0]) for *_, place in found]
-        allowed = [address for address in addresses if self._private or is_public(address)]
+        addresses = [str(place[0]) for *_, place in await self._look_up(target.host, target.port)]
+        allowed = [address for address in addresses if self._private or is_public(address)][:MOST_ADDRESSES]
         if not allowed:
             raise _PrivateAddress
         *others, last = allowed
         for address in others:
-            with suppress(ConnectionError):
-                return await self._open(address, target)
+            with suppress(OSError):
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    return await self._open(address, target)
         return await self._open(last, target)
 
+    async def _look_up(self, host: str, port: int) -> Any:
+        """The addresses of a name. One that nobody answers for holds one thread, however often it is asked for."""
+        looking = self._looked_up.get((host, port))
+        if looking is None:
+            look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+            looking = asyncio.get_running_loop().run_in_executor(self._lookups, look_up)
+            self._looked_up[host, port] = looking
+            looking.add_done_callback(lambda done: self._forget(host, port, done))
+        return await asyncio.shield(looking)
+
+    def _forget(self, host: str, port: int, done: "asyncio.Future[Any]") -> None:
+        self._looked_up.pop((host, port), None)
+        if not done.cancelled():
+            done.exception()  # seen, though everybody who asked may have gone
+
     async def _open(self, address: str, target: Target) -> _Connection:
-        tls = {"ssl": self._tls, "server_hostname": target.host} if target.encrypted else {}
-        reader, writer = await asyncio.open_connection(address, target.port, **tls)  # type: ignore[arg-type]
+        tls: dict[str, Any] = {}
+        if target.encrypted:
+            tls = {"ssl": self._tls, "server_hostname": target.host, "ssl_shutdown_timeout": CLOSE_SECONDS}
+        reader, writer = await asyncio.open_connection(address, target.port, limit=READ_BYTES, **tls)
         return _Connection(reader, writer)
 
     def tidy(self, *, all_: bool = False) -> None:

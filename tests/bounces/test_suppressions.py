@@ -136,3 +136,49 @@ def test_r18_what_came_back_is_shown_beside_what_the_server_said(world: World, r
         ("third", "accepted", None, None),
     ]
     assert "hard 5.1.1" in told
+
+
+@pytest.fixture
+def refused(world: World) -> World:
+    """Four learners whose addresses are suppressed: two refused at `first`, one came back from it, one by hand."""
+    world.has_learners("A", "B", "C", "D")
+    world.mail.on_recipient = lambda address, _: "550 5.1.1 no such user" if address[0] in "bc" else None
+    world.announces("first")
+    world.settle()
+    bounces(world, world.mail.senders[A][-1], HARD)
+    world.execute("INSERT INTO suppressions (organisation, address, reason) SELECT 1, 'd@acme.example', 'by hand'")
+    world.execute("UPDATE suppressions SET since = now() - interval '3 days' WHERE address = 'b@acme.example'")
+    return world
+
+
+@pytest.mark.parametrize(
+    ("words", "lifted"),
+    [
+        (["--reason", "refused by its server"], "bc"),
+        (["--reason", "hard bounce"], "a"),
+        (["--mailing", "first"], "abc"),
+        (["--since", "1d"], "acd"),
+        (["--until", "1d"], "b"),
+        (["--mailing", "first", "--reason", "refused by its server", "--since", "1d"], "c"),
+        (["A@acme.example", "d@acme.example"], "ad"),
+    ],
+)
+def test_many_suppressions_are_lifted_at_once(
+    refused: World, rollcall: Rollcall, words: list[str], lifted: str
+) -> None:
+    schema = json.loads((FOLDER / "commands" / "suppressions-remove-many.json").read_text())
+    for dry in (True, False):
+        done = rollcall("suppressions", "remove", *words, "-o", "acme", "--json", *(["--dry-run"] if dry else []))
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout) == {"lifted": len(lifted), "dry_run": dry}
+        jsonschema.validate(json.loads(done.stdout), schema)
+
+    left = refused.list("SELECT left(address, 1) FROM suppressions ORDER BY 1")
+    assert left == sorted(set("abcd") - set(lifted))
+    assert refused.list("SELECT left(address, 1) FROM lifted_suppressions ORDER BY 1") == sorted(lifted)
+
+
+@pytest.mark.parametrize("words", [[], ["a@acme.example", "--reason", "by hand"], ["--since", "yesterday"]])
+def test_what_to_lift_is_said_in_one_way(refused: World, rollcall: Rollcall, words: list[str]) -> None:
+    assert rollcall("suppressions", "remove", *words, "-o", "acme").exit_code == 2
+    assert refused.ask("SELECT count(*) FROM suppressions") == 4

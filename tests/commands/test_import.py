@@ -44,7 +44,11 @@ def test_r02_an_import_says_exactly_what_was_taken(world: World, rollcall: Rollc
     assert dry == done | {"dry_run": True}
     assert done == {
         "organisation": "acme", "dry_run": False, "read": 3, "new": 3, "changed": 0, "unchanged": 0, "inactive": 1,
-        "activated": 0, "deactivated": 0, "refused": {}, "refused_file": None,
+        "activated": 0, "deactivated": 0, "deactivated_by_refused": 0, "notices": 0, "encoding": "utf-8",
+        "encoding_guessed": False, "delimiter": ";", "sample": [],
+        "columns": {"learner": "Benutzer-ID", "username": "Anmeldename", "email": "E-Mail"},
+        "status_columns": ["Status"], "unused": ["Vorname", "Nachname", "Sprache"], "cleaned": {}, "emptied": {},
+        "unknown_time_zones": {}, "refused": {}, "refused_file": None,
     }  # fmt: skip
     assert world.rows("SELECT id, last_name, locale, standing FROM learners ORDER BY id") == [
         ("L1", None, None, "inactive"),
@@ -84,10 +88,10 @@ def test_r02_refused_lines_are_listed_and_the_others_taken(
     assert document["refused"] == {"repeated id": 1, "unknown status": 1, "wrong number of cells": 1}
     assert (document["read"], document["new"], document["refused_file"]) == (4, 1, str(listed))
     assert list(csv.reader(io.StringIO(listed.read_text()))) == [
-        ["line", "learner", "reason", "detail"],
-        ["3", "B", "unknown status", "'=Sleeping"],
-        ["4", "", "wrong number of cells", "1 in place of 3"],
-        ["5", "A", "repeated id", "as on line 2"],
+        ["refused_line", "refused_reason", "refused_detail", "id", "login", "status"],
+        ["3", "unknown status", "'=Sleeping", "B", "b", "'=Sleeping"],
+        ["4", "wrong number of cells", "1 in place of 3", "C"],
+        ["5", "repeated id", "as on line 2", "A", "a", "Active"],
     ]
     people = rollcall("learners", "import", str(file), "-o", "acme", "--refused", str(file.with_name("mine.csv")))
     assert "refused: 1 unknown status" in people.stdout
@@ -100,7 +104,11 @@ def test_r02_refused_lines_are_listed_and_the_others_taken(
         (b"", (), "Nothing was imported from {file}. The file is empty."),
         (b"Name;Mail\n", (), "Nothing was imported from {file}. There is no column for the learner's id;"),
         (b"id,login\nA,a\n", ("-o", "nobody"), "There is no organisation 'nobody'."),
-        (b"id,login\nA,a\nB\n", ("--refused", "/dev/null/x"), "Nothing was imported: /dev/null/x: Not a directory."),
+        (
+            b"id,login,status\nA,a,new\nB\n",
+            ("--refused", "/dev/null/x"),
+            "Nothing was imported: /dev/null/x: Not a directory.",
+        ),
         (None, (), "{file} cannot be read: No such file or directory."),
     ],
 )
@@ -139,6 +147,10 @@ def test_r32_an_import_whose_database_is_lost_is_finished_by_the_same_file(
     [
         ("--map", "colour=Id"),
         ("--map", "learner"),
+        ("--map-status", "Terminated"),
+        ("--map-status", "Terminated=gone"),
+        ("--map-status", "Long-Term Leave=active"),
+        ("--status", "sleeping"),
         ("--encoding", "klingon"),
         ("--encoding", "base64"),
         ("--delimiter", "::"),
@@ -165,7 +177,7 @@ def test_r01_a_file_of_ids_is_made_inactive_and_active_again(
     everyone = [f"L{n:04}" for n in range(2000)]
     csv_file = tmp_path / "all.csv"
     csv_file.write_text("id,login\n" + "".join(f"{id_},{id_}\n" for id_ in everyone))
-    rollcall("learners", "import", str(csv_file), "-o", "acme")
+    rollcall("learners", "import", str(csv_file), "-o", "acme", "--status", "active")
     world.has_course("safety", "everyone")
     (tmp_path / "some.txt").write_text("\n".join([*everyone[:1500], "", everyone[0]]))
 
@@ -198,6 +210,23 @@ def test_unknown_ids_in_a_file_change_nothing_and_a_few_are_named(
         "Nothing was changed: 'acme' has no learner 'nobody0', 'nobody1', 'nobody2', 'nobody3', 'nobody4' and 4 more."
     )
     assert ids_of(world, "active") == {"A"}
+
+
+def test_r02_ids_in_a_file_are_read_as_those_of_an_import(
+    world: World, rollcall: Rollcall, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    world.has_learners("00125", "B", "C")
+    ids = tmp_path / "ids.csv"
+    ids.write_bytes('\ufeffid\n\'00125\n\ufeffB\n="C"\n'.encode())
+    broken = tmp_path / "broken.csv"
+    broken.write_text("id\n00125\n9.91214E+15\n")
+
+    done = rollcall("learners", "deactivate", "-o", "acme", "--file", str(ids))
+
+    assert (done.exit_code, ids_of(world, "inactive")) == (0, {"00125", "B", "C"})
+    line = refused("learners", "activate", "-o", "acme", "--file", str(broken))
+    assert line == f"{broken}: Line 3 has no id that can be read: changed by a spreadsheet, learner: 9.91214E+15."
+    assert ids_of(world, "active") == set()
 
 
 def test_r13_no_ids_are_not_everyone(world: World, rollcall: Rollcall, tmp_path: Path) -> None:

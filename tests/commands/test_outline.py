@@ -1,9 +1,10 @@
-"""Help and completion come from the outline of the commands: it is theirs, and nothing is imported for it (C26)."""
+"""Help and completion come from the outline of the commands: it is theirs, and nothing else is imported."""
 
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -45,6 +46,15 @@ def test_the_outline_is_that_of_the_commands() -> None:
     for words in every_command(typer.main.get_command(whole)):
         asked = [*words, "--help"]
         assert CliRunner().invoke(light, asked).output == CliRunner().invoke(whole, asked).output
+
+
+def test_help_reads_as_that_of_the_commands(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    for words in (["--help"], ["seats", "-h"], ["announcements", "create", "--help"], ["run", "pool", "--help"]):
+        monkeypatch.setattr("sys.argv", ["rollcall", *words])
+        with suppress(SystemExit):
+            cli.main()
+        whole = CliRunner().invoke(cli.whole(), words, prog_name="rollcall").stdout
+        assert capfd.readouterr().out.split() == whole.split()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["seats"], ["seats", "show", "--help"], ["run", "pool", "-h"], ["nope"]])

@@ -16,7 +16,7 @@ from starlette.datastructures import Headers
 from typer.testing import CliRunner, Result
 
 from config.settings import Settings, load_settings
-from config.webhooks import BATCHED, STRUCTURED, Claim, Signatures
+from config.webhooks import BATCHED, STRUCTURED, Claim, EventsKey, Signatures
 from tasks.events import Reason, inbox
 from tasks.events.schemas import WHAT_TO_DO
 from tests.world import DAWN, World, id_of
@@ -443,8 +443,11 @@ def test_a_file_is_signed_for_posting(
     lines = dict(line.split(": ", 1) for line in rollcall("events", "sign", "-", stdin="[]").stdout.splitlines())
 
     assert signed["url"] == "http://127.0.0.1:1/events"
-    Signatures(["another", "only for tests"]).check(Claim.read(Headers(signed["headers"])), file.read_bytes())
-    Signatures(["only for tests"]).check(Claim.read(Headers(lines)), b"[]")
+    key = EventsKey(printed("events-key", rollcall("events", "key", "--json"))["key"])
+    assert rollcall("events", "key").stdout == f"{key.key}\n"
+    assert Signatures([EventsKey("another"), key]).check(Claim.read(Headers(signed["headers"])), file.read_bytes())
+    assert Signatures([key]).check(Claim.read(Headers(lines)), b"[]")
+    assert refused("events", "key", "--bound-to", "acme").startswith("No key is bound to acme: put acme=whsec_… into")
     assert (signed["headers"]["content-type"], lines["content-type"]) == (STRUCTURED[0], BATCHED)
     file.write_bytes(b"\xff")
     assert refused("events", "sign", str(file)) == f"{file} is not UTF-8."

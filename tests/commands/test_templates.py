@@ -101,6 +101,21 @@ def test_an_organisations_own_look_is_shown(world: World, rollcall: Rollcall, tm
     assert Path(written["text"]).read_text(encoding="utf-8").startswith("*Hello* Anna of Acme Academy\n")
 
 
+def test_pasted_addresses_are_links_in_html_and_text(rollcall: Rollcall, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.md"
+    addresses = ("https://example.org/__preview__/course?x=1", "https://example.org/*2026*/programme")
+    letter.write_text(f"See {addresses[0]} and {addresses[1]}.\n", encoding="utf-8")
+
+    words = ("templates", "render", "announcement", "--no-png", "--out", str(tmp_path / "seen"), "--json")
+    written = printed("templates-render", rollcall(*words, "--body", f"@{letter}"))
+
+    assert f"See {addresses[0]} and {addresses[1]}.\n" in Path(written["text"]).read_text(encoding="utf-8")
+    html = Path(written["html"]).read_text(encoding="utf-8")
+    for address in addresses:
+        assert f'<a href="{address}"' in html
+        assert f">{address}</a>" in html
+
+
 @pytest.mark.usefixtures("without_browser")
 def test_what_cannot_be_done_is_said_in_one_line(
     rollcall: Rollcall, refused: Callable[..., str], tmp_path: Path
@@ -111,6 +126,8 @@ def test_what_cannot_be_done_is_said_in_one_line(
 
     assert "ROLLCALL_BROWSER names no-such-browser" in refused(*render, str(tmp_path), "--png")
     assert "Line 3: {{ nobody }} is not a merge field" in refused(*render, str(tmp_path), "--body", "a\n\n{{ nobody }}")
+    assert "Line 2: a link cannot lead to" in refused(*render, str(tmp_path), "--body", "a\n[x](/courses)")
+    assert "The body has 201 merge fields" in refused(*render, str(tmp_path), "--body", "{{ email }} " * 201)
     assert "Subject: {{ is never closed" in refused(*render, str(tmp_path), "--subject", "{{ ")
     assert "There is no file" in refused(*render, str(tmp_path), "--body", f"@{tmp_path}/nowhere")
     assert "cannot be written" in refused(*render, str(file))

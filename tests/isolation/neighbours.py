@@ -44,6 +44,11 @@ BY_HAND = (
                                   milliseconds, said)
     SELECT organisation, id, false, 1, gen_random_uuid(), '', 1, now(), 'refused', 1, url FROM webhooks
     """,
+    "INSERT INTO former_addresses (organisation, learner, digest) SELECT organisation, 1, 'x' FROM organisations",
+    """
+    INSERT INTO erasures (organisation, id, until, digests, names)
+    SELECT organisation, 'ghost', now(), '{}', '{}' FROM organisations
+    """,
 )
 
 

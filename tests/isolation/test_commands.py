@@ -43,6 +43,7 @@ ABOUT_ONE = {
     "learners resubscribe": ["A"],
     "learners show": ["A"],
     "learners unsubscribe": ["A"],
+    "mail retry": ["--since", "1h"],
     "reconcile": [],
     "reports history": [],
     "reports summary": [],
@@ -68,8 +69,9 @@ ABOUT_ONE = {
 
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
-    "demo", "events publish", "events sign", "mail dkim", "migrate", "run bounces", "run ingress", "run pool",
-    "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait",
+    "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "migrate", "run bounces",
+    "run ingress", "run pool", "run relay", "run web", "run webhooks", "status", "templates list", "up", "wait",
+    "work failing", "work retry",
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from tests.world import World
 #: What is about more than one organisation by its nature, and why that crosses no border.
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
+        "tasks.organisations.store.busy",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
@@ -20,10 +21,12 @@ ACROSS = {
         "tasks.events.inbox.quarantine_malformed",
         "tasks.events.inbox.announce_quarantine",
         "tasks.events.inbox.resolve",
+        "tasks.events.inbox.rewrite",
     },
     "what waits, by a key that has the organisation's number in it": {
         "tasks.events.inbox.waiting_for",
         "tasks.events.inbox.waiting_for_enrolment",
+        "tasks.events.inbox.waiting_in_vain",
         "tasks.events.inbox.any_waiting_for_enrolment",
         "tasks.imports.store.awaited",
     },
@@ -59,6 +62,10 @@ ACROSS = {
         "tasks.webhooks.sending.next_due_seconds",
         "tasks.webhooks.sending.next_events",
         "tasks.webhooks.sending.pass_over",
+        "tasks.erasure.store.forget_usernames",
+    },
+    "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
+        "tasks.events.inbox.held_after",
     },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
@@ -87,8 +94,8 @@ def test_r31_every_statement_says_whose_rows_it_is_about(world: World) -> None:
 def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> None:
     assert past_the_helpers() == {
         "tasks.imports.intake.take",  # a copy of the retries for lost races
-        "tasks.imports.store.stage",  # copies a file into a table of its own session
-        "tasks.imports.store.refused_lines",  # copies what is refused of it
+        "tasks.imports.judging.stage",  # copies a file into a table of its own session
+        "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay._leadership",  # a lock, and news
         "workers.readers.restore",  # Redis

@@ -40,6 +40,7 @@ def said(markdown: str) -> tuple[Page, str]:
         ("https://example.org/~~old~~/x", "https://example.org/~~old~~/x"),
         ("https://example.org/?ids[]=1&a=b_c_d", "https://example.org/?ids%5B%5D=1&a=b_c_d"),
         ("https://en.wikipedia.org/wiki/A_(b)", "https://en.wikipedia.org/wiki/A_(b)"),
+        ("https://müller.example/__ü__/x", "https://xn--mller-kva.example/__%C3%BC__/x"),
         ("HTTP://Example.org/__A__", "HTTP://Example.org/__A__"),
         ("https://example.org/prüfung/__1__/a", "https://example.org/pr%C3%BCfung/__1__/a"),
         ("www.example.org/__a__/b", "http://www.example.org/__a__/b"),
@@ -76,6 +77,13 @@ def test_an_address_that_is_no_link_of_ours_stays_as_it_was_written(address: str
 
     assert page.links == []
     assert (page.text, text) == (f"See {address} now.",) * 2
+
+
+def test_marks_of_html_and_of_markdown_in_an_address_are_read() -> None:
+    page, text = said(r"https://a.example/\_\_x\_\_/?b=1&amp;c=2 now")
+
+    assert page.links == ["https://a.example/__x__/?b=1&c=2"]
+    assert (page.text, text) == ("https://a.example/__x__/?b=1&c=2 now",) * 2
 
 
 def test_an_address_in_code_or_in_a_link_is_only_that() -> None:

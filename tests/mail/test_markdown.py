@@ -72,6 +72,7 @@ REFUSALS = (
         "<img src='data:image/svg+xml,gone'>",
         "<img src=//evil.example/gone.gif>",
         "<form action=https://evil.example/gone><input name=gone value=gone><button formaction=gone>x</button></form>",
+        "<p title=gone lang=gone><b title=gone>x</b></p>",
         "<iframe src=https://evil.example/gone></iframe>",
         "<iframe srcdoc='<script>gone</script>'></iframe>",
         "<object data=https://evil.example/gone></object><embed src=https://evil.example/gone>",
@@ -145,6 +146,57 @@ def test_a_picture_that_would_be_fetched_unencrypted_is_refused_with_its_line() 
     for line, markdown in ((1, "![x](http://a.example/x.png)"), (4, "Hello\n\na\nb ![x](http://a.example/x.png)")):
         with pytest.raises(MergeError, match=rf"^Line {line}: the address of a picture has to begin with https://\.$"):
             check_announcement("x", markdown, "Acme")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<div>one</div><div>two</div>",
+        "<section>one</section><footer>two</footer>",
+        "<dl><dt>one<dd>two</dl>",
+        "<center>one</center>two",
+        "<select><option>one<option>two</select>",
+        "<table><tr><td>one</td><td>two</td></tr></table>",
+        "|one|two|\n|-|-|",
+        "one<br>two",
+        "one\ntwo",
+    ],
+)
+def test_words_that_stand_apart_do_not_run_together(html: str) -> None:
+    assert "onetwo" not in re.sub("</?(?:td|th|br|div)[^>]*>", " ", body(html))
+    assert "onetwo" not in announcement("x", html, ACME)[2]
+    assert "one" in announcement("x", html, ACME)[2]
+
+
+def test_tables_and_strikethrough_are_taken_as_they_are_meant() -> None:
+    table = Attributes(body("| a | b |\n|:--|--:|\n| ~~1~~ | 2 |"))
+
+    assert [given.get("align") for given in table.all("th")] == ["left", "right"]
+    assert [tag for tag, _ in table.found].count("s") == 1
+    assert announcement("x", "| a | b |\n|:--|--:|\n| ~~1~~ | |", ACME)[2].startswith("a | b\n~1~ |\n")
+
+
+@pytest.mark.parametrize(
+    ("marks", "meant"),
+    [
+        ("a ** b ** c", "Line 3: ** b ** is not bold as it stands"),
+        ("**重要。**请看", "Line 3: **重要。** is not bold as it stands"),
+        ("x\n~~ y ~~", "Line 4: ~~ y ~~ is not struck out as it stands"),
+        ("[see](note below)", "Line 3: [see](note below) is not a link as it stands"),
+        ("** {{ email }} **", "Line 3: ** {{ email }} ** is not bold as it stands"),
+        ("> " * 20 + "x", "Line 3: this is nested too deep"),
+    ],
+)
+def test_marks_that_would_be_mailed_as_they_stand_are_refused_with_their_line(marks: str, meant: str) -> None:
+    with pytest.raises(MergeError) as caught:
+        check_announcement("x", f"a\n\n{marks}", "Acme")
+    assert str(caught.value).startswith(meant)
+
+
+@pytest.mark.parametrize("meant", [r"a \*\* b \*\* c", "`** x **`", "2**10", "a ~ b ~ c", "[1] and [2][3]", "pw: ****"])
+def test_marks_that_are_meant_are_shown(meant: str) -> None:
+    shown = announcement("x", meant, ACME)[2].partition("\n\n-- \n")[0]
+    assert shown.replace("\u2060", "") == meant.replace("\\", "").replace("`", "")
 
 
 def test_the_elements_of_a_letter_stay() -> None:

@@ -17,6 +17,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from config.settings import SmtpServer
+from tasks.mail.answers import About
+from tasks.mail.check import check
 from tasks.mail.rules import Answer, Attempt
 from tasks.mail.smtp import Envelope, Mailer
 from tests import mailserver
@@ -127,6 +129,8 @@ def test_r21_a_wrong_password_is_nobodys_failure_and_is_not_repeated(strict: tup
 
     assert attempt.answer is Answer.UNREACHABLE
     assert "wrong" not in (attempt.reply or "")
+    assert (attempt.code, attempt.about) == (535, About.SIGN_IN)
+    assert (attempt.reply or "").startswith("5.7.8 "), "the server's own words"
 
 
 def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(strict: tuple[Strict, int]) -> None:
@@ -136,6 +140,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(strict: tuple[St
 
     assert attempt.answer is Answer.UNREACHABLE
     assert server.signed_in == server.taken == []
+    assert (attempt.reply, attempt.about) == ("certificate verify failed: self-signed certificate", About.SIGN_IN)
 
 
 def test_a_server_that_offers_no_encryption_gets_no_password() -> None:
@@ -162,3 +167,27 @@ def test_encrypted_from_the_start_the_certificate_is_verified_too(context: ssl.S
 
     assert attempt.answer is Answer.UNREACHABLE
     assert script.lines == []
+    assert attempt.reply == "certificate verify failed: self-signed certificate"
+
+
+def test_the_check_says_what_tls_says_and_where_it_ends(strict: tuple[Strict, int]) -> None:
+    server, port = strict
+    url = f"smtp://rollcall:p%40ss%20word@127.0.0.1:{port}?tls=starttls"
+
+    seen = check(SmtpServer.parse(url), "us@y.example", "r1@x.example", timeout=5)
+
+    assert (seen.ok, seen.stage, seen.encrypted) == (False, "connect", False)
+    assert seen.said == "certificate verify failed: self-signed certificate"
+    assert server.taken == []
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize(("password", "ok", "code"), [("p%40ss%20word", True, 250), ("wrong", False, 535)])
+def test_the_check_signs_in_and_sends_nothing(strict: tuple[Strict, int], password: str, ok: bool, code: int) -> None:
+    server, port = strict
+    url = f"smtp://rollcall:{password}@127.0.0.1:{port}?tls=starttls"
+
+    seen = check(SmtpServer.parse(url), "us@y.example", "r1@x.example", timeout=5)
+
+    assert (seen.ok, seen.code, seen.encrypted, seen.signed_in) == (ok, code, ok, ok)
+    assert server.taken == []

@@ -1,5 +1,6 @@
 """Events out by HTTP: signed, in order, again until they are taken, and given up after a day."""
 
+import asyncio
 import threading
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from structlog.testing import capture_logs
 
 from config.runtime import Endpoints
 from config.streams import OUT
-from tasks.webhooks import Locksmith, Problem, State, actors, sending, store
+from tasks.webhooks import Locksmith, Problem, Server, State, actors, sending, store
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.receiver import Receiver, hang_up, in_order, receiving, saying
 
@@ -342,3 +343,34 @@ def test_r31_what_goes_wrong_here_is_a_failure_of_that_webhook_and_of_no_other(
     assert hooks.world.ask("SELECT problem FROM webhook_attempts WHERE webhook = 'odd'") == Problem.NOT_SENT
     assert hooks.world.ask("SELECT failures FROM webhooks WHERE id = 'odd'") == 1
     assert "nowhere" not in str(lines)
+
+
+def test_r31_however_many_webhooks_of_one_organisation_are_due_another_s_is_served_beside_them(
+    hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(actors, "MOST_OF_ONE", 3)
+    world = hooks.world
+    world.send(world.event("organisation.saved", {"name": "B", "licence": "seats"}, organisation="borealis"))
+    for n in range(5):
+        hooks.add(receiver, f"hook{n}", organisation="acme")
+    hooks.add(receiver, "alone", organisation="borealis")
+    hooks.happens()
+    for status in ("active", "inactive"):
+        world.send(world.event("learner.saved", world.learner("B") | {"status": status}, organisation="borealis"))
+    world.settle()
+
+    async def claimed() -> list[list[str]]:
+        server = Server(hooks.world.runtime)
+        (first, _), (then, _) = await server.claim(4), await server.claim(4)
+        await server.take_turn(next(webhook for webhook in first if webhook.id != "alone"))
+        after, _ = await server.claim(4)
+        server.close()
+        return [sorted(webhook.id for webhook in found) for found in (first, then, after)]
+
+    first, then, after = asyncio.run(claimed())
+
+    assert len(first) == 4
+    assert first[0] == "alone"
+    assert then == []
+    assert len(after) == 1
+    assert set(after).isdisjoint(first)

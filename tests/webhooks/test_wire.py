@@ -4,13 +4,15 @@ import asyncio
 import socket
 import ssl
 import threading
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import h11
 import pytest
 
 from tasks.webhooks import wire
-from tasks.webhooks.rules import Answer, Problem, target
+from tasks.webhooks.rules import Answer, Problem, Target, target
 from tasks.webhooks.wire import Wire
 from tests.mail.test_tls import certificate, context
 from tests.webhooks.receiver import Receiver, Reply, drip, hang_up, receiving, say_nothing, saying
@@ -149,3 +151,125 @@ def test_what_follows_an_answer_is_not_taken_for_the_next_one(receiver: Receiver
     answers = post(*[receiver.url] * 2)
 
     assert [answer.status for answer in answers] == [500, 503]
+
+
+#: Answers that cost more to read than to send.
+COSTLY: list[tuple[bytes, Problem | None]] = [
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 50_000, None),
+    (b"HTTP/1.1 500 No\r\ntransfer-encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * 50_000, Problem.REFUSED),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n" + b"x: y\r\n" * 50_000, None),
+    (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;" + b"x" * 300_000, None),
+    (b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000, Problem.NOT_HTTP),
+    (b"HTTP/1.1 100 Continue\r\n" + b"a:\r\n" * 50_000, Problem.NOT_HTTP),
+    (b"HTTP/1.1 200 OK\r\n" + b"a:\r\n" * 3000 + b"\r\n", Problem.NOT_HTTP),
+    (b"HTTP/1.1 200 OK\r\nx: y\r\n" + b" z\r\n" * 3000 + b"\r\n", Problem.NOT_HTTP),
+    (b"HTTP/1.1 200 OK\r\nx: " + b"x" * 300_000, Problem.NOT_HTTP),
+    (b"HTTP/1.1 503 No\r\nretry-after: " + b"Sat, " * 3000 + b"\r\n\r\n", Problem.REFUSED),
+    (b"HTTP/1.1 200 OK\r\ncontent-length: 5, 5\r\ncontent-length: 6\r\n\r\nhello", Problem.NOT_HTTP),
+    (b"\r\n" * 100_000, Problem.NOT_HTTP),
+]
+
+
+def test_r31_no_answer_costs_those_served_beside_it_more_than_a_few_steps(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wire, "BODY_SECONDS", 0.1)
+    receiver.will(*(patient(answer) for answer, _ in COSTLY))
+    read, steps = h11.Connection.next_event, [0]
+
+    def counted(connection: h11.Connection) -> Any:
+        steps[-1] += 1
+        return read(connection)
+
+    monkeypatch.setattr(h11.Connection, "next_event", counted)
+
+    async def sent() -> list[Answer]:
+        found = Wire(private=True, seconds=IN_TIME)
+        urls = [target(receiver.url)] * len(COSTLY)
+        asking = asyncio.create_task(one_after_the_other(found, urls))
+        while not asking.done():
+            await asyncio.sleep(0)
+            if steps[-1]:
+                steps.append(0)
+        found.tidy(all_=True)
+        return await asking
+
+    answers = asyncio.run(sent())
+
+    assert max(steps) <= wire.MOST_PIECES + 1
+    assert [answer.problem for answer in answers] == [problem for _, problem in COSTLY]
+    assert sum(steps) <= len(COSTLY) * 3 * wire.MOST_PIECES
+    assert receiver.connections == len(COSTLY), "none of them is used again"
+
+
+async def one_after_the_other(found: Wire, targets: list[Target]) -> list[Answer]:
+    return [await found.post(one, {"webhook-id": "1"}, b"{}") for one in targets]
+
+
+def patient(answer: bytes) -> Reply:
+    """Say something, and wait until the other side hangs up."""
+
+    def say(connection: BinaryIO) -> None:
+        with suppress(OSError):
+            connection.write(answer)
+            connection.read()
+
+    return say
+
+
+def test_a_name_that_nobody_answers_for_holds_one_thread_however_often_it_is_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answered = [], threading.Event()
+
+    def never(host: str, *_: Any, **__: Any) -> Any:
+        asked.append(host)
+        answered.wait(20)
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+
+    async def sent() -> list[Answer]:
+        found = Wire(private=True, seconds=0.05)
+        answers = await one_after_the_other(found, [target("https://nobody.invalid/")] * 5)
+        answered.set()
+        answers.append(await Wire(private=True, seconds=IN_TIME).post(target("https://nobody.invalid/"), {}, b""))
+        found.tidy(all_=True)
+        return answers
+
+    answers = asyncio.run(sent())
+
+    assert [answer.problem for answer in answers] == [Problem.TOO_SLOW] * 5 + [Problem.UNKNOWN_HOST]
+    assert asked == ["nobody.invalid"] * 2
+
+
+def test_of_many_receivers_few_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MOST_IDLE", 2)
+    with ExitStack() as open_:
+        receivers = [open_.enter_context(receiving()) for _ in range(4)]
+
+        answers = post(*[one.url for one in receivers], receivers[0].url, receivers[3].url)
+
+        assert [answer.problem for answer in answers] == [None] * 6
+        assert [one.connections for one in receivers] == [2, 1, 1, 1]
+
+
+def test_a_receiver_that_answers_and_does_not_read_is_hung_up_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+        async def sent() -> tuple[Answer, int]:
+            found = Wire(private=True, seconds=IN_TIME)
+            url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
+            asking = asyncio.create_task(found.post(target(url), {}, b"x" * 40_000))
+            end, _ = await asyncio.to_thread(listening.accept)
+            end.sendall(saying(200))
+            answer = await asking
+            found.tidy(all_=True)
+            left = len(asyncio.all_tasks()) - 1
+            end.close()
+            return answer, left
+
+        answer, left = asyncio.run(sent())
+
+    assert (answer.problem, left) == (None, 0)

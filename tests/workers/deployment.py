@@ -36,6 +36,7 @@ ROLES = {
     "other bulk": ["pool", "bulk", "--threads", "1"],
     "webhooks": ["webhooks"],
     "other webhooks": ["webhooks"],
+    "web": ["web"],
 }
 
 
@@ -118,13 +119,13 @@ class Deployment:
             **{f"ROLLCALL_{name.upper()}": str(value) for name, value in settings.items()},
         }
 
-    def start(self, *names: str) -> None:
-        """Start these processes, as the supervisor does when one died."""
+    def start(self, *names: str, files: int | None = None) -> None:
+        """Start these processes, as the supervisor does when one died; with no more than so many `files` open."""
+        limit = [] if files is None else ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(files)]
         for name in names:
+            command = [*limit, sys.executable, "-m", "workers.cli", "run", *ROLES[name]]
             with (self._folder / f"{name}.log").open("ab") as log:
-                self.processes[name] = subprocess.Popen(
-                    [sys.executable, "-m", "workers.cli", "run", *ROLES[name]], env=self.env, stdout=log, stderr=log
-                )
+                self.processes[name] = subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:
         """End a process with no chance to clean up."""

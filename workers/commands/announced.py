@@ -2,20 +2,24 @@
 
 import os
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
 
+import redis
 import typer
 from sqlalchemy import Connection
 
 from config.runtime import Runtime
-from config.services import DATABASE
+from config.services import DATABASE, REDIS
+from config.streams import make_redis
 from tasks import announcements, mail, organisations
 from tasks.announcements.foretaste import Preview, preview, send_trial, trial
 from tasks.announcements.recipients import recipients
 from tasks.announcements.store import Announcement
+from tasks.mail.outages import Outage, in_words
+from tasks.mail.rates import outages
 from tasks.mail.rules import MOVES, Answer, Delivery
 from tasks.reports import Format
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
@@ -114,7 +118,7 @@ def show(
 
     With --json and --history, the document is the list of what was done with it.
     """
-    with opened("announcements") as runtime:
+    with opened("announcements", DATABASE | REDIS) as runtime:
         found, counts = _look(runtime, organisation, announcement)
         if watch_:
             watch(lambda: _look(runtime, organisation, announcement)[1], quiet=json_)
@@ -123,16 +127,46 @@ def show(
         if history:
             with asked(runtime, organisation) as (connection, org):
                 changes = mail.history(connection, org.organisation, found.mailing)
+        stopped, why = _stopped(runtime, counts), _why(runtime, organisation, found)
     if json_:
-        document(changes if history else counts)
+        troubled = Shown(**asdict(counts), stopped=stopped, why=why) if stopped or why else counts
+        document(changes if history else troubled)
         return
     _print_counts(found, counts)
+    for told in (*map(in_words, stopped), *([why] if why else [])):
+        out.print(told, style="bold red", markup=False)
     if history:
         table(
             ["when", "what", "from", "to", "by"],
             [[change.at, change.move, change.before, change.after, change.by] for change in changes],
             "Nothing was kept of it.",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Shown(announcements.Progress):
+    """How an announcement stands; besides, where no mail goes if it has mail to send, and why it paused itself: neither
+    is there if there is nothing to say."""
+
+    stopped: list[Outage] = field(default_factory=list)
+    why: str | None = None
+
+
+def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:
+    if counts.state != "sending" or not counts.pending:
+        return []
+    try:
+        with make_redis(runtime.endpoints.redis_url) as client:
+            return outages(client, runtime.endpoints.mail_from)
+    except redis.RedisError:
+        return []
+
+
+def _why(runtime: Runtime, organisation: str, found: Announcement) -> str | None:
+    if found.state != "paused":
+        return None
+    with asked(runtime, organisation) as (connection, org):
+        return mail.why_paused(connection, org.organisation, found.mailing)
 
 
 def _look(runtime: Runtime, organisation: str, announcement: str) -> tuple[Announcement, announcements.Progress]:

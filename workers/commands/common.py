@@ -2,10 +2,11 @@
 
 import getpass
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import Annotated
 
@@ -36,6 +37,12 @@ Org = Annotated[str, typer.Option("--organisation", "-o", metavar="ORG", help="T
 By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
 
 
+#: How a time in the past is written.
+PAST = "a time with an offset (2026-11-24T03:00:00Z), or how long ago (90m, 2h, 3d)"
+
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
 class Refused(Exception):
     """What was asked for cannot be done; the message says what, to what, and what to do."""
 
@@ -46,6 +53,19 @@ def who(by: str | None) -> str:
         return by or getpass.getuser().encode(errors="replace").decode()
     except (KeyError, OSError):
         return f"uid {os.getuid()}"
+
+
+def past(text: str, option: str, reads: str = PAST) -> datetime:
+    """What is meant by a time, or by a span until now. `reads` says what the option takes."""
+    try:
+        if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+        moment = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(f"{option} {text}: it is {reads}") from None
+    if moment.tzinfo is None:
+        raise typer.BadParameter(f"{option} {text}: say in which time zone, as in {moment.isoformat()}Z")
+    return moment
 
 
 def document(result: object) -> None:

@@ -137,6 +137,43 @@ def _add(client: redis.Redis, batch: list[bytes]) -> None:
         pipe.execute()
 
 
+OfKey = Annotated[
+    str | None, typer.Option("--bound-to", metavar="ORGANISATION", help="The key that signs for this one alone.")
+]
+
+
+def _key(runtime: Runtime, organisation: str | None) -> str:
+    """The first key that signs for everybody, or that is bound to an organisation."""
+    keys = [key.key for key in runtime.events_keys if key.organisation == organisation]
+    if keys:
+        return keys[0]
+    if organisation is not None:
+        raise Refused(f"No key is bound to {organisation}: put {organisation}=whsec_… into ROLLCALL_EVENTS_KEY.")
+    if runtime.events_keys:
+        raise Refused(
+            "Every key in ROLLCALL_EVENTS_KEY is bound to an organisation: say which, --bound-to ORGANISATION."
+        )
+    raise Refused("There is no key to sign with: set ROLLCALL_EVENTS_KEY.")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The key that posted events are signed with, to be given to whoever posts them."""
+
+    key: str
+
+
+@app.command()
+def key(bound_to: OfKey = None, json_: Json = False) -> None:
+    """Print the key that posted events are signed with; it is a secret. Nothing but posts can be signed with it."""
+    with opened("key", frozenset()) as runtime:
+        found = Key(_key(runtime, bound_to))
+    if json_:
+        document(found)
+    else:
+        out.print(found.key, markup=False, soft_wrap=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
     """The headers that sign what is posted to `/events`, and where that is."""
@@ -148,6 +185,7 @@ class Signed:
 @app.command()
 def sign(
     file: Annotated[str, typer.Argument(metavar="FILE|-", help="What is posted, as it is; - for standard input.")],
+    bound_to: OfKey = None,
     json_: Json = False,
 ) -> None:
     """Print the headers with which a file is taken at /events, good for five minutes; curl reads them with -H @-."""
@@ -156,11 +194,9 @@ def sign(
     except OSError:
         raise Refused(f"There is no file {file} to be read.") from None
     with opened("sign", frozenset()) as runtime:
-        keys, url = runtime.events_keys, f"{runtime.endpoints.public_url}{PATH}"
-    if not keys:
-        raise Refused("There is no key to sign with: set ROLLCALL_EVENTS_KEY.")
+        key, url = _key(runtime, bound_to), f"{runtime.endpoints.public_url}{PATH}"
     try:
-        headers = signed_headers(keys[0], f"msg_{uuid4().hex}", body)
+        headers = signed_headers(key, f"msg_{uuid4().hex}", body)
     except UnicodeDecodeError:
         raise Refused(f"{file} is not UTF-8.") from None
     content_type = BATCHED if body.lstrip().startswith(b"[") else STRUCTURED[0]

@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated
 
@@ -18,6 +19,14 @@ from tasks import imports
 from workers.commands.common import Json, Org, Refused, asked, document, err, opened, out
 
 
+class Status(StrEnum):
+    """What a person says of the status of all in a file that does not say it."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    KEEP = "keep"
+
+
 def import_(
     file: Annotated[str, typer.Argument(metavar="FILE.csv|-", help="What the other system exported; - for stdin.")],
     organisation: Org,
@@ -26,13 +35,37 @@ def import_(
     ] = False,
     map_: Annotated[
         list[str] | None,
-        typer.Option("--map", metavar="FIELD=COLUMN", help="The column that holds a field; may be repeated."),
+        typer.Option(
+            "--map",
+            metavar="FIELD=COLUMN",
+            help="The column that holds a field, or says who is inactive: status (in words), active (yes is active),"
+            " inactive (yes is inactive) or ended (a date); may be repeated.",
+        ),
     ] = None,
+    map_status: Annotated[
+        list[str] | None,
+        typer.Option("--map-status", metavar="STATUS=active|inactive", help="What a status means; may be repeated."),
+    ] = None,
+    status: Annotated[
+        Status | None,
+        typer.Option(
+            help="The status of all of whom the file says none; keep leaves it as it is, newcomers are active."
+        ),
+    ] = None,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="COLUMN", help="A column that is not to be used; may be repeated.")
+    ] = None,
+    keep_empty: Annotated[
+        bool, typer.Option("--keep-empty", help="An empty cell leaves what is known alone; it empties it otherwise.")
+    ] = False,
     encoding: Annotated[str | None, typer.Option(help="Such as cp1252; found out otherwise.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="One character, or tab; found out otherwise.")] = None,
     notices: Annotated[
         bool, typer.Option("--notices/--no-notices", help="Whether newcomers are told what the rules enrol them in.")
     ] = True,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {imports.UNASKED} notices are sent.")
+    ] = False,
     refused: Annotated[
         Path | None, typer.Option(help="Where refused lines are listed; FILE.refused.csv unless named.")
     ] = None,
@@ -42,25 +75,24 @@ def import_(
 
     Suspended and Long Term Leave become inactive. The same file again changes nothing.
     """
-    chosen = _chosen(map_ or [])
+    told = _told(map_ or [], map_status or [], status, ignore or [])
     _check(encoding, delimiter := "\t" if delimiter in {"tab", "\\t"} else delimiter)
     with readable(file) as source, opened("import") as runtime, _progress(quiet=json_) as progress:
         listed = refused or Path(file if Path(file).is_file() else "stdin").with_suffix(".refused.csv")
         if file != "-" and listed.exists() and listed.samefile(file):
             raise typer.BadParameter(f"--refused {listed} is the file itself")
         with asked(runtime, organisation) as (_, org):
-            slices = progress.add_task("taking", total=None)
+            reading, slices = progress.add_task("reading", total=_size(source)), progress.add_task("taking", total=None)
         try:
-            layout = imports.layout_of(source, chosen, encoding=encoding, delimiter=delimiter)
             result = imports.take(
                 runtime.engine,
                 runtime.settings,
                 org,
-                layout.fields,
-                _watched(imports.batches(source, layout), source, progress),
-                listed,
-                notify=notices,
-                dry_run=dry_run,
+                source,
+                imports.layout_of(source, told, encoding=encoding, delimiter=delimiter),
+                imports.Wanted(listed, notify=notices, keep_empty=keep_empty, dry_run=dry_run),
+                approve=lambda result: None if yes else _approve(result, progress, ask=file != "-"),
+                on_batch=lambda: progress.update(reading, completed=source.tell()),
                 on_slice=lambda done, of: progress.update(slices, completed=done, total=of),
             )
         except imports.NotReadable as problem:
@@ -80,15 +112,56 @@ def import_(
         raise Refused(f"{n} {'line was' if n == 1 else 'lines were'} refused: {listed} says which and why.")
 
 
-def _chosen(pairs: list[str]) -> dict[imports.Field, str]:
-    chosen = {}
+def _approve(result: imports.Imported, progress: Progress, *, ask: bool) -> None:
+    """Ask a person before many are mailed; where there is none, refuse."""
+    if result.notices <= imports.UNASKED:
+        return
+    progress.stop()
+    what = f"{result.notices} learners would be told by mail of their courses"
+    if not (ask and sys.stdin.isatty()):
+        raise Refused(f"Nothing was imported: {what}. Say --yes if they are to be, or --no-notices.")
+    if not typer.confirm(f"{what}. Import the file?", err=True):
+        raise Refused("Nothing was imported.")
+
+
+def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored: list[str]) -> imports.Told:
+    columns, says = dict[imports.Field, str](), dict[str, imports.Says]()
     for pair in pairs:
         name, separator, column = pair.partition("=")
-        field = imports.field_named(name)
-        if not separator or field is None:
-            raise typer.BadParameter(f"--map {pair}: it reads FIELD=COLUMN, FIELD one of {', '.join(imports.Field)}")
-        chosen[field] = column.strip()
-    return chosen
+        field, how = imports.field_named(name), _HOW.get(name.strip().lower()) or imports.says_of(name)
+        if not separator or not (field or how):
+            fields = ", ".join([*imports.Field, *(each for each in _HOW if each != imports.Field.STATUS)])
+            raise typer.BadParameter(f"--map {pair}: it reads FIELD=COLUMN, FIELD one of {fields}")
+        if how:
+            says[column.strip()] = how
+        elif field:
+            columns[field] = column.strip()
+    words = {}
+    for pair in statuses:
+        word, _, meaning = pair.rpartition("=")
+        if meaning.strip().lower() not in {"active", "inactive"} or "=" not in pair:
+            raise typer.BadParameter(f"--map-status {pair}: it reads STATUS=active or STATUS=inactive")
+        words[imports.status_word(word)] = meaning.strip().lower() == "active"
+    if given := sorted(word for word, active in words.items() if active and word in imports.GIVEN):
+        raise typer.BadParameter(f"--map-status: {given[0]} always means inactive")
+    return imports.Told(
+        columns,
+        says,
+        ignored,
+        words,
+        None if status in {None, Status.KEEP} else status is Status.ACTIVE,
+        keep_status=status is Status.KEEP,
+    )
+
+
+#: The ways in which a column says who is inactive, as a person names them in `--map`.
+_HOW = {
+    "status": imports.Says.STATUS,
+    "active": imports.Says.ACTIVE,
+    "inactive": imports.Says.INACTIVE,
+    "suspended": imports.Says.INACTIVE,
+    "ended": imports.Says.ENDED,
+}
 
 
 def _check(encoding: str | None, delimiter: str | None) -> None:
@@ -127,17 +200,14 @@ def _progress(*, quiet: bool) -> Progress:
     )
 
 
-def _watched(batches: Iterator[imports.Batch], source: IO[bytes], progress: Progress) -> Iterator[imports.Batch]:
-    """The same batches, while the bar shows how many bytes were read."""
-    begun, size = source.tell(), source.seek(0, os.SEEK_END)
-    source.seek(begun)
-    bar = progress.add_task("reading", total=size)
-    for batch in batches:
-        yield batch
-        progress.update(bar, completed=source.tell())
+def _size(source: IO[bytes]) -> int:
+    size = source.seek(0, os.SEEK_END)
+    source.seek(0)
+    return size
 
 
 def _say(result: imports.Imported) -> None:
+    would = result.dry_run
     refused = sum(result.refused.values())
     out.print(f"{result.read} lines read: {result.read - refused} taken, {refused} refused.")
     out.print(f"{result.new} learners are new, {result.changed} changed, {result.unchanged} as they were.")
@@ -145,7 +215,28 @@ def _say(result: imports.Imported) -> None:
         f"{result.inactive} have a status that means inactive;"
         f" {result.activated} known learners were activated, {result.deactivated} made inactive."
     )
+    if result.deactivated_by_refused:
+        out.print(
+            f"{result.deactivated_by_refused} of these only because a line that is refused calls them inactive.",
+            style="yellow",
+        )
+    out.print(f"{result.notices} learners {'would be' if would else 'are'} told by mail of their courses.")
+    assumed = "which is a guess: --encoding says it" if result.encoding_guessed else ""
+    names = f"; names are read as {', '.join(result.sample)}" if result.sample else ""
+    out.print(f"Read as {result.encoding}{f', {assumed}' if assumed else ''}{names}.", markup=False)
+    said = ", ".join(result.status_columns) or "no column"
+    out.print(f"Who is inactive is said by: {said}.", markup=False)
+    if result.unused:
+        out.print(f"Not used: {', '.join(result.unused)}.", markup=False, style="yellow")
+    for what, counts in (
+        ("Invisible characters were taken off", result.cleaned),
+        (f"Empty cells {'would empty' if would else 'emptied'} what was known (--keep-empty keeps it)", result.emptied),
+        ("Not a time zone, not taken", result.unknown_time_zones),
+    ):
+        if counts:
+            listed = ", ".join(f"{n} {name}" for name, n in counts.items())
+            out.print(f"{what}: {listed}.", markup=False, style="yellow")
     for reason, n in result.refused.items():
         out.print(f"refused: {n} {reason}", style="yellow")
-    if result.dry_run:
+    if would:
         out.print("This was a dry run: nothing was changed.", style="bold")

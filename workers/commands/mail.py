@@ -1,14 +1,26 @@
-"""`rollcall mail`: what an operator sets up for mail to be trusted."""
+"""`rollcall mail`: what an operator sets up for mail to be trusted, whether it goes, and what is sent again."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
 
 import typer
 
-from config.settings import load_settings
+from config import services
+from config.log import configure_logging
+from config.settings import SmtpServer, load_settings, sender_address
+from tasks.mail import check as checking
 from tasks.mail.dkim import Signer
-from workers.commands.common import Json, Refused, document, out
+from tasks.mail.retrying import NOTICES, RetriedNotices, retry_notices
+from tasks.mail.rules import Kind
+from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past
 
-app = typer.Typer(help="Mail: what is to be set up for it.", no_args_is_help=True)
+app = typer.Typer(help="Mail: what is to be set up for it, and whether it goes.", no_args_is_help=True)
+
+__all__ = ["RetriedNotices", "app", "checking"]
+
+#: The kinds of notices.
+NoticeKind = StrEnum("NoticeKind", {kind.name: kind.value for kind in NOTICES})  # type: ignore[misc]
 
 #: Characters of one string of a DNS record: RFC 1035 section 3.3.
 LONGEST_STRING = 255
@@ -16,7 +28,7 @@ LONGEST_STRING = 255
 
 @app.callback()
 def mail() -> None:
-    """Mail: what is to be set up for it."""
+    """Mail: what is to be set up for it, and whether it goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +54,61 @@ def dkim(json_: Json = False) -> None:
     strings = [value[start : start + LONGEST_STRING] for start in range(0, len(value), LONGEST_STRING)]
     quoted = " ".join(f'"{string}"' for string in strings)
     out.print(f"{name}. IN TXT ( {quoted} )", markup=False)
+
+
+@app.command()
+def check(
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="ADDRESS", help="A recipient to name; the sender of our mail otherwise."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Connect to the mail server, encrypt, sign in, name a sender and a recipient, and leave: nothing is sent.
+
+    Says what the server or TLS said where it does not let us through, and what to do; the exit code is 1 then.
+    """
+    settings = load_settings()
+    configure_logging(settings.rollcall_log, settings.rollcall_log_level)
+    with services.endpoints(settings, frozenset({"smtp"})) as (found, _):
+        sender = sender_address(found.mail_from)
+        server = SmtpServer.parse(found.smtp_url)
+        seen = checking.check(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
+    said = " ".join(str(part) for part in (seen.code, seen.said) if part)
+    if json_:
+        document(seen)
+    if not seen.ok:
+        raise Refused(
+            f"The mail server {seen.host}:{seen.port} does not take our mail ({seen.stage}, {seen.about}): {said}."
+            f" Do this: {seen.what_to_do}."
+        )
+    if not json_:
+        how = ", ".join(
+            ("encrypted" if seen.encrypted else "not encrypted", "signed in" if seen.signed_in else "no sign-in")
+        )
+        out.print(f"The mail server {seen.host}:{seen.port} takes our mail ({how}): {said}", markup=False)
+
+
+@app.command()
+def retry(
+    organisation: Org,
+    since: Annotated[str, typer.Option("--since", metavar="TIME", help=f"What has failed since then: {PAST}.")],
+    kind: Annotated[
+        list[NoticeKind] | None, typer.Option("--kind", help="Of these kinds alone; may be repeated.")
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Send notices again that have failed: enrolments, digests, passwords, seats. An announcement is retried by
+    `announcements retry-failed`. Whom the gate holds back now stays as they are."""
+    kinds = [Kind(one.value) for one in kind or list(NoticeKind)]
+    moment = past(since, "--since")
+    with opened("mail") as runtime, asked(runtime, organisation) as (connection, org):
+        size = runtime.settings.rollcall_mail_batch
+        retried = retry_notices(connection, org.organisation, kinds, moment, size=size)
+    if json_:
+        document(retried)
+        return
+    for one in retried:
+        out.print(f"{one.pending} recipients of {one.mailings} {one.kind} notices are tried again.", markup=False)
+    if not retried:
+        out.print("Nothing has failed since then, or the gate holds back who has.", style="dim")

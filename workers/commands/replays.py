@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -17,14 +17,13 @@ from config.runtime import Runtime
 from tasks import organisations
 from tasks.events import replays
 from tasks.events.outgoing import TYPES_OUT
-from workers.commands.common import Json, Refused, document, err, opened, out, serving
+from workers.commands.common import Json, Refused, document, err, opened, out, past, serving
 from workers.relay import LEADER_LOCK
 
 #: Seconds between two looks at how far publishing has come, and without any progress until it is left to itself.
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 10.0
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _READS = "a time with an offset (2026-11-24T03:00:00Z), how long ago (90m, 2h, 3d), or the position of an event (1234)"
 
 
@@ -60,8 +59,8 @@ def replay(
     """
     now = datetime.now(UTC)
     wanted = replays.Wanted(
-        since=_moment(since, "--since", now),
-        until=None if until is None else _moment(until, "--until", now),
+        since=_moment(since, "--since"),
+        until=None if until is None else _moment(until, "--until"),
         types=tuple(f"rollcall.{one.removeprefix('rollcall.')}" for one in types or []),
     )
     if unknown := [one for one in wanted.types if one not in TYPES_OUT]:
@@ -84,19 +83,11 @@ def replay(
         out.print(f"{found} events were published once more.")
 
 
-def _moment(text: str, option: str, now: datetime) -> datetime | int:
+def _moment(text: str, option: str) -> datetime | int:
     """What is meant by a time, a span until now, or a position."""
     if position := re.fullmatch(r"(\d{1,18})(-0)?", text):
         return int(position[1])
-    try:
-        if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-            return now - timedelta(**{_UNITS[span[2]]: int(span[1])})
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError):
-        raise typer.BadParameter(f"{option} {text}: it is {_READS}") from None
-    if moment.tzinfo is None:
-        raise typer.BadParameter(f"{option} {text}: say in which time zone, as in {moment.isoformat()}Z")
-    return moment
+    return past(text, option, _READS)
 
 
 def _progress(quiet: bool) -> Progress:

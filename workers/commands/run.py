@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from config import outages, services
+from config.files import raise_limit
 from config.runtime import Runtime
 from config.streams import make_redis
 from workers import readiness
@@ -25,7 +26,8 @@ app = typer.Typer(
 def _process(role: str, need: frozenset[str] = services.EVERYTHING, *, listens: bool = False) -> Iterator[Runtime]:
     """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun. It is ready once they answer,
     or once it listens, of which it tells itself. It ends with exit code 1 where it fails or a thread of it dies, so
-    that whoever started it starts it again."""
+    that whoever started it starts it again; it may open all the files that the system allows."""
+    raise_limit()
     with opened(role, need, make=True, process=True) as runtime:
 
         def stop(_signal: int, _frame: FrameType | None) -> None:

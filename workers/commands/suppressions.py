@@ -7,10 +7,10 @@ from typing import Annotated
 
 import typer
 
-from tasks import bounces
+from tasks import announcements, bounces
 from tasks.mail.message import wire_address
 from tasks.reports import Format, stream
-from workers.commands.common import Json, Org, Refused, asked, document, opened, out, who
+from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past, who
 
 app = typer.Typer(
     help="Addresses that get no more mail from an organisation: their server refused them, mail came back, somebody"
@@ -29,6 +29,14 @@ class Decided:
     address: str
     suppressed: bool
     changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Lifted:
+    """How many addresses a person lets get mail again, or would."""
+
+    lifted: int
+    dry_run: bool
 
 
 @app.command("list")
@@ -76,18 +84,50 @@ def add(
 
 @app.command()
 def remove(
-    address: Address,
     organisation: Org,
+    addresses: Annotated[
+        list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="Mail addresses, in any case.")
+    ] = None,
+    reason: Annotated[
+        bounces.Suppressed | None, typer.Option("--reason", help="All that are suppressed for this reason.")
+    ] = None,
+    mailing: Annotated[
+        str | None,
+        typer.Option("--mailing", metavar="ID", help="All that this announcement was refused at or came back from."),
+    ] = None,
+    since: Annotated[str | None, typer.Option("--since", metavar="TIME", help=f"All since then: {PAST}.")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Of these, all until then.")] = None,
     why: Annotated[str | None, typer.Option("--why", help="The reason, kept.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many there are, and change nothing.")] = False,
     by: By = None,
     json_: Json = False,
 ) -> None:
-    """Send an address mail again. What came back from it before counts no more."""
-    known = address.strip().lower()
+    """Send addresses mail again: those that are named, or all that --reason, --mailing, --since and --until choose
+    together. What came back from them before counts no more."""
+    named = [address.strip().lower() for address in addresses or []]
+    chosen = any(one is not None for one in (reason, mailing, since, until))
+    if bool(named) == chosen:
+        raise typer.BadParameter("name addresses, or choose them with --reason, --mailing, --since or --until")
+    wanted = bounces.Chosen(
+        named if named else None,
+        reason,
+        mailing,
+        past(since, "--since") if since else None,
+        past(until, "--until") if until else None,
+    )
     with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        if not bounces.lift(connection, org.organisation, known, why=why, by=who(by)):
-            raise Refused(f"The organisation {organisation!r} has not suppressed {known!r}.")
+        if mailing is not None and announcements.find(connection, org.organisation, mailing) is None:
+            raise Refused(f"There is no announcement {mailing!r} in the organisation {organisation!r}.")
+        if dry_run:
+            lifted = bounces.count(connection, org.organisation, wanted)
+        else:
+            lifted = bounces.lift(connection, org.organisation, wanted, why=why, by=who(by))
+        if len(named) == 1 and not lifted:
+            raise Refused(f"The organisation {organisation!r} has not suppressed {named[0]!r}.")
     if json_:
-        document(Decided(known, suppressed=False, changed=True))
+        one = len(named) == 1 and not dry_run
+        document(Decided(named[0], suppressed=False, changed=True) if one else Lifted(lifted, dry_run))
+    elif len(named) == 1 and not dry_run:
+        out.print(f"{named[0]} gets mail again.", markup=False)
     else:
-        out.print(f"{known} gets mail again.", markup=False)
+        out.print(f"{lifted} addresses {'would get' if dry_run else 'get'} mail again.", markup=False)

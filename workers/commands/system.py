@@ -20,6 +20,7 @@ from rich.filesize import decimal
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 import migrations
 from config import services
@@ -29,6 +30,7 @@ from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
+from tasks.mail.outages import Outage, in_words
 from tasks.webhooks import Health
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
@@ -76,6 +78,7 @@ class Status:
     quarantine: dict[str, int]
     streams: list[StreamStanding]
     webhooks: Health
+    mail_stopped: list[Outage]
     at_rest: bool
 
 
@@ -270,6 +273,7 @@ def status(
                 standing.quarantine,
                 streams(runtime, client),
                 standing.webhooks,
+                standing.mail_stopped,
                 standing.at_rest,
             )
 
@@ -311,7 +315,8 @@ def _shown(standing: Status) -> Group:
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
-    return Group(grid, "", _readers(standing))
+    stopped = [Text(f"{told}\n", style="bold red") for told in map(in_words, standing.mail_stopped)]
+    return Group(*stopped, grid, "", _readers(standing))
 
 
 def _readers(standing: Status) -> Table:

@@ -1,4 +1,4 @@
-"""The address that an attempt went to, which a learner's may not be any more."""
+"""The address that an attempt went to, which a learner's may not be any more; and why a mailing paused itself."""
 
 from alembic import op
 
@@ -10,6 +10,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("ALTER TABLE attempts ADD COLUMN address text")
+    op.execute("ALTER TABLE mailing_changes ADD COLUMN why text")
     op.execute(
         "COMMENT ON COLUMN deliveries.address IS"
         " 'of an admin; of a learner the one that was tried last, once that settled the delivery'"
@@ -19,3 +20,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.execute("ALTER TABLE attempts DROP COLUMN address")
+    op.execute("ALTER TABLE mailing_changes DROP COLUMN why")

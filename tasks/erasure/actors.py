@@ -1,0 +1,83 @@
+"""Looking for what is left of learners who were erased; soon after, and once more when nothing is under way any more.
+
+An entry of a stream cannot be rewritten, so it is deleted, even where a group has not read it: on `rollcall:out` it
+tells of a void password of somebody who has no access any more, and `rollcall.access.suspended` says so, too.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from itertools import islice
+from typing import Any
+
+import redis
+
+from config.database import retrying, transaction
+from config.runtime import Runtime
+from config.streams import GROUP, IN, OUT, make_redis
+from tasks import organisations, work
+from tasks.erasure import store
+from tasks.erasure.rules import Needles
+
+#: Time after which it is looked again: by then, what was under way (a mail, a webhook) has been written down.
+AGAIN = timedelta(minutes=15)
+
+#: How long to wait for what is being published.
+PUBLISHED_SOON = timedelta(seconds=0.5)
+
+#: Entries of a stream read, or deleted, at once.
+PAGE = 200
+
+
+def look(runtime: Runtime, piece: work.Piece) -> None:
+    """Look everywhere for whoever is erased at an organisation, and remove what names them. Done twice, it is done."""
+    number = piece.organisation
+    with transaction(runtime.engine, number) as connection:
+        erased = store.to_look_for(connection, number, AGAIN)
+        if not erased:
+            work.finish(connection, piece)
+            return
+        needles = Needles.of(erased)
+        id_ = organisations.numbered(connection, number).id
+        store.forget_ledger(connection, number, erased)
+        store.forget_addresses(connection, number, needles)
+        store.forget_texts(connection, number, erased)
+        store.forget_usernames(connection, number, erased)
+    last: int | None = 0
+    while last is not None:
+        for attempt in retrying():
+            with attempt, transaction(runtime.engine, number) as connection:
+                last = store.forget_held(connection, id_, needles, last or 0)
+    with transaction(runtime.engine, number) as connection:
+        published = store.positions(connection, number, erased)
+        if published is None:
+            work.release(connection, piece, after=PUBLISHED_SOON, failed=False)
+            return
+    with make_redis(runtime.endpoints.redis_url) as client:
+        _delete(client, OUT, (f"{position}-0" for position in published))
+        _delete(client, IN, _naming(client, needles, id_))
+    with transaction(runtime.engine, number) as connection:
+        store.looked_for(connection, number, erased, AGAIN)
+        work.finish(connection, piece)
+
+
+def _delete(client: redis.Redis, stream: str, entries: Iterable[str]) -> None:
+    left = iter(entries)
+    while page := list(islice(left, PAGE)):
+        client.xdel(stream, *page)
+
+
+def _naming(client: redis.Redis, needles: Needles, organisation: str) -> Iterator[str]:
+    """The entries of the inbound stream that name somebody and were taken: they stay for as long as another group has
+    not read them. What is not taken yet is no less void when it is."""
+    groups: list[Any] = client.xinfo_groups(IN) if client.exists(IN) else []  # type: ignore[assignment]
+    delivered = next((group["last-delivered-id"].decode() for group in groups if group["name"] == GROUP.encode()), "")
+    first = "-"
+    while delivered:
+        page: Any = client.xrange(IN, min=first, max=delivered, count=PAGE)
+        for entry, fields in page:
+            body = fields.get(b"event", b"")
+            if needles.name(body, organisation) and not client.xpending_range(IN, GROUP, entry, entry, 1):
+                yield entry.decode()
+        if len(page) < PAGE:
+            return
+        first = f"({page[-1][0].decode()}"

@@ -1,0 +1,84 @@
+"""Whether the mail server would take our mail: as far as a recipient is named, and no further."""
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+import aiosmtplib
+
+from config.settings import SmtpServer
+from tasks.mail.answers import About, Stage, about
+from tasks.mail.outages import UNREACHABLE, WHAT_TO_DO, as_said, not_reached
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """How far we came (`connect`, `MAIL`, `RCPT`), and what was said there; what to do, if we were not let through."""
+
+    ok: bool
+    host: str
+    port: int
+    encrypted: bool
+    signed_in: bool
+    stage: str
+    code: int | None
+    said: str
+    about: str | None
+    what_to_do: str | None
+
+
+def check(server: SmtpServer, sender: str, recipient: str, *, timeout: float) -> Checked:
+    """Connect, encrypt, sign in, name a sender and a recipient, and leave: no message is given."""
+    return asyncio.run(_check(server, sender, recipient, timeout))
+
+
+async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float) -> Checked:
+    client = aiosmtplib.SMTP(
+        hostname=server.host,
+        port=server.port,
+        username=server.user,
+        password=server.password,
+        use_tls=server.tls == "implicit",
+        start_tls=server.tls == "starttls",
+        tls_context=None if server.tls == "none" else ssl.create_default_context(),
+        timeout=timeout,
+    )
+    secrets = (server.password, server.user)
+    stage = Stage.CONNECT
+    try:
+        await client.connect()
+        if client.is_ehlo_or_helo_needed:
+            await client.ehlo()
+        stage = Stage.MAIL
+        await client.mail(sender)
+        stage = Stage.RCPT
+        code, said = await client.rcpt(recipient)
+        await client.quit()
+    except aiosmtplib.SMTPResponseException as problem:
+        client.close()
+        said = as_said(problem.message, secrets)
+        return _told(server, stage, problem.code, said, about(problem.code, problem.message, stage=stage))
+    except (aiosmtplib.SMTPException, OSError, ValueError) as problem:
+        client.close()
+        number, said, what = not_reached(problem, secrets)
+        return _told(server, stage, number, said, what)
+    return _told(server, stage, code, as_said(said, secrets), None, ok=True)
+
+
+def _told(
+    server: SmtpServer, stage: Stage, code: int | None, said: str, what: About | None, *, ok: bool = False
+) -> Checked:
+    reached = stage is not Stage.CONNECT
+    known = None if ok else what.value if what is not None else UNREACHABLE
+    return Checked(
+        ok,
+        server.host,
+        server.port,
+        reached and server.tls != "none",
+        reached and server.user is not None,
+        stage.value,
+        code,
+        said,
+        known,
+        None if known is None else WHAT_TO_DO.get(known, "see what the server says"),
+    )

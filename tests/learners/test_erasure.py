@@ -1,0 +1,192 @@
+"""Nothing that names a learner who was erased is left in any table, payload or stream: S15, R35."""
+
+from datetime import timedelta
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from config.database import transaction
+from config.streams import GROUP, IN, OUT
+from tasks import bounces, seats
+from tasks.events import replays
+from tests.world import DAWN, World, id_of
+from workers import ingress
+from workers.readers import trim
+
+#: Is in everything that names the learner.
+CANARY = "zzcanary"
+OLD, NEW = f"{CANARY}.Old@person.example", f"{CANARY}@person.example"
+CALLED = {"first_name": f"{CANARY}-first", "last_name": f"{CANARY}-last", "username": f"{CANARY}-user"}
+HOUR = timedelta(hours=1)
+
+
+def in_tables(world: World) -> dict[str, list[str]]:
+    """Every row of every table that has the canary in it, payloads included."""
+    tables = world.list(
+        "SELECT table_name FROM information_schema.tables"
+        " WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
+    )
+    found = {table: [str(row) for row in world.rows(f"SELECT * FROM {table}")] for table in tables}
+    named = {table: [row for row in rows if CANARY in row.lower()] for table, rows in found.items()}
+    return {table: rows for table, rows in named.items() if rows}
+
+
+def in_redis(world: World) -> list[str]:
+    """Everything in Redis that has the canary in it."""
+    read = {b"stream": "XRANGE {} - +", b"string": "GET {}", b"list": "LRANGE {} 0 -1", b"hash": "HGETALL {}"}
+    read |= {b"zset": "ZRANGE {} 0 -1", b"set": "SMEMBERS {}"}
+    found: list[str] = []
+    for key in world.redis.scan_iter():
+        words = read[world.redis.type(key)].split()
+        said: Any = world.redis.execute_command(*(key if word == "{}" else word for word in words))
+        found += [str(one) for one in (said if isinstance(said, list) else [said]) if CANARY in str(one).lower()]
+    return found
+
+
+def suppress(world: World, address: str, organisation: str = "acme") -> None:
+    with world.about(organisation) as (connection, org):
+        bounces.suppress(connection, org.organisation, address, bounces.Suppressed.BY_HAND, why="tests", by="ann")
+
+
+def replay(world: World) -> None:
+    """Publish everything once more."""
+    with transaction(world.runtime.engine) as connection:
+        through = replays.published(connection)
+        replays.replay(connection, replays.Wanted(since=1), through, looked_at=lambda _done, _of: None, dry=False)
+    world.settle()
+
+
+def read(world: World, *bodies: bytes) -> None:
+    """The platform puts events on the stream, and they are taken; a group of somebody else's never reads them."""
+    ingress.ensure_group(world.redis)
+    world.redis.xgroup_create(IN, "elsewhere", id="0")
+    world.redis.xgroup_create(OUT, "elsewhere", id="0", mkstream=True)
+    for body in bodies:
+        world.redis.xadd(IN, {"event": body})
+    world.redis.xreadgroup(GROUP, "dead", {IN: ">"})
+    ingress.take_over(world.runtime, world.redis, "living", 0)
+    trim(world.redis, IN)
+
+
+def test_s15_nothing_that_names_who_was_erased_is_left_anywhere(world: World) -> None:
+    world.execute("ALTER TABLE learners ADD CHECK (locale <> 'xx')")
+    world.mail.on_recipient = lambda address, _times: f"550 5.1.1 {address} is not here" if CANARY in address else None
+    world.has_course("safety", "everyone", at=DAWN)
+    saved = world.event("learner.saved", world.learner("A", **CALLED, email=OLD, version=1))
+    by_name = world.event("learner.saved", world.learner("U", **CALLED, email=None, version=1))
+    neighbour = world.event("learner.saved", world.learner("B", version=1))
+    read(world, saved, by_name, neighbour)
+    suppress(world, OLD)
+    world.has_learners("A", **CALLED, email=NEW, version=2)
+    world.announces("personal", subject="{{ first_name }}", body=f"Dear {CANARY}.", audience={"learners": ["A"]})
+    world.starts("A", "safety")
+    world.becomes("inactive", "U")
+    world.becomes("active", "U")
+    world.comes_to_rest()
+    replay(world)
+    with world.about() as (connection, org):
+        bounces.lift(connection, org.organisation, NEW.lower(), why="tests", by="ann")
+    suppress(world, NEW)
+    refused = world.event("learner.saved", world.learner("A", **CALLED, email=NEW, locale="xx", version=3))
+    start = world.event("course.started", {"learner": "A", "course": "later", "who": CALLED, "email": OLD})
+    segment = {"audience": {"segments": ["later"]}, "subject": "Hello", "announcement": "shared"}
+    shared = world.event("announcement.requested", {**segment, "body": f"Ask {NEW}, or b@acme.example."})
+    of_b = world.event("learner.saved", world.learner("B", locale="xx", version=4))
+    malformed = world.event("learner.saved", {"learner": "A", "email": 7, "first_name": CALLED["first_name"]})
+    world.send(refused, start, shared, of_b, malformed, f'{{"cut": "{NEW}", "da'.encode())
+    event = world.ask("SELECT id FROM outbox WHERE type = 'rollcall.learner.password_void'")
+    world.execute("INSERT INTO webhooks (organisation, id, url, key, position) VALUES (1, 'w', 'https://w', '', 0)")
+    world.execute(
+        "INSERT INTO webhook_attempts VALUES (1, 'w', false, 1, :event, 't', 1, now(), 500, 'refused', 1, :said)",
+        event=event,
+        said=f"no {CANARY} here",
+    )
+    places = {"learners", "deliveries", "suppressions", "lifted_suppressions", "mailings", "outbox", "inbox"}
+    assert in_tables(world).keys() >= places | {"webhook_attempts"}
+    assert len(in_redis(world)) == 4, "two descriptions, a void password and its replay"
+
+    with capture_logs() as lines:
+        world.say("learner.deleted", learner="A")
+        world.say("learner.deleted", learner="U")
+        world.comes_to_rest()
+
+    assert in_tables(world) == {}
+    assert in_redis(world) == []
+    assert CANARY not in str(lines).lower()
+    replay(world)
+    assert in_redis(world) == []
+    assert world.ask("SELECT count(*) FROM outbox WHERE type = 'rollcall.learner.password_void'") == 1
+    with world.about() as (connection, org):
+        assert not any(seats.checks(connection, org))
+    assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 1)]
+
+    held = world.quarantine()
+    assert set(held) == {id_of(start), id_of(shared), id_of(of_b)}
+    assert "b@acme.example" in held[id_of(shared)].payload
+    assert held[id_of(of_b)].payload == of_b.decode()
+    assert world.rows("SELECT DISTINCT resolved_by, resolved_why FROM inbox WHERE state = 'discarded'") == [
+        ("rollcall", "the learner was erased")
+    ]
+    assert any(b'"B"' in fields[b"event"] for _, fields in world.redis.xrange(IN))  # type: ignore[union-attr]
+
+
+def test_s15_what_is_anothers_or_somebody_elses_stays(world: World) -> None:
+    world.send(world.event("organisation.saved", {"name": "Globex", "licence": "seats"}, organisation="globex"))
+    world.has_learners("A", "SHARES", **CALLED, email=NEW, at=DAWN)
+    for organisation in ("acme", "globex"):
+        suppress(world, NEW, organisation)
+    malformed = world.event("learner.saved", {"learner": "A", "email": 7}, organisation="globex")
+    world.send(malformed)
+
+    world.say("learner.deleted", learner="A")
+    world.comes_to_rest()
+
+    assert world.list("SELECT organisation FROM suppressions ORDER BY 1") == [1, 2]
+    assert world.quarantine()[id_of(malformed)].payload == malformed.decode()
+
+
+def test_s15_who_is_saved_anew_keeps_what_came_after_the_deletion(world: World) -> None:
+    world.execute("ALTER TABLE learners ADD CHECK (locale <> 'xx')")
+    world.has_learners("A", **CALLED, email=None, version=1, at=DAWN)
+    before = world.event("learner.saved", world.learner("A", locale="xx", version=2), at=DAWN + HOUR)
+    after = world.event("learner.saved", world.learner("A", locale="xx", version=4), at=DAWN + 4 * HOUR)
+    world.send(before, after)
+
+    world.say("learner.deleted", learner="A", at=DAWN + 2 * HOUR)
+    world.has_learners("A", version=3, at=DAWN + 3 * HOUR)
+    world.comes_to_rest()
+
+    assert set(world.quarantine()) == {id_of(after)}
+    assert world.list("SELECT username FROM learners") == ["user-A"]
+
+
+def test_s15_what_is_kept_of_somebody_nobody_saved_goes_too(world: World) -> None:
+    world.execute("ALTER TABLE learners ADD CHECK (locale <> 'xx')")
+    refused = world.event("learner.saved", world.learner("A", **CALLED, locale="xx"), at=DAWN)
+    world.send(refused)
+
+    world.say("learner.deleted", learner="A", at=DAWN + HOUR)
+    world.comes_to_rest()
+
+    assert in_tables(world) == {}
+    assert [held.reason for held in world.quarantine().values()] == ["unknown learner"]
+
+
+def test_s15_what_was_under_way_is_looked_for_once_more_and_then_the_erasure_is_forgotten(world: World) -> None:
+    world.has_learners("A", **CALLED, email=OLD)
+    world.has_learners("A", **CALLED, email=NEW)
+    world.announces()
+    world.comes_to_rest()
+    world.say("learner.deleted", learner="A")
+    world.comes_to_rest()
+    world.execute("UPDATE deliveries SET reply = 'no ' || :address", address=NEW)
+    assert world.ask("SELECT count(*) FROM former_addresses") > 0
+
+    world.execute("UPDATE erasures SET looked_at = looked_at - interval '1 hour'")
+    world.execute("UPDATE work SET due_at = now() WHERE actor = 'learners.erase'")
+    world.comes_to_rest()
+
+    assert in_tables(world) == {}
+    assert world.ask("SELECT count(*) FROM former_addresses") == 0
+    assert world.ask("SELECT count(*) FROM erasures") == 0
+    assert world.ask("SELECT count(*) FROM work") == 0

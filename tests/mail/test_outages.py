@@ -1,0 +1,342 @@
+"""A server that refuses us, or that cannot be reached: nothing is burnt by it, and it is said. R18, R21, R31."""
+
+import json
+import math
+import re
+import socket
+import ssl
+from dataclasses import replace
+
+import aiosmtplib
+import jsonschema
+import pytest
+
+from config.settings import SmtpServer
+from tasks.mail.answers import About, Stage
+from tasks.mail.check import check
+from tasks.mail.outages import EVERYWHERE, as_said, in_words, not_reached
+from tasks.mail.pace import CIRCUIT, Circuit, Limits, State, circuit_of, granted, learnt
+from tasks.mail.rates import outages
+from tasks.mail.rules import FIRST, LONGEST_OUT, Answer, Attempt, Before, Patience, hold_back, outcome_of
+from tests.isolation.conftest import Rollcall, rollcall
+from tests.mail.scripted import Script, serving
+from tests.mailserver import free_port
+from tests.world import DAWN, World
+from workers import standing, web
+from workers.metrics import Numbers
+from workers.schemas import FOLDER
+
+__all__ = ["rollcall"]
+
+FREE = Limits(math.inf, math.inf, 1.0)
+
+
+def refusal(what: About = About.POLICY, stage: Stage = Stage.RCPT, recipient: int = 1) -> Attempt:
+    return Attempt(recipient, Answer.REFUSED, code=554, reply="5.7.1 Access denied", about=what, stage=stage)
+
+
+def accepted(recipient: int = 2) -> Attempt:
+    return Attempt(recipient, Answer.ACCEPTED, code=250)
+
+
+def after(state: State, *attempts: tuple[str, Attempt], now: float = 0.0) -> State:
+    hold_back([attempt for _, attempt in attempts], {}, None)
+    changes = learnt(state, attempts, FREE, now, mails_a_second=1.0)
+    return {key: value for key, value in {**state, **changes}.items() if value is not None}
+
+
+class TestWhatWouldMeetEverybody:
+    @pytest.mark.parametrize("what", [About.SIGN_IN, About.SENDER, About.REPUTATION, About.POLICY])
+    def test_r21_a_refusal_of_us_uses_up_nothing_as_long_as_nobody_is_taken(self, what: About) -> None:
+        attempts = [refusal(what, recipient=n) for n in range(5)]
+        hold_back(attempts, {}, None)
+        assert {attempt.answer for attempt in attempts} == {Answer.REFUSED_US}
+
+        outcome = outcome_of(attempts[0], FIRST, Patience(1, LONGEST_OUT * 9, LONGEST_OUT * 99), policy="hold")
+        assert (outcome.state.value, outcome.reason, outcome.tried) == ("pending", "refused us", False)
+        assert outcome.due_at == attempts[0].at + LONGEST_OUT
+
+    @pytest.mark.parametrize(
+        ("code", "what", "expected"),
+        [
+            (550, About.RATE, Answer.REFUSED_US),
+            (451, About.RATE, Answer.THROTTLED),
+            (454, About.SIGN_IN, Answer.REFUSED_US),
+            (450, About.REPUTATION, Answer.THROTTLED),
+        ],
+    )
+    def test_r21_a_quota_that_is_used_up_and_a_sign_in_are_no_throttling(
+        self, code: int, what: About, expected: Answer
+    ) -> None:
+        attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT)]
+        hold_back(attempts, {}, None)
+        assert attempts[0].answer is expected
+        attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT), accepted()]
+        hold_back(attempts, {}, None)
+        assert attempts[0].answer is Answer.THROTTLED
+
+    @pytest.mark.parametrize("what", [About.CONTENT, About.PROTOCOL, About.UNCLEAR, About.FULL, About.MAILBOX])
+    def test_r21_what_is_about_one_mail_or_one_mailing_stops_nobody(self, what: About) -> None:
+        attempts = [refusal(what)]
+        hold_back(attempts, {}, None)
+        assert attempts[0].answer is Answer.REFUSED
+
+    def test_r31_a_policy_on_contents_stops_nobody_else(self) -> None:
+        attempts = [refusal(About.POLICY, Stage.END)]
+        hold_back(attempts, {}, None)
+        assert attempts[0].answer is Answer.REFUSED
+
+    def test_r21_whom_it_refuses_while_it_takes_others_has_failed(self) -> None:
+        attempts = [refusal(), accepted(), refusal(recipient=3)]
+        hold_back(attempts, {}, None)
+        assert [attempt.answer for attempt in attempts] == [Answer.REFUSED, Answer.ACCEPTED, Answer.REFUSED_US]
+
+        again = [refusal(recipient=3)]
+        hold_back(again, {3: Before(put_off=1, since=DAWN)}, again[0].at)
+        assert again[0].answer is Answer.REFUSED
+
+
+class TestCircuits:
+    def test_r31_a_domain_that_refuses_us_holds_up_no_other(self) -> None:
+        state = after({}, ("a", refusal()), ("a", refusal()))
+        assert state.keys() == {circuit_of("a")}
+
+        grant, changes = granted(state, ["a", "b", "a", "b"], FREE, 0.5, reserve=0.0)
+        assert (grant.allowed, grant.out) == ([False, True, False, True], [True, False, True, False])
+        assert (grant.out_wait, changes) == (0.5, {})
+
+        probe, _ = granted(state, ["a", "b", "a"], FREE, 1.0, reserve=0.0)
+        assert (probe.allowed, probe.out) == ([True, True, False], [False] * 3)
+        assert after(state, ("b", accepted())) == state
+        assert after(state, ("a", accepted())) == {}
+
+    @pytest.mark.parametrize(
+        "attempts",
+        [
+            [("a", refusal(About.SIGN_IN))],
+            [("a", refusal(About.SENDER, Stage.MAIL))],
+            [("a", refusal()), ("b", refusal())],
+        ],
+        ids=["sign-in", "at MAIL", "two domains"],
+    )
+    def test_r21_what_is_refused_whatever_the_domain_stops_everybody(self, attempts: list[tuple[str, Attempt]]) -> None:
+        copies = [(domain, replace(attempt)) for domain, attempt in attempts]
+        state = after({}, *copies)
+        circuit = state[CIRCUIT]
+        assert isinstance(circuit, Circuit)
+        assert (circuit.since, circuit.code, circuit.said, circuit.refused) == (0.0, 554, "5.7.1 Access denied", True)
+        assert granted(state, ["c"], FREE, 0.5, reserve=0.0)[0].allowed == [False]
+
+        still = learnt(state, [], FREE, 5.0, mails_a_second=0.0, connected=True)
+        assert still == {}, "that we can connect says nothing"
+        assert after(state, ("c", accepted()), now=5.0) == {}
+
+    def test_the_time_since_when_it_is_out_stays_and_the_words_are_the_last(self) -> None:
+        state = after({}, ("a", Attempt(1, Answer.UNREACHABLE, reply="Connection refused")), now=7.0)
+        state = after(state, ("a", Attempt(1, Answer.UNREACHABLE, reply="no answer in time")), now=9.0)
+        circuit = state[CIRCUIT]
+        assert isinstance(circuit, Circuit)
+        assert (circuit.failures, circuit.since, circuit.said) == (2, 7.0, "no answer in time")
+
+
+class TestWhatIsSaid:
+    @pytest.mark.parametrize(
+        ("problem", "expected"),
+        [
+            (ConnectionRefusedError(111, "Connect call failed ('127.0.0.1', 1)"), (None, "Connect call failed", None)),
+            (socket.gaierror(-2, "Name or service not known"), (None, "Name or service not known", None)),
+            (TimeoutError(), (None, "no answer in time", None)),
+            (aiosmtplib.SMTPAuthenticationError(535, "5.7.8 no"), (535, "5.7.8 no", About.SIGN_IN)),
+            (aiosmtplib.SMTPConnectResponseError(554, "go away"), (554, "go away", About.REPUTATION)),
+        ],
+    )
+    def test_the_words_are_those_that_were_said(
+        self, problem: Exception, expected: tuple[int | None, str, About | None]
+    ) -> None:
+        code, said, what = not_reached(problem)
+        assert (code, what) == (expected[0], expected[2])
+        assert said.startswith(expected[1])
+
+    def test_tls_says_what_is_wrong_with_a_certificate(self) -> None:
+        problem = ssl.SSLCertVerificationError(1, "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
+        problem.verify_message = "certificate has expired"
+        wrapped = aiosmtplib.SMTPConnectError("Error connecting to mail.example on port 465: …")
+        wrapped.__cause__ = problem
+        assert not_reached(wrapped) == (None, "certificate verify failed: certificate has expired", About.SIGN_IN)
+
+    def test_no_secret_and_no_address_is_repeated(self) -> None:
+        said = as_said("5.7.8 jan@school.example: s3cret\r\nis wrong for <jan@school.example>", ("s3cret", None))
+        assert said == "5.7.8 …: … is wrong for <…>"
+
+
+def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
+    """Where no mail goes, as everybody who looks sees it."""
+    found = outages(world.redis, world.runtime.endpoints.mail_from)
+    assert standing.look(world.runtime, world.redis).mail_stopped == found
+    return [(one.where, one.about, one.code, one.said) for one in found]
+
+
+ANSWERS = [
+    ("on_sender", "530 5.7.0 Must issue a STARTTLS command first", EVERYWHERE, "our sign-in or encryption"),
+    ("on_recipient", "554 5.7.1 Access denied", "acme.example", "policy"),
+    ("on_recipient", "550 relay not permitted", EVERYWHERE, "our sign-in or encryption"),
+    ("on_data", "554 Message rejected: Email address is not verified.", "acme.example", "our sender"),
+]
+
+
+@pytest.mark.parametrize(("where", "answer", "whom", "about"), ANSWERS)
+def test_r21_a_server_that_refuses_us_burns_nothing_says_so_and_all_goes_once_it_is_mended(
+    world: World, where: str, answer: str, whom: str, about: str
+) -> None:
+    world.has_learners(*(f"L{n}" for n in range(30)))
+    setattr(world.mail, where, lambda *_: answer)
+    world.has_course("safety", "everyone")
+    world.announces()
+    world.settle()
+
+    counts = world.progress("news")
+    assert (counts.state, counts.pending, counts.failed) == ("sending", 30, 0)
+    assert world.list("SELECT DISTINCT CAST(state AS text) FROM deliveries") == ["pending"]
+    assert world.list("SELECT DISTINCT attempts FROM deliveries") == [0]
+    assert world.list("SELECT address FROM suppressions") == []
+    assert stopped(world) == [(whom, about, int(answer[:3]), answer[4:])]
+
+    world.mail.reset()
+    world.comes_to_rest(60)
+
+    assert sorted(set(world.mail.recipients)) == sorted(f"l{n}@acme.example" for n in range(30))
+    assert len(world.mail.recipients) == 60, "the notice and the announcement, each once"
+    assert world.progress("news").state == "finished"
+    assert stopped(world) == []
+
+
+def test_r21_an_announcement_that_nearly_everybody_refuses_pauses_itself_and_says_why(
+    world: World, rollcall: Rollcall
+) -> None:
+    world.has_learners(*(f"L{n}" for n in range(40)))
+    world.mail.on_recipient = lambda address, _: "550 5.1.1 no such user" if address == "l3@acme.example" else "550 no"
+    world.announces()
+    world.settle()
+
+    assert world.progress("news").state == "paused"
+    assert world.list("SELECT address FROM suppressions") == ["l3@acme.example"]
+    done = rollcall("announcements", "show", "news", "-o", "acme", "--json")
+    shown = json.loads(done.stdout)
+    jsonschema.validate(shown, json.loads((FOLDER / "commands" / "announcements-show.json").read_text()))
+    assert re.search(r"refused, the last one with: 550", shown["why"])
+
+    with world.about() as (connection, org):
+        from tasks import announcements  # noqa: PLC0415 - what only this test needs
+
+        found = announcements.find(connection, org.organisation, "news")
+        assert found is not None
+        announcements.resume(connection, org.organisation, found, by="Ada")
+    world.comes_to_rest()
+    counts = world.progress("news")
+    assert (counts.state, counts.failed) == ("finished with failures", 40), "a person has looked: it is final"
+
+
+def test_an_outage_is_shown_wherever_somebody_looks(world: World, rollcall: Rollcall) -> None:
+    world.has_learners("A")
+    world.mail.on_sender = lambda: "530 5.7.0 Authentication required"
+    world.announces()
+    world.settle()
+
+    status = json.loads(rollcall("status", "--json").stdout)
+    (told,) = status["mail_stopped"]
+    assert (told["where"], told["code"], told["said"]) == (EVERYWHERE, 530, "5.7.0 Authentication required")
+    assert "SMTP_URL" in told["what_to_do"]
+    assert "5.7.0 Authentication required" in rollcall("status").stdout
+    shown = json.loads(rollcall("announcements", "show", "news", "-o", "acme", "--json").stdout)
+    assert shown["stopped"] == [told]
+    assert "5.7.0 Authentication required" in rollcall("announcements", "show", "news", "-o", "acme").stdout
+    metrics = [one for one in Numbers(world.runtime, world.redis).collect() if "mail_stopped" in one.name]
+    assert [sample.labels["where"] for one in metrics for sample in one.samples] == [EVERYWHERE]
+    (found,) = web._mail_stopped(world.runtime, world.redis)
+    assert "5.7.0 Authentication required" in in_words(found)
+
+
+def test_an_outage_is_logged_once_as_it_begins_and_once_as_it_ends(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.has_learners("A", "B", "C")
+    world.mail.on_sender = lambda: "530 5.7.0 Authentication required"
+    world.announces()
+    world.settle()
+    world.settle()
+    world.mail.reset()
+    world.comes_to_rest(60)
+
+    said = capsys.readouterr()
+    lines = [line for line in (said.out + said.err).splitlines() if "mail.stopped" in line or "mail.goes" in line]
+    assert [re.search(r"mail\.\w+", line)[0] for line in lines] == ["mail.stopped", "mail.goes_again"]  # type: ignore[index]
+    assert "530" in lines[0]
+    assert "acme.example" not in lines[0]
+
+
+@pytest.mark.parametrize("kind", ["enrolment", "password"])
+def test_r18_notices_that_have_failed_are_sent_again_when_it_is_asked_for(
+    world: World, rollcall: Rollcall, kind: str
+) -> None:
+    world.mail.on_recipient = lambda _address, _times: "550 no"
+    if kind == "enrolment":
+        world.has_learners("A", "B")
+        world.has_course("safety", "everyone")
+    else:
+        world.has_learners("A", email=None)
+        world.becomes("inactive", "A")
+        world.becomes("active", "A")
+    world.comes_to_rest()
+    assert set(world.list("SELECT CAST(state AS text) FROM deliveries")) == {"failed"}
+    many = world.ask("SELECT count(*) FROM deliveries")
+    world.mail.reset()
+
+    other = "digest" if kind == "enrolment" else "enrolment"
+    for words, pending in ((["--kind", other], 0), (["--kind", kind], many), ([], 0)):
+        done = rollcall("mail", "retry", "--since", "1h", "-o", "acme", "--json", *words)
+        assert done.exit_code == 0, done.output
+        retried = json.loads(done.stdout)
+        jsonschema.validate(retried, json.loads((FOLDER / "commands" / "mail-retry.json").read_text()))
+        assert sum(one["pending"] for one in retried) == pending
+    world.comes_to_rest()
+
+    assert len(world.mail.taken) == many
+    assert set(world.list("SELECT CAST(state AS text) FROM deliveries")) == {"accepted"}
+    assert world.list("SELECT DISTINCT state FROM mailings") == ["finished"]
+
+
+class TestCheck:
+    @pytest.mark.parametrize(
+        ("word", "reply", "stage", "what"),
+        [
+            ("greeting", b"554 go away\r\n", "connect", "our reputation"),
+            ("MAIL", b"530 5.7.0 Must issue a STARTTLS command first\r\n", "MAIL", "our sign-in or encryption"),
+            ("RCPT", b"550 relay not permitted\r\n", "RCPT", "our sign-in or encryption"),
+        ],
+    )
+    def test_it_says_where_the_server_stops_us_and_why(self, word: str, reply: bytes, stage: str, what: str) -> None:
+        with serving(Script(answers={word: [reply]})) as script:
+            seen = check(self.server(script.port), "us@y.example", "you@x.example", timeout=5)
+        assert (seen.ok, seen.stage, seen.about) == (False, stage, what)
+        assert (seen.code, seen.said) == (int(reply[:3]), reply[4:].decode().strip())
+        assert seen.what_to_do
+
+    def test_it_gives_no_message(self) -> None:
+        with serving(Script()) as script:
+            seen = check(self.server(script.port), "us@y.example", "you@x.example", timeout=5)
+            assert (seen.ok, seen.stage, seen.code, seen.about) == (True, "RCPT", 250, None)
+            assert script.said("RCPT") == 1
+            assert script.said("DATA") == 0
+
+    def test_it_says_that_nobody_answers(self) -> None:
+        seen = check(self.server(free_port()), "us@y.example", "you@x.example", timeout=5)
+        assert (seen.ok, seen.stage, seen.about) == (False, "connect", "unreachable")
+        assert "failed" in seen.said
+
+    def test_the_command_says_it_and_its_exit_code(self, rollcall: Rollcall) -> None:
+        done = rollcall("mail", "check", "--json")
+        assert done.exit_code == 0, done.output
+        jsonschema.validate(json.loads(done.stdout), json.loads((FOLDER / "commands" / "mail-check.json").read_text()))
+
+    def server(self, port: int) -> SmtpServer:
+        return SmtpServer.parse(f"smtp://127.0.0.1:{port}?tls=none")

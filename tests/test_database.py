@@ -1,0 +1,42 @@
+"""Connections to PostgreSQL that are of no use any more are given up by themselves."""
+
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+from psycopg import sql
+from sqlalchemy.exc import OperationalError
+
+from config.database import DEADLINES, deadlines, execute, is_connection_problem, make_engine, transaction
+
+WRITE = "INSERT INTO segments (organisation, id, saved_at) VALUES (1, 's', now())"
+
+
+def administer(url: str, statement: str) -> None:
+    """Say something to the server about this database."""
+    name = urlsplit(url).path.removeprefix("/")
+    with psycopg.connect(url, autocommit=True, options="-c default_transaction_read_only=off") as connection:
+        connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
+
+
+def test_a_session_that_began_where_nothing_can_be_written_is_given_up(database_url: str) -> None:
+    administer(database_url, "ALTER DATABASE {} SET default_transaction_read_only = on")
+    engine = make_engine(database_url, role="test", pool=1)
+    with pytest.raises(OperationalError) as refused, transaction(engine) as connection:
+        execute(connection, WRITE)
+    assert is_connection_problem(refused.value), "nothing is wrong with what was asked"
+
+    administer(database_url, "ALTER DATABASE {} RESET default_transaction_read_only")
+    with transaction(engine) as connection:
+        assert execute(connection, WRITE) == 1
+    engine.dispose()
+
+
+def test_a_connection_has_deadlines_unless_its_url_says_otherwise(database_url: str) -> None:
+    engine = make_engine(f"{database_url}&tcp_user_timeout=1234", role="test")
+    with engine.connect() as connection:
+        said = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    engine.dispose()
+
+    assert {name: int(said[name]) for name in DEADLINES} == {**DEADLINES, "tcp_user_timeout": 1234}
+    assert deadlines("postgresql://h/d?connect_timeout=1").keys() == DEADLINES.keys() - {"connect_timeout"}

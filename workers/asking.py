@@ -1,0 +1,122 @@
+"""Questions to the database whose answer somebody waits for: nobody waits long for one that does not come.
+
+A page of its own has its own connections, so that what takes all of one's takes none of another's. A statement, a lock
+and a connection each have a bound in the database or its pool; the bound here is for a database that is silent.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any, Generic, TypeVar
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from config import outages
+from config.database import Patience, is_connection_problem, make_engine
+from config.runtime import Runtime
+
+Answer = TypeVar("Answer")
+
+#: Seconds to wait for one of the connections, for a connection to be made, and for a lock.
+POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS = 1.0, 2, 1.0
+
+#: Seconds after which to ask again where too much is asked at once.
+AGAIN = 2
+
+#: Seconds that the database has to show that it is there, before it is asked what may take longer.
+THERE_SECONDS = 3.0
+
+
+class Busy(Exception):
+    """Too much is asked at once, or the database is silent."""
+
+
+class Desk:
+    """Asks so many questions `at_once`; each waits at most `wait` seconds for its turn, and `seconds` for its answer.
+
+    `statement`: seconds that one statement may take; None where the server's own limit is to decide, as of an event:
+    what exceeds that is set aside, and what exceeds ours would be sent for ever. `probed`: whether the database has to
+    show that it is there before it is asked what may take long.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        role: str,
+        *,
+        at_once: int,
+        wait: float,
+        seconds: float,
+        statement: float | None,
+        probed: bool = True,
+    ) -> None:
+        patience = Patience(POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, statement)
+        engine = make_engine(runtime.endpoints.database_url, role=role, pool=1, more=at_once, patience=patience)
+        self.runtime = replace(runtime, engine=engine)
+        outages.watch(engine)
+        self._wait, self._seconds, self._probed = wait, seconds, probed and seconds > THERE_SECONDS
+        self._turns = CapacityLimiter(at_once)
+
+    async def ask(self, question: Callable[..., Answer], *about: object) -> Answer:
+        """The answer to a question, asked in a thread. Raises `Busy`, and what the question raises."""
+        turn = object()
+        try:
+            with anyio.fail_after(self._wait):
+                await self._turns.acquire_on_behalf_of(turn)
+        except TimeoutError:
+            raise Busy from None
+        try:
+            if self._probed:
+                await self._ask(THERE_SECONDS, self._is_there)
+            return await self._ask(self._seconds, question, *about)
+        finally:
+            self._turns.release_on_behalf_of(turn)
+
+    async def _ask(self, seconds: float, question: Callable[..., Answer], *about: object) -> Answer:
+        try:
+            with anyio.fail_after(seconds):
+                return await to_thread.run_sync(question, *about, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+        except TimeoutError:
+            raise Busy from None
+
+    def _is_there(self) -> None:
+        with self.runtime.engine.connect():  # it answers, or the pool does not give one
+            pass
+
+
+class Shared(Generic[Answer]):
+    """A question that costs as much however many ask it: whoever asks while the answer is being found gets that one."""
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Answer]]) -> None:
+        self._ask = ask
+        self._asked: asyncio.Task[Answer] | None = None
+
+    async def __call__(self) -> Answer:
+        """The answer. Raises what the question raises."""
+        if self._asked is None:
+            self._asked = asyncio.create_task(self._ask())
+            self._asked.add_done_callback(self._forget)
+        return await asyncio.shield(self._asked)
+
+    def _forget(self, asked: asyncio.Task[Answer]) -> None:
+        self._asked = None
+        if not asked.cancelled():
+            asked.exception()  # seen, though everybody who asked may have gone
+
+
+def is_busy(problem: Exception) -> bool:
+    """Whether what was asked is to be asked again soon: connections, locks or time were used up."""
+    state = getattr(getattr(problem, "orig", None), "sqlstate", None)
+    return isinstance(problem, (Busy, PoolTimeout)) or state in {"55P03", "57014", "53300"}
+
+
+def is_passing(problem: Exception) -> bool:
+    """Whether a problem is one of the database's, which passes, and not one of what was asked."""
+    return (
+        is_busy(problem)
+        or is_connection_problem(problem)
+        or (isinstance(problem, DBAPIError) and problem.connection_invalidated)
+    )
