@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from config.database import lock_organisations, say, scoped, share_organisation, transaction
+from config.database import execute, lock_organisations, say, scoped, share_organisation, transaction
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
@@ -34,6 +34,7 @@ def move(connection: Connection, organisation: int, announcement: store.Announce
             f"the announcement {announcement.announcement} is {announcement.state}; only what is {allowed} can be"
             f" made to {move_}"
         )
+    execute(connection, "NOTIFY rollcall_relay")  # a mailing to nobody leaves no work that would say so
     what = "mailing.launched" if move_ == "launch" else "mailing.moved"
     say(connection, what, organisation=organisation, mailing=announcement.mailing, move=move_, state=state)
     return state
