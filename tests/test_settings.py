@@ -2,6 +2,8 @@
 
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -105,6 +107,10 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ROLLCALL_EVENTS_KEY", " , "),
         ("ROLLCALL_EVENTS_KEY", f"new,whsec_{SECRET}!"),
         ("ROLLCALL_EVENTS_KEY", "whsec_"),
+        ("ROLLCALL_EVENTS_KEY", f"whsec_{'A' * 44},acme=whsec_{SECRET}!"),
+        ("ROLLCALL_EVENTS_KEY", ",".join(f"acme=whsec_{n:044}" for n in range(101))),
+        ("ROLLCALL_WEB_PROXIES", "10.0.0.7, proxy.example.org"),
+        ("ROLLCALL_WEB_PROXIES", "10.0.0.7/24"),
         ("DKIM_KEY", SECRET),
         ("DKIM_KEY", f"-----BEGIN PRIVATE KEY-----{SECRET}"),
         ("DKIM_SELECTOR", "mail 2026"),
@@ -424,3 +430,10 @@ def test_a_mail_server_url_is_read() -> None:
         "user",
         "pa@ss",
     )
+
+
+def test_a_process_may_open_all_the_files_that_the_system_lets_it() -> None:
+    asked = "from config.files import raise_limit; print(raise_limit(), raise_limit())"
+    limited = ["sh", "-c", 'ulimit -S -n 100 && ulimit -H -n 300 && exec "$0" -c "$1"', sys.executable, asked]
+
+    assert subprocess.run(limited, capture_output=True, text=True, check=True).stdout.split() == ["300", "300"]

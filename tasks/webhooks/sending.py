@@ -76,7 +76,7 @@ def claim(
         WITH waiting AS (
             SELECT organisation, id,
                    row_number() OVER (PARTITION BY organisation ORDER BY due_at) + coalesce(n, 0) AS nth
-            FROM publication, webhooks LEFT JOIN
+            FROM webhooks w CROSS JOIN publication LEFT JOIN
                  unnest(CAST(:organisations AS int[]), CAST(:counts AS int[])) AS served (organisation, n)
                  USING (organisation)
             WHERE state = 'enabled' AND due_at <= now() AND position < ordered
