@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import suppress
 from email import message_from_bytes
 from pathlib import Path
 from typing import Any
@@ -254,7 +255,13 @@ def _up(machine: Machine, procfile: str, log: Path, output: Path | None = None) 
 
 
 def _children(up: "subprocess.Popen[bytes]", word: str) -> list[int]:
-    return [child.pid for child in psutil.Process(up.pid).children() if word in child.cmdline()]
+    """The living children that have this word in their command."""
+    found = []
+    for child in psutil.Process(up.pid).children():
+        with suppress(psutil.NoSuchProcess):  # or a zombie, which is one of them
+            if word in child.cmdline():
+                found.append(child.pid)
+    return found
 
 
 def test_up_outlives_a_home_that_cannot_be_written_and_an_output_that_is_full(
