@@ -237,10 +237,12 @@ def notices(connection: Connection, organisation: int, *, notify: bool, digests:
                        OR :digests AND standing = 'inactive' AND active)
             )
             SELECT count(*) FROM told t
-            WHERE mail_verdict('enrolment', 'sending', 'active', t.email, false, EXISTS (
+            WHERE mail_verdict('enrolment', 'sending', 'active', t.email, false,
+                      (SELECT EXISTS (SELECT FROM suppressions WHERE organisation = :organisation)) AND EXISTS (
                       SELECT FROM suppressions s
                       WHERE s.organisation = :organisation AND s.address = lower(t.email))) = 'send'
-              AND CASE WHEN t.returns THEN EXISTS (
+              AND CASE WHEN t.learner IS NULL THEN (SELECT EXISTS (SELECT FROM ruled WHERE method = 'everyone'))
+                  WHEN t.returns THEN EXISTS (
                       SELECT FROM enrolments e JOIN courses c USING (organisation, course)
                       WHERE e.organisation = :organisation AND e.learner = t.learner AND e.activated_at IS NULL
                         AND e.withdrawn_at IS NULL AND NOT c.on_hold)

@@ -56,15 +56,18 @@ def describe_known(
     """Write what a slice says anew of learners who have a number: as an event of this moment would, or, where a clock
     elsewhere was ahead, of the moment after the newest that is known (S1). So it is the newest, and decides how they
     stand. What it has no column for stays as it is. Of a line that is refused, nothing is taken but that a learner who
-    is active is called inactive (R2)."""
+    is active is called inactive (R2).
+
+    Each learner is looked up, and written where they lie: of an organisation that its statistics do not know yet, the
+    planner believes that it has one learner, and would go through all lines for each of them."""
     with _planned_by_number(connection):
         return rows(
             connection,
             Described,
             """
             WITH touched AS MATERIALIZED (
-                SELECT DISTINCT ON (l.learner) l.learner, l.id, l.version, r.active, r.reason IS NOT NULL AS refused,
-                       new.*, l.standing AS before, CAST(CASE
+                SELECT DISTINCT ON (l.learner) l.organisation, l.place, l.learner, l.id, l.version, r.active,
+                       r.reason IS NOT NULL AS refused, new.*, l.standing AS before, CAST(CASE
                     WHEN r.active OR r.active IS NULL AND l.standing = 'active' THEN 'active'
                     WHEN r.active IS NULL AND l.standing <> 'inactive'
                          AND status_at(l.organisation, l.learner, 'infinity') THEN 'active'
@@ -75,9 +78,14 @@ def describe_known(
                      WHERE s.organisation = :organisation AND s.learner = l.learner)
                 ) AS time
                 FROM import_rows r
-                JOIN learners l ON l.organisation = :organisation AND l.learner = coalesce(r.learner, CASE
-                    WHEN :moved THEN (SELECT came.learner FROM learners came
-                                      WHERE came.organisation = :organisation AND came.id = r.id) END)
+                CROSS JOIN (SELECT organisation FROM organisations WHERE organisation = :organisation OFFSET 0) mine
+                CROSS JOIN LATERAL (
+                    SELECT l.*, l.ctid AS place FROM learners l
+                    WHERE l.organisation = mine.organisation AND l.learner = coalesce(r.learner, CASE
+                        WHEN :moved THEN (SELECT came.learner FROM learners came
+                                          WHERE came.organisation = :organisation AND came.id = r.id) END)
+                    OFFSET 0
+                ) l
                 CROSS JOIN LATERAL (SELECT
                     CASE WHEN NOT :username OR r.reason IS NOT NULL OR :keep_empty AND r.username IS NULL
                          THEN l.username ELSE r.username END AS username,
@@ -104,7 +112,7 @@ def describe_known(
                 UPDATE learners l SET username = new.username, email = new.email, first_name = new.first_name,
                     last_name = new.last_name, locale = new.locale, time_zone = new.time_zone,
                     saved_version = new.version, saved_at = new.time, standing = new.after
-                FROM touched new WHERE l.organisation = :organisation AND l.learner = new.learner
+                FROM touched new WHERE l.organisation = new.organisation AND l.ctid = new.place
             ), recorded AS (
                 INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
                 SELECT :organisation, learner, version, time, active, 'import' FROM touched WHERE active IS NOT NULL

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 from config.database import transaction
 from tasks import imports, organisations
 from tasks.imports import Imported, Told, Wanted, intake
+from tasks.mail.message import ADDRESS
 from tests.world import World
 
 HEADER = "Id,Username,E-mail,First name,Last name,Status\n"
@@ -148,6 +151,20 @@ def test_r02_an_address_may_be_as_long_as_mail_servers_take_it(world: World) -> 
     }
     assert imported(world, HEADER + line("C", email="é" + longest[2:])).refused == {}
     assert imported(world, HEADER + line("D", email="e" * 67 + longest)).refused == {"too long": 1}
+
+
+def test_r02_postgresql_reads_an_address_as_mail_does(world: World) -> None:
+    chance = Random(1)  # noqa: S311 - not a secret
+    texts = ["".join(chance.choices("aab.-_@@ é\u00ad\u200b。,1", k=chance.randint(1, 9))) for _ in range(3000)]
+
+    rows = world.rows(
+        "SELECT text, text ~ :pattern FROM unnest(CAST(:texts AS text[])) AS text",
+        texts=texts,
+        pattern=f"^(?:{ADDRESS})$",
+    )
+
+    assert [text for text, plain in rows if plain is (re.fullmatch(ADDRESS, text) is None)] == []
+    assert sum(plain for _, plain in rows) > 20
 
 
 def test_r02_nothing_is_written_where_nothing_is_refused(world: World) -> None:

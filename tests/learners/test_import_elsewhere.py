@@ -485,3 +485,19 @@ def test_r02_an_import_tells_a_person_what_was_used_and_what_was_not(
     assert "Who is inactive is said by: suspended, deleted." in text
     assert "Not used: idnumber, emailstop." in text
     assert "Not a time zone, not taken: 1 +5.5, 1 99." in text
+
+
+@pytest.mark.parametrize(("answer", "standing"), [("y\n", {"1": "active"}), ("n\n", {})])
+def test_r15_a_person_at_a_terminal_is_asked_before_many_are_mailed(
+    world: World, rollcall: Rollcall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, standing: object
+) -> None:
+    monkeypatch.setattr(imports, "UNASKED", 0)
+    monkeypatch.setattr("workers.commands.imports.at_a_terminal", lambda: True)
+    world.has_course("safety", "everyone")
+    path = tmp_path / "given.csv"
+    path.write_text("id,email,status\n1,1@acme.example,new\n")
+
+    result = rollcall("learners", "import", str(path), "-o", "acme", stdin=answer)
+
+    assert "1 learners would be told by mail of their courses. Import the file?" in result.stderr
+    assert standings(world) == standing

@@ -118,10 +118,15 @@ def _approve(result: imports.Imported, progress: Progress, *, ask: bool) -> None
         return
     progress.stop()
     what = f"{result.notices} learners would be told by mail of their courses"
-    if not (ask and sys.stdin.isatty()):
+    if not (ask and at_a_terminal()):
         raise Refused(f"Nothing was imported: {what}. Say --yes if they are to be, or --no-notices.")
     if not typer.confirm(f"{what}. Import the file?", err=True):
         raise Refused("Nothing was imported.")
+
+
+def at_a_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored: list[str]) -> imports.Told:
