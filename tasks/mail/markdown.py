@@ -6,7 +6,7 @@ wrote the words around it.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from markdown_it import MarkdownIt
@@ -85,8 +85,10 @@ def _look(state: StateInline, _silent: bool) -> bool:
 
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     """The rule for tables; before one is made, its cells are counted."""
-    if not table(state, start, end, True) or silent:
-        return silent and table(state, start, end, True)
+    if not table(state, start, end, True):
+        return False
+    if silent:
+        return True
     columns = state.src.count("|", state.bMarks[start], state.eMarks[start]) + 1
     rows = next((line for line in range(start, end) if state.isEmpty(line)), end) - start
     state.env["cells"] -= columns * rows
@@ -167,9 +169,19 @@ def _rendered(stand_ins: StandIns) -> tuple[str, int | None]:
     env: EnvType = {"looks": _LOOKS, "cells": MOST_CELLS}
     tokens = markdown.parse(stand_ins.source, env)
     mute = _refuse_addresses(tokens, stand_ins)
+    for token in tokens:
+        token.children = list(_named_links(token.children or ()))
     html = str(markdown.renderer.render(tokens, markdown.options, env))
     _refuse_size(html)
     return html, mute
+
+
+def _named_links(tokens: Sequence[Token]) -> Iterator[Token]:
+    """The tokens, with its address in a link in which nothing could be seen."""
+    for at, token in enumerate(tokens):
+        if token.type == "link_close" and tokens[at - 1].type == "link_open":
+            yield Token("text", "", 0, content=str(tokens[at - 1].attrs["href"]))
+        yield token
 
 
 def _refuse_size(html: str) -> None:

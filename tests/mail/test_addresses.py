@@ -107,6 +107,13 @@ def test_no_link_in_the_text_ends_with_what_mail_programs_leave_out(link: str, e
     assert found == f"https://example.org/a%{ord(end):02X}"
 
 
+def test_a_link_without_words_shows_where_it_leads() -> None:
+    page, text = said("See [](https://a.example/x) now")
+
+    assert page.links == ["https://a.example/x"]
+    assert (page.text, text) == ("See https://a.example/x now",) * 2
+
+
 def test_between_brackets_a_link_has_none() -> None:
     assert said("[A](https://example.org/a_(b))")[1] == "A (https://example.org/a_%28b%29)"
     assert said("[A](https://example.org/?)")[1] == "A (https://example.org/)"
