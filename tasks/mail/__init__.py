@@ -1,5 +1,6 @@
 """The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
 
+from tasks.mail.erasing import forget
 from tasks.mail.look import Look
 from tasks.mail.merge import MergeError
 from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
@@ -26,7 +27,7 @@ from tasks.mail.recipients import (
 )
 from tasks.mail.rules import Kind
 from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
-from tasks.mail.store import Mailing, Tally, forget, tally, unworked
+from tasks.mail.store import Mailing, Tally, tally, unworked
 from tasks.mail.templates import check_announcement as check_template
 
 __all__ = [

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from tasks.mail.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage
+from tasks.mail.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
 from tasks.work import pause_before
 
 
@@ -101,14 +101,28 @@ class Outcome:
     address: str | None = None
 
 
-def answer_to(code: int, about: About) -> Answer:
+def answer_to(code: int, what: About) -> Answer:
     """What a reply that is not acceptance means for the message (RFC 5321 4.2.1, R21): to be patient, to try again, or
     that it is refused."""
     if code >= 500:
         patience = {About.RATE: Answer.THROTTLED, About.GREYLISTED: Answer.DEFERRED}
-        return patience.get(about, Answer.REFUSED)
-    patient = code in THROTTLING or about in ABOUT_US or about is About.GREYLISTED
+        return patience.get(what, Answer.REFUSED)
+    patient = code in THROTTLING or what in ABOUT_US or what is About.GREYLISTED
     return Answer.THROTTLED if patient else Answer.DEFERRED
+
+
+def refusal(recipient: int, code: int, reply: str, stage: Stage) -> Attempt:
+    """What was said against a mail, and what that is about and means."""
+    what = about(code, reply, stage=stage)
+    return Attempt(
+        recipient,
+        answer_to(code, what),
+        code=code,
+        reply=reply,
+        on_recipient=stage is Stage.RCPT,
+        about=what,
+        stage=stage,
+    )
 
 
 @dataclass(frozen=True, slots=True)
