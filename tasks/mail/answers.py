@@ -94,7 +94,7 @@ TABLE = (
             r"backscatter|bouncedeny|(?:unsigned|third-party) dsns?|bogus mail from|emetteur|rfc 1035|gateway user",
             r"from: domain|fully qualified (?:e-?mail )?address|mx records for|empty e-?mail address",
             r"returned mail not accepted",
-            r"\byour (?:e-?mail |sender |from |sending )*(?:domain|address|account)\b.{0,60}?\b(?:not|unknown|invalid)\b",
+            r"\byour (?:e-?mail |sender |from |sending )*(?:domain|address|account)\b.{0,60}?(?:\bnot\b|n't|unknown)",
         ),
     ),
     Row(

@@ -226,7 +226,7 @@ def _circuits(
     unreached = [attempt for _, attempt in attempts if attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS}]
     changes: Changes = {circuit_of(domain): None for domain in taken if circuit_of(domain) in state}
     if refusals:
-        changes |= _refused(state, refusals, limits, now)
+        changes |= _refused(state, refusals, limits, now, alone=bool(taken))
     if known is not None and CIRCUIT not in changes and (taken or (answered and not known.refused)):
         changes[CIRCUIT] = None
     elif unreached and not answered:
@@ -234,13 +234,16 @@ def _circuits(
     return changes
 
 
-def _refused(state: State, refusals: Sequence[tuple[str, Attempt]], limits: Limits, now: float) -> Changes:
-    """Refusals that would meet everybody open the circuit of all; if one domain alone is refused, as by its own
+def _refused(
+    state: State, refusals: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, alone: bool
+) -> Changes:
+    """Refusals that would meet everybody open the circuit of all; if one domain is refused `alone`, as by its own
     policy, that domain's, so that nobody else's mail waits for it (R31)."""
     last = refusals[-1][1]
     domains = dict.fromkeys(domain for domain, _ in refusals)
-    of_all = len(domains) > 1 or any(
-        attempt.about is About.SIGN_IN or attempt.stage is Stage.MAIL for _, attempt in refusals
+    of_all = not alone and (
+        len(domains) > 1
+        or any(attempt.about is About.SIGN_IN or attempt.stage is Stage.MAIL for _, attempt in refusals)
     )
     opened: Changes = {}
     for key in [CIRCUIT] if of_all else [circuit_of(domain) for domain in domains]:
