@@ -240,7 +240,7 @@ def test_r31_a_domain_that_refuses_one_organisations_mail_holds_up_no_others(wor
     world.settle()
     assert [where for where, *_ in stopped(world)] == ["acme.example"]
 
-    described = {
+    described: dict[str, object] = {
         "name": "Beta", "licence": "credits", "pool": None, "licence_starts": "2026-01-01",
         "licence_ends": "2026-12-31", "admin_emails": [], "reactivation_digest": False,
     }  # fmt: skip
