@@ -16,7 +16,7 @@ from config.settings import SmtpServer
 from tasks.mail.answers import About, Stage
 from tasks.mail.check import check
 from tasks.mail.outages import EVERYWHERE, as_said, in_words, not_reached
-from tasks.mail.pace import CIRCUIT, Circuit, Limits, State, circuit_of, granted, learnt
+from tasks.mail.pace import CIRCUIT, SURE, Circuit, Limits, State, circuit_of, granted, learnt
 from tasks.mail.rates import outages
 from tasks.mail.rules import (
     ANYWHERE,
@@ -48,6 +48,10 @@ def refusal(what: About = About.POLICY, stage: Stage = Stage.RCPT, recipient: in
 
 def accepted(recipient: int = 2) -> Attempt:
     return Attempt(recipient, Answer.ACCEPTED, code=250)
+
+
+def refused(domain: str, many: int = SURE, what: About = About.POLICY) -> list[tuple[str, Attempt]]:
+    return [(domain, refusal(what, recipient=n)) for n in range(many)]
 
 
 def after(state: State, *attempts: tuple[str, Attempt], now: float = 0.0) -> State:
@@ -121,7 +125,7 @@ class TestWhatWouldMeetEverybody:
 
 class TestCircuits:
     def test_r31_a_domain_that_refuses_us_holds_up_no_other(self) -> None:
-        state = after({}, ("a", refusal()), ("a", refusal()))
+        state = after({}, *refused("a"))
         assert state.keys() == {circuit_of("a")}
 
         grant, changes = granted(state, ["a", "b", "a", "b"], FREE, 0.5, reserve=0.0)
@@ -136,9 +140,9 @@ class TestCircuits:
     @pytest.mark.parametrize(
         "attempts",
         [
-            [("a", refusal(About.SIGN_IN))],
+            refused("a", what=About.SIGN_IN),
             [("a", refusal(About.SENDER, Stage.MAIL))],
-            [("a", refusal()), ("b", refusal())],
+            [*refused("a", SURE // 2), *refused("b", SURE // 2)],
         ],
         ids=["sign-in", "at MAIL", "two domains"],
     )
@@ -153,6 +157,16 @@ class TestCircuits:
         still = learnt(state, [], FREE, 5.0, mails_a_second=0.0, connected=True)
         assert still == {}, "that we can connect says nothing"
         assert after(state, ("c", accepted()), now=5.0) == {}
+
+    def test_r31_a_few_refusals_are_shown_and_hold_up_nobody_until_it_is_sure(self) -> None:
+        state: State = {}
+        for n in range(SURE):
+            held_up = granted(state, ["a"] * 3, FREE, 0.5, reserve=0.0)[0].allowed != [True] * 3
+            assert not held_up, f"after {n}"
+            state = after(state, ("a", refusal()))
+            assert state.keys() == {circuit_of("a")}
+        assert granted(state, ["a"] * 3, FREE, 0.5, reserve=0.0)[0].allowed == [False] * 3
+        assert after(state, ("a", accepted())) == {}
 
     def test_the_time_since_when_it_is_out_stays_and_the_words_are_the_last(self) -> None:
         state = after({}, ("a", Attempt(1, Answer.UNREACHABLE, reply="Connection refused")), now=7.0)
