@@ -285,7 +285,8 @@ def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
 
     attempts = mailer.send(envelopes(), within=GATE_HOLDS_SECONDS)
     domains = {recipient.recipient: recipient.domain for recipient in delivery.group}
-    hold_back(attempts, {recipient.recipient: recipient.before for recipient in delivery.group}, mailer.taken_at)
     became = [(domains[each.recipient], each) for each in attempts]
+    before = {recipient.recipient: recipient.before for recipient in delivery.group}
+    hold_back(became, before, delivery.rates.taken)
     delivery.rates.learn(became, time.monotonic() - begun, connected=mailer.connected_since(begun))
     return attempts + unmade

@@ -94,6 +94,7 @@ TABLE = (
             r"backscatter|bouncedeny|(?:unsigned|third-party) dsns?|bogus mail from|emetteur|rfc 1035|gateway user",
             r"from: domain|fully qualified (?:e-?mail )?address|mx records for|empty e-?mail address",
             r"returned mail not accepted",
+            r"\byour (?:e-?mail |sender |from |sending )*(?:domain|address|account)\b.{0,60}?(?:\bnot\b|n't|unknown)",
         ),
     ),
     Row(
@@ -101,7 +102,7 @@ TABLE = (
         words=(
             r"relay(?:ing)?\b.{0,30}?\b(?:denied|not permitted|not allowed|prohibited|disallowed|refused|rejected)",
             r"(?:not permitted|not allowed|unable|cannot|can't|won't|do not|don't|will not|no)\b.{0,12}? relay",
-            r"rcpt ?hosts|insecure mail relay",
+            r"rcpt ?hosts|insecure mail relay|\bnot (?:been )?authenticated|you(?: are|'re) not an? ",
             r"authenticat(?:e|ion)\b.{0,20}?\b(?:required|needed|first|failed|failure|unsuccessful|invalid|disabled)",
             r"(?:must|need to|have to|please|turn on|without|require[sd]?|smtp)\b.{0,20}?\bauth(?:entica\w+)?\b",
             r"(?:must|need to|please|not) (?:be )?(?:log(?:ged)? ?in|sign(?:ed)? ?in)|bad credentials",
@@ -132,6 +133,7 @@ TABLE = (
             ),
             r"not (?:currently )?accept\w* (?:mail|messages|e-?mail|connections)\b.{0,12}? from",
             r"cannot resolve your|(?:confirm|no access from)\b.{0,20}?\bserver|mismatch\w* client|go away",
+            r"harvest|lookup failed|unable to resolve|n't accept (?:mail|messages|e-?mail)\b.{0,12}? from",
             r"smtp server of your|unresolvable relay|requires confirmation",
             r"(?:user|spam) complaints|bad (?:ip|host)|ip (?:address )?[\d.:a-f]+ (?:is|has)",
         ),
@@ -150,7 +152,7 @@ TABLE = (
                 r"(?:quota|limit|exceed\w*|max(?:imum)?)\b.{0,50}?"
                 r"\b(?:per (?:second|minute|hour|day)|hourly|daily|messages|e-?mails|connections|recipients)\b"
             ),
-            r"concurren|simultaneous|unexpected volume|trop de connexions|captcha",
+            r"concurren|simultaneous|unexpected volume|trop de connexions|captcha|recipients? limit",
             r"your (?:sending |daily |hourly |account )*(?:limit|quota)",
         ),
     ),
@@ -160,7 +162,7 @@ TABLE = (
         words=(
             r"quota",
             r"(?:mail ?box|inbox|folder|account|storage|maildir|disk|postfach|user)\b.{0,30}?\b(?:too |over)?full\b",
-            r"full (?:mail ?box|inbox)|\bis full\b|enough space",
+            r"full (?:mail ?box|inbox)|\bis full\b|enough space|exhausted\b.{0,20}?storage",
             r"(?:insufficient|not enough|no|out of|exceed\w*)\b.{0,30}?\b(?:storage|disk|space)\b",
             r"(?:storage|space|disk)\b.{0,30}?\b(?:exceed\w*|full|limit|used up)",
             r"mail ?box\b.{0,40}?\b(?:exceed\w*|(?:size )?limit|over(?:flow|size)?)\b",
@@ -168,6 +170,7 @@ TABLE = (
         ),
     ),
     Row(About.FULL, statuses="*.2.2"),
+    Row(About.SENDER, statuses="*.1.7 *.1.8"),
     Row(
         About.DISABLED,
         words=(
@@ -193,7 +196,7 @@ TABLE = (
             _SOMEBODY + r"\b.{0,30}?\b(?:moved|deleted|removed|terminated|closed|cancell?ed|expired|left)\b",
             r"(?:unknown|no such|invalid|non-?existent|bad|undefined|illegal|unrecogni[sz]ed)"
             r" (?:or \w+ )?(?:local |e-?mail |destination |virtual |mail |final )*" + _SOMEBODY,
-            r"(?:no such|illegal) (?:domain|host|name|person|local|destination|id)|unknown (?:domain|host)\b",
+            r"(?:no such|illegal) (?:domain|host|name|person|local|destination|id)|unknown (?:domain|host)\b(?! ?\d)",
             r"\bno " + _SOMEBODY + r"\b.{0,40}?\b(?:here|by that|with that|named|found|at (?:this|that))\b",
             r"(?:nobody|no[- ]one|no body) (?:here|by|there|at|with)|there is no (?:one|user|mail ?box)",
             r"have an? .{0,30}?(?:account|mail ?box)\b",
@@ -219,7 +222,7 @@ TABLE = (
         About.MAILBOX,
         statuses="none 5.0.0 5.1.0 5.2.0 5.5.0 5.1.1",
         words=(
-            r"(?:mail ?box|account) (?:is )?(?:currently )?(?:unava\w+ble|not available)",
+            r"(?:mail ?box|account) (?:is )?(?:currently )?(?:unava\w+ble|not available)(?!.*\b(?:later|temporar))",
             r"(?:^|[;:,] ?|\d )address rejected",
         ),
     ),
@@ -250,11 +253,12 @@ TABLE = (
             r"not (?:authori[sz]ed|permitted|allowed)|unauthori[sz]ed|filter|suppress|bounced address|preferences",
         ),
     ),
+    Row(About.GREYLISTED, codes="5*", words=(r"try(?:ing)? (?:again|later)|come back|retry|later|temporar",)),
     Row(About.SIGN_IN, codes="530 534 535 538"),
     Row(About.SIGN_IN, statuses="*.7.3 *.7.8 *.7.9 *.7.10 *.7.11 *.7.12 *.7.14 *.7.57"),
     Row(
         About.SENDER,
-        statuses="*.1.7 *.1.8 *.7.20 *.7.21 *.7.22 *.7.23 *.7.24 *.7.25 *.7.26 *.7.27 *.7.60 *.7.509 *.7.515",
+        statuses="*.7.20 *.7.21 *.7.22 *.7.23 *.7.24 *.7.25 *.7.26 *.7.27 *.7.60 *.7.509 *.7.515",
     ),
     Row(About.RATE, statuses="*.3.2 *.4.5 *.7.28 *.7.232 *.7.233 *.1.90 *.2.121 *.2.122"),
     Row(About.CONTENT, statuses="*.2.3 *.3.4 *.6.*"),
@@ -264,7 +268,6 @@ TABLE = (
     Row(About.PROTOCOL, statuses="*.5.*"),
     Row(About.ROUTE, statuses="*.4.* *.3.*"),
     Row(About.POLICY, words=(r"denied|not accepted",)),
-    Row(About.GREYLISTED, codes="5*", words=(r"try(?:ing)? (?:again|later)|come back|retry|later",)),
     Row(About.PROTOCOL, codes="500 501 502 503 504 555", statuses="none"),
     Row(About.FULL, codes="552", statuses="none"),
     Row(About.MAILBOX, codes="551 556", statuses="none"),

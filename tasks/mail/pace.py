@@ -36,6 +36,9 @@ SKEW_SECONDS = 2.0
 #: The longest time for which a circuit stays open, in seconds.
 LONGEST_OPEN_SECONDS = 60.0
 
+#: Recipients refused in a row, after which it is sure that everybody is.
+SURE = 50
+
 #: What state is kept under: the sender's bucket, the circuit; other keys are domains.
 SENDER = "@sender"
 CIRCUIT = "@circuit"
@@ -106,6 +109,8 @@ class Circuit:
     code: int | None = None
     said: str = ""
     refused: bool = False
+    #: Refusals of us in a row; while they are too few to be sure, the circuit is only shown, and holds up nobody.
+    in_a_row: int = 0
 
 
 State: TypeAlias = Mapping[str, Bucket | Circuit]
@@ -135,7 +140,7 @@ def granted(
     out_wait = 0.0
     for key in (CIRCUIT, *map(circuit_of, dict.fromkeys(domains))):
         circuit = state.get(key)
-        if not isinstance(circuit, Circuit):
+        if not isinstance(circuit, Circuit) or not circuit.failures:
             continue
         whom = key.removeprefix(CIRCUIT).strip() or SENDER
         if now < circuit.until <= now + LONGEST_OPEN_SECONDS + SKEW_SECONDS:
@@ -226,7 +231,7 @@ def _circuits(
     unreached = [attempt for _, attempt in attempts if attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS}]
     changes: Changes = {circuit_of(domain): None for domain in taken if circuit_of(domain) in state}
     if refusals:
-        changes |= _refused(state, refusals, limits, now)
+        changes |= _refused(state, refusals, limits, now, alone=bool(taken))
     if known is not None and CIRCUIT not in changes and (taken or (answered and not known.refused)):
         changes[CIRCUIT] = None
     elif unreached and not answered:
@@ -234,18 +239,26 @@ def _circuits(
     return changes
 
 
-def _refused(state: State, refusals: Sequence[tuple[str, Attempt]], limits: Limits, now: float) -> Changes:
-    """Refusals that would meet everybody open the circuit of all; if one domain alone is refused, as by its own
+def _refused(
+    state: State, refusals: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, alone: bool
+) -> Changes:
+    """Refusals that would meet everybody open the circuit of all; if one domain is refused `alone`, as by its own
     policy, that domain's, so that nobody else's mail waits for it (R31)."""
     last = refusals[-1][1]
     domains = dict.fromkeys(domain for domain, _ in refusals)
-    of_all = len(domains) > 1 or any(
-        attempt.about is About.SIGN_IN or attempt.stage is Stage.MAIL for _, attempt in refusals
+    of_all = not alone and (
+        len(domains) > 1
+        or any(attempt.about is About.SIGN_IN or attempt.stage is Stage.MAIL for _, attempt in refusals)
     )
     opened: Changes = {}
     for key in [CIRCUIT] if of_all else [circuit_of(domain) for domain in domains]:
-        circuit = state.get(key)
-        opened[key] = _opened(circuit if isinstance(circuit, Circuit) else None, last, limits, now)
+        found = state.get(key)
+        known = found if isinstance(found, Circuit) else None
+        here = [one for domain, one in refusals if key in {CIRCUIT, circuit_of(domain)}]
+        in_a_row = len(here) + (known.in_a_row if known is not None else 0)
+        circuit = replace(_opened(known, last, limits, now), in_a_row=in_a_row)
+        sure = in_a_row >= SURE or any(one.stage is Stage.MAIL for one in here)
+        opened[key] = circuit if sure else replace(circuit, failures=0, until=now)
     return opened
 
 

@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -31,7 +32,7 @@ from tasks.mail.pace import (
     granted,
     learnt,
 )
-from tasks.mail.rules import Attempt
+from tasks.mail.rules import ANYWHERE, Answer, Attempt
 
 log = structlog.get_logger()
 
@@ -55,6 +56,10 @@ PRESENT_EVERY_SECONDS = 5.0
 PRESENT_FOR_SECONDS = 20.0
 
 
+#: Domains of which is remembered when the server last took a mail.
+MOST_DOMAINS = 10_000
+
+
 class Rates:
     """What a worker asks before it begins mails, and tells of what became of them. Used from any thread."""
 
@@ -72,6 +77,8 @@ class Rates:
         self._ask_again_at = 0.0
         self._seen: dict[str, Bucket | Circuit] = {}
         self._alone = False
+        #: When the server last took a mail of this process, by domain, and of any (`ANYWHERE`).
+        self.taken: dict[str, datetime] = {}
 
     def grant(self, domains: Sequence[str], *, waited_for: bool) -> Grant:
         """Which of these mails, each to a domain, may begin now. Announcements leave a part to what is waited for."""
@@ -85,6 +92,11 @@ class Rates:
         """What became of mails, each to a domain, that went within so many seconds, and whether a connection was made
         for them."""
         now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
+        if len(self.taken) > MOST_DOMAINS:
+            self.taken.clear()
+        for domain, attempt in attempts:
+            if attempt.answer is Answer.ACCEPTED:
+                self.taken[domain] = self.taken[ANYWHERE] = attempt.at
 
         def decide(state: State, limits: Limits) -> tuple[tuple[State, Changes], Changes]:
             everybody = self._workers if limits is self._limits else 1

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from tasks.mail.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage
+from tasks.mail.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
 from tasks.work import pause_before
 
 
@@ -101,14 +101,28 @@ class Outcome:
     address: str | None = None
 
 
-def answer_to(code: int, about: About) -> Answer:
+def answer_to(code: int, what: About) -> Answer:
     """What a reply that is not acceptance means for the message (RFC 5321 4.2.1, R21): to be patient, to try again, or
     that it is refused."""
     if code >= 500:
         patience = {About.RATE: Answer.THROTTLED, About.GREYLISTED: Answer.DEFERRED}
-        return patience.get(about, Answer.REFUSED)
-    patient = code in THROTTLING or about in ABOUT_US or about is About.GREYLISTED
+        return patience.get(what, Answer.REFUSED)
+    patient = code in THROTTLING or what in ABOUT_US or what is About.GREYLISTED
     return Answer.THROTTLED if patient else Answer.DEFERRED
+
+
+def refusal(recipient: int, code: int, reply: str, stage: Stage) -> Attempt:
+    """What was said against a mail, and what that is about and means."""
+    what = about(code, reply, stage=stage)
+    return Attempt(
+        recipient,
+        answer_to(code, what),
+        code=code,
+        reply=reply,
+        on_recipient=stage is Stage.RCPT,
+        about=what,
+        stage=stage,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,20 +161,30 @@ def _would_meet_everybody(attempt: Attempt) -> bool:
             return False
 
 
-def hold_back(attempts: Sequence[Attempt], before: Mapping[int, Before], taken_at: datetime | None) -> None:
+#: How long a domain is waited for that alone refuses us, while the server takes the mail of others.
+LONGEST_ALONE = timedelta(hours=1)
+
+#: What an acceptance of any domain's mail is remembered under.
+ANYWHERE = ""
+
+
+def hold_back(
+    attempts: Sequence[tuple[str, Attempt]], before: Mapping[int, Before], taken: Mapping[str, datetime]
+) -> None:
     """Find the refusals that would meet everybody, and make them what uses up no attempt (R21).
 
-    They are about us, and the server took nobody's mail after them: of these `attempts`, which are in the order of
-    their answers, or of others until `taken_at`. What it refused before, while it took the mail of others meanwhile, is
-    about this one mail after all, and has failed.
+    `attempts`, each with its domain, are in the order of their answers; `taken` says when the server last took a mail,
+    by domain. A refusal is about one mail after all if the server took others of its domain after that, or since it
+    refused this one first; or mail of other domains alone, for longer than a domain is waited for.
     """
-    last = max((place for place, one in enumerate(attempts) if one.answer is Answer.ACCEPTED), default=-1)
-    for place, attempt in enumerate(attempts):
-        if not _would_meet_everybody(attempt):
+    last = {domain: place for place, (domain, one) in enumerate(attempts) if one.answer is Answer.ACCEPTED}
+    for place, (domain, attempt) in enumerate(attempts):
+        if not _would_meet_everybody(attempt) or place < last.get(domain, -1):
             continue
-        since = before.get(attempt.recipient, FIRST).since
-        taken_since = since is not None and taken_at is not None and taken_at > since
-        if place > last and not taken_since:
+        since = before.get(attempt.recipient, FIRST).since or attempt.at
+        same = taken.get(domain, since) > since
+        others = taken.get(ANYWHERE, since) > since and attempt.at - since > LONGEST_ALONE
+        if not same and not others:
             attempt.answer = Answer.REFUSED_US
 
 

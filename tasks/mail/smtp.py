@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Coroutine, Iterable
 from dataclasses import replace
-from datetime import datetime
 from typing import Any, TypeVar, cast
 
 import aiosmtplib
@@ -53,7 +52,6 @@ class Mailer:
         self._context = None if server.tls == "none" else ssl.create_default_context()
         self._hostname: str | None = None
         self._connected_at = 0.0
-        self.taken_at: datetime | None = None
         self._idle: deque[Wire] = deque()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
@@ -226,9 +224,7 @@ class _Sending:
 
     def _report(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
-        if attempt.answer is Answer.ACCEPTED:
-            self._mailer.taken_at = attempt.at
-        elif attempt.code in HOLD:
+        if attempt.code in HOLD:
             self._stopped = True
 
     def _unreachable(self, envelope: Envelope, problem: Exception) -> None:

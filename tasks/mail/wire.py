@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from tasks.mail.answers import Stage, about
-from tasks.mail.rules import Answer, Attempt, answer_to
+from tasks.mail.answers import Stage
+from tasks.mail.rules import Answer, Attempt, refusal
 
 #: Characters of a server's reply kept in the ledger.
 LONGEST_REPLY = 500
@@ -302,7 +302,7 @@ class Wire(asyncio.Protocol):
         refused = 400 <= code < 600
         orderly = refused or 200 <= code < 300
         if refused:
-            self._settle(_refusal(carried.envelope, code, said, Stage.END))
+            self._settle(refusal(carried.envelope.recipient, code, _storable(said), Stage.END))
         else:
             self._settle(_attempt(carried.envelope, Answer.ACCEPTED if orderly else Answer.AMBIGUOUS, code, said))
         if not orderly or code == 421:
@@ -314,10 +314,10 @@ class Wire(asyncio.Protocol):
         """Keep what was said against an envelope, the first of it; False where the conversation is over."""
         if 400 <= code < 600 and code != 421:
             if carried.against is None:
-                carried.against = _refusal(carried.envelope, code, said, stage)
+                carried.against = refusal(carried.envelope.recipient, code, _storable(said), stage)
             return True
         if code == 421:
-            against = _refusal(carried.envelope, code, said, stage)
+            against = refusal(carried.envelope.recipient, code, _storable(said), stage)
         else:
             against = _attempt(carried.envelope, Answer.UNREACHABLE, code, said)
         self._settle(carried.against or against)
@@ -378,17 +378,6 @@ def _storable(reply: bytes) -> str:
     if not text.isascii() or b"\0" in text:
         return text.replace(b"\0", b"").decode("ascii", "replace").replace("\ufffd", "?")
     return text.decode("ascii")
-
-
-def _refusal(envelope: Envelope, code: int, said: bytes, stage: Stage) -> Attempt:
-    """What was said against an envelope, and what that is about."""
-    reply = _storable(said)
-    what = about(code, reply, stage=stage)
-    on_recipient = stage is Stage.RCPT
-    answer = answer_to(code, what)
-    return Attempt(
-        envelope.recipient, answer, code=code, reply=reply, on_recipient=on_recipient, about=what, stage=stage
-    )
 
 
 def _attempt(

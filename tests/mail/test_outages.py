@@ -6,6 +6,7 @@ import re
 import socket
 import ssl
 from dataclasses import replace
+from datetime import timedelta
 
 import aiosmtplib
 import jsonschema
@@ -15,9 +16,20 @@ from config.settings import SmtpServer
 from tasks.mail.answers import About, Stage
 from tasks.mail.check import check
 from tasks.mail.outages import EVERYWHERE, as_said, in_words, not_reached
-from tasks.mail.pace import CIRCUIT, Circuit, Limits, State, circuit_of, granted, learnt
+from tasks.mail.pace import CIRCUIT, SURE, Circuit, Limits, State, circuit_of, granted, learnt
 from tasks.mail.rates import outages
-from tasks.mail.rules import FIRST, LONGEST_OUT, Answer, Attempt, Before, Patience, hold_back, outcome_of
+from tasks.mail.rules import (
+    ANYWHERE,
+    FIRST,
+    LONGEST_ALONE,
+    LONGEST_OUT,
+    Answer,
+    Attempt,
+    Before,
+    Patience,
+    hold_back,
+    outcome_of,
+)
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port
@@ -39,8 +51,12 @@ def accepted(recipient: int = 2) -> Attempt:
     return Attempt(recipient, Answer.ACCEPTED, code=250)
 
 
+def refused(domain: str, many: int = SURE, what: About = About.POLICY) -> list[tuple[str, Attempt]]:
+    return [(domain, refusal(what, recipient=n)) for n in range(many)]
+
+
 def after(state: State, *attempts: tuple[str, Attempt], now: float = 0.0) -> State:
-    hold_back([attempt for _, attempt in attempts], {}, None)
+    hold_back(attempts, {}, {})
     changes = learnt(state, attempts, FREE, now, mails_a_second=1.0)
     return {key: value for key, value in {**state, **changes}.items() if value is not None}
 
@@ -49,7 +65,7 @@ class TestWhatWouldMeetEverybody:
     @pytest.mark.parametrize("what", [About.SIGN_IN, About.SENDER, About.REPUTATION, About.POLICY])
     def test_r21_a_refusal_of_us_uses_up_nothing_as_long_as_nobody_is_taken(self, what: About) -> None:
         attempts = [refusal(what, recipient=n) for n in range(5)]
-        hold_back(attempts, {}, None)
+        hold_back([("a", attempt) for attempt in attempts], {}, {})
         assert {attempt.answer for attempt in attempts} == {Answer.REFUSED_US}
 
         outcome = outcome_of(attempts[0], FIRST, Patience(1, LONGEST_OUT * 9, LONGEST_OUT * 99), policy="hold")
@@ -69,36 +85,48 @@ class TestWhatWouldMeetEverybody:
         self, code: int, what: About, expected: Answer
     ) -> None:
         attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT)]
-        hold_back(attempts, {}, None)
+        hold_back([("a", attempt) for attempt in attempts], {}, {})
         assert attempts[0].answer is expected
         attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT), accepted()]
-        hold_back(attempts, {}, None)
+        hold_back([("a", attempt) for attempt in attempts], {}, {})
         assert attempts[0].answer is Answer.THROTTLED
 
     @pytest.mark.parametrize("what", [About.CONTENT, About.PROTOCOL, About.UNCLEAR, About.FULL, About.MAILBOX])
     def test_r21_what_is_about_one_mail_or_one_mailing_stops_nobody(self, what: About) -> None:
         attempts = [refusal(what)]
-        hold_back(attempts, {}, None)
+        hold_back([("a", attempt) for attempt in attempts], {}, {})
         assert attempts[0].answer is Answer.REFUSED
 
     def test_r31_a_policy_on_contents_stops_nobody_else(self) -> None:
         attempts = [refusal(About.POLICY, Stage.END)]
-        hold_back(attempts, {}, None)
+        hold_back([("a", attempt) for attempt in attempts], {}, {})
         assert attempts[0].answer is Answer.REFUSED
 
-    def test_r21_whom_it_refuses_while_it_takes_others_has_failed(self) -> None:
+    def test_r21_whom_it_refuses_while_it_takes_others_of_the_domain_has_failed(self) -> None:
         attempts = [refusal(), accepted(), refusal(recipient=3)]
-        hold_back(attempts, {}, None)
+        hold_back([("a", attempt) for attempt in attempts], {}, {})
         assert [attempt.answer for attempt in attempts] == [Answer.REFUSED, Answer.ACCEPTED, Answer.REFUSED_US]
 
-        again = [refusal(recipient=3)]
-        hold_back(again, {3: Before(put_off=1, since=DAWN)}, again[0].at)
-        assert again[0].answer is Answer.REFUSED
+        again = refusal(recipient=3)
+        hold_back([("a", again)], {3: Before(put_off=1, since=DAWN)}, {"a": again.at})
+        assert again.answer is Answer.REFUSED
+
+    @pytest.mark.parametrize(
+        ("waited", "expected"), [(LONGEST_ALONE / 2, Answer.REFUSED_US), (LONGEST_ALONE * 2, Answer.REFUSED)]
+    )
+    def test_r21_a_domain_that_alone_refuses_is_waited_for_but_not_for_ever(
+        self, waited: timedelta, expected: Answer
+    ) -> None:
+        again, nobody = refusal(recipient=3), refusal(recipient=3)
+        before = {3: Before(put_off=1, since=again.at - waited)}
+        hold_back([("a", again)], before, {ANYWHERE: again.at})
+        hold_back([("a", nobody)], before, {})
+        assert (again.answer, nobody.answer) == (expected, Answer.REFUSED_US)
 
 
 class TestCircuits:
     def test_r31_a_domain_that_refuses_us_holds_up_no_other(self) -> None:
-        state = after({}, ("a", refusal()), ("a", refusal()))
+        state = after({}, *refused("a"))
         assert state.keys() == {circuit_of("a")}
 
         grant, changes = granted(state, ["a", "b", "a", "b"], FREE, 0.5, reserve=0.0)
@@ -113,9 +141,9 @@ class TestCircuits:
     @pytest.mark.parametrize(
         "attempts",
         [
-            [("a", refusal(About.SIGN_IN))],
+            refused("a", what=About.SIGN_IN),
             [("a", refusal(About.SENDER, Stage.MAIL))],
-            [("a", refusal()), ("b", refusal())],
+            [*refused("a", SURE // 2), *refused("b", SURE // 2)],
         ],
         ids=["sign-in", "at MAIL", "two domains"],
     )
@@ -130,6 +158,16 @@ class TestCircuits:
         still = learnt(state, [], FREE, 5.0, mails_a_second=0.0, connected=True)
         assert still == {}, "that we can connect says nothing"
         assert after(state, ("c", accepted()), now=5.0) == {}
+
+    def test_r31_a_few_refusals_are_shown_and_hold_up_nobody_until_it_is_sure(self) -> None:
+        state: State = {}
+        for n in range(SURE):
+            held_up = granted(state, ["a"] * 3, FREE, 0.5, reserve=0.0)[0].allowed != [True] * 3
+            assert not held_up, f"after {n}"
+            state = after(state, ("a", refusal()))
+            assert state.keys() == {circuit_of("a")}
+        assert granted(state, ["a"] * 3, FREE, 0.5, reserve=0.0)[0].allowed == [False] * 3
+        assert after(state, ("a", accepted())) == {}
 
     def test_the_time_since_when_it_is_out_stays_and_the_words_are_the_last(self) -> None:
         state = after({}, ("a", Attempt(1, Answer.UNREACHABLE, reply="Connection refused")), now=7.0)
@@ -208,6 +246,30 @@ def test_r21_a_server_that_refuses_us_burns_nothing_says_so_and_all_goes_once_it
     assert len(world.mail.recipients) == 60, "the notice and the announcement, each once"
     assert world.progress("news").state == "finished"
     assert stopped(world) == []
+
+
+def test_r31_a_domain_that_refuses_one_organisations_mail_holds_up_no_others(world: World) -> None:
+    world.has_learners(*(f"L{n}" for n in range(20)))
+    world.mail.on_recipient = lambda address, _: "554 5.7.1 Access denied" if "acme" in address else None
+    world.announces()
+    world.settle()
+    assert [where for where, *_ in stopped(world)] == ["acme.example"]
+
+    described: dict[str, object] = {
+        "name": "Beta", "licence": "credits", "pool": None, "licence_starts": "2026-01-01",
+        "licence_ends": "2026-12-31", "admin_emails": [], "reactivation_digest": False,
+    }  # fmt: skip
+    said = {"announcement": "theirs", "subject": "Hi", "body": "Hello.", "audience": {"everyone": True}}
+    theirs = [world.learner(f"B{n}", email=f"b{n}@beta.example") for n in range(20)]
+    world.send(
+        world.event("organisation.saved", described, organisation="beta"),
+        *(world.event("learner.saved", learner, organisation="beta") for learner in theirs),
+        world.event("announcement.requested", said, organisation="beta"),
+    )
+    world.settle()
+
+    assert world.mail.recipients == sorted(f"b{n}@beta.example" for n in range(20))
+    assert world.progress("news").failed == 0
 
 
 def test_r21_an_announcement_that_nearly_everybody_refuses_pauses_itself_and_says_why(
