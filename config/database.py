@@ -23,9 +23,6 @@ Row = TypeVar("Row")
 
 log = structlog.get_logger()
 
-#: Where a connection keeps what is logged once its transaction is committed.
-_SAID = "rollcall said"
-
 #: Advisory lock class of the one lock an organisation has; the second key is its number.
 ORGANISATION_LOCK = 7401
 
@@ -306,18 +303,15 @@ def transaction(engine: Engine, organisation: int | None = None) -> Iterator[Con
     """One transaction, about one organisation if it is named, committed at the end of the block."""
     said: list[tuple[str, dict[str, object]]] = []
     with engine.begin() as connection, nullcontext() if organisation is None else scoped(connection, organisation):
-        connection.info[_SAID] = said
-        try:
-            yield connection
-        finally:
-            connection.info.pop(_SAID, None)
+        connection.execution_options(said=said)
+        yield connection
     for what, fields in said:
         log.info(what, **fields)
 
 
 def say(connection: Connection, what: str, **fields: object) -> None:
     """Log what a transaction has done, once it is committed. No names, addresses or ids of people: numbers alone."""
-    said = connection.info.get(_SAID)
+    said = connection.get_execution_options().get("said")
     if said is None:
         log.info(what, **fields)
     else:

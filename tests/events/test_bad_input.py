@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from structlog.testing import capture_logs
 
+from config.database import Patience, make_engine
 from config.settings import Settings
 from tasks import intake
 from tests.world import World, id_of
@@ -331,7 +331,9 @@ def test_r33_where_the_database_is_full_nothing_is_wrong_with_the_event(world: W
 def test_r33_where_every_connection_is_in_use_nothing_is_wrong_with_the_event(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = create_engine(world.runtime.engine.url, pool_size=1, max_overflow=0, pool_timeout=0.1)
+    engine = make_engine(
+        world.runtime.endpoints.database_url, role="test", pool=1, more=0, patience=Patience(0.1, 5, 60, None)
+    )
     in_use = engine.connect()
     monkeypatch.setattr(intake, "_say_why", lambda *_: in_use.close())  # it is free for what follows
 

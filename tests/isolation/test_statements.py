@@ -67,6 +67,9 @@ ACROSS = {
     "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
         "tasks.events.inbox.held_after",
     },
+    "an operator's question: whether a word is the id of any event": {
+        "tasks.events.inbox.is_called",
+    },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
         "tasks.events.inbox.held_counts",

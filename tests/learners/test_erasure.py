@@ -26,7 +26,11 @@ def in_tables(world: World) -> dict[str, list[str]]:
         "SELECT table_name FROM information_schema.tables"
         " WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'"
     )
-    found = {table: [str(row) for row in world.rows(f"SELECT * FROM {table}")] for table in tables}
+    octets = {"inbox": "encode(body, 'escape')"}
+    found = {
+        table: [str(row) for row in world.rows(f"SELECT CAST(t AS text), {octets.get(table, 'null')} FROM {table} t")]
+        for table in tables
+    }
     named = {table: [row for row in rows if CANARY in row.lower()] for table, rows in found.items()}
     return {table: rows for table, rows in named.items() if rows}
 
@@ -103,7 +107,7 @@ def test_s15_nothing_that_names_who_was_erased_is_left_anywhere(world: World) ->
     world.comes_to_rest()
     replay(world)
     with world.about() as (connection, org):
-        bounces.lift(connection, org.organisation, NEW.lower(), why="tests", by="ann")
+        bounces.lift(connection, org.organisation, bounces.Chosen([NEW.lower()]), why="tests", by="ann")
     suppress(world, NEW)
     refused = world.event("learner.saved", world.learner("A", **CALLED, email=NEW, locale="xx", version=3))
     start = world.event("course.started", {"learner": "A", "course": "later", "who": CALLED, "email": OLD})

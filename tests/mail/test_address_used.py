@@ -99,6 +99,7 @@ def test_r35_s15_every_address_goes_with_the_learner(world: World) -> None:
     assert world.list("SELECT address FROM suppressions") == [OLD]
 
     world.say("learner.deleted", learner="A")
+    world.settle()
 
     for table in ("deliveries", "attempts"):
         found = world.list(f"SELECT concat_ws(' ', address, reply) FROM {table}")

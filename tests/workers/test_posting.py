@@ -14,7 +14,6 @@ from pydantic import SecretStr
 from standardwebhooks import Webhook
 from structlog.testing import capture_logs
 
-from config.database import make_engine
 from config.settings import Settings
 from config.streams import IN
 from tasks.bounces.verp import ReturnPaths
@@ -299,11 +298,9 @@ def test_who_is_slow_and_who_speaks_no_http_do_no_harm(pages: World, platform: P
 
 def test_r33_where_the_database_is_away_nothing_is_lost_that_is_sent_again(world: World) -> None:
     body = learner(world, "A")
-    url = world.runtime.endpoints.database_url
-    away = make_engine(url.replace("/test_", "/no_test_"), role="test")
-    with served(replace(world.runtime, engine=away)) as runtime:
+    nowhere = world.runtime.endpoints.database_url.replace("/test_", "/no_test_")
+    with served(replace(world.runtime, endpoints=replace(world.runtime.endpoints, database_url=nowhere))) as runtime:
         answer = Platform(runtime.endpoints.public_url).post(body)
-    away.dispose()
 
     assert (answer.status, answer.headers["retry-after"]) == (503, "5")
     assert answer.said == {"error": "The events cannot be stored now: send all of them again."}

@@ -8,7 +8,6 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from config.database import make_engine
 from tasks.mail.links import Links
 from tests.mailserver import MailServer
 from tests.workers.serving import served
@@ -306,9 +305,9 @@ def test_s15_who_was_deleted_unsubscribes_all_the_same(pages: World) -> None:
 
 
 def test_a_database_that_is_away_is_said_so(world: World) -> None:
-    away = make_engine(world.runtime.endpoints.database_url.replace("/test_", "/no_test_"), role="test")
+    nowhere = world.runtime.endpoints.database_url.replace("/test_", "/no_test_")
 
-    with served(replace(world.runtime, engine=away)) as runtime:
+    with served(replace(world.runtime, endpoints=replace(world.runtime.endpoints, database_url=nowhere))) as runtime:
         links = Links(runtime.endpoints.public_url, [runtime.endpoints.secret_key])
         answer = post(links.base + links.token(1, 1), ONE_CLICK)
 

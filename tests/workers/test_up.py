@@ -214,12 +214,12 @@ SECRET = "s3cret"
     ("env", "says"),
     [
         (
-            {"DATABASE_URL": f"postgresql://u:{SECRET}@127.0.0.1:1/x"},
+            {"DATABASE_URL": f"postgresql://u:{SECRET}@127.0.0.1:1/x", "ROLLCALL_EMBEDDED": "redis,smtp"},
             "The database cannot be used: nothing listens there.",
         ),
         ({"DATABASE_URL": f"postgresql://u:{SECRET}/word@127.0.0.1/x"}, "DATABASE_URL: has no port"),
         (
-            {"REDIS_URL": f"redis://:{SECRET}@127.0.0.1:1/0"},
+            {"REDIS_URL": f"redis://:{SECRET}@127.0.0.1:1/0", "ROLLCALL_EMBEDDED": "database,smtp"},
             "Redis cannot be used: nothing listens there. Look at REDIS_URL",
         ),
         ({"SMTP_URL": f"smtp://u:{SECRET}@127.0.0.1:25?tls=none"}, "MAIL_FROM must be set when SMTP_URL is set"),
