@@ -42,7 +42,7 @@ def settings(settings: Settings) -> Settings:
 
 
 #: The connections of the process that is killed.
-_ITS = "application_name = 'rollcall killed' AND datname = current_database()"
+_ITS = "application_name IN ('rollcall killed', 'rollcall web posts') AND datname = current_database()"
 
 
 def _run(target: Callable[[Runtime], None], settings: Settings, endpoints: Endpoints) -> None:
