@@ -28,7 +28,7 @@ demo: .venv/.runs  ## the main job on a sample organisation, told as a story
 	@$(BIN)/rollcall demo
 
 test: .venv/.installed  ## the whole suite, against real servers it starts itself
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 chaos: .venv/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q

@@ -16,6 +16,7 @@ from pathlib import Path
 import hypothesis
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 import migrations
@@ -41,6 +42,20 @@ TEMPLATE = "rollcall_template"
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
 _numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_a_process_does_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What one test configures of the log is not the next one's: no logger keeps it for good."""
+    configure = structlog.configure
+    monkeypatch.setattr(structlog, "configure", lambda **said: configure(**said | {"cache_logger_on_first_use": False}))
+    yield
+    structlog.reset_defaults()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that start whole processes: they take longest, and at the end others would wait for them."""
+    items.sort(key=lambda item: item.path.parent.name != "workers")
 
 
 @pytest.fixture(scope="session")

@@ -136,8 +136,10 @@ def test_r31_an_event_that_kills_its_process_is_set_aside_and_those_beside_it_ar
     killed = Killed(two, ingress.run, two.runtime.settings)
 
     with held(two):
-        killed.until(lambda: id_of(killer) in two.quarantine(), "it is set aside")
-        assert two.redis.xpending(IN, GROUP)["pending"] == 0
+        killed.until(
+            lambda: id_of(killer) in two.quarantine() and two.redis.xpending(IN, GROUP)["pending"] == 0,
+            "it is set aside, and acknowledged",
+        )
 
     assert killed.kills == 1 + MOST_TRIES
     assert neighbours(two) == ["first", "last"]
