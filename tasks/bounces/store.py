@@ -56,7 +56,7 @@ def reported(connection: Connection, token: Token) -> Reported | None:
                NOT EXISTS (
                    SELECT FROM lifted_suppressions f
                    WHERE f.organisation = d.organisation
-                     AND f.address = lower(CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END)
+                     AND f.address = mail_key(CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END)
                      AND f.lifted_at >= d.settled_at) AS counts
         FROM deliveries d
         JOIN mailings m USING (organisation, mailing)
@@ -144,7 +144,7 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
             WHERE b.organisation = :organisation AND b.recipient = :recipient AND b.fingerprint = :fingerprint
               AND coalesce(d.settled_at, b.at) > coalesce((
                   SELECT f.lifted_at FROM lifted_suppressions f
-                  WHERE f.organisation = :organisation AND f.address = lower(:address)), '-infinity')
+                  WHERE f.organisation = :organisation AND f.address = mail_key(:address)), '-infinity')
         ), span AS (
             SELECT min(at) AS first, max(at) AS last FROM bounced HAVING count(*) >= :enough
         )
@@ -184,7 +184,7 @@ def suppress(
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason, why, by_whom)
-            VALUES (:organisation, lower(:address), :reason, :why, :by)
+            VALUES (:organisation, mail_key(:address), :reason, :why, :by)
             ON CONFLICT DO NOTHING
             """,
             organisation=organisation,
@@ -214,7 +214,7 @@ _CHOSEN = """
     AND (CAST(:since AS timestamptz) IS NULL OR s.since >= :since)
     AND (CAST(:until AS timestamptz) IS NULL OR s.since <= :until)
     AND (CAST(:announcement AS text) IS NULL OR s.address IN (
-        SELECT lower(coalesce(d.address, l.email))
+        SELECT mail_key(coalesce(d.address, l.email))
         FROM mailings m
         JOIN deliveries d USING (organisation, mailing)
         LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient

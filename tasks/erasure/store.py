@@ -90,12 +90,12 @@ def forget_addresses(connection: Connection, organisation: int, needles: Needles
         """
         DELETE FROM suppressions s WHERE s.organisation = :organisation
           AND digest_of(s.address) = ANY(CAST(:digests AS bytea[])) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND lower(o.email) = s.address)
+              SELECT FROM learners o WHERE o.organisation = :organisation AND mail_key(o.email) = s.address)
         """,
         """
         DELETE FROM lifted_suppressions s WHERE s.organisation = :organisation
           AND digest_of(s.address) = ANY(CAST(:digests AS bytea[])) AND NOT EXISTS (
-              SELECT FROM learners o WHERE o.organisation = :organisation AND lower(o.email) = s.address)
+              SELECT FROM learners o WHERE o.organisation = :organisation AND mail_key(o.email) = s.address)
         """,
     ):
         execute(connection, table, organisation=organisation, digests=digests)

@@ -240,7 +240,7 @@ def notices(connection: Connection, organisation: int, *, notify: bool, digests:
             WHERE mail_verdict('enrolment', 'sending', 'active', t.email, false,
                       (SELECT EXISTS (SELECT FROM suppressions WHERE organisation = :organisation)) AND EXISTS (
                       SELECT FROM suppressions s
-                      WHERE s.organisation = :organisation AND s.address = lower(t.email))) = 'send'
+                      WHERE s.organisation = :organisation AND s.address = mail_key(t.email))) = 'send'
               AND CASE WHEN t.learner IS NULL THEN (SELECT EXISTS (SELECT FROM ruled WHERE method = 'everyone'))
                   WHEN t.returns THEN EXISTS (
                       SELECT FROM enrolments e JOIN courses c USING (organisation, course)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from html import escape
+from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote
 
 import idna
@@ -202,6 +203,15 @@ class MessageIds:
 def feedback_id(mailing: str, organisation: str, kind: str) -> str:
     """`MAILING:ORGANISATION:KIND:rollcall`, ids percent-encoded, as the contract's "Mail" says."""
     return ":".join((*(quote(part, safe="", errors="replace") for part in (mailing, organisation, kind)), "rollcall"))
+
+
+#: Capitals of ASCII, and no others: what a locale makes of letters changes from one to the next.
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def mail_key(address: str) -> str:
+    """By what addresses are compared; the function of PostgreSQL of that name does the same."""
+    return address.strip().translate(_LOWER)
 
 
 def wire_address(address: str) -> str:

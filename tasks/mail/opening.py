@@ -61,7 +61,7 @@ VERDICT = """mail_verdict({kind}, {state}, l.standing, l.email,
         (SELECT EXISTS (SELECT FROM unsubscribed WHERE organisation = :organisation)) AND EXISTS (
             SELECT FROM unsubscribed u WHERE u.organisation = :organisation AND u.learner = l.learner),
         (SELECT EXISTS (SELECT FROM suppressions WHERE organisation = :organisation)) AND EXISTS (
-            SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = lower(l.email)))"""
+            SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = mail_key(l.email)))"""
 
 #: Whether the learner `l` is in the audience of the mailing whose number is :mailing. An empty list is nobody (R13);
 #: whoever is in three segments is there once. The audience, which may hold 100,000 ids, is read once, not for each.

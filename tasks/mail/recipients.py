@@ -101,11 +101,11 @@ _ADDRESS = f"""
 SELECT coalesce(
     (SELECT verdict FROM (
         SELECT {VERDICT.format(kind="'announcement'", state="'sending'")} AS verdict FROM learners l
-        WHERE l.organisation = :organisation AND lower(l.email) = lower(:address)
+        WHERE l.organisation = :organisation AND mail_key(l.email) = mail_key(:address)
           AND l.standing IN ('active', 'inactive')
     ) theirs ORDER BY verdict <> 'send' LIMIT 1),
     mail_verdict('announcement', 'sending', 'active', :address, false, EXISTS (
-        SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = lower(:address)))
+        SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = mail_key(:address)))
 )
 """
 

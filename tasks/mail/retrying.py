@@ -35,7 +35,7 @@ WHERE m.organisation = :organisation AND d.organisation = :organisation AND d.st
       m.kind, 'sending', CASE WHEN d.recipient < 0 THEN 'active' ELSE l.standing END,
       CASE WHEN d.recipient < 0 THEN d.address ELSE l.email END, false,
       EXISTS (SELECT FROM suppressions s WHERE s.organisation = d.organisation
-              AND s.address = lower(CASE WHEN d.recipient < 0 THEN d.address ELSE l.email END))) = 'send'
+              AND s.address = mail_key(CASE WHEN d.recipient < 0 THEN d.address ELSE l.email END))) = 'send'
 """
 
 

@@ -124,7 +124,7 @@ def at_the_gate(
                        EXISTS (SELECT FROM unsubscribed u
                                WHERE u.organisation = d.organisation AND u.learner = d.recipient),
                        EXISTS (SELECT FROM suppressions s WHERE s.organisation = d.organisation
-                               AND s.address = lower(coalesce(d.address, l.email)))
+                               AND s.address = mail_key(coalesce(d.address, l.email)))
                    ) AS verdict
             FROM deliveries d
             JOIN mailings m USING (organisation, mailing)
@@ -258,7 +258,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason)
-            SELECT DISTINCT :organisation, lower(tried.address), 'refused by its server'
+            SELECT DISTINCT :organisation, mail_key(tried.address), 'refused by its server'
             FROM unnest(CAST(:refused AS int[]), CAST(:addresses AS text[])) AS tried (recipient, address)
             WHERE tried.recipient < 0 OR EXISTS (
                 SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = tried.recipient

@@ -1,7 +1,10 @@
 """R31: every statement says whose rows it is about, or says why it is about everybody's."""
 
+import re
+
 import pytest
 
+from tasks.mail.message import mail_key
 from tests.isolation.neighbours import tables_of_organisations
 from tests.isolation.statements import past_the_helpers, statements, unbound
 from tests.world import World
@@ -129,3 +132,16 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
 )  # fmt: skip
 def test_r31_a_condition_that_is_forgotten_is_found(statement: str, names: list[str]) -> None:
     assert unbound(statement, {"learners", "courses", "enrolments", "work"}) == names
+
+
+def test_no_statement_compares_in_the_letters_of_a_locale() -> None:
+    """In a Turkish database lower('I') is a dotless i, and mail would go to a suppressed address in capitals (R15)."""
+    by_locale = re.compile(r"\b(lower|upper|initcap)\s*\((?!.*COLLATE)|ILIKE")
+    assert {statement.function for statement in statements() if by_locale.search(statement.text)} == set()
+
+
+def test_r15_addresses_are_compared_by_their_letters_of_ascii(world: World) -> None:
+    addresses = ["INFO.ALI@Example.org", "i\u0307@x.example", "\u0130@X.example", "\u00c9@x.example", " a@x.example "]
+    for address in addresses:
+        assert world.ask("SELECT mail_key(btrim(:address))", address=address) == mail_key(address)
+    assert mail_key("INFO@X.example") == "info@x.example"

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tasks import announcements, bounces
-from tasks.mail.message import wire_address
+from tasks.mail.message import mail_key, wire_address
 from tasks.reports import Format, stream
 from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past, who
 
@@ -69,7 +69,7 @@ def add(
     json_: Json = False,
 ) -> None:
     """Send an address no more mail, whoever has it."""
-    known = address.strip().lower()
+    known = mail_key(address)
     try:
         wire_address(known)
     except ValueError as problem:
@@ -104,7 +104,7 @@ def remove(
 ) -> None:
     """Send addresses mail again: those that are named, or all that --reason, --mailing, --since and --until choose
     together. What came back from them before counts no more."""
-    named = [address.strip().lower() for address in addresses or []]
+    named = [mail_key(address) for address in addresses or []]
     chosen = any(one is not None for one in (reason, mailing, since, until))
     if bool(named) == chosen:
         raise typer.BadParameter("name addresses, or choose them with --reason, --mailing, --since or --until")
