@@ -79,9 +79,11 @@ def run(runtime: Runtime) -> None:
     client = make_redis(runtime.endpoints.redis_url)
     consumer = f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"  # in containers, all have the same number
     log.info("ingress.started", consumer=consumer)
+    warned = False
     while not runtime.stopping.is_set():
         try:
             ensure_group(client)
+            warned = warned or _warn_of_eviction(client)
             _follow(runtime, client, consumer)
         except (OperationalError, PoolTimeout) as problem:
             if not is_connection_problem(problem):  # that is said by whoever watches the engine
@@ -96,6 +98,14 @@ def run(runtime: Runtime) -> None:
                 raise
             log.warning("ingress.group_lost")  # Redis lost everything; what was stored is stored
     _leave(client, consumer)
+
+
+def _warn_of_eviction(client: redis.Redis) -> bool:
+    """Say, once, that this Redis may throw events away to make room; whether its answer is known."""
+    policy = client.info("memory").get("maxmemory_policy", "noeviction")
+    if policy != "noeviction":
+        log.error("redis.may_evict", policy=policy, do="set maxmemory-policy to noeviction: events may be lost")
+    return True
 
 
 def ensure_group(client: redis.Redis) -> None:
@@ -148,7 +158,11 @@ def claim(client: redis.Redis, consumer: str, idle_ms: int) -> list[str]:
     if not stale:
         return []
     ours: Any = client.xclaim(IN, GROUP, consumer, idle_ms, stale, justid=True)
-    log.warning("ingress.took_over", entries=len(ours))
+    if ours:
+        log.warning("ingress.took_over", entries=len(ours))
+    missing = {*stale} - {*ours}  # those that are there belong to somebody else by now
+    if lost := sum(not client.xrange(IN, min=entry, max=entry) for entry in missing):
+        log.error("ingress.entries_lost", entries=lost, why="they were trimmed or deleted before they were taken")
     return Suspects(client).least_tried_first([entry.decode() for entry in ours])
 
 

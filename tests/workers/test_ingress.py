@@ -4,6 +4,7 @@ import itertools
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.settings import Settings
 from config.streams import GROUP, IN
@@ -86,3 +87,27 @@ def test_r33_dead_readers_are_forgotten_but_not_what_they_left(platform: World) 
     assert {reader["name"] for reader in client.xinfo_consumers(IN, GROUP)} == {b"died with an event", b"living"}
     client.delete(IN)
     assert ingress.forget_the_dead(client, 0) == 0
+
+
+def test_r33_what_was_trimmed_before_it_was_taken_is_counted_and_a_redis_that_evicts_is_named(platform: World) -> None:
+    client = platform.redis
+    ingress.ensure_group(client)
+    for id_ in ("A", "B", "C"):
+        client.xadd(IN, {"event": platform.event("learner.saved", platform.learner(id_))})
+    assert client.xreadgroup(GROUP, "dead", {IN: ">"}, count=3)
+    client.xtrim(IN, maxlen=1, approximate=False)
+
+    with capture_logs() as lines:
+        ingress.take_over(platform.runtime, client, "living", 0)
+        ingress.take_over(platform.runtime, client, "living", 0)
+    assert [line["entries"] for line in lines if line["event"] == "ingress.entries_lost"] == [2]
+    assert platform.list("SELECT id FROM learners") == ["C"]
+
+    before = client.config_get("maxmemory-policy")["maxmemory-policy"] or "noeviction"
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with capture_logs() as lines:
+            ingress._warn_of_eviction(client)
+    finally:
+        client.config_set("maxmemory-policy", before)
+    assert [line["policy"] for line in lines] == ["allkeys-lru"]
