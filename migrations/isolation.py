@@ -55,6 +55,12 @@ FROM found JOIN granted USING (name), role WHERE NOT has_table_privilege(role, r
 UNION ALL
 SELECT format('GRANT USAGE ON SCHEMA %I TO %s', current_schema(), people)
 FROM role WHERE NOT has_schema_privilege(role, current_schema(), 'USAGE')
+UNION ALL
+SELECT format('REVOKE ALL ON ALL TABLES IN SCHEMA %1$I FROM %2$I; REVOKE ALL ON SCHEMA %1$I FROM %2$I',
+              current_schema(), shared.rolname)
+FROM pg_roles shared JOIN pg_class o ON o.oid = CAST('organisations' AS regclass)
+WHERE shared.rolname = CAST('rollcall_people_of_' || pg_get_userbyid(o.relowner) AS name) AND shared.rolname <> people()
+  AND has_table_privilege(shared.oid, o.oid, 'SELECT')
 """
 
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from hashlib import md5
 from typing import Any
 
 import psycopg
@@ -45,9 +46,11 @@ def administrator(servers: Embedded) -> Administrator:
 
 
 @contextmanager
-def owned(administrator: Administrator, servers: Embedded, make: str, databases: int = 1) -> Iterator[list[str]]:
+def owned(
+    administrator: Administrator, servers: Embedded, make: str, databases: int = 1, owner: str = ""
+) -> Iterator[list[str]]:
     """Empty databases of a user's own, by their URLs as that user."""
-    owner = f"owner-{WORKER}-{next(_numbers)}"
+    owner = owner or f"owner-{WORKER}-{next(_numbers)}"
     names = [f"{owner}-{number}" for number in range(databases)]
     administrator(make, owner)
     for name in names:
@@ -55,7 +58,8 @@ def owned(administrator: Administrator, servers: Embedded, make: str, databases:
     yield [database_named(servers, name).replace("//postgres@", f"//{owner}@") for name in names]
     for name in names:
         administrator("DROP DATABASE {} WITH (FORCE)", name)
-    for role in (f"rollcall_people_of_{owner}", f"left-{owner}", owner):
+    digest = md5(owner.encode(), usedforsecurity=False).hexdigest()
+    for role in (f"rollcall_people_of_{owner}", f"rollcall_people_of_{digest}", f"left-{owner}", owner):
         administrator("DROP ROLE IF EXISTS {}", role)
 
 
@@ -135,10 +139,14 @@ def test_r31_who_may_not_make_the_role_is_told_what_an_administrator_is_to_run(
         assert migrate(url) == (migrations.head(), migrations.head())
 
 
-def test_r31_two_owners_on_one_server_share_no_role(administrator: Administrator, servers: Embedded) -> None:
+@pytest.mark.parametrize("alike", ["", f"production_application_service_account_eu_west_1_{WORKER}_"])
+def test_r31_two_owners_on_one_server_share_no_role(
+    administrator: Administrator, servers: Embedded, alike: str
+) -> None:
+    names = [alike and f"{alike}{letter}" for letter in "ab"]
     with (
-        owned(administrator, servers, MAY_MAKE_ROLES) as (ours,),
-        owned(administrator, servers, MAY_MAKE_ROLES) as (theirs,),
+        owned(administrator, servers, MAY_MAKE_ROLES, owner=names[0]) as (ours,),
+        owned(administrator, servers, MAY_MAKE_ROLES, owner=names[1]) as (theirs,),
     ):
         migrate(ours)
         migrate(theirs)
