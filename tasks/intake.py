@@ -19,7 +19,7 @@ from config.runtime import Runtime
 from config.settings import Settings
 from tasks import effects, organisations, seats, work
 from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, waves
-from tasks.events.schemas import OrganisationSaved, StatusChanged, read_malformed
+from tasks.events.schemas import Identity, OrganisationSaved, StatusChanged, read_malformed
 
 log = structlog.get_logger()
 
@@ -166,9 +166,8 @@ def _apply_new(connection: Connection, settings: Settings, events: Sequence[Even
     numbers = inbox.claim_new(connection, events)
     fresh, seen = [], set()
     for event in events:
-        key = (event.source, event.id)
-        if key in numbers and key not in seen:
-            seen.add(key)
+        if event.identity in numbers and event.identity not in seen:
+            seen.add(event.identity)
             fresh.append(event)
     held = _apply(connection, settings, fresh, numbers, kept=False, last=last)
     return len(fresh), held
@@ -178,7 +177,7 @@ def _apply(
     connection: Connection,
     settings: Settings,
     events: Sequence[Event],
-    numbers: dict[tuple[str, str], int],
+    numbers: dict[Identity, int],
     *,
     kept: bool,
     released: bool = False,
@@ -195,7 +194,7 @@ def _apply(
         found = organisations.find(connection, named)
     lock_organisations(connection, [organisation.organisation for organisation in found.values()])
     locked = {organisation.organisation for organisation in found.values()}
-    held_back: set[tuple[str, str]] = set()
+    held_back: set[Identity] = set()
     void: dict[int, list[tuple[int, tuple[str, str]]]] = {}
     pending = list(events)
     while pending:
@@ -206,11 +205,11 @@ def _apply(
         known, held = done.known, done.held
         for number, back in done.void.items():
             void.setdefault(number, []).extend(back)
-        inbox.hold(connection, ((numbers[event.source, event.id], event, why) for event, why in held), waiting=waiting)
-        refused = {(event.source, event.id) for event, _ in held}
-        held_back -= {(event.source, event.id) for event in pending}
+        inbox.hold(connection, ((numbers[event.identity], event, why) for event, why in held), waiting=waiting)
+        refused = {event.identity for event, _ in held}
+        held_back -= {event.identity for event in pending}
         held_back |= refused
-        taken = [numbers[e.source, e.id] for e in pending if (e.source, e.id) not in refused]
+        taken = [numbers[event.identity] for event in pending if event.identity not in refused]
         if kept:
             inbox.settle(connection, taken)
         pending = _freed(connection, known, numbers, held_back)
@@ -284,8 +283,8 @@ def _apply_kept(
 def _freed(
     connection: Connection,
     known: set[str],
-    numbers: dict[tuple[str, str], int],
-    held_back: set[tuple[str, str]],
+    numbers: dict[Identity, int],
+    held_back: set[Identity],
 ) -> list[Event]:
     """What waited for something that is known now, be it from before or from earlier in the same batch.
 
@@ -308,8 +307,8 @@ def _freed(
 def _sorted_out(
     connection: Connection,
     kept: Sequence[inbox.Kept],
-    numbers: dict[tuple[str, str], int],
-    held_back: set[tuple[str, str]],
+    numbers: dict[Identity, int],
+    held_back: set[Identity],
 ) -> list[Event]:
     """Of what waited, what is to be applied now; what is in the history already is settled."""
     freed, recorded = [], []
@@ -320,9 +319,9 @@ def _sorted_out(
         if isinstance(event.data, StatusChanged) and entry.waits_for.startswith("learner:"):
             # in the history since it came; only its learner was missing
             recorded.append(entry.seq)
-            held_back.discard((event.source, event.id))
+            held_back.discard(event.identity)
         else:
-            numbers[event.source, event.id] = entry.seq
+            numbers[event.identity] = entry.seq
             freed.append(event)
     inbox.settle(connection, recorded)
     return freed
@@ -354,7 +353,7 @@ def release(engine: Engine, settings: Settings, wanted: inbox.Wanted, *, by: str
             event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
             if isinstance(event, Malformed):
                 raise NotResolved(f"{wanted.id} is malformed ({event.detail}): have it sent again, or discard it")
-            numbers = {(event.source, event.id): entry.seq}
+            numbers = {event.identity: entry.seq}
             if _apply(connection, settings, [event], numbers, kept=True, released=True):
                 raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
             inbox.resolve(connection, entry, "released", by=by, why=why)
@@ -400,13 +399,13 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
 def take_waiting(connection: Connection, settings: Settings, known: set[str], *, last: bool = False) -> None:
     """Take what waited for what is known now (R6). The caller holds the lock of the organisation; where this is its
     `last` try, what loses a race again is set aside."""
-    numbers: dict[tuple[str, str], int] = {}
+    numbers: dict[Identity, int] = {}
     freed = _freed(connection, known, numbers, set())
     _apply(connection, settings, freed, numbers, kept=True, last=last)
 
 
 def _take_kept(connection: Connection, settings: Settings, kept: Sequence[inbox.Kept], *, last: bool = False) -> None:
-    numbers: dict[tuple[str, str], int] = {}
+    numbers: dict[Identity, int] = {}
     freed = _sorted_out(connection, kept, numbers, set())
     _apply(connection, settings, freed, numbers, kept=True, last=last)
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tasks.events.schemas import Event, Reason
+from tasks.events.schemas import Event, Identity, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +58,12 @@ def weight(event: Event) -> int:
 def portions(events: Sequence[Event], busy: Collection[str], most: int) -> list[list[Event]]:
     """Split a batch into what is taken in a transaction each (R31): what small organisations sent together and first,
     what a large one sent after it and by itself, at last what the `busy` ones did. No portion weighs more than so much,
-    unless it is one event; those of an organisation stay in their order, and of those that are called the same the
+    unless it is one event; those of an organisation stay in their order, and of those that it calls the same the
     first is meant.
     """
-    first: dict[tuple[str, str], Event] = {}
+    first: dict[Identity, Event] = {}
     for event in events:
-        first.setdefault(event.key, event)
+        first.setdefault(event.identity, event)
     theirs: dict[str, list[Event]] = {}
     for event in first.values():
         theirs.setdefault(event.organisation, []).append(event)
