@@ -17,9 +17,9 @@ from config.database import is_connection_problem, is_retryable, lock_organisati
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
-from tasks import effects, organisations, seats, work
+from tasks import announcements, effects, organisations, seats, work
 from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, waves
-from tasks.events.schemas import Identity, OrganisationSaved, StatusChanged, read_malformed
+from tasks.events.schemas import AnnouncementRequested, Identity, OrganisationSaved, StatusChanged, read_malformed
 
 log = structlog.get_logger()
 
@@ -141,6 +141,7 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
     if not events:
         return 0, 0
     try:
+        _judge_messages(engine, events)
         for attempt in retrying():
             with attempt, transaction(engine) as connection:
                 last = attempt.retry_state.attempt_number > RACES
@@ -155,6 +156,19 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
     with transaction(engine) as connection:
         inbox.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
     return 1, 1
+
+
+def _judge_messages(engine: Engine, events: Sequence[Event]) -> None:
+    """Judge what announcements say, which takes long, while nobody waits for a lock of ours (R31)."""
+    said = [(event.organisation, event.data) for event in events if isinstance(event.data, AnnouncementRequested)]
+    if not said:
+        return
+    for attempt in retrying():
+        with attempt, transaction(engine) as connection:
+            found = organisations.find(connection, {organisation for organisation, _ in said})
+    for organisation, data in said:
+        name = found[organisation].name if organisation in found else organisation
+        announcements.fault_of(data, organisation, name or organisation)
 
 
 def _say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
