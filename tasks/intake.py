@@ -17,9 +17,9 @@ from config.database import is_connection_problem, is_retryable, lock_organisati
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
-from tasks import effects, organisations, seats, work
+from tasks import announcements, effects, organisations, seats, work
 from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, waves
-from tasks.events.schemas import OrganisationSaved, StatusChanged, read_malformed
+from tasks.events.schemas import AnnouncementRequested, Identity, OrganisationSaved, StatusChanged, read_malformed
 
 log = structlog.get_logger()
 
@@ -141,6 +141,7 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
     if not events:
         return 0, 0
     try:
+        _judge_messages(engine, events)
         for attempt in retrying():
             with attempt, transaction(engine) as connection:
                 last = attempt.retry_state.attempt_number > RACES
@@ -157,6 +158,19 @@ def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) ->
     return 1, 1
 
 
+def _judge_messages(engine: Engine, events: Sequence[Event]) -> None:
+    """Judge what announcements say, which takes long, while nobody waits for a lock of ours (R31)."""
+    said = [(event.organisation, event.data) for event in events if isinstance(event.data, AnnouncementRequested)]
+    if not said:
+        return
+    for attempt in retrying():
+        with attempt, transaction(engine) as connection:
+            found = organisations.find(connection, {organisation for organisation, _ in said})
+    for organisation, data in said:
+        name = found[organisation].name if organisation in found else organisation
+        announcements.fault_of(data, organisation, name or organisation)
+
+
 def _say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
     log.error(what, events=len(events), types=sorted({event.type for event in events}), **without_data(problem))
 
@@ -166,9 +180,8 @@ def _apply_new(connection: Connection, settings: Settings, events: Sequence[Even
     numbers = inbox.claim_new(connection, events)
     fresh, seen = [], set()
     for event in events:
-        key = (event.source, event.id)
-        if key in numbers and key not in seen:
-            seen.add(key)
+        if event.identity in numbers and event.identity not in seen:
+            seen.add(event.identity)
             fresh.append(event)
     held = _apply(connection, settings, fresh, numbers, kept=False, last=last)
     return len(fresh), held
@@ -178,7 +191,7 @@ def _apply(
     connection: Connection,
     settings: Settings,
     events: Sequence[Event],
-    numbers: dict[tuple[str, str], int],
+    numbers: dict[Identity, int],
     *,
     kept: bool,
     released: bool = False,
@@ -195,7 +208,7 @@ def _apply(
         found = organisations.find(connection, named)
     lock_organisations(connection, [organisation.organisation for organisation in found.values()])
     locked = {organisation.organisation for organisation in found.values()}
-    held_back: set[tuple[str, str]] = set()
+    held_back: set[Identity] = set()
     void: dict[int, list[tuple[int, tuple[str, str]]]] = {}
     pending = list(events)
     while pending:
@@ -206,11 +219,11 @@ def _apply(
         known, held = done.known, done.held
         for number, back in done.void.items():
             void.setdefault(number, []).extend(back)
-        inbox.hold(connection, ((numbers[event.source, event.id], event, why) for event, why in held), waiting=waiting)
-        refused = {(event.source, event.id) for event, _ in held}
-        held_back -= {(event.source, event.id) for event in pending}
+        inbox.hold(connection, ((numbers[event.identity], event, why) for event, why in held), waiting=waiting)
+        refused = {event.identity for event, _ in held}
+        held_back -= {event.identity for event in pending}
         held_back |= refused
-        taken = [numbers[e.source, e.id] for e in pending if (e.source, e.id) not in refused]
+        taken = [numbers[event.identity] for event in pending if event.identity not in refused]
         if kept:
             inbox.settle(connection, taken)
         pending = _freed(connection, known, numbers, held_back)
@@ -284,8 +297,8 @@ def _apply_kept(
 def _freed(
     connection: Connection,
     known: set[str],
-    numbers: dict[tuple[str, str], int],
-    held_back: set[tuple[str, str]],
+    numbers: dict[Identity, int],
+    held_back: set[Identity],
 ) -> list[Event]:
     """What waited for something that is known now, be it from before or from earlier in the same batch.
 
@@ -308,8 +321,8 @@ def _freed(
 def _sorted_out(
     connection: Connection,
     kept: Sequence[inbox.Kept],
-    numbers: dict[tuple[str, str], int],
-    held_back: set[tuple[str, str]],
+    numbers: dict[Identity, int],
+    held_back: set[Identity],
 ) -> list[Event]:
     """Of what waited, what is to be applied now; what is in the history already is settled."""
     freed, recorded = [], []
@@ -320,9 +333,9 @@ def _sorted_out(
         if isinstance(event.data, StatusChanged) and entry.waits_for.startswith("learner:"):
             # in the history since it came; only its learner was missing
             recorded.append(entry.seq)
-            held_back.discard((event.source, event.id))
+            held_back.discard(event.identity)
         else:
-            numbers[event.source, event.id] = entry.seq
+            numbers[event.identity] = entry.seq
             freed.append(event)
     inbox.settle(connection, recorded)
     return freed
@@ -354,7 +367,7 @@ def release(engine: Engine, settings: Settings, wanted: inbox.Wanted, *, by: str
             event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
             if isinstance(event, Malformed):
                 raise NotResolved(f"{wanted.id} is malformed ({event.detail}): have it sent again, or discard it")
-            numbers = {(event.source, event.id): entry.seq}
+            numbers = {event.identity: entry.seq}
             if _apply(connection, settings, [event], numbers, kept=True, released=True):
                 raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
             inbox.resolve(connection, entry, "released", by=by, why=why)
@@ -400,13 +413,13 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
 def take_waiting(connection: Connection, settings: Settings, known: set[str], *, last: bool = False) -> None:
     """Take what waited for what is known now (R6). The caller holds the lock of the organisation; where this is its
     `last` try, what loses a race again is set aside."""
-    numbers: dict[tuple[str, str], int] = {}
+    numbers: dict[Identity, int] = {}
     freed = _freed(connection, known, numbers, set())
     _apply(connection, settings, freed, numbers, kept=True, last=last)
 
 
 def _take_kept(connection: Connection, settings: Settings, kept: Sequence[inbox.Kept], *, last: bool = False) -> None:
-    numbers: dict[tuple[str, str], int] = {}
+    numbers: dict[Identity, int] = {}
     freed = _sorted_out(connection, kept, numbers, set())
     _apply(connection, settings, freed, numbers, kept=True, last=last)
 

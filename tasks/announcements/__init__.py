@@ -11,7 +11,7 @@ from tasks.announcements.actors import (
     retry,
     schedule,
 )
-from tasks.announcements.intake import requested
+from tasks.announcements.intake import fault_of, requested
 from tasks.announcements.rules import (
     LARGEST_BODY,
     LONGEST_ID,
@@ -43,6 +43,7 @@ __all__ = [
     "cancel",
     "check_message",
     "create",
+    "fault_of",
     "find",
     "finish_mailings",
     "launch",

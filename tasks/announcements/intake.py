@@ -1,5 +1,9 @@
 """What `platform.announcement.requested` does."""
 
+from collections import OrderedDict
+from hashlib import sha256
+from threading import Lock
+
 from msgspec import UNSET
 from sqlalchemy import Connection
 
@@ -20,17 +24,44 @@ def audience_document(audience: Audience) -> dict[str, object]:
     }
 
 
+#: Verdicts on messages that are kept; no more announcements than these are taken in one transaction.
+KEPT_VERDICTS = 4096
+
+_verdicts: OrderedDict[bytes, str | None] = OrderedDict()
+_one_at_a_time = Lock()
+
+
+def fault_of(data: AnnouncementRequested, organisation: str, name: str) -> str | None:
+    """What is wrong with a message of the organisation with this id, or None. That takes up to seconds, so it is asked
+    before the transaction that takes the message, which then finds the verdict here (R31). One under an earlier name
+    will do: at the launch it is judged again."""
+    said = "\0".join([organisation, data.subject, data.body])
+    key = sha256(said.encode(errors="surrogatepass")).digest()
+    with _one_at_a_time:
+        if key in _verdicts:
+            return _verdicts[key]
+    fault = None
+    try:
+        check_message(data.subject, data.body, name)
+    except BadMessage as problem:
+        fault = str(problem)
+    with _one_at_a_time:
+        _verdicts[key] = fault
+        if len(_verdicts) > KEPT_VERDICTS:
+            _verdicts.popitem(last=False)
+    return fault
+
+
 def requested(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:
     """Launch an announcement at once, or at `send_at` (S9); one whose id was used already is the same one (S16)."""
     data = event.data
     assert isinstance(data, AnnouncementRequested)  # noqa: S101 - the intake's table says so
     number = organisation.organisation
+    if fault := fault_of(data, organisation.id, organisation.name):
+        return Held(Reason.BAD_TEMPLATE, fault)
     try:
-        check_message(data.subject, data.body, organisation.name)
         zone_named(data.time_zone or "UTC")
         send_at = None if (at := data.at()) is None else moment_of(at, data.time_zone or "UTC")
-    except BadMessage as problem:
-        return Held(Reason.BAD_TEMPLATE, str(problem))
     except BadSchedule as problem:
         return Held(Reason.BAD_SCHEDULE, str(problem))
     if data.audience.segments is not UNSET:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from config.database import column, execute, rows, say, value
 from tasks.chores import one_by_one
 from tasks.events.rules import Held, awaited
-from tasks.events.schemas import WHAT_TO_DO, Event, Malformed, Reason
+from tasks.events.schemas import WHAT_TO_DO, Event, Identity, Malformed, Reason
 
 #: Events read at once by what lists them, and octets of their bodies after which no other is read with them.
 PAGE, PAGE_OCTETS = 500, 8_000_000
@@ -100,17 +100,18 @@ class _Held:
 
 class _Claimed(NamedTuple):
     seq: int
+    organisation: str
     source: str
     id: str
 
 
-def claim_new(connection: Connection, events: Sequence[Event]) -> dict[tuple[str, str], int]:
-    """Make these events ours, if nobody took them before (R32): their inbox numbers by (source, id); of several that
-    are called the same, the first is meant.
+def claim_new(connection: Connection, events: Sequence[Event]) -> dict[Identity, int]:
+    """Make these events ours, if nobody took them before (R32): their inbox numbers; of several that an organisation
+    calls the same, the first is meant.
 
     Sorted, so that two processes that read the same events wait for each other instead of blocking each other.
     """
-    ordered = sorted({(event.source, event.id): event for event in reversed(events)}.items())
+    ordered = sorted({event.identity: event for event in reversed(events)}.items())
     claimed = rows(
         connection,
         _Claimed,
@@ -120,14 +121,14 @@ def claim_new(connection: Connection, events: Sequence[Event]) -> dict[tuple[str
         FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]),
                     CAST(:organisations AS text[])) AS new (source, id, type, organisation)
         ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
-        RETURNING seq, source, id
+        RETURNING seq, organisation, source, id
         """,
         sources=[event.source for _, event in ordered],
         ids=[event.id for _, event in ordered],
         types=[event.type for _, event in ordered],
         organisations=[event.organisation for _, event in ordered],
     )
-    return {(row.source, row.id): row.seq for row in claimed}
+    return {(row.organisation, row.source, row.id): row.seq for row in claimed}
 
 
 def hold(connection: Connection, held: Iterable[tuple[int, Event, Held]], *, waiting: timedelta) -> None:

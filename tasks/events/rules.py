@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from tasks.events.schemas import Event, Reason
+from tasks.events.schemas import AnnouncementRequested, Event, Identity, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,36 +49,58 @@ def learners_named(event: Event) -> tuple[str, ...] | None:
     return None
 
 
-def weight(event: Event) -> int:
-    """About how many rows an event writes by itself: one for each of what it lists."""
-    lists = [getattr(event.data, name, None) for name in ("learners", "segments")]
-    return 1 + sum(len(listed) for listed in lists if isinstance(listed, list))
+#: What a statement more costs, in rows: a wave of events takes about a dozen of them, however few rows it writes.
+WAVE = 20
+
+#: Octets of a message that take as long to judge as a row takes to write.
+JUDGED = 50
+
+
+def weights(events: Iterable[Event]) -> list[int]:
+    """About what each of these events of an organisation costs, in rows: one for each of what it lists; what follows
+    another about the same learner, or is about nobody by name, cannot be applied together with others; and messages
+    are long to judge."""
+    seen: set[str] = set()
+    found = []
+    for event in events:
+        lists = [getattr(event.data, name, None) for name in ("learners", "segments")]
+        cost = 1 + sum(len(listed) for listed in lists if isinstance(listed, list))
+        named = learners_named(event)
+        if named is None or not seen.isdisjoint(named):
+            cost += WAVE
+        seen.update(named or ())
+        if isinstance(event.data, AnnouncementRequested):
+            cost += len(event.data.body) // JUDGED
+        found.append(cost)
+    return found
 
 
 def portions(events: Sequence[Event], busy: Collection[str], most: int) -> list[list[Event]]:
     """Split a batch into what is taken in a transaction each (R31): what small organisations sent together and first,
-    what a large one sent after it and by itself, at last what the `busy` ones did. No portion weighs more than so much,
-    unless it is one event; those of an organisation stay in their order, and of those that are called the same the
-    first is meant.
+    what a large one sent after it and by itself, as is what has messages to judge, at last what the `busy` ones did.
+    No portion weighs more than so much, unless it is one event; those of an organisation stay in their order, and of
+    those that it calls the same the first is meant.
     """
-    first: dict[tuple[str, str], Event] = {}
+    first: dict[Identity, Event] = {}
     for event in events:
-        first.setdefault(event.key, event)
+        first.setdefault(event.identity, event)
     theirs: dict[str, list[Event]] = {}
     for event in first.values():
         theirs.setdefault(event.organisation, []).append(event)
-    weights = {organisation: sum(map(weight, of_it)) for organisation, of_it in theirs.items()}
+    costs = {organisation: weights(of_it) for organisation, of_it in theirs.items()}
+    total = {organisation: sum(of_it) for organisation, of_it in costs.items()}
+    alone = {event.organisation for event in first.values() if isinstance(event.data, AnnouncementRequested)} | {*busy}
     found: list[list[Event]] = []
     room = 0
-    for organisation in sorted(theirs, key=lambda organisation: (organisation in busy, weights[organisation])):
-        room = 0 if organisation in busy or weights[organisation] > room else room
-        for event in theirs[organisation]:
-            if weight(event) > room:
+    for organisation in sorted(theirs, key=lambda organisation: (organisation in busy, total[organisation])):
+        room = 0 if organisation in alone or total[organisation] > room else room
+        for event, cost in zip(theirs[organisation], costs[organisation], strict=True):
+            if cost > room:
                 found.append([])
                 room = most
             found[-1].append(event)
-            room -= weight(event)
-        room = 0 if organisation in busy else room
+            room -= cost
+        room = 0 if organisation in alone else room
     return found
 
 

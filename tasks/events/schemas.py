@@ -322,6 +322,10 @@ class Cause(Protocol):
         """When it happened."""
 
 
+#: The organisation, the source and the id of an event.
+Identity = tuple[str, str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Event:
     """One event, understood."""
@@ -336,8 +340,13 @@ class Event:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What identifies it: its source and its id."""
+        """What identifies it in its organisation: its source and its id."""
         return self.source, self.id
+
+    @property
+    def identity(self) -> Identity:
+        """What identifies it among those of all organisations, of which two may call theirs the same (R31)."""
+        return self.organisation, self.source, self.id
 
 
 @dataclass(frozen=True, slots=True)

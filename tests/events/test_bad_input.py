@@ -8,9 +8,10 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from structlog.testing import capture_logs
 
-from config.database import Patience, make_engine
+from config.database import Patience, make_engine, transaction
 from config.settings import Settings
 from tasks import intake
+from tasks.events import inbox
 from tests.world import World, id_of
 
 TIME = "2026-01-10T09:00:00Z"
@@ -284,14 +285,45 @@ def test_r31_another_organisations_learners_and_courses_are_unknown(world: World
     assert world.ledger() == world.ledger("globex") == []
 
 
-def test_r31_of_two_events_of_the_same_id_the_first_is_held_under_its_own_name(world: World) -> None:
+def test_r31_of_two_events_of_the_same_id_each_is_held_under_its_own_name(world: World) -> None:
     first = world.event("course.started", {"learner": "A", "course": "safety"}, id_="same")
     second = world.event("learner.saved", {"learner": "G"}, id_="same", organisation="globex")
 
-    assert world.send(first, second).repeated == 1
+    taken = world.send(first, second, first, second)
 
-    held = world.quarantine()["same"]
-    assert (held.organisation, held.type, held.payload) == ("acme", "platform.course.started", first.decode())
+    assert (taken.new, taken.repeated, taken.held) == (2, 2, 2)
+    with transaction(world.runtime.engine) as connection:
+        held = list(inbox.quarantined(connection, None))
+    assert {entry.organisation: (entry.id, entry.type, entry.payload) for entry in held} == {
+        "acme": ("same", "platform.course.started", first.decode()),
+        "globex": ("same", "platform.learner.saved", second.decode()),
+    }
+
+
+def test_r31_an_id_that_another_organisation_uses_in_the_same_batch_takes_nothing_from_it(world: World) -> None:
+    theirs = world.event("learner.saved", {"learner": "y"}, organisation="evil", id_="shared")
+    ours = world.event("learner.saved", world.learner("y"), organisation="acme", id_="shared")
+
+    taken = world.send(theirs, ours)
+
+    assert (taken.new, taken.repeated) == (2, 0)
+    assert world.send(theirs, ours).repeated == 2
+    assert world.list("SELECT organisation FROM inbox WHERE id = 'shared' ORDER BY 1") == ["acme", "evil"]
+    assert world.list("SELECT id FROM learners WHERE standing = 'active'") == ["y"]
+
+
+def test_r31_what_waits_is_freed_with_what_another_organisation_calls_the_same(world: World) -> None:
+    world.send(world.event("organisation.saved", {"name": "Globex", "licence": "credits"}, organisation="globex"))
+    both = ["acme", "globex"]
+    news = {"announcement": "news", "subject": "Hi", "body": "Hi", "audience": {"segments": ["s"]}}
+    for each in both:
+        world.send(world.event("announcement.requested", news, organisation=each, id_="same"))
+    assert world.list("SELECT organisation FROM inbox WHERE state = 'waiting' ORDER BY 1") == both
+
+    world.send(*(world.event("segment.saved", {"segment": "s", "name": "S"}, organisation=each) for each in both))
+
+    assert world.list("SELECT organisation FROM inbox WHERE state = 'waiting'") == []
+    assert world.ask("SELECT count(*) FROM mailings WHERE id = 'news'") == 2
 
 
 def test_r32_an_event_the_database_refuses_is_set_aside_and_the_others_of_its_batch_are_taken(world: World) -> None:

@@ -4,12 +4,14 @@ rules as they were (R4, R6, R7, R10, R12, R14)."""
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from config.database import ORGANISATION_LOCK, transaction
 from config.settings import Settings
+from tasks.announcements import check_message
 from tasks.events.rules import portions
 from tasks.events.schemas import Event, decode
 from tests.world import DAWN, World
@@ -82,7 +84,7 @@ def test_r12_events_of_one_batch_add_up(world: World) -> None:
     described = [{"course": f"d{n}", "title": f"Course d{n}", "method": "everyone"} for n in range(COURSES)]
 
     world.send(*(world.event("course.saved", one) for one in described))
-    assert world.ask("SELECT count(*) FROM enrolments JOIN courses USING (course) WHERE id LIKE 'd%'") <= CHUNK
+    assert largest(world) <= CHUNK
 
     world.settle()
     assert enrolled(world) == 2 * COURSES * len(IDS)
@@ -187,7 +189,12 @@ def test_r31_who_would_have_to_be_waited_for_comes_last(world: World) -> None:
 def listing(world: World, organisation: str, id_: str, listed: int) -> Event:
     """An event that lists so many."""
     data = {"segment": "s", "learners": [f"L{n}" for n in range(listed)]}
-    body = world.event("segment.joined", data, id_=id_, organisation=organisation)
+    return understood(world, "segment.joined", data, organisation, id_)
+
+
+def understood(world: World, type_: str, data: dict[str, Any], organisation: str, id_: str | None = None) -> Event:
+    """An event, read."""
+    body = world.event(type_, data, id_=id_, organisation=organisation)
     event = decode(body, now=world.clock, skew=world.clock - DAWN)
     assert isinstance(event, Event)
     return event
@@ -204,7 +211,7 @@ def test_r31_small_organisations_are_taken_together_before_a_large_one(world: Wo
         listing(world, "large", "6", 20),
     ]
 
-    taken = [[(event.organisation, event.id) for event in part] for part in portions(batch, {"busy"}, 100)]
+    taken = [[(event.organisation, event.id) for event in part] for part in portions(batch, {"busy"}, 125)]
 
     assert taken == [
         [("tiny", "5"), ("small", "2")],
@@ -212,3 +219,56 @@ def test_r31_small_organisations_are_taken_together_before_a_large_one(world: Wo
         [("large", "3"), ("large", "6")],
         [("busy", "4")],
     ]
+
+
+def test_r31_what_cannot_be_applied_together_weighs_more_than_its_rows(world: World) -> None:
+    """The neighbour has more events, and is not kept waiting by them: theirs are one step, the others many."""
+    batch = [
+        understood(world, "learner.status_changed", {"learner": "L", "status": status}, "toggling")
+        for status in ["active", "inactive"] * 20
+    ]
+    batch += [understood(world, "learner.saved", world.learner(f"N{n}"), "neighbour") for n in range(60)]
+
+    taken = [({event.organisation for event in part}, len(part)) for part in portions(batch, set(), 200)]
+
+    assert taken[0] == ({"neighbour"}, 60)
+    assert max(n for _, n in taken[1:]) <= 1 + 10
+    assert sum(n for _, n in taken[1:]) == 40
+
+
+def test_r31_long_messages_come_after_everybody_else_and_few_at_a_time(world: World) -> None:
+    said = {"subject": "News", "body": "word " * 4000, "audience": {"everyone": True}}
+    batch = [understood(world, "announcement.requested", {"announcement": f"a{n}", **said}, "loud") for n in range(20)]
+    batch += [understood(world, "learner.saved", world.learner(f"N{n}"), "neighbour") for n in range(200)]
+
+    taken = [({event.organisation for event in part}, len(part)) for part in portions(batch, set(), 1000)]
+
+    assert taken[0] == ({"neighbour"}, 200)
+    assert [n for _, n in taken[1:]] == [2] * 10
+
+
+def test_r31_no_lock_is_held_while_a_message_is_judged_and_the_neighbour_is_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.send(world.event("organisation.saved", {"name": "Other", "licence": "seats"}, organisation="other"))
+    seen = []
+
+    def watched(subject: str, body: str, organisation: str) -> None:
+        locks = world.ask(
+            "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+            " WHERE locktype = 'advisory' AND datname = current_database()"
+        )
+        seen.append((locks, world.list("SELECT id FROM learners")))
+        check_message(subject, body, organisation)
+
+    monkeypatch.setattr("tasks.announcements.intake.check_message", watched)
+    said = {"subject": "News of today", "audience": {"everyone": True}}
+    world.send(
+        world.event("announcement.requested", {"announcement": "good", "body": "Hello. " * 1000, **said}),
+        world.event("announcement.requested", {"announcement": "bad", "body": "Hello {{nobody}}. " * 1000, **said}),
+        world.event("learner.saved", world.learner("B"), organisation="other"),
+    )
+
+    assert seen == [(0, ["B"])] * 2
+    assert world.progress("good").state
+    assert [entry.reason for entry in world.quarantine().values()] == ["bad template"]
