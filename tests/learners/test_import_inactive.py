@@ -59,3 +59,44 @@ def test_r02_an_id_is_the_same_however_its_accents_are_composed(
 
     assert standings(world) == {"Zo\u00e9": "inactive", "Jos\u00e9": "active"}
     assert set(world.list("SELECT username FROM learners")) == {"zo\u00e9", "jos\u00e9"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,username,email,active\na,ua,a@ex.org,1\nid,username,email,suspended\nz,uz,z@ex.org,1\n",
+        "id,username,email,active\na,ua,a@ex.org,1\n\ufeffid,username,email,suspended\nz,uz,z@ex.org,1\n",
+        'id,username,email,active\na,ua,a@ex.org,1\n\ufeff"ID","User name","E-mail","Suspended"\n"z",z,z@ex.org,1\n',
+        "id,username,enabled,suspended\na,ua,1,0\nid,username,suspended,enabled\nz,uz,1,0\n",
+        "id,username,active\na,ua,1\nid,username,active,department,team\nz,uz,1,x,y\n",
+        "id,username,email,active\na,ua,a@ex.org,1\nusername,id,email,suspended\nuz,z,z@ex.org,1\n",
+    ],
+)
+def test_r02_a_second_header_with_other_columns_stops_the_file(
+    world: World, rollcall: Rollcall, tmp_path: Path, text: str
+) -> None:
+    said, _ = given(rollcall, tmp_path, text.encode())
+
+    assert "Line 3 is a header with other columns" in said["problem"]
+    assert "z" not in said["problem"].partition("Line 3")[2].split()
+    assert standings(world) == {}
+
+
+def test_r02_a_header_behind_a_last_line_that_has_no_end_stops_the_file(
+    world: World, rollcall: Rollcall, tmp_path: Path
+) -> None:
+    text = "id,username,email,active\na,ua,a@ex.org,1id,username,email,suspended\nz,uz,z@ex.org,1\n"
+
+    said, _ = given(rollcall, tmp_path, text.encode())
+
+    assert "Line 2 is a header with other columns" in said["problem"]
+    assert standings(world) == {}
+
+
+def test_r02_the_same_header_again_is_nobody(world: World, rollcall: Rollcall, tmp_path: Path) -> None:
+    text = "id,username,active\na,ua,1\n\ufeffID,User name,Active\nlearner,login,1\nz,user,0\n"
+
+    said, _ = given(rollcall, tmp_path, text.encode())
+
+    assert standings(world) == {"a": "active", "learner": "active", "z": "inactive"}
+    assert (said["read"], said["refused"]) == (3, {})
