@@ -28,6 +28,7 @@ _NOT_IN_NAMES = re.compile("[" + "".join(c for c in _FORMAT if c not in "\u200c\
 
 _NAMES = frozenset({Field.FIRST_NAME, Field.LAST_NAME})
 IDS = frozenset({Field.LEARNER, Field.USERNAME})
+_COMPOSED = IDS | {Field.EMAIL}
 
 #: A cell as a spreadsheet keeps a text that looks like a number.
 _AS_TEXT = re.compile(r'="([^"]*)"')
@@ -69,7 +70,7 @@ def read(field: Field, cell: str, *, ours: bool) -> str | tuple[Refusal, str]:
         return _NOT_IN_NAMES.sub("", text)
     if field in IDS and (found := _INVISIBLE.search(text)):
         return Refusal.INVISIBLE, f"{field}: {_named(found[0])}"
-    return text
+    return unicodedata.normalize("NFC", text) if field in _COMPOSED and not ours else text
 
 
 def unmarked(text: str) -> str:

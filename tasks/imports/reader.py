@@ -4,6 +4,7 @@ In constant memory: the encoding is found in a first pass over the bytes, the li
 """
 
 import csv
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 from tasks.imports import cells, encodings
 from tasks.imports.rules import Columns, Field, NotReadable, Refusal, Refused, Told, columns_of, field_named
-from tasks.imports.statuses import SUSPICIOUS, StatusColumn
+from tasks.imports.statuses import SUSPICIOUS, StatusColumn, plain
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -134,12 +135,14 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
     """The learners of a file, line by line; empty lines are left out. `whole`: all cells, not those that are read.
 
     A line that cannot be read stops none of those behind it. Raises `NotReadable` where a column that is not used
-    seems to call somebody inactive.
+    seems to call somebody inactive, and at a header with other columns.
     """
     width, longest = len(layout.header), csv.field_size_limit()
     pick: Callable[[list[str]], tuple[str, ...]] = tuple if whole else itemgetter(*layout.picked)
     unused = () if whole else layout.columns.unused_places
     suspicious = _suspicious_of(unused)
+    told = map(re.escape, layout.told.columns.values())
+    signs_in = re.compile("|".join((r"mail|user|log.?in|upn|u\.p\.n|sam.?account", *told)), re.IGNORECASE).search
     with _opened(file, layout.encoding) as text:
         lines, next_line = _lines(text), list[str]()
         reader = _reader(_beginning_with(next_line, lines), layout.delimiter)
@@ -164,6 +167,8 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
                     line += reader.line_num
                 else:  # what the csv module makes of it, in half the time
                     row = text_.rstrip("\r\n").split(layout.delimiter)
+                if (len(row) != width or ("@" not in text_ and signs_in(text_))) and _is_header(layout, row, begun):
+                    continue
                 if len(row) == width:
                     picked = pick(row)
                     if picked[0].strip() or any(map(str.strip, row)):
@@ -176,6 +181,23 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
             if line == before:
                 return
             yield batch
+
+
+def _is_header(layout: Layout, row: list[str], line: int) -> bool:
+    """Whether a line is the header again, where two files were joined. Raises `NotReadable` where it, or what lies
+    behind a last line without an end, names other columns: what is below would be read by the wrong ones."""
+    width = len(layout.header)
+    if any(plain(cell).isdecimal() for cell in row[-width:]):
+        return False
+    told = {plain(name): field for field, name in layout.told.columns.items()}
+    for names in (row, [layout.header[layout.columns.places[Field.LEARNER]], *row[width:]] if len(row) > width else []):
+        found = [told.get(plain(name)) or field_named(name) for name in names if name.strip()]
+        enough = min(4, (len(found) + 1) // 2) <= len(found) - found.count(None)
+        if enough and len(found) > 1 and Field.LEARNER in found and {Field.USERNAME, Field.EMAIL} & {*found}:
+            if [*map(plain, row)] == [*map(plain, layout.header)]:
+                return True
+            raise NotReadable(f"Line {line} is a header with other columns: import what is below it as another file.")
+    return False
 
 
 def _suspicious_of(unused: tuple[int, ...]) -> Callable[[list[str]], bool]:

@@ -5,6 +5,7 @@ words of a line mean is looked up, for they are few.
 """
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
@@ -77,6 +78,7 @@ class Staging:
             return False
         odd = (
             self._layout.guessed
+            or not unicodedata.is_normalized("NFC", plain)
             or any(each in plain for each in cell_rules.ODD_BEYOND_ASCII)
             or (self._email is not None and not all(cells[self._email].isascii() for _, cells in batch.read))
         )

@@ -202,6 +202,9 @@ _MEANT = (
     | {"a": True, "i": False, "t": False}  # the letters of HR systems
 )
 
+#: Where yes means inactive, these may mean that it does not hold any more: "Block sign-in: Disabled".
+_MAY_END = frozenset({"disabled", "notenabled", "expired", "closed", "removed", "uitgeschakeld", "deshabilitado"})
+
 #: Statuses that R2 names: nobody can say that they mean active.
 GIVEN = frozenset({"suspended", "longtermleave", "inactive"})
 
@@ -270,7 +273,7 @@ class Judge:
 
     def judge(self, cells: Sequence[str]) -> Judged:
         """Inactive where any cell says so, else unknown where any is, else active where any says so."""
-        said = [self._said(column.says, cell.strip()) for column, cell in zip(self.columns, cells, strict=True)]
+        said = [self._said(column, cell.strip()) for column, cell in zip(self.columns, cells, strict=True)]
         if _Said.INACTIVE in said:
             return Judged(active=False)
         place = self._unsaid(said)
@@ -296,8 +299,8 @@ class Judge:
         )
         return next(silent, None)
 
-    def _said(self, says: Says, cell: str) -> _Said:
-        words = _words(cell)
+    def _said(self, column: StatusColumn, cell: str) -> _Said:
+        says, words = column.says, _words(cell)
         word = "".join(words)
         if word in self.words:
             return _Said.ACTIVE if self.words[word] else _Said.INACTIVE
@@ -308,8 +311,19 @@ class Judge:
         if not word and not cell.strip(" -–—"):
             return _Said.NOTHING if says in {Says.STATUS, Says.ACTIVE} else _Said.NOT_INACTIVE
         if says is Says.CONTROL:
-            return _of_control(word)
-        return _of_words(says, words)
+            return _of_control(cell)
+        said = _of_words(says, words)
+        return said if says is not Says.INACTIVE else _of_opposite(said, word, plain(column.name))
+
+
+def _of_opposite(said: _Said, word: str, name: str) -> _Said:
+    """What a cell says where yes means inactive: "Suspension status: Active" may mean that the suspension is."""
+    if word in _NO_DATE:
+        return _Said.NOT_INACTIVE
+    if word.startswith(name):
+        return _Said.INACTIVE  # "Locked: locked out"
+    is_open = said is _Said.ACTIVE or (word in _MAY_END and word not in name)
+    return _Said.UNKNOWN if is_open else said
 
 
 def _of_words(says: Says, words: Sequence[str]) -> _Said:
@@ -330,10 +344,12 @@ def status_word(status: str) -> str:
     return "".join(_words(status))
 
 
-def _of_control(word: str) -> _Said:
-    if not word.isdecimal():
+def _of_control(cell: str) -> _Said:
+    """A whole number; some write it as 514.0. Of one with an exponent digits are lost."""
+    found = re.fullmatch(r"(\d{1,10})(?:[.,]0+)?", cell)
+    if not found:
         return _Said.UNKNOWN
-    return _Said.INACTIVE if int(word[:18]) & _ACCOUNT_DISABLED else _Said.ACTIVE
+    return _Said.INACTIVE if int(found[1]) & _ACCOUNT_DISABLED else _Said.ACTIVE
 
 
 _ISO = re.compile(r"(\d{4})[-/.]?(\d{2})[-/.]?(\d{2})(?!\d)")

@@ -229,7 +229,7 @@ def test_r02_two_exports_in_quotation_marks_may_be_joined(world: World, rollcall
     _, lines = given(rollcall, tmp_path, (one + other).encode())
 
     assert standings(world) == {"A": "inactive", "B": "active"}
-    assert [reason for reason, _ in lines.values()] == ["unknown status", "repeated id"]
+    assert [reason for reason, _ in lines.values()] == ["repeated id"]
 
 
 def test_r02_of_a_refused_line_it_is_taken_that_a_known_learner_is_inactive(
