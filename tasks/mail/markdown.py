@@ -134,6 +134,8 @@ def letter(text: str, parts: Sequence[str | Slot], stand_ins: StandIns) -> tuple
         rendered, mute = _rendered(stand_ins)
         html = clean(rendered, stand_ins.refuse_in)
         _refuse_size(html)
+        if (slots := stand_ins.count(html)) > MOST_SLOTS:
+            raise MergeError(_too_many_slots("The body", slots, MOST_SLOTS))
         said = plain(html)
         stand_ins.refuse_in_addresses(said)
     except FieldInAddress as problem:
@@ -147,8 +149,6 @@ def letter(text: str, parts: Sequence[str | Slot], stand_ins: StandIns) -> tuple
     if not said.strip():
         where = "Nothing of the body can be read as text" if mute is None else f"Line {mute}: the picture says nothing"
         raise MergeError(f"{where}: write words, or what a picture shows, as in ![The hall](https://…).")
-    if (slots := stand_ins.count(html)) > MOST_SLOTS:
-        raise MergeError(_too_many_slots("The body", slots, MOST_SLOTS))
     return html, said
 
 

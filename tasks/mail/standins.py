@@ -10,8 +10,30 @@ from tasks.mail.merge import MergeError, Slot
 #: and HTML they are letters.
 _FIRST_PRIVATE, _PRIVATE, _OF_A_MARK = 0xE000, 6_400, 10
 
-#: What mail programs take for an address in plain text.
-_IN_TEXT = re.compile(r"(?:https?://|www\.|mailto:)[^\s<>\")]*", re.IGNORECASE)
+#: What mail programs take for an address in plain text, whatever scheme it has or if it has none, to its end; every
+#: branch begins where a word does, or at a mark of its own, so that a long word is not read again from each letter.
+_REST = r"(?:[^\s<>\"()]|\([^\s<>\"()]*\))*+"
+_TOP = r"(?:xn--[\w-]+|[^\W\d_]{2,})"
+_IN_TEXT = re.compile(
+    rf"""(?<![a-z0-9+.-])[a-z0-9+.-]*://{_REST}
+      |  (?:www\.|mailto:|\b(?:xmpp|sips?):){_REST}
+      |  (?<![\w.-])(?:[\w.-]*[\w-]\.{_TOP}|[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{3}})(?::[0-9]*)?(?:/|[?\#](?=\w)){_REST}
+      |  (?<![\w.+-])[\w.+-]+@(?:[\w-]+\.)+{_TOP}
+      |  (?<![\w.-])[\w.-]*[\w-]\.[\w-]{{2,}}\.{_TOP}(?![\w-])""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+#: What mail programs leave out at the end of one.
+_ENDS = ".,;:!?'"
+
+#: What a field may come to, as far as an address goes: its default or a word, and, if it has no default, nothing or a
+#: word.
+_FILLS: tuple[Callable[[Slot], str], ...] = (
+    lambda slot: slot.default,
+    lambda slot: slot.default or "a",
+    lambda slot: "a" if slot.default else "",
+    lambda _slot: "a",
+)
 
 
 class FieldInAddress(Exception):
@@ -50,10 +72,22 @@ class StandIns:
             raise FieldInAddress(int(found[1]))
 
     def refuse_in_addresses(self, text: str) -> None:
-        """The same for what a mail program would take for an address in plain text, where a default may begin one."""
-        spelt = self._one.sub(lambda found: f"{found[0]}{self._slot(found).default}", text)
-        for address in _IN_TEXT.findall(spelt):
-            self.refuse_in(address)
+        """The same for what a mail program would take for an address in plain text, be it that a default makes one: no
+        field may touch it. One that is within a default is the same for everybody who gets to see it."""
+        for fill in _FILLS:
+            slots: list[tuple[int, int, int]] = []
+            spelt, end = "", 0
+            for found in self._one.finditer(text):
+                said = fill(self._slot(found))
+                spelt += text[end : found.start()] + said
+                slots.append((len(spelt) - len(said), len(spelt), int(found[1])))
+                end = found.end()
+            for address in _IN_TEXT.finditer(spelt + text[end:]):
+                low, high = address.span()
+                touched = [slot for slot in slots if slot[0] <= high and low <= slot[1]]
+                seen = low + len(address[0].rstrip(_ENDS))
+                if touched and (len(touched) > 1 or not touched[0][0] <= low <= seen <= touched[0][1]):
+                    raise FieldInAddress(touched[0][2])
 
     def replace(self, text: str, words: Callable[[Slot], str | None]) -> str:
         """The text with words in place of the slots; None leaves one as it is."""

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from time import process_time
 from typing import Any
 
 import nh3
@@ -160,3 +161,77 @@ def test_no_body_takes_much_memory() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 200 * 1024
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        'htt{{ last_name | default: "ps://evil.example/" }}{{ email }}',
+        'htt{{ last_name | default: "ps://evil.example/" }} {{ email }}',
+        '{{ first_name | default: "x.example/a" }}{{ email }}',
+        '{{ first_name | default: "https://x.example/" }}{{ email | default: "nobody" }}',
+        '{{ first_name | default: "https:" }}{{ last_name | default: "//x.example" }}/{{ email }}',
+        'w{{ last_name | default: "ww.x.example/" }}{{ email }}',
+        'x.exam{{ last_name | default: "ple" }}/{{ email }}',
+        '{{ email }}{{ last_name | default: "@x.example" }}',
+        "https://x.example/{{ email }}",
+        "<https://x.example/>{{ email }}",
+        "https://x.example/(a){{ email }}",
+        "ftp://x.example/{{ email }}",
+        "app+x://{{ email }}",
+        "{{ username }}://x.example",
+        "x.example/{{ email }}",
+        "x.example:8080/{{ email }}",
+        "x.example?{{ email }}",
+        "x.example#{{ email }}",
+        "«..x.example/{{ email }}»",
+        "пример.рф/{{ email }}",
+        "x.xn--p1ai/{{ email }}",
+        "192.0.2.1/{{ email }}",
+        "{{ username }}.example/x",
+        "{{ username }}.evil.example",
+        "www.{{ username }}.example",
+        "{{ username }}www.x.example",
+        "{{ username }}@x.example",
+        "x@x.example{{ email }}",
+        "x@{{ organisation }}.example",
+        "mailto:{{ email }}",
+        "sip:{{ email }}",
+    ],
+)
+def test_no_field_touches_what_mail_programs_link(written: str) -> None:
+    assert "Line 3: the address of a link cannot hold a merge field" in refused(f"Hello\n\n{written}")
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "Hello {{ first_name }}.",
+        'Hello {{ first_name | default: "there" }}.Welcome to example.org, {{ first_name }}.',
+        "{{ first_name }}/{{ last_name }}",
+        '{{ first_name | default: "Sir" }}/{{ last_name | default: "Madam" }}',
+        "({{ email }})",
+        "user:{{ username }}, gossip:{{ username }}, @{{ username }}",
+        "{{ first_name }}@{{ organisation }}",
+        'Is it you, {{ full_name | default: "Mr.Smith" }}?',
+        'e.g.{{ first_name | default: "you" }}, and/or {{ email }}/{{ username }}',
+        "On 26.11.2026/{{ organisation }}",
+        'Write to {{ email | default: "help@acme.example" }}.',
+        'See {{ last_name | default: "https://acme.example/a" }}, and {{ email }}',
+        "{{ first_name }}: https://acme.example/ {{ email }}",
+        "[{{ first_name }}](https://acme.example/){{ email }}",
+    ],
+)
+def test_a_field_stands_anywhere_else(written: str) -> None:
+    assert body(f"Hello\n\n{written}")
+
+
+def test_addresses_are_looked_for_in_a_time_that_grows_with_the_text() -> None:
+    seconds = []
+    for word in ("a", "a.", "a.bb.", "a@", "a@b.", "www.(", "://", "x.org/(", "1.", "-", "xn--"):
+        parts = parse("{{ email }}\n" + paragraphs(word, of=40_000))
+        stand_ins = StandIns(parts)
+        began = process_time()
+        stand_ins.refuse_in_addresses(stand_ins.source)
+        seconds.append(process_time() - began)
+    assert max(seconds) < 5, "if a word is read again from each of its letters, it takes minutes"
