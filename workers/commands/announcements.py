@@ -75,10 +75,9 @@ def create(
     else:
         again = f"{id_} -o {organisation}"
         out.print(
-            f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}\n"
-            f"Then send it with: rollcall announcements launch {again}",
-            markup=False,
+            f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}", markup=False
         )
+        out.print(f"Then send it with: rollcall announcements launch {again}", markup=False)
 
 
 @app.command()

@@ -315,7 +315,7 @@ def _shown(standing: Status) -> Group:
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
-    stopped = [Text(f"{told}\n", style="bold red") for told in map(in_words, standing.mail_stopped)]
+    stopped = [line for told in map(in_words, standing.mail_stopped) for line in (Text(told, style="bold red"), "")]
     return Group(*stopped, grid, "", _readers(standing))
 
 
