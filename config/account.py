@@ -5,6 +5,7 @@ it is given the right to look into folders (`CAP_DAC_READ_SEARCH`) and nothing e
 """
 
 import ctypes
+import errno
 import os
 import pwd
 import stat
@@ -27,6 +28,11 @@ _READ_SEARCH, _OVERRIDE = 2, 1
 #: prctl(2) and capset(2). Without the fix-up a change of user drops no capability, and access(2) minds those we have.
 _SET_SECUREBITS, _NO_SETUID_FIXUP, _READ_BOUNDING, _AMBIENT, _RAISE = 28, 1 << 2, 23, 47, 2
 _VERSION_3 = 0x20080522
+
+#: How a line ends that says what the system refused: what a program says after it only follows from that.
+_CAUSES = tuple(
+    map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE))
+)
 
 #: Becomes another account with a capability, then the program that is named.
 _BECOME = "import sys; from config.account import become; become(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])"
@@ -72,7 +78,8 @@ class Account:
                 os.lchown(path, self.uid, self.uid)
 
     def run(self, command: list[str]) -> None:
-        """Run a program to its end. Raises OSError, with the last it said."""
+        """Run a program to its end. Raises OSError, with why the system refused it something, or else with the
+        last it said."""
         program = command[0]
         identity: dict[str, int | list[int]] = {}
         if self.uid is not None and self.capability is None:
@@ -93,7 +100,9 @@ class Account:
             said.seek(0)
             lines = said.read(10_000).decode(errors="replace").splitlines()
         if done.returncode:
-            raise OSError(f"{Path(program).name}: {lines[-1] if lines else f'exit code {done.returncode}'}")
+            last = lines[-1] if lines else f"exit code {done.returncode}"
+            said_why = next((line for line in lines if line.endswith(_CAUSES)), last)
+            raise OSError(f"{Path(program).name}: {said_why.removeprefix(f'{Path(program).name}: ')}")
 
 
 def become(uid: int, capability: int, command: list[str]) -> None:

@@ -38,6 +38,14 @@ from config.account import Account
 START_TIMEOUT = 60.0
 #: Seconds a server may take to write everything down and stop, before it is forced to.
 STOP_TIMEOUT = 30.0
+#: Seconds in which a server that runs says something, if only that it is starting.
+ANSWER_TIMEOUT = 5.0
+#: Seconds to wait until another process has started or stopped servers, and until that is said.
+LOCK_TIMEOUT = 30.0
+LOCK_SAID_AFTER = 2.0
+#: Seconds of such patience of one that leaves: who has the lock for longer starts a server, and will look after it, or
+#: stops them all.
+LEAVING_TIMEOUT = 5.0
 #: Seconds between two looks at a server that starts or stops.
 POLL_INTERVAL = 0.01
 #: Seconds by which two readings of a process's start time may differ: the kernel's boot time wobbles by one.
@@ -118,13 +126,12 @@ def embedded_services(
         return
     _make_home(home)
     services = _Services(home.resolve(), durable)
-    wanted = [name for name, wish in zip(services.starters, (database, redis, smtp), strict=True) if wish]
+    wanted = [name for name, wish in zip(services.kinds, (database, redis, smtp), strict=True) if wish]
     with _lock_file(services.home / "embedded.users") as users:
         with services.locked():
             fcntl.flock(users, fcntl.LOCK_SH)
         try:
-            with services.locked():
-                servers = {name: services.starters[name]() for name in wanted}
+            servers = services.joined(wanted)
             yield Embedded(
                 database_url=servers["postgresql"].url if database else None,
                 redis_url=servers["valkey"].url if redis else None,
@@ -133,7 +140,7 @@ def embedded_services(
             )
         finally:
             fcntl.flock(users, fcntl.LOCK_UN)
-            with services.locked():
+            with suppress(_LockedError), services.locked(LEAVING_TIMEOUT):
                 if _nobody_uses(users):
                     services.stop()
 
@@ -148,13 +155,28 @@ def running_urls(home: Path) -> set[str]:
 
 def revived(home: Path, names: Iterable[str], *, durable: bool = True) -> dict[str, int]:
     """The pids of these servers, each started again if it died; for a user of `home`. Raises EmbeddedError."""
-    services = _Services(home.resolve(), durable)
-    with services.locked():
-        return {name: (services.running(name) or services.starters[name]()).pid for name in names}
+    return {name: server.pid for name, server in _Services(home.resolve(), durable).joined(names, ask=False).items()}
+
+
+class _LockedError(EmbeddedError):
+    """Another process starts or stops servers of this home, for longer than we wait."""
+
+
+class _SilentError(Exception):
+    """A server that runs says nothing at all."""
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """How a server is started (returns its pid) and asked for its URL (None: it is starting), and where its log is."""
+
+    start: Callable[[], int]
+    ask: Callable[[], str | None]
+    log: Path
 
 
 class _Services:
-    """The servers of one home. Everything but `locked` is called with the lock held."""
+    """The servers of one home. Everything but `locked`, `joined` and `_answer` is called with the lock held."""
 
     def __init__(self, home: Path, durable: bool) -> None:
         self.home = home
@@ -162,13 +184,13 @@ class _Services:
         self._file = home / "embedded.json"
         self._servers: dict[str, Server] = {}
         self._sockets = home / "sockets"  # or elsewhere, see `_make_sockets`
-        self.starters = {"postgresql": self.postgresql, "valkey": self.valkey, "mailbox": self.mailbox}
+        self.kinds = {"postgresql": self._postgresql(), "valkey": self._valkey(), "mailbox": self._mailbox()}
 
     @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience: float | None = None) -> Iterator[None]:
         """Keep other users of this home from starting or stopping anything, and read what they did before."""
         with _lock_file(self.home / "embedded.lock") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            self._take(lock, LOCK_TIMEOUT if patience is None else patience)
             self._servers, self._sockets = {}, self.home / "sockets"
             if self._file.exists():
                 state = json.loads(self._file.read_text())
@@ -176,27 +198,70 @@ class _Services:
                 self._sockets = Path(state["sockets"])
             yield
 
-    def running(self, name: str) -> Server | None:
+    def _take(self, lock: IO[str], patience: float) -> None:
+        began, said = time.monotonic(), False
+        while True:
+            with suppress(BlockingIOError):
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            waited = time.monotonic() - began
+            if waited > patience:
+                raise _LockedError(
+                    f"Another process has started or stopped servers under {self.home} for {patience:g} s: try again,"
+                    " or end it."
+                )
+            if waited > LOCK_SAID_AFTER and not said:
+                said = True
+                with suppress(OSError):
+                    sys.stderr.write(f"Waiting for a process that starts or stops servers under {self.home} ...\n")
+            time.sleep(POLL_INTERVAL)
+
+    def joined(self, names: Iterable[str], *, ask: bool = True) -> dict[str, Server]:
+        """These servers, each started unless it runs, as soon as it answers; one that ran need not be asked.
+
+        One that runs is asked, too: whoever started it may have been killed before it answered. Nobody else waits for
+        that. What cannot be kept of the answers is found out again by the next who asks.
+        """
+        with self.locked():
+            before = {name: self._running(name) for name in names}
+            servers = {name: server or self._started(name) for name, server in before.items()}
+        answers = {
+            name: self._answer(name, server) if ask or before[name] is None else server.url
+            for name, server in servers.items()
+        }
+        found = {name: replace(server, url=answers[name]) for name, server in servers.items()}
+        if found != servers:
+            with suppress(OSError, _LockedError), self.locked():
+                for name, server in servers.items():
+                    if self._servers.get(name) == server:
+                        self._servers[name] = found[name]
+                self._save()
+        return found
+
+    def _running(self, name: str) -> Server | None:
         """The server of that name, if it lives."""
         server = self._servers.get(name)
         return server if server is not None and server.running else None
 
-    def postgresql(self) -> Server:
-        """A PostgreSQL that answers and has the database `rollcall`."""
+    def _postgresql(self) -> _Kind:
+        """A PostgreSQL that has the database `rollcall`."""
         data = self.home / "postgresql"
 
         def answer() -> str | None:
-            server = f"host={self._sockets} port=5432 user=postgres dbname=postgres connect_timeout=5"
-            with suppress(psycopg.OperationalError), psycopg.connect(server, autocommit=True) as session:
-                if not session.execute("SELECT 1 FROM pg_database WHERE datname = 'rollcall'").fetchone():
-                    session.execute("CREATE DATABASE rollcall")
-                return f"postgresql://postgres@/rollcall?host={self._sockets}&port=5432"
-            return None
+            server = f"host={self._sockets} port=5432 user=postgres dbname=postgres"
+            try:
+                with psycopg.connect(server, autocommit=True, connect_timeout=int(ANSWER_TIMEOUT)) as session:
+                    if not session.execute("SELECT 1 FROM pg_database WHERE datname = 'rollcall'").fetchone():
+                        with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+                            session.execute("CREATE DATABASE rollcall")  # or another who joins does at this moment
+                    return f"postgresql://postgres@/rollcall?host={self._sockets}&port=5432"
+            except psycopg.errors.ConnectionTimeout:
+                raise _SilentError from None
+            except psycopg.OperationalError:
+                return None
 
-        return self._ensure("postgresql", lambda: self._start_postgresql(data), answer, data / "log")
+        return _Kind(lambda: self._start_postgresql(data), answer, data / "log")
 
-    def valkey(self) -> Server:
-        """A Valkey that answers."""
+    def _valkey(self) -> _Kind:
         folder, log = self.home / "valkey", self.home / "valkey.log"
 
         def start() -> int:
@@ -218,17 +283,20 @@ class _Services:
 
         def answer() -> str | None:
             socket = self._sockets / VALKEY_SOCKET
-            with (
-                suppress(RedisConnectionError, RedisTimeoutError),
-                Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0)) as client,
-            ):
-                client.ping()
-                return f"unix://{socket}"
-            return None
+            with Redis(
+                unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0), socket_timeout=ANSWER_TIMEOUT
+            ) as client:
+                try:
+                    client.ping()
+                except RedisTimeoutError:
+                    raise _SilentError from None
+                except RedisConnectionError:
+                    return None
+            return f"unix://{socket}"
 
-        return self._ensure("valkey", start, answer, log)
+        return _Kind(start, answer, log)
 
-    def mailbox(self) -> Server:
+    def _mailbox(self) -> _Kind:
         """A mail server that takes everything, on the port it had before if that is still free."""
         port_file, log = self.home / "mailbox.port", self.home / "mailbox.log"
 
@@ -242,7 +310,7 @@ class _Services:
         def answer() -> str | None:
             return f"smtp://127.0.0.1:{port_file.read_text().strip()}?tls=none" if port_file.exists() else None
 
-        return self._ensure("mailbox", start, answer, log)
+        return _Kind(start, answer, log)
 
     def stop(self) -> None:
         """Stop every server and forget them. One that does not stop in time is made to."""
@@ -251,6 +319,7 @@ class _Services:
         running = {name: server for name, server in self._servers.items() if server.running}
         for level in (0, 1):
             for name, server in running.items():
+                _thaw(server.pid)
                 with suppress(ProcessLookupError):
                     os.kill(server.pid, STOP_SIGNALS[name][level])
             deadline = time.monotonic() + STOP_TIMEOUT
@@ -265,31 +334,41 @@ class _Services:
         shutil.rmtree(self._sockets, ignore_errors=True)
         self._file.unlink(missing_ok=True)
 
-    def _ensure(self, name: str, start: Callable[[], int], answer: Callable[[], str | None], log: Path) -> Server:
-        """The named server, started unless it runs, as soon as `answer` gives its URL.
+    def _started(self, name: str) -> Server:
+        """The named server, just started and written down: or another process would start it again."""
+        if name in self._servers:
+            with suppress(ChildProcessError):  # if it was ours, it is a zombie until we look
+                os.waitpid(self._servers[name].pid, os.WNOHANG)
+        pid = None
+        try:
+            pid = self.kinds[name].start()
+            self._servers[name] = Server(pid, psutil.Process(pid).create_time(), url="")
+            self._save()
+        except OSError as problem:
+            if pid is not None:
+                os.kill(pid, STOP_SIGNALS[name][0])
+            raise EmbeddedError(
+                f"The embedded {name} cannot be started: {self.home} cannot be written ({problem.strerror})."
+            ) from None
+        return self._servers[name]
 
-        One that runs is asked too: whoever started it may have been killed before it answered.
-        """
-        server = self.running(name)
-        if server is None:
-            if name in self._servers:
-                with suppress(ChildProcessError):  # if it was ours, it is a zombie until we look
-                    os.waitpid(self._servers[name].pid, os.WNOHANG)
-            pid = start()
-            server = self._remember(name, Server(pid, psutil.Process(pid).create_time(), url=""))
-        deadline = time.monotonic() + START_TIMEOUT
-        while not (url := answer()):
+    def _answer(self, name: str, server: Server) -> str:
+        """The URL that a server has, as soon as it can be used."""
+        kind = self.kinds[name]
+        began = time.monotonic()
+        deadline = began + START_TIMEOUT
+        while True:
+            try:
+                if url := kind.ask():
+                    return url
+            except _SilentError:
+                if server.url:  # it has answered before, and does not start
+                    deadline = began
             if not server.running:
-                raise EmbeddedError(f"The embedded {name} died as it started; {log} says why.")
-            if time.monotonic() > deadline:
-                raise EmbeddedError(f"The embedded {name} does not answer after {START_TIMEOUT:g} s; read {log}.")
+                raise EmbeddedError(f"The embedded {name} died as it started; {kind.log} says why.")
+            if (now := time.monotonic()) > deadline:
+                raise EmbeddedError(f"The embedded {name} does not answer after {now - began:.0f} s; read {kind.log}.")
             time.sleep(POLL_INTERVAL)
-        return self._remember(name, replace(server, url=url))
-
-    def _remember(self, name: str, server: Server) -> Server:
-        self._servers[name] = server
-        self._save()
-        return server
 
     def _save(self) -> None:
         state = {"sockets": str(self._sockets), "servers": {name: asdict(it) for name, it in self._servers.items()}}
@@ -351,7 +430,10 @@ def _make_home(home: Path) -> None:
 
 def _lock_file(path: Path) -> IO[str]:
     """A file that is locked, which nobody else may even read: whoever can open it can lock it, and hold us up."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as problem:
+        raise EmbeddedError(f"{path} cannot be opened ({problem.strerror}).") from None
     if os.fstat(descriptor).st_uid == os.geteuid():
         os.fchmod(descriptor, 0o600)
     return os.fdopen(descriptor, "a")
@@ -408,6 +490,15 @@ def _configure(data: Path, sockets: Path, durable: bool) -> None:
     if include not in main.read_text():
         with main.open("a") as file:
             file.write(include)
+
+
+def _thaw(pid: int) -> None:
+    """Let a process, and those it started, go on where somebody stopped them (SIGSTOP): or they would not end."""
+    with suppress(psutil.Error):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                one.send_signal(signal.SIGCONT)
 
 
 def _postmaster(data: Path) -> psutil.Process | None:

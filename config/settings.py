@@ -339,11 +339,13 @@ def sender_address(mail_from: str) -> str:
 def networks_in(addresses: str) -> list[IPv4Network | IPv6Network]:
     """The networks in a list of addresses and networks. Raises ValueError for one that is neither."""
     found = []
-    for part in filter(None, map(str.strip, addresses.split(","))):
+    for number, part in enumerate(filter(None, map(str.strip, addresses.split(","))), 1):
         try:
             found.append(ip_network(part))
-        except ValueError:
-            raise ValueError(f"names addresses or networks, such as 10.0.0.7 or 10.0.0.0/24, not {part!r}") from None
+        except ValueError:  # its message would quote what stands there, and that may be a secret in the wrong place
+            raise ValueError(
+                f"names addresses or networks, such as 10.0.0.7 or 10.0.0.0/24, and entry {number} is neither"
+            ) from None
     return found
 
 

@@ -21,6 +21,19 @@ _REDISS_OPTIONS = {
 
 #: A host as SQLAlchemy has it, which libpq has not: with its port.
 _HOST_AND_PORT = re.compile(r"([^:/,]+|\[[^]]*\]):(\d+)")
+#: Options of libpq that are whole numbers, and those that are one of some words: what else they are is found out only
+#: as it connects, if at all.
+_NUMBERS = {
+    "connect_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout",
+}  # fmt: skip
+_CHOICES = {
+    "sslmode": ("disable", "allow", "prefer", "require", "verify-ca", "verify-full"),
+    "sslnegotiation": ("postgres", "direct"),
+    "channel_binding": ("disable", "prefer", "require"),
+    "gssencmode": ("disable", "prefer", "require"),
+    "target_session_attrs": ("any", "read-write", "read-only", "primary", "standby", "prefer-standby"),
+    "load_balance_hosts": ("disable", "random"),
+}
 
 
 class SmtpServer:
@@ -40,28 +53,28 @@ class SmtpServer:
         options = _options(parts)
         host = parts.hostname or ""
         if not host:
-            raise ValueError("SMTP_URL names no host")
+            raise ValueError("names no host")
         if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host) or parts.path not in {"", "/"}:
             raise ValueError("reads smtp://user:pass@host:587?tls=starttls, special characters as %XX")
         if options.keys() - {"tls"}:
-            raise ValueError("SMTP_URL has an option other than tls")
+            raise ValueError("has an option other than tls")
         choice = options.get("tls", "implicit" if parts.scheme == "smtps" else "starttls")
         if parts.password and not parts.username:
-            raise ValueError("SMTP_URL has a password and no user")
+            raise ValueError("has a password and no user")
         if parts.scheme == "smtps":
             if choice != "implicit":
-                raise ValueError("SMTP_URL: smtps:// is encrypted from the start; leave tls out")
+                raise ValueError("smtps:// is encrypted from the start; leave tls out")
             server = cls(host, parts.port or 465, "implicit", parts.username)
         elif choice == "starttls":
             server = cls(host, parts.port or 587, "starttls", parts.username)
         elif choice == "none":
             server = cls(host, parts.port or 25, "none", parts.username)
         else:
-            raise ValueError("SMTP_URL: tls must be starttls or none")
+            raise ValueError("tls must be starttls or none")
         server.user = unquote(parts.username) if parts.username else None
         server.password = unquote(parts.password) if parts.password else None
         if server.tls == "none" and server.user and not is_here(host):
-            raise ValueError("SMTP_URL: credentials are not sent over a plain connection; use tls=starttls or smtps://")
+            raise ValueError("credentials are not sent over a plain connection; use tls=starttls or smtps://")
         return server
 
 
@@ -114,9 +127,16 @@ def verified_postgresql(url: str) -> str:
         raise ValueError(
             "has no port where one belongs; it reads postgresql://user@host:5432/name, special characters as %XX"
         )
+    for name in sorted(said.keys() & _NUMBERS):
+        if not re.fullmatch(r"\s*-?\d{1,9}\s*", said[name]):
+            raise ValueError(f"{name} must be a whole number")
     if {"service", "servicefile"} & said.keys() or ("PGSERVICE" in os.environ and "host" not in said):
         raise ValueError("names a service, of which the host cannot be told: name the host")
-    return url + ("&" if query else "?") * bool(more := _verification(said)) + "&".join(more)
+    more = _verification(said)
+    for name in sorted(said.keys() & _CHOICES.keys()):
+        if said[name] not in _CHOICES[name]:
+            raise ValueError(f"{name} must be {' or '.join(_CHOICES[name])}")
+    return url + ("&" if query else "?") * bool(more) + "&".join(more)
 
 
 def _verification(said: dict[str, str]) -> list[str]:

@@ -38,6 +38,7 @@ WINDOW_SECONDS = 300
 MOST_SIGNATURES = 20
 
 _BOUND = re.compile(rf"(.+?)\s*=\s*({PREFIX}.*)")
+_BOUND_TO_NOBODY = re.compile(rf"[\s=]*=\s*{PREFIX}.*")
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _TIMESTAMP = re.compile(r"[0-9]{1,12}")
 _UNFIT = "The signature does not fit the request."
@@ -82,7 +83,10 @@ class EventsKey:
 
     @classmethod
     def read(cls, text: str) -> "EventsKey":
-        """Read one of `ROLLCALL_EVENTS_KEY`: a key, or `ORGANISATION=whsec_…`."""
+        """Read one of `ROLLCALL_EVENTS_KEY`: a key, or `ORGANISATION=whsec_…`. Raises ValueError where no organisation
+        stands before the `=`: as a key, it would sign for all."""
+        if _BOUND_TO_NOBODY.fullmatch(text):
+            raise ValueError(f"names no organisation before ={PREFIX}")
         bound = _BOUND.fullmatch(text)
         return cls(bound[2], bound[1]) if bound else cls(text)
 

@@ -111,6 +111,16 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("ROLLCALL_EVENTS_KEY", ",".join(f"acme=whsec_{n:044}" for n in range(101))),
         ("ROLLCALL_WEB_PROXIES", "10.0.0.7, proxy.example.org"),
         ("ROLLCALL_WEB_PROXIES", "10.0.0.7/24"),
+        ("ROLLCALL_WEB_PROXIES", f"10.0.0.7,{SECRET}"),
+        ("ROLLCALL_EVENTS_KEY", f"=whsec_{'A' * 44}"),
+        ("ROLLCALL_EVENTS_KEY", f"==whsec_{'A' * 44}"),
+        ("ROLLCALL_EVENTS_KEY", f"acme=whsec_{'A' * 44}, = whsec_{SECRET}"),
+        ("DATABASE_URL", f"postgresql://u@localhost/x?connect_timeout={SECRET}"),
+        ("DATABASE_URL", f"postgresql://u@localhost/x?sslmode={SECRET}"),
+        ("DATABASE_URL", f"postgresql://u@db.example.org/x?keepalives_idle={SECRET}"),
+        ("DATABASE_URL", f"postgresql://u@localhost/x?target_session_attrs={SECRET}"),
+        ("SMTP_URL", f"smtp://mail.example.org?{SECRET}=1"),
+        ("SMTP_URL", "smtps://mail.example.org?tls=none"),
         ("DKIM_KEY", SECRET),
         ("DKIM_KEY", f"-----BEGIN PRIVATE KEY-----{SECRET}"),
         ("DKIM_SELECTOR", "mail 2026"),
@@ -133,6 +143,7 @@ def test_a_wrong_setting_is_refused_in_one_line_that_names_it(
 
     line = str(refusal.value)
     assert line.startswith(f"{name}: ")
+    assert line.count(name) == 1
     assert "\n" not in line
     assert SECRET not in line
 

@@ -1,5 +1,6 @@
 """What people wrote is printed so that it can be seen, and does not steer a terminal; what is no text is refused."""
 
+import ast
 import json
 import os
 import subprocess
@@ -30,6 +31,20 @@ def test_what_cannot_be_seen_is_written_out() -> None:
     assert {one for one in BAD if visible(one) == one} == set()
     assert visible("a\x1b[31m\u202e\n\x9b") == r"a\x1b[31m\u202e\n\x9b"
     assert visible("Łukasz O’Neil, 李雷, می‌خواهم, 👩‍🎓\tÅ") == "Łukasz O’Neil, 李雷, می‌خواهم, 👩‍🎓\tÅ"
+
+
+def test_no_message_of_ours_has_a_line_end_in_it_which_would_be_written_out() -> None:
+    printers = {"print", "Text", "Refused", "BadParameter", "ConfigurationError", "EmbeddedError", "NotAllowed"}
+    found, looked_at = [], 0
+    for file in (file for folder in ("workers", "config") for file in Path(folder).rglob("*.py")):
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) in printers:
+                said = [one.value for one in ast.walk(call) if isinstance(one, ast.Constant)]
+                looked_at += bool(said)
+                found += [f"{file}:{call.lineno}" for one in said if isinstance(one, str) and "\n" in one]
+
+    assert found == []
+    assert looked_at > 100
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """The embedded servers: shared by every process that uses a home, gone with the last, and real."""
 
+import fcntl
 import importlib
 import json
 import os
@@ -25,8 +26,8 @@ import psycopg
 import pytest
 from redis import Redis
 
-from config.account import NUMBER
-from config.embedded import EmbeddedError, embedded_services
+from config.account import NUMBER, Account
+from config.embedded import STOP_TIMEOUT, EmbeddedError, embedded_services
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 20.0
@@ -254,3 +255,111 @@ def test_as_root_postgresql_runs_as_nobody_else_and_opens_nothing_but_the_home(
     assert rights & ~0b110 == 0, "at most the right to look into folders"
     if all(mode & 0o001 for mode in modes.values()):
         assert rights == 0
+
+
+def rollcall(home: Path, *words: str, before: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run a command on this home, after some code."""
+    code = f"import sys; from workers import cli; {before}\nsys.argv = ['rollcall', *sys.argv[1:]]; cli.main()"
+    env = {name: value for name, value in os.environ.items() if not name.endswith("_URL")}
+    env |= {"ROLLCALL_HOME": str(home), "ROLLCALL_DURABLE": "false"}
+    return subprocess.run(
+        [sys.executable, "-c", code, *words], env=env, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_who_joins_servers_that_run_writes_nothing_and_needs_no_disk(home: Path) -> None:
+    first = User(home, "database", "redis", "smtp")
+    first.pids()
+    assert rollcall(home, "migrate").returncode == 0
+    written = (home / "embedded.json").stat()
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))"
+    result = rollcall(home, "status", "--json", before=full)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert json.loads(result.stdout)["at_rest"] is True
+    now = (home / "embedded.json").stat()
+    assert (now.st_ino, now.st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
+    first.leave()
+
+
+@pytest.mark.parametrize("wanted", ["redis", "smtp", "database"])
+def test_a_server_that_cannot_be_written_down_is_refused_in_one_line_and_does_not_run_on(
+    home: Path, wanted: str
+) -> None:
+    (home / "embedded.new").mkdir(parents=True)
+    wishes = {name: name == wanted for name in ("database", "redis", "smtp")}
+    with pytest.raises(EmbeddedError, match=r"(?i)is a directory") as refusal, embedded_services(home, **wishes):
+        pass
+
+    assert "\n" not in str(refusal.value)
+    until(
+        lambda: not [one for one in psutil.process_iter(["cmdline"]) if str(home) in str(one.info["cmdline"])],
+        "the server ends",
+    )
+
+
+def test_what_a_program_says_of_the_system_comes_before_what_follows_from_it() -> None:
+    said = (
+        "echo 'sh: error: could not write to file x: No space left on device' >&2; echo 'sh: removing it' >&2; exit 1"
+    )
+
+    with pytest.raises(OSError, match=r"^sh: error: .* No space left on device$"):
+        Account().run(["/bin/sh", "-c", said])
+
+
+@pytest.mark.parametrize(("wanted", "server"), [("redis", "valkey"), ("database", "postgresql")])
+def test_a_frozen_server_is_named_in_one_line_holds_nobody_up_and_is_stopped(
+    home: Path, wanted: str, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("config.embedded.ANSWER_TIMEOUT", 2.0)
+    first = User(home, wanted, "smtp")
+    pids = first.pids()
+    psutil.Process(pids[server]).suspend()
+    wishes = {name: name == wanted for name in ("database", "redis", "smtp")}
+    refused: list[str] = []
+
+    def join() -> None:
+        try:
+            with embedded_services(home, **wishes):
+                pass
+        except EmbeddedError as problem:
+            refused.append(str(problem))
+
+    joiners = [threading.Thread(target=join) for _ in range(4)]
+    for joiner in joiners:
+        joiner.start()
+    for joiner in joiners:
+        joiner.join(DEADLINE)
+
+    assert [re.sub(r"\d+ s.*", "", one) for one in refused] == [f"The embedded {server} does not answer after "] * 4
+    began = time.monotonic()
+    first.leave()
+    assert time.monotonic() - began < STOP_TIMEOUT
+    assert not any(alive(pid) for pid in pids.values())
+
+
+def test_who_waits_for_the_lock_says_so_and_does_not_wait_for_ever(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("config.embedded.LOCK_TIMEOUT", 0.2)
+    monkeypatch.setattr("config.embedded.LOCK_SAID_AFTER", 0.1)
+    home.mkdir()
+    with (home / "embedded.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with (
+            pytest.raises(EmbeddedError, match=f"Another process has started or stopped servers under {home} for 0.2"),
+            embedded_services(home, database=False, redis=False, smtp=True),
+        ):
+            pass
+
+    assert capsys.readouterr().err == f"Waiting for a process that starts or stops servers under {home} ...\n"
+
+
+def test_wait_minds_its_timeout_whatever_it_is_that_does_not_answer(home: Path) -> None:
+    (home / "valkey").mkdir(parents=True)
+    with (home / "embedded.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = rollcall(home, "wait", "--timeout", "0")
+
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr.endswith("Not known to be at rest after 0 s: what would tell does not answer.\n")

@@ -74,11 +74,8 @@ def create(
         document(Stands(id_, "draft"))
     else:
         again = f"{id_} -o {organisation}"
-        out.print(
-            f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}\n"
-            f"Then send it with: rollcall announcements launch {again}",
-            markup=False,
-        )
+        out.print(f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}", markup=False)
+        out.print(f"Then send it with: rollcall announcements launch {again}", markup=False)
 
 
 @app.command()

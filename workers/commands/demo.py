@@ -269,7 +269,9 @@ def _published(client: redis.Redis) -> Counter[str]:
 
 
 def _tell(chapters: list[Chapter], home: Path) -> None:
-    out.print("\n[bold]What happened at Aurora Learning[/]\n")
+    out.print()
+    out.print("[bold]What happened at Aurora Learning[/]")
+    out.print()
     for number, chapter in enumerate(chapters, 1):
         out.print(f"[bold]{number}. {chapter.title}[/]")
         out.print(f"   {chapter.story}", markup=False)

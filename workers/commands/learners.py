@@ -126,9 +126,11 @@ def _print(shown: Shown) -> None:
     if shown.explained:
         why = "yes" if shown.explained.access else f"no: it is missing {', '.join(shown.explained.missing)}"
         out.print(f"access to {shown.explained.course}: {why}", markup=False)
-    out.print("\n[bold]Status[/]")
+    out.print()
+    out.print("[bold]Status[/]")
     table(["since", "status", "because of"], [[h.occurred_at, h.status, h.cause] for h in shown.history], "active")
-    out.print("\n[bold]Enrolments[/]")
+    out.print()
+    out.print("[bold]Enrolments[/]")
     table(
         ["course", "cycle", "because of", "enrolled", "silent", "started", "completed", "access"],
         [
@@ -146,11 +148,13 @@ def _print(shown: Shown) -> None:
         ],
         "none",
     )
-    out.print("\n[bold]Seats and credits[/]")
+    out.print()
+    out.print("[bold]Seats and credits[/]")
     table(
         ["when", "course", "amount", "unit"], [[s.occurred_at, s.course, s.amount, s.unit] for s in shown.seats], "none"
     )
-    out.print("\n[bold]Mail[/]")
+    out.print()
+    out.print("[bold]Mail[/]")
     table(
         ["kind", "mailing", "state", "reason", "when", "came back"],
         [[m.kind, m.mailing, m.state, m.reason, m.at, _came_back(m)] for m in shown.mail],

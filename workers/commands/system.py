@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import socket
 import sys
 import threading
@@ -42,6 +43,9 @@ from workers.supervisor import Role, Supervisor, read_procfile
 #: Seconds between two looks of `wait` and `status --watch`.
 LOOK_SECONDS = 0.1
 WATCH_SECONDS = 1.0
+
+#: Seconds that `wait` has, after its timeout, to see what is left.
+LAST_LOOK_SECONDS = 4.0
 
 #: Seconds between two looks of `up` at the embedded servers.
 SERVERS_SECONDS = 1.0
@@ -315,7 +319,7 @@ def _shown(standing: Status) -> Group:
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
-    stopped = [Text(f"{told}\n", style="bold red") for told in map(in_words, standing.mail_stopped)]
+    stopped = [line for told in map(in_words, standing.mail_stopped) for line in (Text(told, style="bold red"), "")]
     return Group(*stopped, grid, "", _readers(standing))
 
 
@@ -351,6 +355,26 @@ def wait(
 ) -> None:
     """Wait until nothing is due, in flight, unpublished or unread; exit 1 at the timeout."""
     deadline = time.monotonic() + timeout
+
+    def give_up(*_: object) -> None:
+        raise Refused(f"Not known to be at rest after {timeout:g} s: what would tell does not answer.")
+
+    signal.signal(signal.SIGALRM, give_up)
+    signal.setitimer(signal.ITIMER_REAL, timeout + LAST_LOOK_SECONDS)
+    try:
+        standing = _rested(deadline)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    if json_:
+        document(Waited(standing.at_rest, standing.left))
+    if not standing.at_rest:
+        raise Refused(f"Not at rest after {timeout:g} s: {_left(standing)}.")
+    if not json_:
+        out.print("At rest.")
+
+
+def _rested(deadline: float) -> Standing:
+    """How everything stands once it is at rest, or at the deadline."""
     with opened("wait", READ_STATUS) as runtime:
         client = make_redis(runtime.endpoints.redis_url)
         pause = threading.Event()
@@ -360,12 +384,7 @@ def wait(
                 spinner.update(_left(standing))
                 pause.wait(LOOK_SECONDS)
                 standing = look(runtime, client)
-    if json_:
-        document(Waited(standing.at_rest, standing.left))
-    if not standing.at_rest:
-        raise Refused(f"Not at rest after {timeout:g} s: {_left(standing)}.")
-    if not json_:
-        out.print("At rest.")
+    return standing
 
 
 def _left(standing: Standing) -> str:
