@@ -30,12 +30,17 @@ class InDatabase:
     webhooks: Health
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing(InDatabase):
-    """The same, and what Redis says."""
+@dataclass(frozen=True, kw_only=True)  # a class has the slots of one other at most
+class InRedis:
+    """What Redis says."""
 
     unread: int
     mail_stopped: list[Outage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing(InRedis, InDatabase):
+    """What both say."""
 
     @property
     def at_rest(self) -> bool:
@@ -57,11 +62,13 @@ class Standing(InDatabase):
 
 def look(runtime: Runtime, client: redis.Redis) -> Standing:
     """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
-    waiting = unread(client)
-    found = in_database(runtime)
-    stopped = outages(client, runtime.endpoints.mail_from)
-    said = {field.name: getattr(found, field.name) for field in fields(found)}
-    return Standing(unread=waiting, mail_stopped=stopped, **said)
+    parts: tuple[InRedis | InDatabase, ...] = (in_redis(runtime, client), in_database(runtime))
+    return Standing(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
+
+
+def in_redis(runtime: Runtime, client: redis.Redis) -> InRedis:
+    """How everything stands that Redis knows of."""
+    return InRedis(unread=unread(client), mail_stopped=outages(client, runtime.endpoints.mail_from))
 
 
 def in_database(runtime: Runtime) -> InDatabase:

@@ -19,6 +19,7 @@ import pytest
 import redis
 from psycopg import sql
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from config.database import make_engine
 from config.embedded import Embedded
@@ -28,6 +29,8 @@ from tests.conftest import WORKER
 from tests.mail.test_tls import certificate, context
 from tests.mailserver import free_port
 from tests.workers.deployment import Deployment, Valkey, until
+from tests.workers.serving import served
+from tests.workers.test_patience import Wire
 from tests.world import World
 from workers import web
 
@@ -311,6 +314,30 @@ def test_metrics_say_what_is_known_while_a_server_is_away(
     assert 'rollcall_up{server="redis"} 0.0' in text
     assert 'rollcall_up{server="postgresql"} 1.0' in text
     assert "rollcall_mailings_sending 0.0" in text
+
+
+def test_metrics_answer_while_a_server_is_frozen(platform: World, valkey: Valkey) -> None:
+    wire = Wire(platform.runtime.endpoints.database_url)
+    endpoints = replace(platform.runtime.endpoints, database_url=wire.url)
+    with capture_logs() as said, served(replace(platform.runtime, endpoints=endpoints)) as runtime:
+        page = f"{runtime.endpoints.public_url}/metrics"
+        try:
+            assert 'rollcall_up{server="postgresql"} 1.0' in get(page)[1]
+            valkey.freeze()
+            _, without_redis = get(page)
+            wire.silence()
+            _, without_both = get(page)
+        finally:
+            wire.close()
+            valkey.stop()
+
+    assert 'rollcall_up{server="redis"} 0.0' in without_redis
+    assert 'rollcall_up{server="postgresql"} 1.0' in without_redis
+    assert "rollcall_mailings_sending 0.0" in without_redis
+    assert 'rollcall_up{server="redis"} 0.0' in without_both
+    assert 'rollcall_up{server="postgresql"} 0.0' in without_both
+    away = {line["server"]: line["why"] for line in said if line["event"] == "server.away"}
+    assert away == dict.fromkeys(("redis", "postgresql"), "it does not answer in time")
 
 
 def test_a_pool_that_never_runs_looks_ill(platform: World, pages: str) -> None:
