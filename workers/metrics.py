@@ -25,13 +25,18 @@ class Numbers(Collector):
         up = GaugeMetricFamily("rollcall_up", "Whether a server answers", labels=["server"])
         up.add_metric(["postgresql"], self.tables is not None)
         up.add_metric(["redis"], self.redis is not None)
-        metrics: list[Metric] = [up]
+        stalled = GaugeMetricFamily(
+            "rollcall_stalled", "Whether a process does not run, though there is something to do", labels=["process"]
+        )
+        metrics: list[Metric] = [up, stalled]
         if self.redis is not None:
+            stalled.add_metric(["ingress"], self.redis.ingress_stalled)
             metrics.append(_mail_metrics(self.redis.mail_stopped))
             metrics.append(
                 GaugeMetricFamily("rollcall_events_unread", "Events in, not taken yet", value=self.redis.unread)
             )
         if self.tables is not None:
+            stalled.add_metric(["relay"], self.tables.relay_stalled)
             metrics += _metrics(self.tables)
         return metrics + (_stream_metrics(self.streams) if self.streams else [])
 
@@ -57,7 +62,9 @@ def _metrics(standing: InDatabase) -> list[Metric]:
     due = GaugeMetricFamily("rollcall_work_due", "Pieces of work nobody has begun", labels=["queue"])
     oldest = GaugeMetricFamily("rollcall_work_oldest_due_seconds", "Age of the oldest of them", labels=["queue"])
     in_flight = GaugeMetricFamily("rollcall_work_in_flight", "Pieces being worked on", labels=["queue"])
-    stalled = GaugeMetricFamily("rollcall_work_stalled", "Whether work waits and nobody begins any", labels=["queue"])
+    stalled = GaugeMetricFamily(
+        "rollcall_work_stalled", "Whether workers were woken and nobody begins any", labels=["queue"]
+    )
     failing = GaugeMetricFamily("rollcall_work_failing", "Pieces whose workers never came back", labels=["queue"])
     for load in standing.queues:
         due.add_metric([load.queue], load.due)

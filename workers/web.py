@@ -27,13 +27,14 @@ from config.settings import networks_in
 from config.streams import make_impatient_redis
 from tasks.mail.outages import Outage, in_words
 from tasks.mail.rates import outages
-from tasks.work.store import loads
+from tasks.work.store import STALLED_AFTER, loads
 from workers import bodies, connections, posted, readiness, unsubscribe
 from workers.asking import Busy, Desk, Shared, in_time
 from workers.bodies import Bodies
 from workers.connections import Door
 from workers.metrics import Numbers
-from workers.standing import InRedis, in_database, in_redis, streams
+from workers.readers import is_ingress_stalled
+from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
 
 Answer = TypeVar("Answer")
 
@@ -63,11 +64,17 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
 
     async def check() -> tuple[dict[str, object], bool]:
         redis_answers = await _said(_redis_answers, runtime, client)
-        stalled = await _asked(health, _stalled)
-        checks: dict[str, object] = {"database": stalled is not None, "redis": bool(redis_answers)}
-        stopped = (await _said(_mail_stopped, runtime, client) or []) if redis_answers else []
-        told = {"mail": [in_words(one) for one in stopped]} if stopped else {}
-        return checks | ({"stalled": stalled} if stalled else {}) | told, stalled == [] and bool(redis_answers)
+        found = await _asked(health, _stalled)
+        stalled, told = found or [], {}
+        if redis_answers:
+            stopped = await _said(_mail_stopped, runtime, client)
+            told = {"mail": [in_words(one) for one in stopped]} if stopped else {}
+            stalled = (["ingress"] if await _said(_ingress_stalled, runtime, client) else []) + stalled
+        else:
+            stalled = [name for name in stalled if name != "relay"]  # which can do nothing without Redis
+        checks: dict[str, object] = {"database": found is not None, "redis": bool(redis_answers)}
+        well = found is not None and bool(redis_answers) and not stalled
+        return checks | ({"stalled": stalled} if stalled else {}) | told, well
 
     async def count() -> bytes:
         said, tables = await asyncio.gather(_said(_in_redis, runtime, client), _asked(scraped, in_database))
@@ -126,13 +133,16 @@ def _in_redis(runtime: Runtime, client: redis.Redis) -> InRedis | None:
 
 
 def _stalled(runtime: Runtime) -> list[str] | None:
-    """The queues whose work waits while nobody begins any; None where the database does not answer, or only reads."""
+    """Who does not run, though there is something to do: the relay, and the pools, by their queues; None where the
+    database does not answer, or only reads."""
     try:
         with transaction(runtime.engine) as connection:
             if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
                 connection.invalidate()
                 return None
-            return [load.queue for load in loads(connection) if load.stalled]
+            queues = loads(connection)
+            relay = ["relay"] if is_relay_stalled(connection, queues) else []
+            return relay + [load.queue for load in queues if load.stalled]
     except SQLAlchemyError:
         return None
 
@@ -145,6 +155,13 @@ def _redis_answers(runtime: Runtime, client: redis.Redis) -> bool:
         return False
     REDIS.end()
     return answers
+
+
+def _ingress_stalled(_runtime: Runtime, client: redis.Redis) -> bool:
+    try:
+        return is_ingress_stalled(client, STALLED_AFTER)
+    except redis.RedisError:  # said by what asked it before
+        return False
 
 
 def _mail_stopped(runtime: Runtime, client: redis.Redis) -> list[Outage]:
