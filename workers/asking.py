@@ -38,8 +38,8 @@ class Desk:
     """Asks so many questions `at_once`; each waits at most `wait` seconds for its turn, and `seconds` for its answer.
 
     `statement`: seconds that one statement may take; None where the server's own limit is to decide, as of an event:
-    what exceeds that is set aside, and what exceeds ours would be sent for ever. `probed`: whether the database has to
-    show that it is there before it is asked what may take long.
+    what exceeds that is set aside, and what exceeds ours would be sent for ever. Before it is asked what may take
+    long, the database has to show that it is there.
     """
 
     def __init__(
@@ -51,13 +51,13 @@ class Desk:
         wait: float,
         seconds: float,
         statement: float | None,
-        probed: bool = True,
     ) -> None:
         patience = Patience(POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, statement)
         engine = make_engine(runtime.endpoints.database_url, role=role, pool=1, more=at_once, patience=patience)
         self.runtime = replace(runtime, engine=engine)
         outages.watch(engine)
-        self._wait, self._seconds, self._probed = wait, seconds, probed and seconds > THERE_SECONDS
+        self._wait, self._seconds, self._probed = wait, seconds, seconds > THERE_SECONDS
+        self._bounded = statement is not None
         self._turns = CapacityLimiter(at_once)
 
     async def ask(self, question: Callable[..., Answer], *about: object) -> Answer:
@@ -70,21 +70,32 @@ class Desk:
             raise Busy from None
         try:
             if self._probed:
-                await self._ask(THERE_SECONDS, self._is_there)
-            return await self._ask(self._seconds, question, *about)
+                await self._ask(THERE_SECONDS, True, self._is_there)
+            return await self._ask(self._seconds, self._bounded, question, *about)
         finally:
             self._turns.release_on_behalf_of(turn)
 
-    async def _ask(self, seconds: float, question: Callable[..., Answer], *about: object) -> Answer:
+    async def _ask(self, seconds: float, bounded: bool, question: Callable[..., Answer], *about: object) -> Answer:
+        """`bounded`: the database itself ends what takes that long, so if there is no answer, it is silent."""
         try:
-            with anyio.fail_after(seconds):
-                return await to_thread.run_sync(question, *about, abandon_on_cancel=True, limiter=CapacityLimiter(1))
-        except TimeoutError:
-            raise Busy from None
+            return await in_time(seconds, question, *about)
+        except Busy:
+            if bounded:
+                outages.POSTGRESQL.begin(TimeoutError("timed out"))
+            raise
 
     def _is_there(self) -> None:
         with self.runtime.engine.connect():  # it answers, or the pool does not give one
             pass
+
+
+async def in_time(seconds: float, question: Callable[..., Answer], *about: object) -> Answer:
+    """The answer to a question, asked in a thread of its own. Raises `Busy` if there is none after so many seconds."""
+    try:
+        with anyio.fail_after(seconds):
+            return await to_thread.run_sync(question, *about, abandon_on_cancel=True, limiter=CapacityLimiter(1))
+    except TimeoutError:
+        raise Busy from None
 
 
 class Shared(Generic[Answer]):

@@ -1,53 +1,50 @@
 """The numbers behind `rollcall status`, as Prometheus reads them: those that can be had, whatever is away."""
 
-import redis
-from prometheus_client.core import GaugeMetricFamily, Metric
+from dataclasses import dataclass
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
-from sqlalchemy.exc import SQLAlchemyError
 
-from config.outages import REDIS
-from config.runtime import Runtime
 from tasks.mail.outages import Outage
-from tasks.mail.rates import outages
 from workers.readers import StreamStanding
-from workers.relay import unread
-from workers.standing import InDatabase, in_database, streams
+from workers.standing import InDatabase, InRedis
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Numbers(Collector):
-    """What `rollcall status` shows, asked anew at each scrape. `rollcall_up` says which servers answer; what those that
-    do not would have to say is left out."""
+    """What `rollcall status` shows, at one scrape. `rollcall_up` says which servers answer; what those that do not
+    would have to say is None, and left out."""
 
-    def __init__(self, runtime: Runtime, client: redis.Redis) -> None:
-        self._runtime = runtime
-        self._client = client
+    tables: InDatabase | None
+    redis: InRedis | None
+    streams: list[StreamStanding]
 
     def collect(self) -> list[Metric]:
-        """What can be had now."""
-        metrics: list[Metric] = []
+        """What could be had."""
         up = GaugeMetricFamily("rollcall_up", "Whether a server answers", labels=["server"])
-        waiting = None
-        try:
-            waiting = unread(self._client)
-            metrics.append(_mail_metrics(outages(self._client, self._runtime.endpoints.mail_from)))
-            REDIS.end()
-        except redis.RedisError as problem:
-            REDIS.begin(problem, self._runtime.endpoints.redis_url)
-        else:
-            metrics.append(GaugeMetricFamily("rollcall_events_unread", "Events in, not taken yet", value=waiting))
-        answers = True
-        try:
-            metrics += _metrics(in_database(self._runtime))
-            if waiting is not None:
-                metrics += _stream_metrics(streams(self._runtime, self._client))
-        except SQLAlchemyError:  # said by whoever watches the engine
-            answers = False
-        except redis.RedisError as problem:
-            REDIS.begin(problem, self._runtime.endpoints.redis_url)
-            waiting = None
-        up.add_metric(["postgresql"], answers)
-        up.add_metric(["redis"], waiting is not None)
-        return [up, *metrics]
+        up.add_metric(["postgresql"], self.tables is not None)
+        up.add_metric(["redis"], self.redis is not None)
+        stalled = GaugeMetricFamily(
+            "rollcall_stalled", "Whether a process does not run, though there is something to do", labels=["process"]
+        )
+        metrics: list[Metric] = [up, stalled]
+        if self.redis is not None:
+            stalled.add_metric(["ingress"], self.redis.ingress_stalled)
+            metrics.append(_mail_metrics(self.redis.mail_stopped))
+            metrics.append(
+                GaugeMetricFamily("rollcall_events_unread", "Events in, not taken yet", value=self.redis.unread)
+            )
+        if self.tables is not None:
+            stalled.add_metric(["relay"], self.tables.relay_stalled)
+            metrics += _metrics(self.tables)
+        return metrics + (_stream_metrics(self.streams) if self.streams else [])
+
+    def page(self) -> bytes:
+        """The same, as Prometheus reads it."""
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(self)
+        return generate_latest(registry)
 
 
 def _mail_metrics(stopped: list[Outage]) -> Metric:
@@ -65,7 +62,9 @@ def _metrics(standing: InDatabase) -> list[Metric]:
     due = GaugeMetricFamily("rollcall_work_due", "Pieces of work nobody has begun", labels=["queue"])
     oldest = GaugeMetricFamily("rollcall_work_oldest_due_seconds", "Age of the oldest of them", labels=["queue"])
     in_flight = GaugeMetricFamily("rollcall_work_in_flight", "Pieces being worked on", labels=["queue"])
-    stalled = GaugeMetricFamily("rollcall_work_stalled", "Whether work waits and nobody begins any", labels=["queue"])
+    stalled = GaugeMetricFamily(
+        "rollcall_work_stalled", "Whether workers were woken and nobody begins any", labels=["queue"]
+    )
     failing = GaugeMetricFamily("rollcall_work_failing", "Pieces whose workers never came back", labels=["queue"])
     for load in standing.queues:
         due.add_metric([load.queue], load.due)

@@ -2,12 +2,13 @@
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 import redis
 from sqlalchemy import Connection
 
-from config.streams import IN, OUT
+from config.streams import GROUP, IN, OUT
 from tasks.events import readers
 
 #: Entries counted at most where Redis does not know how many a group has not read.
@@ -33,7 +34,8 @@ class Entry(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Group:
     """A consumer group. `oldest`: the first entry that was read and not acknowledged, even if it was trimmed since;
-    `lag`: how many were not read, where Redis knows."""
+    `lag`: how many were not read, where Redis knows; `asked`: when a consumer last asked for something, in Unix
+    milliseconds."""
 
     name: bytes
     consumers: int
@@ -41,6 +43,7 @@ class Group:
     delivered: Entry
     oldest: Entry | None
     lag: int | None
+    asked: int
 
     @property
     def needs(self) -> Entry:
@@ -85,7 +88,25 @@ def _group(found: dict[str, Any]) -> Group:
         delivered=Entry.parse(found["last-delivered-id"]),
         oldest=Entry.parse(oldest[0][0]) if oldest else None,
         lag=found.get("lag"),
+        asked=max((_seen(consumer) for consumer in found["consumers"]), default=0),
     )
+
+
+def _seen(consumer: dict[Any, Any]) -> int:
+    """When a consumer last asked; the names of a map within a map come as bytes by the newer protocol."""
+    return int(consumer.get("seen-time") or consumer.get(b"seen-time") or 0)
+
+
+def is_ingress_stalled(client: redis.Redis, after: timedelta) -> bool:
+    """Whether an event has been on the inbound stream for so long without being taken, and for as long nobody has asked
+    for any: one that works on a backlog asks."""
+    group = next((one for one in observe(client, IN).groups if one.name == GROUP.encode()), None)
+    seconds, microseconds = client.time()
+    since = seconds * 1000 + microseconds // 1000 - after // timedelta(milliseconds=1)
+    if group is not None and group.asked > since:
+        return False
+    oldest = _oldest(client, IN, group)
+    return oldest is not None and oldest.first <= since
 
 
 def trim(client: redis.Redis, name: str) -> None:
@@ -195,13 +216,16 @@ def _unread(client: redis.Redis, name: str, stream: Stream, group: Group) -> int
 def _oldest_seconds(connection: Connection, client: redis.Redis, name: str, group: Group) -> float | None:
     if name == OUT:
         return readers.waiting_seconds(connection, group.acknowledged)
-    oldest = group.oldest
-    if oldest is None:
-        after: Any = client.xrange(name, min=f"({group.delivered}", count=1)
-        if not after:
-            return None
-        oldest = Entry.parse(after[0][0])
-    return max(time.time() - oldest.first / 1000, 0.0)
+    oldest = _oldest(client, name, group)
+    return None if oldest is None else max(time.time() - oldest.first / 1000, 0.0)
+
+
+def _oldest(client: redis.Redis, name: str, group: Group | None) -> Entry | None:
+    """The first entry that a group has not acknowledged, whether it has read it or not."""
+    if group is not None and group.oldest is not None:
+        return group.oldest
+    after: Any = client.xrange(name, min="-" if group is None else f"({group.delivered}", count=1)
+    return Entry.parse(after[0][0]) if after else None
 
 
 def _memory(client: redis.Redis, name: str) -> int | None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, fields
 
 import redis
+from sqlalchemy import Connection
 
 from config.database import transaction
 from config.runtime import Runtime
@@ -12,30 +13,43 @@ from tasks.mail.outages import Outage
 from tasks.mail.rates import outages
 from tasks.mail.store import sending
 from tasks.webhooks import Health, health
-from tasks.work.store import Load, loads, unfinished
-from workers.readers import StreamStanding, standings
+from tasks.work.store import STALLED_AFTER, Load, loads, unfinished
+from workers.readers import StreamStanding, is_ingress_stalled, standings
 from workers.relay import unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InDatabase:
-    """What the tables say: what is to be done, and what rests."""
+    """What the tables say: what is to be done, and what rests. `relay_stalled`: for `STALLED_AFTER`, work waits that
+    nobody was woken for, or events that are not published."""
 
     queues: list[Load]
     unfinished: int
     fanouts_running: int
     mailings_sending: int
     unpublished: int
+    relay_stalled: bool
     quarantine: dict[str, int]
     webhooks: Health
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing(InDatabase):
-    """The same, and what Redis says."""
+@dataclass(frozen=True, kw_only=True)  # a class has the slots of one other at most
+class InRedis:
+    """What Redis says. `ingress_stalled`: for `STALLED_AFTER`, an event waits and nobody has asked for any."""
 
     unread: int
+    ingress_stalled: bool
     mail_stopped: list[Outage]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing(InRedis, InDatabase):
+    """What both say."""
+
+    @property
+    def stalled(self) -> list[str]:
+        """Who does not run, though there is something to do, besides the pools."""
+        return [*["ingress"] * self.ingress_stalled, *["relay"] * self.relay_stalled]
 
     @property
     def at_rest(self) -> bool:
@@ -57,22 +71,35 @@ class Standing(InDatabase):
 
 def look(runtime: Runtime, client: redis.Redis) -> Standing:
     """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
-    waiting = unread(client)
-    found = in_database(runtime)
-    stopped = outages(client, runtime.endpoints.mail_from)
-    said = {field.name: getattr(found, field.name) for field in fields(found)}
-    return Standing(unread=waiting, mail_stopped=stopped, **said)
+    parts: tuple[InRedis | InDatabase, ...] = (in_redis(runtime, client), in_database(runtime))
+    return Standing(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
+
+
+def in_redis(runtime: Runtime, client: redis.Redis) -> InRedis:
+    """How everything stands that Redis knows of."""
+    return InRedis(
+        unread=unread(client),
+        ingress_stalled=is_ingress_stalled(client, STALLED_AFTER),
+        mail_stopped=outages(client, runtime.endpoints.mail_from),
+    )
+
+
+def is_relay_stalled(connection: Connection, queues: list[Load]) -> bool:
+    """Whether no relay does anything about what there is to do."""
+    return any(load.unoffered for load in queues) or outbox.is_stalled(connection, STALLED_AFTER)
 
 
 def in_database(runtime: Runtime) -> InDatabase:
     """How everything stands that the tables know of."""
     with transaction(runtime.engine) as connection:
+        queues = loads(connection)
         return InDatabase(
-            queues=loads(connection),
+            queues=queues,
             unfinished=unfinished(connection),
             fanouts_running=running_fanouts(connection),
             mailings_sending=sending(connection),
             unpublished=outbox.unpublished(connection),
+            relay_stalled=is_relay_stalled(connection, queues),
             quarantine=inbox.held_counts(connection),
             webhooks=health(connection),
         )

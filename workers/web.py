@@ -1,5 +1,6 @@
 """What is served over HTTP: whether all is well, the numbers behind it, the way in, what the links in mails lead to."""
 
+import asyncio
 import logging
 import os
 import socket
@@ -9,7 +10,6 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import redis
-import structlog
 import uvicorn
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.core import CollectorRegistry
@@ -21,26 +21,28 @@ from starlette.routing import Route
 
 from config.database import transaction, value
 from config.files import raise_limit
-from config.log import without_data
 from config.outages import REDIS
 from config.runtime import Runtime
 from config.settings import networks_in
-from config.streams import make_redis
+from config.streams import make_impatient_redis
 from tasks.mail.outages import Outage, in_words
 from tasks.mail.rates import outages
-from tasks.work.store import loads
+from tasks.work.store import STALLED_AFTER, loads
 from workers import bodies, connections, posted, readiness, unsubscribe
-from workers.asking import AGAIN, Busy, Desk, Shared
+from workers.asking import Busy, Desk, Shared, in_time
 from workers.bodies import Bodies
 from workers.connections import Door
 from workers.metrics import Numbers
-
-log = structlog.get_logger()
+from workers.readers import is_ingress_stalled
+from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
 
 Answer = TypeVar("Answer")
 
 #: Seconds between two looks at whether the server still serves.
 LOOK_SECONDS = 0.5
+
+#: Seconds that Redis has to answer a page, at each command and in all.
+REDIS_SECONDS, REDIS_SECONDS_IN_ALL = 1.5, 3.0
 
 #: Bodies of the largest size that are kept at once.
 MOST_BODIES = 8
@@ -51,35 +53,42 @@ LINKS_AT_ONCE, TAKEN_AT_ONCE = 8, 4
 
 def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     """The pages of one deployment."""
-    client = make_redis(runtime.endpoints.redis_url)
+    client = make_impatient_redis(runtime.endpoints.redis_url, REDIS_SECONDS)
     links = Desk(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
     posts = Desk(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
     health = Desk(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
-    scraped = Desk(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8, probed=False)
+    scraped = Desk(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
     settings = runtime.settings
     read = Bodies(MOST_BODIES * settings.rollcall_events_bytes, settings.rollcall_events_seconds, most_bodies)
     registry = CollectorRegistry(auto_describe=False)
 
     async def check() -> tuple[dict[str, object], bool]:
-        redis_answers = await _asked(health, _redis_answers, client)
-        stalled = await _asked(health, _stalled)
-        checks: dict[str, object] = {"database": stalled is not None, "redis": bool(redis_answers)}
-        stopped = (await _asked(health, _mail_stopped, client) or []) if redis_answers else []
-        told = {"mail": [in_words(one) for one in stopped]} if stopped else {}
-        return checks | ({"stalled": stalled} if stalled else {}) | told, stalled == [] and bool(redis_answers)
+        redis_answers = await _said(_redis_answers, runtime, client)
+        found = await _asked(health, _stalled)
+        stalled, told = found or [], {}
+        if redis_answers:
+            stopped = await _said(_mail_stopped, runtime, client)
+            told = {"mail": [in_words(one) for one in stopped]} if stopped else {}
+            stalled = (["ingress"] if await _said(_ingress_stalled, runtime, client) else []) + stalled
+        else:
+            stalled = [name for name in stalled if name != "relay"]  # which can do nothing without Redis
+        checks: dict[str, object] = {"database": found is not None, "redis": bool(redis_answers)}
+        well = found is not None and bool(redis_answers) and not stalled
+        return checks | ({"stalled": stalled} if stalled else {}) | told, well
 
-    checked, counted = Shared(check), Shared(lambda: scraped.ask(generate_latest, registry))
+    async def count() -> bytes:
+        said, tables = await asyncio.gather(_said(_in_redis, runtime, client), _asked(scraped, in_database))
+        found = await _asked(scraped, streams, client) if said and tables else None
+        return generate_latest(registry) + Numbers(tables, said, found or []).page()
+
+    checked, counted = Shared(check), Shared(count)
 
     async def healthz(_request: Request) -> Response:
         checks, well = await checked()
         return JSONResponse(checks, status_code=200 if well else 503)
 
     async def metrics(_request: Request) -> Response:
-        try:
-            return Response(await counted(), media_type=CONTENT_TYPE_LATEST)
-        except (SQLAlchemyError, redis.RedisError, Busy) as problem:
-            log.warning("metrics.not_counted", **without_data(problem))
-            return Response("Database or Redis cannot be asked now.\n", 503, {"Retry-After": str(AGAIN)})
+        return Response(await counted(), media_type=CONTENT_TYPE_LATEST)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -87,7 +96,6 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
         for desk in (links, posts, health, scraped):
             desk.runtime.engine.dispose()
 
-    registry.register(Numbers(scraped.runtime, client))
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
     found = [*pages, *posted.routes(posts, read, registry), *unsubscribe.routes(links, read)]
     app = Starlette(routes=found, lifespan=lifespan)
@@ -96,21 +104,45 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
 
 
 async def _asked(desk: Desk, question: Callable[..., Answer], *about: object) -> Answer | None:
-    """The answer, or None where it does not come in time."""
+    """The answer, or None where it does not come in time, or a server cannot be used."""
     try:
         return await desk.ask(question, desk.runtime, *about)
-    except Busy:
+    except (Busy, SQLAlchemyError, redis.RedisError):  # said by whoever watches the server
         return None
 
 
+async def _said(
+    question: Callable[[Runtime, redis.Redis], Answer], runtime: Runtime, client: redis.Redis
+) -> Answer | None:
+    """What Redis answers, or None where it does not in time."""
+    try:
+        return await in_time(REDIS_SECONDS_IN_ALL, question, runtime, client)
+    except Busy:
+        REDIS.begin(TimeoutError("timed out"))
+        return None
+
+
+def _in_redis(runtime: Runtime, client: redis.Redis) -> InRedis | None:
+    try:
+        found = in_redis(runtime, client)
+    except redis.RedisError as problem:
+        REDIS.begin(problem, runtime.endpoints.redis_url)
+        return None
+    REDIS.end()
+    return found
+
+
 def _stalled(runtime: Runtime) -> list[str] | None:
-    """The queues whose work waits while nobody begins any; None where the database does not answer, or only reads."""
+    """Who does not run, though there is something to do: the relay, and the pools, by their queues; None where the
+    database does not answer, or only reads."""
     try:
         with transaction(runtime.engine) as connection:
             if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
                 connection.invalidate()
                 return None
-            return [load.queue for load in loads(connection) if load.stalled]
+            queues = loads(connection)
+            relay = ["relay"] if is_relay_stalled(connection, queues) else []
+            return relay + [load.queue for load in queues if load.stalled]
     except SQLAlchemyError:
         return None
 
@@ -123,6 +155,13 @@ def _redis_answers(runtime: Runtime, client: redis.Redis) -> bool:
         return False
     REDIS.end()
     return answers
+
+
+def _ingress_stalled(_runtime: Runtime, client: redis.Redis) -> bool:
+    try:
+        return is_ingress_stalled(client, STALLED_AFTER)
+    except redis.RedisError:  # said by what asked it before
+        return False
 
 
 def _mail_stopped(runtime: Runtime, client: redis.Redis) -> list[Outage]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import msgspec
@@ -192,7 +192,25 @@ def order_after_stream(connection: Connection, end: int) -> None:
 
 def published_through(connection: Connection, position: int) -> None:
     """Remember how far the stream has been written."""
-    execute(connection, "UPDATE publication SET published = :position", position=position)
+    execute(connection, "UPDATE publication SET published = :position, published_at = now()", position=position)
+
+
+def is_stalled(connection: Connection, after: timedelta) -> bool:
+    """Whether an event has waited so long to be published, and none was published for as long."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT published_at < now() - :after AND (
+                EXISTS (SELECT FROM outbox WHERE position IS NULL AND time < now() - :after)
+                OR EXISTS (SELECT FROM outbox WHERE position > published AND time < now() - :after)
+                OR EXISTS (SELECT FROM replays WHERE position IS NULL AND at < now() - :after)
+                OR EXISTS (SELECT FROM replays WHERE position > published AND at < now() - :after))
+            FROM publication
+            """,
+            after=after,
+        )
+    )
 
 
 def unpublished(connection: Connection) -> int:

@@ -27,8 +27,8 @@ _FAILING = -1
 #: The longest pause before another try of work that failed.
 LONGEST_PAUSE = timedelta(hours=1)
 
-#: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run. Longer than
-#: it takes to repeat a wake-up that was lost.
+#: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run, or no relay
+#: does. Longer than it takes to repeat a wake-up that was lost.
 STALLED_AFTER = timedelta(seconds=10)
 
 
@@ -65,7 +65,8 @@ class Offer:
 @dataclass(frozen=True, slots=True)
 class Load:
     """How one queue stands. `due`: nobody has begun it, whoever was woken for it; `in_flight`: begun, under a lease
-    that has not run out; `stalled`: work is due, and for `STALLED_AFTER` nobody has begun any."""
+    that has not run out; `stalled`: workers were woken for what is due, and for `STALLED_AFTER` nobody has begun any;
+    `unoffered`: as long, and nobody was woken for any of it."""
 
     queue: str
     due: int
@@ -74,6 +75,7 @@ class Load:
     resting: int
     failing: int
     stalled: bool
+    unoffered: bool = False
 
 
 def add(
@@ -356,20 +358,24 @@ def loads(connection: Connection) -> list[Load]:
         """
         WITH pieces AS (
             SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
-                   state = 'offered' OR state <> 'held' AND due_at <= now() AS due
+                   state = 'offered' OR state <> 'held' AND due_at <= now() AS due,
+                   state = 'offered' AND due_at > now() - :after AS offered
             FROM work
         ), queues AS (
             SELECT queue, count(*) FILTER (WHERE due) AS due,
                    CAST(extract(epoch FROM now() - min(since) FILTER (WHERE due)) AS float) AS oldest_due_seconds,
                    count(*) FILTER (WHERE in_flight) AS in_flight,
                    count(*) FILTER (WHERE NOT due AND NOT in_flight AND NOT failing) AS resting,
-                   count(*) FILTER (WHERE failing) AS failing
+                   count(*) FILTER (WHERE failing) AS failing, bool_or(offered) AS offered
             FROM pieces GROUP BY queue
         )
-        SELECT queue, due, oldest_due_seconds, in_flight, resting, failing,
-               due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
-                   AND coalesce(claimed_at < now() - :after, true) AS stalled
-        FROM queues LEFT JOIN pools USING (queue) ORDER BY queue
+        SELECT queue, due, oldest_due_seconds, in_flight, resting, failing, waits AND offered AS stalled,
+               waits AND NOT offered AS unoffered
+        FROM queues LEFT JOIN pools USING (queue) CROSS JOIN LATERAL (
+            SELECT due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
+                AND coalesce(claimed_at < now() - :after, true) AS waits
+        ) long
+        ORDER BY queue
         """,
         after=STALLED_AFTER,
     )

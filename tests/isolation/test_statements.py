@@ -77,6 +77,7 @@ ACROSS = {
         "tasks.enrolments.fanouts.running_fanouts",
         "tasks.events.inbox.held_counts",
         "tasks.events.inbox.stored",
+        "tasks.events.outbox.is_stalled",
         "tasks.events.outbox.unpublished",
         "tasks.events.readers.waiting_seconds",
         "tasks.events.replays.left",

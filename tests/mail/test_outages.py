@@ -38,6 +38,7 @@ from tests.world import DAWN, World
 from workers import standing, web
 from workers.metrics import Numbers
 from workers.schemas import FOLDER
+from workers.standing import in_redis
 
 __all__ = ["rollcall"]
 
@@ -313,7 +314,9 @@ def test_an_outage_is_shown_wherever_somebody_looks(world: World, rollcall: Roll
     shown = json.loads(rollcall("announcements", "show", "news", "-o", "acme", "--json").stdout)
     assert shown["stopped"] == [told]
     assert "5.7.0 Authentication required" in rollcall("announcements", "show", "news", "-o", "acme").stdout
-    metrics = [one for one in Numbers(world.runtime, world.redis).collect() if "mail_stopped" in one.name]
+    metrics = [
+        one for one in Numbers(None, in_redis(world.runtime, world.redis), []).collect() if "mail_stopped" in one.name
+    ]
     assert [sample.labels["where"] for one in metrics for sample in one.samples] == [EVERYWHERE]
     (found,) = web._mail_stopped(world.runtime, world.redis)
     assert "5.7.0 Authentication required" in in_words(found)

@@ -223,4 +223,6 @@ def test_what_is_scheduled_and_what_is_paused_is_not_stalled(world: World) -> No
     assert load(world) == Load("tasks", 0, None, 0, 1, failing=0, stalled=False)
 
     world.execute("UPDATE work SET state = 'scheduled', due_at = now()")
-    assert load(world).stalled, "no relay wakes anybody for it"
+    assert load(world).unoffered, "no relay wakes anybody for it"
+    assert not load(world).stalled, "no pool was woken"
+    offered(world)

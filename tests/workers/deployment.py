@@ -88,6 +88,10 @@ class Valkey:
         self._process.kill()
         self._process.wait()
 
+    def freeze(self) -> None:
+        """Be there, and say nothing."""
+        self._process.send_signal(signal.SIGSTOP)
+
     def restart(self) -> None:
         """Go away and come back empty."""
         self.stop()

@@ -19,17 +19,22 @@ import pytest
 import redis
 from psycopg import sql
 from sqlalchemy.exc import OperationalError
+from structlog.testing import capture_logs
 
 from config.database import make_engine
 from config.embedded import Embedded
 from config.outages import why
-from config.streams import make_redis
+from config.streams import GROUP, IN, make_redis
 from tests.conftest import WORKER
 from tests.mail.test_tls import certificate, context
 from tests.mailserver import free_port
 from tests.workers.deployment import Deployment, Valkey, until
+from tests.workers.serving import served
+from tests.workers.test_patience import Wire
 from tests.world import World
 from workers import web
+from workers.ingress import ensure_group
+from workers.standing import look
 
 SECRET = "s3cr3t-word"
 
@@ -313,13 +318,77 @@ def test_metrics_say_what_is_known_while_a_server_is_away(
     assert "rollcall_mailings_sending 0.0" in text
 
 
+def test_metrics_answer_while_a_server_is_frozen(platform: World, valkey: Valkey) -> None:
+    wire = Wire(platform.runtime.endpoints.database_url)
+    endpoints = replace(platform.runtime.endpoints, database_url=wire.url)
+    with capture_logs() as said, served(replace(platform.runtime, endpoints=endpoints)) as runtime:
+        page = f"{runtime.endpoints.public_url}/metrics"
+        try:
+            assert 'rollcall_up{server="postgresql"} 1.0' in get(page)[1]
+            valkey.freeze()
+            _, without_redis = get(page)
+            wire.silence()
+            _, without_both = get(page)
+        finally:
+            wire.close()
+            valkey.stop()
+
+    assert 'rollcall_up{server="redis"} 0.0' in without_redis
+    assert 'rollcall_up{server="postgresql"} 1.0' in without_redis
+    assert "rollcall_mailings_sending 0.0" in without_redis
+    assert 'rollcall_up{server="redis"} 0.0' in without_both
+    assert 'rollcall_up{server="postgresql"} 0.0' in without_both
+    away = {line["server"]: line["why"] for line in said if line["event"] == "server.away"}
+    assert away == dict.fromkeys(("redis", "postgresql"), "it does not answer in time")
+
+
 def test_a_pool_that_never_runs_looks_ill(platform: World, pages: str) -> None:
     platform.has_learners("A")
     platform.has_course("safety", "everyone")
     assert get(f"{pages}/healthz")[0] == 200
 
-    platform.execute("UPDATE work SET since = now() - interval '11 seconds'")
+    platform.execute("UPDATE work SET state = 'offered', since = now() - interval '11 seconds'")
 
     status, body = get(f"{pages}/healthz")
     assert (status, json.loads(body)) == (503, {"database": True, "redis": True, "stalled": ["mail"]})
     assert 'rollcall_work_stalled{queue="mail"} 1.0' in get(f"{pages}/metrics")[1]
+
+
+LONG_AGO = "now() - interval '11 seconds'"
+
+
+def ill(pages: str) -> tuple[int, list[str]]:
+    """How the pages say it is: the code of `/healthz`, and whom it names."""
+    status, body = get(f"{pages}/healthz")
+    return status, json.loads(body).get("stalled", [])
+
+
+def test_a_relay_that_never_runs_looks_ill_and_accuses_no_pool(platform: World, pages: str) -> None:
+    platform.has_learners("A")
+    platform.has_course("safety", "everyone")
+
+    platform.execute(f"UPDATE work SET state = 'due', due_at = {LONG_AGO}, since = {LONG_AGO}")
+    assert ill(pages) == (503, ["relay"])
+    assert 'rollcall_stalled{process="relay"} 1.0' in get(f"{pages}/metrics")[1]
+    platform.execute("DELETE FROM work")
+    assert ill(pages) == (200, [])
+
+    platform.execute(f"UPDATE outbox SET time = {LONG_AGO}")
+    platform.execute(f"UPDATE publication SET published_at = {LONG_AGO}")
+    assert ill(pages) == (503, ["relay"])
+    platform.execute("UPDATE publication SET published_at = now()")
+    assert ill(pages) == (200, []), "it has a backlog, and publishes"
+
+
+def test_an_ingress_that_does_not_run_looks_ill(platform: World, pages: str) -> None:
+    redis = platform.redis
+    redis.xadd(IN, {"event": "{}"}, id=f"{redis.time()[0] - 11}000-0")
+    assert ill(pages) == (503, ["ingress"])
+    assert look(platform.runtime, redis).stalled == ["ingress"]
+    assert 'rollcall_stalled{process="ingress"} 1.0' in get(f"{pages}/metrics")[1]
+
+    ensure_group(redis)
+    assert ill(pages) == (503, ["ingress"])
+    redis.xreadgroup(GROUP, "one that works on a backlog", {IN: ">"}, count=1)
+    assert ill(pages) == (200, [])
+    redis.xgroup_delconsumer(IN, GROUP, "one that works on a backlog")

@@ -71,7 +71,8 @@ class Waited:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How everything stands, and the pids of what `rollcall up` runs on this machine."""
+    """How everything stands, and the pids of what `rollcall up` runs on this machine. `stalled`: `ingress` or `relay`,
+    if something has waited for it for ten seconds."""
 
     processes: dict[str, int]
     queues: list[Load]
@@ -84,6 +85,7 @@ class Status:
     webhooks: Health
     mail_stopped: list[Outage]
     at_rest: bool
+    stalled: list[str]
 
 
 def migrate(json_: Json = False) -> None:
@@ -279,6 +281,7 @@ def status(
                 standing.webhooks,
                 standing.mail_stopped,
                 standing.at_rest,
+                standing.stalled,
             )
 
         if json_:
@@ -307,9 +310,9 @@ def _shown(standing: Status) -> Group:
         grid.add_column(column)
     for load in standing.queues:
         age = "–" if load.oldest_due_seconds is None else f"{load.oldest_due_seconds:.1f} s"
-        ill = "stalled: nobody begins any" if load.stalled else ""
+        idle = "stalled: nobody begins any" if load.stalled else "nobody is woken" if load.unoffered else ""
         counts = (load.in_flight, load.resting, load.failing)
-        grid.add_row(load.queue, cell(load.due), age, *map(cell, counts), ill)
+        grid.add_row(load.queue, cell(load.due), age, *map(cell, counts), idle)
     if not standing.queues:
         grid.add_row("–", "0", "–", "0", "0", "0")
     grid.caption_justify = "left"
@@ -319,7 +322,9 @@ def _shown(standing: Status) -> Group:
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
-    stopped = [line for told in map(in_words, standing.mail_stopped) for line in (Text(told, style="bold red"), "")]
+    ill = [f"{name} does not run, and something has waited for it for ten seconds." for name in standing.stalled]
+    said = (*ill, *map(in_words, standing.mail_stopped))
+    stopped = [line for told in said for line in (Text(told, style="bold red"), "")]
     return Group(*stopped, grid, "", _readers(standing))
 
 
