@@ -70,12 +70,8 @@ def whole(only: str | None = None) -> typer.Typer:
     for name in GROUPS:
         if only in {None, name}:
             app.add_typer(import_module(f"workers.commands.{name}").app, name=name)
-    app.callback(help=HELP)(_nothing)  # or the only command would need no name
+    app.callback(help=HELP)(outline.before_any)  # or the only command would need no name
     return app
-
-
-def _nothing() -> None:
-    """What is done before any command."""
 
 
 def __getattr__(name: str) -> typer.Typer:

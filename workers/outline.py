@@ -11,6 +11,7 @@ import json
 import types
 from collections.abc import Callable
 from datetime import datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
@@ -36,17 +37,41 @@ def outlined(app: typer.Typer) -> dict[str, Any]:
     }
 
 
-def app_of(outline: dict[str, Any], run: Callable[[], None], only: str | None = None, **options: Any) -> typer.Typer:
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rollcall {version('rollcall')}")
+        raise typer.Exit
+
+
+def before_any(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """What is done before any command."""
+
+
+def _nothing() -> None:
+    """Stands for what a group does before its command."""
+
+
+def app_of(
+    outline: dict[str, Any],
+    run: Callable[[], None],
+    only: str | None = None,
+    before: Callable[..., None] = before_any,
+    **options: Any,
+) -> typer.Typer:
     """An app as outlined, whose every command calls `run`. If one command or group is named, of the others only the
     name and the help are there."""
     app = typer.Typer(help=outline["help"], **options)
-    app.callback(help=outline["help"])(_nothing)  # or the only command of a group would need no name
+    app.callback(help=outline["help"])(before)  # or the only command of a group would need no name
     for name, command in outline["commands"].items():
         parameters = command["parameters"] if only in {None, name} else []
         app.command(name, help=command["help"])(_function(parameters, run))
     for name, group in outline["groups"].items():
         inside = group if only in {None, name} else {**group, "commands": {}, "groups": {}}
-        app.add_typer(app_of(inside, run, no_args_is_help=True), name=name)
+        app.add_typer(app_of(inside, run, before=_nothing, no_args_is_help=True), name=name)
     return app
 
 
@@ -59,10 +84,6 @@ def read() -> dict[str, Any]:
 def text(app: typer.Typer) -> str:
     """What belongs into `FILE`."""
     return json.dumps(outlined(app), indent=1, ensure_ascii=False) + "\n"
-
-
-def _nothing() -> None:
-    """Stands for what a group does before its command."""
 
 
 def _name(command: CommandInfo) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -55,6 +56,14 @@ def test_help_reads_as_that_of_the_commands(monkeypatch: pytest.MonkeyPatch, cap
             cli.main()
         whole = CliRunner().invoke(cli.whole(), words, prog_name="rollcall").stdout
         assert capfd.readouterr().out.split() == whole.split()
+
+
+def test_the_version_is_that_of_the_package_and_imports_nothing_that_commands_run_on() -> None:
+    done, imported = rollcall("--version")
+
+    assert done.stdout == f"rollcall {version('rollcall')}\n"
+    assert done.returncode == 0
+    assert imported & HEAVY == set()
 
 
 @pytest.mark.parametrize("words", [["--help"], ["seats"], ["seats", "show", "--help"], ["run", "pool", "-h"], ["nope"]])

@@ -1,6 +1,7 @@
 """What the commands print: one JSON document that fits its schema, or one line on stderr and an exit code."""
 
 import json
+import os
 import re
 from base64 import b64decode
 from collections.abc import Callable
@@ -485,6 +486,25 @@ def test_publish_refuses_a_file_with_a_line_that_is_not_json(
         f"{file}, line 3: this is not JSON, nothing was published (--raw publishes it as it is)."
     )
     assert story.redis.xlen("rollcall:in") == 0
+
+
+def test_publish_takes_what_can_be_read_and_says_why_not_otherwise(
+    story: World, rollcall: Rollcall, refused: Callable[..., str], tmp_path: Path
+) -> None:
+    read, write = os.pipe()  # as `<(...)` makes one
+    with os.fdopen(write, "w") as file:
+        file.write('{"a": 1}\n{"b": 2}\n')
+    piped = printed("events-publish", rollcall("events", "publish", f"/dev/fd/{read}", "--json"))
+    os.close(read)
+    nothing = printed("events-publish", rollcall("events", "publish", "/dev/null", "--json"))
+
+    assert (piped, nothing) == ({"published": 2}, {"published": 0})
+    assert refused("events", "publish", str(tmp_path)) == f"{tmp_path} cannot be read: Is a directory."
+    assert refused("events", "publish", f"{tmp_path}/no") == f"{tmp_path}/no cannot be read: No such file or directory."
+
+
+def test_a_ledger_without_anything_to_review_says_just_that(story: World, rollcall: Rollcall) -> None:
+    assert "Nothing is to be reviewed." in rollcall("seats", "ledger", "-o", "acme", "--review").stdout
 
 
 def test_publish_puts_lines_on_the_stream_as_they_are(story: World, rollcall: Rollcall) -> None:

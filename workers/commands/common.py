@@ -3,12 +3,15 @@
 import getpass
 import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import islice
-from typing import Annotated
+from pathlib import Path
+from typing import IO, Annotated
 
 import msgspec
 import typer
@@ -95,6 +98,21 @@ def documents(results: Iterable[object]) -> None:
         before = b",\n"
     sys.stdout.buffer.write(b"]\n" if before != b"[" else b"[]\n")
     sys.stdout.buffer.flush()
+
+
+@contextmanager
+def readable(file: str) -> Iterator[IO[bytes]]:
+    """A file that can be read more than once, or a refusal; what cannot, such as standard input, is kept for that."""
+    with ExitStack() as stack:
+        try:
+            source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
+            if file == "-" or not source.seekable():
+                kept = stack.enter_context(tempfile.TemporaryFile())
+                shutil.copyfileobj(source, kept)
+                source = kept
+        except OSError as problem:
+            raise Refused(f"{file} cannot be read: {problem.strerror}.") from None
+        yield source
 
 
 def tables(columns: Sequence[str], lines: Iterator[Sequence[object]], empty: str) -> None:

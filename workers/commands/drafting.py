@@ -1,5 +1,6 @@
 """What the commands that write an announcement share: options, and what is refused before anything is kept."""
 
+import io
 import sys
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -58,11 +59,14 @@ def text_of(body: str) -> str:
         if not body.startswith("@"):
             return body
         path = Path(body[1:])
-        if not path.is_file():
-            raise Refused(f"There is no file {path}.")
-        if path.stat().st_size > 2 * announcements.LARGEST_BODY:
-            raise Refused(f"{path} is {path.stat().st_size} bytes large; a body may be {announcements.LARGEST_BODY}.")
-        return path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:  # which may be a pipe, as `<(...)` is
+            content = file.read(2 * announcements.LARGEST_BODY + 1)
+        if len(content) > 2 * announcements.LARGEST_BODY:
+            size = max(path.stat().st_size, len(content))
+            raise Refused(f"{path} is {size} bytes large; a body may be {announcements.LARGEST_BODY}.")
+        return io.TextIOWrapper(io.BytesIO(content), encoding="utf-8-sig").read()  # line ends as in any text
+    except OSError:
+        raise Refused(f"There is no file {path} to be read.") from None
     except UnicodeDecodeError:
         raise Refused("The body is not text in UTF-8.") from None
 

@@ -1,9 +1,7 @@
 """`rollcall events`: what comes in, and what could not be taken."""
 
 import json
-import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -28,7 +26,21 @@ from tasks.events import Reason, inbox
 from tasks.events.schemas import WHAT_TO_DO
 from tasks.intake import NotResolved, discard, release
 from workers.commands import replays
-from workers.commands.common import By, Json, Refused, cell, document, documents, err, opened, out, serving, tables, who
+from workers.commands.common import (
+    By,
+    Json,
+    Refused,
+    cell,
+    document,
+    documents,
+    err,
+    opened,
+    out,
+    readable,
+    serving,
+    tables,
+    who,
+)
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
 app.command()(replays.replay)
@@ -101,16 +113,9 @@ def publish_lines(client: redis.Redis, lines: Iterable[bytes], progress: Progres
 
 @contextmanager
 def _lines(file: str) -> Iterator[Callable[[], Iterator[bytes]]]:
-    """What gives the lines of a file from its beginning, as often as asked; standard input is kept for that."""
-    if file == "-":
-        with tempfile.TemporaryFile() as kept:
-            shutil.copyfileobj(sys.stdin.buffer, kept)
-            yield lambda: _from_beginning(kept)
-    elif Path(file).is_file():
-        with Path(file).open("rb") as opened_file:
-            yield lambda: _from_beginning(opened_file)
-    else:
-        raise Refused(f"There is no file {file}.")
+    """What gives the lines of a file from its beginning, as often as asked."""
+    with readable(file) as source:
+        yield lambda: _from_beginning(source)
 
 
 def _from_beginning(file: IO[bytes]) -> Iterator[bytes]:

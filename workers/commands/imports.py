@@ -1,11 +1,7 @@
 """`rollcall learners import`: learners from a previous LMS."""
 
 import os
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import IO, Annotated
@@ -16,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import is_connection_problem
 from tasks import imports
-from workers.commands.common import Json, Org, Refused, asked, document, err, opened, out
+from workers.commands.common import Json, Org, Refused, asked, document, err, opened, out, readable
 
 
 class Status(StrEnum):
@@ -176,21 +172,6 @@ def _check(encoding: str | None, delimiter: str | None) -> None:
         raise typer.BadParameter(f"there is no encoding {encoding!r}") from None
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
         raise typer.BadParameter("--delimiter is one character, or tab")
-
-
-@contextmanager
-def readable(file: str) -> Iterator[IO[bytes]]:
-    """A file that can be read more than once, or a refusal; what cannot, such as standard input, is kept for that."""
-    with ExitStack() as stack:
-        try:
-            source = sys.stdin.buffer if file == "-" else stack.enter_context(Path(file).open("rb"))
-            if file == "-" or not source.seekable():
-                kept = stack.enter_context(tempfile.TemporaryFile())
-                shutil.copyfileobj(source, kept)
-                source = kept
-        except OSError as problem:
-            raise Refused(f"{file} cannot be read: {problem.strerror}.") from None
-        yield source
 
 
 def _progress(*, quiet: bool) -> Progress:

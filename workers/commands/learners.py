@@ -13,8 +13,8 @@ from tasks import enrolments, imports, learners, seats
 from tasks.intake import take
 from tasks.mail import subscription
 from tasks.mail.store import Received, received_by
-from workers.commands.common import Json, Org, Refused, asked, cell, document, opened, out, table
-from workers.commands.imports import import_, readable
+from workers.commands.common import Json, Org, Refused, asked, cell, document, opened, out, readable, table
+from workers.commands.imports import import_
 
 app = typer.Typer(help="Learners: status, history, access.", no_args_is_help=True)
 app.command("import")(import_)

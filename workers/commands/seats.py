@@ -126,7 +126,7 @@ def ledger(
     table(
         ["entry", "when", "learner", "course", "cycle", "amount", "unit", "overdrawn", "review"],
         [[e.id, e.occurred_at, e.learner, e.course, e.cycle, e.amount, e.unit, e.overdrawn, e.review] for e in entries],
-        "Nothing has been used.",
+        "Nothing is to be reviewed." if review else "Nothing has been used.",
     )
 
 
