@@ -6,18 +6,36 @@ import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from statistics import median
+from typing import Any
 
 import psutil
 from rich.console import Console
 from rich.table import Table
 
-from bench import commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts
 from bench.figures import Ratio, spread
 from bench.system import System, system
 
 #: Columns a line needs, also where the output is no terminal.
 WIDTH = 130
+
+
+class Later:
+    """A benchmark that is imported when it runs: another may need packages that are not installed."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __getattr__(self, what: str) -> Any:
+        """What the module has."""
+        return getattr(import_module(f"bench.{self._name}"), what)
+
+
+commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts = map(
+    Later,
+    ("commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests", "starts"),
+)
 
 out = Console(highlight=False, width=WIDTH)
 

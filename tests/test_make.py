@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -74,3 +75,9 @@ def test_an_old_python_is_told_what_is_needed(tmp_path: Path, named: list[str]) 
     assert done.returncode == 2
     assert re.match("Rollcall needs 3.11 or newer, and .*python3 is Python 3.10.9: name another", done.stderr)
     assert not (tmp_path / ".venv").exists()
+
+
+def test_a_benchmark_needs_no_package_of_another() -> None:
+    without = "import sys; sys.modules['celery'] = None; import bench.__main__ as all; all.idle.Size(seconds=1)"
+
+    subprocess.run([sys.executable, "-c", without], check=True, timeout=60)

@@ -57,6 +57,9 @@ _HEAD = re.compile(
     + rb"})\r\n"
 )
 
+#: What an absolute target has before its path (RFC 9112, 3.2.2). Whose name it is does not matter here, as with Host.
+_ABSOLUTE = re.compile(rb"https?://[^/?#]+", re.IGNORECASE)
+
 
 class _Owed(Enum):
     """What a connection is to do next."""
@@ -162,6 +165,14 @@ class _Connection(h11.Connection):
             self._octets += len(event.data)
         if self._pieces > MOST_PIECES + self._octets // OCTETS_A_PIECE:
             self._refuse("The request comes in too many pieces that are too small.")
+        if isinstance(event, h11.Request) and (absolute := _ABSOLUTE.match(event.target)):
+            path = event.target[absolute.end() :]
+            event = h11.Request(
+                method=event.method,
+                target=path if path.startswith(b"/") else b"/" + path,
+                headers=event.headers,
+                http_version=event.http_version,
+            )
         return event
 
     def start_next_cycle(self) -> None:

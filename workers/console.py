@@ -2,7 +2,10 @@
 
 import re
 import sys
-from collections.abc import Iterable
+from codecs import getincrementaldecoder
+from collections.abc import Iterable, Iterator
+from io import IncrementalNewlineDecoder
+from itertools import chain
 from typing import Any
 
 from rich.console import Console, ConsoleOptions, RenderableType
@@ -23,6 +26,15 @@ _UNSEEN = re.compile(
 def visible(text: str) -> str:
     """A text on one line, with what cannot be seen written as in Python: `\\x1b`, `\\u202e`, `\\n`."""
     return _UNSEEN.sub(lambda found: repr(found[0])[1:-1], text)
+
+
+def visible_rows(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """Rows in UTF-8, block by block, with what cannot be seen in them written out. The ends of lines stay: those within
+    a cell, too, which no program reads here. A block may end within a character."""
+    decoder = IncrementalNewlineDecoder(getincrementaldecoder("utf-8")(errors="replace"), translate=True)
+    for block in chain(blocks, [None]):
+        text = decoder.decode(block or b"", final=block is None)
+        yield "\n".join(map(visible, text.split("\n"))).encode()
 
 
 class CleanConsole(Console):

@@ -6,7 +6,8 @@ a second and hears of work within milliseconds.
 """
 
 import threading
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import dramatiq
@@ -31,6 +32,9 @@ PAUSE_SECONDS = 0.5
 
 #: Messages kept in one queue; of more, which only a pool that is away leaves, the oldest are dropped.
 MOST = 1000
+
+#: Lines in the log for messages that are none of ours, from each consumer in a minute; of more, a count.
+MOST_TOLD = 10
 
 #: What a message may name: `int` and `bigint` of PostgreSQL.
 _ORGANISATIONS, _PIECES = range(1, 2**31), range(1, 2**63)
@@ -101,6 +105,34 @@ class Broker(dramatiq.Broker):
         return Consumer(self, queue_name, prefetch)
 
 
+class Dropped:
+    """Tells of messages that are none of ours: of the first in a minute one by one, of the others how many."""
+
+    def __init__(self, queue: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._queue = queue
+        self._clock = clock
+        self._until = 0.0
+        self._told = self._untold = 0
+
+    def add(self, size: int) -> None:
+        """One was dropped."""
+        self.tell()
+        if self._told < MOST_TOLD:
+            self._told += 1
+            log.warning("queue.message_dropped", queue=self._queue, bytes=size, why="it is none of ours")
+        else:
+            self._untold += 1
+
+    def tell(self) -> None:
+        """Say, if a minute has passed, how many more were dropped in it."""
+        if self._clock() < self._until:
+            return
+        if self._untold:
+            log.warning("queue.messages_dropped", queue=self._queue, more=self._untold, why="they are none of ours")
+        self._until = self._clock() + 60
+        self._told = self._untold = 0
+
+
 class Consumer(dramatiq.Consumer):
     """Blocks in Redis until a message comes, unless as many as may be are being worked on. Redis may go and come."""
 
@@ -109,6 +141,7 @@ class Consumer(dramatiq.Consumer):
         self._queue = queue
         self._room = threading.Semaphore(prefetch)
         self._open: set[str] = set()
+        self._dropped = Dropped(queue)
 
     def __next__(self) -> MessageProxy | None:
         """The next message, or None where none came in time, or it was none of ours."""
@@ -122,6 +155,7 @@ class Consumer(dramatiq.Consumer):
         return MessageProxy(message)
 
     def _next(self) -> dramatiq.Message[Any] | None:
+        self._dropped.tell()
         try:
             found: Any = self._broker.client.blpop([key(self._queue)], timeout=BLOCK_SECONDS)
             REDIS.end()
@@ -138,7 +172,7 @@ class Consumer(dramatiq.Consumer):
             return None
         message = self._read(found[1])
         if message is None:
-            log.warning("queue.message_dropped", queue=self._queue, bytes=len(found[1]), why="it is none of ours")
+            self._dropped.add(len(found[1]))
         return message
 
     def _rest(self, problem: redis.RedisError) -> None:

@@ -3,16 +3,21 @@
 import ast
 import json
 import os
+import pty
 import subprocess
 import sys
+import threading
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from tests.commands.test_output import Rollcall, rollcall
 from tests.world import World
-from workers.console import visible
+from workers import cli
+from workers.console import visible, visible_rows
 
 __all__ = ["rollcall"]
 
@@ -86,11 +91,63 @@ def test_json_says_what_is_there(hostile: World, rollcall: Rollcall) -> None:
     assert shown["first_name"] == EVIL
 
 
+@contextmanager
+def terminal() -> Iterator[tuple[int, list[bytes]]]:
+    """A terminal, and what is printed there."""
+    ours, theirs = pty.openpty()
+    shown: list[bytes] = []
+
+    def read() -> None:
+        with suppress(OSError):  # the last who had it open has closed it
+            while octets := os.read(ours, 65536):
+                shown.append(octets)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        yield theirs, shown
+    finally:
+        os.close(theirs)
+        reader.join()
+        os.close(ours)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "reports training -o acme",
+        "announcements recipients news -o acme",
+        "suppressions list -o acme",
+        "learners show L1 -o acme --json",
+    ],
+)
+def test_an_export_is_raw_in_a_file_and_cannot_steer_a_terminal(
+    hostile: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    hostile.execute("UPDATE deliveries SET reply = :evil", evil=EVIL)
+    assert rollcall("suppressions", "add", "a@example.org", "-o", "acme", "--why", EVIL).exit_code == 0
+    raw = rollcall(*words.split()).stdout_bytes.decode()
+    with terminal() as (screen, shown), os.fdopen(screen, "w", closefd=False) as stdout, monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", stdout)
+        cli.app(words.split(), standalone_mode=False)
+
+    assert EVIL in raw or json.loads(raw)["first_name"] == EVIL
+    text = b"".join(shown).decode().replace("\r\n", "\n")
+    assert "Eve" in text
+    assert [one for one in text if one in BAD and one != "\n"] == []
+
+
+def test_rows_end_where_they_did_and_a_block_may_end_within_a_character() -> None:
+    rows = "Łukasz,\x1b[31m\r\nLi 李,\x9b\r\n".encode()
+
+    found = b"".join(visible_rows(rows[at : at + 1] for at in range(len(rows))))
+
+    assert found.decode() == "Łukasz,\\x1b[31m\nLi 李,\\x9b\n"
+
+
 def test_a_refusal_is_one_line_whatever_it_quotes(
     rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    from workers import cli  # noqa: PLC0415
-
     monkeypatch.setattr("sys.argv", ["rollcall", "templates", "render", "enrolment", "-o", EVIL])
     with pytest.raises(SystemExit):
         cli.main()

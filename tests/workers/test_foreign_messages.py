@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+from structlog.testing import capture_logs
+
 from tests.workers.deployment import Deployment, until
 from tests.world import World
 from workers import queues
@@ -70,8 +72,25 @@ def test_r31_foreign_messages_are_dropped_and_hold_up_nothing(platform: World, d
     until(lambda: deployment.redis.llen(QUEUE) == 0, "an empty queue")
     assert deployment.processes["mail"].poll() is None, "the same process"
     dropped = [line for line in deployment.log("mail").splitlines() if "queue.message_dropped" in line]
-    assert len(dropped) == 2 * len(FOREIGN)
+    assert len(dropped) == queues.MOST_TOLD, "a flood does not fill the log"
     assert "Traceback" not in deployment.log("mail")
+
+
+def test_of_a_flood_the_log_has_some_lines_a_minute_and_a_count() -> None:
+    now = 1000.0
+    with capture_logs() as said:
+        dropped = queues.Dropped("mail", lambda: now)
+        for _ in range(5000):
+            dropped.add(7)
+        assert [line["event"] for line in said] == ["queue.message_dropped"] * queues.MOST_TOLD
+
+        now += 60
+        dropped.tell()
+        dropped.tell()
+        dropped.add(7)
+
+    assert said[queues.MOST_TOLD]["more"] == 5000 - queues.MOST_TOLD
+    assert [line["event"] for line in said[queues.MOST_TOLD :]] == ["queue.messages_dropped", "queue.message_dropped"]
 
 
 def test_what_is_no_queue_is_replaced_by_one(platform: World, deployment: Deployment) -> None:

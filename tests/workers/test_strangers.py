@@ -200,6 +200,22 @@ class TestOverAWire:
         statuses = [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
         assert statuses == [b"200", b"404", b"200", b"200"]
 
+    def test_a_target_may_be_absolute(self, port: int) -> None:
+        targets = (
+            "http://x/healthz",
+            "HTTP://x:80/healthz?all",
+            "http://x",
+            "http://x/http://y/healthz",
+            "ftp://x/healthz",
+        )
+        with connect(port) as line:
+            last = head("Connection: close", request="GET https://[::1]:8/metrics HTTP/1.1")
+            line.sendall(b"".join(head(request=f"GET {target} HTTP/1.1") for target in targets) + last)
+            answer = said(line)
+
+        statuses = [part[:3] for part in answer.split(b"HTTP/1.1 ")[1:]]
+        assert statuses == [b"200", b"200", b"404", b"404", b"404", b"200"]
+
     def test_whoever_is_not_signed_is_told_before_the_body_is_waited_for(self, port: int) -> None:
         with connect(port) as line:
             line.sendall(head(f"Content-Type: {EVENT}", "Content-Length: 150000", "Expect: 100-continue"))

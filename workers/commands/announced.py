@@ -1,7 +1,5 @@
 """`rollcall announcements`, the part that looks: who would get one, what they read, and how it stands."""
 
-import os
-import sys
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -22,7 +20,7 @@ from tasks.mail.outages import Outage, in_words
 from tasks.mail.rates import outages
 from tasks.mail.rules import MOVES, Answer, Delivery
 from tasks.reports import Format
-from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table
+from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, write_blocks
 from workers.commands.watching import watch
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The announcement's id.")]
@@ -250,9 +248,4 @@ def recipients_(
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         found = found_by(connection, org, announcement)
         written = Format.JSONL if json_ else format_
-        try:
-            for block in recipients(connection, org.organisation, found.mailing, written, state=state, reason=reason):
-                sys.stdout.buffer.write(block)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # whoever read has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        write_blocks(recipients(connection, org.organisation, found.mailing, written, state=state, reason=reason))

@@ -27,7 +27,7 @@ from config.log import configure_logging
 from config.runtime import Runtime
 from config.settings import load_settings
 from tasks import organisations
-from workers.console import WIDE, CleanConsole, visible
+from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 #: Lines of one table where there may be very many.
 PAGE = 200
@@ -73,15 +73,15 @@ def past(text: str, option: str, reads: str = PAST) -> datetime:
 
 def document(result: object) -> None:
     """Print a result as one JSON document."""
+    write_blocks([msgspec.json.encode(result) + b"\n"])  # UTF-8, whatever the terminal's (RFC 8259, 8.1)
+
+
+def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambda _: None) -> None:
+    """Print what is made block by block, and say how many bytes each had: as it is to a file or a program, and to a
+    person so that no character of it steers the terminal."""
     sys.stdout.flush()
-    sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")  # UTF-8, whatever the terminal's (RFC 8259, 8.1)
-    sys.stdout.buffer.flush()
-
-
-def write_blocks(blocks: Iterator[bytes], advance: Callable[[int], None] = lambda _: None) -> None:
-    """Print what is made block by block, and say how many bytes each had."""
     try:
-        for block in blocks:
+        for block in visible_rows(blocks) if sys.stdout.isatty() else blocks:
             sys.stdout.buffer.write(block)
             advance(len(block))
         sys.stdout.buffer.flush()
@@ -91,13 +91,15 @@ def write_blocks(blocks: Iterator[bytes], advance: Callable[[int], None] = lambd
 
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
-    sys.stdout.flush()
+    write_blocks(_as_one(results))
+
+
+def _as_one(results: Iterable[object]) -> Iterator[bytes]:
     before = b"["
     for result in results:
-        sys.stdout.buffer.write(before + msgspec.json.encode(result))
+        yield before + msgspec.json.encode(result)
         before = b",\n"
-    sys.stdout.buffer.write(b"]\n" if before != b"[" else b"[]\n")
-    sys.stdout.buffer.flush()
+    yield b"]\n" if before != b"[" else b"[]\n"
 
 
 @contextmanager

@@ -1,7 +1,5 @@
 """`rollcall suppressions`: the addresses that get no more mail, and why."""
 
-import os
-import sys
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,7 +8,7 @@ import typer
 from tasks import announcements, bounces
 from tasks.mail.message import mail_key, wire_address
 from tasks.reports import Format, stream
-from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past, who
+from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past, who, write_blocks
 
 app = typer.Typer(
     help="Addresses that get no more mail from an organisation: their server refused them, mail came back, somebody"
@@ -50,14 +48,8 @@ def list_(
 ) -> None:
     """List every address, the oldest first: since when and why, and who decided it if a person did."""
     with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        try:
-            for block in stream(
-                connection, bounces.SUPPRESSIONS, org.organisation, None, Format.JSONL if json_ else format_
-            ):
-                sys.stdout.buffer.write(block)
-            sys.stdout.buffer.flush()
-        except BrokenPipeError:  # whoever read has had enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        written = Format.JSONL if json_ else format_
+        write_blocks(stream(connection, bounces.SUPPRESSIONS, org.organisation, None, written))
 
 
 @app.command()
