@@ -158,3 +158,18 @@ def test_r02_a_column_whose_name_says_inactive_is_used(world: World, rollcall: R
     given(rollcall, tmp_path, table([("Active", "Yes"), *NAMES]))
 
     assert standings(world) == {f"{column} {cell}": "inactive" for column, cell in NAMES} | {"Active Yes": "active"}
+
+
+def test_r02_a_line_of_a_wrong_form_makes_a_known_learner_inactive_or_is_counted(
+    world: World, rollcall: Rollcall, tmp_path: Path
+) -> None:
+    world.has_learners("A", "B", "C", "D", "E")
+    text = (
+        "id,login,last name,status\nA,a,One, the first,Suspended\nB,b,Active\n"
+        'C,c,"Th"ree,Suspended\nD,d,Four, the last,Sleeping\nE,e,Five,Active\nF,f,x,y,Suspended\n'
+    )
+
+    said, _ = given(rollcall, tmp_path, text.encode())
+
+    assert standings(world) == {"A": "inactive", "B": "active", "C": "inactive", "D": "active", "E": "active"}
+    assert (said["deactivated_by_refused"], said["known_unread"]) == (2, 2)
