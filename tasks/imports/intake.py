@@ -17,7 +17,7 @@ from tasks import effects, enrolments, intake, organisations
 from tasks.imports import judging, store
 from tasks.imports.reader import Batch, Layout, batches
 from tasks.imports.refusals import write_refused
-from tasks.imports.rules import Field
+from tasks.imports.rules import Field, Refusal
 from tasks.imports.staging import Staging
 from tasks.organisations import Organisation
 
@@ -40,8 +40,10 @@ class Imported:
     """What was taken of a file and what was not: read = new + changed + unchanged + refused.
 
     `inactive`: taken lines that mean inactive. `activated`, `deactivated`: learners who were known and stood otherwise;
-    `deactivated_by_refused` of these because a line said so that is refused otherwise. `notices`: how many learners
-    are told by mail of what they have access to. `encoding`, `sample`: how the file was read, and names as they were.
+    `deactivated_by_refused` of these because a line said so that is refused otherwise.
+    `known_unread`: known learners who stay active, though a line of theirs cannot be split into its cells.
+    `notices`: how many learners are told by mail of what they have access to. `encoding`, `sample`: how the file was
+    read, and names as they were.
     `columns`: which column holds a field; `status_columns`: those that say who is inactive; `unused`: those of which
     nothing was taken. `cleaned`: cells that invisible characters were taken off, and `emptied`: what was known and is
     not any more, both by field. `unknown_time_zones`: what stands for one, with the number of lines.
@@ -57,6 +59,7 @@ class Imported:
     activated: int = 0
     deactivated: int = 0
     deactivated_by_refused: int = 0
+    known_unread: int = 0
     notices: int = 0
     encoding: str = ""
     encoding_guessed: bool = False
@@ -176,6 +179,8 @@ def _judged(
             result.inactive = count.inactive
         elif count.reason != judging.AGAIN:
             result.refused[count.reason] = count.n
+    if result.refused.keys() & {Refusal.CELLS, Refusal.QUOTES}:
+        result.known_unread = judging.known_unread(connection)
     result.refused_file = str(wanted.refused) if result.refused else None
     result.encoding, result.encoding_guessed = layout.encoding.removesuffix("-sig"), layout.guessed
     result.delimiter, result.sample = layout.delimiter, staging.sample

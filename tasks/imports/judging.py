@@ -187,6 +187,22 @@ def _counted(connection: Connection) -> list[Judged]:
     )
 
 
+def known_unread(connection: Connection) -> int:
+    """How many learners who are active have a line that cannot be split into its cells, and stay active."""
+    return int(
+        value(
+            connection,
+            """
+            SELECT count(DISTINCT learner) FROM import_rows
+            WHERE reason IN (:cells, :quotes) AND standing = 'active' AND active IS NOT FALSE
+            """,
+            cells=Refusal.CELLS,
+            quotes=Refusal.QUOTES,
+        )
+        or 0
+    )
+
+
 def odd_zones(connection: Connection, most: int) -> dict[str, int]:
     """What stands for a time zone in lines that are taken and is none, those of most lines first."""
     found = rows(

@@ -16,7 +16,8 @@ from typing import IO, TYPE_CHECKING, TypeAlias
 
 from tasks.imports import cells, encodings
 from tasks.imports.rules import Columns, Field, NotReadable, Refusal, Refused, Told, columns_of, field_named
-from tasks.imports.statuses import SUSPICIOUS, StatusColumn, plain
+from tasks.imports.statuses import StatusColumn, plain
+from tasks.imports.unused import check_unused
 
 if TYPE_CHECKING:
     from _csv import Reader
@@ -139,8 +140,6 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
     """
     width, longest = len(layout.header), csv.field_size_limit()
     pick: Callable[[list[str]], tuple[str, ...]] = tuple if whole else itemgetter(*layout.picked)
-    unused = () if whole else layout.columns.unused_places
-    suspicious = _suspicious_of(unused)
     told = map(re.escape, layout.told.columns.values())
     signs_in = re.compile("|".join((r"mail|user|log.?in|upn|u\.p\.n|sam.?account", *told)), re.IGNORECASE).search
     with _opened(file, layout.encoding) as text:
@@ -149,7 +148,7 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
         _skip_to_header(reader)
         line = reader.line_num
         while True:
-            batch, before = Batch(), line
+            batch, before, kept = Batch(), line, list[tuple[int, list[str]]]()
             for text_ in islice(lines, BATCH):
                 begun = line = line + 1
                 if text_[0] == BYTE_ORDER_MARK and text_[1:2] == '"':  # where two files were joined
@@ -173,13 +172,14 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
                     picked = pick(row)
                     if picked[0].strip() or any(map(str.strip, row)):
                         batch.read.append((begun, picked))
-                        if unused and suspicious(row):
-                            raise NotReadable(_why_suspicious(layout, row, begun))
+                        kept.append((begun, row))
                 elif text_.strip("\r\n"):
                     detail = f"{len(row)} in place of {width}{_up_to(begun, line)}"
                     batch.refused.append(Refused(begun, Refusal.CELLS, detail, tuple(row)))
             if line == before:
                 return
+            if layout.columns.unused_places and not whole:
+                check_unused(layout.header, layout.columns.unused_places, kept)
             yield batch
 
 
@@ -198,23 +198,6 @@ def _is_header(layout: Layout, row: list[str], line: int) -> bool:
                 return True
             raise NotReadable(f"Line {line} is a header with other columns: import what is below it as another file.")
     return False
-
-
-def _suspicious_of(unused: tuple[int, ...]) -> Callable[[list[str]], bool]:
-    """Whether one of these cells of a line seems to call somebody inactive."""
-    if len(unused) == 1:
-        return lambda row: row[unused[0]] in SUSPICIOUS
-    pick = itemgetter(*unused) if unused else tuple
-    return lambda row: not SUSPICIOUS.isdisjoint(pick(row))
-
-
-def _why_suspicious(layout: Layout, row: list[str], line: int) -> str:
-    place = next(place for place in layout.columns.unused_places if row[place] in SUSPICIOUS)
-    name = layout.header[place]
-    return (
-        f"The column {name!r} has {row[place]!r} on line {line} and is not used: say --map 'status={name}' if it says"
-        f" who is inactive, or --ignore '{name}' if it does not."
-    )
 
 
 def _up_to(begun: int, line: int) -> str:

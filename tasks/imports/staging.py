@@ -120,7 +120,22 @@ class Staging:
         return text
 
     def _refused(self, refused: Refused) -> str:
-        return f"{refused.line}\t{refused.reason}\t{_copied(refused.detail)}" + "\t" * (len(self._texts) + 4) + "\n"
+        """A line of a wrong form: whose it is, and whether it calls them inactive, counted from either end."""
+        layout, row = self._layout, list(refused.cells)
+        if refused.reason is Refusal.QUOTES:
+            row = [cell.strip('"') for cell in row[0].split(layout.delimiter)]
+        place, width = layout.columns.places[Field.LEARNER], len(layout.header)
+        learner = self._read(Field.LEARNER, row[place]) if place < len(row) else ""
+        ends = [row, [""] * (width - len(row)) + row[max(len(row) - width, 0) :]]
+        said = {
+            self._meanings.active([cells[column.place] for column in layout.status])
+            for cells in ends
+            if len(cells) >= width
+        }
+        active = "f" if False in said and True not in said else ""
+        id_ = learner.translate(_ESCAPES) if isinstance(learner, str) else ""
+        start = f"{refused.line}\t{refused.reason}\t{_copied(refused.detail)}\t{active}\t\t\t\t{id_}"
+        return start + "\t" * (len(self._texts) - 1) + "\n"
 
     def _show(self, lines: Iterable[Sequence[str]]) -> None:
         for cells in lines:
@@ -135,6 +150,10 @@ class _Meanings(dict[tuple[str, ...], str]):
     def __init__(self, layout: Layout, today: date) -> None:
         self._has_zone = Field.TIME_ZONE in layout.columns.places
         self._judge = Judge(layout.status, layout.told.words, layout.told.status, today)
+
+    def active(self, cells: Sequence[str]) -> bool | None:
+        """Whether these status cells call somebody active."""
+        return self._judge.judge([cell_rules.bare(cell) for cell in cells]).active
 
     def __missing__(self, cells: tuple[str, ...]) -> str:
         words = [cell_rules.bare(cell) for cell in cells]

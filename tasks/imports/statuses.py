@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
-from itertools import product
 
 
 class PreviousStatus(StrEnum):
@@ -102,14 +101,14 @@ _YES = frozenset(
     true yes y 1 10 t x on ja j oui o vrai wahr si verdadero waar vero sim ✓ ✔ ☑ ☒
     """.split()  # noqa: SIM905 - read more easily
 )
-_NO = frozenset(
+NO = frozenset(
     """
     false no n 0 00 f off nee nein non faux falsch falso onwaar nao ✗ ✘ ☐
     """.split()  # noqa: SIM905
 )
 
 #: Where there is but a date: these mean that there is none.
-_NO_DATE = frozenset({"never", "none", "null", "na", "nooit", "jamais", "nie", "nunca", "9223372036854775807"})
+NO_DATE = frozenset({"never", "none", "null", "na", "nooit", "jamais", "nie", "nunca", "9223372036854775807"})
 
 #: The control that disables an account in Active Directory's userAccountControl (ACCOUNTDISABLE).
 _ACCOUNT_DISABLED = 0x2
@@ -151,6 +150,10 @@ _COLUMNS = {
         verwijderd gearchiveerd uitdienst uitgeschakeld inactif suspendu desactive bloque supprime archive inaktiv
         gesperrt deaktiviert geloscht archiviert suspendiert ausgeschieden inactivo suspendido desactivado bloqueado
         eliminado archivado inattivo sospeso inativo suspenso
+        notactive notemployed nolongeractive nolongeremployed deprovisioned offboard removed isremoved left hasleft
+        dismissed isdismissed quit hasquit resigned hasresigned softdeleted issoftdeleted expired isexpired
+        accountexpired userexpired disablelogin disablesignin disableaccount disableuser logindisabled signindisabled
+        blocklogin blockuser suspenduser exemployee deceased isdeceased
     """,
     Says.ENDED: """
         deactivationdate deactivatedat deactivatedon deactivateddate dateofdeactivation terminationdate terminatedat
@@ -158,6 +161,13 @@ _COLUMNS = {
         archivedat archivedon disabledat disabledon deprovisionedat leavingdate dateofleaving dateleft
         employmentenddate accountexpires accountexpirationdate accountexpirydate datumuitdienst uitdienstdatum
         uitdiensttreding austrittsdatum datedesortie datedepart fechadebaja
+        terminateddate dateterminated inactivesince inactivedate inactivefrom dateinactive suspendedsince suspendeddate
+        datesuspended suspendedfrom deactivatedsince datedeactivated deleteddate datedeleted disabledsince disableddate
+        datedisabled archiveddate archivedsince removedat removedon removeddate dateremoved leavedate leftdate lefton
+        enddate dateend contractenddate enddatecontract accountenddate employmentend employeeenddate employmentended
+        lastworkingday lastdayofwork lastdayworked lastdayofemployment lastday resignationdate resigneddate
+        retirementdate retireddate dismissaldate dismisseddate offboardingdate exitdate dateofexit separationdate
+        dateofdeath
     """,
     Says.SIGN_IN: "auth authmethod authentication",
     Says.CONTROL: "useraccountcontrol",
@@ -166,20 +176,14 @@ _SAYS = {name: says for says, names in _COLUMNS.items() for name in names.split(
 
 #: What says of a status that begins with it that it means inactive, whatever follows; and what in a column that is not
 #: used is likely to say that somebody is: it is asked about.
-_STRONG = (
+STRONG = (
     "inactive", "suspended", "deactivated", "terminated", "deprovisioned", "offboarded", "to be deleted", "tobedeleted",
     "long term leave", "on leave", "leave of absence", "inactief", "geschorst", "uit dienst", "inactif", "suspendu",
     "inaktiv", "gesperrt", "ausgeschieden", "inactivo", "suspendido",
 )  # fmt: skip
-_STRONG_WORDS = frozenset(phrase.replace(" ", "") for phrase in _STRONG)
-SUSPICIOUS = frozenset(
-    written("".join(map("".join, zip(phrase.split(), (*spaces, ""), strict=True))))
-    for phrase in _STRONG
-    for spaces in product(" -_", repeat=phrase.count(" "))
-    for written in (str.lower, str.upper, str.title, str.capitalize)
-)
+STRONG_WORDS = frozenset(phrase.replace(" ", "") for phrase in STRONG)
 
-_SEPARATORS = re.compile(r"[\s_.,:;/()\[\]'’‐-―-]+")
+_SEPARATORS = re.compile(r"[\s_.,:;!?*\"/()\[\]'’‐-―-]+")
 
 
 def plain(text: str) -> str:
@@ -188,7 +192,7 @@ def plain(text: str) -> str:
     return "".join(character for character in folded if character.isalnum())
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
     """A status, in words without case, accents and what nobody sees."""
     folded = unicodedata.normalize("NFKD", text).casefold()
     seen = "".join(c for c in folded if unicodedata.category(c) not in {"Mn", "Cf", "Cc"} or c.isspace())
@@ -227,8 +231,8 @@ def says_of(header: str) -> Says | None:
     letters = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
     words = [plain(word) for word in _WORD.findall(letters)]
     telling = [word for word in words if word not in _FILLERS]
-    if len(telling) == 1:
-        found = _SAYS.get(telling[0])
+    if len(found_ := {_SAYS.get(word) for word in telling}) == 1:
+        found = found_.pop()
         return found if found in {Says.ACTIVE, Says.INACTIVE} else None
     return Says.STATUS if not telling and "status" in words else None
 
@@ -300,7 +304,7 @@ class Judge:
         return next(silent, None)
 
     def _said(self, column: StatusColumn, cell: str) -> _Said:
-        says, words = column.says, _words(cell)
+        says, words = column.says, words_of(cell)
         word = "".join(words)
         if word in self.words:
             return _Said.ACTIVE if self.words[word] else _Said.INACTIVE
@@ -318,7 +322,7 @@ class Judge:
 
 def _of_opposite(said: _Said, word: str, name: str) -> _Said:
     """What a cell says where yes means inactive: "Suspension status: Active" may mean that the suspension is."""
-    if word in _NO_DATE:
+    if word in NO_DATE:
         return _Said.NOT_INACTIVE
     if word.startswith(name):
         return _Said.INACTIVE  # "Locked: locked out"
@@ -330,18 +334,18 @@ def _of_words(says: Says, words: Sequence[str]) -> _Said:
     word = "".join(words)
     if says is not Says.STATUS and word in _YES:
         return _Said.ACTIVE if says is Says.ACTIVE else _Said.INACTIVE
-    if says is not Says.STATUS and word in _NO:
+    if says is not Says.STATUS and word in NO:
         return _Said.INACTIVE if says is Says.ACTIVE else _Said.NOT_INACTIVE
     if word in _MEANT:
         return _Said.ACTIVE if _MEANT[word] else _Said.INACTIVE
-    if any("".join(words[:n]) in _STRONG_WORDS for n in range(1, len(words))):
+    if any("".join(words[:n]) in STRONG_WORDS for n in range(1, len(words))):
         return _Said.INACTIVE  # "Suspended by admin", "Terminated 2024-01-31"
     return _Said.UNKNOWN
 
 
 def status_word(status: str) -> str:
     """A status as `Judge.words` has it."""
-    return "".join(_words(status))
+    return "".join(words_of(status))
 
 
 def _of_control(cell: str) -> _Said:
@@ -358,7 +362,7 @@ _WITH_YEAR_LAST = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4})(?!\d)")
 
 def _of_date(cell: str, word: str, today: date) -> _Said:
     """Inactive from that day on. A date that may be read in two ways is unknown where that makes a difference."""
-    if not word.strip("0") or word in _NO_DATE:
+    if not word.strip("0") or word in NO_DATE:
         return _Said.NOT_INACTIVE
     if found := _ISO.match(cell):
         year, month, day = map(int, found.groups())

@@ -206,6 +206,12 @@ def _say(result: imports.Imported) -> None:
             f"{result.deactivated_by_refused} of these only because a line that is refused calls them inactive.",
             style="yellow",
         )
+    if result.known_unread:
+        out.print(
+            f"{result.known_unread} known learners have a line that cannot be read, and stay active: look at them"
+            " in the refused lines.",
+            style="yellow",
+        )
     out.print(f"{result.notices} learners {'would be' if would else 'are'} told by mail of their courses.")
     assumed = "which is a guess: --encoding says it" if result.encoding_guessed else ""
     names = f"; names are read as {', '.join(result.sample)}" if result.sample else ""
