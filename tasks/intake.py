@@ -5,9 +5,11 @@ is large (a fan-out over more than a chunk, mail) is written down as work in the
 be applied, its events are taken one by one, and the one at fault is set aside with its reason.
 """
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import accumulate
 
 import structlog
 from sqlalchemy import Connection, Engine
@@ -30,6 +32,9 @@ RACES = 3
 
 #: Events that waited which are taken in the transaction that makes known what they waited for; the rest is work.
 MOST_FREED = 500
+
+#: Octets of events that waited after which no other is taken with them: a long one may take long to judge.
+FREED_OCTETS = 200_000
 
 #: Why a status is only kept, and not in any history: nobody knows whose it would be.
 NOT_KNOWN = Reason.UNKNOWN_ORGANISATION.value
@@ -315,7 +320,11 @@ def _freed(
                 kept += came
             if len(came) == MOST_FREED:
                 _leave_rest(connection, {key})
-    return _sorted_out(connection, kept, numbers, held_back)
+    ends = list(accumulate(len(entry.body) for entry in kept))
+    few = kept[: 1 + bisect_right(ends, FREED_OCTETS)]
+    if len(few) < len(kept):
+        _leave_rest(connection, known)
+    return _sorted_out(connection, few, numbers, held_back)
 
 
 def _sorted_out(
@@ -398,6 +407,11 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
     """Take what waits though what it waits for is known: starts and completions whose enrolment has come (R27), and
     what was too much for the transaction that made it known, each time the next of them."""
     number = piece.organisation
+    with transaction(runtime.engine, number) as connection:
+        id_ = organisations.numbered(connection, number).id
+        left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
+    read = [decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta()) for entry in left]
+    _judge_messages(runtime.engine, [event for event in read if isinstance(event, Event)])
     for attempt in retrying():
         with attempt, transaction(runtime.engine, number) as connection:
             lock_organisations(connection, [number])

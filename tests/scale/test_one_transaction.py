@@ -2,7 +2,7 @@
 rules as they were (R4, R6, R7, R10, R12, R14)."""
 
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -272,3 +272,33 @@ def test_r31_no_lock_is_held_while_a_message_is_judged_and_the_neighbour_is_done
     assert seen == [(0, ["B"])] * 2
     assert world.progress("good").state
     assert [entry.reason for entry in world.quarantine().values()] == ["bad template"]
+
+
+def test_r31_messages_that_waited_are_judged_by_the_workers_while_no_lock_is_held(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = {"subject": "News that waited", "body": "Hello. " * 1000, "audience": {"segments": ["s"]}}
+    world.send(*(world.event("announcement.requested", {"announcement": f"a{n}", **said}) for n in range(5)))
+    assert len(world.quarantine()) == 5
+    seen = []
+
+    def watched(subject: str, body: str, organisation: str) -> None:
+        seen.append(
+            world.ask(
+                "SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database"
+                " WHERE locktype = 'advisory' AND datname = current_database()"
+            )
+        )
+        check_message(subject, body, organisation)
+
+    monkeypatch.setattr("tasks.intake.FREED_OCTETS", 8_000)
+    world.has_segment("s")
+    assert len(world.quarantine()) == 3, "the rest is work"
+
+    monkeypatch.setattr("tasks.announcements.intake._verdicts", OrderedDict())  # as in a process that has just begun
+    monkeypatch.setattr("tasks.announcements.intake.check_message", watched)
+    world.settle()
+
+    assert world.quarantine() == {}
+    assert set(seen) == {0}
+    assert world.ask("SELECT count(*) FROM mailings WHERE kind = 'announcement'") == 5
