@@ -20,7 +20,7 @@ _TEXT = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _ABOUT = re.compile(rb'"learner"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 
 #: What may be an address, anywhere in a text.
-_ADDRESS = re.compile(rb"[^\s\"'<>(),;:\\\[\]{}]+@[^\s\"'<>(),;:\\\[\]{}]+")
+_ADDRESS = re.compile(rb"(?<![^\s\"'<>(),;:\\\[\]{}])[^\s\"'<>(),;:\\\[\]{}]+@[^\s\"'<>(),;:\\\[\]{}]+")
 _ADDRESS_IN_TEXT = re.compile(_ADDRESS.pattern.decode())
 
 #: What words are made of, and how many of these, with so many blanks between them, a name or an address may have.
