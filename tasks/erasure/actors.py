@@ -47,6 +47,11 @@ def look(runtime: Runtime, piece: work.Piece) -> None:
         for attempt in retrying():
             with attempt, transaction(runtime.engine, number) as connection:
                 last = store.forget_held(connection, id_, needles, last or 0)
+    last = 0
+    while last is not None:
+        for attempt in retrying():
+            with attempt, transaction(runtime.engine, number) as connection:
+                last = store.forget_in_texts(connection, number, needles, last or 0)
     with transaction(runtime.engine, number) as connection:
         published = store.positions(connection, number, erased)
         if published is None:

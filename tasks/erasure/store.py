@@ -15,6 +15,9 @@ from tasks.events import inbox
 #: Who gives up an event that is about somebody who was erased, and why.
 BY, WHY = "rollcall", "the learner was erased"
 
+#: Announcements of which the texts are read at once.
+TEXTS = 20
+
 
 def begin(connection: Connection, organisation: int, deleted: Sequence[tuple[str, datetime]]) -> None:
     """Write down who is erased, before they are, and by what to know them; and that every place is to be looked at.
@@ -116,6 +119,47 @@ def forget_texts(connection: Connection, organisation: int, erased: Sequence[Era
         organisation=organisation,
         ids=[one.id for one in erased],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    mailing: int
+    subject: str
+    body: str
+
+
+def forget_in_texts(connection: Connection, organisation: int, needles: Needles, after: int) -> int | None:
+    """Take what names them out of announcements to others, whatever has been sent of them: one page; the last of it, or
+    None where there is no more. One that is edited meanwhile is looked at again."""
+    page = rows(
+        connection,
+        _Text,
+        """
+        SELECT mailing, subject, body FROM mailings
+        WHERE organisation = :organisation AND kind = 'announcement' AND mailing > :after AND subject || body <> ''
+        ORDER BY mailing LIMIT :page
+        """,
+        organisation=organisation,
+        after=after,
+        page=TEXTS,
+    )
+    for one in page:
+        subject, body = needles.left_of(one.subject, one.body)
+        if (subject, body) != (one.subject, one.body):
+            execute(
+                connection,
+                """
+                UPDATE mailings SET subject = :subject, body = :body
+                WHERE organisation = :organisation AND mailing = :mailing AND subject = :was AND body = :said
+                """,
+                organisation=organisation,
+                mailing=one.mailing,
+                subject=subject,
+                body=body,
+                was=one.subject,
+                said=one.body,
+            )
+    return page[-1].mailing if page else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,16 @@
 """Nothing that names a learner who was erased is left in any table, payload or stream: S15, R35."""
 
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 
+import pytest
 from structlog.testing import capture_logs
 
 from config.database import transaction
 from config.streams import GROUP, IN, OUT
 from tasks import bounces, seats
+from tasks.erasure.rules import Erased, Needles
 from tasks.events import replays
 from tests.world import DAWN, World, id_of
 from workers import ingress
@@ -207,3 +210,65 @@ def test_s15_what_was_under_way_is_looked_for_once_more_and_then_the_erasure_is_
     assert world.ask("SELECT count(*) FROM former_addresses") == 0
     assert world.ask("SELECT count(*) FROM erasures") == 0
     assert world.ask("SELECT count(*) FROM work") == 0
+
+
+@pytest.mark.parametrize("audience", [{"segments": ["later"]}, {"everyone": True}])
+def test_s15_what_names_who_was_erased_is_gone_from_announcements_to_others(
+    audience: dict[str, Any], world: World
+) -> None:
+    world.has_learners("A", **CALLED, email=OLD, version=1)
+    world.has_learners("A", **CALLED, email=NEW, version=2)
+    world.has_learners("B")
+    first, last, username = CALLED["first_name"], CALLED["last_name"], CALLED["username"]
+    texts = {
+        "subject": f"{first} {last} leaves",
+        "body": f"Ask **{last}, {first.upper()}** ({username}'s at {OLD}) or {NEW}! Dear {first}, b@acme.example helps",
+    }
+    world.announces("shared", **texts, audience=audience)
+    world.announces("bad", subject="Hello", body=texts["body"] + " {{ nobody }}", audience=audience)
+    world.comes_to_rest()
+    assert in_tables(world).keys() >= {"inbox"} | ({"mailings"} if "everyone" in audience else set())
+
+    world.say("learner.deleted", learner="A")
+    world.comes_to_rest()
+    world.execute("UPDATE erasures SET looked_at = looked_at - interval '1 hour'")
+    world.execute("UPDATE work SET due_at = now() WHERE actor = 'learners.erase'")
+    world.comes_to_rest()
+
+    assert in_tables(world) == {}
+    left = [entry.payload for entry in world.quarantine().values()] + world.list("SELECT body FROM mailings")
+    assert len([text for text in left if "b@acme.example helps" in text]) == 2
+
+
+def needles(first: str, last: str, *known: str) -> Needles:
+    named = [[sha256(text.lower().encode()).digest() for text in texts] for texts in (known, (first, last))]
+    return Needles.of([Erased(1, 1, "A", DAWN, DAWN, named[0], named[1], None)])
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Will you come? You will. Ms Smith is not asked.", "Will you come? You will. Ms Smith is not asked."),
+        ("Ask Will Smith: you will see, Will knows. Ms Smith, too.", "Ask NN: you will see, NN knows. Ms NN, too."),
+        ("Smith, Will", "NN"),
+        ("See will.smith-7's page, *W@X.example*, _w@x.example_", "See NN's page, *NN*, _NN_"),
+        ("[Ask](mailto:w@x.example), **Will Smith said**", "[Ask](mailto:NN), **NN said**"),
+        ('{{ username | default: "Will Smith" }}', '{{ username | default: "NN" }}'),
+        ("Will! Smith!", "Will! Smith!"),
+        ("Willy Smithson, will-smithy.7, ww@x.example", "Willy Smithson, will-smithy.7, ww@x.example"),
+    ],
+)
+def test_s15_a_name_goes_and_an_ordinary_word_stays(text: str, left: str) -> None:
+    assert needles("Will", "Smith", "will.smith-7", "w@x.example", "a").left_of(text) == [left]
+
+
+def test_s15_a_merge_field_is_no_name() -> None:
+    assert needles("First", "Name", "email").left_of("{{ email }} {{ first_name }} email") == [
+        "{{ email }} {{ first_name }} NN"
+    ]
+
+
+def test_s15_names_of_several_words_go() -> None:
+    found = needles("Anna Maria", "van der Berg", "anna m. berg")
+
+    assert found.left_of("Anna  Maria", "a Anna Maria van der Berg, ANNA M. Berg b") == ["Anna  Maria", "a NN, NN b"]
