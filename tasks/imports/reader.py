@@ -187,7 +187,7 @@ def _is_header(layout: Layout, row: list[str], line: int) -> bool:
     """Whether a line is the header again, where two files were joined. Raises `NotReadable` where it, or what lies
     behind a last line without an end, names other columns: what is below would be read by the wrong ones."""
     width = len(layout.header)
-    if any(plain(cell).isdecimal() for cell in row[-width:]):
+    if len(row) == width and (re.search(r"\d\d\d", "\n".join(row)) or any(map(str.isdecimal, map(plain, row)))):
         return False
     told = {plain(name): field for field, name in layout.told.columns.items()}
     for names in (row, [layout.header[layout.columns.places[Field.LEARNER]], *row[width:]] if len(row) > width else []):
