@@ -44,7 +44,8 @@ def test_r02_an_import_says_exactly_what_was_taken(world: World, rollcall: Rollc
     assert dry == done | {"dry_run": True}
     assert done == {
         "organisation": "acme", "dry_run": False, "read": 3, "new": 3, "changed": 0, "unchanged": 0, "inactive": 1,
-        "activated": 0, "deactivated": 0, "deactivated_by_refused": 0, "notices": 0, "encoding": "utf-8",
+        "activated": 0, "deactivated": 0, "deactivated_by_refused": 0, "known_unread": 0, "notices": 0,
+        "encoding": "utf-8",
         "encoding_guessed": False, "delimiter": ";", "sample": [],
         "columns": {"learner": "Benutzer-ID", "username": "Anmeldename", "email": "E-Mail"},
         "status_columns": ["Status"], "unused": ["Vorname", "Nachname", "Sprache"], "cleaned": {}, "emptied": {},

@@ -55,6 +55,7 @@ def test_what_matters_is_logged_as_json_and_nothing_personal(platform: World, de
 
     until(lambda: len(named(deployment, "relay", "mailing.finished")) == 1, "the end of the announcement")
     until(lambda: len(named(deployment, "relay", "fanout.finished")) == 1, "the end of the fan-out")
+    until(lambda: all(lines(deployment, name) for name in deployment.processes), "a line of each process")
 
     (launched,) = named(deployment, "ingress", "mailing.launched")
     (finished,) = named(deployment, "relay", "mailing.finished")
