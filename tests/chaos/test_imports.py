@@ -4,7 +4,6 @@ whom a file calls inactive ends as active, none raises, and memory stays what it
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from random import Random
@@ -90,7 +89,8 @@ def _peak(on: System, file: Path) -> float:
             while process.poll() is None:
                 with suppress(KeyError, OSError):  # it has just ended
                     megabytes = max(megabytes, peak_megabytes(process.pid))
-                time.sleep(LOOK_SECONDS)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(LOOK_SECONDS)
             assert process.stderr is not None
             said = process.stderr.read()
     assert "lines were refused" in said, said[-2000:]
