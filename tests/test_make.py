@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import Distribution
 from pathlib import Path
 
 import pytest
+
+from workers import dependencies
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,3 +84,16 @@ def test_a_benchmark_needs_no_package_of_another() -> None:
     without = "import sys; sys.modules['celery'] = None; import bench.__main__ as all; all.idle.Size(seconds=1)"
 
     subprocess.run([sys.executable, "-c", without], check=True, timeout=60)
+
+
+def test_the_page_of_dependencies_names_each_that_runs_and_its_licence() -> None:
+    assert dependencies.PAGE.read_text(encoding="utf-8") == dependencies.page()
+
+
+def test_a_package_that_names_no_licence_is_not_passed_over(tmp_path: Path) -> None:
+    folder = tmp_path / "nameless-1.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: nameless\nVersion: 1\n")
+
+    with pytest.raises(LookupError, match="nameless names no licence"):
+        dependencies.licence_of(Distribution.at(folder))
