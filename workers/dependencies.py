@@ -44,7 +44,7 @@ def licence_of(package: Distribution) -> str:
     one = {name: said.get_all(name, [""])[0] for name in ("Name", "License-Expression", "License")}
     classifiers = [line for line in said.get_all("Classifier", []) if line.startswith("License :: ")]
     texts = [Path(str(file.locate())) for file in package.files or [] if re.search(r"licen[cs]e", file.name, re.I)]
-    names = [
+    names: list[str] = [
         one["License-Expression"],
         ", ".join(line.rsplit(" :: ", 1)[1] for line in classifiers if not line.endswith("OSI Approved")),
         *one["License"].splitlines()[:1],
