@@ -90,7 +90,8 @@ def database_named(embedded: Embedded, name: str) -> str:
 
 def _administer(embedded: Embedded, statement: sql.Composed) -> None:
     assert embedded.database_url is not None
-    with psycopg.connect(embedded.database_url, autocommit=True) as connection:
+    cloned = "-c file_copy_method=clone"  # the kernel copies whole files: a quarter of the processor's time
+    with psycopg.connect(embedded.database_url, autocommit=True, options=cloned) as connection:
         connection.execute(statement)
 
 
