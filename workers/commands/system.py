@@ -149,7 +149,6 @@ async def _supervise(
     on_line: Callable[[str, str], None],
     on_ready: Callable[[], None] | None,
 ) -> int:
-    from config.embedded import EmbeddedError, revived
     from workers.supervisor import Supervisor
 
     home = settings.rollcall_home.absolute()
@@ -161,8 +160,13 @@ async def _supervise(
     host = settings.rollcall_bounces_host
     bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
     bounces_url = f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{bounces_port}"
-    ports = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_BOUNCES_PORT": str(bounces_port)}
-    env = {**os.environ, **ports, "ROLLCALL_HOME": str(home), "PUBLIC_URL": found.public_url}
+    env = {
+        **os.environ,
+        "ROLLCALL_WEB_PORT": str(port),
+        "ROLLCALL_BOUNCES_PORT": str(bounces_port),
+        "ROLLCALL_HOME": str(home),
+        "PUBLIC_URL": found.public_url,
+    }
 
     running: dict[str, int] = {}
 
@@ -180,6 +184,8 @@ async def _supervise(
             say_once("services", f"{home}/services.json cannot be written: {problem.strerror}")
 
     async def keep_servers() -> None:
+        from config.embedded import EmbeddedError, revived
+
         while embedded:
             await asyncio.sleep(SERVERS_SECONDS)
             try:
