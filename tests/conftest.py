@@ -53,6 +53,11 @@ def _logs_as_a_process_does_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iter
     structlog.reset_defaults()
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, for `-n auto`: many tests wait for processes, or for time to pass."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that start whole processes: they take longest, and at the end others would wait for them."""
     items.sort(key=lambda item: item.path.parent.name != "workers")
