@@ -92,6 +92,7 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
         pool_timeout=30 if patience is None else patience.pool,
         pool_pre_ping=True,
         hide_parameters=True,
+        use_native_hstore=False,  # nothing is kept in one, and to look for the type is a question to the server
         connect_args={
             "application_name": f"rollcall {role}",
             "client_encoding": "utf8",

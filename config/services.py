@@ -11,7 +11,6 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from config.database import make_engine
-from config.embedded import embedded_services, running_urls
 from config.runtime import Endpoints, Runtime
 from config.settings import SERVERS, ConfigurationError, Settings, SmtpServer, is_here
 
@@ -59,33 +58,43 @@ def endpoints(
     home = settings.rollcall_home.absolute()
     named = {name: getattr(settings, f"{name}_url") for name in SERVERS}
     wanted = [name for name in SERVERS if name in need and named[name] is None]
-    _refuse_mixture(settings, home, wanted)
+    if wanted:
+        _refuse_mixture(settings, home, wanted)
     if wanted and not make and not any((home / trace).exists() for trace in _TRACES.values()):
         raise ConfigurationError(
             f"There is nothing of Rollcall under {home}: start it there with rollcall up, or set ROLLCALL_HOME or"
             f" {' and '.join(f'{name.upper()}_URL' for name in wanted)} to where it is."
         )
-    with embedded_services(
-        home,
-        database="database" in wanted,
-        redis="redis" in wanted,
-        smtp="smtp" in wanted,
-        durable=settings.rollcall_durable,
-    ) as embedded:
+    with _embedded(settings, home, wanted) as (embedded, pids):
         database, redis_, smtp = (None if url is None else url.get_secret_value() for url in named.values())
         identity = _identity(settings, home)
         yield (
             Endpoints(
-                database_url=database or embedded.database_url or UNUSED,
-                redis_url=redis_ or embedded.redis_url or "",
-                smtp_url=smtp or embedded.smtp_url or "",
+                database_url=database or embedded.get("database") or UNUSED,
+                redis_url=redis_ or embedded.get("redis") or "",
+                smtp_url=smtp or embedded.get("smtp") or "",
                 mail_from=identity["mail_from"],
                 public_url=identity["public_url"],
                 secret_key=identity["secret_key"],
                 bounce_address=identity["bounce_address"],
             ),
-            embedded.pids,
+            pids,
         )
+
+
+@contextmanager
+def _embedded(
+    settings: Settings, home: Path, wanted: list[str]
+) -> Iterator[tuple[dict[str, str | None], dict[str, int]]]:
+    """The URLs of these servers, embedded, and their process ids; what starts them is imported where there are any."""
+    if not wanted:
+        yield {}, {}
+        return
+    from config.embedded import embedded_services
+
+    wishes = {name: name in wanted for name in SERVERS}
+    with embedded_services(home, **wishes, durable=settings.rollcall_durable) as found:
+        yield {name: getattr(found, f"{name}_url") for name in SERVERS}, found.pids
 
 
 def _refuse_mixture(settings: Settings, home: Path, wanted: list[str]) -> None:
@@ -94,6 +103,8 @@ def _refuse_mixture(settings: Settings, home: Path, wanted: list[str]) -> None:
     All may be embedded where the environment names none but those that are embedded here already, or only a mail server
     on this machine, as those are that catch a developer's mail; otherwise those that `ROLLCALL_EMBEDDED` names.
     """
+    from config.embedded import running_urls
+
     named = {name: getattr(settings, f"{name}_url") for name in SERVERS}
     urls = {name: url.get_secret_value() for name, url in named.items() if url is not None}
     own = [name for name, url in urls.items() if url not in running_urls(home)]

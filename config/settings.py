@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-import idna
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from config.signing import read_key
+from config.errors import UserError
 from config.urls import SmtpServer, is_here, refuse_open_redis, with_scheme
 from config.urls import verified_postgresql as _verified_postgresql
 from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
@@ -60,7 +59,7 @@ __all__ = [
 ]
 
 
-class ConfigurationError(Exception):
+class ConfigurationError(UserError):
     """A setting is missing or wrong; the message names it and says what to do."""
 
 
@@ -322,10 +321,7 @@ class Settings(BaseSettings):
 def sender_address(mail_from: str) -> str:
     """The address in `MAIL_FROM`, which is `address` or `Name <address>`; an international domain in ASCII."""
     local, _, domain = mail_from.strip().removesuffix(">").rpartition("<")[2].rpartition("@")
-    try:
-        ascii_domain = domain if domain.isascii() else idna.encode(domain, uts46=True).decode()
-    except idna.IDNAError:
-        ascii_domain = ""
+    ascii_domain = domain if domain.isascii() else _in_ascii(domain)
     atom = r"[!#-'*+\-/0-9=?A-Z^_`a-z{|}~]+"
     if (
         not re.fullmatch(rf"{atom}(\.{atom})*", local)
@@ -334,6 +330,16 @@ def sender_address(mail_from: str) -> str:
     ):
         raise ValueError("must be a mail address, such as Learning <learning@example.org>")
     return f"{local}@{ascii_domain}"
+
+
+def _in_ascii(domain: str) -> str:
+    """An international domain in ASCII, or nothing where it is none."""
+    import idna
+
+    try:
+        return idna.encode(domain, uts46=True).decode()
+    except idna.IDNAError:
+        return ""
 
 
 def networks_in(addresses: str) -> list[IPv4Network | IPv6Network]:
@@ -356,6 +362,8 @@ def keys_in(secret_key: str) -> list[str]:
 
 def _pem(key: str) -> str:
     """The PEM that `DKIM_KEY` is or names, once it is known to be a key."""
+    from config.signing import read_key
+
     pem = key.replace("\\n", "\n")
     if "-----BEGIN" not in pem:
         try:

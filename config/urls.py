@@ -91,8 +91,8 @@ def is_here(host: str | None) -> bool:
 def verified_postgresql(url: str) -> str:
     """The URL as libpq reads it, with certificates verified where it leaves this machine (libpq would not, unless told
     to). Several hosts may be written as libpq has them, or as SQLAlchemy: `?host=a:5432&host=b:5432`."""
-    from psycopg.conninfo import conninfo_to_dict  # noqa: PLC0415 - only where there is a URL
-    from psycopg.errors import ProgrammingError  # noqa: PLC0415
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.errors import ProgrammingError
 
     url = url.strip()
     start = re.match(r"postgres(?:ql)?://(?:[^@/]*@)?", url)

@@ -13,8 +13,6 @@ from typing import Protocol
 
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from config.signing import derived
-
 #: Where events are posted, under `PUBLIC_URL`.
 PATH = "/events"
 
@@ -93,6 +91,8 @@ class EventsKey:
     @classmethod
     def made_of(cls, secret_key: str) -> "EventsKey":
         """The key for posts that a secret makes."""
+        from config.signing import derived
+
         return cls(PREFIX + b64encode(derived(secret_key, PURPOSE)).decode())
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, Engine, text
 
+from config.errors import UserError
 from migrations.isolation import RoleRefused, isolate
 
 __all__ = ["RoleRefused", "bring_up_to_date", "current", "head"]
@@ -13,7 +14,7 @@ __all__ = ["RoleRefused", "bring_up_to_date", "current", "head"]
 MIGRATION_LOCK = 7400
 
 
-class NotAllowed(Exception):
+class NotAllowed(UserError):
     """The database's user may not do what is needed; the message says what, and who can allow it."""
 
 

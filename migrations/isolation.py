@@ -7,6 +7,8 @@ operators act as the owner of the tables, whom it does not concern: their plans 
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
+from config.errors import UserError
+
 #: What people may do besides reading: what the commands about one organisation write, and the pages of links in mail.
 WRITES = {
     "mailings": ["INSERT", "UPDATE"],
@@ -64,7 +66,7 @@ WHERE shared.rolname = CAST('rollcall_people_of_' || pg_get_userbyid(o.relowner)
 """
 
 
-class RoleRefused(Exception):
+class RoleRefused(UserError):
     """We may not make the role of an organisation's people; the message says what an administrator is to run."""
 
 

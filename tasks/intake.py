@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped, transaction
+from config.errors import UserError
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import Settings
@@ -361,7 +362,7 @@ def _leave_rest(connection: Connection, known: set[str]) -> None:
             work.add(connection, number, "tasks", "events.retake", 0)
 
 
-class NotResolved(Exception):
+class NotResolved(UserError):
     """The event cannot be released or discarded; the message says why."""
 
 

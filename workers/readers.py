@@ -109,6 +109,18 @@ def is_ingress_stalled(client: redis.Redis, after: timedelta) -> bool:
     return oldest is not None and oldest.first <= since
 
 
+def unread(client: redis.Redis) -> int:
+    """How many events on the inbound stream are not acknowledged yet."""
+    if not client.exists(IN):
+        return 0
+    groups = {group["name"].decode(): group for group in client.xinfo_groups(IN)}
+    group = groups.get(GROUP)
+    if group is None:
+        return int(client.xlen(IN))
+    newer = client.xrange(IN, min=b"(" + group["last-delivered-id"], count=1)
+    return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
+
+
 def trim(client: redis.Redis, name: str) -> None:
     """Drop from a stream what every group has read and acknowledged; nothing where there is no group.
 

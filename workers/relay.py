@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from config.database import deadlines, execute, is_connection_problem, transaction
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
-from config.streams import GROUP, IN, OUT, make_redis
+from config.streams import IN, OUT, make_redis
 from tasks import chores
 from tasks.announcements import finish_mailings
 from tasks.enrolments import finish_fanouts
@@ -256,18 +256,6 @@ class Relay:
             readers.remember(connection, self.redis, state.ordered, state.published)
         for stream in (IN, OUT):
             readers.trim(self.redis, stream)
-
-
-def unread(client: redis.Redis) -> int:
-    """How many events on the inbound stream are not acknowledged yet."""
-    if not client.exists(IN):
-        return 0
-    groups = {group["name"].decode(): group for group in client.xinfo_groups(IN)}
-    group = groups.get(GROUP)
-    if group is None:
-        return int(client.xlen(IN))
-    newer = client.xrange(IN, min=b"(" + group["last-delivered-id"], count=1)
-    return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
 
 
 def _stream_end(client: redis.Redis) -> readers.Entry:

@@ -14,8 +14,7 @@ from tasks.mail.rates import outages
 from tasks.mail.store import sending
 from tasks.webhooks import Health, health
 from tasks.work.store import STALLED_AFTER, Load, loads, unfinished
-from workers.readers import StreamStanding, is_ingress_stalled, standings
-from workers.relay import unread
+from workers.readers import StreamStanding, is_ingress_stalled, standings, unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

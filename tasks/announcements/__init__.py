@@ -1,32 +1,39 @@
 """An admin's mailing, from draft to finished."""
 
-from tasks.announcements.actors import (
-    Retried,
-    cancel,
-    finish_mailings,
-    launch,
-    move,
-    pause,
-    resume,
-    retry,
-    schedule,
-)
-from tasks.announcements.intake import fault_of, requested
-from tasks.announcements.rules import (
-    LARGEST_BODY,
-    LONGEST_ID,
-    MOST_LEARNERS,
-    BadMessage,
-    BadSchedule,
-    NotAllowed,
-    Progress,
-    check_message,
-    local_time,
-    moment_of,
-    progress,
-    zone_named,
-)
-from tasks.announcements.store import Announcement, Draft, Outline, create, find, listed, rewrite, unknown_learners
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.announcements.actors import (
+        Retried,
+        cancel,
+        finish_mailings,
+        launch,
+        move,
+        pause,
+        resume,
+        retry,
+        schedule,
+    )
+    from tasks.announcements.intake import fault_of, requested
+    from tasks.announcements.rules import (
+        LARGEST_BODY,
+        LONGEST_ID,
+        MOST_LEARNERS,
+        BadMessage,
+        BadSchedule,
+        NotAllowed,
+        Progress,
+        check_message,
+        local_time,
+        moment_of,
+        progress,
+        zone_named,
+    )
+    from tasks.announcements.store import Announcement, Draft, Outline, create, find, listed, rewrite, unknown_learners
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "LARGEST_BODY",

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from tasks.mail import MergeError, Tally, check_template
+from config.errors import UserError
+from tasks import mail
 
 #: Characters of a subject, at most; a header's line holds no more (RFC 5322 2.1.1).
 LONGEST_SUBJECT = 998
@@ -24,7 +25,7 @@ MOST_LEARNERS = 100_000
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-class NotAllowed(Exception):
+class NotAllowed(UserError):
     """The announcement stands so that this cannot be done with it."""
 
 
@@ -56,8 +57,8 @@ def check_message(subject: str, body: str, organisation: str) -> None:
     if size > LARGEST_BODY:
         raise BadMessage(f"The body is {size} bytes large; it may be {LARGEST_BODY}. Link to what is long.")
     try:
-        check_template(subject, body, organisation)
-    except MergeError as problem:
+        mail.check_template(subject, body, organisation)
+    except mail.MergeError as problem:
         raise BadMessage(str(problem)) from None
 
 
@@ -118,7 +119,7 @@ class Progress:
     pending: int = 0
 
 
-def progress(announcement: str, state: str, tallies: Sequence[Tally]) -> Progress:
+def progress(announcement: str, state: str, tallies: Sequence["mail.Tally"]) -> Progress:
     """Add up how the deliveries stand."""
     counts: dict[str, int] = {}
     skipped: dict[str, int] = {}

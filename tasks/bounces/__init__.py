@@ -1,9 +1,16 @@
 """What comes back: delivery reports, complaints, and the addresses that get no more mail because of them."""
 
-from tasks.bounces.intake import Arrived, take
-from tasks.bounces.rules import Ignored, Kind, Suppressed
-from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, count, lift, suppress
-from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.bounces.intake import Arrived, take
+    from tasks.bounces.rules import Ignored, Kind, Suppressed
+    from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, count, lift, suppress
+    from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "LONGEST_TOKEN",

@@ -1,18 +1,25 @@
 """Who is enrolled in what, by which rule or request, and who has access."""
 
-from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
-from tasks.enrolments.intake import (
-    course_saved,
-    learners_arrived,
-    learners_returned,
-    many_arrived,
-    membership_changed,
-    reactivated,
-    requested,
-    withdrawn,
-)
-from tasks.enrolments.reconcile import mend, off_the_rules
-from tasks.enrolments.store import Accessible, Enrolment, Explained, Newcomer, enrolments_of, explain, unopened
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
+    from tasks.enrolments.intake import (
+        course_saved,
+        learners_arrived,
+        learners_returned,
+        many_arrived,
+        membership_changed,
+        reactivated,
+        requested,
+        withdrawn,
+    )
+    from tasks.enrolments.reconcile import mend, off_the_rules
+    from tasks.enrolments.store import Accessible, Enrolment, Explained, Newcomer, enrolments_of, explain, unopened
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "Accessible",

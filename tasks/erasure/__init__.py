@@ -1,6 +1,13 @@
 """What is left of a learner who was erased, looked for everywhere: tables, payloads and both streams (S15, R35)."""
 
-from tasks.erasure.actors import look
-from tasks.erasure.store import begin
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.erasure.actors import look
+    from tasks.erasure.store import begin
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = ["begin", "look"]

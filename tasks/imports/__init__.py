@@ -1,13 +1,19 @@
 """Learners from a previous LMS: a file of them, read as people have it, and taken as events would be (R2)."""
 
-from tasks.imports.intake import UNASKED, Imported, Wanted, take
-from tasks.imports.reader import Batch, Layout, batches, first_cells, layout_of
-from tasks.imports.rules import Field, NotReadable, Told, field_named
-from tasks.imports.statuses import GIVEN, Says, says_of, status_word
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.imports.intake import Imported, Wanted, take
+    from tasks.imports.reader import Batch, Layout, batches, first_cells, layout_of
+    from tasks.imports.rules import Field, NotReadable, Told, field_named
+    from tasks.imports.statuses import GIVEN, Says, says_of, status_word
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "GIVEN",
-    "UNASKED",
     "Batch",
     "Field",
     "Imported",

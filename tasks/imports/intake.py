@@ -27,10 +27,6 @@ log = structlog.get_logger()
 #: the organisation wait that long, not until a million learners are imported.
 SLICE_PAGES = 500
 
-
-#: Notices that an import sends without being asked about them, at most.
-UNASKED = 1000
-
 #: Time zones that are none, named in the result, at most.
 ODD_ZONES = 20
 

@@ -1,36 +1,43 @@
 """Learners: how they stand, since when, and in which segments they are."""
 
-from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
-from tasks.learners.segments import (
-    ensure_segments,
-    members_at,
-    memberships_off,
-    mend_memberships,
-    record_membership,
-    save_segment,
-    saved_segments,
-    segments_of,
-)
-from tasks.learners.store import (
-    Description,
-    HistoryEntry,
-    Learner,
-    Profile,
-    StatusChange,
-    describe,
-    end_memberships,
-    ensure,
-    erase,
-    find,
-    history,
-    newest_changes,
-    profile,
-    record_status,
-    restate,
-    selected_by_id,
-    selected_by_number,
-    standings_off,
-)
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
+    from tasks.learners.segments import (
+        ensure_segments,
+        members_at,
+        memberships_off,
+        mend_memberships,
+        record_membership,
+        save_segment,
+        saved_segments,
+        segments_of,
+    )
+    from tasks.learners.store import (
+        Description,
+        HistoryEntry,
+        Learner,
+        Profile,
+        StatusChange,
+        describe,
+        end_memberships,
+        ensure,
+        erase,
+        find,
+        history,
+        newest_changes,
+        profile,
+        record_status,
+        restate,
+        selected_by_id,
+        selected_by_number,
+        standings_off,
+    )
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "Change",

@@ -1,33 +1,40 @@
 """The ledger of deliveries, the gate that every mail passes, and the engine that sends."""
 
-from tasks.mail.look import Look
-from tasks.mail.merge import MergeError
-from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
-from tasks.mail.opening import (
-    OPEN_FOR_CANDIDATES,
-    VERDICT,
-    enqueue,
-    new_mailings,
-    open_for_audience,
-    open_for_enrolled,
-    open_for_pairs,
-    tell_admins,
-)
-from tasks.mail.phrases import LANGUAGES, spoken
-from tasks.mail.recipients import (
-    as_recipient,
-    cancel_idle,
-    judged,
-    left_settled,
-    make_pending,
-    nobody_in_particular,
-    some_recipient,
-    verdict_on,
-)
-from tasks.mail.rules import Kind
-from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
-from tasks.mail.store import Mailing, Tally, tallies, tally, unworked
-from tasks.mail.templates import check_announcement as check_template
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.mail.look import Look
+    from tasks.mail.merge import MergeError
+    from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
+    from tasks.mail.opening import (
+        OPEN_FOR_CANDIDATES,
+        VERDICT,
+        enqueue,
+        new_mailings,
+        open_for_audience,
+        open_for_enrolled,
+        open_for_pairs,
+        tell_admins,
+    )
+    from tasks.mail.phrases import LANGUAGES, spoken
+    from tasks.mail.recipients import (
+        as_recipient,
+        cancel_idle,
+        judged,
+        left_settled,
+        make_pending,
+        nobody_in_particular,
+        some_recipient,
+        verdict_on,
+    )
+    from tasks.mail.rules import Kind
+    from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
+    from tasks.mail.store import Mailing, Tally, tallies, tally, unworked
+    from tasks.mail.templates import check_announcement as check_template
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "AURORA",

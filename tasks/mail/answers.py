@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 
 
 class About(StrEnum):
@@ -298,7 +299,10 @@ def _matcher(wanted: str) -> re.Pattern[str] | None:
     return re.compile("|".join(parts)) if parts else None
 
 
-_COMPILED = tuple((row.about, _matcher(row.codes), _matcher(row.statuses), _pattern(row.words)) for row in TABLE)
+@cache
+def _compiled() -> list[tuple[About, re.Pattern[str] | None, re.Pattern[str] | None, re.Pattern[str] | None]]:
+    """The table, compiled once something was answered: commands that send nothing need not wait for it."""
+    return [(row.about, _matcher(row.codes), _matcher(row.statuses), _pattern(row.words)) for row in TABLE]
 
 
 def about(code: int | None, text: str, *, stage: Stage, status: str | None = None) -> About:
@@ -328,7 +332,7 @@ def permanent(code: int | None, text: str, status: str | None = None) -> bool:
 def _by_table(code: int | None, statuses: list[str], words: str) -> About:
     said = [*statuses, "none"] if all(one.endswith(".0.0") for one in statuses) else statuses
     number = "" if code is None else str(code)
-    for what, codes, enhanced, pattern in _COMPILED:
+    for what, codes, enhanced, pattern in _compiled():
         if codes is not None and not codes.fullmatch(number):
             continue
         if enhanced is not None and not any(enhanced.fullmatch(one) for one in said):

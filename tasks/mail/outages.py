@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import aiosmtplib
-
 from tasks.mail.answers import About, Stage, about
 
 #: Where mail to everybody is out, and not to one domain.
@@ -70,6 +68,8 @@ def as_said(text: str, secrets: Iterable[str | None] = ()) -> str:
 def not_reached(problem: BaseException, secrets: Iterable[str | None] = ()) -> tuple[int | None, str, About | None]:
     """What was said as we connected or signed in: its code, its words (the server's, TLS's or the system's), and what
     that is about, None where nobody was reached."""
+    import aiosmtplib  # noqa: PLC0415 - only where somebody was to be reached
+
     if isinstance(problem, aiosmtplib.SMTPResponseException):
         code = problem.code if 200 <= problem.code < 600 else None
         said = as_said(problem.message, secrets)

@@ -1,12 +1,19 @@
 """Course starts and the ledger that customers are billed from."""
 
-from tasks.seats.flags import flag_contradicted, flag_unenrolled, settle
-from tasks.seats.intake import take_completions, take_starts
-from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned
-from tasks.seats.pools import recount, terms_changed
-from tasks.seats.rules import percent_used, period_of, unit_of
-from tasks.seats.store import Balance, balance
-from tasks.seats.verification import CHECKS, Checked, Discrepancy, Found, checked, checks
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned  # called as its module is
+
+if TYPE_CHECKING:
+    from tasks.seats.flags import flag_contradicted, flag_unenrolled, settle
+    from tasks.seats.intake import take_completions, take_starts
+    from tasks.seats.pools import recount, terms_changed
+    from tasks.seats.rules import percent_used, period_of, unit_of
+    from tasks.seats.store import Balance, balance
+    from tasks.seats.verification import CHECKS, Checked, Discrepancy, Found, checked, checks
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "CHECKS",

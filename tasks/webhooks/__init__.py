@@ -1,26 +1,33 @@
 """Events out, sent by HTTP as well: signed, in order, tried again, with a log. Optional: the stream has everything."""
 
-from tasks.webhooks.actors import Server, serve_due
-from tasks.webhooks.keys import KeyUnreadable, Locksmith
-from tasks.webhooks.rules import Answer, BadUrl, Because, Problem, State, bad_types, is_forbidden, target
-from tasks.webhooks.sending import Claimed
-from tasks.webhooks.store import (
-    PLATFORM,
-    Attempt,
-    Health,
-    Keyring,
-    Webhook,
-    add,
-    disable,
-    enable,
-    find,
-    health,
-    keyring,
-    log,
-    remove,
-    rotate,
-    webhooks,
-)
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.webhooks.actors import Server, serve_due
+    from tasks.webhooks.keys import KeyUnreadable, Locksmith
+    from tasks.webhooks.rules import Answer, BadUrl, Because, Problem, State, bad_types, is_forbidden, target
+    from tasks.webhooks.sending import Claimed
+    from tasks.webhooks.store import (
+        PLATFORM,
+        Attempt,
+        Health,
+        Keyring,
+        Webhook,
+        add,
+        disable,
+        enable,
+        find,
+        health,
+        keyring,
+        log,
+        remove,
+        rotate,
+        webhooks,
+    )
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "PLATFORM",

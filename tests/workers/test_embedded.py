@@ -359,7 +359,8 @@ def test_wait_minds_its_timeout_whatever_it_is_that_does_not_answer(home: Path) 
     (home / "valkey").mkdir(parents=True)
     with (home / "embedded.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        result = rollcall(home, "wait", "--timeout", "0")
+        soon = "from workers.commands import system; system.LAST_LOOK_SECONDS = 0.2"
+        result = rollcall(home, "wait", "--timeout", "0", before=soon)
 
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.endswith("Not known to be at rest after 0 s: what would tell does not answer.\n")

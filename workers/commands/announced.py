@@ -3,25 +3,23 @@
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import redis
 import typer
 from sqlalchemy import Connection
 
 from config.runtime import Runtime
 from config.services import DATABASE, REDIS
-from config.streams import make_redis
 from tasks import announcements, mail, organisations
-from tasks.announcements.foretaste import Preview, preview, send_trial, trial
-from tasks.announcements.recipients import recipients
 from tasks.announcements.store import Announcement
 from tasks.mail.outages import Outage, in_words
-from tasks.mail.rates import outages
 from tasks.mail.rules import MOVES, Answer, Delivery
 from tasks.reports import Format
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, write_blocks
 from workers.commands.watching import watch
+
+if TYPE_CHECKING:
+    from tasks.announcements.foretaste import Preview
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The announcement's id.")]
 Reader = Annotated[
@@ -48,6 +46,8 @@ def found_by(connection: Connection, org: organisations.Organisation, announceme
 
 def preview_(announcement: Id, organisation: Org, learner: Reader = None, json_: Json = False) -> None:
     """Say who would get it were it launched now, who is left out and why, and what they would read."""
+    from tasks.announcements.foretaste import preview
+
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         seen = preview(connection, runtime, org.organisation, found_by(connection, org, announcement), learner)
     if json_:
@@ -56,7 +56,7 @@ def preview_(announcement: Id, organisation: Org, learner: Reader = None, json_:
         _print_preview(seen)
 
 
-def _print_preview(seen: Preview) -> None:
+def _print_preview(seen: "Preview") -> None:
     out.print(f"{seen.will_receive} of {seen.selected} will receive {seen.announcement}.", markup=False)
     for reason, n in seen.left_out.items():
         out.print(f"  {n} will not: {reason}", markup=False)
@@ -89,6 +89,8 @@ def try_out(
 
     It counts nowhere. It does not go to an address of an inactive learner, nor to one that is suppressed.
     """
+    from tasks.announcements.foretaste import send_trial, trial
+
     with opened("announcements", DATABASE | {"smtp"}) as runtime:
         with asked(runtime, organisation) as (connection, org):
             found = found_by(connection, org, announcement)
@@ -153,10 +155,15 @@ class Shown(announcements.Progress):
 def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:
     if counts.state != "sending" or not counts.pending:
         return []
+    from redis.exceptions import RedisError
+
+    from config.streams import make_redis
+    from tasks.mail.rates import outages
+
     try:
         with make_redis(runtime.endpoints.redis_url) as client:
             return outages(client, runtime.endpoints.mail_from)
-    except redis.RedisError:
+    except RedisError:
         return []
 
 
@@ -245,6 +252,8 @@ def recipients_(
     json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     """Export one row for each recipient: how they stand, why, what their server said, and every attempt."""
+    from tasks.announcements.recipients import recipients
+
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         found = found_by(connection, org, announcement)
         written = Format.JSONL if json_ else format_

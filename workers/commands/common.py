@@ -23,6 +23,7 @@ from sqlalchemy.exc import DataError, ProgrammingError
 import migrations
 from config import services
 from config.database import scoped, serve_people, transaction
+from config.errors import UserError
 from config.log import configure_logging
 from config.runtime import Runtime
 from config.settings import load_settings
@@ -46,7 +47,7 @@ PAST = "a time with an offset (2026-11-24T03:00:00Z), or how long ago (90m, 2h, 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Refused(Exception):
+class Refused(UserError):
     """What was asked for cannot be done; the message says what, to what, and what to do."""
 
 

@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 from uuid import uuid4
 
-import redis
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import Connection
@@ -19,12 +18,10 @@ from sqlalchemy import Connection
 from config.database import transaction
 from config.runtime import Runtime
 from config.services import REDIS
-from config.streams import IN, make_redis
 from config.webhooks import BATCHED, PATH, STRUCTURED, signed_headers
 from tasks import organisations
 from tasks.events import Reason, inbox
 from tasks.events.schemas import WHAT_TO_DO
-from tasks.intake import NotResolved, discard, release
 from workers.commands import replays
 from workers.commands.common import (
     By,
@@ -41,6 +38,9 @@ from workers.commands.common import (
     tables,
     who,
 )
+
+if TYPE_CHECKING:
+    from redis import Redis
 
 app = typer.Typer(help="What the platform sends, and what could not be taken.", no_args_is_help=True)
 app.command()(replays.replay)
@@ -77,6 +77,8 @@ def publish(
     json_: Json = False,
 ) -> None:
     """Put events on the inbound stream. All of them, or, where a line is not JSON, none."""
+    from config.streams import make_redis
+
     with _lines(file) as lines:
         if not raw:
             _check(lines(), file)
@@ -99,7 +101,7 @@ def _progress(quiet: bool) -> Progress:
     )
 
 
-def publish_lines(client: redis.Redis, lines: Iterable[bytes], progress: Progress, *, raw: bool = False) -> int:
+def publish_lines(client: "Redis", lines: Iterable[bytes], progress: Progress, *, raw: bool = False) -> int:
     """Put events on the stream, one a line, blank lines left out unless `raw`; how many."""
     bar = progress.add_task("publish", total=None)
     published = 0
@@ -135,7 +137,9 @@ def _check(lines: Iterable[bytes], file: str) -> None:
             ) from None
 
 
-def _add(client: redis.Redis, batch: list[bytes]) -> None:
+def _add(client: "Redis", batch: list[bytes]) -> None:
+    from config.streams import IN
+
     with client.pipeline(transaction=False) as pipe:
         for line in batch:
             pipe.xadd(IN, {"event": line})
@@ -299,6 +303,8 @@ def release_(
     json_: Json = False,
 ) -> None:
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
+    from tasks.intake import release
+
     with opened("release") as runtime:
         for id_ in ids:
             wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
@@ -317,6 +323,8 @@ def discard_(
     json_: Json = False,
 ) -> None:
     """Give events up, for good; that they came is kept, with who decided and why."""
+    from tasks.intake import discard
+
     with opened("discard") as runtime:
         for id_ in ids:
             wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
@@ -327,6 +335,8 @@ def discard_(
 def _named(runtime: Runtime, wanted: inbox.Wanted) -> inbox.Wanted:
     """The event that is meant: what no event was ever called is the number that `quarantined` shows it by. Who decides
     for an organisation decides on nothing that its people do not see (R31)."""
+    from tasks.intake import NotResolved
+
     number = wanted.id.removesuffix(".")
     with _looking(runtime, wanted.organisation) as connection:
         if number.isdecimal() and not wanted.by_number and not inbox.is_called(connection, wanted.id):

@@ -14,6 +14,9 @@ from config.database import is_connection_problem
 from tasks import imports
 from workers.commands.common import Json, Org, Refused, asked, document, err, opened, out, readable
 
+#: Notices that an import sends without being asked about them, at most.
+UNASKED = 1000
+
 
 class Status(StrEnum):
     """What a person says of the status of all in a file that does not say it."""
@@ -60,7 +63,7 @@ def import_(
         bool, typer.Option("--notices/--no-notices", help="Whether newcomers are told what the rules enrol them in.")
     ] = True,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {imports.UNASKED} notices are sent.")
+        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {UNASKED} notices are sent.")
     ] = False,
     refused: Annotated[
         Path | None, typer.Option(help="Where refused lines are listed; FILE.refused.csv unless named.")
@@ -108,9 +111,9 @@ def import_(
         raise Refused(f"{n} {'line was' if n == 1 else 'lines were'} refused: {listed} says which and why.")
 
 
-def _approve(result: imports.Imported, progress: Progress, *, ask: bool) -> None:
+def _approve(result: "imports.Imported", progress: Progress, *, ask: bool) -> None:
     """Ask a person before many are mailed; where there is none, refuse."""
-    if result.notices <= imports.UNASKED:
+    if result.notices <= UNASKED:
         return
     progress.stop()
     what = f"{result.notices} learners would be told by mail of their courses"
@@ -125,11 +128,12 @@ def at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored: list[str]) -> imports.Told:
+def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored: list[str]) -> "imports.Told":
     columns, says = dict[imports.Field, str](), dict[str, imports.Says]()
     for pair in pairs:
         name, separator, column = pair.partition("=")
-        field, how = imports.field_named(name), _HOW.get(name.strip().lower()) or imports.says_of(name)
+        known = _HOW.get(name.strip().lower())
+        field, how = imports.field_named(name), imports.Says[known] if known else imports.says_of(name)
         if not separator or not (field or how):
             fields = ", ".join([*imports.Field, *(each for each in _HOW if each != imports.Field.STATUS)])
             raise typer.BadParameter(f"--map {pair}: it reads FIELD=COLUMN, FIELD one of {fields}")
@@ -157,11 +161,11 @@ def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored:
 
 #: The ways in which a column says who is inactive, as a person names them in `--map`.
 _HOW = {
-    "status": imports.Says.STATUS,
-    "active": imports.Says.ACTIVE,
-    "inactive": imports.Says.INACTIVE,
-    "suspended": imports.Says.INACTIVE,
-    "ended": imports.Says.ENDED,
+    "status": "STATUS",
+    "active": "ACTIVE",
+    "inactive": "INACTIVE",
+    "suspended": "INACTIVE",
+    "ended": "ENDED",
 }
 
 
@@ -192,7 +196,7 @@ def _size(source: IO[bytes]) -> int:
     return size
 
 
-def _say(result: imports.Imported) -> None:
+def _say(result: "imports.Imported") -> None:
     would = result.dry_run
     refused = sum(result.refused.values())
     out.print(f"{result.read} lines read: {result.read - refused} taken, {refused} refused.")

@@ -10,7 +10,6 @@ import typer
 
 from config.runtime import Runtime
 from tasks import enrolments, imports, learners, seats
-from tasks.intake import take
 from tasks.mail import subscription
 from tasks.mail.store import Received, received_by
 from workers.commands.common import Json, Org, Refused, asked, cell, document, opened, out, readable, table
@@ -212,6 +211,8 @@ def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *,
     wanted = list(dict.fromkeys([*ids, *(ids_in(file) if file is not None else [])]))
     if not wanted:
         raise typer.BadParameter("name learners, or a --file of them")
+    from tasks.intake import take
+
     with opened("learners") as runtime:
         before = _found(runtime, organisation, wanted)
         now = datetime.now(UTC)

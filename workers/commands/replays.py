@@ -18,7 +18,6 @@ from tasks import organisations
 from tasks.events import replays
 from tasks.events.outgoing import TYPES_OUT
 from workers.commands.common import Json, Refused, document, err, opened, out, past, serving
-from workers.relay import LEADER_LOCK
 
 #: Seconds between two looks at how far publishing has come, and without any progress until it is left to itself.
 LOOK_SECONDS = 0.2
@@ -124,6 +123,8 @@ def _put_in_line(
 
 def _follow(runtime: Runtime, published: Callable[[int, int], None]) -> replays.Left:
     """Look on until nothing is in line, or nobody works on it, or Ctrl-C; what is left then."""
+    from workers.relay import LEADER_LOCK
+
     most, moved, before = 0, time.monotonic(), -1
     pause = threading.Event()
     while True:

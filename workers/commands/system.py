@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
@@ -25,7 +25,6 @@ from rich.text import Text
 
 import migrations
 from config import services
-from config.embedded import EmbeddedError, revived
 from config.log import as_json, configure_logging
 from config.runtime import Endpoints
 from config.services import write_services
@@ -38,7 +37,9 @@ from workers.commands.common import Json, Refused, cell, document, err, opened, 
 from workers.console import visible
 from workers.readers import StreamStanding
 from workers.standing import Standing, look, streams
-from workers.supervisor import Role, Supervisor, read_procfile
+
+if TYPE_CHECKING:
+    from workers.supervisor import Role
 
 #: Seconds between two looks of `wait` and `status --watch`.
 LOOK_SECONDS = 0.1
@@ -123,7 +124,9 @@ def up(
         raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
 
 
-def _roles(procfile: Path, scale: list[str]) -> list[Role]:
+def _roles(procfile: Path, scale: list[str]) -> list["Role"]:
+    from workers.supervisor import read_procfile
+
     if not procfile.is_file():
         raise Refused(f"There is no {procfile}: run this where the Procfile is, or name it with --procfile.")
     numbers = {}
@@ -142,10 +145,12 @@ async def _supervise(
     settings: Settings,
     found: Endpoints,
     embedded: dict[str, int],
-    roles: list[Role],
+    roles: list["Role"],
     on_line: Callable[[str, str], None],
     on_ready: Callable[[], None] | None,
 ) -> int:
+    from workers.supervisor import Supervisor
+
     home = settings.rollcall_home.absolute()
     port = settings.rollcall_web_port or _free_port(settings, found.public_url)
     if settings.public_url is None:
@@ -155,8 +160,13 @@ async def _supervise(
     host = settings.rollcall_bounces_host
     bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
     bounces_url = f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{bounces_port}"
-    ports = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_BOUNCES_PORT": str(bounces_port)}
-    env = {**os.environ, **ports, "ROLLCALL_HOME": str(home), "PUBLIC_URL": found.public_url}
+    env = {
+        **os.environ,
+        "ROLLCALL_WEB_PORT": str(port),
+        "ROLLCALL_BOUNCES_PORT": str(bounces_port),
+        "ROLLCALL_HOME": str(home),
+        "PUBLIC_URL": found.public_url,
+    }
 
     running: dict[str, int] = {}
 
@@ -174,6 +184,8 @@ async def _supervise(
             say_once("services", f"{home}/services.json cannot be written: {problem.strerror}")
 
     async def keep_servers() -> None:
+        from config.embedded import EmbeddedError, revived
+
         while embedded:
             await asyncio.sleep(SERVERS_SECONDS)
             try:
