@@ -4,8 +4,10 @@ from tasks.mail.look import Look
 from tasks.mail.merge import MergeError
 from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
 from tasks.mail.opening import (
+    MOST_LEARNERS,
     OPEN_FOR_CANDIDATES,
     VERDICT,
+    audience_stretches,
     enqueue,
     new_mailings,
     open_for_audience,
@@ -33,6 +35,7 @@ __all__ = [
     "AURORA",
     "BODY",
     "LANGUAGES",
+    "MOST_LEARNERS",
     "OPEN_FOR_CANDIDATES",
     "SUBJECT",
     "VERDICT",
@@ -43,6 +46,7 @@ __all__ = [
     "MergeError",
     "Tally",
     "as_recipient",
+    "audience_stretches",
     "cancel_idle",
     "check_template",
     "close_cancelled",
