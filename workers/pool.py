@@ -29,6 +29,7 @@ ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "announcements.audience": announcements.audience,
     "announcements.cancel": announcements.cancel_rest,
     "announcements.launch": announcements.launch_scheduled,
+    "announcements.survey": announcements.survey,
     "events.retake": retake,
     "learners.erase": erasure.look,
     "mail.deliver": mail.deliver,

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 from sqlalchemy import Connection
 
-from config.database import execute, lock_organisations, say, scoped, share_organisation, transaction
+from config.database import execute, fits, lock_organisations, say, scoped, share_organisation, transaction
 from config.runtime import Runtime
 from config.settings import Settings
 from tasks import mail, organisations, work
@@ -19,6 +19,9 @@ from tasks.learners import chunks
 from tasks.mail.rules import MOVES, SYSTEM, Delivery
 
 log = structlog.get_logger()
+
+#: Chunks of which one survey finds out who is in the audience.
+SURVEYED = 50
 
 #: Seconds that cancelling goes on before others get their turn (R31).
 TURN_SECONDS = 2.0
@@ -70,25 +73,49 @@ def launch(
     *,
     by: str,
 ) -> None:
-    """Launch: the audience is made now (S9), at once where it fits one chunk. Launched twice, it launches once."""
+    """Launch: the audience is made now (S9), at once where it fits one chunk. Launched twice, it launches once.
+
+    Whom a message names is looked up at once; where members, or all, are many, to find out who they are is work.
+    """
     check_words(found, organisation.name)
-    number = organisation.organisation
+    number, size = organisation.organisation, settings.rollcall_chunk
     move(connection, number, found, "launch", by=by)
-    if organisation.learners <= settings.rollcall_chunk:
+    if fits(connection, organisation.learners, size):
         make_audience(connection, settings, number, found.mailing, 1, organisation.learners)
+    elif "learners" in found.audience:
+        make_audiences(connection, settings, number, found.mailing, 1, organisation.learners)
     else:
-        pieces = chunks(organisation.learners, settings.rollcall_chunk)
-        work.add(connection, number, "tasks", "announcements.audience", found.mailing, pieces)
+        surveys = chunks(organisation.learners, size * SURVEYED)
+        work.add(connection, number, "tasks", "announcements.survey", found.mailing, surveys)
+
+
+def make_audiences(
+    connection: Connection, settings: Settings, organisation: int, mailing: int, low: int, high: int
+) -> None:
+    """Make what there is of an audience in a stretch of learners: at once where it fits one chunk, else write down a
+    piece for each chunk of it; nothing where there is nobody (R13, R22)."""
+    size = settings.rollcall_chunk
+    pieces = mail.audience_stretches(connection, organisation, mailing, low, high, size)
+    if len(pieces) == 1 and fits(connection, size, size):
+        make_audience(connection, settings, organisation, mailing, *pieces[0])
+    elif pieces:
+        work.add(connection, organisation, "tasks", "announcements.audience", mailing, pieces)
 
 
 def make_audience(
     connection: Connection, settings: Settings, organisation: int, mailing: int, low: int, high: int
 ) -> None:
     """Open the ledger for a stretch of learners, and write down the work of sending."""
-    told = mail.open_for_audience(connection, organisation, mailing, low, high)
-    if told:
-        size = settings.rollcall_mail_batch
-        mail.enqueue(connection, organisation, mailing, "bulk", low, high, told=told, size=size)
+    if mail.open_for_audience(connection, organisation, mailing, low, high):
+        mail.enqueue(connection, organisation, mailing, "bulk", low, high, settings.rollcall_mail_batch)
+
+
+def survey(runtime: Runtime, piece: work.Piece) -> None:
+    """Find out who of a stretch of learners is in an audience."""
+    with transaction(runtime.engine, piece.organisation) as connection:
+        share_organisation(connection, piece.organisation)
+        make_audiences(connection, runtime.settings, piece.organisation, piece.subject, piece.low, piece.high)
+        work.finish(connection, piece)
 
 
 def audience(runtime: Runtime, piece: work.Piece) -> None:
@@ -195,16 +222,7 @@ def retry(
             f"nobody of the announcement {found.announcement} can be tried again: "
             + (f"of those who are {asked_for}, the gate holds back {why}" if why else f"nobody is {asked_for}")
         )
-    mail.enqueue(
-        connection,
-        number,
-        found.mailing,
-        "bulk",
-        1,
-        organisation.learners,
-        told=pending,
-        size=settings.rollcall_mail_batch,
-    )
+    mail.enqueue(connection, number, found.mailing, "bulk", 1, organisation.learners, settings.rollcall_mail_batch)
     return Retried(found.announcement, state, pending, held_back)
 
 

@@ -27,7 +27,7 @@ _STATUS_TYPES = {"message/delivery-status", "message/global-delivery-status"}
 _RETURNED_TYPES = {"message/rfc822", "message/global", "text/rfc822-headers", "message/global-headers"}
 _TYPE = re.compile(r"\s*([a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+)")
 _BOUNDARY = re.compile(r';\s*boundary\s*=\s*(?:"([^"\n]+)"|([^\s";]+))', re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s<>@;,]+@[^\s<>@;,]+")
+_ADDRESS = re.compile(r"(?<![^\s<>@;,])[^\s<>@;,]+@[^\s<>@;,]+")
 #: Charsets that a text is read in, besides UTF-8.
 _CHARSET = re.compile(
     r";\s*charset\s*=\s*\"?(iso-2022-jp|shift_jis|euc-jp|gb2312|gbk|gb18030|big5|koi8-r|windows-125[0-8])\b"
@@ -39,7 +39,7 @@ _TAGS = re.compile(
 _BREAKS = re.compile(r"<(?:br|/p|/div|/tr|/h\d|/li)\b[^<>]{0,200}>", re.IGNORECASE)
 #: What stands above the copy of a mail in a report written for people.
 _COPY = re.compile(
-    r"^[ \t>]*(?:-{2,}[- ]*(?:below this line|this is a copy|original m|returned message|the header of|unsent message"
+    r"^[ \t>]*(?:--[- ]*(?:below this line|this is a copy|original m|returned message|the header of|unsent message"
     r"|message header|(?:the )?body of|start of returned|forwarded message|return message)"
     r"|return-path:|received: |message header follows|message headers follow|original message follows"
     r"|begin (?:of )?(?:original|returned) message|the original message (?:header|is|was attached)).*\Z",

@@ -63,7 +63,7 @@ COMPLAINTS = {"abuse", "fraud", "opt-out", "opt-out-list"}
 
 #: A reply code in a text, with or without the enhanced one.
 _CODE = re.compile(r"(?<![\w.:/#-])([45]\d\d)(?=[- :](?!\d\d)|\s*$)")
-_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+")
+_ADDRESS = re.compile(r"(?<![^\s<>()\[\]\"',;:@])[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 

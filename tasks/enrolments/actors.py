@@ -1,27 +1,43 @@
 """Fan-outs that were begun in the transaction of the event that caused them: chunks, one transaction each."""
 
+from sqlalchemy import Connection
+
 from config.database import retrying, share_organisation, transaction
 from config.runtime import Runtime
 from tasks import organisations, work
 from tasks.enrolments import courses, fanouts, intake
-from tasks.enrolments.launching import do_chunk, learners_in_chunk
+from tasks.enrolments.launching import SURVEYED, do_chunk, learners_in_chunk
 from tasks.events import any_waiting_for_enrolment
 
 
 def survey(runtime: Runtime, piece: work.Piece) -> None:
-    """Write down a piece for each chunk of a fan-out by rule in which there is anything to do."""
+    """Write down a piece for each chunk of a fan-out by rule in which there is anything to do; where that is long to
+    find out, a survey for each part of the learners."""
     for attempt in retrying():
         with attempt, transaction(runtime.engine, piece.organisation) as connection:
             fanout = fanouts.load(connection, piece.organisation, piece.subject, 1, 0)
             if fanout is not None:
                 size = learners_in_chunk(runtime.settings, fanout)
-                to_do: set[int] = set()
-                with fanouts.planned_for_sets(connection):
-                    for course in courses.courses_numbered(connection, piece.organisation, fanout.courses):
-                        to_do.update(fanouts.chunks_to_do(connection, fanout, course, piece.low, piece.high, size))
-                ranges = [(place * size + 1, min((place + 1) * size, piece.high)) for place in sorted(to_do)]
-                work.add(connection, piece.organisation, "tasks", "enrolments.chunk", piece.subject, ranges)
+                parts = fanouts.saved_stretches(connection, fanout, piece.low, piece.high, size * SURVEYED)
+                if len(parts) > 1:
+                    work.add(connection, piece.organisation, "tasks", "enrolments.survey", piece.subject, parts)
+                for low, high in parts if len(parts) == 1 else ():
+                    ranges = _chunks_to_do(connection, fanout, low, high, size)
+                    work.add(connection, piece.organisation, "tasks", "enrolments.chunk", piece.subject, ranges)
             work.finish(connection, piece)
+
+
+def _chunks_to_do(
+    connection: Connection, fanout: fanouts.Fanout, low: int, high: int, size: int
+) -> list[tuple[int, int]]:
+    """Where nobody is enrolled yet, everybody is to be looked at."""
+    if not fanouts.any_enrolled(connection, fanout.organisation, fanout.courses):
+        return fanouts.saved_stretches(connection, fanout, low, high, size)
+    to_do: set[int] = set()
+    with fanouts.planned_for_sets(connection):
+        for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses):
+            to_do.update(fanouts.chunks_to_do(connection, fanout, course, low, high, size))
+    return [(max(place * size + 1, low), min((place + 1) * size, high)) for place in sorted(to_do)]
 
 
 def chunk(runtime: Runtime, piece: work.Piece) -> None:

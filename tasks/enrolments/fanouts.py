@@ -46,9 +46,6 @@ _NOBODY = Recorded(0, 0)
 #: Of so many learners in a row that one is listed, reading them all is cheaper than looking each up.
 DENSE = 4
 
-#: The highest number a learner can have.
-MOST_LEARNERS = 2**31 - 1
-
 
 @dataclass(frozen=True, slots=True)
 class Off:
@@ -508,6 +505,32 @@ def chunks_to_do(connection: Connection, fanout: Fanout, course: Course, low: in
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    low: int
+    high: int
+
+
+def saved_stretches(connection: Connection, fanout: Fanout, low: int, high: int, size: int) -> list[tuple[int, int]]:
+    """From which number to which so many learners at a time reach, of those who were ever saved: nobody else can be
+    enrolled, or have been. A look without any lock, as `chunks_to_do`."""
+    found = rows(
+        connection,
+        _Stretch,
+        """
+        SELECT min(learner) AS low, max(learner) AS high FROM (
+            SELECT learner, (row_number() OVER (ORDER BY learner) - 1) / CAST(:size AS int) AS place FROM learners
+            WHERE organisation = :organisation AND learner BETWEEN :low AND :high AND standing <> 'unsaved') placed
+        GROUP BY place ORDER BY 1
+        """,
+        organisation=fanout.organisation,
+        low=low,
+        high=high,
+        size=size,
+    )
+    return [(stretch.low, stretch.high) for stretch in found]
+
+
 def off_the_rules(connection: Connection, organisation: int, course: Course) -> Off:
     """How many enrolments of a course are not what its rules say."""
     found = one(
@@ -517,7 +540,7 @@ def off_the_rules(connection: Connection, organisation: int, course: Course) -> 
         organisation=organisation,
         course=course.course,
         low=1,
-        high=MOST_LEARNERS,
+        high=mail.MOST_LEARNERS,
         everyone=course.method == "everyone",
         links=course.method == "segments",
     )

@@ -17,15 +17,15 @@ def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, t
     write down a piece for each chunk.
 
     Whether it is done. At once means: in the transaction of the event, so that what follows in the same stream finds it
-    done; a small organisation's events take effect in the order they were sent. Where some are enrolled already, a
-    survey comes first: what is in line with the rules costs a look, not a chunk.
+    done; a small organisation's events take effect in the order they were sent. Where it is about all learners, a
+    survey comes first: numbers that were only mentioned, and what is in line with the rules, make no chunk.
     """
     organisation, size = fanout.organisation, learners_in_chunk(settings, fanout)
     if fits(connection, total * len(fanout.courses), settings.rollcall_chunk):
         do_chunk(connection, settings, fanout, 1, total)
         return True
-    if fanout.learners is None and fanouts.any_enrolled(connection, organisation, fanout.courses):
-        surveys = chunks(total, size * SURVEYED)
+    if fanout.learners is None:
+        surveys = chunks(total, settings.rollcall_chunk * SURVEYED)
         work.add(connection, organisation, "tasks", "enrolments.survey", fanout.fanout, surveys)
     else:
         work.add(connection, organisation, "tasks", "enrolments.chunk", fanout.fanout, chunks(total, size))
@@ -63,4 +63,4 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
     if any(counts.again.enrolled for counts in followed):
         with fanouts.planned_for_sets(connection):
             mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
-    mail.enqueue(connection, number, mailing, "mail", low, high, told=told, size=size)
+    mail.enqueue(connection, number, mailing, "mail", low, high, size)

@@ -24,14 +24,20 @@ AGAIN = timedelta(minutes=15)
 #: How long to wait for what is being published.
 PUBLISHED_SOON = timedelta(seconds=0.5)
 
-#: Entries of a stream read, or deleted, at once.
-PAGE = 200
+#: How long to leave it to whoever looks at the same organisation already.
+LOOKED_AT_SOON = timedelta(seconds=5)
+
+#: Entries of a stream deleted at once, and read at once: one may have megabytes.
+PAGE, PAGE_READ = 200, 20
 
 
 def look(runtime: Runtime, piece: work.Piece) -> None:
     """Look everywhere for whoever is erased at an organisation, and remove what names them. Done twice, it is done."""
     number = piece.organisation
     with transaction(runtime.engine, number) as connection:
+        if store.is_looked_at(connection, number, piece.work):
+            work.release(connection, piece, after=LOOKED_AT_SOON, failed=False)
+            return
         erased = store.to_look_for(connection, number, AGAIN)
         if not erased:
             work.finish(connection, piece)
@@ -62,7 +68,10 @@ def look(runtime: Runtime, piece: work.Piece) -> None:
         _delete(client, IN, _naming(client, needles, id_))
     with transaction(runtime.engine, number) as connection:
         store.looked_for(connection, number, erased, AGAIN)
-        work.finish(connection, piece)
+        if len(erased) < store.MOST:
+            work.finish(connection, piece)
+        else:
+            work.release(connection, piece, after=timedelta(), failed=False)
 
 
 def _delete(client: redis.Redis, stream: str, entries: Iterable[str]) -> None:
@@ -78,11 +87,11 @@ def _naming(client: redis.Redis, needles: Needles, organisation: str) -> Iterato
     delivered = next((group["last-delivered-id"].decode() for group in groups if group["name"] == GROUP.encode()), "")
     first = "-"
     while delivered:
-        page: Any = client.xrange(IN, min=first, max=delivered, count=PAGE)
+        page: Any = client.xrange(IN, min=first, max=delivered, count=PAGE_READ)
         for entry, fields in page:
             body = fields.get(b"event", b"")
             if needles.name(body, organisation) and not client.xpending_range(IN, GROUP, entry, entry, 1):
                 yield entry.decode()
-        if len(page) < PAGE:
+        if len(page) < PAGE_READ:
             return
         first = f"({page[-1][0].decode()}"

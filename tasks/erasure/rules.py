@@ -13,8 +13,8 @@ import msgspec
 from tasks.events import Event, Malformed, decode
 from tasks.events.schemas import AnnouncementRequested, Envelope, LearnerSaved
 
-#: The texts of a JSON document, however broken it is.
-_TEXT = re.compile(rb'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+#: The texts of a JSON document, however broken it is; one without an end goes on to the end of all.
+_TEXT = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
 
 #: Whom an event is about, however broken it is.
 _ABOUT = re.compile(rb'"learner"\s*:\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
@@ -84,12 +84,16 @@ class Needles:
             return True
         texts = list(_texts(body))
         found = {_digest(text) for text in texts}
-        if found & self.digests or any(names and found.issuperset(names) for names in self.names):
+        if found & self.digests or any(found.issuperset(self.names[who]) for who in self._whose(found)):
             return True
         written = [text for octets in texts if " " in (text := octets.decode(errors="replace"))]
         if isinstance(event, Event):
             written = [event.data.subject, event.data.body] if isinstance(event.data, AnnouncementRequested) else []
         return self.left_of(*written) != written
+
+    def _whose(self, found: set[bytes]) -> Iterator[int]:
+        """Whose first and last name may be among these: nobody else is asked about."""
+        return (who for digest in found if digest in self.whose for who in self.whose[digest] if self.names[who])
 
     def without(self, body: bytes) -> bytes | None:
         """What is left of an event that can still be taken, or None where there is none: what describes somebody who

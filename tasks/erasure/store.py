@@ -15,6 +15,9 @@ from tasks.events import inbox
 #: Who gives up an event that is about somebody who was erased, and why.
 BY, WHY = "rollcall", "the learner was erased"
 
+#: Learners looked for at once: what is known of them is kept in memory.
+MOST = 10_000
+
 #: Announcements of which the texts are read at once.
 TEXTS = 20
 
@@ -46,6 +49,24 @@ def begin(connection: Connection, organisation: int, deleted: Sequence[tuple[str
     work.add(connection, organisation, "tasks", "learners.erase", 0)
 
 
+def is_looked_at(connection: Connection, organisation: int, piece: int) -> bool:
+    """Whether an earlier piece of work looks at this organisation now: two would look everywhere for the same, and keep
+    others from being worked on (R31)."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (
+                SELECT FROM work
+                WHERE organisation = :organisation AND subject = 0 AND actor = 'learners.erase' AND state = 'running'
+                  AND work < :piece AND due_at > now())
+            """,
+            organisation=organisation,
+            piece=piece,
+        )
+    )
+
+
 def to_look_for(connection: Connection, organisation: int, again: timedelta) -> list[Erased]:
     """Who is to be looked for now: for the first time, or `again`, so long after it."""
     return rows(
@@ -54,10 +75,11 @@ def to_look_for(connection: Connection, organisation: int, again: timedelta) -> 
         """
         SELECT erasure, learner, id, until, at, digests, names, looked_at FROM erasures
         WHERE organisation = :organisation AND (looked_at IS NULL OR looked_at <= now() - CAST(:again AS interval))
-        ORDER BY erasure FOR UPDATE
+        ORDER BY erasure LIMIT :most FOR UPDATE
         """,
         organisation=organisation,
         again=again,
+        most=MOST,
     )
 
 

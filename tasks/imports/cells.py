@@ -20,7 +20,8 @@ _FORMAT = (
 _SPACES = "\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 _CONTROLS = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0))))
 
-_ENDS = re.compile(rf"^[\s{_FORMAT}{_CONTROLS}]+|[\s{_FORMAT}{_CONTROLS}]+$")
+#: What is taken off both ends: all of it, and what Python takes for space.
+_UNSEEN = _FORMAT + _CONTROLS + _SPACES + " "
 _INVISIBLE = re.compile(f"[{_FORMAT}{_CONTROLS}{_SPACES}]")
 
 #: What is taken out of a name: not the two joiners (U+200C, U+200D) that some scripts are written with.
@@ -36,9 +37,12 @@ _AS_TEXT = re.compile(r'="([^"]*)"')
 #: Where a cell, or what some take for one in it, begins a formula: `spreadsheet_safe` puts an apostrophe there. It is
 #: taken off again, and put in where there is none.
 _BEGINS = r"(?<![^;\t\r\n])"
-_FORMULA = r"(?=[\x01-/:-@\[-`{-\u00a0\u00ad\u2000-\u206f\u3000\ufeff]*[-=+@﹢﹣﹦﹫＋－＝＠])"
+_FORMULA = r"(?=[\x01-/:-@\[-`{-\u00a0\u00ad\u2000-\u206f\u3000\ufeff]{0,1000}[-=+@﹢﹣﹦﹫＋－＝＠])"
 _APOSTROPHE = re.compile(rf"{_BEGINS}'{_FORMULA}|^'(?=[\x00-\x1f\x7f])")
 _BARE_FORMULA = re.compile(rf"{_BEGINS}(?!'){_FORMULA}|^(?=[\x00-\x1f\x7f])")
+
+#: Characters of a cell that is looked at: what is longer is too long, even in the fewest characters that mean the same.
+LONGEST_CELL = 4000
 
 #: What a spreadsheet, or a program, has made of an id: the digits that it left out are lost.
 _NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?(?:[Ee]\+\d+|E-\d\d)|\d+\.0+")
@@ -56,11 +60,9 @@ ODD_BEYOND_ASCII = (UNREADABLE, "\ufffd", *_FORMAT, *_SPACES)
 
 def read(field: Field, cell: str, *, ours: bool) -> str | tuple[Refusal, str]:
     """What a cell says, or why its line is refused, and what there is to say of it. `ours`: it is our own export."""
-    text = _ENDS.sub("", cell)
-    if "\0" in cell:
-        return Refusal.NUL, ""
-    if UNREADABLE in text or "\ufffd" in text:
-        return Refusal.CHARACTERS, str(field)
+    text = cell.strip(_UNSEEN)
+    if refusal := _refused(cell, text):
+        return refusal, "" if refusal is Refusal.NUL else str(field)
     text = _APOSTROPHE.sub("", text) if ours else unmarked(text)
     if field in IDS and not ours and text[:1] == "'" and text[1:2].isdigit():
         text = text[1:]
@@ -73,16 +75,24 @@ def read(field: Field, cell: str, *, ours: bool) -> str | tuple[Refusal, str]:
     return unicodedata.normalize("NFC", text) if field in _COMPOSED and not ours else text
 
 
+def _refused(cell: str, text: str) -> Refusal | None:
+    if "\0" in cell:
+        return Refusal.NUL
+    if UNREADABLE in text or "\ufffd" in text:
+        return Refusal.CHARACTERS
+    return Refusal.TOO_LONG if len(text) > LONGEST_CELL else None
+
+
 def unmarked(text: str) -> str:
     """A cell without what a spreadsheet, or one who feared it, has put around it."""
     text = _APOSTROPHE.sub("", text)
     found = _AS_TEXT.fullmatch(text)
-    return _ENDS.sub("", found[1]) if found else text
+    return found[1].strip(_UNSEEN) if found else text
 
 
 def bare(cell: str) -> str:
     """A cell of a few known words: without marks, the space around it and what nobody sees."""
-    return _ENDS.sub("", unmarked(_FORMAT_OR_CONTROL.sub("", cell)))
+    return unmarked(_FORMAT_OR_CONTROL.sub("", cell)).strip(_UNSEEN)
 
 
 def is_cleaned(cell: str, text: str) -> bool:

@@ -1,6 +1,5 @@
 """What decides about a file from elsewhere: what its columns mean, and why a line is refused."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -8,7 +7,7 @@ from enum import StrEnum
 import msgspec
 
 from tasks.events.schemas import LearnerSaved
-from tasks.imports.statuses import Says, StatusColumn, plain, says_of
+from tasks.imports.statuses import BRACKETS, Says, StatusColumn, plain, says_of
 
 
 class Field(StrEnum):
@@ -132,7 +131,7 @@ def field_named(header: str) -> Field | None:
 
 
 def _ranked(header: str) -> tuple[Field, int] | None:
-    return _RANKS.get(plain(header)) or _RANKS.get(plain(re.sub(r"\(.*?\)|\[.*?\]", "", header)))
+    return _RANKS.get(plain(header)) or _RANKS.get(plain(BRACKETS.sub("", header)))
 
 
 def columns_of(header: Sequence[str], told: Told | None = None) -> Columns:
@@ -187,9 +186,10 @@ def _places(names: Sequence[str], wanted: str) -> list[int]:
 
 def _best(names: Sequence[str], free: set[int], field: Field) -> int | None:
     found = [(ranked[1], place) for place in free if (ranked := _ranked(names[place])) and ranked[0] is field]
-    places = sorted(place for rank, place in found if rank == min(found)[0])
+    best = min(found, default=(0, 0))[0]
+    places = sorted(place for rank, place in found if rank == best)
     if len(places) > 1:
-        several = ", ".join(repr(names[place]) for place in places)
+        several = _listed([names[place] for place in places])
         raise NotReadable(
             f"{several} could each be the column {field}: say which with --map '{field}=COLUMN', or rename one of them."
         )

@@ -78,6 +78,7 @@ class Staging:
             return False
         odd = (
             self._layout.guessed
+            or any(len(cell) > cell_rules.LONGEST_CELL for _, cells in batch.read for cell in cells)
             or not unicodedata.is_normalized("NFC", plain)
             or any(each in plain for each in cell_rules.ODD_BEYOND_ASCII)
             or (self._email is not None and not all(cells[self._email].isascii() for _, cells in batch.read))

@@ -183,18 +183,42 @@ STRONG = (
 )  # fmt: skip
 STRONG_WORDS = frozenset(phrase.replace(" ", "") for phrase in STRONG)
 
+_LONGEST_STRONG = max(map(len, STRONG_WORDS))
+
+#: What stands between brackets in the name of a column.
+BRACKETS = re.compile(r"\([^()]*\)|\[[^\[\]]*\]")
+
 _SEPARATORS = re.compile(r"[\s_.,:;!?*\"/()\[\]'’‐-―-]+")
 
 
 def plain(text: str) -> str:
     """A name of a column without case, accents, spaces, punctuation and what nobody sees."""
-    folded = unicodedata.normalize("NFKD", text).casefold()
-    return "".join(character for character in folded if character.isalnum())
+    return "".join(character for character in decomposed(text).casefold() if character.isalnum())
+
+
+def decomposed(text: str) -> str:
+    """A text in the simplest characters that mean the same, most accents left out: to bring many of them on one letter
+    into their order (Unicode, NFKD) takes the square of their number."""
+    if text.isascii():
+        return text
+    return unicodedata.normalize("NFKD", "".join(c for c in text if not unicodedata.combining(c)))
+
+
+def begins_strongly(words: Sequence[str]) -> bool:
+    """Whether a cell begins with what means inactive, whatever follows: "Suspended by admin"."""
+    said = ""
+    for word in words:
+        said += word
+        if said in STRONG_WORDS:
+            return True
+        if len(said) > _LONGEST_STRONG:
+            return False
+    return False
 
 
 def words_of(text: str) -> list[str]:
     """A status, in words without case, accents and what nobody sees."""
-    folded = unicodedata.normalize("NFKD", text).casefold()
+    folded = decomposed(text).casefold()
     seen = "".join(c for c in folded if unicodedata.category(c) not in {"Mn", "Cf", "Cc"} or c.isspace())
     return [word for word in _SEPARATORS.split(seen) if word]
 
@@ -225,10 +249,10 @@ _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")
 
 def says_of(header: str) -> Says | None:
     """How a column of this name says who is inactive, if it does."""
-    bare = re.sub(r"\(.*?\)|\[.*?\]", "", header)
+    bare = BRACKETS.sub("", header)
     if found := _SAYS.get(plain(header)) or _SAYS.get(plain(bare)):
         return found
-    letters = "".join(c for c in unicodedata.normalize("NFKD", bare) if not unicodedata.combining(c))
+    letters = "".join(c for c in decomposed(bare) if not unicodedata.combining(c))
     words = [plain(word) for word in _WORD.findall(letters)]
     telling = [word for word in words if word not in _FILLERS]
     if len(found_ := {_SAYS.get(word) for word in telling}) == 1:
@@ -338,7 +362,7 @@ def _of_words(says: Says, words: Sequence[str]) -> _Said:
         return _Said.INACTIVE if says is Says.ACTIVE else _Said.NOT_INACTIVE
     if word in _MEANT:
         return _Said.ACTIVE if _MEANT[word] else _Said.INACTIVE
-    if any("".join(words[:n]) in STRONG_WORDS for n in range(1, len(words))):
+    if begins_strongly(words):
         return _Said.INACTIVE  # "Suspended by admin", "Terminated 2024-01-31"
     return _Said.UNKNOWN
 

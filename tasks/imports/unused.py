@@ -1,11 +1,10 @@
 """Columns that are not used, and seem to call somebody inactive: a person is asked about them (R2)."""
 
 import re
-import unicodedata
 from collections.abc import Sequence
 
 from tasks.imports.rules import NotReadable
-from tasks.imports.statuses import NO, NO_DATE, STRONG, STRONG_WORDS, plain, words_of
+from tasks.imports.statuses import NO, NO_DATE, STRONG, begins_strongly, decomposed, plain, words_of
 
 #: What else, in a column that is not used, is likely to say it where it is all that the cell says.
 _WHOLE = frozenset(
@@ -29,9 +28,7 @@ def check_unused(header: Sequence[str], unused: Sequence[int], kept: Sequence[tu
     has in it is looked for in all of them at once."""
     places = {place: _speaks(header[place]) for place in unused}
     text = "\n".join(["\n".join([row[place] for place in places]) for _, row in kept])
-    if not text.isascii():
-        text = unicodedata.normalize("NFKD", text)
-    text = text.casefold()
+    text = decomposed(text).casefold()
     if not any(places.values()) and not any(telltale in text for telltale in _TELLTALES):
         return
     for line, row in kept:
@@ -57,4 +54,4 @@ def _seems_inactive(cell: str, *, speaking: bool) -> bool:
     word = "".join(words)
     if speaking:
         return bool(word) and word not in NO and word not in NO_DATE
-    return word in _WHOLE or any("".join(words[:n]) in STRONG_WORDS for n in range(1, len(words) + 1))
+    return word in _WHOLE or begins_strongly(words)

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from tasks.mail.merge import MergeError
     from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
     from tasks.mail.opening import (
+        MOST_LEARNERS,
         OPEN_FOR_CANDIDATES,
         VERDICT,
+        audience_stretches,
         enqueue,
         new_mailings,
         open_for_audience,
@@ -40,6 +42,7 @@ __all__ = [
     "AURORA",
     "BODY",
     "LANGUAGES",
+    "MOST_LEARNERS",
     "OPEN_FOR_CANDIDATES",
     "SUBJECT",
     "VERDICT",
@@ -50,6 +53,7 @@ __all__ = [
     "MergeError",
     "Tally",
     "as_recipient",
+    "audience_stretches",
     "cancel_idle",
     "check_template",
     "close_cancelled",

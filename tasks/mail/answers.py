@@ -280,7 +280,8 @@ STATUS = re.compile(r"(?<![\d.])([45]\.\d{1,3}\.\d{1,3})(?!\.?\d)")
 #: What is taken out of a text before its words are weighed: codes, which may stand on each line of it; addresses and
 #: links, whose words say nothing.
 _NOISE = re.compile(
-    r"https?://\S+|[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+|(?<![\d.])[245]\d\d[- ](?=#?\(?[245]\.\d)"
+    r"https?://\S+"
+    r"|(?<![^\s<>()\[\]\"',;:@])[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+|(?<![\d.])[245]\d\d[- ](?=#?\(?[245]\.\d)"
     r"|#?(?<![\d.])[245]\.\d{1,3}\.\d{1,3}(?!\.?\d)|(?<![\w.])[45]\d\d-|[<>\"()\[\]]"
 )
 _BLANKS = re.compile(r"\s+")

@@ -25,7 +25,7 @@ _NEEDLESS = [
 ]
 _SHEET = re.compile(r"(?<=<style>)[^<]*")
 _STYLE = re.compile(r'(?<= style=")[^"]*')
-_FOR_OUTLOOK = re.compile(r"\s*<!--\[if mso\]>.*?<!\[endif\]-->\s*", re.DOTALL)
+_FOR_OUTLOOK = re.compile(r"(?<!\s)\s*<!--\[if mso\]>.*?<!\[endif\]-->\s*", re.DOTALL)
 
 
 def lean(html: str) -> str:

@@ -9,6 +9,9 @@ from sqlalchemy import Connection
 from config.database import execute, rows
 from tasks.mail.rules import Kind
 
+#: The highest number that a learner can have.
+MOST_LEARNERS = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class _Named:
@@ -63,22 +66,40 @@ VERDICT = """mail_verdict({kind}, {state}, l.standing, l.email,
         (SELECT EXISTS (SELECT FROM suppressions WHERE organisation = :organisation)) AND EXISTS (
             SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = mail_key(l.email)))"""
 
-#: Whether the learner `l` is in the audience of the mailing whose number is :mailing. An empty list is nobody (R13);
-#: whoever is in three segments is there once. The audience, which may hold 100,000 ids, is read once, not for each.
-IN_AUDIENCE = """CASE
-          WHEN (SELECT a.audience ? 'everyone' FROM mailings a
-                WHERE a.organisation = :organisation AND a.mailing = :mailing) THEN true
-          WHEN (SELECT a.audience ? 'learners' FROM mailings a
-                WHERE a.organisation = :organisation AND a.mailing = :mailing) THEN l.id IN (
-              SELECT jsonb_array_elements_text(a.audience -> 'learners') FROM mailings a
-              WHERE a.organisation = :organisation AND a.mailing = :mailing)
-          ELSE EXISTS (
-              SELECT FROM memberships g
-              WHERE g.organisation = :organisation AND g.learner = l.learner AND g.member AND g.segment = ANY(ARRAY(
-                  SELECT s.segment FROM segments s WHERE s.organisation = :organisation AND s.id IN (
-                      SELECT jsonb_array_elements_text(a.audience -> 'segments') FROM mailings a
-                      WHERE a.organisation = :organisation AND a.mailing = :mailing))))
-          END"""
+#: The learners from :low to :high who are in the audience of the mailing whose number is :mailing, as a relation of a
+#: FROM. An empty list is nobody (R13); whoever is in three segments is there once. Those whom an audience names are
+#: looked up one by one, whatever the planner believes: how many the organisation has, or only ever mentioned, costs
+#: nothing.
+AUDIENCE = """(
+    SELECT every.* FROM learners every
+    WHERE (SELECT a.audience ? 'everyone' FROM mailings a
+           WHERE a.organisation = :organisation AND a.mailing = :mailing)
+      AND every.organisation = :organisation AND every.learner BETWEEN :low AND :high
+    UNION ALL
+    SELECT one.* FROM (
+        SELECT n.organisation, n.learner
+        FROM (SELECT a.organisation, jsonb_array_elements_text(a.audience -> 'learners') AS id FROM mailings a
+              WHERE a.organisation = :organisation AND a.mailing = :mailing) named
+        CROSS JOIN LATERAL (
+            SELECT l.organisation, l.learner FROM learners l
+            WHERE l.organisation = named.organisation AND l.id = named.id OFFSET 0) n
+        WHERE n.learner BETWEEN :low AND :high
+        UNION
+        SELECT g.organisation, g.learner
+        FROM (SELECT a.organisation, jsonb_array_elements_text(a.audience -> 'segments') AS id FROM mailings a
+              WHERE a.organisation = :organisation AND a.mailing = :mailing) named
+        CROSS JOIN LATERAL (
+            SELECT s.organisation, s.segment FROM segments s
+            WHERE s.organisation = named.organisation AND s.id = named.id OFFSET 0) s
+        CROSS JOIN LATERAL (
+            SELECT m.organisation, m.learner FROM memberships m
+            WHERE m.organisation = s.organisation AND m.segment = s.segment AND m.member
+              AND m.learner BETWEEN :low AND :high OFFSET 0) g
+        OFFSET 0
+    ) chosen CROSS JOIN LATERAL (
+        SELECT l.* FROM learners l
+        WHERE l.organisation = chosen.organisation AND l.learner = chosen.learner OFFSET 0) one
+)"""
 
 #: What a verdict makes of a delivery: (state, reason, settled_at).
 _OPENED = """CASE WHEN verdict = 'send' THEN CAST('pending' AS delivery_state)
@@ -86,7 +107,7 @@ _OPENED = """CASE WHEN verdict = 'send' THEN CAST('pending' AS delivery_state)
        nullif(verdict, 'send'), CASE WHEN verdict <> 'send' THEN now() END"""
 
 #: Who is to get a mailing, judged by the gate when the ledger is opened: held back, with the reason, or pending.
-_OPEN = f"""
+_OPEN_FOR = f"""
 INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
 SELECT organisation, mailing, learner, {_OPENED}
 FROM (
@@ -94,8 +115,10 @@ FROM (
     VERDICT.format(kind="m.kind", state="CASE WHEN m.state = 'cancelled' THEN m.state ELSE 'sending' END")
 } AS verdict
     FROM mailings m
-    JOIN learners l ON l.organisation = m.organisation
+    {{learners}}
 """
+_OPEN = _OPEN_FOR.format(learners="JOIN learners l ON l.organisation = m.organisation")
+_OPEN_FOR_AUDIENCE = _OPEN_FOR.format(learners=f"CROSS JOIN {AUDIENCE} l")
 
 #: For a statement that knows its `candidates` (learner, silent, verdict) in a chunk: opens the ledger of :mailing, if
 #: there is one, for those who are to be told and are not in it yet.
@@ -175,17 +198,41 @@ ON CONFLICT DO NOTHING
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Stretch:
+    low: int
+    high: int
+
+
+def audience_stretches(
+    connection: Connection, organisation: int, mailing: int, low: int, high: int, size: int
+) -> list[tuple[int, int]]:
+    """From which number to which so many at a time of an audience reach: those who are saved, by their numbers."""
+    found = rows(
+        connection,
+        _Stretch,
+        f"""
+        SELECT min(learner) AS low, max(learner) AS high FROM (
+            SELECT l.learner, (row_number() OVER (ORDER BY l.learner) - 1) / CAST(:size AS int) AS place
+            FROM {AUDIENCE} l WHERE l.standing IN ('active', 'inactive')) placed
+        GROUP BY place ORDER BY 1
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        low=low,
+        high=high,
+        size=size,
+    )
+    return [(stretch.low, stretch.high) for stretch in found]
+
+
 def open_for_audience(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> int:
     """Open the ledger of an announcement for those of a stretch of learners who are in its audience; how many."""
     return execute(
         connection,
-        _OPEN
+        _OPEN_FOR_AUDIENCE
         + """
-    WHERE m.organisation = :organisation AND m.mailing = :mailing
-      AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.standing IN ('active', 'inactive')
-      AND """
-        + IN_AUDIENCE
-        + """
+    WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.standing IN ('active', 'inactive')
 ) chosen
 ON CONFLICT DO NOTHING
 """,
@@ -226,13 +273,13 @@ def tell_admins(
     many = len(addresses)
     if many:
         open_for_admins(connection, organisation, mailing, addresses)
-        enqueue(connection, organisation, mailing, "mail", -many, -1, told=many, size=many)
+        enqueue(connection, organisation, mailing, "mail", -many, -1, size=many)
 
 
 def enqueue(
-    connection: Connection, organisation: int, mailing: int, queue: str, low: int, high: int, *, told: int, size: int
+    connection: Connection, organisation: int, mailing: int, queue: str, low: int, high: int, size: int
 ) -> None:
-    """Write down the work of sending what is pending in a stretch of recipients, about `size` of the `told` in a piece.
+    """Write down the work of sending what is pending in a stretch of recipients, `size` in a piece.
 
     Called once for each stretch: no recipient may be in two pieces, or they could get two mails.
     """
@@ -240,15 +287,17 @@ def enqueue(
         connection,
         """
         INSERT INTO work (organisation, queue, actor, subject, low, high)
-        SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM deliveries
-        WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
-          AND state = 'pending'
-        GROUP BY (recipient - :low) / :width ORDER BY 5
+        SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM (
+            SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / CAST(:size AS int) AS place
+            FROM deliveries
+            WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
+              AND state = 'pending') placed
+        GROUP BY place ORDER BY 5
         """,
         organisation=organisation,
         queue=queue,
         mailing=mailing,
         low=low,
         high=high,
-        width=max((high - low + 1) * size // told, 1),
+        size=size,
     )

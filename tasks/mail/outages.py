@@ -27,7 +27,7 @@ WHAT_TO_DO = {
 #: Characters of what was said that are kept.
 LONGEST_SAID = 300
 
-_ADDRESS = re.compile(r"[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+")
+_ADDRESS = re.compile(r"(?<![^\s<>()\[\]\"',;:@])[^\s<>()\[\]\"',;:@]+@[^\s<>()\[\]\"',;:@]+")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\s]+")
 _CONNECTING = re.compile(r"^Error connecting to .*?: (?=\[Errno|.*)|^\[Errno -?\d+\] ?|\[SSL: \w+\] ?| \(_ssl\.c:\d+\)")
 

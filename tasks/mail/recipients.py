@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.opening import IN_AUDIENCE, VERDICT
+from tasks.mail.opening import AUDIENCE, MOST_LEARNERS, VERDICT
 from tasks.mail.rules import Verdict
 from tasks.mail.store import Recipient
 
@@ -40,9 +40,8 @@ _EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 _JUDGED = f"""
 SELECT l.learner, l.first_name, l.last_name, l.username, {VERDICT.format(kind="m.kind", state="'sending'")} AS verdict
 FROM mailings m
-JOIN learners l ON l.organisation = m.organisation
-WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.organisation = :organisation
-  AND l.standing IN ('active', 'inactive') AND {IN_AUDIENCE}
+CROSS JOIN {AUDIENCE} l
+WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.standing IN ('active', 'inactive')
 """
 
 _COUNTED = f"""
@@ -62,7 +61,7 @@ GROUP BY verdict ORDER BY verdict
 def judged(connection: Connection, organisation: int, mailing: int) -> list[Judged]:
     """Who would get an announcement were it launched now, and who not, by the gate itself (R16): in one statement,
     however many they are."""
-    return rows(connection, Judged, _COUNTED, organisation=organisation, mailing=mailing)
+    return rows(connection, Judged, _COUNTED, organisation=organisation, mailing=mailing, low=1, high=MOST_LEARNERS)
 
 
 _SAMPLE = """
@@ -81,6 +80,8 @@ def some_recipient(connection: Connection, organisation: int, mailing: int) -> R
         f"SELECT learner FROM ({_JUDGED}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1",
         organisation=organisation,
         mailing=mailing,
+        low=1,
+        high=MOST_LEARNERS,
     )
     return one(
         connection, Recipient, _SAMPLE + "AND l.learner = :learner", organisation=organisation, learner=found or 0

@@ -43,7 +43,7 @@ def retry_notices(
     connection: Connection, organisation: int, kinds: Sequence[Kind], since: datetime, *, size: int
 ) -> list[RetriedNotices]:
     """Make those pending again whose notices have failed since a time and whom the gate would let through now; what
-    became of them before is kept as an attempt (R18). About `size` go in one piece of work."""
+    became of them before is kept as an attempt (R18). At most `size` go in one piece of work."""
     named: dict[str, object] = {
         "organisation": organisation,
         "kinds": [kind.value for kind in kinds],
@@ -73,8 +73,11 @@ def retry_notices(
             WHERE m.organisation = :organisation AND m.mailing IN (SELECT mailing FROM again)
         ), working AS (
             INSERT INTO work (organisation, queue, actor, subject, low, high)
-            SELECT :organisation, 'mail', 'mail.deliver', mailing, min(recipient), max(recipient) FROM again
-            GROUP BY mailing, recipient / CAST(:size AS int)
+            SELECT :organisation, 'mail', 'mail.deliver', mailing, min(recipient), max(recipient) FROM (
+                SELECT mailing, recipient, (row_number() OVER (PARTITION BY mailing ORDER BY recipient) - 1)
+                    / CAST(:size AS int) AS place
+                FROM again) placed
+            GROUP BY mailing, place
         )
         SELECT m.kind, count(DISTINCT m.mailing) AS mailings, count(*) AS pending
         FROM again a JOIN mailings m ON m.organisation = :organisation AND m.mailing = a.mailing

@@ -411,7 +411,8 @@ def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:
         WHERE m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL
           AND (m.organisation, m.mailing) > (:after_organisation, :after_mailing) AND NOT EXISTS (
             SELECT FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
-              AND w.actor IN ('mail.deliver', 'announcements.audience', 'announcements.cancel'))
+              AND w.actor IN ('mail.deliver', 'announcements.survey', 'announcements.audience',
+                              'announcements.cancel'))
           AND NOT EXISTS (
             SELECT FROM fanouts f WHERE f.organisation = m.organisation AND f.finished_at IS NULL
               AND f.mailing = m.mailing)

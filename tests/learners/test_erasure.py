@@ -192,6 +192,35 @@ def test_s15_what_is_kept_of_somebody_nobody_saved_goes_too(world: World) -> Non
     assert [held.reason for held in world.quarantine().values()] == ["unknown learner"]
 
 
+def test_s15_many_who_are_erased_are_looked_for_some_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.erasure.store.MOST", 3)
+    world.has_learners(*"ABCDEFG", first_name=f"{CANARY}-first", last_name="Last")
+    waiting = [world.event("course.started", {"learner": id_, "course": "x", "note": CANARY}) for id_ in "ABCDEFG"]
+    world.send(*waiting)
+
+    world.send(*(world.event("learner.deleted", {"learner": id_}) for id_ in "ABCDEFG"))
+    world.settle()
+
+    assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NULL") == 0
+    assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NOT NULL") == 7
+
+
+def test_r31_one_worker_at_a_time_looks_for_who_was_erased(world: World) -> None:
+    world.has_learners("A", "B")
+    world.say("learner.deleted", learner="A")
+    world.say("learner.deleted", learner="B")
+    first, _ = world.list("SELECT work FROM work ORDER BY work")
+    world.execute("UPDATE work SET state = 'running', due_at = now() + interval '1 minute' WHERE work = :n", n=first)
+
+    world.settle()
+
+    assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NULL") == 2
+    assert world.ask("SELECT count(*) FROM work WHERE state = 'due' AND due_at > now()") == 1
+    world.execute("UPDATE work SET state = 'due', due_at = now()")
+    world.settle()
+    assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NULL") == 0
+
+
 def test_s15_what_was_under_way_is_looked_for_once_more_and_then_the_erasure_is_forgotten(world: World) -> None:
     world.has_learners("A", **CALLED, email=OLD)
     world.has_learners("A", **CALLED, email=NEW)

@@ -1,0 +1,92 @@
+"""What somebody sends is read in a time that grows with its length, and not with the square of it (R31)."""
+
+import re
+import time
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.scale.hostile_text import attacks, patterns
+from tests.scale.readers import READERS, REPEATED, TEXTS
+
+#: Characters of a hostile text, and how many times as long the next is.
+LENGTH, LONGER = 1_500, 6
+
+#: Seconds of processor beyond which it is looked whether it is the length that took them, or its square: 36 times.
+SUSPECT, TIMES = 0.004, 16
+
+#: The table of answers has hundreds of patterns; they are tried together, by what reads an answer.
+TOGETHER = "tasks.mail.answers:_COMPILED"
+
+_ROOT = Path(__file__).parents[2]
+
+
+@cache
+def _sources() -> dict[str, str]:
+    return {
+        ".".join(path.relative_to(_ROOT).with_suffix("").parts): path.read_text()
+        for room in ("tasks", "workers")
+        for path in (_ROOT / room).rglob("*.py")
+    }
+
+
+def _is_at_one_place(name: str) -> bool:
+    """Whether a pattern is only ever looked for at one place of a text."""
+    module, _, said = name.partition(":")
+    where = [_sources()[module.removesuffix(".__init__")]] if said.startswith("_") else _sources().values()
+    use = re.compile(rf"\b{said}\.(match|fullmatch|search|sub|finditer|findall|split)\b")
+    methods = {one for source in where for one in use.findall(source)}
+    return bool(methods) and methods <= {"match", "fullmatch"}
+
+
+def _seconds(do: Callable[[], object]) -> float:
+    """Of the processor, for this thread: how busy the machine is does not matter. The shorter of two."""
+    took = []
+    for _ in range(2):
+        begun = time.thread_time()
+        do()
+        took.append(time.thread_time() - begun)
+        if took[0] < SUSPECT:
+            break
+    return min(took)
+
+
+def _is_quadratic(do: Callable[[int], Callable[[], object]], length: int) -> bool:
+    once = _seconds(do(length))
+    return once > SUSPECT and _seconds(do(length * LONGER)) > TIMES * once
+
+
+def _all_of(pattern: re.Pattern[Any], text: Any, *, at_one_place: bool) -> Callable[[], object]:
+    if at_one_place:
+        return lambda: (pattern.match(text), pattern.fullmatch(text))
+    return lambda: sum(1 for _ in pattern.finditer(text))
+
+
+def test_r31_no_pattern_takes_the_square_of_a_text() -> None:
+    slow = set()
+    seen = set[tuple[str, int]]()
+    for name, pattern in patterns():
+        if name == TOGETHER or (str(pattern.pattern), pattern.flags) in seen:
+            continue
+        seen.add((str(pattern.pattern), pattern.flags))
+        at_one_place = _is_at_one_place(name)
+        for attack in attacks(pattern):
+            if _is_quadratic(lambda n: _all_of(pattern, attack(n), at_one_place=at_one_place), LENGTH):  # noqa: B023
+                slow.add((name, str(attack(30))))
+                break
+    assert slow == set()
+    assert len(seen) > 60, "these are all patterns of what runs"
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_r31_no_reader_takes_the_square_of_a_text(reader: str) -> None:
+    slow = [kind for kind, text in TEXTS.items() if _is_quadratic(lambda n: READERS[reader](text(n)), LENGTH)]  # noqa: B023
+    assert slow == []
+
+
+@pytest.mark.parametrize("what", REPEATED)
+def test_r31_nothing_that_is_repeated_takes_the_square_of_its_number(what: str) -> None:
+    assert not _is_quadratic(REPEATED[what], LENGTH)
