@@ -21,6 +21,9 @@ log = structlog.get_logger()
 #: Tries of a piece with nothing beside it in its process, none of which came back, after which it is set aside.
 MOST_ALONE = 4
 
+#: By how much earlier what goes ahead is due than it is written down.
+AHEAD = timedelta(days=1)
+
 #: What `lost` reads of a piece that has just been set aside.
 _FAILING = -1
 
@@ -87,16 +90,18 @@ def add(
     ranges: Iterable[tuple[int, int]] = ((0, 0),),
     *,
     scheduled_for: datetime | None = None,
+    ahead: bool = False,
 ) -> None:
-    """Write down what is to be done, one piece for each range."""
+    """Write down what is to be done, one piece for each range; `ahead`: before what else its organisation has to be
+    done."""
     pairs = list(ranges)
     execute(
         connection,
         """
         INSERT INTO work (organisation, queue, actor, subject, low, high, state, due_at, since)
         SELECT :organisation, :queue, :actor, :subject, low, high,
-               CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END, coalesce(:at, now()),
-               coalesce(:at, now())
+               CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END,
+               coalesce(:at, now()) - CAST(:ahead AS interval), coalesce(:at, now())
         FROM unnest(CAST(:lows AS int[]), CAST(:highs AS int[])) AS new (low, high)
         """,
         organisation=organisation,
@@ -104,6 +109,7 @@ def add(
         actor=actor,
         subject=subject,
         at=scheduled_for,
+        ahead=AHEAD if ahead else timedelta(),
         lows=[low for low, _ in pairs],
         highs=[high for _, high in pairs],
     )

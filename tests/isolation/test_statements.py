@@ -25,12 +25,17 @@ ACROSS = {
         "tasks.events.inbox.announce_quarantine",
         "tasks.events.inbox.resolve",
         "tasks.events.inbox.rewrite",
+        "tasks.events.turns.give_up",
+        "tasks.events.turns.park",
     },
     "what waits, by a key that has the organisation's number in it": {
         "tasks.events.inbox.waiting_for",
         "tasks.events.inbox.waiting_for_enrolment",
         "tasks.events.inbox.waiting_in_vain",
         "tasks.events.inbox.any_waiting_for_enrolment",
+        "tasks.events.turns._any",
+        "tasks.events.turns.behind",
+        "tasks.events.turns.next_",
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
