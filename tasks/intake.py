@@ -11,13 +11,22 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate, takewhile
+from itertools import accumulate, chain, takewhile
 
 import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped, transaction
+from config.database import (
+    is_connection_problem,
+    is_locked,
+    is_retryable,
+    lock_organisations,
+    retrying,
+    scoped,
+    transaction,
+)
 from config.log import without_data
 from config.settings import Settings
 from tasks import announcements, effects, organisations, seats, work
@@ -31,6 +40,10 @@ log = structlog.get_logger()
 #: Tries of a transaction after which an event that was held back is set aside for what looks like a lost race: one that
 #: loses it every time would be laid at the door of the event that freed it.
 RACES = 3
+
+#: Seconds for which whoever is changing an organisation is waited for, after everybody else had their turn, before what
+#: it sent waits for its own. Longer than a chunk of a fan-out takes.
+PATIENCE_SECONDS = 0.5
 
 #: Events that waited which are taken in the transaction that makes known what they waited for; the rest is work.
 MOST_FREED = 500
@@ -85,10 +98,7 @@ def take(
     events = [entry for entry in theirs if isinstance(entry, Event)]
     malformed = [entry for entry in theirs if isinstance(entry, Malformed)]
     _quarantine(engine, malformed)
-    busy, behind = _standing(engine, events)
-    first, later = (events, {}) if at_once else in_turn(events, behind)
-    counts = [_take_events(engine, settings, portion) for portion in portions(first, busy, settings.rollcall_chunk)]
-    counts += [_take_later(engine, settings, organisation, rest) for organisation, rest in later.items()]
+    counts = _take_at_once(engine, settings, events) if at_once else _take_in_turn(engine, settings, events)
     new, held = sum(new for new, _ in counts), sum(held for _, held in counts)
     reasons = tuple(
         (at, entry.detail if isinstance(entry, Malformed) and _may_send(entry, only) else NOT_THEIRS)
@@ -108,16 +118,38 @@ def _may_send(entry: Event | Malformed, only: Collection[str] | None) -> bool:
     return only is None or entry.organisation in only or (isinstance(entry, Malformed) and entry.organisation is None)
 
 
-def _standing(engine: Engine, events: Sequence[Event]) -> tuple[set[str], set[str]]:
-    """The organisations that would have to be waited for, where others need not wait with them; and those of which
-    something waits for its turn."""
-    named = {event.organisation for event in events}
+def _take_in_turn(engine: Engine, settings: Settings, events: Sequence[Event]) -> list[tuple[int, int]]:
+    """Take what is to be taken at once, and keep the rest until it is its turn: nobody waits for what another
+    organisation sent beyond a bound, nor for longer than a moment for whoever is changing another (R31)."""
+    busy, behind = _standing(engine, {event.organisation for event in events})
+    first, later = in_turn(events, behind)
+    counts = _take_at_once(engine, settings, [event for event in first if event.organisation not in busy])
+    patience = PATIENCE_SECONDS
+    for organisation in sorted(busy):
+        parts = portions([event for event in first if event.organisation == organisation], settings.rollcall_chunk)
+        for n, part in enumerate(parts):
+            try:
+                counts.append(_take_events(engine, settings, part, patience=patience))
+            except OperationalError as problem:
+                if not is_locked(problem):
+                    raise
+                patience = 0
+                later[organisation] = [*chain(*parts[n:]), *later.get(organisation, ())]
+                break
+    return counts + [_take_later(engine, settings, organisation, rest) for organisation, rest in later.items()]
+
+
+def _take_at_once(engine: Engine, settings: Settings, events: Sequence[Event]) -> list[tuple[int, int]]:
+    return [_take_events(engine, settings, part) for part in portions(events, settings.rollcall_chunk)]
+
+
+def _standing(engine: Engine, named: Collection[str]) -> tuple[set[str], set[str]]:
+    """Of these organisations, those whose lock somebody holds, and those of which something waits for its turn."""
     if not named:
         return set(), set()
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
-            busy = organisations.busy(connection, named) if len(named) > 1 else set()
-            return busy, turns.behind(connection, named)
+            return organisations.busy(connection, named), turns.behind(connection, named)
     raise AssertionError("retrying either returns or raises")
 
 
@@ -162,9 +194,15 @@ def is_away(problem: Exception) -> bool:
     return isinstance(problem, PoolTimeout) or is_connection_problem(problem)
 
 
-def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:
+def _take_events(
+    engine: Engine, settings: Settings, events: Sequence[Event], *, patience: float | None = None
+) -> tuple[int, int]:
     judge_messages(engine, events)
-    return _store(engine, events, lambda connection, some, last: _apply_new(connection, settings, some, last=last))
+
+    def apply(connection: Connection, some: Sequence[Event], last: bool) -> tuple[int, int]:
+        return _apply_new(connection, settings, some, last=last, patience=patience)
+
+    return _store(engine, events, apply)
 
 
 def _take_later(engine: Engine, settings: Settings, organisation: str, events: Sequence[Event]) -> tuple[int, int]:
@@ -172,7 +210,7 @@ def _take_later(engine: Engine, settings: Settings, organisation: str, events: S
     with transaction(engine) as connection:
         found = organisations.find(connection, [organisation]).get(organisation)
     if found is None:
-        counts = [_take_events(engine, settings, part) for part in portions(events, set(), settings.rollcall_chunk)]
+        counts = _take_at_once(engine, settings, events)
         return sum(new for new, _ in counts), sum(held for _, held in counts)
     number = found.organisation
 
@@ -227,7 +265,9 @@ def say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
     log.error(what, events=len(events), types=sorted({event.type for event in events}), **without_data(problem))
 
 
-def _apply_new(connection: Connection, settings: Settings, events: Sequence[Event], *, last: bool) -> tuple[int, int]:
+def _apply_new(
+    connection: Connection, settings: Settings, events: Sequence[Event], *, last: bool, patience: float | None
+) -> tuple[int, int]:
     """Apply those of the events that are new, then what was waiting for them."""
     numbers = inbox.claim_new(connection, events)
     fresh, seen = [], set()
@@ -235,7 +275,7 @@ def _apply_new(connection: Connection, settings: Settings, events: Sequence[Even
         if event.identity in numbers and event.identity not in seen:
             seen.add(event.identity)
             fresh.append(event)
-    held = _apply(connection, settings, fresh, numbers, kept=False, last=last)
+    held = _apply(connection, settings, fresh, numbers, kept=False, last=last, patience=patience)
     return len(fresh), held
 
 
@@ -248,6 +288,7 @@ def _apply(
     kept: bool,
     released: bool = False,
     last: bool = False,
+    patience: float | None = None,
 ) -> int:
     """Apply events, in waves; then, as long as there is any, what waited for what they made known. `kept`: the events
     were held back before; `released`: a person says they are valid; `last`: of those held back, one that loses a race
@@ -258,7 +299,7 @@ def _apply(
     if unknown := named - found.keys():
         organisations.reserve(connection, unknown)
         found = organisations.find(connection, named)
-    lock_organisations(connection, [organisation.organisation for organisation in found.values()])
+    lock_organisations(connection, [organisation.organisation for organisation in found.values()], patience=patience)
     locked = {organisation.organisation for organisation in found.values()}
     held_back: set[Identity] = set()
     void: dict[int, list[tuple[int, tuple[str, str]]]] = {}

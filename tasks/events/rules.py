@@ -53,10 +53,10 @@ def learners_named(event: Event) -> tuple[str, ...] | None:
 
 
 #: What a wave of events costs more than its rows: it takes about a dozen statements, however few rows it writes.
-WAVE = 100
+WAVE = 200
 
 #: Octets of a message that take as long to judge as a row takes to write.
-JUDGED = 10
+JUDGED = 5
 
 #: What is done at once for one organisation of what is read at once, in rows. It is what everybody else may have to
 #: wait for: some tenths of a second. The rest waits for its turn.
@@ -107,19 +107,19 @@ def in_turn(events: Iterable[Event], behind: Collection[str]) -> tuple[list[Even
     return at_once, {id_: rest for id_, of_it in theirs.items() if (rest := of_it[few[id_] :])}
 
 
-def portions(events: Sequence[Event], busy: Collection[str], most: int) -> list[list[Event]]:
+def portions(events: Sequence[Event], most: int) -> list[list[Event]]:
     """Split a batch into what is taken in a transaction each (R31): what small organisations sent together and first,
-    what a large one sent after it and by itself, as is what has messages to judge, at last what the `busy` ones did.
+    what a large one sent after it and by itself, as is what has messages to judge.
     No portion weighs more than so much, unless it is one event; those of an organisation stay in their order, and of
     those that it calls the same the first is meant.
     """
     theirs = _by_organisation(events)
     costs = {organisation: weights(of_it) for organisation, of_it in theirs.items()}
     total = {organisation: sum(of_it) for organisation, of_it in costs.items()}
-    alone = {event.organisation for event in events if isinstance(event.data, AnnouncementRequested)} | {*busy}
+    alone = {event.organisation for event in events if isinstance(event.data, AnnouncementRequested)}
     found: list[list[Event]] = []
     room = 0
-    for organisation in sorted(theirs, key=lambda organisation: (organisation in busy, total[organisation])):
+    for organisation in sorted(theirs, key=lambda organisation: total[organisation]):
         room = 0 if organisation in alone or total[organisation] > room else room
         for event, cost in zip(theirs[organisation], costs[organisation], strict=True):
             if cost > room:

@@ -378,7 +378,7 @@ def test_r31_what_a_large_customer_sends_on_an_ordinary_day_does_not_wait(world:
     ]
     requests = [
         understood("enrolment.requested", {"request": f"r{n}", "course": "c", "learners": [f"L{n}"], "tab": "all"})
-        for n in range(50)
+        for n in range(40)
     ]
 
     for batch in (starts, again, people, requests):
