@@ -12,7 +12,7 @@ from tests.world import World
 #: What is about more than one organisation by its nature, and why that crosses no border.
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
-        "tasks.organisations.store.busy",
+        "tasks.events.turns.standing",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
@@ -34,7 +34,6 @@ ACROSS = {
         "tasks.events.inbox.waiting_in_vain",
         "tasks.events.inbox.any_waiting_for_enrolment",
         "tasks.events.turns._any",
-        "tasks.events.turns.behind",
         "tasks.events.turns.next_",
         "tasks.imports.store.awaited",
     },
@@ -67,7 +66,7 @@ ACROSS = {
         "tasks.webhooks.store._position_now",
         "tasks.webhooks.store.add",
         "tasks.webhooks.sending.claim",
-        "tasks.webhooks.sending.next_due_seconds",
+        "tasks.webhooks.sending.next_due",
         "tasks.webhooks.sending.next_events",
         "tasks.webhooks.sending.pass_over",
         "tasks.erasure.store.forget_usernames",
