@@ -149,7 +149,8 @@ def _standing(engine: Engine, named: Collection[str]) -> tuple[set[str], set[str
         return set(), set()
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
-            return organisations.busy(connection, named), turns.behind(connection, named)
+            found = turns.standing(connection, named)
+            return {one.id for one in found if one.busy}, {one.id for one in found if one.behind}
     raise AssertionError("retrying either returns or raises")
 
 

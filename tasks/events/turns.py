@@ -6,10 +6,11 @@ whoever stores does not wait for whoever takes.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, value
+from config.database import ORGANISATION_LOCK, execute, rows, value
 from tasks import work
 from tasks.events.inbox import Kept, announce_quarantine
 from tasks.events.schemas import Event, Reason
@@ -23,20 +24,31 @@ MOST, MOST_OCTETS = 1000, 4_000_000
 DETAIL = "its organisation sent more than is taken at once, and what was sent before it is taken first"
 
 
-def behind(connection: Connection, ids: Iterable[str]) -> set[str]:
-    """Those of these organisations of which something waits for its turn."""
-    return set(
-        column(
-            connection,
-            """
-            SELECT o.id FROM organisations o
-            CROSS JOIN LATERAL (
-                SELECT FROM inbox i WHERE i.waits_for = 'turn:' || o.organisation || ':' AND i.reason = 'its turn'
-                LIMIT 1) waiting
-            WHERE o.id = ANY(:ids)
-            """,
-            ids=list(ids),
-        )
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an organisation stands: `busy`, somebody holds its lock at this moment; `behind`, something of it waits for
+    its turn."""
+
+    id: str
+    busy: bool
+    behind: bool
+
+
+def standing(connection: Connection, ids: Iterable[str]) -> list[Standing]:
+    """How these organisations stand, as far as they are known."""
+    return rows(
+        connection,
+        Standing,
+        """
+        SELECT o.id, NOT pg_try_advisory_xact_lock(:lock, o.organisation) AS busy, waiting.seq IS NOT NULL AS behind
+        FROM organisations o
+        LEFT JOIN LATERAL (
+            SELECT i.seq FROM inbox i WHERE i.waits_for = 'turn:' || o.organisation || ':' AND i.reason = 'its turn'
+            LIMIT 1) waiting ON true
+        WHERE o.id = ANY(:ids)
+        """,
+        ids=list(ids),
+        lock=ORGANISATION_LOCK,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.database import transaction
-from tasks import effects, intake
+from tasks import announcements, effects
 from tasks.events import Event, actors, decode, inbox
 from tasks.events.rules import TURN, WAVE, affordable
 from tasks.intake import NotResolved, discard, release
@@ -290,13 +290,13 @@ def test_r31_an_event_that_raises_in_its_turn_is_set_aside_alone(
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The subjects of the messages that are judged."""
     found: list[str] = []
-    fault_of: Callable[..., str | None] = intake.announcements.fault_of
+    fault_of: Callable[..., str | None] = announcements.fault_of
 
     def counted(data: Any, organisation: str, name: str) -> str | None:
         found.append(data.subject)
         return fault_of(data, organisation, name)
 
-    monkeypatch.setattr(intake.announcements, "fault_of", counted)
+    monkeypatch.setattr(announcements, "fault_of", counted)
     return found
 
 
