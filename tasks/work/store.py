@@ -140,12 +140,12 @@ def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) 
         ), busy AS (
             SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
         ), turns AS (
-            SELECT next.organisation, next.work, next.due_at,
+            SELECT next.organisation, next.work, next.since,
                    coalesce(busy.pieces, 0)
                        + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work) AS turn
             FROM waiting
             CROSS JOIN LATERAL (
-                SELECT w.organisation, w.work, w.due_at FROM work w
+                SELECT w.organisation, w.work, w.due_at, w.since FROM work w
                 WHERE w.queue = :queue AND w.organisation = waiting.organisation AND w.due_at <= now()
                   AND w.state IN ('due', 'scheduled')
                 ORDER BY w.due_at, w.work LIMIT :bound
@@ -154,7 +154,7 @@ def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) 
         ), chosen AS (
             SELECT organisation, work FROM in_flight WHERE due_at <= now()
             UNION ALL
-            (SELECT organisation, work FROM turns ORDER BY turn, due_at
+            (SELECT organisation, work FROM turns ORDER BY turn, since
              LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
         )
         UPDATE work SET state = 'offered', due_at = now() + :repeat
