@@ -278,12 +278,15 @@ def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:
     )
 
 
-def lock_organisations(connection: Connection, organisations: list[int]) -> None:
-    """Be the only one to change what is known of these organisations, until the transaction ends.
+def lock_organisations(connection: Connection, organisations: list[int], *, patience: float | None = None) -> None:
+    """Be the only one to change what is known of these organisations, until the transaction ends; raises, where it
+    takes longer than so many seconds, what `is_locked` knows.
 
     Facts (learners, status, memberships, courses) change under this lock; a chunk of a fan-out, which judges by them,
     holds the shared form. So no learner is missed or judged by a status that was changing meanwhile.
     """
+    if patience is not None:
+        execute(connection, "SELECT set_config('lock_timeout', :most, true)", most=f"{max(patience * 1000, 1):.0f}ms")
     for organisation in sorted(organisations):
         try:
             execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
@@ -292,6 +295,13 @@ def lock_organisations(connection: Connection, organisations: list[int]) -> None
                 raise
             busy = LockNotAvailable("the organisation is changed by somebody else")  # whoever waits is not to blame
             raise OperationalError(problem.statement, None, busy) from problem
+    if patience is not None:
+        execute(connection, "SET LOCAL lock_timeout TO DEFAULT")
+
+
+def is_locked(problem: BaseException) -> bool:
+    """Whether a lock is somebody else's, and was not to be waited for any longer."""
+    return isinstance(problem, OperationalError) and getattr(problem.orig, "sqlstate", None) == "55P03"
 
 
 def share_organisation(connection: Connection, organisation: int) -> None:

@@ -1,27 +1,38 @@
 """Taking events: from bytes to everything that follows from them, in one transaction.
 
 A batch is stored and applied together, so an event about one learner takes effect without a hop through a queue. What
-is large (a fan-out over more than a chunk, mail) is written down as work in the same transaction. Where a batch cannot
-be applied, its events are taken one by one, and the one at fault is set aside with its reason.
+is large (a fan-out over more than a chunk, mail) is written down as work in the same transaction; so is what one
+organisation sent beyond a bound, which waits for its turn. Where a batch cannot be applied, its events are taken in
+ever smaller parts, and the one at fault is set aside with its reason.
 """
 
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, chain, takewhile
 
 import structlog
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped, transaction
+from config.database import (
+    is_connection_problem,
+    is_locked,
+    is_retryable,
+    lock_organisations,
+    retrying,
+    scoped,
+    transaction,
+)
 from config.errors import UserError
 from config.log import without_data
-from config.runtime import Runtime
 from config.settings import Settings
 from tasks import announcements, effects, organisations, seats, work
-from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, waves
+from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, turns, waves
+from tasks.events.rules import affordable, in_turn
 from tasks.events.schemas import AnnouncementRequested, Identity, OrganisationSaved, StatusChanged, read_malformed
 
 log = structlog.get_logger()
@@ -31,14 +42,21 @@ log = structlog.get_logger()
 #: loses it every time would be laid at the door of the event that freed it.
 RACES = 3
 
+#: Seconds for which whoever is changing an organisation is waited for, after everybody else had their turn, before what
+#: it sent waits for its own. Longer than a chunk of a fan-out takes.
+PATIENCE_SECONDS = 0.5
+
 #: Events that waited which are taken in the transaction that makes known what they waited for; the rest is work.
 MOST_FREED = 500
 
 #: Octets of events that waited after which no other is taken with them: a long one may take long to judge.
 FREED_OCTETS = 200_000
 
-#: Why a status is only kept, and not in any history: nobody knows whose it would be.
-NOT_KNOWN = Reason.UNKNOWN_ORGANISATION.value
+#: About how many rows they may cost, unless it is one event.
+FREED_ROWS = 5_000
+
+#: Why a status is only kept, and not in any history: nobody knows whose it would be, or it was not looked at yet.
+NOT_IN_HISTORY = {Reason.UNKNOWN_ORGANISATION.value, Reason.ITS_TURN.value}
 
 #: What a person is told of one that is set aside.
 NOT_APPLIED = "it could not be applied; the log of the ingress says why"
@@ -63,10 +81,17 @@ class Taken:
     refused: int = 0
 
 
-def take(engine: Engine, settings: Settings, bodies: Sequence[bytes], *, only: Collection[str] | None = None) -> Taken:
+def take(
+    engine: Engine,
+    settings: Settings,
+    bodies: Sequence[bytes],
+    *,
+    only: Collection[str] | None = None,
+    at_once: bool = False,
+) -> Taken:
     """Store and apply a batch, whatever is in it. When this returns, every one of them is taken, or kept with the
     reason why not; only a database that cannot be reached raises. `only`: organisations whose events alone their sender
-    may send; another's are refused, and kept nowhere (R31)."""
+    may send; another's are refused, and kept nowhere (R31). `at_once`: none of them waits for its turn."""
     now = datetime.now(UTC)
     skew = timedelta(seconds=settings.rollcall_skew_seconds)
     decoded = [decode(body, now=now, skew=skew) for body in bodies]
@@ -74,10 +99,8 @@ def take(engine: Engine, settings: Settings, bodies: Sequence[bytes], *, only: C
     events = [entry for entry in theirs if isinstance(entry, Event)]
     malformed = [entry for entry in theirs if isinstance(entry, Malformed)]
     _quarantine(engine, malformed)
-    new = held = 0
-    for portion in portions(events, _busy(engine, events), settings.rollcall_chunk):
-        portion_new, portion_held = _take_events(engine, settings, portion)
-        new, held = new + portion_new, held + portion_held
+    counts = _take_at_once(engine, settings, events) if at_once else _take_in_turn(engine, settings, events)
+    new, held = sum(new for new, _ in counts), sum(held for _, held in counts)
     reasons = tuple(
         (at, entry.detail if isinstance(entry, Malformed) and _may_send(entry, only) else NOT_THEIRS)
         for at, entry in enumerate(decoded)
@@ -86,19 +109,49 @@ def take(engine: Engine, settings: Settings, bodies: Sequence[bytes], *, only: C
     return Taken(new, len(events) - new, held, len(malformed), reasons, len(decoded) - len(theirs))
 
 
+def read_kept(body: bytes) -> Event | Malformed:
+    """Read an event that was taken as one before."""
+    return decode(body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
+
+
 def _may_send(entry: Event | Malformed, only: Collection[str] | None) -> bool:
     """Whether it is of one of these organisations; what names none harms none, and is kept as malformed."""
     return only is None or entry.organisation in only or (isinstance(entry, Malformed) and entry.organisation is None)
 
 
-def _busy(engine: Engine, events: Sequence[Event]) -> set[str]:
-    """The organisations that would have to be waited for, where others need not wait with them."""
-    named = {event.organisation for event in events}
-    if len(named) <= 1:
-        return set()
+def _take_in_turn(engine: Engine, settings: Settings, events: Sequence[Event]) -> list[tuple[int, int]]:
+    """Take what is to be taken at once, and keep the rest until it is its turn: nobody waits for what another
+    organisation sent beyond a bound, nor for longer than a moment for whoever is changing another (R31)."""
+    busy, behind = _standing(engine, {event.organisation for event in events})
+    first, later = in_turn(events, behind)
+    counts = _take_at_once(engine, settings, [event for event in first if event.organisation not in busy])
+    patience = PATIENCE_SECONDS
+    for organisation in sorted(busy):
+        parts = portions([event for event in first if event.organisation == organisation], settings.rollcall_chunk)
+        for n, part in enumerate(parts):
+            try:
+                counts.append(_take_events(engine, settings, part, patience=patience))
+            except OperationalError as problem:
+                if not is_locked(problem):
+                    raise
+                patience = 0
+                later[organisation] = [*chain(*parts[n:]), *later.get(organisation, ())]
+                break
+    return counts + [_take_later(engine, settings, organisation, rest) for organisation, rest in later.items()]
+
+
+def _take_at_once(engine: Engine, settings: Settings, events: Sequence[Event]) -> list[tuple[int, int]]:
+    return [_take_events(engine, settings, part) for part in portions(events, settings.rollcall_chunk)]
+
+
+def _standing(engine: Engine, named: Collection[str]) -> tuple[set[str], set[str]]:
+    """Of these organisations, those whose lock somebody holds, and those of which something waits for its turn."""
+    if not named:
+        return set(), set()
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
-            return organisations.busy(connection, named)
+            found = turns.standing(connection, named)
+            return {one.id for one in found if one.busy}, {one.id for one in found if one.behind}
     raise AssertionError("retrying either returns or raises")
 
 
@@ -130,7 +183,7 @@ def _quarantine(engine: Engine, malformed: Sequence[Malformed]) -> None:
             with attempt, transaction(engine) as connection:
                 inbox.quarantine_malformed(connection, malformed)
     except Exception as problem:  # whatever it was, one entry harms no other
-        if _is_away(problem) or malformed[0].detail == NOT_KEPT:
+        if is_away(problem) or malformed[0].detail == NOT_KEPT:
             raise
         log.error("events.not_set_aside", events=len(malformed), **without_data(problem))  # noqa: TRY400
         for entry in malformed:
@@ -138,34 +191,65 @@ def _quarantine(engine: Engine, malformed: Sequence[Malformed]) -> None:
             _quarantine(engine, [alone])
 
 
-def _is_away(problem: Exception) -> bool:
+def is_away(problem: Exception) -> bool:
     """Whether the database is away, or every connection to it is in use: no event is to blame."""
     return isinstance(problem, PoolTimeout) or is_connection_problem(problem)
 
 
-def _take_events(engine: Engine, settings: Settings, events: Sequence[Event]) -> tuple[int, int]:
+def _take_events(
+    engine: Engine, settings: Settings, events: Sequence[Event], *, patience: float | None = None
+) -> tuple[int, int]:
+    judge_messages(engine, events)
+
+    def apply(connection: Connection, some: Sequence[Event], last: bool) -> tuple[int, int]:
+        return _apply_new(connection, settings, some, last=last, patience=patience)
+
+    return _store(engine, events, apply)
+
+
+def _take_later(engine: Engine, settings: Settings, organisation: str, events: Sequence[Event]) -> tuple[int, int]:
+    """Keep events of an organisation until it is their turn; where nobody knows it, they wait for it."""
+    with transaction(engine) as connection:
+        found = organisations.find(connection, [organisation]).get(organisation)
+    if found is None:
+        counts = _take_at_once(engine, settings, events)
+        return sum(new for new, _ in counts), sum(held for _, held in counts)
+    number = found.organisation
+
+    def park(connection: Connection, some: Sequence[Event], _last: bool) -> tuple[int, int]:
+        with scoped(connection, number):
+            return (new := turns.park(connection, number, some)), new
+
+    return _store(engine, events, park)
+
+
+def _store(
+    engine: Engine, events: Sequence[Event], store: Callable[[Connection, Sequence[Event], bool], tuple[int, int]]
+) -> tuple[int, int]:
+    """Store events, in a transaction; where that cannot be, in ever smaller parts, until the one at fault is by itself
+    and set aside. How many are new, and how many of them are held back."""
     if not events:
         return 0, 0
     try:
-        _judge_messages(engine, events)
         for attempt in retrying():
             with attempt, transaction(engine) as connection:
-                last = attempt.retry_state.attempt_number > RACES
-                return _apply_new(connection, settings, events, last=last)
+                return store(connection, events, attempt.retry_state.attempt_number > RACES)
     except Exception as problem:  # whatever it was, one event harms no other
-        if _is_away(problem):
+        if is_away(problem):
             raise
-        _say_why("events.not_applied", events, problem)
+        say_why("events.not_applied", events, problem)
     if len(events) > 1:
-        singles = [_take_events(engine, settings, [event]) for event in events]
-        return sum(new for new, _ in singles), sum(held for _, held in singles)
+        half = len(events) // 2
+        counts = [_store(engine, part, store) for part in (events[:half], events[half:])]
+        return sum(new for new, _ in counts), sum(held for _, held in counts)
     with transaction(engine) as connection:
         inbox.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
     return 1, 1
 
 
-def _judge_messages(engine: Engine, events: Sequence[Event]) -> None:
-    """Judge what announcements say, which takes long, while nobody waits for a lock of ours (R31)."""
+def judge_messages(engine: Engine, events: Sequence[Event]) -> None:
+    """Judge what announcements say, which takes long, while nobody waits for a lock of ours (R31). One that cannot be
+    judged is set aside where it is applied; one of an organisation that nobody knows waits for it, whatever it says."""
     said = [(event.organisation, event.data) for event in events if isinstance(event.data, AnnouncementRequested)]
     if not said:
         return
@@ -173,15 +257,19 @@ def _judge_messages(engine: Engine, events: Sequence[Event]) -> None:
         with attempt, transaction(engine) as connection:
             found = organisations.find(connection, {organisation for organisation, _ in said})
     for organisation, data in said:
-        name = found[organisation].name if organisation in found else organisation
-        announcements.fault_of(data, organisation, name or organisation)
+        if organisation in found:
+            with suppress(Exception):
+                announcements.fault_of(data, organisation, found[organisation].name)
 
 
-def _say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
+def say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
+    """Log why events could not be applied."""
     log.error(what, events=len(events), types=sorted({event.type for event in events}), **without_data(problem))
 
 
-def _apply_new(connection: Connection, settings: Settings, events: Sequence[Event], *, last: bool) -> tuple[int, int]:
+def _apply_new(
+    connection: Connection, settings: Settings, events: Sequence[Event], *, last: bool, patience: float | None
+) -> tuple[int, int]:
     """Apply those of the events that are new, then what was waiting for them."""
     numbers = inbox.claim_new(connection, events)
     fresh, seen = [], set()
@@ -189,7 +277,7 @@ def _apply_new(connection: Connection, settings: Settings, events: Sequence[Even
         if event.identity in numbers and event.identity not in seen:
             seen.add(event.identity)
             fresh.append(event)
-    held = _apply(connection, settings, fresh, numbers, kept=False, last=last)
+    held = _apply(connection, settings, fresh, numbers, kept=False, last=last, patience=patience)
     return len(fresh), held
 
 
@@ -202,6 +290,7 @@ def _apply(
     kept: bool,
     released: bool = False,
     last: bool = False,
+    patience: float | None = None,
 ) -> int:
     """Apply events, in waves; then, as long as there is any, what waited for what they made known. `kept`: the events
     were held back before; `released`: a person says they are valid; `last`: of those held back, one that loses a race
@@ -212,7 +301,7 @@ def _apply(
     if unknown := named - found.keys():
         organisations.reserve(connection, unknown)
         found = organisations.find(connection, named)
-    lock_organisations(connection, [organisation.organisation for organisation in found.values()])
+    lock_organisations(connection, [organisation.organisation for organisation in found.values()], patience=patience)
     locked = {organisation.organisation for organisation in found.values()}
     held_back: set[Identity] = set()
     void: dict[int, list[tuple[int, tuple[str, str]]]] = {}
@@ -287,12 +376,13 @@ def _apply_kept(
     except Exception as problem:  # whatever it was, one event harms no other
         if is_connection_problem(problem) or (is_retryable(problem) and not last):
             raise
-        _say_why("events.kept_not_applied", events, problem)
+        say_why("events.kept_not_applied", events, problem)
     if len(events) == 1:
         return _Round(held=[(events[0], Held(Reason.INTERNAL_ERROR, NOT_APPLIED))])
     done = _Round()
-    for event in events:
-        one = _apply_kept(connection, settings, [event], locked, released=released, last=last)
+    half = len(events) // 2
+    for part in (events[:half], events[half:]):
+        one = _apply_kept(connection, settings, part, locked, released=released, last=last)
         done.known |= one.known
         done.held += one.held
         for number, back in one.void.items():
@@ -306,7 +396,8 @@ def _freed(
     numbers: dict[Identity, int],
     held_back: set[Identity],
 ) -> list[Event]:
-    """What waited for something that is known now, be it from before or from earlier in the same batch.
+    """What waited for something that is known now, be it from before or from earlier in the same batch; what is too
+    much for this transaction is left to the workers, and so are messages, which are judged while no lock is held (R31).
 
     This ends: what makes something known is settled when it was applied, and what only waits makes nothing known.
     """
@@ -321,25 +412,29 @@ def _freed(
                 kept += came
             if len(came) == MOST_FREED:
                 _leave_rest(connection, {key})
-    ends = list(accumulate(len(entry.body) for entry in kept))
-    few = kept[: 1 + bisect_right(ends, FREED_OCTETS)]
+    few = list(takewhile(lambda one: not isinstance(one[1].data, AnnouncementRequested), portion(kept)))
     if len(few) < len(kept):
         _leave_rest(connection, known)
     return _sorted_out(connection, few, numbers, held_back)
 
 
+def portion(kept: Sequence[inbox.Kept]) -> list[tuple[inbox.Kept, Event]]:
+    """What of this, from the first on, may be taken in one transaction: one event at least, unless none is one."""
+    ends = list(accumulate(len(entry.body) for entry in kept))
+    few = [(entry, read_kept(entry.body)) for entry in kept[: 1 + bisect_right(ends, FREED_OCTETS)]]
+    understood = [(entry, event) for entry, event in few if isinstance(event, Event)]
+    return understood[: max(1, affordable([event for _, event in understood], FREED_ROWS))]
+
+
 def _sorted_out(
     connection: Connection,
-    kept: Sequence[inbox.Kept],
+    kept: Sequence[tuple[inbox.Kept, Event]],
     numbers: dict[Identity, int],
     held_back: set[Identity],
 ) -> list[Event]:
     """Of what waited, what is to be applied now; what is in the history already is settled."""
     freed, recorded = [], []
-    for entry in kept:
-        event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
-        if isinstance(event, Malformed):
-            continue
+    for entry, event in kept:
         if isinstance(event.data, StatusChanged) and entry.waits_for.startswith("learner:"):
             # in the history since it came; only its learner was missing
             recorded.append(entry.seq)
@@ -374,7 +469,9 @@ def release(engine: Engine, settings: Settings, wanted: inbox.Wanted, *, by: str
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
             entry = _unresolved(connection, wanted)
-            event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
+            if entry.reason == Reason.ITS_TURN:
+                raise NotResolved(f"{wanted.id} waits for its turn, and is taken by itself")
+            event = read_kept(entry.body)
             if isinstance(event, Malformed):
                 raise NotResolved(f"{wanted.id} is malformed ({event.detail}): have it sent again, or discard it")
             numbers = {event.identity: entry.seq}
@@ -389,9 +486,13 @@ def discard(engine: Engine, wanted: inbox.Wanted, *, by: str, why: str) -> None:
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
             entry = _unresolved(connection, wanted)
-            event = decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
-            if isinstance(event, Event) and isinstance(event.data, StatusChanged) and entry.reason != NOT_KNOWN:
-                raise NotResolved(f"{wanted.id} is in the history of {event.data.learner}: send a newer status instead")
+            event = read_kept(entry.body)
+            if (
+                isinstance(event, Event)
+                and isinstance(event.data, StatusChanged)
+                and entry.reason not in NOT_IN_HISTORY
+            ):
+                raise NotResolved(f"{wanted.id} is in the history already: send a newer status instead")
             inbox.resolve(connection, entry, "discarded", by=by, why=why)
 
 
@@ -404,27 +505,6 @@ def _unresolved(connection: Connection, wanted: inbox.Wanted) -> inbox.Unresolve
     return found[0]
 
 
-def retake(runtime: Runtime, piece: work.Piece) -> None:
-    """Take what waits though what it waits for is known: starts and completions whose enrolment has come (R27), and
-    what was too much for the transaction that made it known, each time the next of them."""
-    number = piece.organisation
-    with transaction(runtime.engine, number) as connection:
-        id_ = organisations.numbered(connection, number).id
-        left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
-    read = [decode(entry.body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta()) for entry in left]
-    _judge_messages(runtime.engine, [event for event in read if isinstance(event, Event)])
-    for attempt in retrying():
-        with attempt, transaction(runtime.engine, number) as connection:
-            lock_organisations(connection, [number])
-            id_ = organisations.numbered(connection, number).id
-            left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
-            last = attempt.retry_state.attempt_number > RACES
-            _take_kept(connection, runtime.settings, left, last=last)
-            if len(left) == MOST_FREED:
-                work.add(connection, number, "tasks", "events.retake", left[-1].seq)
-            work.finish(connection, piece)
-
-
 def take_waiting(connection: Connection, settings: Settings, known: set[str], *, last: bool = False) -> None:
     """Take what waited for what is known now (R6). The caller holds the lock of the organisation; where this is its
     `last` try, what loses a race again is set aside."""
@@ -433,7 +513,10 @@ def take_waiting(connection: Connection, settings: Settings, known: set[str], *,
     _apply(connection, settings, freed, numbers, kept=True, last=last)
 
 
-def _take_kept(connection: Connection, settings: Settings, kept: Sequence[inbox.Kept], *, last: bool = False) -> None:
+def take_kept(
+    connection: Connection, settings: Settings, kept: Sequence[tuple[inbox.Kept, Event]], *, last: bool = False
+) -> None:
+    """Take these that were held back; as `take_waiting` does."""
     numbers: dict[Identity, int] = {}
     freed = _sorted_out(connection, kept, numbers, set())
     _apply(connection, settings, freed, numbers, kept=True, last=last)

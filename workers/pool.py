@@ -14,7 +14,7 @@ from config.runtime import Runtime
 from tasks import erasure, work
 from tasks.announcements import actors as announcements
 from tasks.enrolments import actors as enrolments
-from tasks.intake import retake
+from tasks.events import actors as events
 from tasks.mail import actors as mail
 from tasks.work.heartbeat import heartbeat
 from tasks.work.store import LostLease, accuse, claim, pause_before
@@ -30,7 +30,8 @@ ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
     "announcements.cancel": announcements.cancel_rest,
     "announcements.launch": announcements.launch_scheduled,
     "announcements.survey": announcements.survey,
-    "events.retake": retake,
+    "events.retake": events.retake,
+    "events.take_turn": events.take_turn,
     "learners.erase": erasure.look,
     "mail.deliver": mail.deliver,
 }

@@ -1,6 +1,7 @@
 """Sends events out to webhooks. Any number may run: one at a time serves a webhook, and where it dies another does.
 
-A webhook that is slow holds up nobody else: all that are due are served at once, in one event loop.
+A webhook that is slow holds up nobody else: all that are due are served at once, in one event loop. One that may have
+ended the process that served it is served with nothing beside it, and disabled where that happens again and again.
 """
 
 import asyncio
@@ -49,6 +50,7 @@ async def _serve(server: Server) -> None:
     told.add_done_callback(lambda _: news.set())
     hearing = asyncio.create_task(_hear(server.runtime, news))
     turns: set[asyncio.Task[None]] = set()
+    suspects = False
     while not stopping.is_set():
         news.clear()
         if hearing.done():
@@ -56,8 +58,13 @@ async def _serve(server: Server) -> None:
         due: list[Claimed] = []
         until_next = IDLE_SECONDS
         try:
-            if len(turns) < MOST:
-                due, until_next = await server.claim(MOST - len(turns))
+            if suspects and not turns:
+                suspects = False
+                await server.take_suspects()
+                continue
+            if len(turns) < MOST and not suspects:
+                due, next_ = await server.claim(MOST - len(turns))
+                until_next, suspects = next_.seconds, next_.suspects
         except SQLAlchemyError as problem:
             if not is_connection_problem(problem):  # that is said by whoever watches the engine
                 log.warning("webhooks.interrupted", **without_data(problem))
@@ -65,7 +72,7 @@ async def _serve(server: Server) -> None:
         if turns:
             ended, turns = await asyncio.wait(turns, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
             _look_at(ended)
-        elif not stopping.is_set():
+        elif not stopping.is_set() and not suspects:
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), min(until_next, IDLE_SECONDS))
         server.wire.tidy()

@@ -496,13 +496,13 @@ def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, w
 
 
 def held_counts(connection: Connection) -> dict[str, int]:
-    """How many events wait, and how many are quarantined."""
-    return {
-        state: int(
-            value(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state),
-        )
+    """How many events wait for what they name, for their turn, and are quarantined."""
+    held = {
+        state: int(value(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state))
         for state in ("waiting", "quarantined")
     }
+    turn = int(value(connection, "SELECT count(*) FROM inbox WHERE reason = 'its turn' AND state = 'waiting'"))
+    return {"waiting": held["waiting"] - turn, "turn": turn, "quarantined": held["quarantined"]}
 
 
 def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:

@@ -123,7 +123,7 @@ class WebhookDisabled(Struct, frozen=True, kw_only=True):
     """A webhook gets no more events until somebody enables it."""
 
     webhook: Annotated[str, Meta(description="the webhook, by its id")]
-    reason: Annotated[Literal["gone", "failing"], Meta(description="why")]
+    reason: Annotated[Literal["gone", "failing", "killed"], Meta(description="why")]
     failing_since: Annotated[datetime, Meta(tz=True, description="of the tries in a row that failed, the first")] | None
     failures: Annotated[Count, Meta(description="how many tries in a row have failed")]
     problem: Annotated[str | None, Meta(description="what was wrong with the last one")]

@@ -1,8 +1,9 @@
 """What decides about events as such: in which order a batch may be applied on sets, and what is kept of each."""
 
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import accumulate, groupby
 
 from tasks.events.schemas import AnnouncementRequested, Event, Identity, Reason
 
@@ -32,6 +33,8 @@ def awaited(waits_for: str | None) -> str | None:
             return "its enrolment"
         case "status":
             return "an earlier change of status"
+        case "turn":
+            return "what its organisation sent before it"
         case _:  # a learner, course or segment: the number of its organisation, and its id
             return f"the {kind} {rest.partition(':')[2]}"
 
@@ -49,50 +52,74 @@ def learners_named(event: Event) -> tuple[str, ...] | None:
     return None
 
 
-#: What a statement more costs, in rows: a wave of events takes about a dozen of them, however few rows it writes.
-WAVE = 20
+#: What a wave of events costs more than its rows: it takes about a dozen statements, however few rows it writes.
+WAVE = 200
 
 #: Octets of a message that take as long to judge as a row takes to write.
-JUDGED = 50
+JUDGED = 5
+
+#: What is done at once for one organisation of what is read at once, in rows. It is what everybody else may have to
+#: wait for: some tenths of a second. The rest waits for its turn.
+TURN = 10_000
 
 
-def weights(events: Iterable[Event]) -> list[int]:
-    """About what each of these events of an organisation costs, in rows: one for each of what it lists; what follows
-    another about the same learner, or is about nobody by name, cannot be applied together with others; and messages
-    are long to judge."""
-    seen: set[str] = set()
+def weights(events: Sequence[Event]) -> list[int]:
+    """About what each of these events of an organisation costs, in rows: one for each of what it lists; what cannot be
+    applied together with others before it, what a wave costs; and messages are long to judge."""
+    opened: set[tuple[int, str]] = set()
     found = []
-    for event in events:
+    for event, level in zip(events, _levels(events), strict=True):
         lists = [getattr(event.data, name, None) for name in ("learners", "segments")]
         cost = 1 + sum(len(listed) for listed in lists if isinstance(listed, list))
-        named = learners_named(event)
-        if named is None or not seen.isdisjoint(named):
+        wave = level, event.type
+        if opened and wave not in opened:
             cost += WAVE
-        seen.update(named or ())
+        opened.add(wave)
         if isinstance(event.data, AnnouncementRequested):
             cost += len(event.data.body) // JUDGED
         found.append(cost)
     return found
 
 
-def portions(events: Sequence[Event], busy: Collection[str], most: int) -> list[list[Event]]:
-    """Split a batch into what is taken in a transaction each (R31): what small organisations sent together and first,
-    what a large one sent after it and by itself, as is what has messages to judge, at last what the `busy` ones did.
-    No portion weighs more than so much, unless it is one event; those of an organisation stay in their order, and of
-    those that it calls the same the first is meant.
-    """
+def affordable(events: Sequence[Event], most: int) -> int:
+    """How many of these events of an organisation, from the first on, cost so much at most together."""
+    return bisect_right(list(accumulate(weights(events))), most)
+
+
+def _by_organisation(events: Iterable[Event]) -> dict[str, list[Event]]:
+    """Each one's events in their order; of those that it calls the same, the first is meant."""
     first: dict[Identity, Event] = {}
     for event in events:
         first.setdefault(event.identity, event)
     theirs: dict[str, list[Event]] = {}
     for event in first.values():
         theirs.setdefault(event.organisation, []).append(event)
+    return theirs
+
+
+def in_turn(events: Iterable[Event], behind: Collection[str]) -> tuple[list[Event], dict[str, list[Event]]]:
+    """What is taken at once of what was read at once, and what waits for its turn, by organisation, so that nobody else
+    has to wait for it (R31): what is more than `TURN` of one, and all of those that are `behind` already, as an
+    organisation's events are taken in their order. Of those that it calls the same, the first is meant."""
+    theirs = _by_organisation(events)
+    few = {id_: 0 if id_ in behind else affordable(of_it, TURN) for id_, of_it in theirs.items()}
+    at_once = [event for id_, of_it in theirs.items() for event in of_it[: few[id_]]]
+    return at_once, {id_: rest for id_, of_it in theirs.items() if (rest := of_it[few[id_] :])}
+
+
+def portions(events: Sequence[Event], most: int) -> list[list[Event]]:
+    """Split a batch into what is taken in a transaction each (R31): what small organisations sent together and first,
+    what a large one sent after it and by itself, as is what has messages to judge.
+    No portion weighs more than so much, unless it is one event; those of an organisation stay in their order, and of
+    those that it calls the same the first is meant.
+    """
+    theirs = _by_organisation(events)
     costs = {organisation: weights(of_it) for organisation, of_it in theirs.items()}
     total = {organisation: sum(of_it) for organisation, of_it in costs.items()}
-    alone = {event.organisation for event in first.values() if isinstance(event.data, AnnouncementRequested)} | {*busy}
+    alone = {event.organisation for event in events if isinstance(event.data, AnnouncementRequested)}
     found: list[list[Event]] = []
     room = 0
-    for organisation in sorted(theirs, key=lambda organisation: (organisation in busy, total[organisation])):
+    for organisation in sorted(theirs, key=lambda organisation: total[organisation]):
         room = 0 if organisation in alone or total[organisation] > room else room
         for event, cost in zip(theirs[organisation], costs[organisation], strict=True):
             if cost > room:
@@ -104,18 +131,18 @@ def portions(events: Sequence[Event], busy: Collection[str], most: int) -> list[
     return found
 
 
-def waves(events: Iterable[Event]) -> list[list[Event]]:
-    """Split a batch into waves, each of one organisation and one type, so that to apply the waves in turn, each as a
-    set, ends where applying the events one by one in their order would end (R6).
+def _levels(events: Iterable[Event]) -> list[int]:
+    """For each event the earliest step at which it may be applied, so that to apply one step after the other ends where
+    applying the events one by one in their order would end (R6).
 
     Events about different learners commute; two about the same learner do not, nor does one about the whole
-    organisation with any other. An event is placed in the earliest wave that keeps those orders.
+    organisation with any other.
     """
-    levels: list[tuple[int, int, Event]] = []
+    levels = []
     floor: dict[str, int] = {}
     top: dict[str, int] = {}
     last: dict[tuple[str, str], int] = {}
-    for position, event in enumerate(events):
+    for event in events:
         organisation = event.organisation
         named = learners_named(event)
         if named is None:
@@ -126,9 +153,17 @@ def waves(events: Iterable[Event]) -> list[list[Event]]:
             for learner in named:
                 last[organisation, learner] = level
         top[organisation] = max(top.get(organisation, -1), level)
-        levels.append((level, position, event))
-    levels.sort(key=lambda entry: (entry[0], entry[2].organisation, entry[2].type, entry[1]))
+        levels.append(level)
+    return levels
+
+
+def waves(events: Sequence[Event]) -> list[list[Event]]:
+    """Split a batch into waves, each of one organisation, one step and one type, which is applied as a set (R6)."""
+    placed = sorted(
+        zip(_levels(events), range(len(events)), events, strict=True),
+        key=lambda entry: (entry[0], entry[2].organisation, entry[2].type, entry[1]),
+    )
     return [
         [entry[2] for entry in wave]
-        for _, wave in groupby(levels, key=lambda entry: (entry[0], entry[2].organisation, entry[2].type))
+        for _, wave in groupby(placed, key=lambda entry: (entry[0], entry[2].organisation, entry[2].type))
     ]

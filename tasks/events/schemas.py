@@ -76,6 +76,7 @@ class Reason(StrEnum):
     BAD_TEMPLATE = "bad template"
     BAD_SCHEDULE = "bad schedule"
     INTERNAL_ERROR = "internal error"
+    ITS_TURN = "its turn"
 
 
 #: What a person is to do about each; `docs/states.md` has the same sentences.
@@ -94,6 +95,7 @@ WHAT_TO_DO: Mapping[Reason, str] = {
     Reason.BAD_TEMPLATE: "have the text corrected and sent under a new event id; then discard this one",
     Reason.BAD_SCHEDULE: "have the time corrected and sent under a new event id; then discard this one",
     Reason.INTERNAL_ERROR: "report it as a bug, with what the log says; release it once that is mended",
+    Reason.ITS_TURN: "nothing: it is taken by itself, after what its organisation sent before it",
 }
 
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import ORGANISATION_LOCK, column, execute, one, rows
+from config.database import execute, one, rows
 from tasks.events import Event
 from tasks.events.schemas import OrganisationSaved
 
@@ -69,21 +69,6 @@ def reserve(connection: Connection, ids: Iterable[str]) -> None:
     nothing starts to wait for one that is just being saved (R6)."""
     for id_ in sorted(set(ids)):
         execute(connection, "SELECT pg_advisory_xact_lock(:lock, hashtext(:id))", lock=NAME_LOCK, id=id_)
-
-
-def busy(connection: Connection, ids: Iterable[str]) -> set[str]:
-    """Those of these organisations whose lock somebody holds at this moment."""
-    return set(
-        column(
-            connection,
-            """
-            SELECT o.id FROM organisations o
-            WHERE o.id = ANY(:ids) AND NOT pg_try_advisory_xact_lock(:lock, o.organisation)
-            """,
-            ids=list(set(ids)),
-            lock=ORGANISATION_LOCK,
-        )
-    )
 
 
 def save(connection: Connection, event: Event) -> Organisation:

@@ -11,11 +11,13 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from config.database import retrying, transaction
 from config.log import without_data
@@ -23,8 +25,8 @@ from config.runtime import Runtime
 from tasks.events.outbox import Outgoing, cloud_event
 from tasks.webhooks import sending, store
 from tasks.webhooks.keys import KeyUnreadable, Locksmith, signed
-from tasks.webhooks.rules import Answer, Failing, Problem, after_failure, target
-from tasks.webhooks.sending import Claimed, Tried
+from tasks.webhooks.rules import Answer, Because, Failing, Problem, after_failure, target
+from tasks.webhooks.sending import Claimed, Due, Tried
 from tasks.webhooks.wire import Wire
 
 log = structlog.get_logger()
@@ -46,6 +48,9 @@ MOST_OF_ONE = 20
 #: Connections to the database that serving takes at once.
 DATABASE_THREADS = 4
 
+#: Tries of a webhook by itself, of which nobody came back, after which it is disabled.
+MOST_TRIES = 3
+
 #: What `rollcall webhooks test` sends.
 TEST = "rollcall.webhook.test"
 
@@ -62,45 +67,71 @@ class Server:
         self._served: Counter[int] = Counter()
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
 
-    async def claim(self, limit: int) -> tuple[list[Claimed], float]:
-        """At most so many webhooks that are due, for us alone, and seconds until the next may be; what others have
-        nothing to be sent moves on."""
+    async def claim(self, limit: int, *, suspects: bool = False) -> tuple[list[Claimed], Due]:
+        """At most so many webhooks that are due, for us alone, and when the next may be; what others have nothing to be
+        sent moves on. Either `suspects`, of which whoever served them never came back, or none of them."""
 
         served = dict(self._served)
 
-        def claimed() -> tuple[list[Claimed], float]:
+        def claimed() -> tuple[list[Claimed], Due]:
             with transaction(self.runtime.engine) as connection:
                 sending.pass_over(connection)
-                found = sending.claim(connection, limit, self.lease, most_of_one=MOST_OF_ONE, served=served)
-                return found, sending.next_due_seconds(connection)
+                found = sending.claim(
+                    connection, limit, self.lease, most_of_one=MOST_OF_ONE, served=served, suspects=suspects
+                )
+                return found, sending.next_due(connection)
 
-        found, until_next = await self._asked(claimed)
+        found, due = await self._asked(claimed)
         self._served.update(webhook.organisation for webhook in found)
-        return found, until_next
+        return found, due
 
-    async def take_turn(self, webhook: Claimed) -> None:
+    async def take_suspects(self) -> int:
+        """Serve webhooks of which whoever served them never came back, each with nothing beside it and one event at a
+        time, for as long as a turn; what ends us again and again is disabled. How many there were."""
+        ends, served = time.monotonic() + TURN_SECONDS, 0
+        while not self.runtime.stopping.is_set() and time.monotonic() < ends:
+            found, _ = await self.claim(1, suspects=True)
+            if not found:
+                break
+            served += 1
+            try:
+                await self.take_turn(found[0], alone=True)
+            except SQLAlchemyError:
+                raise
+            except Exception as problem:  # noqa: BLE001 - whatever it was, the others have their turn
+                log.error("webhooks.turn_failed", **without_data(problem))  # noqa: TRY400
+        return served
+
+    async def take_turn(self, webhook: Claimed, *, alone: bool = False) -> None:
         """Send a webhook what is next for it, until nothing is left, something fails, or its turn is over."""
         try:
-            await self._take_turn(webhook)
+            if webhook.lost > 1 + MOST_TRIES:
+                await self._asked(lambda: self._set_aside(webhook))
+            else:
+                await self._take_turn(webhook, alone=alone)
+        except Exception:  # whatever it was, we are still there
+            with suppress(SQLAlchemyError):
+                await self._asked(lambda: self._came_back(webhook))
+            raise
         finally:
             self._served[webhook.organisation] -= 1
             self._served += Counter()  # those that are zero are not kept
 
-    async def _take_turn(self, webhook: Claimed) -> None:
+    async def _take_turn(self, webhook: Claimed, *, alone: bool) -> None:
         turn = _Turn(webhook, webhook.position, Failing(webhook.failures, webhook.failing_since))
         ends = time.monotonic() + TURN_SECONDS
         while events := await self._asked(lambda: self._next(turn)):
             for event in events:
                 await self._send(turn, event)
-                ending = turn.failed or self.runtime.stopping.is_set() or time.monotonic() >= ends
+                ending = alone or turn.failed or self.runtime.stopping.is_set() or time.monotonic() >= ends
                 if ending:
-                    await self._asked(lambda: self._record(turn, timedelta()))
+                    await self._asked(lambda: self._record(turn))
                     return
                 if time.monotonic() - turn.recorded_at >= RECORD_SECONDS and not await self._asked(
                     lambda: self._record(turn, self.lease)
                 ):
                     return
-        await self._asked(lambda: self._record(turn, timedelta()))
+        await self._asked(lambda: self._record(turn))
 
     async def test(self, keyring: store.Keyring, organisation: str) -> Answer:
         """Send an event that says nothing, signed as any other; what became of it. Raises `KeyUnreadable`."""
@@ -139,9 +170,22 @@ class Server:
         else:
             turn.failed = answer
 
-    def _record(self, turn: "_Turn", due: timedelta) -> bool:
-        """Write down what was sent, and what follows from a failure; whether the webhook is still ours."""
+    def _came_back(self, webhook: Claimed) -> None:
+        with transaction(self.runtime.engine, webhook.organisation) as connection:
+            sending.came_back(connection, webhook)
+
+    def _set_aside(self, webhook: Claimed) -> None:
+        """Disable a webhook that nobody who served it came back from."""
+        log.error("webhooks.set_aside", organisation=webhook.organisation, webhook=webhook.id)
+        failing = Failing(webhook.failures, webhook.failing_since)
+        with transaction(self.runtime.engine, webhook.organisation) as connection:
+            sending.give_up(connection, webhook, Because.KILLED, failing, Answer(Problem.NOT_SENT))
+
+    def _record(self, turn: "_Turn", lease: timedelta | None = None) -> bool:
+        """Write down what was sent, and what follows from a failure; we go on for another `lease`, or serve it no more.
+        Whether the webhook is still ours."""
         webhook, settings = turn.webhook, self.runtime.settings
+        due = lease or timedelta()
         follows = None
         if turn.failed is not None:
             follows = after_failure(
@@ -155,7 +199,9 @@ class Server:
             turn.failing, due = follows.failing, follows.pause
         for attempt in retrying():
             with attempt, transaction(self.runtime.engine, webhook.organisation) as connection:
-                if not sending.record(connection, webhook, turn.position, turn.tried, turn.failing, due):
+                if not sending.record(
+                    connection, webhook, turn.position, turn.tried, turn.failing, due, ended=lease is None
+                ):
                     return False
                 if follows is not None and follows.disabled is not None and turn.failed is not None:
                     sending.give_up(connection, webhook, follows.disabled, follows.failing, turn.failed)
@@ -192,4 +238,4 @@ async def serve_due(server: Server, limit: int) -> int:
     """Give each webhook that is due a turn, all at once, and return when all are over; how many there were."""
     due, _ = await server.claim(limit)
     await asyncio.gather(*(server.take_turn(webhook) for webhook in due))
-    return len(due)
+    return len(due) + await server.take_suspects()

@@ -50,6 +50,7 @@ class Because(StrEnum):
     GONE = "gone"
     FAILING = "failing"
     BY_HAND = "by hand"
+    KILLED = "killed"
 
 
 class Problem(StrEnum):

@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from math import inf
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, one, rows
 from tasks.events import emit
 from tasks.events.outbox import BATCH_BYTES, Outgoing
 from tasks.webhooks.rules import Answer, Because, Failing
@@ -31,6 +30,16 @@ class Claimed:
     fence: int
     failures: int
     failing_since: datetime | None
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """When there is something to do: seconds until a webhook becomes due; `suspects`: some are, of which whoever served
+    them never came back."""
+
+    seconds: float
+    suspects: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +74,17 @@ def pass_over(connection: Connection) -> None:
 
 
 def claim(
-    connection: Connection, limit: int, lease: timedelta, *, most_of_one: int, served: Mapping[int, int]
+    connection: Connection,
+    limit: int,
+    lease: timedelta,
+    *,
+    most_of_one: int,
+    served: Mapping[int, int],
+    suspects: bool = False,
 ) -> list[Claimed]:
     """Be the only one to serve these webhooks, which are due and have something to be sent, for a lease; of an
-    organisation, no more than `most_of_one` with those of its that are `served` already (R31)."""
+    organisation, no more than `most_of_one` with those of its that are `served` already (R31). Either `suspects`, of
+    which whoever served them last never came back, or none of them."""
     return rows(
         connection,
         Claimed,
@@ -79,34 +95,41 @@ def claim(
             FROM webhooks w CROSS JOIN publication LEFT JOIN
                  unnest(CAST(:organisations AS int[]), CAST(:counts AS int[])) AS served (organisation, n)
                  USING (organisation)
-            WHERE state = 'enabled' AND due_at <= now() AND position < ordered
+            WHERE state = 'enabled' AND due_at <= now() AND position < ordered AND (lost > 0) = :suspects
         ), due AS (
             SELECT w.organisation, w.id FROM webhooks w JOIN waiting USING (organisation, id)
             WHERE nth <= :most_of_one AND w.state = 'enabled' AND w.due_at <= now()
-            ORDER BY w.due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
+            ORDER BY w.lost, w.due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
         )
-        UPDATE webhooks w SET fence = fence + 1, due_at = now() + :lease FROM due d
+        UPDATE webhooks w SET fence = fence + 1, due_at = now() + :lease, lost = lost + 1 FROM due d
         WHERE w.organisation = d.organisation AND w.id = d.id
-        RETURNING w.organisation, w.id, url, types, {KEYS} AS keys, position, fence, failures, failing_since
+        RETURNING w.organisation, w.id, url, types, {KEYS} AS keys, position, fence, failures, failing_since,
+                  lost
         """,
         limit=limit,
         lease=lease,
         most_of_one=most_of_one,
         organisations=list(served),
         counts=list(served.values()),
+        suspects=suspects,
     )
 
 
-def next_due_seconds(connection: Connection) -> float:
-    """Seconds until one that has something to be sent becomes due; infinite where there is none."""
-    seconds = value(
+def next_due(connection: Connection) -> Due:
+    """When there is something to be sent; in infinite time, where there is nothing."""
+    found = one(
         connection,
+        Due,
         """
-        SELECT extract(epoch FROM min(due_at) - now()) FROM webhooks, publication
-        WHERE state = 'enabled' AND position < ordered AND due_at > now() AND due_at < 'infinity'
+        SELECT coalesce(
+                   CAST(extract(epoch FROM min(due_at) FILTER (WHERE due_at > now()) - now()) AS float), 'infinity'
+               ) AS seconds,
+               coalesce(bool_or(due_at <= now() AND lost > 0), false) AS suspects
+        FROM webhooks, publication WHERE state = 'enabled' AND position < ordered AND due_at < 'infinity'
         """,
     )
-    return inf if seconds is None else float(seconds)
+    assert found is not None  # noqa: S101 - an aggregate gives one row
+    return found
 
 
 def next_events(connection: Connection, webhook: Claimed, position: int, limit: int) -> list[Outgoing]:
@@ -138,17 +161,25 @@ def next_events(connection: Connection, webhook: Claimed, position: int, limit: 
 
 
 def record(
-    connection: Connection, webhook: Claimed, position: int, tried: Sequence[Tried], failing: Failing, due: timedelta
+    connection: Connection,
+    webhook: Claimed,
+    position: int,
+    tried: Sequence[Tried],
+    failing: Failing,
+    due: timedelta,
+    *,
+    ended: bool,
 ) -> bool:
     """Write down how far a webhook has come, what was answered, and when somebody may serve it next; false where it is
-    not ours any more, and then nothing is written."""
+    not ours any more, and then nothing is written. `ended`: we serve it no more."""
     delivered = sum(one_.answer.problem is None for one_ in tried)
     counted = one(
         connection,
         _Counted,
         """
         UPDATE webhooks SET position = :position, due_at = now() + :due, failures = :failures,
-            failing_since = :failing_since, delivered = delivered + :delivered, failed = failed + :failed,
+            failing_since = :failing_since, lost = CASE WHEN :ended THEN 0 ELSE 1 END,
+            delivered = delivered + :delivered, failed = failed + :failed,
             delivered_at = CASE WHEN :delivered > 0 THEN now() ELSE delivered_at END
         WHERE organisation = :organisation AND id = :id AND fence = :fence AND state = 'enabled'
         RETURNING delivered, failed
@@ -160,6 +191,7 @@ def record(
         due=due,
         failures=failing.failures,
         failing_since=failing.since,
+        ended=ended,
         delivered=delivered,
         failed=len(tried) - delivered,
     )
@@ -213,6 +245,17 @@ def _keep(connection: Connection, webhook: Claimed, tried: Sequence[Tried], coun
         failed=counted.failed,
         kept=KEPT_ATTEMPTS,
         kept_for=KEPT_FOR,
+    )
+
+
+def came_back(connection: Connection, webhook: Claimed) -> None:
+    """Serving a webhook that is ours did not end whoever served it, whatever went wrong."""
+    execute(
+        connection,
+        "UPDATE webhooks SET lost = 0 WHERE organisation = :organisation AND id = :id AND fence = :fence",
+        organisation=webhook.organisation,
+        id=webhook.id,
+        fence=webhook.fence,
     )
 
 

@@ -167,7 +167,7 @@ def enable(connection: Connection, organisation: int, id_: str, *, skip: bool) -
             connection,
             """
             UPDATE webhooks SET since = CASE WHEN state = 'enabled' THEN since ELSE now() END, state = 'enabled',
-                reason = NULL, failures = 0, failing_since = NULL, due_at = now(), fence = fence + 1,
+                reason = NULL, failures = 0, failing_since = NULL, lost = 0, due_at = now(), fence = fence + 1,
                 position = greatest(position, :position)
             WHERE organisation = :organisation AND id = :id
             """,

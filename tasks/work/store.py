@@ -21,6 +21,9 @@ log = structlog.get_logger()
 #: Tries of a piece with nothing beside it in its process, none of which came back, after which it is set aside.
 MOST_ALONE = 4
 
+#: By how much earlier what goes ahead is due than it is written down.
+AHEAD = timedelta(days=1)
+
 #: What `lost` reads of a piece that has just been set aside.
 _FAILING = -1
 
@@ -87,16 +90,18 @@ def add(
     ranges: Iterable[tuple[int, int]] = ((0, 0),),
     *,
     scheduled_for: datetime | None = None,
+    ahead: bool = False,
 ) -> None:
-    """Write down what is to be done, one piece for each range."""
+    """Write down what is to be done, one piece for each range; `ahead`: before what else its organisation has to be
+    done."""
     pairs = list(ranges)
     execute(
         connection,
         """
         INSERT INTO work (organisation, queue, actor, subject, low, high, state, due_at, since)
         SELECT :organisation, :queue, :actor, :subject, low, high,
-               CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END, coalesce(:at, now()),
-               coalesce(:at, now())
+               CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END,
+               coalesce(:at, now()) - CAST(:ahead AS interval), coalesce(:at, now())
         FROM unnest(CAST(:lows AS int[]), CAST(:highs AS int[])) AS new (low, high)
         """,
         organisation=organisation,
@@ -104,6 +109,7 @@ def add(
         actor=actor,
         subject=subject,
         at=scheduled_for,
+        ahead=AHEAD if ahead else timedelta(),
         lows=[low for low, _ in pairs],
         highs=[high for _, high in pairs],
     )
@@ -134,12 +140,12 @@ def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) 
         ), busy AS (
             SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
         ), turns AS (
-            SELECT next.organisation, next.work, next.due_at,
+            SELECT next.organisation, next.work, next.since,
                    coalesce(busy.pieces, 0)
                        + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work) AS turn
             FROM waiting
             CROSS JOIN LATERAL (
-                SELECT w.organisation, w.work, w.due_at FROM work w
+                SELECT w.organisation, w.work, w.due_at, w.since FROM work w
                 WHERE w.queue = :queue AND w.organisation = waiting.organisation AND w.due_at <= now()
                   AND w.state IN ('due', 'scheduled')
                 ORDER BY w.due_at, w.work LIMIT :bound
@@ -148,7 +154,7 @@ def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) 
         ), chosen AS (
             SELECT organisation, work FROM in_flight WHERE due_at <= now()
             UNION ALL
-            (SELECT organisation, work FROM turns ORDER BY turn, due_at
+            (SELECT organisation, work FROM turns ORDER BY turn, since
              LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
         )
         UPDATE work SET state = 'offered', due_at = now() + :repeat

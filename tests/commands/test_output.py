@@ -527,6 +527,27 @@ def test_wait_returns_at_rest_and_says_what_is_left_otherwise(
     assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 events unread left."
 
 
+def test_r31_what_waits_for_its_turn_is_waited_for_and_counted_by_itself(
+    story: World, rollcall: Rollcall, refused: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.events.rules.TURN", 1)
+    before = printed("status", rollcall("status", "--json"))["quarantine"]
+
+    story.send(*(story.event("learner.saved", story.learner(id_)) for id_ in ("T1", "T2", "T3")))
+
+    assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 pieces of work left."
+    assert printed("status", rollcall("status", "--json"))["quarantine"] == {**before, "turn": 2}
+    assert "2 waiting for their turn" in " ".join(rollcall("status").stdout.split())
+    listed = printed("events-quarantined", rollcall("events", "quarantined", "--reason", "its turn", "--json"))
+    assert [entry["state"] for entry in listed] == ["waiting"] * 2
+    rollcall("learners", "deactivate", "T1", "-o", "acme")
+    assert story.ask("SELECT standing FROM learners WHERE id = 'T1'") == "inactive", "a person's change is made at once"
+
+    story.settle()
+    assert printed("wait", rollcall("wait", "--json")) == {"at_rest": True, "left": {}}
+    assert printed("status", rollcall("status", "--json"))["quarantine"] == before
+
+
 def test_a_schema_that_is_not_this_codes_is_refused(story: World, refused: Callable[..., str]) -> None:
     story.list("UPDATE alembic_version SET version_num = '0000' RETURNING version_num")
 

@@ -321,6 +321,7 @@ def test_r31_what_waits_is_freed_with_what_another_organisation_calls_the_same(w
     assert world.list("SELECT organisation FROM inbox WHERE state = 'waiting' ORDER BY 1") == both
 
     world.send(*(world.event("segment.saved", {"segment": "s", "name": "S"}, organisation=each) for each in both))
+    world.settle()
 
     assert world.list("SELECT organisation FROM inbox WHERE state = 'waiting'") == []
     assert world.ask("SELECT count(*) FROM mailings WHERE id = 'news'") == 2
@@ -367,7 +368,7 @@ def test_r33_where_every_connection_is_in_use_nothing_is_wrong_with_the_event(
         world.runtime.endpoints.database_url, role="test", pool=1, more=0, patience=Patience(0.1, 5, 60, None)
     )
     in_use = engine.connect()
-    monkeypatch.setattr(intake, "_say_why", lambda *_: in_use.close())  # it is free for what follows
+    monkeypatch.setattr(intake, "say_why", lambda *_: in_use.close())  # it is free for what follows
 
     with pytest.raises(PoolTimeout):
         intake.take(engine, world.runtime.settings, [world.event("learner.saved", world.learner("A"))])

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from config.database import ORGANISATION_LOCK, transaction
 from tasks import effects
 from tasks.events import Event, inbox
-from tasks.intake import NotResolved, release
+from tasks.intake import NotResolved, release, take
 from tests.workers.deployment import DEADLINE, until
 from tests.world import World, id_of
 
@@ -143,7 +143,7 @@ def test_r31_who_waits_in_vain_for_an_organisation_that_is_being_changed_is_not_
 
     def send() -> None:
         try:
-            world.send(event)
+            take(world.runtime.engine, world.runtime.settings, [event], at_once=True)
         except OperationalError as problem:
             raised.append(problem)
 

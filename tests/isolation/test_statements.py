@@ -12,7 +12,7 @@ from tests.world import World
 #: What is about more than one organisation by its nature, and why that crosses no border.
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
-        "tasks.organisations.store.busy",
+        "tasks.events.turns.standing",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
@@ -25,12 +25,16 @@ ACROSS = {
         "tasks.events.inbox.announce_quarantine",
         "tasks.events.inbox.resolve",
         "tasks.events.inbox.rewrite",
+        "tasks.events.turns.give_up",
+        "tasks.events.turns.park",
     },
     "what waits, by a key that has the organisation's number in it": {
         "tasks.events.inbox.waiting_for",
         "tasks.events.inbox.waiting_for_enrolment",
         "tasks.events.inbox.waiting_in_vain",
         "tasks.events.inbox.any_waiting_for_enrolment",
+        "tasks.events.turns._any",
+        "tasks.events.turns.next_",
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
@@ -62,7 +66,7 @@ ACROSS = {
         "tasks.webhooks.store._position_now",
         "tasks.webhooks.store.add",
         "tasks.webhooks.sending.claim",
-        "tasks.webhooks.sending.next_due_seconds",
+        "tasks.webhooks.sending.next_due",
         "tasks.webhooks.sending.next_events",
         "tasks.webhooks.sending.pass_over",
         "tasks.erasure.store.forget_usernames",

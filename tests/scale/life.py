@@ -43,9 +43,11 @@ class Life:
         self.world.has_course("held", on_hold=True)
 
     def many_segments(self) -> None:
+        """More than is taken of one organisation at once: the rest waits for its turn."""
         segments = [f"s{k}" for k in range(self.n)]
         self.world.send(*(self.world.event("segment.saved", {"segment": id_, "name": "x"}) for id_ in segments))
         self.world.has_course("many", "segments", segments=segments)
+        self.world.settle()
 
     def learner_saved(self) -> None:
         self._are_saved()

@@ -262,7 +262,7 @@ def test_what_was_not_written_down_is_sent_again_under_the_same_id(
     hooks.add(receiver)
     ids = hooks.happens(2)
 
-    def dies(*_arguments: object) -> bool:
+    def dies(*_arguments: object, **_named: object) -> bool:
         raise MemoryError
 
     with monkeypatch.context() as death:
@@ -374,3 +374,42 @@ def test_r31_however_many_webhooks_of_one_organisation_are_due_another_s_is_serv
     assert then == []
     assert len(after) == 1
     assert set(after).isdisjoint(first)
+
+
+def test_r31_a_webhook_that_ends_whoever_serves_it_is_disabled_and_those_beside_it_are_served(
+    hooks: Hooks, receiver: Receiver
+) -> None:
+    for id_ in ("beside", "killer"):
+        hooks.add(receiver, id_)
+    hooks.happens()
+
+    async def ends(*, suspects: bool) -> list[str]:
+        """A process serves what is due, and ends by the killer."""
+        hooks.world.execute("UPDATE webhooks SET due_at = now()")
+        server, seen = Server(hooks.world.runtime), []
+        while found := (await server.claim(1 if suspects else 10, suspects=suspects))[0]:
+            seen += sorted(webhook.id for webhook in found)
+            if "killer" in seen:
+                break
+            await server.take_turn(found[0], alone=True)
+        server.close()
+        return seen
+
+    assert asyncio.run(ends(suspects=False)) == ["beside", "killer"]
+    assert asyncio.run(ends(suspects=False)) == [], "what may have ended it is served with nothing beside it"
+    tries = [asyncio.run(ends(suspects=True)) for _ in range(actors.MOST_TRIES)]
+    assert [seen[-1] for seen in tries] == ["killer"] * actors.MOST_TRIES
+    assert [seen for seen in tries if len(seen) > 1] == [["beside", "killer"]], "it came back"
+    before = len(receiver.requests)
+
+    hooks.send(again=True)
+    hooks.world.settle()
+    hooks.send()
+
+    assert [request.event["data"]["webhook"] for request in receiver.requests[before:]] == ["killer"], "it is told"
+    assert hooks.stands("killer").state == "disabled"
+    assert hooks.stands("killer").reason == "killed"
+    assert hooks.stands("beside").state == "enabled"
+    assert hooks.stands("beside").waits_since is None, "it is served"
+    [told] = [event["data"] for event in hooks.world.out() if event["type"] == "rollcall.webhook.disabled"]
+    assert (told["webhook"], told["reason"]) == ("killer", "killed")

@@ -65,6 +65,22 @@ def test_r31_who_comes_later_is_next(world: World) -> None:
     assert organisations(offered(world)) == [2, 2]
 
 
+def test_r31_what_goes_ahead_goes_before_its_own_organisations_and_not_before_anothers(world: World) -> None:
+    due(world, 1, 3)
+    due(world, 2, 1)
+    with transaction(world.runtime.engine, 1) as connection:
+        work.add(connection, 1, "bulk", "events.take_turn", 0, ahead=True)
+    with transaction(world.runtime.engine, 3) as connection:
+        work.add(connection, 3, "bulk", "events.take_turn", 0, ahead=True)
+
+    first = offered(world, bound=2)
+    assert organisations(first) == [1, 2]
+    assert taken(world, first[0]).actor == "events.take_turn"
+    with transaction(world.runtime.engine) as connection:
+        (load,) = loads(connection)
+        assert (load.oldest_due_seconds or 0) < 3600, "it is as old as it is"
+
+
 def test_r31_what_waits_longer_than_its_offer_keeps_its_place_and_takes_no_other(world: World) -> None:
     due(world, 1, 100)
     first = offered(world, repeat=timedelta())

@@ -21,8 +21,8 @@ from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN
 from tasks import work
-from tasks.events import inbox
-from tasks.intake import release
+from tasks.events import Event, actors, inbox, turns
+from tasks.intake import read_kept, release
 from tasks.work.store import MOST_ALONE, loads, offer, unfinished
 from tests.mailserver import free_port
 from tests.workers.deployment import LOOK, until
@@ -107,6 +107,14 @@ def held(world: World) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def without_newcomers(world: World) -> Iterator[None]:
+    """Nobody can add a learner to the organisation."""
+    with connect(world.runtime.endpoints.database_url) as holder:
+        holder.execute("SELECT FROM organisations WHERE organisation = 1 FOR UPDATE")
+        yield
+
+
 def neighbours(world: World) -> list[str]:
     """The learners of the other organisation who are known."""
     return sorted(
@@ -135,7 +143,7 @@ def test_r31_an_event_that_kills_its_process_is_set_aside_and_those_beside_it_ar
         two.redis.xadd(IN, {"event": body})
     killed = Killed(two, ingress.run, two.runtime.settings)
 
-    with held(two):
+    with without_newcomers(two):
         killed.until(
             lambda: id_of(killer) in two.quarantine() and two.redis.xpending(IN, GROUP)["pending"] == 0,
             "it is set aside, and acknowledged",
@@ -188,7 +196,7 @@ def test_r31_a_post_that_kills_its_process_is_set_aside_and_those_beside_it_are_
             platform.close()
 
     posting = threading.Thread(target=post)
-    with held(two):
+    with without_newcomers(two):
         posting.start()
         try:
             killed.until(lambda: bool(answered), "the post is answered")
@@ -231,3 +239,23 @@ def test_r31_work_that_kills_its_worker_is_set_aside_until_somebody_retries_it(t
         assert not work.retry(connection, found.number)
     two.settle()
     assert two.ask("SELECT count(*) FROM work") == 0
+
+
+def test_r31_an_event_that_kills_whoever_takes_its_turn_is_set_aside_and_those_behind_it_are_taken(two: World) -> None:
+    two.has_learners("B", "C")
+    killer = two.event("learner.saved", two.learner("A"))
+    before, behind = (two.event("learner.status_changed", {"learner": id_, "status": "inactive"}) for id_ in ("B", "C"))
+    read = [read_kept(body) for body in (before, killer, behind)]
+    with transaction(two.runtime.engine, 1) as connection:
+        turns.park(connection, 1, [event for event in read if isinstance(event, Event)])
+    killed = Killed(two, _work, two.runtime.settings)
+
+    with without_newcomers(two):
+        killed.until(lambda: two.ask("SELECT count(*) FROM work") == 0, "every turn was taken")
+
+    assert killed.kills == 1 + actors.MOST_TRIES
+    assert {id_: one.reason for id_, one in two.quarantine().items()} == {id_of(killer): "internal error"}
+    assert two.list("SELECT id FROM learners WHERE standing = 'inactive' AND organisation = 1 ORDER BY id") == [
+        "B",
+        "C",
+    ]

@@ -247,6 +247,21 @@ class TestBoundToAnOrganisation:
         assert platform.post(body, key=OTHER_KEY).status == 403
 
 
+def test_r31_what_is_posted_beyond_a_bound_waits_for_its_turn_and_is_stored(
+    pages: World, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.events.rules.TURN", 1)
+    bodies = [learner(pages, id_) for id_ in "ABCD"]
+
+    first = platform.post(batch(*bodies), BATCH)
+    again = platform.post(batch(*bodies), BATCH)
+
+    assert (first.status, first.said) == (202, {"events": 4, "new": 4, "repeated": 0, "held": 3, "malformed": 0})
+    assert (again.status, again.said["repeated"]) == (202, 4)
+    pages.settle()
+    assert learners(pages) == set("ABCD")
+
+
 def test_only_cloudevents_are_taken_and_only_so_large(pages: World, platform: Platform) -> None:
     body = learner(pages, "A")
 

@@ -332,6 +332,7 @@ def _shown(standing: Status) -> Group:
         f"{len(standing.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
         f" {standing.fanouts_running} fan-outs running · {standing.unread} events unread ·"
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
+        f" {standing.quarantine['turn']} waiting for their turn ·"
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
     ill = [f"{name} does not run, and something has waited for it for ten seconds." for name in standing.stalled]

@@ -1,0 +1,106 @@
+"""Taking what was kept: what waits though what it waits for is known, and what waits for its turn."""
+
+import structlog
+
+from config.database import lock_organisations, retrying, transaction
+from config.runtime import Runtime
+from tasks import organisations, work
+from tasks.events import inbox, turns
+from tasks.intake import (
+    KILLED,
+    MOST_FREED,
+    NOT_APPLIED,
+    RACES,
+    is_away,
+    judge_messages,
+    portion,
+    say_why,
+    take_kept,
+)
+from tasks.work.store import LostLease
+
+log = structlog.get_logger()
+
+#: Workers that tried an event by itself and never came back, after which it is set aside.
+MOST_TRIES = 3
+
+
+def retake(runtime: Runtime, piece: work.Piece) -> None:
+    """Take what waits though what it waits for is known: starts and completions whose enrolment has come (R27), and
+    what was too much for the transaction that made it known, each time the next of them."""
+    number = piece.organisation
+    with transaction(runtime.engine, number) as connection:
+        id_ = organisations.numbered(connection, number).id
+        left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
+    judge_messages(runtime.engine, [event for _, event in portion(left)])
+    for attempt in retrying():
+        with attempt, transaction(runtime.engine, number) as connection:
+            lock_organisations(connection, [number])
+            id_ = organisations.numbered(connection, number).id
+            left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
+            few = portion(left)
+            take_kept(connection, runtime.settings, few, last=attempt.retry_state.attempt_number > RACES)
+            if len(left) == MOST_FREED or len(few) < len(left):
+                after = (few[-1][0] if few else left[-1]).seq
+                work.add(connection, number, "tasks", "events.retake", after)
+            work.finish(connection, piece)
+
+
+def take_turn(runtime: Runtime, piece: work.Piece) -> None:
+    """Take the next of what waits for its organisation's turn, in its order, and leave the rest to the next piece
+    (R31). Where that failed, or ended its process, the events are taken one by one, and the one at fault is set
+    aside."""
+    if piece.lost <= 1 and piece.begun is None:
+        try:
+            _take_next(runtime, piece.organisation, turns.MOST, piece)
+        except LostLease:
+            raise
+        except Exception as problem:  # whatever it was, one event harms no other
+            if is_away(problem):
+                raise
+            say_why("events.turn_not_taken", [], problem)
+        else:
+            return
+    _take_one_by_one(runtime, piece)
+    with transaction(runtime.engine, piece.organisation) as connection:
+        turns.finish(connection, piece)
+
+
+def _take_next(runtime: Runtime, number: int, most: int, piece: work.Piece | None = None) -> None:
+    """Take so many events at most, in one transaction, which finishes the piece if there is one."""
+    with transaction(runtime.engine, number) as connection:
+        few = portion(turns.next_(connection, number, most))
+    judge_messages(runtime.engine, [event for _, event in few])
+    for attempt in retrying():
+        with attempt, transaction(runtime.engine, number) as connection:
+            lock_organisations(connection, [number])
+            left = turns.next_(connection, number, max(len(few), 1))
+            few = portion(left)
+            for broken in left[:1] if not few else ():
+                turns.give_up(connection, broken.seq, NOT_APPLIED)
+            take_kept(connection, runtime.settings, few, last=attempt.retry_state.attempt_number > RACES)
+            if piece is not None:
+                turns.finish(connection, piece)
+
+
+def _take_one_by_one(runtime: Runtime, piece: work.Piece) -> None:
+    number = piece.organisation
+    for _ in range(turns.MOST):
+        with transaction(runtime.engine, number) as connection:
+            first = next(iter(turns.next_(connection, number, 1)), None)
+            if first is None:
+                return
+            if first.seq != piece.begun:
+                work.mark(connection, piece, first.seq, runtime.lease)
+            elif piece.lost >= MOST_TRIES:
+                log.error("events.given_up", organisation=number)
+                turns.give_up(connection, first.seq, KILLED)
+                continue
+        try:
+            _take_next(runtime, number, 1)
+        except Exception as problem:  # whatever it was, one event harms no other
+            if is_away(problem):
+                raise
+            say_why("events.turn_not_taken", [], problem)
+            with transaction(runtime.engine, number) as connection:
+                turns.give_up(connection, first.seq, NOT_APPLIED)

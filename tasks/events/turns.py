@@ -1,0 +1,145 @@
+"""What waits for its turn, as SQL: what an organisation sent that would have kept others waiting (R31).
+
+As long as anything of an organisation waits so, what it sends is stored behind it, and one piece of work takes it, in
+the order of arrival and in bounded portions. Storing it needs no more than the turn lock, which nobody holds for long:
+whoever stores does not wait for whoever takes.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from config.database import ORGANISATION_LOCK, execute, rows, value
+from tasks import work
+from tasks.events.inbox import Kept, announce_quarantine
+from tasks.events.schemas import Event, Reason
+
+#: Advisory lock class of the end of an organisation's line; the second key is its number.
+TURN_LOCK = 7403
+
+#: Events that are read at once, and octets of their bodies after which no other is read with them.
+MOST, MOST_OCTETS = 1000, 4_000_000
+
+DETAIL = "its organisation sent more than is taken at once, and what was sent before it is taken first"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an organisation stands: `busy`, somebody holds its lock at this moment; `behind`, something of it waits for
+    its turn."""
+
+    id: str
+    busy: bool
+    behind: bool
+
+
+def standing(connection: Connection, ids: Iterable[str]) -> list[Standing]:
+    """How these organisations stand, as far as they are known."""
+    return rows(
+        connection,
+        Standing,
+        """
+        SELECT o.id, NOT pg_try_advisory_xact_lock(:lock, o.organisation) AS busy, waiting.seq IS NOT NULL AS behind
+        FROM organisations o
+        LEFT JOIN LATERAL (
+            SELECT i.seq FROM inbox i WHERE i.waits_for = 'turn:' || o.organisation || ':' AND i.reason = 'its turn'
+            LIMIT 1) waiting ON true
+        WHERE o.id = ANY(:ids)
+        """,
+        ids=list(ids),
+        lock=ORGANISATION_LOCK,
+    )
+
+
+def park(connection: Connection, organisation: int, events: Sequence[Event]) -> int:
+    """Keep events until it is their turn, in their order; how many were not known before (R32)."""
+    _lock_end(connection, organisation)
+    first = not _any(connection, organisation)
+    new = execute(
+        connection,
+        """
+        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, waits_for, body)
+        SELECT source, id, type, named, 'waiting', :reason, :detail, :key, body
+        FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:named AS text[]),
+                    CAST(:bodies AS bytea[])) WITH ORDINALITY AS new (source, id, type, named, body, place)
+        ORDER BY place
+        ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+        """,
+        reason=Reason.ITS_TURN.value,
+        detail=DETAIL,
+        key=_key(organisation),
+        sources=[event.source for event in events],
+        ids=[event.id for event in events],
+        types=[event.type for event in events],
+        named=[event.organisation for event in events],
+        bodies=[event.body for event in events],
+    )
+    if first and new:
+        _go_on(connection, organisation)
+    return new
+
+
+def next_(connection: Connection, organisation: int, most: int = MOST) -> list[Kept]:
+    """What has its turn next, but so many at most; nobody else decides on it until the transaction ends."""
+    return rows(
+        connection,
+        Kept,
+        """
+        SELECT seq, waits_for, body FROM inbox WHERE seq IN (
+            SELECT seq FROM (
+                SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
+                FROM (SELECT seq, body FROM inbox WHERE waits_for = :key AND reason = 'its turn'
+                      ORDER BY seq LIMIT :most) line) page
+            WHERE before < :octets)
+        ORDER BY seq FOR UPDATE
+        """,
+        key=_key(organisation),
+        most=most,
+        octets=MOST_OCTETS,
+    )
+
+
+def finish(connection: Connection, piece: work.Piece) -> None:
+    """This piece is done; another goes on, if anything is left. Raises `LostLease`."""
+    _lock_end(connection, piece.organisation)
+    if _any(connection, piece.organisation):
+        _go_on(connection, piece.organisation)
+    work.finish(connection, piece)
+
+
+def give_up(connection: Connection, seq: int, detail: str) -> None:
+    """Set aside an event whose turn it is and that cannot be applied, so that those behind it go on."""
+    execute(
+        connection,
+        """
+        UPDATE inbox SET state = 'quarantined', reason = :reason, detail = :detail, waits_for = NULL WHERE seq = :seq
+        """,
+        seq=seq,
+        reason=Reason.INTERNAL_ERROR.value,
+        detail=detail,
+    )
+    announce_quarantine(connection, [seq])
+
+
+def _key(organisation: int) -> str:
+    return f"turn:{organisation}:"
+
+
+def _lock_end(connection: Connection, organisation: int) -> None:
+    """Be the only one who may add to an organisation's line, or find that it has ended, until the transaction does."""
+    execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=TURN_LOCK, key=organisation)
+
+
+def _any(connection: Connection, organisation: int) -> bool:
+    return bool(
+        value(
+            connection,
+            "SELECT EXISTS (SELECT FROM inbox WHERE waits_for = :key AND reason = 'its turn')",
+            key=_key(organisation),
+        )
+    )
+
+
+def _go_on(connection: Connection, organisation: int) -> None:
+    work.add(connection, organisation, "tasks", "events.take_turn", 0, ahead=True)
