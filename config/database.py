@@ -108,9 +108,13 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
         context.is_disconnect = True
         return OperationalError(context.statement, None, problem)
 
+    place = _Place()
+
     @event.listens_for(engine, "do_connect")
     def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
-        return psycopg.connect(url, **arguments)
+        connection = psycopg.connect(url, **arguments)
+        place.enter(connection)
+        return connection
 
     @event.listens_for(engine, "connect", insert=True)
     def _in_unicode(connection: psycopg.Connection[Any], _record: object) -> None:
@@ -126,6 +130,39 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
         connection.adapters.register_dumper(list, ListBinaryDumper)
 
     return engine
+
+
+#: The schemas with Rollcall's tables that are this user's to read; none if its search_path leads to some, or was set.
+_ELSEWHERE = """
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname IN ('alembic_version', 'enrolments', 'deliveries', 'consumptions') AND c.relkind IN ('r', 'p')
+      AND pg_has_role(c.relowner, 'USAGE') AND to_regclass('consumptions') IS NULL
+      AND (SELECT source IN ('default', 'configuration file') FROM pg_settings WHERE name = 'search_path')
+    GROUP BY n.nspname HAVING count(*) = 4 ORDER BY n.nspname
+"""
+
+
+class _Place:
+    """The schema with Rollcall's tables: where search_path leads. If nobody set that and it leads to none, they may be
+    in another schema, made when it was set; a second set of tables, empty, would be no help to anybody."""
+
+    def __init__(self) -> None:
+        self._elsewhere: str | None = None
+
+    def enter(self, connection: psycopg.Connection[Any]) -> None:
+        """Lead a new connection there. Raises ConfigurationError where there are several."""
+        if self._elsewhere is None:
+            found = [name for (name,) in connection.execute(_ELSEWHERE)]
+            if len(found) > 1:
+                connection.close()
+                raise ConfigurationError(
+                    f"DATABASE_URL: Rollcall's tables are in the schemas {' and '.join(found)}: say which, with"
+                    f" ?options=-csearch_path%3D…"
+                )
+            self._elsewhere = next(iter(found), "")
+        if self._elsewhere:
+            connection.execute("SELECT set_config('search_path', quote_ident(%s), false)", (self._elsewhere,))
+        connection.commit()
 
 
 #: Where a statement names what belongs to one organisation, and the type of that.
