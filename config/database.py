@@ -156,8 +156,8 @@ class _Place:
             if len(found) > 1:
                 connection.close()
                 raise ConfigurationError(
-                    f"DATABASE_URL: Rollcall's tables are in the schemas {' and '.join(found)}: say which, with"
-                    f" ?options=-csearch_path%3D…"
+                    f"DATABASE_URL: Rollcall's tables are in the schemas {' and '.join(found)}: say which with"
+                    " ?options=-csearch_path%3D…"
                 )
             self._elsewhere = next(iter(found), "")
         if self._elsewhere:

@@ -204,7 +204,7 @@ def test_tables_in_another_schema_are_found_without_its_name(servers: Embedded, 
         for name in ("alembic_version", "enrolments", "deliveries", "consumptions"):
             session.execute(f"CREATE TABLE another.{name} ()")
     engine = make_engine(database_url, role="test")
-    with pytest.raises(ConfigurationError, match="schemas The App.s and another: say which"):
+    with pytest.raises(ConfigurationError, match="schemas The App's and another: say which"):
         engine.connect()
     engine.dispose()
 
