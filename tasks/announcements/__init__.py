@@ -3,6 +3,7 @@
 from tasks.announcements.actors import (
     Retried,
     cancel,
+    check_words,
     finish_mailings,
     launch,
     move,
@@ -42,6 +43,7 @@ __all__ = [
     "Retried",
     "cancel",
     "check_message",
+    "check_words",
     "create",
     "fault_of",
     "find",

@@ -15,6 +15,7 @@ from tasks.mail.opening import (
 )
 from tasks.mail.phrases import LANGUAGES, spoken
 from tasks.mail.recipients import (
+    any_accepted,
     as_recipient,
     cancel_idle,
     judged,
@@ -24,7 +25,7 @@ from tasks.mail.recipients import (
     some_recipient,
     verdict_on,
 )
-from tasks.mail.rules import Kind
+from tasks.mail.rules import Kind, Verdict
 from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
 from tasks.mail.store import Mailing, Tally, tallies, tally, unworked
 from tasks.mail.templates import check_announcement as check_template
@@ -42,6 +43,8 @@ __all__ = [
     "Mailing",
     "MergeError",
     "Tally",
+    "Verdict",
+    "any_accepted",
     "as_recipient",
     "cancel_idle",
     "check_template",

@@ -74,19 +74,12 @@ def check(
         sender = sender_address(found.mail_from)
         server = SmtpServer.parse(found.smtp_url)
         seen = checking.check(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
-    said = " ".join(str(part) for part in (seen.code, seen.said) if part)
     if json_:
         document(seen)
     if not seen.ok:
-        raise Refused(
-            f"The mail server {seen.host}:{seen.port} does not take our mail ({seen.stage}, {seen.about}): {said}."
-            f" Do this: {seen.what_to_do}."
-        )
+        raise Refused(seen.in_words)
     if not json_:
-        how = ", ".join(
-            ("encrypted" if seen.encrypted else "not encrypted", "signed in" if seen.signed_in else "no sign-in")
-        )
-        out.print(f"The mail server {seen.host}:{seen.port} takes our mail ({how}): {said}", markup=False)
+        out.print(seen.in_words, markup=False)
 
 
 @app.command()
