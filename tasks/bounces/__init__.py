@@ -2,7 +2,7 @@
 
 from tasks.bounces.intake import Arrived, take
 from tasks.bounces.rules import Ignored, Kind, Suppressed
-from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, count, lift, suppress
+from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, came_back, count, lift, suppress
 from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ReturnPaths",
     "Suppressed",
     "Suppression",
+    "came_back",
     "count",
     "lift",
     "suppress",

@@ -9,6 +9,7 @@ import typer
 from config import services
 from config.log import configure_logging
 from config.settings import SmtpServer, load_settings, sender_address
+from config.words import counted
 from tasks.mail import check as checking
 from tasks.mail.dkim import Signer
 from tasks.mail.retrying import NOTICES, RetriedNotices, retry_notices
@@ -102,6 +103,10 @@ def retry(
         document(retried)
         return
     for one in retried:
-        out.print(f"{one.pending} recipients of {one.mailings} {one.kind} notices are tried again.", markup=False)
+        out.print(
+            f"{counted(one.pending, 'recipient')} of {counted(one.mailings, f'{one.kind} notice')}"
+            f" {'is' if one.pending == 1 else 'are'} tried again.",
+            markup=False,
+        )
     if not retried:
         out.print("Nothing has failed since then, or the gate holds back who has.", style="dim")
