@@ -133,6 +133,6 @@ def test_r31_no_command_crosses_over(
         command: odd for command, found in times.items() if (odd := found - {*filter(ONE_FORM.fullmatch, found)})
     } == {}
     assert {command for command, found in times.items() if found} >= {
-        "announcements list", "announcements recipients", "announcements show", "events decided", "events quarantined",
+        "announcements list", "announcements recipients", "announcements show", "events quarantined",
         "learners show", "reports history", "reports training", "seats ledger", "suppressions list", "webhooks log",
     }, "these say when"  # fmt: skip

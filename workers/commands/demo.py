@@ -228,7 +228,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         ),
         Chapter(
             "Credits",
-            f"{balance.used} of {org.pool} credits are used; a start that was repeated cost nothing more.",
+            f"Credits used: {balance.used} of {org.pool}; a start that was repeated cost nothing more.",
             [
                 Sum(
                     "entries in the ledger", balance.entries, {"first starts": sum(c.started for c in courses.values())}
