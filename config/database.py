@@ -37,6 +37,21 @@ DEADLINES = {
     "tcp_user_timeout": 15_000,
 }
 
+#: What our statements, and whoever reads their results, take for granted, whatever the server, the database or the role
+#: says. What an operator decides (time-outs, search_path, whether to write at all) stays as they say.
+OURS = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "extra_float_digits": "1",
+    "row_security": "on",
+    "default_transaction_isolation": "read\\ committed",
+}
+
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505"}
 
@@ -79,7 +94,7 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq."""
     options, bounds = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""), deadlines(url)
-    options = f"{options} -c timezone=UTC".strip()
+    options = " ".join([options, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
     if patience is not None:
         bounds["connect_timeout"] = patience.connect
         options += f" -c lock_timeout={patience.lock * 1000:.0f}"
