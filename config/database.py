@@ -37,6 +37,21 @@ DEADLINES = {
     "tcp_user_timeout": 15_000,
 }
 
+#: What our statements, and whoever reads their results, take for granted, whatever the server, the database or the role
+#: says. What an operator decides (time-outs, search_path, whether to write at all) stays as they say.
+OURS = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "extra_float_digits": "1",
+    "row_security": "on",
+    "default_transaction_isolation": "read\\ committed",
+}
+
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505"}
 
@@ -79,7 +94,7 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq."""
     options, bounds = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""), deadlines(url)
-    options = f"{options} -c timezone=UTC".strip()
+    options = " ".join([options, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
     if patience is not None:
         bounds["connect_timeout"] = patience.connect
         options += f" -c lock_timeout={patience.lock * 1000:.0f}"
@@ -109,9 +124,13 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
         context.is_disconnect = True
         return OperationalError(context.statement, None, problem)
 
+    place = _Place()
+
     @event.listens_for(engine, "do_connect")
     def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
-        return psycopg.connect(url, **arguments)
+        connection = psycopg.connect(url, **arguments)
+        place.enter(connection)
+        return connection
 
     @event.listens_for(engine, "connect", insert=True)
     def _in_unicode(connection: psycopg.Connection[Any], _record: object) -> None:
@@ -127,6 +146,39 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
         connection.adapters.register_dumper(list, ListBinaryDumper)
 
     return engine
+
+
+#: The schemas with Rollcall's tables that are this user's to read; none if its search_path leads to some, or was set.
+_ELSEWHERE = """
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname IN ('alembic_version', 'enrolments', 'deliveries', 'consumptions') AND c.relkind IN ('r', 'p')
+      AND pg_has_role(c.relowner, 'USAGE') AND to_regclass('consumptions') IS NULL
+      AND (SELECT source IN ('default', 'configuration file') FROM pg_settings WHERE name = 'search_path')
+    GROUP BY n.nspname HAVING count(*) = 4 ORDER BY n.nspname
+"""
+
+
+class _Place:
+    """The schema with Rollcall's tables: where search_path leads. If nobody set that and it leads to none, they may be
+    in another schema, made when it was set; a second set of tables, empty, would be no help to anybody."""
+
+    def __init__(self) -> None:
+        self._elsewhere: str | None = None
+
+    def enter(self, connection: psycopg.Connection[Any]) -> None:
+        """Lead a new connection there. Raises ConfigurationError where there are several."""
+        if self._elsewhere is None:
+            found = [name for (name,) in connection.execute(_ELSEWHERE)]
+            if len(found) > 1:
+                connection.close()
+                raise ConfigurationError(
+                    f"DATABASE_URL: Rollcall's tables are in the schemas {' and '.join(found)}: say which with"
+                    " ?options=-csearch_path%3D…"
+                )
+            self._elsewhere = next(iter(found), "")
+        if self._elsewhere:
+            connection.execute("SELECT set_config('search_path', quote_ident(%s), false)", (self._elsewhere,))
+        connection.commit()
 
 
 #: Where a statement names what belongs to one organisation, and the type of that.

@@ -144,10 +144,21 @@ def embedded_services(
 
 def running_urls(home: Path) -> set[str]:
     """The URLs of the servers that are embedded here now."""
-    with suppress(OSError, ValueError):
-        servers = json.loads((home / "embedded.json").read_text())["servers"]
-        return {server["url"] for server in servers.values()}
+    with suppress(OSError, EmbeddedError):
+        servers, _ = _written_down(home / "embedded.json")
+        return {server.url for server in servers.values()}
     return set()
+
+
+def _written_down(file: Path) -> tuple[dict[str, "Server"], Path]:
+    """The servers, and the directory of their sockets, that `_Services._save` wrote down. Raises EmbeddedError."""
+    try:
+        state = json.loads(file.read_text())
+        return {name: Server(**server) for name, server in state["servers"].items()}, Path(state["sockets"])
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise EmbeddedError(
+            f"{file} is damaged: end what still runs under {file.parent}, if anything does, and remove that file."
+        ) from None
 
 
 def revived(home: Path, names: Iterable[str], *, durable: bool = True) -> dict[str, int]:
@@ -190,9 +201,7 @@ class _Services:
             self._take(lock, LOCK_TIMEOUT if patience is None else patience)
             self._servers, self._sockets = {}, self.home / "sockets"
             if self._file.exists():
-                state = json.loads(self._file.read_text())
-                self._servers = {name: Server(**server) for name, server in state["servers"].items()}
-                self._sockets = Path(state["sockets"])
+                self._servers, self._sockets = _written_down(self._file)
             yield
 
     def _take(self, lock: IO[str], patience: float) -> None:
@@ -300,7 +309,8 @@ class _Services:
 
         def start() -> int:
             _bundled("aiosmtpd.smtp", "SMTP_URL")
-            port = port_file.read_text().strip() if port_file.exists() else "0"
+            known = port_file.read_text(errors="replace").strip() if port_file.exists() else "0"
+            port = known if re.fullmatch(r"[0-9]{1,5}", known) and int(known) < 65536 else "0"
             port_file.unlink(missing_ok=True)
             where = ["--maildir", str(self.home / "Maildir"), "--port-file", str(port_file), "--port", port]
             return _spawn([sys.executable, "-m", "workers.mailbox", *where], log)

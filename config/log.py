@@ -11,6 +11,8 @@ from typing import Literal
 
 import structlog
 
+from config.words import rfc3339
+
 
 def without_data(problem: BaseException) -> dict[str, object]:
     """What may be logged of a problem: where, and of what kind; its message, which may quote people's data, only where
@@ -73,5 +75,5 @@ def as_json(line: str, process: str, pid: int | None) -> str:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        found = {"event": line, "level": "info", "timestamp": datetime.now(UTC).isoformat()}
+        found = {"event": line, "level": "info", "timestamp": rfc3339(datetime.now(UTC))}
     return json.dumps({"pid": pid, "host": socket.gethostname(), **found, "process": process})

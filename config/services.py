@@ -140,7 +140,7 @@ def _identity(settings: Settings, home: Path) -> dict[str, str]:
                 raise ConfigurationError(
                     f"{home} cannot be written ({problem.strerror}): set ROLLCALL_HOME elsewhere, or SECRET_KEY."
                 ) from None
-    kept: dict[str, str] = json.loads(kept_in.read_text()) if kept_in.exists() else {}
+    kept = _kept_identity(kept_in) if kept_in.exists() else {}
     key = settings.secret_key
     return {
         "mail_from": settings.mail_from or kept.get("mail_from", LOCAL_SENDER),
@@ -150,11 +150,24 @@ def _identity(settings: Settings, home: Path) -> dict[str, str]:
     }
 
 
+def _kept_identity(file: Path) -> dict[str, str]:
+    """What was made up before. Raises ConfigurationError where it cannot be read any more."""
+    try:
+        kept = json.loads(file.read_text())
+        if isinstance(kept, dict) and all(isinstance(value, str) for value in kept.values()):
+            return kept
+    except ValueError:
+        pass
+    raise ConfigurationError(
+        f"{file} is damaged: take it back from a backup, or remove it, and then no link in a mail that was sent works."
+    )
+
+
 def keep_public_url(home: Path, url: str) -> None:
     """Remember the base of links that was made up: processes that make mails look here, and the links in mails sent
     before lead somewhere the next time, too."""
     kept_in = home / "identity.json"
-    write_private(kept_in, json.dumps({**json.loads(kept_in.read_text()), "public_url": url}))
+    write_private(kept_in, json.dumps({**_kept_identity(kept_in), "public_url": url}))
 
 
 def write_private(path: Path, content: str) -> None:

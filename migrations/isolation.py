@@ -36,7 +36,7 @@ WITH found AS (
            CASE a.atttypid WHEN CAST('int' AS regtype) THEN 'served()'
                 ELSE '(SELECT o.id FROM organisations o WHERE o.organisation = served())' END AS own
     FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = 'organisation' AND NOT a.attisdropped
-    WHERE c.relnamespace = CAST(current_schema() AS regnamespace) AND c.relkind IN ('r', 'p', 'v')
+    WHERE c.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace) AND c.relkind IN ('r', 'p', 'v')
 ), role AS (
     SELECT oid AS role, quote_ident(rolname) AS people FROM pg_roles WHERE rolname = people()
 ), granted AS (

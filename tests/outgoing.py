@@ -1,10 +1,14 @@
 """What goes out is what its type says: every field, no other."""
 
+import re
 from typing import Any
 
 import msgspec
 
 from tasks.events.outgoing import TYPES_OUT, Document
+
+_A_TIME = re.compile(r'"(\d{4}-\d\d-\d\d[T ]\d\d:[^"\\]*)"')
+_ONE_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 
 _document = msgspec.json.Decoder(
     msgspec.defstruct("Document", [], bases=(Document,), frozen=True, kw_only=True, forbid_unknown_fields=True)
@@ -24,4 +28,6 @@ def checked(document: bytes) -> dict[str, Any]:
     except msgspec.ValidationError as problem:
         raise AssertionError(f"{read.type} is not what its type says: {problem}, in {read.data}") from None
     found: dict[str, Any] = msgspec.json.decode(document)
+    times = _A_TIME.findall(document.decode())
+    assert [one for one in times if not _ONE_FORM.fullmatch(one)] == []
     return found

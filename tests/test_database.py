@@ -1,5 +1,6 @@
 """Connections to PostgreSQL that are of no use any more are given up by themselves."""
 
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import psycopg
@@ -40,3 +41,24 @@ def test_a_connection_has_deadlines_unless_its_url_says_otherwise(database_url: 
 
     assert {name: int(said[name]) for name in DEADLINES} == {**DEADLINES, "tcp_user_timeout": 1234}
     assert deadlines("postgresql://h/d?connect_timeout=1").keys() == DEADLINES.keys() - {"connect_timeout"}
+
+
+def test_what_our_statements_take_for_granted_holds_whatever_the_database_says(database_url: str) -> None:
+    odd = {
+        "timezone": "Asia/Kathmandu", "datestyle": "SQL, DMY", "intervalstyle": "iso_8601", "bytea_output": "escape",
+        "standard_conforming_strings": "off", "transform_null_equals": "on", "array_nulls": "off",
+        "extra_float_digits": "-5", "row_security": "off", "default_transaction_isolation": "serializable",
+    }  # fmt: skip
+    for name, said in odd.items():
+        administer(database_url, f"ALTER DATABASE {{}} SET {name} = '{said}'")
+    with psycopg.connect(database_url) as session:
+        assert session.execute("SHOW row_security").fetchone() == ("off",), "the database says so"
+    engine = make_engine(database_url, role="test")
+
+    with engine.connect() as connection:
+        shown = {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in odd}
+        moment = connection.exec_driver_sql("SELECT timestamptz '2026-02-01 00:00Z'").scalar()
+    engine.dispose()
+
+    assert {name: shown[name] for name in odd if shown[name] == odd[name]} == {}
+    assert moment == datetime(2026, 2, 1, tzinfo=UTC)

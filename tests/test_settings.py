@@ -185,6 +185,30 @@ def test_options_and_several_hosts_of_a_database_url_reach_the_server(database_u
     engine.dispose()
 
 
+def test_tables_in_another_schema_are_found_without_its_name(servers: Embedded, database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as session:
+        session.execute('ALTER SCHEMA public RENAME TO "The App\'s"')
+        session.execute("CREATE SCHEMA public")
+        session.execute("CREATE TABLE public.alembic_version (version_num text)")  # of another program
+    engine = make_engine(database_url, role="test")
+    assert migrations.bring_up_to_date(engine)[0] == migrations.head(), "no second set of tables is made"
+    engine.dispose()
+
+    engine = make_engine(f"{database_url}&options=-csearch_path%3Dpublic", role="test")
+    with engine.connect() as connection:
+        assert connection.scalar(text("SELECT current_schema()")) == "public", "it was said"
+    engine.dispose()
+
+    with psycopg.connect(database_url, autocommit=True) as session:
+        session.execute("CREATE SCHEMA another")
+        for name in ("alembic_version", "enrolments", "deliveries", "consumptions"):
+            session.execute(f"CREATE TABLE another.{name} ()")
+    engine = make_engine(database_url, role="test")
+    with pytest.raises(ConfigurationError, match="schemas The App's and another: say which"):
+        engine.connect()
+    engine.dispose()
+
+
 @pytest.mark.parametrize("encoding", ["SQL_ASCII", "LATIN1"])
 def test_a_database_in_another_encoding_is_refused_in_one_line(
     servers: Embedded, database_url: str, encoding: str

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from config.database import transaction
 from config.runtime import Runtime
+from config.words import counted
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
 from tasks.mail.outages import Outage
@@ -15,6 +16,15 @@ from tasks.mail.store import sending
 from tasks.webhooks import Health, health
 from tasks.work.store import STALLED_AFTER, Load, loads, unfinished
 from workers.readers import StreamStanding, is_ingress_stalled, standings, unread
+
+#: What may be left, by its plural: one of it.
+_ONE = {
+    "events unread": "event unread",
+    "pieces of work": "piece of work",
+    "fan-outs": "fan-out",
+    "mailings": "mailing",
+    "events unpublished": "event unpublished",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,11 +35,17 @@ class InDatabase:
     queues: list[Load]
     unfinished: int
     fanouts_running: int
-    mailings_sending: int
+    announcements_sending: int
+    notices_sending: int
     unpublished: int
     relay_stalled: bool
     quarantine: dict[str, int]
     webhooks: Health
+
+    @property
+    def mailings_sending(self) -> int:
+        """How many of both kinds."""
+        return self.announcements_sending + self.notices_sending
 
 
 @dataclass(frozen=True, kw_only=True)  # a class has the slots of one other at most
@@ -67,6 +83,11 @@ class Standing(InRedis, InDatabase):
         }
         return {name: n for name, n in counts.items() if n}
 
+    @property
+    def left_in_words(self) -> str:
+        """The same, for a person."""
+        return ", ".join(counted(n, _ONE[name], name) for name, n in self.left.items())
+
 
 def look(runtime: Runtime, client: redis.Redis) -> Standing:
     """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
@@ -91,12 +112,13 @@ def is_relay_stalled(connection: Connection, queues: list[Load]) -> bool:
 def in_database(runtime: Runtime) -> InDatabase:
     """How everything stands that the tables know of."""
     with transaction(runtime.engine) as connection:
-        queues = loads(connection)
+        queues, mailings = loads(connection), sending(connection)
         return InDatabase(
             queues=queues,
             unfinished=unfinished(connection),
             fanouts_running=running_fanouts(connection),
-            mailings_sending=sending(connection),
+            announcements_sending=mailings.announcements,
+            notices_sending=mailings.notices,
             unpublished=outbox.unpublished(connection),
             relay_stalled=is_relay_stalled(connection, queues),
             quarantine=inbox.held_counts(connection),

@@ -129,7 +129,7 @@ class Rollcall:
             "announcements", "create", "--organisation", ORGANISATION, "--id", id_, "--subject", SUBJECT, "--body",
             BODY, "--policy", policy_, *(words or ("--everyone",)),
         )  # fmt: skip
-        self.command("announcements", "launch", id_, "--organisation", ORGANISATION)
+        self.command("announcements", "launch", id_, "--yes", "--no-check", "--organisation", ORGANISATION)
 
     def finish(self, id_: str, meanwhile: Callable[[], None] = lambda: None, look: float = _LOOK_SECONDS) -> float:
         """Wait for the end of an announcement, doing something at each look; the seconds from its launch to that."""

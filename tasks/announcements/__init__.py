@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tasks.announcements.actors import (
         Retried,
         cancel,
+        check_words,
         finish_mailings,
         launch,
         move,
@@ -49,6 +50,7 @@ __all__ = [
     "Retried",
     "cancel",
     "check_message",
+    "check_words",
     "create",
     "fault_of",
     "find",

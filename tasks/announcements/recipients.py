@@ -14,13 +14,14 @@ from tasks.reports import Format, stream_rows
 _ROWS = """
 SELECT l.id AS learner,
        CASE WHEN d.state IN ('accepted', 'failed', 'uncertain') THEN d.address ELSE l.email END AS address,
-       d.state, d.reason, d.code, d.reply, d.settled_at, d.due_at AS next_try_at,
+       d.state, d.reason, d.code, d.reply, rfc3339(d.settled_at) AS settled_at,
+       rfc3339(d.due_at) AS next_try_at,
        coalesce(tried.attempts, '[]') || CASE WHEN d.state IN ('accepted', 'failed', 'uncertain')
            THEN jsonb_build_array(jsonb_build_object(
                'at', rfc3339(d.settled_at), 'answer', coalesce(d.reason, 'accepted'), 'code', d.code, 'reply', d.reply,
                'address', d.address))
            ELSE '[]' END AS attempts,
-       CAST(b.kind AS text) AS bounced, b.at AS bounced_at, b.status AS bounce_status
+       CAST(b.kind AS text) AS bounced, rfc3339(b.at) AS bounced_at, b.status AS bounce_status
 FROM deliveries d
 JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
 LEFT JOIN (
@@ -39,11 +40,11 @@ ORDER BY d.recipient
 #: The attempts in one cell, one after the other.
 _CELLS = """
 SELECT spreadsheet_safe(learner) AS learner, spreadsheet_safe(address) AS address, state, reason, code,
-       spreadsheet_safe(reply) AS reply, rfc3339(settled_at) AS settled_at, rfc3339(next_try_at) AS next_try_at,
+       spreadsheet_safe(reply) AS reply, settled_at, next_try_at,
        (SELECT spreadsheet_safe(string_agg(concat_ws(
            ' ', one ->> 'at', one ->> 'answer', one ->> 'code', one ->> 'reply'), ' / ' ORDER BY place))
         FROM jsonb_array_elements(attempts) WITH ORDINALITY AS each (one, place)) AS attempts,
-       bounced, rfc3339(bounced_at) AS bounced_at, bounce_status
+       bounced, bounced_at, bounce_status
 FROM ({rows}) r
 """
 

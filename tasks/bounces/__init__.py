@@ -7,7 +7,7 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.bounces.intake import Arrived, take
     from tasks.bounces.rules import Ignored, Kind, Suppressed
-    from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, count, lift, suppress
+    from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, came_back, count, lift, suppress
     from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
 else:
     __getattr__ = lazily(__name__)
@@ -22,6 +22,7 @@ __all__ = [
     "ReturnPaths",
     "Suppressed",
     "Suppression",
+    "came_back",
     "count",
     "lift",
     "suppress",

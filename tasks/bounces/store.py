@@ -6,7 +6,7 @@ from datetime import datetime
 from psycopg import sql
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, value
+from config.database import column, execute, one, rows, value
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind, Suppressed
 from tasks.bounces.verp import Token
 from tasks.reports import Report
@@ -274,17 +274,40 @@ def unsubscribe(connection: Connection, organisation: int, learner: int) -> None
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Returned:
+    kind: str
+    n: int
+
+
+def came_back(connection: Connection, organisation: int, mailing: int) -> dict[str, int]:
+    """How many deliveries of a mailing came back after the server had accepted them, by the kind of what came; none of
+    a kind of which there are none."""
+    found = rows(
+        connection,
+        _Returned,
+        """
+        SELECT CAST(kind AS text) AS kind, count(*) AS n FROM bounces
+        WHERE organisation = :organisation AND mailing = :mailing GROUP BY bounces.kind ORDER BY bounces.kind
+        """,
+        organisation=organisation,
+        mailing=mailing,
+    )
+    return {each.kind: each.n for each in found}
+
+
 #: Every suppression, the oldest first.
 SUPPRESSIONS = Report(
     sql.SQL(
         """
-SELECT address, reason, since, why, by_whom AS by FROM suppressions WHERE organisation = {organisation}
-ORDER BY since, address
+SELECT address, reason, rfc3339(since) AS since, why, by_whom AS by FROM suppressions
+WHERE organisation = {organisation}
+ORDER BY suppressions.since, address
 """
     ),
     sql.SQL(
         """
-SELECT spreadsheet_safe(address) AS address, reason, rfc3339(since) AS since, spreadsheet_safe(why) AS why,
+SELECT spreadsheet_safe(address) AS address, reason, since, spreadsheet_safe(why) AS why,
        spreadsheet_safe(by) AS by
 FROM ({rows}) r
 """

@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from config.words import as_json, rfc3339
 from tasks.events.outgoing import Told
 
 #: Advisory lock of whoever puts the outbox in order.
@@ -36,7 +37,7 @@ class _CloudEvent(msgspec.Struct, kw_only=True):
     id: UUID
     source: str = "rollcall"
     type: str
-    time: datetime
+    time: str
     organisation: str
     replayed: bool | msgspec.UnsetType = msgspec.UNSET
     datacontenttype: str = "application/json"
@@ -48,7 +49,7 @@ def cloud_event(event: Outgoing) -> bytes:
     document = _CloudEvent(
         id=event.id,
         type=event.type,
-        time=event.time,
+        time=rfc3339(event.time),
         organisation=event.organisation,
         replayed=event.replayed or msgspec.UNSET,
         data=msgspec.Raw(event.data.encode()),
@@ -66,7 +67,7 @@ class Publication:
 
 def emit(connection: Connection, organisation: int, type_: str, data: Iterable[Told | dict[str, object]]) -> None:
     """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true."""
-    documents = [msgspec.json.encode(item).decode() for item in data]
+    documents = [as_json(item).decode() for item in data]
     if documents:
         execute(
             connection,

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     )
     from tasks.mail.phrases import LANGUAGES, spoken
     from tasks.mail.recipients import (
+        any_accepted,
         as_recipient,
         cancel_idle,
         judged,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
         some_recipient,
         verdict_on,
     )
-    from tasks.mail.rules import Kind
+    from tasks.mail.rules import Kind, Verdict
     from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
     from tasks.mail.store import Mailing, Tally, tallies, tally, unworked
     from tasks.mail.templates import check_announcement as check_template
@@ -52,6 +53,8 @@ __all__ = [
     "Mailing",
     "MergeError",
     "Tally",
+    "Verdict",
+    "any_accepted",
     "as_recipient",
     "audience_stretches",
     "cancel_idle",

@@ -26,6 +26,19 @@ class Checked:
     about: str | None
     what_to_do: str | None
 
+    @property
+    def in_words(self) -> str:
+        """What was said as a person reads it, and what to do where we were not let through."""
+        said = " ".join(str(part) for part in (self.code, self.said) if part)
+        if self.ok:
+            encrypted = "encrypted" if self.encrypted else "not encrypted"
+            how = f"{encrypted}, {'signed in' if self.signed_in else 'no sign-in'}"
+            return f"The mail server {self.host}:{self.port} takes our mail ({how}): {said}"
+        return (
+            f"The mail server {self.host}:{self.port} does not take our mail ({self.stage}, {self.about}): {said}."
+            f" Do this: {self.what_to_do}."
+        )
+
 
 def check(server: SmtpServer, sender: str, recipient: str, *, timeout: float) -> Checked:
     """Connect, encrypt, sign in, name a sender and a recipient, and leave: no message is given."""

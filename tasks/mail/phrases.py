@@ -70,25 +70,25 @@ LANGUAGES: Mapping[str, Language] = {
         ),
         seats_low=Notice(
             subject="{percent}% of the seats of {{ organisation }} are in use",
-            opening="{used} of your {pool} seats are in use; {left} are left in this licence period.",
+            opening="In use: {used} of your {pool} seats; left in this licence period: {left}.",
             closing="A seat is used when a learner starts a first course. If you expect more learners, now is a good"
             " time to extend your licence.",
         ),
         seats_spent=Notice(
             subject="All seats of {{ organisation }} are in use",
-            opening="{used} seats are in use, of a licence for {pool}.",
+            opening="Seats in use: {used}, of a licence for {pool}.",
             closing="Nobody is kept from learning: whoever starts a first course from now on is recorded as going past"
             " your licence. Please extend it.",
         ),
         credits_low=Notice(
             subject="{percent}% of the credits of {{ organisation }} are used",
-            opening="{used} of your {pool} credits are used; {left} are left in this licence period.",
+            opening="Used: {used} of your {pool} credits; left in this licence period: {left}.",
             closing="Credits are used when a learner starts a course. If you expect more courses to be started, now is"
             " a good time to extend your licence.",
         ),
         credits_spent=Notice(
             subject="All credits of {{ organisation }} are used",
-            opening="{used} credits are used, of a licence for {pool}.",
+            opening="Credits used: {used}, of a licence for {pool}.",
             closing="Nobody is kept from learning: each course that is started from now on is recorded as going past"
             " your licence. Please extend it.",
         ),
@@ -120,26 +120,25 @@ LANGUAGES: Mapping[str, Language] = {
         ),
         seats_low=Notice(
             subject="{percent}% van de plaatsen van {{ organisation }} is in gebruik",
-            opening="Van je {pool} plaatsen zijn er {used} in gebruik; in deze licentieperiode zijn er nog {left}"
-            " over.",
+            opening="In gebruik: {used} van je {pool} plaatsen; over in deze licentieperiode: {left}.",
             closing="Een plaats wordt gebruikt zodra een cursist een eerste cursus start. Verwacht je meer cursisten,"
             " dan is dit een goed moment om je licentie uit te breiden.",
         ),
         seats_spent=Notice(
             subject="Alle plaatsen van {{ organisation }} zijn in gebruik",
-            opening="Er zijn {used} plaatsen in gebruik, bij een licentie voor {pool}.",
+            opening="Plaatsen in gebruik: {used}, bij een licentie voor {pool}.",
             closing="Iedereen kan blijven leren: wie vanaf nu een eerste cursus start, wordt geregistreerd als"
             " overschrijding van je licentie. Breid die alsjeblieft uit.",
         ),
         credits_low=Notice(
             subject="{percent}% van de credits van {{ organisation }} is verbruikt",
-            opening="Van je {pool} credits zijn er {used} verbruikt; in deze licentieperiode zijn er nog {left} over.",
+            opening="Verbruikt: {used} van je {pool} credits; over in deze licentieperiode: {left}.",
             closing="Credits worden verbruikt zodra een cursist een cursus start. Verwacht je dat er meer cursussen"
             " worden gestart, dan is dit een goed moment om je licentie uit te breiden.",
         ),
         credits_spent=Notice(
             subject="Alle credits van {{ organisation }} zijn verbruikt",
-            opening="Er zijn {used} credits verbruikt, bij een licentie voor {pool}.",
+            opening="Credits verbruikt: {used}, bij een licentie voor {pool}.",
             closing="Iedereen kan blijven leren: elke cursus die vanaf nu wordt gestart, wordt geregistreerd als"
             " overschrijding van je licentie. Breid die alsjeblieft uit.",
         ),
@@ -173,27 +172,27 @@ LANGUAGES: Mapping[str, Language] = {
         ),
         seats_low=Notice(
             subject="Places de {{ organisation }}\u00a0: {percent}\u00a0% sont utilisées",
-            opening="Sur vos {pool} places, {used} sont utilisées\u202f; il en reste {left} pour cette période de"
-            " licence.",
+            opening="Utilisées\u00a0: {used} de vos {pool} places\u202f; restantes pour cette période de"
+            " licence\u00a0: {left}.",
             closing="Une place est utilisée lorsqu’une personne commence une première formation. Si vous attendez"
             " davantage de monde, c’est le bon moment pour étendre votre licence.",
         ),
         seats_spent=Notice(
             subject="Toutes les places de {{ organisation }} sont utilisées",
-            opening="{used} places sont utilisées, pour une licence de {pool}.",
+            opening="Places utilisées\u00a0: {used}, pour une licence de {pool}.",
             closing="Personne n’est empêché de se former\u00a0: toute première formation commencée désormais est"
             " enregistrée en dépassement de votre licence. Veuillez l’étendre.",
         ),
         credits_low=Notice(
             subject="Crédits de {{ organisation }}\u00a0: {percent}\u00a0% sont utilisés",
-            opening="Sur vos {pool} crédits, {used} sont utilisés\u202f; il en reste {left} pour cette période de"
-            " licence.",
+            opening="Utilisés\u00a0: {used} de vos {pool} crédits\u202f; restants pour cette période de"
+            " licence\u00a0: {left}.",
             closing="Des crédits sont utilisés lorsqu’une personne commence une formation. Si vous en prévoyez"
             " davantage, c’est le bon moment pour étendre votre licence.",
         ),
         credits_spent=Notice(
             subject="Tous les crédits de {{ organisation }} sont utilisés",
-            opening="{used} crédits sont utilisés, pour une licence de {pool}.",
+            opening="Crédits utilisés\u00a0: {used}, pour une licence de {pool}.",
             closing="Personne n’est empêché de se former\u00a0: toute formation commencée désormais est enregistrée en"
             " dépassement de votre licence. Veuillez l’étendre.",
         ),

@@ -88,6 +88,17 @@ def some_recipient(connection: Connection, organisation: int, mailing: int) -> R
     )
 
 
+def any_accepted(connection: Connection, organisation: int) -> bool:
+    """Whether the mail server has accepted any mail of this organisation yet."""
+    return bool(
+        value(
+            connection,
+            "SELECT EXISTS (SELECT FROM deliveries WHERE organisation = :organisation AND state = 'accepted')",
+            organisation=organisation,
+        )
+    )
+
+
 def as_recipient(connection: Connection, organisation: int, learner: str) -> Recipient | None:
     """A learner, by their id, as what a message is made of; None where they are not known."""
     return one(connection, Recipient, _SAMPLE + "AND l.id = :learner", organisation=organisation, learner=learner)

@@ -423,14 +423,26 @@ def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:
     )
 
 
-def sending(connection: Connection) -> int:
-    """How many mailings are on their way, or cancelled and not closed yet."""
-    return int(
-        value(
-            connection,
-            "SELECT count(*) FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL",
-        )
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How many announcements, and how many notices, are on their way, or cancelled and not closed yet."""
+
+    announcements: int
+    notices: int
+
+
+def sending(connection: Connection) -> Sending:
+    """What is on its way now."""
+    [found] = rows(
+        connection,
+        Sending,
+        """
+        SELECT count(*) FILTER (WHERE kind = 'announcement') AS announcements,
+               count(*) FILTER (WHERE kind <> 'announcement') AS notices
+        FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL
+        """,
     )
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,12 @@ SELECT (SELECT id FROM organisations WHERE organisation = {organisation}) AS org
        CASE WHEN e.withdrawn_at IS NULL THEN coalesce(
            CASE WHEN c.method = 'everyone' AND e.cycle = 1 THEN ARRAY['everyone'] END
            || requested.sources || linked.sources, '{{}}') ELSE '{{}}' END AS sources,
-       e.enrolled_at, e.silent, e.activated_at,
-       (SELECT d.settled_at FROM deliveries d
+       rfc3339(e.enrolled_at) AS enrolled_at, e.silent, rfc3339(e.activated_at) AS activated_at,
+       (SELECT rfc3339(d.settled_at) FROM deliveries d
         WHERE d.organisation = e.organisation AND d.mailing = e.notice AND d.recipient = e.learner
           AND d.state = 'accepted') AS notified_at,
-       e.started_at, e.completed_at, e.result, e.withdrawn_at,
+       rfc3339(e.started_at) AS started_at, rfc3339(e.completed_at) AS completed_at, e.result,
+       rfc3339(e.withdrawn_at) AS withdrawn_at,
        l.standing = 'active' AND e.withdrawn_at IS NULL AND NOT c.on_hold AS access
 FROM learners l
 JOIN enrolments e USING (organisation, learner)
@@ -56,10 +57,8 @@ SELECT spreadsheet_safe(organisation) AS organisation, spreadsheet_safe(learner)
        spreadsheet_safe(username) AS username, spreadsheet_safe(email) AS email, learner_status,
        spreadsheet_safe(array_to_string(segments, ' ')) AS segments, spreadsheet_safe(course) AS course,
        spreadsheet_safe(title) AS title, cycle, spreadsheet_safe(array_to_string(sources, ' ')) AS sources,
-       rfc3339(enrolled_at) AS enrolled_at, silent, rfc3339(activated_at) AS activated_at,
-       rfc3339(notified_at) AS notified_at, rfc3339(started_at) AS started_at,
-       rfc3339(completed_at) AS completed_at, spreadsheet_safe(result) AS result,
-       rfc3339(withdrawn_at) AS withdrawn_at, access
+       enrolled_at, silent, activated_at, notified_at, started_at, completed_at, spreadsheet_safe(result) AS result,
+       withdrawn_at, access
 FROM ({rows}) r
 """
 

@@ -11,7 +11,9 @@ import pytest
 from config.settings import Settings
 from tasks import announcements
 from tasks.announcements import Progress
+from tasks.bounces import Arrived, ReturnPaths, take
 from tests.announcements.conftest import Admin, Rollcall
+from tests.bounces import reports
 from tests.world import World
 from workers.commands.watching import Pace, duration, line, over
 
@@ -34,6 +36,25 @@ def sent(world: World) -> World:
     world.announces()
     world.comes_to_rest()
     return world
+
+
+def test_what_came_back_is_counted_beside_what_was_accepted(sent: World, admin: Admin, rollcall: Rollcall) -> None:
+    assert "came_back" not in admin("show", "news"), "nothing has"
+    found = sent.runtime.endpoints
+    returns = ReturnPaths(found.bounce_address, found.secret_key)
+    for address, system, said in (
+        ("fine@acme.example", reports.postfix, {"status": "5.1.1"}),
+        ("=formula@acme.example", reports.postfix, {"status": "4.2.2", "diagnostic": "smtp; 452 4.2.2 full"}),
+    ):
+        to = sent.mail.senders[address][-1]
+        came = system(to, address, **said)
+        take(sent.runtime.engine, returns, Arrived(came.sender, to, came.message))
+
+    shown = admin("show", "news")
+
+    assert shown["came_back"] == {"soft": 1, "hard": 1}
+    assert shown["accepted"] == 2, "what the server said stays what it said"
+    assert "Of these, 2 came back: 1 bounced for now, 1 bounced for good." in rollcall("show", "news").stdout
 
 
 def rows(rollcall: Rollcall, *words: str) -> list[dict[str, Any]]:

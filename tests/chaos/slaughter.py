@@ -50,7 +50,7 @@ class Deployment(Processes):
         """Launch an announcement to everyone."""
         words = ["--organisation", "acme", "--everyone", "--id", "news", "--subject", SUBJECT, "--body", BODY]
         self.command("announcements", "create", *words, "--policy", policy)
-        self.command("announcements", "launch", "news", "--organisation", "acme")
+        self.command("announcements", "launch", "news", "--yes", "--no-check", "--organisation", "acme")
 
     def command(self, *words: str) -> None:
         """Run a command. Raises CalledProcessError."""

@@ -524,7 +524,7 @@ def test_wait_returns_at_rest_and_says_what_is_left_otherwise(
 
     story.redis.xadd("rollcall:in", {"event": b"{}"})
 
-    assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 events unread left."
+    assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 event unread left."
 
 
 def test_r31_what_waits_for_its_turn_is_waited_for_and_counted_by_itself(

@@ -40,7 +40,7 @@ SAID: dict[str, Any] = {
     "id": "1",
     "source": "rollcall",
     "type": "rollcall.access.suspended",
-    "time": "2026-01-10T09:00:00Z",
+    "time": "2026-01-10T09:00:00.000000Z",
     "organisation": "acme",
     "datacontenttype": "application/json",
     "data": {"learner": "A"},

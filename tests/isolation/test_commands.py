@@ -1,5 +1,6 @@
 """R31: whoever acts for one organisation sees and changes nothing of another's, whichever command they use."""
 
+import re
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -67,6 +68,10 @@ ABOUT_ONE = {
     "webhooks remove": ["hook"],
 }
 
+#: A time in JSON, and the one form that it has.
+A_TIME = re.compile(r'"(\d{4}-\d\d-\d\d[T ]\d\d:[^"\\]*)"')
+ONE_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
     "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "migrate", "run bounces",
@@ -100,7 +105,7 @@ def test_r31_no_command_crosses_over(
         neighbours.execute("UPDATE mailings SET state = :state WHERE id = :state", state=state)
     neighbours.execute("UPDATE deliveries SET state = 'failed', reason = 'deferred' WHERE state = 'accepted'")
     before = belongings(neighbours, THEIRS)
-    failed, crossed = {}, {}
+    failed, crossed, times = {}, {}, dict[str, set[str]]()
 
     for command, named in ABOUT_ONE.items():
         words = command.split()
@@ -110,6 +115,7 @@ def test_r31_no_command_crosses_over(
 
         if done.exit_code or not all(result.exit_code for result in naming_theirs):
             failed[command] = done.output + str(done.exception)
+        times[command] = set(A_TIME.findall(as_json.stdout))
         told = [
             text
             for result in (done, as_json, *naming_theirs)
@@ -123,3 +129,10 @@ def test_r31_no_command_crosses_over(
 
     assert crossed == {}
     assert failed == {}, "refused for ours, or done for what only they have"
+    assert {
+        command: odd for command, found in times.items() if (odd := found - {*filter(ONE_FORM.fullmatch, found)})
+    } == {}
+    assert {command for command, found in times.items() if found} >= {
+        "announcements list", "announcements recipients", "announcements show", "events quarantined",
+        "learners show", "reports history", "reports training", "seats ledger", "suppressions list", "webhooks log",
+    }, "these say when"  # fmt: skip

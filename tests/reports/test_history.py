@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from config.words import rfc3339
 from tasks.reports import HISTORY, Tab
 from tests.reports.reading import history, sheet
 from tests.world import World, id_of
@@ -22,7 +23,7 @@ def test_r30_every_change_of_an_inactive_learner_is_a_row(world: World) -> None:
     assert list(rows[0]) == ["organisation", "learner", "learner_status", "occurred_at", "status", "cause"]
     told = [(row["status"], row["occurred_at"], row["cause"]) for row in rows if row["cause"] != created]
     assert [status for status, _, _ in told] == ["inactive", "active", "inactive"]
-    assert (told[0][1], told[-1][1]) == (first.isoformat(), last.isoformat())
+    assert (told[0][1], told[-1][1]) == (rfc3339(first), rfc3339(last))
     assert left in told[0][2]
     assert left_again in told[-1][2]
     assert {row["learner"] for row in history(world, Tab.ACTIVE)} == {"B"}

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import msgspec
 
+from config.words import rfc3339
 from tasks.reports import TRAINING, Format, Tab
 from tests.reports.reading import blocks, lines, sheet
 from tests.world import World
@@ -70,11 +71,11 @@ def test_r30_the_history_of_an_inactive_learner_stays_in_sight(world: World) -> 
         "title": 'Safety, "first"',
         "cycle": 1,
         "sources": ["everyone"],
-        "enrolled_at": enrolled.isoformat(),
+        "enrolled_at": rfc3339(enrolled),
         "silent": False,
-        "activated_at": enrolled.isoformat(),
-        "started_at": started.isoformat(),
-        "completed_at": completed.isoformat(),
+        "activated_at": rfc3339(enrolled),
+        "started_at": rfc3339(started),
+        "completed_at": rfc3339(completed),
         "result": "passed",
         "withdrawn_at": None,
         "access": False,
@@ -160,7 +161,7 @@ def test_r10_a_withdrawn_enrolment_is_a_row_without_sources(world: World) -> Non
     [row] = lines(world, Tab.ACTIVE)
 
     assert row["sources"] == []
-    assert row["withdrawn_at"] == world.clock.isoformat()
+    assert row["withdrawn_at"] == rfc3339(world.clock)
     assert row["access"] is False
 
 

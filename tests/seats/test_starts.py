@@ -5,6 +5,7 @@ from threading import Barrier, Thread
 
 import pytest
 
+from config.words import rfc3339
 from tasks.intake import take
 from tests.world import DAWN, World, id_of
 
@@ -132,7 +133,7 @@ def test_r26_the_same_start_repeated_replayed_or_told_anew_consumes_once(world: 
         "cycle": 1,
         "unit": "credit",
         "amount": 3,
-        "occurred_at": entry.occurred_at.isoformat().replace("+00:00", "Z"),
+        "occurred_at": rfc3339(entry.occurred_at),
         "overdrawn": False,
     }
 

@@ -47,11 +47,11 @@ def test_r28_admins_and_platform_are_warned_at_80_and_at_100_percent_once(world:
     assert subjects(world, "a@acme.example") == wanted
     assert subjects(world, "b@acme.example") == wanted
     [low, _] = [str(mail.get_body(("plain",))) for mail in world.mail.to("a@acme.example")]
-    assert "4 of your 5 seats are in use; 1 are left" in low
+    assert "In use: 4 of your 5 seats; left in this licence period: 1." in low
     [event, _] = [event for event in world.out() if event["type"] == "rollcall.pool.reached"]
     assert event["data"] == {
         "unit": "seat", "percent": 80, "used": 4, "pool": 5,
-        "licence_starts": "2026-01-01T00:00:00Z", "licence_ends": "2027-01-01T00:00:00Z",
+        "licence_starts": "2026-01-01T00:00:00.000000Z", "licence_ends": "2027-01-01T00:00:00.000000Z",
     }  # fmt: skip
 
 

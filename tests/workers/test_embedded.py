@@ -28,6 +28,8 @@ from redis import Redis
 
 from config.account import NUMBER, Account
 from config.embedded import STOP_TIMEOUT, EmbeddedError, embedded_services
+from config.services import endpoints
+from config.settings import ConfigurationError, Settings
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 20.0
@@ -364,3 +366,36 @@ def test_wait_minds_its_timeout_whatever_it_is_that_does_not_answer(home: Path) 
 
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr.endswith("Not known to be at rest after 0 s: what would tell does not answer.\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b'{"sockets": 1, "servers": {}}',
+        b'{"sockets": "s", "servers": {"valkey": {}}}',
+        b"\xff\0",
+    ],
+)
+def test_a_damaged_note_of_the_servers_is_said_in_one_line(home: Path, text: bytes) -> None:
+    home.mkdir()
+    (home / "embedded.json").write_bytes(text)
+
+    with pytest.raises(EmbeddedError) as refused, embedded_services(home, database=False, redis=False, smtp=True):
+        pass
+
+    assert str(refused.value) == (
+        f"{home}/embedded.json is damaged: end what still runs under {home}, if anything does, and remove that file."
+    )
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b'{"secret_key": 1}', b"\xff"])
+def test_a_damaged_identity_is_said_in_one_line(home: Path, text: bytes) -> None:
+    (home / "Maildir").mkdir(parents=True)
+    (home / "identity.json").write_bytes(text)
+
+    with pytest.raises(ConfigurationError, match=r"identity\.json is damaged: "):
+        endpoints(Settings(rollcall_home=home), frozenset()).__enter__()

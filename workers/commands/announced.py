@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from config.runtime import Runtime
 from config.services import DATABASE, REDIS
-from tasks import announcements, mail, organisations
+from config.words import counted
+from tasks import announcements, bounces, mail, organisations
 from tasks.announcements.store import Announcement
 from tasks.mail.outages import Outage, in_words
 from tasks.mail.rules import MOVES, Answer, Delivery
@@ -31,6 +32,14 @@ LINES = 40
 
 #: The counts of an announcement: the first is the sum of the others.
 COUNTS = ["selected", "accepted", "skipped", "failed", "cancelled", "uncertain", "pending"]
+
+#: What came back, in words.
+_CAME_BACK = {
+    bounces.Kind.BLOCKED: "blocked",
+    bounces.Kind.SOFT: "bounced for now",
+    bounces.Kind.HARD: "bounced for good",
+    bounces.Kind.COMPLAINT: "complained",
+}
 
 #: The states an announcement can be in.
 State = StrEnum("State", {s: s for moves in MOVES.values() for pair in moves.items() for s in pair})  # type: ignore[misc]
@@ -75,7 +84,7 @@ def _print_preview(seen: "Preview") -> None:
     for line in lines[:LINES]:
         out.print(f"  {line}", markup=False)
     if len(lines) > LINES:
-        out.print(f"  … {len(lines) - LINES} lines more", style="dim")
+        out.print(f"  … {counted(len(lines) - LINES, 'line')} more", style="dim")
 
 
 def try_out(
@@ -128,11 +137,16 @@ def show(
             with asked(runtime, organisation) as (connection, org):
                 changes = mail.history(connection, org.organisation, found.mailing)
         stopped, why = _stopped(runtime, counts), _why(runtime, organisation, found)
+        with asked(runtime, organisation) as (connection, org):
+            returned = bounces.came_back(connection, org.organisation, found.mailing)
     if json_:
-        troubled = Shown(**asdict(counts), stopped=stopped, why=why) if stopped or why else counts
-        document(changes if history else troubled)
+        more = Shown(**asdict(counts), stopped=stopped, why=why, came_back=returned)
+        document(changes if history else more if stopped or why or returned else counts)
         return
     _print_counts(found, counts)
+    if returned:
+        kinds = ", ".join(f"{n} {_CAME_BACK[bounces.Kind(kind)]}" for kind, n in returned.items())
+        out.print(f"Of these, {sum(returned.values())} came back: {kinds}.", style="yellow", markup=False)
     for told in (*map(in_words, stopped), *([why] if why else [])):
         out.print(told, style="bold red", markup=False)
     if history:
@@ -145,11 +159,12 @@ def show(
 
 @dataclass(frozen=True, slots=True)
 class Shown(announcements.Progress):
-    """How an announcement stands; besides, where no mail goes if it has mail to send, and why it paused itself: neither
-    is there if there is nothing to say."""
+    """How an announcement stands; besides, where no mail goes if it has mail to send, why it paused itself, and how
+    many came back after the server had accepted them, by kind: none of these is there if there is nothing to say."""
 
     stopped: list[Outage] = field(default_factory=list)
     why: str | None = None
+    came_back: dict[str, int] = field(default_factory=dict)
 
 
 def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:

@@ -3,14 +3,14 @@
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 from sqlalchemy import Connection
 
 from config.database import lock_organisations
-from tasks import announcements, organisations
+from config.words import counted
+from tasks import announcements, imports, organisations
 from workers.commands import announced
 from workers.commands.announced import Id, found_by
 from workers.commands.common import By, Json, Org, Refused, asked, document, err, opened, out, who
@@ -28,6 +28,7 @@ from workers.commands.drafting import (
     moment,
     text_of,
 )
+from workers.commands.launching import approve, check_server, readiness
 
 app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is_help=True)
 
@@ -131,24 +132,42 @@ def launch(
     announcement: Id,
     organisation: Org,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for its time, nor mind that it has passed.")] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {imports.UNASKED} learners receive it.")
+    ] = False,
+    check_: Annotated[
+        bool, typer.Option("--check/--no-check", help="Whether to look first if the mail server takes our mail.")
+    ] = True,
     by: By = None,
     json_: Json = False,
 ) -> None:
-    """Send it now, or at its time. Launched twice, it launches once."""
-    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        lock_organisations(connection, [org.organisation])
-        found = found_by(connection, org, announcement)
-        if found.state == "draft" and found.send_at is not None and not now and not found.passed:
-            announcements.schedule(connection, org, found, by=who(by))
-        else:
-            grace = timedelta(seconds=runtime.settings.rollcall_grace_seconds)
-            if found.state == "draft" and found.send_at and not now and datetime.now(UTC) - found.send_at > grace:
-                when = announcements.local_time(found.send_at, found.time_zone)
-                raise Refused(f"Its time, {when}, has passed: --now sends it all the same, edit gives it another.")
-            current = organisations.numbered(connection, org.organisation)
-            announcements.launch(connection, runtime.settings, current, found, by=who(by))
-        state = found_by(connection, org, announcement).state
-    _say(Stands(announcement, state), json_=json_)
+    """Send it now, or at its time. Launched twice, it launches once.
+
+    Asks where many would receive it. Before the first mail of an organisation it looks whether the mail server takes
+    our mail, as `mail check` does.
+    """
+    with opened("announcements") as runtime:
+        with asked(runtime, organisation) as (connection, org):
+            ready = readiness(connection, runtime, org, found_by(connection, org, announcement), now=now)
+        if ready is not None:
+            if not yes:
+                approve(ready)
+            if check_:
+                check_server(runtime, ready)
+        with asked(runtime, organisation) as (connection, org):
+            lock_organisations(connection, [org.organisation])
+            found = found_by(connection, org, announcement)
+            if found.state == "draft" and found.send_at is not None and not now and not found.passed:
+                announcements.schedule(connection, org, found, by=who(by))
+            else:
+                current = organisations.numbered(connection, org.organisation)
+                announcements.launch(connection, runtime.settings, current, found, by=who(by))
+            state = found_by(connection, org, announcement).state
+    _say(
+        Stands(announcement, state),
+        json_=json_,
+        more="" if ready is None else f" {counted(ready.will_receive, 'learner gets', 'learners get')} it.",
+    )
 
 
 @app.command()
@@ -238,11 +257,11 @@ def _with(
     _say(Stands(announcement, state), json_=json_)
 
 
-def _say(stands: Stands, *, json_: bool) -> None:
+def _say(stands: Stands, *, json_: bool, more: str = "") -> None:
     if json_:
         document(stands)
     else:
-        out.print(f"{stands.announcement} is {stands.state}.", markup=False)
+        out.print(f"{stands.announcement} is {stands.state}.{more}", markup=False)
 
 
 app.command()(announced.show)

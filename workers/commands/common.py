@@ -13,7 +13,6 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Annotated
 
-import msgspec
 import typer
 from rich.markup import escape
 from rich.table import Table
@@ -27,6 +26,7 @@ from config.errors import UserError
 from config.log import configure_logging
 from config.runtime import Runtime
 from config.settings import load_settings
+from config.words import as_json
 from tasks import organisations
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
@@ -74,7 +74,7 @@ def past(text: str, option: str, reads: str = PAST) -> datetime:
 
 def document(result: object) -> None:
     """Print a result as one JSON document."""
-    write_blocks([msgspec.json.encode(result) + b"\n"])  # UTF-8, whatever the terminal's (RFC 8259, 8.1)
+    write_blocks([as_json(result) + b"\n"])  # UTF-8, whatever the terminal's (RFC 8259, 8.1)
 
 
 def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambda _: None) -> None:
@@ -98,7 +98,7 @@ def documents(results: Iterable[object]) -> None:
 def _as_one(results: Iterable[object]) -> Iterator[bytes]:
     before = b"["
     for result in results:
-        yield before + msgspec.json.encode(result)
+        yield before + as_json(result)
         before = b",\n"
     yield b"]\n" if before != b"[" else b"[]\n"
 

@@ -20,6 +20,7 @@ from config import services
 from config.database import transaction
 from config.runtime import Runtime
 from config.streams import OUT, make_redis
+from config.words import counted
 from samples import generate as sample
 from tasks import announcements, enrolments, learners, mail, reports, seats
 from tasks.events import inbox, outbox
@@ -141,7 +142,7 @@ def _until_done(runtime: Runtime, client: redis.Redis, progress: Progress) -> No
     while (standing := look(runtime, client)).left:
         if time.monotonic() > deadline:
             raise Refused(f"The main job did not end within {DONE_SECONDS} s; {runtime.home}/demo.log says why.")
-        progress.update(bar, description=", ".join(f"{n} {name}" for name, n in standing.left.items()) + " to go")
+        progress.update(bar, description=f"{standing.left_in_words} to go")
         pause.wait(LOOK_SECONDS)
 
 
@@ -176,7 +177,8 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
     return [
         Chapter(
             "Events",
-            f"{published} events were put on the stream; what was known already changed nothing.",
+            f"{counted(published, 'event was', 'events were')} put on the stream; what was known"
+            " already changed nothing.",
             [Sum("events read", published, {"new": stored, "known or repeated": published - stored})],
         ),
         Chapter(
@@ -226,7 +228,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         ),
         Chapter(
             "Credits",
-            f"{balance.used} of {org.pool} credits are used; a start that was repeated cost nothing more.",
+            f"Credits used: {balance.used} of {org.pool}; a start that was repeated cost nothing more.",
             [
                 Sum(
                     "entries in the ledger", balance.entries, {"first starts": sum(c.started for c in courses.values())}

@@ -19,6 +19,7 @@ from config.database import transaction
 from config.runtime import Runtime
 from config.services import REDIS
 from config.webhooks import BATCHED, PATH, STRUCTURED, signed_headers
+from config.words import counted
 from tasks import organisations
 from tasks.events import Reason, inbox
 from tasks.events.schemas import WHAT_TO_DO
@@ -87,7 +88,7 @@ def publish(
     if json_:
         document(Published(published))
     else:
-        out.print(f"{published} events published.")
+        out.print(f"{counted(published, 'event')} published.")
 
 
 def _progress(quiet: bool) -> Progress:

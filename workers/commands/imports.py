@@ -11,6 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from sqlalchemy.exc import OperationalError
 
 from config.database import is_connection_problem
+from config.words import counted
 from tasks import imports
 from workers.commands.common import Json, Org, Refused, asked, document, err, opened, out, readable
 
@@ -108,7 +109,7 @@ def import_(
         _say(result)
     if result.refused:
         n = sum(result.refused.values())
-        raise Refused(f"{n} {'line was' if n == 1 else 'lines were'} refused: {listed} says which and why.")
+        raise Refused(f"{counted(n, 'line was', 'lines were')} refused: {listed} says which and why.")
 
 
 def _approve(result: "imports.Imported", progress: Progress, *, ask: bool) -> None:
@@ -116,7 +117,7 @@ def _approve(result: "imports.Imported", progress: Progress, *, ask: bool) -> No
     if result.notices <= UNASKED:
         return
     progress.stop()
-    what = f"{result.notices} learners would be told by mail of their courses"
+    what = f"{counted(result.notices, 'learner')} would be told by mail of their courses"
     if not (ask and at_a_terminal()):
         raise Refused(f"Nothing was imported: {what}. Say --yes if they are to be, or --no-notices.")
     if not typer.confirm(f"{what}. Import the file?", err=True):
@@ -199,11 +200,15 @@ def _size(source: IO[bytes]) -> int:
 def _say(result: "imports.Imported") -> None:
     would = result.dry_run
     refused = sum(result.refused.values())
-    out.print(f"{result.read} lines read: {result.read - refused} taken, {refused} refused.")
-    out.print(f"{result.new} learners are new, {result.changed} changed, {result.unchanged} as they were.")
+    out.print(f"{counted(result.read, 'line')} read: {result.read - refused} taken, {refused} refused.")
     out.print(
-        f"{result.inactive} have a status that means inactive;"
-        f" {result.activated} known learners were activated, {result.deactivated} made inactive."
+        f"{counted(result.new, 'learner is', 'learners are')} new, {result.changed} changed,"
+        f" {result.unchanged} as they were."
+    )
+    out.print(
+        f"{counted(result.inactive, 'has', 'have')} a status that means inactive;"
+        f" {counted(result.activated, 'known learner was', 'known learners were')} activated,"
+        f" {result.deactivated} made inactive."
     )
     if result.deactivated_by_refused:
         out.print(
@@ -212,11 +217,13 @@ def _say(result: "imports.Imported") -> None:
         )
     if result.known_unread:
         out.print(
-            f"{result.known_unread} known learners have a line that cannot be read, and stay active: look at them"
+            f"{counted(result.known_unread, 'known learner has', 'known learners have')} a line that cannot be"
+            f" read, and {'stays' if result.known_unread == 1 else 'stay'} active: look at them"
             " in the refused lines.",
             style="yellow",
         )
-    out.print(f"{result.notices} learners {'would be' if would else 'are'} told by mail of their courses.")
+    told = ("learner would be", "learners would be") if would else ("learner is", "learners are")
+    out.print(f"{counted(result.notices, *told)} told by mail of their courses.")
     assumed = "which is a guess: --encoding says it" if result.encoding_guessed else ""
     names = f"; names are read as {', '.join(result.sample)}" if result.sample else ""
     out.print(f"Read as {result.encoding}{f', {assumed}' if assumed else ''}{names}.", markup=False)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-import msgspec
 import typer
 
 from config.runtime import Runtime
+from config.words import as_json, counted
 from tasks import enrolments, imports, learners, seats
 from tasks.mail import subscription
 from tasks.mail.store import Received, received_by
@@ -233,7 +233,10 @@ def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *,
             out.print(f"{result.learner} is {result.status}{already}.", markup=False)
     else:
         changed = sum(result.changed for result in results)
-        out.print(f"{len(results)} learners are {status}: {changed} by this, {len(results) - changed} already were.")
+        out.print(
+            f"{counted(len(results), 'learner is', 'learners are')} {status}: {changed} by this,"
+            f" {len(results) - changed} already {'was' if len(results) - changed == 1 else 'were'}."
+        )
 
 
 def ids_in(file: str) -> list[str]:
@@ -272,7 +275,7 @@ def some_of(ids: list[str]) -> str:
 
 def _status_event(organisation: str, learner: str, status: str, now: datetime) -> bytes:
     """A change by hand is an event like any other, without a version (S1)."""
-    return msgspec.json.encode(
+    return as_json(
         {
             "specversion": "1.0",
             "id": f"by-hand-{uuid.uuid4()}",

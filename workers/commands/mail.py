@@ -9,6 +9,7 @@ import typer
 from config import services
 from config.log import configure_logging
 from config.settings import SmtpServer, load_settings, sender_address
+from config.words import counted
 from tasks.mail import check as checking
 from tasks.mail.dkim import Signer
 from tasks.mail.retrying import NOTICES, RetriedNotices, retry_notices
@@ -74,19 +75,12 @@ def check(
         sender = sender_address(found.mail_from)
         server = SmtpServer.parse(found.smtp_url)
         seen = checking.check(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
-    said = " ".join(str(part) for part in (seen.code, seen.said) if part)
     if json_:
         document(seen)
     if not seen.ok:
-        raise Refused(
-            f"The mail server {seen.host}:{seen.port} does not take our mail ({seen.stage}, {seen.about}): {said}."
-            f" Do this: {seen.what_to_do}."
-        )
+        raise Refused(seen.in_words)
     if not json_:
-        how = ", ".join(
-            ("encrypted" if seen.encrypted else "not encrypted", "signed in" if seen.signed_in else "no sign-in")
-        )
-        out.print(f"The mail server {seen.host}:{seen.port} takes our mail ({how}): {said}", markup=False)
+        out.print(seen.in_words, markup=False)
 
 
 @app.command()
@@ -109,6 +103,10 @@ def retry(
         document(retried)
         return
     for one in retried:
-        out.print(f"{one.pending} recipients of {one.mailings} {one.kind} notices are tried again.", markup=False)
+        out.print(
+            f"{counted(one.pending, 'recipient')} of {counted(one.mailings, f'{one.kind} notice')}"
+            f" {'is' if one.pending == 1 else 'are'} tried again.",
+            markup=False,
+        )
     if not retried:
         out.print("Nothing has failed since then, or the gate holds back who has.", style="dim")

@@ -8,6 +8,7 @@ from rich.progress import track
 
 from config.database import snapshot, transaction
 from config.runtime import Runtime
+from config.words import counted
 from tasks import enrolments, organisations
 from tasks.reconcile import Off, deviations, repair
 from workers.commands.common import Json, Refused, document, err, opened, out, table
@@ -51,7 +52,7 @@ def reconcile(
         table(
             ["organisation", "what is off", "course", "how many"],
             [[entry.organisation, entry.deviation, entry.course, entry.n] for entry in off],
-            f"{len(chosen)} organisations: everything agrees.",
+            f"{counted(len(chosen), 'organisation')}: everything agrees.",
         )
     if off and not mend:
         raise Refused("What is off can be mended: rollcall reconcile --repair.")

@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from config.database import transaction
 from config.runtime import Runtime
+from config.words import counted
 from tasks import organisations
 from tasks.events import replays
 from tasks.events.outgoing import TYPES_OUT
@@ -74,12 +75,14 @@ def replay(
     if json_:
         document(Replayed(found, dry_run, left.waiting))
     elif dry_run:
-        out.print(f"{found} events would be published once more.")
+        out.print(f"{counted(found, 'event')} would be published once more.")
     elif left.waiting:
         why = "the relay is at it" if left.relay else "no relay runs; the next one that does publishes them"
-        out.print(f"{found} events are to be published once more, {left.waiting} are in line: {why}.")
+        out.print(
+            f"{counted(found, 'event is', 'events are')} to be published once more, {left.waiting} in line: {why}."
+        )
     else:
-        out.print(f"{found} events were published once more.")
+        out.print(f"{counted(found, 'event was', 'events were')} published once more.")
 
 
 def _moment(text: str, option: str) -> datetime | int:

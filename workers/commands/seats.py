@@ -11,6 +11,7 @@ from rich.progress import Progress
 
 from config.database import lock_organisations, snapshot, transaction
 from config.runtime import Runtime
+from config.words import counted
 from tasks import organisations, seats
 from tasks.organisations import Organisation
 from tasks.reports import Format
@@ -83,9 +84,13 @@ def show(
         document(shown)
         return
     pool = "no limit" if shown.pool is None else f"{shown.remaining} of {shown.pool} left ({shown.percent} % used)"
-    out.print(f"{shown.used} {shown.unit}s used in {shown.entries} entries, {pool}.")
+    out.print(f"{counted(shown.used, shown.unit)} used in {counted(shown.entries, 'entry', 'entries')}, {pool}.")
     if shown.overdrawn or shown.review:
-        out.print(f"{shown.overdrawn} entries are overdrawn, {shown.review} are to be reviewed.", style="yellow")
+        out.print(
+            f"{counted(shown.overdrawn, 'entry is', 'entries are')} overdrawn,"
+            f" {shown.review} {'is' if shown.review == 1 else 'are'} to be reviewed.",
+            style="yellow",
+        )
     if shown.warned:
         out.print(f"The admins were warned at {' and '.join(f'{percent} %' for percent in shown.warned)}.")
     if all_periods:
@@ -222,8 +227,9 @@ def verify(
         document(result)
     else:
         out.print(
-            f"{result.organisations} organisations: {result.entries} entries, {result.announced} events that announce"
-            f" them, {result.balances} balances."
+            f"{counted(result.organisations, 'organisation')}: {counted(result.entries, 'entry', 'entries')},"
+            f" {counted(result.announced, 'event that announces', 'events that announce')}"
+            f" them, {counted(result.balances, 'balance')}."
         )
         for off in result.off:
             out.print(f"{off.organisation}: {off.what} {off.id}: {off.detail}", style="red", markup=False)
@@ -232,9 +238,10 @@ def verify(
     left = len(result.off) - result.repaired
     if left:
         raise Refused(
-            f"{left} things are off. Balances can be mended: rollcall seats verify --repair."
+            f"{counted(left, 'thing is', 'things are')} off. Balances can be mended: rollcall seats verify --repair."
             if not mend
-            else f"{left} things are off that only a person can judge: nothing changes the ledger."
+            else f"{counted(left, 'thing is', 'things are')} off that only a person can judge:"
+            " nothing changes the ledger."
         )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from config.words import counted
 from tasks import announcements, bounces
 from tasks.mail.message import mail_key, wire_address
 from tasks.reports import Format, stream
@@ -122,4 +123,5 @@ def remove(
     elif len(named) == 1 and not dry_run:
         out.print(f"{named[0]} gets mail again.", markup=False)
     else:
-        out.print(f"{lifted} addresses {'would get' if dry_run else 'get'} mail again.", markup=False)
+        get = ("address would get", "addresses would get") if dry_run else ("address gets", "addresses get")
+        out.print(f"{counted(lifted, *get)} mail again.", markup=False)

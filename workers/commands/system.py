@@ -30,6 +30,7 @@ from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
+from config.words import counted
 from tasks.mail.outages import Outage, in_words
 from tasks.webhooks import Health
 from tasks.work.store import Load
@@ -79,6 +80,7 @@ class Status:
     queues: list[Load]
     fanouts_running: int
     mailings_sending: int
+    notices_sending: int
     unread: int
     unpublished: int
     quarantine: dict[str, int]
@@ -201,7 +203,8 @@ async def _supervise(
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
-        on_line("rollcall", f"ready: {len(pids)} processes, pages at {found.public_url}, state in {home}")
+        running = counted(len(pids), "process", "processes")
+        on_line("rollcall", f"ready: {running}, pages at {found.public_url}, state in {home}")
         if on_ready is not None:
             on_ready()
 
@@ -286,6 +289,7 @@ def status(
                 standing.queues,
                 standing.fanouts_running,
                 standing.mailings_sending,
+                standing.notices_sending,
                 standing.unread,
                 standing.unpublished,
                 standing.quarantine,
@@ -311,8 +315,8 @@ def _processes(home: Path) -> dict[str, int]:
     """What `rollcall up` says of itself, for as long as it runs."""
     file = home / "services.json"
     pids: dict[str, int] = {}
-    with suppress(OSError, ValueError, KeyError):
-        pids = json.loads(file.read_text())["pids"]
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        pids = {**json.loads(file.read_text())["pids"]}
     return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
 
 
@@ -329,8 +333,10 @@ def _shown(standing: Status) -> Group:
         grid.add_row("–", "0", "–", "0", "0", "0")
     grid.caption_justify = "left"
     grid.caption = (
-        f"{len(standing.processes)} processes here · {standing.mailings_sending} mailings being sent ·"
-        f" {standing.fanouts_running} fan-outs running · {standing.unread} events unread ·"
+        f"{counted(len(standing.processes), 'process', 'processes')} here ·"
+        f" {counted(standing.mailings_sending - standing.notices_sending, 'announcement')} and"
+        f" {counted(standing.notices_sending, 'notice')} being sent ·"
+        f" {counted(standing.fanouts_running, 'fan-out')} running · {counted(standing.unread, 'event')} unread ·"
         f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
         f" {standing.quarantine['turn']} waiting for their turn ·"
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
@@ -364,7 +370,7 @@ def _webhooks(found: Health) -> str:
     if not found.enabled + found.disabled:
         return ""
     lag = "nothing waits" if found.lag_seconds is None else f"the oldest event waits {found.lag_seconds:.0f} s"
-    return f" · {found.enabled} webhooks, {found.failing} failing, {found.disabled} disabled, {lag}"
+    return f" · {counted(found.enabled, 'webhook')}, {found.failing} failing, {found.disabled} disabled, {lag}"
 
 
 def wait(
@@ -386,7 +392,7 @@ def wait(
     if json_:
         document(Waited(standing.at_rest, standing.left))
     if not standing.at_rest:
-        raise Refused(f"Not at rest after {timeout:g} s: {_left(standing)}.")
+        raise Refused(f"Not at rest after {timeout:g} s: {standing.left_in_words} left.")
     if not json_:
         out.print("At rest.")
 
@@ -399,11 +405,7 @@ def _rested(deadline: float) -> Standing:
         with err.status("waiting …") as spinner:
             standing = look(runtime, client)
             while not standing.at_rest and time.monotonic() < deadline:
-                spinner.update(_left(standing))
+                spinner.update(f"{standing.left_in_words} left")
                 pause.wait(LOOK_SECONDS)
                 standing = look(runtime, client)
     return standing
-
-
-def _left(standing: Standing) -> str:
-    return ", ".join(f"{n} {name}" for name, n in standing.left.items()) + " left"

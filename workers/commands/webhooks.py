@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from config.database import transaction
 from config.runtime import Runtime
+from config.words import counted
 from tasks import webhooks
 from tasks.events.outgoing import TYPES_OUT
 from workers.commands.common import Json, Refused, asked, document, err, opened, out, table
@@ -155,7 +156,7 @@ def list_(organisation: OptionalOrg = None, json_: Json = False) -> None:
 def _state(webhook: webhooks.Webhook) -> str:
     if webhook.reason:
         return f"{webhook.state}: {webhook.reason}"
-    return f"failing, {webhook.failures} times" if webhook.failures else webhook.state
+    return f"failing, {counted(webhook.failures, 'time')}" if webhook.failures else webhook.state
 
 
 @app.command()

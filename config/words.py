@@ -1,0 +1,34 @@
+"""How numbers and times are written, wherever Rollcall says one."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+
+def counted(n: int, one: str, many: str | None = None) -> str:
+    """A number and what it counts: `1 learner`, `1234 learners`; `many` where an s is not enough."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def rfc3339(moment: datetime) -> str:
+    """A time as a program reads it: RFC 3339, in UTC, to the microsecond. The database's function of this name writes
+    the same."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def as_json(result: object) -> bytes:
+    """A result as JSON, its times as `rfc3339` writes them."""
+    return msgspec.json.encode(_written(msgspec.to_builtins(result, builtin_types=(datetime,))))
+
+
+def _written(value: Any) -> Any:
+    match value:
+        case datetime():
+            return rfc3339(value)
+        case dict():
+            return {key: _written(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_written(one) for one in value]
+        case _:
+            return value
