@@ -5,7 +5,6 @@ from collections.abc import Callable
 import pytest
 
 from config.settings import load_settings
-from tasks import imports
 from tests.announcements.conftest import Admin, Rollcall
 from tests.mailserver import free_port
 from tests.world import World
@@ -34,7 +33,7 @@ def test_r16_a_launch_says_how_many_will_receive_it(draft: World, rollcall: Roll
 def test_r16_a_launch_to_many_is_refused_unless_a_person_says_yes(
     draft: World, admin: Admin, refused: Refusal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imports, "UNASKED", 2)
+    monkeypatch.setattr("workers.commands.launching.UNASKED", 2)
 
     assert refused("launch", "news") == (
         "It was not launched: 3 learners would receive news. Say --yes if they are to."
@@ -48,7 +47,7 @@ def test_r16_a_launch_to_many_is_refused_unless_a_person_says_yes(
 def test_r16_a_person_at_a_terminal_is_asked_before_a_launch_to_many(
     draft: World, admin: Admin, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch, answer: str, expected: str
 ) -> None:
-    monkeypatch.setattr(imports, "UNASKED", 2)
+    monkeypatch.setattr("workers.commands.launching.UNASKED", 2)
     monkeypatch.setattr("workers.commands.launching.at_a_terminal", lambda: True)
 
     result = rollcall("launch", "news", stdin=answer)

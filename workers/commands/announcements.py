@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from config.database import lock_organisations
 from config.words import counted
-from tasks import announcements, imports, organisations
+from tasks import announcements, organisations
 from workers.commands import announced
 from workers.commands.announced import Id, found_by
-from workers.commands.common import By, Json, Org, Refused, asked, document, err, opened, out, who
+from workers.commands.common import UNASKED, By, Json, Org, Refused, asked, document, err, opened, out, who
 from workers.commands.drafting import (
     Body,
     Everyone,
@@ -133,7 +133,7 @@ def launch(
     organisation: Org,
     now: Annotated[bool, typer.Option("--now", help="Do not wait for its time, nor mind that it has passed.")] = False,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {imports.UNASKED} learners receive it.")
+        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {UNASKED} learners receive it.")
     ] = False,
     check_: Annotated[
         bool, typer.Option("--check/--no-check", help="Whether to look first if the mail server takes our mail.")

@@ -30,6 +30,9 @@ from config.words import as_json
 from tasks import organisations
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
+#: People who are mailed at most by a command that does not ask first.
+UNASKED = 1000
+
 #: Lines of one table where there may be very many.
 PAGE = 200
 

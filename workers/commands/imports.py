@@ -13,10 +13,7 @@ from sqlalchemy.exc import OperationalError
 from config.database import is_connection_problem
 from config.words import counted
 from tasks import imports
-from workers.commands.common import Json, Org, Refused, asked, document, err, opened, out, readable
-
-#: Notices that an import sends without being asked about them, at most.
-UNASKED = 1000
+from workers.commands.common import UNASKED, Json, Org, Refused, asked, document, err, opened, out, readable
 
 
 class Status(StrEnum):

@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 from config.runtime import Runtime
 from config.settings import SmtpServer, sender_address
 from config.words import counted
-from tasks import announcements, imports, mail, organisations
+from tasks import announcements, mail, organisations
 from tasks.mail import check as checking
 from tasks.mail.answers import About
 from tasks.mail.outages import UNREACHABLE
-from workers.commands.common import Refused
+from workers.commands.common import UNASKED, Refused
 
 #: What no mail of ours would be taken for. Of a limit, or of one recipient, the first look says nothing.
 STOPS_EVERYBODY = {UNREACHABLE, About.SIGN_IN, About.SENDER, About.REPUTATION, About.POLICY}
@@ -60,7 +60,7 @@ def readiness(
 
 def approve(ready: Readiness) -> None:
     """Ask a person before many are mailed; where there is none, refuse."""
-    if ready.will_receive <= imports.UNASKED:
+    if ready.will_receive <= UNASKED:
         return
     what = f"{counted(ready.will_receive, 'learner')} would receive {ready.announcement}"
     if not at_a_terminal():

@@ -203,8 +203,10 @@ async def _supervise(
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
-        running = counted(len(pids), "process", "processes")
-        on_line("rollcall", f"ready: {running}, pages at {found.public_url}, state in {home}")
+        on_line(
+            "rollcall",
+            f"ready: {counted(len(pids), 'process', 'processes')}, pages at {found.public_url}, state in {home}",
+        )
         if on_ready is not None:
             on_ready()
 
