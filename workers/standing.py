@@ -9,6 +9,7 @@ from config.database import transaction
 from config.runtime import Runtime
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
+from tasks.mail.control import MailPaused, paused
 from tasks.mail.outages import Outage
 from tasks.mail.rates import outages
 from tasks.mail.store import sending
@@ -31,6 +32,7 @@ class InDatabase:
     relay_stalled: bool
     quarantine: dict[str, int]
     webhooks: Health
+    mail_paused: MailPaused | None
 
 
 @dataclass(frozen=True, kw_only=True)  # a class has the slots of one other at most
@@ -102,6 +104,7 @@ def in_database(runtime: Runtime) -> InDatabase:
             relay_stalled=is_relay_stalled(connection, queues),
             quarantine=inbox.held_counts(connection),
             webhooks=health(connection),
+            mail_paused=paused(connection),
         )
 
 

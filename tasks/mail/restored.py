@@ -20,6 +20,9 @@ log = structlog.get_logger()
 RESTORED = "restored"
 IN_THE_LOG = "in the log"
 
+#: What is said of it where something else was asked.
+IT_WAS_RESTORED = "The database was restored from a backup, no mail leaves, and you are to decide what becomes of it"
+
 #: Deliveries looked at in one statement.
 PAGE = 10_000
 

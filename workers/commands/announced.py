@@ -9,6 +9,7 @@ import redis
 import typer
 from sqlalchemy import Connection
 
+from config.database import transaction
 from config.runtime import Runtime
 from config.services import DATABASE, REDIS
 from config.streams import make_redis
@@ -16,6 +17,7 @@ from tasks import announcements, mail, organisations
 from tasks.announcements.foretaste import Preview, preview, send_trial, trial
 from tasks.announcements.recipients import recipients
 from tasks.announcements.store import Announcement
+from tasks.mail import control
 from tasks.mail.outages import Outage, in_words
 from tasks.mail.rates import outages
 from tasks.mail.rules import MOVES, Answer, Delivery
@@ -90,6 +92,10 @@ def try_out(
     It counts nowhere. It does not go to an address of an inactive learner, nor to one that is suppressed.
     """
     with opened("announcements", DATABASE | {"smtp"}) as runtime:
+        with transaction(runtime.engine) as connection:
+            stopped = control.paused(connection)
+        if stopped is not None:
+            raise Refused(f"Nothing was sent. {control.in_words(stopped)}")
         with asked(runtime, organisation) as (connection, org):
             found = found_by(connection, org, announcement)
             ready = trial(connection, runtime, org.organisation, found, to=to, learner=learner)
@@ -143,8 +149,8 @@ def show(
 
 @dataclass(frozen=True, slots=True)
 class Shown(announcements.Progress):
-    """How an announcement stands; besides, where no mail goes if it has mail to send, and why it paused itself: neither
-    is there if there is nothing to say."""
+    """How an announcement stands; besides, where no mail goes if it has mail to send, and why it, or all mail, is
+    paused: neither is there if there is nothing to say."""
 
     stopped: list[Outage] = field(default_factory=list)
     why: str | None = None
@@ -161,6 +167,10 @@ def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:
 
 
 def _why(runtime: Runtime, organisation: str, found: Announcement) -> str | None:
+    if found.state == "sending":
+        with transaction(runtime.engine) as connection:
+            stopped = control.paused(connection)
+        return None if stopped is None else control.in_words(stopped)
     if found.state != "paused":
         return None
     with asked(runtime, organisation) as (connection, org):
