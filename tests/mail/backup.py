@@ -15,18 +15,26 @@ class Backup:
     the same with pg_dump and pg_restore."""
 
     world: World
+    _gone: int = 0
 
     def take(self) -> None:
         """Keep the database as it is now."""
         self._copy(self._name, self._kept)
 
-    def restore(self) -> None:
-        """Put it in the place of the database as it has become."""
-        self._copy(self._kept, self._name)
+    def restore(self, *, keep: bool = False) -> None:
+        """Put it in the place of the database as it has become; and `keep` it, to do so again."""
+        self.world.runtime.engine.dispose()
+        self._gone += 1
+        self._do(sql.SQL("ALTER DATABASE {} RENAME TO {}"), self._name, f"{self._name}_{self._gone}")
+        if keep:
+            self._copy(self._kept, self._name)
+        else:
+            self._do(sql.SQL("ALTER DATABASE {} RENAME TO {}"), self._kept, self._name)
 
     def forget(self) -> None:
         """Leave nothing behind."""
-        self._do(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)"), self._kept)
+        for name in (self._kept, *(f"{self._name}_{n + 1}" for n in range(self._gone))):
+            self._do(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)"), name)
 
     @property
     def _name(self) -> str:
@@ -42,7 +50,6 @@ class Backup:
 
     def _copy(self, source: str, target: str) -> None:
         self.world.runtime.engine.dispose()
-        self._do(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)"), target)
         self._do(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY"), target, source)
 
     def _do(self, statement: sql.SQL, *names: str) -> None:
