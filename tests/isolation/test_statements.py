@@ -40,6 +40,10 @@ ACROSS = {
         "tasks.events.inbox.quarantined",
         "tasks.events.inbox.unresolved",
     },
+    "an operator's, for all mail at once": {
+        "tasks.mail.control.pause",
+        "tasks.mail.control.resume",
+    },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
         "tasks.enrolments.fanouts._finish",
         "tasks.enrolments.fanouts.finish_fanouts",
