@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import structlog
 from sqlalchemy import Connection
@@ -16,9 +17,13 @@ from tasks.mail.witness import Witness
 
 log = structlog.get_logger()
 
-#: Why a delivery is uncertain, or accepted, after a restore.
-RESTORED = "restored"
-IN_THE_LOG = "in the log"
+
+class Settled(StrEnum):
+    """Why a delivery is uncertain, or accepted, that no worker settled: what went is known from elsewhere."""
+
+    RESTORED = "restored"
+    IN_THE_LOG = "in the log"
+
 
 #: What is said of it where something else was asked.
 IT_WAS_RESTORED = "The database was restored from a backup, no mail leaves, and you are to decide what becomes of it"
@@ -219,5 +224,5 @@ def _settle(connection: Connection, organisation: int, mailing: int, recipients:
         mailing=mailing,
         recipients=list(recipients),
         taken=taken,
-        reason=IN_THE_LOG if taken else RESTORED,
+        reason=Settled.IN_THE_LOG.value if taken else Settled.RESTORED.value,
     )

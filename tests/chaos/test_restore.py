@@ -177,7 +177,7 @@ def test_r20_no_message_begins_later_than_a_second_after_all_mail_was_paused(
     platform: World, running: Deployment, recorder: Recorder
 ) -> None:
     running.start(*PROCESSES, "other bulk")
-    until(lambda: all("pool.started" in running.log(name) for name in ("bulk", "other bulk", PATIENCE)), "two workers")
+    until(lambda: all("pool.started" in running.log(name) for name in ("bulk", "other bulk")), "workers", PATIENCE)
     platform.announces()
     until(lambda: len(recorder.begun) > LEARNERS / 10, "they send", PATIENCE)
     with transaction(platform.runtime.engine) as connection:
