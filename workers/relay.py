@@ -158,7 +158,7 @@ class Relay:
         """Every chore once. One that fails, or that needs Redis while it is away, does not keep the others from being
         done. Nobody is woken by a database that nobody has looked at."""
         if time.monotonic() - self.saw_witness >= WITNESS_SECONDS:
-            self.see_witness()
+            self._do("witness", self.see_witness)
         for name, chore in CHORES.items():
             chores.do(self.runtime.engine, name, chore)
         self.until_due = LOOK_SECONDS

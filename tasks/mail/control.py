@@ -151,6 +151,11 @@ def pulses(connection: Connection) -> dict[int, int]:
     return {row.shard: row.n for row in rows(connection, _Pulse, "SELECT shard, n FROM mail_pulses")}
 
 
+def pulses_now(connection: Connection) -> dict[int, int]:
+    """The same, as it is at this moment, whatever moment the transaction sees; that may end it to be tried again."""
+    return {row.shard: row.n for row in rows(connection, _Pulse, "SELECT shard, n FROM mail_pulses FOR SHARE")}
+
+
 def settle_restored(connection: Connection, seen: Mapping[int, int]) -> int:
     """Go on from here: nothing is asked any more, all stays paused, and the counts go on past all that was `seen`, from
     the number that is returned. What is known of what went is looked at for a while."""

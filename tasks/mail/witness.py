@@ -8,6 +8,7 @@ the counts are read after it; so no database that lost nothing is ever taken for
 import json
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -47,6 +48,9 @@ FIRST_ANSWER_SECONDS = 3.0
 ANSWER_SECONDS = 0.2
 AWAY_SECONDS = 5.0
 
+#: Groups that a process keeps for Redis while that does not answer.
+MOST_UNSAID = 1000
+
 #: Groups read from Redis at once.
 PAGE = 1000
 
@@ -84,6 +88,7 @@ class Witness:
         self._look_at = 0.0
         self._connected = 0
         self._ask_redis_at = 0.0
+        self._unsaid: deque[tuple[str, Beat, bytes]] = deque(maxlen=MOST_UNSAID)
         self._written = -1
         self._complained = False
 
@@ -113,6 +118,8 @@ class Witness:
         connected = self._connected
         highest = self.highest(connection)
         behind = any(n < highest.get(shard, 0) for shard, n in control.pulses(connection).items())
+        if behind:  # the transaction may see an older moment, where the server's default isolation says so
+            behind = any(n < highest.get(shard, 0) for shard, n in control.pulses_now(connection).items())
         if not behind and connected == self._connected:
             self._look_at = time.monotonic() + LOOK_SECONDS
         return behind
@@ -124,17 +131,32 @@ class Witness:
     def went(self, beat: Beat, mails: Sequence[int]) -> None:
         """Remember a group, whose mark is committed and which is about to be sent."""
         self._remember(self._installation, {beat.shard: beat.n})
-        if self._script is None or not self._installation or time.monotonic() < self._ask_redis_at:
+        if self._redis is None or not self._installation:
             return
-        oldest = int((time.time() - KEPT_SECONDS) * 1000)
-        packed = pack(f">{len(mails)}q", *mails)
+        with self._lock:
+            self._unsaid.append((self._installation, beat, pack(f">{len(mails)}q", *mails)))
+            if time.monotonic() < self._ask_redis_at:
+                return
+            unsaid, self._unsaid = self._unsaid, deque(maxlen=MOST_UNSAID)
         try:
-            self._script(
-                keys=[HIGHEST + self._installation, SENT + self._installation],
-                args=[beat.shard, beat.n, packed, MOST_GROUPS, oldest],
-            )
+            if len(unsaid) == 1:
+                self._say(*unsaid[0], self._redis)
+            else:
+                with self._redis.pipeline(transaction=False) as pipe:
+                    for each in unsaid:
+                        self._say(*each, pipe)
+                    pipe.execute()
         except redis.RedisError as problem:
+            with self._lock:
+                self._unsaid.extendleft(reversed(unsaid))
             self._leave_redis_alone(problem)
+
+    def _say(self, name: str, beat: Beat, mails: bytes, client: redis.Redis) -> None:
+        assert self._script is not None  # noqa: S101 - whoever calls this has looked
+        oldest = int((time.time() - KEPT_SECONDS) * 1000)
+        self._script(
+            keys=[HIGHEST + name, SENT + name], args=[beat.shard, beat.n, mails, MOST_GROUPS, oldest], client=client
+        )
 
     def begin_anew(self, connection: Connection, count: int) -> None:
         """Remember that all counts go on from here."""

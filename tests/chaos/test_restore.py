@@ -116,8 +116,8 @@ def test_r19_a_dump_with_3000_pending_is_restored_and_nobody_gets_it_twice(
     running.start(*PROCESSES)
     running.rests(PATIENCE)
     witness = Path(running.env["ROLLCALL_HOME"]) / FILE
-    groups = platform.ask("SELECT sum(n) FROM mail_pulses")
-    until(lambda: witness.exists() and str(groups) and _counted(witness) == groups, "the home knows it, too", PATIENCE)
+    groups = int(platform.ask("SELECT sum(n) FROM mail_pulses"))
+    until(lambda: witness.exists() and _counted(witness) == groups, "the home knows it, too", PATIENCE)
     assert times(recorder) == {1: LEARNERS}
     running.stop()
 

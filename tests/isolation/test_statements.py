@@ -113,6 +113,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "workers.queues._push",  # Redis
         "tasks.mail.rates._together",  # Redis
         "tasks.mail.rates._say_present",  # Redis
+        "tasks.mail.witness.went",  # Redis
         "workers.commands.events._add",  # Redis
         "workers.suspects._count",  # Redis
     }

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from config.database import make_engine, transaction
 from config.runtime import Runtime
 from tasks.mail import control, restored, witness
 from tasks.mail.witness import FILE, MOST_GROUPS, Witness, _missing
-from tasks.work.store import SHARDS
+from tasks.work.store import SHARDS, Beat
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.backup import Backup
 from tests.scale.explained import counted
@@ -363,12 +364,44 @@ def test_a_group_costs_one_command_of_redis_and_no_statement_more(
     assert all("UPDATE mail_pulses" in text or "judged" in text or "finished_at" in text for text in counts), counts
 
 
+def test_what_redis_missed_while_it_did_not_answer_it_is_told_with_the_next_group(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(witness, "AWAY_SECONDS", 0.0)
+    found = Witness(world.runtime.endpoints.redis_url, world.runtime.home)
+    with transaction(world.runtime.engine) as connection:
+        assert not found.is_behind(connection)
+    world.redis.client_pause(2000)
+    found.went(Beat(0, 1), [1])
+    found.went(Beat(0, 2), [2, 3])
+    world.redis.ping()  # answers when it does again
+
+    found.went(Beat(1, 1), [4])
+
+    (stream,) = list(world.redis.keys("rollcall:sent:*"))
+    entries: Any = world.redis.xrange(stream)
+    assert {fields[b"group"] for _, fields in entries} == {b"0:1", b"0:2", b"1:1"}
+
+
+def test_no_older_moment_that_a_transaction_sees_is_taken_for_a_restored_database(world: World) -> None:
+    found = Witness(world.runtime.endpoints.redis_url, world.runtime.home)
+    with world.runtime.engine.connect().execution_options(isolation_level="REPEATABLE READ") as early:
+        early.exec_driver_sql("SELECT 1 FROM mail_pulses")
+        world.has_learners("A")
+        world.announces()
+        world.settle()
+        assert len(world.mail.taken) == 1
+
+        with pytest.raises(OperationalError, match="could not serialize"):
+            found.is_behind(early)
+
+
 def test_what_redis_remembers_is_bounded_and_names_nobody(world: World) -> None:
     everybody(world)
     world.announces()
     world.settle()
 
-    (stream,) = list(world.redis.keys("rollcall:sent:*"))  # type: ignore[arg-type]
+    (stream,) = list(world.redis.keys("rollcall:sent:*"))
     entries: Any = world.redis.xrange(stream)
     mails = [fields[b"mails"] for _, fields in entries]
     assert len({one[at : at + 8] for one in mails for at in range(0, len(one), 8)}) == MANY
