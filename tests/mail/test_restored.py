@@ -173,6 +173,11 @@ def test_s10_notices_that_went_are_not_sent_again_either_though_their_policy_is_
     assert Counter(world.mail.recipients) == {f"l{n}@acme.example": 1 for n in (1, 2, 3, 4)}
     assert world.list("SELECT reason FROM deliveries WHERE state = 'uncertain'") == ["restored"] * 3
 
+    assert document(rollcall, "mail", "retry", "--since", "1h", "-o", "acme") == []
+    document(rollcall, "mail", "retry", "--since", "1h", "--uncertain", "-o", "acme")
+    world.settle()
+    assert len(world.mail.recipients) == 7, "asked for by name, they go again"
+
 
 def test_r20_what_was_scheduled_asks_and_who_got_it_does_not_get_it_again(
     world: World, backup: Backup, rollcall: Rollcall

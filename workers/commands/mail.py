@@ -114,6 +114,10 @@ def retry(
     kind: Annotated[
         list[NoticeKind] | None, typer.Option("--kind", help="Of these kinds alone; may be repeated.")
     ] = None,
+    uncertain: Annotated[
+        bool,
+        typer.Option("--uncertain", help="Also those of whom it is uncertain whether they got it: some get it twice."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Send notices again that have failed: enrolments, digests, passwords, seats. An announcement is retried by
@@ -122,7 +126,7 @@ def retry(
     moment = past(since, "--since")
     with opened("mail") as runtime, asked(runtime, organisation) as (connection, org):
         size = runtime.settings.rollcall_mail_batch
-        retried = retry_notices(connection, org.organisation, kinds, moment, size=size)
+        retried = retry_notices(connection, org.organisation, kinds, moment, size=size, uncertain=uncertain)
     if json_:
         document(retried)
         return
