@@ -112,17 +112,17 @@ def resume(connection: Connection) -> bool:
 def hold_restored(connection: Connection) -> bool:
     """Let no mail leave, since the database was restored, before a person has said what is to become of it; whether
     that was news."""
-    return bool(
-        execute(
-            connection,
-            """
-            UPDATE mail_control SET paused_at = coalesce(paused_at, now()), paused_by = :by, why = 'restored',
-                asks = true
-            WHERE NOT asks
-            """,
-            by=SYSTEM,
-        )
+    changed = execute(
+        connection,
+        """
+        UPDATE mail_control SET paused_at = coalesce(paused_at, now()), paused_by = :by, why = 'restored', asks = true
+        WHERE NOT asks
+        """,
+        by=SYSTEM,
     )
+    if changed:  # what was known after a restore before this one, and is looked at no longer
+        execute(connection, "DELETE FROM known_sent WHERE (SELECT known_until < now() FROM mail_control)")
+    return bool(changed)
 
 
 def asks(connection: Connection) -> bool:
@@ -183,12 +183,6 @@ class Known:
 
 def remember(connection: Connection, known: Mapping[int, bool]) -> None:
     """Keep which mails went, and whether a server is known to have taken them."""
-    execute(
-        connection,
-        """
-        DELETE FROM known_sent WHERE (SELECT coalesce(known_until < now(), true) AND NOT asks FROM mail_control)
-        """,
-    )
     execute(
         connection,
         """
