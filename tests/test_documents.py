@@ -15,12 +15,14 @@ from tasks.events.schemas import WHAT_TO_DO
 from tasks.imports.rules import Refusal
 from tasks.imports.statuses import PreviousStatus
 from tasks.learners import Standing
+from tasks.mail import control, witness
+from tasks.mail.restored import Settled
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State, wire
 from tasks.webhooks.actors import MOST_OF_ONE
-from workers import bodies, connections, web, webhooks
+from workers import bodies, connections, relay, web, webhooks
 from workers.schemas import CONTRACT, FOLDER, all_schemas, contract
 
 ROOT = Path(__file__).parents[1]
@@ -80,6 +82,7 @@ def test_the_readme_says_which_bounds_the_pages_and_the_webhooks_have() -> None:
         State,
         Because,
         Problem,
+        Settled,
     ],
 )
 def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:
@@ -87,6 +90,17 @@ def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:
     shown_nowhere = {Verdict.SEND, Verdict.PAUSED}
 
     assert [one for one in kind if one not in shown_nowhere and f"`{one}`" not in listed] == []
+
+
+def test_the_page_on_restoring_says_for_how_long_what_is_remembered() -> None:
+    page = " ".join((ROOT / "docs" / "restoring.md").read_text(encoding="utf-8").split())
+    bounds = [
+        f"for {witness.KEPT_SECONDS // 86400} days and for the last {witness.MOST_GROUPS:,} groups",
+        f"For {control.KNOWN_DAYS} days after",
+        f"every {relay.WITNESS_SECONDS:g} seconds",
+    ]
+
+    assert [bound for bound in bounds if bound not in page] == []
 
 
 def test_the_documents_say_what_to_do_about_each_event_that_was_not_taken() -> None:

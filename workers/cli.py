@@ -49,6 +49,7 @@ COMMANDS = {
     "status": "system",
     "wait": "system",
     "reconcile": "reconcile",
+    "restored": "restored",
 }
 
 #: The groups of commands, each in a module of its own.

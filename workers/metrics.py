@@ -79,13 +79,18 @@ def _metrics(standing: InDatabase) -> list[Metric]:
     unpublished = GaugeMetricFamily(
         "rollcall_events_unpublished", "Events out, not published yet", value=standing.unpublished
     )
+    paused = GaugeMetricFamily(
+        "rollcall_mail_paused_since_seconds", "Unix time since which all mail is paused; none otherwise", labels=["why"]
+    )
+    if standing.mail_paused is not None:
+        paused.add_metric([standing.mail_paused.why], standing.mail_paused.since.timestamp())
     webhooks = GaugeMetricFamily("rollcall_webhooks", "Webhooks; failing ones are enabled, too", labels=["state"])
     for state in ("enabled", "failing", "disabled"):
         webhooks.add_metric([state], getattr(standing.webhooks, state))
     lag = GaugeMetricFamily(
         "rollcall_webhooks_lag_seconds", "Age of the oldest event due to one", value=standing.webhooks.lag_seconds or 0
     )
-    return [due, oldest, in_flight, stalled, failing, held, mailings, unpublished, webhooks, lag]
+    return [due, oldest, in_flight, stalled, failing, held, mailings, unpublished, paused, webhooks, lag]
 
 
 def _stream_metrics(found: list[StreamStanding]) -> list[Metric]:

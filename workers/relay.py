@@ -26,6 +26,8 @@ from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
 from tasks.events import readers as kept
 from tasks.events.outbox import cloud_event
+from tasks.mail.restored import notice
+from tasks.mail.witness import Witness
 from tasks.work import store as work
 from workers import readers
 from workers.queues import QUEUES, make_broker, message_for
@@ -80,6 +82,9 @@ CHORES: dict[str, chores.Chore] = {
     "quarantine": inbox.quarantine_overdue,
 }
 
+#: Seconds between two looks whether the database is the one that was seen last.
+WITNESS_SECONDS = 3.0
+
 #: Seconds between two looks at how far the readers of the streams have come.
 READERS_SECONDS = 5.0
 
@@ -128,6 +133,8 @@ class Relay:
         self.broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
         self.began = 0.0
         self.saw_readers = 0.0
+        self.saw_witness = -WITNESS_SECONDS
+        self.witness = Witness(runtime.endpoints.redis_url, runtime.home)
         self.until_due = LOOK_SECONDS
         self._resting: dict[str, float] = {}
 
@@ -149,7 +156,9 @@ class Relay:
 
     def chores(self) -> None:
         """Every chore once. One that fails, or that needs Redis while it is away, does not keep the others from being
-        done."""
+        done. Nobody is woken by a database that nobody has looked at."""
+        if time.monotonic() - self.saw_witness >= WITNESS_SECONDS:
+            self._do("witness", self.see_witness)
         for name, chore in CHORES.items():
             chores.do(self.runtime.engine, name, chore)
         self.until_due = LOOK_SECONDS
@@ -247,6 +256,13 @@ class Relay:
         for event in batch:
             arguments += (f"{event.position}-0", cloud_event(event))
         return bool(self.append(keys=[OUT], args=arguments))
+
+    def see_witness(self) -> None:
+        """Hold all mail if the database was restored; else remember in the home how far it has come."""
+        with transaction(self.runtime.engine) as connection:
+            if not notice(connection, self.witness):
+                self.witness.keep(connection)
+        self.saw_witness = time.monotonic()
 
     def see_readers(self) -> None:
         """Remember how far every group has come, and trim both streams behind all of them."""

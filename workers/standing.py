@@ -10,6 +10,7 @@ from config.runtime import Runtime
 from config.words import counted
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
+from tasks.mail.control import MailPaused, paused
 from tasks.mail.outages import Outage
 from tasks.mail.rates import outages
 from tasks.mail.store import sending
@@ -41,6 +42,7 @@ class InDatabase:
     relay_stalled: bool
     quarantine: dict[str, int]
     webhooks: Health
+    mail_paused: MailPaused | None
 
     @property
     def mailings_sending(self) -> int:
@@ -123,6 +125,7 @@ def in_database(runtime: Runtime) -> InDatabase:
             relay_stalled=is_relay_stalled(connection, queues),
             quarantine=inbox.held_counts(connection),
             webhooks=health(connection),
+            mail_paused=paused(connection),
         )
 
 

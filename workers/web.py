@@ -25,6 +25,8 @@ from config.outages import REDIS
 from config.runtime import Runtime
 from config.settings import networks_in
 from config.streams import make_impatient_redis
+from tasks.mail import control
+from tasks.mail.control import paused
 from tasks.mail.outages import Outage, in_words
 from tasks.mail.rates import outages
 from tasks.work.store import STALLED_AFTER, loads
@@ -65,16 +67,15 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     async def check() -> tuple[dict[str, object], bool]:
         redis_answers = await _said(_redis_answers, runtime, client)
         found = await _asked(health, _stalled)
-        stalled, told = found or [], {}
+        stalled, said = (found[0], found[1]) if found else ([], [])
         if redis_answers:
-            stopped = await _said(_mail_stopped, runtime, client)
-            told = {"mail": [in_words(one) for one in stopped]} if stopped else {}
+            said = [*said, *map(in_words, await _said(_mail_stopped, runtime, client) or [])]
             stalled = (["ingress"] if await _said(_ingress_stalled, runtime, client) else []) + stalled
         else:
             stalled = [name for name in stalled if name != "relay"]  # which can do nothing without Redis
         checks: dict[str, object] = {"database": found is not None, "redis": bool(redis_answers)}
         well = found is not None and bool(redis_answers) and not stalled
-        return checks | ({"stalled": stalled} if stalled else {}) | told, well
+        return checks | ({"stalled": stalled} if stalled else {}) | ({"mail": said} if said else {}), well
 
     async def count() -> bytes:
         said, tables = await asyncio.gather(_said(_in_redis, runtime, client), _asked(scraped, in_database))
@@ -132,9 +133,9 @@ def _in_redis(runtime: Runtime, client: redis.Redis) -> InRedis | None:
     return found
 
 
-def _stalled(runtime: Runtime) -> list[str] | None:
-    """Who does not run, though there is something to do: the relay, and the pools, by their queues; None where the
-    database does not answer, or only reads."""
+def _stalled(runtime: Runtime) -> tuple[list[str], list[str]] | None:
+    """Who does not run, though there is something to do: the relay, and the pools, by their queues; and whether all
+    mail is paused, in words. None where the database does not answer, or only reads."""
     try:
         with transaction(runtime.engine) as connection:
             if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
@@ -142,7 +143,9 @@ def _stalled(runtime: Runtime) -> list[str] | None:
                 return None
             queues = loads(connection)
             relay = ["relay"] if is_relay_stalled(connection, queues) else []
-            return relay + [load.queue for load in queues if load.stalled]
+            stopped = paused(connection)
+            mail = [] if stopped is None else [control.in_words(stopped)]
+            return relay + [load.queue for load in queues if load.stalled], mail
     except SQLAlchemyError:
         return None
 

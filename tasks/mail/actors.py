@@ -6,17 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
+from pathlib import Path
 
 import structlog
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
 from config.database import retrying, transaction
 from config.log import without_data
 from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
-from tasks.mail import store
-from tasks.mail.compose import compose, identity
+from tasks.mail import restored, store
+from tasks.mail.compose import compose, identity, numbers
 from tasks.mail.moves import pause_once
 from tasks.mail.outages import as_said
 from tasks.mail.rates import Rates
@@ -36,6 +37,7 @@ from tasks.mail.rules import (
     skipped,
 )
 from tasks.mail.smtp import Envelope, Mailer
+from tasks.mail.witness import Witness
 
 log = structlog.get_logger()
 
@@ -68,6 +70,13 @@ def _rates(endpoints: Endpoints, rate: float, domain_rate: float, pause: float) 
     return Rates(endpoints.redis_url, sender, rate=rate, domain_rate=domain_rate, pause=pause)
 
 
+@lru_cache(maxsize=1)
+def _witness(engine: Engine, redis_url: str, home: Path) -> Witness:
+    witness = Witness(redis_url, home)
+    witness.look_when_connected(engine)
+    return witness
+
+
 @dataclass(slots=True)
 class _Delivery:
     """One piece of a mailing in the hands of a worker."""
@@ -76,6 +85,8 @@ class _Delivery:
     piece: work.Piece
     mailing: store.Mailing
     rates: Rates
+    witness: Witness
+    beat: work.Beat | None = None
     group: list[store.Recipient] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     asked_at: float = 0.0
@@ -106,7 +117,8 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
         if mailing is None:
             work.finish(connection, piece)
             return
-        delivery = _Delivery(runtime, piece, mailing, rates)
+        witness = _witness(runtime.engine, endpoints.redis_url, runtime.home)
+        delivery = _Delivery(runtime, piece, mailing, rates, witness)
         if piece.begun is not None:
             _take_over(connection, delivery, piece.begun)
     turn_ends = time.monotonic() + TURN_SECONDS
@@ -191,6 +203,8 @@ def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
         size = (
             1  # one of a group took its worker down: those beside it are not to be tried, or uncertain, with it again
         )
+    if delivery.witness.due:
+        restored.notice(connection, delivery.witness)
     while True:
         delivery.asked_at = time.monotonic()
         asked = store.at_the_gate(
@@ -217,6 +231,8 @@ def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
             [skipped(recipient.recipient, recipient.verdict) for recipient in refused],
         )
         group = [recipient for recipient in asked if recipient.verdict is Verdict.SEND]
+        if group and group[0].look_up:
+            group = restored.without_known(connection, delivery.mailing, group)
         if group:
             return _begin_at_pace(connection, delivery, group)
 
@@ -245,7 +261,11 @@ def _begin_at_pace(connection: Connection, delivery: _Delivery, asked: Sequence[
     again = [recipient.recipient for recipient in group if recipient.retried]
     if again:
         store.begin_again(connection, piece.organisation, piece.subject, again)
-    work.mark(connection, piece, last, delivery.runtime.lease)
+    delivery.beat = work.mark(connection, piece, last, delivery.runtime.lease)
+    if delivery.witness.contradicts(delivery.beat):
+        delivery.witness.look_soon()
+        connection.rollback()
+        raise work.LostLease(f"work {piece.work} was begun in another database")
     delivery.group = group
     return True
 
@@ -267,6 +287,8 @@ def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
         delivery.stale += 1
         return []
     delivery.stale = 0
+    if delivery.beat is not None:
+        delivery.witness.went(delivery.beat, numbers(delivery.mailing, delivery.group))
     unmade: list[Attempt] = []
     sender = identity(delivery.runtime)
 

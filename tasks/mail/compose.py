@@ -1,6 +1,7 @@
 """From a mailing and a recipient to the bytes of a message: compiled once for each mailing and language."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -81,6 +82,18 @@ class _Letter:
 
 
 @lru_cache(maxsize=COMPILED)
+def message_ids(organisation_id: str, kind: Kind, source: str, id_: str, domain: str = "") -> MessageIds:
+    """The Message-IDs of a mailing, each by the id of its recipient; their numbers are the same under any domain."""
+    return MessageIds((organisation_id, kind.value, source, id_), domain)
+
+
+def numbers(mailing: Mailing, recipients: Sequence[Recipient]) -> list[int]:
+    """The numbers of the Message-IDs of a mailing to these recipients."""
+    ids = message_ids(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
+    return [ids.number(recipient.id) for recipient in recipients]
+
+
+@lru_cache(maxsize=COMPILED)
 def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at: str) -> _Letter:
     named = identity.mail_from.rpartition("<")[0].strip(' "')
     mail_from = identity.mail_from if named else f"{mailing.organisation_name} <{identity.address}>"
@@ -89,7 +102,6 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
         "Auto-Submitted": "auto-generated",
         **({"Precedence": "bulk"} if mailing.kind is Kind.ANNOUNCEMENT else {}),
     }
-    about_it = (mailing.organisation_id, mailing.kind.value, mailing.source, mailing.id)
     return _Letter(
         _compiled(
             mailing.kind,
@@ -101,7 +113,13 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
             mail_from,
             unsubscribe_at,
         ).with_headers(headers),
-        MessageIds(about_it, identity.address.rpartition("@")[2]),
+        message_ids(
+            mailing.organisation_id,
+            mailing.kind,
+            mailing.source,
+            mailing.id,
+            identity.address.rpartition("@")[2],
+        ),
     )
 
 

@@ -199,6 +199,15 @@ class MessageIds:
         """The one whose last part is this."""
         return f"<{_digest(self._begun + _told_apart((last,)))}@{self._domain}>"
 
+    def number(self, last: str) -> int:
+        """The number of the one whose last part is this: by it a Message-ID is remembered, in eight bytes."""
+        return number_of(_digest(self._begun + _told_apart((last,))))
+
+
+def number_of(digits: str) -> int:
+    """The number of the Message-ID that begins with these hexadecimal digits, as PostgreSQL keeps it."""
+    return int.from_bytes(bytes.fromhex(digits[:16]), signed=True)
+
 
 def feedback_id(mailing: str, organisation: str, kind: str) -> str:
     """`MAILING:ORGANISATION:KIND:rollcall`, ids percent-encoded, as the contract's "Mail" says."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, rows
-from tasks.mail.rules import Kind
+from tasks.mail.rules import Delivery, Kind
 
 #: What may be retried: an announcement has an admin, who retries it.
 NOTICES = tuple(kind for kind in Kind if kind is not Kind.ANNOUNCEMENT)
@@ -22,13 +22,14 @@ class RetriedNotices:
     pending: int
 
 
-#: Those of finished notices who have failed since a time, and whom the gate would let through now.
+#: Those of finished notices who stand as :states say since a time, and whom the gate would let through now.
 _FAILED = """
 SELECT d.organisation, d.mailing, d.recipient, d.settled_at, d.code, d.reason, d.reply, d.address
 FROM mailings m
 JOIN deliveries d USING (organisation, mailing)
 LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-WHERE m.organisation = :organisation AND d.organisation = :organisation AND d.state = 'failed'
+WHERE m.organisation = :organisation AND d.organisation = :organisation
+  AND d.state = ANY(CAST(CAST(:states AS text[]) AS delivery_state[]))
   AND d.settled_at >= :since AND m.kind = ANY(CAST(:kinds AS text[]))
   AND m.state IN ('finished', 'finished with failures')
   AND mail_verdict(
@@ -40,14 +41,22 @@ WHERE m.organisation = :organisation AND d.organisation = :organisation AND d.st
 
 
 def retry_notices(
-    connection: Connection, organisation: int, kinds: Sequence[Kind], since: datetime, *, size: int
+    connection: Connection,
+    organisation: int,
+    kinds: Sequence[Kind],
+    since: datetime,
+    *,
+    size: int,
+    uncertain: bool = False,
 ) -> list[RetriedNotices]:
-    """Make those pending again whose notices have failed since a time and whom the gate would let through now; what
-    became of them before is kept as an attempt (R18). At most `size` go in one piece of work."""
+    """Make those pending again whose notices have failed since a time, or are `uncertain`, if that is asked for, and
+    whom the gate would let through now; what became of them before is kept as an attempt (R18). About `size` go in one
+    piece of work."""
     named: dict[str, object] = {
         "organisation": organisation,
         "kinds": [kind.value for kind in kinds],
         "since": since,
+        "states": [Delivery.FAILED.value, *([Delivery.UNCERTAIN.value] if uncertain else [])],
     }
     execute(
         connection,

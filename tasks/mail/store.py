@@ -56,6 +56,8 @@ class Recipient:
     items: list[str]
     put_off: int = 0
     since: datetime | None = None
+    #: Whether it is to be looked up whether the mail went before the database was restored.
+    look_up: bool = False
 
     def __post_init__(self) -> None:
         self.verdict = Verdict(self.verdict)
@@ -119,7 +121,9 @@ def at_the_gate(
                    coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username,
                    coalesce(l.locale, '') AS locale,
                    mail_verdict(
-                       m.kind, m.state, CASE WHEN d.recipient < 0 THEN 'active' ELSE l.standing END,
+                       m.kind, CASE WHEN m.state = 'sending' AND
+                           (SELECT paused_at IS NOT NULL FROM mail_control) THEN 'paused' ELSE m.state END,
+                       CASE WHEN d.recipient < 0 THEN 'active' ELSE l.standing END,
                        coalesce(d.address, l.email),
                        EXISTS (SELECT FROM unsubscribed u
                                WHERE u.organisation = d.organisation AND u.learner = d.recipient),
@@ -152,7 +156,7 @@ def at_the_gate(
                CASE WHEN verdict = 'send' AND items = '{}' AND kind IN ('enrolment', 'digest', 'password')
                     THEN 'nothing to tell' ELSE verdict END AS verdict,
                address, first_name, last_name, username, locale, items,
-               put_off, since
+               put_off, since, (SELECT coalesce(known_until > now(), false) FROM mail_control) AS look_up
         FROM told
         CROSS JOIN LATERAL (
             SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
@@ -173,8 +177,9 @@ def at_the_gate(
 
 
 def stays_paused(connection: Connection, organisation: int, mailing: int) -> bool:
-    """Whether a mailing is paused, and stays so until the transaction ends."""
-    return bool(
+    """Whether a mailing, or all mail, is paused, and stays so until the transaction ends."""
+    everything = value(connection, "SELECT paused_at IS NOT NULL FROM mail_control FOR SHARE")
+    return bool(everything) or bool(
         value(
             connection,
             """
@@ -425,7 +430,8 @@ def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """How many announcements, and how many notices, are on their way, or cancelled and not closed yet."""
+    """How many announcements, and how many notices, are on their way, or cancelled and not closed yet. None is on
+    its way while all mail is paused."""
 
     announcements: int
     notices: int
@@ -440,6 +446,7 @@ def sending(connection: Connection) -> Sending:
         SELECT count(*) FILTER (WHERE kind = 'announcement') AS announcements,
                count(*) FILTER (WHERE kind <> 'announcement') AS notices
         FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL
+          AND (state = 'cancelled' OR (SELECT paused_at IS NULL FROM mail_control))
         """,
     )
     return found

@@ -44,6 +44,10 @@ ACROSS = {
         "tasks.events.inbox.quarantined",
         "tasks.events.inbox.unresolved",
     },
+    "an operator's, for all mail at once": {
+        "tasks.mail.control.pause",
+        "tasks.mail.control.resume",
+    },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
         "tasks.enrolments.fanouts._finish",
         "tasks.enrolments.fanouts.finish_fanouts",
@@ -113,6 +117,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "workers.queues._push",  # Redis
         "tasks.mail.rates._together",  # Redis
         "tasks.mail.rates._say_present",  # Redis
+        "tasks.mail.witness.went",  # Redis
         "workers.commands.events._add",  # Redis
         "workers.suspects._count",  # Redis
     }

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from sqlalchemy import Connection
 
+from config.database import transaction
 from config.runtime import Runtime
 from config.services import DATABASE, REDIS
 from config.words import counted
 from tasks import announcements, bounces, mail, organisations
 from tasks.announcements.store import Announcement
+from tasks.mail import control
 from tasks.mail.outages import Outage, in_words
 from tasks.mail.rules import MOVES, Answer, Delivery
 from tasks.reports import Format
@@ -101,6 +103,10 @@ def try_out(
     from tasks.announcements.foretaste import send_trial, trial
 
     with opened("announcements", DATABASE | {"smtp"}) as runtime:
+        with transaction(runtime.engine) as connection:
+            stopped = control.paused(connection)
+        if stopped is not None:
+            raise Refused(f"Nothing was sent. {control.in_words(stopped)}")
         with asked(runtime, organisation) as (connection, org):
             found = found_by(connection, org, announcement)
             ready = trial(connection, runtime, org.organisation, found, to=to, learner=learner)
@@ -159,8 +165,9 @@ def show(
 
 @dataclass(frozen=True, slots=True)
 class Shown(announcements.Progress):
-    """How an announcement stands; besides, where no mail goes if it has mail to send, why it paused itself, and how
-    many came back after the server had accepted them, by kind: none of these is there if there is nothing to say."""
+    """How an announcement stands; besides, where no mail goes if it has mail to send, why it, or all mail, is paused,
+    and how many came back after the server had accepted them, by kind. None of these is there if there is nothing to
+    say."""
 
     stopped: list[Outage] = field(default_factory=list)
     why: str | None = None
@@ -183,6 +190,10 @@ def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:
 
 
 def _why(runtime: Runtime, organisation: str, found: Announcement) -> str | None:
+    if found.state == "sending":
+        with transaction(runtime.engine) as connection:
+            stopped = control.paused(connection)
+        return None if stopped is None else control.in_words(stopped)
     if found.state != "paused":
         return None
     with asked(runtime, organisation) as (connection, org):

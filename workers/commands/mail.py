@@ -7,14 +7,32 @@ from typing import Annotated
 import typer
 
 from config import services
+from config.database import transaction
 from config.log import configure_logging
 from config.settings import SmtpServer, load_settings, sender_address
 from config.words import counted
+from tasks import organisations
 from tasks.mail import check as checking
+from tasks.mail import control, logs, restored
 from tasks.mail.dkim import Signer
 from tasks.mail.retrying import NOTICES, RetriedNotices, retry_notices
 from tasks.mail.rules import Kind
-from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past
+from tasks.mail.witness import Witness
+from workers.commands.common import (
+    PAST,
+    By,
+    Json,
+    Org,
+    Refused,
+    asked,
+    document,
+    opened,
+    out,
+    past,
+    readable,
+    who,
+)
+from workers.commands.restored import keep
 
 app = typer.Typer(help="Mail: what is to be set up for it, and whether it goes.", no_args_is_help=True)
 
@@ -90,6 +108,10 @@ def retry(
     kind: Annotated[
         list[NoticeKind] | None, typer.Option("--kind", help="Of these kinds alone; may be repeated.")
     ] = None,
+    uncertain: Annotated[
+        bool,
+        typer.Option("--uncertain", help="Also those of whom it is uncertain whether they got it: some get it twice."),
+    ] = False,
     json_: Json = False,
 ) -> None:
     """Send notices again that have failed: enrolments, digests, passwords, seats. An announcement is retried by
@@ -98,7 +120,7 @@ def retry(
     moment = past(since, "--since")
     with opened("mail") as runtime, asked(runtime, organisation) as (connection, org):
         size = runtime.settings.rollcall_mail_batch
-        retried = retry_notices(connection, org.organisation, kinds, moment, size=size)
+        retried = retry_notices(connection, org.organisation, kinds, moment, size=size, uncertain=uncertain)
     if json_:
         document(retried)
         return
@@ -110,3 +132,96 @@ def retry(
         )
     if not retried:
         out.print("Nothing has failed since then, or the gate holds back who has.", style="dim")
+
+
+@dataclass(frozen=True, slots=True)
+class MailStands:
+    """Whether all mail is paused; and whether that is news."""
+
+    changed: bool
+    paused: control.MailPaused | None
+
+
+@app.command()
+def pause(by: By = None, json_: Json = False) -> None:
+    """Let no mail leave, of any organisation, password mail included; every worker obeys within a second.
+
+    It holds until `mail resume`, whatever is started anew. What is under way is finished.
+    """
+    with opened("mail") as runtime, transaction(runtime.engine) as connection:
+        changed = control.pause(connection, who(by))
+        paused = control.paused(connection)
+    if json_:
+        document(MailStands(changed, paused))
+    elif paused is not None:
+        out.print(control.in_words(paused), markup=False)
+
+
+@app.command()
+def resume(json_: Json = False) -> None:
+    """Let mail leave again; announcements that are paused themselves stay so."""
+    with opened("mail") as runtime, transaction(runtime.engine) as connection:
+        if control.asks(connection):
+            raise Refused("The database was restored from a backup: first say rollcall restored, or mail goes twice.")
+        changed = control.resume(connection)
+    if json_:
+        document(MailStands(changed, None))
+    else:
+        out.print("Mail leaves again." if changed else "Mail was not paused.")
+
+
+@dataclass(frozen=True, slots=True)
+class SentInLog:
+    """What a log said: `lines` read; `mails` of ours that went, by their Message-IDs; deliveries that are now
+    `accepted`, or `uncertain` because the log does not say whether the server took them; mails of ours that are of no
+    delivery that is pending or uncertain (`unmatched`); whether these are `kept`, for mail that is asked for again."""
+
+    lines: int
+    mails: int
+    accepted: int
+    uncertain: int
+    unmatched: int
+    kept: bool
+
+
+@app.command("sent-since")
+def sent_since(
+    from_log: Annotated[
+        str, typer.Option("--from-log", metavar="FILE", help="The log of Postfix, Exim or another server; - for stdin.")
+    ],
+    json_: Json = False,
+) -> None:
+    """Read from a mail server's log which of our mails it took, by their Message-IDs; for after a restore.
+
+    Give it the log from the time of the backup on. Deliveries that are pending or uncertain are accepted if the log
+    says that the server took the mail. After a restore the others are kept for 30 days, so that what is asked for again
+    is not sent again.
+    """
+    with readable(from_log) as file:
+        seen = logs.read(line.decode(errors="replace") for line in file)
+    with opened("mail") as runtime:
+        with transaction(runtime.engine) as connection:
+            restored.notice(connection, Witness(runtime.endpoints.redis_url, runtime.home))
+            kept = control.was_restored(connection)
+            everyone = organisations.every(connection)
+        # Where nothing was restored, only what the server is known to have taken says anything.
+        mails = seen.mails if kept else {message: True for message, taken in seen.mails.items() if taken}
+        if kept:
+            keep(runtime, mails)
+        accepted = uncertain = 0
+        matched: set[int] = set()
+        for org in everyone:
+            with transaction(runtime.engine, org.organisation) as connection:
+                found = restored.survey(connection, org.organisation, org.id, mails)
+                taken, doubted = restored.write(connection, org.organisation, found)
+                control.recall(connection, list(found.matched))
+            accepted, uncertain, matched = accepted + taken, uncertain + doubted, matched | found.matched
+    result = SentInLog(seen.lines, len(seen.mails), accepted, uncertain, len(mails.keys() - matched), kept)
+    if json_:
+        document(result)
+        return
+    out.print(
+        f"{result.mails} mails of ours in {result.lines} lines: {accepted} deliveries are accepted now, {uncertain} are"
+        f" uncertain; {result.unmatched} mails are of no delivery that is open"
+        + (", and are not sent again if they are asked for again." if kept else ".")
+    )

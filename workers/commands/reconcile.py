@@ -10,17 +10,22 @@ from config.database import snapshot, transaction
 from config.runtime import Runtime
 from config.words import counted
 from tasks import enrolments, organisations
+from tasks.mail import control
+from tasks.mail.restored import IT_WAS_RESTORED, notice
+from tasks.mail.witness import Witness
 from tasks.reconcile import Off, deviations, repair
 from workers.commands.common import Json, Refused, document, err, opened, out, table
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciled:
-    """What was looked at, what was off, and whether it was mended."""
+    """What was looked at, what was off, and whether it was mended; `restored`: the database was restored from a backup,
+    and nobody has decided yet what is to become of its mail."""
 
     organisations: int
     off: list[Off]
     repaired: bool
+    restored: bool = False
 
 
 def reconcile(
@@ -34,30 +39,34 @@ def reconcile(
 ) -> None:
     """Prove that status, memberships and enrolments are what history and rules say; for after a restore.
 
-    Exit code 1 where something is off and was not mended.
+    Exit code 1 where something is off and was not mended, or where it asks what is to become of the mail of a restored
+    database.
     """
     with opened("reconcile") as runtime:
         with transaction(runtime.engine) as connection:
             known = organisations.every(connection)
+            asks = notice(connection, Witness(runtime.endpoints.redis_url, runtime.home)) or control.asks(connection)
         chosen = [one for one in known if organisation in {None, one.id}]
         if not chosen and organisation is not None:
             raise Refused(f"There is no organisation {organisation!r}.")
         off: list[Off] = []
         for one in track(chosen, "Comparing", console=err, disable=not err.is_terminal, transient=True):
             off += _reconcile(runtime, one, mend=mend)
-    result = Reconciled(len(chosen), off, repaired=mend and bool(off))
+    result = Reconciled(len(chosen), off, repaired=mend and bool(off), restored=asks)
     if json_:
         document(result)
     else:
         table(
             ["organisation", "what is off", "course", "how many"],
             [[entry.organisation, entry.deviation, entry.course, entry.n] for entry in off],
-            f"{counted(len(chosen), 'organisation')}: everything agrees.",
+            f"{counted(len(chosen), 'organisation')}: " + ("what is derived agrees." if asks else "everything agrees."),
         )
     if off and not mend:
         raise Refused("What is off can be mended: rollcall reconcile --repair.")
     if off and not json_:
         out.print("Mended; what is large is left to the workers: look again after rollcall wait.")
+    if asks:
+        raise Refused(f"{IT_WAS_RESTORED}: rollcall restored.")
 
 
 def _reconcile(runtime: Runtime, organisation: organisations.Organisation, *, mend: bool) -> list[Off]:

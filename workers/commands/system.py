@@ -25,13 +25,18 @@ from rich.text import Text
 
 import migrations
 from config import services
+from config.database import transaction
 from config.log import as_json, configure_logging
 from config.runtime import Endpoints
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from config.words import counted
+from tasks.mail import control
+from tasks.mail.control import MailPaused
 from tasks.mail.outages import Outage, in_words
+from tasks.mail.restored import IT_WAS_RESTORED, notice
+from tasks.mail.witness import Witness
 from tasks.webhooks import Health
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
@@ -57,10 +62,12 @@ READ_STATUS = services.DATABASE | services.REDIS
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """Which schema the database was at, and is at now."""
+    """Which schema the database was at, and is at now; `restored`: it was restored from a backup, and nobody has
+    decided yet what is to become of its mail."""
 
     before: str | None
     after: str | None
+    restored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class Status:
     mail_stopped: list[Outage]
     at_rest: bool
     stalled: list[str]
+    mail_paused: MailPaused | None
 
 
 def migrate(json_: Json = False) -> None:
@@ -97,11 +105,15 @@ def migrate(json_: Json = False) -> None:
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     with services.runtime(settings, "migrate", need=services.DATABASE, make=True) as runtime:
         before, after = migrations.bring_up_to_date(runtime.engine)
+        with transaction(runtime.engine) as connection:
+            asks = notice(connection, Witness(runtime.endpoints.redis_url, runtime.home)) or control.asks(connection)
     if json_:
-        document(Migrated(before, after))
+        document(Migrated(before, after, asks))
     else:
         was = "as it was" if before == after else f"it was {before or 'empty'}"
         out.print(f"The schema is at {after}; {was}.")
+    if asks:
+        err.print(f"{IT_WAS_RESTORED}: rollcall restored.", style="bold red")
 
 
 def up(
@@ -300,6 +312,7 @@ def status(
                 standing.mail_stopped,
                 standing.at_rest,
                 standing.stalled,
+                standing.mail_paused,
             )
 
         if json_:
@@ -344,7 +357,8 @@ def _shown(standing: Status) -> Group:
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
     ill = [f"{name} does not run, and something has waited for it for ten seconds." for name in standing.stalled]
-    said = (*ill, *map(in_words, standing.mail_stopped))
+    paused = [] if standing.mail_paused is None else [control.in_words(standing.mail_paused)]
+    said = (*paused, *ill, *map(in_words, standing.mail_stopped))
     stopped = [line for told in said for line in (Text(told, style="bold red"), "")]
     return Group(*stopped, grid, "", _readers(standing))
 
