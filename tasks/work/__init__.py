@@ -1,5 +1,29 @@
 """Work that is due: rows, not messages. A message only wakes a worker up, and losing it costs seconds (R33)."""
 
-from tasks.work.store import Failing, Piece, add, extend, failing, finish, mark, pause_before, release, retry
+from tasks.work.store import (
+    LONGEST_PAUSE,
+    Failing,
+    Piece,
+    add,
+    extend,
+    failing,
+    finish,
+    mark,
+    pause_before,
+    release,
+    retry,
+)
 
-__all__ = ["Failing", "Piece", "add", "extend", "failing", "finish", "mark", "pause_before", "release", "retry"]
+__all__ = [
+    "LONGEST_PAUSE",
+    "Failing",
+    "Piece",
+    "add",
+    "extend",
+    "failing",
+    "finish",
+    "mark",
+    "pause_before",
+    "release",
+    "retry",
+]
