@@ -34,6 +34,9 @@ SAMPLE_OLD_SECONDS = 60.0
 #: How much more must be taken, in parts of what was, once a rate is lowered; else it was not the rate.
 HELPED = 1.5
 
+#: The least mails a second at which it is tried first whether slowing down helps: so that it is soon known.
+FIRST_TRIAL = 10.0
+
 #: Seconds for which nothing is made of answers that put off: after a sample in which few did, and after slowing down
 #: did not help, as it does not where a server greylists.
 FINE_SECONDS = 5.0
@@ -150,7 +153,8 @@ class Bucket:
         if sample.taken:
             rate = min(rate, sample.taken / took)
         trial = Sample(now + LOWERED_ONCE_SECONDS, before=None if seen.slower else part)
-        return Bucket(0.0, now, max(rate, LEAST_RATE), now, trial)
+        least = LEAST_RATE if seen.slower or self.lowered is not None else FIRST_TRIAL
+        return Bucket(0.0, now, max(rate, least), now, trial)
 
 
 @dataclass(slots=True)
