@@ -20,6 +20,7 @@ from tasks.mail import restored, store
 from tasks.mail.compose import compose, identity, numbers
 from tasks.mail.moves import pause_once
 from tasks.mail.outages import as_said
+from tasks.mail.pace import Lanes
 from tasks.mail.rates import Rates
 from tasks.mail.rules import (
     LAST_ANSWERS,
@@ -48,6 +49,10 @@ GATE_HOLDS_SECONDS = 0.1
 #: that may be, before mail goes all the same: where it always takes so long, it would never go.
 GATE_STALE_SECONDS = 0.5
 OFTEN = 3
+
+#: Mails begun and recorded together at least, where the server takes few while the gate's verdict holds: about those
+#: that it has no time for, the gate need not be asked.
+SMALLEST_GROUP = 20
 
 #: Seconds a piece is worked on before others get their turn: a slow server holds up nobody for longer (R31).
 TURN_SECONDS = 1.0
@@ -86,7 +91,10 @@ class _Delivery:
     mailing: store.Mailing
     rates: Rates
     witness: Witness
+    mailer: Mailer
     beat: work.Beat | None = None
+    lanes: Lanes | None = None
+    size: int = 0
     group: list[store.Recipient] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
     asked_at: float = 0.0
@@ -112,19 +120,23 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
     mailer = _mailer(endpoints.smtp_url, settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds)
     pause = min(settings.rollcall_retry_seconds, CIRCUIT_SECONDS)
     rates = _rates(endpoints, settings.rollcall_mail_rate, settings.rollcall_mail_domain_rate, pause)
+    mailer.tells(rates.hold)
     with transaction(runtime.engine, piece.organisation) as connection:
         mailing = store.mailing(connection, piece.organisation, piece.subject)
         if mailing is None:
             work.finish(connection, piece)
             return
         witness = _witness(runtime.engine, endpoints.redis_url, runtime.home)
-        delivery = _Delivery(runtime, piece, mailing, rates, witness)
+        size = settings.rollcall_mail_group
+        delivery = _Delivery(runtime, piece, mailing, rates, witness, mailer, size=size)
         if piece.begun is not None:
             _take_over(connection, delivery, piece.begun)
     turn_ends = time.monotonic() + TURN_SECONDS
     rests = False
     while _record(delivery, rests=rests):
-        attempts = _send(mailer, delivery)
+        attempts = _send(delivery)
+        slow = len(attempts) < len(delivery.group)
+        delivery.size = min(2 * len(attempts) + SMALLEST_GROUP, delivery.size) if slow else settings.rollcall_mail_group
         before = {recipient.recipient: recipient.before for recipient in delivery.group}
         patience = delivery.patience
         delivery.outcomes = [
@@ -198,7 +210,7 @@ def _record(delivery: _Delivery, *, rests: bool) -> bool:
 def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
     """Mark the next recipients who may be mailed as begun; False where the piece is finished or rests."""
     piece = delivery.piece
-    size = delivery.runtime.settings.rollcall_mail_group
+    size = delivery.size
     if piece.begun is not None:
         size = (
             1  # one of a group took its worker down: those beside it are not to be tried, or uncertain, with it again
@@ -241,7 +253,9 @@ def _begin_at_pace(connection: Connection, delivery: _Delivery, asked: Sequence[
     """Mark as many as the pace allows; False where it allows none, and the piece rests until it does."""
     piece = delivery.piece
     waited_for = delivery.mailing.kind is not Kind.ANNOUNCEMENT
-    grant = delivery.rates.grant([recipient.domain for recipient in asked], waited_for=waited_for)
+    use = delivery.mailer.use(len(asked))
+    grant = delivery.rates.grant([recipient.domain for recipient in asked], waited_for=waited_for, use=use)
+    delivery.lanes = grant.lanes
     group = [recipient for recipient, allowed in zip(asked, grant.allowed, strict=True) if allowed]
     pause = timedelta(seconds=grant.wait)
     out = [recipient.recipient for recipient, is_out in zip(asked, grant.out, strict=False) if is_out]
@@ -279,7 +293,7 @@ def _leave(connection: Connection, piece: work.Piece) -> None:
         work.release(connection, piece, after=timedelta(seconds=seconds), failed=False)
 
 
-def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
+def _send(delivery: _Delivery) -> list[Attempt]:
     """Send a group; what became of each that was begun, which the pace is told, too. None is where too much has passed
     since the gate was asked about them; but mail goes also where it always does."""
     begun = time.monotonic()
@@ -305,10 +319,17 @@ def _send(mailer: Mailer, delivery: _Delivery) -> list[Attempt]:
                 )
                 unmade.append(Attempt(recipient.recipient, Answer.DEFERRED, reply="the message could not be made"))
 
-    attempts = mailer.send(envelopes(), within=GATE_HOLDS_SECONDS)
+    mailer = delivery.mailer
+    attempts = mailer.send(envelopes(), within=GATE_HOLDS_SECONDS, lanes=delivery.lanes)
     domains = {recipient.recipient: recipient.domain for recipient in delivery.group}
     became = [(domains[each.recipient], each) for each in attempts]
     before = {recipient.recipient: recipient.before for recipient in delivery.group}
     hold_back(became, before, delivery.rates.taken)
-    delivery.rates.learn(became, time.monotonic() - begun, connected=mailer.connected_since(begun))
+    delivery.rates.learn(
+        became,
+        time.monotonic() - begun,
+        connected=mailer.connected_since(begun),
+        use=mailer.use(delivery.runtime.settings.rollcall_mail_group),
+        refused=mailer.refused(),
+    )
     return attempts + unmade

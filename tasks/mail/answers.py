@@ -21,6 +21,7 @@ class About(StrEnum):
     SIGN_IN = "our sign-in or encryption"
     SENDER = "our sender"
     REPUTATION = "our reputation"
+    CONNECTIONS = "our connections"
     RATE = "our rate or quota"
     CONTENT = "our message"
     PROTOCOL = "what we said"
@@ -47,6 +48,7 @@ ABOUT_US = frozenset(
         About.SIGN_IN,
         About.SENDER,
         About.REPUTATION,
+        About.CONNECTIONS,
         About.RATE,
         About.CONTENT,
         About.PROTOCOL,
@@ -140,6 +142,15 @@ TABLE = (
         ),
     ),
     Row(
+        About.CONNECTIONS,
+        words=(
+            r"(?:too many|(?:maximum|max|allowed) (?:number|amount) of)\b.{0,40}?\b(?:connections|sessions|threads)\b",
+            r"(?:concurren\w*|simultaneous)\b.{0,30}?\b(?:connect|session)|sender thread limit|trop de connexions",
+            r"(?:connections?|sessions?)\b.{0,30}?\b(?:concurren|simultaneous)",
+            r"connections? (?:limit|count)\b(?! rate)|too many open connections",
+        ),
+    ),
+    Row(
         About.RATE,
         words=(
             r"too many\b(?!.{0,12}hops)",
@@ -153,7 +164,7 @@ TABLE = (
                 r"(?:quota|limit|exceed\w*|max(?:imum)?)\b.{0,50}?"
                 r"\b(?:per (?:second|minute|hour|day)|hourly|daily|messages|e-?mails|connections|recipients)\b"
             ),
-            r"concurren|simultaneous|unexpected volume|trop de connexions|captcha|recipients? limit",
+            r"concurren|simultaneous|unexpected volume|captcha|recipients? limit",
             r"your (?:sending |daily |hourly |account )*(?:limit|quota)",
         ),
     ),

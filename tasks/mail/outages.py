@@ -20,6 +20,7 @@ WHAT_TO_DO = {
     About.SIGN_IN.value: "look at SMTP_URL: host, user, password, tls=, and the certificate of the server",
     About.SENDER.value: "look at MAIL_FROM and BOUNCE_ADDRESS: the server must take them as senders",
     About.REPUTATION.value: "have the address of this machine, or of the mail server, taken off the list that is named",
+    About.CONNECTIONS.value: "have the number of connections raised, or close what else holds them",
     About.RATE.value: "have the limit raised, or set ROLLCALL_MAIL_RATE below it",
     About.POLICY.value: "ask whoever runs the mail server why it refuses us",
 }

@@ -24,8 +24,23 @@ FREE_RATE = 100_000.0
 #: The part of a second's mails that announcements leave to what somebody waits for.
 RESERVE = 0.1
 
-#: The part of a domain's answers that may be throttled, as by greylisting, before its rate is lowered.
+#: The part of a sample of answers that may be put off before a rate is lowered; how many are a sample, and over how
+#: many seconds at least; after how many it is too old to say anything.
 TOLERATED = 0.2
+SAMPLE = 20
+SAMPLE_SECONDS = 1.0
+SAMPLE_OLD_SECONDS = 60.0
+
+#: How much more must be taken, in parts of what was, once a rate is lowered; else it was not the rate.
+HELPED = 1.5
+
+#: The least mails a second at which it is tried first whether slowing down helps: so that it is soon known.
+FIRST_TRIAL = 10.0
+
+#: Seconds for which nothing is made of answers that put off: after a sample in which few did, and after slowing down
+#: did not help, as it does not where a server greylists.
+FINE_SECONDS = 5.0
+NO_HELP_SECONDS = 60.0
 
 #: Seconds until it is worth asking again at least: so that mails go several at a time.
 LEAST_WAIT_SECONDS = 0.1
@@ -39,9 +54,10 @@ LONGEST_OPEN_SECONDS = 60.0
 #: Recipients refused in a row, after which it is sure that everybody is.
 SURE = 50
 
-#: What state is kept under: the sender's bucket, the circuit; other keys are domains.
+#: What state is kept under: the sender's bucket, the circuit, the connections; other keys are domains.
 SENDER = "@sender"
 CIRCUIT = "@circuit"
+SLOTS = "@connections"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +78,26 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Answers since a time, which may be to come: how many took a mail, or refused it, and how many put it off.
+    `before`: the part that took one before the rate was lowered to see whether that helps; None where it was not."""
+
+    since: float
+    taken: int = 0
+    put_off: int = 0
+    before: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Bucket:
-    """Tokens at a time, a token a mail; and to how many a second throttling has lowered it, and when."""
+    """Tokens at a time, a token a mail; to how many a second throttling has lowered it, and when; and the answers by
+    which it is judged whether the server throttles, where some were put off."""
 
     tokens: float
     at: float
     lowered: float | None = None
     since: float = 0.0
+    sample: Sample | None = None
 
     def rate(self, limit: float, now: float) -> float:
         """Mails a second: the limit, or what throttling has left of it by now (R21)."""
@@ -96,6 +125,46 @@ class Bucket:
             return self
         return Bucket(0.0, now, max(min(self.rate(limit, now), seen) / 2, LEAST_RATE), now)
 
+    def weighed(self, seen: "Seen", limit: float, now: float, seconds: float) -> "Bucket":
+        """Slower where many of a sample, over a time, were put off (R21). Where nobody said that it is the rate, it may
+        be greylisting: then it is tried whether slowing down helps, and given up where it does not."""
+        sample = self.sample
+        if sample is not None and not now - SAMPLE_OLD_SECONDS < sample.since <= now + NO_HELP_SECONDS + SKEW_SECONDS:
+            sample = None
+        if sample is None or (seen.slower and sample.since > now and now - self.since >= LOWERED_ONCE_SECONDS):
+            if not seen.put_off:
+                return self if self.sample is None else replace(self, sample=None)
+            sample = Sample(now - seconds)
+        if now < sample.since:
+            return self
+        sample = replace(sample, taken=sample.taken + seen.taken, put_off=sample.put_off + seen.put_off)
+        many, took = sample.taken + sample.put_off, max(now - sample.since, 0.01)
+        if many < SAMPLE or (took < SAMPLE_SECONDS and not seen.slower):
+            return replace(self, sample=sample)
+        part = sample.taken / many
+        if part >= 1.0 - TOLERATED:
+            return replace(self, sample=Sample(now + FINE_SECONDS) if self.lowered is None else None)
+        before = None if seen.slower else sample.before
+        if before is not None and part <= HELPED * before and 1.0 - part > (1.0 - before) / 2:
+            return Bucket(
+                self.holds(limit, now) if math.isfinite(limit) else 0.0, now, sample=Sample(now + NO_HELP_SECONDS)
+            )
+        rate = min(self.rate(limit, now), many / took) / 2
+        if sample.taken:
+            rate = min(rate, sample.taken / took)
+        trial = Sample(now + LOWERED_ONCE_SECONDS, before=None if seen.slower else part)
+        least = LEAST_RATE if seen.slower or self.lowered is not None else FIRST_TRIAL
+        return Bucket(0.0, now, max(rate, least), now, trial)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What became of mails that one bucket counts. `slower`: some were told in words that they come too fast."""
+
+    taken: int = 0
+    put_off: int = 0
+    slower: bool = False
+
 
 @dataclass(frozen=True, slots=True)
 class Circuit:
@@ -118,6 +187,17 @@ Changes: TypeAlias = dict[str, Bucket | Circuit | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Lanes:
+    """How many connections one sending may use, the process may have in all, and whether others have some; `scarce`:
+    the server limits them."""
+
+    mine: int
+    in_all: int
+    company: bool = False
+    scarce: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Grant:
     """Which of those asked for may be mailed now, and in how many seconds to ask again for the others."""
 
@@ -126,6 +206,7 @@ class Grant:
     #: Those whose domain is out, whatever the pace, and in how many seconds to ask again for them.
     out: list[bool] = field(default_factory=list)
     out_wait: float = 0.0
+    lanes: Lanes | None = None
 
 
 def granted(
@@ -184,24 +265,21 @@ def learnt(
     now: float,
     *,
     mails_a_second: float,
+    seconds: float = 0.0,
     connected: bool = False,
 ) -> Changes:
-    """What is to be changed by what became of mails, each to a domain; `connected`: a connection was made, though
-    perhaps too late to begin anything on it."""
+    """What is to be changed by what became of mails within so many seconds, each to a domain; `connected`: a connection
+    was made, though perhaps too late to begin anything on it."""
     if not state and all(attempt.answer is Answer.ACCEPTED for _, attempt in attempts):
         return {}
-    changes: Changes = {}
-    everything = [attempt for _, attempt in attempts]
-    changes |= _circuits(state, attempts, limits, now, connected=connected)
-    by_domain: dict[str, list[Attempt]] = defaultdict(list)
-    for domain, attempt in attempts:
-        by_domain[domain].append(attempt)
-    lower = [domain for domain, answers in by_domain.items() if _throttles_domain(answers)]
-    if _throttles_sender(everything):
-        lower.append(SENDER)
-    for key in lower:
-        part = 1.0 if key == SENDER else len(by_domain[key]) / len(everything)
-        changes[key] = _bucket(state, key, limits, now).throttled(mails_a_second * part, limits.of(key), now)
+    changes = _circuits(state, attempts, limits, now, connected=connected)
+    for key, seen in _seen(attempts).items():
+        bucket = _bucket(state, key, limits, now)
+        weighed = bucket.weighed(seen, limits.of(key), now, seconds)
+        if weighed != bucket:
+            changes[key] = weighed
+    if any(_throttles_sender(attempt) for _, attempt in attempts):
+        changes[SENDER] = _bucket(state, SENDER, limits, now).throttled(mails_a_second, limits.sender, now)
     return changes
 
 
@@ -280,16 +358,30 @@ def _open_seconds(failures: int, limits: Limits) -> float:
     return min(limits.pause * 2.0 ** min(failures, 20), LONGEST_OPEN_SECONDS)
 
 
-def _throttles_sender(attempts: Sequence[Attempt]) -> bool:
-    """Whether the server asks us, and not the mail of one recipient, for patience."""
-    return any(attempt.code in {421, 454} or (_throttled(attempt) and not attempt.on_recipient) for attempt in attempts)
+def _throttles_sender(attempt: Attempt) -> bool:
+    """Whether the server asks us in so many words, and not the mail of one recipient, for patience."""
+    if attempt.answer is not Answer.THROTTLED or attempt.about in _NOT_THE_RATE:
+        return False
+    return attempt.code in {421, 454} or (attempt.about is About.RATE and not attempt.on_recipient)
 
 
-def _throttled(attempt: Attempt) -> bool:
-    return attempt.answer is Answer.THROTTLED and attempt.about is not About.FULL
+#: What puts off a mail, and would however slowly mail went.
+_NOT_THE_RATE = frozenset({About.FULL, About.GREYLISTED, About.CONNECTIONS})
+
+#: When it is the mail of one recipient that is put off, as by greylisting, which some do only after the data.
+_OF_RECIPIENT = frozenset({Stage.RCPT, Stage.DATA, Stage.END})
 
 
-def _throttles_domain(attempts: Sequence[Attempt]) -> bool:
-    """Whether more of a domain's recipients were put off than single ones."""
-    put_off = sum(attempt.on_recipient and _throttled(attempt) for attempt in attempts)
-    return put_off > TOLERATED * len(attempts)
+def _seen(attempts: Sequence[tuple[str, Attempt]]) -> dict[str, Seen]:
+    """What became of mails by what counts them: their domain, and the sender where they were put off before a recipient
+    was named."""
+    seen: dict[str, Seen] = defaultdict(Seen)
+    for domain, attempt in attempts:
+        if attempt.answer in {Answer.ACCEPTED, Answer.REFUSED}:
+            seen[domain].taken += 1
+            seen[SENDER].taken += 1
+        elif attempt.answer is Answer.THROTTLED and attempt.about not in _NOT_THE_RATE:
+            counted = seen[domain if attempt.on_recipient or attempt.stage in _OF_RECIPIENT else SENDER]
+            counted.put_off += 1
+            counted.slower |= attempt.about is About.RATE
+    return seen

@@ -6,11 +6,11 @@ What is kept is small and may be lost: a lost bucket is a full one, a lost circu
 import math
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 import msgspec
 import redis
@@ -22,6 +22,7 @@ from tasks.mail.pace import (
     CIRCUIT,
     RESERVE,
     SENDER,
+    SLOTS,
     Bucket,
     Changes,
     Circuit,
@@ -33,10 +34,15 @@ from tasks.mail.pace import (
     learnt,
 )
 from tasks.mail.rules import ANYWHERE, Answer, Attempt
+from tasks.mail.slots import Slots, Use, allotted, reported, shut_out
 
 log = structlog.get_logger()
 
 Result = TypeVar("Result")
+
+#: What is kept in Redis, by its key, and what is to be changed of it; None deletes.
+Known: TypeAlias = Bucket | Circuit | Slots
+Decide: TypeAlias = Callable[[Mapping[str, Known], Limits], tuple[Result, Mapping[str, Known | None]]]
 
 #: Where it lies in Redis, and for how many seconds after the last mail.
 PREFIX = "rollcall:pace:"
@@ -55,6 +61,12 @@ AWAY_SECONDS = 5.0
 PRESENT_EVERY_SECONDS = 5.0
 PRESENT_FOR_SECONDS = 20.0
 
+#: Seconds until it is worth asking again where no connection is free: less for what somebody waits for.
+WAIT_SECONDS = 0.5
+URGENT_WAIT_SECONDS = 0.2
+
+#: For those who count no connections.
+NO_USE = Use(0, 0, 0)
 
 #: Domains of which is remembered when the server last took a mail.
 MOST_DOMAINS = 10_000
@@ -75,22 +87,41 @@ class Rates:
         self._workers = 1
         self._say_present_at = 0.0
         self._ask_again_at = 0.0
-        self._seen: dict[str, Bucket | Circuit] = {}
+        self._seen: dict[str, Known] = {}
         self._alone = False
         #: When the server last took a mail of this process, by domain, and of any (`ANYWHERE`).
         self.taken: dict[str, datetime] = {}
 
-    def grant(self, domains: Sequence[str], *, waited_for: bool) -> Grant:
-        """Which of these mails, each to a domain, may begin now. Announcements leave a part to what is waited for."""
+    def grant(self, domains: Sequence[str], *, waited_for: bool, use: Use = NO_USE) -> Grant:
+        """Which of these mails, each to a domain, may begin now, and over how many connections; none may where there is
+        none. Announcements leave a part to what is waited for."""
         now, reserve = time.time(), 0.0 if waited_for else RESERVE
-        return self._decided(
-            _keys(domains),
-            lambda state, limits: granted(state, domains, limits, now, reserve=reserve),
-        )
 
-    def learn(self, attempts: Sequence[tuple[str, Attempt]], seconds: float, *, connected: bool = False) -> None:
-        """What became of mails, each to a domain, that went within so many seconds, and whether a connection was made
-        for them."""
+        def decide(state: Mapping[str, Known], limits: Limits) -> tuple[Grant, dict[str, Known | None]]:
+            grant, changes = granted(_pace(state), domains, limits, now, reserve=reserve)
+            if use is NO_USE or not any(grant.allowed):
+                return grant, dict(changes)
+            slots = _slots(state)
+            lanes, allotment = allotted(slots, self._name, use, now, waited_for=waited_for)
+            taken: dict[str, Known | None] = {} if allotment == slots else {SLOTS: allotment}
+            if lanes.mine:
+                return replace(grant, lanes=lanes), {**changes, **taken}
+            wait = URGENT_WAIT_SECONDS if waited_for else WAIT_SECONDS
+            return Grant([False] * len(domains), wait, lanes=lanes), taken
+
+        return self._decided(_keys(domains), decide)
+
+    def learn(
+        self,
+        attempts: Sequence[tuple[str, Attempt]],
+        seconds: float,
+        *,
+        connected: bool = False,
+        use: Use = NO_USE,
+        refused: Attempt | None = None,
+    ) -> None:
+        """What became of mails, each to a domain, that went within so many seconds; whether a connection was made for
+        them, which the process has, and what was said if the server refused one."""
         now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
         if len(self.taken) > MOST_DOMAINS:
             self.taken.clear()
@@ -98,15 +129,33 @@ class Rates:
             if attempt.answer is Answer.ACCEPTED:
                 self.taken[domain] = self.taken[ANYWHERE] = attempt.at
 
-        def decide(state: State, limits: Limits) -> tuple[tuple[State, Changes], Changes]:
+        def decide(state: Mapping[str, Known], limits: Limits) -> tuple[tuple[State, Changes], dict[str, Known | None]]:
             everybody = self._workers if limits is self._limits else 1
             rate = mails_a_second * everybody
-            changes = learnt(state, attempts, limits, now, mails_a_second=rate, connected=connected)
-            return (state, changes), changes
+            slots, pace = _slots(state), _pace(state)
+            held = slots
+            if use is not NO_USE and (refused or slots.limit is not None or slots.shut_out is not None):
+                held = reported(slots, self._name, use, now, refused=refused is not None)
+            out = refused is not None and shut_out(held, now)
+            became = [*attempts, ("", refused)] if refused is not None and out else attempts
+            let_in = connected and not out
+            changes = learnt(pace, became, limits, now, mails_a_second=rate, seconds=seconds, connected=let_in)
+            return (pace, changes), changes if held == slots else {**changes, SLOTS: held}
 
         _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
 
-    def _decided(self, keys: list[str], decide: Callable[[State, Limits], tuple[Result, Changes]]) -> Result:
+    def hold(self, use: Use) -> None:
+        """Say which connections the process has, so that others know how many are left."""
+        now = time.time()
+
+        def decide(state: Mapping[str, Known], _limits: Limits) -> tuple[None, dict[str, Known | None]]:
+            slots = _slots(state)
+            held = reported(slots, self._name, use, now)
+            return None, {} if held == slots else {SLOTS: held}
+
+        self._decided([SLOTS], decide)
+
+    def _decided(self, keys: list[str], decide: Decide[Result]) -> Result:
         """Decide by what all workers know, or, while Redis is away, by what this one does."""
         begun = time.monotonic()
         if begun >= self._ask_again_at:
@@ -125,7 +174,7 @@ class Rates:
         self._seen = _changed(self._seen, changes)
         return result
 
-    def _together(self, keys: list[str], decide: Callable[[State, Limits], tuple[Result, Changes]]) -> Result:
+    def _together(self, keys: list[str], decide: Decide[Result]) -> Result:
         """Decide by what all workers know and write what that changes, if nobody else did meanwhile."""
         names = [self._prefix + key for key in keys]
         found = self._redis.mget(names)
@@ -147,7 +196,8 @@ class Rates:
                             pipe.hset(self._prefix + OUTAGES, key, msgspec.json.encode(changed))
                             pipe.expire(self._prefix + OUTAGES, KEPT_SECONDS)
                 pipe.execute()
-        self._seen, self._alone = _changed(state, changes), False
+        about_all = state if SENDER in keys else {**self._seen, **state}
+        self._seen, self._alone = _changed(about_all, changes), False
         return result
 
     def _say_present(self) -> None:
@@ -198,25 +248,38 @@ def _say(state: State, changes: Changes, now: float) -> None:
 def _keys(domains: Sequence[str]) -> list[str]:
     """What a decision about mails to these domains looks at."""
     apart = list(dict.fromkeys(domains))
-    return [CIRCUIT, SENDER, *apart, *map(circuit_of, apart)]
+    return [CIRCUIT, SENDER, SLOTS, *apart, *map(circuit_of, apart)]
 
 
-def _read(keys: Sequence[str], found: Sequence[Any]) -> dict[str, Bucket | Circuit]:
+def _pace(state: Mapping[str, Known]) -> dict[str, Bucket | Circuit]:
+    return {key: known for key, known in state.items() if not isinstance(known, Slots)}
+
+
+def _slots(state: Mapping[str, Known]) -> Slots:
+    found = state.get(SLOTS)
+    return found if isinstance(found, Slots) else Slots()
+
+
+def _read(keys: Sequence[str], found: Sequence[Any]) -> dict[str, Known]:
     return {key: _decoded(key, state) for key, state in zip(keys, found, strict=True) if state is not None}
 
 
-def _decoded(key: str, state: bytes) -> Bucket | Circuit:
+def _decoded(key: str, state: bytes) -> Known:
+    if key == SLOTS:
+        return msgspec.json.decode(state, type=Slots)
     if key.startswith(CIRCUIT):
         return msgspec.json.decode(state, type=Circuit)
     return msgspec.json.decode(state, type=Bucket)
 
 
-def _changed(state: State, changes: Changes) -> dict[str, Bucket | Circuit]:
+def _changed(state: Mapping[str, Known], changes: Mapping[str, Known | None]) -> dict[str, Known]:
     return {key: value for key, value in {**state, **changes}.items() if value is not None}
 
 
-def _share(state: Bucket | Circuit, workers: int) -> Bucket | Circuit:
+def _share(state: Known, workers: int) -> Known:
     """What one of so many workers may take of what they have together."""
+    if isinstance(state, Slots):
+        return Slots(None if state.limit is None else max(state.limit // workers, 1), state.since)
     if isinstance(state, Circuit):
         return state
     return replace(

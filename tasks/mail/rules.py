@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from tasks.mail.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
-from tasks.work import pause_before
+from tasks.work import LONGEST_PAUSE, pause_before
 
 
 class Kind(StrEnum):
@@ -105,7 +105,11 @@ def answer_to(code: int, what: About) -> Answer:
     """What a reply that is not acceptance means for the message (RFC 5321 4.2.1, R21): to be patient, to try again, or
     that it is refused."""
     if code >= 500:
-        patience = {About.RATE: Answer.THROTTLED, About.GREYLISTED: Answer.DEFERRED}
+        patience = {
+            About.RATE: Answer.THROTTLED,
+            About.CONNECTIONS: Answer.THROTTLED,
+            About.GREYLISTED: Answer.DEFERRED,
+        }
         return patience.get(what, Answer.REFUSED)
     patient = code in THROTTLING or what in ABOUT_US or what is About.GREYLISTED
     return Answer.THROTTLED if patient else Answer.DEFERRED
@@ -219,9 +223,11 @@ def outcome_of(attempt: Attempt, before: Before, patience: Patience, *, policy: 
         case Answer.THROTTLED | Answer.UNREACHABLE | Answer.REFUSED_US:
             if before.since is not None and attempt.at - before.since > patience.longest:
                 return replace(said, state=Delivery.FAILED, tried=False)
-            pause = pause_before(before.put_off, patience.pause)
-            if attempt.answer is not Answer.THROTTLED:  # the circuit says when somebody is to try
-                pause = min(pause, LONGEST_OUT)
+            if attempt.answer is Answer.THROTTLED:  # soon enough for one that greylists; not everybody at once
+                waited = attempt.at - (before.since or attempt.at)
+                pause = min(max(patience.pause, waited * (0.5 + attempt.recipient % 16 / 128)), LONGEST_PAUSE)
+            else:  # the circuit says when somebody is to try
+                pause = min(pause_before(before.put_off, patience.pause), LONGEST_OUT)
             return replace(said, tried=False, due_at=attempt.at + pause)
         case Answer.DEFERRED if before.tried + 1 >= patience.most:
             return replace(said, state=Delivery.FAILED)

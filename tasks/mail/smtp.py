@@ -5,11 +5,12 @@ far it had come.
 """
 
 import asyncio
+import math
 import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -17,10 +18,12 @@ import aiosmtplib
 import uvloop
 
 from config.settings import SmtpServer
-from tasks.mail.answers import Stage
+from tasks.mail.answers import About, Stage
 from tasks.mail.message import wire_address
 from tasks.mail.outages import not_reached
+from tasks.mail.pace import Lanes
 from tasks.mail.rules import Answer, Attempt
+from tasks.mail.slots import Use
 from tasks.mail.wire import Envelope, Wire
 
 __all__ = ["Envelope", "Mailer"]
@@ -30,16 +33,29 @@ Result = TypeVar("Result")
 #: Messages begun on one connection before it is replaced: servers limit it, and a fresh one spreads over their hosts.
 MESSAGES_PER_CONNECTION = 500
 
-#: Seconds after which a connection is replaced, however little it carried; and for which it may lie idle. Servers close
-#: idle ones after minutes (RFC 5321 4.5.3.2.7), and what lies between may forget them sooner without a word.
+#: Seconds after which a connection is replaced, however little it carried; and for which it may lie idle, much less
+#: where the server limits their number: somebody else may wait for it.
 CONNECTION_LIVES_SECONDS = 300.0
-CONNECTION_IDLES_SECONDS = 30.0
+CONNECTION_IDLES_SECONDS = 5.0
+SCARCE_IDLES_SECONDS = 1.0
+
+#: Seconds between two looks at what lies idle, and between two times of saying how many connections there are.
+LOOK_SECONDS = 0.5
+SAY_SECONDS = 3.0
+
+#: Seconds for which a connection that was said goodbye to is waited for, where the server would count it beside the
+#: next; and after which one that was refused is tried once more: the server may not have counted the last one off yet.
+GOODBYE_SECONDS = 1.0
+ONCE_MORE_SECONDS = 0.25
 
 #: Seconds after the last may begin in which the server may still ask for a message (R20).
 LATE_SECONDS = 0.5
 
 #: Replies after which nothing more is begun for the moment: the server closes, or wants us to come back later.
 HOLD = frozenset({421, 454})
+
+#: Whom an attempt is about that began no mail.
+NOBODY = 0
 
 
 class Mailer:
@@ -53,20 +69,42 @@ class Mailer:
         self._hostname: str | None = None
         self._connected_at = 0.0
         self._idle: deque[Wire] = deque()
+        self._wires: set[Wire] = set()
+        self._connecting = self._busy = 0
+        self._most = self._said = 0
+        self._scarce = self._tending = False
+        self._closed_at = self._said_at = -math.inf
+        self._refused: Attempt | None = None
+        self._hold: Callable[[Use], None] = lambda _use: None
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
 
-    def send(self, envelopes: Iterable[Envelope], *, within: float) -> list[Attempt]:
+    def send(self, envelopes: Iterable[Envelope], *, within: float, lanes: Lanes | None = None) -> list[Attempt]:
         """Try envelopes, several at a time; what the server said to each. Never raises for one of them; nor may
         `envelopes`.
 
         Each is taken from `envelopes` when a connection is free for it. After `within` seconds none is begun any more,
         however long it took to connect: the gate is to be asked again about the rest, which is left out of the answer.
         So is what is left when the server cannot be reached, or asks for patience. Each connection that was open before
-        begins at least one.
+        begins at least one. `lanes`: over how many connections; what they could not begin, because the server refused
+        them, is left out, too.
         """
-        return self._run(_Sending(self, envelopes, within).done())
+        return self._run(_Sending(self, envelopes, within, lanes).done())
+
+    def use(self, mails: int) -> Use:
+        """Which connections there are, and would be for so many mails besides."""
+        busy = self._busy
+        return Use(len(self._wires) + self._connecting, busy, busy + min(self._connections, mails))
+
+    def refused(self) -> Attempt | None:
+        """What was said where the server refused a connection, since this was last asked."""
+        said, self._refused = self._refused, None
+        return said
+
+    def tells(self, hold: Callable[[Use], None]) -> None:
+        """Whom to tell now and then which connections there are."""
+        self._hold = hold
 
     def close(self) -> None:
         """Say goodbye on every connection and stop."""
@@ -79,6 +117,7 @@ class Mailer:
         return asyncio.run_coroutine_threadsafe(job, self._loop).result()
 
     async def _quit(self) -> None:
+        self._hold = lambda _use: None
         for wire in self._idle:
             wire.say_goodbye()
         self._idle.clear()
@@ -104,14 +143,82 @@ class Mailer:
 
     def _fit(self, wire: Wire) -> bool:
         now = self._loop.time()
-        return (
-            wire.begun < MESSAGES_PER_CONNECTION
-            and now - wire.opened_at < CONNECTION_LIVES_SECONDS
-            and now - wire.rested_at < CONNECTION_IDLES_SECONDS
-        )
+        idles = SCARCE_IDLES_SECONDS if self._scarce else CONNECTION_IDLES_SECONDS
+        return not wire.worn and now - wire.opened_at < CONNECTION_LIVES_SECONDS and now - wire.rested_at < idles
+
+    def begin(self, lanes: Lanes | None) -> None:
+        """Heed how many connections there may be, and close what lies idle beyond that."""
+        if lanes is not None:
+            self._most, self._scarce = lanes.in_all, lanes.scarce
+        while self._scarce and self._idle and self._staying > self._most:
+            self._idle.popleft().say_goodbye()
+
+    def entered(self, lanes: int) -> None:
+        """So many more, or fewer, are used."""
+        self._busy += lanes
+
+    @property
+    def _staying(self) -> int:
+        """Connections there are and will be, those apart that were said goodbye to."""
+        return self._connecting + sum(not wire.leaving for wire in self._wires)
+
+    @property
+    def works(self) -> bool:
+        """Whether a connection is open."""
+        return any(not wire.leaving for wire in self._wires)
+
+    async def others_connect(self) -> None:
+        """Wait until it is known whether a connection works, if others are being made."""
+        while self._connecting and not self.works:
+            await asyncio.sleep(GOODBYE_SECONDS / 50)
+
+    async def room(self) -> bool:
+        """Whether one more may be opened. One that is being closed is waited for."""
+        until = self._loop.time() + GOODBYE_SECONDS
+        while self._scarce and len(self._wires) > self._staying - self._connecting and self._loop.time() < until:
+            await asyncio.sleep(GOODBYE_SECONDS / 50)
+        return not self._scarce or self._staying < self._most
+
+    def _gone(self, wire: Wire) -> None:
+        self._wires.discard(wire)
+        self._closed_at = self._loop.time()
+
+    def _tend(self) -> None:
+        """Close what lies idle for too long, and say which connections there are, as long as there are some."""
+        for wire in [wire for wire in self._idle if not wire.usable or not self._fit(wire)]:
+            self._idle.remove(wire)
+            wire.say_goodbye()
+        use, now = self.use(0), self._loop.time()
+        if use.open != self._said or now - self._said_at >= SAY_SECONDS:
+            self._said, self._said_at = use.open, now
+            self._loop.run_in_executor(None, self._hold, use)
+        self._tending = bool(use.open or self._busy)
+        if self._tending:
+            self._loop.call_later(LOOK_SECONDS, self._tend)
+
+    def turned_away(self, said: Attempt) -> None:
+        """The server refused a connection, though there are others."""
+        self._refused = said
 
     async def connect(self) -> Wire:
         """A new connection: encrypted, signed in, and asked what it can do."""
+        self._connecting += 1
+        try:
+            wire = await self._connected()
+        except Exception:
+            if self._loop.time() - self._closed_at > ONCE_MORE_SECONDS * 2:
+                raise
+            await asyncio.sleep(ONCE_MORE_SECONDS)
+            wire = await self._connected()
+        finally:
+            self._connecting -= 1
+        self._wires.add(wire)
+        if not self._tending:
+            self._tending = True
+            self._loop.call_later(LOOK_SECONDS, self._tend)
+        return wire
+
+    async def _connected(self) -> Wire:
         server = self._server
         client = aiosmtplib.SMTP(
             hostname=server.host,
@@ -136,7 +243,9 @@ class Mailer:
         self._connected_at = time.monotonic()
         transport = cast(asyncio.Transport, client.transport)
         extensions = client.esmtp_extensions
-        return Wire(self._loop, transport, extensions, timeout=self._timeout, most=MESSAGES_PER_CONNECTION)
+        return Wire(
+            self._loop, transport, extensions, timeout=self._timeout, most=MESSAGES_PER_CONNECTION, gone=self._gone
+        )
 
     @property
     def secrets(self) -> tuple[str | None, str | None]:
@@ -161,36 +270,48 @@ class Mailer:
 class _Sending:
     """Envelopes on their way over as many connections as it takes."""
 
-    def __init__(self, mailer: Mailer, envelopes: Iterable[Envelope], within: float) -> None:
+    def __init__(self, mailer: Mailer, envelopes: Iterable[Envelope], within: float, lanes: Lanes | None) -> None:
         self._mailer = mailer
         self._envelopes = iter(envelopes)
         self._within = within
+        self._lanes = lanes
         self._again: deque[Envelope] = deque()
         self._attempts: list[Attempt] = []
         self._deadline = 0.0
         self._stopped = False
+        self._refused: Attempt | None = None
 
     async def done(self) -> list[Attempt]:
         """Carry all of them; what became of each that was begun."""
-        self._deadline = self._mailer.loop.time() + self._within
+        mailer = self._mailer
+        mailer.begin(self._lanes)
+        self._deadline = mailer.loop.time() + self._within
         async with asyncio.TaskGroup() as lanes:
-            for _ in range(self._mailer.connections):
+            for _ in range(mailer.connections if self._lanes is None else min(self._lanes.mine, mailer.connections)):
                 first = self._take(in_time=False)
                 if first is None:
                     break
                 lanes.create_task(self._lane(first))
+        if self._lanes is None and self._refused is not None:
+            for envelope in self._again:
+                self._attempts.append(replace(self._refused, recipient=envelope.recipient))
         return self._attempts
 
     async def _lane(self, first: Envelope) -> None:
+        self._mailer.entered(1)
+        try:
+            await self._carry(first)
+        finally:
+            self._mailer.entered(-1)
+
+    async def _carry(self, first: Envelope) -> None:
         """One connection after the other, until nothing is left to begin."""
         head: Envelope | None = first
         while head is not None:
             wire = self._mailer.take_idle()
             if wire is None:
-                try:
-                    wire = await self._mailer.connect()
-                except Exception as problem:  # noqa: BLE001 - whatever it was, nobody was reached
-                    self._unreachable(head, problem)
+                wire = await self._connect(head)
+                if wire is None:
                     return
                 if self._late:
                     self._mailer.put_back(wire)
@@ -198,7 +319,59 @@ class _Sending:
             until = self._deadline + LATE_SECONDS
             await wire.carry(head, self._take, self._report, self._again.append, until=until)
             self._mailer.put_back(wire)
+            if wire.turned_away is not None:
+                self._turned_away(wire.turned_away)
+                return
             head = self._take()
+
+    async def _connect(self, head: Envelope) -> Wire | None:
+        """A new connection; None where there is none to be had, or not in time while others work."""
+        if not await self._mailer.room():
+            self._again.append(head)
+            return None
+        connecting = self._mailer.loop.create_task(self._mailer.connect())
+        while not connecting.done():
+            left = max(self._deadline - self._mailer.loop.time(), LATE_SECONDS)
+            await asyncio.wait({connecting}, timeout=left)
+            if not connecting.done() and self._lanes is not None and self._mailer.works:
+                connecting.add_done_callback(self._connected_late)
+                self._again.append(head)
+                return None
+        try:
+            return connecting.result()
+        except Exception as problem:  # noqa: BLE001 - whatever it was, nobody was reached
+            await self._mailer.others_connect()
+            attempt, limited = self._not_connected(problem)
+            if limited:
+                self._again.append(head)
+                self._turned_away(attempt)
+            else:
+                self._stopped = True
+                self._report(replace(attempt, recipient=head.recipient))
+            return None
+
+    def _connected_late(self, connecting: "asyncio.Task[Wire]") -> None:
+        problem = connecting.exception()
+        if problem is None:
+            self._mailer.put_back(connecting.result())
+        else:
+            attempt, limited = self._not_connected(problem)
+            if limited:
+                self._mailer.turned_away(attempt)
+
+    def _not_connected(self, problem: BaseException) -> tuple[Attempt, bool]:
+        """What was said as we connected, and whether it is only that there are too many: because it says so, or because
+        others are let in."""
+        code, said, what = not_reached(problem, self._mailer.secrets)
+        attempt = Attempt(NOBODY, Answer.UNREACHABLE, code=code, reply=said, about=what, stage=Stage.CONNECT)
+        company = self._mailer.works or (self._lanes is not None and self._lanes.company)
+        refused = code == 421 or (code is None and what is None)
+        return attempt, what in {About.CONNECTIONS, About.RATE} or (company and refused)
+
+    def _turned_away(self, attempt: Attempt) -> None:
+        self._refused = attempt
+        if self._lanes is not None:
+            self._mailer.turned_away(attempt)
 
     @property
     def _late(self) -> bool:
@@ -224,12 +397,5 @@ class _Sending:
 
     def _report(self, attempt: Attempt) -> None:
         self._attempts.append(attempt)
-        if attempt.code in HOLD:
+        if attempt.code in HOLD and attempt.about is not About.GREYLISTED:
             self._stopped = True
-
-    def _unreachable(self, envelope: Envelope, problem: Exception) -> None:
-        code, said, about = not_reached(problem, self._mailer.secrets)
-        self._stopped = True
-        self._report(
-            Attempt(envelope.recipient, Answer.UNREACHABLE, code=code, reply=said, about=about, stage=Stage.CONNECT)
-        )

@@ -8,12 +8,13 @@ too late or not at all is closed, and what it was carrying is judged by how far 
 """
 
 import asyncio
+import re
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from tasks.mail.answers import Stage
+from tasks.mail.answers import About, Stage
 from tasks.mail.rules import Answer, Attempt, refusal
 
 #: Characters of a server's reply kept in the ledger.
@@ -29,6 +30,18 @@ PROMPT_SECONDS = 0.05
 
 #: Looks at the clock within one timeout.
 LOOKS = 4
+
+#: Mails refused or put off in a row on one connection, after which it is replaced: servers slow down one on which much
+#: goes wrong, and close it in the end (Postfix's limits are 10 and 20).
+REFUSALS_PER_CONNECTION = 9
+
+#: Seconds for which the server may close once it has said goodbye: then it surely counts the connection no more.
+GOODBYE_SECONDS = 0.5
+
+#: What a server says that is done with this one connection, and would take the next.
+SESSION_OVER = re.compile(
+    rb"too many errors|(?:this|per|one|single|each) (?:connection|session)|time[d-]? ?out|idle for", re.IGNORECASE
+)
 
 CRLF = b"\r\n"
 
@@ -78,9 +91,16 @@ class Wire(asyncio.Protocol):
         *,
         timeout: float,
         most: int,
+        gone: Callable[["Wire"], None],
     ) -> None:
-        """`timeout`: seconds of patience with an answer; `most`: messages begun on one connection."""
+        """`timeout`: seconds of patience with an answer; `most`: messages begun on one connection; `gone`: whom to tell
+        when it is closed."""
         self.begun = 0
+        #: What the server said, if it was that there are too many connections.
+        self.turned_away: Attempt | None = None
+        self._gone = gone
+        self._refusals = 0
+        self._leaves = False
         self._most = most
         self._served = False
         self.opened_at = self.rested_at = loop.time()
@@ -112,6 +132,16 @@ class Wire(asyncio.Protocol):
         """Whether the connection is open, and nothing is left unanswered."""
         return not self._closed and not self._transport.is_closing() and not self._expected
 
+    @property
+    def worn(self) -> bool:
+        """Whether it has served its time, or the server's patience with it."""
+        return self.begun >= self._most or self._refusals >= REFUSALS_PER_CONNECTION or self.turned_away is not None
+
+    @property
+    def leaving(self) -> bool:
+        """Whether it is closed, or will be."""
+        return self._closed or self._leaves or self._transport.is_closing()
+
     def carry(
         self,
         first: Envelope,
@@ -136,7 +166,8 @@ class Wire(asyncio.Protocol):
 
     def say_goodbye(self) -> None:
         """End the conversation in order (RFC 5321 4.1.1.10); nobody waits for the answer."""
-        if self.usable:
+        if self.usable and not self._leaves:
+            self._leaves = True
             self._ask(b"QUIT\r\n", _Stage.QUIT, _NOBODY)
             self._clock = self._loop.call_later(self._timeout / LOOKS, self._look)
 
@@ -166,6 +197,7 @@ class Wire(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """The server closed, or we did: judge what was not answered."""
         self._closed = True
+        self._gone(self)
         self._fail(type(exc).__name__ if exc else "the server closed the connection")
 
     def eof_received(self) -> bool:
@@ -211,7 +243,7 @@ class Wire(asyncio.Protocol):
 
     def _after(self) -> Envelope | None:
         """The next envelope, unless this connection has served its time."""
-        return self._next() if self.begun < self._most else None
+        return None if self.worn else self._next()
 
     def _impossible(self, envelope: Envelope) -> Attempt | None:
         """Why this server can never take it, if so; nothing is said to it then."""
@@ -250,6 +282,8 @@ class Wire(asyncio.Protocol):
         elif stage is _Stage.RESET and code == 250:
             if not self._expected:
                 self._begin_next(b"")
+        elif stage is _Stage.QUIT:
+            self._loop.call_later(GOODBYE_SECONDS, self.close)
         else:
             self._give_up()
 
@@ -312,15 +346,21 @@ class Wire(asyncio.Protocol):
 
     def _refused(self, carried: _Carried, code: int, said: bytes, stage: Stage) -> bool:
         """Keep what was said against an envelope, the first of it; False where the conversation is over."""
-        if 400 <= code < 600 and code != 421:
-            if carried.against is None:
-                carried.against = refusal(carried.envelope.recipient, code, _storable(said), stage)
-            return True
-        if code == 421:
+        if 400 <= code < 600:
             against = refusal(carried.envelope.recipient, code, _storable(said), stage)
         else:
             against = _attempt(carried.envelope, Answer.UNREACHABLE, code, said)
-        self._settle(carried.against or against)
+        crowded = against.about is About.CONNECTIONS
+        if 400 <= code < 600 and code != 421 and (carried.against is not None or not crowded):
+            carried.against = carried.against or against
+            return True
+        if crowded:
+            self.turned_away = against
+        over = code == 421 and (self._served or self._refusals) and SESSION_OVER.search(said)
+        if carried.against is None and (crowded or over):
+            self._give_back(carried.envelope)
+        else:
+            self._settle(carried.against or against)
         self._expected = deque(each for each in self._expected if each[1] is not carried)
         self._give_up()
         return False
@@ -328,6 +368,9 @@ class Wire(asyncio.Protocol):
     def _settle(self, attempt: Attempt) -> None:
         """Report what became of an envelope that this connection got through with."""
         self._served = True
+        self._refusals = 0 if attempt.answer is Answer.ACCEPTED else self._refusals + 1
+        if attempt.about is About.CONNECTIONS:
+            self.turned_away = attempt
         self._report(attempt)
 
     def _settle_refused(self, carried: _Carried) -> None:

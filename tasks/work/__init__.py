@@ -1,6 +1,7 @@
 """Work that is due: rows, not messages. A message only wakes a worker up, and losing it costs seconds (R33)."""
 
 from tasks.work.store import (
+    LONGEST_PAUSE,
     Beat,
     Failing,
     LostLease,
@@ -16,6 +17,7 @@ from tasks.work.store import (
 )
 
 __all__ = [
+    "LONGEST_PAUSE",
     "Beat",
     "Failing",
     "LostLease",

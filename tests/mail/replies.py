@@ -9,6 +9,7 @@ from tasks.mail.answers import About, Stage
 
 MAILBOX, FULL, DISABLED = About.MAILBOX, About.FULL, About.DISABLED
 SIGN_IN, SENDER, REPUTATION, RATE = About.SIGN_IN, About.SENDER, About.REPUTATION, About.RATE
+CONNECTIONS = About.CONNECTIONS
 CONTENT, PROTOCOL, POLICY = About.CONTENT, About.PROTOCOL, About.POLICY
 GREYLISTED, ROUTE, UNCLEAR = About.GREYLISTED, About.ROUTE, About.UNCLEAR
 
@@ -270,8 +271,8 @@ REPLIES: tuple[tuple[Stage, int, str, About], ...] = (
     (RCPT, 550, "5.4.5 Daily user sending limit exceeded. For more information on Gmail sending limits go to", RATE),
     (MAIL, 454, "Throttling failure: Daily message quota exceeded.", RATE),
     (MAIL, 454, "Throttling failure: Maximum sending rate exceeded.", RATE),
-    (CONNECT, 432, "4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", RATE),
-    (MAIL, 432, "4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", RATE),
+    (CONNECT, 432, "4.3.2 Concurrent connections limit exceeded. Visit https://aka.ms/concurrent_sending", CONNECTIONS),
+    (MAIL, 432, "4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded", CONNECTIONS),
     (MAIL, 432, "4.3.2", RATE),
     (END, 554, "5.2.252 SendAsDenied; us@y.example not allowed to send as b@y.example", SENDER),
     (END, 554, "5.2.0 Submission quota exceeded exception", RATE),
@@ -284,7 +285,20 @@ REPLIES: tuple[tuple[Stage, int, str, About], ...] = (
         "Domain y.example has exceeded the max emails per hour (200/200 (100%)) allowed. Message discarded.",
         RATE,
     ),
-    (CONNECT, 421, "4.7.0 mx.x.example Error: too many connections from 192.0.2.1", RATE),
+    (CONNECT, 421, "4.7.0 mx.x.example Error: too many connections from 192.0.2.1", CONNECTIONS),
+    (CONNECT, 421, "Too many concurrent SMTP connections; please try again later.", CONNECTIONS),
+    (CONNECT, 421, "Too many concurrent SMTP connections from this IP address; please try again later.", CONNECTIONS),
+    (
+        CONNECT,
+        421,
+        "4.3.2 The maximum number of concurrent server connections has exceeded a per-source limit",
+        CONNECTIONS,
+    ),
+    (CONNECT, 421, "4.3.2 Too many open connections.", CONNECTIONS),
+    (CONNECT, 554, "5.7.1 Too many simultaneous connections from your host", CONNECTIONS),
+    (CONNECT, 421, "4.7.0 Number of simultaneous connections exceeded", CONNECTIONS),
+    (CONNECT, 421, "Too many sessions from your IP address", CONNECTIONS),
+    (CONNECT, 450, "4.7.1 Maximum number of connections reached", CONNECTIONS),
     (CONNECT, 421, "4.3.2 Connection rate limit exceeded.", RATE),
     (RCPT, 452, "4.5.3 Too many recipients", RATE),
     (RCPT, 550, "5.1.1 <a@x.example>: rate limit exceeded for this sender", RATE),

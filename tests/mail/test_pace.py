@@ -1,11 +1,15 @@
 """How fast mail may go, without any server: R21, R31."""
 
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks.mail.answers import About, Stage
 from tasks.mail.pace import (
     CIRCUIT,
     FREE_RATE,
@@ -14,6 +18,7 @@ from tasks.mail.pace import (
     LOWERED_ONCE_SECONDS,
     RECOVERY_SECONDS,
     RESERVE,
+    SAMPLE,
     SENDER,
     Bucket,
     Changes,
@@ -23,7 +28,8 @@ from tasks.mail.pace import (
     granted,
     learnt,
 )
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import FIRST, Answer, Attempt, Before, Delivery, Patience, outcome_of
+from tests.world import DAWN
 
 FREE = Limits(math.inf, math.inf, 1.0)
 
@@ -138,14 +144,141 @@ def test_r21_throttling_never_stops_mail_for_good(pauses: list[float]) -> None:
     assert bucket.rate(math.inf, now) >= LEAST_RATE
 
 
-def test_r21_greylisting_of_some_slows_nobody_down_and_of_most_their_domain_alone() -> None:
-    some = [("a", put_off(451))] + [("a", accepted())] * 19
-    assert learnt({}, some, FREE, 0.0, mails_a_second=100.0) == {}
-    most = [("a", put_off(451))] * 15 + [("a", accepted())] * 5 + [("b", accepted())] * 20
-    changes = learnt({}, most, FREE, 0.0, mails_a_second=100.0)
+#: How servers put off one recipient, and what that is about; many say no more than "try again later".
+LATER = [About.GREYLISTED, About.POLICY, About.ROUTE, About.UNCLEAR]
+
+#: Whether a server takes this mail at this time, and what it says is the reason where it does not.
+Server = Callable[[int, float], About | None]
+
+
+def greylisting(part: float, delay: float, what: About) -> Server:
+    """A part of the recipients is put off until their delay has passed."""
+    first: dict[int, float] = {}
+
+    def answers(mail: int, at: float) -> About | None:
+        greylisted = mail % 100 < part * 100 and at < first.setdefault(mail, at) + delay
+        return what if greylisted else None
+
+    return answers
+
+
+def throttling(rate: float, what: About) -> Server:
+    """No more than so many a second are taken, as many at once at most."""
+    tokens, then = rate, 0.0
+
+    def answers(_mail: int, at: float) -> About | None:
+        nonlocal tokens, then
+        tokens, then = min(rate, tokens + (at - then) * rate), at
+        if tokens < 1.0:
+            return what
+        tokens -= 1.0
+        return None
+
+    return answers
+
+
+def sent_to(server: Server, mails: int, stage: Stage = Stage.RCPT) -> tuple[float, int]:
+    """Send mails as a worker does, a thousand a second if the pace allows it; seconds that took, and mails tried."""
+    patience = Patience(5, timedelta(seconds=30), timedelta(days=5))
+    due = [(0.0, mail, FIRST) for mail in range(mails)]
+    state: State = {}
+    now, tried = 0.0, 0
+    while due:
+        due.sort(key=lambda one: one[:2])
+        now = max(now, due[0][0])
+        asked = [one for one in due[:200] if one[0] <= now]
+        grant, changes = granted(state, ["a"] * len(asked), FREE, now, reserve=0.0)
+        state = after(state, changes)
+        answers = []
+        rest = due[len(asked) :]
+        for (_, mail, before), allowed in zip(asked, grant.allowed, strict=True):
+            if not allowed:
+                rest.append((now + grant.wait, mail, before))
+                continue
+            at = now + len(answers) / 1000
+            said = server(mail, at)
+            attempt = Attempt(mail, Answer.ACCEPTED, at=DAWN + timedelta(seconds=at), code=250)
+            if said is not None:
+                attempt = replace(
+                    attempt,
+                    answer=Answer.THROTTLED,
+                    code=450,
+                    about=said,
+                    stage=stage,
+                    on_recipient=stage is Stage.RCPT,
+                )
+                outcome = outcome_of(attempt, before, patience, policy="hold")
+                assert (outcome.state, outcome.tried) == (Delivery.PENDING, False)
+                assert outcome.due_at is not None
+                again = Before(0, before.put_off + 1, before.since or attempt.at)
+                rest.append(((outcome.due_at - DAWN).total_seconds(), mail, again))
+            answers.append(("a", attempt))
+        tried += len(answers)
+        seconds = len(answers) / 1000 + 0.005
+        now += seconds
+        rate = len(answers) / seconds
+        state = after(state, learnt(state, answers, FREE, now, mails_a_second=rate, seconds=seconds))
+        due = rest
+    return now, tried
+
+
+@pytest.mark.parametrize("what", LATER)
+@pytest.mark.parametrize("part", [0.05, 0.1, 0.5, 0.9, 1.0])
+def test_r21_greylisting_ends_within_twice_its_delay_whatever_its_part_and_its_words(part: float, what: About) -> None:
+    took, _ = sent_to(greylisting(part, 60.0, what), 1000)
+    assert took < 120.0
+
+
+@pytest.mark.parametrize("stage", [Stage.DATA, Stage.END])
+def test_r21_greylisting_after_the_data_slows_nobody_down_either(stage: Stage) -> None:
+    took, _ = sent_to(greylisting(0.1, 60.0, About.UNCLEAR), 1000, stage)
+    assert took < 120.0
+
+
+@pytest.mark.parametrize("delay", [31.0, 100.0, 300.0, 1800.0])
+def test_r21_a_longer_greylisting_ends_within_twice_its_delay_too(delay: float) -> None:
+    took, _ = sent_to(greylisting(1.0, delay, About.GREYLISTED), 50)
+    assert took < 2 * delay
+
+
+@pytest.mark.parametrize("what", [About.RATE, About.UNCLEAR])
+@pytest.mark.parametrize("rate", [5.0, 20.0, 100.0])
+def test_r21_a_server_that_throttles_is_obeyed_also_if_it_does_not_say_that_it_is_the_rate(
+    rate: float, what: About
+) -> None:
+    mails = int(min(rate * 30, 1000))
+    took, tried = sent_to(throttling(rate, what), mails)
+    assert took < 6 * mails / rate + 60
+    assert tried < 3 * mails, "it slows down, or most would be tried in vain"
+
+
+def test_r21_a_few_who_are_put_off_in_a_small_group_slow_nobody_down() -> None:
+    state: State = {}
+    for now in range(SAMPLE // 2):
+        state = after(state, learnt(state, [("a", put_off(450))], FREE, float(now), mails_a_second=1.0))
+        assert granted(state, ["a"] * 100, FREE, float(now), reserve=0.0)[0].allowed == [True] * 100
+
+
+@pytest.mark.parametrize("said", [About.GREYLISTED, About.FULL, About.CONNECTIONS])
+@pytest.mark.parametrize("code", [421, 450, 451])
+def test_r21_what_is_not_about_the_rate_slows_nobody_down_not_even_all_of_it(said: About, code: int) -> None:
+    attempts = [("a", replace(put_off(code), about=said)) for _ in range(10 * SAMPLE)]
+    assert learnt({}, attempts, FREE, 10.0, mails_a_second=100.0, seconds=5.0) == {}
+
+
+def test_r31_a_domain_that_says_that_it_is_the_rate_is_slowed_down_and_no_other() -> None:
+    answers = (
+        [("a", replace(put_off(451), about=About.RATE))] * 30 + [("a", accepted())] * 10 + [("b", accepted())] * 40
+    )
+    changes = learnt({}, answers, FREE, 10.0, mails_a_second=80.0, seconds=1.0)
     assert changes.keys() == {"a"}
     assert isinstance(changes["a"], Bucket)
-    assert changes["a"].lowered == 25.0, "half of what went to it"
+    assert changes["a"].lowered == 10.0, "what it took"
+
+
+def test_r21_the_refusal_of_a_connection_slows_nobody_down() -> None:
+    away = Attempt(1, Answer.UNREACHABLE, code=421, stage=Stage.CONNECT)
+    assert SENDER not in learnt({}, [("a", away)], FREE, 0.0, mails_a_second=10.0)
 
 
 @pytest.mark.parametrize("answer", [Answer.UNREACHABLE, Answer.AMBIGUOUS])
