@@ -56,6 +56,9 @@ PRESENT_EVERY_SECONDS = 5.0
 PRESENT_FOR_SECONDS = 20.0
 
 
+#: Seconds for which it counts that the server took mail of other domains, if one's is refused.
+LATELY_SECONDS = 60.0
+
 #: Domains of which is remembered when the server last took a mail.
 MOST_DOMAINS = 10_000
 
@@ -92,6 +95,7 @@ class Rates:
         """What became of mails, each to a domain, that went within so many seconds, and whether a connection was made
         for them."""
         now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
+        lately = self._took_others_lately(attempts, now)
         if len(self.taken) > MOST_DOMAINS:
             self.taken.clear()
         for domain, attempt in attempts:
@@ -101,10 +105,19 @@ class Rates:
         def decide(state: State, limits: Limits) -> tuple[tuple[State, Changes], Changes]:
             everybody = self._workers if limits is self._limits else 1
             rate = mails_a_second * everybody
-            changes = learnt(state, attempts, limits, now, mails_a_second=rate, connected=connected)
+            changes = learnt(state, attempts, limits, now, mails_a_second=rate, connected=connected, lately=lately)
             return (state, changes), changes
 
         _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
+
+    def _took_others_lately(self, attempts: Sequence[tuple[str, Attempt]], now: float) -> bool:
+        """Whether the server took mail of other domains a moment ago than of those that it refuses."""
+        refused = {domain for domain, attempt in attempts if attempt.answer is Answer.REFUSED_US}
+        return bool(refused) and any(
+            now - at.timestamp() < LATELY_SECONDS
+            for domain, at in self.taken.items()
+            if domain not in {ANYWHERE, *refused}
+        )
 
     def _decided(self, keys: list[str], decide: Callable[[State, Limits], tuple[Result, Changes]]) -> Result:
         """Decide by what all workers know, or, while Redis is away, by what this one does."""

@@ -6,6 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from tasks.mail import actors
+from tasks.mail.rates import outages
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.postfix import Postfix
 from tests.servers.postfix import postfix as started_postfix
@@ -30,13 +32,24 @@ def postfix(_postfix: Postfix) -> Postfix:
 
 
 @pytest.fixture
-def through(world: World) -> Through:
-    """Send through another mail server from now on."""
+def through(world: World) -> Iterator[Through]:
+    """Send through another mail server from now on, over new connections."""
+    settings = world.runtime.settings
+    used: list[str] = []
+
+    def leave() -> None:
+        if used:
+            connections, timeout = settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds
+            actors._mailer(used.pop(), connections, timeout).close()
+            actors._mailer.cache_clear()
 
     def use(url: str) -> None:
+        leave()
+        used.append(url)
         world.runtime = replace(world.runtime, endpoints=replace(world.runtime.endpoints, smtp_url=url))
 
-    return use
+    yield use
+    leave()
 
 
 def agrees(world: World, mailboxes: Mailboxes, *, suppressed: tuple[str, ...] = ()) -> Counter[str]:
@@ -61,3 +74,14 @@ def agrees(world: World, mailboxes: Mailboxes, *, suppressed: tuple[str, ...] = 
     for state, _, many in told:
         found[state] += many
     return found
+
+
+def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
+    """What operators see of why no mail goes."""
+    found = outages(world.redis, world.runtime.endpoints.mail_from)
+    return [(one.where, one.about, one.code, one.said) for one in found]
+
+
+def untouched(world: World) -> bool:
+    """Nothing has failed, and no attempt is used up."""
+    return world.rows("SELECT DISTINCT CAST(state AS text), attempts FROM deliveries") == [("pending", 0)]

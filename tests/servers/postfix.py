@@ -11,7 +11,7 @@ import psutil
 
 from tests.certificates import self_signed
 from tests.servers.mailboxes import Mailboxes
-from tests.servers.unpacked import GROUP, OWNER, a_place, free_port, listens, running, wait_until
+from tests.servers.unpacked import GROUP, OWNER, a_place, free_port, libraries, listens, running, wait_until
 
 USER, PASSWORD = "rollcall", "s3cret-Word"
 
@@ -46,6 +46,7 @@ virtual_minimum_uid = 1
 smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination
 smtpd_data_restrictions = reject_unauth_pipelining
 smtpd_error_sleep_time = 0
+anvil_rate_time_unit = 2s
 smtpd_sasl_type = dovecot
 smtpd_sasl_path = {place}/auth
 smtpd_tls_cert_file = {place}/mail.pem
@@ -95,6 +96,11 @@ passdb {{
 userdb {{
   driver = static
   args = uid={owner} gid={owner} home=/nonexistent
+}}
+service anvil {{
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service auth {{
   user = root
@@ -171,7 +177,6 @@ def postfix() -> Iterator[Postfix]:
         (place / "etc/master.cf").write_text(_MASTER)
         (place / "etc/mailboxes").write_text(_MAILBOXES)
         (place / "dovecot.conf").write_text(_DOVECOT.format(**places))
-        libraries = [programs / "usr/lib" / name for name in ("x86_64-linux-gnu", "aarch64-linux-gnu")]
         dovecot = programs / "usr/lib/dovecot"
         doveconf = (
             programs / "usr/bin/doveconf", "-c", place / "dovecot.conf", "-f", "service=master", "-m", "master", "-p",
@@ -180,21 +185,22 @@ def postfix() -> Iterator[Postfix]:
         with (
             running(
                 doveconf,
-                {"LD_LIBRARY_PATH": _path(dovecot, dovecot / "modules/old-stats", *libraries)},
+                {"LD_LIBRARY_PATH": _path(dovecot, dovecot / "modules/old-stats", *libraries(programs))},
                 place / "dovecot.said",
             ),
             running(
                 (programs / "usr/lib/postfix/sbin/master", "-c", place / "etc", "-d"),
-                {"LD_LIBRARY_PATH": _path(programs / "usr/lib/postfix", *libraries), "MAIL_CONFIG": str(place / "etc")},
+                {
+                    "LD_LIBRARY_PATH": _path(programs / "usr/lib/postfix", *libraries(programs)),
+                    "MAIL_CONFIG": str(place / "etc"),
+                },
                 place / "postfix.said",
             ) as master,
         ):
-            found = Postfix(
-                place, master, place / "mail.pem", Mailboxes(place / "mail/all", named="Delivered-To")
-            )
+            found = Postfix(place, master, place / "mail.pem", Mailboxes(place / "mail/all", named="Delivered-To"))
             found.lets_in(PASSWORD)
             wait_until((place / "auth").exists, f"Dovecot to listen: {(place / 'dovecot.said').read_text()}")
-            wait_until(lambda: (place / "log").exists(), f"Postfix to run: {(place / 'postfix.said').read_text()}")
+            wait_until((place / "log").exists, f"Postfix to run: {(place / 'postfix.said').read_text()}")
             yield found
 
 

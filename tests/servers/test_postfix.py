@@ -2,8 +2,7 @@
 
 import pytest
 
-from tasks.mail.rates import outages
-from tests.servers.conftest import Through, agrees
+from tests.servers.conftest import Through, agrees, stopped, untouched
 from tests.servers.milter import ACCEPT, TEMPFAIL, Milter, filtering
 from tests.servers.policy import Greylist, greylisting
 from tests.servers.postfix import PASSWORD, USER, Postfix
@@ -16,21 +15,25 @@ SECONDS = 60
 GONE = ("gone1", "gone2", "gone3", "gone4", "gone5", "gone6")
 
 
+#: Encryption and signing in are asked for.
+SUBMISSION = {
+    "smtpd_tls_security_level": "encrypt",
+    "smtpd_sasl_auth_enable": "yes",
+    "smtpd_relay_restrictions": "permit_sasl_authenticated, reject",
+}
+
+#: What is done while the milter fails.
+FILTERED = {"milter_default_action": "tempfail", "milter_connect_timeout": "2s"}
+
+
 def announced(world: World, many: int, *others: str) -> None:
     """An announcement to so many learners, and to others by their names."""
     world.has_learners(*(f"L{n}" for n in range(many)), *others)
     world.announces()
 
 
-def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
-    """What operators see of why no mail goes."""
-    found = outages(world.redis, world.runtime.endpoints.mail_from)
-    return [(one.where, one.about, one.code, one.said) for one in found]
-
-
-def untouched(world: World) -> bool:
-    """Nothing has failed, and no attempt is used up."""
-    return world.rows("SELECT DISTINCT CAST(state AS text), attempts FROM deliveries") == [("pending", 0)]
+def replies_to_failed(world: World) -> list[str]:
+    return world.list("SELECT reply FROM deliveries WHERE state = 'failed'")
 
 
 def addresses(ids: tuple[str, ...]) -> tuple[str, ...]:
@@ -50,11 +53,8 @@ def test_r18_everybody_whom_the_ledger_calls_accepted_has_the_mail_once(
 
 
 class TestSigningIn:
-    SUBMISSION = {"smtpd_tls_security_level": "encrypt", "smtpd_sasl_auth_enable": "yes"}
-    CLOSED = {"smtpd_relay_restrictions": "permit_sasl_authenticated, reject"}
-
     def url(self, postfix: Postfix, user: str = f"{USER}:{PASSWORD}@", tls: str = "starttls") -> str:
-        return f"smtp://{user}127.0.0.1:{postfix.port(**self.SUBMISSION, **self.CLOSED)}?tls={tls}"
+        return f"smtp://{user}127.0.0.1:{postfix.port(**SUBMISSION)}?tls={tls}"
 
     @pytest.fixture(autouse=True)
     def _trusted(self, postfix: Postfix, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,9 @@ class TestRecipients:
 
         postfix.delivers()
         assert agrees(world, postfix.mailboxes, suppressed=addresses(GONE)) == {"accepted": 30, "failed": len(GONE)}
-        assert set(world.list("SELECT reply FROM deliveries WHERE state = 'failed' AND reply NOT LIKE '5.1.1 %'")) == set()
+        assert (
+            set(world.list("SELECT reply FROM deliveries WHERE state = 'failed' AND reply NOT LIKE '5.1.1 %'")) == set()
+        )
 
     def test_r21_a_relay_that_is_not_permitted_suppresses_nobody(
         self, world: World, postfix: Postfix, through: Through
@@ -154,7 +156,6 @@ class TestRecipients:
             {"smtpd_sender_restrictions": "reject", "smtpd_delay_reject": "no"},
             {"smtpd_client_restrictions": "reject", "smtpd_delay_reject": "no"},
             {"smtpd_recipient_restrictions": "reject"},
-            {"smtpd_sender_restrictions": "reject_unknown_sender_domain"},
         ],
         ids=lambda options: "-".join(f"{name[6:]}-{value}" for name, value in options.items()),
     )
@@ -204,7 +205,7 @@ class TestLimits:
 
         postfix.delivers()
         assert agrees(world, postfix.mailboxes) == {"accepted": 50}
-        assert "too much mail" in postfix.log
+        assert "Message delivery request rate limit exceeded" in postfix.log
 
     def test_r21_a_limit_on_errors_fails_nobody_who_has_a_mailbox(
         self, world: World, postfix: Postfix, through: Through
@@ -252,28 +253,26 @@ class TestGreylisting:
 
 
 class TestMilter:
-    OPTIONS = {"milter_default_action": "tempfail", "milter_connect_timeout": "2s"}
-
     def test_r21_a_milter_that_fails_for_a_while_fails_nobody(
         self, world: World, postfix: Postfix, through: Through
     ) -> None:
-        milter = Milter(lambda: TEMPFAIL if milter.asked <= 30 else ACCEPT)
+        milter = Milter(lambda: TEMPFAIL if milter.asked <= 4 else ACCEPT)
         with filtering(milter):
-            through(postfix.url(smtpd_milters=f"inet:127.0.0.1:{milter.port}", **self.OPTIONS))
+            through(postfix.url(smtpd_milters=f"inet:127.0.0.1:{milter.port}", **FILTERED))
             announced(world, 20)
 
             world.comes_to_rest(SECONDS)
 
         postfix.delivers()
         assert agrees(world, postfix.mailboxes) == {"accepted": 20}
-        assert milter.asked >= 50
+        assert milter.asked >= 24
         assert world.list("SELECT DISTINCT attempts FROM deliveries") == [1]
 
     def test_r21_a_milter_that_is_not_there_fails_nobody(
         self, world: World, postfix: Postfix, through: Through
     ) -> None:
         port = free_port()
-        through(postfix.url(smtpd_milters=f"inet:127.0.0.1:{port}", **self.OPTIONS))
+        through(postfix.url(smtpd_milters=f"inet:127.0.0.1:{port}", **FILTERED))
         announced(world, 20)
         world.settle()
         assert untouched(world)
@@ -326,4 +325,4 @@ class TestOffers:
         postfix.delivers()
         assert agrees(world, postfix.mailboxes) == {"failed": 5}
         (reply,) = set(world.list("SELECT reply FROM deliveries"))
-        assert "2000" in reply or "5.3.4 Message size exceeds fixed limit" in reply
+        assert ("the server takes 2000" if silent == {} else "5.3.4 Error: message file too big") in reply

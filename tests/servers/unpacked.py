@@ -3,7 +3,6 @@ nowhere, and ended with all that they have started."""
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -70,19 +69,18 @@ def running(words: Sequence[str | Path], environment: Mapping[str, str], said: P
     try:
         yield known
     finally:
-        children = known.children(recursive=True)
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        for child in psutil.wait_procs(children, timeout=2)[1]:
+        for one in [known, *known.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
-                child.send_signal(signal.SIGKILL)
+                one.kill()
+        process.wait()
 
 
 def listens(process: psutil.Process, port: int) -> bool:
     """Whether a program listens on a port; one that has ended never will."""
     assert process.is_running() and process.status() != psutil.STATUS_ZOMBIE, "the server ended at its start"  # noqa: PT018
     return any(one.laddr.port == port and one.status == "LISTEN" for one in process.net_connections("tcp"))
+
+
+def libraries(programs: Path) -> list[Path]:
+    """Where the libraries are that the programs need and this machine may not have."""
+    return sorted(programs.glob("usr/lib/*-linux-gnu*"))
