@@ -37,7 +37,7 @@ alias_maps =
 alias_database =
 inet_interfaces = loopback-only
 inet_protocols = ipv4
-virtual_mailbox_domains = acme.example
+virtual_mailbox_domains = acme.example, learners.acme.example
 virtual_mailbox_base = {place}/mail
 virtual_mailbox_maps = regexp:{place}/etc/mailboxes
 virtual_uid_maps = static:{uid}
@@ -54,7 +54,7 @@ smtpd_tls_key_file = {place}/mail.pem
 """
 
 #: Whose local part begins with "gone" has no mailbox; the others' mail lies in one place.
-_MAILBOXES = "if !/^gone/\n/@acme\\.example$/ all/\nendif\n"
+_MAILBOXES = "if !/^gone/\n/@(learners\\.)?acme\\.example$/ all/\nendif\n"
 
 _MASTER = """
 pickup unix n - n 60 1 pickup
@@ -123,10 +123,11 @@ class Postfix:
     certificate: Path
     mailboxes: Mailboxes
     _ports: dict[tuple[tuple[str, str], ...], int] = field(default_factory=dict)
+    _services: dict[int, str] = field(default_factory=dict)
 
     def port(self, **options: object) -> int:
         """The port on which it listens with these options of main.cf besides its own; counts of its own are kept for
-        each. Whose value is not a word is written in the place of blanks."""
+        each."""
         known = tuple((name, str(value)) for name, value in options.items())
         if known not in self._ports:
             self._ports[known] = self._listen(known)
@@ -134,12 +135,24 @@ class Postfix:
 
     def _listen(self, options: tuple[tuple[str, str], ...]) -> int:
         port = free_port()
-        with (self.place / "etc/master.cf").open("a") as master:
-            said = "".join(f"\n  -o {{ {name} = {value} }}" for name, value in options)
-            master.write(f"127.0.0.1:{port} inet n - n - - smtpd{said}\n")
-        self.process.send_signal(signal.SIGHUP)
-        wait_until(lambda: listens(self.process, port), f"Postfix to listen on {port}: {self.log[-1000:]}")
+        said = "".join(f"\n  -o {{ {name} = {value} }}" for name, value in options)
+        self._services[port] = f"127.0.0.1:{port} inet n - n - - smtpd{said}\n"
+        self.opens(port)
         return port
+
+    def opens(self, port: int) -> None:
+        """Listen on a port of its own again."""
+        self._serve(self._services)
+        wait_until(lambda: listens(self.process, port), f"Postfix to listen on {port}: {self.log[-1000:]}")
+
+    def closes(self, port: int) -> None:
+        """Be away from a port: nobody listens there, and who is connected is hung up on."""
+        self._serve({one: line for one, line in self._services.items() if one != port})
+        wait_until(lambda: not listens(self.process, port), f"Postfix to be away from {port}")
+
+    def _serve(self, services: dict[int, str]) -> None:
+        (self.place / "etc/master.cf").write_text(_MASTER + "".join(services.values()))
+        self.process.send_signal(signal.SIGHUP)
 
     def url(self, **options: object) -> str:
         """As `SMTP_URL` names it."""
