@@ -33,6 +33,7 @@ from tasks.mail.pace import (
     learnt,
 )
 from tasks.mail.rules import ANYWHERE, Answer, Attempt
+from tasks.mail.standstill import STANDSTILL, is_sure, stands_still
 
 log = structlog.get_logger()
 
@@ -106,6 +107,7 @@ class Rates:
             everybody = self._workers if limits is self._limits else 1
             rate = mails_a_second * everybody
             changes = learnt(state, attempts, limits, now, mails_a_second=rate, connected=connected, lately=lately)
+            changes |= stands_still(state, attempts, now)
             return (state, changes), changes
 
         _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
@@ -182,20 +184,32 @@ def outages(client: redis.Redis, mail_from: str) -> list[Outage]:
     found = cast(dict[bytes, bytes], client.hgetall(f"{PREFIX}{sender_address(mail_from)}:{OUTAGES}"))
     kept = {key.decode(): msgspec.json.decode(state, type=Circuit) for key, state in found.items()}
     known = [
-        outage(key.removeprefix(CIRCUIT).strip(), one.since, one.about, one.code, one.said) for key, one in kept.items()
+        outage(_where(key), one.since, one.about, one.code, one.said)
+        for key, one in kept.items()
+        if key != STANDSTILL or (CIRCUIT not in kept and is_sure(one, time.time()))
     ]
     return sorted(known, key=lambda one: (one.where != EVERYWHERE, one.since, one.where))
+
+
+def _where(key: str) -> str:
+    """Of which domain a circuit is; of none where it is of all."""
+    return "" if key == STANDSTILL else key.removeprefix(CIRCUIT).strip()
+
+
+def _said(key: str, known: Bucket | Circuit | None) -> Circuit | None:
+    """A circuit of which people are told; a standstill is one only once it is sure."""
+    return known if isinstance(known, Circuit) and (key != STANDSTILL or known.failures) else None
 
 
 def _say(state: State, changes: Changes, now: float) -> None:
     """Log when an outage begins, and when it ends."""
     for key, changed in changes.items():
-        before = state.get(key)
         if not key.startswith(CIRCUIT):
             continue
-        where = key.removeprefix(CIRCUIT).strip()
-        if isinstance(changed, Circuit) and before is None:
-            told = outage(where, changed.since, changed.about, changed.code, changed.said)
+        where, before = _where(key), _said(key, state.get(key))
+        begun = _said(key, changed)
+        if begun is not None and before is None:
+            told = outage(where, begun.since, begun.about, begun.code, begun.said)
             log.error(
                 "mail.stopped",
                 where=told.where,
@@ -204,14 +218,14 @@ def _say(state: State, changes: Changes, now: float) -> None:
                 said=told.said,
                 what_to_do=told.what_to_do,
             )
-        elif changed is None and isinstance(before, Circuit):
+        elif changed is None and before is not None:
             log.warning("mail.goes_again", where=where or EVERYWHERE, after_seconds=round(now - before.since, 1))
 
 
 def _keys(domains: Sequence[str]) -> list[str]:
     """What a decision about mails to these domains looks at."""
     apart = list(dict.fromkeys(domains))
-    return [CIRCUIT, SENDER, *apart, *map(circuit_of, apart)]
+    return [CIRCUIT, STANDSTILL, SENDER, *apart, *map(circuit_of, apart)]
 
 
 def _read(keys: Sequence[str], found: Sequence[Any]) -> dict[str, Bucket | Circuit]:

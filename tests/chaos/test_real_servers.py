@@ -10,12 +10,13 @@ from urllib.parse import quote
 import pytest
 
 from bench.mail.rollcall import ADDRESSES, Rollcall, rollcall, senders
-from bench.system import Database, System, wait_until
+from bench.system import Database, System
+from tasks.mail.rates import outages
 from tests.chaos.conftest import say
 from tests.servers.milter import ACCEPT, Milter, filtering
 from tests.servers.policy import Greylist, greylisting
 from tests.servers.postfix import PASSWORD, USER, Postfix, postfix
-from tests.servers.unpacked import free_port
+from tests.servers.unpacked import free_port, wait_until
 
 #: Learners of whom 3,000 are active and have an address, all of them at one domain.
 LEARNERS = 3_330
@@ -51,16 +52,23 @@ def server(_server: Postfix) -> Postfix:
     return _server
 
 
-def agrees(database: Database, server: Postfix) -> int:
-    """Everybody has the mail once, the ledger says so, and nobody is suppressed; how many they are."""
+def agrees(database: Database, server: Postfix, *, cut: int = 0) -> int:
+    """Everybody has the mail once, the ledger says so, and nobody is suppressed; how many they are. Of as many as `cut`
+    it may be uncertain: the server was away before it answered (R19)."""
     server.delivers()
-    expected = sorted(row[0] for row in database.session.execute(ADDRESSES).fetchall())
-    assert server.mailboxes.recipients == expected
-    assert database.value(_STATES.format("accepted")) == len(expected)
-    assert database.value("SELECT count(*) FROM deliveries WHERE state NOT IN ('accepted', 'skipped')") == 0
+    everybody = {row[0] for row in database.session.execute(ADDRESSES).fetchall()}
+    accepted = database.value(_STATES.format("accepted"))
+    uncertain = database.value(_STATES.format("uncertain"))
+    have = server.mailboxes.recipients
+    assert len(have) == len(set(have)), "nobody has a mail twice"
+    assert set(have) <= everybody
+    assert accepted + uncertain == len(everybody)
+    assert accepted <= len(have)
+    assert uncertain <= cut
+    assert database.value("SELECT count(*) FROM deliveries WHERE state NOT IN ('accepted', 'skipped')") == uncertain
     assert database.value("SELECT max(attempts) FROM deliveries") == 1, "patience uses up no attempt"
     assert database.value("SELECT count(*) FROM suppressions") == 0
-    return len(expected)
+    return len(everybody)
 
 
 @pytest.mark.parametrize("percent", [10, 100])
@@ -166,35 +174,31 @@ def test_r21_an_outage_burns_nobody_is_said_and_is_caught_up_with(
         outage.fails()
         failed_at = time.monotonic()
         try:
-            said = _said(ours)
+            said = _said(on, ours)
             said_after = time.monotonic() - failed_at
             while time.monotonic() < failed_at + OUTAGE_SECONDS:
                 assert database.value(_STATES.format("failed")) == 0
                 threading.Event().wait(0.5)
-            assert _said(ours), "it is said as long as it lasts"
+            assert [one["said"] for one in ours.command("status")["mail_stopped"]], "it is said as long as it lasts"
         finally:
             outage.mended()
         mended_at = time.monotonic()
         ours.finish("news")
         caught_up = time.monotonic() - mended_at
         left = ours.command("status")["mail_stopped"]
-        many = agrees(database, server)
-    say(
-        f"outage of {OUTAGE_SECONDS:g} s: {many:,} mails, said after {said_after:.1f} s: {said}; all sent"
-        f" {caught_up:.0f} s after it was mended"
-    )
+        say(
+            f"outage of {OUTAGE_SECONDS:g} s: said after {said_after:.1f} s: {said}; all sent {caught_up:.0f} s after"
+            " it was mended"
+        )
+        agrees(database, server, cut=20)
     assert said_after < SAID_SECONDS
     assert caught_up < REPAIRED_SECONDS
     assert left == []
 
 
-def _said(ours: Rollcall) -> str:
+def _said(on: System, ours: Rollcall) -> str:
     """What `status` says of why no mail goes, once it does."""
-    found: list[dict[str, object]] = []
-
-    def stopped() -> bool:
-        found[:] = ours.command("status")["mail_stopped"]
-        return bool(found)
-
-    wait_until(stopped, "status to say that no mail goes")
-    return f"{found[0]['code'] or ''} {found[0]['said']}".strip()
+    sender = ours.settings["MAIL_FROM"]
+    wait_until(lambda: bool(outages(on.redis, sender)), "it to be said that no mail goes", SAID_SECONDS * 2)
+    found = outages(on.redis, sender)[0]
+    return f"{found.code or ''} {found.said}".strip()

@@ -297,7 +297,7 @@ class TestOffers:
 
         postfix.delivers()
         assert agrees(world, postfix.mailboxes) == {"accepted": 20, "failed": 1}
-        for _, message in postfix.mailboxes.messages():
+        for message in postfix.mailboxes.messages():
             assert "Grüße" in message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
             assert str(message["Subject"]).startswith("Überraschung für First")
 
