@@ -24,6 +24,7 @@ log_file_path = {place}/log/%slog
 local_interfaces = 127.0.0.1
 keep_environment = LD_LIBRARY_PATH:LD_PRELOAD:NSS_WRAPPER_PASSWD:NSS_WRAPPER_GROUP
 deliver_drop_privilege = true
+smtp_accept_queue_per_connection = 0
 rfc1413_query_timeout = 0s
 tls_advertise_hosts =
 acl_smtp_rcpt = acl_check_rcpt

@@ -150,9 +150,7 @@ class TestRecipients:
     @pytest.mark.parametrize(
         "options",
         [
-            {"smtpd_client_restrictions": "reject"},
             {"smtpd_helo_restrictions": "reject"},
-            {"smtpd_sender_restrictions": "reject"},
             {"smtpd_sender_restrictions": "reject", "smtpd_delay_reject": "no"},
             {"smtpd_client_restrictions": "reject", "smtpd_delay_reject": "no"},
             {"smtpd_recipient_restrictions": "reject"},

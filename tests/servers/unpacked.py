@@ -47,7 +47,7 @@ def a_place() -> Iterator[tuple[Path, Path]]:
         pytest.skip("no Postfix, Dovecot and Exim in .servers: run .ci/mail-servers as root on Debian")
     if os.geteuid() != 0:
         pytest.skip("Postfix and Exim only run as root")
-    with tempfile.TemporaryDirectory(prefix="rollcall-mx-") as made:
+    with tempfile.TemporaryDirectory(prefix="rollcall-mx-", ignore_cleanup_errors=True) as made:
         place = Path(made)
         place.chmod(0o755)
         programs = FOLDER
