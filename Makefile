@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
-.PHONY: help demo test chaos lint format bench bench-mail schemas dependencies lock clean
+.PHONY: help demo test servers chaos lint format bench bench-mail schemas dependencies lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -29,6 +29,9 @@ demo: .venv/.runs  ## the main job on a sample organisation, told as a story
 
 test: .venv/.installed  ## the whole suite, against real servers it starts itself
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+servers:  ## Postfix, Dovecot and Exim for the tests that send through them, unpacked into .servers (root, Debian)
+	@.ci/mail-servers
 
 chaos: .venv/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q
@@ -62,4 +65,4 @@ lock: .venv/.installed  ## resolve constraints.txt, what runs, and constraints-d
 	$(COMPILE) --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
 
 clean:  ## remove the environment and local state
-	rm -rf .venv .rollcall .bench
+	rm -rf .venv .rollcall .bench .servers

@@ -267,12 +267,14 @@ def learnt(
     mails_a_second: float,
     seconds: float = 0.0,
     connected: bool = False,
+    lately: bool = False,
 ) -> Changes:
     """What is to be changed by what became of mails within so many seconds, each to a domain; `connected`: a connection
-    was made, though perhaps too late to begin anything on it."""
+    was made, though perhaps too late to begin anything on it; `lately`: the server took mail of other domains a moment
+    ago."""
     if not state and all(attempt.answer is Answer.ACCEPTED for _, attempt in attempts):
         return {}
-    changes = _circuits(state, attempts, limits, now, connected=connected)
+    changes = _circuits(state, attempts, limits, now, connected=connected, lately=lately)
     for key, seen in _seen(attempts).items():
         bucket = _bucket(state, key, limits, now)
         weighed = bucket.weighed(seen, limits.of(key), now, seconds)
@@ -295,7 +297,13 @@ def circuit_of(domain: str) -> str:
 
 
 def _circuits(
-    state: State, attempts: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, connected: bool
+    state: State,
+    attempts: Sequence[tuple[str, Attempt]],
+    limits: Limits,
+    now: float,
+    *,
+    connected: bool,
+    lately: bool,
 ) -> Changes:
     """Which circuits open or close. One that refuses us closes if a mail is taken; the one where nobody answered, with
     any answer."""
@@ -309,12 +317,20 @@ def _circuits(
     unreached = [attempt for _, attempt in attempts if attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS}]
     changes: Changes = {circuit_of(domain): None for domain in taken if circuit_of(domain) in state}
     if refusals:
-        changes |= _refused(state, refusals, limits, now, alone=bool(taken))
+        changes |= _refused(state, refusals, limits, now, alone=bool(taken) or _alone(state, refusals, lately))
     if known is not None and CIRCUIT not in changes and (taken or (answered and not known.refused)):
         changes[CIRCUIT] = None
     elif unreached and not answered:
         changes[CIRCUIT] = _opened(known, unreached[-1], limits, now)
     return changes
+
+
+def _alone(state: State, refusals: Sequence[tuple[str, Attempt]], lately: bool) -> bool:
+    """Whether these are domains that alone are refused, as it was before, or while the server took others' mail. What
+    is said before a recipient is named is about all."""
+    domains = {domain for domain, _ in refusals}
+    before = all(circuit_of(domain) in state for domain in domains) or (lately and len(domains) == 1)
+    return before and not any(attempt.stage is Stage.MAIL for _, attempt in refusals)
 
 
 def _refused(

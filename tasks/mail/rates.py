@@ -35,6 +35,7 @@ from tasks.mail.pace import (
 )
 from tasks.mail.rules import ANYWHERE, Answer, Attempt
 from tasks.mail.slots import Slots, Use, allotted, reported, shut_out
+from tasks.mail.standstill import STANDSTILL, is_sure, stands_still
 
 log = structlog.get_logger()
 
@@ -67,6 +68,9 @@ URGENT_WAIT_SECONDS = 0.2
 
 #: For those who count no connections.
 NO_USE = Use(0, 0, 0)
+
+#: Seconds for which it counts that the server took mail of other domains, if one's is refused.
+LATELY_SECONDS = 60.0
 
 #: Domains of which is remembered when the server last took a mail.
 MOST_DOMAINS = 10_000
@@ -123,6 +127,7 @@ class Rates:
         """What became of mails, each to a domain, that went within so many seconds; whether a connection was made for
         them, which the process has, and what was said if the server refused one."""
         now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
+        lately = self._took_others_lately(attempts, now)
         if len(self.taken) > MOST_DOMAINS:
             self.taken.clear()
         for domain, attempt in attempts:
@@ -139,10 +144,22 @@ class Rates:
             out = refused is not None and shut_out(held, now)
             became = [*attempts, ("", refused)] if refused is not None and out else attempts
             let_in = connected and not out
-            changes = learnt(pace, became, limits, now, mails_a_second=rate, seconds=seconds, connected=let_in)
-            return (pace, changes), changes if held == slots else {**changes, SLOTS: held}
+            changes = learnt(
+                pace, became, limits, now, mails_a_second=rate, seconds=seconds, connected=let_in, lately=lately
+            )
+            changes |= stands_still(pace, attempts, now)
+            return (pace, changes), {**changes} if held == slots else {**changes, SLOTS: held}
 
         _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
+
+    def _took_others_lately(self, attempts: Sequence[tuple[str, Attempt]], now: float) -> bool:
+        """Whether the server took mail of other domains a moment ago than of those that it refuses."""
+        refused = {domain for domain, attempt in attempts if attempt.answer is Answer.REFUSED_US}
+        return bool(refused) and any(
+            now - at.timestamp() < LATELY_SECONDS
+            for domain, at in self.taken.items()
+            if domain not in {ANYWHERE, *refused}
+        )
 
     def hold(self, use: Use) -> None:
         """Say which connections the process has, so that others know how many are left."""
@@ -219,20 +236,32 @@ def outages(client: redis.Redis, mail_from: str) -> list[Outage]:
     found = cast(dict[bytes, bytes], client.hgetall(f"{PREFIX}{sender_address(mail_from)}:{OUTAGES}"))
     kept = {key.decode(): msgspec.json.decode(state, type=Circuit) for key, state in found.items()}
     known = [
-        outage(key.removeprefix(CIRCUIT).strip(), one.since, one.about, one.code, one.said) for key, one in kept.items()
+        outage(_where(key), one.since, one.about, one.code, one.said)
+        for key, one in kept.items()
+        if key != STANDSTILL or (CIRCUIT not in kept and is_sure(one, time.time()))
     ]
     return sorted(known, key=lambda one: (one.where != EVERYWHERE, one.since, one.where))
+
+
+def _where(key: str) -> str:
+    """Of which domain a circuit is; of none where it is of all."""
+    return "" if key == STANDSTILL else key.removeprefix(CIRCUIT).strip()
+
+
+def _said(key: str, known: Bucket | Circuit | None) -> Circuit | None:
+    """A circuit of which people are told; a standstill is one only once it is sure."""
+    return known if isinstance(known, Circuit) and (key != STANDSTILL or known.failures) else None
 
 
 def _say(state: State, changes: Changes, now: float) -> None:
     """Log when an outage begins, and when it ends."""
     for key, changed in changes.items():
-        before = state.get(key)
         if not key.startswith(CIRCUIT):
             continue
-        where = key.removeprefix(CIRCUIT).strip()
-        if isinstance(changed, Circuit) and before is None:
-            told = outage(where, changed.since, changed.about, changed.code, changed.said)
+        where, before = _where(key), _said(key, state.get(key))
+        begun = _said(key, changed)
+        if begun is not None and before is None:
+            told = outage(where, begun.since, begun.about, begun.code, begun.said)
             log.error(
                 "mail.stopped",
                 where=told.where,
@@ -241,14 +270,14 @@ def _say(state: State, changes: Changes, now: float) -> None:
                 said=told.said,
                 what_to_do=told.what_to_do,
             )
-        elif changed is None and isinstance(before, Circuit):
+        elif changed is None and before is not None:
             log.warning("mail.goes_again", where=where or EVERYWHERE, after_seconds=round(now - before.since, 1))
 
 
 def _keys(domains: Sequence[str]) -> list[str]:
     """What a decision about mails to these domains looks at."""
     apart = list(dict.fromkeys(domains))
-    return [CIRCUIT, SENDER, SLOTS, *apart, *map(circuit_of, apart)]
+    return [CIRCUIT, STANDSTILL, SENDER, SLOTS, *apart, *map(circuit_of, apart)]
 
 
 def _pace(state: Mapping[str, Known]) -> dict[str, Bucket | Circuit]:

@@ -250,6 +250,30 @@ def test_r21_a_server_that_refuses_us_burns_nothing_says_so_and_all_goes_once_it
     assert stopped(world) == []
 
 
+def test_r31_a_domain_that_alone_may_not_be_relayed_to_holds_up_no_other(world: World) -> None:
+    world.has_learners(*(f"L{n}" for n in range(20)))
+    world.send(*(world.event("learner.saved", world.learner(f"F{n}", email=f"f{n}@far.example")) for n in range(60)))
+    world.mail.on_recipient = lambda address, _: "554 5.7.1 Relay access denied" if "far" in address else None
+    world.announces()
+    world.settle()
+    world.settle()
+    assert [where for where, *_ in stopped(world)] == ["far.example"], "also where its mail is all that is left"
+
+    world.has_learners("M1")
+    world.announces("more", audience={"learners": ["M1"]})
+    world.settle()
+    assert world.progress("more").accepted == 1
+
+
+def test_r21_what_is_said_of_us_before_a_recipient_is_named_is_about_all() -> None:
+    state = after({}, *refused("a", 1, About.SIGN_IN), ("b", accepted()))
+    assert circuit_of("a") in state
+    assert CIRCUIT not in state
+    assert CIRCUIT not in after(state, *refused("a", 1, About.SIGN_IN)), "the one domain, as before"
+    assert CIRCUIT in after(state, *refused("a", 1, About.SIGN_IN), *refused("b", 1, About.SIGN_IN))
+    assert CIRCUIT in after(state, ("a", refusal(About.SIGN_IN, Stage.MAIL)))
+
+
 def test_r31_a_domain_that_refuses_one_organisations_mail_holds_up_no_others(world: World) -> None:
     world.has_learners(*(f"L{n}" for n in range(20)))
     world.mail.on_recipient = lambda address, _: "554 5.7.1 Access denied" if "acme" in address else None

@@ -118,7 +118,7 @@ def test_nothing_personal_is_kept(valkey: Valkey) -> None:
     with make_redis(valkey.url) as client:
         keys = sorted(key.decode() for key in client.scan_iter())
         assert all(client.ttl(key) > 0 for key in keys)
-    known = ["@sender", "@workers", "x.example"]
+    known = ["@circuit @standstill", "@outages", "@sender", "@workers", "x.example"]
     assert keys == [f"rollcall:pace:us@y.example:{name}" for name in known]
 
 
