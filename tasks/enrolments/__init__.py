@@ -9,6 +9,8 @@ from tasks.enrolments.intake import (
     membership_changed,
     reactivated,
     requested,
+    settle_learners,
+    settle_places,
     withdrawn,
 )
 from tasks.enrolments.reconcile import mend, off_the_rules
@@ -33,6 +35,8 @@ __all__ = [
     "reactivated",
     "requested",
     "running_fanouts",
+    "settle_learners",
+    "settle_places",
     "unopened",
     "withdrawn",
 ]

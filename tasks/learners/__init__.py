@@ -23,6 +23,7 @@ from tasks.learners.store import (
     erase,
     find,
     history,
+    keep_outdone,
     newest_changes,
     profile,
     record_status,
@@ -30,6 +31,7 @@ from tasks.learners.store import (
     selected_by_id,
     selected_by_number,
     standings_off,
+    told_late,
 )
 
 __all__ = [
@@ -50,6 +52,7 @@ __all__ = [
     "find",
     "history",
     "holds",
+    "keep_outdone",
     "members_at",
     "memberships_off",
     "mend_memberships",
@@ -64,4 +67,5 @@ __all__ = [
     "selected_by_id",
     "selected_by_number",
     "standings_off",
+    "told_late",
 ]

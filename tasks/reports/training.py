@@ -30,7 +30,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN (
     SELECT m.learner, array_agg(s.id ORDER BY s.id COLLATE "C") AS segments
     FROM memberships m JOIN segments s USING (organisation, segment)
-    WHERE m.organisation = {organisation} AND m.member AND s.saved_at IS NOT NULL
+    WHERE m.organisation = {organisation} AND m.member
     GROUP BY m.learner
 ) membership ON membership.learner = l.learner
 LEFT JOIN (

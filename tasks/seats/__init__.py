@@ -1,6 +1,6 @@
 """Course starts and the ledger that customers are billed from."""
 
-from tasks.seats.flags import flag_contradicted, flag_unenrolled, settle
+from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle
 from tasks.seats.intake import take_completions, take_starts
 from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned
 from tasks.seats.pools import recount, terms_changed
@@ -12,6 +12,7 @@ __all__ = [
     "CHECKS",
     "Balance",
     "Checked",
+    "Contradicted",
     "Discrepancy",
     "Entry",
     "Found",
@@ -21,7 +22,7 @@ __all__ = [
     "checked",
     "checks",
     "flag_contradicted",
-    "flag_unenrolled",
+    "flag_contradictions",
     "ledger",
     "percent_used",
     "period_of",
