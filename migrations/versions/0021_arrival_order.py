@@ -85,6 +85,9 @@ BEGIN
             'username', OLD.username, 'email', OLD.email, 'first_name', OLD.first_name, 'last_name', OLD.last_name,
             'locale', OLD.locale, 'time_zone', OLD.time_zone) END)
     ON CONFLICT DO NOTHING;
+    UPDATE descriptions SET said = NULL
+    WHERE organisation = NEW.organisation AND learner = NEW.learner AND occurred_at <= NEW.saved_at
+      AND said IS NOT NULL;
     RETURN NULL;
 END
 $$;

@@ -387,7 +387,7 @@ SELECT l.learner FROM {learners} WHERE {those} AND l.standing <> 'unsaved' AND (
     OR EXISTS (
         SELECT FROM enrolments e
         WHERE e.organisation = {organisation} AND e.course = :course AND e.cycle = :cycle AND e.learner = l.learner
-          AND (e.started_at >= :at
+          AND (e.started_at >= :at OR e.withdrawn_at <= e.enrolled_at
                OR greatest(e.enrolled_at, e.withdrawn_at) >= CAST(:at AS timestamptz)
                   AND (e.fanout <> :fanout OR greatest(e.enrolled_at, e.withdrawn_at) > CAST(:at AS timestamptz))
                OR EXISTS (SELECT FROM fanouts f

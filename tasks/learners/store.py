@@ -192,7 +192,7 @@ def keep_outdone(connection: Connection, organisation: int, descriptions: Sequen
 
 def erase(connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]) -> list[int]:
     """Remove what identifies learners, as of these times; what was charged stays, without a name (S15). Who was
-    described after that is who they are by the newest of those descriptions; the others, of whom none is left."""
+    described after that is who that says; these are returned."""
     scope: dict[str, object] = {"organisation": organisation, "learners": list(learners), "times": list(times)}
     execute(
         connection,
@@ -225,17 +225,6 @@ def erase(connection: Connection, organisation: int, learners: Sequence[int], ti
         """,
         **scope,
     )
-    execute(
-        connection,
-        """
-        UPDATE descriptions d SET said = NULL FROM learners l
-        WHERE d.organisation = :organisation AND d.learner = ANY(CAST(:learners AS int[])) AND d.said IS NOT NULL
-          AND l.organisation = d.organisation AND l.learner = d.learner
-          AND (d.occurred_at <= l.saved_at OR d.occurred_at <= l.deleted_at)
-        """,
-        organisation=organisation,
-        learners=list(learners),
-    )
     return back
 
 
@@ -252,6 +241,12 @@ def end_memberships(
             SELECT :organisation, learner, time
             FROM unnest(CAST(:learners AS int[]), CAST(:times AS timestamptz[])) AS new (learner, time)
             ON CONFLICT DO NOTHING
+        ), forgotten AS (
+            UPDATE descriptions d SET said = NULL
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                         unnest(CAST(:times AS timestamptz[])) AS time) gone
+            WHERE d.organisation = gone.organisation AND d.learner = gone.learner AND d.occurred_at <= gone.time
+              AND d.said IS NOT NULL
         )
         UPDATE learners l SET deleted_at = greatest(l.deleted_at, gone.time)
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
