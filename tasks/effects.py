@@ -93,6 +93,8 @@ def _hold_or(taking: Taking, event: Event, why: Held | None) -> None:
 def _starts(taking: Taking, wave: Sequence[Event]) -> None:
     lead = timedelta(seconds=taking.settings.rollcall_start_lead_seconds)
     taken = seats.take_starts(taking.connection, taking.organisation, wave, lead, released=taking.released)
+    if enrolments.settle_places(taking.connection, taking.settings, taking.number, taken.unsettled):
+        taking.known.add(f"enrolled:{taking.number}")
     taking.held += taken.held
 
 

@@ -113,9 +113,31 @@ LANGUAGE sql STABLE PARALLEL SAFE AS $$
 $$;
 """
 
+#: A segment that nobody saved yet is named nowhere, also where it holds an enrolment already.
+SOURCES = """
+CREATE OR REPLACE FUNCTION enrolment_sources(e enrolments, c courses) RETURNS text[]
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT ARRAY(
+        SELECT source FROM (
+            SELECT 'everyone' AS source WHERE c.method = 'everyone' AND e.cycle = 1
+            UNION ALL
+            SELECT 'segment:' || s.id
+            FROM course_segments cs
+            JOIN memberships m USING (organisation, segment)
+            JOIN segments s USING (organisation, segment)
+            WHERE c.method = 'segments' AND e.cycle = 1 AND cs.organisation = e.organisation
+              AND cs.course = e.course AND m.learner = e.learner AND m.member AND s.saved_at IS NOT NULL
+            UNION ALL
+            SELECT 'request:' || f.request FROM fanouts f
+            WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests)
+        ) held ORDER BY source COLLATE "C"
+    )
+$$;
+"""
+
 
 def upgrade() -> None:
-    op.get_bind().connection.cursor().execute(HISTORY + PEOPLE)
+    op.get_bind().connection.cursor().execute(HISTORY + PEOPLE + SOURCES)
 
 
 def downgrade() -> None:

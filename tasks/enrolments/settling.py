@@ -268,7 +268,12 @@ class _Causes:
         """Where there is, was or may be an enrolment: rules enrol in cycle 1 (R10)."""
         found = {*self.rows, *self.starts, *self.stints}
         found |= {Place(course, 1, learner) for course, learner in pairs if self.rules[course]}
-        return sorted(found - {place for place, row in self.rows.items() if row.before_history})
+        return sorted(found - {place for place, row in self.rows.items() if self._is_unexplained(row)})
+
+    def _is_unexplained(self, row: _Row) -> bool:
+        """Whether what made an enrolment is not known: it stays as it is."""
+        ruled = row.cycle == 1 and any(rule.method != "manual" for rule in self.rules[row.course])
+        return row.before_history or not (row.asked or ruled)
 
     def at(self, place: Place) -> Causes:
         """What is known of a place."""

@@ -169,7 +169,7 @@ def segments_of(connection: Connection, organisation: int, learner: int) -> list
         connection,
         """
         SELECT s.id FROM memberships m JOIN segments s USING (organisation, segment)
-        WHERE m.organisation = :organisation AND m.learner = :learner AND m.member
+        WHERE m.organisation = :organisation AND m.learner = :learner AND m.member AND s.saved_at IS NOT NULL
         ORDER BY s.id
         """,
         organisation=organisation,

@@ -30,7 +30,7 @@ CROSS JOIN LATERAL (
 LEFT JOIN (
     SELECT m.learner, array_agg(s.id ORDER BY s.id COLLATE "C") AS segments
     FROM memberships m JOIN segments s USING (organisation, segment)
-    WHERE m.organisation = {organisation} AND m.member
+    WHERE m.organisation = {organisation} AND m.member AND s.saved_at IS NOT NULL
     GROUP BY m.learner
 ) membership ON membership.learner = l.learner
 LEFT JOIN (
@@ -39,7 +39,7 @@ LEFT JOIN (
     JOIN course_segments cs USING (organisation, course)
     JOIN memberships m USING (organisation, segment)
     JOIN segments s USING (organisation, segment)
-    WHERE m.organisation = {organisation} AND m.member AND c.method = 'segments'
+    WHERE m.organisation = {organisation} AND m.member AND c.method = 'segments' AND s.saved_at IS NOT NULL
     GROUP BY m.learner, cs.course
 ) linked ON linked.learner = e.learner AND linked.course = e.course AND e.cycle = 1
 LEFT JOIN LATERAL (

@@ -102,9 +102,15 @@ facts = st.one_of(
 )
 
 
+#: What is known at first: the course's method, and its links; then the learner is in the segment.
+BEGINNINGS: dict[str, list[str]] = {"everyone": [], "segments": ["s"], "manual": []}
+beginnings = st.sampled_from(sorted(BEGINNINGS))
+
+
 def sets(most: int) -> st.SearchStrategy[list[Fact]]:
-    """Sets of up to so many facts."""
-    return st.lists(facts, min_size=2, max_size=most)
+    """Sets of two up to so many facts, of three and four most often."""
+    sizes = [size for size in (2, 3, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 6) if size <= most]
+    return st.sampled_from(sizes).flatmap(lambda size: st.lists(facts, min_size=size, max_size=size))
 
 
 @dataclass(frozen=True)
@@ -118,22 +124,29 @@ class End:
 
 
 class Arrivals:
-    """One organisation of which little is known, and what follows from facts about it in every order."""
+    """Organisations of which little is known, and what follows from facts about it in every order."""
 
     def __init__(self, world: World) -> None:
         self.world, self.arrived = world, 0
-        world.has_segment("s", at=DAWN)
-        world.has_segment("t", at=DAWN)
-        world.send(world.event("learner.saved", {"learner": "a", "username": "a", "version": 1}, at=DAWN))
-        world.send(world.event("course.saved", {"course": "c", "title": "C", "cost": 3}, at=DAWN))
         self.settings = world.runtime.settings
+        self.numbers: dict[str, int] = {}
+        for method, segments in BEGINNINGS.items():
+            world.organisation = method
+            world.has_organisation()
+            world.has_segment("s", *(["a"] if segments else []), at=DAWN)
+            world.has_segment("t", at=DAWN)
+            world.send(world.event("learner.saved", {"learner": "a", "username": "a", "version": 1}, at=DAWN))
+            described = {"course": "c", "title": "C", "cost": 3, "method": method, "segments": segments}
+            world.send(world.event("course.saved", described, at=DAWN))
+            named = "SELECT organisation FROM organisations WHERE id = :id"
+            self.numbers[method] = world.ask(named, id=method)
 
-    def ends(self, said: Sequence[Fact]) -> list[End]:
+    def ends(self, beginning: str, said: Sequence[Fact]) -> list[End]:
         """What each order of these facts ends in, each end once."""
+        self.world.organisation, number = beginning, self.numbers[beginning]
         events = [self._event(n, one) for n, one in enumerate(said)]
         found: list[End] = []
         with self.world.runtime.engine.connect() as connection:
-            number = connection.execute(text("SELECT organisation FROM organisations")).scalar_one()
             try:
                 self._go_on(connection, number, events, (), set(), found)
                 for order in (range(len(events)), reversed(range(len(events)))):
