@@ -8,7 +8,7 @@ them stands for both: what follows cannot differ. So 192 arrivals say what the 7
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -230,6 +230,8 @@ def differences(found: Sequence[End], said: Sequence[Fact]) -> list[str]:
     """Where two orders end otherwise, and none of what is allowed explains it."""
     by_decision: dict[str, End] = {}
     wrong: list[str] = []
+    if any(one.type == "organisation.saved" for one in said):  # S1
+        found = [replace(end, charged=frozenset(("something", flagged) for _, flagged in end.charged)) for end in found]
     for end in found:
         first = by_decision.setdefault(end.decided, end)
         if end.shown != first.shown:
