@@ -11,10 +11,11 @@ from config.database import fits
 from config.settings import Settings
 from tasks import mail
 from tasks.enrolments import arrivals, courses, fanouts, store
+from tasks.enrolments.causes import pairs_of
 from tasks.enrolments.courses import Course
 from tasks.enrolments.launching import launch
 from tasks.enrolments.rules import NotEligible
-from tasks.enrolments.settling import pairs_of, settle
+from tasks.enrolments.settling import settle
 from tasks.events import Cause, Event, Held, Reason
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
 from tasks.learners import (

@@ -1,5 +1,6 @@
 """Learners: how they stand, since when, and in which segments they are."""
 
+from tasks.learners.deletions import end_memberships, erase, keep_outdone
 from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
 from tasks.learners.segments import (
     ensure_segments,
@@ -18,12 +19,9 @@ from tasks.learners.store import (
     Profile,
     StatusChange,
     describe,
-    end_memberships,
     ensure,
-    erase,
     find,
     history,
-    keep_outdone,
     newest_changes,
     profile,
     record_status,

@@ -65,7 +65,10 @@ def shard(database_url: str, redis_url: str, home: Path, number: int, tried: int
 
 
 def test_r06_r28_every_order_of_arrival_ends_in_the_same_rows_and_ledger(
-    servers: Embedded, _databases: Databases, redis_url: str, tmp_path: Path
+    servers: Embedded,
+    _databases: Databases,  # noqa: PT019 - it gives what is named
+    redis_url: str,
+    tmp_path: Path,
 ) -> None:
     processors = min(os.cpu_count() or 1, 8)
     begun = time.monotonic()

@@ -206,7 +206,7 @@ class Arrivals:
         entries = connection.execute(LEDGER, {"org": number}).all()
         with scoped(connection, number):
             shown: list[Any] = [
-                [value for name, value in row._mapping.items() if name != "silent"]  # noqa: SLF001 - as it is called
+                [value for name, value in row._mapping.items() if name != "silent"]
                 for tab in Tab
                 for row in connection.exec_driver_sql(TRAINING.query(number, tab).as_string())
             ]
@@ -245,7 +245,7 @@ def differences(found: Sequence[End], said: Sequence[Fact]) -> list[str]:
 
 def _told(said: Sequence[Fact], end: End) -> str:
     lines = [
-        f"    {said[n].time - DAWN} {said[n].type} {json.dumps({k: v for k, v in said[n].data.items() if v is not None})}"
+        f"    {said[n].time - DAWN} {said[n].type} {json.dumps({k: v for k, v in said[n].data.items() if v})}"
         for n in end.order
     ]
     return "\n".join(["  heard in this order:", *lines, f"  shown: {end.shown}", f"  charged: {sorted(end.charged)}"])
@@ -282,8 +282,8 @@ STATE = text(
         ("occurred_at", "deletions WHERE organisation = :org"),
         ("occurred_at, version, CAST(said AS text)", "descriptions WHERE organisation = :org"),
         (
-            "cycle, unit, amount, period, overdrawn, occurred_at, event, ARRAY("
-            "SELECT r.code FROM reviews r WHERE r.consumption = c.consumption ORDER BY 1) AS reviews",
+            """cycle, unit, amount, period, overdrawn, occurred_at, event,
+            ARRAY(SELECT r.code FROM reviews r WHERE r.consumption = c.consumption ORDER BY 1) AS reviews""",
             "consumptions c WHERE organisation = :org",
         ),
         ("unit, period, used", "balances WHERE organisation = :org"),
