@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -127,7 +127,9 @@ def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
     connection, number = taking.connection, taking.number
     said = [(event, event.data) for event in wave if isinstance(event.data, LearnerSaved)]
     known = learners.ensure(connection, number, (data.learner for _, data in said))
-    descriptions, outdone, statuses = [], [], []
+    descriptions: list[learners.Description] = []
+    outdone: list[learners.Description] = []
+    statuses: list[learners.StatusChange] = []
     for event, data in said:
         learner = known[data.learner]
         version = learners.effective_version(data.version, learner.version)
@@ -164,7 +166,7 @@ def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
         for event, data in said
         if (at := known[data.learner].saved_at) is not None and event.time <= at
     ]
-    judge_again(taking, statuses, older)
+    judge_again(taking, {status.learner: status.occurred_at for status in statuses}, older)
     taking.known |= {f"learner:{number}:{data.learner}" for _, data in said}
 
 
@@ -202,7 +204,7 @@ def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
     ]
     changes = learners.restate(connection, number, affected)
     follow(taking, changes, {known[data.learner].learner: event for event, data in said})
-    judge_again(taking, statuses, [])
+    judge_again(taking, {status.learner: status.occurred_at for status in statuses})
 
 
 def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
@@ -306,16 +308,14 @@ def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, t
         mail.tell_admins(connection, number, mail.Kind.PASSWORD, void[0][1], admins, learners=learners_back)
 
 
-def judge_again(taking: Taking, statuses: Sequence[learners.StatusChange], older: Sequence[int]) -> None:
-    """A new entry in the history of status may contradict what was consumed (S13), or clear a start that was set aside
-    for inactivity (S12); where it comes late, what stood or gave access then is told anew, as it is of those of whom an
-    `older` description than is known came (R6)."""
-    affected = [status.learner for status in statuses]
+def judge_again(taking: Taking, changed: Mapping[int, datetime], older: Sequence[int] = ()) -> None:
+    """A new entry in the history of status, of these learners at these times, may contradict what was consumed (S13),
+    or clear a start that was set aside for inactivity (S12). Where it comes late, what stood or gave access then is
+    told anew, as it is of those of whom an `older` description than the first came (R6)."""
     late = list(older)
-    if affected:
-        times = [status.occurred_at for status in statuses]
-        late += learners.told_late(taking.connection, taking.number, affected, times)
-        seats.flag_contradicted(taking.connection, taking.number, affected)
-        taking.known |= {f"status:{taking.number}:{learner}" for learner in affected}
+    if changed:
+        late += learners.told_late(taking.connection, taking.number, list(changed), list(changed.values()))
+        seats.flag_contradicted(taking.connection, taking.number, list(changed))
+        taking.known |= {f"status:{taking.number}:{learner}" for learner in changed}
     if enrolments.settle_learners(taking.connection, taking.settings, taking.number, late):
         taking.known.add(f"enrolled:{taking.number}")

@@ -157,7 +157,8 @@ def record_starts(connection: Connection, organisation: int, starts: Sequence[St
 
 
 def record_completions(connection: Connection, organisation: int, completions: Sequence[Completion]) -> None:
-    """Keep the newest completion of each enrolment (S14)."""
+    """Keep the newest completion of each enrolment (S14); of two at the same time the greater, whichever is heard
+    last."""
     execute(
         connection,
         """
@@ -167,7 +168,10 @@ def record_completions(connection: Connection, organisation: int, completions: S
                      unnest(CAST(:times AS timestamptz[])) AS time,
                      unnest(CAST(:results AS text[])) AS result, unnest(CAST(:scores AS float8[])) AS score) new
         WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
-          AND e.learner = new.learner AND (e.completed_at IS NULL OR e.completed_at <= new.time)
+          AND e.learner = new.learner AND (
+              e.completed_at IS NULL OR e.completed_at < new.time
+              OR e.completed_at = new.time AND (coalesce(e.result, '') COLLATE "C", coalesce(e.score, -1))
+                                             < (coalesce(new.result, '') COLLATE "C", coalesce(new.score, -1)))
         """,
         organisation=organisation,
         learners=[c.learner for c in completions],
