@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
+from config.database import execute, one, rows, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,17 +204,25 @@ def courses_linked_to(connection: Connection, organisation: int, segment: int) -
     )
 
 
-def courses_ever_linked_to(connection: Connection, organisation: int, segment: int) -> list[int]:
-    """The courses for which being in this segment ever counted."""
-    return column(
+def courses_ever_linked_to(connection: Connection, organisation: int, segment: int) -> dict[int, datetime]:
+    """The courses for which being in this segment ever counted, each with the time of its newest description."""
+    found = rows(
         connection,
+        _EverLinked,
         """
-        SELECT DISTINCT course FROM course_rules
-        WHERE organisation = :organisation AND method = 'segments' AND :segment = ANY(segments) ORDER BY course
+        SELECT r.course, max(r.occurred_at) AS newest FROM course_rules r WHERE r.organisation = :organisation
+        GROUP BY r.course HAVING bool_or(r.method = 'segments' AND :segment = ANY(r.segments)) ORDER BY r.course
         """,
         organisation=organisation,
         segment=segment,
     )
+    return {row.course: row.newest for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _EverLinked:
+    course: int
+    newest: datetime
 
 
 def all_courses(connection: Connection, organisation: int) -> list[Course]:

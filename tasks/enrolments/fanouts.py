@@ -523,14 +523,6 @@ def overtaken(connection: Connection, fanout: Fanout, course: int, low: int, hig
     return found
 
 
-def overtaken_by_rules(
-    connection: Connection, organisation: int, course: int, learners: Sequence[int], at: datetime
-) -> list[int]:
-    """All of these learners, if the rules of a course were described anew since."""
-    rules = one(connection, _RulesSince, _RULES_SINCE, organisation=organisation, course=course, at=at)
-    return list(learners) if rules and rules.n else []
-
-
 @dataclass(frozen=True, slots=True)
 class _RulesSince:
     n: int

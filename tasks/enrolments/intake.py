@@ -70,20 +70,17 @@ def membership_changed(
     linked = courses.courses_linked_to(connection, number, segment) if changed else []
     if linked:
         _by_rule(connection, settings, organisation, event, linked, changed)
-    ever = set(courses.courses_ever_linked_to(connection, number, segment))
+    ever = courses.courses_ever_linked_to(connection, number, segment)
     now = {course.course for course in linked}
     late = sorted(set(learners) - set(changed))
-    settle_places(
-        connection,
-        settings,
-        number,
-        [(course, learner) for course in ever for learner in late]
-        + [
-            (course, learner)
-            for course in ever - now
-            for learner in fanouts.overtaken_by_rules(connection, number, course, changed, event.time)
-        ],
-    )
+    pairs = [(course, learner) for course in ever for learner in late]
+    pairs += [
+        (course, learner)
+        for course, newest in ever.items()
+        if course not in now and newest >= event.time
+        for learner in changed
+    ]
+    settle_places(connection, settings, number, pairs)
 
 
 def settle_places(

@@ -48,8 +48,8 @@ def hours(*said: float) -> st.SearchStrategy[datetime]:
     return st.sampled_from([DAWN + timedelta(hours=hour) for hour in said])
 
 
-#: Few enough to meet; 4.5 and 5.5 are within the hour in which a start may be ahead of its enrolment.
-when = hours(1, 2, 3, 4, 4.5, 5, 5.5, 6, 7, 8)
+#: Few enough to meet; some are within the hour in which a start may be ahead of its enrolment.
+when = hours(2, 3, 4, 5, 5.5, 6, 7)
 version = st.sampled_from([None, None, 1, 2, 3])
 segment = st.sampled_from(["s", "s", "t"])
 cycle = st.sampled_from([1, 1, 1, 1, 2])

@@ -3,6 +3,7 @@
 To look at other sets than the suite's own, and at larger ones: `make chaos`.
 """
 
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -31,10 +32,11 @@ def row(world: World, organisation: str) -> tuple[str | None, str | None, str | 
     enrolments = world.enrolments("a", organisation)
     assert set(enrolments) == {"c"}
     one = enrolments["c"]
-    enrolled, withdrawn, started = (
-        time and f"{time:%H:%M}" for time in (one.enrolled_at, one.withdrawn_at, one.started_at)
-    )
-    return enrolled, withdrawn, started
+    return _clock(one.enrolled_at), _clock(one.withdrawn_at), _clock(one.started_at)
+
+
+def _clock(time: datetime | None) -> str | None:
+    return None if time is None else f"{time:%H:%M}"
 
 
 def entries(world: World, organisation: str) -> list[tuple[str | None, int, str | None]]:
