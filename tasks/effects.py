@@ -1,8 +1,8 @@
 """What each kind of event does, in the transaction that takes it: the facts, and what follows from them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
@@ -76,7 +76,8 @@ def apply(taking: Taking, wave: Sequence[Event]) -> None:
             )
             taking.known.add(f"enrolled:{taking.number}")
         case EnrolmentWithdrawn():
-            _hold_or(taking, event, enrolments.withdrawn(taking.connection, taking.organisation, event))
+            why = enrolments.withdrawn(taking.connection, taking.settings, taking.organisation, event)
+            _hold_or(taking, event, why)
         case AnnouncementRequested():
             why = announcements.requested(taking.connection, taking.settings, taking.organisation, event)
             _hold_or(taking, event, why)
@@ -92,9 +93,9 @@ def _hold_or(taking: Taking, event: Event, why: Held | None) -> None:
 def _starts(taking: Taking, wave: Sequence[Event]) -> None:
     lead = timedelta(seconds=taking.settings.rollcall_start_lead_seconds)
     taken = seats.take_starts(taking.connection, taking.organisation, wave, lead, released=taking.released)
-    taking.held += taken.held
-    if taken.undone:
+    if enrolments.settle_places(taking.connection, taking.settings, taking.number, taken.unsettled):
         taking.known.add(f"enrolled:{taking.number}")
+    taking.held += taken.held
 
 
 def _segment(taking: Taking, event: Event) -> None:
@@ -107,16 +108,17 @@ def _segment(taking: Taking, event: Event) -> None:
         taking.known.add(f"segment:{number}:{data.segment}")
         return
     known = learners.ensure(connection, number, data.learners)
+    named = [learner.learner for learner in known.values()]
     changed = learners.record_membership(
         connection,
         number,
         segment,
-        [learner.learner for learner in known.values()],
+        named,
         event.time,
         member=isinstance(data, SegmentJoined),
     )
     organisation = organisations.numbered(connection, number)
-    enrolments.membership_changed(connection, taking.settings, organisation, event, segment, changed)
+    enrolments.membership_changed(connection, taking.settings, organisation, event, segment, named, changed)
     taking.known.add(f"enrolled:{number}")
 
 
@@ -125,29 +127,30 @@ def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
     connection, number = taking.connection, taking.number
     said = [(event, event.data) for event in wave if isinstance(event.data, LearnerSaved)]
     known = learners.ensure(connection, number, (data.learner for _, data in said))
-    descriptions, statuses = [], []
+    descriptions: list[learners.Description] = []
+    outdone: list[learners.Description] = []
+    statuses: list[learners.StatusChange] = []
     for event, data in said:
         learner = known[data.learner]
         version = learners.effective_version(data.version, learner.version)
-        if learners.holds(version, event.time, learner.saved_version, learner.saved_at):
-            descriptions.append(
-                learners.Description(
-                    learner.learner,
-                    version,
-                    event.time,
-                    data.username,
-                    data.email,
-                    data.first_name,
-                    data.last_name,
-                    data.locale,
-                    data.time_zone,
-                )
-            )
+        description = learners.Description(
+            learner.learner,
+            version,
+            event.time,
+            data.username,
+            data.email,
+            data.first_name,
+            data.last_name,
+            data.locale,
+            data.time_zone,
+        )
+        (descriptions if _holds(learner, version, event) else outdone).append(description)
         if data.status is not None:
             statuses.append(
                 learners.StatusChange(learner.learner, version, event.time, data.status == "active", event.id)
             )
     learners.describe(connection, number, descriptions)
+    learners.keep_outdone(connection, number, outdone)
     learners.record_status(connection, number, statuses)
     described = {description.learner for description in descriptions}
     standing = learners.Standing
@@ -158,8 +161,20 @@ def _learners_saved(taking: Taking, wave: Sequence[Event]) -> None:
     ]
     changes = learners.restate(connection, number, affected)
     follow(taking, changes, {known[data.learner].learner: event for event, data in said})
-    judge_again(taking, [status.learner for status in statuses])
+    older = [
+        known[data.learner].learner
+        for event, data in said
+        if (at := known[data.learner].saved_at) is not None and event.time <= at
+    ]
+    judge_again(taking, {status.learner: status.occurred_at for status in statuses}, older)
     taking.known |= {f"learner:{number}:{data.learner}" for _, data in said}
+
+
+def _holds(learner: learners.Learner, version: int, event: Event) -> bool:
+    """Whether a description is the newest, and of who the learner is since they were deleted last, if ever (S15)."""
+    if learner.deleted_at is not None and event.time <= learner.deleted_at:
+        return False
+    return learners.holds(version, event.time, learner.saved_version, learner.saved_at)
 
 
 def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
@@ -189,7 +204,7 @@ def _statuses(taking: Taking, wave: Sequence[Event]) -> None:
     ]
     changes = learners.restate(connection, number, affected)
     follow(taking, changes, {known[data.learner].learner: event for event, data in said})
-    judge_again(taking, affected)
+    judge_again(taking, {status.learner: status.occurred_at for status in statuses})
 
 
 def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
@@ -198,8 +213,8 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
     connection, number = taking.connection, taking.number
     said = [(event, event.data) for event in wave if isinstance(event.data, LearnerDeleted)]
     known = learners.find(connection, number, [data.learner for _, data in said])
+    gone: dict[int, Event] = {}
     causes: dict[int, Event] = {}
-    outlived: dict[int, Event] = {}
     erased = [(data.learner, event.time) for event, data in said if _is_erased(known.get(data.learner), event)]
     if erased:
         erasure.begin(connection, number, erased)
@@ -213,19 +228,25 @@ def _learners_deleted(taking: Taking, wave: Sequence[Event]) -> None:
             )
             taking.held.append((event, why))
             continue
-        (causes if _is_erased(learner, event) else outlived)[learner.learner] = event
-    gone = causes | outlived
+        gone[learner.learner] = event
+        if _is_erased(learner, event):
+            causes[learner.learner] = event
+    if not gone:
+        return
     learners.end_memberships(connection, number, list(gone), [event.time for event in gone.values()])
     learners.erase(connection, number, list(causes), [event.time for event in causes.values()])
-    _returned(taking, outlived)
-    changes = learners.restate(connection, number, list(causes), deleted=True)
-    follow(taking, changes, causes)
+    changes = learners.restate(connection, number, list(gone))
+    follow(taking, changes, gone)
+    _returned(taking, gone)
+    seats.flag_contradicted(connection, number, list(gone))
+    taking.known |= {f"learner:{number}:{known[data.learner].id}" for _, data in said if data.learner in known}
+    taking.known |= {f"status:{number}:{learner}" for learner in gone} | {f"enrolled:{number}"}
 
 
 def _is_erased(learner: learners.Learner | None, event: Event) -> bool:
-    """Whether a deletion is the newest that is known of a learner; also of one whom nobody saved, of whom something may
-    be kept all the same: an event that could not be taken."""
-    return learner is None or learners.holds(learner.version, event.time, learner.saved_version, learner.saved_at)
+    """Whether a deletion beats who a learner is by now: only what happened after it makes them anew (S15). Also of one
+    whom nobody saved, of whom something may be kept all the same: an event that could not be taken."""
+    return learner is None or learner.saved_at is None or learner.saved_at <= event.time
 
 
 def follow(taking: Taking, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:
@@ -287,10 +308,14 @@ def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, t
         mail.tell_admins(connection, number, mail.Kind.PASSWORD, void[0][1], admins, learners=learners_back)
 
 
-def judge_again(taking: Taking, changed: Iterable[int]) -> None:
-    """A new entry in the history of status may contradict what was consumed (S13), or clear a start that was set aside
-    for inactivity (S12)."""
-    affected = list(changed)
-    if affected:
-        seats.flag_contradicted(taking.connection, taking.number, affected)
-        taking.known |= {f"status:{taking.number}:{learner}" for learner in affected}
+def judge_again(taking: Taking, changed: Mapping[int, datetime], older: Sequence[int] = ()) -> None:
+    """A new entry in the history of status, of these learners at these times, may contradict what was consumed (S13),
+    or clear a start that was set aside for inactivity (S12). Where it comes late, what stood or gave access then is
+    told anew, as it is of those of whom an `older` description than the first came (R6)."""
+    late = list(older)
+    if changed:
+        late += learners.told_late(taking.connection, taking.number, list(changed), list(changed.values()))
+        seats.flag_contradicted(taking.connection, taking.number, list(changed))
+        taking.known |= {f"status:{taking.number}:{learner}" for learner in changed}
+    if enrolments.settle_learners(taking.connection, taking.settings, taking.number, late):
+        taking.known.add(f"enrolled:{taking.number}")

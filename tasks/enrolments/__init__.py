@@ -14,6 +14,8 @@ if TYPE_CHECKING:
         membership_changed,
         reactivated,
         requested,
+        settle_learners,
+        settle_places,
         withdrawn,
     )
     from tasks.enrolments.reconcile import mend, off_the_rules
@@ -40,6 +42,8 @@ __all__ = [
     "reactivated",
     "requested",
     "running_fanouts",
+    "settle_learners",
+    "settle_places",
     "unopened",
     "withdrawn",
 ]

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
+from config.database import execute, one, rows, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +51,106 @@ def courses_numbered(connection: Connection, organisation: int, numbers: Sequenc
     )
 
 
-def save_course(
-    connection: Connection,
-    organisation: int,
-    *,
-    id_: str,
-    title: str,
-    cost: int,
-    on_hold: bool,
-    method: str,
-    segments: Sequence[int],
-    time: datetime,
-) -> bool:
-    """Describe a course, unless a newer description holds (R6); whether the rules for it are new."""
-    before = find_course(connection, organisation, id_)
-    rules_before = ("manual", []) if before is None else _rules_of(connection, organisation, before)
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How an event describes a course. Of two with the same time the greater holds, whichever is heard last (R6)."""
+
+    id: str
+    title: str
+    cost: int
+    on_hold: bool
+    method: str
+    segments: dict[str, int]
+    time: datetime
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """What decides between descriptions."""
+        return self.time, self.method, sorted(self.segments), self.title, self.cost, self.on_hold
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    occurred_at: datetime
+    method: str
+    segments: list[int]
+    ids: list[str]
+
+
+def save_course(connection: Connection, organisation: int, said: Description) -> bool:
+    """Describe a course, unless a newer description holds (R6), and add to the history of its rules; whether that is
+    another than before, now or in the past."""
+    known = one(connection, _Known, _KNOWN, organisation=organisation, id=said.id)
+    if known is None or known.rank < said.rank:
+        _describe(connection, organisation, said)
+    course = int(value(connection, _NUMBER, organisation=organisation, id=said.id))
+    before = one(connection, _Rule, _RULE_AT, organisation=organisation, course=course, at=said.time)
+    again = before is not None and before.occurred_at == said.time
+    if again and before is not None and (before.method, before.ids) >= (said.method, sorted(said.segments)):
+        return False
+    segments = sorted(set(said.segments.values()))
+    execute(
+        connection,
+        """
+        INSERT INTO course_rules (organisation, course, occurred_at, method, segments)
+        VALUES (:organisation, :course, :at, :method, CAST(:segments AS int[]))
+        ON CONFLICT (organisation, course, occurred_at)
+        DO UPDATE SET method = excluded.method, segments = excluded.segments
+        """,
+        organisation=organisation,
+        course=course,
+        at=said.time,
+        method=said.method,
+        segments=segments,
+    )
+    rules_before = ("manual", []) if before is None else (before.method, before.segments)
+    changed = again or _counting(*rules_before) != _counting(said.method, segments)
+    if changed:
+        execute(connection, _RULES_SINCE, organisation=organisation, course=course, at=said.time)
+    return changed
+
+
+def _counting(method: str, segments: list[int]) -> tuple[str, list[int]]:
+    """A method, and links where they count (R10)."""
+    return method, segments if method == "segments" else []
+
+
+_RULES_SINCE = """
+UPDATE courses SET rules_since = :at WHERE organisation = :organisation AND course = :course AND saved_at = :at
+"""
+_NUMBER = "SELECT course FROM courses WHERE organisation = :organisation AND id = :id"
+_KNOWN = """
+SELECT c.saved_at, c.method, c.title, c.cost, c.on_hold, ARRAY(
+    SELECT s.id FROM course_segments cs JOIN segments s USING (organisation, segment)
+    WHERE cs.organisation = :organisation AND cs.course = c.course) AS ids
+FROM courses c WHERE c.organisation = :organisation AND c.id = :id
+"""
+#: The rules that held at a time.
+_RULE_AT = """
+SELECT r.occurred_at, r.method, r.segments, ARRAY(
+    SELECT s.id FROM segments s
+    WHERE s.organisation = :organisation AND s.segment = ANY(r.segments) ORDER BY s.id COLLATE "C") AS ids
+FROM course_rules r WHERE r.organisation = :organisation AND r.course = :course AND r.occurred_at <= :at
+ORDER BY r.occurred_at DESC LIMIT 1
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    saved_at: datetime
+    method: str
+    title: str
+    cost: int
+    on_hold: bool
+    ids: list[str]
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """See `Description.rank`."""
+        return self.saved_at, self.method, sorted(self.ids), self.title, self.cost, self.on_hold
+
+
+def _describe(connection: Connection, organisation: int, said: Description) -> None:
     course = value(
         connection,
         """
@@ -74,19 +159,16 @@ def save_course(
         ON CONFLICT (organisation, id) DO UPDATE SET
             title = excluded.title, cost = excluded.cost, on_hold = excluded.on_hold, method = excluded.method,
             saved_at = excluded.saved_at
-        WHERE known.saved_at <= excluded.saved_at
         RETURNING course
         """,
         organisation=organisation,
-        id=id_,
-        title=title,
-        cost=cost,
-        on_hold=on_hold,
-        method=method,
-        time=time,
+        id=said.id,
+        title=said.title,
+        cost=said.cost,
+        on_hold=said.on_hold,
+        method=said.method,
+        time=said.time,
     )
-    if course is None:
-        return False
     execute(
         connection,
         "DELETE FROM course_segments WHERE organisation = :organisation AND course = :course",
@@ -101,31 +183,8 @@ def save_course(
         """,
         organisation=organisation,
         course=course,
-        segments=list(segments),
+        segments=sorted(set(said.segments.values())),
     )
-    if (method, sorted(segments) if method == "segments" else []) == rules_before:
-        return False
-    execute(
-        connection,
-        "UPDATE courses SET rules_since = :time WHERE organisation = :organisation AND course = :course",
-        organisation=organisation,
-        course=course,
-        time=time,
-    )
-    return True
-
-
-def _rules_of(connection: Connection, organisation: int, course: Course) -> tuple[str, list[int]]:
-    """A course's method and, where they count, its links."""
-    if course.method != "segments":
-        return course.method, []
-    linked = column(
-        connection,
-        "SELECT segment FROM course_segments WHERE organisation = :organisation AND course = :course ORDER BY segment",
-        organisation=organisation,
-        course=course.course,
-    )
-    return course.method, linked
 
 
 def courses_linked_to(connection: Connection, organisation: int, segment: int) -> list[Course]:
@@ -145,24 +204,25 @@ def courses_linked_to(connection: Connection, organisation: int, segment: int) -
     )
 
 
-def courses_touching(connection: Connection, organisation: int, learner: int) -> list[Course]:
-    """The courses whose rules may enrol or withdraw this learner."""
-    return rows(
+def courses_ever_linked_to(connection: Connection, organisation: int, segment: int) -> dict[int, datetime]:
+    """The courses for which being in this segment ever counted, each with the time of its newest description."""
+    found = rows(
         connection,
-        Course,
+        _EverLinked,
         """
-        SELECT course, id, title, cost, on_hold, method FROM courses
-        WHERE organisation = :organisation AND method <> 'manual'
-        UNION
-        SELECT c.course, c.id, c.title, c.cost, c.on_hold, c.method
-        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:learner AS int) AS learner OFFSET 0) asked
-        JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner AND e.cycle = 1
-        JOIN courses c ON c.organisation = e.organisation AND c.course = e.course
-        ORDER BY course
+        SELECT r.course, max(r.occurred_at) AS newest FROM course_rules r WHERE r.organisation = :organisation
+        GROUP BY r.course HAVING bool_or(r.method = 'segments' AND :segment = ANY(r.segments)) ORDER BY r.course
         """,
         organisation=organisation,
-        learner=learner,
+        segment=segment,
     )
+    return {row.course: row.newest for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _EverLinked:
+    course: int
+    newest: datetime
 
 
 def all_courses(connection: Connection, organisation: int) -> list[Course]:

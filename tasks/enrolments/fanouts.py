@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
@@ -12,7 +12,6 @@ from tasks import mail
 from tasks.chores import one_by_one
 from tasks.enrolments.courses import Course
 from tasks.enrolments.store import Newcomer
-from tasks.seats import flag_unenrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,14 +238,18 @@ WITH candidates AS MATERIALIZED (
           SELECT FROM enrolments e
           WHERE e.organisation = {{organisation}} AND e.course = :course AND e.cycle = :cycle
             {{enrolled}} AND e.learner = l.learner)
+      AND NOT EXISTS (
+          SELECT FROM void_enrolments v
+          WHERE v.organisation = {{organisation}} AND v.course = :course AND v.cycle = :cycle AND v.learner = l.learner)
       AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
     OFFSET 0
 ), recorded AS (
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
-                            requests)
+                            requests, asked)
     SELECT :organisation, :course, :cycle, learner, silent, :fanout,
            CASE WHEN NOT silent THEN CAST(:mailing AS bigint) END, CAST(:at AS timestamptz),
-           CASE WHEN NOT silent THEN CAST(:at AS timestamptz) END, CAST(:requests AS bigint[])
+           CASE WHEN NOT silent THEN CAST(:at AS timestamptz) END, CAST(:requests AS bigint[]),
+           CAST(:requests AS bigint[])
     FROM candidates
 ), opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS ({_TELL.format(changed="candidates")})
 {_HOW_MANY.format(those="candidates")}
@@ -277,7 +280,7 @@ WITH revived AS (
     UPDATE enrolments e SET silent = l.standing = 'inactive', fanout = :fanout,
         withdrawn_at = NULL, withdrawn_by = NULL, enrolled_at = :at,
         activated_at = CASE WHEN l.standing = 'active' THEN CAST(:at AS timestamptz) END,
-        requests = CAST(:requests AS bigint[]),
+        requests = CAST(:requests AS bigint[]), asked = e.asked || CAST(:requests AS bigint[]),
         notice = CASE
             WHEN d.state = 'pending' OR d.state = 'accepted' AND d.settled_at > now() - CAST(:window AS interval)
                 THEN e.notice
@@ -292,7 +295,7 @@ WITH revived AS (
       {{enrolled}} AND e.learner = l.learner AND e.withdrawn_at IS NOT NULL
       AND {{those}} AND l.standing IN ('active', 'inactive') AND (:chosen OR {{linked}})
       AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
-      AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="false")}
+      AND NOT {_WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
     RETURNING e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
               o.enrolled_at, o.withdrawn_at, o.withdrawn_by
 ), past AS (
@@ -343,30 +346,73 @@ _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
 )
 
 
-#: What was started from :at on and that no source holds any more: it is never withdrawn by a rule, but flagged (S13).
-_CONTRADICTED = f"""
-SELECT e.learner FROM enrolments e WHERE {_HELD} AND {_UNHELD} AND e.started_at >= :at
-"""
-_CONTRADICTED_LISTED = f"""
-SELECT e.learner {_ASKED} JOIN enrolments e ON {_HELD_LISTED} WHERE {_UNHELD_LISTED} AND e.started_at >= :at
-"""
-
-
-#: Add a request to what holds an enrolment, and nothing else (S6); where it happened before that began, note since when
-#: it stood.
+#: Add a request to what holds an enrolment, and nothing else (S6).
 _JOIN = f"""
 WITH joined AS (
-    UPDATE enrolments e SET requests = coalesce(requests, '{{}}') || :fanout {_ASKED}
+    UPDATE enrolments e SET requests = e.requests || CAST(:fanout AS bigint), asked = e.asked || CAST(:fanout AS bigint)
+    {_ASKED}
     WHERE {_HELD_LISTED} AND e.course = :course AND e.cycle = :cycle
       AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
       AND NOT {_WITHDRAWN_BY_NAME.format(learner="e.learner", rules="false")}
-    RETURNING e.learner, e.enrolled_at
-), past AS (
-    INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at)
-    SELECT :organisation, :course, :cycle, learner, :at, enrolled_at FROM joined WHERE enrolled_at > :at
-    ON CONFLICT DO NOTHING
+    RETURNING e.learner
 )
 SELECT count(*) FROM joined
+"""
+
+#: Of whom something is known that happened at the time of this fan-out or later, besides what caused it (:own facts).
+_OVERTAKEN_THEM = """
+SELECT l.learner FROM {learners} WHERE {those} AND l.standing <> 'unsaved' AND (
+    :overtaken
+    OR l.deleted_at >= :at
+    OR l.saved_at >= :at AND NOT EXISTS (
+        SELECT FROM descriptions d
+        WHERE d.organisation = {organisation} AND d.learner = l.learner AND d.occurred_at < :at
+          AND d.occurred_at > coalesce(l.deleted_at, '-infinity'))
+    OR EXISTS (
+        SELECT FROM memberships m
+        WHERE m.organisation = {organisation} AND m.learner = l.learner AND m.since >= :at
+        HAVING max(m.since) > :at OR count(*) > :own)
+    OR EXISTS (
+        SELECT FROM status_changes s
+        WHERE s.organisation = {organisation} AND s.learner = l.learner AND s.occurred_at > :at)
+    OR EXISTS (
+        SELECT FROM withdrawals w
+        WHERE w.organisation = {organisation} AND w.course = :course AND w.learner = l.learner)
+    OR EXISTS (
+        SELECT FROM void_enrolments v
+        WHERE v.organisation = {organisation} AND v.course = :course AND v.cycle = :cycle AND v.learner = l.learner)
+    OR EXISTS (
+        SELECT FROM enrolments e
+        WHERE e.organisation = {organisation} AND e.course = :course AND e.cycle = :cycle AND e.learner = l.learner
+          AND (e.started_at >= :at OR e.withdrawn_at <= e.enrolled_at
+               OR greatest(e.enrolled_at, e.withdrawn_at) >= CAST(:at AS timestamptz)
+                  AND (e.fanout <> :fanout OR greatest(e.enrolled_at, e.withdrawn_at) > CAST(:at AS timestamptz))
+               OR EXISTS (SELECT FROM fanouts f
+                          WHERE f.organisation = {organisation} AND f.fanout = ANY(e.asked) AND f.fanout <> :fanout
+                            AND f.occurred_at >= :at))))
+"""
+_OVERTAKEN, _OVERTAKEN_LISTED = _OVERTAKEN_THEM.format(**_CHUNK), _OVERTAKEN_THEM.format(**_LIST)
+
+#: How many descriptions of a course happened at a time or later; and whether one of them happened later.
+_RULES_SINCE = """
+SELECT count(*) AS n, coalesce(max(occurred_at) > :at, false) AS later FROM course_rules
+WHERE organisation = :organisation AND course = :course AND occurred_at >= :at
+"""
+
+#: Keep that a request selected these learners, also where it holds nothing.
+_REMEMBER = f"""
+WITH shown AS (
+    UPDATE enrolments e SET asked = e.asked || CAST(:fanout AS bigint) {_ASKED}
+    WHERE {_HELD_LISTED} AND e.course = :course AND e.cycle = :cycle AND :fanout <> ALL(coalesce(e.asked, '{{}}'))
+), void AS (
+    UPDATE void_enrolments e SET asked = e.asked || CAST(:fanout AS bigint) {_ASKED}
+    WHERE {_HELD_LISTED} AND e.course = :course AND e.cycle = :cycle AND :fanout <> ALL(coalesce(e.asked, '{{}}'))
+)
+INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, asked)
+SELECT asked.organisation, :course, :cycle, asked.learner, true, :fanout, :at, ARRAY[CAST(:fanout AS bigint)] {_ASKED}
+WHERE NOT EXISTS (
+    SELECT FROM enrolments e WHERE {_HELD_LISTED} AND e.course = :course AND e.cycle = :cycle)
+ON CONFLICT DO NOTHING
 """
 
 
@@ -381,7 +427,8 @@ WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.
         AND e.learner BETWEEN :low AND :high AND e.learner = l.learner AND e.withdrawn_at IS NULL)
   AND NOT EXISTS (
       SELECT FROM withdrawals w
-      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, 1) AND w.learner = l.learner)
+      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, 1) AND w.learner = l.learner
+        AND w.occurred_at > coalesce(l.deleted_at, '-infinity') AND w.occurred_at < :until)
 """
 
 #: Whom they would withdraw, or flag.
@@ -390,6 +437,13 @@ _SURPLUS = f"FROM enrolments e WHERE NOT :everyone AND {_HELD} AND {_UNHELD}"
 #: The chunks, by their place, in which the rules of a course have anything to do.
 _TO_DO = f"""
 SELECT (l.learner - 1) / :size {_MISSING} UNION SELECT (e.learner - 1) / :size {_SURPLUS}
+UNION
+SELECT (m.learner - 1) / :size FROM memberships m
+WHERE m.organisation = :organisation AND m.learner BETWEEN :low AND :high AND m.since >= :until
+UNION
+SELECT chunk FROM generate_series((:low - 1) / :size, (:high - 1) / :size) AS all_ (chunk) WHERE EXISTS (
+    SELECT FROM course_rules r
+    WHERE r.organisation = :organisation AND r.course = :course AND r.occurred_at > :until)
 """
 
 #: How many learners the rules of a course would enrol, and how many withdraw; of the deleted nothing is said.
@@ -439,16 +493,37 @@ def follow_rules(
         scope["links"] = course.method == "segments"
         withdraw = _WITHDRAW if fanout.learners is None else _WITHDRAW_LISTED
         execute(connection, withdraw, **scope)
-        ask = _CONTRADICTED if fanout.learners is None else _CONTRADICTED_LISTED
-        contradicted = column(connection, ask, **scope)
-        flag_unenrolled(
-            connection,
-            fanout.organisation,
-            course.course,
-            [(1, learner) for learner in contradicted],
-            fanout.occurred_at,
-        )
     return Counts(enrolled, revived, 0)
+
+
+def overtaken(connection: Connection, fanout: Fanout, course: int, low: int, high: int) -> list[int]:
+    """The learners of a chunk of whom something newer than its event was heard: what the fan-out made of them may be
+    otherwise than if all had been heard in time (R6)."""
+    scope: dict[str, object] = {"organisation": fanout.organisation, "course": course, "at": fanout.occurred_at}
+    rules = one(connection, _RulesSince, _RULES_SINCE, **scope) or _RulesSince(0, False)
+    own = 0 if fanout.cause == "request" else 1
+    found = column(
+        connection,
+        _OVERTAKEN if fanout.learners is None else _OVERTAKEN_LISTED,
+        **scope,
+        cycle=fanout.cycle,
+        fanout=fanout.fanout,
+        low=low,
+        high=high,
+        listed=fanout.learners,
+        overtaken=rules.later or rules.n > own,
+        own=own - rules.n,
+    )
+    if found and fanout.cause == "request":
+        remember = {"cycle": fanout.cycle, "fanout": fanout.fanout, "listed": found}
+        execute(connection, _REMEMBER, **scope, **remember)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _RulesSince:
+    n: int
+    later: bool
 
 
 def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, window_seconds: float) -> Counts:
@@ -502,6 +577,7 @@ def chunks_to_do(connection: Connection, fanout: Fanout, course: Course, low: in
         everyone=course.method == "everyone",
         links=course.method == "segments",
         size=size,
+        until=fanout.occurred_at,
     )
 
 
@@ -543,6 +619,7 @@ def off_the_rules(connection: Connection, organisation: int, course: Course) -> 
         high=mail.MOST_LEARNERS,
         everyone=course.method == "everyone",
         links=course.method == "segments",
+        until=datetime.max.replace(tzinfo=UTC),
     )
     return found or Off(0, 0)
 

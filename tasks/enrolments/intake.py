@@ -1,8 +1,7 @@
 """What events about courses, requests and withdrawals do, and what the rules do for learners who are new."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import timedelta
 
 import msgspec
 from msgspec import UNSET
@@ -12,9 +11,11 @@ from config.database import fits
 from config.settings import Settings
 from tasks import mail
 from tasks.enrolments import arrivals, courses, fanouts, store
+from tasks.enrolments.causes import pairs_of
 from tasks.enrolments.courses import Course
 from tasks.enrolments.launching import launch
 from tasks.enrolments.rules import NotEligible
+from tasks.enrolments.settling import settle
 from tasks.events import Cause, Event, Held, Reason
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
 from tasks.learners import (
@@ -38,20 +39,18 @@ def course_saved(connection: Connection, settings: Settings, organisation: Organ
     """Describe a course; where its rules are new, bring everybody's enrolments in line with them (R7, R10)."""
     data = event.data
     assert isinstance(data, CourseSaved)  # noqa: S101 - the intake's table says so
-    linked = ensure_segments(connection, organisation.organisation, data.segments)
-    changed = courses.save_course(
-        connection,
-        organisation.organisation,
-        id_=data.course,
-        title=data.title,
-        cost=data.cost,
-        on_hold=data.on_hold,
-        method=data.method,
-        segments=sorted(set(linked.values())),
-        time=event.time,
+    number = organisation.organisation
+    said = courses.Description(
+        data.course,
+        data.title,
+        data.cost,
+        data.on_hold,
+        data.method,
+        ensure_segments(connection, number, data.segments),
+        event.time,
     )
-    if changed:
-        course = courses.find_course(connection, organisation.organisation, data.course)
+    if courses.save_course(connection, number, said):
+        course = courses.find_course(connection, number, data.course)
         assert course is not None  # noqa: S101 - saved just now
         _by_rule(connection, settings, organisation, event, [course], None)
 
@@ -63,11 +62,40 @@ def membership_changed(
     event: Event,
     segment: int,
     learners: Sequence[int],
+    changed: Sequence[int],
 ) -> None:
-    """Joining a linked segment enrols, leaving it withdraws that source (R9, R10)."""
-    linked = courses.courses_linked_to(connection, organisation.organisation, segment) if learners else []
+    """Joining a linked segment enrols, leaving it withdraws that source (R9, R10). Of the learners those are `changed`
+    of whom this is the newest; what is older may change what was (R6)."""
+    number = organisation.organisation
+    linked = courses.courses_linked_to(connection, number, segment) if changed else []
     if linked:
-        _by_rule(connection, settings, organisation, event, linked, learners)
+        _by_rule(connection, settings, organisation, event, linked, changed)
+    ever = courses.courses_ever_linked_to(connection, number, segment)
+    now = {course.course for course in linked}
+    late = sorted(set(learners) - set(changed))
+    pairs = [(course, learner) for course in ever for learner in late]
+    pairs += [
+        (course, learner)
+        for course, newest in ever.items()
+        if course not in now and newest >= event.time
+        for learner in changed
+    ]
+    settle_places(connection, settings, number, pairs)
+
+
+def settle_places(
+    connection: Connection, settings: Settings, organisation: int, pairs: Sequence[tuple[int, int]]
+) -> bool:
+    """Tell the past of learners in courses, (course, learner) each, anew; whether that changed anything (R6)."""
+    lead = timedelta(seconds=settings.rollcall_start_lead_seconds)
+    return bool(pairs) and settle(connection, organisation, pairs, lead)
+
+
+def settle_learners(connection: Connection, settings: Settings, organisation: int, learners: Sequence[int]) -> bool:
+    """The same of learners in every course (R6, S15)."""
+    return bool(learners) and settle_places(
+        connection, settings, organisation, pairs_of(connection, organisation, learners)
+    )
 
 
 def _by_rule(
@@ -111,7 +139,15 @@ def learners_arrived(
     if rows and not fits(connection, rows, settings.rollcall_chunk):
         arrivals.later(connection, settings, number, "arrival", newcomers, rows)
         return False
-    return rows > 0 and arrivals.enrol(connection, number, newcomers)
+    return _arrived(connection, settings, number, newcomers, enrols=rows > 0)
+
+
+def _arrived(
+    connection: Connection, settings: Settings, organisation: int, newcomers: Sequence[store.Newcomer], *, enrols: bool
+) -> bool:
+    enrolled = enrols and arrivals.enrol(connection, organisation, newcomers)
+    late = store.overtaken(connection, organisation, newcomers)
+    return settle_learners(connection, settings, organisation, late) or enrolled
 
 
 def learners_returned(
@@ -123,19 +159,7 @@ def learners_returned(
         rows = len(learners) * settings.rollcall_chunk // AT_ONCE
         arrivals.later(connection, settings, organisation.organisation, "return", learners, rows)
         return
-    for learner in learners:
-        touched = courses.courses_touching(connection, organisation.organisation, learner.learner)
-        if touched:
-            cause = _Cause(learner.cause, learner.occurred_at)
-            _by_rule(connection, settings, organisation, cause, touched, [learner.learner])
-
-
-@dataclass(frozen=True, slots=True)
-class _Cause:
-    """An event that caused something, where no more is known of it."""
-
-    key: tuple[str, str]
-    time: datetime
+    settle_learners(connection, settings, organisation.organisation, [learner.learner for learner in learners])
 
 
 def many_arrived(
@@ -172,7 +196,7 @@ def follow_part(connection: Connection, settings: Settings, organisation: Organi
     newcomers = fanouts.newcomers_of(fanout)
     match fanout.cause:
         case "arrival":
-            arrivals.enrol(connection, fanout.organisation, newcomers)
+            _arrived(connection, settings, fanout.organisation, newcomers, enrols=True)
         case "return":
             learners_returned(connection, settings, organisation, newcomers)
         case "reactivation":
@@ -230,7 +254,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     return None
 
 
-def withdrawn(connection: Connection, organisation: Organisation, event: Event) -> Held | None:
+def withdrawn(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:
     """Withdraw learners by name (R10, S4). Of one nobody saved yet it is kept (S2)."""
     data = event.data
     assert isinstance(data, EnrolmentWithdrawn)  # noqa: S101 - the intake's table says so
@@ -246,6 +270,8 @@ def withdrawn(connection: Connection, organisation: Organisation, event: Event) 
         data.cycle or 0,
         event.time,
     )
+    pairs = [(course.course, learner.learner) for learner in found.values()]
+    settle_places(connection, settings, organisation.organisation, pairs)
     return None
 
 

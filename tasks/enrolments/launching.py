@@ -1,11 +1,14 @@
 """Doing a fan-out: at once where it is small, else chunk by chunk."""
 
+from datetime import timedelta
+
 from sqlalchemy import Connection
 
 from config.database import fits
 from config.settings import Settings
 from tasks import mail, work
 from tasks.enrolments import courses, fanouts
+from tasks.enrolments.settling import settle
 from tasks.learners import chunks
 
 #: Chunks that one survey looks through.
@@ -56,6 +59,7 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
             fanouts.follow_rules(connection, fanout, course, low, high, window)
             for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses)
         ]
+    _settle_overtaken(connection, settings, fanout, low, high)
     told = sum(counts.new.enrolled + counts.again.enrolled for counts in followed)
     if fanout.mailing is None or not told:
         return
@@ -64,3 +68,18 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
         with fanouts.planned_for_sets(connection):
             mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
     mail.enqueue(connection, number, mailing, "mail", low, high, size)
+
+
+def _settle_overtaken(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
+    """Where something newer was heard of a learner before this, their past is told anew (R6)."""
+    lead = timedelta(seconds=settings.rollcall_start_lead_seconds)
+    settle(
+        connection,
+        fanout.organisation,
+        [
+            (course, learner)
+            for course in fanout.courses
+            for learner in fanouts.overtaken(connection, fanout, course, low, high)
+        ],
+        lead,
+    )

@@ -7,7 +7,6 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
-from tasks.seats import flag_unenrolled
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,12 +132,35 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
         WHERE NOT EXISTS (
             SELECT FROM withdrawals n WHERE n.organisation = w.organisation AND n.course = w.course
               AND n.learner = w.learner AND n.cycle IN (0, 1))
+          AND NOT EXISTS (
+            SELECT FROM void_enrolments v WHERE v.organisation = w.organisation AND v.course = w.course
+              AND v.learner = w.learner AND v.cycle = 1)
         ON CONFLICT DO NOTHING
         RETURNING course, learner, silent
         """,
         **_as_asked(organisation, newcomers),
     )
     return sorted(recorded, key=lambda entry: (entry.course, entry.learner))
+
+
+def overtaken(connection: Connection, organisation: int, newcomers: Sequence[Newcomer]) -> list[int]:
+    """Those of these learners of whom, or of whose courses, something is known that happened when they arrived or
+    later (R6)."""
+    return column(
+        connection,
+        """
+        SELECT DISTINCT a.learner
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                     unnest(CAST(:times AS timestamptz[])) AS at) a
+        WHERE a.at <= (SELECT max(r.occurred_at) FROM course_rules r WHERE r.organisation = :organisation)
+           OR EXISTS (SELECT FROM memberships m
+                      WHERE m.organisation = a.organisation AND m.learner = a.learner AND m.since >= a.at)
+           OR EXISTS (SELECT FROM status_changes s
+                      WHERE s.organisation = a.organisation AND s.learner = a.learner AND s.occurred_at > a.at)
+           OR EXISTS (SELECT FROM deletions d WHERE d.organisation = a.organisation AND d.learner = a.learner)
+        """,
+        **_as_asked(organisation, newcomers),
+    )
 
 
 def _as_asked(organisation: int, newcomers: Sequence[Newcomer]) -> dict[str, object]:
@@ -303,7 +325,7 @@ def withdraw(
     connection: Connection, organisation: int, course: int, learners: Sequence[int], cycle: int, time: datetime
 ) -> None:
     """Withdraw by name: it covers every cycle where `cycle` is 0, stands against rules and against every request that
-    happened before it, and tells the platform (R10, S4). What was started since is flagged (S13)."""
+    happened before it, and tells the platform (R10, S4)."""
     scope: dict[str, object] = {
         "organisation": organisation,
         "course": course,
@@ -314,10 +336,9 @@ def withdraw(
     execute(
         connection,
         """
-        INSERT INTO withdrawals AS known (organisation, course, learner, cycle, occurred_at)
+        INSERT INTO withdrawals (organisation, course, learner, cycle, occurred_at)
         SELECT :organisation, :course, learner, :cycle, :time FROM unnest(CAST(:learners AS int[])) AS new (learner)
-        ON CONFLICT (organisation, course, learner, cycle)
-        DO UPDATE SET occurred_at = greatest(known.occurred_at, excluded.occurred_at)
+        ON CONFLICT DO NOTHING
         """,
         **scope,
     )
@@ -333,17 +354,14 @@ def withdraw(
         """,
         **scope,
     )
-    gone = rows(
+    execute(
         connection,
-        _Gone,
         """
         WITH gone AS (
-            UPDATE enrolments e SET withdrawn_at = least(e.withdrawn_at, CAST(:time AS timestamptz)),
-                withdrawn_by = 'name'
+            UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
             FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
             WHERE e.organisation = asked.organisation AND e.learner = asked.learner AND e.course = :course
-              AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL
-              AND (e.withdrawn_at IS NULL OR e.withdrawn_by = 'rule')
+              AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL AND e.withdrawn_at IS NULL
             RETURNING e.organisation, e.cycle, e.learner
         ), numbered AS (
             SELECT gone.cycle, l.id, (row_number() OVER (PARTITION BY gone.cycle ORDER BY l.learner) - 1) / 5000 AS part
@@ -356,17 +374,10 @@ def withdraw(
                 'withdrawn', json_agg(id))
             FROM numbered GROUP BY cycle, part ORDER BY cycle, part
         )
-        SELECT cycle, learner FROM gone
+        SELECT count(*) FROM gone
         """,
         **scope,
     )
-    flag_unenrolled(connection, organisation, course, [(entry.cycle, entry.learner) for entry in gone], time)
-
-
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    cycle: int
-    learner: int
 
 
 def enrolments_of(connection: Connection, organisation: int, learner: int) -> list[Enrolment]:

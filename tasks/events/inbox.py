@@ -278,8 +278,9 @@ def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: 
             WHEN 'segment' THEN EXISTS (
                 SELECT FROM segments s
                 WHERE s.organisation = :organisation AND s.id = named.id AND s.saved_at IS NOT NULL)
-            WHEN 'enrolment' THEN EXISTS (
-                SELECT FROM enrolments e
+            WHEN 'enrolment' THEN EXISTS (SELECT FROM (
+                SELECT organisation, course, cycle, learner FROM enrolments
+                UNION ALL SELECT organisation, course, cycle, learner FROM stints) e
                 WHERE e.organisation = :organisation AND e.course = CAST(split_part(named.id, ':', 1) AS int)
                   AND e.cycle = CAST(split_part(named.id, ':', 2) AS int)
                   AND e.learner = CAST(split_part(named.id, ':', 3) AS int))
@@ -304,7 +305,9 @@ def waiting_for_enrolment(connection: Connection, organisation: int, most: int) 
         """
         SELECT i.seq, i.waits_for, i.body FROM inbox i
         WHERE i.waits_for LIKE :prefix AND EXISTS (
-            SELECT FROM enrolments e
+            SELECT FROM (
+                SELECT organisation, course, cycle, learner FROM enrolments
+                UNION ALL SELECT organisation, course, cycle, learner FROM stints) e
             WHERE e.organisation = :organisation
               AND e.course = CAST(split_part(i.waits_for, ':', 3) AS int)
               AND e.cycle = CAST(split_part(i.waits_for, ':', 4) AS int)

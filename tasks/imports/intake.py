@@ -235,7 +235,7 @@ def _take_slice(
         [change for change in changes if not change.arrived],
         {one.learner: _Cause((cause.key[0], f"{cause.key[1]}-known"), one.time) for one in described},
     )
-    effects.judge_again(taking, [one.learner for one in described if one.said])
+    effects.judge_again(taking, {one.learner: one.time for one in described if one.said})
     effects.tell_admins(connection, number, taking.void)
     known = taking.known | store.awaited(connection, number, part) | {f"enrolled:{number}"}
     intake.take_waiting(connection, taking.settings, known)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.learners.deletions import end_memberships, erase, keep_outdone
     from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (
         ensure_segments,
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
         Profile,
         StatusChange,
         describe,
-        end_memberships,
         ensure,
-        erase,
         find,
         history,
         newest_changes,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
         selected_by_id,
         selected_by_number,
         standings_off,
+        told_late,
     )
 else:
     __getattr__ = lazily(__name__)
@@ -57,6 +57,7 @@ __all__ = [
     "find",
     "history",
     "holds",
+    "keep_outdone",
     "members_at",
     "memberships_off",
     "mend_memberships",
@@ -71,4 +72,5 @@ __all__ = [
     "selected_by_id",
     "selected_by_number",
     "standings_off",
+    "told_late",
 ]

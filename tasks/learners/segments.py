@@ -52,7 +52,8 @@ def save_segment(connection: Connection, organisation: int, segment: int, name: 
         connection,
         """
         UPDATE segments SET name = :name, saved_at = :time
-        WHERE organisation = :organisation AND segment = :segment AND (saved_at IS NULL OR saved_at <= :time)
+        WHERE organisation = :organisation AND segment = :segment
+          AND (saved_at IS NULL OR (saved_at, name) < (:time, :name))
         """,
         organisation=organisation,
         segment=segment,
@@ -117,7 +118,9 @@ def members_at(connection: Connection, organisation: int, segment: int, moment: 
         )
         SELECT l.learner
         FROM latest JOIN learners l ON l.organisation = latest.organisation AND l.learner = latest.learner
-        WHERE member AND (l.deleted_at IS NULL OR l.deleted_at < occurred_at OR l.deleted_at > :moment)
+        WHERE member AND (l.deleted_at IS NULL OR NOT EXISTS (
+            SELECT FROM deletions d WHERE d.organisation = latest.organisation AND d.learner = latest.learner
+              AND d.occurred_at >= latest.occurred_at AND d.occurred_at <= :moment))
         ORDER BY l.learner
         """,
         organisation=organisation,

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
@@ -20,6 +21,7 @@ class Learner:
     version: int
     saved_version: int | None
     saved_at: datetime | None
+    deleted_at: datetime | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "standing", Standing(self.standing))
@@ -38,6 +40,11 @@ class Description:
     last_name: str | None
     locale: str | None
     time_zone: str | None
+
+    def said(self) -> str:
+        """What it says, as text."""
+        fields = ("username", "email", "first_name", "last_name", "locale", "time_zone")
+        return msgspec.json.encode({name: getattr(self, name) or None for name in fields}).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def find(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[
         connection,
         Learner,
         """
-        SELECT l.learner, l.id, l.standing, l.version, l.saved_version, l.saved_at
+        SELECT l.learner, l.id, l.standing, l.version, l.saved_version, l.saved_at, l.deleted_at
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:ids AS text[])) AS id) asked
         JOIN learners l ON l.organisation = asked.organisation AND l.id = asked.id
         """,
@@ -121,7 +128,8 @@ def find(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[
 
 
 def describe(connection: Connection, organisation: int, descriptions: Sequence[Description]) -> None:
-    """Write what events say of learners; the caller has checked that it is the newest."""
+    """Write what events say of learners; the caller has checked that it is the newest. Of two that claim the same
+    version and time the greater holds, whichever is heard last."""
     if not descriptions:
         return
     execute(
@@ -137,6 +145,11 @@ def describe(connection: Connection, organisation: int, descriptions: Sequence[D
                      unnest(CAST(:last_names AS text[])) AS last_name,
                      unnest(CAST(:locales AS text[])) AS locale, unnest(CAST(:time_zones AS text[])) AS time_zone) new
         WHERE learners.organisation = new.organisation AND learners.learner = new.learner
+          AND ((learners.saved_version, learners.saved_at) IS DISTINCT FROM (new.version, new.time)
+               OR CAST(json_build_array(new.username, nullif(new.email, ''), new.first_name, new.last_name, new.locale,
+                                        new.time_zone) AS text) COLLATE "C"
+                  > CAST(json_build_array(learners.username, learners.email, learners.first_name, learners.last_name,
+                                          learners.locale, learners.time_zone) AS text) COLLATE "C")
         """,
         organisation=organisation,
         learners=[d.learner for d in descriptions],
@@ -151,59 +164,29 @@ def describe(connection: Connection, organisation: int, descriptions: Sequence[D
     )
 
 
-def erase(connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]) -> None:
-    """Remove what identifies learners, as of these times; what was charged stays, without a name (S15)."""
-    execute(
+def told_late(
+    connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
+) -> list[int]:
+    """Those of these learners of whose status something newer was heard, or who were enrolled or started anything, at
+    these times or later (R6)."""
+    return column(
         connection,
         """
-        UPDATE learners l SET username = NULL, email = NULL, first_name = NULL, last_name = NULL, locale = NULL,
-            time_zone = NULL, saved_version = l.version, saved_at = gone.time
+        SELECT DISTINCT a.learner
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:times AS timestamptz[])) AS time) gone
-        WHERE l.organisation = gone.organisation AND l.learner = gone.learner
+                     unnest(CAST(:times AS timestamptz[])) AS at) a
+        JOIN learners l ON l.organisation = a.organisation AND l.learner = a.learner AND l.standing <> 'unsaved'
+        WHERE EXISTS (SELECT FROM status_changes s WHERE s.organisation = a.organisation AND s.learner = a.learner
+                        AND s.occurred_at >= a.at HAVING count(*) > 1)
+           OR EXISTS (SELECT FROM deletions d WHERE d.organisation = a.organisation AND d.learner = a.learner)
+           OR EXISTS (SELECT FROM enrolments e WHERE e.organisation = a.organisation AND e.learner = a.learner
+                        AND greatest(e.enrolled_at, e.activated_at, e.withdrawn_at) >= a.at)
+           OR EXISTS (SELECT FROM starts t WHERE t.organisation = a.organisation AND t.learner = a.learner
+                        AND t.occurred_at >= a.at)
         """,
         organisation=organisation,
         learners=list(learners),
         times=list(times),
-    )
-
-
-def end_memberships(
-    connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
-) -> None:
-    """End every membership that began until then, in its history too, and those that we hear of later (R6, S15)."""
-    parameters: dict[str, object] = {"organisation": organisation, "learners": list(learners), "times": list(times)}
-    execute(
-        connection,
-        """
-        INSERT INTO membership_changes (organisation, segment, learner, occurred_at, member)
-        SELECT m.organisation, m.segment, m.learner, gone.time, false
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:times AS timestamptz[])) AS time) gone
-        JOIN memberships m ON m.organisation = gone.organisation AND m.learner = gone.learner
-        ON CONFLICT (organisation, segment, learner, occurred_at) DO UPDATE SET member = false
-        """,
-        **parameters,
-    )
-    execute(
-        connection,
-        """
-        UPDATE learners l SET deleted_at = greatest(l.deleted_at, gone.time)
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:times AS timestamptz[])) AS time) gone
-        WHERE l.organisation = gone.organisation AND l.learner = gone.learner
-        """,
-        **parameters,
-    )
-    execute(
-        connection,
-        """
-        UPDATE memberships m SET member = false, since = gone.time
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:times AS timestamptz[])) AS time) gone
-        WHERE m.organisation = gone.organisation AND m.learner = gone.learner AND m.since <= gone.time
-        """,
-        **parameters,
     )
 
 
@@ -220,7 +203,8 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
                     CAST(:actives AS boolean[]), CAST(:causes AS text[]))
              AS new (learner, version, occurred_at, active, cause)
         ON CONFLICT (organisation, learner, version, occurred_at)
-        DO UPDATE SET active = excluded.active, cause = excluded.cause WHERE known.active AND NOT excluded.active
+        DO UPDATE SET active = excluded.active, cause = excluded.cause
+        WHERE (excluded.active, excluded.cause COLLATE "C") < (known.active, known.cause COLLATE "C")
         """,
         organisation=organisation,
         learners=[c.learner for c in changes],
@@ -246,9 +230,7 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
     )
 
 
-def restate(
-    connection: Connection, organisation: int, learners: Sequence[int], *, deleted: bool = False
-) -> list[Change]:
+def restate(connection: Connection, organisation: int, learners: Sequence[int]) -> list[Change]:
     """Bring the standing of these learners in line with what was saved and with their history; who changed."""
     changed = rows(
         connection,
@@ -256,8 +238,8 @@ def restate(
         """
         WITH present AS MATERIALIZED (
             SELECT l.organisation, l.learner, l.standing AS before, CASE
-                WHEN :deleted THEN 'deleted'
                 WHEN l.saved_at IS NULL THEN 'unsaved'
+                WHEN l.saved_at <= l.deleted_at THEN 'deleted'
                 WHEN status_at(l.organisation, l.learner, 'infinity') THEN 'active'
                 ELSE 'inactive'
             END AS after
@@ -271,7 +253,6 @@ def restate(
         """,
         organisation=organisation,
         learners=list(learners),
-        deleted=deleted,
     )
     return [
         Change(c.learner, c.id, Standing(c.before), Standing(c.after), c.username, c.email)
@@ -304,13 +285,14 @@ def profile(connection: Connection, organisation: int, id_: str) -> Profile | No
 
 
 def history(connection: Connection, organisation: int, learner: int) -> list[HistoryEntry]:
-    """A learner's changes of status, oldest first."""
+    """A learner's changes of status, oldest first; nothing from before they were deleted, if ever (S15)."""
     return rows(
         connection,
         HistoryEntry,
         """
         SELECT occurred_at, CASE WHEN active THEN 'active' ELSE 'inactive' END AS status, version, cause
         FROM status_changes WHERE organisation = :organisation AND learner = :learner
+          AND occurred_at > life_began(:organisation, :learner, 'infinity')
         ORDER BY version, occurred_at
         """,
         organisation=organisation,
@@ -374,6 +356,7 @@ WITH judged AS (
     LEFT JOIN LATERAL (
         SELECT s.active FROM status_changes s
         WHERE s.organisation = l.organisation AND s.learner = l.learner AND s.occurred_at <= :moment
+          AND (l.deleted_at IS NULL OR s.occurred_at > life_began(l.organisation, l.learner, :moment))
         ORDER BY s.version DESC, s.occurred_at DESC LIMIT 1) latest ON true
     WHERE l.standing IN ('active', 'inactive')
 )
@@ -407,8 +390,10 @@ def standings_off(connection: Connection, organisation: int) -> list[int]:
         connection,
         """
         WITH latest AS (
-            SELECT DISTINCT ON (learner) learner, active FROM status_changes WHERE organisation = :organisation
-            ORDER BY learner, version DESC, occurred_at DESC
+            SELECT DISTINCT ON (s.learner) s.learner, s.active FROM status_changes s
+            JOIN learners l ON l.organisation = :organisation AND l.learner = s.learner
+            WHERE s.organisation = :organisation AND s.occurred_at > coalesce(l.deleted_at, '-infinity')
+            ORDER BY s.learner, s.version DESC, s.occurred_at DESC
         )
         SELECT l.learner FROM learners l LEFT JOIN latest USING (learner)
         WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')

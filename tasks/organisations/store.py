@@ -72,7 +72,8 @@ def reserve(connection: Connection, ids: Iterable[str]) -> None:
 
 
 def save(connection: Connection, event: Event) -> Organisation:
-    """Describe an organisation, unless a newer description holds already (R6)."""
+    """Describe an organisation, unless a newer description holds already (R6); of two at the same time the greater
+    holds, whichever is heard last."""
     data = event.data
     assert isinstance(data, OrganisationSaved)  # noqa: S101 - the intake's table says so
     starts, ends = data.period()
@@ -87,7 +88,13 @@ def save(connection: Connection, event: Event) -> Organisation:
             licence_starts = excluded.licence_starts, licence_ends = excluded.licence_ends,
             admin_emails = excluded.admin_emails, reactivation_digest = excluded.reactivation_digest,
             logo = excluded.logo, colour = excluded.colour, saved_at = excluded.saved_at
-        WHERE organisations.saved_at <= excluded.saved_at
+        WHERE organisations.saved_at < excluded.saved_at
+           OR organisations.saved_at = excluded.saved_at AND CAST(ROW(
+                organisations.licence, organisations.pool, organisations.licence_starts, organisations.licence_ends,
+                organisations.name, organisations.admin_emails, organisations.reactivation_digest, organisations.logo,
+                organisations.colour) AS text) COLLATE "C" < CAST(ROW(
+                excluded.licence, excluded.pool, excluded.licence_starts, excluded.licence_ends, excluded.name,
+                excluded.admin_emails, excluded.reactivation_digest, excluded.logo, excluded.colour) AS text)
         """,
         id=event.organisation,
         name=data.name,

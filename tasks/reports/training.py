@@ -40,7 +40,7 @@ LEFT JOIN (
     JOIN course_segments cs USING (organisation, course)
     JOIN memberships m USING (organisation, segment)
     JOIN segments s USING (organisation, segment)
-    WHERE m.organisation = {organisation} AND m.member AND c.method = 'segments'
+    WHERE m.organisation = {organisation} AND m.member AND c.method = 'segments' AND s.saved_at IS NOT NULL
     GROUP BY m.learner, cs.course
 ) linked ON linked.learner = e.learner AND linked.course = e.course AND e.cycle = 1
 LEFT JOIN LATERAL (

@@ -6,7 +6,7 @@ from config.lazily import lazily
 from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned  # called as its module is
 
 if TYPE_CHECKING:
-    from tasks.seats.flags import flag_contradicted, flag_unenrolled, settle
+    from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle
     from tasks.seats.intake import take_completions, take_starts
     from tasks.seats.pools import recount, terms_changed
     from tasks.seats.rules import percent_used, period_of, unit_of
@@ -19,6 +19,7 @@ __all__ = [
     "CHECKS",
     "Balance",
     "Checked",
+    "Contradicted",
     "Discrepancy",
     "Entry",
     "Found",
@@ -28,7 +29,7 @@ __all__ = [
     "checked",
     "checks",
     "flag_contradicted",
-    "flag_unenrolled",
+    "flag_contradictions",
     "ledger",
     "percent_used",
     "period_of",

@@ -1,6 +1,7 @@
 """Flags for review: what a person should look at, since what arrived later contradicts it; as SQL."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -86,49 +87,62 @@ def flag_contradicted(connection: Connection, organisation: int, learners: Seque
     )
 
 
-def flag_unenrolled(
-    connection: Connection, organisation: int, course: int, enrolments: Sequence[tuple[int, int]], since: datetime
-) -> None:
-    """Flag what was started in these enrolments, (cycle, learner) each, from a moment on at which, as it turns out,
-    they had ended (R28, S13)."""
-    if not enrolments:
+@dataclass(frozen=True, slots=True)
+class Contradicted:
+    """A start that was counted and, as it turns out, does not: the learner was inactive, or not enrolled."""
+
+    learner: int
+    course: int
+    cycle: int
+    time: datetime
+    active: bool
+
+    @property
+    def code(self) -> Review:
+        """What it is flagged for; inactive comes before anything else (S12)."""
+        return Review.NOT_ENROLLED if self.active else Review.INACTIVE
+
+
+def flag_contradictions(connection: Connection, organisation: int, starts: Sequence[Contradicted]) -> None:
+    """Flag starts that, as it turns out, do not count: on their entry, or where they cost nothing on the enrolment
+    (R28, S13)."""
+    if not starts:
         return
     parameters: dict[str, object] = {
         "organisation": organisation,
-        "course": course,
-        "cycles": [cycle for cycle, _ in enrolments],
-        "learners": [learner for _, learner in enrolments],
-        "since": since,
-        "code": Review.NOT_ENROLLED.value,
+        "learners": [start.learner for start in starts],
+        "courses": [start.course for start in starts],
+        "cycles": [start.cycle for start in starts],
+        "times": [start.time for start in starts],
+        "codes": [start.code.value for start in starts],
     }
     execute(
         connection,
-        """
+        f"""
         INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, :code, c.event
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:cycles AS int[])) AS cycle,
-                     unnest(CAST(:learners AS int[])) AS learner) ended
-        JOIN consumptions c ON c.organisation = ended.organisation AND c.learner = ended.learner
-            AND c.cycle = ended.cycle
-        WHERE c.course = :course AND c.occurred_at >= :since
+        SELECT c.organisation, c.consumption, s.code, c.event FROM {_CONTRADICTED}
+        JOIN consumptions c ON c.organisation = s.organisation AND c.learner = s.learner AND c.course = s.course
+            AND c.cycle = s.cycle AND c.occurred_at = s.time
         ON CONFLICT DO NOTHING
         """,
         **parameters,
     )
     execute(
         connection,
-        """
-        UPDATE enrolments e SET review = :code
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:cycles AS int[])) AS cycle,
-                     unnest(CAST(:learners AS int[])) AS learner) ended
-        WHERE e.organisation = ended.organisation AND e.course = :course AND e.cycle = ended.cycle
-          AND e.learner = ended.learner AND e.started_at >= :since
-          AND NOT EXISTS (
+        f"""
+        UPDATE enrolments e SET review = s.code FROM {_CONTRADICTED}
+        WHERE e.organisation = s.organisation AND e.learner = s.learner AND e.course = s.course AND e.cycle = s.cycle
+          AND e.review IS DISTINCT FROM s.code AND NOT EXISTS (
               SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
                 AND c.course = e.course AND c.cycle = e.cycle)
         """,
         **parameters,
     )
+
+
+_CONTRADICTED = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                           unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
+                           unnest(CAST(:times AS timestamptz[])) AS time, unnest(CAST(:codes AS text[])) AS code) s"""
 
 
 def settle_released(connection: Connection, organisation: int, start: Start, event: str) -> None:

@@ -13,8 +13,8 @@ from tasks.seats import flags, pools, store
 from tasks.seats.rules import (
     Facts,
     Place,
-    contradicts_withdrawal,
     crossings,
+    is_simple,
     judge_completion,
     judge_start,
     period_of,
@@ -27,10 +27,11 @@ from tasks.seats.rules import (
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of starts: which are held back, and whether a withdrawal was undone, so that others may count."""
+    """What became of starts: which are held back, and where one may change when an enrolment stood: (course, learner)
+    each."""
 
     held: list[tuple[Event, Held]]
-    undone: bool
+    unsettled: list[tuple[int, int]]
 
 
 def take_starts(
@@ -53,11 +54,11 @@ def take_starts(
             held.append((event, why))
         else:
             assert known.learner is not None and known.course is not None  # noqa: S101, PT018 - judged above
-            counted.append((event, known, store.Start(known.learner, known.course, place.cycle, place.time)))
-    plain = [start for _, known, start in counted if not contradicts_withdrawal(known)]
-    others = [start for _, known, start in counted if contradicts_withdrawal(known)]
-    store.record_starts(connection, organisation.organisation, plain)
-    undone = store.record_and_undo(connection, organisation.organisation, others, lead)
+            start = store.Start(
+                known.learner, known.course, place.cycle, place.time, simple=is_simple(known, place) and not released
+            )
+            counted.append((event, known, start))
+    store.record_starts(connection, organisation.organisation, [start for *_, start in counted], released=released)
     _charge(connection, organisation, [entry for entry in counted if not entry[1].charged])
     flagged = [
         (start, review, event.id)
@@ -68,7 +69,7 @@ def take_starts(
     for event, known, start in counted:
         if released and not known.active_then:
             flags.settle_released(connection, organisation.organisation, start, event.id)
-    return Taken(held, undone)
+    return Taken(held, [(start.course, start.learner) for *_, start in counted if not start.simple])
 
 
 def _charge(

@@ -54,7 +54,8 @@ class Period:
 _ENTRIES = """
 SELECT * FROM (
     SELECT CAST(c.consumption AS text) AS id, o.id AS organisation,
-           CASE WHEN l.standing <> 'deleted' THEN l.id END AS learner, course.id AS course, c.cycle, c.unit, c.amount,
+           CASE WHEN l.standing <> 'deleted' AND c.occurred_at >= coalesce(l.deleted_at, '-infinity') THEN l.id
+           END AS learner, course.id AS course, c.cycle, c.unit, c.amount,
            c.occurred_at, c.event, c.overdrawn,
            (SELECT min(r.code) FROM reviews r
             WHERE r.organisation = c.organisation AND r.consumption = c.consumption AND NOT EXISTS (
@@ -68,7 +69,7 @@ SELECT * FROM (
       AND c.occurred_at < coalesce(CAST({until} AS timestamptz), 'infinity')
       AND (CAST({learner} AS text) IS NULL OR c.learner = (
           SELECT one.learner FROM learners one WHERE one.organisation = {organisation} AND one.id = {learner}
-            AND one.standing <> 'deleted'))
+            AND one.standing <> 'deleted' AND c.occurred_at >= coalesce(one.deleted_at, '-infinity')))
     ORDER BY c.consumption
 ) entries WHERE review IS NOT NULL OR NOT {review}
 """

@@ -39,7 +39,9 @@ class Facts(NamedTuple):
     cost: int | None
     on_hold: bool | None
     active_then: bool
+    ended: bool | None
     enrolled_at: datetime | None
+    started_at: datetime | None
     withdrawn_at: datetime | None
     withdrawn_by: str | None
     stood_before: bool
@@ -113,9 +115,16 @@ def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool =
     return None if released or (begun and not ended) or facts.stood_before else not_enrolled(facts, place)
 
 
-def contradicts_withdrawal(facts: Facts) -> bool:
-    """Whether a start that counts may undo what a rule withdrew, now or before (R27, S5): few do."""
-    return facts.withdrawn_by == "rule" or facts.stood_before
+def is_simple(facts: Facts, place: Place) -> bool:
+    """Whether a start that counts changes nothing but that the enrolment is started: most do. Others may undo what a
+    rule withdrew (R27, S5), began before their enrolment (S12), or were somebody's who was deleted since (S15)."""
+    return (
+        not facts.stood_before
+        and not facts.ended
+        and facts.withdrawn_by is None
+        and facts.enrolled_at is not None
+        and facts.enrolled_at <= place.time
+    )
 
 
 def judge_completion(facts: Facts, place: Place) -> Held | None:

@@ -14,12 +14,13 @@ from tasks.seats.rules import Facts, Place, Unit, period_of, unit_of
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A start that counts, as it is written down."""
+    """A start that counts, as it is written down; `simple` unless it may change when the enrolment stood."""
 
     learner: int
     course: int
     cycle: int
     time: datetime
+    simple: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,18 +71,25 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
         Facts,
         """
         SELECT CAST(p.n AS int) AS n, l.learner, c.course, c.cost, c.on_hold,
-               l.learner IS NOT NULL AND coalesce(past.active, true) AS active_then,
-               e.enrolled_at, e.withdrawn_at, e.withdrawn_by, coalesce(stood.before, false) AS stood_before,
+               l.learner IS NOT NULL AND coalesce(past.active, true) AS active_then, life.ends IS NOT NULL AS ended,
+               CASE WHEN e.enrolled_at < coalesce(life.ends, 'infinity') THEN e.enrolled_at END AS enrolled_at,
+               e.started_at, e.withdrawn_at, e.withdrawn_by, coalesce(stood.before, false) AS stood_before,
                coalesce(paid.before, false) AS charged
         FROM (SELECT CAST(:organisation AS int) AS organisation, given.*
               FROM unnest(CAST(:learners AS text[]), CAST(:courses AS text[]), CAST(:cycles AS int[]),
                           CAST(:times AS timestamptz[])) WITH ORDINALITY AS given (learner, course, cycle, time, n)
               OFFSET 0) p
         LEFT JOIN learners l ON l.organisation = p.organisation AND l.id = p.learner
-            AND l.standing IN ('active', 'inactive')
+            AND (l.standing IN ('active', 'inactive') OR l.standing = 'deleted' AND p.time < l.deleted_at)
+        LEFT JOIN LATERAL (
+            SELECT min(d.occurred_at) FILTER (WHERE d.occurred_at > p.time) AS ends,
+                   max(d.occurred_at) FILTER (WHERE d.occurred_at < p.time) AS began
+            FROM deletions d WHERE d.organisation = p.organisation AND d.learner = l.learner) life
+            ON l.deleted_at IS NOT NULL
         LEFT JOIN LATERAL (
             SELECT s.active FROM status_changes s
             WHERE s.organisation = p.organisation AND s.learner = l.learner AND s.occurred_at <= p.time
+              AND s.occurred_at > coalesce(life.began, '-infinity')
             ORDER BY s.version DESC, s.occurred_at DESC LIMIT 1) past ON true
         LEFT JOIN courses c ON c.organisation = p.organisation AND c.id = p.course
         LEFT JOIN enrolments e ON e.organisation = p.organisation AND e.course = c.course AND e.cycle = p.cycle
@@ -90,7 +98,7 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
             SELECT true AS before FROM stints b
             WHERE b.organisation = p.organisation AND b.course = c.course AND b.cycle = p.cycle
               AND b.learner = l.learner AND b.enrolled_at <= p.time + CAST(:lead AS interval)
-              AND b.withdrawn_at > p.time LIMIT 1) stood ON true
+              AND b.enrolled_at < coalesce(life.ends, 'infinity') AND b.withdrawn_at > p.time LIMIT 1) stood ON true
         LEFT JOIN LATERAL (
             SELECT true AS before FROM consumptions s
             WHERE :unit = 'seat' AND s.organisation = p.organisation AND s.learner = l.learner AND s.unit = 'seat'
@@ -115,97 +123,42 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
     )
 
 
-def record_starts(connection: Connection, organisation: int, starts: Sequence[Start]) -> None:
-    """Keep the earliest start of each enrolment, of those that undo nothing."""
-    if starts:
-        execute(
-            connection,
-            """
-            UPDATE enrolments e SET started_at = least(e.started_at, new.time),
-                activated_at = coalesce(e.activated_at, new.time)
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
-                         unnest(CAST(:times AS timestamptz[])) AS time) new
-            WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
-              AND e.learner = new.learner
-            """,
-            organisation=organisation,
-            learners=[s.learner for s in starts],
-            courses=[s.course for s in starts],
-            cycles=[s.cycle for s in starts],
-            times=[s.time for s in starts],
-        )
-
-
-def record_and_undo(connection: Connection, organisation: int, starts: Sequence[Start], lead: timedelta) -> bool:
-    """Keep the earliest start of each enrolment; one that a rule withdrew later never was withdrawn, which the platform
-    is told (R27, S5). Whether there was such a one."""
+def record_starts(connection: Connection, organisation: int, starts: Sequence[Start], *, released: bool) -> None:
+    """Keep the earliest start of each enrolment, of those that change nothing else, and every start (R28)."""
     if not starts:
-        return False
-    told = execute(
+        return
+    execute(
         connection,
         """
-        WITH started AS (
-            UPDATE enrolments e SET started_at = least(e.started_at, new.time), withdrawn_at = CASE
-                    WHEN e.withdrawn_by = 'rule' THEN NULL ELSE e.withdrawn_at END,
-                withdrawn_by = nullif(e.withdrawn_by, 'rule'), activated_at = coalesce(e.activated_at, new.time)
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
-                         unnest(CAST(:times AS timestamptz[])) AS time) new
-            JOIN enrolments before ON before.organisation = new.organisation AND before.course = new.course
-                AND before.cycle = new.cycle AND before.learner = new.learner
-            WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
-              AND e.learner = new.learner
-            RETURNING e.organisation, e.course, e.cycle, e.learner, before.withdrawn_by
+        WITH new AS (
+            SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                   unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
+                   unnest(CAST(:times AS timestamptz[])) AS time, unnest(CAST(:simple AS boolean[])) AS simple
+        ), kept AS (
+            INSERT INTO starts AS known (organisation, learner, course, cycle, occurred_at, released)
+            SELECT organisation, learner, course, cycle, time, :released FROM new
+            ON CONFLICT (organisation, learner, course, cycle, occurred_at)
+            DO UPDATE SET released = true WHERE excluded.released
         )
-        INSERT INTO outbox (organisation, type, data)
-        SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
-            'course', c.id, 'cycle', s.cycle, 'cause', 'rule', 'withdrawn', CAST('[]' AS json),
-            'enrolled', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing = 'active'), '[]'),
-            'silent', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE l.standing <> 'active'), '[]'))
-        FROM started s
-        JOIN learners l ON l.organisation = s.organisation AND l.learner = s.learner
-        JOIN courses c ON c.organisation = s.organisation AND c.course = s.course
-        WHERE s.withdrawn_by = 'rule'
-        GROUP BY c.id, s.cycle ORDER BY c.id, s.cycle
+        UPDATE enrolments e SET started_at = least(e.started_at, new.time),
+            activated_at = coalesce(e.activated_at, new.time)
+        FROM new
+        WHERE new.simple AND e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
+          AND e.learner = new.learner
         """,
         organisation=organisation,
+        released=released,
         learners=[s.learner for s in starts],
         courses=[s.course for s in starts],
         cycles=[s.cycle for s in starts],
         times=[s.time for s in starts],
-    )
-    return told + _join_stints(connection, organisation, starts, lead) > 0
-
-
-def _join_stints(connection: Connection, organisation: int, starts: Sequence[Start], lead: timedelta) -> int:
-    """A stint that a rule ended though the course was started in it never ended: it lasted until the next (R10, S5)."""
-    return execute(
-        connection,
-        """
-        UPDATE stints b SET withdrawn_by = NULL, withdrawn_at = coalesce((
-            SELECT min(n.enrolled_at) FROM stints n
-            WHERE n.organisation = :organisation AND n.course = b.course AND n.cycle = b.cycle
-              AND n.learner = b.learner AND n.enrolled_at > b.enrolled_at), e.enrolled_at)
-        FROM unnest(CAST(:learners AS int[]), CAST(:courses AS int[]), CAST(:cycles AS int[]),
-                    CAST(:times AS timestamptz[])) AS new (learner, course, cycle, time)
-        JOIN enrolments e ON e.organisation = :organisation AND e.course = new.course AND e.cycle = new.cycle
-            AND e.learner = new.learner
-        WHERE b.organisation = :organisation AND b.course = new.course AND b.cycle = new.cycle
-          AND b.learner = new.learner AND b.withdrawn_by = 'rule'
-          AND b.enrolled_at <= new.time + CAST(:lead AS interval) AND b.withdrawn_at > new.time
-        """,
-        organisation=organisation,
-        lead=lead,
-        learners=[s.learner for s in starts],
-        courses=[s.course for s in starts],
-        cycles=[s.cycle for s in starts],
-        times=[s.time for s in starts],
+        simple=[s.simple for s in starts],
     )
 
 
 def record_completions(connection: Connection, organisation: int, completions: Sequence[Completion]) -> None:
-    """Keep the newest completion of each enrolment (S14)."""
+    """Keep the newest completion of each enrolment (S14); of two at the same time the greater, whichever is heard
+    last."""
     execute(
         connection,
         """
@@ -215,7 +168,10 @@ def record_completions(connection: Connection, organisation: int, completions: S
                      unnest(CAST(:times AS timestamptz[])) AS time,
                      unnest(CAST(:results AS text[])) AS result, unnest(CAST(:scores AS float8[])) AS score) new
         WHERE e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
-          AND e.learner = new.learner AND (e.completed_at IS NULL OR e.completed_at <= new.time)
+          AND e.learner = new.learner AND (
+              e.completed_at IS NULL OR e.completed_at < new.time
+              OR e.completed_at = new.time AND (coalesce(e.result, '') COLLATE "C", coalesce(e.score, -1))
+                                             < (coalesce(new.result, '') COLLATE "C", coalesce(new.score, -1)))
         """,
         organisation=organisation,
         learners=[c.learner for c in completions],

@@ -5,7 +5,10 @@ from datetime import timedelta
 
 import pytest
 
-from tests.world import DAWN, World, shuffled
+from tasks import learners
+from tasks.events.inbox import Wanted
+from tasks.intake import discard, release
+from tests.world import DAWN, World, id_of, shuffled
 
 HOUR = timedelta(hours=1)
 
@@ -112,3 +115,60 @@ def test_s03_a_late_request_by_segment_leaves_out_who_was_deleted_at_its_time(wo
 
     assert world.out("enrolment.finished")[0]["selected"] == 0
     assert world.enrolments("A") == {}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_s15_a_deletion_beats_what_happened_before_it_whatever_its_version(
+    world: World, order: tuple[int, ...]
+) -> None:
+    world.has_learners("A", version=1, at=DAWN)
+    events = [
+        world.event("learner.saved", world.learner("A", version=9, status="inactive"), at=DAWN + 4 * HOUR),
+        world.event("learner.status_changed", {"learner": "A", "status": "active", "version": 10}, at=DAWN + 4 * HOUR),
+        world.event("learner.deleted", {"learner": "A"}, at=DAWN + 5 * HOUR),
+    ]
+
+    for event in shuffled(events, order):
+        world.send(event)
+
+    assert world.ask("SELECT standing FROM learners") == "deleted"
+    for table in ("learners", "descriptions"):
+        assert [row for row in world.list(f"SELECT CAST(t AS text) FROM {table} t") if "a@acme" in row] == [], table
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_s15_who_is_saved_after_the_deletion_is_made_anew_with_nothing_of_before(
+    world: World, order: tuple[int, ...]
+) -> None:
+    world.has_learners("A", version=1, at=DAWN)
+    world.has_course("old", at=DAWN)
+    world.asks_to_enrol("old", "A", at=DAWN + HOUR)
+    world.starts("A", "old", at=DAWN + 2 * HOUR)
+    events = [
+        world.event("learner.saved", world.learner("A", version=9, status="inactive"), at=DAWN + 4 * HOUR),
+        world.event("learner.deleted", {"learner": "A"}, at=DAWN + 5 * HOUR),
+        world.event("learner.saved", world.learner("A", version=2, email="new@acme.example"), at=DAWN + 6 * HOUR),
+    ]
+
+    for event in shuffled(events, order):
+        world.send(event)
+
+    assert world.rows("SELECT standing, email FROM learners") == [("active", "new@acme.example")]
+    assert world.enrolments("A") == {}
+    with world.about() as (connection, organisation):
+        assert learners.history(connection, organisation.organisation, 1) == []
+    assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 1)]
+
+
+def test_s15_a_start_from_before_the_deletion_that_nothing_enrolled_is_released_or_discarded(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", cost=3, at=DAWN)
+    world.say("learner.deleted", at=DAWN + 5 * HOUR, learner="A")
+    first, second = (world.starts("A", "safety", at=DAWN + hours * HOUR) for hours in (2, 3))
+    assert [held.reason for held in world.quarantine().values()] == ["not enrolled"] * 2
+
+    release(world.runtime.engine, world.runtime.settings, Wanted(id_of(first)), by="ann", why="it is right")
+    discard(world.runtime.engine, Wanted(id_of(second)), by="ann", why="a test")
+
+    assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 3)]
+    assert world.quarantine() == {}

@@ -372,7 +372,7 @@ def test_s12_a_request_that_comes_late_says_since_when_the_enrolment_stood(world
     world.asks_to_enrol("safety", "A", at=DAWN + HOUR)
 
     assert world.quarantine() == {}
-    assert world.enrolments("A")["safety"].enrolled_at == DAWN + 5 * HOUR
+    assert world.enrolments("A")["safety"].enrolled_at == DAWN + HOUR
 
 
 def test_s12_a_withdrawal_by_name_after_one_by_rule_does_not_make_it_stand_longer(world: World) -> None:

@@ -1,0 +1,291 @@
+"""What is known that makes, ends or starts enrolments, all of it, however old: asked in sets."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection
+
+from config.database import rows
+from tasks.enrolments.timeline import EVER, Causes, Person, Rule, Start, Status, Stint, Timeline
+
+
+class Place(NamedTuple):
+    """Where there may be an enrolment; there is one at most (S5)."""
+
+    course: int
+    cycle: int
+    learner: int
+
+
+@dataclass(frozen=True, slots=True)
+class _PersonRow:
+    learner: int
+    standing: str
+    saved_at: datetime | None
+    deletions: list[datetime]
+    described: list[datetime]
+    versions: list[int]
+    times: list[datetime]
+    actives: list[bool]
+
+
+@dataclass(frozen=True, slots=True)
+class _RuleRow:
+    course: int
+    occurred_at: datetime
+    method: str
+    segments: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Move:
+    learner: int
+    segment: int
+    occurred_at: datetime
+    member: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    course: int
+    cycle: int
+    learner: int
+    occurred_at: datetime
+    released: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    course: int
+    cycle: int
+    learner: int
+    void: bool
+    before_history: bool
+    enrolled_at: datetime
+    withdrawn_at: datetime | None
+    withdrawn_by: str | None
+    started_at: datetime | None
+    activated_at: datetime | None
+    asked: list[datetime]
+    held: list[datetime]
+    completed_at: datetime | None
+
+    @property
+    def place(self) -> Place:
+        return Place(self.course, self.cycle, self.learner)
+
+
+@dataclass(frozen=True, slots=True)
+class _StintRow:
+    course: int
+    cycle: int
+    learner: int
+    enrolled_at: datetime
+    withdrawn_at: datetime
+    withdrawn_by: str | None
+
+
+#: Pairs of a course and a learner.
+_PAIRS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
+                    unnest(CAST(:learners AS int[])) AS learner)"""
+
+
+def people_of(connection: Connection, scope: dict[str, object]) -> dict[int, tuple[Person, str]]:
+    found = rows(
+        connection,
+        _PersonRow,
+        """
+        SELECT l.learner, l.standing, l.saved_at,
+               ARRAY(SELECT d.occurred_at FROM deletions d
+                     WHERE d.organisation = l.organisation AND d.learner = l.learner ORDER BY 1) AS deletions,
+               ARRAY(SELECT d.occurred_at FROM descriptions d
+                     WHERE d.organisation = l.organisation AND d.learner = l.learner) AS described,
+               coalesce(s.versions, '{}') AS versions, coalesce(s.times, '{}') AS times,
+               coalesce(s.actives, '{}') AS actives
+        FROM (SELECT DISTINCT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner
+             ) asked
+        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
+        LEFT JOIN LATERAL (
+            SELECT array_agg(version ORDER BY version, occurred_at) AS versions,
+                   array_agg(occurred_at ORDER BY version, occurred_at) AS times,
+                   array_agg(active ORDER BY version, occurred_at) AS actives
+            FROM status_changes s WHERE s.organisation = l.organisation AND s.learner = l.learner) s ON true
+        """,
+        organisation=scope["organisation"],
+        learners=scope["learners"],
+    )
+    return {
+        row.learner: (
+            Person(
+                row.deletions,
+                sorted({*row.described, *([] if row.saved_at is None else [row.saved_at])}),
+                [Status(*said) for said in zip(row.versions, row.times, row.actives, strict=True)],
+            ),
+            row.standing,
+        )
+        for row in found
+    }
+
+
+class PlaceCauses:
+    """What is known of some pairs, as it is asked for."""
+
+    def __init__(self, connection: Connection, scope: dict[str, object]) -> None:
+        self.rules: dict[int, list[Rule]] = defaultdict(list)
+        for rule in rows(
+            connection,
+            _RuleRow,
+            """
+            SELECT course, occurred_at, method, segments FROM course_rules
+            WHERE organisation = :organisation AND course = ANY(CAST(:courses AS int[]))
+            UNION ALL
+            SELECT c.course, c.rules_since, c.method, ARRAY(
+                SELECT cs.segment FROM course_segments cs
+                WHERE cs.organisation = :organisation AND cs.course = c.course)
+            FROM courses c
+            WHERE c.organisation = :organisation AND c.course = ANY(CAST(:courses AS int[])) AND NOT EXISTS (
+                SELECT FROM course_rules r WHERE r.organisation = :organisation AND r.course = c.course)
+            """,
+            organisation=scope["organisation"],
+            courses=sorted(set(scope["courses"])),  # type: ignore[call-overload] # a list of numbers
+        ):
+            self.rules[rule.course].append(Rule(rule.occurred_at, rule.method, tuple(rule.segments)))
+        self.moves: dict[int, dict[int, list[tuple[datetime, bool]]]] = defaultdict(lambda: defaultdict(list))
+        for move in rows(
+            connection,
+            _Move,
+            """
+            SELECT m.learner, m.segment, m.occurred_at, m.member
+            FROM (SELECT CAST(:organisation AS int) AS organisation, learner, segment
+                  FROM (SELECT DISTINCT unnest(CAST(:learners AS int[])) AS learner) l,
+                       unnest(CAST(:segments AS int[])) AS s (segment)) asked
+            JOIN membership_changes m ON m.organisation = asked.organisation AND m.segment = asked.segment
+                AND m.learner = asked.learner
+            """,
+            organisation=scope["organisation"],
+            learners=scope["learners"],
+            segments=sorted({s for rules in self.rules.values() for rule in rules for s in rule.segments}),
+        ):
+            self.moves[move.learner][move.segment].append((move.occurred_at, move.member))
+        self.withdrawals: dict[tuple[int, int], list[_Said]] = defaultdict(list)
+        for said in rows(
+            connection,
+            _Said,
+            f"""
+            SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released FROM {_PAIRS} asked
+            JOIN withdrawals w ON w.organisation = asked.organisation AND w.course = asked.course
+                AND w.learner = asked.learner
+            """,
+            **scope,
+        ):
+            self.withdrawals[said.course, said.learner].append(said)
+        self.starts: dict[Place, list[Start]] = defaultdict(list)
+        for said in rows(
+            connection,
+            _Said,
+            f"""
+            SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_PAIRS} asked
+            JOIN starts s ON s.organisation = asked.organisation AND s.course = asked.course
+                AND s.learner = asked.learner
+            """,
+            **scope,
+        ):
+            self.starts[Place(said.course, said.cycle, said.learner)].append(Start(said.occurred_at, said.released))
+        self.rows = {row.place: row for row in rows(connection, _Row, _ROWS, **scope)}
+        self.stints: dict[Place, set[Stint]] = defaultdict(set)
+        for stint in rows(
+            connection,
+            _StintRow,
+            f"""
+            SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by FROM {_PAIRS} asked
+            JOIN stints s ON s.organisation = asked.organisation AND s.course = asked.course
+                AND s.learner = asked.learner
+            """,
+            **scope,
+        ):
+            place = Place(stint.course, stint.cycle, stint.learner)
+            self.stints[place].add(Stint(stint.enrolled_at, stint.withdrawn_at, stint.withdrawn_by))
+
+    def places(self, pairs: Iterable[tuple[int, int]]) -> list[Place]:
+        """Where there is, was or may be an enrolment: rules enrol in cycle 1 (R10)."""
+        found = {*self.rows, *self.starts, *self.stints}
+        found |= {Place(course, 1, learner) for course, learner in pairs if self.rules[course]}
+        return sorted(found - {place for place, row in self.rows.items() if self._is_unexplained(row)})
+
+    def _is_unexplained(self, row: _Row) -> bool:
+        """Whether what made an enrolment is not known: it stays as it is."""
+        ruled = row.cycle == 1 and any(rule.method != "manual" for rule in self.rules[row.course])
+        return row.before_history or not (row.asked or ruled)
+
+    def at(self, place: Place) -> Causes:
+        """What is known of a place."""
+        row = self.rows.get(place)
+        return Causes(
+            self.rules[place.course] if place.cycle == 1 else [],
+            self.moves[place.learner],
+            [w.occurred_at for w in self.withdrawals[place.course, place.learner] if w.cycle in {0, place.cycle}],
+            row.asked if row else [],
+            self.starts[place],
+        )
+
+    def differs(self, place: Place, told: Timeline) -> bool:
+        """Whether what is written is not what was told."""
+        row = self.rows.get(place)
+        if self.stints[place] != set(told.past):
+            return True
+        if row is None or told.last is None:
+            return told.last is not None or (row is not None and not row.void)
+        return (
+            row.void
+            or (row.enrolled_at, row.withdrawn_at or EVER, row.withdrawn_by) != told.last
+            or (row.started_at, row.activated_at) != (told.started, told.activated)
+            or row.held != [time for time in row.asked if time > told.asked_since]
+            or (row.completed_at is not None and row.completed_at <= told.began)
+        )
+
+
+#: What is written of places, shown or void. The times of requests stand for them: which they are, the table knows.
+_ROWS = f"""
+SELECT e.course, e.cycle, e.learner, e.void, e.before_history, e.enrolled_at, e.withdrawn_at, e.withdrawn_by,
+       e.started_at, e.activated_at, e.completed_at,
+       ARRAY(SELECT f.occurred_at FROM fanouts f
+             WHERE f.organisation = e.organisation AND f.fanout = ANY(e.asked) ORDER BY f.occurred_at) AS asked,
+       ARRAY(SELECT f.occurred_at FROM fanouts f
+             WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests) ORDER BY f.occurred_at) AS held
+FROM (
+    SELECT e.*, false AS void FROM {_PAIRS} asked JOIN enrolments e USING (organisation, course, learner)
+    UNION ALL
+    SELECT e.*, true FROM {_PAIRS} asked JOIN void_enrolments e USING (organisation, course, learner)
+) e
+"""
+
+
+def pairs_of(connection: Connection, organisation: int, learners: Sequence[int]) -> list[tuple[int, int]]:
+    """Every course, with these learners, in which they are, were or may be enrolled."""
+    found = rows(
+        connection,
+        _Pair,
+        """
+        WITH asked AS (
+            SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner
+        )
+        SELECT e.course, e.learner FROM asked JOIN enrolments e USING (organisation, learner)
+        UNION SELECT e.course, e.learner FROM asked JOIN void_enrolments e USING (organisation, learner)
+        UNION SELECT e.course, e.learner FROM asked JOIN starts e USING (organisation, learner)
+        UNION SELECT c.course, asked.learner FROM asked JOIN courses c USING (organisation) WHERE c.method <> 'manual'
+        UNION
+        SELECT r.course, asked.learner FROM asked JOIN course_rules r USING (organisation) WHERE r.method <> 'manual'
+        """,
+        organisation=organisation,
+        learners=list(learners),
+    )
+    return [(pair.course, pair.learner) for pair in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    course: int
+    learner: int

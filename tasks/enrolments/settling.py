@@ -1,0 +1,189 @@
+"""Bringing enrolments in line with all that is known, where something came late: written in sets.
+
+What comes in the order in which it happened is done by the statements of a fan-out. What is older than something known
+by then may have made, ended or split what stands: there, the whole past of each place is told anew.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from config.database import execute
+from tasks.enrolments.causes import Place, PlaceCauses, people_of
+from tasks.enrolments.timeline import EVER, Timeline, timeline
+from tasks.seats import Contradicted, flag_contradictions
+
+#: Places told anew at once.
+SLICE = 2000
+
+#: Places, each with its cycle.
+_PLACES = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
+                     unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner)"""
+_AT_PLACE = """e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
+          AND e.learner = new.learner"""
+
+
+def settle(connection: Connection, organisation: int, pairs: Iterable[tuple[int, int]], lead: timedelta) -> bool:
+    """Tell the past of these learners in these courses, (course, learner) each, anew, and write what differs: the
+    enrolments, what they were before, and flags on what was consumed (R28). Whether anything did."""
+    wanted = sorted(set(pairs))
+    changed = [_settle(connection, organisation, wanted[at : at + SLICE], lead) for at in range(0, len(wanted), SLICE)]
+    return any(changed)
+
+
+def _settle(connection: Connection, organisation: int, pairs: Sequence[tuple[int, int]], lead: timedelta) -> bool:
+    scope: dict[str, object] = {
+        "organisation": organisation,
+        "courses": [course for course, _ in pairs],
+        "learners": [learner for _, learner in pairs],
+    }
+    people, causes = people_of(connection, scope), PlaceCauses(connection, scope)
+    changes: list[tuple[Place, Timeline]] = []
+    contradicted: list[Contradicted] = []
+    for place in causes.places(pairs):
+        person, standing = people[place.learner]
+        told = timeline(person, causes.at(place), lead, deleted=standing == "deleted")
+        contradicted += [
+            Contradicted(place.learner, place.course, place.cycle, time, active=person.active_at(time))
+            for time in told.contradicted
+        ]
+        if causes.differs(place, told):
+            changes.append((place, told))
+    if changes:
+        _write(connection, organisation, changes, causes, {who: standing for who, (_, standing) in people.items()})
+    flag_contradictions(connection, organisation, contradicted)
+    return bool(changes)
+
+
+def _write(
+    connection: Connection,
+    organisation: int,
+    changes: Sequence[tuple[Place, Timeline]],
+    causes: PlaceCauses,
+    standings: dict[int, str],
+) -> None:
+    shown = [place for place, told in changes if told.last is not None]
+    gone = [place for place, told in changes if told.last is None and place in causes.rows]
+    _move(connection, organisation, [place for place in gone if not causes.rows[place].void], _TO_VOID)
+    _move(connection, organisation, [p for p in shown if p in causes.rows and causes.rows[p].void], _FROM_VOID)
+    _move(connection, organisation, [place for place in shown if place not in causes.rows], _BEGIN)
+    _move(connection, organisation, [place for place, _ in changes], _FORGET_STINTS)
+    past = [(place, stint) for place, told in changes for stint in told.past]
+    if past:
+        execute(
+            connection,
+            f"""
+            INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by)
+            SELECT :organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by
+            FROM {_PLACES} places
+            """.replace(
+                "AS learner)",
+                "AS learner, unnest(CAST(:begins AS timestamptz[])) AS enrolled_at,"
+                " unnest(CAST(:ends AS timestamptz[])) AS withdrawn_at, unnest(CAST(:bys AS text[])) AS withdrawn_by)",
+            ),
+            **_of(organisation, [place for place, _ in past]),
+            begins=[stint.begin for _, stint in past],
+            ends=[stint.end for _, stint in past],
+            bys=[stint.by for _, stint in past],
+        )
+    told_of = [(place, told, told.last) for place, told in changes if told.last is not None]
+    if told_of:
+        execute(
+            connection,
+            _UPDATE,
+            **_of(organisation, [place for place, _, _ in told_of]),
+            begins=[last.begin for _, _, last in told_of],
+            ends=[None if last.end == EVER else last.end for _, _, last in told_of],
+            bys=[last.by for _, _, last in told_of],
+            starteds=[told.started for _, told, _ in told_of],
+            activateds=[told.activated for _, told, _ in told_of],
+            asked_sinces=[told.asked_since for _, told, _ in told_of],
+            begans=[told.began for _, told, _ in told_of],
+        )
+    _announce(connection, organisation, changes, causes, standings)
+
+
+def _of(organisation: int, places: Sequence[Place]) -> dict[str, object]:
+    return {
+        "organisation": organisation,
+        "courses": [place.course for place in places],
+        "cycles": [place.cycle for place in places],
+        "learners": [place.learner for place in places],
+    }
+
+
+def _move(connection: Connection, organisation: int, places: Sequence[Place], statement: str) -> None:
+    if places:
+        execute(connection, statement, **_of(organisation, places))
+
+
+_TO_VOID = f"""
+WITH gone AS (DELETE FROM enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
+INSERT INTO void_enrolments SELECT * FROM gone
+"""
+_FROM_VOID = f"""
+WITH back AS (DELETE FROM void_enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
+INSERT INTO enrolments SELECT * FROM back
+"""
+_FORGET_STINTS = f"DELETE FROM stints e USING {_PLACES} new WHERE {_AT_PLACE}"
+#: Silent or not by the status when it is recorded (S3).
+_BEGIN = f"""
+INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
+SELECT :organisation, new.course, new.cycle, new.learner, l.standing <> 'active', 0, now()
+FROM {_PLACES} new JOIN learners l ON l.organisation = new.organisation AND l.learner = new.learner
+"""
+_UPDATE = f"""
+UPDATE enrolments e SET enrolled_at = new.begin, withdrawn_at = new.until, withdrawn_by = new.by,
+    started_at = new.started, activated_at = new.activated,
+    requests = (SELECT array_agg(f.fanout ORDER BY f.fanout) FROM fanouts f
+                WHERE f.organisation = e.organisation AND f.fanout = ANY(e.asked)
+                  AND f.occurred_at > new.asked_since),
+    completed_at = CASE WHEN e.completed_at > new.began THEN e.completed_at END,
+    result = CASE WHEN e.completed_at > new.began THEN e.result END,
+    score = CASE WHEN e.completed_at > new.began THEN e.score END
+FROM {_PLACES} new WHERE {_AT_PLACE}
+""".replace(
+    "AS learner)",
+    """AS learner, unnest(CAST(:begins AS timestamptz[])) AS begin, unnest(CAST(:ends AS timestamptz[])) AS until,
+          unnest(CAST(:bys AS text[])) AS by, unnest(CAST(:starteds AS timestamptz[])) AS started,
+          unnest(CAST(:activateds AS timestamptz[])) AS activated,
+          unnest(CAST(:asked_sinces AS timestamptz[])) AS asked_since,
+          unnest(CAST(:begans AS timestamptz[])) AS began)""",
+)
+
+
+def _announce(
+    connection: Connection,
+    organisation: int,
+    changes: Sequence[tuple[Place, Timeline]],
+    causes: PlaceCauses,
+    standings: dict[int, str],
+) -> None:
+    """Tell the platform whose enrolment stands by now, or no longer does; of the deleted nothing is told."""
+    found: list[tuple[Place, str]] = []
+    for place, told in changes:
+        row, standing = causes.rows.get(place), standings[place.learner]
+        stood = row is not None and not row.void and row.withdrawn_at is None
+        stands = told.last is not None and told.last.end == EVER
+        if stood != stands and standing in {"active", "inactive"}:
+            became = "withdrawn" if stood else "enrolled" if standing == "active" else "silent"
+            found.append((place, became))
+    if found:
+        execute(
+            connection,
+            f"""
+            INSERT INTO outbox (organisation, type, data)
+            SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
+                'course', c.id, 'cycle', new.cycle, 'cause', 'rule',
+                'enrolled', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'enrolled'), '[]'),
+                'silent', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'silent'), '[]'),
+                'withdrawn', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'withdrawn'), '[]'))
+            FROM {_PLACES} new
+            JOIN learners l ON l.organisation = new.organisation AND l.learner = new.learner
+            JOIN courses c ON c.organisation = new.organisation AND c.course = new.course
+            GROUP BY c.id, new.cycle ORDER BY c.id, new.cycle
+            """.replace("AS learner)", "AS learner, unnest(CAST(:became AS text[])) AS became)"),
+            **_of(organisation, [place for place, _ in found]),
+            became=[became for _, became in found],
+        )
