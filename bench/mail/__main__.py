@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from bench.mail import deferred, during, memory, peer, source
+from bench.mail import deferred, during, greylisting, limits, memory, peer, source
 from bench.mail.postfix import Postfix, Unavailable, postfix
 from bench.mail.report import Report, out
 from bench.mail.rollcall import Letter, letter
@@ -51,6 +51,13 @@ PARTS: dict[str, Part] = {
         on.system, on.postfix, on.letter, asked.size(20_000, 2_000, 3), peer.TRIAL if asked.quick else peer.MAILS
     ),
     "deferred": lambda on, asked: deferred.measure(on.system, on.letter, asked.size(50_000, 5_000, 3)),
+    "limits": lambda on, asked: limits.measure(on.system, on.letter, asked.size(3_000, 1_000, 3)),
+    "greylisting": lambda on, asked: greylisting.measure(
+        on.system,
+        on.letter,
+        asked.size(3_000, 500, 1),
+        greylisting.QUICK_DELAY if asked.quick else greylisting.DELAY,
+    ),
     "during": lambda on, asked: during.measure(on.system, asked.size(100_000, 20_000, 1, whole=500_000)),
     "memory": lambda on, asked: memory.measure(on.system, on.postfix, asked.size(100_000, 20_000, 1, whole=1_000_000)),
 }

@@ -33,7 +33,7 @@ _SMALL_EVERY = 20
 _SMALL = 10
 
 _NEIGHBOUR = "small"
-_COURSE = """
+COURSE = """
     INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
     VALUES (1, 'course', 'Course', 1, false, 'manual', now(), now())
 """
@@ -46,14 +46,14 @@ _NEIGHBOURS = f"""
            'Last', 'en', 'Europe/Amsterdam'
     FROM organisations, generate_series(1, {_SMALL}) AS n WHERE id = '{_NEIGHBOUR}'
 """
-_AT_REST = """
+AT_REST = """
     SELECT NOT EXISTS (SELECT FROM work WHERE state <> 'held')
        AND NOT EXISTS (SELECT FROM mailings WHERE state = 'sending')
 """
 
 
 @dataclass
-class _Asked:
+class Asked:
     """What was asked for, and when (Unix time): notices by their recipient, small mailings by their id."""
 
     system: System
@@ -82,7 +82,7 @@ class _Asked:
             self.mailing()
         self.notice()
 
-    def waited(self, sink: RecordingSink) -> "_Waited":
+    def waited(self, sink: RecordingSink) -> "Waited":
         """How long each took, by what is at the sink."""
         sink.settle()
         notices: list[float] = []
@@ -94,11 +94,11 @@ class _Asked:
                 small.setdefault(taken.mailing, []).append(taken.at - self.small[taken.mailing])
         whole = [max(times) for times in small.values() if len(times) == _SMALL]
         all_there = len(notices) == len(self.notices) and len(whole) == len(self.small)
-        return _Waited(notices, whole, all_there)
+        return Waited(notices, whole, all_there)
 
 
 @dataclass(frozen=True, slots=True)
-class _Waited:
+class Waited:
     """Milliseconds until each notice was at the sink, seconds until the last mail of each small mailing was, and
     whether everything that was asked for is there."""
 
@@ -111,19 +111,19 @@ def measure(system: System, size: Size) -> Report:
     """How long notices and small mailings take, alone and during a large announcement."""
     commands = INGRESS | senders(size.bulk, size.threads) | MAIL
     with recording(system.home) as sink, system.database("during", learners_for(size.mails)) as database:
-        database.execute(_COURSE)
+        database.execute(COURSE)
         database.execute(_NEIGHBOURS)
         with rollcall(system, database, sink.port, commands) as running:
             warm(running)
             learners = (n for n in count(1) if n % 50 > 2 and n % 25 != 7)
-            before, meanwhile = _Asked(system, "alone", learners), _Asked(system, "during", learners)
+            before, meanwhile = Asked(system, "alone", learners), Asked(system, "during", learners)
             for _ in range(_ALONE):
                 before.both()
                 time.sleep(_BETWEEN_SECONDS)
-            database.wait_for(_AT_REST)
+            database.wait_for(AT_REST)
             running.announce("large")
             rate = size.mails / running.finish("large", meanwhile.both, _BETWEEN_SECONDS)
-            database.wait_for(_AT_REST)
+            database.wait_for(AT_REST)
             alone, during = before.waited(sink), meanwhile.waited(sink)
     what = f"during an announcement to {size.mails:,} ({rate:,.0f}/s)"
     notice = f"notice {what}: XADD to the sink"
@@ -150,7 +150,7 @@ def measure(system: System, size: Size) -> Report:
 
 
 def _compared(
-    what: str, unit: str, of: Callable[[_Waited], float], during: _Waited, alone: _Waited, most: float | None = None
+    what: str, unit: str, of: Callable[[Waited], float], during: Waited, alone: Waited, most: float | None = None
 ) -> Ratio:
     goal = None if most is None else Goal(most, most=True, of_ratio=False)
     return Ratio(what, "alone", unit, [of(during)], [of(alone)], digits=2 if unit == "s" else 0, goal=goal)

@@ -2,7 +2,8 @@
 
 Real SMTP with PIPELINING (RFC 2920), as fast as Python gets. One line for each event, tab-separated: `begun` when DATA
 is asked for and granted, `taken` when the message is, `deferred` when a recipient is answered 451. It is for counting
-what smtp-sink cannot tell: messages by Message-ID, when each began, recipients that are put off at first.
+what smtp-sink cannot tell: messages by Message-ID, when each began, recipients that are put off at first. It greylists
+and limits connections as real servers do, where it is told to; `refused` is a connection beyond the limit.
 """
 
 import argparse
@@ -39,14 +40,26 @@ _NO_RECIPIENT = b"554 5.5.1 No valid recipients\r\n"
 _END = b"\r\n.\r\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """How the server behaves: per cent of recipients answered 451, the first time or, if it greylists, for so many
+    seconds since the first; connections that it takes at once, 0 for any number; seconds that a message takes."""
+
+    defer: float = 0.0
+    greylist: float = 0.0
+    limit: int = 0
+    takes: float = 0.0
+
+
 @dataclass(slots=True)
 class Ledger:
-    """What the server writes down, and who was put off already."""
+    """What the server writes down, who was put off already and when first, and how many are connected."""
 
     file: IO[bytes]
-    defer_percent: float
+    manners: Manners
     keep: Path | None = None
-    deferred: set[bytes] = field(default_factory=set)
+    deferred: dict[bytes, float] = field(default_factory=dict)
+    connected: int = 0
 
     def write(self, event: str, at: float, recipient: bytes, *rest: object) -> None:
         """One line."""
@@ -54,11 +67,12 @@ class Ledger:
         self.file.write(line.encode() + b"\n")
 
     def puts_off(self, recipient: bytes) -> bool:
-        """Whether this recipient is to come again: once, the same ones whoever asks."""
-        if zlib.crc32(recipient) % 10_000 >= self.defer_percent * 100 or recipient in self.deferred:
+        """Whether this recipient is to come again, the same ones whoever asks."""
+        if zlib.crc32(recipient) % 10_000 >= self.manners.defer * 100:
             return False
-        self.deferred.add(recipient)
-        return True
+        now = time.monotonic()
+        first = self.deferred.setdefault(recipient, now)
+        return first == now or now < first + self.manners.greylist
 
 
 class Session(asyncio.Protocol):
@@ -71,16 +85,35 @@ class Session(asyncio.Protocol):
         self._in_data = False
         self._begun = 0.0
         self._searched = 0
+        self._counted = self._busy = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's own class does not inherit it
+        ledger = self._ledger
+        if 0 < ledger.manners.limit <= ledger.connected:
+            ledger.write("refused", time.time(), b"")
+            self._transport.write(b"421 4.7.0 sink Error: too many connections\r\n")
+            self._transport.close()
+            return
+        self._counted = True
+        ledger.connected += 1
         self._transport.write(b"220 sink ESMTP\r\n")
+
+    def connection_lost(self, _exc: Exception | None) -> None:
+        self._ledger.connected -= self._counted
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
+        if self._counted and not self._busy:
+            self._answer()
+
+    def _answer(self) -> None:
+        """Answer what is there, up to a message that takes its time."""
         replies: list[bytes] = []
         while (reply := self._message() if self._in_data else self._command()) is not None:
             replies.append(reply)
+            if self._busy:
+                return
         if replies:
             self._transport.write(b"".join(replies))
         if replies and replies[-1].startswith(b"221"):
@@ -104,7 +137,15 @@ class Session(asyncio.Protocol):
         if self._ledger.keep is not None:
             self._ledger.keep.write_bytes(message)
         self._recipients = []
+        if self._ledger.manners.takes:
+            self._busy = True
+            asyncio.get_running_loop().call_later(self._ledger.manners.takes, self._done)
         return _OK
+
+    def _done(self) -> None:
+        self._busy = False
+        self._transport.write(_OK)
+        self._answer()
 
     def _command(self) -> bytes | None:  # noqa: PLR0911 - one command, one return
         """The reply to a command, once its line is whole."""
@@ -170,10 +211,14 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--log", type=Path, required=True, help="where it is written down")
     parser.add_argument("--defer", type=float, default=0.0, help="per cent of recipients answered 451 the first time")
+    parser.add_argument("--greylist", type=float, default=0.0, help="seconds for which they are, since the first")
+    parser.add_argument("--limit", type=int, default=0, help="connections taken at once; 0: any number")
+    parser.add_argument("--takes", type=float, default=0.0, help="seconds that the end of a message takes")
     parser.add_argument("--keep", type=Path, help="a file for the last message taken")
     arguments = parser.parse_args()
     with arguments.log.open("ab", buffering=1 << 20) as file:
-        uvloop.run(_serve(arguments.port, Ledger(file, arguments.defer, arguments.keep)))
+        manners = Manners(arguments.defer, arguments.greylist, arguments.limit, arguments.takes)
+        uvloop.run(_serve(arguments.port, Ledger(file, manners, arguments.keep)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,13 +275,17 @@ class RecordingSink:
 
 
 @contextmanager
-def recording(folder: Path, *, defer: float = 0.0, keep: Path | None = None) -> Iterator[RecordingSink]:
+def recording(
+    folder: Path, *, defer: float = 0.0, manners: Manners | None = None, keep: Path | None = None
+) -> Iterator[RecordingSink]:
     """A sink of its own, ready; what it wrote down is there until the block ends."""
     log = folder / "sink.log"
     log.unlink(missing_ok=True)
     log.touch()
     port = free_port()
-    words = ["--port", str(port), "--log", str(log), "--defer", str(defer)]
+    told = manners or Manners(defer)
+    words = ["--port", str(port), "--log", str(log), "--defer", str(told.defer), "--greylist", str(told.greylist)]
+    words += ["--limit", str(told.limit), "--takes", str(told.takes)]
     if keep is not None:
         words += ["--keep", str(keep)]
     popen = subprocess.Popen([sys.executable, "-m", "bench.mail.sink", *words])

@@ -45,8 +45,9 @@ log = structlog.get_logger()
 #: Seconds for which the gate's verdict holds: what is not begun by then is asked about again (R15, R20).
 GATE_HOLDS_SECONDS = 0.1
 
-#: Seconds between the question and the first message after which the gate is asked again (R20); and how often in a row
-#: that may be, before mail goes all the same: where it always takes so long, it would never go.
+#: Seconds between the question and the first message after which the gate is asked again (R20), and which are used up
+#: where connections are scarce, or they would lie idle too often; and how often in a row that may be, before mail goes
+#: all the same: where it always takes so long, it would never go.
 GATE_STALE_SECONDS = 0.5
 OFTEN = 3
 
@@ -146,7 +147,18 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
         for outcome in delivery.outcomes:
             outcome.address = tried[outcome.recipient]
         delivery.doubt = _doubt(delivery, attempts)
-        rests = runtime.stopping.is_set() or time.monotonic() >= turn_ends
+        rests = runtime.stopping.is_set()
+        if not rests and time.monotonic() >= turn_ends:
+            rests = not _alone(delivery)
+            turn_ends = time.monotonic() + TURN_SECONDS
+
+
+def _alone(delivery: _Delivery) -> bool:
+    """Whether nobody waits for a turn, where connections are scarce: whoever took the piece next might have none."""
+    if delivery.lanes is None or not delivery.lanes.scarce:
+        return False
+    with transaction(delivery.runtime.engine) as connection:
+        return not work.others_wait(connection, delivery.piece.queue)
 
 
 def _doubt(delivery: _Delivery, attempts: Sequence[Attempt]) -> str | None:
@@ -320,7 +332,10 @@ def _send(delivery: _Delivery) -> list[Attempt]:
                 unmade.append(Attempt(recipient.recipient, Answer.DEFERRED, reply="the message could not be made"))
 
     mailer = delivery.mailer
-    attempts = mailer.send(envelopes(), within=GATE_HOLDS_SECONDS, lanes=delivery.lanes)
+    within = GATE_HOLDS_SECONDS
+    if delivery.lanes is not None and delivery.lanes.scarce:
+        within += max(GATE_STALE_SECONDS - (begun - delivery.asked_at), 0.0)
+    attempts = mailer.send(envelopes(), within=within, lanes=delivery.lanes)
     domains = {recipient.recipient: recipient.domain for recipient in delivery.group}
     became = [(domains[each.recipient], each) for each in attempts]
     before = {recipient.recipient: recipient.before for recipient in delivery.group}

@@ -370,6 +370,20 @@ def pause_before(failures: int, first: timedelta) -> timedelta:
     return min(first * float(2 ** min(failures, 20)), LONGEST_PAUSE)
 
 
+def others_wait(connection: Connection, queue: str) -> bool:
+    """Whether any piece of a queue is due that nobody has begun."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (
+                SELECT FROM work WHERE queue = :queue AND (state = 'offered' OR state = 'due' AND due_at <= now()))
+            """,
+            queue=queue,
+        )
+    )
+
+
 def next_due_seconds(connection: Connection) -> float | None:
     """Seconds until the next piece becomes due, or None. What is due already waits for room, and room is announced."""
     seconds = value(

@@ -61,6 +61,7 @@ ACROSS = {
         "tasks.mail.store.unworked",
         "tasks.work.store.next_due_seconds",
         "tasks.work.store.offer",
+        "tasks.work.store.others_wait",
     },
     "what a person wants published once more: an operator's, or with the rights of an organisation's people": {
         "tasks.events.replays._slices",
