@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +68,7 @@ class Account:
         """Make an empty database cluster of this account's."""
         command = [str(programs / "initdb"), *_INITDB, "-D", str(data)]
         if self.uid is None:
-            self.run(command)
+            self.run([*_given_a_name(), *command])
             return
         maker = _anybody()  # initdb asks for the name of its user
         data.mkdir(mode=0o700)
@@ -143,6 +144,19 @@ def _anybody() -> int:
     if not named:
         raise OSError("it may not run as root, and there is no other user")
     return named.get("nobody", next(iter(named.values())))
+
+
+def _given_a_name() -> list[str]:
+    """What runs a program of ours as somebody who has a name, in a namespace of users of its own, if we have none, as
+    in many a container; nothing where that cannot be: the program then says what it lacks."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        with suppress(OSError):
+            as_somebody = ["/usr/bin/unshare", "--user", f"--map-user={_anybody()}"]
+            if subprocess.run([*as_somebody, "/bin/true"], capture_output=True, check=False).returncode == 0:
+                return as_somebody
+    return []
 
 
 def _open_to_all(path: Path, mode: int) -> None:

@@ -26,6 +26,7 @@ _WHY = {
     r"no password supplied|noauth|authentication required": "a password is needed, and the URL has none",
     r"password authentication failed|wrongpass|invalid (username|password)|auth failed|called without any password":
         "the user name or the password is wrong",
+    r"local user with id|could not look up (local|effective) user": "the URL names no user, and ours has no name here",
     r'role ".*" does not exist|no such user': "there is no such user",
     r'database ".*" does not exist|no such database|db index is out of range|invalid db index':
         "there is no such database",

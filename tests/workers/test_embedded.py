@@ -13,6 +13,7 @@ import smtplib
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -399,3 +400,22 @@ def test_a_damaged_identity_is_said_in_one_line(home: Path, text: bytes) -> None
 
     with pytest.raises(ConfigurationError, match=r"identity\.json is damaged: "):
         endpoints(Settings(rollcall_home=home), frozenset()).__enter__()
+
+
+def test_who_has_no_name_on_this_machine_has_a_database_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    nameless = Account(NUMBER + 1, 1)  # which may read the checkout
+    try:
+        nameless.run(["/usr/bin/unshare", "--user", "--map-user=65534", "/bin/true"])
+    except OSError:
+        pytest.skip("we are not root, or nobody may make a namespace of users here")
+    for name in [name for name in os.environ if name.endswith("_URL")]:
+        monkeypatch.delenv(name)
+    with tempfile.TemporaryDirectory() as home:  # whose parents are open to all, unlike pytest's
+        nameless.give(Path(home))
+        monkeypatch.setenv("ROLLCALL_HOME", home)
+
+        nameless.run([str(Path(sys.executable).with_name("rollcall")), "migrate"])
+
+        assert Path(home, "postgresql", "PG_VERSION").stat().st_uid == NUMBER + 1
