@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from workers import cli, outline
 
 #: What commands run on; none of it is needed to say what there is.
-HEAVY = {"sqlalchemy", "psycopg", "redis", "dramatiq", "starlette", "pydantic", "alembic", "jinja2",
+HEAVY = {"sqlalchemy", "psycopg", "redis", "dramatiq", "starlette", "alembic", "jinja2",
          "aiosmtplib", "cryptography", "structlog", "msgspec", "tasks", "migrations", "config"}  # fmt: skip
 
 #: Runs the console script, and says on stderr what it imported.
