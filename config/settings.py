@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from config.errors import UserError
 from config.urls import SmtpServer, is_here, refuse_open_redis, with_scheme
@@ -63,12 +71,15 @@ class ConfigurationError(UserError):
     """A setting is missing or wrong; the message names it and says what to do."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """What the environment says. Empty variables count as unset."""
 
-    model_config = SettingsConfigDict(
-        env_ignore_empty=True, extra="ignore", hide_input_in_errors=True, allow_inf_nan=False
-    )
+    model_config = ConfigDict(hide_input_in_errors=True, allow_inf_nan=False)
+
+    def __init__(self, **given: object) -> None:
+        known = Settings.model_fields
+        said = {name.lower(): value for name, value in os.environ.items() if value and name.lower() in known}
+        super().__init__(**said | given)
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
     redis_url: SecretStr | None = Field(None, description="Redis 7 or Valkey 8, or newer; unset: an embedded one")
