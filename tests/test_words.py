@@ -31,7 +31,9 @@ def test_what_is_printed_counts_with_words_for_one() -> None:
         if UNCOUNTED.search(line)
     }
 
-    assert {line for line in found if not any(known in line for known in ("more than {", "MOST_", "{rollcall}"))} == set()
+    assert {
+        line for line in found if not any(known in line for known in ("more than {", "MOST_", "{rollcall}"))
+    } == set()
 
 
 @pytest.mark.parametrize("offset", [UTC, timezone(timedelta(hours=5, minutes=45)), timezone(timedelta(hours=-14))])

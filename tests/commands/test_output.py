@@ -527,6 +527,16 @@ def test_wait_returns_at_rest_and_says_what_is_left_otherwise(
     assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 event unread left."
 
 
+def test_where_every_server_is_named_nothing_is_written_and_no_home_is_needed(
+    story: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLCALL_HOME", "/proc/read-only/home")  # where nobody can make anything
+    load_settings.cache_clear()
+
+    assert printed("status", rollcall("status", "--json"))["at_rest"] is True
+    assert printed("learners-show", rollcall("learners", "show", "A", "-o", "acme", "--json"))["status"] == "active"
+
+
 def test_a_schema_that_is_not_this_codes_is_refused(story: World, refused: Callable[..., str]) -> None:
     story.list("UPDATE alembic_version SET version_num = '0000' RETURNING version_num")
 
