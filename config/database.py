@@ -93,7 +93,7 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq."""
-    options, bounds = conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""), deadlines(url)
+    options, bounds = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", "")), deadlines(url)
     options = " ".join([options, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
     if patience is not None:
         bounds["connect_timeout"] = patience.connect
