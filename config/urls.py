@@ -36,6 +36,10 @@ _CHOICES = {
 }
 
 
+#: Seconds that an answer of Redis must be waited for: a reader of events waits for `config.streams.BLOCK_SECONDS`.
+LEAST_SOCKET_TIMEOUT = 3
+
+
 class SmtpServer:
     """A mail server, as `SMTP_URL` names it."""
 
@@ -181,6 +185,8 @@ def refuse_open_redis(url: str) -> None:
     for name in ("socket_timeout", "socket_connect_timeout", "health_check_interval"):
         if not re.fullmatch(r"\d{1,6}(\.\d+)?", options.get(name, "0")):
             raise ValueError(f"{name} must be a number of seconds")
+    if 0 < float(options.get("socket_timeout") or 0) < LEAST_SOCKET_TIMEOUT:
+        raise ValueError(f"socket_timeout must be at least {LEAST_SOCKET_TIMEOUT}: a reader waits 2 s for events")
     if parts.scheme != "unix" and not re.fullmatch(r"/?|/\d{1,9}/?", parts.path):
         raise ValueError("must name the database by its number, as in redis://host:6379/0")
     if parts.scheme == "unix" and not parts.path.strip("/"):

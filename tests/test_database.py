@@ -1,5 +1,6 @@
 """Connections to PostgreSQL that are of no use any more are given up by themselves."""
 
+import os
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
@@ -8,7 +9,10 @@ import pytest
 from psycopg import sql
 from sqlalchemy.exc import OperationalError
 
+import migrations
 from config.database import DEADLINES, deadlines, execute, is_connection_problem, make_engine, transaction
+from config.embedded import Embedded
+from tests.conftest import database_named
 
 WRITE = "INSERT INTO segments (organisation, id, saved_at) VALUES (1, 's', now())"
 
@@ -62,3 +66,22 @@ def test_what_our_statements_take_for_granted_holds_whatever_the_database_says(d
 
     assert {name: shown[name] for name in odd if shown[name] == odd[name]} == {}
     assert moment == datetime(2026, 2, 1, tzinfo=UTC)
+
+
+def test_who_may_make_no_tables_is_told_which_right_is_missing(servers: Embedded, database_url: str) -> None:
+    name = f"weak_{os.getpid()}"
+    with psycopg.connect(database_url, autocommit=True) as session:
+        session.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+        session.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
+    engine = make_engine(database_named(servers, name).replace("postgres@", f"{name}@"), role="test")
+    said = (
+        f"its user {name} may not make tables in the schema public: let the owner of the database GRANT USAGE, CREATE"
+    )
+
+    with pytest.raises(migrations.NotAllowed, match=said):
+        migrations.bring_up_to_date(engine)
+
+    engine.dispose()
+    with psycopg.connect(database_url, autocommit=True) as session:
+        session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        session.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))

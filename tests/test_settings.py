@@ -67,6 +67,7 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("REDIS_URL", f"redis://localhost/0?db={SECRET}"),
         ("REDIS_URL", f"redis://localhost/0?socket_timeout={SECRET}"),
         ("REDIS_URL", f"redis://:a#{SECRET}@localhost/0"),
+        ("REDIS_URL", f"redis://:{SECRET}@localhost/0?socket_timeout=1.5"),
         ("REDIS_URL", f"redis://:{SECRET}@[::1/0"),
         ("REDIS_URL", f"redis://:{SECRET} @localhost/0"),
         ("REDIS_URL", "unix://"),

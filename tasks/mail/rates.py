@@ -17,6 +17,7 @@ import redis
 import structlog
 
 from config.settings import sender_address
+from config.streams import in_resp2
 from tasks.mail.outages import EVERYWHERE, Outage, outage
 from tasks.mail.pace import (
     CIRCUIT,
@@ -83,7 +84,7 @@ class Rates:
         """`rate` and `domain_rate`: mails a second of all workers together, 0 where there is no limit. `pause`: seconds
         before another try where nobody answers; doubles."""
         self._redis = redis.Redis.from_url(
-            redis_url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
+            in_resp2(redis_url), socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
         )
         self._prefix = f"{PREFIX}{sender}:"
         self._limits = Limits(rate or math.inf, domain_rate or math.inf, pause)

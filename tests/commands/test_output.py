@@ -535,7 +535,7 @@ def test_r31_what_waits_for_its_turn_is_waited_for_and_counted_by_itself(
 
     story.send(*(story.event("learner.saved", story.learner(id_)) for id_ in ("T1", "T2", "T3")))
 
-    assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 pieces of work left."
+    assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 piece of work left."
     assert printed("status", rollcall("status", "--json"))["quarantine"] == {**before, "turn": 2}
     assert "2 waiting for their turn" in " ".join(rollcall("status").stdout.split())
     listed = printed("events-quarantined", rollcall("events", "quarantined", "--reason", "its turn", "--json"))
@@ -546,6 +546,16 @@ def test_r31_what_waits_for_its_turn_is_waited_for_and_counted_by_itself(
     story.settle()
     assert printed("wait", rollcall("wait", "--json")) == {"at_rest": True, "left": {}}
     assert printed("status", rollcall("status", "--json"))["quarantine"] == before
+
+
+def test_where_every_server_is_named_nothing_is_written_and_no_home_is_needed(
+    story: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROLLCALL_HOME", "/proc/read-only/home")  # where nobody can make anything
+    load_settings.cache_clear()
+
+    assert printed("status", rollcall("status", "--json"))["at_rest"] is True
+    assert printed("learners-show", rollcall("learners", "show", "A", "-o", "acme", "--json"))["status"] == "active"
 
 
 def test_a_schema_that_is_not_this_codes_is_refused(story: World, refused: Callable[..., str]) -> None:

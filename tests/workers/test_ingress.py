@@ -7,7 +7,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.settings import Settings
-from config.streams import GROUP, IN
+from config.streams import GROUP, IN, make_redis
 from tests.workers.deployment import until
 from tests.world import World
 from workers import ingress
@@ -111,3 +111,14 @@ def test_r33_what_was_trimmed_before_it_was_taken_is_counted_and_a_redis_that_ev
     finally:
         client.config_set("maxmemory-policy", before)
     assert [line["policy"] for line in lines] == ["allkeys-lru"]
+
+
+def test_what_is_read_has_one_shape_whatever_protocol_the_url_asks_for(platform: World) -> None:
+    url = platform.runtime.endpoints.redis_url
+    platform.redis.xadd(IN, {"event": b"{}"})
+    for protocol in ("2", "3"):
+        with make_redis(f"{url}{'&' if '?' in url else '?'}protocol={protocol}") as client:
+            ingress.ensure_group(client)
+            [[stream, [[_, fields]]]] = client.xreadgroup(GROUP, "me", {IN: ">"})
+            assert (stream, fields) == (IN.encode(), {b"event": b"{}"})
+            client.xgroup_destroy(IN, GROUP)

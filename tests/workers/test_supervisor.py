@@ -10,10 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from workers.commands.system import _in_url
 from workers.supervisor import Role, Supervisor, read_procfile
 
 #: Seconds after which a condition counts as never coming true.
@@ -23,6 +25,7 @@ DEADLINE = 15.0
 SUPERVISOR = """
 import asyncio, json, os, sys
 from pathlib import Path
+from urllib.parse import urlsplit
 from workers.supervisor import Supervisor, read_procfile
 
 def say(*words):
@@ -234,3 +237,11 @@ def test_a_procfile_gives_its_roles_in_the_numbers_asked_for(tmp_path: Path) -> 
 def test_a_command_that_does_not_exist_is_refused_before_anything_starts() -> None:
     with pytest.raises(ValueError, match="Procfile's tasks cannot run: there is no command 'no-such-command'"):
         Supervisor([Role("tasks", "no-such-command --now")], dict(os.environ), lambda _name, _line: None)
+
+
+@pytest.mark.parametrize(
+    ("host", "written"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("a.example", "a.example")]
+)
+def test_a_host_stands_in_a_url_as_urls_have_it(host: str, written: str) -> None:
+    assert _in_url(host) == written
+    assert urlsplit(f"lmtp://{_in_url(host)}:25").hostname == host
