@@ -11,7 +11,7 @@ from tasks.announcements.actors import (
     retry,
     schedule,
 )
-from tasks.announcements.intake import fault_of, requested
+from tasks.announcements.intake import fault_of, is_judged, requested
 from tasks.announcements.rules import (
     LARGEST_BODY,
     LONGEST_ID,
@@ -46,6 +46,7 @@ __all__ = [
     "fault_of",
     "find",
     "finish_mailings",
+    "is_judged",
     "launch",
     "listed",
     "local_time",
