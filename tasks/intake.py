@@ -397,7 +397,7 @@ def _freed(
     held_back: set[Identity],
 ) -> list[Event]:
     """What waited for something that is known now, be it from before or from earlier in the same batch; what is too
-    much for this transaction is left to the workers, and so are messages, which are judged while no lock is held (R31).
+    much for this transaction is left to the workers, and so are messages that nobody here has judged (R31).
 
     This ends: what makes something known is settled when it was applied, and what only waits makes nothing known.
     """
@@ -412,10 +412,14 @@ def _freed(
                 kept += came
             if len(came) == MOST_FREED:
                 _leave_rest(connection, {key})
-    few = list(takewhile(lambda one: not isinstance(one[1].data, AnnouncementRequested), portion(kept)))
+    few = list(takewhile(lambda one: _is_judged(one[1]), portion(kept)))
     if len(few) < len(kept):
         _leave_rest(connection, known)
     return _sorted_out(connection, few, numbers, held_back)
+
+
+def _is_judged(event: Event) -> bool:
+    return not isinstance(event.data, AnnouncementRequested) or announcements.is_judged(event.data, event.organisation)
 
 
 def portion(kept: Sequence[inbox.Kept]) -> list[tuple[inbox.Kept, Event]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         retry,
         schedule,
     )
-    from tasks.announcements.intake import fault_of, requested
+    from tasks.announcements.intake import fault_of, is_judged, requested
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,
@@ -55,6 +55,7 @@ __all__ = [
     "fault_of",
     "find",
     "finish_mailings",
+    "is_judged",
     "launch",
     "listed",
     "local_time",

@@ -35,8 +35,7 @@ def fault_of(data: AnnouncementRequested, organisation: str, name: str) -> str |
     """What is wrong with a message of the organisation with this id, or None. That takes up to seconds, so it is asked
     before the transaction that takes the message, which then finds the verdict here (R31). One under an earlier name
     will do: at the launch it is judged again."""
-    said = "\0".join([organisation, data.subject, data.body])
-    key = sha256(said.encode(errors="surrogatepass")).digest()
+    key = _key(data, organisation)
     with _one_at_a_time:
         if key in _verdicts:
             return _verdicts[key]
@@ -50,6 +49,18 @@ def fault_of(data: AnnouncementRequested, organisation: str, name: str) -> str |
         if len(_verdicts) > KEPT_VERDICTS:
             _verdicts.popitem(last=False)
     return fault
+
+
+def is_judged(data: AnnouncementRequested, organisation: str) -> bool:
+    """Whether the verdict on a message of the organisation with this id is known here: to ask for it takes no time."""
+    key = _key(data, organisation)
+    with _one_at_a_time:
+        return key in _verdicts
+
+
+def _key(data: AnnouncementRequested, organisation: str) -> bytes:
+    said = "\0".join([organisation, data.subject, data.body])
+    return sha256(said.encode(errors="surrogatepass")).digest()
 
 
 def requested(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:

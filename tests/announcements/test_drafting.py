@@ -85,6 +85,7 @@ def test_what_is_wrong_with_an_announcement_is_said_and_nothing_is_kept(world: W
 def test_what_is_wrong_with_an_event_sets_it_aside_with_the_reason(world: World) -> None:
     for case, (said, why) in BAD.items():
         event = world.announces(**said)
+        world.settle()
 
         held = world.quarantine()[id_of(event)]
         assert held.state == "quarantined", case

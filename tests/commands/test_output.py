@@ -533,15 +533,15 @@ def test_r31_what_waits_for_its_turn_is_waited_for_and_counted_by_itself(
     monkeypatch.setattr("tasks.events.rules.TURN", 1)
     before = printed("status", rollcall("status", "--json"))["quarantine"]
 
-    story.send(*(story.event("learner.saved", story.learner(id_)) for id_ in ("T1", "T2", "T3")))
+    story.send(*(story.event("segment.saved", {"segment": id_, "name": id_}) for id_ in ("s1", "s2", "s3")))
 
     assert refused("wait", "--timeout", "0") == "Not at rest after 0 s: 1 piece of work left."
     assert printed("status", rollcall("status", "--json"))["quarantine"] == {**before, "turn": 2}
     assert "2 waiting for their turn" in " ".join(rollcall("status").stdout.split())
     listed = printed("events-quarantined", rollcall("events", "quarantined", "--reason", "its turn", "--json"))
     assert [entry["state"] for entry in listed] == ["waiting"] * 2
-    rollcall("learners", "deactivate", "T1", "-o", "acme")
-    assert story.ask("SELECT standing FROM learners WHERE id = 'T1'") == "inactive", "a person's change is made at once"
+    rollcall("learners", "deactivate", "A", "-o", "acme")
+    assert story.ask("SELECT standing FROM learners WHERE id = 'A'") == "inactive", "a person's change is made at once"
 
     story.settle()
     assert printed("wait", rollcall("wait", "--json")) == {"at_rest": True, "left": {}}

@@ -321,7 +321,6 @@ def test_r31_what_waits_is_freed_with_what_another_organisation_calls_the_same(w
     assert world.list("SELECT organisation FROM inbox WHERE state = 'waiting' ORDER BY 1") == both
 
     world.send(*(world.event("segment.saved", {"segment": "s", "name": "S"}, organisation=each) for each in both))
-    world.settle()
 
     assert world.list("SELECT organisation FROM inbox WHERE state = 'waiting'") == []
     assert world.ask("SELECT count(*) FROM mailings WHERE id = 'news'") == 2

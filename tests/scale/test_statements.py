@@ -12,7 +12,7 @@ FEW, MANY = 15, 90
 BY_MAIL = {"settled", "settled_again"}
 
 #: Events about the whole organisation, which do not commute: each is taken by itself, in so many statements at most.
-BY_EVENT = {"many_segments": 5}
+BY_EVENT = {"many_segments": 6}
 
 
 def test_r31_the_statements_of_an_event_do_not_grow_with_what_it_lists(world: World) -> None:
