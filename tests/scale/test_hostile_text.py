@@ -43,20 +43,18 @@ def _is_at_one_place(name: str) -> bool:
 
 
 def _seconds(do: Callable[[], object]) -> float:
-    """Of the processor, for this thread: how busy the machine is does not matter. The shorter of two."""
-    took = []
-    for _ in range(2):
-        begun = time.thread_time()
-        do()
-        took.append(time.thread_time() - begun)
-        if took[0] < SUSPECT:
-            break
-    return min(took)
+    """Of the processor, for this thread: how busy the machine is does not matter."""
+    begun = time.thread_time()
+    do()
+    return time.thread_time() - begun
 
 
 def _is_quadratic(do: Callable[[int], Callable[[], object]], length: int) -> bool:
-    once = _seconds(do(length))
-    return once > SUSPECT and _seconds(do(length * LONGER)) > TIMES * once
+    """Whether a longer text takes much more than as many times as long; what is found is measured once more."""
+    once, longer = do(length), do(length * LONGER)
+    return all(
+        (took := _seconds(once)) > SUSPECT and _seconds(longer) > TIMES * min(took, _seconds(once)) for _ in range(2)
+    )
 
 
 def _all_of(pattern: re.Pattern[Any], text: Any, *, at_one_place: bool) -> Callable[[], object]:
