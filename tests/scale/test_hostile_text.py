@@ -12,14 +12,16 @@ import pytest
 from tests.scale.hostile_text import attacks, patterns
 from tests.scale.readers import READERS, REPEATED, TEXTS
 
-#: Characters of a hostile text, and how many times as long the next is.
-LENGTH, LONGER = 1_500, 6
+#: Characters of a hostile text for a reader and for a single pattern, and how many times as long the next is.
+LENGTH, OF_A_PATTERN, LONGER = 1_500, 4_000, 6
 
 #: Seconds of processor beyond which it is looked whether it is the length that took them, or its square: 36 times.
 SUSPECT, TIMES = 0.004, 16
 
-#: The table of answers has hundreds of patterns; they are tried together, by what reads an answer.
-TOGETHER = "tasks.mail.answers:_COMPILED"
+#: Patterns that are not tried by themselves. The table of answers has hundreds: they are tried together, by what reads
+#: an answer. The page in which comments for Outlook are looked for is ours, and none of an author's is left in it. What
+#: looks for strays stops at the first.
+BESIDES = {"tasks.mail.answers:_COMPILED", "tasks.mail.lean:_FOR_OUTLOOK", "tasks.mail.merge:_SLOT_OR_STRAY"}
 
 _ROOT = Path(__file__).parents[2]
 
@@ -67,12 +69,12 @@ def test_r31_no_pattern_takes_the_square_of_a_text() -> None:
     slow = set()
     seen = set[tuple[str, int]]()
     for name, pattern in patterns():
-        if name == TOGETHER or (str(pattern.pattern), pattern.flags) in seen:
+        if name in BESIDES or (str(pattern.pattern), pattern.flags) in seen:
             continue
         seen.add((str(pattern.pattern), pattern.flags))
         at_one_place = _is_at_one_place(name)
         for attack in attacks(pattern):
-            if _is_quadratic(lambda n: _all_of(pattern, attack(n), at_one_place=at_one_place), LENGTH):  # noqa: B023
+            if _is_quadratic(lambda n: _all_of(pattern, attack(n), at_one_place=at_one_place), OF_A_PATTERN):  # noqa: B023
                 slow.add((name, str(attack(30))))
                 break
     assert slow == set()
