@@ -110,10 +110,10 @@ def take(
     Raises OSError where `wanted.refused` cannot be written, and `NotReadable`; nothing is taken then.
     """
     number, id_ = organisation.organisation, f"import-{uuid4()}"
-    staging = Staging(layout, datetime.now(UTC).date())
     with engine.connect() as connection, scoped(connection, number):
         connection.detach()  # its temporary tables end with it
         with connection.begin():
+            staging = Staging(layout, datetime.now(UTC).date(), store.uncomposed(connection, number))
             judging.stage(
                 connection, layout.fields, layout.texts, staging.copied(_told_of(batches(source, layout), on_batch))
             )

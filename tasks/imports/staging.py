@@ -39,7 +39,9 @@ class Staging:
     ASCII, as they were read.
     """
 
-    def __init__(self, layout: Layout, today: date) -> None:
+    def __init__(self, layout: Layout, today: date, uncomposed: Iterable[str] = ()) -> None:
+        """`uncomposed`: ids of learners who are known by other characters than those that would be read of a file."""
+        self._uncomposed = {unicodedata.normalize("NFC", id_): id_ for id_ in uncomposed}
         self.cleaned: Counter[str] = Counter()
         self.sample: list[str] = []
         self._layout = layout
@@ -79,6 +81,7 @@ class Staging:
         odd = (
             self._layout.guessed
             or any(len(cell) > cell_rules.LONGEST_CELL for _, cells in batch.read for cell in cells)
+            or bool(self._uncomposed)
             or not unicodedata.is_normalized("NFC", plain)
             or any(each in plain for each in cell_rules.ODD_BEYOND_ASCII)
             or (self._email is not None and not all(cells[self._email].isascii() for _, cells in batch.read))
@@ -116,6 +119,8 @@ class Staging:
                 return Refusal.CHARACTERS, f"written in utf-8, not in {layout.encoding}"
             if cell_rules.is_cleaned(cell, text):
                 self.cleaned[field] += 1
+            if field is Field.LEARNER:
+                return self._uncomposed.get(text, text)
             if field is Field.EMAIL and text and not _is_address(text):
                 return Refusal.BAD_EMAIL, ""
         return text

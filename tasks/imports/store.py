@@ -50,6 +50,21 @@ class Described:
         return Change(self.learner, self.id, Standing(self.before), Standing(self.after), self.username, self.email)
 
 
+def uncomposed(connection: Connection, organisation: int) -> list[str]:
+    """The ids of learners whom events called so, with accents written as characters of their own, unless another is
+    called the same without: an event's id is what the platform says, and a file's is composed."""
+    return column(
+        connection,
+        """
+        SELECT l.id FROM learners l
+        WHERE l.organisation = :organisation AND l.id ~ '[^ -~]' AND l.id IS NOT NFC NORMALIZED AND NOT EXISTS (
+            SELECT FROM learners other
+            WHERE other.organisation = l.organisation AND other.id = normalize(l.id, NFC))
+        """,
+        organisation=organisation,
+    )
+
+
 def describe_known(
     connection: Connection, organisation: int, part: Slice, fields: Sequence[Field], now: datetime, *, keep_empty: bool
 ) -> list[Described]:

@@ -15,7 +15,7 @@ _DEEPEST = 12
 _SIGNATURE = "-- "
 
 _BLANKS = re.compile("[ \t\n\r\f]+")
-_AROUND_BREAKS = re.compile(" *\n *")
+_AROUND_BREAKS = re.compile("(?<! ) *\n *")
 
 _PARAGRAPHS = frozenset(
     {"p", "div", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "blockquote", "hr", "mj-text", "table", "caption"}

@@ -43,6 +43,7 @@ def attacks(pattern: re.Pattern[Any]) -> Iterator[Callable[[int], Any]]:
     begun = sorted({one[:end] for one in _examples(tree) for end in range(1, min(len(one), 24) + 1)}, key=len)
     letters = sorted({letter for one in _letters(tree) for letter in one})[:8]
     texts: Iterable[tuple[str, str]] = (
+        *(("\xa7", letter) for letter in letters),
         *(("", part) for part in begun[::-1][:12]),
         *product(begun[:2] + begun[-3:], letters),
         *(("", one + other) for one, other in product(letters[:6], letters[:6]) if one < other),
