@@ -573,7 +573,12 @@ def test_migrate_says_where_the_schema_was_and_is(rollcall: Rollcall) -> None:
 def test_r10_reconcile_says_what_is_off_and_mends_it(
     story: World, rollcall: Rollcall, refused: Callable[..., str]
 ) -> None:
-    assert printed("reconcile", rollcall("reconcile", "--json")) == {"organisations": 1, "off": [], "repaired": False}
+    assert printed("reconcile", rollcall("reconcile", "--json")) == {
+        "organisations": 1,
+        "off": [],
+        "repaired": False,
+        "restored": False,
+    }
     assert "everything agrees" in rollcall("reconcile", "-o", "acme").stdout
 
     story.execute("DELETE FROM enrolments WHERE learner = 2")
@@ -586,6 +591,7 @@ def test_r10_reconcile_says_what_is_off_and_mends_it(
         "organisations": 1,
         "off": [found],
         "repaired": True,
+        "restored": False,
     }
     assert printed("reconcile", rollcall("reconcile", "--json"))["off"] == []
     assert refused("reconcile", "-o", "nobody") == "There is no organisation 'nobody'."
