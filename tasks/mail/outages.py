@@ -23,6 +23,7 @@ WHAT_TO_DO = {
     About.SENDER.value: "look at MAIL_FROM and BOUNCE_ADDRESS: the server must take them as senders",
     About.REPUTATION.value: "have the address of this machine, or of the mail server, taken off the list that is named",
     About.RATE.value: "have the limit raised, or set ROLLCALL_MAIL_RATE below it",
+    About.ROUTE.value: "see what troubles the mail server, as it says, or ask whoever runs it",
     About.POLICY.value: "ask whoever runs the mail server why it refuses us",
 }
 
