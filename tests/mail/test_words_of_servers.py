@@ -27,7 +27,7 @@ ANSWERS = [
     ),
     (
         Stage.RCPT,
-        "550 5.1.1 <a@x.example>: Recipient address rejected: undeliverable address: host mx.x.example said: 550 5.1.1 User unknown",
+        "550 5.1.1 <a@x.example>: Recipient address rejected: undeliverable address: 550 5.1.1 User unknown",
         About.MAILBOX,
     ),
     (
