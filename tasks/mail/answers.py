@@ -257,6 +257,7 @@ TABLE = (
             r"configuration|internal (?:server )?error|system (?:error|resources|not)|local (?:error|problem)",
         ),
     ),
+    Row(About.PROTOCOL, words=(r"(?:restricted|illegal|invalid|unsupported) characters?\b|malformed",)),
     Row(
         About.POLICY,
         words=(
@@ -321,13 +322,15 @@ def about(code: int | None, text: str, *, stage: Stage, status: str | None = Non
     """What an answer is about: its reply code, its words, and what a report names as its status besides.
 
     At the end of the data a mailbox is believed to be missing only if words say so; before a recipient was named, no
-    answer is about one.
+    answer is about one, nor about our sender before that was named.
     """
     found = list(dict.fromkeys(([status] if status else []) + STATUS.findall(text)))
     words = _BLANKS.sub(" ", _NOISE.sub(" ", text[:LONGEST].replace("’", "'"))).strip(" .:;,-")
     judged = _by_table(code, found, words)
-    if stage in {Stage.CONNECT, Stage.MAIL}:
-        return judged if judged in _BEFORE_RECIPIENT else About.SENDER
+    if stage in {Stage.CONNECT, Stage.MAIL} and judged not in _BEFORE_RECIPIENT:
+        if not permanent(code, text, status):
+            return About.ROUTE  # the server has trouble of its own: its disk, its load
+        return About.SENDER if stage is Stage.MAIL else About.POLICY
     if stage is Stage.END and judged is About.MAILBOX and _by_table(code, [], words) is not About.MAILBOX:
         return About.UNCLEAR
     return judged

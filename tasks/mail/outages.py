@@ -22,6 +22,7 @@ WHAT_TO_DO = {
     About.REPUTATION.value: "have the address of this machine, or of the mail server, taken off the list that is named",
     About.CONNECTIONS.value: "have the number of connections raised, or close what else holds them",
     About.RATE.value: "have the limit raised, or set ROLLCALL_MAIL_RATE below it",
+    About.ROUTE.value: "see what troubles the mail server, as it says, or ask whoever runs it",
     About.POLICY.value: "ask whoever runs the mail server why it refuses us",
 }
 

@@ -118,9 +118,10 @@ def answer_to(code: int, what: About) -> Answer:
 def refusal(recipient: int, code: int, reply: str, stage: Stage) -> Attempt:
     """What was said against a mail, and what that is about and means."""
     what = about(code, reply, stage=stage)
+    trouble = stage is Stage.MAIL and code < 500  # the server's own: no recipient was named
     return Attempt(
         recipient,
-        answer_to(code, what),
+        Answer.THROTTLED if trouble else answer_to(code, what),
         code=code,
         reply=reply,
         on_recipient=stage is Stage.RCPT,

@@ -19,7 +19,7 @@ from tests.servers.postfix import PASSWORD, USER, Postfix, postfix
 from tests.servers.unpacked import free_port, wait_until
 
 #: Learners of whom 3,000 are active and have an address, all of them at one domain.
-LEARNERS = 3_330
+LEARNERS = 3_340
 
 #: Seconds for which a server greylists, and within which everybody has the mail.
 GREYLISTED_SECONDS = float(os.environ.get("CHAOS_GREYLISTED_SECONDS", "60"))

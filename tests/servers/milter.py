@@ -1,10 +1,11 @@
 """A milter that fails for a while: it speaks Sendmail's protocol, version 6, and judges whole messages only."""
 
+import socket
 import socketserver
 import struct
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 #: What it does not want to be told (SMFIP_NO…): connection, HELO, MAIL, RCPT, body, headers, their end, unknown
@@ -25,10 +26,16 @@ class Milter:
 
 @contextmanager
 def filtering(milter: Milter, port: int = 0) -> Iterator[Milter]:
-    """The milter, for a server to ask."""
+    """The milter, for a server to ask; it hangs up at the end."""
+    connections: list[socket.socket] = []
 
     class Asked(socketserver.StreamRequestHandler):
         def handle(self) -> None:
+            connections.append(self.request)
+            with suppress(OSError):
+                self._answer()
+
+        def _answer(self) -> None:
             while length := self.rfile.read(4):
                 command = self.rfile.read(struct.unpack(">I", length)[0])[:1]
                 if command == b"O":
@@ -47,6 +54,9 @@ def filtering(milter: Milter, port: int = 0) -> Iterator[Milter]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield milter
         server.shutdown()
+        for connection in connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 class _Server(socketserver.ThreadingTCPServer):

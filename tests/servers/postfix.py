@@ -158,9 +158,10 @@ class Postfix:
         """As `SMTP_URL` names it."""
         return f"smtp://127.0.0.1:{self.port(**options)}?tls=none"
 
-    def lets_in(self, password: str | None) -> None:
-        """Whoever signs in with this password; nobody where there is none."""
-        (self.place / "users").write_text("" if password is None else f"{USER}:{{plain}}{password}\n")
+    def lets_in(self, password: str, *others: str) -> None:
+        """Who signs in with this password, and others whose password it is; Dovecot hears of it within a second."""
+        users = "".join(f"{user}:{{plain}}{password}\n" for user in (USER, *others))
+        (self.place / "users").write_text(users)
 
     @property
     def log(self) -> str:

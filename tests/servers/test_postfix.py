@@ -59,7 +59,6 @@ class TestSigningIn:
     @pytest.fixture(autouse=True)
     def _trusted(self, postfix: Postfix, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("SSL_CERT_FILE", str(postfix.certificate))
-        postfix.lets_in(PASSWORD)
 
     def test_mail_goes_encrypted_and_signed_in_to_dovecot(
         self, world: World, postfix: Postfix, through: Through
@@ -73,11 +72,10 @@ class TestSigningIn:
         assert agrees(world, postfix.mailboxes) == {"accepted": 20}
         assert f"sasl_username={USER}" in postfix.log
 
-    def test_r21_a_password_that_was_changed_burns_nobody_and_is_said(
+    def test_r21_an_account_that_is_not_let_in_burns_nobody_and_is_said(
         self, world: World, postfix: Postfix, through: Through
     ) -> None:
-        postfix.lets_in("another")
-        through(self.url(postfix))
+        through(self.url(postfix, f"latecomer:{PASSWORD}@"))
         announced(world, 20)
         world.settle()
 
@@ -85,7 +83,7 @@ class TestSigningIn:
         ((where, about, code, said),) = stopped(world)
         assert (where, about, code) == ("everywhere", "our sign-in or encryption", 535)
         assert said.startswith("5.7.8 Error: authentication failed")
-        postfix.lets_in(PASSWORD)
+        postfix.lets_in(PASSWORD, "latecomer")
         world.comes_to_rest(SECONDS)
         postfix.delivers()
         assert agrees(world, postfix.mailboxes) == {"accepted": 20}
