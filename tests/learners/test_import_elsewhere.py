@@ -498,5 +498,5 @@ def test_r15_a_person_at_a_terminal_is_asked_before_many_are_mailed(
 
     result = rollcall("learners", "import", str(path), "-o", "acme", stdin=answer)
 
-    assert "1 learners would be told by mail of their courses. Import the file?" in result.stderr
+    assert "1 learner would be told by mail of their courses. Import the file?" in result.stderr
     assert standings(world) == standing

@@ -301,7 +301,7 @@ def test_up_is_ready_once_each_process_is(own_servers: Machine, tmp_path: Path) 
             until(lambda: "web.1 ended with exit code 1" in log.read_text(), "an end for want of the port")
             assert "ready: " not in log.read_text()
             taken.close()
-            until(lambda: "ready: 1 processes" in log.read_text(), "pages that are served")
+            until(lambda: "ready: 1 process," in log.read_text(), "pages that are served")
         finally:
             up.terminate()
     assert up.wait(DRAIN) == 0
