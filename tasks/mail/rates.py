@@ -140,7 +140,7 @@ class Rates:
             became = [*attempts, ("", refused)] if refused is not None and out else attempts
             let_in = connected and not out
             changes = learnt(pace, became, limits, now, mails_a_second=rate, seconds=seconds, connected=let_in)
-            return (pace, changes), changes if held == slots else {**changes, SLOTS: held}
+            return (pace, changes), {**changes} if held == slots else {**changes, SLOTS: held}
 
         _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
 
