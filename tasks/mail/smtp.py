@@ -35,10 +35,10 @@ MESSAGES_PER_CONNECTION = 500
 #: where the server limits their number: somebody else may wait for it.
 CONNECTION_LIVES_SECONDS = 300.0
 CONNECTION_IDLES_SECONDS = 5.0
-SCARCE_IDLES_SECONDS = 1.0
+SCARCE_IDLES_SECONDS = 0.5
 
 #: Seconds between two looks at what lies idle, and between two times of saying how many connections there are.
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 SAY_SECONDS = 3.0
 
 #: Seconds for which a connection that was said goodbye to is waited for, where the server would count it beside the
