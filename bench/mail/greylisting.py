@@ -1,6 +1,7 @@
 """A server that greylists: how long a mailing takes beside the server's own delay, in real time."""
 
 from collections import Counter
+from functools import partial
 
 from bench.figures import Goal, Ratio
 from bench.mail.report import Measured, Report, nothing_wrong
@@ -31,7 +32,7 @@ def measure(system: System, letter: Letter, size: Size, delay: float) -> Report:
                 system.database("greylisting", learners_for(size.mails)) as database,
                 rollcall(system, database, sink.port, senders(size.bulk, size.threads)) as running,
             ):
-                runs.append(running.send("letter", lambda sink=sink: _recipients(sink)))
+                runs.append(running.send("letter", partial(_recipients, sink)))
         setting = (
             f"{percent:g} % of the recipients, all of one domain, are answered 451 4.7.1 Try again later for {delay:g} "
             f"s from their first RCPT on; {described(size, letter)}"

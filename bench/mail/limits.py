@@ -4,6 +4,7 @@ import smtplib
 import threading
 import time
 from collections import Counter
+from functools import partial
 from itertools import count
 
 from bench.figures import Goal, Ratio, percentile
@@ -47,7 +48,7 @@ def measure(system: System, letter: Letter, size: Size) -> Report:
                 warm(running)
                 database.wait_for(AT_REST)
                 sink.forget()
-                ours.append(running.send("letter", lambda sink=sink: _recipients(sink)))
+                ours.append(running.send("letter", partial(_recipients, sink)))
                 asked = Asked(system, "limits", (n for n in count(1) if n % 50 > 2 and n % 25 != 7))
                 some = [word for n in range(1, size.mails // 2) for word in ("--learner", id_of(n))]
                 running.announce("beside notices", *some)

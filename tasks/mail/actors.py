@@ -274,6 +274,7 @@ def _begin_at_pace(connection: Connection, delivery: _Delivery, asked: Sequence[
     if out:
         store.put_off(connection, piece.organisation, piece.subject, out, timedelta(seconds=grant.out_wait))
     if not group:  # where domains are out, the others of the piece come next
+        delivery.mailer.heed(grant.lanes)  # somebody else may wait for a connection
         work.release(connection, piece, after=timedelta() if out else pause, failed=False)
         return False
     last = group[-1].recipient

@@ -10,23 +10,21 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, TypeVar, cast
 
 import aiosmtplib
 import uvloop
 
 from config.settings import SmtpServer
-from tasks.mail.answers import About, Stage
-from tasks.mail.message import wire_address
-from tasks.mail.outages import not_reached
+from tasks.mail.envelope import Envelope
 from tasks.mail.pace import Lanes
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import Attempt
+from tasks.mail.sending import LATE_SECONDS, Sending
 from tasks.mail.slots import Use
-from tasks.mail.wire import Envelope, Wire
+from tasks.mail.wire import Wire
 
-__all__ = ["Envelope", "Mailer"]
+__all__ = ["LATE_SECONDS", "Envelope", "Mailer"]
 
 Result = TypeVar("Result")
 
@@ -37,25 +35,16 @@ MESSAGES_PER_CONNECTION = 500
 #: where the server limits their number: somebody else may wait for it.
 CONNECTION_LIVES_SECONDS = 300.0
 CONNECTION_IDLES_SECONDS = 5.0
-SCARCE_IDLES_SECONDS = 1.0
+SCARCE_IDLES_SECONDS = 0.5
 
 #: Seconds between two looks at what lies idle, and between two times of saying how many connections there are.
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 SAY_SECONDS = 3.0
 
 #: Seconds for which a connection that was said goodbye to is waited for, where the server would count it beside the
 #: next; and after which one that was refused is tried once more: the server may not have counted the last one off yet.
 GOODBYE_SECONDS = 1.0
 ONCE_MORE_SECONDS = 0.25
-
-#: Seconds after the last may begin in which the server may still ask for a message (R20).
-LATE_SECONDS = 0.5
-
-#: Replies after which nothing more is begun for the moment: the server closes, or wants us to come back later.
-HOLD = frozenset({421, 454})
-
-#: Whom an attempt is about that began no mail.
-NOBODY = 0
 
 
 class Mailer:
@@ -76,6 +65,7 @@ class Mailer:
         self._closed_at = self._said_at = -math.inf
         self._refused: Attempt | None = None
         self._hold: Callable[[Use], None] = lambda _use: None
+        self._saying: Awaitable[None] | None = None
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
@@ -90,7 +80,7 @@ class Mailer:
         begins at least one. `lanes`: over how many connections; what they could not begin, because the server refused
         them, is left out, too.
         """
-        return self._run(_Sending(self, envelopes, within, lanes).done())
+        return self._run(Sending(self, envelopes, within, lanes).done())
 
     def use(self, mails: int) -> Use:
         """Which connections there are, and would be for so many mails besides."""
@@ -105,6 +95,10 @@ class Mailer:
     def tells(self, hold: Callable[[Use], None]) -> None:
         """Whom to tell now and then which connections there are."""
         self._hold = hold
+
+    def heed(self, lanes: Lanes | None) -> None:
+        """Close what lies idle beyond what there may be now."""
+        self._loop.call_soon_threadsafe(self.begin, lanes)
 
     def close(self) -> None:
         """Say goodbye on every connection and stop."""
@@ -191,7 +185,7 @@ class Mailer:
         use, now = self.use(0), self._loop.time()
         if use.open != self._said or now - self._said_at >= SAY_SECONDS:
             self._said, self._said_at = use.open, now
-            self._loop.run_in_executor(None, self._hold, use)
+            self._saying = self._loop.run_in_executor(None, self._hold, use)
         self._tending = bool(use.open or self._busy)
         if self._tending:
             self._loop.call_later(LOOK_SECONDS, self._tend)
@@ -238,7 +232,7 @@ class Mailer:
                 await client.ehlo()
             except aiosmtplib.SMTPHeloError:
                 await client.helo()
-        if client.transport is None:
+        if client.transport is None or client.transport.is_closing():
             raise aiosmtplib.SMTPServerDisconnected("closed before the first message")
         self._connected_at = time.monotonic()
         transport = cast(asyncio.Transport, client.transport)
@@ -265,137 +259,3 @@ class Mailer:
     def loop(self) -> asyncio.AbstractEventLoop:
         """Where the connections live."""
         return self._loop
-
-
-class _Sending:
-    """Envelopes on their way over as many connections as it takes."""
-
-    def __init__(self, mailer: Mailer, envelopes: Iterable[Envelope], within: float, lanes: Lanes | None) -> None:
-        self._mailer = mailer
-        self._envelopes = iter(envelopes)
-        self._within = within
-        self._lanes = lanes
-        self._again: deque[Envelope] = deque()
-        self._attempts: list[Attempt] = []
-        self._deadline = 0.0
-        self._stopped = False
-        self._refused: Attempt | None = None
-
-    async def done(self) -> list[Attempt]:
-        """Carry all of them; what became of each that was begun."""
-        mailer = self._mailer
-        mailer.begin(self._lanes)
-        self._deadline = mailer.loop.time() + self._within
-        async with asyncio.TaskGroup() as lanes:
-            for _ in range(mailer.connections if self._lanes is None else min(self._lanes.mine, mailer.connections)):
-                first = self._take(in_time=False)
-                if first is None:
-                    break
-                lanes.create_task(self._lane(first))
-        if self._lanes is None and self._refused is not None:
-            for envelope in self._again:
-                self._attempts.append(replace(self._refused, recipient=envelope.recipient))
-        return self._attempts
-
-    async def _lane(self, first: Envelope) -> None:
-        self._mailer.entered(1)
-        try:
-            await self._carry(first)
-        finally:
-            self._mailer.entered(-1)
-
-    async def _carry(self, first: Envelope) -> None:
-        """One connection after the other, until nothing is left to begin."""
-        head: Envelope | None = first
-        while head is not None:
-            wire = self._mailer.take_idle()
-            if wire is None:
-                wire = await self._connect(head)
-                if wire is None:
-                    return
-                if self._late:
-                    self._mailer.put_back(wire)
-                    return
-            until = self._deadline + LATE_SECONDS
-            await wire.carry(head, self._take, self._report, self._again.append, until=until)
-            self._mailer.put_back(wire)
-            if wire.turned_away is not None:
-                self._turned_away(wire.turned_away)
-                return
-            head = self._take()
-
-    async def _connect(self, head: Envelope) -> Wire | None:
-        """A new connection; None where there is none to be had, or not in time while others work."""
-        if not await self._mailer.room():
-            self._again.append(head)
-            return None
-        connecting = self._mailer.loop.create_task(self._mailer.connect())
-        while not connecting.done():
-            left = max(self._deadline - self._mailer.loop.time(), LATE_SECONDS)
-            await asyncio.wait({connecting}, timeout=left)
-            if not connecting.done() and self._lanes is not None and self._mailer.works:
-                connecting.add_done_callback(self._connected_late)
-                self._again.append(head)
-                return None
-        try:
-            return connecting.result()
-        except Exception as problem:  # noqa: BLE001 - whatever it was, nobody was reached
-            await self._mailer.others_connect()
-            attempt, limited = self._not_connected(problem)
-            if limited:
-                self._again.append(head)
-                self._turned_away(attempt)
-            else:
-                self._stopped = True
-                self._report(replace(attempt, recipient=head.recipient))
-            return None
-
-    def _connected_late(self, connecting: "asyncio.Task[Wire]") -> None:
-        problem = connecting.exception()
-        if problem is None:
-            self._mailer.put_back(connecting.result())
-        else:
-            attempt, limited = self._not_connected(problem)
-            if limited:
-                self._mailer.turned_away(attempt)
-
-    def _not_connected(self, problem: BaseException) -> tuple[Attempt, bool]:
-        """What was said as we connected, and whether it is only that there are too many: because it says so, or because
-        others are let in."""
-        code, said, what = not_reached(problem, self._mailer.secrets)
-        attempt = Attempt(NOBODY, Answer.UNREACHABLE, code=code, reply=said, about=what, stage=Stage.CONNECT)
-        company = self._mailer.works or (self._lanes is not None and self._lanes.company)
-        refused = code == 421 or (code is None and what is None)
-        return attempt, what in {About.CONNECTIONS, About.RATE} or (company and refused)
-
-    def _turned_away(self, attempt: Attempt) -> None:
-        self._refused = attempt
-        if self._lanes is not None:
-            self._mailer.turned_away(attempt)
-
-    @property
-    def _late(self) -> bool:
-        return self._mailer.loop.time() >= self._deadline
-
-    def _take(self, *, in_time: bool = True) -> Envelope | None:
-        """The next envelope to begin, or None where there is none, or none is to be begun any more."""
-        if self._stopped or (in_time and self._late):
-            return None
-        if self._again:
-            return self._again.popleft()
-        for envelope in self._envelopes:
-            try:
-                address = wire_address(envelope.address)
-            except ValueError as problem:
-                reply = str(problem).replace(envelope.address, "the address")
-                self._attempts.append(Attempt(envelope.recipient, Answer.IMPOSSIBLE, reply=reply))
-                continue
-            if address == envelope.address and address.isascii():
-                return envelope
-            return replace(envelope, address=address, utf8=not address.isascii())
-        return None
-
-    def _report(self, attempt: Attempt) -> None:
-        self._attempts.append(attempt)
-        if attempt.code in HOLD and attempt.about is not About.GREYLISTED:
-            self._stopped = True

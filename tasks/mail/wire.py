@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from tasks.mail.answers import About, Stage
+from tasks.mail.envelope import Envelope, attempt_of, storable
 from tasks.mail.rules import Answer, Attempt, refusal
-
-#: Characters of a server's reply kept in the ledger.
-LONGEST_REPLY = 500
 
 #: The longest line of a reply, in octets, and the most lines of one: far beyond RFC 5321 4.5.3.1.5, and bounded.
 LONGEST_LINE = 4096
@@ -31,8 +29,7 @@ PROMPT_SECONDS = 0.05
 #: Looks at the clock within one timeout.
 LOOKS = 4
 
-#: Mails refused or put off in a row on one connection, after which it is replaced: servers slow down one on which much
-#: goes wrong, and close it in the end (Postfix's limits are 10 and 20).
+#: Mails refused in a row after which a connection is replaced: servers lose patience with it (Postfix after 10).
 REFUSALS_PER_CONNECTION = 9
 
 #: Seconds for which the server may close once it has said goodbye: then it surely counts the connection no more.
@@ -44,19 +41,6 @@ SESSION_OVER = re.compile(
 )
 
 CRLF = b"\r\n"
-
-
-@dataclass(slots=True)
-class Envelope:
-    """One message for one recipient. `dotless`: no line of it begins with a dot, so that looking for one (a tenth of
-    what sending takes) can be left out. `utf8`: only a server that offers SMTPUTF8 can take it (RFC 6531)."""
-
-    recipient: int
-    sender: str
-    address: str
-    message: bytes
-    dotless: bool = False
-    utf8: bool = False
 
 
 class _Stage(Enum):
@@ -248,10 +232,10 @@ class Wire(asyncio.Protocol):
     def _impossible(self, envelope: Envelope) -> Attempt | None:
         """Why this server can never take it, if so; nothing is said to it then."""
         if envelope.utf8 and not self._utf8:
-            return _attempt(envelope, Answer.IMPOSSIBLE, reply="the server takes no address beyond ASCII")
+            return attempt_of(envelope, Answer.IMPOSSIBLE, reply="the server takes no address beyond ASCII")
         if self._largest and len(envelope.message) > self._largest:
             size = f"{len(envelope.message)} octets, and the server takes {self._largest}"
-            return _attempt(envelope, Answer.TOO_LARGE, reply=size)
+            return attempt_of(envelope, Answer.TOO_LARGE, reply=size)
         return None
 
     def _mail(self, envelope: Envelope) -> bytes:
@@ -336,9 +320,9 @@ class Wire(asyncio.Protocol):
         refused = 400 <= code < 600
         orderly = refused or 200 <= code < 300
         if refused:
-            self._settle(refusal(carried.envelope.recipient, code, _storable(said), Stage.END))
+            self._settle(refusal(carried.envelope.recipient, code, storable(said), Stage.END))
         else:
-            self._settle(_attempt(carried.envelope, Answer.ACCEPTED if orderly else Answer.AMBIGUOUS, code, said))
+            self._settle(attempt_of(carried.envelope, Answer.ACCEPTED if orderly else Answer.AMBIGUOUS, code, said))
         if not orderly or code == 421:
             self._give_up()
         elif not self._expected:
@@ -347,9 +331,9 @@ class Wire(asyncio.Protocol):
     def _refused(self, carried: _Carried, code: int, said: bytes, stage: Stage) -> bool:
         """Keep what was said against an envelope, the first of it; False where the conversation is over."""
         if 400 <= code < 600:
-            against = refusal(carried.envelope.recipient, code, _storable(said), stage)
+            against = refusal(carried.envelope.recipient, code, storable(said), stage)
         else:
-            against = _attempt(carried.envelope, Answer.UNREACHABLE, code, said)
+            against = attempt_of(carried.envelope, Answer.UNREACHABLE, code, said)
         crowded = against.about is About.CONNECTIONS
         if 400 <= code < 600 and code != 421 and (carried.against is not None or not crowded):
             carried.against = carried.against or against
@@ -397,13 +381,13 @@ class Wire(asyncio.Protocol):
         self._expected.clear()
         for stage, carried in last.values():
             if stage is _Stage.MESSAGE:
-                self._settle(_attempt(carried.envelope, Answer.AMBIGUOUS, said=why.encode()))
+                self._settle(attempt_of(carried.envelope, Answer.AMBIGUOUS, said=why.encode()))
             elif carried.against is not None:
                 self._report(carried.against)
             elif self._served:
                 self._give_back(carried.envelope)
             else:
-                self._report(_attempt(carried.envelope, Answer.UNREACHABLE, said=why.encode()))
+                self._report(attempt_of(carried.envelope, Answer.UNREACHABLE, said=why.encode()))
         self._rest()
 
     def _rest(self) -> None:
@@ -413,27 +397,3 @@ class Wire(asyncio.Protocol):
             self._clock = None
         if self._resting is not None and not self._resting.done():
             self._resting.set_result(None)
-
-
-def _storable(reply: bytes) -> str:
-    """A reply as PostgreSQL can keep it, whatever bytes the server sent."""
-    text = reply.strip()[:LONGEST_REPLY]
-    if not text.isascii() or b"\0" in text:
-        return text.replace(b"\0", b"").decode("ascii", "replace").replace("\ufffd", "?")
-    return text.decode("ascii")
-
-
-def _attempt(
-    envelope: Envelope,
-    answer: Answer,
-    code: int | None = None,
-    said: bytes | None = None,
-    *,
-    reply: str | None = None,
-) -> Attempt:
-    return Attempt(
-        envelope.recipient,
-        answer,
-        code=code if code is not None and 200 <= code < 600 else None,
-        reply=reply if said is None else _storable(said),
-    )

@@ -189,7 +189,7 @@ def sent_to(server: Server, mails: int, stage: Stage = Stage.RCPT) -> tuple[floa
         asked = [one for one in due[:200] if one[0] <= now]
         grant, changes = granted(state, ["a"] * len(asked), FREE, now, reserve=0.0)
         state = after(state, changes)
-        answers = []
+        answers: list[tuple[str, Attempt]] = []
         rest = due[len(asked) :]
         for (_, mail, before), allowed in zip(asked, grant.allowed, strict=True):
             if not allowed:
