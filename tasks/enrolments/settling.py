@@ -118,7 +118,12 @@ def _of(organisation: int, places: Sequence[Place]) -> dict[str, object]:
 
 _TO_VOID = f"""
 WITH gone AS (DELETE FROM enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
-INSERT INTO void_enrolments SELECT * FROM gone
+INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
+                             started_at, completed_at, withdrawn_at, withdrawn_by, requests, result, score, review,
+                             asked)
+SELECT :organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at, started_at,
+       completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked
+FROM gone
 """
 _FROM_VOID = f"""
 WITH back AS (DELETE FROM void_enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
@@ -162,13 +167,13 @@ def _announce(
     causes: PlaceCauses,
     standings: dict[int, str],
 ) -> None:
-    """Tell the platform whose enrolment stands by now, or no longer does; of the deleted nothing is told."""
+    """Tell the platform whose enrolment stands by now, or no longer does."""
     found: list[tuple[Place, str]] = []
     for place, told in changes:
         row, standing = causes.rows.get(place), standings[place.learner]
         stood = row is not None and not row.void and row.withdrawn_at is None
         stands = told.last is not None and told.last.end == EVER
-        if stood != stands and standing in {"active", "inactive"}:
+        if stood != stands:
             became = "withdrawn" if stood else "enrolled" if standing == "active" else "silent"
             found.append((place, became))
     if found:

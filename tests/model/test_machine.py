@@ -298,8 +298,15 @@ class Histories(RuleBasedStateMachine):
             assert granted == (active and not withdrawn and not self.model.facts.courses[course].on_hold), place
             if not withdrawn:
                 self.standing[course, cycle].add(who)
-            if started:
-                self.begun.add(place)
+        self.begun |= {
+            Place(*one)
+            for one in self.ask(
+                """
+                SELECT DISTINCT l.id, c.id, s.cycle FROM starts s JOIN learners l USING (organisation, learner)
+                JOIN courses c USING (organisation, course) WHERE s.organisation = :org
+                """
+            )
+        }
         for place in self.model.cases:
             if self.model.facts.learners[place.learner].standing != "deleted":
                 self.model.observe(place, Seen(seen.get(place), frozenset(self.waiting[place])))
