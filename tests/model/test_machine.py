@@ -370,8 +370,7 @@ class Histories(RuleBasedStateMachine):
             assert Counter(reasons) - Counter(withdrawn=parts) == requests[id_].not_eligible, data
 
     def compare_mails(self) -> None:
-        """No enrolment is told twice within a day (R1, R12), nor one that was told of before it turned out never to have
-        begun."""
+        """No enrolment is told twice within a day (R1, R12); some were told that, as it turned out, never began."""
         void = self.ask(
             """
             SELECT l.id, c.id, v.cycle FROM void_enrolments v JOIN learners l USING (organisation, learner)
