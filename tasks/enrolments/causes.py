@@ -38,6 +38,7 @@ class _RuleRow:
     occurred_at: datetime
     method: str
     segments: list[int]
+    described: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +136,17 @@ class PlaceCauses:
 
     def __init__(self, connection: Connection, scope: dict[str, object]) -> None:
         self.rules: dict[int, list[Rule]] = defaultdict(list)
+        self.described: set[int] = set()
         for rule in rows(
             connection,
             _RuleRow,
             """
-            SELECT course, occurred_at, method, segments FROM course_rules
+            SELECT course, occurred_at, method, segments, true AS described FROM course_rules
             WHERE organisation = :organisation AND course = ANY(CAST(:courses AS int[]))
             UNION ALL
             SELECT c.course, c.rules_since, c.method, ARRAY(
                 SELECT cs.segment FROM course_segments cs
-                WHERE cs.organisation = :organisation AND cs.course = c.course)
+                WHERE cs.organisation = :organisation AND cs.course = c.course), false
             FROM courses c
             WHERE c.organisation = :organisation AND c.course = ANY(CAST(:courses AS int[])) AND NOT EXISTS (
                 SELECT FROM course_rules r WHERE r.organisation = :organisation AND r.course = c.course)
@@ -152,6 +154,7 @@ class PlaceCauses:
             organisation=scope["organisation"],
             courses=sorted(set(scope["courses"])),  # type: ignore[call-overload] # a list of numbers
         ):
+            self.described |= {rule.course} if rule.described else set()
             self.rules[rule.course].append(Rule(rule.occurred_at, rule.method, tuple(rule.segments)))
         self.moves: dict[int, dict[int, list[tuple[datetime, bool]]]] = defaultdict(lambda: defaultdict(list))
         for move in rows(
@@ -217,8 +220,7 @@ class PlaceCauses:
 
     def _is_unexplained(self, row: _Row) -> bool:
         """Whether what made an enrolment is not known: it stays as it is."""
-        ruled = row.cycle == 1 and any(rule.method != "manual" for rule in self.rules[row.course])
-        return row.before_history or not (row.asked or ruled)
+        return row.before_history or not (row.asked or row.course in self.described)
 
     def at(self, place: Place) -> Causes:
         """What is known of a place."""

@@ -379,12 +379,19 @@ SELECT l.learner FROM {learners} WHERE {those} AND l.standing <> 'unsaved' AND (
         SELECT FROM withdrawals w
         WHERE w.organisation = {organisation} AND w.course = :course AND w.learner = l.learner)
     OR EXISTS (
+        SELECT FROM starts t
+        WHERE t.organisation = {organisation} AND t.learner = l.learner AND t.course = :course AND t.cycle = :cycle
+          AND (t.occurred_at >= :at OR NOT EXISTS (
+              SELECT FROM enrolments e
+              WHERE e.organisation = {organisation} AND e.course = :course AND e.cycle = :cycle
+                AND e.learner = l.learner AND e.started_at <= t.occurred_at)))
+    OR EXISTS (
         SELECT FROM void_enrolments v
         WHERE v.organisation = {organisation} AND v.course = :course AND v.cycle = :cycle AND v.learner = l.learner)
     OR EXISTS (
         SELECT FROM enrolments e
         WHERE e.organisation = {organisation} AND e.course = :course AND e.cycle = :cycle AND e.learner = l.learner
-          AND (e.started_at >= :at OR e.withdrawn_at <= e.enrolled_at
+          AND (e.withdrawn_at <= e.enrolled_at
                OR greatest(e.enrolled_at, e.withdrawn_at) >= CAST(:at AS timestamptz)
                   AND (e.fanout <> :fanout OR greatest(e.enrolled_at, e.withdrawn_at) > CAST(:at AS timestamptz))
                OR EXISTS (SELECT FROM fanouts f

@@ -1,7 +1,8 @@
 """What events about courses, requests and withdrawals do, and what the rules do for learners who are new."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import UNSET
@@ -159,7 +160,19 @@ def learners_returned(
         rows = len(learners) * settings.rollcall_chunk // AT_ONCE
         arrivals.later(connection, settings, organisation.organisation, "return", learners, rows)
         return
+    ruled = courses.courses_with_rules(connection, organisation.organisation)
+    for learner in learners if ruled else []:
+        cause = _Cause(learner.cause, learner.occurred_at)
+        _by_rule(connection, settings, organisation, cause, ruled, [learner.learner])
     settle_learners(connection, settings, organisation.organisation, [learner.learner for learner in learners])
+
+
+@dataclass(frozen=True, slots=True)
+class _Cause:
+    """An event that caused something, where no more is known of it."""
+
+    key: tuple[str, str]
+    time: datetime
 
 
 def many_arrived(

@@ -65,23 +65,26 @@ def _write(
 ) -> None:
     shown = [place for place, told in changes if told.last is not None]
     gone = [place for place, told in changes if told.last is None and place in causes.rows]
-    _move(connection, organisation, [place for place in gone if not causes.rows[place].void], _TO_VOID)
-    _move(connection, organisation, [p for p in shown if p in causes.rows and causes.rows[p].void], _FROM_VOID)
-    _move(connection, organisation, [place for place in shown if place not in causes.rows], _BEGIN)
-    _move(connection, organisation, [place for place, _ in changes], _FORGET_STINTS)
+    hidden = [place for place in gone if not causes.rows[place].void]
+    back = [place for place in shown if place in causes.rows and causes.rows[place].void]
+    begun = [place for place in shown if place not in causes.rows]
+    if hidden:
+        execute(connection, _TO_VOID, **_of(organisation, hidden))
+    if back:
+        execute(connection, _FROM_VOID, **_of(organisation, back))
+    if begun:
+        execute(connection, _BEGIN, **_of(organisation, begun))
+    execute(connection, _FORGET_STINTS, **_of(organisation, [place for place, _ in changes]))
     past = [(place, stint) for place, told in changes for stint in told.past]
     if past:
         execute(
             connection,
-            f"""
+            """
             INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by)
-            SELECT :organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by
-            FROM {_PLACES} places
-            """.replace(
-                "AS learner)",
-                "AS learner, unnest(CAST(:begins AS timestamptz[])) AS enrolled_at,"
-                " unnest(CAST(:ends AS timestamptz[])) AS withdrawn_at, unnest(CAST(:bys AS text[])) AS withdrawn_by)",
-            ),
+            SELECT :organisation, unnest(CAST(:courses AS int[])), unnest(CAST(:cycles AS int[])),
+                   unnest(CAST(:learners AS int[])), unnest(CAST(:begins AS timestamptz[])),
+                   unnest(CAST(:ends AS timestamptz[])), unnest(CAST(:bys AS text[]))
+            """,
             **_of(organisation, [place for place, _ in past]),
             begins=[stint.begin for _, stint in past],
             ends=[stint.end for _, stint in past],
@@ -113,18 +116,22 @@ def _of(organisation: int, places: Sequence[Place]) -> dict[str, object]:
     }
 
 
-def _move(connection: Connection, organisation: int, places: Sequence[Place], statement: str) -> None:
-    if places:
-        execute(connection, statement, **_of(organisation, places))
-
-
 _TO_VOID = f"""
 WITH gone AS (DELETE FROM enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
-INSERT INTO void_enrolments SELECT * FROM gone
+INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
+                             started_at, completed_at, withdrawn_at, withdrawn_by, requests, result, score, review,
+                             asked)
+SELECT :organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at, started_at,
+       completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked
+FROM gone
 """
 _FROM_VOID = f"""
 WITH back AS (DELETE FROM void_enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
-INSERT INTO enrolments SELECT * FROM back
+INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
+                        started_at, completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked)
+SELECT :organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at, started_at,
+       completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked
+FROM back
 """
 _FORGET_STINTS = f"DELETE FROM stints e USING {_PLACES} new WHERE {_AT_PLACE}"
 #: Silent or not by the status when it is recorded (S3).
@@ -142,15 +149,15 @@ UPDATE enrolments e SET enrolled_at = new.begin, withdrawn_at = new.until, withd
     completed_at = CASE WHEN e.completed_at > new.began THEN e.completed_at END,
     result = CASE WHEN e.completed_at > new.began THEN e.result END,
     score = CASE WHEN e.completed_at > new.began THEN e.score END
-FROM {_PLACES} new WHERE {_AT_PLACE}
-""".replace(
-    "AS learner)",
-    """AS learner, unnest(CAST(:begins AS timestamptz[])) AS begin, unnest(CAST(:ends AS timestamptz[])) AS until,
-          unnest(CAST(:bys AS text[])) AS by, unnest(CAST(:starteds AS timestamptz[])) AS started,
-          unnest(CAST(:activateds AS timestamptz[])) AS activated,
-          unnest(CAST(:asked_sinces AS timestamptz[])) AS asked_since,
-          unnest(CAST(:begans AS timestamptz[])) AS began)""",
-)
+FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
+             unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner,
+             unnest(CAST(:begins AS timestamptz[])) AS begin, unnest(CAST(:ends AS timestamptz[])) AS until,
+             unnest(CAST(:bys AS text[])) AS by, unnest(CAST(:starteds AS timestamptz[])) AS started,
+             unnest(CAST(:activateds AS timestamptz[])) AS activated,
+             unnest(CAST(:asked_sinces AS timestamptz[])) AS asked_since,
+             unnest(CAST(:begans AS timestamptz[])) AS began) new
+WHERE {_AT_PLACE}
+"""
 
 
 def _announce(
@@ -160,30 +167,32 @@ def _announce(
     causes: PlaceCauses,
     standings: dict[int, str],
 ) -> None:
-    """Tell the platform whose enrolment stands by now, or no longer does; of the deleted nothing is told."""
+    """Tell the platform whose enrolment stands by now, or no longer does."""
     found: list[tuple[Place, str]] = []
     for place, told in changes:
         row, standing = causes.rows.get(place), standings[place.learner]
         stood = row is not None and not row.void and row.withdrawn_at is None
         stands = told.last is not None and told.last.end == EVER
-        if stood != stands and standing in {"active", "inactive"}:
+        if stood != stands:
             became = "withdrawn" if stood else "enrolled" if standing == "active" else "silent"
             found.append((place, became))
     if found:
         execute(
             connection,
-            f"""
+            """
             INSERT INTO outbox (organisation, type, data)
             SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
                 'course', c.id, 'cycle', new.cycle, 'cause', 'rule',
                 'enrolled', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'enrolled'), '[]'),
                 'silent', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'silent'), '[]'),
                 'withdrawn', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'withdrawn'), '[]'))
-            FROM {_PLACES} new
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
+                         unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner,
+                         unnest(CAST(:became AS text[])) AS became) new
             JOIN learners l ON l.organisation = new.organisation AND l.learner = new.learner
             JOIN courses c ON c.organisation = new.organisation AND c.course = new.course
             GROUP BY c.id, new.cycle ORDER BY c.id, new.cycle
-            """.replace("AS learner)", "AS learner, unnest(CAST(:became AS text[])) AS became)"),
+            """,
             **_of(organisation, [place for place, _ in found]),
             became=[became for _, became in found],
         )

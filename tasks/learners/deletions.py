@@ -17,8 +17,14 @@ def keep_outdone(connection: Connection, organisation: int, descriptions: Sequen
     execute(
         connection,
         """
+        WITH heard AS (
+            UPDATE learners l SET version = new.version
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                         unnest(CAST(:versions AS bigint[])) AS version) new
+            WHERE l.organisation = new.organisation AND l.learner = new.learner AND l.version < new.version
+        )
         INSERT INTO descriptions AS known (organisation, learner, occurred_at, version, said)
-        SELECT l.organisation, l.learner, new.time, new.version, CASE
+        SELECT :organisation, l.learner, new.time, new.version, CASE
             WHEN new.time > l.saved_at AND new.time > coalesce(l.deleted_at, '-infinity') THEN new.said END
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
                      unnest(CAST(:versions AS bigint[])) AS version, unnest(CAST(:times AS timestamptz[])) AS time,

@@ -49,9 +49,8 @@ class Learner:
 
     history: list[tuple[int, datetime, bool]] = field(default_factory=list)
     highest: int = 0
-    newest: tuple[int, datetime] | None = None
-    deleted: bool = False
-    was_deleted: bool = False
+    described: set[datetime] = field(default_factory=set)
+    deletion: datetime = NEVER
 
     def version(self, said: int | None) -> int:
         """The version of an event; without one, the highest known (S1)."""
@@ -59,30 +58,29 @@ class Learner:
         self.highest = max(self.highest, version)
         return version
 
-    def describe(self, version: int, time: datetime, *, deleted: bool) -> bool:
-        """Take what an event says of the learner, unless something newer is known (R6); whether it was taken."""
-        if self.newest is not None and (version, time) < self.newest:
-            return False
-        self.newest, self.deleted = (version, time), deleted
-        self.was_deleted |= deleted
-        return True
-
     def active_at(self, moment: datetime = EVER) -> bool:
-        """By the newest change at or before the moment; active before the first. Of two, inactive holds (S1)."""
-        changes = [change for change in self.history if change[1] <= moment]
+        """By the newest change at or before the moment, since the deletion before it (S15); active before the first.
+        Of two, inactive holds (S1)."""
+        began = self.deletion if self.deletion < moment else NEVER
+        changes = [change for change in self.history if began < change[1] <= moment]
         return max(changes, key=lambda change: (change[0], change[1], not change[2]))[2] if changes else True
 
     @property
     def standing(self) -> str:
-        """How the learner stands now."""
-        if self.newest is None:
+        """How the learner stands now: only what happened after a deletion makes them anew (S15)."""
+        if not self.described:
             return "unsaved"
-        return "deleted" if self.deleted else "active" if self.active_at() else "inactive"
+        return "deleted" if max(self.described) <= self.deletion else "active" if self.active_at() else "inactive"
+
+    @property
+    def was_deleted(self) -> bool:
+        """Whether they ever were."""
+        return self.deletion > NEVER
 
     @property
     def known(self) -> bool:
         """Whether an event about the learner can be taken (R6)."""
-        return self.newest is not None and not self.deleted
+        return self.standing in {"active", "inactive"}
 
 
 @dataclass(frozen=True)
@@ -156,7 +154,7 @@ class Facts:
     def withdrawn_since(self, place: Place, moment: datetime) -> bool:
         """Whether a withdrawal by name holds against what asked for the enrolment at a moment (S4)."""
         return any(
-            w.time >= moment
+            w.time >= moment and w.time > self.learners[place.learner].deletion
             for w in self.withdrawals
             if (w.learner, w.course) == (place.learner, place.course) and w.cycle in {None, place.cycle}
         )
@@ -168,6 +166,7 @@ class Facts:
             for request in self.requests.values()
             if (request.course, request.cycle) == (place.course, place.cycle)
             and place.learner in request.eligible
+            and request.time > self.learners[place.learner].deletion
             and not self.withdrawn_since(place, request.time)
         }
 
@@ -185,14 +184,14 @@ class Facts:
         learner = self.learners[event.data["learner"]]
         version = learner.version(event.data.get("version"))
         if event.type == "learner.saved":
-            learner.describe(version, event.time, deleted=False)
+            learner.described.add(event.time)
         if event.data.get("status") is not None:
             learner.history.append((version, event.time, event.data["status"] == "active"))
 
     def learner_deleted(self, event: Event, segments: Iterable[str]) -> None:
         """A learner is no more, unless saved again since, and has left every segment (S15)."""
         learner = self.learners[event.data["learner"]]
-        learner.describe(learner.highest, event.time, deleted=True)
+        learner.deletion = max(learner.deletion, event.time)
         for segment in segments:
             self.memberships[segment, event.data["learner"]].append((event.time, False))
 
@@ -348,6 +347,8 @@ class Model:
             Place(who, course, cycle): {Case()} for who in learners for course in courses for cycle in cycles
         }
         self.active_meanwhile: set[str] = set()
+        self.overtaken: set[str] = set()
+        self._newest: dict[str, datetime] = {}
         self._waiting: dict[str, tuple[Event, tuple[str, str]]] = {}
         self._kept: dict[str, str] = {}
         self._seen: set[str] = set()
@@ -378,7 +379,10 @@ class Model:
         self._unfold(reached=True, taken=True)
 
     def observe(self, place: Place, seen: Seen) -> None:
-        """Rule out what is not the case; fails where nothing is left."""
+        """Rule out what is not the case; fails where nothing is left. Of who is `overtaken` something came late, and
+        the past is told anew: whether rightly, `arrivals.py` asks."""
+        if place.learner in self.overtaken:
+            return
         possible = {case for case in self.cases[place] if _seen(case) == seen}
         if not possible:
             allowed = "\n  ".join(sorted({repr(_seen(case)) for case in self.cases[place]}))
@@ -396,6 +400,7 @@ class Model:
 
     def _take(self, event: Event) -> bool:
         """Take an event, or keep it until what it names is known; whether it was taken."""
+        self._note_late(event)
         if (named := self._waits_for(event)) is not None:
             self._waiting[event.id] = event, named
             return False
@@ -419,6 +424,15 @@ class Model:
                 self._each([place], lambda _, case: replace(case, waiting=case.waiting | {waiting}))
         self._unfold(reached=self.at_once, taken=False)
         return True
+
+    def _note_late(self, event: Event) -> None:
+        """Note of whom something comes that did not happen after all that is known of them."""
+        everybody = {place.learner for place in self.cases}
+        named = [event.data["learner"]] if "learner" in event.data else event.data.get("learners", everybody)
+        for learner in everybody if "course" in event.data and "method" in event.data else named:
+            if event.time <= self._newest.get(learner, NEVER):
+                self.overtaken.add(learner)
+            self._newest[learner] = max(event.time, self._newest.get(learner, NEVER))
 
     def _waits_for(self, event: Event) -> tuple[str, str] | None:
         """What acts on something not saved yet waits for it (R6, S2); a request that was answered does not (S16)."""

@@ -64,7 +64,8 @@ def compare_people(tables: Tables, organisation: str, facts: Facts) -> None:
         )
     )
     wanted = {id_: learner.standing for id_, learner in facts.learners.items()}
-    assert {id_: standing.get(id_, "unsaved") for id_ in wanted} == wanted
+    found = {id_: standing.get(id_, "unsaved") for id_ in wanted}
+    assert found == wanted, f"found {found}, wanted {wanted}"
     members = tables.rows(
         """
         SELECT s.id, l.id FROM organisations o JOIN memberships m USING (organisation)
