@@ -49,7 +49,9 @@ BY_HAND = (
     INSERT INTO erasures (organisation, id, until, digests, names)
     SELECT organisation, 'ghost', now(), '{}', '{}' FROM organisations
     """,
-    "INSERT INTO deletions (organisation, learner, occurred_at) SELECT organisation, 1, '2000-01-01' FROM organisations",
+    """
+    INSERT INTO deletions (organisation, learner, occurred_at) SELECT organisation, 1, '2000-01-01' FROM organisations
+    """,
     """
     INSERT INTO descriptions (organisation, learner, occurred_at, version, said)
     SELECT organisation, 1, '2000-01-01', 0, json_build_object('first_name', name) FROM organisations
