@@ -141,7 +141,7 @@ def test_r32_of_one_delivery_the_strongest_report_holds_in_any_order(world: Worl
 
 
 @given(st.lists(st.sampled_from([None, SOFT, BLOCKED]), min_size=5, max_size=8), st.data())
-@settings(max_examples=15, phases=[Phase.generate], suppress_health_check=[*HealthCheck])  # a test is worth a second
+@settings(max_examples=7, phases=[Phase.generate], suppress_health_check=[*HealthCheck])  # a test is worth a second
 def test_r21_r32_reports_in_any_order_and_any_number_come_to_the_same(
     world: World, fates: list[dict[str, str] | None], data: st.DataObject
 ) -> None:

@@ -533,7 +533,7 @@ PAST = [
     email=st.sampled_from([None, "l@acme.example"]),
     last_name=st.sampled_from(["Last", "Newer"]),
 )
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 def test_r02_r06_a_line_is_what_an_event_would_be(
     world: World, story: list[tuple[str, dict[str, Any]]], status: str | None, email: str | None, last_name: str
 ) -> None:

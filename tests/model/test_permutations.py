@@ -88,7 +88,7 @@ lives = st.lists(
 )
 
 
-@histories(20)
+@histories(12)
 @given(st.data(), lives, st.sampled_from([2, 5000]))
 def test_r06_r10_the_same_events_in_any_order_and_any_batches_end_as_the_facts_say(
     world: World, data: st.DataObject, history: list[tuple[str, datetime, dict[str, Any]]], chunk: int

@@ -243,7 +243,7 @@ pools = st.sampled_from([-1, 0, 2, 4])
 stories = st.lists(steps, min_size=10, max_size=16)
 
 
-@histories(16)
+@histories(10)
 @given(licences, pools, stories)
 def test_r06_r27_r28_whatever_is_told_in_whatever_order_ends_as_the_rules_say(
     world: World, licence: str, pool: int, history: list[tuple[list[Told | Done], list[int]]]
