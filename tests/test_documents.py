@@ -65,9 +65,10 @@ def test_the_documents_list_every_setting_with_its_default() -> None:
 
 def test_the_documents_list_every_event_with_what_it_says() -> None:
     listed = (ROOT / "docs" / "events.md").read_text(encoding="utf-8").splitlines()
+    both: list[tuple[str, Mapping[str, type]]] = [("cloudevents", TYPES), ("events", TYPES_OUT)]
     rows = [
         f"| [`{name}`](schemas/{folder}/{name}.json) | {' '.join((kind.__doc__ or '').split())} |"
-        for folder, kinds in (("cloudevents", TYPES), ("events", TYPES_OUT))
+        for folder, kinds in both
         for name, kind in kinds.items()
     ]
 
