@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from config.streams import GROUP, IN, OUT
+from config.words import as_json
 from tasks.events import Reason, outgoing, schemas
 
 #: Grows by a minor number with what is added; what is there stays.
@@ -188,7 +189,7 @@ def example(data: schemas.Data | outgoing.Told) -> dict[str, Any]:
         "datacontenttype": "application/json",
         "data": data,
     }
-    found: dict[str, Any] = msgspec.to_builtins(event)
+    found: dict[str, Any] = msgspec.to_builtins(event) if comes_in else msgspec.json.decode(as_json(event))
     return found
 
 

@@ -17,7 +17,8 @@ from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
 from tasks.mail import restored, store
-from tasks.mail.compose import compose, identity, numbers
+from tasks.mail.compose import compose, identity
+from tasks.mail.message_ids import numbers
 from tasks.mail.moves import pause_once
 from tasks.mail.outages import as_said
 from tasks.mail.pace import Lanes

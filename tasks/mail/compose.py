@@ -1,7 +1,6 @@
 """From a mailing and a recipient to the bytes of a message: compiled once for each mailing and language."""
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -15,7 +14,8 @@ from tasks.bounces.verp import ReturnPaths
 from tasks.mail.dkim import Signer
 from tasks.mail.links import END, Links
 from tasks.mail.look import Look
-from tasks.mail.message import CompiledMessage, MessageIds, compile_message, feedback_id
+from tasks.mail.message import CompiledMessage, compile_message, feedback_id
+from tasks.mail.message_ids import MessageIds, message_ids
 from tasks.mail.phrases import spoken
 from tasks.mail.rules import Kind
 from tasks.mail.smtp import Envelope
@@ -82,17 +82,6 @@ class _Letter:
 
 
 @lru_cache(maxsize=COMPILED)
-def message_ids(organisation_id: str, kind: Kind, source: str, id_: str, domain: str = "") -> MessageIds:
-    """The Message-IDs of a mailing, each by the id of its recipient; their numbers are the same under any domain."""
-    return MessageIds((organisation_id, kind.value, source, id_), domain)
-
-
-def numbers(mailing: Mailing, recipients: Sequence[Recipient]) -> list[int]:
-    """The numbers of the Message-IDs of a mailing to these recipients."""
-    ids = message_ids(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
-    return [ids.number(recipient.id) for recipient in recipients]
-
-
 @lru_cache(maxsize=COMPILED)
 def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at: str) -> _Letter:
     named = identity.mail_from.rpartition("<")[0].strip(' "')

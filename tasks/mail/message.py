@@ -7,16 +7,14 @@ of a value keeps every line short whatever its length. Pure: no clock, no random
 
 import re
 from base64 import b64encode
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 from html import escape
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote
 
-import idna
-
 from tasks.mail.merge import LONGEST_VALUE, Raw, Slot, one_line, said, tokens
+from tasks.mail.message_ids import ascii_domain, digest, told_apart
 
 #: The longest line of a body or a folded header, in octets without its CRLF: RFC 2045 section 6.7, RFC 2047 section 2.
 _LINE = 76
@@ -145,7 +143,7 @@ def compile_message(*, subject: str, html: str, text: str, mail_from: str) -> Co
     Raises ValueError for a sender's address that cannot be one.
     """
     # Quoted-printable never has "=" before "_", so no body, whatever is spliced into it, can hold the boundary.
-    boundary = f"=_{_digest(_told_apart((html, text)))}"
+    boundary = f"=_{digest(told_apart((html, text)))}"
     pieces: list[str] = []
     places: dict[Slot | Raw, dict[str, list[int]]] = {}
     for subtype, body in (("plain", text), ("html", html)):
@@ -187,28 +185,6 @@ def compile_message(*, subject: str, html: str, text: str, mail_from: str) -> Co
     )
 
 
-class MessageIds:
-    """The Message-IDs under a domain that begin with the same parts, such as all those of a mailing: `<digest@domain>`,
-    the same for the same parts, however often asked (R19)."""
-
-    def __init__(self, parts: Iterable[str], domain: str) -> None:
-        self._begun = _told_apart(parts)
-        self._domain = _ascii_domain(domain)
-
-    def of(self, last: str) -> str:
-        """The one whose last part is this."""
-        return f"<{_digest(self._begun + _told_apart((last,)))}@{self._domain}>"
-
-    def number(self, last: str) -> int:
-        """The number of the one whose last part is this: by it a Message-ID is remembered, in eight bytes."""
-        return number_of(_digest(self._begun + _told_apart((last,))))
-
-
-def number_of(digits: str) -> int:
-    """The number of the Message-ID that begins with these hexadecimal digits, as PostgreSQL keeps it."""
-    return int.from_bytes(bytes.fromhex(digits[:16]), signed=True)
-
-
 def feedback_id(mailing: str, organisation: str, kind: str) -> str:
     """`MAILING:ORGANISATION:KIND:rollcall`, ids percent-encoded, as the contract's "Mail" says."""
     return ":".join((*(quote(part, safe="", errors="replace") for part in (mailing, organisation, kind)), "rollcall"))
@@ -233,32 +209,12 @@ def wire_address(address: str) -> str:
     if address.isascii():
         return address
     local, domain = address.split("@")
-    return f"{local}@{_ascii_domain(domain)}" if local.isascii() else address
+    return f"{local}@{ascii_domain(domain)}" if local.isascii() else address
 
 
 def needs_smtputf8(address: str) -> bool:
     """Whether only a server that offers SMTPUTF8 (RFC 6531) can take this address: its local part is not ASCII."""
     return not address.rpartition("@")[0].isascii()
-
-
-def _ascii_domain(domain: str) -> str:
-    if domain.isascii():
-        return domain
-    try:
-        return idna.encode(domain, uts46=True).decode()
-    except idna.IDNAError as error:
-        raise ValueError(f"{domain!r} is not a domain that mail can be sent to: {error}") from error
-
-
-def _digest(octets: bytes) -> str:
-    """Forty hexadecimal digits."""
-    return blake2b(octets, digest_size=20).hexdigest()
-
-
-def _told_apart(parts: Iterable[str]) -> bytes:
-    """The parts, each with its length, so that ("ab", "c") and ("a", "bc") differ."""
-    octets = [part.encode(errors="replace") for part in parts]
-    return b"".join([len(one).to_bytes(8, "big") + one for one in octets])
 
 
 def _header(name: str, value: str) -> str:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, rows
 from tasks.mail import control, store
-from tasks.mail.compose import message_ids, numbers
+from tasks.mail.message_ids import message_ids, numbers
 from tasks.mail.moves import make_move
 from tasks.mail.rules import Delivery, Kind
 from tasks.mail.witness import Witness

@@ -49,6 +49,17 @@ BY_HAND = (
     INSERT INTO erasures (organisation, id, until, digests, names)
     SELECT organisation, 'ghost', now(), '{}', '{}' FROM organisations
     """,
+    """
+    INSERT INTO deletions (organisation, learner, occurred_at) SELECT organisation, 1, '2000-01-01' FROM organisations
+    """,
+    """
+    INSERT INTO descriptions (organisation, learner, occurred_at, version, said)
+    SELECT organisation, 1, '2000-01-01', 0, json_build_object('first_name', name) FROM organisations
+    """,
+    """
+    INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
+    SELECT organisation, min(course), 9, 1, true, 0, now() FROM courses GROUP BY organisation
+    """,
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks.mail.logs import read
-from tasks.mail.message import MessageIds, number_of
+from tasks.mail.message_ids import MessageIds, number_of
 
 IDS = MessageIds(["acme", "announcement", "", "news"], "rollcall.example")
 TAKEN, OTHER = IDS.of("L1"), IDS.of("L2")

@@ -11,7 +11,6 @@ from config.runtime import Runtime
 from config.settings import SmtpServer, sender_address
 from config.words import counted
 from tasks import announcements, mail, organisations
-from tasks.mail import check as checking
 from tasks.mail.answers import About
 from tasks.mail.outages import UNREACHABLE
 from workers.commands.common import UNASKED, Refused
@@ -76,6 +75,8 @@ def at_a_terminal() -> bool:
 
 def check_server(runtime: Runtime, ready: Readiness) -> None:
     """Before the first mail of all, refuse where the mail server would take none: all would fail or wait."""
+    from tasks.mail import check as checking
+
     settings = runtime.settings
     if settings.smtp_url is None or not ready.first or ready.address is None:
         return

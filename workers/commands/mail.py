@@ -221,7 +221,8 @@ def sent_since(
         document(result)
         return
     out.print(
-        f"{result.mails} mails of ours in {result.lines} lines: {accepted} deliveries are accepted now, {uncertain} are"
-        f" uncertain; {result.unmatched} mails are of no delivery that is open"
-        + (", and are not sent again if they are asked for again." if kept else ".")
+        f"{counted(result.mails, 'mail')} of ours in {counted(result.lines, 'line')}:"
+        f" {counted(accepted, 'delivery is', 'deliveries are')} accepted now, {uncertain} uncertain;"
+        f" {counted(result.unmatched, 'mail is', 'mails are')} of no delivery that is open"
+        + (", and not sent again if asked for again." if kept else ".")
     )

@@ -9,6 +9,7 @@ import typer
 from config.database import transaction
 from config.runtime import Runtime
 from config.services import DATABASE, REDIS
+from config.words import counted
 from tasks import organisations
 from tasks.mail import control
 from tasks.mail import restored as deciding
@@ -121,7 +122,10 @@ def _print(seen: Restored) -> None:
     elif seen.noticed or seen.groups_known:
         unknown = f"; of at least {seen.groups_unknown} more it is not known which mails" if seen.groups_unknown else ""
         out.print(f"Redis knows the mails of {seen.groups_known} groups that were begun since{unknown}.")
-    out.print(f"{seen.mails_known} mails are known to have gone since. rollcall mail sent-since reads more from a log.")
+    out.print(
+        f"{counted(seen.mails_known, 'mail is', 'mails are')} known to have gone since."
+        " rollcall mail sent-since reads more from a log."
+    )
     table(
         ["organisation", "mail", "announcement", "state", "pending", "went since", "not known"],
         [
