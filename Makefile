@@ -52,7 +52,7 @@ bench: .venv/.installed  ## ratios, each beside what it is measured against
 bench-mail: .venv/.installed  ## mail beside smtp-source and three peers, which it installs into .bench
 	@$(BIN)/python -m bench.mail
 
-schemas: .venv/.installed  ## write docs/schemas and docs/asyncapi.json anew from the types
+schemas: .venv/.installed  ## write docs/schemas, docs/asyncapi.json and docs/commands.md anew from the types
 	@$(BIN)/python -m workers.schemas
 
 dependencies: .venv/.installed  ## write docs/dependencies.md anew: what runs, and under which licence

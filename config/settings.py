@@ -410,11 +410,11 @@ def _refuse_unknown(environment: Iterable[tuple[str, str]]) -> None:
         ):
             continue
         near = get_close_matches(given, known, 1, 0.0)[0]
-        raise ConfigurationError(f"{name} is no setting of Rollcall: is {near} meant? The README lists them all.")
+        raise ConfigurationError(f"{name} is no setting of Rollcall: is {near} meant? docs/settings.md lists them all.")
 
 
 def table() -> list[str]:
-    """Every setting as a row of the README's table: name, default, meaning."""
+    """Every setting as a row of the table in docs/settings.md: name, default, meaning."""
     lines = []
     for name, field in Settings.model_fields.items():
         default = "" if field.default is None else str(field.default)

@@ -1,8 +1,12 @@
 """What is written about Rollcall is true of it: schemas, settings, states and reasons."""
 
 import re
+import shlex
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -11,7 +15,8 @@ from config.webhooks import MOST_KEYS
 from tasks.bounces import Ignored, Kind, Suppressed
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
-from tasks.events.schemas import WHAT_TO_DO
+from tasks.events.outgoing import TYPES_OUT
+from tasks.events.schemas import TYPES, WHAT_TO_DO
 from tasks.imports.rules import Refusal
 from tasks.imports.statuses import PreviousStatus
 from tasks.learners import Standing
@@ -22,10 +27,23 @@ from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State, wire
 from tasks.webhooks.actors import MOST_OF_ONE
-from workers import bodies, connections, relay, web, webhooks
-from workers.schemas import CONTRACT, FOLDER, all_schemas, contract
+from workers import bodies, connections, outline, queues, relay, web, webhooks
+from workers.commands.common import UNASKED
+from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract
 
 ROOT = Path(__file__).parents[1]
+
+#: What people read first, and every page of `docs`.
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+
+#: A block between fences, a piece of code within a line, a link, a heading.
+FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+CODE = re.compile(r"`([^`]+)`")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"(?m)^#+ (.+)$")
+
+#: A command line, from the name of the command on.
+COMMAND_LINE = re.compile(r"(?:^|[\s(|])(?:\.venv/bin/)?rollcall ([\w-].*)")
 
 
 def test_the_schemas_in_the_repo_are_those_of_the_types() -> None:
@@ -35,14 +53,40 @@ def test_the_schemas_in_the_repo_are_those_of_the_types() -> None:
     assert CONTRACT.read_text(encoding="utf-8") == contract(), "run make schemas"
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
-
-    assert [row for row in table() if row not in readme] == []
+def test_the_page_of_the_commands_is_that_of_the_commands() -> None:
+    assert COMMANDS.read_text(encoding="utf-8") == commands_page(), "run make schemas"
 
 
-def test_the_readme_says_which_bounds_the_pages_and_the_webhooks_have() -> None:
-    readme = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+def test_the_documents_list_every_setting_with_its_default() -> None:
+    listed = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8").splitlines()
+
+    assert [row for row in listed if row.startswith("| `")] == table()
+
+
+def test_the_documents_list_every_event_with_what_it_says() -> None:
+    listed = (ROOT / "docs" / "events.md").read_text(encoding="utf-8").splitlines()
+    both: list[tuple[str, Mapping[str, type]]] = [("cloudevents", TYPES), ("events", TYPES_OUT)]
+    rows = [
+        f"| [`{name}`](schemas/{folder}/{name}.json) | {' '.join((kind.__doc__ or '').split())} |"
+        for folder, kinds in both
+        for name, kind in kinds.items()
+    ]
+
+    assert [row for row in listed if row.startswith("| [`")] == rows
+
+
+def test_the_documents_list_every_measurement() -> None:
+    listed = (ROOT / "docs" / "measured.md").read_text(encoding="utf-8")
+    parts = re.findall(
+        r'(?m)^    "(\w+)": ', "".join((ROOT / f"bench/{at}__main__.py").read_text() for at in ("", "mail/"))
+    )
+
+    assert {"fanout", "greylisting"} <= set(parts)
+    assert [part for part in parts if f"| `{part}` | " not in listed] == []
+
+
+def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
+    guides = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in (ROOT / "docs").rglob("*.md"))
     bounds = [
         f"`web` waits {connections.HEAD_SECONDS:g} seconds for the head of a request",
         f"{connections.REST_SECONDS:g} for the rest of a body that was answered before its end",
@@ -56,10 +100,14 @@ def test_the_readme_says_which_bounds_the_pages_and_the_webhooks_have() -> None:
         f"Up to {MOST_KEYS} keys are accepted at once",
         f"{wire.MOST_LINES} lines of headers, in no more than {wire.MOST_PIECES} pieces and {wire.MOST_READS:,} reads",
         f"a process serves {MOST_OF_ONE} at once, and {webhooks.MOST} of all",
+        f"Every {'five' if relay.READERS_SECONDS == 5 else relay.READERS_SECONDS} seconds the relay stores",
+        f"A list keeps at most {queues.MOST:,} messages",
+        f"more than {UNASKED:,} recipients, `launch` asks first",
+        f"more than {UNASKED:,} learners are told",
     ]
 
     assert (connections.SHARE, bodies.SHARE) == (4, 2)
-    assert [bound for bound in bounds if bound not in readme] == []
+    assert [bound for bound in bounds if bound not in guides] == []
 
 
 @pytest.mark.parametrize(
@@ -128,3 +176,93 @@ def test_the_documents_list_every_move_of_a_mailing() -> None:
     ]
 
     assert [row for row in rows if row not in listed] == []
+
+
+def test_the_readme_can_be_read_in_a_few_minutes() -> None:
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1000
+
+
+def test_the_readme_counts_the_events_of_the_sample() -> None:
+    events = len((ROOT / "samples" / "demo.jsonl").read_text(encoding="utf-8").splitlines())
+
+    assert f"the {events:,} events" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_index_lists_every_page() -> None:
+    index = ROOT / "docs" / "README.md"
+    listed = {(index.parent / link.partition("#")[0]).resolve() for link in LINK.findall(index.read_text())}
+
+    assert set((ROOT / "docs").rglob("*.md")) - listed - {index} == set()
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub makes them."""
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in HEADING.findall(text)}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_in_the_documents_leads_somewhere(page: Path) -> None:
+    astray = []
+    for link in LINK.findall(CODE.sub("", FENCE.sub("", page.read_text(encoding="utf-8")))):
+        if link.startswith(("https://", "http://", "mailto:")):
+            continue
+        file, _, anchor = unquote(link).partition("#")
+        there = page.parent / file if file else page
+        if not there.exists() or (anchor and anchor not in anchors(there)):
+            astray.append(link)
+
+    assert astray == []
+
+
+def command_lines(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """Each line that calls `rollcall`, and the words after it."""
+    for line in lines:
+        if found := COMMAND_LINE.search(line.split(" # ")[0]):
+            lexer = shlex.shlex(found[1], posix=True, punctuation_chars=True)
+            lexer.whitespace_split = True
+            words = list(lexer)
+            end = next((at for at, word in enumerate(words) if set(word) <= set("();<>|&")), len(words))
+            yield line, words[:end]
+
+
+def named(words: list[str], known: Mapping[str, Any]) -> str | None:
+    """The command that these words begin with: its group and its name, or its name."""
+    return next((name for name in (" ".join(words[:2]), " ".join(words[:1])) if name in known), None)
+
+
+def test_a_command_line_is_found_where_it_stands() -> None:
+    lines = ["x | .venv/bin/rollcall seats show -o a --json > file  # not --this", "rollcall = redis.Redis()"]
+
+    assert [words for _, words in command_lines(lines)] == [["seats", "show", "-o", "a", "--json"]]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_line_in_a_block_can_be_run_as_it_stands(page: Path) -> None:
+    known = dict(commands(outline.read()))
+    blocks = FENCE.findall(page.read_text(encoding="utf-8"))
+    refused = []
+    for line, words in command_lines(line for block in blocks for line in block.splitlines()):
+        name = named(words, known)
+        try:
+            known[name or ""].make_context(name, words[len((name or "").split()) :])
+        except Exception as problem:  # noqa: BLE001 - whatever is wrong with the line
+            refused.append((line, repr(problem)))
+
+    assert refused == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_in_a_sentence_exists_with_its_options(page: Path) -> None:
+    known = {
+        name: {"--help", *(option for one in command.params for option in one.opts + one.secondary_opts)}
+        for name, command in commands(outline.read())
+    } | {"--version": {"--version"}}
+    sentences = CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
+    unknown = []
+    for line, words in command_lines(" ".join(code.split()) for code in sentences):
+        options = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+        if (name := named(words, known)) is None or options - known[name]:
+            unknown.append(line)
+
+    assert unknown == []

@@ -1,13 +1,17 @@
-"""What programs read and write, as JSON Schemas and as AsyncAPI, and the commands' outline: all made from the types.
+"""What programs read and write, as JSON Schemas and as AsyncAPI, and the commands, as an outline and as a page.
+
+All of it is made from the types.
 
 `python -m workers.schemas` writes them.
 """
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+import typer
 
 from tasks.announcements import Retried
 from tasks.announcements.foretaste import Preview, Sent
@@ -45,6 +49,9 @@ FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
 #: Both directions, as AsyncAPI.
 CONTRACT = FOLDER.parent / "asyncapi.json"
+
+#: Every command with its options, as a page.
+COMMANDS = FOLDER.parent / "commands.md"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
@@ -136,14 +143,51 @@ def contract() -> str:
     return json.dumps(asyncapi.document(), indent=2, ensure_ascii=False) + "\n"
 
 
+def commands_page() -> str:
+    """The text of `COMMANDS`, from the commands' outline."""
+    lines = [
+        "# Commands",
+        "",
+        "`make schemas` writes this page from the commands; `--help` of a command says the same. With `--json` a",
+        "command prints one JSON document and nothing else. `rollcall --version` prints the version.",
+    ]
+    for name, command in commands(outline.read()):
+        lines += ["", f"## rollcall {name}", "", *(command.help or "").splitlines()]
+        rows = [_row(one) for one in command.params if one.name != "json_" and not one.hidden]
+        if rows:
+            lines += ["", "| option | meaning |", "| --- | --- |", *rows]
+        if (schema := name.replace(" ", "-")) in RESULTS:
+            lines += ["", f"`--json` prints [{schema}](schemas/commands/{schema}.json)."]
+    return "\n".join(lines) + "\n"
+
+
+def commands(outlined: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Every command of an outline, by its words."""
+    tree: Any = typer.main.get_command(outline.app_of(outlined, lambda: None))
+    for name, command in tree.commands.items():
+        for inside, one in getattr(command, "commands", {"": command}).items():
+            yield f"{name} {inside}".strip(), one
+
+
+def _row(one: Any) -> str:
+    """A parameter as a row of its command's table."""
+    value = "" if getattr(one, "is_flag", True) else f" {one.metavar or 'VALUE'}"
+    names = [one.metavar or one.name.upper()] if one.param_type_name == "argument" else one.opts + one.secondary_opts
+    default = "" if one.default is None or isinstance(one.default, bool) else f" Unset: `{one.default}`."
+    need = " Needed." if one.required else default
+    meaning = (one.help or "").replace("|", "\\|")
+    return f"| {', '.join(f'`{name}{value}`' for name in names)} | {meaning}{need} |"
+
+
 def main() -> None:
-    """Write every schema anew."""
+    """Write every schema, and the page of the commands, anew."""
     for file, text in all_schemas().items():
         path = FOLDER / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     CONTRACT.write_text(contract(), encoding="utf-8")
     outline.FILE.write_text(outline.text(cli.whole()), encoding="utf-8")
+    COMMANDS.write_text(commands_page(), encoding="utf-8")
 
 
 if __name__ == "__main__":
