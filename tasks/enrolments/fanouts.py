@@ -398,7 +398,52 @@ SELECT l.learner FROM {learners} WHERE {those} AND l.standing <> 'unsaved' AND (
                           WHERE f.organisation = {organisation} AND f.fanout = ANY(e.asked) AND f.fanout <> :fanout
                             AND f.occurred_at >= :at))))
 """
-_OVERTAKEN, _OVERTAKEN_LISTED = _OVERTAKEN_THEM.format(**_CHUNK), _OVERTAKEN_THEM.format(**_LIST)
+_OVERTAKEN_LISTED = _OVERTAKEN_THEM.format(**_LIST)
+
+#: The same of a chunk, of whom nearly always nobody is: each table is read once by its range of learners.
+_OVERTAKEN = """
+SELECT l.learner FROM learners l
+WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.standing <> 'unsaved' AND (
+    :overtaken
+    OR l.deleted_at >= :at
+    OR l.saved_at >= :at AND NOT EXISTS (
+        SELECT FROM descriptions d
+        WHERE d.organisation = :organisation AND d.learner = l.learner AND d.occurred_at < :at
+          AND d.occurred_at > coalesce(l.deleted_at, '-infinity'))
+    OR l.learner IN (
+        SELECT m.learner FROM memberships m
+        WHERE m.organisation = :organisation AND m.learner BETWEEN :low AND :high AND m.since >= :at
+        GROUP BY m.learner HAVING max(m.since) > :at OR count(*) > :own
+        UNION ALL
+        SELECT s.learner FROM status_changes s
+        WHERE s.organisation = :organisation AND s.learner BETWEEN :low AND :high AND s.occurred_at > :at
+        UNION ALL
+        SELECT w.learner FROM withdrawals w
+        WHERE w.organisation = :organisation AND w.course = :course AND w.learner BETWEEN :low AND :high
+        UNION ALL
+        SELECT t.learner FROM starts t
+        WHERE t.organisation = :organisation AND t.learner BETWEEN :low AND :high AND t.course = :course
+          AND t.cycle = :cycle AND (t.occurred_at >= :at OR NOT EXISTS (
+              SELECT FROM enrolments e
+              WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
+                AND e.learner = t.learner AND e.started_at <= t.occurred_at))
+        UNION ALL
+        SELECT v.learner FROM void_enrolments v
+        WHERE v.organisation = :organisation AND v.course = :course AND v.cycle = :cycle
+          AND v.learner BETWEEN :low AND :high
+        UNION ALL
+        SELECT e.learner FROM enrolments e
+        WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
+          AND e.learner BETWEEN :low AND :high
+          AND (e.withdrawn_at <= e.enrolled_at
+               OR greatest(e.enrolled_at, e.withdrawn_at) >= CAST(:at AS timestamptz)
+                  AND (e.fanout <> :fanout OR greatest(e.enrolled_at, e.withdrawn_at) > CAST(:at AS timestamptz))
+               OR e.asked IS NOT NULL AND EXISTS (
+                   SELECT FROM fanouts f
+                   WHERE f.organisation = :organisation AND f.fanout = ANY(e.asked) AND f.fanout <> :fanout
+                     AND f.occurred_at >= :at))))
+  AND (CAST(:listed AS int[]) IS NULL OR l.learner = ANY(CAST(:listed AS int[])))
+"""
 
 #: How many descriptions of a course happened at a time or later; and whether one of them happened later.
 _RULES_SINCE = """
@@ -511,7 +556,7 @@ def overtaken(connection: Connection, fanout: Fanout, course: int, low: int, hig
     own = 0 if fanout.cause == "request" else 1
     found = column(
         connection,
-        _OVERTAKEN if fanout.learners is None else _OVERTAKEN_LISTED,
+        _OVERTAKEN if fanout.learners is None or high - low < DENSE * len(fanout.learners) else _OVERTAKEN_LISTED,
         **scope,
         cycle=fanout.cycle,
         fanout=fanout.fanout,
