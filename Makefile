@@ -35,6 +35,7 @@ servers:  ## Postfix, Dovecot and Exim for the tests that send through them, unp
 
 chaos: .venv/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q
+	@$(BIN)/pytest -m slow -q
 	@HISTORIES=100 $(BIN)/pytest tests/model -q  # the suite looks at a few
 
 lint: .venv/.installed  ## ruff, format check, mypy --strict

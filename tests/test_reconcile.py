@@ -119,6 +119,7 @@ class TestOverSeveralChunks:
     def settings(self, settings: Settings) -> Settings:
         return settings.model_copy(update={"rollcall_chunk": 5, "rollcall_mail_batch": 3})
 
+    @pytest.mark.slow
     def test_r10_whatever_changes_while_fanouts_run_ends_as_the_rules_say(self, world: World) -> None:
         chance = random.Random(3)  # noqa: S311 - the same story each time
         learners = [f"L{n}" for n in range(30)]

@@ -299,6 +299,7 @@ def refused(markdown: str) -> str:
     return ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("much", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_bodies_are_refused_or_compiled_within_two_seconds(much: str) -> None:
     """Once as one piece, once in paragraphs that are as long as they may be."""

@@ -20,6 +20,7 @@ from tests.world import World
 AWAY = 1.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["hold", "resend"])
 def test_r19_what_the_server_took_is_recorded_though_the_database_is_away_for_a_while(
     world: World, monkeypatch: pytest.MonkeyPatch, policy: str

@@ -129,6 +129,7 @@ def test_a_slow_server_is_waited_for(script: Script, mailer: Mailer, word: str) 
     assert answers(send(mailer, envelope(1), envelope(2))) == [Answer.ACCEPTED] * 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "answer"),
     [

@@ -126,7 +126,7 @@ happenings = st.one_of(*(st.tuples(st.just(kind), st.fixed_dictionaries(data)) f
 
 
 @settings(
-    max_examples=8,
+    max_examples=4,
     deadline=None,
     derandomize=True,
     phases=[Phase.explicit, Phase.generate],  # every example costs a conversation with the database

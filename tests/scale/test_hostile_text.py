@@ -81,6 +81,7 @@ def test_r31_no_pattern_takes_the_square_of_a_text() -> None:
     assert len(seen) > 60, "these are all patterns of what runs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_r31_no_reader_takes_the_square_of_a_text(reader: str) -> None:
     slow = [kind for kind, text in TEXTS.items() if _is_quadratic(lambda n: READERS[reader](text(n)), LENGTH)]  # noqa: B023

@@ -76,6 +76,7 @@ def test_r07_who_is_inactive_before_the_workers_come_is_enrolled_silently(world:
     assert world.off() == {}
 
 
+@pytest.mark.slow
 def test_r12_events_of_one_batch_add_up(world: World) -> None:
     world.has_learners(*IDS)
     has_courses(world)
@@ -90,6 +91,7 @@ def test_r12_events_of_one_batch_add_up(world: World) -> None:
     assert largest(world) <= CHUNK
 
 
+@pytest.mark.slow
 def test_r10_a_membership_that_counts_for_many_courses_is_left_to_the_workers(world: World) -> None:
     world.has_learners(*IDS)
     world.has_segment("nurses")

@@ -184,6 +184,7 @@ def test_r07_the_pieces_of_a_fan_out_follow_the_learners(sparse: World, courses:
     assert pieces(sparse) - before <= len(courses) * (surveys + chunks + mails)
 
 
+@pytest.mark.slow
 def test_r10_what_is_mended_in_many_courses_at_once_is_cut_by_the_learners(sparse: World) -> None:
     for n in range(CHUNK):
         sparse.has_course(f"c{n}", "everyone")

@@ -32,6 +32,7 @@ def test_r31_the_statements_of_an_event_do_not_grow_with_what_it_lists(world: Wo
     assert more == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [FEW, MANY])
 def test_r31_learners_who_come_back_in_one_batch_are_left_to_the_workers(world: World, n: int) -> None:
     ids = [f"L{k}" for k in range(n)]

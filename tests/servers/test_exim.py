@@ -8,6 +8,9 @@ from tests.servers.conftest import Through, agrees, stopped, untouched
 from tests.servers.exim import Exim, exim
 from tests.world import World
 
+#: What `make chaos` runs.
+SLOW = pytest.mark.slow
+
 SECONDS = 60
 
 #: Mails, and in how many seconds.
@@ -64,17 +67,20 @@ def test_r21_a_relay_that_is_not_permitted_suppresses_nobody(world: World, serve
 @pytest.mark.parametrize(
     ("main", "rcpt", "data"),
     [
-        pytest.param("smtp_accept_max_per_host = 1", "", "", id="connections of a host"),
+        pytest.param("smtp_accept_max_per_host = 1", "", "", id="connections of a host", marks=SLOW),
         pytest.param("smtp_accept_max = 1", "", "", id="connections"),
-        pytest.param("smtp_accept_max_per_connection = 5", "", "", id="messages of a connection"),
-        pytest.param("smtp_accept_max_nonmail = 0", "", "", id="commands besides"),
+        pytest.param("smtp_accept_max_per_connection = 5", "", "", id="messages of a connection", marks=SLOW),
+        pytest.param("smtp_accept_max_nonmail = 0", "", "", id="commands besides", marks=SLOW),
         pytest.param(
             "",
             "  defer ratelimit = 20 / 2s / per_rcpt / leaky\n        message = Sending rate limit exceeded",
             "",
             id="rate",
+            marks=SLOW,
         ),
-        pytest.param("pipelining_advertise_hosts =\nchunking_advertise_hosts =", "", "", id="no pipelining"),
+        pytest.param(
+            "pipelining_advertise_hosts =\nchunking_advertise_hosts =", "", "", id="no pipelining", marks=SLOW
+        ),
     ],
 )
 def test_r21_what_exim_limits_fails_nobody(world: World, through: Through, main: str, rcpt: str, data: str) -> None:
@@ -91,9 +97,11 @@ def test_r21_what_exim_limits_fails_nobody(world: World, through: Through, main:
 @pytest.mark.parametrize(
     ("rcpt", "code"),
     [
-        ("  deny message = rejected because $sender_host_address is in a black list at zen.example", 550),
-        ("  deny message = Sender verify failed", 550),
         ("  drop message = Too many bad recipients", 550),
+        pytest.param(
+            "  deny message = rejected because $sender_host_address is in a black list at zen.example", 550, marks=SLOW
+        ),
+        pytest.param("  deny message = Sender verify failed", 550, marks=SLOW),
     ],
 )
 def test_r21_what_exim_refuses_us_for_burns_nobody_and_is_said(

@@ -193,6 +193,7 @@ class TestLimits:
         postfix.delivers()
         assert agrees(world, postfix.mailboxes) == {"accepted": 40}
 
+    @pytest.mark.slow
     def test_r21_a_limit_on_messages_fails_nobody(self, world: World, postfix: Postfix, through: Through) -> None:
         through(postfix.url(smtpd_client_message_rate_limit=20))
         announced(world, 50)

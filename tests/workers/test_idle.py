@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+import pytest
+
 from tests.workers.deployment import Deployment, until
 from tests.world import World
 
@@ -23,6 +25,7 @@ COMMANDS = 60
 TRANSACTIONS = 12
 
 
+@pytest.mark.slow
 def test_an_idle_installation_leaves_its_servers_alone(platform: World, deployment: Deployment) -> None:
     deployment.start(*STARTED)
     for name, word in STARTED.items():

@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from functools import partial
 
+import pytest
+
 from tests.workers.deployment import Deployment, Valkey, ids, until
 from tests.world import World
 
@@ -109,6 +111,7 @@ def test_r33_losing_redis_twice_costs_time_but_no_work_and_sends_nothing_twice(
     told_everything(deployment, platform)
 
 
+@pytest.mark.slow
 def test_r19_a_killed_mail_worker_leaves_at_most_a_group_uncertain_and_resends_only_notices(
     platform: World, deployment: Deployment
 ) -> None:

@@ -3,12 +3,15 @@
 import signal
 import threading
 
+import pytest
+
 from tests.workers.deployment import Deployment, until
 from tests.world import World
 
 LEARNERS = 40
 
 
+@pytest.mark.slow
 def test_r19_a_worker_that_is_stopped_finishes_the_messages_it_has_begun(
     platform: World, deployment: Deployment
 ) -> None:

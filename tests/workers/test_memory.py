@@ -10,6 +10,7 @@ from alembic.script import ScriptDirectory
 import migrations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("process", ["workers.pool", "workers.web"])
 def test_no_process_loads_what_only_migrating_needs(process: str) -> None:
     program = f"import sys, {process}, workers.commands.run; print('alembic' in sys.modules)"

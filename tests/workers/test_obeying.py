@@ -96,6 +96,7 @@ def test_r20_no_message_begins_later_than_a_second_after_a_pause_and_none_is_los
     assert (counts.state, counts.accepted) == ("finished", LEARNERS)
 
 
+@pytest.mark.slow
 def test_r20_no_message_begins_later_than_a_second_after_a_cancellation_and_the_rest_is_cancelled_at_once(
     platform: World, workers: Deployment, recorder: Recorder
 ) -> None:

@@ -49,6 +49,7 @@ def server_of(deployment: Deployment, port: int) -> str:
     )
 
 
+@pytest.mark.slow
 def test_two_processes_send_everything_once_and_one_takes_over_from_the_other(
     platform: World, deployment: Deployment, receiver: Receiver
 ) -> None:
