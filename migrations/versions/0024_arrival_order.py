@@ -39,6 +39,7 @@ ALTER TABLE enrolments ALTER before_history SET DEFAULT false;
 COMMENT ON COLUMN enrolments.before_history IS 'recorded when no history of rules was kept: it is never told anew';
 CREATE TABLE void_enrolments (LIKE enrolments INCLUDING ALL);
 COMMENT ON TABLE void_enrolments IS 'of enrolments that, as it turned out, never began: what is known of them besides';
+CREATE INDEX stints_of_learner ON stints (organisation, learner, course);
 
 CREATE TABLE starts (
     organisation int NOT NULL,

@@ -89,9 +89,12 @@ class _StintRow:
     withdrawn_by: str | None
 
 
-#: Pairs of a course and a learner.
-_PAIRS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
-                    unnest(CAST(:learners AS int[])) AS learner)"""
+#: What a table says of pairs of a course and a learner: each is looked up, whatever the planner believes.
+_OF_PAIRS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
+                    unnest(CAST(:learners AS int[])) AS learner) asked
+            CROSS JOIN LATERAL (
+                SELECT * FROM {table} WHERE organisation = asked.organisation AND course = asked.course
+                  AND learner = asked.learner OFFSET 0)"""
 
 
 def people_of(connection: Connection, scope: dict[str, object]) -> dict[int, tuple[Person, str]]:
@@ -161,12 +164,17 @@ class PlaceCauses:
             connection,
             _Move,
             """
-            SELECT m.learner, m.segment, m.occurred_at, m.member
-            FROM (SELECT CAST(:organisation AS int) AS organisation, learner, segment
-                  FROM (SELECT DISTINCT unnest(CAST(:learners AS int[])) AS learner) l,
-                       unnest(CAST(:segments AS int[])) AS s (segment)) asked
-            JOIN membership_changes m ON m.organisation = asked.organisation AND m.segment = asked.segment
-                AND m.learner = asked.learner
+            SELECT asked.learner, ever.segment, m.occurred_at, m.member
+            FROM (SELECT DISTINCT CAST(:organisation AS int) AS organisation,
+                                  unnest(CAST(:learners AS int[])) AS learner) asked
+            CROSS JOIN LATERAL (
+                SELECT segment FROM memberships
+                WHERE organisation = asked.organisation AND learner = asked.learner OFFSET 0) ever
+            CROSS JOIN LATERAL (
+                SELECT occurred_at, member FROM membership_changes
+                WHERE organisation = asked.organisation AND segment = ever.segment AND learner = asked.learner
+                OFFSET 0) m
+            WHERE ever.segment = ANY(CAST(:segments AS int[]))
             """,
             organisation=scope["organisation"],
             learners=scope["learners"],
@@ -178,9 +186,8 @@ class PlaceCauses:
             connection,
             _Said,
             f"""
-            SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released FROM {_PAIRS} asked
-            JOIN withdrawals w ON w.organisation = asked.organisation AND w.course = asked.course
-                AND w.learner = asked.learner
+            SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released
+            FROM {_OF_PAIRS.format(table="withdrawals")} w
             """,
             **scope,
         ):
@@ -190,9 +197,7 @@ class PlaceCauses:
             connection,
             _Said,
             f"""
-            SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_PAIRS} asked
-            JOIN starts s ON s.organisation = asked.organisation AND s.course = asked.course
-                AND s.learner = asked.learner
+            SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_OF_PAIRS.format(table="starts")} s
             """,
             **scope,
         ):
@@ -203,9 +208,8 @@ class PlaceCauses:
             connection,
             _StintRow,
             f"""
-            SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by FROM {_PAIRS} asked
-            JOIN stints s ON s.organisation = asked.organisation AND s.course = asked.course
-                AND s.learner = asked.learner
+            SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by
+            FROM {_OF_PAIRS.format(table="stints")} s
             """,
             **scope,
         ):
@@ -258,9 +262,9 @@ SELECT e.course, e.cycle, e.learner, e.void, e.before_history, e.enrolled_at, e.
        ARRAY(SELECT f.occurred_at FROM fanouts f
              WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests) ORDER BY f.occurred_at) AS held
 FROM (
-    SELECT e.*, false AS void FROM {_PAIRS} asked JOIN enrolments e USING (organisation, course, learner)
+    SELECT e.*, false AS void FROM {_OF_PAIRS.format(table="enrolments")} e
     UNION ALL
-    SELECT e.*, true FROM {_PAIRS} asked JOIN void_enrolments e USING (organisation, course, learner)
+    SELECT e.*, true FROM {_OF_PAIRS.format(table="void_enrolments")} e
 ) e
 """
 
@@ -274,9 +278,12 @@ def pairs_of(connection: Connection, organisation: int, learners: Sequence[int])
         WITH asked AS (
             SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner
         )
-        SELECT e.course, e.learner FROM asked JOIN enrolments e USING (organisation, learner)
-        UNION SELECT e.course, e.learner FROM asked JOIN void_enrolments e USING (organisation, learner)
-        UNION SELECT e.course, e.learner FROM asked JOIN starts e USING (organisation, learner)
+        SELECT had.course, asked.learner FROM asked CROSS JOIN LATERAL (
+            SELECT course FROM enrolments WHERE organisation = asked.organisation AND learner = asked.learner
+            UNION ALL
+            SELECT course FROM void_enrolments WHERE organisation = asked.organisation AND learner = asked.learner
+            UNION ALL
+            SELECT course FROM starts WHERE organisation = asked.organisation AND learner = asked.learner OFFSET 0) had
         UNION SELECT c.course, asked.learner FROM asked JOIN courses c USING (organisation) WHERE c.method <> 'manual'
         UNION
         SELECT r.course, asked.learner FROM asked JOIN course_rules r USING (organisation) WHERE r.method <> 'manual'

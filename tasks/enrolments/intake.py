@@ -155,16 +155,20 @@ def learners_returned(
     connection: Connection, settings: Settings, organisation: Organisation, learners: Sequence[store.Newcomer]
 ) -> None:
     """Bring what learners had before they were deleted in line with the rules as they stand now (R7, R10): one by one,
-    or as work where they are many."""
+    or as work where they are many. Of who is deleted by now only the past is told anew."""
     if len(learners) > AT_ONCE:
         rows = len(learners) * settings.rollcall_chunk // AT_ONCE
         arrivals.later(connection, settings, organisation.organisation, "return", learners, rows)
         return
     ruled = courses.courses_with_rules(connection, organisation.organisation)
-    for learner in learners if ruled else []:
+    numbers = [learner.learner for learner in learners]
+    present = store.present_among(connection, organisation.organisation, numbers) if ruled else set()
+    for learner in learners:
+        if learner.learner not in present:
+            continue
         cause = _Cause(learner.cause, learner.occurred_at)
         _by_rule(connection, settings, organisation, cause, ruled, [learner.learner])
-    settle_learners(connection, settings, organisation.organisation, [learner.learner for learner in learners])
+    settle_learners(connection, settings, organisation.organisation, numbers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Doing a fan-out: at once where it is small, else chunk by chunk."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -51,6 +52,7 @@ def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout,
 
 def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
     window = settings.rollcall_notice_window_seconds
+    suspect = [course for course in fanout.courses if fanouts.any_overtaken(connection, fanout, course, low, high)]
     if fanout.cause == "request":
         followed = [fanouts.follow_request(connection, fanout, low, high, window)]
         fanouts.count_up(connection, fanout, followed[0])
@@ -59,7 +61,7 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
             fanouts.follow_rules(connection, fanout, course, low, high, window)
             for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses)
         ]
-    _settle_overtaken(connection, settings, fanout, low, high)
+    _settle_overtaken(connection, settings, fanout, suspect, low, high)
     told = sum(counts.new.enrolled + counts.again.enrolled for counts in followed)
     if fanout.mailing is None or not told:
         return
@@ -70,7 +72,9 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
     mail.enqueue(connection, number, mailing, "mail", low, high, size)
 
 
-def _settle_overtaken(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
+def _settle_overtaken(
+    connection: Connection, settings: Settings, fanout: fanouts.Fanout, suspect: Sequence[int], low: int, high: int
+) -> None:
     """Where something newer was heard of a learner before this, their past is told anew (R6)."""
     lead = timedelta(seconds=settings.rollcall_start_lead_seconds)
     settle(
@@ -78,7 +82,7 @@ def _settle_overtaken(connection: Connection, settings: Settings, fanout: fanout
         fanout.organisation,
         [
             (course, learner)
-            for course in fanout.courses
+            for course in suspect
             for learner in fanouts.overtaken(connection, fanout, course, low, high)
         ],
         lead,

@@ -131,10 +131,10 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
         ) w
         WHERE NOT EXISTS (
             SELECT FROM withdrawals n WHERE n.organisation = w.organisation AND n.course = w.course
-              AND n.learner = w.learner AND n.cycle IN (0, 1))
+              AND n.learner = w.learner AND n.cycle IN (0, 1) OFFSET 0)
           AND NOT EXISTS (
             SELECT FROM void_enrolments v WHERE v.organisation = w.organisation AND v.course = w.course
-              AND v.learner = w.learner AND v.cycle = 1)
+              AND v.learner = w.learner AND v.cycle = 1 OFFSET 0)
         ON CONFLICT DO NOTHING
         RETURNING course, learner, silent
         """,
@@ -222,6 +222,23 @@ def active_among(connection: Connection, organisation: int, learners: Sequence[i
             FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
             JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
             WHERE l.standing = 'active'
+            """,
+            organisation=organisation,
+            learners=list(learners),
+        )
+    )
+
+
+def present_among(connection: Connection, organisation: int, learners: Sequence[int]) -> set[int]:
+    """Those of these learners who were saved and are not deleted."""
+    return set(
+        column(
+            connection,
+            """
+            SELECT l.learner
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+            JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
+            WHERE l.standing IN ('active', 'inactive')
             """,
             organisation=organisation,
             learners=list(learners),

@@ -3,7 +3,7 @@
 To look at other sets than the suite's own, and at larger ones: `make chaos`.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from hypothesis import given
 from tasks import learners
 from tests.model.arrivals import Arrivals, Fact, beginnings, differences, sets
 from tests.model.present import histories
-from tests.world import World
+from tests.world import DAWN, World
 
 STEPS = sorted(Path(__file__).with_name("arrival_order").glob("*.jsonl"))
 
@@ -99,6 +99,28 @@ def test_r09_sources_and_segments_name_the_same(told: World) -> None:
 def arrivals(world: World) -> Arrivals:
     """One organisation, to which things happen."""
     return Arrivals(world)
+
+
+def described(hour: float, method: str, *segments: str) -> Fact:
+    """The course, described at that hour."""
+    data = {"course": "c", "title": "C", "cost": 3, "method": method, "segments": list(segments)}
+    return Fact("course.saved", DAWN + timedelta(hours=hour), data)
+
+
+#: What the property found once, and what was mended.
+FOUND: dict[str, tuple[str, list[Fact]]] = {
+    "the lesser of two descriptions of one time withdrew, and is heard first": (
+        "segments",
+        [described(5.5, "segments", "s", "t"), described(5, "segments", "s", "t"), described(5, "segments")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_r06_r28_what_was_found_ends_alike_in_every_order(arrivals: Arrivals, name: str) -> None:
+    beginning, said = FOUND[name]
+    wrong = differences(arrivals.ends(beginning, said), said)
+    assert not wrong, f"{beginning} at first\n{wrong[0]}"
 
 
 @histories(300)

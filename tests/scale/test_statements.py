@@ -23,6 +23,7 @@ def test_r31_the_statements_of_an_event_do_not_grow_with_what_it_lists(world: Wo
             with counted(world.runtime.engine) as found:
                 step()
             runs[n][name] = sum(cost.runs for cost in found.values())
+        world.settle()
 
     more = {
         name: (before, runs[MANY][name])
