@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+import psycopg
 from hypothesis import strategies as st
+from psycopg.pq import ExecStatus
 from sqlalchemy import Connection, text
 
 from config.database import scoped
@@ -147,6 +149,8 @@ class Arrivals:
         events = [self._event(n, one) for n, one in enumerate(said)]
         found: list[End] = []
         with self.world.runtime.engine.connect() as connection:
+            connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
+            _psycopg(connection).prepare_threshold = 1
             try:
                 self._go_on(connection, number, events, (), set(), found)
                 with self._undone(connection):
@@ -190,9 +194,12 @@ class Arrivals:
 
     @contextmanager
     def _undone(self, connection: Connection) -> Iterator[None]:
-        nested = connection.begin_nested()
+        """By libpq alone: psycopg forgets all that it prepared when it sees a ROLLBACK."""
+        pq = _psycopg(connection).pgconn
+        pq.exec_(b"SAVEPOINT undone")
         yield
-        nested.rollback()
+        done = pq.exec_(b"ROLLBACK TO SAVEPOINT undone; RELEASE SAVEPOINT undone")
+        assert done.status == ExecStatus.COMMAND_OK, done.error_message
 
     def _arrive(self, connection: Connection, events: Sequence[Event]) -> None:
         self.arrived += len(events)
@@ -222,6 +229,12 @@ class Arrivals:
                     ],
                 ]  # fmt: skip
         return End(order, decided, repr(shown), frozenset((place, flagged) for place, flagged in entries))
+
+
+def _psycopg(connection: Connection) -> psycopg.Connection[Any]:
+    driver = connection.connection.driver_connection
+    assert isinstance(driver, psycopg.Connection)
+    return driver
 
 
 def differences(found: Sequence[End], said: Sequence[Fact]) -> list[str]:
