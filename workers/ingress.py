@@ -101,9 +101,20 @@ def run(runtime: Runtime) -> None:
 
 
 def _warn_of_eviction(client: redis.Redis) -> bool:
-    """Say, once, that this Redis may throw events away to make room; whether its answer is known."""
-    policy = client.info("memory").get("maxmemory_policy", "noeviction")
-    if policy != "noeviction":
+    """Say, once, that this Redis may throw things away to make room; whether that was asked. By a policy of
+    `volatile-…` only what expires goes, and no event does."""
+    try:
+        policy = str(client.info("memory").get("maxmemory_policy", "noeviction"))
+    except redis.exceptions.NoPermissionError:
+        log.info("redis.policy_unknown", why="the user may not ask INFO", do="see that it is noeviction")
+        return True
+    if policy.startswith("volatile"):
+        log.warning(
+            "redis.may_evict",
+            policy=policy,
+            do="set maxmemory-policy to noeviction: no event, but the pace of mail may be lost",
+        )
+    elif policy != "noeviction":
         log.error("redis.may_evict", policy=policy, do="set maxmemory-policy to noeviction: events may be lost")
     return True
 

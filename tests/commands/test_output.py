@@ -106,6 +106,18 @@ def test_a_learner_is_shown_with_everything(story: World, rollcall: Rollcall) ->
     assert [(m["kind"], m["state"]) for m in shown["mail"]] == [("enrolment", "accepted"), ("announcement", "accepted")]
 
 
+def test_s08_how_a_learner_without_an_address_signs_in_is_shown(world: World, rollcall: Rollcall) -> None:
+    world.has_learners("A", email=None)
+    world.has_learners("B", email=None, username=None)
+
+    lines = [rollcall("learners", "show", id_, "-o", "acme").stdout.splitlines()[0] for id_ in ("A", "B")]
+
+    assert lines == [
+        "A FirstA LastA, active, signs in by username user-A",
+        "B FirstB LastB, active, has neither e-mail address nor username",
+    ]
+
+
 def test_r03_what_is_missing_for_access_is_named(story: World, rollcall: Rollcall) -> None:
     shown = printed("learners-show", rollcall("learners", "show", "B", "-o", "acme", "--json"))
 

@@ -1,16 +1,21 @@
 """The ingress beside a test: R32, R33."""
 
 import itertools
+import re
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from config.settings import Settings
 from config.streams import GROUP, IN, make_redis
-from tests.workers.deployment import until
+from tests.workers.deployment import Valkey, until
 from tests.world import World
-from workers import ingress
+from workers import ingress, web
+from workers.queues import QUEUES, make_broker, message_for
+from workers.standing import look, streams
 
 
 @pytest.fixture
@@ -104,13 +109,52 @@ def test_r33_what_was_trimmed_before_it_was_taken_is_counted_and_a_redis_that_ev
     assert platform.list("SELECT id FROM learners") == ["C"]
 
     before = client.config_get("maxmemory-policy")["maxmemory-policy"] or "noeviction"
-    client.config_set("maxmemory-policy", "allkeys-lru")
     try:
         with capture_logs() as lines:
-            ingress._warn_of_eviction(client)
+            for policy in ("noeviction", "volatile-ttl", "allkeys-lru"):
+                client.config_set("maxmemory-policy", policy)
+                ingress._warn_of_eviction(client)
     finally:
         client.config_set("maxmemory-policy", before)
-    assert [line["policy"] for line in lines] == ["allkeys-lru"]
+    assert [(line["policy"], line["log_level"]) for line in lines] == [
+        ("volatile-ttl", "warning"),  # of what is ours, only what may be lost expires
+        ("allkeys-lru", "error"),
+    ]
+
+
+def test_r33_a_user_of_redis_with_the_least_rights_is_enough(platform: World, valkey: Valkey) -> None:
+    """The rights are those that docs/guides/operator.md says; a Redis lists what it refused."""
+    guide = (Path(__file__).parents[2] / "docs/guides/operator.md").read_text()
+    [rights] = re.findall(r"^ACL SETUSER rollcall on >… (.*)$", guide, re.MULTILINE)
+    platform.redis.execute_command("ACL SETUSER", "rollcall", "on", ">pw", *rights.split())
+    url = valkey.url.replace("//", "//rollcall:pw@")
+    runtime = replace(platform.runtime, endpoints=replace(platform.runtime.endpoints, redis_url=url))
+    platform.redis.xadd(IN, {"event": platform.event("learner.saved", platform.learner("A"))})
+    platform.redis.xgroup_create(IN, GROUP, id="0")
+    assert platform.redis.xreadgroup(GROUP, "dead", {IN: ">"})
+
+    with make_redis(url) as client, capture_logs() as lines:
+        taking = threading.Thread(target=ingress.run, args=(runtime,))
+        taking.start()
+        try:
+            until(lambda: platform.list("SELECT id FROM learners") == ["A"], "the event")
+        finally:
+            runtime.stopping.set()
+            taking.join()
+        runtime = replace(runtime, stopping=threading.Event())
+        world = replace(platform, runtime=runtime)
+        world.announces()
+        world.comes_to_rest()
+        for queue in QUEUES:
+            make_broker(url).wake(queue, [message_for(queue, "mail.send", 1, 1)])
+            assert next(make_broker(url).consume(queue)) is None
+        assert web._redis_answers(runtime, client)
+        assert look(runtime, client).at_rest
+        streams(runtime, client)
+
+    assert world.progress("news").accepted == 1
+    refused = [entry["object"] for entry in platform.redis.acl_log()]
+    assert (set(refused), [line for line in lines if line["log_level"] == "error"]) == ({"info"}, [])
 
 
 def test_what_is_read_has_one_shape_whatever_protocol_the_url_asks_for(platform: World) -> None:

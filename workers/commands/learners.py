@@ -117,7 +117,8 @@ def show(
 def _print(shown: Shown) -> None:
     name = f"{shown.first_name or ''} {shown.last_name or ''}".strip() or shown.username or shown.learner
     out.print(f"{shown.learner} ", style="bold", markup=False, end="")
-    out.print(f"{name}, {shown.status}, {shown.email or 'signs in by username ' + str(shown.username)}", markup=False)
+    by = f"signs in by username {shown.username}" if shown.username else "has neither e-mail address nor username"
+    out.print(f"{name}, {shown.status}, {shown.email or by}", markup=False)
     if shown.segments:
         out.print("in " + ", ".join(shown.segments), markup=False)
     if shown.unsubscribed_at:
