@@ -97,6 +97,13 @@ TABLE = (
             r"backscatter|bouncedeny|(?:unsigned|third-party) dsns?|bogus mail from|emetteur|rfc 1035|gateway user",
             r"from: domain|fully qualified (?:e-?mail )?address|mx records for|empty e-?mail address",
             r"returned mail not accepted",
+            r"absender|exp.{1,2}diteur|remitente|remetente|mittente|afzender|avs.{1,2}ndare|nadawc|odesílatel",
+            r"送信者|送信元|差出人|发件人|寄件",
+            (
+                r"(?:return[- ]?path|return address|envelope[- ]from|mail[- ]from|\bfrom:? address|reply-to|originating"
+                r"|submitter|sending account|sending user)\b(?!.{0,12}\bto\b)"
+                r".{0,40}?(?:\bnot\b|n't|unknown|invalid|exist|deleted|\bbad\b)"
+            ),
             r"\byour (?:e-?mail |sender |from |sending )*(?:domain|address|account)\b.{0,60}?(?:\bnot\b|n't|unknown)",
         ),
     ),
@@ -111,6 +118,7 @@ TABLE = (
             r"(?:must|need to|please|not) (?:be )?(?:log(?:ged)? ?in|sign(?:ed)? ?in)|bad credentials",
             r"(?:must|need to|require[sd]?)\b.{0,20}?\b(?:starttls|tls|ssl|encrypt\w*)",
             r"(?:starttls|tls|ssl|encryption)\b.{0,20}?\b(?:required|needed|first|not available|mandatory)",
+            r"(?:account|user|credentials?)\b.{0,30}?\bauthenticat",
             r"user ?name and password not accepted|client was not authenticated|pop[- ]before[- ]smtp",
         ),
     ),
@@ -139,6 +147,9 @@ TABLE = (
             r"harvest|lookup failed|unable to resolve|n't accept (?:mail|messages|e-?mail)\b.{0,12}? from",
             r"smtp server of your|unresolvable relay|requires confirmation",
             r"(?:user|spam) complaints|bad (?:ip|host)|ip (?:address )?[\d.:a-f]+ (?:is|has)",
+            r"\bip(?:[- ]address(?:es)?)? (?:is |was )?(?:not\b|unknown|unrecogni[sz]ed)|\badresse ip\b",
+            r"unknown client|(?:client|connecting|remote) host name\b|address (?:\d{1,3}\.){3}\d{1,3}\b.{0,30}?\bnot\b",
+            r"ihre ip[- ]|sperrliste|liste noire|lista ne[gr]+a",
         ),
     ),
     Row(
@@ -154,7 +165,7 @@ TABLE = (
         About.RATE,
         words=(
             r"too many\b(?!.{0,12}hops)",
-            r"slow(?:er| ?down|ly)\b|too (?:fast|frequent\w*|much mail)",
+            r"slow(?:er| ?down|ly)\b|too (?:fast|quick\w*|frequent\w*|much mail)",
             r"throttl|rate[- ]?(?:limit|control)|(?:at a|connection|sending|message|unusual) rate",
             (
                 r"(?:sending|message|submission|connection|delivery|outbound|session|tenant|hourly|daily|monthly)"
@@ -169,6 +180,7 @@ TABLE = (
         ),
     ),
     Row(About.GREYLISTED, words=(r"gr[ae]y[- ]?list",)),
+    Row(About.CONTENT, words=(r"\b(?:message|mail) (?:size )?(?:is )?too (?:large|big)\b(?!.*(?:mail ?box|quota))",)),
     Row(
         About.FULL,
         words=(
@@ -179,6 +191,7 @@ TABLE = (
             r"(?:storage|space|disk)\b.{0,30}?\b(?:exceed\w*|full|limit|used up)",
             r"mail ?box\b.{0,40}?\b(?:exceed\w*|(?:size )?limit|over(?:flow|size)?)\b",
             r"destinataire pleine|postfach (?:ist )?(?:voll|.berf.llt)|casella (?:.{0,20})?piena|buz.n lleno",
+            r"bo.{1,2}te\b.{0,30}?pleine|(?:容量|メールボックス).{0,12}(?:超|いっぱい|満杯)",
         ),
     ),
     Row(About.FULL, statuses="*.2.2"),
@@ -190,7 +203,7 @@ TABLE = (
             _SOMEBODY + r" (?:is )?not active",
             r"(?:account|user|mail ?box)(?: is| was| has been)?(?: temporarily| currently)? blocked",
             r"(?:disabled|suspended|inactive|deactivated|locked|frozen|abandoned) " + _SOMEBODY,
-            r"suspend|temporar\w* locked|unavailable or access denied|not accepting any mail|only accepting mail",
+            r"suspend|temporar\w* locked|or access denied|not accepting any mail|only accepting mail",
             r"extended inactivity|boite du destinataire archivee",
             _SOMEBODY + r"\b.{0,40}?\bnot (?:currently )?(?:accept|receiv)ing (?:any |new )*(?:mail|messages|e-?mail)",
         ),
@@ -226,6 +239,7 @@ TABLE = (
             r"(?:indirizzo|destinatario) .{0,20}?(?:inesistente|errato)|no existe",
             r"(?:usu.{1,2}rio|destinat.{1,2}rio|cuenta)\b.{0,30}?(?:desconoc|desconhec|inexistente|n.{1,2}o existe)",
             r"bestaat niet|(?:gebruiker|adres|ontvanger) .{0,20}?onbekend",
+            r"(?:宛先|受信者|ユーザー?|メールアドレス).{0,12}(?:存在しません|見つかりません|不明)",
             r"nie istnieje|nieznany|neexistuje|ok.{1,2}nd mottagare",
         ),
     ),
@@ -277,6 +291,11 @@ TABLE = (
     Row(About.CONTENT, statuses="*.2.3 *.3.4 *.6.*"),
     Row(About.POLICY, statuses="*.7.*"),
     Row(About.ROUTE, statuses="*.4.6 *.4.7 *.4.14"),
+    Row(
+        About.ROUTE,
+        statuses="5.1.1 5.1.2 5.1.6",
+        words=(r"service (?:is )?(?:currently |temporarily )?(?:unavailable|not available)",),
+    ),
     Row(About.MAILBOX, statuses="5.1.1 5.1.2 5.1.3 5.1.6 5.1.10 5.1.351 5.2.1 5.4.310"),
     Row(About.PROTOCOL, statuses="*.5.*"),
     Row(About.ROUTE, statuses="*.4.* *.3.*"),

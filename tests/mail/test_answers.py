@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tasks.mail.answers import ABOUT_US, About, Stage, about, table
 from tasks.mail.rules import FIRST, THROTTLING, Answer, Attempt, Patience, answer_to, outcome_of
+from tests.mail.more_replies import MORE
 from tests.mail.replies import REPLIES
 from tests.world import World
 
@@ -18,7 +19,7 @@ _MOMENT = timedelta(seconds=1)
 REFUSALS = json.loads((Path(__file__).parent / "refusals.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("stage", "code", "text", "expected"), REPLIES)
+@pytest.mark.parametrize(("stage", "code", "text", "expected"), REPLIES + MORE)
 def test_r21_what_real_servers_say_is_judged_by_what_it_is_about(
     stage: Stage, code: int, text: str, expected: About
 ) -> None:
