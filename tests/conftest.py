@@ -69,8 +69,6 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     base = tmp_path_factory.getbasetemp()
     home = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "servers"
     with embedded_services(home, database=True, redis=True, smtp=False, durable=False) as embedded:
-        if os.environ.get("RC_PG"):
-            embedded = replace(embedded, database_url=os.environ["RC_PG"])
         _make_template(embedded, home)
         redis_url = f"{embedded.redis_url}?db={WORKER.removeprefix('gw')}"
         yield replace(embedded, redis_url=redis_url)
@@ -97,7 +95,7 @@ def database_named(embedded: Embedded, name: str) -> str:
 
 def _administer(embedded: Embedded, statement: sql.Composed) -> None:
     assert embedded.database_url is not None
-    cloned = "" if os.environ.get("RC_PG") else "-c file_copy_method=clone"  # the kernel copies whole files: a quarter of the processor's time
+    cloned = "-c file_copy_method=clone"  # the kernel copies whole files: a quarter of the processor's time
     with psycopg.connect(embedded.database_url, autocommit=True, options=cloned) as connection:
         connection.execute(statement)
 
