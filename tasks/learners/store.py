@@ -1,18 +1,14 @@
 """Learners, their status and its history, as SQL. Every function takes the organisation's number first."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, planned_for_sets, rows, value
+from config.database import column, execute, one, rows, value
 from tasks.learners.rules import Change, Standing
-
-#: Learners from which on their table is read in one go rather than each looked up.
-MANY = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,16 +232,7 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
 
 def restate(connection: Connection, organisation: int, learners: Sequence[int]) -> list[Change]:
     """Bring the standing of these learners in line with what was saved and with their history; who changed."""
-    with planned_for_sets(connection) if len(learners) > MANY else nullcontext():
-        changed = _restated(connection, organisation, learners)
-    return [
-        Change(c.learner, c.id, Standing(c.before), Standing(c.after), c.username, c.email)
-        for c in sorted(changed, key=lambda c: c.learner)
-    ]
-
-
-def _restated(connection: Connection, organisation: int, learners: Sequence[int]) -> list["_ChangeRow"]:
-    return rows(
+    changed = rows(
         connection,
         _ChangeRow,
         """
@@ -267,6 +254,10 @@ def _restated(connection: Connection, organisation: int, learners: Sequence[int]
         organisation=organisation,
         learners=list(learners),
     )
+    return [
+        Change(c.learner, c.id, Standing(c.before), Standing(c.after), c.username, c.email)
+        for c in sorted(changed, key=lambda c: c.learner)
+    ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,21 +34,3 @@ def test_r31_no_statement_costs_more_than_its_rows_for_an_organisation_that_no_s
 
     assert not grown, "\n".join(grown)
     assert len(costs[MANY]) > 150, "these are all statements of the project that events cause"
-
-
-def test_r31_standings_are_looked_up_where_the_statistics_are_of_one_learner(world: World) -> None:
-    """Then an organisation looks unique, and its index as good as that of the learner."""
-    world.has_learners("first", email=None)
-    with world.runtime.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.exec_driver_sql("ANALYZE learners")
-    rows: list[int] = []
-    for n in (100, 400):
-        ids = [f"L{k}" for k in range(n)]
-        world.has_learners(*ids, email=None)
-        with explained(world.runtime.engine) as found:
-            world.becomes("inactive", *ids)
-        rows += [cost.rows for statement, cost in found.items() if "WITH present AS MATERIALIZED" in statement]
-        world.becomes("active", *ids)
-
-    assert len(rows) == 2
-    assert rows[1] < TIMES * rows[0]
