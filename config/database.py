@@ -391,3 +391,13 @@ def snapshot(engine: Engine, organisation: int) -> Iterator[Connection]:
         scoped(connection, organisation),
     ):
         yield connection
+
+
+@contextmanager
+def planned_for_sets(connection: Connection) -> Iterator[None]:
+    """Keep the planner, within the block, from taking many rows for one where a table has no statistics yet: a
+    nested loop is then quadratic."""
+    setting = "SELECT set_config('enable_nestloop', :loops, true), set_config('plan_cache_mode', :plans, true)"
+    execute(connection, setting, loops="off", plans="force_custom_plan")
+    yield
+    execute(connection, setting, loops="on", plans="auto")

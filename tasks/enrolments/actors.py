@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from config.database import retrying, share_organisation, transaction
+from config.database import planned_for_sets, retrying, share_organisation, transaction
 from config.runtime import Runtime
 from tasks import organisations, work
 from tasks.enrolments import courses, fanouts, intake
@@ -34,7 +34,7 @@ def _chunks_to_do(
     if not fanouts.any_enrolled(connection, fanout.organisation, fanout.courses):
         return fanouts.saved_stretches(connection, fanout, low, high, size)
     to_do: set[int] = set()
-    with fanouts.planned_for_sets(connection):
+    with planned_for_sets(connection):
         for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses):
             to_do.update(fanouts.chunks_to_do(connection, fanout, course, low, high, size))
     return [(max(place * size + 1, low), min((place + 1) * size, high)) for place in sorted(to_do)]

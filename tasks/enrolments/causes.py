@@ -95,6 +95,9 @@ _OF_PAIRS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:
             CROSS JOIN LATERAL (
                 SELECT * FROM {table} WHERE organisation = asked.organisation AND course = asked.course
                   AND learner = asked.learner OFFSET 0)"""
+_WITHDRAWALS, _STARTS, _STINTS, _ENROLMENTS, _VOID = (
+    _OF_PAIRS.format(table=table) for table in ("withdrawals", "starts", "stints", "enrolments", "void_enrolments")
+)
 
 
 def people_of(connection: Connection, scope: dict[str, object]) -> dict[int, tuple[Person, str]]:
@@ -187,7 +190,7 @@ class PlaceCauses:
             _Said,
             f"""
             SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released
-            FROM {_OF_PAIRS.format(table="withdrawals")} w
+            FROM {_WITHDRAWALS} w
             """,
             **scope,
         ):
@@ -197,7 +200,7 @@ class PlaceCauses:
             connection,
             _Said,
             f"""
-            SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_OF_PAIRS.format(table="starts")} s
+            SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_STARTS} s
             """,
             **scope,
         ):
@@ -209,7 +212,7 @@ class PlaceCauses:
             _StintRow,
             f"""
             SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by
-            FROM {_OF_PAIRS.format(table="stints")} s
+            FROM {_STINTS} s
             """,
             **scope,
         ):
@@ -262,9 +265,9 @@ SELECT e.course, e.cycle, e.learner, e.void, e.before_history, e.enrolled_at, e.
        ARRAY(SELECT f.occurred_at FROM fanouts f
              WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests) ORDER BY f.occurred_at) AS held
 FROM (
-    SELECT e.*, false AS void FROM {_OF_PAIRS.format(table="enrolments")} e
+    SELECT e.*, false AS void FROM {_ENROLMENTS} e
     UNION ALL
-    SELECT e.*, true FROM {_OF_PAIRS.format(table="void_enrolments")} e
+    SELECT e.*, true FROM {_VOID} e
 ) e
 """
 

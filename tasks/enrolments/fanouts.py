@@ -1,13 +1,12 @@
 """Fan-outs, as SQL on sets: a chunk of learners never passes through Python."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, say, value
+from config.database import column, execute, one, planned_for_sets, rows, say, value
 from tasks import mail
 from tasks.chores import one_by_one
 from tasks.enrolments.courses import Course
@@ -547,16 +546,6 @@ SELECT (SELECT count(*) {_MISSING}) AS missing, (SELECT count(*) {_SURPLUS} AND 
     SELECT FROM learners l
     WHERE l.organisation = :organisation AND l.learner = e.learner AND l.standing IN ('active', 'inactive'))) AS surplus
 """
-
-
-@contextmanager
-def planned_for_sets(connection: Connection) -> Iterator[None]:
-    """Keep the planner, within the block, from taking a chunk for one row where a table has no statistics yet: a nested
-    loop is then quadratic in the chunk."""
-    setting = "SELECT set_config('enable_nestloop', :loops, true), set_config('plan_cache_mode', :plans, true)"
-    execute(connection, setting, loops="off", plans="force_custom_plan")
-    yield
-    execute(connection, setting, loops="on", plans="auto")
 
 
 def follow_rules(

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from config.database import fits
+from config.database import fits, planned_for_sets
 from config.settings import Settings
 from tasks import mail, work
 from tasks.enrolments import courses, fanouts
@@ -44,7 +44,7 @@ def learners_in_chunk(settings: Settings, fanout: fanouts.Fanout) -> int:
 def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
     """One chunk: of the learners numbered from `low` to `high`, or of those the fan-out lists."""
     if fanout.learners is None:
-        with fanouts.planned_for_sets(connection):
+        with planned_for_sets(connection):
             _enrol_and_tell(connection, settings, fanout, low, high)
     elif fanout.learners:
         _enrol_and_tell(connection, settings, fanout, min(fanout.learners), max(fanout.learners))
@@ -67,7 +67,7 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
         return
     number, mailing, size = fanout.organisation, fanout.mailing, settings.rollcall_mail_batch
     if any(counts.again.enrolled for counts in followed):
-        with fanouts.planned_for_sets(connection):
+        with planned_for_sets(connection):
             mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
     mail.enqueue(connection, number, mailing, "mail", low, high, size)
 

@@ -110,8 +110,8 @@ beginnings = st.sampled_from(sorted(BEGINNINGS))
 
 
 def sets(most: int) -> st.SearchStrategy[list[Fact]]:
-    """Sets of two up to so many facts, of three and four most often, or two and three."""
-    sizes = (2, *[3] * 13, *[4] * 9, 5, 5, 6) if most > 3 else (2, most)
+    """Sets of two up to so many facts: of three most often, few of five and six; or of two and three."""
+    sizes = (*[2] * 6, *[3] * 24, *[4] * 8, 5, 6) if most > 3 else (2, 2, most)
     return st.sampled_from(sizes).flatmap(lambda size: st.lists(facts, min_size=size, max_size=size))
 
 
