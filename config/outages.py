@@ -34,6 +34,8 @@ _WHY = {
     r"not currently accepting connections": "this database takes no connections",
     r"permission denied for database|is not permitted to log in": "the user may not connect to this database",
     r"noperm|no permissions": "the user may not do this",
+    r"error (2|13) connecting to [^/]|could not (read|open|load) .*(certificate|key) file|certificate file .*not exist":
+        "a file that the URL names for encryption cannot be read",
     r"certificate has expired": "its certificate has expired",
     r"does not match host name|hostname mismatch|ip address mismatch|not valid for":
         "its certificate is for another name",

@@ -160,6 +160,40 @@ def test_s15_who_is_saved_after_the_deletion_is_made_anew_with_nothing_of_before
     assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 1)]
 
 
+def test_s15_a_deletion_beats_what_happened_at_the_same_time_in_any_order(world: World) -> None:
+    at = DAWN + 5 * HOUR
+    for n, order in enumerate(itertools.permutations(range(3))):
+        world.organisation = f"org-{n}"
+        world.has_organisation()
+        world.has_learners("A", version=1, at=DAWN)
+        events = [
+            world.event("learner.saved", world.learner("A", version=9), at=at),
+            world.event("learner.status_changed", {"learner": "A", "status": "active", "version": 20}, at=at),
+            world.event("learner.deleted", {"learner": "A"}, at=at),
+        ]
+        for event in shuffled(events, order):
+            world.send(event)
+
+    assert world.rows("SELECT DISTINCT standing, email FROM learners") == [("deleted", None)]
+
+
+def test_s15_nothing_that_was_on_its_way_reaches_who_was_deleted(world: World) -> None:
+    world.has_learners("A", "B")
+    world.has_segment("s", "A", "B")
+    world.has_course("safety", "everyone")
+    world.announces("to-all")
+    world.announces("to-some", audience={"segments": ["s"]})
+
+    world.say("learner.deleted", learner="A")
+    world.settle()
+
+    assert world.mail.to("a@acme.example") == []
+    assert len(world.mail.to("b@acme.example")) == 3
+    for announcement in ("to-all", "to-some"):
+        told = world.progress(announcement)
+        assert (told.state, told.accepted, told.selected) == ("finished", 1, 1 + sum(told.skipped.values()))
+
+
 def test_s15_a_start_from_before_the_deletion_that_nothing_enrolled_is_released_or_discarded(world: World) -> None:
     world.has_learners("A", at=DAWN)
     world.has_course("safety", cost=3, at=DAWN)

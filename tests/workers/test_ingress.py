@@ -125,8 +125,10 @@ def test_r33_what_was_trimmed_before_it_was_taken_is_counted_and_a_redis_that_ev
 def test_r33_a_user_of_redis_with_the_least_rights_is_enough(platform: World, valkey: Valkey) -> None:
     """The rights are those that docs/guides/operator.md says; a Redis lists what it refused."""
     guide = (Path(__file__).parents[2] / "docs/guides/operator.md").read_text()
-    [rights] = re.findall(r"^ACL SETUSER rollcall on >… (.*)$", guide, re.MULTILINE)
-    platform.redis.execute_command("ACL SETUSER", "rollcall", "on", ">pw", *rights.split())  # type: ignore[no-untyped-call]
+    [rights] = re.findall(r"only these rights:\n  `(.*)`", guide)
+    platform.redis.execute_command(  # type: ignore[no-untyped-call]
+        "ACL SETUSER", "rollcall", "on", ">pw", *rights.split()
+    )
     url = valkey.url.replace("//", "//rollcall:pw@")
     runtime = replace(platform.runtime, endpoints=replace(platform.runtime.endpoints, redis_url=url))
     platform.redis.xadd(IN, {"event": platform.event("learner.saved", platform.learner("A"))})

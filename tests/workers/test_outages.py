@@ -179,6 +179,15 @@ def test_why_redis_cannot_be_used(valkey: Valkey) -> None:
     assert why_redis("unix:///nowhere") == "there is no such socket"
 
 
+def test_why_a_file_of_certificates_is_of_no_use(context: ssl.SSLContext) -> None:
+    reason = "a file that the URL names for encryption cannot be read"
+    with shown(context) as port:
+        assert why_redis(f"rediss://:{SECRET}@127.0.0.1:{port}?ssl_ca_certs=/nowhere.crt") == reason
+    for named in ("sslrootcert=/nowhere.crt", "sslrootcert=/proc/self/mem"):
+        with shown(context, before=b"S") as port:
+            assert why_postgresql(f"postgresql://u:{SECRET}@127.0.0.1:{port}/x?sslmode=verify-full&{named}") == reason
+
+
 def test_why_a_certificate_is_refused(context: ssl.SSLContext) -> None:
     with shown(context) as port:
         assert why_redis(f"rediss://:{SECRET}@127.0.0.1:{port}") == "its certificate cannot be verified"
