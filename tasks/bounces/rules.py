@@ -102,13 +102,27 @@ def in_a_row(history: Iterable[Kind | None]) -> bool:
 
 def _answers_for_a_person(report: Report, subject: str) -> bool:
     submitted = report.headers.get("auto-submitted", "").lower()
+    if _marked(report) and not _is_by_a_mail_system(report):
+        return True
     if ANSWERS.match(subject) or "vacation" in submitted:
         return not report.fates or "vacation" in submitted
-    return not report.fates and "x-ms-exchange-message-is-ndr" not in report.headers and _marked(report)
+    return False
+
+
+def _is_by_a_mail_system(report: Report) -> bool:
+    """Whether it is a report itself, and does not only quote or attach one."""
+    if report.headers.get("content-type", "").lower().startswith("multipart/report"):
+        return bool(report.fates)
+    own = report.headers.keys() & {"x-failed-recipients", "x-ms-exchange-message-is-ndr"}
+    return bool(own) or REPORTER.search(report.headers.get("from", "")) is not None
 
 
 def _marked(report: Report) -> bool:
-    return bool(report.headers.keys() & AUTOMATIC) or report.headers.get("precedence", "").lower() == "auto_reply"
+    return (
+        report.headers.get("auto-submitted", "").lower().startswith("auto-replied")
+        or bool(report.headers.keys() & AUTOMATIC)
+        or report.headers.get("precedence", "").lower() == "auto_reply"
+    )
 
 
 def _of_fates(report: Report) -> Bounce | Ignored:

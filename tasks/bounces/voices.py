@@ -48,9 +48,11 @@ OPENS = _one_of(
     r"i'm sorry to have to inform you|message (?:could not|delivery) ",
 )
 
-#: What is said of a mail that is only late.
+#: What is said of a mail that is only late, or that arrived.
 LATE = re.compile(
     r"warning message only|(?:has been|is|was|were) delayed|not yet been delivered|no action is required"
+    r"|not (?:been )?(?:delivered yet|yet delivered)|success(?:ful|fully) (?:mail )?deliver"
+    r"|(?:was|been) (?:successfully )?(?:delivered|relayed) to|delivery to these recipients (?:or groups )?is complete"
     r"|will (?:continue|keep|be) (?:to )?(?:try|retr)|still (?:be )?(?:trying|being retried)|transient non-fatal",
     re.IGNORECASE,
 )

@@ -8,6 +8,7 @@ import aiosmtplib
 
 from config.settings import SmtpServer
 from tasks.mail.answers import About, Stage, about
+from tasks.mail.message import needs_smtputf8, wire_address
 from tasks.mail.outages import UNREACHABLE, WHAT_TO_DO, as_said, not_reached
 
 
@@ -41,8 +42,9 @@ class Checked:
 
 
 def check(server: SmtpServer, sender: str, recipient: str, *, timeout: float) -> Checked:
-    """Connect, encrypt, sign in, name a sender and a recipient, and leave: no message is given."""
-    return asyncio.run(_check(server, sender, recipient, timeout))
+    """Connect, encrypt, sign in, name a sender and a recipient, and leave: no message is given. Raises ValueError for a
+    recipient that no mail can be sent to."""
+    return asyncio.run(_check(server, sender, wire_address(recipient), timeout))
 
 
 async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float) -> Checked:
@@ -63,9 +65,9 @@ async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float
         if client.is_ehlo_or_helo_needed:
             await client.ehlo()
         stage = Stage.MAIL
-        await client.mail(sender)
+        await client.mail(sender, options=["SMTPUTF8"] if needs_smtputf8(recipient) else None)
         stage = Stage.RCPT
-        code, said = await client.rcpt(recipient)
+        code, said = await client.rcpt(recipient, encoding="utf-8")
         await client.quit()
     except aiosmtplib.SMTPResponseException as problem:
         client.close()

@@ -94,6 +94,12 @@ def test_r21_what_is_about_one_recipient_or_passes_holds_no_launch_up(draft: Wor
     assert admin("launch", "news")["state"] == "sending"
 
 
+def test_r21_a_first_recipient_whose_address_is_beyond_ascii_holds_no_launch_up(draft: World, admin: Admin) -> None:
+    draft.execute("UPDATE learners SET email = 'anna' || learner || '@müller.example'")
+
+    assert admin("launch", "news")["state"] == "sending"
+
+
 def test_r21_who_was_mailed_before_launches_whatever_the_server_says_now(draft: World, admin: Admin) -> None:
     admin("launch", "news")
     draft.comes_to_rest()

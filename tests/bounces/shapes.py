@@ -622,4 +622,5 @@ ANSWERS: tuple[tuple[dict[str, str], str], ...] = (
         {"Subject": "Automatic reply: Undeliverable: About news", "Auto-Submitted": "auto-generated"},
         "550 5.1.1 No such user",
     ),
+    ({"Subject": "Undeliverable: About news (away)", "Auto-Submitted": "auto-replied"}, "550 5.1.1 No such user"),
 )

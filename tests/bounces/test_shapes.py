@@ -93,3 +93,26 @@ def test_a_report_whose_fields_are_broken_is_read_as_the_text_that_it_is() -> No
     headers = {"From": shapes.DAEMON, "Subject": "failure notice", "Content-Type": "multipart/mixed;"}
 
     assert judged(written(headers, "boundary lost\n\n550 5.1.1 User unknown")) is Kind.HARD
+
+
+@pytest.mark.parametrize("mark", [{"Auto-Submitted": "auto-replied"}, {"X-Autoreply": "yes"}])
+def test_r21_an_answer_that_attaches_a_report_is_no_report(mark: dict[str, str]) -> None:
+    report = "Reporting-MTA: dns; mx\n\nFinal-Recipient: rfc822; {to}\nAction: failed\nStatus: 5.1.1"
+    parts = f"--b\n\nI am away.\n--b\nContent-Type: message/delivery-status\n\n{report}\n--b--\n"
+    head = {"Content-Type": "multipart/mixed; boundary=b", "Subject": "Re: About news"}
+
+    assert judged(written({"From": ADDRESS} | head | mark, parts)) is Ignored.AUTO_REPLY
+    assert judged(written({"From": shapes.DAEMON} | head | mark, parts)) is Kind.HARD, "a scanner wrapped it"
+
+
+@pytest.mark.parametrize(
+    ("subject", "text"),
+    [
+        ("Delivered: About news", "Your message was delivered to the following recipients: {to}"),
+        ("Successful Mail Delivery Report", "Your message was successfully delivered. 250 ok\n<{to}>: 250 ok"),
+        ("Delivery Status Notification", "Delivery to these recipients or groups is complete, but no notice was sent."),
+        ("Delivery Status Notification", "Your message has been successfully relayed to the following recipients."),
+    ],
+)
+def test_r21_a_mail_that_arrived_did_not_bounce_softly(subject: str, text: str) -> None:
+    assert judged(written({"From": shapes.DAEMON, "Subject": subject}, text)) is Ignored.NO_FAILURE

@@ -421,6 +421,23 @@ class TestCheck:
         assert (seen.ok, seen.stage, seen.about) == (False, "connect", "unreachable")
         assert "failed" in seen.said
 
+    def test_an_address_beyond_ascii_is_named_as_mail_would_name_it(self) -> None:
+        with serving(Script()) as script:
+            for address in ("anna@müller.example", "zoë@x.example"):
+                assert check(self.server(script.port), "us@y.example", address, timeout=5).ok
+        assert [line for line in script.lines if line.startswith(("MAIL", "RCPT"))] == [
+            "MAIL FROM:<us@y.example>",
+            "RCPT TO:<anna@xn--mller-kva.example>",
+            "MAIL FROM:<us@y.example> SMTPUTF8",
+            "RCPT TO:<zoë@x.example>",
+        ]
+
+    @pytest.mark.parametrize("to", ["nobody", "a@x.example\r\nRCPT TO:<b@x.example>", "a b@x.example"])
+    def test_s9_nothing_but_an_address_is_named(self, world: World, rollcall: Rollcall, to: str) -> None:
+        done = rollcall("mail", "check", "--to", to)
+
+        assert (done.exit_code, world.mail.named) == (2, 0)
+
     def test_the_command_says_it_and_its_exit_code(self, rollcall: Rollcall) -> None:
         done = rollcall("mail", "check", "--json")
         assert done.exit_code == 0, done.output

@@ -48,6 +48,9 @@ def test_r20_nothing_leaves_while_all_mail_is_paused_and_all_of_it_when_it_goes_
     world.becomes("active", "nameless")  # a mail to the admins, about a password
     world.settle()
     assert rollcall("announcements", "pause", "held back", "-o", "acme").exit_code == 0
+    for words in (["announcements", "resume", "held back"], ["mail", "retry", "--since", "1h"]):
+        assert "rollcall mail resume" in rollcall(*words, "-o", "acme").output, "whoever sends something is told"
+    assert rollcall("announcements", "pause", "held back", "-o", "acme").exit_code == 0
 
     assert world.mail.taken == []
     assert look(world.runtime, world.redis).at_rest

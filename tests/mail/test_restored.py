@@ -1,5 +1,6 @@
 """A database that was restored from a backup mails nobody again by itself: R19, R20, R31, S10."""
 
+import gzip
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -251,6 +252,16 @@ def test_r19_a_log_also_settles_what_is_uncertain_without_a_restore(world: World
 
     assert (said["accepted"], said["kept"]) == (1, False)
     assert world.progress("news").uncertain == 1
+
+
+def test_r19_a_log_that_is_compressed_is_not_taken_for_an_empty_one(world: World, rollcall: Rollcall) -> None:
+    log = world.runtime.home / "mail.log.1.gz"
+    log.write_bytes(gzip.compress(b"hello\n"))
+
+    done = rollcall("mail", "sent-since", "--from-log", str(log))
+
+    assert done.exit_code == 1
+    assert "zcat" in str(done.exception)
 
 
 def test_r19_a_worker_that_runs_on_while_its_database_is_replaced_sends_nothing(world: World, backup: Backup) -> None:

@@ -13,7 +13,20 @@ from config.words import counted
 from tasks import announcements, organisations
 from workers.commands import announced
 from workers.commands.announced import Id, found_by
-from workers.commands.common import UNASKED, By, Json, Org, Refused, asked, document, err, opened, out, who
+from workers.commands.common import (
+    UNASKED,
+    By,
+    Json,
+    Org,
+    Refused,
+    asked,
+    document,
+    err,
+    opened,
+    out,
+    say_if_paused,
+    who,
+)
 from workers.commands.drafting import (
     Body,
     Everyone,
@@ -163,6 +176,7 @@ def launch(
                 current = organisations.numbered(connection, org.organisation)
                 announcements.launch(connection, runtime.settings, current, found, by=who(by))
             state = found_by(connection, org, announcement).state
+        say_if_paused(runtime)
     _say(
         Stands(announcement, state),
         json_=json_,
@@ -231,9 +245,11 @@ def retry_failed(
 
     Whom the gate would hold back now, as after a refusal for good, stays failed.
     """
-    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        found = found_by(connection, org, announcement)
-        retried = announcements.retry(connection, runtime.settings, org, found, uncertain=uncertain, by=who(by))
+    with opened("announcements") as runtime:
+        with asked(runtime, organisation) as (connection, org):
+            found = found_by(connection, org, announcement)
+            retried = announcements.retry(connection, runtime.settings, org, found, uncertain=uncertain, by=who(by))
+        say_if_paused(runtime)
     if uncertain:
         err.print("Those who were uncertain may have it already: some of them get it twice.", style="yellow")
     if json_:
@@ -251,9 +267,12 @@ def _with(
     json_: bool,
 ) -> None:
     """Do something with an announcement, and say how it stands then."""
-    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        do(connection, org, found_by(connection, org, announcement))
-        state = found_by(connection, org, announcement).state
+    with opened("announcements") as runtime:
+        with asked(runtime, organisation) as (connection, org):
+            do(connection, org, found_by(connection, org, announcement))
+            state = found_by(connection, org, announcement).state
+        if state in {"sending", "scheduled"}:
+            say_if_paused(runtime)
     _say(Stands(announcement, state), json_=json_)
 
 

@@ -82,6 +82,9 @@ def check_server(runtime: Runtime, ready: Readiness) -> None:
         return
     sender = sender_address(runtime.endpoints.mail_from)
     server = SmtpServer.parse(runtime.endpoints.smtp_url)
-    seen = checking.check(server, sender, ready.address, timeout=settings.rollcall_smtp_timeout_seconds)
+    try:
+        seen = checking.check(server, sender, ready.address, timeout=settings.rollcall_smtp_timeout_seconds)
+    except ValueError:
+        return  # the first recipient has no address that mail can be sent to: it says nothing of the server
     if not seen.ok and seen.about in STOPS_EVERYBODY and (seen.code is None or seen.code >= FOR_GOOD):
         raise Refused(f"It was not launched. {seen.in_words} Or say --no-check to launch it all the same.")

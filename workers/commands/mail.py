@@ -30,6 +30,7 @@ from workers.commands.common import (
     out,
     past,
     readable,
+    say_if_paused,
     who,
 )
 from workers.commands.restored import keep
@@ -40,6 +41,9 @@ __all__ = ["RetriedNotices", "app", "checking"]
 
 #: The kinds of notices.
 NoticeKind = StrEnum("NoticeKind", {kind.name: kind.value for kind in NOTICES})  # type: ignore[misc]
+
+#: How compressed files begin: gzip, bzip2, xz, zstd. Logs that were rotated often are.
+COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 
 #: Characters of one string of a DNS record: RFC 1035 section 3.3.
 LONGEST_STRING = 255
@@ -92,7 +96,10 @@ def check(
     with services.endpoints(settings, frozenset({"smtp"})) as (found, _):
         sender = sender_address(found.mail_from)
         server = SmtpServer.parse(found.smtp_url)
-        seen = checking.check(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
+        try:
+            seen = checking.check(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
+        except ValueError as problem:
+            raise typer.BadParameter(f"{problem}.", param_hint="--to") from None
     if json_:
         document(seen)
     if not seen.ok:
@@ -118,9 +125,11 @@ def retry(
     `announcements retry-failed`. Whom the gate holds back now stays as they are."""
     kinds = [Kind(one.value) for one in kind or list(NoticeKind)]
     moment = past(since, "--since")
-    with opened("mail") as runtime, asked(runtime, organisation) as (connection, org):
+    with opened("mail") as runtime:
         size = runtime.settings.rollcall_mail_batch
-        retried = retry_notices(connection, org.organisation, kinds, moment, size=size, uncertain=uncertain)
+        with asked(runtime, organisation) as (connection, org):
+            retried = retry_notices(connection, org.organisation, kinds, moment, size=size, uncertain=uncertain)
+        say_if_paused(runtime)
     if json_:
         document(retried)
         return
@@ -198,6 +207,12 @@ def sent_since(
     is not sent again.
     """
     with readable(from_log) as file:
+        if file.read(6).startswith(COMPRESSED):
+            raise Refused(
+                f"{from_log} is compressed, and nothing was read. Unpack it:"
+                " zcat FILE (bzcat, xzcat, zstdcat) | rollcall mail sent-since --from-log -"
+            )
+        file.seek(0)
         seen = logs.read(line.decode(errors="replace") for line in file)
     with opened("mail") as runtime:
         with transaction(runtime.engine) as connection:
