@@ -13,6 +13,7 @@ import migrations
 from config.database import DEADLINES, deadlines, execute, is_connection_problem, make_engine, transaction
 from config.embedded import Embedded
 from tests.conftest import database_named
+from tests.world import World
 
 WRITE = "INSERT INTO segments (organisation, id, saved_at) VALUES (1, 's', now())"
 
@@ -85,3 +86,20 @@ def test_who_may_make_no_tables_is_told_which_right_is_missing(servers: Embedded
     with psycopg.connect(database_url, autocommit=True) as session:
         session.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
         session.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+def test_r31_no_table_is_analysed_while_an_organisation_is_one_row_of_it(world: World) -> None:
+    """The planner would take any index that begins with the organisation for as good as the right one."""
+    found = dict(
+        world.rows(
+            """
+            SELECT c.relname, coalesce('autovacuum_analyze_threshold=5000' = ANY(c.reloptions), false)
+            FROM pg_class c JOIN pg_index i ON i.indrelid = c.oid
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+            WHERE c.relkind = 'r' AND a.attname = 'organisation' GROUP BY c.oid HAVING count(*) > 1
+            """
+        )
+    )
+
+    assert {"learners", "enrolments", "memberships"} <= found.keys()
+    assert [table for table, later in found.items() if not later] == []

@@ -125,7 +125,7 @@ class Life:
             assert (counts.state == "finished with failures") == (counts.failed > 0)
 
 
-@hypothesis_settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@hypothesis_settings(max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @example(
     ["refuses"] * 4 + ["defers"] * 4 + ["hangs up"] * 4,
     ["launch", "work", "pause", "resume", "rest", "heal", "retry", "pause", "cancel"],

@@ -267,6 +267,7 @@ def test_r31_idle_connections_are_closed_soon(valkey: Valkey, limited: MailServe
     assert notices.others == []
 
 
+@pytest.mark.slow
 def test_r33_an_emptied_redis_costs_time_only(valkey: Valkey, limited: MailServer) -> None:
     with process(valkey, limited) as one, process(valkey, limited) as other:
         one.sends_all(50)

@@ -388,5 +388,5 @@ class Histories(RuleBasedStateMachine):
 
 def test_r06_r10_any_history_ends_as_the_rules_say(world: World) -> None:
     with tables(world) as found:
-        some = settings(histories(7), stateful_step_count=20)
+        some = settings(histories(4), stateful_step_count=20)
         run_state_machine_as_test(partial(Histories, world, found), settings=some)  # type: ignore[arg-type] # any callable

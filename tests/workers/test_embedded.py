@@ -270,6 +270,7 @@ def rollcall(home: Path, *words: str, before: str = "") -> "subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_who_joins_servers_that_run_writes_nothing_and_needs_no_disk(home: Path) -> None:
     first = User(home, "database", "redis", "smtp")
     first.pids()
@@ -310,6 +311,7 @@ def test_what_a_program_says_of_the_system_comes_before_what_follows_from_it() -
         Account().run(["/bin/sh", "-c", said])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wanted", "server"), [("redis", "valkey"), ("database", "postgresql")])
 def test_a_frozen_server_is_named_in_one_line_holds_nobody_up_and_is_stopped(
     home: Path, wanted: str, server: str, monkeypatch: pytest.MonkeyPatch

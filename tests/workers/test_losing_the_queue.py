@@ -80,6 +80,7 @@ def told_everything(deployment: Deployment, world: World) -> None:
     assert [entry for entry, _ in stream] == [f"{n}-0" for n in range(1, len(written) + 1)]
 
 
+@pytest.mark.slow
 def test_r33_losing_redis_twice_costs_time_but_no_work_and_sends_nothing_twice(
     platform: World, deployment: Deployment, valkey: Valkey
 ) -> None:

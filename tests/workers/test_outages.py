@@ -225,6 +225,7 @@ def shown(context: ssl.SSLContext | None, before: bytes = b"") -> Iterator[int]:
 PROCESSES = ("ingress", "relay", "mail", "webhooks")
 
 
+@pytest.mark.slow
 def test_an_outage_is_told_of_once_when_it_begins_and_once_when_it_ends(
     platform: World, deployment: Deployment, valkey: Valkey, administer: Callable[..., None]
 ) -> None:
