@@ -154,6 +154,7 @@ def _nothing_to_do(system: System, database: Database, course: str) -> float:
     """Seconds for a method that changes, where everybody is enrolled already, until the fan-out is finished."""
     enrolled = database.value(_ENROLMENTS_WRITTEN)
     database.execute("UPDATE courses SET method = 'manual'")
+    database.execute("UPDATE course_rules SET method = 'manual'")
     database.execute("TRUNCATE fanouts")
     seconds = _fan_out(system, database, course)
     _same(database.value(_ENROLMENTS_WRITTEN), enrolled)
