@@ -59,7 +59,7 @@ _ALL_WRITTEN = f"""
 {_ENROLMENTS_WRITTEN.rstrip()[:-1]},
     (SELECT concat_ws(' ', count(*), sum(json_array_length(data -> 'enrolled')),
                       sum(json_array_length(data -> 'silent'))) FROM outbox),
-    (SELECT concat_ws(' ', count(*), sum(low), sum(high)) FROM work))
+    (SELECT concat_ws(' ', count(*), min(low), max(high)) FROM work))
 """
 
 
