@@ -79,10 +79,44 @@ STATEMENTS = (
 )
 
 
+#: Organisations that have one row each, in every table.
+SMALL = 400
+
+#: Every table of what organisations have, but for those that nobody may change.
+TABLES = """
+    SELECT quote_ident(t.relname) FROM pg_class t JOIN pg_attribute a ON a.attrelid = t.oid
+    WHERE t.relkind = 'r' AND t.relnamespace = current_schema()::regnamespace
+      AND a.attname = 'organisation' AND a.atttypid = 'int'::regtype AND t.relname <> 'organisations'
+      AND NOT EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = t.oid AND g.tgenabled = 'A')
+"""
+
+
 def has_a_large_neighbour(world: World) -> None:
     """Fill the world's first organisation, have it analysed, and see to it that nothing after it is."""
+    _fill(world, LEARNERS)
+    _have_analysed(world)
+
+
+def has_small_neighbours(world: World) -> None:
+    """Have every table analysed while each organisation has one row of it, and see to it that nothing after it is."""
+    _fill(world, SMALL)
+    for table in world.list(TABLES):
+        world.execute(
+            f"""
+            SET LOCAL session_replication_role = replica;
+            UPDATE {table} t SET organisation = 1000 + n.n
+            FROM (SELECT ctid, row_number() OVER () AS n FROM {table}) n WHERE t.ctid = n.ctid
+            """
+        )
+    _have_analysed(world)
+
+
+def _fill(world: World, learners: int) -> None:
     for statement in STATEMENTS:
-        world.execute(statement, **({"n": LEARNERS} if ":n" in statement else {}))
+        world.execute(statement, **({"n": learners} if ":n" in statement else {}))
+
+
+def _have_analysed(world: World) -> None:
     world.execute("ANALYZE")
     for table in world.list("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema()"):
         world.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")

@@ -2,9 +2,12 @@
 too, which looks empty to the planner. Then a wrong index looks as good as the right one, and a nested loop cheap."""
 
 import json
+from collections.abc import Callable
+
+import pytest
 
 from tests.scale.explained import Cost, explained, outline
-from tests.scale.large import has_a_large_neighbour
+from tests.scale.large import has_a_large_neighbour, has_small_neighbours
 from tests.scale.life import Life
 from tests.world import World
 
@@ -15,8 +18,13 @@ FEW, MANY = 40, 200
 TIMES, BESIDES = 7.5, 12_000
 
 
-def test_r31_no_statement_costs_more_than_its_rows_for_an_organisation_that_no_statistics_know(world: World) -> None:
-    has_a_large_neighbour(world)
+@pytest.mark.parametrize(
+    "neighbours", [has_a_large_neighbour, pytest.param(has_small_neighbours, marks=pytest.mark.slow)]
+)
+def test_r31_no_statement_costs_more_than_its_rows_for_an_organisation_that_no_statistics_know(
+    world: World, neighbours: Callable[[World], None]
+) -> None:
+    neighbours(world)
     costs: dict[int, dict[tuple[str, str], Cost]] = {}
     for n in (FEW, MANY):
         costs[n] = {}
