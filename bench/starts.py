@@ -17,7 +17,7 @@ from bench.system import RELAY, Commands, Database, System, event, id_of, wait_u
 from config.streams import IN, OUT, make_redis
 
 #: Two processes that take events, one that publishes.
-PIPE: Commands = {"ingress 1": ("ingress",), "ingress 2": ("ingress",), **RELAY}
+PIPE: Commands = {"ingress 1": ("ingress",), "ingress 2": ("ingress",), "tasks": ("pool", "tasks"), **RELAY}
 
 #: Starts of a round that are not counted: the first thousands find everything cold.
 _WARM = 2_000
@@ -71,7 +71,7 @@ def measure(system: System, size: Size) -> list[Ratio]:
         with _prepared(system, f"tasks-{turn}", size.celery) as database:
             bodies = [started(number) for number in range(1, size.celery + 1)]
             tasks.append(size.celery / a_start_each(system, database, bodies))
-    what = f"{size.starts:,} course.started: XADD to rollcall.seat.consumed, two ingresses and a relay"
+    what = f"{size.starts:,} course.started: XADD to rollcall.seat.consumed, two ingresses, a relay and a pool"
     return [
         Ratio(
             what,

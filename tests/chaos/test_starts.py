@@ -20,7 +20,7 @@ from workers.readers import unread
 STARTS = int(os.environ.get("CHAOS_STARTS", "200000"))
 TIMES = 3
 
-#: Seconds between two kills, each of an ingress and of the relay.
+#: Seconds between two kills, each of an ingress, of the relay and of the pool.
 EVERY_SECONDS = 3.0
 
 #: Events that the platform puts on the stream at once, and those that wait there at most before it puts more.
@@ -28,7 +28,11 @@ _PORTION = 2_000
 _BACKLOG = 20_000
 
 _COURSES = ("safety", "privacy")
-_COMMANDS: Commands = {**{f"ingress {n}": ("ingress",) for n in range(4)}, "relay": ("relay",)}
+_COMMANDS: Commands = {
+    **{f"ingress {n}": ("ingress",) for n in range(4)},
+    "relay": ("relay",),
+    "tasks": ("pool", "tasks", "--threads", "2"),  # takes what waits for its turn while another ingress has the lock
+}
 _SETTINGS = {"ROLLCALL_LEASE_SECONDS": "2", "ROLLCALL_OFFER_SECONDS": "1"}
 
 _PREPARE = """
@@ -80,7 +84,7 @@ def test_r26_r33_every_start_is_charged_and_told_once_whatever_is_killed(on: Sys
             used = running.column("SELECT used FROM balances")
         events = [each["data"] for each in told(on.redis) if each["type"] == "rollcall.seat.consumed"]
     say(
-        f"starts: {len(sent):,}, each sent {TIMES} times; {running.kills} ingresses and relays killed, the database"
+        f"starts: {len(sent):,}, each sent {TIMES} times; {running.kills} ingresses, relays and pools killed, the database"
         f" crashed and Redis emptied once; {len(entries):,} entries, {len(events):,} events, {held[0]:,} quarantined"
     )
 
@@ -94,7 +98,7 @@ def test_r26_r33_every_start_is_charged_and_told_once_whatever_is_killed(on: Sys
 
 
 def _slaughter(on: System, running: Processes, sent: list[bytes], everything: list[bytes]) -> None:
-    """Send everything, killing an ingress and the relay every three seconds; a third of the way the database crashes,
+    """Send everything, killing an ingress, the relay and the pool every three seconds; a third of the way the database crashes,
     two thirds of the way Redis loses everything, and the platform sends again what it may have lost."""
     still = Standstill(time.monotonic)
     killed = time.monotonic()
@@ -117,6 +121,7 @@ def _slaughter(on: System, running: Processes, sent: list[bytes], everything: li
         if time.monotonic() - killed >= EVERY_SECONDS:
             running.kill_one("ingress")
             running.kill_one("relay")
+            running.kill_one("tasks")
             killed = time.monotonic()
             still.check(running.column("SELECT count(*) FROM inbox")[0] + first, len(everything))
 
@@ -127,5 +132,6 @@ def _at_rest(on: System, running: Processes) -> bool:
         return False
     ((left,),) = running.rows(
         "SELECT (SELECT count(*) FROM outbox WHERE position IS NULL) + (SELECT ordered - published FROM publication)"
+        " + (SELECT count(*) FROM inbox WHERE state = 'waiting') + (SELECT count(*) FROM work)"
     )
     return bool(left == 0)
