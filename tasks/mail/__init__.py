@@ -5,79 +5,98 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.mail.composing.branding import Look
-    from tasks.mail.composing.merge import MergeError
-    from tasks.mail.composing.phrases import LANGUAGES, spoken
-    from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
-    from tasks.mail.composing.templates import check_announcement as check_template
-    from tasks.mail.ledger.deliveries import Mailing, Tally, tallies, tally, unworked
-    from tasks.mail.ledger.moves import Change, close_cancelled, history, make_move, why_paused
-    from tasks.mail.ledger.opening import (
+    from tasks.mail.addresses import ADDRESS, LONGEST_ADDRESS, mail_key, wire_address
+    from tasks.mail.composing import (
+        AURORA,
+        BODY,
+        LANGUAGES,
+        SUBJECT,
+        Branding,
+        Links,
+        MergeError,
+        MergeField,
+        Signer,
+        compose,
+        identity,
+        sample,
+        spoken,
+        without_default,
+    )
+    from tasks.mail.composing import PATH as UNSUBSCRIBE_PATH
+    from tasks.mail.composing import check_announcement as check_template
+    from tasks.mail.ledger import (
+        IT_WAS_RESTORED,
         MOST_LEARNERS,
+        NOTICES,
         OPEN_FOR_CANDIDATES,
         VERDICT,
+        Affected,
+        Mailing,
+        MailingChange,
+        MailPaused,
+        ReceivedMail,
+        Recipient,
+        RetriedNotices,
+        SentInLog,
+        SinceRestore,
+        Subscription,
+        Tally,
+        Witness,
+        any_accepted,
+        as_recipient,
+        asks_after_restore,
         audience_stretches,
+        awaits_decision,
+        cancel_idle,
+        close_cancelled,
         enqueue,
+        history,
+        in_progress,
+        judged,
+        known_since_restore,
+        left_settled,
+        mailing,
+        make_move,
+        make_pending,
         new_mailings,
+        nobody_in_particular,
+        notice_restore,
+        notify_admins,
         open_for_audience,
         open_for_enrolled,
         open_for_pairs,
-        tell_admins,
-    )
-    from tasks.mail.ledger.recipients import (
-        any_accepted,
-        as_recipient,
-        cancel_idle,
-        judged,
-        left_settled,
-        make_pending,
-        nobody_in_particular,
+        paused,
+        received_by,
+        resubscribe,
+        retry_notices,
+        settle_restore,
         some_recipient,
+        subscription,
+        take_log,
+        tallies,
+        tally,
+        unsubscribe,
+        unworked,
         verdict_on,
+        why_paused,
     )
-    from tasks.mail.rules import Kind, Verdict
+    from tasks.mail.ledger import pause as pause_all
+    from tasks.mail.ledger import resume as resume_all
+    from tasks.mail.rules import MOVES, SYSTEM, Delivery, Kind, MailAttempt, MailResult, Verdict
+    from tasks.mail.sending import (
+        ABOUT_US,
+        STATUS,
+        UNREACHABLE,
+        About,
+        Envelope,
+        Mailer,
+        MailOutage,
+        ServerCheck,
+        Stage,
+        about,
+        current_outages,
+        permanent,
+    )
+    from tasks.mail.sending import check as check_server
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "AURORA",
-    "BODY",
-    "LANGUAGES",
-    "MOST_LEARNERS",
-    "OPEN_FOR_CANDIDATES",
-    "SUBJECT",
-    "VERDICT",
-    "Change",
-    "Kind",
-    "Look",
-    "Mailing",
-    "MergeError",
-    "Tally",
-    "Verdict",
-    "any_accepted",
-    "as_recipient",
-    "audience_stretches",
-    "cancel_idle",
-    "check_template",
-    "close_cancelled",
-    "enqueue",
-    "history",
-    "judged",
-    "left_settled",
-    "make_move",
-    "make_pending",
-    "new_mailings",
-    "nobody_in_particular",
-    "open_for_audience",
-    "open_for_enrolled",
-    "open_for_pairs",
-    "sample",
-    "some_recipient",
-    "spoken",
-    "tallies",
-    "tally",
-    "tell_admins",
-    "unworked",
-    "verdict_on",
-    "why_paused",
-]

@@ -16,20 +16,17 @@ from config.log import without_data
 from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
-from tasks.mail.composing.envelopes import compose, identity
+from tasks.mail.composing import compose, identity
+from tasks.mail.ledger import Witness, numbers, pause_once, restored
 from tasks.mail.ledger import deliveries as store
-from tasks.mail.ledger import restored
-from tasks.mail.ledger.message_ids import numbers
-from tasks.mail.ledger.moves import pause_once
-from tasks.mail.ledger.witness import Witness
 from tasks.mail.rules import (
     LAST_ANSWERS,
-    Answer,
-    Attempt,
     Before,
     Kind,
+    MailAttempt,
+    MailResult,
     Outcome,
-    Patience,
+    RetryPolicy,
     Verdict,
     held,
     hold_back,
@@ -37,10 +34,7 @@ from tasks.mail.rules import (
     refused_by_nearly_all,
     skipped,
 )
-from tasks.mail.sending.outages import as_said
-from tasks.mail.sending.pace import Lanes
-from tasks.mail.sending.pool import Envelope, Mailer
-from tasks.mail.sending.rates import Rates
+from tasks.mail.sending import Envelope, Lanes, Mailer, Rates, as_said
 
 log = structlog.get_logger()
 
@@ -106,11 +100,11 @@ class _Delivery:
     doubt: str | None = None
 
     @property
-    def patience(self) -> Patience:
+    def patience(self) -> RetryPolicy:
         """How often and how long a mail is tried."""
         settings = self.runtime.settings
         longest = timedelta(seconds=settings.rollcall_mail_patience_seconds)
-        return Patience(settings.rollcall_mail_attempts, self.runtime.retry, longest)
+        return RetryPolicy(settings.rollcall_mail_attempts, self.runtime.retry, longest)
 
 
 def deliver(runtime: Runtime, piece: work.Piece) -> None:
@@ -123,7 +117,7 @@ def deliver(runtime: Runtime, piece: work.Piece) -> None:
     mailer = _mailer(endpoints.smtp_url, settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds)
     pause = min(settings.rollcall_retry_seconds, CIRCUIT_SECONDS)
     rates = _rates(endpoints, settings.rollcall_mail_rate, settings.rollcall_mail_domain_rate, pause)
-    mailer.tells(rates.hold)
+    mailer.report_use_to(rates.hold)
     with transaction(runtime.engine, piece.organisation) as connection:
         mailing = store.mailing(connection, piece.organisation, piece.subject)
         if mailing is None:
@@ -163,14 +157,16 @@ def _alone(delivery: _Delivery) -> bool:
         return not work.others_wait(connection, delivery.piece.queue)
 
 
-def _doubt(delivery: _Delivery, attempts: Sequence[Attempt]) -> str | None:
+def _doubt(delivery: _Delivery, attempts: Sequence[MailAttempt]) -> str | None:
     """Why an announcement is to pause itself: nearly everybody's server refuses it, so something is wrong with it."""
     mailing = delivery.mailing
     if mailing.kind is not Kind.ANNOUNCEMENT:
         return None
     answers = _answers(delivery.runtime.endpoints.database_url, mailing.organisation, mailing.mailing)
-    answers.extend(one.answer is Answer.REFUSED for one in attempts if one.answer in {Answer.REFUSED, Answer.ACCEPTED})
-    refusals = [one for one in attempts if one.answer is Answer.REFUSED]
+    answers.extend(
+        one.answer is MailResult.REFUSED for one in attempts if one.answer in {MailResult.REFUSED, MailResult.ACCEPTED}
+    )
+    refusals = [one for one in attempts if one.answer is MailResult.REFUSED]
     if not refusals or not refused_by_nearly_all(answers):
         return None
     said = as_said(f"{refusals[-1].code} {refusals[-1].reply or ''}")
@@ -191,7 +187,10 @@ def _take_over(connection: Connection, delivery: _Delivery, begun: int) -> None:
     lost = store.begun_by_lost(connection, piece.organisation, piece.subject, piece.low, begun)
     outcomes = [
         outcome_of(
-            Attempt(recipient, Answer.WORKER_LOST), Before(tried), delivery.patience, policy=delivery.mailing.policy
+            MailAttempt(recipient, MailResult.WORKER_LOST),
+            Before(tried),
+            delivery.patience,
+            policy=delivery.mailing.policy,
         )
         for recipient, tried in lost
     ]
@@ -230,7 +229,7 @@ def _begin_group(connection: Connection, delivery: _Delivery) -> bool:
             1  # one of a group took its worker down: those beside it are not to be tried, or uncertain, with it again
         )
     if delivery.witness.due:
-        restored.notice(connection, delivery.witness)
+        restored.notice_restore(connection, delivery.witness)
     while True:
         delivery.asked_at = time.monotonic()
         asked = store.at_the_gate(
@@ -276,7 +275,7 @@ def _begin_at_pace(connection: Connection, delivery: _Delivery, asked: Sequence[
     if out:
         store.put_off(connection, piece.organisation, piece.subject, out, timedelta(seconds=grant.out_wait))
     if not group:  # where domains are out, the others of the piece come next
-        delivery.mailer.heed(grant.lanes)  # somebody else may wait for a connection
+        delivery.mailer.close_surplus(grant.lanes)  # somebody else may wait for a connection
         work.release(connection, piece, after=timedelta() if out else pause, failed=False)
         return False
     last = group[-1].recipient
@@ -308,7 +307,7 @@ def _leave(connection: Connection, piece: work.Piece) -> None:
         work.release(connection, piece, after=timedelta(seconds=seconds), failed=False)
 
 
-def _send(delivery: _Delivery) -> list[Attempt]:
+def _send(delivery: _Delivery) -> list[MailAttempt]:
     """Send a group; what became of each that was begun, which the pace is told, too. None is where too much has passed
     since the gate was asked about them; but mail goes also where it always does."""
     begun = time.monotonic()
@@ -318,7 +317,7 @@ def _send(delivery: _Delivery) -> list[Attempt]:
     delivery.stale = 0
     if delivery.beat is not None:
         delivery.witness.went(delivery.beat, numbers(delivery.mailing, delivery.group))
-    unmade: list[Attempt] = []
+    unmade: list[MailAttempt] = []
     sender = identity(delivery.runtime)
 
     def envelopes() -> Iterator[Envelope]:
@@ -327,12 +326,14 @@ def _send(delivery: _Delivery) -> list[Attempt]:
             try:
                 yield compose(delivery.mailing, recipient, sender)
             except ValueError:
-                unmade.append(Attempt(recipient.recipient, Answer.IMPOSSIBLE))
+                unmade.append(MailAttempt(recipient.recipient, MailResult.IMPOSSIBLE))
             except Exception as problem:  # noqa: BLE001 - a bug of ours holds up nobody else
                 log.error(  # noqa: TRY400 - a traceback may quote people's data
                     "mail.not_made", mailing=delivery.piece.subject, **without_data(problem)
                 )
-                unmade.append(Attempt(recipient.recipient, Answer.DEFERRED, reply="the message could not be made"))
+                unmade.append(
+                    MailAttempt(recipient.recipient, MailResult.DEFERRED, reply="the message could not be made")
+                )
 
     mailer = delivery.mailer
     within = GATE_HOLDS_SECONDS

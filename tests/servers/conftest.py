@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tasks.mail import actors
-from tasks.mail.sending.rates import outages
+from tasks.mail.sending.rates import current_outages
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.postfix import Postfix
 from tests.servers.postfix import postfix as started_postfix
@@ -78,7 +78,7 @@ def agrees(world: World, mailboxes: Mailboxes, *, suppressed: tuple[str, ...] = 
 
 def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
     """What operators see of why no mail goes."""
-    found = outages(world.redis, world.runtime.endpoints.mail_from)
+    found = current_outages(world.redis, world.runtime.endpoints.mail_from)
     return [(one.where, one.about, one.code, one.said) for one in found]
 
 

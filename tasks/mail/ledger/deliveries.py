@@ -7,7 +7,6 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.composing.branding import Look
 from tasks.mail.rules import FIRST, Before, Delivery, Kind, Outcome, Verdict
 
 
@@ -32,11 +31,6 @@ class Mailing:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
-
-    @property
-    def look(self) -> Look:
-        """How the organisation's mail looks."""
-        return Look(self.organisation_name, self.logo, self.colour)
 
 
 @dataclass(slots=True)
@@ -429,7 +423,7 @@ def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class InProgress:
     """How many announcements, and how many notices, are on their way, or cancelled and not closed yet. None is on
     its way while all mail is paused."""
 
@@ -437,11 +431,11 @@ class Sending:
     notices: int
 
 
-def sending(connection: Connection) -> Sending:
+def in_progress(connection: Connection) -> InProgress:
     """What is on its way now."""
     [found] = rows(
         connection,
-        Sending,
+        InProgress,
         """
         SELECT count(*) FILTER (WHERE kind = 'announcement') AS announcements,
                count(*) FILTER (WHERE kind <> 'announcement') AS notices
@@ -453,7 +447,7 @@ def sending(connection: Connection) -> Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedMail:
     """What became of a mail for one learner: what the server said of it, and what came back."""
 
     kind: str
@@ -467,11 +461,11 @@ class Received:
     bounce_status: str | None
 
 
-def received_by(connection: Connection, organisation: int, learner: int) -> list[Received]:
+def received_by(connection: Connection, organisation: int, learner: int) -> list[ReceivedMail]:
     """The mail of one learner, oldest first."""
     return rows(
         connection,
-        Received,
+        ReceivedMail,
         """
         SELECT m.kind, m.id AS mailing, d.state, d.reason, d.settled_at AS at, d.attempts,
                CAST(b.kind AS text) AS bounced, b.at AS bounced_at, b.status AS bounce_status

@@ -258,7 +258,7 @@ def open_for_admins(connection: Connection, organisation: int, mailing: int, add
     )
 
 
-def tell_admins(
+def notify_admins(
     connection: Connection,
     organisation: int,
     kind: Kind,
