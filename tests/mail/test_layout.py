@@ -66,3 +66,13 @@ def test_what_decides_imports_no_server(module: str) -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 
     assert SERVERS.isdisjoint(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("facade", ["", *KNOWS])
+def test_no_facade_offers_what_has_the_name_of_a_module_beside_it(facade: str) -> None:
+    """What was imported first would decide which of both it is."""
+    path = _TASKS / "mail" / facade / "__init__.py"
+    nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    offered = {alias.asname or alias.name for node in nodes for alias in node.names}
+
+    assert offered.isdisjoint({beside.stem for beside in path.parent.iterdir()})

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.mail import actors
+from tasks.mail import delivery
 from tasks.mail.sending.rates import current_outages
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.postfix import Postfix
@@ -40,8 +40,8 @@ def through(world: World) -> Iterator[Through]:
     def leave() -> None:
         if used:
             connections, timeout = settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds
-            actors._mailer(used.pop(), connections, timeout).close()
-            actors._mailer.cache_clear()
+            delivery._mailer(used.pop(), connections, timeout).close()
+            delivery._mailer.cache_clear()
 
     def use(url: str) -> None:
         leave()

@@ -25,7 +25,7 @@ from tasks.mail.composing.templates import (
     password_notice,
     seats_notice,
 )
-from tasks.mail.ledger import Mailing, MessageIds, Recipient, message_ids
+from tasks.mail.ledger import Mailing, MessageIds, Recipient, message_ids_of
 from tasks.mail.rules import Kind
 from tasks.mail.sending import Envelope
 
@@ -101,7 +101,7 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
             mail_from,
             unsubscribe_at,
         ).with_headers(headers),
-        message_ids(
+        message_ids_of(
             mailing.organisation_id,
             mailing.kind,
             mailing.source,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         tally,
         unworked,
     )
-    from tasks.mail.ledger.message_ids import MessageIds, digest, length_prefixed, message_ids, numbers
+    from tasks.mail.ledger.message_ids import MessageIds, digest, length_prefixed, message_ids_of, numbers
     from tasks.mail.ledger.moves import MailingChange, close_cancelled, history, make_move, pause_once, why_paused
     from tasks.mail.ledger.opening import (
         MOST_LEARNERS,

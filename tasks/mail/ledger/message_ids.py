@@ -33,14 +33,14 @@ def number_of(digits: str) -> int:
     return int.from_bytes(bytes.fromhex(digits[:16]), signed=True)
 
 
-def message_ids(organisation_id: str, kind: Kind, source: str, id_: str, domain: str = "") -> MessageIds:
+def message_ids_of(organisation_id: str, kind: Kind, source: str, id_: str, domain: str = "") -> MessageIds:
     """The Message-IDs of a mailing, each by the id of its recipient; their numbers are the same under any domain."""
     return MessageIds((organisation_id, kind.value, source, id_), domain)
 
 
 def numbers(mailing: "Mailing", recipients: Sequence["Recipient"]) -> list[int]:
     """The numbers of the Message-IDs of a mailing to these recipients."""
-    ids = message_ids(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
+    ids = message_ids_of(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
     return [ids.number(recipient.id) for recipient in recipients]
 
 

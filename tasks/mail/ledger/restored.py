@@ -13,7 +13,7 @@ from config.runtime import Runtime
 from tasks import organisations
 from tasks.mail.ledger import control
 from tasks.mail.ledger import deliveries as store
-from tasks.mail.ledger.message_ids import message_ids, numbers
+from tasks.mail.ledger.message_ids import message_ids_of, numbers
 from tasks.mail.ledger.moves import make_move
 from tasks.mail.ledger.server_logs import read
 from tasks.mail.ledger.witness import Witness
@@ -147,7 +147,7 @@ def survey(connection: Connection, organisation: int, organisation_id: str, know
         for one in page:
             kind = Kind(one.kind)
             of = (one.kind, one.id, one.mailing_state) if kind is Kind.ANNOUNCEMENT else (one.kind, None, "sending")
-            message = message_ids(organisation_id, kind, one.source, one.id).number(one.learner)
+            message = message_ids_of(organisation_id, kind, one.source, one.id).number(one.learner)
             went = message in known
             if one.state == Delivery.PENDING:
                 pending[of] += 1
