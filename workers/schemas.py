@@ -14,7 +14,7 @@ import msgspec
 import typer
 
 from tasks.announcements import Retried
-from tasks.announcements.foretaste import Preview, Sent
+from tasks.announcements.previews import Preview, Sent
 from tasks.bounces import Suppression
 from tasks.events import inbox
 from tasks.events.outgoing import TYPES_OUT
