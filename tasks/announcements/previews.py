@@ -13,6 +13,7 @@ from tasks.announcements.actors import check_words
 from tasks.announcements.rules import NotAllowed
 from tasks.announcements.store import Announcement
 from tasks.mail import (
+    NOBODY,
     Envelope,
     MailAttempt,
     Mailer,
@@ -28,9 +29,6 @@ from tasks.mail import mailing as mailing_numbered
 
 #: What the subject of a test begins with.
 MARK = "[Test] "
-
-#: The number of no learner: what is said of it, or to it, touches nobody.
-NOBODY = 0
 
 
 @dataclass(frozen=True, slots=True)

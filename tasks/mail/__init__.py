@@ -82,7 +82,7 @@ if TYPE_CHECKING:
     )
     from tasks.mail.ledger import pause as pause_all
     from tasks.mail.ledger import resume as resume_all
-    from tasks.mail.rules import MOVES, SYSTEM, Delivery, Kind, MailAttempt, MailResult, Verdict
+    from tasks.mail.rules import MOVES, NOBODY, SYSTEM, Delivery, Kind, MailAttempt, MailResult, Verdict
     from tasks.mail.sending import (
         ABOUT_US,
         STATUS,

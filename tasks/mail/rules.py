@@ -19,6 +19,26 @@ class Kind(StrEnum):
     SEATS = "seats"
 
 
+class RecipientKind(StrEnum):
+    """Who a recipient is: a learner of the organisation, one of its admins, or nobody, who gets a test."""
+
+    LEARNER = "learner"
+    ADMIN = "admin"
+    NOBODY = "nobody"
+
+
+#: The recipient of a test, and of an attempt that began no mail: what is said of it touches nobody.
+NOBODY = 0
+
+
+def kind_of(recipient: int) -> RecipientKind:
+    """Whom a recipient's number stands for: a learner has their own, the admins of a notice are counted down from -1,
+    as PostgreSQL's `is_admin` has it."""
+    if recipient == NOBODY:
+        return RecipientKind.NOBODY
+    return RecipientKind.LEARNER if recipient > NOBODY else RecipientKind.ADMIN
+
+
 class Delivery(StrEnum):
     """How one recipient of one mailing stands (R18)."""
 

@@ -26,7 +26,7 @@ from tasks.mail.composing.templates import (
     seats_notice,
 )
 from tasks.mail.ledger import Mailing, MessageIds, Recipient, message_ids_of
-from tasks.mail.rules import Kind
+from tasks.mail.rules import Kind, RecipientKind
 from tasks.mail.sending import Envelope
 
 #: Mailings, each in one language, that are kept ready; and how many texts, compiled.
@@ -116,7 +116,7 @@ def _compiled(
     kind: Kind,
     subject: str,
     body: str,
-    figures: str,
+    figures: str | None,
     branding: Branding,
     language: str,
     mail_from: str,
@@ -137,7 +137,7 @@ def _compiled(
         case Kind.ENROLMENT:
             subject, html, text = enrolment_notice(branding, language)
         case Kind.SEATS:
-            usage = msgspec.json.decode(figures, type=Usage)
+            usage = msgspec.json.decode(figures or "", type=Usage)
             subject, html, text = seats_notice(branding, usage, language)
     return compile_message(subject=subject, html=html, text=text, mail_from=mail_from)
 
@@ -159,7 +159,7 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
     }
     unsubscribe_at, own_headers = "", None
     if mailing.kind is Kind.ANNOUNCEMENT:
-        if identity.links and recipient.recipient > 0:  # below zero are admins, who get tests
+        if identity.links and recipient.kind is RecipientKind.LEARNER:
             unsubscribe_at = identity.links.base
             token = values["token"] = identity.links.token(mailing.organisation, recipient.recipient)
             own_headers = {

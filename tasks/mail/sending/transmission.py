@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tasks.mail.addresses import wire_address
-from tasks.mail.rules import MailAttempt, MailResult
+from tasks.mail.rules import NOBODY, MailAttempt, MailResult
 from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.envelope import Envelope
 from tasks.mail.sending.outages import not_reached
@@ -22,9 +22,6 @@ LATE_SECONDS = 0.5
 
 #: Replies after which nothing more is begun for the moment: the server closes, or wants us to come back later.
 HOLD = frozenset({421, 454})
-
-#: Whom an attempt is about that began no mail.
-NOBODY = 0
 
 
 class Transmission:
