@@ -22,7 +22,7 @@ from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
 from tasks.mail.composing import compose, identity
-from tasks.mail.ledger import Mailing, Recipient, Witness, deliveries, numbers, pause_once, restored
+from tasks.mail.ledger import Mailing, Recipient, Witness, deliveries, gate, mailings, numbers, pause_once, restored
 from tasks.mail.rules import (
     LAST_ANSWERS,
     Before,
@@ -165,7 +165,7 @@ def _claim(runtime: Runtime, piece: work.Piece) -> _Delivery | None:
     rates = _rates(endpoints, settings.rollcall_mail_rate, settings.rollcall_mail_domain_rate, pause)
     mailer.report_use_to(rates.hold)
     with transaction(runtime.engine, piece.organisation) as connection:
-        mailing = deliveries.mailing(connection, piece.organisation, piece.subject)
+        mailing = mailings.mailing(connection, piece.organisation, piece.subject)
         if mailing is None:
             work.finish(connection, piece)
             return None
@@ -234,11 +234,11 @@ def _next_group(connection: Connection, delivery: _Delivery) -> Group | Left:
         restored.notice_restore(connection, delivery.witness)
     while True:
         asked_at = time.monotonic()
-        asked = deliveries.at_the_gate(connection, piece.organisation, piece.subject, piece.low, piece.high, size)
+        asked = gate.at_the_gate(connection, piece.organisation, piece.subject, piece.low, piece.high, size)
         if not asked:
             return _nobody_now(connection, piece)
         if any(recipient.verdict is Verdict.PAUSED for recipient in asked):
-            if deliveries.stays_paused(connection, piece.organisation, piece.subject):
+            if gate.stays_paused(connection, piece.organisation, piece.subject):
                 return Left(Leaves.PAUSED)
             continue
         refused = [skipped(one.recipient, one.verdict) for one in asked if one.verdict is not Verdict.SEND]

@@ -6,11 +6,11 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.mail.ledger.control import MailPaused, awaits_decision, pause, paused, resume
-    from tasks.mail.ledger.deliveries import (
+    from tasks.mail.ledger.gate import Recipient
+    from tasks.mail.ledger.mailings import (
         InProgress,
         Mailing,
         ReceivedMail,
-        Recipient,
         Tally,
         in_progress,
         mailing,

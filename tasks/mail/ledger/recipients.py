@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.ledger.deliveries import Recipient
+from tasks.mail.ledger.gate import Recipient
 from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT
 from tasks.mail.rules import Verdict
 

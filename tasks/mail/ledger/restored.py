@@ -12,7 +12,8 @@ from config.database import execute, rows, transaction
 from config.runtime import Runtime
 from tasks import organisations
 from tasks.mail.ledger import control
-from tasks.mail.ledger import deliveries as store
+from tasks.mail.ledger.gate import Recipient
+from tasks.mail.ledger.mailings import Mailing
 from tasks.mail.ledger.message_ids import message_ids_of, numbers
 from tasks.mail.ledger.moves import make_move
 from tasks.mail.ledger.server_logs import read
@@ -56,9 +57,7 @@ def asks_after_restore(connection: Connection, witness: Witness, *, sure: bool =
     return noticed
 
 
-def without_known(
-    connection: Connection, mailing: store.Mailing, group: Sequence[store.Recipient]
-) -> list[store.Recipient]:
+def without_known(connection: Connection, mailing: Mailing, group: Sequence[Recipient]) -> list[Recipient]:
     """Those of a group whose mail is not known to have gone before the database was restored; of the others that is
     written, and they are not sent it again by themselves."""
     messages = numbers(mailing, group)
@@ -159,7 +158,7 @@ def survey(connection: Connection, organisation: int, organisation_id: str, know
             elif one.state == Delivery.PENDING:
                 found.gone.setdefault(one.mailing, []).append(one.recipient)
             found.matched.add(message)
-    for id_ in _scheduled(connection, organisation):
+    for id_ in _announcements(connection, organisation, ["scheduled"]):
         pending[Kind.ANNOUNCEMENT.value, id_.id, "scheduled"] += 0
     found.affected = [
         Affected(organisation_id, kind, id_, state, n, since[kind, id_, state], n - since[kind, id_, state])
@@ -175,41 +174,30 @@ class _Announcement:
     state: str
 
 
-def _scheduled(connection: Connection, organisation: int) -> list[_Announcement]:
-    """The announcements of an organisation that would begin by themselves."""
+def _announcements(connection: Connection, organisation: int, states: Sequence[str]) -> list[_Announcement]:
+    """The announcements of an organisation in one of these states."""
     return rows(
         connection,
         _Announcement,
         """
         SELECT mailing, id, state FROM mailings
-        WHERE organisation = :organisation AND kind = 'announcement' AND state = 'scheduled' ORDER BY mailing
+        WHERE organisation = :organisation AND kind = 'announcement' AND state = ANY(CAST(:states AS text[]))
+        ORDER BY mailing
         """,
         organisation=organisation,
+        states=list(states),
     )
 
 
 def hold(connection: Connection, organisation: int, by: str) -> int:
     """Make every announcement ask that would go on, or begin, by itself; how many."""
     held = 0
-    for one in _on_their_way(connection, organisation):
+    for one in _announcements(connection, organisation, ["sending", "scheduled"]):
         move = "pause" if one.state == "sending" else "pass over"
         why = "the database was restored from a backup: resume it, or cancel it" if move == "pause" else None
         moved = make_move(connection, organisation, one.mailing, move, expected=one.state, by=by, why=why)
         held += moved is not None
     return held
-
-
-def _on_their_way(connection: Connection, organisation: int) -> list[_Announcement]:
-    return rows(
-        connection,
-        _Announcement,
-        """
-        SELECT mailing, id, state FROM mailings
-        WHERE organisation = :organisation AND kind = 'announcement' AND state IN ('sending', 'scheduled')
-        ORDER BY mailing
-        """,
-        organisation=organisation,
-    )
 
 
 def _write(
