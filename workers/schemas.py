@@ -13,8 +13,7 @@ from typing import Any, Literal
 import msgspec
 import typer
 
-from tasks.announcements import Retried
-from tasks.announcements.previews import Preview, Sent
+from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.bounces import Suppression
 from tasks.events import inbox
 from tasks.events.outgoing import TYPES_OUT
@@ -63,7 +62,7 @@ RESULTS: dict[str, Any] = {
     "announcements-pause": announcements.Stands,
     "announcements-preview": Preview,
     "announcements-resume": announcements.Stands,
-    "announcements-retry-failed": Retried,
+    "announcements-retry-failed": RetriedAnnouncement,
     "announcements-show": announced.Shown,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,

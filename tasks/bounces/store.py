@@ -7,7 +7,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
-from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind, Suppressed
+from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind, Suppressed
 from tasks.bounces.verp import Token
 from tasks.reports import Report
 
@@ -129,7 +129,7 @@ def record_complaint(connection: Connection, organisation: int, learner: int, an
     )
 
 
-def history(connection: Connection, token: Token, address: str) -> list[Kind | None]:
+def history(connection: Connection, token: Token, address: str) -> list[BounceKind | None]:
     """What became of the deliveries to an address of one recipient, in the order of time, from the first that bounced
     softly to the last, since a person lifted its suppression; None is one that did not bounce.
 
@@ -166,7 +166,7 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
         address=address,
         enough=SOFT_IN_A_ROW,
     )
-    return [None if kind is None else Kind(kind) for kind in found]
+    return [None if kind is None else BounceKind(kind) for kind in found]
 
 
 def suppress(

@@ -22,20 +22,3 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "LONGEST_PAUSE",
-    "Beat",
-    "Failing",
-    "LostLease",
-    "Piece",
-    "add",
-    "extend",
-    "failing",
-    "finish",
-    "mark",
-    "others_wait",
-    "pause_before",
-    "release",
-    "retry",
-]

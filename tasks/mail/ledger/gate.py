@@ -82,7 +82,7 @@ def at_the_gate(
             WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high
               AND d.state = 'pending' AND (d.due_at IS NULL OR d.due_at <= now())
             ORDER BY d.recipient LIMIT :limit
-        ), told AS (
+        ), with_items AS (
             SELECT j.*, CASE
                 WHEN j.kind IN ('enrolment', 'digest') THEN ARRAY(
                     SELECT c.title FROM enrolments e JOIN courses c USING (organisation, course)
@@ -103,11 +103,11 @@ def at_the_gate(
                     THEN 'nothing to tell' ELSE verdict END AS verdict,
                address, first_name, last_name, username, locale, items,
                put_off, since, (SELECT coalesce(known_until > now(), false) FROM mail_control) AS look_up
-        FROM told
+        FROM with_items
         CROSS JOIN LATERAL (
             SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
-            WHERE told.has_history AND a.organisation = :organisation AND a.mailing = :mailing
-              AND a.recipient = told.recipient AND a.reason IN ('throttled', 'unreachable', 'refused us')
+            WHERE with_items.has_history AND a.organisation = :organisation AND a.mailing = :mailing
+              AND a.recipient = with_items.recipient AND a.reason IN ('throttled', 'unreachable', 'refused us')
               AND a.attempted_at >= coalesce((
                   SELECT max(c.at) FROM mailing_changes c
                   WHERE c.organisation = :organisation AND c.mailing = :mailing AND c.move = 'retry'), '-infinity')

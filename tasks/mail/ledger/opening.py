@@ -121,7 +121,7 @@ _OPEN = _OPEN_FOR.format(learners="JOIN learners l ON l.organisation = m.organis
 _OPEN_FOR_AUDIENCE = _OPEN_FOR.format(learners=f"CROSS JOIN {AUDIENCE} l")
 
 #: For a statement that knows its `candidates` (learner, silent, verdict) in a chunk: opens the ledger of :mailing, if
-#: there is one, for those who are to be told and are not in it yet.
+#: there is one, for those who are to be pairs and are not in it yet.
 OPEN_FOR_CANDIDATES = f"""
 INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
 SELECT :organisation, :mailing, learner, {_OPENED}
@@ -173,9 +173,9 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
         _OPEN
         + """
     JOIN (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
-                 unnest(CAST(:learners AS int[])) AS learner) told
-        ON m.organisation = told.organisation AND m.mailing = told.mailing
-            AND l.organisation = told.organisation AND l.learner = told.learner
+                 unnest(CAST(:learners AS int[])) AS learner) pairs
+        ON m.organisation = pairs.organisation AND m.mailing = pairs.mailing
+            AND l.organisation = pairs.organisation AND l.learner = pairs.learner
 ) chosen
 ON CONFLICT DO NOTHING
 """,
@@ -187,10 +187,10 @@ ON CONFLICT DO NOTHING
         INSERT INTO work (organisation, queue, actor, subject, low, high)
         SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
-                     unnest(CAST(:learners AS int[])) AS learner) told
+                     unnest(CAST(:learners AS int[])) AS learner) pairs
         CROSS JOIN LATERAL (
             SELECT d.mailing, d.recipient FROM deliveries d
-            WHERE d.organisation = told.organisation AND d.mailing = told.mailing AND d.recipient = told.learner
+            WHERE d.organisation = pairs.organisation AND d.mailing = pairs.mailing AND d.recipient = pairs.learner
               AND d.state = 'pending' OFFSET 0) d
         """,
         **parameters,
