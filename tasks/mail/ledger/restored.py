@@ -17,7 +17,7 @@ from tasks.mail.ledger.mailings import Mailing
 from tasks.mail.ledger.message_ids import message_ids_of, numbers
 from tasks.mail.ledger.moves import make_move
 from tasks.mail.ledger.server_logs import read
-from tasks.mail.ledger.witness import Witness
+from tasks.mail.ledger.witness import SentSince, Witness
 from tasks.mail.rules import Delivery, Kind
 
 log = structlog.get_logger()
@@ -232,29 +232,18 @@ def _settle(connection: Connection, organisation: int, mailing: int, recipients:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SinceRestore:
-    """What is known of the mail that went after the moment to which the database was restored: whether Redis could be
-    asked; groups of which it knows the mails, and of which it does not; the mails, and the mailings they are of."""
-
-    redis_answers: bool
-    groups: int
-    unknown: int
-    mails: dict[int, bool]
-    affected: list[Affected]
-
-
-def known_since_restore(runtime: Runtime, witness: Witness) -> SinceRestore:
-    """Ask Redis and what was remembered, and compare with what is pending or uncertain, of every organisation."""
+def known_since_restore(runtime: Runtime, witness: Witness) -> tuple[SentSince, list[Affected]]:
+    """What Redis, or what was remembered, knows of the mail that went after the moment to which the database was
+    restored; and the mailings of which mail is pending or uncertain, of every organisation."""
     with transaction(runtime.engine) as connection:
         since = witness.sent_since(connection)
-        mails = {**since.mails, **control.all_known(connection)}
+        since.mails.update(control.all_known(connection))
         everyone = organisations.every(connection)
     affected: list[Affected] = []
     for org in everyone:
         with transaction(runtime.engine, org.organisation) as connection:
-            affected += survey(connection, org.organisation, org.id, mails).affected
-    return SinceRestore(since.answers, since.groups, since.unknown, mails, affected)
+            affected += survey(connection, org.organisation, org.id, since.mails).affected
+    return since, affected
 
 
 def settle_restore(runtime: Runtime, witness: Witness, mails: Mapping[int, bool], by: str) -> None:
