@@ -60,9 +60,8 @@ def test_what_is_left_out_is_nothing_that_is_read(
 ) -> None:
     branding = Branding(f"Lean {kind} ; , > & co", logo=logo)
     html = sample(kind, branding, "fr").html
-    for made_once in (templates.announcement, templates.enrolment_notice, templates.digest_notice):
+    for made_once in (templates.announcement, templates.notice):
         made_once.cache_clear()
-    templates.password_notice.cache_clear()
     monkeypatch.setattr(templates, "_frame", frames(small=False).__getitem__)
     whole = sample(kind, branding, "fr").html
 

@@ -21,6 +21,7 @@ from tasks.mail.composing.message import compile_message
 from tasks.mail.composing.phrases import Language, Notice, spoken
 from tasks.mail.composing.placeholders import Placeholders
 from tasks.mail.composing.plain import plain
+from tasks.mail.rules import Kind
 
 #: Where something is to stand in a frame, and the line breaks behind it, which go with what is empty: all of it is put
 #: there at once, and not looked at again.
@@ -97,30 +98,26 @@ def check_announcement(subject: str, body_markdown: str, organisation: str) -> N
 
 
 @lru_cache(maxsize=256)
-def enrolment_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
-    """Tells a learner what they were enrolled in (R12): splices `courses_html` and `courses_text`, from `listing`."""
+def notice(kind: Kind, branding: Branding, locale: str = "", usage: Usage | None = None) -> tuple[str, str, str]:
+    """Tells a learner what they were enrolled in, or what became available as they were reactivated (R12, S7): splices
+    `courses_html` and `courses_text`, from `listing`. Tells admins who needs a temporary password (R5, S8): splices
+    `learners_html` and `learners_text`; or, by its `usage`, that most, or all, of what they bought is used."""
     language = spoken(locale)
-    return _notice(language.enrolment, language, branding, of="courses")
-
-
-@lru_cache(maxsize=256)
-def digest_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
-    """Tells a reactivated learner what became available (R12, S7): splices `courses_html` and `courses_text`."""
-    language = spoken(locale)
-    return _notice(language.digest, language, branding, of="courses")
-
-
-@lru_cache(maxsize=256)
-def password_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
-    """Tells admins who needs a temporary password (R5, S8): splices `learners_html` and `learners_text`."""
-    language = spoken(locale)
-    return _notice(language.password, language, branding, of="learners")
-
-
-def seats_notice(branding: Branding, usage: Usage, locale: str = "") -> tuple[str, str, str]:
-    """Tells admins that most, or all, of what they bought is used."""
-    language = spoken(locale)
-    return _notice(usage.notice(language), language, branding, figures=usage.figures(language))
+    about = {Kind.ENROLMENT: language.enrolment, Kind.DIGEST: language.digest, Kind.PASSWORD: language.password}
+    chosen = about[kind] if usage is None else usage.notice(language)
+    figures = {} if usage is None else usage.figures(language)
+    to_learner = kind in {Kind.ENROLMENT, Kind.DIGEST}
+    phrases = {
+        "greeting": language.learner_greeting if to_learner else language.admin_greeting,
+        "opening": chosen.opening,
+        "closing": chosen.closing,
+        "footer": language.learner_footer if to_learner else language.admin_footer,
+    }
+    words = {name: _with_figures(phrase, figures) for name, phrase in phrases.items()}
+    of = "courses" if to_learner else "learners"
+    items = (f"[[raw:{of}_html]]", f"[[raw:{of}_text]]") if usage is None else ("", "")
+    subject = _subject(_with_figures(chosen.subject, figures), branding.name)
+    return subject, *_page("notice", words, language, branding, {"listing": items})
 
 
 def listing(items: Iterable[str]) -> tuple[str, str]:
@@ -137,23 +134,6 @@ def listing(items: Iterable[str]) -> tuple[str, str]:
         lines.append(line)
     html = "".join(f'<li dir="auto">{escape(line)}</li>' for line in lines)
     return f"<ul>{html}</ul>", "\n".join(f"- {line}" for line in lines)
-
-
-def _notice(
-    notice: Notice, language: Language, branding: Branding, *, of: str = "", figures: Mapping[str, str] | None = None
-) -> tuple[str, str, str]:
-    """A notice to learners of their courses, or to admins: with a list `of` something, or with `figures`."""
-    to_learner = of == "courses"
-    phrases = {
-        "greeting": language.learner_greeting if to_learner else language.admin_greeting,
-        "opening": notice.opening,
-        "closing": notice.closing,
-        "footer": language.learner_footer if to_learner else language.admin_footer,
-    }
-    words = {name: _with_figures(phrase, figures or {}) for name, phrase in phrases.items()}
-    items = (f"[[raw:{of}_html]]", f"[[raw:{of}_text]]") if of else ("", "")
-    subject = _subject(_with_figures(notice.subject, figures or {}), branding.name)
-    return subject, *_page("notice", words, language, branding, {"listing": items})
 
 
 def _with_figures(phrase: str, figures: Mapping[str, str]) -> str:
