@@ -302,10 +302,8 @@ def _send(delivery: _Delivery, group: Group) -> Results:
     slow = len(attempts) < len(group.recipients)
     delivery.size = min(2 * len(attempts) + SMALLEST_GROUP, delivery.size) if slow else most
     tried = {recipient.recipient: recipient for recipient in group.recipients}
-    outcomes = [
-        outcome_of(each, tried[each.recipient].before, delivery.policy, policy=delivery.mailing.policy)
-        for each in attempts
-    ]
+    policy, mailing = delivery.policy, delivery.mailing
+    outcomes = [outcome_of(each, tried[each.recipient].before, policy, policy=mailing.policy) for each in attempts]
     for outcome in outcomes:
         outcome.address = tried[outcome.recipient].address
     return Results(outcomes, _pause_because(delivery, attempts), _turn_is_over(delivery, group))
