@@ -14,7 +14,7 @@ MOST_LEARNERS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _NewMailing:
     mailing: int
     source: str
     id: str
@@ -38,7 +38,7 @@ def new_mailings(
         (row.source, row.id): row.mailing
         for row in rows(
             connection,
-            _Named,
+            _NewMailing,
             """
             INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, figures,
                                            launched_at)
@@ -199,7 +199,7 @@ ON CONFLICT DO NOTHING
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _LearnerRange:
     low: int
     high: int
 
@@ -210,7 +210,7 @@ def audience_stretches(
     """From which number to which so many at a time of an audience reach: those who are saved, by their numbers."""
     found = rows(
         connection,
-        _Stretch,
+        _LearnerRange,
         f"""
         SELECT min(learner) AS low, max(learner) AS high FROM (
             SELECT l.learner, (row_number() OVER (ORDER BY l.learner) - 1) / CAST(:size AS int) AS place

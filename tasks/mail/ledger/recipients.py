@@ -188,7 +188,7 @@ def left_settled(connection: Connection, organisation: int, mailing: int, states
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _IdlePiece:
     work: int
     low: int
     high: int
@@ -201,7 +201,7 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
     """
     idle = rows(
         connection,
-        _Stretch,
+        _IdlePiece,
         """
         SELECT work, low, high FROM work
         WHERE organisation = :organisation AND subject = :mailing AND actor = 'mail.deliver'
