@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import table
 from config.webhooks import MOST_KEYS
-from tasks.bounces import Ignored, Kind, Suppressed
+from tasks.bounces import BounceKind, Ignored, Suppressed
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
 from tasks.events.outgoing import TYPES_OUT
@@ -20,9 +20,9 @@ from tasks.events.schemas import TYPES, WHAT_TO_DO
 from tasks.imports.rules import Refusal
 from tasks.imports.statuses import PreviousStatus
 from tasks.learners import Standing
-from tasks.mail import control, witness
-from tasks.mail.restored import Settled
-from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
+from tasks.mail.ledger import control, witness
+from tasks.mail.ledger.restored import Settled
+from tasks.mail.rules import MOVES, Delivery, MailResult, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State, wire
@@ -117,14 +117,14 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
         Reason,
         Delivery,
         Verdict,
-        Answer,
+        MailResult,
         NotEligible,
         Review,
         Unit,
         Discrepancy,
         PreviousStatus,
         Refusal,
-        Kind,
+        BounceKind,
         Ignored,
         Suppressed,
         State,

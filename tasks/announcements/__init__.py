@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.announcements.actors import (
-        Retried,
+        RetriedAnnouncement,
         cancel,
         check_words,
         finish_mailings,
@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         retry,
         schedule,
     )
+    from tasks.announcements.export import recipients
     from tasks.announcements.intake import fault_of, is_judged, requested
+    from tasks.announcements.previews import Preview, Sent, preview, send_trial, trial
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,
@@ -35,39 +37,3 @@ if TYPE_CHECKING:
     from tasks.announcements.store import Announcement, Draft, Outline, create, find, listed, rewrite, unknown_learners
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "LARGEST_BODY",
-    "LONGEST_ID",
-    "MOST_LEARNERS",
-    "Announcement",
-    "BadMessage",
-    "BadSchedule",
-    "Draft",
-    "NotAllowed",
-    "Outline",
-    "Progress",
-    "Retried",
-    "cancel",
-    "check_message",
-    "check_words",
-    "create",
-    "fault_of",
-    "find",
-    "finish_mailings",
-    "is_judged",
-    "launch",
-    "listed",
-    "local_time",
-    "moment_of",
-    "move",
-    "pause",
-    "progress",
-    "requested",
-    "resume",
-    "retry",
-    "rewrite",
-    "schedule",
-    "unknown_learners",
-    "zone_named",
-]

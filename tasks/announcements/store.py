@@ -70,7 +70,7 @@ def create(connection: Connection, organisation: int, draft: Draft, *, by: str) 
                     CAST(:audience AS jsonb), :send_at, :time_zone)
             ON CONFLICT (organisation, kind, source, id) DO NOTHING
             RETURNING organisation, mailing
-        ), kept AS (
+        ), logged AS (
             INSERT INTO mailing_changes (organisation, mailing, move, after, by)
             SELECT organisation, mailing, 'create', 'draft', :by FROM created
         )

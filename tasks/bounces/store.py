@@ -7,7 +7,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
-from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind, Suppressed
+from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind, Suppressed
 from tasks.bounces.verp import Token
 from tasks.reports import Report
 
@@ -51,18 +51,18 @@ def reported(connection: Connection, token: Token) -> Reported | None:
         connection,
         Reported,
         """
-        SELECT m.kind = 'announcement' AS announcement, d.recipient > 0 AS learner,
-               CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END AS address,
+        SELECT m.kind = 'announcement' AS announcement, NOT is_admin(d.recipient) AS learner,
+               CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END AS address,
                NOT EXISTS (
                    SELECT FROM lifted_suppressions f
                    WHERE f.organisation = d.organisation
-                     AND f.address = mail_key(CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END)
+                     AND f.address = mail_key(CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END)
                      AND f.lifted_at >= d.settled_at) AS counts
         FROM deliveries d
         JOIN mailings m USING (organisation, mailing)
         LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
-          AND CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END IS NOT NULL
+          AND CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END IS NOT NULL
         """,
         organisation=token.organisation,
         mailing=token.mailing,
@@ -129,7 +129,7 @@ def record_complaint(connection: Connection, organisation: int, learner: int, an
     )
 
 
-def history(connection: Connection, token: Token, address: str) -> list[Kind | None]:
+def history(connection: Connection, token: Token, address: str) -> list[BounceKind | None]:
     """What became of the deliveries to an address of one recipient, in the order of time, from the first that bounced
     softly to the last, since a person lifted its suppression; None is one that did not bounce.
 
@@ -166,7 +166,7 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
         address=address,
         enough=SOFT_IN_A_ROW,
     )
-    return [None if kind is None else Kind(kind) for kind in found]
+    return [None if kind is None else BounceKind(kind) for kind in found]
 
 
 def suppress(

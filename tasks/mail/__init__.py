@@ -5,23 +5,45 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.mail.look import Look
-    from tasks.mail.merge import MergeError
-    from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
-    from tasks.mail.opening import (
+    from tasks.mail.addresses import ADDRESS, LONGEST_ADDRESS, mail_key, wire_address
+    from tasks.mail.composing.branding import Branding
+    from tasks.mail.composing.dkim import Signer
+    from tasks.mail.composing.envelopes import compose, identity
+    from tasks.mail.composing.links import PATH as UNSUBSCRIBE_PATH
+    from tasks.mail.composing.links import Links
+    from tasks.mail.composing.merge import MergeError, MergeField, without_default
+    from tasks.mail.composing.phrases import LANGUAGES, spoken
+    from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
+    from tasks.mail.composing.templates import check_announcement as check_template
+    from tasks.mail.ledger.control import MailPaused, awaits_decision, paused
+    from tasks.mail.ledger.control import pause as pause_all
+    from tasks.mail.ledger.control import resume as resume_all
+    from tasks.mail.ledger.gate import Recipient
+    from tasks.mail.ledger.mailings import (
+        Mailing,
+        ReceivedMail,
+        Tally,
+        in_progress,
+        mailing,
+        received_by,
+        tallies,
+        tally,
+        unworked,
+    )
+    from tasks.mail.ledger.moves import MailingChange, close_cancelled, history, make_move, why_paused
+    from tasks.mail.ledger.opening import (
         MOST_LEARNERS,
         OPEN_FOR_CANDIDATES,
         VERDICT,
         audience_stretches,
         enqueue,
         new_mailings,
+        notify_admins,
         open_for_audience,
         open_for_enrolled,
         open_for_pairs,
-        tell_admins,
     )
-    from tasks.mail.phrases import LANGUAGES, spoken
-    from tasks.mail.recipients import (
+    from tasks.mail.ledger.recipients import (
         any_accepted,
         as_recipient,
         cancel_idle,
@@ -32,52 +54,26 @@ if TYPE_CHECKING:
         some_recipient,
         verdict_on,
     )
-    from tasks.mail.rules import Kind, Verdict
-    from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
-    from tasks.mail.store import Mailing, Tally, tallies, tally, unworked
-    from tasks.mail.templates import check_announcement as check_template
+    from tasks.mail.ledger.restored import (
+        IT_WAS_RESTORED,
+        Affected,
+        SentInLog,
+        asks_after_restore,
+        known_since_restore,
+        notice_restore,
+        settle_restore,
+        take_log,
+    )
+    from tasks.mail.ledger.retrying import NOTICES, RetriedNotices, retry_notices
+    from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe
+    from tasks.mail.ledger.witness import Witness
+    from tasks.mail.rules import MOVES, NOBODY, SYSTEM, Delivery, Kind, MailAttempt, MailResult, Verdict
+    from tasks.mail.sending.answers import ABOUT_US, STATUS, About, Stage, about, permanent
+    from tasks.mail.sending.checking import ServerCheck
+    from tasks.mail.sending.checking import check as check_server
+    from tasks.mail.sending.envelope import Envelope
+    from tasks.mail.sending.outages import UNREACHABLE, MailOutage
+    from tasks.mail.sending.pool import Mailer
+    from tasks.mail.sending.rates import current_outages
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "AURORA",
-    "BODY",
-    "LANGUAGES",
-    "MOST_LEARNERS",
-    "OPEN_FOR_CANDIDATES",
-    "SUBJECT",
-    "VERDICT",
-    "Change",
-    "Kind",
-    "Look",
-    "Mailing",
-    "MergeError",
-    "Tally",
-    "Verdict",
-    "any_accepted",
-    "as_recipient",
-    "audience_stretches",
-    "cancel_idle",
-    "check_template",
-    "close_cancelled",
-    "enqueue",
-    "history",
-    "judged",
-    "left_settled",
-    "make_move",
-    "make_pending",
-    "new_mailings",
-    "nobody_in_particular",
-    "open_for_audience",
-    "open_for_enrolled",
-    "open_for_pairs",
-    "sample",
-    "some_recipient",
-    "spoken",
-    "tallies",
-    "tally",
-    "tell_admins",
-    "unworked",
-    "verdict_on",
-    "why_paused",
-]

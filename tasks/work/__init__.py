@@ -1,35 +1,24 @@
 """Work that is due: rows, not messages. A message only wakes a worker up, and losing it costs seconds (R33)."""
 
-from tasks.work.store import (
-    LONGEST_PAUSE,
-    Beat,
-    Failing,
-    LostLease,
-    Piece,
-    add,
-    extend,
-    failing,
-    finish,
-    mark,
-    others_wait,
-    pause_before,
-    release,
-    retry,
-)
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "LONGEST_PAUSE",
-    "Beat",
-    "Failing",
-    "LostLease",
-    "Piece",
-    "add",
-    "extend",
-    "failing",
-    "finish",
-    "mark",
-    "others_wait",
-    "pause_before",
-    "release",
-    "retry",
-]
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.work.rules import LONGEST_PAUSE, pause_before
+    from tasks.work.store import (
+        Beat,
+        Failing,
+        LostLease,
+        Piece,
+        add,
+        extend,
+        failing,
+        finish,
+        mark,
+        others_wait,
+        release,
+        retry,
+    )
+else:
+    __getattr__ = lazily(__name__)

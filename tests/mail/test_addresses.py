@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tasks.mail.addresses import in_text
-from tasks.mail.compose import compose
-from tasks.mail.links import Links
-from tasks.mail.markdown import letter
-from tasks.mail.merge import MergeError, parse
+from tasks.mail.composing.autolinks import in_text
+from tasks.mail.composing.envelopes import compose
+from tasks.mail.composing.links import Links
+from tasks.mail.composing.markdown import letter
+from tasks.mail.composing.merge import MergeError, parse
+from tasks.mail.composing.placeholders import Placeholders
+from tasks.mail.composing.templates import announcement, check_announcement
 from tasks.mail.rules import Kind
-from tasks.mail.standins import StandIns
-from tasks.mail.templates import announcement, check_announcement
 from tests.mail.letters import LINKS, mailing, recipient, sender
 from tests.mail.test_markdown import body
 from tests.mail.test_merge import ACME, Page, received
@@ -147,7 +147,7 @@ def test_merge_fields_stay_out_of_pasted_addresses() -> None:
 @examples(max_examples=60)
 def test_whatever_is_pasted_between_blanks_is_said_as_it_was_written(address: str) -> None:
     parts = parse(f"See {address} now")
-    html, text = letter(f"See {address} now", parts, StandIns(parts))
+    html, text = letter(f"See {address} now", parts, Placeholders(parts))
 
     page = Page(html)
     assert len(page.links) == 1

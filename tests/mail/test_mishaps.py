@@ -11,9 +11,10 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import transaction
 from config.settings import Settings
-from tasks.mail import actors, store
-from tasks.mail.compose import Identity, compose
-from tasks.mail.smtp import Envelope
+from tasks.mail import delivery
+from tasks.mail.composing.envelopes import Identity, compose
+from tasks.mail.ledger import Mailing, Recipient, deliveries
+from tasks.mail.sending.pool import Envelope
 from tests.world import World
 
 #: Seconds for which the database is away: longer than any other transaction is tried.
@@ -39,7 +40,7 @@ def test_r19_what_the_server_took_is_recorded_though_the_database_is_away_for_a_
         with transaction(engine, organisation) as connection:
             yield connection
 
-    monkeypatch.setattr(actors, "transaction", flickering)
+    monkeypatch.setattr(delivery, "transaction", flickering)
 
     world.comes_to_rest()
 
@@ -53,12 +54,12 @@ def test_r18_a_message_that_cannot_be_made_holds_up_nobody_else(world: World, mo
     world.has_learners("A", "B", "C")
     world.announces()
 
-    def broken(mailing: store.Mailing, recipient: store.Recipient, identity: Identity) -> Envelope:
+    def broken(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envelope:
         if recipient.id == "B":
             raise KeyError("a bug")
         return compose(mailing, recipient, identity)
 
-    monkeypatch.setattr(actors, "compose", broken)
+    monkeypatch.setattr(delivery, "compose", broken)
 
     world.comes_to_rest()
 
@@ -72,9 +73,9 @@ def test_r19_what_was_put_off_is_not_what_a_lost_worker_had_begun(world: World) 
     world.announces()
     world.execute("UPDATE deliveries SET due_at = now() + interval '1 hour' WHERE recipient = 1")
     with world.about() as (connection, org):
-        assert store.begun_by_lost(connection, org.organisation, world.ask("SELECT mailing FROM mailings"), 1, 2) == [
-            (2, 0)
-        ]
+        assert deliveries.begun_by_lost(
+            connection, org.organisation, world.ask("SELECT mailing FROM mailings"), 1, 2
+        ) == [(2, 0)]
 
 
 def test_r21_what_a_mail_has_been_through_is_known_also_after_it_was_in_a_group_and_not_begun(world: World) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import make_engine, transaction
 from config.runtime import Runtime
-from tasks.mail import control, restored, witness
-from tasks.mail.witness import FILE, MOST_GROUPS, Witness, _missing
+from tasks.mail.ledger import control, restored, witness
+from tasks.mail.ledger.witness import FILE, MOST_GROUPS, Witness, _missing
 from tasks.work.store import SHARDS, Beat
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.backup import Backup
@@ -314,7 +314,7 @@ def test_a_database_that_lost_nothing_is_never_taken_for_a_restored_one(world: W
         world.settle()
         starts_anew(world)
         with transaction(world.runtime.engine) as connection:
-            assert not restored.notice(connection, other)
+            assert not restored.notice_restore(connection, other)
             other.keep(connection)
         a_relay_looks(world)
 

@@ -1,0 +1,236 @@
+"""The recipients of an announcement as its admin deals with them: before the launch, retried, cancelled; as SQL."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from config.database import execute, one, rows, value
+from tasks.mail.ledger.gate import Recipient
+from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT
+from tasks.mail.rules import Verdict
+
+#: Pieces of work whose recipients are cancelled in one transaction: some 20,000 mails.
+PIECES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class AudienceVerdict:
+    """How many of an audience the gate judges so, and how many of them have nothing to say in a merge field."""
+
+    verdict: str
+    n: int
+    first_name: int
+    last_name: int
+    full_name: int
+    username: int
+
+
+@dataclass(frozen=True, slots=True)
+class Verdicts:
+    """How many recipients the gate judges so."""
+
+    verdict: str
+    n: int
+
+
+#: What a merge field is filled with: nothing, where it holds no more than blanks and marks that order (`merge.said`).
+_EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'"
+
+#: The gate's verdict on each learner of an audience, were it made now.
+_JUDGED = f"""
+SELECT l.learner, l.first_name, l.last_name, l.username, {VERDICT.format(kind="m.kind", state="'sending'")} AS verdict
+FROM mailings m
+CROSS JOIN {AUDIENCE} l
+WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.standing IN ('active', 'inactive')
+"""
+
+_COUNTED = f"""
+SELECT verdict, count(*) AS n, count(*) FILTER (WHERE no_first_name) AS first_name,
+       count(*) FILTER (WHERE no_last_name) AS last_name,
+       count(*) FILTER (WHERE no_first_name AND no_last_name) AS full_name,
+       count(*) FILTER (WHERE no_username) AS username
+FROM (
+    SELECT verdict, {_EMPTY.format("first_name")} AS no_first_name, {_EMPTY.format("last_name")} AS no_last_name,
+           {_EMPTY.format("username")} AS no_username
+    FROM ({_JUDGED}) judged
+) said
+GROUP BY verdict ORDER BY verdict
+"""
+
+
+def judged(connection: Connection, organisation: int, mailing: int) -> list[AudienceVerdict]:
+    """Who would get an announcement were it launched now, and who not, by the gate itself (R16): in one statement,
+    however many they are."""
+    return rows(
+        connection, AudienceVerdict, _COUNTED, organisation=organisation, mailing=mailing, low=1, high=MOST_LEARNERS
+    )
+
+
+_SAMPLE = """
+SELECT l.learner AS recipient, l.id, 0 AS attempts, false AS retried, 'send' AS verdict,
+       coalesce(l.email, '') AS address, coalesce(l.first_name, '') AS first_name,
+       coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username, coalesce(l.locale, '') AS locale,
+       CAST('{}' AS text[]) AS items
+FROM learners l WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
+"""
+
+
+def some_recipient(connection: Connection, organisation: int, mailing: int) -> Recipient | None:
+    """The first of an audience who would get the announcement, or None where nobody would."""
+    found = value(
+        connection,
+        f"SELECT learner FROM ({_JUDGED}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1",
+        organisation=organisation,
+        mailing=mailing,
+        low=1,
+        high=MOST_LEARNERS,
+    )
+    return one(
+        connection, Recipient, _SAMPLE + "AND l.learner = :learner", organisation=organisation, learner=found or 0
+    )
+
+
+def any_accepted(connection: Connection, organisation: int) -> bool:
+    """Whether the mail server has accepted any mail of this organisation yet."""
+    return bool(
+        value(
+            connection,
+            "SELECT EXISTS (SELECT FROM deliveries WHERE organisation = :organisation AND state = 'accepted')",
+            organisation=organisation,
+        )
+    )
+
+
+def as_recipient(connection: Connection, organisation: int, learner: str) -> Recipient | None:
+    """A learner, by their id, as what a message is made of; None where they are not known."""
+    return one(connection, Recipient, _SAMPLE + "AND l.id = :learner", organisation=organisation, learner=learner)
+
+
+def nobody_in_particular(address: str) -> Recipient:
+    """Somebody of whom nothing but an address is known."""
+    return Recipient(0, "", 0, False, Verdict.SEND, address, "", "", "", "", [])
+
+
+_ADDRESS = f"""
+SELECT coalesce(
+    (SELECT verdict FROM (
+        SELECT {VERDICT.format(kind="'announcement'", state="'sending'")} AS verdict FROM learners l
+        WHERE l.organisation = :organisation AND mail_key(l.email) = mail_key(:address)
+          AND l.standing IN ('active', 'inactive')
+    ) theirs ORDER BY verdict <> 'send' LIMIT 1),
+    mail_verdict('announcement', 'sending', 'active', :address, false, EXISTS (
+        SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = mail_key(:address)))
+)
+"""
+
+
+def verdict_on(connection: Connection, organisation: int, address: str) -> str:
+    """The gate's verdict on an address that an admin names, which may be a learner's (R15)."""
+    return str(value(connection, _ADDRESS, organisation=organisation, address=address))
+
+
+#: Those of a mailing who stand as :states say, and what the gate would say of them now.
+_SETTLED = f"""
+SELECT d.recipient, d.settled_at, d.code, d.reason, d.reply, d.address,
+       {VERDICT.format(kind="m.kind", state="'sending'")} AS verdict
+FROM deliveries d
+JOIN mailings m USING (organisation, mailing)
+JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
+WHERE d.organisation = :organisation AND d.mailing = :mailing
+  AND d.state = ANY(CAST(CAST(:states AS text[]) AS delivery_state[]))
+"""
+
+
+def make_pending(connection: Connection, organisation: int, mailing: int, states: list[str]) -> int:
+    """Make those pending again who stand as `states` say and whom the gate would let through now; how many (R18).
+
+    What became of them before is kept as an attempt, by which they are found again, as one that settled nothing.
+    """
+    execute(
+        connection,
+        f"""
+        INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply, address)
+        SELECT :organisation, :mailing, recipient, settled_at, code, reason, reply, address
+        FROM ({_SETTLED}) settled WHERE verdict = 'send'
+        ON CONFLICT DO NOTHING
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        states=states,
+    )
+    return execute(
+        connection,
+        """
+        UPDATE deliveries d SET state = 'pending', attempts = 0, settled_at = NULL, due_at = NULL, code = NULL,
+            reason = NULL, reply = NULL, address = NULL
+        FROM attempts a
+        WHERE d.organisation = :organisation AND d.mailing = :mailing AND a.organisation = d.organisation
+          AND a.mailing = d.mailing AND a.recipient = d.recipient AND a.attempted_at = d.settled_at
+          AND d.state = ANY(CAST(CAST(:states AS text[]) AS delivery_state[]))
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        states=states,
+    )
+
+
+def left_settled(connection: Connection, organisation: int, mailing: int, states: list[str]) -> dict[str, int]:
+    """Those who stand as `states` say, by what the gate would say of them now."""
+    found = rows(
+        connection,
+        Verdicts,
+        f"SELECT verdict, count(*) AS n FROM ({_SETTLED}) settled GROUP BY verdict ORDER BY verdict",
+        organisation=organisation,
+        mailing=mailing,
+        states=states,
+    )
+    return {row.verdict: row.n for row in found}
+
+
+@dataclass(frozen=True, slots=True)
+class _IdlePiece:
+    work: int
+    low: int
+    high: int
+
+
+def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
+    """Cancel the recipients of pieces on which nobody works, and the pieces with them; how many pieces (R20).
+
+    A piece in which sending has begun is left to whoever works on it, or takes it over: theirs may have gone (R19).
+    """
+    idle = rows(
+        connection,
+        _IdlePiece,
+        """
+        SELECT work, low, high FROM work
+        WHERE organisation = :organisation AND subject = :mailing AND actor = 'mail.deliver'
+          AND state IN ('due', 'offered', 'held', 'failing') AND begun IS NULL
+        ORDER BY work LIMIT :limit FOR UPDATE SKIP LOCKED
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        limit=PIECES,
+    )
+    for piece in idle:  # all at once would be a join, which the planner may do by going through all for each
+        execute(
+            connection,
+            """
+            UPDATE deliveries SET state = 'cancelled', reason = 'cancelled', settled_at = now(), due_at = NULL,
+                code = NULL, reply = NULL
+            WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
+              AND state = 'pending'
+            """,
+            organisation=organisation,
+            mailing=mailing,
+            low=piece.low,
+            high=piece.high,
+        )
+    if idle:
+        execute(
+            connection,
+            "DELETE FROM work WHERE organisation = :organisation AND work = ANY(CAST(:works AS bigint[]))",
+            organisation=organisation,
+            works=[piece.work for piece in idle],
+        )
+    return len(idle)
