@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from config.streams import GROUP, IN, OUT
 from tasks.events import readers
+from tasks.events.outbox import Publication
 
 #: Entries counted at most where Redis does not know how many a group has not read.
 COUNT_AT_MOST = 1000
@@ -59,9 +60,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream and its groups, at one moment."""
+    """A stream and its groups, at one moment. `first`: the first entry there is, and `end` the last there ever was."""
 
     length: int
+    first: Entry
     end: Entry
     groups: list[Group]
 
@@ -75,8 +77,11 @@ def observe(client: redis.Redis, name: str) -> Stream:
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return Stream(0, Entry(0, 0), [])
-    return Stream(found["length"], Entry.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]])
+        return Stream(0, Entry(0, 0), Entry(0, 0), [])
+    first = Entry.parse(next(iter(found["entries"]), "0-0"))
+    return Stream(
+        found["length"], first, Entry.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]]
+    )
 
 
 def _group(found: dict[str, Any]) -> Group:
@@ -121,22 +126,21 @@ def unread(client: redis.Redis) -> int:
     return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
 
 
-def trim(client: redis.Redis, name: str) -> None:
+def trim(client: redis.Redis, name: str, stream: Stream) -> None:
     """Drop from a stream what every group has read and acknowledged; nothing where there is no group.
 
     A group that is made meanwhile asks too late for what is dropped. Of the inbound stream, which holds people's data,
     no more is kept than must be.
     """
-    groups = observe(client, name).groups
-    if groups:
-        client.xtrim(name, minid=str(min(group.needs for group in groups)), approximate=name != IN)
+    needed = min((group.needs for group in stream.groups), default=None)
+    if needed is not None and stream.length and stream.first < needed:
+        client.xtrim(name, minid=str(needed), approximate=name != IN)
 
 
-def remember(connection: Connection, client: redis.Redis, ordered: int, published: int) -> None:
+def remember(connection: Connection, out: Stream, state: Publication) -> None:
     """Keep how far each group of the outgoing stream has come, unless the stream has lost something meanwhile."""
-    out = observe(client, OUT)
-    if out.end.first >= published:
-        readers.remember(connection, {group.name: min(group.acknowledged, ordered) for group in out.groups})
+    if out.end.first >= state.published:
+        readers.remember(connection, {group.name: min(group.acknowledged, state.ordered) for group in out.groups})
 
 
 def restore(client: redis.Redis, end: Entry, known: dict[bytes, int], after: Entry) -> bool:

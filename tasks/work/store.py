@@ -4,7 +4,7 @@ A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under
 when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
 state: for offered and running pieces that is when the lease runs out. `since` is when it first became due, however
 often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest, and so do *failing* ones, whose workers
-never came back, until a person says otherwise.
+never came back: they are tried again after a pause, which grows, with nothing beside them, or when a person says so.
 """
 
 from collections.abc import Iterable
@@ -21,6 +21,10 @@ log = structlog.get_logger()
 
 #: Tries of a piece with nothing beside it in its process, none of which came back, after which it is set aside.
 MOST_ALONE = 4
+
+#: Pauses of a piece that was set aside before it is tried once more: the first, which doubles each time, and the
+#: longest. Workers may have been killed for reasons of their own, and work that does kill them takes few (R31).
+FIRST_ASIDE, LONGEST_ASIDE = timedelta(minutes=5), timedelta(days=1)
 
 #: By how much earlier what goes ahead is due than it is written down.
 AHEAD = timedelta(days=1)
@@ -64,6 +68,7 @@ class Offer:
     organisation: int
     work: int
     actor: str
+    queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,61 +121,69 @@ def add(
     )
 
 
-def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) -> list[Offer]:
-    """Choose what to wake workers for: at most `bound` pieces of a queue in flight, organisations in turns (R31).
+def offer(connection: Connection, *queues: str, bound: int, repeat: timedelta) -> list[Offer]:
+    """Choose what to wake workers for: at most `bound` pieces of each queue in flight, organisations in turns (R31).
 
     What was offered or begun and is due again lost its wake-up or its worker, or waits behind others: it is offered
-    again, and keeps its place. Did it not, a slow queue would fill with one organisation's pieces, turn by turn.
+    again, and keeps its place. Did it not, a slow queue would fill with one organisation's pieces, turn by turn. An
+    offer is not waited for until it is on disk: one that is lost is made again.
     """
     return rows(
         connection,
         Offer,
         """
-        WITH RECURSIVE waiting AS (
-            (SELECT organisation FROM work
-             WHERE queue = :queue AND due_at <= now() AND state IN ('due', 'scheduled')
-             ORDER BY organisation LIMIT 1)
-            UNION ALL
-            SELECT (SELECT w.organisation FROM work w
-                    WHERE w.queue = :queue AND w.organisation > waiting.organisation AND w.due_at <= now()
-                      AND w.state IN ('due', 'scheduled')
-                    ORDER BY w.organisation LIMIT 1)
-            FROM waiting WHERE waiting.organisation IS NOT NULL
-        ), in_flight AS (
-            SELECT organisation, work, due_at FROM work WHERE queue = :queue AND state IN ('offered', 'running')
-        ), busy AS (
-            SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
-        ), turns AS (
-            SELECT next.organisation, next.work, next.since,
-                   coalesce(busy.pieces, 0)
-                       + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work) AS turn
-            FROM waiting
-            CROSS JOIN LATERAL (
-                SELECT w.organisation, w.work, w.due_at, w.since FROM work w
-                WHERE w.queue = :queue AND w.organisation = waiting.organisation AND w.due_at <= now()
-                  AND w.state IN ('due', 'scheduled')
-                ORDER BY w.due_at, w.work LIMIT :bound
-            ) next
-            LEFT JOIN busy ON busy.organisation = next.organisation
-        ), chosen AS (
-            SELECT organisation, work FROM in_flight WHERE due_at <= now()
-            UNION ALL
-            (SELECT organisation, work FROM turns ORDER BY turn, since
-             LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
+        WITH chosen AS (
+            SELECT chosen.organisation, chosen.work
+            FROM unnest(CAST(:queues AS text[])) AS queues (queue) CROSS JOIN LATERAL (
+                WITH RECURSIVE waiting AS (
+                    (SELECT organisation FROM work
+                     WHERE work.queue = queues.queue AND due_at <= now() AND state IN ('due', 'scheduled', 'failing')
+                     ORDER BY organisation LIMIT 1)
+                    UNION ALL
+                    SELECT (SELECT w.organisation FROM work w
+                            WHERE w.queue = queues.queue AND w.organisation > waiting.organisation
+                              AND w.due_at <= now() AND w.state IN ('due', 'scheduled', 'failing')
+                            ORDER BY w.organisation LIMIT 1)
+                    FROM waiting WHERE waiting.organisation IS NOT NULL
+                ), in_flight AS (
+                    SELECT organisation, work, due_at FROM work
+                    WHERE work.queue = queues.queue AND state IN ('offered', 'running')
+                ), busy AS (
+                    SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
+                ), turns AS (
+                    SELECT next.organisation, next.work, next.since,
+                           coalesce(busy.pieces, 0)
+                               + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work)
+                               AS turn
+                    FROM waiting
+                    CROSS JOIN LATERAL (
+                        SELECT w.organisation, w.work, w.due_at, w.since FROM work w
+                        WHERE w.queue = queues.queue AND w.organisation = waiting.organisation AND w.due_at <= now()
+                          AND w.state IN ('due', 'scheduled', 'failing')
+                        ORDER BY w.due_at, w.work LIMIT :bound
+                    ) next
+                    LEFT JOIN busy ON busy.organisation = next.organisation
+                )
+                SELECT organisation, work FROM in_flight WHERE due_at <= now()
+                UNION ALL
+                (SELECT organisation, work FROM turns ORDER BY turn, since
+                 LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
+            ) chosen
         )
         UPDATE work SET state = 'offered', due_at = now() + :repeat
         FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work
-        RETURNING work.organisation, work.work, work.actor
+            AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+        RETURNING work.organisation, work.work, work.actor, work.queue
         """,
-        queue=queue,
+        queues=list(queues),
         bound=bound,
         repeat=repeat,
     )
 
 
 def claim(connection: Connection, organisation: int, work: int, lease: timedelta) -> Piece | None:
-    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's; or is set aside now,
-    because the workers that tried it alone never came back.
+    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's; or is set aside now for
+    a while, because the workers that tried it alone never came back.
 
     `lost` says how many claims, with this one, were not followed by anything. That somebody works on its queue is noted
     at most every two seconds, so that claims do not wait for one another.
@@ -181,8 +194,13 @@ def claim(connection: Connection, organisation: int, work: int, lease: timedelta
         """
         WITH claimed AS (
             UPDATE work SET fence = fence + 1, lost = lost + 1,
-                state = CASE WHEN alone >= :most THEN 'failing' ELSE 'running' END,
-                due_at = CASE WHEN alone >= :most THEN 'infinity' ELSE now() + CAST(:lease AS interval) END
+                state = CASE WHEN alone < :most THEN 'running' ELSE 'failing' END,
+                due_at = now() + CASE WHEN alone < :most THEN CAST(:lease AS interval) ELSE pause END,
+                since = CASE WHEN alone < :most THEN since ELSE now() + pause END,
+                alone = least(alone, :most - 1),
+                failures = failures + CAST(alone >= :most AS int)
+            FROM (SELECT least(:first_aside * 2 ^ least(w.failures, 20), :longest_aside) AS pause FROM work w
+                  WHERE w.organisation = :organisation AND w.work = :work) aside
             WHERE organisation = :organisation AND work = :work
               AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
             RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
@@ -197,6 +215,8 @@ def claim(connection: Connection, organisation: int, work: int, lease: timedelta
         work=work,
         lease=lease,
         most=MOST_ALONE,
+        first_aside=FIRST_ASIDE,
+        longest_aside=LONGEST_ASIDE,
         failing=_FAILING,
     )
     if piece is not None and piece.lost == _FAILING:
@@ -248,11 +268,10 @@ def retry(connection: Connection, number: int) -> bool:
         """
         UPDATE work SET state = 'due', due_at = now(), since = now(), lost = 0, alone = 0, failures = 0,
             fence = fence + 1
-        WHERE work = :number AND state = 'failing'
+        WHERE work = :number AND state = 'failing' RETURNING pg_notify('rollcall_relay', 'work')
         """,
         number=number,
     )
-    execute(connection, "NOTIFY rollcall_relay")
     return found > 0
 
 
@@ -352,6 +371,7 @@ def release(
             due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END,
             since = now() + CAST(:after AS interval)
         WHERE organisation = :organisation AND work = :work AND fence = :fence
+        RETURNING pg_notify('rollcall_relay', 'work')
         """,
         organisation=piece.organisation,
         work=piece.work,
@@ -362,7 +382,6 @@ def release(
         written=written,
     )
     _ours(connection, changed, piece)
-    execute(connection, "NOTIFY rollcall_relay")
 
 
 def pause_before(failures: int, first: timedelta) -> timedelta:

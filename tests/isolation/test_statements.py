@@ -54,9 +54,7 @@ ACROSS = {
         "tasks.events.inbox._quarantine_overdue",
         "tasks.events.inbox.quarantine_overdue",
         "tasks.events.outbox.order_after_stream",
-        "tasks.events.outbox.ordered_after",
-        "tasks.events.outbox.put_in_order",
-        "tasks.events.outbox.rests",
+        "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
         "tasks.mail.store.unworked",
         "tasks.work.store.next_due_seconds",
@@ -113,7 +111,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.judging.stage",  # copies a file into a table of its own session
         "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
-        "workers.relay._leadership",  # a lock, and news
+        "workers.relay.leader._leadership",  # a lock, and news
         "workers.readers.restore",  # Redis
         "workers.queues._push",  # Redis
         "tasks.mail.rates._together",  # Redis
