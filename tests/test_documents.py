@@ -26,7 +26,7 @@ from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State, wire
-from tasks.webhooks.actors import MOST_OF_ONE
+from tasks.webhooks.server import MOST_OF_ONE
 from workers import bodies, connections, outline, queues, relay, web, webhooks
 from workers.commands.common import UNASKED
 from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract

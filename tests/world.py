@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
+from dramatiq.broker import MessageProxy
 from sqlalchemy import Connection, text
 
 from config.database import column, execute, scoped, transaction, value
@@ -27,8 +28,8 @@ from tasks.reconcile import deviations
 from tasks.work.store import offer, unfinished
 from tests.mailserver import MailServer
 from tests.outgoing import checked
-from workers.pool import work_on
-from workers.queues import QUEUES
+from workers.pool import Leases
+from workers.queues import QUEUES, make_broker, message_for
 from workers.relay.chore import ForEverybody
 from workers.relay.leader import CHORES
 from workers.relay.publish import Publish
@@ -279,6 +280,22 @@ class World:
             org = organisations.find(connection, [id_])[id_]
             with scoped(connection, org.organisation):
                 yield connection, org
+
+
+def work_on(runtime: Runtime, actor: str, organisation: int, work: int) -> None:
+    """Do a piece of work, as a worker that was woken for it."""
+    broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
+    broker.add_middleware(Leases(runtime))
+    message = MessageProxy(message_for("tasks", actor, organisation, work))
+    broker.emit_before("process_message", message)
+    if message.failed:
+        return
+    try:
+        broker.get_actor(actor)(*message.args)
+    except Exception as problem:  # noqa: BLE001 - as dramatiq does
+        broker.emit_after("process_message", message, exception=problem)
+    else:
+        broker.emit_after("process_message", message, result=None)
 
 
 def publish(runtime: Runtime) -> None:

@@ -18,6 +18,7 @@ from dramatiq.broker import MessageProxy
 
 from config.outages import REDIS
 from config.streams import make_redis
+from tasks.work.actors import REGISTRY
 
 log = structlog.get_logger()
 
@@ -57,6 +58,7 @@ class Broker(dramatiq.Broker):
         self.client = make_redis(redis_url)
         self.stopping = stopping
         self.queues: set[str] = set()
+        self.actors = REGISTRY.actors
 
     def declare_queue(self, queue_name: str) -> None:
         """Know a queue; once is enough."""
@@ -222,5 +224,4 @@ def make_broker(redis_url: str, stopping: threading.Event | None = None) -> Brok
     broker = Broker(redis_url, stopping or threading.Event())
     for queue in QUEUES:
         broker.declare_queue(queue)
-    dramatiq.set_broker(broker)
     return broker

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.announcements.actors import (
+    from tasks.announcements.intake import fault_of, is_judged, requested
+    from tasks.announcements.lifecycle import (
         Retried,
         cancel,
         check_words,
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
         retry,
         schedule,
     )
-    from tasks.announcements.intake import fault_of, is_judged, requested
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,

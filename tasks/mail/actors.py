@@ -40,6 +40,7 @@ from tasks.mail.rules import (
 )
 from tasks.mail.smtp import Envelope, Mailer
 from tasks.mail.witness import Witness
+from tasks.work.actors import actor
 
 log = structlog.get_logger()
 
@@ -112,6 +113,7 @@ class _Delivery:
         return Patience(settings.rollcall_mail_attempts, self.runtime.retry, longest)
 
 
+@actor("mail.deliver")
 def deliver(runtime: Runtime, piece: work.Piece) -> None:
     """Send one piece of a mailing: group by group, each marked as begun before, and recorded after, it is sent.
 

@@ -27,8 +27,8 @@ from tasks.work.store import MOST_ALONE, loads, offer, unfinished
 from tests.mailserver import free_port
 from tests.workers.deployment import LOOK, until
 from tests.workers.posting import BATCH, Platform, batch
-from tests.world import World, id_of
-from workers import ingress, pool, web
+from tests.world import World, id_of, work_on
+from workers import ingress, web
 from workers.suspects import MOST_TRIES
 
 _clean = multiprocessing.get_context("forkserver")
@@ -217,7 +217,7 @@ def _work(runtime: Runtime) -> None:
         with transaction(runtime.engine) as connection:
             offers = offer(connection, "tasks", bound=8, repeat=runtime.lease)
         for one in offers:
-            pool.work_on(runtime, one.actor, one.organisation, one.work)
+            work_on(runtime, one.actor, one.organisation, one.work)
 
 
 def test_r31_work_that_kills_its_worker_is_set_aside_until_somebody_retries_it(two: World) -> None:
