@@ -64,7 +64,7 @@ def counted(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Round
 
         def sent(self: RedisConnection, command: Any, check_health: bool = True) -> None:
             found.redis.append(1)
-            send(self, command, check_health)
+            send(self, command, check_health)  # type: ignore[no-untyped-call]
 
         patched.setattr(RedisConnection, "send_packed_command", sent)
         yield found

@@ -25,11 +25,12 @@ from tasks.events.inbox import Quarantined
 from tasks.intake import Taken, take
 from tasks.mail import tally
 from tasks.reconcile import deviations
-from tasks.work.store import offer, unfinished
+from tasks.work.loads import unfinished
+from tasks.work.store import offer
 from tests.mailserver import MailServer
 from tests.outgoing import checked
 from workers.pool import Leases
-from workers.queues import QUEUES, make_broker, message_for
+from workers.queues import QUEUES, Broker, message_for
 from workers.relay.chore import ForEverybody
 from workers.relay.leader import CHORES
 from workers.relay.publish import Publish
@@ -284,7 +285,7 @@ class World:
 
 def work_on(runtime: Runtime, actor: str, organisation: int, work: int) -> None:
     """Do a piece of work, as a worker that was woken for it."""
-    broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
+    broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
     broker.add_middleware(Leases(runtime))
     message = MessageProxy(message_for("tasks", actor, organisation, work))
     broker.emit_before("process_message", message)

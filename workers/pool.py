@@ -20,7 +20,7 @@ from config.runtime import Runtime
 from tasks import work
 from tasks.work.heartbeat import heartbeat
 from tasks.work.store import LostLease, Piece, accuse, claim, pause_before
-from workers.queues import make_broker
+from workers.queues import Broker
 
 log = structlog.get_logger()
 
@@ -137,7 +137,7 @@ class Leases(dramatiq.Middleware):
 def run(runtime: Runtime, queues: list[str], threads: int) -> None:
     """Work on these queues until told to stop; then finish what was begun. Raises SystemExit where a thread has died:
     the others finish what they have begun, and whoever started this process starts it again."""
-    broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
+    broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
     broker.add_middleware(Leases(runtime))
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=IDLE_MS)
     worker.start()

@@ -15,7 +15,7 @@ from tasks.mail.outages import Outage
 from tasks.mail.rates import outages
 from tasks.mail.store import sending
 from tasks.webhooks import Health, health
-from tasks.work.store import STALLED_AFTER, Load, loads, unfinished
+from tasks.work.loads import STALLED_AFTER, Load, loads, unfinished
 from workers.readers import StreamStanding, is_ingress_stalled, standings, unread
 
 #: What may be left, by its plural: one of it.

@@ -29,7 +29,7 @@ from tasks.mail import control
 from tasks.mail.control import paused
 from tasks.mail.outages import Outage, in_words
 from tasks.mail.rates import outages
-from tasks.work.store import STALLED_AFTER, loads
+from tasks.work.loads import STALLED_AFTER, loads
 from workers import bodies, connections, posted, readiness, unsubscribe
 from workers.asking import Busy, Desk, Shared, in_time
 from workers.bodies import Bodies

@@ -1,6 +1,6 @@
 """What goes out, in one order, as SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -80,21 +80,14 @@ def emit(connection: Connection, organisation: int, type_: str, data: Iterable[T
 
 
 @dataclass(frozen=True, slots=True)
-class _Next:
-    """How far publishing has come, beside an event that is next, if there is any."""
+class _Next(Outgoing):
+    """An event that is next, and how far publishing has come; that alone, and no position, where there is none."""
 
-    ordered: int
-    published: int
-    position: int | None
-    id: UUID
-    type: str
-    time: datetime
-    organisation: str
-    data: str
-    replayed: bool
+    ordered: int = 0
+    published: int = 0
 
 
-def order_next(connection: Connection, end: int, after: int, limit: int) -> tuple[Publication, list[Outgoing]]:
+def order_next(connection: Connection, end: int, after: int, limit: int) -> tuple[Publication, Sequence[Outgoing]]:
     """Give what was committed since the last time its place in the one order, if the stream ends where it may; and the
     events that are next after a position, at most `limit` and of at most about `BATCH_BYTES`, but at least one.
 
@@ -107,7 +100,7 @@ def order_next(connection: Connection, end: int, after: int, limit: int) -> tupl
         _Next,
         """
         WITH state AS (
-            SELECT ordered, published, :end BETWEEN published AND ordered AS whole FROM publication
+            SELECT ordered, published, :end BETWEEN published AND ordered AS whole FROM publication WHERE single
         ), new AS (
             SELECT organisation, seq FROM outbox WHERE position IS NULL AND (SELECT whole FROM state)
             ORDER BY seq LIMIT :limit
@@ -117,21 +110,22 @@ def order_next(connection: Connection, end: int, after: int, limit: int) -> tupl
         ), counted AS (
             UPDATE publication SET ordered = state.ordered + (SELECT count(*) FROM new) + (SELECT count(*) FROM again)
             FROM state
-            WHERE publication.ordered = state.ordered AND (EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM again))
+            WHERE single AND publication.ordered = state.ordered AND (EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM again))
             RETURNING publication.ordered, state.ordered AS before, pg_notify('rollcall_webhooks', '')
         ), new_places AS (
-            SELECT organisation, seq, before + row_number() OVER (ORDER BY seq) AS place FROM new CROSS JOIN counted
+            SELECT organisation, seq, (SELECT before FROM counted) + row_number() OVER (ORDER BY seq) AS place FROM new
         ), placed_new AS (
             UPDATE outbox SET position = place FROM new_places
-            WHERE outbox.organisation = new_places.organisation AND outbox.seq = new_places.seq
+            WHERE outbox.organisation = new_places.organisation AND outbox.seq = new_places.seq AND place IS NOT NULL
             RETURNING outbox.organisation, position, id, type, time, data, false AS replayed
         ), places_again AS (
-            SELECT organisation, replay,
-                   before + (SELECT count(*) FROM new) + row_number() OVER (ORDER BY replay) AS place
-            FROM again CROSS JOIN counted
+            SELECT organisation, replay, (SELECT before FROM counted) + (SELECT count(*) FROM new)
+                       + row_number() OVER (ORDER BY replay) AS place
+            FROM again
         ), placed_again AS (
             UPDATE replays SET position = place FROM places_again
             WHERE replays.organisation = places_again.organisation AND replays.replay = places_again.replay
+              AND place IS NOT NULL
             RETURNING replays.organisation, replays.seq, position
         ), repeated AS (
             (SELECT organisation, seq, position FROM replays WHERE position > :after ORDER BY position LIMIT :limit)
@@ -163,12 +157,7 @@ def order_next(connection: Connection, end: int, after: int, limit: int) -> tupl
         limit=limit,
         most=BATCH_BYTES,
     )
-    events = [
-        Outgoing(each.position, each.id, each.type, each.time, each.organisation, each.data, each.replayed)
-        for each in found
-        if each.position is not None
-    ]
-    return Publication(found[0].ordered, found[0].published), events
+    return Publication(found[0].ordered, found[0].published), [each for each in found if each.position is not None]
 
 
 def publication(connection: Connection) -> Publication:

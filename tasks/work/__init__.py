@@ -1,14 +1,13 @@
 """Work that is due: rows, not messages. A message only wakes a worker up, and losing it costs seconds (R33)."""
 
+from tasks.work.loads import Failing, failing
 from tasks.work.store import (
     LONGEST_PAUSE,
     Beat,
-    Failing,
     LostLease,
     Piece,
     add,
     extend,
-    failing,
     finish,
     mark,
     others_wait,

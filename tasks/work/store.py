@@ -35,10 +35,6 @@ _FAILING = -1
 #: The longest pause before another try of work that failed.
 LONGEST_PAUSE = timedelta(hours=1)
 
-#: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run, or no relay
-#: does. Longer than it takes to repeat a wake-up that was lost.
-STALLED_AFTER = timedelta(seconds=10)
-
 
 class LostLease(Exception):
     """The lease ran out and the work belongs to someone else by now; nothing of ours may be written."""
@@ -69,22 +65,6 @@ class Offer:
     work: int
     actor: str
     queue: str
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How one queue stands. `due`: nobody has begun it, whoever was woken for it; `in_flight`: begun, under a lease
-    that has not run out; `stalled`: workers were woken for what is due, and for `STALLED_AFTER` nobody has begun any;
-    `unoffered`: as long, and nobody was woken for any of it."""
-
-    queue: str
-    due: int
-    oldest_due_seconds: float | None
-    in_flight: int
-    resting: int
-    failing: int
-    stalled: bool
-    unoffered: bool = False
 
 
 def add(
@@ -230,35 +210,9 @@ def accuse(connection: Connection, piece: Piece) -> None:
     changed = execute(
         connection,
         "UPDATE work SET alone = alone + 1 WHERE organisation = :organisation AND work = :work AND fence = :fence",
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
     )
     _ours(connection, changed, piece)
-
-
-@dataclass(frozen=True, slots=True)
-class Failing:
-    """A piece that is set aside, as `rollcall work failing` lists it."""
-
-    number: int
-    organisation: str
-    queue: str
-    actor: str
-    subject: int
-
-
-def failing(connection: Connection) -> list[Failing]:
-    """The pieces that were set aside because whoever tried them never came back."""
-    return rows(
-        connection,
-        Failing,
-        """
-        SELECT w.work AS number, o.id AS organisation, w.queue, w.actor, w.subject
-        FROM work w JOIN organisations o USING (organisation)
-        WHERE w.state = 'failing' ORDER BY w.work
-        """,
-    )
 
 
 def retry(connection: Connection, number: int) -> bool:
@@ -275,6 +229,10 @@ def retry(connection: Connection, number: int) -> bool:
     return found > 0
 
 
+def _held(piece: Piece) -> dict[str, int]:
+    return {"organisation": piece.organisation, "work": piece.work, "fence": piece.fence}
+
+
 def _ours(connection: Connection, changed: int, piece: Piece) -> None:
     if not changed:
         connection.rollback()
@@ -286,9 +244,7 @@ def finish(connection: Connection, piece: Piece) -> None:
     changed = execute(
         connection,
         "DELETE FROM work WHERE organisation = :organisation AND work = :work AND fence = :fence",
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
     )
     _ours(connection, changed, piece)
 
@@ -320,9 +276,7 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         RETURNING counted.shard, counted.n
         """,
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
         begun=begun,
         lease=lease,
         shard=randrange(SHARDS),  # noqa: S311 - no secret
@@ -340,9 +294,7 @@ def extend(connection: Connection, piece: Piece, lease: timedelta) -> None:
         UPDATE work SET state = 'running', due_at = now() + :lease
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         """,
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
         lease=lease,
     )
     _ours(connection, changed, piece)
@@ -373,9 +325,7 @@ def release(
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         RETURNING pg_notify('rollcall_relay', 'work')
         """,
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
         after=after,
         failed=failed,
         held=held,
@@ -410,39 +360,3 @@ def next_due_seconds(connection: Connection) -> float | None:
         "SELECT extract(epoch FROM min(due_at) - now()) FROM work WHERE due_at > now() AND due_at < 'infinity'",
     )
     return None if seconds is None else float(seconds)
-
-
-def loads(connection: Connection) -> list[Load]:
-    """How the queues stand."""
-    return rows(
-        connection,
-        Load,
-        """
-        WITH pieces AS (
-            SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
-                   state = 'offered' OR state <> 'held' AND due_at <= now() AS due,
-                   state = 'offered' AND due_at > now() - :after AS offered
-            FROM work
-        ), queues AS (
-            SELECT queue, count(*) FILTER (WHERE due) AS due,
-                   CAST(extract(epoch FROM now() - min(since) FILTER (WHERE due)) AS float) AS oldest_due_seconds,
-                   count(*) FILTER (WHERE in_flight) AS in_flight,
-                   count(*) FILTER (WHERE NOT due AND NOT in_flight AND NOT failing) AS resting,
-                   count(*) FILTER (WHERE failing) AS failing, bool_or(offered) AS offered
-            FROM pieces GROUP BY queue
-        )
-        SELECT queue, due, oldest_due_seconds, in_flight, resting, failing, waits AND offered AS stalled,
-               waits AND NOT offered AS unoffered
-        FROM queues LEFT JOIN pools USING (queue) CROSS JOIN LATERAL (
-            SELECT due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
-                AND coalesce(claimed_at < now() - :after, true) AS waits
-        ) long
-        ORDER BY queue
-        """,
-        after=STALLED_AFTER,
-    )
-
-
-def unfinished(connection: Connection) -> int:
-    """How many pieces are to be done yet; what is scheduled, held or set aside rests and does not count."""
-    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled', 'failing')") or 0)

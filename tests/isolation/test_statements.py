@@ -38,7 +38,7 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
-        "tasks.work.store.failing",
+        "tasks.work.loads.failing",
         "tasks.work.store.retry",
         "tasks.events.inbox.decided",
         "tasks.events.inbox.quarantined",
@@ -90,8 +90,8 @@ ACROSS = {
         "tasks.events.replays.left",
         "tasks.mail.store.sending",
         "tasks.webhooks.store.health",
-        "tasks.work.store.loads",
-        "tasks.work.store.unfinished",
+        "tasks.work.loads.loads",
+        "tasks.work.loads.unfinished",
     },
 }
 

@@ -23,7 +23,8 @@ from config.streams import GROUP, IN
 from tasks import work
 from tasks.events import Event, actors, inbox, turns
 from tasks.intake import read_kept, release
-from tasks.work.store import FIRST_ASIDE, MOST_ALONE, loads, offer, unfinished
+from tasks.work.loads import loads, unfinished
+from tasks.work.store import FIRST_ASIDE, MOST_ALONE, offer
 from tests.mailserver import free_port
 from tests.workers.deployment import LOOK, until
 from tests.workers.posting import BATCH, Platform, batch

@@ -38,7 +38,7 @@ from tasks.mail.outages import Outage, in_words
 from tasks.mail.restored import IT_WAS_RESTORED, notice
 from tasks.mail.witness import Witness
 from tasks.webhooks import Health
-from tasks.work.store import Load
+from tasks.work.loads import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.console import visible
 from workers.readers import StreamStanding

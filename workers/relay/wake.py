@@ -7,7 +7,7 @@ from operator import attrgetter
 from config.database import autocommit
 from config.runtime import Runtime
 from tasks.work.store import next_due_seconds, offer
-from workers.queues import QUEUES, make_broker, message_for
+from workers.queues import QUEUES, Broker, message_for
 from workers.relay.chore import PACE_SECONDS, Chore
 
 
@@ -21,7 +21,7 @@ class Wake(Chore):
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
-        self._broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
+        self._broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
 
     def do(self) -> float | None:
         """Offer what is due; seconds until more is."""
