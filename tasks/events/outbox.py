@@ -110,7 +110,8 @@ def order_next(connection: Connection, end: int, after: int, limit: int) -> tupl
         ), counted AS (
             UPDATE publication SET ordered = state.ordered + (SELECT count(*) FROM new) + (SELECT count(*) FROM again)
             FROM state
-            WHERE single AND publication.ordered = state.ordered AND (EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM again))
+            WHERE single AND publication.ordered = state.ordered
+              AND (EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM again))
             RETURNING publication.ordered, state.ordered AS before, pg_notify('rollcall_webhooks', '')
         ), new_places AS (
             SELECT organisation, seq, (SELECT before FROM counted) + row_number() OVER (ORDER BY seq) AS place FROM new
