@@ -809,18 +809,18 @@ def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
     return _finish(connection, numbers) if numbers else 0
 
 
-def _finish(connection: Connection, numbers: list[int]) -> int:
+def _finish(connection: Connection, fanouts: list[int]) -> int:
     finished = rows(
         connection,
         _Finished,
         """
         WITH finished AS (
-            UPDATE fanouts SET finished_at = now() WHERE finished_at IS NULL AND fanout = ANY(:numbers) RETURNING *
+            UPDATE fanouts SET finished_at = now() WHERE finished_at IS NULL AND fanout = ANY(:fanouts) RETURNING *
         ), told AS (
         """
         + _RESULT
         + ") SELECT organisation, fanout, cause, selected, enrolled, silent, already FROM finished",
-        numbers=numbers,
+        fanouts=fanouts,
     )
     for fanout in finished:
         counts = asdict(fanout) if fanout.cause == "request" else {}

@@ -11,11 +11,14 @@ from tasks import work
 from tasks.mail.actors import deliver
 from tasks.work.actors import REGISTRY
 from tasks.work.store import LostLease, Piece, offer
+from tests.round_trips import counted
 from tests.workers.deployment import until
 from tests.workers.test_news import running
 from tests.world import World
 from workers import pool
+from workers.pool import Leases
 from workers.queues import Broker, message_for
+from workers.relay.wake import Wake
 
 
 def woken(world: World, times: int = 1) -> None:
@@ -42,6 +45,25 @@ def test_every_actor_is_named_for_its_capability_and_says_what_it_does() -> None
         "events.take_turn": "events", "learners.erase": "erasure", "mail.deliver": "mail",
     }  # fmt: skip
     assert all(actor.fn.__doc__ for actor in REGISTRY.actors.values())
+
+
+def test_a_mail_to_one_person_is_claimed_in_six_round_trips(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with counted(world.runtime, monkeypatch) as trips:
+        wake, leases = Wake(trips.runtime), Leases(trips.runtime)
+        broker = Broker(world.runtime.endpoints.redis_url)
+        for _ in range(2):  # the first time, the connections are made
+            with transaction(trips.runtime.engine, 1) as connection:
+                work.add(connection, 1, "mail", "mail.deliver", 1)
+            trips.since()
+            wake.do()
+        assert trips.since() == {"postgresql": 3, "redis": 1}, "is it there, the offer, the wake-up, when more is due"
+        message = next(broker.consume("mail"))
+        assert message is not None
+        trips.since()
+        leases.before_process_message(broker, message)
+        assert trips.since() == {"postgresql": 2, "redis": 0}, "is it there, and the claim"
+        assert not message.failed
+        leases.after_process_message(broker, message)
 
 
 @pytest.mark.parametrize("problem", [ValueError("jane@acme.example"), LostLease("jane@acme.example")])
