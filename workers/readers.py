@@ -105,7 +105,7 @@ def _seen(consumer: dict[Any, Any]) -> int:
 def is_ingress_stalled(client: redis.Redis, after: timedelta) -> bool:
     """Whether an event has been on the inbound stream for so long without being taken, and for as long nobody has asked
     for any: one that works on a backlog asks."""
-    group = next((one for one in observe(client, IN).groups if one.name == GROUP.encode()), None)
+    group = _ours(observe(client, IN))
     seconds, microseconds = client.time()
     since = seconds * 1000 + microseconds // 1000 - after // timedelta(milliseconds=1)
     if group is not None and group.asked > since:
@@ -115,15 +115,14 @@ def is_ingress_stalled(client: redis.Redis, after: timedelta) -> bool:
 
 
 def unread(client: redis.Redis) -> int:
-    """How many events on the inbound stream are not acknowledged yet."""
-    if not client.exists(IN):
-        return 0
-    groups = {group["name"].decode(): group for group in client.xinfo_groups(IN)}
-    group = groups.get(GROUP)
-    if group is None:
-        return int(client.xlen(IN))
-    newer = client.xrange(IN, min=b"(" + group["last-delivered-id"], count=1)
-    return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
+    """How many events on the inbound stream are not acknowledged yet; a bound where Redis does not know."""
+    stream = observe(client, IN)
+    group = _ours(stream)
+    return stream.length if group is None else group.pending + _unread(client, IN, stream, group)
+
+
+def _ours(stream: Stream) -> Group | None:
+    return next((group for group in stream.groups if group.name == GROUP.encode()), None)
 
 
 def trim(client: redis.Redis, name: str, stream: Stream) -> None:

@@ -150,7 +150,7 @@ def order_next(connection: Connection, end: int, after: int, limit: int) -> tupl
                    replayed
             FROM next LEFT JOIN organisations o USING (organisation) WHERE bytes_before < :most
         )
-        SELECT coalesce((SELECT ordered FROM counted), state.ordered) AS ordered, published, events.*
+        SELECT events.*, coalesce((SELECT ordered FROM counted), state.ordered) AS ordered, published
         FROM state LEFT JOIN events ON true ORDER BY position
         """,
         end=end,
