@@ -32,10 +32,11 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts = map(
+commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
     Later,
-    ("commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests", "starts"),
-)
+    ("commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests", "starts",
+     "waking"),
+)  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
 
@@ -89,6 +90,11 @@ PARTS = {
         "Reactivation, while a fan-out is running",
         lambda on: latency.measure_busy(on, latency.Busy(learners=1_000_000, rounds=3)),
         lambda on: latency.measure_busy(on, latency.Busy(learners=50_000, rounds=1)),
+    ),
+    "waking": Part(
+        "A mail to one person, everybody idle",
+        lambda on: waking.measure(on, waking.Size(pieces=500)),
+        lambda on: waking.measure(on, waking.Size(pieces=100)),
     ),
     "toggles": Part(
         "Status events of single learners, all at once",

@@ -373,6 +373,17 @@ def transaction(engine: Engine, organisation: int | None = None) -> Iterator[Con
         log.info(what, **fields)
 
 
+@contextmanager
+def autocommit(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
+    """A connection on which each statement is a transaction of its own, about one organisation if it is named: that
+    takes one round trip in place of three."""
+    with (
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
+        nullcontext() if organisation is None else scoped(connection, organisation),
+    ):
+        yield connection
+
+
 def say(connection: Connection, what: str, **fields: object) -> None:
     """Log what a transaction has done, once it is committed. No names, addresses or ids of people: numbers alone."""
     said = connection.get_execution_options().get("said")

@@ -26,9 +26,11 @@ from tasks.mail.rules import MOVES, Delivery, MailResult, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State, wire
-from tasks.webhooks.actors import MOST_OF_ONE
-from workers import bodies, connections, outline, queues, relay, web, webhooks
+from tasks.webhooks.server import MOST_OF_ONE
+from workers import bodies, connections, outline, queues, web, webhooks
 from workers.commands.common import UNASKED
+from workers.relay.readers import WatchReaders
+from workers.relay.witness import Witness
 from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract
 
 ROOT = Path(__file__).parents[1]
@@ -100,7 +102,7 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
         f"Up to {MOST_KEYS} keys are accepted at once",
         f"{wire.MOST_LINES} lines of headers, in no more than {wire.MOST_PIECES} pieces and {wire.MOST_READS:,} reads",
         f"a process serves {MOST_OF_ONE} at once, and {webhooks.MOST} of all",
-        f"Every {'five' if relay.READERS_SECONDS == 5 else relay.READERS_SECONDS} seconds the relay stores",
+        f"Every {'five' if WatchReaders.seconds == 5 else WatchReaders.seconds} seconds the relay stores",
         f"A list keeps at most {queues.MOST:,} messages",
         f"more than {UNASKED:,} recipients, `launch` asks first",
         f"more than {UNASKED:,} learners are told",
@@ -145,7 +147,7 @@ def test_the_page_on_restoring_says_for_how_long_what_is_remembered() -> None:
     bounds = [
         f"for {witness.KEPT_SECONDS // 86400} days and for the last {witness.MOST_GROUPS:,} groups",
         f"For {control.KNOWN_DAYS} days after",
-        f"every {relay.WITNESS_SECONDS:g} seconds",
+        f"every {Witness.seconds:g} seconds",
     ]
 
     assert [bound for bound in bounds if bound not in page] == []

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
+from dramatiq.broker import MessageProxy
 from sqlalchemy import Connection, text
 
 from config.database import column, execute, scoped, transaction, value
@@ -24,12 +25,15 @@ from tasks.events.inbox import Quarantined
 from tasks.intake import Taken, take
 from tasks.mail import tally
 from tasks.reconcile import deviations
-from tasks.work.store import offer, unfinished
+from tasks.work.loads import unfinished
+from tasks.work.store import offer
 from tests.mailserver import MailServer
 from tests.outgoing import checked
-from workers.pool import work_on
-from workers.queues import QUEUES
-from workers.relay import CHORES, Relay
+from workers.pool import Leases
+from workers.queues import QUEUES, Broker, message_for
+from workers.relay.chore import ForEverybody
+from workers.relay.leader import CHORES
+from workers.relay.publish import Publish
 
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
@@ -186,16 +190,14 @@ class World:
     def settle(self) -> None:
         """Do everything that is due, in this process: wake, work, close what is finished, publish. What is due later
         stays."""
-        relay = Relay(self.runtime)
+        closing = [chore for chore in CHORES if issubclass(chore, ForEverybody)]
         while True:
             with transaction(self.runtime.engine) as connection:
-                offers = [
-                    one for queue in QUEUES for one in offer(connection, queue, bound=ALL, repeat=timedelta(minutes=1))
-                ]
+                offers = offer(connection, *QUEUES, bound=ALL, repeat=timedelta(minutes=1))
             for one in offers:
                 work_on(self.runtime, one.actor, one.organisation, one.work)
-            closed = sum(chores.do(self.runtime.engine, name, chore) for name, chore in CHORES.items())
-            relay.publish()
+            closed = sum(chores.do(self.runtime.engine, chore.name, chore.all_of_it) for chore in closing)
+            publish(self.runtime)
             if not offers and not closed:
                 break
         self.hear()
@@ -279,6 +281,29 @@ class World:
             org = organisations.find(connection, [id_])[id_]
             with scoped(connection, org.organisation):
                 yield connection, org
+
+
+def work_on(runtime: Runtime, actor: str, organisation: int, work: int) -> None:
+    """Do a piece of work, as a worker that was woken for it."""
+    broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
+    broker.add_middleware(Leases(runtime))
+    message = MessageProxy(message_for("tasks", actor, organisation, work))
+    broker.emit_before("process_message", message)
+    if message.failed:
+        return
+    try:
+        broker.get_actor(actor)(*message.args)
+    except Exception as problem:  # noqa: BLE001 - as dramatiq does
+        broker.emit_after("process_message", message, exception=problem)
+    else:
+        broker.emit_after("process_message", message, result=None)
+
+
+def publish(runtime: Runtime) -> None:
+    """Put the outbox in order, and write all of it to the stream."""
+    chore = Publish(runtime)
+    while chore.do() == 0:
+        pass
 
 
 def id_of(body: bytes) -> str:

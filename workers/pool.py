@@ -1,41 +1,29 @@
 """A pool of dramatiq workers: each message names a piece of work, and the piece says what is to be done."""
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import dramatiq
 import structlog
+from dramatiq.broker import MessageProxy
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import is_connection_problem, transaction
+import tasks.announcements.actors
+import tasks.enrolments.actors
+import tasks.erasure.actors
+import tasks.events.actors
+import tasks.mail.actors  # noqa: F401 - the actors of all of them register
+from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks import erasure, work
-from tasks.announcements import actors as announcements
-from tasks.enrolments import actors as enrolments
-from tasks.events import actors as events
-from tasks.mail import actors as mail
+from tasks import work
 from tasks.work import pause_before
 from tasks.work.heartbeat import heartbeat
-from tasks.work.store import LostLease, accuse, claim
-from workers.queues import make_broker
+from tasks.work.store import LostLease, Piece, accuse, claim
+from workers.queues import Broker
 
 log = structlog.get_logger()
-
-#: What each actor does with its piece; it finishes or releases the piece in the transaction that writes the outcome.
-ACTORS: dict[str, Callable[[Runtime, work.Piece], None]] = {
-    "enrolments.chunk": enrolments.chunk,
-    "enrolments.survey": enrolments.survey,
-    "announcements.audience": announcements.audience,
-    "announcements.cancel": announcements.cancel_rest,
-    "announcements.launch": announcements.launch_scheduled,
-    "announcements.survey": announcements.survey,
-    "events.retake": events.retake,
-    "events.take_turn": events.take_turn,
-    "learners.erase": erasure.look,
-    "mail.deliver": mail.deliver,
-}
 
 #: Milliseconds after which an idle thread looks whether it is to stop; a message wakes it at once.
 IDLE_MS = 250
@@ -79,15 +67,79 @@ class _Gate:
             self._changed.notify_all()
 
 
-_gate = _Gate()
+class Leases(dramatiq.Middleware):
+    """Claims the piece of work that a message names, and hands it to the actor in place of its number; keeps the lease
+    for as long as the actor works, and gives the piece back if that fails: nothing is lost by it. A piece that may have
+    taken its worker down is worked on with nothing beside it (R31)."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._gate = _Gate()
+        self._held: dict[str, tuple[Piece, ExitStack]] = {}
+
+    def before_process_message(self, _broker: dramatiq.Broker, message: MessageProxy) -> None:
+        """Drop the message, unless its piece can be had."""
+        message.fail()
+        piece = self._claim(message)
+        if piece is None:
+            return
+        try:
+            with ExitStack() as stack:
+                stack.enter_context(heartbeat(self._runtime, piece))
+                stack.enter_context(self._gate.alone() if piece.lost > 1 else self._gate.beside_others())
+                if piece.lost > 1:  # it, or what was beside it, took its worker down
+                    with transaction(self._runtime.engine, piece.organisation) as connection:
+                        accuse(connection, piece)
+                self._held[message.message_id] = piece, stack.pop_all()
+        except Exception as problem:  # noqa: BLE001 - whatever it was, the piece is given back
+            self._give_back(piece, problem)
+            return
+        message.args, message.failed = (self._runtime, piece), False
+
+    def after_process_message(
+        self,
+        _broker: dramatiq.Broker,
+        message: MessageProxy,
+        *,
+        result: object = None,  # noqa: ARG002 - there is none
+        exception: BaseException | None = None,
+    ) -> None:
+        """Let go of the piece; what failed is written down, and tried again after a pause."""
+        if message.message_id in self._held:
+            piece, held = self._held.pop(message.message_id)
+            held.close()
+            if exception is not None:
+                self._give_back(piece, exception)
+
+    def _claim(self, message: MessageProxy) -> Piece | None:
+        organisation, number = message.args
+        try:
+            with autocommit(self._runtime.engine, organisation) as connection:
+                return claim(connection, organisation, number, self._runtime.lease)
+        except SQLAlchemyError as problem:  # it is offered again
+            if not is_connection_problem(problem):
+                log.error(  # noqa: TRY400 - as below
+                    "work.not_claimed", actor=message.actor_name, work=number, **without_data(problem)
+                )
+            return None
+
+    def _give_back(self, piece: Piece, problem: BaseException) -> None:
+        if isinstance(problem, LostLease):
+            log.warning("work.lease_lost", actor=piece.actor, work=piece.work)
+            return
+        log.error(  # a traceback may quote people's data
+            "work.failed", actor=piece.actor, work=piece.work, failures=piece.failures + 1, **without_data(problem)
+        )
+        with suppress(LostLease), transaction(self._runtime.engine, piece.organisation) as connection:
+            pause = pause_before(piece.failures, self._runtime.retry)
+            work.release(connection, piece, after=pause, failed=True, written=False)
 
 
 def run(runtime: Runtime, queues: list[str], threads: int) -> None:
     """Work on these queues until told to stop; then finish what was begun. Raises SystemExit where a thread has died:
     the others finish what they have begun, and whoever started this process starts it again."""
-    broker = make_broker(runtime.endpoints.redis_url, runtime.stopping)
-    for name in ACTORS:
-        _declare(runtime, broker, name)
+    broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
+    broker.add_middleware(Leases(runtime))
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=IDLE_MS)
     worker.start()
     log.info("pool.started", queues=queues, threads=threads)
@@ -102,38 +154,3 @@ def run(runtime: Runtime, queues: list[str], threads: int) -> None:
     if died:
         log.critical("pool.thread_died", queues=queues)
         raise SystemExit(1)
-
-
-def _declare(runtime: Runtime, broker: dramatiq.Broker, name: str) -> None:
-    def perform(organisation: int, number: int) -> None:
-        work_on(runtime, name, organisation, number)
-
-    dramatiq.actor(actor_name=name, queue_name="tasks", broker=broker)(perform)
-
-
-def work_on(runtime: Runtime, name: str, organisation: int, number: int) -> None:
-    """Claim a piece and do it. What fails is written down and tried again after a pause; nothing is lost by it."""
-    try:
-        with transaction(runtime.engine, organisation) as connection:
-            piece = claim(connection, organisation, number, runtime.lease)
-    except SQLAlchemyError as problem:  # it is offered again
-        if not is_connection_problem(problem):
-            log.error("work.not_claimed", actor=name, work=number, **without_data(problem))  # noqa: TRY400 - as below
-        return
-    if piece is None:
-        return
-    try:
-        with heartbeat(runtime, piece), _gate.alone() if piece.lost > 1 else _gate.beside_others():
-            if piece.lost > 1:  # it, or what was beside it, took its worker down
-                with transaction(runtime.engine, organisation) as connection:
-                    accuse(connection, piece)
-            ACTORS[name](runtime, piece)
-    except LostLease:
-        log.warning("work.lease_lost", actor=name, work=number)
-    except Exception as problem:  # noqa: BLE001 - whatever it was, the piece is given back
-        log.error(  # noqa: TRY400 - a traceback may quote people's data
-            "work.failed", actor=name, work=number, failures=piece.failures + 1, **without_data(problem)
-        )
-        with suppress(LostLease), transaction(runtime.engine, organisation) as connection:
-            pause = pause_before(piece.failures, runtime.retry)
-            work.release(connection, piece, after=pause, failed=True, written=False)

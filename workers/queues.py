@@ -18,6 +18,7 @@ from dramatiq.broker import MessageProxy
 
 from config.outages import REDIS
 from config.streams import make_redis
+from tasks.work.actors import REGISTRY
 
 log = structlog.get_logger()
 
@@ -51,30 +52,13 @@ class _WakeUp(msgspec.Struct):
 class Broker(dramatiq.Broker):
     """dramatiq's way to the queues, with none of its retries, delays or acknowledgements."""
 
-    def __init__(self, redis_url: str, stopping: threading.Event) -> None:
+    def __init__(self, redis_url: str, stopping: threading.Event | None = None) -> None:
         super().__init__(middleware=[])
         self.url = redis_url
         self.client = make_redis(redis_url)
-        self.stopping = stopping
-        self.queues: set[str] = set()
-
-    def declare_queue(self, queue_name: str) -> None:
-        """Know a queue; once is enough."""
-        if queue_name not in self.queues:
-            self.emit_before("declare_queue", queue_name)
-            self.queues.add(queue_name)
-            self.emit_after("declare_queue", queue_name)
-
-    def get_declared_queues(self) -> set[str]:
-        """The queues there are."""
-        return set(self.queues)
-
-    def enqueue(self, message: dramatiq.Message[Any], *, delay: int | None = None) -> dramatiq.Message[Any]:
-        """Wake somebody up for a piece of work, now: what is to be done later waits in the table."""
-        if delay is not None:
-            raise ValueError("a message is not delayed: the table of work knows when a piece is due")
-        self.wake(message.queue_name, [message])
-        return message
+        self.stopping = stopping or threading.Event()
+        self.queues = dict.fromkeys(QUEUES)
+        self.actors = REGISTRY.actors
 
     def wake(self, queue: str, messages: Iterable[dramatiq.Message[Any] | MessageProxy]) -> None:
         """Wake somebody up for each of these pieces, in one round trip."""
@@ -215,12 +199,3 @@ def key(queue: str) -> str:
 def message_for(queue: str, actor: str, organisation: int, work: int) -> dramatiq.Message[Any]:
     """What wakes a worker up for a piece of work."""
     return dramatiq.Message(queue_name=queue, actor_name=actor, args=(organisation, work), kwargs={}, options={})
-
-
-def make_broker(redis_url: str, stopping: threading.Event | None = None) -> Broker:
-    """The broker of this process."""
-    broker = Broker(redis_url, stopping or threading.Event())
-    for queue in QUEUES:
-        broker.declare_queue(queue)
-    dramatiq.set_broker(broker)
-    return broker

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from config.streams import GROUP, IN, OUT
 from tasks.events import readers
+from tasks.events.outbox import Publication
 
 #: Entries counted at most where Redis does not know how many a group has not read.
 COUNT_AT_MOST = 1000
@@ -59,9 +60,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """A stream and its groups, at one moment."""
+    """A stream and its groups, at one moment. `first`: the first entry there is, and `end` the last there ever was."""
 
     length: int
+    first: Entry
     end: Entry
     groups: list[Group]
 
@@ -75,8 +77,11 @@ def observe(client: redis.Redis, name: str) -> Stream:
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return Stream(0, Entry(0, 0), [])
-    return Stream(found["length"], Entry.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]])
+        return Stream(0, Entry(0, 0), Entry(0, 0), [])
+    first = Entry.parse(next(iter(found["entries"]), "0-0"))
+    return Stream(
+        found["length"], first, Entry.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]]
+    )
 
 
 def _group(found: dict[str, Any]) -> Group:
@@ -100,7 +105,7 @@ def _seen(consumer: dict[Any, Any]) -> int:
 def is_ingress_stalled(client: redis.Redis, after: timedelta) -> bool:
     """Whether an event has been on the inbound stream for so long without being taken, and for as long nobody has asked
     for any: one that works on a backlog asks."""
-    group = next((one for one in observe(client, IN).groups if one.name == GROUP.encode()), None)
+    group = _ours(observe(client, IN))
     seconds, microseconds = client.time()
     since = seconds * 1000 + microseconds // 1000 - after // timedelta(milliseconds=1)
     if group is not None and group.asked > since:
@@ -110,33 +115,31 @@ def is_ingress_stalled(client: redis.Redis, after: timedelta) -> bool:
 
 
 def unread(client: redis.Redis) -> int:
-    """How many events on the inbound stream are not acknowledged yet."""
-    if not client.exists(IN):
-        return 0
-    groups = {group["name"].decode(): group for group in client.xinfo_groups(IN)}
-    group = groups.get(GROUP)
-    if group is None:
-        return int(client.xlen(IN))
-    newer = client.xrange(IN, min=b"(" + group["last-delivered-id"], count=1)
-    return int(group["pending"]) + (int(group.get("lag") or 1) if newer else 0)
+    """How many events on the inbound stream are not acknowledged yet; a bound where Redis does not know."""
+    stream = observe(client, IN)
+    group = _ours(stream)
+    return stream.length if group is None else group.pending + _unread(client, IN, stream, group)
 
 
-def trim(client: redis.Redis, name: str) -> None:
+def _ours(stream: Stream) -> Group | None:
+    return next((group for group in stream.groups if group.name == GROUP.encode()), None)
+
+
+def trim(client: redis.Redis, name: str, stream: Stream) -> None:
     """Drop from a stream what every group has read and acknowledged; nothing where there is no group.
 
     A group that is made meanwhile asks too late for what is dropped. Of the inbound stream, which holds people's data,
     no more is kept than must be.
     """
-    groups = observe(client, name).groups
-    if groups:
-        client.xtrim(name, minid=str(min(group.needs for group in groups)), approximate=name != IN)
+    needed = min((group.needs for group in stream.groups), default=None)
+    if needed is not None and stream.length and stream.first < needed:
+        client.xtrim(name, minid=str(needed), approximate=name != IN)
 
 
-def remember(connection: Connection, client: redis.Redis, ordered: int, published: int) -> None:
+def remember(connection: Connection, out: Stream, state: Publication) -> None:
     """Keep how far each group of the outgoing stream has come, unless the stream has lost something meanwhile."""
-    out = observe(client, OUT)
-    if out.end.first >= published:
-        readers.remember(connection, {group.name: min(group.acknowledged, ordered) for group in out.groups})
+    if out.end.first >= state.published:
+        readers.remember(connection, {group.name: min(group.acknowledged, state.ordered) for group in out.groups})
 
 
 def restore(client: redis.Redis, end: Entry, known: dict[bytes, int], after: Entry) -> bool:

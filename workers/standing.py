@@ -12,7 +12,7 @@ from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
 from tasks.mail import MailOutage, MailPaused, current_outages, in_progress, paused
 from tasks.webhooks import Health, health
-from tasks.work.store import STALLED_AFTER, Load, loads, unfinished
+from tasks.work.loads import STALLED_AFTER, Load, loads, unfinished
 from workers.readers import StreamStanding, is_ingress_stalled, standings, unread
 
 #: What may be left, by its plural: one of it.

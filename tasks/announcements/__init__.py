@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.announcements.actors import (
+    from tasks.announcements.export import recipients
+    from tasks.announcements.intake import fault_of, is_judged, requested
+    from tasks.announcements.lifecycle import (
         RetriedAnnouncement,
         cancel,
         check_words,
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
         retry,
         schedule,
     )
-    from tasks.announcements.export import recipients
-    from tasks.announcements.intake import fault_of, is_judged, requested
     from tasks.announcements.previews import Preview, Sent, preview, send_trial, trial
     from tasks.announcements.rules import (
         LARGEST_BODY,

@@ -1,115 +1,26 @@
-"""An announcement's way from draft to finished."""
+"""An announcement's work: who is in its audience, its launch at its time, and cancelling what nobody works on."""
 
 import time
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from sqlalchemy import Connection
 
-from config.database import execute, fits, lock_organisations, say, scoped, share_organisation, transaction
+from config.database import lock_organisations, share_organisation, transaction
 from config.runtime import Runtime
-from config.settings import Settings
 from tasks import mail, organisations, work
 from tasks.announcements import store
-from tasks.announcements.rules import BadMessage, NotAllowed, check_message, progress
-from tasks.chores import one_by_one
-from tasks.events import emit
-from tasks.learners import chunks
-from tasks.mail import MOVES, SYSTEM, Delivery
+from tasks.announcements.lifecycle import launch, make_audience, make_audiences, move
+from tasks.announcements.rules import NotAllowed
+from tasks.mail import SYSTEM
+from tasks.work.actors import actor
 
 log = structlog.get_logger()
-
-#: Chunks of which one survey finds out who is in the audience.
-SURVEYED = 50
 
 #: Seconds that cancelling goes on before others get their turn (R31).
 TURN_SECONDS = 2.0
 
 
-def move(connection: Connection, organisation: int, announcement: store.Announcement, move_: str, *, by: str) -> str:
-    """Move an announcement on as the table of moves allows, and keep who did; the state it is in now, or
-    `NotAllowed`."""
-    state = mail.make_move(connection, organisation, announcement.mailing, move_, expected=announcement.state, by=by)
-    if state is None:
-        allowed = ", ".join(sorted(MOVES[move_]))
-        raise NotAllowed(
-            f"the announcement {announcement.announcement} is {announcement.state}; only what is {allowed} can be"
-            f" made to {move_}"
-        )
-    execute(connection, "NOTIFY rollcall_relay")  # a mailing to nobody leaves no work that would say so
-    what = "mailing.launched" if move_ == "launch" else "mailing.moved"
-    say(connection, what, organisation=organisation, mailing=announcement.mailing, move=move_, state=state)
-    return state
-
-
-def check_words(found: store.Announcement, organisation: str) -> None:
-    """Raises `NotAllowed` for an announcement that cannot be sent as it is written: what may be said can have changed
-    since it was drafted."""
-    try:
-        check_message(found.subject, found.body, organisation)
-    except BadMessage as problem:
-        raise NotAllowed(
-            f"the announcement {found.announcement} cannot be sent as it is: {problem} Correct it with edit."
-        ) from None
-
-
-def schedule(
-    connection: Connection, organisation: organisations.Organisation, found: store.Announcement, *, by: str
-) -> str:
-    """Have an announcement launched at its time."""
-    check_words(found, organisation.name)
-    number = organisation.organisation
-    state = move(connection, number, found, "schedule", by=by)
-    work.add(connection, number, "tasks", "announcements.launch", found.mailing, scheduled_for=found.send_at)
-    return state
-
-
-def launch(
-    connection: Connection,
-    settings: Settings,
-    organisation: organisations.Organisation,
-    found: store.Announcement,
-    *,
-    by: str,
-) -> None:
-    """Launch: the audience is made now (S9), at once where it fits one chunk. Launched twice, it launches once.
-
-    Whom a message names is looked up at once; where members, or all, are many, to find out who they are is work.
-    """
-    check_words(found, organisation.name)
-    number, size = organisation.organisation, settings.rollcall_chunk
-    move(connection, number, found, "launch", by=by)
-    if fits(connection, organisation.learners, size):
-        make_audience(connection, settings, number, found.mailing, 1, organisation.learners)
-    elif "learners" in found.audience:
-        make_audiences(connection, settings, number, found.mailing, 1, organisation.learners)
-    else:
-        surveys = chunks(organisation.learners, size * SURVEYED)
-        work.add(connection, number, "tasks", "announcements.survey", found.mailing, surveys)
-
-
-def make_audiences(
-    connection: Connection, settings: Settings, organisation: int, mailing: int, low: int, high: int
-) -> None:
-    """Make what there is of an audience in a stretch of learners: at once where it fits one chunk, else write down a
-    piece for each chunk of it; nothing where there is nobody (R13, R22)."""
-    size = settings.rollcall_chunk
-    pieces = mail.audience_stretches(connection, organisation, mailing, low, high, size)
-    if len(pieces) == 1 and fits(connection, size, size):
-        make_audience(connection, settings, organisation, mailing, *pieces[0])
-    elif pieces:
-        work.add(connection, organisation, "tasks", "announcements.audience", mailing, pieces)
-
-
-def make_audience(
-    connection: Connection, settings: Settings, organisation: int, mailing: int, low: int, high: int
-) -> None:
-    """Open the ledger for a stretch of learners, and write down the work of sending."""
-    if mail.open_for_audience(connection, organisation, mailing, low, high):
-        mail.enqueue(connection, organisation, mailing, "bulk", low, high, settings.rollcall_mail_batch)
-
-
+@actor("announcements.survey")
 def survey(runtime: Runtime, piece: work.Piece) -> None:
     """Find out who of a stretch of learners is in an audience."""
     with transaction(runtime.engine, piece.organisation) as connection:
@@ -118,6 +29,7 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
         work.finish(connection, piece)
 
 
+@actor("announcements.audience")
 def audience(runtime: Runtime, piece: work.Piece) -> None:
     """Make the part of an audience that lies in one stretch of learners."""
     with transaction(runtime.engine, piece.organisation) as connection:
@@ -126,6 +38,7 @@ def audience(runtime: Runtime, piece: work.Piece) -> None:
         work.finish(connection, piece)
 
 
+@actor("announcements.launch")
 def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
     """Launch what was scheduled for now; what is later than its grace, or cannot be sent as it is written, asks instead
     of firing (R20). What was scheduled anew meanwhile, for later, has another piece; one that is due before its time,
@@ -152,29 +65,7 @@ def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
         work.finish(connection, piece)
 
 
-def pause(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
-    """Send no more of it until it is resumed (R20); the making of the audience goes on, which is as of the launch."""
-    state = move(connection, organisation, found, "pause", by=by)
-    store.hold_work(connection, organisation, found.mailing)
-    return state
-
-
-def resume(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
-    """Go on with what was paused."""
-    state = move(connection, organisation, found, "resume", by=by)
-    store.resume_work(connection, organisation, found.mailing)
-    return state
-
-
-def cancel(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
-    """Send no more of it, for good (R20): the gate says so from now on, and what nobody works on is cancelled as a
-    whole."""
-    state = move(connection, organisation, found, "cancel", by=by)
-    if found.launched_at is not None:
-        work.add(connection, organisation, "tasks", "announcements.cancel", found.mailing)
-    return state
-
-
+@actor("announcements.cancel")
 def cancel_rest(runtime: Runtime, piece: work.Piece) -> None:
     """Cancel what nobody works on, many pieces in one transaction each."""
     turn_ends = time.monotonic() + TURN_SECONDS
@@ -187,82 +78,3 @@ def cancel_rest(runtime: Runtime, piece: work.Piece) -> None:
             if runtime.stopping.is_set() or time.monotonic() >= turn_ends:
                 work.release(connection, piece, after=timedelta(), failed=False)
                 return
-
-
-@dataclass(frozen=True, slots=True)
-class RetriedAnnouncement:
-    """What became of those who had failed, and of the uncertain if they were asked for: so many are pending again; the
-    gate would not let the others through now, for these reasons, and they stay as they are."""
-
-    announcement: str
-    state: str
-    pending: int
-    held_back: dict[str, int]
-
-
-def retry(
-    connection: Connection,
-    settings: Settings,
-    organisation: organisations.Organisation,
-    found: store.Announcement,
-    *,
-    uncertain: bool,
-    by: str,
-) -> RetriedAnnouncement:
-    """Send again to those alone who failed, or also to those of whom it is uncertain whether they got it (R18, R19)."""
-    number = organisation.organisation
-    state = move(connection, number, found, "retry", by=by)
-    states = [Delivery.FAILED.value, *([Delivery.UNCERTAIN.value] if uncertain else [])]
-    pending = mail.make_pending(connection, number, found.mailing, states)
-    held_back = mail.left_settled(connection, number, found.mailing, states)
-    if not pending:
-        asked_for = " or ".join(states)
-        why = ", ".join(f"{n} {verdict}" for verdict, n in held_back.items())
-        raise NotAllowed(
-            f"nobody of the announcement {found.announcement} can be tried again: "
-            + (f"of those who are {asked_for}, the gate holds back {why}" if why else f"nobody is {asked_for}")
-        )
-    mail.enqueue(connection, number, found.mailing, "bulk", 1, organisation.learners, settings.rollcall_mail_batch)
-    return RetriedAnnouncement(found.announcement, state, pending, held_back)
-
-
-def finish_mailings(connection: Connection, *, alone: bool = False) -> int:
-    """Close the mailings of which nothing is left to do, and say how an announcement ended, with its counts (R18): of
-    what was cancelled it is never said that it is finished."""
-    done, after = 0, (0, 0)
-    while found := {(one.organisation, one.mailing): one for one in mail.unworked(connection, after)}:
-        if alone:
-            done += one_by_one(connection, "finish mailing", found, lambda key: _finish(connection, found[key]))
-        else:
-            done += sum(_finish(connection, mailing) for mailing in found.values())
-        after = max(found)
-    return done
-
-
-def _finish(connection: Connection, mailing: mail.Mailing) -> bool:
-    with scoped(connection, mailing.organisation):
-        return _finished(connection, mailing)
-
-
-def _finished(connection: Connection, mailing: mail.Mailing) -> bool:
-    counts = progress(mailing.id, mailing.state, mail.tally(connection, mailing.organisation, mailing.mailing))
-    if counts.pending:
-        log.error("mailing.pending_without_work", mailing=mailing.mailing, pending=counts.pending)
-        return False
-    if mailing.state == "cancelled":
-        state = "cancelled" if mail.close_cancelled(connection, mailing.organisation, mailing.mailing) else None
-    else:
-        ended = "finish with failures" if counts.failed else "finish"
-        state = mail.make_move(
-            connection, mailing.organisation, mailing.mailing, ended, expected=mailing.state, by=SYSTEM
-        )
-    if state is None:
-        return False  # paused or cancelled meanwhile
-    if mailing.kind is mail.Kind.ANNOUNCEMENT:
-        ended_as = "cancelled" if state == "cancelled" else "finished"
-        data = [{**asdict(counts), "state": state}]
-        emit(connection, mailing.organisation, f"rollcall.announcement.{ended_as}", data)
-        ended_with = {name: n for name, n in asdict(counts).items() if name not in {"announcement", "state", "pending"}}
-        numbers = {"organisation": mailing.organisation, "mailing": mailing.mailing}
-        say(connection, "mailing.finished", **numbers, state=state, **ended_with)
-    return True

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from tasks.announcements import store
-from tasks.announcements.actors import launch, schedule
+from tasks.announcements.lifecycle import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
 from tasks.events import Event, Held, Reason
 from tasks.events.schemas import AnnouncementRequested, Audience

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from config.runtime import Runtime
 from config.settings import SmtpServer
 from tasks import mail
-from tasks.announcements.actors import check_words
+from tasks.announcements.lifecycle import check_words
 from tasks.announcements.rules import NotAllowed
 from tasks.announcements.store import Announcement
 from tasks.mail import (

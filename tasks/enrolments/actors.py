@@ -8,8 +8,10 @@ from tasks import organisations, work
 from tasks.enrolments import courses, fanouts, intake
 from tasks.enrolments.launching import SURVEYED, do_chunk, learners_in_chunk
 from tasks.events import any_waiting_for_enrolment
+from tasks.work.actors import actor
 
 
+@actor("enrolments.survey")
 def survey(runtime: Runtime, piece: work.Piece) -> None:
     """Write down a piece for each chunk of a fan-out by rule in which there is anything to do; where that is long to
     find out, a survey for each part of the learners."""
@@ -40,6 +42,7 @@ def _chunks_to_do(
     return [(max(place * size + 1, low), min((place + 1) * size, high)) for place in sorted(to_do)]
 
 
+@actor("enrolments.chunk")
 def chunk(runtime: Runtime, piece: work.Piece) -> None:
     """Do one chunk of a fan-out: enrolments, their notices and the events that tell of them, or nothing of it."""
     for attempt in retrying():

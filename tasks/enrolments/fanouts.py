@@ -793,29 +793,34 @@ class _Finished:
 
 def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
     """Close the fan-outs of which no piece is left, and say what became of those somebody asked for (R14)."""
+    numbers = column(
+        connection,
+        """
+        SELECT fanout FROM fanouts f
+        WHERE finished_at IS NULL AND NOT EXISTS (
+            SELECT FROM work w
+            WHERE w.organisation = f.organisation AND w.subject = f.fanout
+              AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
+        ORDER BY fanout
+        """,
+    )
     if alone:
-        numbers = column(connection, "SELECT fanout FROM fanouts WHERE finished_at IS NULL ORDER BY fanout")
-        return one_by_one(connection, "finish fan-out", numbers, lambda number: _finish(connection, number))
-    return _finish(connection, None)
+        return one_by_one(connection, "finish fan-out", numbers, lambda number: _finish(connection, [number]))
+    return _finish(connection, numbers) if numbers else 0
 
 
-def _finish(connection: Connection, number: int | None) -> int:
+def _finish(connection: Connection, fanouts: list[int]) -> int:
     finished = rows(
         connection,
         _Finished,
         """
         WITH finished AS (
-            UPDATE fanouts f SET finished_at = now()
-            WHERE finished_at IS NULL AND fanout = coalesce(:number, fanout) AND NOT EXISTS (
-                SELECT FROM work w
-                WHERE w.organisation = f.organisation AND w.subject = f.fanout
-                  AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
-            RETURNING *
+            UPDATE fanouts SET finished_at = now() WHERE finished_at IS NULL AND fanout = ANY(:fanouts) RETURNING *
         ), told AS (
         """
         + _RESULT
         + ") SELECT organisation, fanout, cause, selected, enrolled, silent, already FROM finished",
-        number=number,
+        fanouts=fanouts,
     )
     for fanout in finished:
         counts = asdict(fanout) if fanout.cause == "request" else {}

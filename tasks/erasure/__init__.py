@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.erasure.actors import look
     from tasks.erasure.store import begin
 else:
     __getattr__ = lazily(__name__)
 
-__all__ = ["begin", "look"]
+__all__ = ["begin"]

@@ -17,6 +17,7 @@ from config.streams import GROUP, IN, OUT, make_redis
 from tasks import organisations, work
 from tasks.erasure import store
 from tasks.erasure.rules import Needles
+from tasks.work.actors import actor
 
 #: Time after which it is looked again: by then, what was under way (a mail, a webhook) has been written down.
 AGAIN = timedelta(minutes=15)
@@ -31,6 +32,7 @@ LOOKED_AT_SOON = timedelta(seconds=5)
 PAGE, PAGE_READ = 200, 20
 
 
+@actor("learners.erase")
 def look(runtime: Runtime, piece: work.Piece) -> None:
     """Look everywhere for whoever is erased at an organisation, and remove what names them. Done twice, it is done."""
     number = piece.organisation

@@ -17,6 +17,7 @@ from tasks.intake import (
     say_why,
     take_kept,
 )
+from tasks.work.actors import actor
 from tasks.work.store import LostLease
 
 log = structlog.get_logger()
@@ -25,6 +26,7 @@ log = structlog.get_logger()
 MOST_TRIES = 3
 
 
+@actor("events.retake")
 def retake(runtime: Runtime, piece: work.Piece) -> None:
     """Take what waits though what it waits for is known: starts and completions whose enrolment has come (R27), and
     what was too much for the transaction that made it known, each time the next of them."""
@@ -46,6 +48,7 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
             work.finish(connection, piece)
 
 
+@actor("events.take_turn")
 def take_turn(runtime: Runtime, piece: work.Piece) -> None:
     """Take the next of what waits for its organisation's turn, in its order, and leave the rest to the next piece
     (R31). Where that failed, or ended its process, the events are taken one by one, and the one at fault is set

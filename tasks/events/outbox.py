@@ -1,6 +1,6 @@
 """What goes out, in one order, as SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -11,9 +11,6 @@ from sqlalchemy import Connection
 from config.database import execute, one, rows, value
 from config.words import as_json, rfc3339
 from tasks.events.outgoing import Told
-
-#: Advisory lock of whoever puts the outbox in order.
-ORDER_LOCK = 7404
 
 #: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
 BATCH_BYTES = 1_000_000
@@ -82,98 +79,86 @@ def emit(connection: Connection, organisation: int, type_: str, data: Iterable[T
         )
 
 
-def put_in_order(connection: Connection, limit: int) -> int:
-    """Give what was committed since the last time its place in the one order; how many at most of each kind, what is
-    new and what is published once more. For the leader alone: a sequence's numbers become visible out of order, so the
-    order is given here, by one writer."""
-    new = execute(
-        connection,
-        """
-        WITH unordered AS (
-            SELECT organisation, seq FROM outbox WHERE position IS NULL ORDER BY seq LIMIT :limit
-        ), numbered AS (
-            SELECT organisation, seq, (SELECT ordered FROM publication) + row_number() OVER (ORDER BY seq) AS place
-            FROM unordered
-        ), counted AS (
-            UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
-            WHERE EXISTS (SELECT FROM unordered)
-        )
-        UPDATE outbox SET position = place FROM numbered
-        WHERE outbox.organisation = numbered.organisation AND outbox.seq = numbered.seq
-        """,
-        limit=limit,
-    )
-    again = execute(
-        connection,
-        """
-        WITH unordered AS (
-            SELECT organisation, replay FROM replays WHERE position IS NULL ORDER BY replay LIMIT :limit
-        ), numbered AS (
-            SELECT organisation, replay,
-                   (SELECT ordered FROM publication) + row_number() OVER (ORDER BY replay) AS place
-            FROM unordered
-        ), counted AS (
-            UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
-            WHERE EXISTS (SELECT FROM unordered)
-        )
-        UPDATE replays SET position = place FROM numbered
-        WHERE replays.organisation = numbered.organisation AND replays.replay = numbered.replay
-        """,
-        limit=limit,
-    )
-    return max(new, again)
+@dataclass(frozen=True, slots=True)
+class _Next(Outgoing):
+    """An event that is next, and how far publishing has come; that alone, and no position, where there is none."""
+
+    ordered: int = 0
+    published: int = 0
 
 
-def ordered_after(connection: Connection, position: int, limit: int) -> list[Outgoing]:
-    """The next events to publish, in order: at most `limit`, and of at most about `BATCH_BYTES`, but at least one."""
-    return rows(
+def order_next(connection: Connection, end: int, after: int, limit: int) -> tuple[Publication, Sequence[Outgoing]]:
+    """Give what was committed since the last time its place in the one order, if the stream ends where it may; and the
+    events that are next after a position, at most `limit` and of at most about `BATCH_BYTES`, but at least one.
+
+    A sequence's numbers become visible out of order, so the order is given here, by one statement: of two relays at
+    once, of which one has lost its lead without knowing it, the later finds that the order has moved on, and gives no
+    place. Of what is new and what is published once more, at most `limit` of each get one.
+    """
+    found = rows(
         connection,
-        Outgoing,
+        _Next,
         """
-        WITH placed AS (
-            (SELECT organisation, position, id, type, time, data, false AS replayed
-             FROM outbox WHERE position > :position ORDER BY position LIMIT :limit)
+        WITH state AS (
+            SELECT ordered, published, :end BETWEEN published AND ordered AS whole FROM publication WHERE single
+        ), new AS (
+            SELECT organisation, seq FROM outbox WHERE position IS NULL AND (SELECT whole FROM state)
+            ORDER BY seq LIMIT :limit
+        ), again AS (
+            SELECT organisation, replay FROM replays WHERE position IS NULL AND (SELECT whole FROM state)
+            ORDER BY replay LIMIT :limit
+        ), counted AS (
+            UPDATE publication SET ordered = state.ordered + (SELECT count(*) FROM new) + (SELECT count(*) FROM again)
+            FROM state
+            WHERE single AND publication.ordered = state.ordered
+              AND (EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM again))
+            RETURNING publication.ordered, state.ordered AS before, pg_notify('rollcall_webhooks', '')
+        ), new_places AS (
+            SELECT organisation, seq, (SELECT before FROM counted) + row_number() OVER (ORDER BY seq) AS place FROM new
+        ), placed_new AS (
+            UPDATE outbox SET position = place FROM new_places
+            WHERE outbox.organisation = new_places.organisation AND outbox.seq = new_places.seq AND place IS NOT NULL
+            RETURNING outbox.organisation, position, id, type, time, data, false AS replayed
+        ), places_again AS (
+            SELECT organisation, replay, (SELECT before FROM counted) + (SELECT count(*) FROM new)
+                       + row_number() OVER (ORDER BY replay) AS place
+            FROM again
+        ), placed_again AS (
+            UPDATE replays SET position = place FROM places_again
+            WHERE replays.organisation = places_again.organisation AND replays.replay = places_again.replay
+              AND place IS NOT NULL
+            RETURNING replays.organisation, replays.seq, position
+        ), repeated AS (
+            (SELECT organisation, seq, position FROM replays WHERE position > :after ORDER BY position LIMIT :limit)
             UNION ALL
-            (SELECT r.organisation, r.position, e.id, e.type, e.time, e.data, true
-             FROM replays r JOIN outbox e ON e.organisation = r.organisation AND e.seq = r.seq
-             WHERE r.position > :position ORDER BY r.position LIMIT :limit)
+            SELECT organisation, seq, position FROM placed_again
+        ), placed AS (
+            (SELECT organisation, position, id, type, time, data, false AS replayed
+             FROM outbox WHERE position > :after ORDER BY position LIMIT :limit)
+            UNION ALL
+            SELECT * FROM placed_new
+            UNION ALL
+            SELECT r.organisation, r.position, e.id, e.type, e.time, e.data, true
+            FROM repeated r JOIN outbox e ON e.organisation = r.organisation AND e.seq = r.seq
         ), next AS (
             SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
             FROM placed ORDER BY position LIMIT :limit
+        ), events AS (
+            SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
+                   CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
+                        THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
+                   replayed
+            FROM next LEFT JOIN organisations o USING (organisation) WHERE bytes_before < :most
         )
-        SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
-               CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
-                    THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
-               replayed
-        FROM next LEFT JOIN organisations o USING (organisation)
-        WHERE bytes_before < :most ORDER BY position
+        SELECT events.*, coalesce((SELECT ordered FROM counted), state.ordered) AS ordered, published
+        FROM state LEFT JOIN events ON true ORDER BY position
         """,
-        position=position,
+        end=end,
+        after=after,
         limit=limit,
         most=BATCH_BYTES,
     )
-
-
-def rests(connection: Connection, end: int) -> bool:
-    """Whether there is nothing to put in order or to publish, and the stream ends where it should."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT ordered = :end AND published = :end
-               AND NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
-               AND NOT EXISTS (SELECT FROM replays WHERE position IS NULL)
-            FROM publication
-            """,
-            end=end,
-        )
-    )
-
-
-def alone(connection: Connection) -> None:
-    """Be the only one to put the outbox in order until the transaction ends: a relay that lost its lead without knowing
-    it yet would give the same places again."""
-    execute(connection, "SELECT pg_advisory_xact_lock(:lock)", lock=ORDER_LOCK)
+    return Publication(found[0].ordered, found[0].published), [each for each in found if each.position is not None]
 
 
 def publication(connection: Connection) -> Publication:
@@ -186,14 +171,31 @@ def publication(connection: Connection) -> Publication:
 def order_after_stream(connection: Connection, end: int) -> None:
     """The stream is ahead of us: this database is younger than it (a restored backup, another database before). What is
     not published yet is put in order anew, after the stream's end, so that none of it is taken for published."""
-    execute(connection, "UPDATE outbox SET position = NULL WHERE position > (SELECT published FROM publication)")
-    execute(connection, "UPDATE replays SET position = NULL WHERE position > (SELECT published FROM publication)")
-    execute(connection, "UPDATE publication SET ordered = :end, published = :end", end=end)
+    execute(
+        connection,
+        """
+        WITH moved AS (
+            UPDATE publication SET ordered = :end, published = :end FROM (SELECT published FROM publication) before
+            WHERE ordered < :end RETURNING before.published AS last
+        ), unordered AS (
+            UPDATE outbox SET position = NULL FROM moved WHERE position > last
+        )
+        UPDATE replays SET position = NULL FROM moved WHERE position > last
+        """,
+        end=end,
+    )
 
 
 def published_through(connection: Connection, position: int) -> None:
-    """Remember how far the stream has been written."""
-    execute(connection, "UPDATE publication SET published = :position, published_at = now()", position=position)
+    """Remember how far the stream has been written; should that be lost, the stream says it."""
+    execute(
+        connection,
+        """
+        UPDATE publication SET published = :position, published_at = now()
+        WHERE (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+        """,
+        position=position,
+    )
 
 
 def is_stalled(connection: Connection, after: timedelta) -> bool:

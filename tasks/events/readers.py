@@ -27,6 +27,8 @@ def remember(connection: Connection, groups: Mapping[bytes, int]) -> None:
 
     What is published once more and was acknowledged by all of them need not be kept.
     """
+    if groups == known(connection):
+        return
     names, positions = list(groups), list(groups.values())
     execute(
         connection,

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.webhooks.actors import Server, serve_due
     from tasks.webhooks.keys import KeyUnreadable, SigningKeys
     from tasks.webhooks.rules import Answer, BadUrl, Because, Problem, State, bad_types, is_forbidden, target
     from tasks.webhooks.sending import Claimed
+    from tasks.webhooks.server import Server, serve_due
     from tasks.webhooks.store import (
         PLATFORM,
         Attempt,

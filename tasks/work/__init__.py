@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.work.loads import Failing, failing
     from tasks.work.rules import LONGEST_PAUSE, pause_before
     from tasks.work.store import (
         Beat,
-        Failing,
         LostLease,
         Piece,
         add,
         extend,
-        failing,
         finish,
         mark,
         others_wait,

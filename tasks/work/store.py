@@ -4,7 +4,7 @@ A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under
 when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
 state: for offered and running pieces that is when the lease runs out. `since` is when it first became due, however
 often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest, and so do *failing* ones, whose workers
-never came back, until a person says otherwise.
+never came back: they are tried again after a pause, which grows, with nothing beside them, or when a person says so.
 """
 
 from collections.abc import Iterable
@@ -22,15 +22,15 @@ log = structlog.get_logger()
 #: Tries of a piece with nothing beside it in its process, none of which came back, after which it is set aside.
 MOST_ALONE = 4
 
+#: Pauses of a piece that was set aside before it is tried once more: the first, which doubles each time, and the
+#: longest. Workers may have been killed for reasons of their own, and work that does kill them takes few (R31).
+FIRST_ASIDE, LONGEST_ASIDE = timedelta(minutes=5), timedelta(days=1)
+
 #: By how much earlier what goes ahead is due than it is written down.
 AHEAD = timedelta(days=1)
 
 #: What `lost` reads of a piece that has just been set aside.
 _FAILING = -1
-
-#: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run, or no relay
-#: does. Longer than it takes to repeat a wake-up that was lost.
-STALLED_AFTER = timedelta(seconds=10)
 
 
 class LostLease(Exception):
@@ -61,22 +61,7 @@ class Offer:
     organisation: int
     work: int
     actor: str
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """How one queue stands. `due`: nobody has begun it, whoever was woken for it; `in_flight`: begun, under a lease
-    that has not run out; `stalled`: workers were woken for what is due, and for `STALLED_AFTER` nobody has begun any;
-    `unoffered`: as long, and nobody was woken for any of it."""
-
     queue: str
-    due: int
-    oldest_due_seconds: float | None
-    in_flight: int
-    resting: int
-    failing: int
-    stalled: bool
-    unoffered: bool = False
 
 
 def add(
@@ -113,61 +98,69 @@ def add(
     )
 
 
-def offer(connection: Connection, queue: str, *, bound: int, repeat: timedelta) -> list[Offer]:
-    """Choose what to wake workers for: at most `bound` pieces of a queue in flight, organisations in turns (R31).
+def offer(connection: Connection, *queues: str, bound: int, repeat: timedelta) -> list[Offer]:
+    """Choose what to wake workers for: at most `bound` pieces of each queue in flight, organisations in turns (R31).
 
     What was offered or begun and is due again lost its wake-up or its worker, or waits behind others: it is offered
-    again, and keeps its place. Did it not, a slow queue would fill with one organisation's pieces, turn by turn.
+    again, and keeps its place. Did it not, a slow queue would fill with one organisation's pieces, turn by turn. An
+    offer is not waited for until it is on disk: one that is lost is made again.
     """
     return rows(
         connection,
         Offer,
         """
-        WITH RECURSIVE waiting AS (
-            (SELECT organisation FROM work
-             WHERE queue = :queue AND due_at <= now() AND state IN ('due', 'scheduled')
-             ORDER BY organisation LIMIT 1)
-            UNION ALL
-            SELECT (SELECT w.organisation FROM work w
-                    WHERE w.queue = :queue AND w.organisation > waiting.organisation AND w.due_at <= now()
-                      AND w.state IN ('due', 'scheduled')
-                    ORDER BY w.organisation LIMIT 1)
-            FROM waiting WHERE waiting.organisation IS NOT NULL
-        ), in_flight AS (
-            SELECT organisation, work, due_at FROM work WHERE queue = :queue AND state IN ('offered', 'running')
-        ), busy AS (
-            SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
-        ), turns AS (
-            SELECT next.organisation, next.work, next.since,
-                   coalesce(busy.pieces, 0)
-                       + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work) AS turn
-            FROM waiting
-            CROSS JOIN LATERAL (
-                SELECT w.organisation, w.work, w.due_at, w.since FROM work w
-                WHERE w.queue = :queue AND w.organisation = waiting.organisation AND w.due_at <= now()
-                  AND w.state IN ('due', 'scheduled')
-                ORDER BY w.due_at, w.work LIMIT :bound
-            ) next
-            LEFT JOIN busy ON busy.organisation = next.organisation
-        ), chosen AS (
-            SELECT organisation, work FROM in_flight WHERE due_at <= now()
-            UNION ALL
-            (SELECT organisation, work FROM turns ORDER BY turn, since
-             LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
+        WITH chosen AS (
+            SELECT chosen.organisation, chosen.work
+            FROM unnest(CAST(:queues AS text[])) AS queues (queue) CROSS JOIN LATERAL (
+                WITH RECURSIVE waiting AS (
+                    (SELECT organisation FROM work
+                     WHERE work.queue = queues.queue AND due_at <= now() AND state IN ('due', 'scheduled', 'failing')
+                     ORDER BY organisation LIMIT 1)
+                    UNION ALL
+                    SELECT (SELECT w.organisation FROM work w
+                            WHERE w.queue = queues.queue AND w.organisation > waiting.organisation
+                              AND w.due_at <= now() AND w.state IN ('due', 'scheduled', 'failing')
+                            ORDER BY w.organisation LIMIT 1)
+                    FROM waiting WHERE waiting.organisation IS NOT NULL
+                ), in_flight AS (
+                    SELECT organisation, work, due_at FROM work
+                    WHERE work.queue = queues.queue AND state IN ('offered', 'running')
+                ), busy AS (
+                    SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
+                ), turns AS (
+                    SELECT next.organisation, next.work, next.since,
+                           coalesce(busy.pieces, 0)
+                               + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work)
+                               AS turn
+                    FROM waiting
+                    CROSS JOIN LATERAL (
+                        SELECT w.organisation, w.work, w.due_at, w.since FROM work w
+                        WHERE w.queue = queues.queue AND w.organisation = waiting.organisation AND w.due_at <= now()
+                          AND w.state IN ('due', 'scheduled', 'failing')
+                        ORDER BY w.due_at, w.work LIMIT :bound
+                    ) next
+                    LEFT JOIN busy ON busy.organisation = next.organisation
+                )
+                SELECT organisation, work FROM in_flight WHERE due_at <= now()
+                UNION ALL
+                (SELECT organisation, work FROM turns ORDER BY turn, since
+                 LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
+            ) chosen
         )
         UPDATE work SET state = 'offered', due_at = now() + :repeat
         FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work
-        RETURNING work.organisation, work.work, work.actor
+            AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+        RETURNING work.organisation, work.work, work.actor, work.queue
         """,
-        queue=queue,
+        queues=list(queues),
         bound=bound,
         repeat=repeat,
     )
 
 
 def claim(connection: Connection, organisation: int, work: int, lease: timedelta) -> Piece | None:
-    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's; or is set aside now,
-    because the workers that tried it alone never came back.
+    """Make a piece ours for `lease`, or None where it is finished, resting, or someone else's; or is set aside now for
+    a while, because the workers that tried it alone never came back.
 
     `lost` says how many claims, with this one, were not followed by anything. That somebody works on its queue is noted
     at most every two seconds, so that claims do not wait for one another.
@@ -178,8 +171,13 @@ def claim(connection: Connection, organisation: int, work: int, lease: timedelta
         """
         WITH claimed AS (
             UPDATE work SET fence = fence + 1, lost = lost + 1,
-                state = CASE WHEN alone >= :most THEN 'failing' ELSE 'running' END,
-                due_at = CASE WHEN alone >= :most THEN 'infinity' ELSE now() + CAST(:lease AS interval) END
+                state = CASE WHEN alone < :most THEN 'running' ELSE 'failing' END,
+                due_at = now() + CASE WHEN alone < :most THEN CAST(:lease AS interval) ELSE pause END,
+                since = CASE WHEN alone < :most THEN since ELSE now() + pause END,
+                alone = least(alone, :most - 1),
+                failures = failures + CAST(alone >= :most AS int)
+            FROM (SELECT least(:first_aside * 2 ^ least(w.failures, 20), :longest_aside) AS pause FROM work w
+                  WHERE w.organisation = :organisation AND w.work = :work) aside
             WHERE organisation = :organisation AND work = :work
               AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
             RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
@@ -194,6 +192,8 @@ def claim(connection: Connection, organisation: int, work: int, lease: timedelta
         work=work,
         lease=lease,
         most=MOST_ALONE,
+        first_aside=FIRST_ASIDE,
+        longest_aside=LONGEST_ASIDE,
         failing=_FAILING,
     )
     if piece is not None and piece.lost == _FAILING:
@@ -207,35 +207,9 @@ def accuse(connection: Connection, piece: Piece) -> None:
     changed = execute(
         connection,
         "UPDATE work SET alone = alone + 1 WHERE organisation = :organisation AND work = :work AND fence = :fence",
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
     )
     _ours(connection, changed, piece)
-
-
-@dataclass(frozen=True, slots=True)
-class Failing:
-    """A piece that is set aside, as `rollcall work failing` lists it."""
-
-    number: int
-    organisation: str
-    queue: str
-    actor: str
-    subject: int
-
-
-def failing(connection: Connection) -> list[Failing]:
-    """The pieces that were set aside because whoever tried them never came back."""
-    return rows(
-        connection,
-        Failing,
-        """
-        SELECT w.work AS number, o.id AS organisation, w.queue, w.actor, w.subject
-        FROM work w JOIN organisations o USING (organisation)
-        WHERE w.state = 'failing' ORDER BY w.work
-        """,
-    )
 
 
 def retry(connection: Connection, number: int) -> bool:
@@ -245,12 +219,15 @@ def retry(connection: Connection, number: int) -> bool:
         """
         UPDATE work SET state = 'due', due_at = now(), since = now(), lost = 0, alone = 0, failures = 0,
             fence = fence + 1
-        WHERE work = :number AND state = 'failing'
+        WHERE work = :number AND state = 'failing' RETURNING pg_notify('rollcall_relay', 'work')
         """,
         number=number,
     )
-    execute(connection, "NOTIFY rollcall_relay")
     return found > 0
+
+
+def _held(piece: Piece) -> dict[str, int]:
+    return {"organisation": piece.organisation, "work": piece.work, "fence": piece.fence}
 
 
 def _ours(connection: Connection, changed: int, piece: Piece) -> None:
@@ -264,9 +241,7 @@ def finish(connection: Connection, piece: Piece) -> None:
     changed = execute(
         connection,
         "DELETE FROM work WHERE organisation = :organisation AND work = :work AND fence = :fence",
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
     )
     _ours(connection, changed, piece)
 
@@ -298,9 +273,7 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         RETURNING counted.shard, counted.n
         """,
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
         begun=begun,
         lease=lease,
         shard=randrange(SHARDS),  # noqa: S311 - no secret
@@ -318,9 +291,7 @@ def extend(connection: Connection, piece: Piece, lease: timedelta) -> None:
         UPDATE work SET state = 'running', due_at = now() + :lease
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         """,
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
         lease=lease,
     )
     _ours(connection, changed, piece)
@@ -349,17 +320,15 @@ def release(
             due_at = CASE WHEN :held THEN 'infinity' ELSE now() + CAST(:after AS interval) END,
             since = now() + CAST(:after AS interval)
         WHERE organisation = :organisation AND work = :work AND fence = :fence
+        RETURNING pg_notify('rollcall_relay', 'work')
         """,
-        organisation=piece.organisation,
-        work=piece.work,
-        fence=piece.fence,
+        **_held(piece),
         after=after,
         failed=failed,
         held=held,
         written=written,
     )
     _ours(connection, changed, piece)
-    execute(connection, "NOTIFY rollcall_relay")
 
 
 def others_wait(connection: Connection, queue: str) -> bool:
@@ -383,39 +352,3 @@ def next_due_seconds(connection: Connection) -> float | None:
         "SELECT extract(epoch FROM min(due_at) - now()) FROM work WHERE due_at > now() AND due_at < 'infinity'",
     )
     return None if seconds is None else float(seconds)
-
-
-def loads(connection: Connection) -> list[Load]:
-    """How the queues stand."""
-    return rows(
-        connection,
-        Load,
-        """
-        WITH pieces AS (
-            SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
-                   state = 'offered' OR state <> 'held' AND due_at <= now() AS due,
-                   state = 'offered' AND due_at > now() - :after AS offered
-            FROM work
-        ), queues AS (
-            SELECT queue, count(*) FILTER (WHERE due) AS due,
-                   CAST(extract(epoch FROM now() - min(since) FILTER (WHERE due)) AS float) AS oldest_due_seconds,
-                   count(*) FILTER (WHERE in_flight) AS in_flight,
-                   count(*) FILTER (WHERE NOT due AND NOT in_flight AND NOT failing) AS resting,
-                   count(*) FILTER (WHERE failing) AS failing, bool_or(offered) AS offered
-            FROM pieces GROUP BY queue
-        )
-        SELECT queue, due, oldest_due_seconds, in_flight, resting, failing, waits AND offered AS stalled,
-               waits AND NOT offered AS unoffered
-        FROM queues LEFT JOIN pools USING (queue) CROSS JOIN LATERAL (
-            SELECT due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
-                AND coalesce(claimed_at < now() - :after, true) AS waits
-        ) long
-        ORDER BY queue
-        """,
-        after=STALLED_AFTER,
-    )
-
-
-def unfinished(connection: Connection) -> int:
-    """How many pieces are to be done yet; what is scheduled, held or set aside rests and does not count."""
-    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled', 'failing')") or 0)

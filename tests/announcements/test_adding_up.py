@@ -13,13 +13,11 @@ from hypothesis import strategies as st
 from config.database import transaction
 from config.settings import Settings
 from tasks import announcements
-from tasks.announcements import NotAllowed
-from tasks.announcements.actors import RetriedAnnouncement
+from tasks.announcements import NotAllowed, RetriedAnnouncement
 from tasks.mail.rules import MOVES
 from tasks.work.store import offer
 from tests.announcements.counting import adds_up
-from tests.world import World
-from workers.pool import work_on
+from tests.world import World, work_on
 from workers.queues import QUEUES
 
 LEARNERS = 12

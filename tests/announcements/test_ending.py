@@ -11,8 +11,7 @@ from tasks.work.store import claim, offer
 from tests.announcements.conftest import Admin
 from tests.announcements.counting import adds_up
 from tests.mail.background import Background
-from tests.world import World
-from workers.pool import work_on
+from tests.world import World, work_on
 
 LEARNERS = 30
 

@@ -13,8 +13,7 @@ from tasks.announcements import finish_mailings
 from tasks.work.store import offer
 from tests.announcements.conftest import Admin
 from tests.mail.background import DEADLINE, Background
-from tests.world import World
-from workers.pool import work_on
+from tests.world import World, work_on
 
 LEARNERS = 60
 

@@ -84,8 +84,8 @@ def test_r26_r33_every_start_is_charged_and_told_once_whatever_is_killed(on: Sys
             used = running.column("SELECT used FROM balances")
         events = [each["data"] for each in told(on.redis) if each["type"] == "rollcall.seat.consumed"]
     say(
-        f"starts: {len(sent):,}, each sent {TIMES} times; {running.kills} ingresses, relays and pools killed, the database"
-        f" crashed and Redis emptied once; {len(entries):,} entries, {len(events):,} events, {held[0]:,} quarantined"
+        f"starts: {len(sent):,}, each sent {TIMES} times; {running.kills} ingresses, relays and pools killed, the"
+        f" database crashed and Redis emptied once; {len(entries):,} entries, {len(events):,} events, {held[0]:,} quarantined"
     )
 
     expected = Counter((id_of(number), course, cost[course]) for number, course in active)
@@ -98,8 +98,8 @@ def test_r26_r33_every_start_is_charged_and_told_once_whatever_is_killed(on: Sys
 
 
 def _slaughter(on: System, running: Processes, sent: list[bytes], everything: list[bytes]) -> None:
-    """Send everything, killing an ingress, the relay and the pool every three seconds; a third of the way the database crashes,
-    two thirds of the way Redis loses everything, and the platform sends again what it may have lost."""
+    """Send everything, killing an ingress, the relay and the pool every three seconds; a third of the way the database
+    crashes, two thirds of the way Redis loses everything, and the platform sends again what it may have lost."""
     still = Standstill(time.monotonic)
     killed = time.monotonic()
     worse = 0

@@ -11,7 +11,7 @@ from config.streams import OUT
 from tasks.events import replays
 from tests.commands.test_output import Rollcall, printed, refused, rollcall
 from tests.world import World
-from workers.relay import Relay
+from workers.relay.readers import WatchReaders
 
 __all__ = ["refused", "rollcall"]  # fixtures
 
@@ -99,7 +99,7 @@ def test_a_replay_can_be_replayed_neither_twice_by_itself_nor_be_lost(told: Worl
 
     assert again(told) == [9, 10, *range(1, 11)]
     told.redis.xgroup_create(OUT, "billing", id="13-0")
-    Relay(told.runtime).see_readers()
+    WatchReaders(told.runtime).do()
     assert told.list("SELECT position FROM replays ORDER BY 1") == list(range(14, 23))
 
 

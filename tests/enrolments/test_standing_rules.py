@@ -5,8 +5,7 @@ from datetime import timedelta
 import pytest
 
 from config.settings import Settings
-from tests.world import DAWN, World, id_of
-from workers.pool import work_on
+from tests.world import DAWN, World, id_of, work_on
 
 HOUR = timedelta(hours=1)
 SEVEN = [f"L{n}" for n in range(7)]

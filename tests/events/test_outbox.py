@@ -10,8 +10,7 @@ from config.database import transaction
 from config.streams import OUT
 from tasks.events import outbox
 from tests.workers.deployment import until
-from tests.world import World
-from workers.relay import Relay
+from tests.world import World, publish
 
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
 
@@ -60,7 +59,7 @@ def test_publishing_twice_writes_once(world: World) -> None:
     before = ids_out(world)
 
     world.ask("UPDATE publication SET published = 0 RETURNING published")
-    Relay(world.runtime).publish()
+    publish(world.runtime)
 
     assert ids_out(world) == before
 
@@ -96,14 +95,14 @@ def test_a_database_that_lacks_less_than_is_new_in_it_publishes_all_of_that(worl
 def test_a_relay_that_lost_its_lead_without_knowing_it_gives_no_place_again(world: World) -> None:
     world.has_learners("A", "B", "C", status="inactive")
     world.becomes("active", "A", "B", "C")
-    late = Thread(target=Relay(world.runtime).publish)
+    late = Thread(target=publish, args=(world.runtime,))
 
     with transaction(world.runtime.engine) as connection:
-        outbox.alone(connection)
-        outbox.put_in_order(connection, 1000)
+        outbox.order_next(connection, 0, 0, 1000)
         late.start()
         until(lambda: bool(world.ask(WAITING)), "the other waits")
     late.join()
+    publish(world.runtime)
 
     assert world.rows("SELECT ordered, published FROM publication") == [(3, 3)]
     assert len(ids_out(world)) == 3
@@ -117,7 +116,7 @@ def test_what_is_published_at_once_is_bounded_by_its_size(world: World, monkeypa
     world.settle()
 
     with transaction(world.runtime.engine) as connection:
-        assert len(outbox.ordered_after(connection, 0, 1000)) == 1
+        assert len(outbox.order_next(connection, 0, 0, 1000)[1]) == 1
     assert [event["learner"] for event in world.out("access.activated")] == ["A", "B", "C"]
 
 

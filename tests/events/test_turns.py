@@ -13,8 +13,7 @@ from tasks.events import Event, actors, decode, inbox
 from tasks.events.rules import TURN, WAVE, affordable
 from tasks.intake import NotResolved, discard, release
 from tasks.work.store import offer
-from tests.world import DAWN, World, id_of
-from workers.pool import work_on
+from tests.world import DAWN, World, id_of, work_on
 from workers.queues import QUEUES
 
 #: Steps of one organisation that are taken at once here.

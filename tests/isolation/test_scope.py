@@ -8,8 +8,7 @@ from config.database import CrossedOver, scoped, transaction, value
 from tasks import learners
 from tasks.work.store import offer
 from tests.isolation.neighbours import OURS, THEIRS
-from tests.world import World, id_of
-from workers.pool import work_on
+from tests.world import World, id_of, work_on
 
 COUNT = "SELECT count(*) FROM learners WHERE organisation = :organisation"
 

@@ -38,7 +38,7 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
-        "tasks.work.store.failing",
+        "tasks.work.loads.failing",
         "tasks.work.store.retry",
         "tasks.events.inbox.decided",
         "tasks.events.inbox.quarantined",
@@ -54,9 +54,7 @@ ACROSS = {
         "tasks.events.inbox._quarantine_overdue",
         "tasks.events.inbox.quarantine_overdue",
         "tasks.events.outbox.order_after_stream",
-        "tasks.events.outbox.ordered_after",
-        "tasks.events.outbox.put_in_order",
-        "tasks.events.outbox.rests",
+        "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
         "tasks.mail.ledger.mailings.unworked",
         "tasks.work.store.next_due_seconds",
@@ -92,8 +90,8 @@ ACROSS = {
         "tasks.events.replays.left",
         "tasks.mail.ledger.mailings.in_progress",
         "tasks.webhooks.store.health",
-        "tasks.work.store.loads",
-        "tasks.work.store.unfinished",
+        "tasks.work.loads.loads",
+        "tasks.work.loads.unfinished",
     },
 }
 
@@ -113,7 +111,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.judging.stage",  # copies a file into a table of its own session
         "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
-        "workers.relay._leadership",  # a lock, and news
+        "workers.relay.leader._leadership",  # a lock, and news
         "workers.readers.restore",  # Redis
         "workers.queues._push",  # Redis
         "tasks.mail.sending.rates._together",  # Redis

@@ -14,7 +14,7 @@ from tasks.erasure.rules import Erased, Needles
 from tasks.events import replays
 from tests.world import DAWN, World, id_of
 from workers import ingress
-from workers.readers import trim
+from workers.readers import observe, trim
 
 #: Is in everything that names the learner.
 CANARY = "zzcanary"
@@ -79,7 +79,7 @@ def read(world: World, *bodies: bytes) -> None:
         world.redis.xadd(IN, {"event": body})
     world.redis.xreadgroup(GROUP, "dead", {IN: ">"})
     ingress.take_over(world.runtime, world.redis, "living", 0)
-    trim(world.redis, IN)
+    trim(world.redis, IN, observe(world.redis, IN))
 
 
 def refuses_it(world: World) -> None:

@@ -8,8 +8,7 @@ from types import TracebackType
 from config.database import transaction
 from tasks.mail.delivery import GATE_HOLDS_SECONDS
 from tasks.work.store import offer
-from tests.world import World
-from workers.pool import work_on
+from tests.world import World, work_on
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 15.0

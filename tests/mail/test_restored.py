@@ -19,7 +19,7 @@ from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.backup import Backup
 from tests.scale.explained import counted
 from tests.world import World
-from workers.relay import Relay
+from workers.relay.witness import Witness as Look
 
 __all__ = ["rollcall"]  # a fixture
 
@@ -53,7 +53,7 @@ def starts_anew(world: World) -> None:
 
 def a_relay_looks(world: World) -> None:
     """The relay's look, which it has every few seconds, and before it wakes anybody."""
-    Relay(world.runtime).see_witness()
+    Look(world.runtime).do()
 
 
 def document(rollcall: Rollcall, *words: str, exit_code: int = 0) -> Any:

@@ -10,8 +10,7 @@ from config.runtime import Runtime
 from tasks.work.store import claim, offer
 from tests import mailserver
 from tests.mail.background import Background
-from tests.world import World
-from workers.pool import work_on
+from tests.world import World, work_on
 
 
 def test_r19_hung_up_on_after_the_message_an_announcement_stays_uncertain(world: World) -> None:

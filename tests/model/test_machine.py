@@ -25,8 +25,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from tests.model.model import Model, Place, Seen
 from tests.model.present import Tables, compare_enrolments, compare_people, event_of, histories, tables
-from tests.world import DAWN, World, id_of
-from workers.pool import work_on
+from tests.world import DAWN, World, id_of, work_on
 
 LEARNERS = ("A", "B", "C", "D")
 SEGMENTS = ("s", "t")

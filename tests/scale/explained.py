@@ -47,12 +47,12 @@ def explained(engine: Engine) -> Iterator[dict[str, Cost]]:
         if not _PLANNED.match(statement):
             return
         raw = connection.connection.cursor()
-        raw.execute("SAVEPOINT explained")
+        alone = connection.connection.driver_connection.autocommit  # type: ignore[union-attr]
+        raw.execute("BEGIN" if alone else "SAVEPOINT explained")
         raw.execute("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + statement, parameters)
         [[[said]]] = raw.fetchall()
         plan = said["Plan"]
-        raw.execute("ROLLBACK TO SAVEPOINT explained")
-        raw.execute("RELEASE SAVEPOINT explained")
+        raw.execute("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT explained; RELEASE SAVEPOINT explained")
         cost = costs.setdefault(statement, Cost())
         pages, rows = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], _rows(plan)
         if pages + rows > cost.pages + cost.rows:

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from config.runtime import Endpoints
 from config.streams import OUT
-from tasks.webhooks import Problem, Server, SigningKeys, State, actors, sending, store
+from tasks.webhooks import Problem, Server, SigningKeys, State, sending, server, store
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.receiver import Receiver, hang_up, in_order, receiving, saying
 
@@ -298,7 +298,7 @@ def test_of_the_log_the_last_are_kept_and_failures_apart(
     hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sending, "KEPT_ATTEMPTS", 3)
-    monkeypatch.setattr(actors, "RECORD_SECONDS", 0)
+    monkeypatch.setattr(server, "RECORD_SECONDS", 0)
     hooks.add(receiver)
     hooks.happens(8)
     receiver.will(*[saying(500)] * 2)
@@ -348,7 +348,7 @@ def test_r31_what_goes_wrong_here_is_a_failure_of_that_webhook_and_of_no_other(
 def test_r31_however_many_webhooks_of_one_organisation_are_due_another_s_is_served_beside_them(
     hooks: Hooks, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(actors, "MOST_OF_ONE", 3)
+    monkeypatch.setattr(server, "MOST_OF_ONE", 3)
     world = hooks.world
     world.send(world.event("organisation.saved", {"name": "B", "licence": "seats"}, organisation="borealis"))
     for n in range(5):
@@ -397,8 +397,8 @@ def test_r31_a_webhook_that_ends_whoever_serves_it_is_disabled_and_those_beside_
 
     assert asyncio.run(ends(suspects=False)) == ["beside", "killer"]
     assert asyncio.run(ends(suspects=False)) == [], "what may have ended it is served with nothing beside it"
-    tries = [asyncio.run(ends(suspects=True)) for _ in range(actors.MOST_TRIES)]
-    assert [seen[-1] for seen in tries] == ["killer"] * actors.MOST_TRIES
+    tries = [asyncio.run(ends(suspects=True)) for _ in range(server.MOST_TRIES)]
+    assert [seen[-1] for seen in tries] == ["killer"] * server.MOST_TRIES
     assert [seen for seen in tries if len(seen) > 1] == [["beside", "killer"]], "it came back"
     before = len(receiver.requests)
 

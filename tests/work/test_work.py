@@ -8,10 +8,11 @@ import pytest
 from config.database import transaction
 from config.settings import Settings
 from tasks import work
-from tasks.work.store import Load, LostLease, Piece, claim, loads, offer
+from tasks.mail.actors import deliver
+from tasks.work.loads import Load, loads
+from tasks.work.store import LostLease, Piece, claim, offer
 from tests.mail.background import DEADLINE
-from tests.world import World
-from workers import pool
+from tests.world import World, work_on
 
 MINUTE = timedelta(minutes=1)
 
@@ -158,10 +159,10 @@ class TestShortLease:
             assert over.wait(DEADLINE)
             finish(world, piece)
 
-        monkeypatch.setitem(pool.ACTORS, "mail.deliver", slow)
+        monkeypatch.setattr(deliver, "fn", slow)
         due(world, 1, 1)
         (one,) = offered(world)
-        worker = threading.Thread(target=pool.work_on, args=(world.runtime, "mail.deliver", *one))
+        worker = threading.Thread(target=work_on, args=(world.runtime, "mail.deliver", *one))
         worker.start()
         assert begun.wait(DEADLINE)
         leases = {world.ask("SELECT due_at FROM work")}

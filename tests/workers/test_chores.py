@@ -41,7 +41,7 @@ def test_r31_what_cannot_be_closed_keeps_nothing_else_from_being_closed(world: W
 
     with capture_logs() as lines:
         world.settle()
-        Relay(world.runtime).chores()
+        Relay(world.runtime).round()
 
     ended = {event["type"] for event in world.out() if event["organisation"] == "globex"}
     assert {"rollcall.enrolment.finished", "rollcall.announcement.finished", "rollcall.event.quarantined"} <= ended
@@ -60,6 +60,6 @@ def test_r31_what_cannot_be_published_keeps_nobody_from_being_woken(world: World
     world.execute("UPDATE publication SET ordered = 9223372036854775807")
     world.becomes("inactive", "A")
 
-    Relay(world.runtime).chores()
+    Relay(world.runtime).round()
 
     assert set(world.list("SELECT state FROM work")) == {"offered"}

@@ -104,7 +104,7 @@ def test_what_is_no_queue_is_replaced_by_one(platform: World, deployment: Deploy
 
 
 def test_a_queue_that_nobody_reads_does_not_grow_for_ever(redis_url: str) -> None:
-    broker = queues.make_broker(redis_url)
+    broker = queues.Broker(redis_url)
     messages = [queues.message_for("bulk", "mail.deliver", 1, n) for n in range(1, queues.MOST + 500)]
 
     broker.wake("bulk", messages)

@@ -14,7 +14,7 @@ from config.streams import GROUP, IN, make_redis
 from tests.workers.deployment import Valkey, until
 from tests.world import World
 from workers import ingress, web
-from workers.queues import QUEUES, make_broker, message_for
+from workers.queues import QUEUES, Broker, message_for
 from workers.standing import look, streams
 
 
@@ -148,8 +148,8 @@ def test_r33_a_user_of_redis_with_the_least_rights_is_enough(platform: World, va
         world.announces()
         world.comes_to_rest()
         for queue in QUEUES:
-            make_broker(url).wake(queue, [message_for(queue, "mail.send", 1, 1)])
-            assert next(make_broker(url).consume(queue)) is None
+            Broker(url).wake(queue, [message_for(queue, "mail.send", 1, 1)])
+            assert next(Broker(url).consume(queue)) is None
         assert web._redis_answers(runtime, client)
         assert look(runtime, client).at_rest
         streams(runtime, client)

@@ -23,12 +23,13 @@ from config.streams import GROUP, IN
 from tasks import work
 from tasks.events import Event, actors, inbox, turns
 from tasks.intake import read_kept, release
-from tasks.work.store import MOST_ALONE, loads, offer, unfinished
+from tasks.work.loads import loads, unfinished
+from tasks.work.store import FIRST_ASIDE, MOST_ALONE, offer
 from tests.mailserver import free_port
 from tests.workers.deployment import LOOK, until
 from tests.workers.posting import BATCH, Platform, batch
-from tests.world import World, id_of
-from workers import ingress, pool, web
+from tests.world import World, id_of, work_on
+from workers import ingress, web
 from workers.suspects import MOST_TRIES
 
 _clean = multiprocessing.get_context("forkserver")
@@ -217,7 +218,7 @@ def _work(runtime: Runtime) -> None:
         with transaction(runtime.engine) as connection:
             offers = offer(connection, "tasks", bound=8, repeat=runtime.lease)
         for one in offers:
-            pool.work_on(runtime, one.actor, one.organisation, one.work)
+            work_on(runtime, one.actor, one.organisation, one.work)
 
 
 def test_r31_work_that_kills_its_worker_is_set_aside_until_somebody_retries_it(two: World) -> None:
@@ -239,6 +240,28 @@ def test_r31_work_that_kills_its_worker_is_set_aside_until_somebody_retries_it(t
         assert not work.retry(connection, found.number)
     two.settle()
     assert two.ask("SELECT count(*) FROM work") == 0
+
+
+def test_r31_work_that_is_set_aside_is_tried_once_more_after_pauses_that_grow_and_ends_by_itself(two: World) -> None:
+    with transaction(two.runtime.engine, 1) as connection:
+        work.add(connection, 1, "tasks", "enrolments.chunk", 999)
+    two.execute("UPDATE work SET lost = 5, alone = :most", most=MOST_ALONE)
+    killed = Killed(two, _work, two.runtime.settings)
+    pauses = []
+
+    with held(two):
+        for kills in range(3):
+            killed.until(lambda: two.rows("SELECT state, due_at > now() FROM work") == [("failing", True)], "set aside")
+            assert killed.kills == kills
+            pauses.append(two.ask("SELECT due_at - now() FROM work"))
+            two.execute("UPDATE work SET due_at = now()")
+    killed.until(lambda: two.ask("SELECT count(*) FROM work") == 0, "it ends: whatever killed its workers is gone")
+
+    first, second, third = pauses
+    assert FIRST_ASIDE * 0.9 < first <= FIRST_ASIDE
+    assert second > 1.9 * first
+    assert third > 1.9 * second
+    assert killed.kills == 2
 
 
 def test_r31_an_event_that_kills_whoever_takes_its_turn_is_set_aside_and_those_behind_it_are_taken(two: World) -> None:

@@ -14,6 +14,7 @@ from tests.workers.deployment import until
 from tests.world import World
 from workers import relay
 from workers import webhooks as sender
+from workers.relay.leader import CHORES
 
 #: Seconds: never, for a test.
 NEVER = 3600.0
@@ -40,7 +41,8 @@ def leads(world: World) -> bool:
 
 
 def test_the_relay_is_told_of_what_is_to_be_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(relay, "LOOK_SECONDS", NEVER)
+    for chore in CHORES:
+        monkeypatch.setattr(chore, "seconds", NEVER)
     world.has_learners("A")
     world.has_course("safety")
     world.has_segment("empty")

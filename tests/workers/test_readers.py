@@ -9,9 +9,11 @@ from config.database import transaction
 from config.streams import IN, OUT
 from tasks.events import outbox
 from tests.world import World
-from workers import readers, relay
+from tests.world import publish as publish_all
+from workers import readers
 from workers.readers import GroupStanding, StreamStanding, observe
-from workers.relay import Relay
+from workers.relay import publish
+from workers.relay.readers import WatchReaders
 from workers.standing import streams
 
 #: Events on the stream: trimming drops whole nodes of a hundred or so.
@@ -21,8 +23,8 @@ NODE = 150
 #: What a relay does when it publishes: it makes groups again, puts in order, writes, and remembers that it did.
 STEPS: list[tuple[Any, str]] = [
     (readers, "restore"),
-    (outbox, "ordered_after"),
-    (relay, "cloud_event"),
+    (outbox, "order_next"),
+    (publish, "cloud_event"),
     (outbox, "published_through"),
 ]
 
@@ -82,7 +84,7 @@ def through(first: int, last: int) -> list[int]:
 
 
 def see(world: World) -> None:
-    Relay(world.runtime).see_readers()
+    WatchReaders(world.runtime).do()
 
 
 def test_a_stream_that_nobody_reads_is_kept_whole(told: World) -> None:
@@ -227,7 +229,7 @@ def test_a_group_that_waits_for_a_position_to_come_skips_nothing_for_others(told
     told.redis.xgroup_create(OUT, "future", id="999999-0")
     told.execute(MORE.format(5))
     with transaction(told.runtime.engine) as connection:
-        outbox.put_in_order(connection, 5)
+        outbox.order_next(connection, EVENTS, EVENTS, 5)
     see(told)
 
     told.redis.flushdb()
@@ -259,7 +261,7 @@ def test_r33_a_relay_that_dies_between_two_steps_neither_loses_nor_repeats(
         with monkeypatch.context() as patched:
             patched.setattr(where, step, die)
             with pytest.raises(Died):
-                Relay(told.runtime).publish()
+                publish_all(told.runtime)
     told.settle()
 
     assert on_stream(told) == gets(told, "new") == through(1, EVENTS + 1500)

@@ -3,15 +3,21 @@
 from typing import Any
 
 import pytest
+from psycopg import connect
 
 from config.database import transaction
 from config.streams import OUT
 from tasks import work
 from tasks.events.outbox import Outgoing, cloud_event
-from tests.workers.deployment import Valkey
+from tests.round_trips import counted
+from tests.workers.deployment import DEADLINE, Valkey, until
 from tests.world import World
-from workers import relay
-from workers.relay import LOOK_SECONDS, Relay
+from workers.relay import Relay
+from workers.relay import publish as publishing
+from workers.relay.wake import Wake
+
+#: Rounds of a relay that has nothing to do.
+ROUNDS = 5
 
 
 @pytest.fixture
@@ -52,7 +58,7 @@ def test_r33_a_stream_that_is_lost_while_it_is_written_is_written_whole(
             lost.append(platform.redis.flushdb())
         return write(event)
 
-    monkeypatch.setattr(relay, "cloud_event", lose_it_once)
+    monkeypatch.setattr(publishing, "cloud_event", lose_it_once)
     platform.becomes("active", "L1")
     platform.settle()
 
@@ -83,23 +89,95 @@ def test_a_reader_that_trims_the_stream_does_not_get_it_again(platform: World, t
 def test_r33_what_needs_no_redis_is_done_while_it_is_away(platform: World, valkey: Valkey) -> None:
     platform.has_segment("empty")
     platform.announces(audience={"segments": ["empty"]})
-    chores = Relay(platform.runtime)
+    leader = Relay(platform.runtime)
     valkey.stop()
 
-    chores.chores()
+    leader.round()
 
     assert platform.progress("news").state == "finished"
     valkey.restart()
-    chores.chores()
+    until(platform.redis.ping, "Redis")
+    Relay(platform.runtime).round()
     assert len(platform.out("announcement.finished")) == 1
 
 
 def test_r31_a_backlog_without_room_does_not_keep_the_relay_busy(platform: World) -> None:
     with transaction(platform.runtime.engine, 1) as connection:
         work.add(connection, 1, "bulk", "mail.deliver", 1, [(n, n) for n in range(100)])
-    leader = Relay(platform.runtime)
 
-    leader.wake()
+    again = Wake(platform.runtime).do()
 
     assert platform.ask("SELECT count(*) FROM work WHERE state = 'offered'") == 8
-    assert leader.until_due == LOOK_SECONDS
+    assert again is None or again >= Wake.seconds, "room is announced"
+
+
+def test_a_relay_that_has_nothing_to_do_asks_little_and_writes_nothing(
+    platform: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    platform.has_learners("A")
+    platform.settle()
+    with counted(platform.runtime, monkeypatch) as trips:
+        leader = Relay(trips.runtime)
+        leader.round()
+        trips.since()
+        for _ in range(ROUNDS):
+            leader.round()
+        assert trips.since() == {"postgresql": 0, "redis": 0}, "nothing is due again yet"
+        for chore in leader.chores * ROUNDS:
+            chore.run()
+        assert not [sql for sql in trips.statements if "INSERT" in sql or "DELETE" in sql]
+        asked = trips.since()
+    assert asked["postgresql"] <= 30 * ROUNDS, "psycopg prepares what it asks often"
+    assert asked["redis"] <= 8 * ROUNDS
+
+
+def test_one_event_is_published_in_five_round_trips(platform: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    platform.has_learners("A", "B")
+    with counted(platform.runtime, monkeypatch) as trips:
+        leader = Relay(trips.runtime)
+        for learner in ("A", "B"):  # the first event also brings the script that writes it
+            leader.round()
+            trips.since()
+            platform.becomes("inactive", learner)
+            for chore in leader.chores:
+                chore.not_before = 0.0
+                chore.hear({"outbox"})
+            leader.round()
+        assert trips.since() == {"postgresql": 3, "redis": 2}
+    assert [told["learner"] for told in platform.out("access.suspended")] == ["A", "B"]
+
+
+def test_each_chore_hears_the_news_that_are_about_it(platform: World) -> None:
+    def due(*news: str) -> list[str]:
+        leader.round()
+        for chore in leader.chores:
+            chore.not_before = 0.0
+            chore.hear(set(news))
+        return [chore.name for chore in leader.chores if chore.due_at == 0.0]
+
+    leader = Relay(platform.runtime)
+    assert due("work") == ["wake"]
+    assert due("outbox") == due("replays") == ["publish"]
+    assert due("fanouts", "work") == ["wake", "finish fan-outs", "finish mailings"]
+    assert due("mailings") == ["finish mailings"]
+    assert due("what a later version says") == []
+    assert due("") == [chore.name for chore in leader.chores]
+
+
+@pytest.mark.parametrize(
+    ("actor", "news"),
+    [
+        ("enrolments.chunk", {"work", "fanouts"}),
+        ("mail.deliver", {"work", "mailings"}),
+        ("announcements.audience", {"work", "mailings"}),
+        ("events.retake", {"work"}),
+    ],
+)
+def test_the_end_of_work_tells_what_may_have_ended_with_it(platform: World, actor: str, news: set[str]) -> None:
+    with connect(platform.runtime.endpoints.database_url, autocommit=True) as listener:
+        listener.execute("LISTEN rollcall_relay")
+        with transaction(platform.runtime.engine, 1) as connection:
+            work.add(connection, 1, "tasks", actor, 1)
+        assert {each.payload for each in listener.notifies(timeout=DEADLINE, stop_after=1)} == {"work"}
+        platform.execute("DELETE FROM work")
+        assert {each.payload for each in listener.notifies(timeout=DEADLINE, stop_after=len(news))} == news

@@ -126,7 +126,7 @@ def _put_in_line(
 
 def _follow(runtime: Runtime, published: Callable[[int, int], None]) -> replays.Left:
     """Look on until nothing is in line, or nobody works on it, or Ctrl-C; what is left then."""
-    from workers.relay import LEADER_LOCK
+    from workers.relay.leader import LEADER_LOCK
 
     most, moved, before = 0, time.monotonic(), -1
     pause = threading.Event()

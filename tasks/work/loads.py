@@ -1,0 +1,88 @@
+"""How much work there is, queue by queue, and what is set aside; as SQL."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import Connection
+
+from config.database import rows, value
+
+#: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run, or no relay
+#: does. Longer than it takes to repeat a wake-up that was lost.
+STALLED_AFTER = timedelta(seconds=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How one queue stands. `due`: nobody has begun it, whoever was woken for it; `in_flight`: begun, under a lease
+    that has not run out; `stalled`: workers were woken for what is due, and for `STALLED_AFTER` nobody has begun any;
+    `unoffered`: as long, and nobody was woken for any of it."""
+
+    queue: str
+    due: int
+    oldest_due_seconds: float | None
+    in_flight: int
+    resting: int
+    failing: int
+    stalled: bool
+    unoffered: bool = False
+
+
+def loads(connection: Connection) -> list[Load]:
+    """How the queues stand."""
+    return rows(
+        connection,
+        Load,
+        """
+        WITH pieces AS (
+            SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
+                   state = 'offered' OR state <> 'held' AND due_at <= now() AS due,
+                   state = 'offered' AND due_at > now() - :after AS offered
+            FROM work
+        ), queues AS (
+            SELECT queue, count(*) FILTER (WHERE due) AS due,
+                   CAST(extract(epoch FROM now() - min(since) FILTER (WHERE due)) AS float) AS oldest_due_seconds,
+                   count(*) FILTER (WHERE in_flight) AS in_flight,
+                   count(*) FILTER (WHERE NOT due AND NOT in_flight AND NOT failing) AS resting,
+                   count(*) FILTER (WHERE failing) AS failing, bool_or(offered) AS offered
+            FROM pieces GROUP BY queue
+        )
+        SELECT queue, due, oldest_due_seconds, in_flight, resting, failing, waits AND offered AS stalled,
+               waits AND NOT offered AS unoffered
+        FROM queues LEFT JOIN pools USING (queue) CROSS JOIN LATERAL (
+            SELECT due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
+                AND coalesce(claimed_at < now() - :after, true) AS waits
+        ) long
+        ORDER BY queue
+        """,
+        after=STALLED_AFTER,
+    )
+
+
+def unfinished(connection: Connection) -> int:
+    """How many pieces are to be done yet; what is scheduled, held or set aside rests and does not count."""
+    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled', 'failing')") or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    """A piece that is set aside, as `rollcall work failing` lists it."""
+
+    number: int
+    organisation: str
+    queue: str
+    actor: str
+    subject: int
+
+
+def failing(connection: Connection) -> list[Failing]:
+    """The pieces that were set aside because whoever tried them never came back."""
+    return rows(
+        connection,
+        Failing,
+        """
+        SELECT w.work AS number, o.id AS organisation, w.queue, w.actor, w.subject
+        FROM work w JOIN organisations o USING (organisation)
+        WHERE w.state = 'failing' ORDER BY w.work
+        """,
+    )

@@ -1,0 +1,13 @@
+"""Finishes fan-outs of which no piece of work is left, and says what became of them."""
+
+from tasks.enrolments import finish_fanouts
+from workers.relay.chore import ForEverybody
+
+
+class FinishFanouts(ForEverybody):
+    """Finishes fan-outs."""
+
+    name = "finish fan-outs"
+    seconds = 2.5
+    news = frozenset({"fanouts"})
+    all_of_it = staticmethod(finish_fanouts)

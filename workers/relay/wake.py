@@ -1,0 +1,35 @@
+"""Wakes workers for what is due, organisations in turns (R31). A wake-up that is lost is repeated (R33)."""
+
+from datetime import timedelta
+from itertools import groupby
+from operator import attrgetter
+
+from config.database import autocommit
+from config.runtime import Runtime
+from tasks.work.store import next_due_seconds, offer
+from workers.queues import QUEUES, Broker, message_for
+from workers.relay.chore import PACE_SECONDS, Chore
+
+
+class Wake(Chore):
+    """Offers what is due to the workers."""
+
+    name = "wake"
+    seconds = 2.5
+    news = frozenset({"work"})
+    needs_redis = True
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime)
+        self._broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
+
+    def do(self) -> float | None:
+        """Offer what is due; seconds until more is."""
+        settings = self.runtime.settings
+        repeat = timedelta(seconds=settings.rollcall_offer_seconds)
+        with autocommit(self.runtime.engine) as connection:
+            offers = offer(connection, *QUEUES, bound=settings.rollcall_in_flight, repeat=repeat)
+            for queue, those in groupby(sorted(offers, key=attrgetter("queue")), attrgetter("queue")):
+                self._broker.wake(queue, [message_for(queue, it.actor, it.organisation, it.work) for it in those])
+            seconds = next_due_seconds(connection)
+        return None if seconds is None else max(seconds, PACE_SECONDS)
