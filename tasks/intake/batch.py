@@ -31,10 +31,11 @@ from config.database import (
 from config.errors import UserError
 from config.log import without_data
 from config.settings import Settings
-from tasks import announcements, effects, organisations, seats, work
+from tasks import announcements, organisations, seats, work
 from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, turns, waves
 from tasks.events.rules import affordable, in_turn
 from tasks.events.schemas import AnnouncementRequested, Identity, OrganisationSaved, StatusChanged, read_malformed
+from tasks.intake import following as effects
 
 log = structlog.get_logger()
 
