@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         retry,
         schedule,
     )
-    from tasks.announcements.intake import fault_of, is_judged, requested
+    from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,
@@ -48,6 +48,7 @@ __all__ = [
     "Outline",
     "Progress",
     "Retried",
+    "announcement_requested",
     "cancel",
     "check_message",
     "check_words",
@@ -63,7 +64,6 @@ __all__ = [
     "move",
     "pause",
     "progress",
-    "requested",
     "resume",
     "retry",
     "rewrite",

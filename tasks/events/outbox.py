@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, later, one, rows, value
 from config.words import as_json, rfc3339
-from tasks.events.outgoing import Told
+from tasks.events.outgoing import OutgoingEvent
 
 #: Advisory lock of whoever puts the outbox in order.
 ORDER_LOCK = 7404
@@ -70,7 +70,9 @@ class Publication:
         return self.ordered == self.published == end and not self.unordered
 
 
-def emit(connection: Connection, organisation: int, type_: str, data: Iterable[Told | dict[str, object]]) -> None:
+def emit(
+    connection: Connection, organisation: int, type_: str, data: Iterable[OutgoingEvent | dict[str, object]]
+) -> None:
     """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true."""
     documents = [as_json(item).decode() for item in data]
     if documents:

@@ -5,48 +5,25 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.intake.batch import (
-        KILLED,
-        MOST_FREED,
-        NOT_APPLIED,
-        RACES,
-        UNREADABLE,
-        NotResolved,
-        Taken,
-        discard,
-        give_up,
-        is_away,
-        judge_messages,
-        portion,
-        read_kept,
-        release,
-        say_why,
-        set_aside,
-        take,
-        take_kept,
-        take_waiting,
-    )
+    from tasks.intake.batch import UNREADABLE, BatchResult, apply_waiting, give_up, process_batch, set_aside
+    from tasks.intake.context import EventContext
+    from tasks.intake.decisions import NotResolved, discard, release
+    from tasks.intake.following import follow, judge_again, mail_admins
 else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
-    "KILLED",
-    "MOST_FREED",
-    "NOT_APPLIED",
-    "RACES",
     "UNREADABLE",
+    "BatchResult",
+    "EventContext",
     "NotResolved",
-    "Taken",
+    "apply_waiting",
     "discard",
+    "follow",
     "give_up",
-    "is_away",
-    "judge_messages",
-    "portion",
-    "read_kept",
+    "judge_again",
+    "mail_admins",
+    "process_batch",
     "release",
-    "say_why",
     "set_aside",
-    "take",
-    "take_kept",
-    "take_waiting",
 ]

@@ -17,8 +17,8 @@ from tests.world import World
 UNUSED = {
     "aiosmtplib", "aiosmtpd", "alembic", "chardetng_py", "config.embedded", "config.signing", "dramatiq", "honcho",
     "idna", "jinja2", "markdown_it", "mrml", "nh3", "prometheus_client", "psutil", "starlette", "uvicorn", "uvloop",
-    "tasks.imports.intake", "tasks.intake.batch", "tasks.intake.following", "tasks.mail.compose",
-    "tasks.mail.templates",
+    "tasks.imports.intake", "tasks.intake.batch", "tasks.intake.handlers", "tasks.intake.following",
+    "tasks.mail.compose", "tasks.mail.templates",
     "workers.relay", "workers.supervisor",
 }  # fmt: skip
 
