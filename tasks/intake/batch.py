@@ -6,7 +6,7 @@ organisation sent beyond a bound, which waits for its turn. If a batch cannot be
 ever smaller parts, and the one at fault is set aside with its reason.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -111,13 +111,13 @@ def process_batch(
     busy = {one.id for one in standing if one.busy}
     first, rest = (events, {}) if at_once else in_turn(events, {one.id for one in standing if one.behind})
     parts = portions([event for event in first if event.organisation not in busy], settings.rollcall_chunk)
-    done = [apply_part(engine, settings, part, known) for part in parts]
+    done = [store_part(engine, settings, part, known) for part in parts]
     patience = PATIENCE_SECONDS
     for id_ in sorted(busy):
         parts = portions([event for event in first if event.organisation == id_], settings.rollcall_chunk)
         for n, part in enumerate(parts):
             try:
-                done.append(apply_part(engine, settings, part, known, patience=patience))
+                done.append(store_part(engine, settings, part, known, patience=patience))
             except OperationalError as problem:
                 if not is_locked(problem):
                     raise
@@ -125,10 +125,9 @@ def process_batch(
                 rest[id_] = [*chain(*parts[n:]), *rest.get(id_, ())]
                 break
     for id_, behind in rest.items():
-        if number := _number_of(engine, id_):
-            done.append(_park(engine, number, behind))
-        else:  # they wait for it
-            done += [apply_part(engine, settings, part, known) for part in portions(behind, settings.rollcall_chunk)]
+        number = _number_of(engine, id_)  # of one that nobody knows, they wait for it
+        parts = portions(behind, settings.rollcall_chunk) if number is None else [behind]
+        done += [store_part(engine, settings, part, known, turn_of=number) for part in parts]
     total = sum(done, BatchResult())
     return replace(
         total,
@@ -144,55 +143,39 @@ def process_batch(
     )
 
 
-def apply_part(
+def store_part(
     engine: Engine,
     settings: Settings,
     events: Sequence[Event],
     known: Mapping[str, int],
     *,
     patience: float | None = None,
+    turn_of: int | None = None,
 ) -> BatchResult:
-    """Store and apply the new ones of these events, in a transaction. `known`: the numbers of organisations; whoever is
-    changing one is waited for with so much `patience`, in seconds."""
-    judge_messages(engine, events)
-
-    def apply(connection: Connection, some: Sequence[Event], last: bool) -> BatchResult:
-        batch = Batch(connection, settings, last=last)
-        new = batch.claim(some, known, patience)
-        return BatchResult(new=len(new), deferred=batch.finish(new, batch.apply(new)))
-
-    return _in_parts(engine, events, apply)
-
-
-def _park(engine: Engine, number: int, events: Sequence[Event]) -> BatchResult:
-    """Store events of an organisation until it is their turn."""
-
-    def park(connection: Connection, some: Sequence[Event], _last: bool) -> BatchResult:
-        with scoped(connection, number):
-            new = turns.park(connection, number, some)
-            return BatchResult(new=new, deferred=new)
-
-    return _in_parts(engine, events, park)
-
-
-def _in_parts(
-    engine: Engine, events: Sequence[Event], store: Callable[[Connection, Sequence[Event], bool], BatchResult]
-) -> BatchResult:
-    """Store events, in a transaction; if that cannot be, in ever smaller parts, until the one at fault is by itself and
-    set aside."""
-    if not events:
-        return BatchResult()
+    """Store the new ones of these events and apply them, in a transaction, or store them until it is the turn of their
+    organisation, if its number is given; if that cannot be, in ever smaller parts, until the one at fault is by itself
+    and set aside. `known`: the numbers of organisations; whoever is changing one is waited for with so much `patience`,
+    in seconds."""
+    if turn_of is None:
+        judge_messages(engine, events)
     try:
         for attempt in retrying():
-            with attempt, transaction(engine, pipelined=True) as connection:
-                return store(connection, events, attempt.retry_state.attempt_number > RACES)
+            with attempt, transaction(engine, turn_of, pipelined=True) as connection:
+                if turn_of is not None:
+                    stored = turns.park(connection, turn_of, events)
+                    return BatchResult(new=stored, deferred=stored)
+                batch = Batch(connection, settings, last=attempt.retry_state.attempt_number > RACES)
+                new = batch.claim(events, known, patience)
+                return BatchResult(new=len(new), deferred=batch.finish(new, batch.apply(new)))
     except Exception as problem:  # whatever it was, one event harms no other
         if is_away(problem):
             raise
         say_why("events.not_applied", events, problem)
     if len(events) > 1:
         half = len(events) // 2
-        return _in_parts(engine, events[:half], store) + _in_parts(engine, events[half:], store)
+        parts = (events[:half], events[half:])
+        done = (store_part(engine, settings, part, known, patience=patience, turn_of=turn_of) for part in parts)
+        return sum(done, BatchResult())
     with transaction(engine) as connection:
         inbox.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
     return BatchResult(new=1, deferred=1)

@@ -100,7 +100,8 @@ def learner_deleted(context: EventContext, events: Sequence[Event]) -> None:
             gone[learner.learner] = event
     if not gone:
         return
-    causes = {learner: event for event, id_ in beaten if id_ in known and (learner := known[id_].learner) in gone}
+    erased = {known[id_].learner: event for event, id_ in beaten if id_ in known}
+    causes = {who: event for who, event in erased.items() if who in gone}
     end_memberships(connection, number, list(gone), [event.time for event in gone.values()])
     erase(connection, number, list(causes), [event.time for event in causes.values()])
     follow(context, restate(connection, number, list(gone)), gone)
