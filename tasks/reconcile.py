@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 
 from config.database import lock_organisations, without_nested_loops
 from config.settings import Settings
-from tasks import effects, enrolments, intake, learners
+from tasks import enrolments, intake, learners
+from tasks.events import KnownCause
 from tasks.organisations import Organisation
 
 #: Learners restated at once.
@@ -40,14 +41,6 @@ class Off:
     n: int
 
 
-@dataclass(frozen=True, slots=True)
-class Repair:
-    """A repair as a cause of what follows from it."""
-
-    key: tuple[str, str]
-    time: datetime
-
-
 def deviations(connection: Connection, organisation: Organisation) -> list[Off]:
     """What is off, of one organisation; nothing of it while a fan-out is running means anything."""
     number = organisation.organisation
@@ -72,13 +65,14 @@ def repair(connection: Connection, settings: Settings, organisation: Organisatio
     number = organisation.organisation
     lock_organisations(connection, [number])
     without_nested_loops(connection)
-    cause = Repair(("rollcall:reconcile", f"repair-{uuid.uuid4()}"), datetime.now(UTC))
-    taking = effects.Taking(connection, settings, organisation)
+    cause = KnownCause(("rollcall:reconcile", f"repair-{uuid.uuid4()}"), datetime.now(UTC))
+    context = intake.EventContext(connection, settings, organisation)
     off = learners.standings_off(connection, number)
     for low in range(0, len(off), SLICE):
         changes = learners.restate(connection, number, off[low : low + SLICE])
-        effects.follow(taking, changes, {change.learner: cause for change in changes})
-    effects.notify_admins(connection, number, taking.void)
+        intake.follow(context, changes, {change.learner: cause for change in changes})
+    intake.mail_admins(connection, context.effects)
     learners.mend_memberships(connection, number)
     enrolments.mend(connection, settings, organisation, cause.time)
-    intake.take_waiting(connection, settings, taking.known | {f"enrolled:{number}"})
+    context.know_enrolments()
+    intake.apply_waiting(connection, settings, context.effects)

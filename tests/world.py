@@ -22,7 +22,7 @@ from tasks.announcements import Progress, find, progress
 from tasks.enrolments import Enrolment
 from tasks.events import inbox
 from tasks.events.inbox import Quarantined
-from tasks.intake import Taken, take
+from tasks.intake import BatchResult, process_batch
 from tasks.mail import tally
 from tasks.reconcile import deviations
 from tasks.work.loads import unfinished
@@ -82,10 +82,10 @@ class World:
             }
         ).encode()
 
-    def send(self, *bodies: bytes) -> Taken:
+    def send(self, *bodies: bytes) -> BatchResult:
         """The platform sends events, and they are taken in one batch."""
         self.sent += bodies
-        return take(self.runtime.engine, self.runtime.settings, list(bodies))
+        return process_batch(self.runtime.engine, self.runtime.settings, list(bodies))
 
     def say(self, type_: str, *, at: datetime | None = None, id_: str | None = None, **data: object) -> bytes:
         """The platform sends one event; it, to be sent again."""

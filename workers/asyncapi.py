@@ -60,7 +60,7 @@ _COUNTS: dict[str, Any] = {
     "pending": 0,
 }
 
-EXAMPLES_OUT: list[outgoing.Told] = [
+EXAMPLES_OUT: list[outgoing.OutgoingEvent] = [
     outgoing.EnrolmentFinished(
         request="R1", course="first-aid", selected=4, enrolled=1, silent=1, already=1, not_eligible={"unknown": 1}
     ),
@@ -174,7 +174,7 @@ def _schema(name: str) -> dict[str, str]:
     return _ref("components", "schemas", name)
 
 
-def example(data: schemas.Data | outgoing.Told) -> dict[str, Any]:
+def example(data: schemas.Data | outgoing.OutgoingEvent) -> dict[str, Any]:
     """A whole event that says this."""
     ins, outs = ({kind: name for name, kind in types.items()} for types in (schemas.TYPES, outgoing.TYPES_OUT))
     known = ins | outs
@@ -217,7 +217,9 @@ def _message(name: str, data: type[Struct]) -> dict[str, Any]:
     }
 
 
-def _posted(name: str, content: str, payload: dict[str, Any], data: schemas.Data | outgoing.Told) -> dict[str, Any]:
+def _posted(
+    name: str, content: str, payload: dict[str, Any], data: schemas.Data | outgoing.OutgoingEvent
+) -> dict[str, Any]:
     one = example(data)
     headers = {
         "webhook-id": one["id"],

@@ -19,7 +19,7 @@ from config.log import without_data
 from config.outages import REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
-from tasks.intake import give_up, set_aside, take
+from tasks.intake import give_up, process_batch, set_aside
 from workers.suspects import MOST_TRIES, Suspects
 
 log = structlog.get_logger()
@@ -210,9 +210,10 @@ def _take(runtime: Runtime, client: redis.Redis, entries: Any) -> None:
     """`entries`: pairs of entry id and fields, or None where an entry was deleted before it was read."""
     arrived = [fields for _, fields in entries if fields is not None]
     set_aside(runtime.engine, [(_as_text(fields), NO_EVENT) for fields in arrived if b"event" not in fields])
-    taken = take(runtime.engine, runtime.settings, [fields[b"event"] for fields in arrived if b"event" in fields])
+    bodies = [fields[b"event"] for fields in arrived if b"event" in fields]
+    done = process_batch(runtime.engine, runtime.settings, bodies)
     client.xack(IN, GROUP, *(entry for entry, _ in entries))
-    log.debug("ingress.taken", new=taken.new, repeated=taken.repeated, held=taken.held, malformed=taken.malformed)
+    log.debug("ingress.taken", new=done.new, repeated=done.repeated, held=done.deferred, malformed=done.malformed)
 
 
 def _as_text(fields: dict[bytes, bytes]) -> bytes:

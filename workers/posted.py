@@ -23,7 +23,7 @@ from config.database import transaction
 from config.log import without_data
 from config.streams import make_redis
 from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
-from tasks.intake import UNREADABLE, Taken, give_up, set_aside, take
+from tasks.intake import UNREADABLE, BatchResult, give_up, process_batch, set_aside
 from workers.asking import Busy, Desk, is_busy
 from workers.bodies import SMALL, Bodies, NotRead
 from workers.suspects import MOST_TRIES, Suspects
@@ -134,7 +134,7 @@ class _Way:
         events = self._events(body, batched, only)
         slice_ = self._runtime.settings.rollcall_ingress_batch
         parts = [events[first : first + slice_] for first in range(0, len(events), slice_)]
-        return self._answered(len(events), [self._stored([bytes(event) for event in part], only) for part in parts])
+        return _answered(sum((self._stored([bytes(event) for event in part], only) for part in parts), BatchResult()))
 
     def _taken_alone(self, name: str, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
         with self._alone:
@@ -143,21 +143,16 @@ class _Way:
                     set_aside(self._runtime.engine, [(body, UNREADABLE)], only=only)
                     raise _NotTaken(400, f"Nothing was taken: {UNREADABLE}.")
                 events = self._events(body, batched, only)
-            taken = [self._tried(bytes(event), only) for event in events]
-        reasons = tuple((at, reason) for at, one in enumerate(taken) for _, reason in one.reasons)
-        new, held = sum(one.new for one in taken), sum(one.held for one in taken)
-        repeated, malformed = sum(one.repeated for one in taken), sum(one.malformed for one in taken)
-        refused = sum(one.refused for one in taken)
-        return self._answered(len(events), [Taken(new, repeated, held, malformed, reasons, refused)])
+            return _answered(sum((self._tried(bytes(event), only) for event in events), BatchResult()))
 
-    def _tried(self, event: bytes, only: frozenset[str] | None) -> Taken:
+    def _tried(self, event: bytes, only: frozenset[str] | None) -> BatchResult:
         with transaction(self._runtime.engine):
             pass  # where the database is away, no event is to blame
         with self._suspects.trying(f"event:{sha256(event).hexdigest()}") as tries:
             if tries <= MOST_TRIES:
                 return self._stored([event], only)
             give_up(self._runtime.engine, self._runtime.settings, event, readable=tries == MOST_TRIES + 1)
-            return Taken(1, 0, 1, 0)
+            return BatchResult(events=1, new=1, deferred=1)
 
     def _events(self, body: bytes, batched: bool, only: frozenset[str] | None) -> Sequence[bytes | msgspec.Raw]:
         if not batched:
@@ -174,31 +169,26 @@ class _Way:
             )
         return events
 
-    def _stored(self, bodies: Sequence[bytes], only: frozenset[str] | None) -> Taken:
-        return take(self._runtime.engine, self._runtime.settings, bodies, only=only)
+    def _stored(self, bodies: Sequence[bytes], only: frozenset[str] | None) -> BatchResult:
+        return process_batch(self._runtime.engine, self._runtime.settings, bodies, only=only)
 
-    def _answered(self, events: int, taken: Sequence[Taken]) -> JSONResponse:
-        malformed, refused = sum(one.malformed for one in taken), sum(one.refused for one in taken)
-        slice_ = self._runtime.settings.rollcall_ingress_batch
-        reasons = [
-            f"event {part * slice_ + position + 1}: {reason}"
-            for part, one in enumerate(taken)
-            for position, reason in one.reasons
-        ][:MOST_REASONS]
-        counts = {
-            "events": events,
-            "new": sum(one.new for one in taken),
-            "repeated": sum(one.repeated for one in taken),
-            "held": sum(one.held for one in taken),
-            "malformed": malformed,
-            **({"refused": refused} if refused else {}),
-        }
-        if not malformed + refused:
-            return JSONResponse(counts, 202)
-        if malformed + refused < events:
-            return JSONResponse(counts | {"reasons": reasons}, 202)
-        error = f"Nothing was taken: {'; '.join(reasons)}."
-        return JSONResponse({"error": error, **counts}, 400 if malformed else 403)
+
+def _answered(done: BatchResult) -> JSONResponse:
+    counts = {
+        "events": done.events,
+        "new": done.new,
+        "repeated": done.repeated,
+        "held": done.deferred,
+        "malformed": done.malformed,
+        **({"refused": done.refused} if done.refused else {}),
+    }
+    reasons = [f"event {at + 1}: {reason}" for at, reason in done.reasons[:MOST_REASONS]]
+    if not reasons:
+        return JSONResponse(counts, 202)
+    if done.malformed + done.refused < done.events:
+        return JSONResponse(counts | {"reasons": reasons}, 202)
+    error = f"Nothing was taken: {'; '.join(reasons)}."
+    return JSONResponse({"error": error, **counts}, 400 if done.malformed else 403)
 
 
 def _is_batch(request: Request) -> bool:

@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.announcements.export import recipients
-    from tasks.announcements.intake import fault_of, is_judged, requested
+    from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.lifecycle import (
         RetriedAnnouncement,
         cancel,

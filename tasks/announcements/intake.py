@@ -1,20 +1,19 @@
 """What `platform.announcement.requested` does."""
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from hashlib import sha256
 from threading import Lock
 
 from msgspec import UNSET
-from sqlalchemy import Connection
 
-from config.settings import Settings
 from tasks.announcements import store
 from tasks.announcements.lifecycle import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
-from tasks.events import Event, Held, Reason
+from tasks.events import Deferred, Event, Reason
 from tasks.events.schemas import AnnouncementRequested, Audience
+from tasks.intake.context import EventContext
 from tasks.learners import saved_segments
-from tasks.organisations import Organisation
 
 
 def audience_document(audience: Audience) -> dict[str, object]:
@@ -63,25 +62,28 @@ def _key(data: AnnouncementRequested, organisation: str) -> bytes:
     return sha256(said.encode(errors="surrogatepass")).digest()
 
 
-def requested(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:
+def announcement_requested(context: EventContext, events: Sequence[Event]) -> None:
     """Launch an announcement at once, or at `send_at` (S9); one whose id was used already is the same one (S16)."""
+    for event in events:
+        context.defer(event, _requested(context, event))
+
+
+def _requested(context: EventContext, event: Event) -> Deferred | None:
     data = event.data
-    assert isinstance(data, AnnouncementRequested)  # noqa: S101 - the intake's table says so
-    number = organisation.organisation
+    assert isinstance(data, AnnouncementRequested)  # noqa: S101 - the table of handlers says so
+    connection, organisation, number = context.connection, context.organisation, context.number
     if fault := fault_of(data, organisation.id, organisation.name):
-        return Held(Reason.BAD_TEMPLATE, fault)
+        return Deferred(Reason.BAD_TEMPLATE, fault)
     try:
         zone_named(data.time_zone or "UTC")
         send_at = None if (at := data.at()) is None else moment_of(at, data.time_zone or "UTC")
     except BadSchedule as problem:
-        return Held(Reason.BAD_SCHEDULE, str(problem))
+        return Deferred(Reason.BAD_SCHEDULE, str(problem))
     if data.audience.segments is not UNSET:
         saved = saved_segments(connection, number, data.audience.segments)
         for segment in data.audience.segments:
             if segment not in saved:
-                return Held(
-                    Reason.UNKNOWN_SEGMENT, f"the segment {segment} is not known", f"segment:{number}:{segment}"
-                )
+                return Deferred.unknown_segment(number, segment)
     draft = store.Draft(
         data.announcement,
         data.subject,
@@ -96,7 +98,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
     found = store.numbered(connection, number, mailing)
     assert found is not None  # noqa: S101 - created just now
     if send_at is None:
-        launch(connection, settings, organisation, found, by=event.source)
+        launch(connection, context.settings, organisation, found, by=event.source)
     else:
         schedule(connection, organisation, found, by=event.source)
     return None

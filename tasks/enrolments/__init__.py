@@ -8,15 +8,15 @@ if TYPE_CHECKING:
     from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
     from tasks.enrolments.intake import (
         course_saved,
+        enrolment_requested,
+        enrolment_withdrawn,
         learners_arrived,
         learners_returned,
         many_arrived,
         membership_changed,
         reactivated,
-        requested,
         settle_learners,
         settle_places,
-        withdrawn,
     )
     from tasks.enrolments.reconcile import mend, off_the_rules
     from tasks.enrolments.store import Accessible, Enrolment, Explained, Newcomer, enrolments_of, explain, unopened
@@ -30,6 +30,8 @@ __all__ = [
     "Newcomer",
     "any_running",
     "course_saved",
+    "enrolment_requested",
+    "enrolment_withdrawn",
     "enrolments_of",
     "explain",
     "finish_fanouts",
@@ -40,10 +42,8 @@ __all__ = [
     "mend",
     "off_the_rules",
     "reactivated",
-    "requested",
     "running_fanouts",
     "settle_learners",
     "settle_places",
     "unopened",
-    "withdrawn",
 ]

@@ -1,8 +1,7 @@
 """What events about courses, requests and withdrawals do, and what the rules do for learners who are new."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import msgspec
 from msgspec import UNSET
@@ -17,12 +16,14 @@ from tasks.enrolments.courses import Course
 from tasks.enrolments.launching import launch
 from tasks.enrolments.rules import NotEligible
 from tasks.enrolments.settling import settle
-from tasks.events import Cause, Event, Held, Reason
-from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
+from tasks.events import Awaited, Cause, Deferred, Event, KnownCause
+from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn, SegmentJoined, SegmentLeft
+from tasks.intake.context import EventContext
 from tasks.learners import (
     ensure,
     ensure_segments,
     members_at,
+    record_membership,
     saved_segments,
     selected_by_id,
     selected_by_number,
@@ -36,41 +37,44 @@ MOST_COUNTED = 1_000_000
 AT_ONCE = 20
 
 
-def course_saved(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> None:
+def course_saved(context: EventContext, events: Sequence[Event]) -> None:
     """Describe a course; where its rules are new, bring everybody's enrolments in line with them (R7, R10)."""
-    data = event.data
-    assert isinstance(data, CourseSaved)  # noqa: S101 - the intake's table says so
-    number = organisation.organisation
-    said = courses.Description(
-        data.course,
-        data.title,
-        data.cost,
-        data.on_hold,
-        data.method,
-        ensure_segments(connection, number, data.segments),
-        event.time,
-    )
-    if courses.save_course(connection, number, said):
-        course = courses.find_course(connection, number, data.course)
-        assert course is not None  # noqa: S101 - saved just now
-        _by_rule(connection, settings, organisation, event, [course], None)
+    connection, number = context.connection, context.number
+    for event in events:
+        data = event.data
+        assert isinstance(data, CourseSaved)  # noqa: S101 - the table of handlers says so
+        segments = ensure_segments(connection, number, data.segments)
+        said = courses.Description(data.course, data.title, data.cost, data.on_hold, data.method, segments, event.time)
+        if courses.save_course(connection, number, said):
+            course = courses.find_course(connection, number, data.course)
+            assert course is not None  # noqa: S101 - saved just now
+            _by_rule(connection, context.settings, context.organisation, event, [course], None)
+        context.know(Awaited.saved_course(number, data.course))
+        context.know_enrolments()
 
 
-def membership_changed(
-    connection: Connection,
-    settings: Settings,
-    organisation: Organisation,
-    event: Event,
-    segment: int,
-    learners: Sequence[int],
-    changed: Sequence[int],
+def membership_changed(context: EventContext, events: Sequence[Event]) -> None:
+    """Joining a linked segment enrols, leaving it withdraws that source (R9, R10)."""
+    connection, number = context.connection, context.number
+    for event in events:
+        data = event.data
+        assert isinstance(data, SegmentJoined | SegmentLeft)  # noqa: S101 - the table of handlers says so
+        segment = ensure_segments(connection, number, [data.segment])[data.segment]
+        named = [learner.learner for learner in ensure(connection, number, data.learners).values()]
+        member = isinstance(data, SegmentJoined)
+        changed = record_membership(connection, number, segment, named, event.time, member=member)
+        _membership_changed(context, event, segment, named, changed)
+        context.know_enrolments()
+
+
+def _membership_changed(
+    context: EventContext, event: Event, segment: int, learners: Sequence[int], changed: Sequence[int]
 ) -> None:
-    """Joining a linked segment enrols, leaving it withdraws that source (R9, R10). Of the learners those are `changed`
-    of whom this is the newest; what is older may change what was (R6)."""
-    number = organisation.organisation
+    """Of the learners those are `changed` of whom this is the newest; what is older may change what was (R6)."""
+    connection, number = context.connection, context.number
     linked = courses.courses_linked_to(connection, number, segment) if changed else []
     if linked:
-        _by_rule(connection, settings, organisation, event, linked, changed)
+        _by_rule(connection, context.settings, context.organisation, event, linked, changed)
     ever = courses.courses_ever_linked_to(connection, number, segment)
     now = {course.course for course in linked}
     late = sorted(set(learners) - set(changed))
@@ -81,7 +85,7 @@ def membership_changed(
         if course not in now and newest >= event.time
         for learner in changed
     ]
-    settle_places(connection, settings, number, pairs)
+    settle_places(connection, context.settings, number, pairs)
 
 
 def settle_places(
@@ -166,17 +170,9 @@ def learners_returned(
     for learner in learners:
         if learner.learner not in present:
             continue
-        cause = _Cause(learner.cause, learner.occurred_at)
+        cause = KnownCause(learner.cause, learner.occurred_at)
         _by_rule(connection, settings, organisation, cause, ruled, [learner.learner])
     settle_learners(connection, settings, organisation.organisation, numbers)
-
-
-@dataclass(frozen=True, slots=True)
-class _Cause:
-    """An event that caused something, where no more is known of it."""
-
-    key: tuple[str, str]
-    time: datetime
 
 
 def many_arrived(
@@ -221,25 +217,27 @@ def follow_part(connection: Connection, settings: Settings, organisation: Organi
             arrivals.open_again(connection, organisation, [new for new in newcomers if new.learner in active])
 
 
-def requested(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:
+def enrolment_requested(context: EventContext, events: Sequence[Event]) -> None:
     """Enrol whom a request names, once for each request (R8, R9, R11, R13, R14, S16)."""
+    for event in events:
+        context.defer(event, _requested(context, event))
+        context.know_enrolments()
+
+
+def _requested(context: EventContext, event: Event) -> Deferred | None:
     data = event.data
-    assert isinstance(data, EnrolmentRequested)  # noqa: S101 - the intake's table says so
-    number = organisation.organisation
+    assert isinstance(data, EnrolmentRequested)  # noqa: S101 - the table of handlers says so
+    connection, number = context.connection, context.number
     if fanouts.request_known(connection, number, data.request):
         fanouts.answer_again(connection, number, data.request)
         return None
     course = courses.find_course(connection, number, data.course)
     if course is None:
-        return unknown_course(organisation, data.course)
+        return Deferred.unknown_course(number, data.course)
     if data.segment is not UNSET:
         segment = saved_segments(connection, number, [data.segment]).get(data.segment)
         if segment is None:
-            return Held(
-                Reason.UNKNOWN_SEGMENT,
-                f"the segment {data.segment} is not known",
-                f"segment:{number}:{data.segment}",
-            )
+            return Deferred.unknown_segment(number, data.segment)
         members = members_at(connection, number, segment, event.time)
         total = len(members)
         selection = selected_by_number(connection, number, members, event.time)
@@ -267,33 +265,20 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
         selected=total,
         reasons=msgspec.json.encode({reason: n for reason, n in reasons.items() if n}).decode(),
     )
-    launch(connection, settings, fanout, len(eligible))
+    launch(connection, context.settings, fanout, len(eligible))
     return None
 
 
-def withdrawn(connection: Connection, settings: Settings, organisation: Organisation, event: Event) -> Held | None:
-    """Withdraw learners by name (R10, S4). Of one nobody saved yet it is kept (S2)."""
-    data = event.data
-    assert isinstance(data, EnrolmentWithdrawn)  # noqa: S101 - the intake's table says so
-    course = courses.find_course(connection, organisation.organisation, data.course)
-    if course is None:
-        return unknown_course(organisation, data.course)
-    found = ensure(connection, organisation.organisation, data.learners)
-    store.withdraw(
-        connection,
-        organisation.organisation,
-        course.course,
-        [learner.learner for learner in found.values()],
-        data.cycle or 0,
-        event.time,
-    )
-    pairs = [(course.course, learner.learner) for learner in found.values()]
-    settle_places(connection, settings, organisation.organisation, pairs)
-    return None
-
-
-def unknown_course(organisation: Organisation, course: str) -> Held:
-    """What acts on a course nobody saved yet waits for it (R6)."""
-    return Held(
-        Reason.UNKNOWN_COURSE, f"the course {course} is not known", f"course:{organisation.organisation}:{course}"
-    )
+def enrolment_withdrawn(context: EventContext, events: Sequence[Event]) -> None:
+    """Withdraw learners by name (R10, S4). Of one nobody saved yet it is stored (S2)."""
+    connection, number = context.connection, context.number
+    for event in events:
+        data = event.data
+        assert isinstance(data, EnrolmentWithdrawn)  # noqa: S101 - the table of handlers says so
+        course = courses.find_course(connection, number, data.course)
+        if course is None:
+            context.defer(event, Deferred.unknown_course(number, data.course))
+            continue
+        named = [learner.learner for learner in ensure(connection, number, data.learners).values()]
+        store.withdraw(connection, number, course.course, named, data.cycle or 0, event.time)
+        settle_places(connection, context.settings, number, [(course.course, learner) for learner in named])

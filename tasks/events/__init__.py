@@ -5,19 +5,21 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.events.awaited import Awaited
     from tasks.events.inbox import any_waiting_for_enrolment
     from tasks.events.outbox import emit
-    from tasks.events.rules import Held, Outcome, portions, waves
-    from tasks.events.schemas import Cause, Event, Malformed, Reason, decode
+    from tasks.events.rules import Deferred, portions, waves
+    from tasks.events.schemas import Cause, Event, KnownCause, Malformed, Reason, decode
 else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
+    "Awaited",
     "Cause",
+    "Deferred",
     "Event",
-    "Held",
+    "KnownCause",
     "Malformed",
-    "Outcome",
     "Reason",
     "any_waiting_for_enrolment",
     "decode",

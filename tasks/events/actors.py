@@ -1,4 +1,4 @@
-"""Taking what was kept: what waits though what it waits for is known, and what waits for its turn."""
+"""Applying what was stored: what waits though what it waits for is known, and what waits for its turn."""
 
 import structlog
 
@@ -6,17 +6,8 @@ from config.database import lock_organisations, retrying, transaction
 from config.runtime import Runtime
 from tasks import organisations, work
 from tasks.events import inbox, turns
-from tasks.intake import (
-    KILLED,
-    MOST_FREED,
-    NOT_APPLIED,
-    RACES,
-    is_away,
-    judge_messages,
-    portion,
-    say_why,
-    take_kept,
-)
+from tasks.intake.batch import KILLED, NOT_APPLIED, RACES, Batch, is_away, judge_messages, say_why
+from tasks.intake.waiting import MOST_FREED, portion
 from tasks.work.actors import actor
 from tasks.work.store import LostLease
 
@@ -33,17 +24,18 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
     number = piece.organisation
     with transaction(runtime.engine, number) as connection:
         id_ = organisations.numbered(connection, number).id
-        left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
-    judge_messages(runtime.engine, [event for _, event in portion(left)])
+        page = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
+    judge_messages(runtime.engine, [event for _, event in portion(page.stored)])
     for attempt in retrying():
         with attempt, transaction(runtime.engine, number) as connection:
             lock_organisations(connection, [number])
             id_ = organisations.numbered(connection, number).id
-            left = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
-            few = portion(left)
-            take_kept(connection, runtime.settings, few, last=attempt.retry_state.attempt_number > RACES)
-            if len(left) == MOST_FREED or len(few) < len(left):
-                after = (few[-1][0] if few else left[-1]).seq
+            page = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
+            few = portion(page.stored)
+            last = attempt.retry_state.attempt_number > RACES
+            Batch(connection, runtime.settings, last=last).finish_stored(few)
+            if page.more or len(few) < len(page.stored):
+                after = (few[-1][0] if few else page.stored[-1]).seq
                 work.add(connection, number, "tasks", "events.retake", after)
             work.finish(connection, piece)
 
@@ -81,7 +73,8 @@ def _take_next(runtime: Runtime, number: int, most: int, piece: work.Piece | Non
             few = portion(left)
             for broken in left[:1] if not few else ():
                 turns.give_up(connection, broken.seq, NOT_APPLIED)
-            take_kept(connection, runtime.settings, few, last=attempt.retry_state.attempt_number > RACES)
+            last = attempt.retry_state.attempt_number > RACES
+            Batch(connection, runtime.settings, last=last).finish_stored(few)
             if piece is not None:
                 turns.finish(connection, piece)
 

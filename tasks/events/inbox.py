@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
@@ -11,20 +11,33 @@ from sqlalchemy import Connection
 
 from config.database import column, execute, rows, say, value
 from tasks.chores import one_by_one
-from tasks.events.rules import Held, awaited
+from tasks.events.awaited import Awaited, Kind, in_words
+from tasks.events.rules import Deferred
 from tasks.events.schemas import WHAT_TO_DO, Event, Identity, Malformed, Reason
 
 #: Events read at once by what lists them, and octets of their bodies after which no other is read with them.
 PAGE, PAGE_OCTETS = 500, 8_000_000
 
+#: Octets of events that waited after which no other is read to be applied with them: a long one may take long to judge.
+FREED_OCTETS = 200_000
+
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """An event that was held back, as the inbox keeps it."""
+class Stored:
+    """An event that was deferred, as the inbox stores it; how many were `found` with it, those left out included."""
 
     seq: int
-    waits_for: str
+    awaits: Kind
     body: bytes
+    found: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What comes first of the events that were asked for, by their number and octets, and whether there are more."""
+
+    stored: list[Stored]
+    more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +106,8 @@ class _Held:
     state: str
     reason: str
     detail: str | None
-    waits_for: str | None
+    awaits: Kind | None
+    awaits_id: str | None
     since: datetime
     body: bytes
 
@@ -131,35 +145,51 @@ def claim_new(connection: Connection, events: Sequence[Event]) -> dict[Identity,
     return {(row.organisation, row.source, row.id): row.seq for row in claimed}
 
 
-def hold(connection: Connection, held: Iterable[tuple[int, Event, Held]], *, waiting: timedelta) -> None:
-    """Keep what could not be taken, with its reason; what waits for something, waits `waiting` from its arrival (R6).
+def defer(connection: Connection, deferred: Iterable[tuple[int, Event, Deferred]], *, waiting: timedelta) -> None:
+    """Store what could not be applied, with its reason; what waits for something, waits `waiting` from its arrival
+    (R6).
 
     One that was quarantined already stays so: its hour is over.
     """
-    kept = list(held)
-    if not kept:
+    events = list(deferred)
+    if not events:
         return
+    awaited = [why.awaited for _, _, why in events]
     quarantined = column(
         connection,
         """
         WITH changed AS (
-            UPDATE inbox SET reason = new.reason, detail = new.detail, waits_for = new.waits_for, body = new.body,
-                until = arrived_at + :waiting,
+            UPDATE inbox SET reason = new.reason, detail = new.detail, awaits = new.awaits,
+                awaits_organisation = new.awaits_organisation, awaits_id = new.awaits_id,
+                awaits_course = new.awaits_course, awaits_cycle = new.awaits_cycle,
+                awaits_learner = new.awaits_learner, body = new.body, until = arrived_at + :waiting,
                 state = CASE WHEN state <> 'quarantined' AND new.waits THEN 'waiting' ELSE 'quarantined' END
             FROM unnest(CAST(:seqs AS bigint[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
-                        CAST(:awaited AS text[]), CAST(:waits AS boolean[]), CAST(:bodies AS bytea[]))
-                 AS new (seq, reason, detail, waits_for, waits, body)
-            WHERE inbox.seq = new.seq AND (state <> 'quarantined' OR inbox.waits_for IS DISTINCT FROM new.waits_for)
+                        CAST(:kinds AS text[]), CAST(:organisations AS int[]), CAST(:ids AS text[]),
+                        CAST(:courses AS int[]), CAST(:cycles AS int[]), CAST(:learners AS int[]),
+                        CAST(:waits AS boolean[]), CAST(:bodies AS bytea[]))
+                 AS new (seq, reason, detail, awaits, awaits_organisation, awaits_id, awaits_course, awaits_cycle,
+                         awaits_learner, waits, body)
+            WHERE inbox.seq = new.seq AND (state <> 'quarantined' OR (
+                inbox.awaits, inbox.awaits_organisation, inbox.awaits_id, inbox.awaits_course, inbox.awaits_cycle,
+                inbox.awaits_learner) IS DISTINCT FROM (
+                new.awaits, new.awaits_organisation, new.awaits_id, new.awaits_course, new.awaits_cycle,
+                new.awaits_learner))
             RETURNING inbox.seq, state
         )
         SELECT seq FROM changed WHERE state = 'quarantined'
         """,
-        seqs=[seq for seq, _, _ in kept],
-        reasons=[why.reason.value for _, _, why in kept],
-        details=[why.detail for _, _, why in kept],
-        awaited=[why.waits_for for _, _, why in kept],
-        waits=[why.waits_for is not None and not why.at_once for _, _, why in kept],
-        bodies=[event.body for _, event, _ in kept],
+        seqs=[seq for seq, _, _ in events],
+        reasons=[why.reason.value for _, _, why in events],
+        details=[why.detail for _, _, why in events],
+        kinds=[key and key.kind for key in awaited],
+        organisations=[key and key.organisation for key in awaited],
+        ids=[key and key.id for key in awaited],
+        courses=[key and key.course for key in awaited],
+        cycles=[key and key.cycle for key in awaited],
+        learners=[key and key.learner for key in awaited],
+        waits=[why.awaited is not None and not why.at_once for _, _, why in events],
+        bodies=[event.body for _, event, _ in events],
         waiting=waiting,
     )
     announce_quarantine(connection, quarantined)
@@ -171,8 +201,9 @@ def settle(connection: Connection, seqs: list[int]) -> None:
         execute(
             connection,
             """
-            UPDATE inbox SET state = 'applied', waits_for = NULL, until = NULL, body = NULL, reason = NULL,
-                detail = NULL
+            UPDATE inbox SET state = 'applied', awaits = NULL, awaits_organisation = NULL, awaits_id = NULL,
+                awaits_course = NULL, awaits_cycle = NULL, awaits_learner = NULL, until = NULL, body = NULL,
+                reason = NULL, detail = NULL
             WHERE seq = ANY(:seqs)
             """,
             seqs=seqs,
@@ -247,94 +278,113 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
     say(connection, "events.quarantined", reasons=dict(Counter(reasons)))
 
 
-def waiting_for(connection: Connection, keys: Iterable[str], most: int) -> list[Kept]:
-    """What waits for any of these, in the order it arrived, but so many at most."""
-    return rows(
-        connection,
-        Kept,
-        "SELECT seq, waits_for, body FROM inbox WHERE waits_for = ANY(:keys) ORDER BY seq LIMIT :most",
-        keys=list(keys),
-        most=most,
-    )
+#: The first of the events that are `found`, by their number and octets. To know the length of a body is not to read it.
+_FIRST = """
+SELECT seq, awaits, body, found FROM (
+    SELECT seq, awaits, body, count(*) OVER () AS found,
+           sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
+    FROM (SELECT seq, awaits, body FROM found ORDER BY seq LIMIT :most) AS several) page
+WHERE before < :octets ORDER BY seq
+"""
 
-
-def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> list[Kept]:
-    """What waits though what it waits for is known, but so many at most of those that arrived after a number."""
-    kinds = [f"{kind}:{organisation}:" for kind in ("learner", "course", "segment", "enrolment")]
-    return rows(
-        connection,
-        Kept,
-        """
-        SELECT i.seq, i.waits_for, i.body
-        FROM unnest(CAST(:lows AS text[]), CAST(:highs AS text[]), CAST(:kinds AS text[])) AS asked (low, high, kind)
-        JOIN inbox i ON i.waits_for ~>=~ asked.low AND i.waits_for ~<~ asked.high
-        CROSS JOIN LATERAL (SELECT substr(i.waits_for, length(asked.low) + 1) AS id) named
-        WHERE i.seq > :after AND CASE asked.kind
-            WHEN 'learner' THEN EXISTS (
-                SELECT FROM learners l
-                WHERE l.organisation = :organisation AND l.id = named.id AND l.standing IN ('active', 'inactive'))
-            WHEN 'course' THEN EXISTS (
-                SELECT FROM courses c WHERE c.organisation = :organisation AND c.id = named.id)
-            WHEN 'segment' THEN EXISTS (
-                SELECT FROM segments s
-                WHERE s.organisation = :organisation AND s.id = named.id AND s.saved_at IS NOT NULL)
-            WHEN 'enrolment' THEN EXISTS (SELECT FROM (
+#: Whether the enrolment that an event in `i` waits for is there, or was.
+_STOOD = """EXISTS (SELECT FROM (
                 SELECT organisation, course, cycle, learner FROM enrolments
                 UNION ALL SELECT organisation, course, cycle, learner FROM stints) e
-                WHERE e.organisation = :organisation AND e.course = CAST(split_part(named.id, ':', 1) AS int)
-                  AND e.cycle = CAST(split_part(named.id, ':', 2) AS int)
-                  AND e.learner = CAST(split_part(named.id, ':', 3) AS int))
-            ELSE i.waits_for = asked.low END
-        ORDER BY i.seq LIMIT :most
+            WHERE e.organisation = i.awaits_organisation AND e.course = i.awaits_course
+              AND e.cycle = i.awaits_cycle AND e.learner = i.awaits_learner)"""
+
+
+def _page(found: list[Stored], most: int) -> Page:
+    return Page(found, bool(found) and (found[0].found == most or len(found) < found[0].found))
+
+
+def waiting_for(connection: Connection, known: Collection[Awaited], enrolled: Collection[int], most: int) -> Page:
+    """What waits for any of these, and starts and completions that came before their enrolment, where organisations
+    have `enrolled` meanwhile (R27): in the order in which it arrived, but so many at most."""
+    found = rows(
+        connection,
+        Stored,
+        f"""
+        WITH known AS MATERIALIZED (
+            SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:organisations AS int[]), CAST(:ids AS text[]),
+                                 CAST(:learners AS int[])) AS known (kind, organisation, id, learner)
+        ), found AS (
+            SELECT i.seq, i.awaits, i.body FROM known
+            JOIN inbox i ON i.awaits_organisation = known.organisation AND i.awaits = known.kind
+                AND i.awaits_id = known.id
+            UNION ALL
+            SELECT i.seq, i.awaits, i.body FROM known
+            JOIN inbox i ON i.awaits_organisation = known.organisation AND i.awaits = known.kind
+                AND i.awaits_course IS NULL AND i.awaits_learner = known.learner
+            UNION ALL
+            SELECT i.seq, i.awaits, i.body FROM unnest(CAST(:enrolled AS int[])) AS known (organisation)
+            JOIN inbox i ON i.awaits_organisation = known.organisation AND i.awaits = 'enrolment'
+                AND i.awaits_learner IS NOT NULL
+            WHERE {_STOOD}
+        ) {_FIRST}
+        """,
+        kinds=[key.kind for key in known],
+        organisations=[key.organisation for key in known],
+        ids=[key.id for key in known],
+        learners=[key.learner for key in known],
+        enrolled=list(enrolled),
+        most=most,
+        octets=FREED_OCTETS,
+    )
+    return _page(found, most)
+
+
+def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> Page:
+    """What waits though what it waits for is known, but so many at most of those that arrived after a number."""
+    found = rows(
+        connection,
+        Stored,
+        f"""
+        WITH found AS (
+            SELECT i.seq, i.awaits, i.body FROM inbox i
+            WHERE i.awaits_organisation = :organisation AND i.awaits_id IS NOT NULL AND i.seq > :after
+              AND CASE i.awaits
+                WHEN 'learner' THEN EXISTS (
+                    SELECT FROM learners l
+                    WHERE l.organisation = :organisation AND l.id = i.awaits_id
+                      AND l.standing IN ('active', 'inactive'))
+                WHEN 'course' THEN EXISTS (
+                    SELECT FROM courses c WHERE c.organisation = :organisation AND c.id = i.awaits_id)
+                WHEN 'segment' THEN EXISTS (
+                    SELECT FROM segments s
+                    WHERE s.organisation = :organisation AND s.id = i.awaits_id AND s.saved_at IS NOT NULL) END
+            UNION ALL
+            SELECT i.seq, i.awaits, i.body FROM inbox i
+            WHERE i.awaits_organisation = :organisation AND i.awaits = 'enrolment' AND i.awaits_learner IS NOT NULL
+              AND i.seq > :after AND {_STOOD}
+            UNION ALL
+            SELECT i.seq, i.awaits, i.body FROM inbox i
+            WHERE i.awaits_organisation = 0 AND i.awaits = 'organisation' AND i.awaits_id = :id AND i.seq > :after
+        ) {_FIRST}
         """,
         organisation=organisation,
-        lows=[*kinds, f"organisation:{id_}"],
-        highs=[*(kind[:-1] + ";" for kind in kinds), f"organisation:{id_}\x01"],
-        kinds=[kind.partition(":")[0] for kind in kinds] + ["organisation"],
+        id=id_,
         after=after,
         most=most,
+        octets=FREED_OCTETS,
     )
-
-
-def waiting_for_enrolment(connection: Connection, organisation: int, most: int) -> list[Kept]:
-    """Starts and completions that came before their enrolment, where the enrolment is there by now (R27); so many at
-    most."""
-    return rows(
-        connection,
-        Kept,
-        """
-        SELECT i.seq, i.waits_for, i.body FROM inbox i
-        WHERE i.waits_for LIKE :prefix AND EXISTS (
-            SELECT FROM (
-                SELECT organisation, course, cycle, learner FROM enrolments
-                UNION ALL SELECT organisation, course, cycle, learner FROM stints) e
-            WHERE e.organisation = :organisation
-              AND e.course = CAST(split_part(i.waits_for, ':', 3) AS int)
-              AND e.cycle = CAST(split_part(i.waits_for, ':', 4) AS int)
-              AND e.learner = CAST(split_part(i.waits_for, ':', 5) AS int))
-        ORDER BY i.seq LIMIT :most
-        """,
-        prefix=f"enrolment:{organisation}:%",
-        organisation=organisation,
-        most=most,
-    )
+    return _page(found, most)
 
 
 def any_waiting_for_enrolment(connection: Connection, organisation: int, courses: Sequence[int] | None) -> bool:
     """Whether a start or completion waits for an enrolment in one of these courses, or in any where none is named."""
-    prefixes = [f"enrolment:{organisation}:{course}:" for course in courses or []]
     return bool(
         value(
             connection,
             """
             SELECT EXISTS (
-                SELECT FROM unnest(CAST(:prefixes AS text[])) AS asked (prefix)
-                CROSS JOIN LATERAL (
-                    SELECT i.waits_for FROM inbox i WHERE i.waits_for ~>=~ asked.prefix ORDER BY i.waits_for USING ~<~
-                    LIMIT 1) next
-                WHERE starts_with(next.waits_for, asked.prefix))
+                SELECT FROM inbox i
+                WHERE i.awaits_organisation = :organisation AND i.awaits = 'enrolment' AND i.awaits_learner IS NOT NULL
+                  AND (CAST(:courses AS int[]) IS NULL OR i.awaits_course = ANY(CAST(:courses AS int[]))))
             """,
-            prefixes=[f"enrolment:{organisation}:"] if courses is None else prefixes,
+            organisation=organisation,
+            courses=courses,
         )
     )
 
@@ -349,9 +399,10 @@ def quarantined(
             connection,
             _Held,
             """
-            SELECT seq, id, source, type, organisation, state, reason, detail, waits_for, since, body
-            FROM (SELECT seq, id, source, type, organisation, state, reason, detail, waits_for, arrived_at AS since,
-                         body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
+            SELECT seq, id, source, type, organisation, state, reason, detail, awaits, awaits_id, since, body
+            FROM (SELECT seq, id, source, type, organisation, state, reason, detail, awaits, awaits_id,
+                         arrived_at AS since, body,
+                         sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
                   FROM (SELECT * FROM inbox
                         WHERE state IN ('waiting', 'quarantined') AND seq > :last
                           AND (CAST(:named AS text) IS NULL OR organisation = :named)
@@ -387,7 +438,7 @@ def _listed(held: _Held) -> Quarantined:
         state=held.state,
         reason=held.reason,
         detail=held.detail,
-        waits_for=awaited(held.waits_for),
+        waits_for=in_words(held.awaits, held.awaits_id),
         what_to_do=WHAT_TO_DO[Reason(held.reason)],
         since=held.since,
         payload=b64encode(held.body).decode() if text is None else text,
@@ -486,8 +537,9 @@ def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, w
     execute(
         connection,
         """
-        UPDATE inbox SET state = :state, waits_for = NULL, until = NULL, body = NULL, detail = NULL, reason = :reason,
-            resolved_by = :by, resolved_why = :why, resolved_at = now()
+        UPDATE inbox SET state = :state, awaits = NULL, awaits_organisation = NULL, awaits_id = NULL,
+            awaits_course = NULL, awaits_cycle = NULL, awaits_learner = NULL, until = NULL, body = NULL, detail = NULL,
+            reason = :reason, resolved_by = :by, resolved_why = :why, resolved_at = now()
         WHERE seq = :seq
         """,
         seq=entry.seq,
@@ -511,4 +563,4 @@ def held_counts(connection: Connection) -> dict[str, int]:
 def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:
     """Set one event aside that could not be applied, so that those behind it go on."""
     seqs = list(claim_new(connection, [event]).values())
-    hold(connection, [(seq, event, Held(reason, detail)) for seq in seqs], waiting=timedelta())
+    defer(connection, [(seq, event, Deferred(reason, detail)) for seq in seqs], waiting=timedelta())

@@ -8,9 +8,9 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, later, one, rows, value
 from config.words import as_json, rfc3339
-from tasks.events.outgoing import Told
+from tasks.events.outgoing import OutgoingEvent
 
 #: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
 BATCH_BYTES = 1_000_000
@@ -62,11 +62,13 @@ class Publication:
     published: int
 
 
-def emit(connection: Connection, organisation: int, type_: str, data: Iterable[Told | dict[str, object]]) -> None:
+def emit(
+    connection: Connection, organisation: int, type_: str, data: Iterable[OutgoingEvent | dict[str, object]]
+) -> None:
     """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true."""
     documents = [as_json(item).decode() for item in data]
     if documents:
-        execute(
+        later(
             connection,
             """
             INSERT INTO outbox (organisation, type, data)

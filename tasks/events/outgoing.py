@@ -139,7 +139,7 @@ class EventQuarantined(Struct, frozen=True, kw_only=True):
     reason: Reason
 
 
-Told: TypeAlias = (
+OutgoingEvent: TypeAlias = (
     EnrolmentFinished
     | EnrolmentChanged
     | AccessActivated
@@ -154,7 +154,7 @@ Told: TypeAlias = (
 )
 
 #: The contract's name of each type of event out.
-TYPES_OUT: dict[str, type[Told]] = {
+TYPES_OUT: dict[str, type[OutgoingEvent]] = {
     "rollcall.access.activated": AccessActivated,
     "rollcall.access.suspended": AccessSuspended,
     "rollcall.announcement.cancelled": AnnouncementCancelled,

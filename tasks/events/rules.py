@@ -4,43 +4,39 @@ from bisect import bisect_right
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, groupby
+from typing import Self
 
+from tasks.events.awaited import Awaited
 from tasks.events.schemas import AnnouncementRequested, Event, Identity, Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """An event that could not be taken: it waits for `waits_for`, or, where that is None, for a person.
+class Deferred:
+    """Why an event could not be applied: it waits for what is `awaited`, or, where that is None, for a person.
 
-    `at_once`: quarantined without an hour of waiting, though it will be judged again when `waits_for` comes.
+    `at_once`: quarantined without an hour of waiting, though it will be judged again when what is `awaited` comes.
     """
 
     reason: Reason
     detail: str
-    waits_for: str | None = None
+    awaited: Awaited | None = None
     at_once: bool = False
 
+    @classmethod
+    def unknown_learner(cls, organisation: int, id_: str, more: str = "") -> Self:
+        """What acts on a learner nobody saved yet waits for them (R6)."""
+        missing = Awaited.saved_learner(organisation, id_)
+        return cls(Reason.UNKNOWN_LEARNER, f"the learner {id_} is not known{more}", missing)
 
-def awaited(waits_for: str | None) -> str | None:
-    """What an event waits for, in words."""
-    if waits_for is None:
-        return None
-    kind, _, rest = waits_for.partition(":")
-    match kind:
-        case "organisation":
-            return f"the organisation {rest}"
-        case "enrolment":
-            return "its enrolment"
-        case "status":
-            return "an earlier change of status"
-        case "turn":
-            return "what its organisation sent before it"
-        case _:  # a learner, course or segment: the number of its organisation, and its id
-            return f"the {kind} {rest.partition(':')[2]}"
+    @classmethod
+    def unknown_course(cls, organisation: int, id_: str) -> Self:
+        """What acts on a course nobody saved yet waits for it (R6)."""
+        return cls(Reason.UNKNOWN_COURSE, f"the course {id_} is not known", Awaited.saved_course(organisation, id_))
 
-
-#: What becomes of one event: taken (None), or held back.
-Outcome = Held | None
+    @classmethod
+    def unknown_segment(cls, organisation: int, id_: str) -> Self:
+        """What acts on a segment nobody saved yet waits for it (S2)."""
+        return cls(Reason.UNKNOWN_SEGMENT, f"the segment {id_} is not known", Awaited.saved_segment(organisation, id_))
 
 
 def learners_named(event: Event) -> tuple[str, ...] | None:

@@ -324,6 +324,14 @@ class Cause(Protocol):
         """When it happened."""
 
 
+@dataclass(frozen=True, slots=True)
+class KnownCause:
+    """A cause of which no more is known."""
+
+    key: tuple[str, str]
+    time: datetime
+
+
 #: The organisation, the source and the id of an event.
 Identity = tuple[str, str, str]
 

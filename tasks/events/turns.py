@@ -12,14 +12,15 @@ from sqlalchemy import Connection
 
 from config.database import ORGANISATION_LOCK, execute, rows, value
 from tasks import work
-from tasks.events.inbox import Kept, announce_quarantine
+from tasks.events import inbox
+from tasks.events.inbox import Stored, announce_quarantine
 from tasks.events.schemas import Event, Reason
 
 #: Advisory lock class of the end of an organisation's line; the second key is its number.
 TURN_LOCK = 7403
 
-#: Events that are read at once, and octets of their bodies after which no other is read with them.
-MOST, MOST_OCTETS = 1000, 4_000_000
+#: Events that are read at once.
+MOST = 1000
 
 DETAIL = "its organisation sent more than is taken at once, and what was sent before it is taken first"
 
@@ -29,6 +30,7 @@ class Standing:
     """How an organisation stands: `busy`, somebody holds its lock at this moment; `behind`, something of it waits for
     its turn."""
 
+    organisation: int
     id: str
     busy: bool
     behind: bool
@@ -40,10 +42,11 @@ def standing(connection: Connection, ids: Iterable[str]) -> list[Standing]:
         connection,
         Standing,
         """
-        SELECT o.id, NOT pg_try_advisory_xact_lock(:lock, o.organisation) AS busy, waiting.seq IS NOT NULL AS behind
+        SELECT o.organisation, o.id, NOT pg_try_advisory_xact_lock(:lock, o.organisation) AS busy,
+               waiting.seq IS NOT NULL AS behind
         FROM organisations o
         LEFT JOIN LATERAL (
-            SELECT i.seq FROM inbox i WHERE i.waits_for = 'turn:' || o.organisation || ':' AND i.reason = 'its turn'
+            SELECT i.seq FROM inbox i WHERE i.awaits_organisation = o.organisation AND i.awaits = 'turn'
             LIMIT 1) waiting ON true
         WHERE o.id = ANY(:ids)
         """,
@@ -59,8 +62,8 @@ def park(connection: Connection, organisation: int, events: Sequence[Event]) -> 
     new = execute(
         connection,
         """
-        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, waits_for, body)
-        SELECT source, id, type, named, 'waiting', :reason, :detail, :key, body
+        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, awaits, awaits_organisation, body)
+        SELECT source, id, type, named, 'waiting', :reason, :detail, 'turn', :organisation, body
         FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:named AS text[]),
                     CAST(:bodies AS bytea[])) WITH ORDINALITY AS new (source, id, type, named, body, place)
         ORDER BY place
@@ -68,7 +71,7 @@ def park(connection: Connection, organisation: int, events: Sequence[Event]) -> 
         """,
         reason=Reason.ITS_TURN.value,
         detail=DETAIL,
-        key=_key(organisation),
+        organisation=organisation,
         sources=[event.source for event in events],
         ids=[event.id for event in events],
         types=[event.type for event in events],
@@ -80,23 +83,23 @@ def park(connection: Connection, organisation: int, events: Sequence[Event]) -> 
     return new
 
 
-def next_(connection: Connection, organisation: int, most: int = MOST) -> list[Kept]:
+def next_(connection: Connection, organisation: int, most: int = MOST) -> list[Stored]:
     """What has its turn next, but so many at most; nobody else decides on it until the transaction ends."""
     return rows(
         connection,
-        Kept,
+        Stored,
         """
-        SELECT seq, waits_for, body FROM inbox WHERE seq IN (
+        SELECT seq, awaits, body FROM inbox WHERE seq IN (
             SELECT seq FROM (
                 SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
-                FROM (SELECT seq, body FROM inbox WHERE waits_for = :key AND reason = 'its turn'
+                FROM (SELECT seq, body FROM inbox WHERE awaits_organisation = :organisation AND awaits = 'turn'
                       ORDER BY seq LIMIT :most) line) page
             WHERE before < :octets)
         ORDER BY seq FOR UPDATE
         """,
-        key=_key(organisation),
+        organisation=organisation,
         most=most,
-        octets=MOST_OCTETS,
+        octets=inbox.FREED_OCTETS,
     )
 
 
@@ -113,17 +116,15 @@ def give_up(connection: Connection, seq: int, detail: str) -> None:
     execute(
         connection,
         """
-        UPDATE inbox SET state = 'quarantined', reason = :reason, detail = :detail, waits_for = NULL WHERE seq = :seq
+        UPDATE inbox SET state = 'quarantined', reason = :reason, detail = :detail, awaits = NULL,
+            awaits_organisation = NULL
+        WHERE seq = :seq
         """,
         seq=seq,
         reason=Reason.INTERNAL_ERROR.value,
         detail=detail,
     )
     announce_quarantine(connection, [seq])
-
-
-def _key(organisation: int) -> str:
-    return f"turn:{organisation}:"
 
 
 def _lock_end(connection: Connection, organisation: int) -> None:
@@ -135,8 +136,8 @@ def _any(connection: Connection, organisation: int) -> bool:
     return bool(
         value(
             connection,
-            "SELECT EXISTS (SELECT FROM inbox WHERE waits_for = :key AND reason = 'its turn')",
-            key=_key(organisation),
+            "SELECT EXISTS (SELECT FROM inbox WHERE awaits_organisation = :organisation AND awaits = 'turn')",
+            organisation=organisation,
         )
     )
 

@@ -13,7 +13,8 @@ from tenacity import retry_if_exception
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped
 from config.settings import Settings
-from tasks import effects, enrolments, intake, organisations
+from tasks import enrolments, intake, organisations
+from tasks.events import KnownCause
 from tasks.imports import judging, store
 from tasks.imports.reader import Batch, Layout, batches
 from tasks.imports.refusals import write_refused
@@ -82,14 +83,6 @@ class Wanted:
     dry_run: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Cause:
-    """A person's import, as the cause of what follows from it."""
-
-    key: tuple[str, str]
-    time: datetime
-
-
 def take(
     engine: Engine,
     settings: Settings,
@@ -131,11 +124,11 @@ def take(
             for attempt in retrying().copy(retry=retry_if_exception(_is_lost_race)):
                 with attempt, connection.begin() as transaction:
                     lock_organisations(connection, [number])
-                    taking = effects.Taking(connection, settings, organisations.numbered(connection, number))
-                    moved = taking.organisation.learners != expected
+                    context = intake.EventContext(connection, settings, organisations.numbered(connection, number))
+                    moved = context.organisation.learners != expected
                     part = store.Slice(low, low + SLICE_PAGES, known=known or moved, moved=moved)
-                    cause = _Cause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
-                    done = _take_slice(taking, part, cause, layout.fields, wanted)
+                    cause = KnownCause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
+                    done = _take_slice(context, part, cause, layout.fields, wanted)
                     if wanted.dry_run:
                         transaction.rollback()
             expected += 0 if wanted.dry_run else done.new
@@ -208,10 +201,10 @@ class _Done:
 
 
 def _take_slice(
-    taking: effects.Taking, part: store.Slice, cause: _Cause, fields: Sequence[Field], wanted: Wanted
+    context: intake.EventContext, part: store.Slice, cause: KnownCause, fields: Sequence[Field], wanted: Wanted
 ) -> _Done:
     """Take the lines of a slice, and all that follows from them, under the organisation's lock."""
-    connection, number, before = taking.connection, taking.number, taking.organisation.learners
+    connection, number, before = context.connection, context.number, context.organisation.learners
     described = (
         store.describe_known(connection, number, part, fields, cause.time, keep_empty=wanted.keep_empty)
         if part.known
@@ -224,21 +217,22 @@ def _take_slice(
     arrived = [change.learner for change in changes if change.arrived]
     enrolments.many_arrived(
         connection,
-        taking.settings,
-        taking.organisation,
+        context.settings,
+        context.organisation,
         cause,
         [*range(before + 1, before + new + 1), *arrived],
         notify=wanted.notify,
     )
-    effects.follow(
-        taking,
+    intake.follow(
+        context,
         [change for change in changes if not change.arrived],
-        {one.learner: _Cause((cause.key[0], f"{cause.key[1]}-known"), one.time) for one in described},
+        {one.learner: KnownCause((cause.key[0], f"{cause.key[1]}-known"), one.time) for one in described},
     )
-    effects.judge_again(taking, {one.learner: one.time for one in described if one.said})
-    effects.notify_admins(connection, number, taking.void)
-    known = taking.known | store.awaited(connection, number, part) | {f"enrolled:{number}"}
-    intake.take_waiting(connection, taking.settings, known)
+    intake.judge_again(context, {one.learner: one.time for one in described if one.said})
+    intake.mail_admins(connection, context.effects)
+    context.know(*store.awaited(connection, number, part))
+    context.know_enrolments()
+    intake.apply_waiting(connection, context.settings, context.effects)
     return _Done(
         new,
         sum(not one.refused for one in described),

@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, value
+from tasks.events import Awaited
 from tasks.imports.judging import AGAIN
 from tasks.imports.rules import Field
 from tasks.learners import Change, Standing
@@ -190,23 +191,26 @@ def begin_history(connection: Connection, organisation: int, low: int, high: int
     )
 
 
-def awaited(connection: Connection, organisation: int, part: Slice) -> set[str]:
+def awaited(connection: Connection, organisation: int, part: Slice) -> set[Awaited]:
     """What events wait for, of the learners of a slice (R6)."""
-    prefix = f"learner:{organisation}:"
-    if not value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE waits_for LIKE :any)", any=f"{prefix}%"):
+    waiting = """
+        SELECT EXISTS (SELECT FROM inbox WHERE awaits_organisation = :organisation AND awaits = 'learner'
+                         AND awaits_id IS NOT NULL)
+    """
+    if not value(connection, waiting, organisation=organisation):
         return set()
-    return set(
-        column(
-            connection,
-            """
-            SELECT DISTINCT i.waits_for FROM import_rows r JOIN inbox i ON i.waits_for = :prefix || r.id
-            WHERE r.ctid >= CAST(:low AS tid) AND r.ctid < CAST(:high AS tid) AND r.reason IS NULL
-            """,
-            prefix=prefix,
-            low=part.scope["low"],
-            high=part.scope["high"],
-        )
+    ids = column(
+        connection,
+        """
+        SELECT DISTINCT r.id FROM import_rows r
+        JOIN inbox i ON i.awaits_organisation = :organisation AND i.awaits = 'learner' AND i.awaits_id = r.id
+        WHERE r.ctid >= CAST(:low AS tid) AND r.ctid < CAST(:high AS tid) AND r.reason IS NULL
+        """,
+        organisation=organisation,
+        low=part.scope["low"],
+        high=part.scope["high"],
     )
+    return {Awaited.saved_learner(organisation, id_) for id_ in ids}
 
 
 @contextmanager

@@ -5,31 +5,26 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.learners.deletions import end_memberships, erase, keep_outdone
-    from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
+    from tasks.learners.intake import learner_deleted, learner_saved, segment_saved, status_changed
+    from tasks.learners.rules import Change, Standing, chunks
     from tasks.learners.segments import (
         ensure_segments,
         members_at,
         memberships_off,
         mend_memberships,
         record_membership,
-        save_segment,
         saved_segments,
         segments_of,
     )
     from tasks.learners.store import (
-        Description,
         HistoryEntry,
         Learner,
         Profile,
-        StatusChange,
-        describe,
         ensure,
         find,
         history,
         newest_changes,
         profile,
-        record_status,
         restate,
         selected_by_id,
         selected_by_number,
@@ -41,36 +36,30 @@ else:
 
 __all__ = [
     "Change",
-    "Description",
     "HistoryEntry",
     "Learner",
     "Profile",
     "Standing",
-    "StatusChange",
     "chunks",
-    "describe",
-    "effective_version",
-    "end_memberships",
     "ensure",
     "ensure_segments",
-    "erase",
     "find",
     "history",
-    "holds",
-    "keep_outdone",
+    "learner_deleted",
+    "learner_saved",
     "members_at",
     "memberships_off",
     "mend_memberships",
     "newest_changes",
     "profile",
     "record_membership",
-    "record_status",
     "restate",
-    "save_segment",
     "saved_segments",
+    "segment_saved",
     "segments_of",
     "selected_by_id",
     "selected_by_number",
     "standings_off",
+    "status_changed",
     "told_late",
 ]

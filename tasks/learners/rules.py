@@ -26,6 +26,10 @@ class Change:
     username: str | None
     email: str | None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "before", Standing(self.before))
+        object.__setattr__(self, "after", Standing(self.after))
+
     @property
     def arrived(self) -> bool:
         """Known from now on: the standing rules of courses apply (R7)."""

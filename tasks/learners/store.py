@@ -234,7 +234,7 @@ def restate(connection: Connection, organisation: int, learners: Sequence[int]) 
     """Bring the standing of these learners in line with what was saved and with their history; who changed."""
     changed = rows(
         connection,
-        _ChangeRow,
+        Change,
         """
         WITH present AS MATERIALIZED (
             SELECT l.organisation, l.learner, l.standing AS before, CASE
@@ -254,20 +254,7 @@ def restate(connection: Connection, organisation: int, learners: Sequence[int]) 
         organisation=organisation,
         learners=list(learners),
     )
-    return [
-        Change(c.learner, c.id, Standing(c.before), Standing(c.after), c.username, c.email)
-        for c in sorted(changed, key=lambda c: c.learner)
-    ]
-
-
-@dataclass(frozen=True, slots=True)
-class _ChangeRow:
-    learner: int
-    id: str
-    before: str
-    after: str
-    username: str | None
-    email: str | None
+    return sorted(changed, key=lambda change: change.learner)
 
 
 def profile(connection: Connection, organisation: int, id_: str) -> Profile | None:

@@ -1,5 +1,5 @@
 """The customers of the platform: licence, pool, admins."""
 
-from tasks.organisations.store import Organisation, every, find, numbered, reserve, save
+from tasks.organisations.store import Organisation, every, find, lock, numbered, reserve, save
 
-__all__ = ["Organisation", "every", "find", "numbered", "reserve", "save"]
+__all__ = ["Organisation", "every", "find", "lock", "numbered", "reserve", "save"]

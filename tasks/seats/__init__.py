@@ -7,7 +7,7 @@ from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_le
 
 if TYPE_CHECKING:
     from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle
-    from tasks.seats.intake import take_completions, take_starts
+    from tasks.seats.intake import course_completed, course_started
     from tasks.seats.pools import recount, terms_changed
     from tasks.seats.rules import percent_used, period_of, unit_of
     from tasks.seats.store import Balance, balance
@@ -28,6 +28,8 @@ __all__ = [
     "balance",
     "checked",
     "checks",
+    "course_completed",
+    "course_started",
     "flag_contradicted",
     "flag_contradictions",
     "ledger",
@@ -37,8 +39,6 @@ __all__ = [
     "recount",
     "settle",
     "stream_ledger",
-    "take_completions",
-    "take_starts",
     "terms_changed",
     "unit_of",
     "warned",

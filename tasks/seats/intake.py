@@ -1,13 +1,13 @@
 """What a course start and a completion do, in the transaction that takes them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from tasks.events import Event, Held, emit
+from tasks.events import Event, emit
 from tasks.events.schemas import CourseCompleted, CourseStarted
+from tasks.intake.context import EventContext
 from tasks.organisations import Organisation
 from tasks.seats import flags, pools, store
 from tasks.seats.rules import (
@@ -25,33 +25,19 @@ from tasks.seats.rules import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of starts: which are held back, and where one may change when an enrolment stood: (course, learner)
-    each."""
-
-    held: list[tuple[Event, Held]]
-    unsettled: list[tuple[int, int]]
-
-
-def take_starts(
-    connection: Connection,
-    organisation: Organisation,
-    events: Sequence[Event],
-    lead: timedelta,
-    *,
-    released: bool = False,
-) -> Taken:
-    """Count the starts that count, charge those that are the first, announce each charge with it (R23 to R28).
+def course_started(context: EventContext, events: Sequence[Event], lead: timedelta) -> list[tuple[int, int]]:
+    """Count the starts that count, charge those that are the first, announce each charge with it (R23 to R28); where
+    one may change when an enrolment stood: (course, learner) each.
 
     No learner is named by two of these events; the caller holds the organisation's lock.
     """
+    connection, organisation, released = context.connection, context.organisation, context.released
     judged = _judge(connection, organisation, events, lead)
-    held, counted = [], []
+    counted = []
     for event, place, known in judged:
         why = judge_start(known, place, lead, released=released)
         if why is not None:
-            held.append((event, why))
+            context.defer(event, why)
         else:
             assert known.learner is not None and known.course is not None  # noqa: S101, PT018 - judged above
             start = store.Start(
@@ -69,7 +55,7 @@ def take_starts(
     for event, known, start in counted:
         if released and not known.active_then:
             flags.settle_released(connection, organisation.organisation, start, event.id)
-    return Taken(held, [(start.course, start.learner) for *_, start in counted if not start.simple])
+    return [(start.course, start.learner) for *_, start in counted if not start.simple]
 
 
 def _charge(
@@ -110,15 +96,14 @@ def _charge(
         pools.warn(connection, organisation, crossings(organisation.pool, before, charged))
 
 
-def take_completions(
-    connection: Connection, organisation: Organisation, events: Sequence[Event]
-) -> list[tuple[Event, Held]]:
+def course_completed(context: EventContext, events: Sequence[Event]) -> None:
     """Record completions; they never charge (S14)."""
-    held, done = [], []
+    connection, organisation = context.connection, context.organisation
+    done = []
     for event, place, known in _judge(connection, organisation, events, timedelta()):
         why = judge_completion(known, place)
         if why is not None:
-            held.append((event, why))
+            context.defer(event, why)
         elif isinstance(event.data, CourseCompleted) and known.learner is not None and known.course is not None:
             done.append(
                 store.Completion(
@@ -127,7 +112,6 @@ def take_completions(
             )
     if done:
         store.record_completions(connection, organisation.organisation, done)
-    return held
 
 
 def _judge(

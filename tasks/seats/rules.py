@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
-from tasks.events import Held, Reason
+from tasks.events import Awaited, Deferred, Reason
 from tasks.organisations import Organisation
 
 
@@ -69,50 +69,33 @@ def period_of(organisation: Organisation) -> datetime:
     return organisation.licence_starts or datetime.fromisoformat(ALWAYS)
 
 
-def unknown_learner(place: Place) -> Held:
-    """A start or completion of a learner who is not known yet waits for them (R6)."""
-    return Held(
-        Reason.UNKNOWN_LEARNER,
-        f"the learner {place.learner} is not known",
-        f"learner:{place.organisation}:{place.learner}",
-    )
-
-
-def unknown_course(place: Place) -> Held:
-    """A start or completion of a course that is not known yet waits for it (R6)."""
-    return Held(
-        Reason.UNKNOWN_COURSE,
-        f"the course {place.course} is not known",
-        f"course:{place.organisation}:{place.course}",
-    )
-
-
-def not_enrolled(facts: Facts, place: Place) -> Held:
+def not_enrolled(learner: int, course: int, place: Place) -> Deferred:
     """It waits for its enrolment (R27)."""
-    return Held(
+    return Deferred(
         Reason.NOT_ENROLLED,
         f"{place.learner} was not enrolled in cycle {place.cycle} of {place.course} at that time",
-        f"enrolment:{place.organisation}:{facts.course}:{place.cycle}:{facts.learner}",
+        Awaited.enrolment(place.organisation, course, place.cycle, learner),
     )
 
 
-def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool = False) -> Held | None:
+def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool = False) -> Deferred | None:
     """Whether a start counts (None), or why not. Inactive comes before anything else (R27, S12). One that was released
     is taken as valid, as soon as what it names is known."""
     if facts.learner is None:
-        return unknown_learner(place)
+        return Deferred.unknown_learner(place.organisation, place.learner)
     if not facts.active_then and not released:
-        return Held(
+        return Deferred(
             Reason.LEARNER_INACTIVE,
             f"{place.learner} was inactive at that time",
-            f"status:{place.organisation}:{facts.learner}",
+            Awaited.status(place.organisation, facts.learner),
             at_once=True,
         )
     if facts.course is None:
-        return unknown_course(place)
+        return Deferred.unknown_course(place.organisation, place.course)
     begun = facts.enrolled_at is not None and facts.enrolled_at <= place.time + lead
     ended = facts.withdrawn_at is not None and facts.withdrawn_at <= place.time
-    return None if released or (begun and not ended) or facts.stood_before else not_enrolled(facts, place)
+    counts = released or (begun and not ended) or facts.stood_before
+    return None if counts else not_enrolled(facts.learner, facts.course, place)
 
 
 def is_simple(facts: Facts, place: Place) -> bool:
@@ -127,13 +110,13 @@ def is_simple(facts: Facts, place: Place) -> bool:
     )
 
 
-def judge_completion(facts: Facts, place: Place) -> Held | None:
+def judge_completion(facts: Facts, place: Place) -> Deferred | None:
     """Whether a completion is taken (None), or what it waits for (S14)."""
     if facts.learner is None:
-        return unknown_learner(place)
+        return Deferred.unknown_learner(place.organisation, place.learner)
     if facts.course is None:
-        return unknown_course(place)
-    return not_enrolled(facts, place) if facts.enrolled_at is None else None
+        return Deferred.unknown_course(place.organisation, place.course)
+    return not_enrolled(facts.learner, facts.course, place) if facts.enrolled_at is None else None
 
 
 def price(organisation: Organisation, facts: Facts) -> int:

@@ -85,7 +85,8 @@ def test_r26_r33_every_start_is_charged_and_told_once_whatever_is_killed(on: Sys
         events = [each["data"] for each in told(on.redis) if each["type"] == "rollcall.seat.consumed"]
     say(
         f"starts: {len(sent):,}, each sent {TIMES} times; {running.kills} ingresses, relays and pools killed, the"
-        f" database crashed and Redis emptied once; {len(entries):,} entries, {len(events):,} events, {held[0]:,} quarantined"
+        f" database crashed and Redis emptied once; {len(entries):,} entries, {len(events):,} events, {held[0]:,}"
+        " quarantined"
     )
 
     expected = Counter((id_of(number), course, cost[course]) for number, course in active)

@@ -108,7 +108,7 @@ def content(world: World) -> dict[str, Any]:
             WHERE m.organisation = :org
         """,
         "held": """
-            SELECT id, state, reason, waits_for IS NULL FROM inbox WHERE organisation = :id AND state <> 'applied'
+            SELECT id, state, reason, awaits IS NULL FROM inbox WHERE organisation = :id AND state <> 'applied'
         """,
         "withdrawals": """
             SELECT c.id, l.id, w.cycle, w.occurred_at FROM withdrawals w JOIN learners l USING (organisation, learner)

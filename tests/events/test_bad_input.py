@@ -291,7 +291,7 @@ def test_r31_of_two_events_of_the_same_id_each_is_held_under_its_own_name(world:
 
     taken = world.send(first, second, first, second)
 
-    assert (taken.new, taken.repeated, taken.held) == (2, 2, 2)
+    assert (taken.new, taken.repeated, taken.deferred) == (2, 2, 2)
     with transaction(world.runtime.engine) as connection:
         held = list(inbox.quarantined(connection, None))
     assert {entry.organisation: (entry.id, entry.type, entry.payload) for entry in held} == {
@@ -367,10 +367,10 @@ def test_r33_where_every_connection_is_in_use_nothing_is_wrong_with_the_event(
         world.runtime.endpoints.database_url, role="test", pool=1, more=0, patience=Patience(0.1, 5, 60, None)
     )
     in_use = engine.connect()
-    monkeypatch.setattr(intake, "say_why", lambda *_: in_use.close())  # it is free for what follows
+    monkeypatch.setattr("tasks.intake.batch.say_why", lambda *_: in_use.close())  # it is free for what follows
 
     with pytest.raises(PoolTimeout):
-        intake.take(engine, world.runtime.settings, [world.event("learner.saved", world.learner("A"))])
+        intake.process_batch(engine, world.runtime.settings, [world.event("learner.saved", world.learner("A"))])
 
     in_use.close()
     engine.dispose()

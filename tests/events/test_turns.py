@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from config.database import transaction
-from tasks import announcements, effects
+from tasks import announcements
 from tasks.events import Event, actors, decode, inbox
 from tasks.events.rules import TURN, WAVE, affordable
 from tasks.intake import NotResolved, discard, release
 from tasks.work.store import offer
+from tests.events.handling import before_each
 from tests.world import DAWN, World, id_of, work_on
 from workers.queues import QUEUES
 
@@ -24,7 +25,7 @@ STEPS = 5
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is taken at once."""
     monkeypatch.setattr("tasks.events.rules.TURN", STEPS * WAVE)
-    monkeypatch.setattr("tasks.intake.FREED_ROWS", STEPS * WAVE)
+    monkeypatch.setattr("tasks.intake.waiting.FREED_ROWS", STEPS * WAVE)
 
 
 @pytest.fixture
@@ -91,13 +92,7 @@ def test_r06_what_waits_for_its_turn_is_taken_in_the_order_of_arrival(
         for n, what in enumerate(["joined", "left"] * 6 + ["joined"])
     ]
     applied: list[str] = []
-    apply = effects.apply
-
-    def seen(taking: effects.Taking, wave: Sequence[Event]) -> None:
-        applied.extend(event.id for event in wave if event.organisation == "acme")
-        apply(taking, wave)
-
-    monkeypatch.setattr(effects, "apply", seen)
+    before_each(monkeypatch, lambda wave: applied.extend(event.id for event in wave if event.organisation == "acme"))
 
     world.send(*moves)
     assert waiting(world) == [id_of(move) for move in moves[len(applied) :]] != []
@@ -153,7 +148,7 @@ def test_r06_what_waits_for_its_turn_is_not_quarantined_by_time_nor_taken_before
     with transaction(world.runtime.engine) as connection:
         assert inbox.quarantine_overdue(connection) == 0
     with world.about() as (connection, org):
-        assert inbox.waiting_in_vain(connection, org.organisation, org.id, 0, 100) == []
+        assert inbox.waiting_in_vain(connection, org.organisation, org.id, 0, 100).stored == []
     assert waiting(world) == parked
     listed = world.quarantine()[parked[0]]
     assert (listed.state, listed.reason) == ("waiting", "its turn")
@@ -197,15 +192,13 @@ class Killed(BaseException):
 def killing(monkeypatch: pytest.MonkeyPatch, killer: bytes) -> list[int]:
     """Have whoever applies this event end; how many events were applied with it, each time."""
     deaths: list[int] = []
-    apply = effects.apply
 
-    def applied(taking: Any, wave: Sequence[Event]) -> None:
+    def applied(wave: Sequence[Event]) -> None:
         if id_of(killer) in {event.id for event in wave}:
             deaths.append(len(wave))
             raise Killed
-        apply(taking, wave)
 
-    monkeypatch.setattr(effects, "apply", applied)
+    before_each(monkeypatch, applied)
     return deaths
 
 
@@ -272,14 +265,12 @@ def test_r31_an_event_that_raises_in_its_turn_is_set_aside_alone(
     before = recorded(world)
     flood = flips(world, 21)
     world.send(*flood)
-    give = effects.apply
 
-    def applied(taking: Any, wave: Sequence[Event]) -> None:
+    def applied(wave: Sequence[Event]) -> None:
         if id_of(flood[15]) in {event.id for event in wave}:
             raise problem
-        give(taking, wave)
 
-    monkeypatch.setattr(effects, "apply", applied)
+    before_each(monkeypatch, applied)
     world.settle()
 
     assert {id_: entry.reason for id_, entry in world.quarantine().items()} == {id_of(flood[15]): "internal error"}

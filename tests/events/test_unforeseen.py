@@ -8,9 +8,9 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from config.database import ORGANISATION_LOCK, transaction
-from tasks import effects
 from tasks.events import Event, inbox
-from tasks.intake import NotResolved, release, take
+from tasks.intake import NotResolved, process_batch, release
+from tests.events.handling import before_each
 from tests.workers.deployment import DEADLINE, until
 from tests.world import World, id_of
 
@@ -65,15 +65,13 @@ RAISED += [UnicodeEncodeError("utf-8", "\ud800", 0, 1, "surrogates not allowed")
 def odd_effects(monkeypatch: pytest.MonkeyPatch) -> dict[str, Exception]:
     """What to raise while an event is applied, by its id."""
     raised: dict[str, Exception] = {}
-    apply = effects.apply
 
-    def raising(taking: effects.Taking, wave: Sequence[Event]) -> None:
+    def raising(wave: Sequence[Event]) -> None:
         for event in wave:
             if event.id in raised:
                 raise raised[event.id]
-        apply(taking, wave)
 
-    monkeypatch.setattr(effects, "apply", raising)
+    before_each(monkeypatch, raising)
     return raised
 
 
@@ -143,7 +141,7 @@ def test_r31_who_waits_in_vain_for_an_organisation_that_is_being_changed_is_not_
 
     def send() -> None:
         try:
-            take(world.runtime.engine, world.runtime.settings, [event], at_once=True)
+            process_batch(world.runtime.engine, world.runtime.settings, [event], at_once=True)
         except OperationalError as problem:
             raised.append(problem)
 

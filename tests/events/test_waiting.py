@@ -6,7 +6,7 @@ from datetime import timedelta
 from tasks import organisations
 from tasks.events import decode
 from tasks.events.schemas import Event
-from tasks.intake import take
+from tasks.intake import process_batch
 from tests.world import DAWN, World, id_of
 
 HOUR = timedelta(hours=1)
@@ -132,7 +132,7 @@ def test_s02_what_comes_while_its_organisation_is_being_saved_is_not_forgotten(e
     event = decode(saving, now=world.clock, skew=HOUR)
     assert isinstance(event, Event)
     engine = world.runtime.engine
-    thread = threading.Thread(target=take, args=[engine, world.runtime.settings, [learner]])
+    thread = threading.Thread(target=process_batch, args=[engine, world.runtime.settings, [learner]])
 
     with engine.begin() as connection:
         organisations.reserve(connection, ["acme"])

@@ -85,5 +85,5 @@ def test_r31_an_event_under_the_id_of_a_neighbours_is_told_from_it_by_its_source
         neighbours.event("course.started", {"learner": "A", "course": "law"}, id_=ONLY_THEIRS, source="urn:acme")
     )
 
-    assert (taken.new, taken.held) == (1, 0)
+    assert (taken.new, taken.deferred) == (1, 0)
     assert belongings(neighbours, THEIRS) == before

@@ -19,7 +19,7 @@ ACROSS = {
     },
     "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {
         "tasks.events.inbox.claim_new",
-        "tasks.events.inbox.hold",
+        "tasks.events.inbox.defer",
         "tasks.events.inbox.settle",
         "tasks.events.inbox.quarantine_malformed",
         "tasks.events.inbox.announce_quarantine",
@@ -30,7 +30,6 @@ ACROSS = {
     },
     "what waits, by a key that has the organisation's number in it": {
         "tasks.events.inbox.waiting_for",
-        "tasks.events.inbox.waiting_for_enrolment",
         "tasks.events.inbox.waiting_in_vain",
         "tasks.events.inbox.any_waiting_for_enrolment",
         "tasks.events.turns._any",
@@ -55,6 +54,7 @@ ACROSS = {
         "tasks.events.inbox.quarantine_overdue",
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.order_next",
+        "tasks.events.outbox.published_through",
         "tasks.events.readers.remember",
         "tasks.mail.ledger.mailings.unworked",
         "tasks.work.store.next_due_seconds",

@@ -21,7 +21,7 @@ from config.database import scoped
 from tasks import enrolments, learners
 from tasks.events import Event
 from tasks.events.schemas import decode
-from tasks.intake import _apply_new
+from tasks.intake.batch import Batch
 from tasks.reports.export import Tab
 from tasks.reports.training import TRAINING
 from tests.world import DAWN, World
@@ -204,7 +204,9 @@ class Arrivals:
     def _arrive(self, connection: Connection, events: Sequence[Event]) -> None:
         self.arrived += len(events)
         connection.execution_options(said=[], spent={})
-        _apply_new(connection, self.settings, events, last=False, patience=None)
+        batch = Batch(connection, self.settings)
+        new = batch.claim(events)
+        batch.finish(new, batch.apply(new))
 
     def _end(self, connection: Connection, number: int, order: tuple[int, ...]) -> End:
         decided = connection.execute(DECIDED, {"org": number}).scalar_one()
@@ -299,7 +301,10 @@ STATE = text(
         ),
         ("unit, period, used", "balances WHERE organisation = :org"),
         ("request, learners", "fanouts WHERE organisation = :org AND request IS NOT NULL"),
-        ("id, state, reason, waits_for", "inbox WHERE state <> 'applied'"),
+        (
+            "id, state, reason, awaits, awaits_organisation, awaits_id, awaits_course, awaits_cycle, awaits_learner",
+            "inbox WHERE state <> 'applied'",
+        ),
     )
 )
 

@@ -6,7 +6,7 @@ from threading import Barrier, Thread
 import pytest
 
 from config.words import rfc3339
-from tasks.intake import take
+from tasks.intake import process_batch
 from tests.world import DAWN, World, id_of
 
 HOUR = timedelta(hours=1)
@@ -147,7 +147,7 @@ def test_r26_starts_taken_at_the_same_moment_consume_once(world: World, told_ane
 
     def taking(start: bytes) -> None:
         together.wait()
-        take(world.runtime.engine, world.runtime.settings, [start])
+        process_batch(world.runtime.engine, world.runtime.settings, [start])
 
     threads = [Thread(target=taking, args=[start]) for start in (starts if told_anew else starts[:1] * 2)]
     for thread in threads:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from config.database import transaction
 from tasks import seats
-from tasks.intake import take
+from tasks.intake import process_batch
 from tests.world import DAWN, World
 
 HOUR = timedelta(hours=1)
@@ -150,7 +150,7 @@ def test_r28_many_who_start_at_once_use_up_a_pool_exactly(world: World) -> None:
     def taking(mine: list[bytes]) -> None:
         together.wait()
         for low in range(0, len(mine), 2):
-            take(world.runtime.engine, world.runtime.settings, mine[low : low + 2])
+            process_batch(world.runtime.engine, world.runtime.settings, mine[low : low + 2])
 
     threads = [Thread(target=taking, args=[starts[n::workers] + starts[:3]]) for n in range(workers)]
     for thread in threads:

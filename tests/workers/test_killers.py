@@ -22,7 +22,8 @@ from config.settings import Settings
 from config.streams import GROUP, IN
 from tasks import work
 from tasks.events import Event, actors, inbox, turns
-from tasks.intake import read_kept, release
+from tasks.intake import release
+from tasks.intake.waiting import read_stored
 from tasks.work.loads import loads, unfinished
 from tasks.work.store import FIRST_ASIDE, MOST_ALONE, offer
 from tests.mailserver import free_port
@@ -268,7 +269,7 @@ def test_r31_an_event_that_kills_whoever_takes_its_turn_is_set_aside_and_those_b
     two.has_learners("B", "C")
     killer = two.event("learner.saved", two.learner("A"))
     before, behind = (two.event("learner.status_changed", {"learner": id_, "status": "inactive"}) for id_ in ("B", "C"))
-    read = [read_kept(body) for body in (before, killer, behind)]
+    read = [read_stored(body) for body in (before, killer, behind)]
     with transaction(two.runtime.engine, 1) as connection:
         turns.park(connection, 1, [event for event in read if isinstance(event, Event)])
     killed = Killed(two, _work, two.runtime.settings)

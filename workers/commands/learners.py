@@ -210,7 +210,7 @@ def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *,
     wanted = list(dict.fromkeys([*ids, *(ids_in(file) if file is not None else [])]))
     if not wanted:
         raise typer.BadParameter("name learners, or a --file of them")
-    from tasks.intake import take
+    from tasks.intake import process_batch
 
     with opened("learners") as runtime:
         before = _found(runtime, organisation, wanted)
@@ -218,7 +218,7 @@ def _toggle(ids: list[str], file: str | None, organisation: str, status: str, *,
         for low in range(0, len(wanted), SLICE):
             moments = _moments(runtime, organisation, [before[id_] for id_ in wanted[low : low + SLICE]], now)
             events = [_status_event(organisation, id_, status, moment) for id_, moment in moments.items()]
-            take(runtime.engine, runtime.settings, events, at_once=True)
+            process_batch(runtime.engine, runtime.settings, events, at_once=True)
         after = _found(runtime, organisation, wanted)
     ahead = [id_ for id_ in wanted if after[id_].standing != status]
     if ahead:
