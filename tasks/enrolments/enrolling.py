@@ -17,18 +17,13 @@ from tasks.enrolments.fragments import (
     UNHELD_LISTED,
     WITHDRAWN_BY_NAME,
 )
+from tasks.events import ENROLMENTS_CHANGED
 
-#: Tells the platform of what changed: each learner's id, and what `became` of their enrolment.
-_TELL = """
-INSERT INTO outbox (organisation, type, data)
-SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
-    'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
-    'cycle', CAST(:cycle AS int), 'cause', CAST(:cause AS text),
-    'enrolled', coalesce(json_agg(id) FILTER (WHERE became = 'enrolled'), '[]'),
-    'silent', coalesce(json_agg(id) FILTER (WHERE became = 'silent'), '[]'),
-    'withdrawn', coalesce(json_agg(id) FILTER (WHERE became = 'withdrawn'), '[]'))
-FROM {changed} HAVING count(*) > 0
-"""
+#: Announces what changed, at most a chunk: each learner's id, and what `became` of their enrolment.
+_ANNOUNCE = ENROLMENTS_CHANGED.format(
+    changed="""(
+    SELECT CAST(:course AS int) AS course, CAST(:cycle AS int) AS cycle, id, became, 0 AS part FROM {changed})"""
+)
 
 _HOW_MANY = "count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WHERE silent) AS silent"
 
@@ -58,7 +53,7 @@ WITH candidates AS MATERIALIZED (
            CASE WHEN NOT silent THEN CAST(:mailing AS bigint) END, since, CASE WHEN NOT silent THEN since END,
            CAST(:requests AS bigint[]), CAST(:requests AS bigint[])
     FROM candidates
-), opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS ({_TELL.format(changed="candidates")})
+), opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS ({_ANNOUNCE.format(changed="candidates")})
 SELECT {_HOW_MANY}, EXISTS (
     SELECT FROM {{there}} AND e.course = :course AND e.cycle = :cycle AND e.withdrawn_at IS NOT NULL) AS withdrawn
 FROM candidates
@@ -94,7 +89,7 @@ WITH revived AS (
     INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by)
     SELECT :organisation, :course, :cycle, learner, enrolled_at, withdrawn_at, withdrawn_by FROM revived
     ON CONFLICT DO NOTHING
-), told AS ({_TELL.format(changed="revived")})
+), told AS ({_ANNOUNCE.format(changed="revived")})
 SELECT {_HOW_MANY} FROM revived
 """
 
@@ -108,7 +103,7 @@ WITH gone AS (
 ), changed AS (
     SELECT l.id, 'withdrawn' AS became
     FROM gone JOIN learners l ON {{gone}}
-), told AS ({_TELL.format(changed="changed")})
+), told AS ({_ANNOUNCE.format(changed="changed")})
 SELECT count(*) FROM gone
 """
 _WITHDRAW = _WITHDRAW_THEM.format(

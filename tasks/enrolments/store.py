@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
+from tasks.events import emit_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,28 +170,6 @@ def _as_asked(organisation: int, newcomers: Sequence[Newcomer]) -> dict[str, obj
         "learners": [newcomer.learner for newcomer in newcomers],
         "times": [newcomer.occurred_at for newcomer in newcomers],
     }
-
-
-def ids_of(connection: Connection, organisation: int, learners: Iterable[int]) -> dict[int, str]:
-    """The ids of these learners."""
-    found = rows(
-        connection,
-        _Named,
-        """
-        SELECT l.learner, l.id
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-        """,
-        organisation=organisation,
-        learners=sorted(set(learners)),
-    )
-    return {row.learner: row.id for row in found}
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    learner: int
-    id: str
 
 
 def enrolled_in(connection: Connection, organisation: int, learners: Sequence[int], most: int) -> int:
@@ -371,30 +350,27 @@ def withdraw(
         """,
         **scope,
     )
-    execute(
+    gone = rows(
         connection,
+        _Gone,
         """
-        WITH gone AS (
-            UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-            WHERE e.organisation = asked.organisation AND e.learner = asked.learner AND e.course = :course
-              AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL AND e.withdrawn_at IS NULL
-            RETURNING e.organisation, e.cycle, e.learner
-        ), numbered AS (
-            SELECT gone.cycle, l.id, (row_number() OVER (PARTITION BY gone.cycle ORDER BY l.learner) - 1) / 5000 AS part
-            FROM gone JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
-        ), told AS (
-            INSERT INTO outbox (organisation, type, data)
-            SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
-                'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
-                'cycle', cycle, 'cause', 'withdrawal', 'enrolled', CAST('[]' AS json), 'silent', CAST('[]' AS json),
-                'withdrawn', json_agg(id))
-            FROM numbered GROUP BY cycle, part ORDER BY cycle, part
-        )
-        SELECT count(*) FROM gone
+        UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        WHERE e.organisation = asked.organisation AND e.learner = asked.learner AND e.course = :course
+          AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL AND e.withdrawn_at IS NULL
+        RETURNING e.cycle, e.learner
         """,
         **scope,
     )
+    emit_changed(
+        connection, organisation, "withdrawal", [(course, one.cycle, one.learner, "withdrawn") for one in gone]
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    cycle: int
+    learner: int
 
 
 def enrolments_of(connection: Connection, organisation: int, learner: int) -> list[Enrolment]:

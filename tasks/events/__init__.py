@@ -6,13 +6,14 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.events.inbox import any_waiting_for_enrolment
-    from tasks.events.outbox import emit
+    from tasks.events.outbox import ENROLMENTS_CHANGED, emit, emit_changed
     from tasks.events.rules import Held, Outcome, portions, waves
     from tasks.events.schemas import Cause, Event, Malformed, Reason, decode
 else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
+    "ENROLMENTS_CHANGED",
     "Cause",
     "Event",
     "Held",
@@ -22,6 +23,7 @@ __all__ = [
     "any_waiting_for_enrolment",
     "decode",
     "emit",
+    "emit_changed",
     "portions",
     "waves",
 ]
