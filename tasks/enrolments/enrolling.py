@@ -15,7 +15,7 @@ from tasks.enrolments.fragments import (
     SINCE,
     UNHELD,
     UNHELD_LISTED,
-    WITHDRAWN_BY_NAME,
+    WITHDRAWN,
 )
 from tasks.events import ENROLMENTS_CHANGED
 
@@ -44,7 +44,7 @@ WITH candidates AS MATERIALIZED (
       AND NOT EXISTS (
           SELECT FROM void_enrolments v
           WHERE v.organisation = {{organisation}} AND v.course = :course AND v.cycle = :cycle AND v.learner = l.learner)
-      AND NOT {WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
+      AND NOT {WITHDRAWN}
     OFFSET 0
 ), recorded AS (
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
@@ -82,7 +82,7 @@ WITH revived AS (
       {{enrolled}} AND e.learner = l.learner AND e.withdrawn_at IS NOT NULL
       AND {{those}} AND l.standing IN ('active', 'inactive') AND (:chosen OR {{linked}})
       AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
-      AND NOT {WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
+      AND NOT {WITHDRAWN}
     RETURNING e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
               o.enrolled_at, o.withdrawn_at, o.withdrawn_by
 ), past AS (
@@ -123,10 +123,9 @@ _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
 _JOIN = f"""
 WITH joined AS (
     UPDATE enrolments e SET requests = e.requests || CAST(:fanout AS bigint), asked = e.asked || CAST(:fanout AS bigint)
-    {ASKED}
-    WHERE {HELD_LISTED} AND e.course = :course AND e.cycle = :cycle
-      AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
-      AND NOT {WITHDRAWN_BY_NAME.format(learner="e.learner", rules="false")}
+    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) l
+    WHERE e.organisation = l.organisation AND e.learner = l.learner AND e.course = :course AND e.cycle = :cycle
+      AND e.withdrawn_at IS NULL AND e.fanout <> :fanout AND NOT {WITHDRAWN}
     RETURNING e.learner
 )
 SELECT count(*) FROM joined

@@ -2,10 +2,8 @@
 
 #: Whether a linked segment holds the learner. The method of the course is asked by the caller: do links count? (R10)
 LINKED = """EXISTS (
-    SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-    WHERE cs.organisation = :organisation AND cs.course = :course AND m.learner = {learner} AND m.member)
+    SELECT FROM linked k WHERE k.organisation = :organisation AND k.course = :course AND k.learner = {learner})
 """
-
 #: The same of a learner who is looked up: by the segments that they are in, not by all that are linked.
 LINKED_LISTED = """EXISTS (
     SELECT FROM (
@@ -44,12 +42,19 @@ LIST = {
     "linked": LINKED_LISTED.format(of="l"),
 }
 
-#: Whether a withdrawal by name stands against it: against rules always, against requests that happened before (S4).
+#: Whether a withdrawal by name stands against an enrolment, one that covers its cycle: against rules always, against
+#: requests that happened before (S4). `when`: which of them the statement means.
 WITHDRAWN_BY_NAME = """EXISTS (
-    SELECT FROM withdrawals w
-    WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, :cycle) AND w.learner = {learner}
-      AND ({rules} OR w.occurred_at >= :at))
-"""
+    SELECT FROM withdrawals said
+    WHERE said.organisation = {organisation} AND said.course = {course} AND said.cycle IN (0, {cycle})
+      AND said.learner = {learner} AND {when})"""
+WITHDRAWN = WITHDRAWN_BY_NAME.format(
+    organisation=":organisation",
+    course=":course",
+    cycle=":cycle",
+    learner="l.learner",
+    when="(CAST(:requests AS bigint[]) IS NULL OR said.occurred_at >= :at)",
+)
 
 #: What no source holds any more. The statement that asks says which learners, and whether :links count.
 UNHELD_THEM = """

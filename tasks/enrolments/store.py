@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
+from tasks.enrolments.fragments import WITHDRAWN_BY_NAME
 from tasks.events import emit_changed
 
 
@@ -89,11 +90,15 @@ WITH arrived AS MATERIALIZED (
 ), linked AS (
     SELECT a.organisation, a.learner, a.standing, a.occurred_at, c.course, c.rules_since
     FROM arrived a
-    JOIN memberships m ON m.organisation = a.organisation AND m.learner = a.learner AND m.member
-    JOIN course_segments cs ON cs.organisation = m.organisation AND cs.segment = m.segment
-    JOIN courses c ON c.organisation = cs.organisation AND c.course = cs.course AND c.method = 'segments'
+    JOIN linked k ON k.organisation = a.organisation AND k.learner = a.learner
+    JOIN courses c ON c.organisation = k.organisation AND c.course = k.course AND c.method = 'segments'
 )
 """
+
+
+_WITHDRAWN = WITHDRAWN_BY_NAME.format(
+    organisation="w.organisation", course="w.course", cycle="1", learner="w.learner", when="true OFFSET 0"
+)
 
 
 def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcomer], most: int) -> int:
@@ -130,9 +135,9 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
             UNION
             SELECT * FROM linked
         ) w
-        WHERE NOT EXISTS (
-            SELECT FROM withdrawals n WHERE n.organisation = w.organisation AND n.course = w.course
-              AND n.learner = w.learner AND n.cycle IN (0, 1) OFFSET 0)
+        WHERE NOT """
+        + _WITHDRAWN
+        + """
           AND NOT EXISTS (
             SELECT FROM void_enrolments v WHERE v.organisation = w.organisation AND v.course = w.course
               AND v.learner = w.learner AND v.cycle = 1 OFFSET 0)
