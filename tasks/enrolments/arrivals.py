@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from tasks import mail, work
-from tasks.enrolments import courses, fanouts, store
+from tasks.enrolments import access, courses, fanouts, store
 from tasks.enrolments.store import Newcomer
 from tasks.events import emit, emit_changed
 from tasks.events.outgoing import AccessActivated
@@ -54,7 +54,7 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
     organisation wants it (R12, S7); the platform is told what they have access to now."""
     number = organisation.organisation
     who = [learner.learner for learner in learners]
-    opened = store.activate(connection, number, who, [learner.occurred_at for learner in learners])
+    opened = access.activate(connection, number, who, [learner.occurred_at for learner in learners])
     if opened and organisation.reactivation_digest:
         causes = {learner.learner: learner.cause for learner in learners}
         mailings = mail.new_mailings(connection, number, mail.Kind.DIGEST, [causes[entry.learner] for entry in opened])
@@ -66,7 +66,7 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
         "rollcall.access.activated",
         [
             AccessActivated(learner=learner.id, courses=learner.courses)
-            for learner in store.accessible(connection, number, who)
+            for learner in access.accessible(connection, number, who)
         ],
     )
 
