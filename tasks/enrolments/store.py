@@ -40,7 +40,7 @@ WITH arrived AS MATERIALIZED (
     WHERE l.standing IN ('active', 'inactive')
 ), everyones AS MATERIALIZED (
     SELECT course, rules_since FROM courses WHERE organisation = :organisation AND method = 'everyone'
-), linked AS (
+), by_segment AS (
     SELECT a.organisation, a.learner, a.standing, a.occurred_at, c.course, c.rules_since
     FROM arrived a
     JOIN linked k ON k.organisation = a.organisation AND k.learner = a.learner
@@ -63,7 +63,7 @@ def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcome
             _RULED
             + """
             SELECT (SELECT count(*) FROM arrived) * (SELECT count(*) FROM everyones)
-                 + (SELECT count(*) FROM (SELECT FROM linked LIMIT :most) counted)
+                 + (SELECT count(*) FROM (SELECT FROM by_segment LIMIT :most) counted)
             """,
             **_as_asked(organisation, newcomers),
             most=most,
@@ -86,7 +86,7 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
             SELECT a.organisation, a.learner, a.standing, a.occurred_at, e.course, e.rules_since
             FROM arrived a CROSS JOIN everyones e
             UNION
-            SELECT * FROM linked
+            SELECT * FROM by_segment
         ) w
         WHERE NOT """
         + _WITHDRAWN
