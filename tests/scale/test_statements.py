@@ -1,5 +1,7 @@
 """What an event lists is asked and written in sets: however long the list, the statements are as many (R31)."""
 
+from typing import Any
+
 import pytest
 
 from tests.scale.explained import counted
@@ -47,7 +49,7 @@ def test_r31_the_statements_of_an_event_do_not_grow_with_the_courses_that_it_cou
         world.send(*(world.event("course.saved", one) for one in described))
         world.settle()
         runs[n] = {}
-        events = {
+        events: dict[str, tuple[str, dict[str, Any]]] = {
             "joined": ("segment.joined", {"segment": "nurses", "learners": ["A", "B"]}),
             "left": ("segment.left", {"segment": "nurses", "learners": ["A", "B"]}),
             "joined again": ("segment.joined", {"segment": "nurses", "learners": ["A", "B"]}),
