@@ -7,13 +7,14 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.events.awaited import Awaited
     from tasks.events.inbox import any_waiting_for_enrolment
-    from tasks.events.outbox import emit
+    from tasks.events.outbox import ENROLMENTS_CHANGED, emit, emit_changed
     from tasks.events.rules import Deferred, portions, waves
     from tasks.events.schemas import Cause, Event, KnownCause, Malformed, Reason, decode
 else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
+    "ENROLMENTS_CHANGED",
     "Awaited",
     "Cause",
     "Deferred",
@@ -24,6 +25,7 @@ __all__ = [
     "any_waiting_for_enrolment",
     "decode",
     "emit",
+    "emit_changed",
     "portions",
     "waves",
 ]
