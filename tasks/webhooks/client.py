@@ -129,7 +129,7 @@ class _Connection:
         return False
 
 
-class Wire:
+class HttpClient:
     """The connections of one process to where its webhooks lead. `private`: whether private addresses may be reached;
     `seconds`: how long one exchange may take, looking up and connecting included."""
 
