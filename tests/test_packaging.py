@@ -95,6 +95,7 @@ def test_an_installed_rollcall_says_its_version_wherever_it_is_called(installed:
 
     assert installed.run("--version") == (0, f"rollcall {version}\n")
     assert installed.wheel.name == f"rollcall-{version}-py3-none-any.whl"
+    assert installed.wheel.name in (ROOT / "docs" / "guides" / "operator.md").read_text(encoding="utf-8")
 
 
 def test_an_installed_rollcall_runs_its_own_procfile_and_its_own_code_in_a_folder_of_another_program(
