@@ -39,7 +39,7 @@ class Installed:
         return {"PATH": f"{self.environment / 'bin'}:/usr/bin:/bin", "HOME": str(self.folder)}
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
-        command = [self.environment / "bin" / "rollcall", *words]
+        command = [str(self.environment / "bin" / "rollcall"), *words]
         return subprocess.Popen(
             command, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )

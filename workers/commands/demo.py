@@ -277,7 +277,7 @@ def _tell(chapters: list[Chapter], home: Path) -> None:
             out.print(f"   {'✓' if part.adds_up else '✗'} {part.total} {part.what} = {parts}", markup=False)
         out.print()
     prefix = "" if "ROLLCALL_HOME" not in os.environ else f"ROLLCALL_HOME={home} "
-    rollcall = f"{prefix}.venv/bin/rollcall"
+    rollcall = f"{prefix}{sys.argv[0]}"
     out.print("[bold]Where things are, and what to try next[/]")
     for line in (
         f"the mails          {home}/Maildir/new, one file each",
