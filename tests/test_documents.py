@@ -98,7 +98,10 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
         f"in chunks of {connections.OCTETS_A_PIECE} bytes or more on the average",
         f"{bodies.MOST} at most, are waited for at once, half of them for one address, and {web.MOST_BODIES} of the",
         f"Up to {MOST_KEYS} keys are accepted at once",
-        f"{client.MOST_LINES} lines of headers, in no more than {client.MOST_PIECES} pieces and {client.MOST_READS:,} reads",
+        (
+            f"{client.MOST_LINES} lines of headers, in no more than {client.MOST_PIECES} pieces"
+            f" and {client.MOST_READS:,} reads"
+        ),
         f"a process serves {MOST_OF_ONE} at once, and {webhooks.MOST} of all",
         f"Every {'five' if relay.READERS_SECONDS == 5 else relay.READERS_SECONDS} seconds the relay stores",
         f"A list keeps at most {queues.MOST:,} messages",

@@ -99,19 +99,14 @@ def _commands(path: Path) -> dict[str, str]:
         raise BadProcfile(f"{path} cannot be read: {why}.") from None
     found: dict[str, str] = {}
     for number, line in enumerate(lines, 1):
+        read = _LINE.fullmatch(line)
+        with suppress(ValueError):  # a quotation that is not closed
+            if read and read[1] not in found and shlex.split(read[2]):
+                found[read[1]] = read[2]
+                continue
         if line.strip()[:1] not in {"", "#"}:
-            read = _LINE.fullmatch(line)
-            if read is None or read[1] in found or not _is_command(read[2]):
-                raise BadProcfile(f"{path}, line {number}: it reads name: command, and each name stands once.")
-            found[read[1]] = read[2]
+            raise BadProcfile(f"{path}, line {number}: it reads name: command, and each name stands once.")
     return found
-
-
-def _is_command(text: str) -> bool:
-    try:
-        return bool(shlex.split(text))
-    except ValueError:
-        return False
 
 
 class Supervisor:
