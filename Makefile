@@ -1,73 +1,82 @@
-# What a newcomer needs: `make demo`, `make test`. Everything is installed into .venv, nothing outside it.
+# What a newcomer needs: `make demo`, `make test`. Everything is installed into .venv, nothing outside it. For another
+# Python beside it: `make test VENV=.venv-3.13 PYTHON=python3.13`.
 
-BIN := .venv/bin
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHONS := 3.11 3.12 3.13 3.14
 # The first of these that runs and is new enough; a shim may be there and not run.
-PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 python3; do \
+PYTHON ?= $(shell for python in $(PYTHONS:%=python%) python3; do \
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+PLATFORMS := any manylinux2014_x86_64 manylinux_2_17_x86_64 manylinux_2_28_x86_64
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
-.PHONY: help demo test servers chaos lint format bench bench-mail schemas templates dependencies lock clean
+.PHONY: help demo test servers chaos lint pythons format bench bench-mail schemas templates dependencies lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
-.venv/.runs: pyproject.toml constraints.txt
+$(VENV)/.runs: pyproject.toml constraints.txt
 	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 		echo "Rollcall needs 3.11 or newer, and $(or $(PYTHON),python3) is $$($(or $(PYTHON),python3) --version 2>&1):" \
 		"name another, as in make PYTHON=/usr/bin/python3.11" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(PIP) --only-binary :all: -r constraints.txt
 	$(BIN)/pip --disable-pip-version-check --no-input --quiet install --no-deps --no-build-isolation --no-index --editable .
 	@touch $@
 
-.venv/.installed: .venv/.runs constraints-dev.txt
+$(VENV)/.installed: $(VENV)/.runs constraints-dev.txt
 	$(PIP) -r constraints-dev.txt
 	@touch $@
 
-demo: .venv/.runs  ## the main job on a sample organisation, told as a story
+demo: $(VENV)/.runs  ## the main job on a sample organisation, told as a story
 	@$(BIN)/rollcall demo
 
-test: .venv/.installed  ## the whole suite, against real servers it starts itself
+test: $(VENV)/.installed  ## the whole suite, against real servers it starts itself
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 servers:  ## Postfix, Dovecot and Exim for the tests that send through them, unpacked into .servers (root, Debian)
 	@.ci/mail-servers
 
-chaos: .venv/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
+chaos: $(VENV)/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q
 	@$(BIN)/pytest -m slow -q
 	@HISTORIES=100 $(BIN)/pytest tests/model -q  # the suite looks at a few
 
-lint: .venv/.installed  ## ruff, format check, mypy --strict
+lint: $(VENV)/.installed  ## ruff, format check, mypy --strict
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
-format: .venv/.installed  ## put the code in order
+pythons: $(VENV)/.installed  ## what can be checked of every Python without it: types against its library, and wheels
+	@for python in $(PYTHONS); do $(BIN)/mypy --python-version $$python && $(BIN)/pip --disable-pip-version-check \
+		--no-input --quiet download --require-hashes --no-deps --only-binary :all: --python-version $$python \
+		$(PLATFORMS:%=--platform %) --dest .wheels/$$python -r constraints.txt || exit 1; done
+
+format: $(VENV)/.installed  ## put the code in order
 	@$(BIN)/ruff check --fix .
 	@$(BIN)/ruff format .
 
-bench: .venv/.installed  ## ratios, each beside what it is measured against
+bench: $(VENV)/.installed  ## ratios, each beside what it is measured against
 	@$(BIN)/python -m bench
 
-bench-mail: .venv/.installed  ## mail beside smtp-source and three peers, which it installs into .bench
+bench-mail: $(VENV)/.installed  ## mail beside smtp-source and three peers, which it installs into .bench
 	@$(BIN)/python -m bench.mail
 
-schemas: .venv/.installed  ## write docs/schemas, docs/asyncapi.json and docs/commands.md anew from the types
+schemas: $(VENV)/.installed  ## write docs/schemas, docs/asyncapi.json and docs/commands.md anew from the types
 	@$(BIN)/python -m workers.schemas
 
-templates: .venv/.installed  ## compile the frames of our mail in email_templates/ anew from MJML
+templates: $(VENV)/.installed  ## compile the frames of our mail in email_templates/ anew from MJML
 	@$(BIN)/python -m email_templates.compiling
 
-dependencies: .venv/.installed  ## write docs/dependencies.md anew: what runs, and under which licence
+dependencies: $(VENV)/.installed  ## write docs/dependencies.md anew: what runs, and under which licence
 	@$(BIN)/python -m workers.dependencies
 
 COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes \
 	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-annotate
 
-lock: .venv/.installed  ## resolve constraints.txt, what runs, and constraints-dev.txt, what develops it, anew
+lock: $(VENV)/.installed  ## resolve constraints.txt, what runs, and constraints-dev.txt, what develops it, anew
 	$(COMPILE) --extra embedded --extra build --output-file constraints.txt pyproject.toml
 	$(COMPILE) --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
 
 clean:  ## remove the environment and local state
-	rm -rf .venv .rollcall .bench .servers
+	rm -rf .venv* .wheels .rollcall .bench .servers

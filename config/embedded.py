@@ -313,7 +313,7 @@ class _Services:
             port = known if re.fullmatch(r"[0-9]{1,5}", known) and int(known) < 65536 else "0"
             port_file.unlink(missing_ok=True)
             where = ["--maildir", str(self.home / "Maildir"), "--port-file", str(port_file), "--port", port]
-            return _spawn([sys.executable, "-m", "workers.mailbox", *where], log)
+            return _spawn([sys.executable, "-P", "-m", "workers.mailbox", *where], log)
 
         def answer() -> str | None:
             return f"smtp://127.0.0.1:{port_file.read_text().strip()}?tls=none" if port_file.exists() else None

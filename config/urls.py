@@ -3,6 +3,7 @@ travel openly or to nobody knows whom. No message quotes what stands in a URL, w
 
 import os
 import re
+from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
@@ -40,46 +41,45 @@ _CHOICES = {
 LEAST_SOCKET_TIMEOUT = 3
 
 
+@dataclass(frozen=True, slots=True)
 class SmtpServer:
     """A mail server, as `SMTP_URL` names it."""
 
-    def __init__(self, host: str, port: int, tls: Literal["none", "starttls", "implicit"], user: str | None) -> None:
-        self.host = host
-        self.port = port
-        self.tls = tls
-        self.user = user
-        self.password: str | None = None
+    host: str
+    port: int
+    tls: Literal["none", "starttls", "implicit"]
+    user: str | None = None
+    password: str | None = None
 
     @classmethod
     def parse(cls, url: str) -> "SmtpServer":
         """Read an SMTP URL. Refuses credentials over a plain connection, unless the host is loopback."""
         parts = urlsplit(url)
         options = _options(parts)
-        host = parts.hostname or ""
+        host, user, password = parts.hostname or "", unquote(parts.username or ""), unquote(parts.password or "")
         if not host:
             raise ValueError("names no host")
         if not re.fullmatch(r"[A-Za-z0-9._:%-]+", host) or parts.path not in {"", "/"}:
             raise ValueError("reads smtp://user:pass@host:587?tls=starttls, special characters as %XX")
         if options.keys() - {"tls"}:
             raise ValueError("has an option other than tls")
-        choice = options.get("tls", "implicit" if parts.scheme == "smtps" else "starttls")
-        if parts.password and not parts.username:
+        if password and not user:
             raise ValueError("has a password and no user")
-        if parts.scheme == "smtps":
-            if choice != "implicit":
+        tls: Literal["none", "starttls", "implicit"]
+        match parts.scheme, options.get("tls"):
+            case "smtps", None | "implicit":
+                tls, port = "implicit", 465
+            case "smtps", _:
                 raise ValueError("smtps:// is encrypted from the start; leave tls out")
-            server = cls(host, parts.port or 465, "implicit", parts.username)
-        elif choice == "starttls":
-            server = cls(host, parts.port or 587, "starttls", parts.username)
-        elif choice == "none":
-            server = cls(host, parts.port or 25, "none", parts.username)
-        else:
-            raise ValueError("tls must be starttls or none")
-        server.user = unquote(parts.username) if parts.username else None
-        server.password = unquote(parts.password) if parts.password else None
-        if server.tls == "none" and server.user and not is_here(host):
+            case _, None | "starttls":
+                tls, port = "starttls", 587
+            case _, "none":
+                tls, port = "none", 25
+            case _:
+                raise ValueError("tls must be starttls or none")
+        if tls == "none" and user and not is_here(host):
             raise ValueError("credentials are not sent over a plain connection; use tls=starttls or smtps://")
-        return server
+        return cls(host, parts.port or port, tls, user or None, password or None)
 
 
 def is_here(host: str | None) -> bool:

@@ -25,7 +25,7 @@ from tasks.mail.ledger.restored import Settled
 from tasks.mail.rules import MOVES, Delivery, MailResult, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
-from tasks.webhooks import Because, Problem, State, wire
+from tasks.webhooks import Because, Problem, State, client
 from tasks.webhooks.server import MOST_OF_ONE
 from workers import bodies, connections, outline, queues, web, webhooks
 from workers.commands.common import UNASKED
@@ -100,7 +100,10 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
         f"in chunks of {connections.OCTETS_A_PIECE} bytes or more on the average",
         f"{bodies.MOST} at most, are waited for at once, half of them for one address, and {web.MOST_BODIES} of the",
         f"Up to {MOST_KEYS} keys are accepted at once",
-        f"{wire.MOST_LINES} lines of headers, in no more than {wire.MOST_PIECES} pieces and {wire.MOST_READS:,} reads",
+        (
+            f"{client.MOST_LINES} lines of headers, in no more than {client.MOST_PIECES} pieces"
+            f" and {client.MOST_READS:,} reads"
+        ),
         f"a process serves {MOST_OF_ONE} at once, and {webhooks.MOST} of all",
         f"Every {'five' if WatchReaders.seconds == 5 else WatchReaders.seconds} seconds the relay stores",
         f"A list keeps at most {queues.MOST:,} messages",

@@ -7,6 +7,9 @@ import re
 from importlib.metadata import Distribution, distribution, requires
 from pathlib import Path
 
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "dependencies.md"
 
@@ -20,15 +23,10 @@ packages that need it. The packages of `constraints-dev.txt` alone build and tes
 """
 
 
-def normal(name: str) -> str:
-    """A package's name as it is compared (PEP 503)."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def pinned() -> list[str]:
     """The packages that run, in the order of their names."""
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    return sorted(normal(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE))
+    return sorted(canonicalize_name(name) for name in re.findall(r"^([A-Za-z0-9._-]+)==", text, re.MULTILINE))
 
 
 def licence_of(package: Distribution) -> str:
@@ -54,11 +52,9 @@ def licence_of(package: Distribution) -> str:
 
 def _asking(name: str, others: list[str], *, extras: bool) -> list[str]:
     """The packages that need this one, always or with one of their extras."""
+    asked = [(other, Requirement(line)) for other in others for line in requires(other) or []]
     return [
-        other
-        for other in others
-        for line in requires(other) or []
-        if normal(re.split(r"[^A-Za-z0-9._-]", line)[0]) == name and ("extra ==" in line) == extras
+        other for other, it in asked if canonicalize_name(it.name) == name and ("extra ==" in str(it.marker)) == extras
     ]
 
 

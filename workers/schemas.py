@@ -6,6 +6,7 @@ All of it is made from the types.
 """
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -125,21 +126,23 @@ def whole(name: str, data: type[Data]) -> type[msgspec.Struct]:
     return msgspec.defstruct(name, [(field.name, of_this_type.get(field.name, field.type)) for field in fields])
 
 
+def _text(document: Any, *, sort_keys: bool = False) -> str:
+    """A document as JSON, without the indentation of docstrings: from 3.13 on, Python takes that away itself."""
+    return re.sub(r"\\n +", r"\\n", json.dumps(document, indent=2, sort_keys=sort_keys, ensure_ascii=False)) + "\n"
+
+
 def all_schemas() -> dict[str, str]:
     """Each schema's file, relative to `FOLDER`, and its text."""
     found = {f"commands/{name}.json": kind for name, kind in RESULTS.items()}
     found |= {f"events/{name}.json": kind for name, kind in TYPES.items()}
     found |= {f"cloudevents/{name}.json": whole(name, kind) for name, kind in TYPES.items()}
     found |= {f"events/{name}.json": kind for name, kind in TYPES_OUT.items()}
-    return {
-        file: json.dumps(msgspec.json.schema(kind), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-        for file, kind in sorted(found.items())
-    }
+    return {file: _text(msgspec.json.schema(kind), sort_keys=True) for file, kind in sorted(found.items())}
 
 
 def contract() -> str:
     """The text of `CONTRACT`."""
-    return json.dumps(asyncapi.document(), indent=2, ensure_ascii=False) + "\n"
+    return _text(asyncapi.document())
 
 
 def commands_page() -> str:

@@ -8,6 +8,7 @@ an order to drop their work. Only what outlives its leader is signalled by the g
 import asyncio
 import ctypes
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -20,9 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from honcho.environ import parse_procfile
-
+from config.errors import UserError
 from workers import readiness
+
+#: The processes of a deployment, unless another file is named.
+PROCFILE = Path(__file__).with_name("Procfile")
 
 #: Seconds a process has to finish what it holds; platforms kill after 30.
 DRAIN_SECONDS = 25.0
@@ -39,7 +42,14 @@ LAST_WORDS = 1.0
 #: prctl(2): the signal this process gets when the thread that made it dies.
 PR_SET_PDEATHSIG = 1
 
+#: A line of a Procfile that is neither blank nor a comment.
+_LINE = re.compile(r"([A-Za-z0-9_-]+):\s*(\S.*)")
+
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class BadProcfile(UserError):
+    """A Procfile cannot be run; the message names the file or the process, and what is wrong."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +67,9 @@ class Role:
 
     @property
     def argv(self) -> list[str]:
-        """The command without a shell; `rollcall` itself is found even where it is not on the PATH."""
+        """The command without a shell; `rollcall` itself is this one, whatever is on the PATH or in the folder."""
         words = shlex.split(self.command)
-        return [sys.executable, "-m", "workers.cli", *words[1:]] if words[0] == "rollcall" else words
+        return [sys.executable, "-P", "-m", "workers.cli", *words[1:]] if words[0] == "rollcall" else words
 
 
 #: Processes of a role unless told how many; of others one. One that sends announcements is as fast as a core lets it.
@@ -69,9 +79,9 @@ USUAL = {"bulk": min(os.cpu_count() or 1, 4)}
 def read_procfile(path: Path, scale: dict[str, int]) -> list[Role]:
     """The roles of a Procfile, each as often as is usual unless `scale` says otherwise; 0 leaves one out.
 
-    Raises ValueError where `scale` names a role that the Procfile does not have.
+    Raises BadProcfile if it cannot be read, ValueError if `scale` names a role that it does not have.
     """
-    commands: dict[str, str] = parse_procfile(path.read_text()).processes
+    commands = _commands(path)
     if unknown := sorted(scale.keys() - commands.keys()):
         raise ValueError(f"{path} has no process called {', '.join(unknown)}; it has {', '.join(commands)}.")
     if negative := sorted(name for name, count in scale.items() if count < 0):
@@ -80,11 +90,30 @@ def read_procfile(path: Path, scale: dict[str, int]) -> list[Role]:
     return [role for role in roles if role.count]
 
 
+def _commands(path: Path) -> dict[str, str]:
+    """What each line of a Procfile, `name: command`, says. Raises BadProcfile."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as problem:
+        why = "it is not in UTF-8" if isinstance(problem, UnicodeDecodeError) else problem.strerror
+        raise BadProcfile(f"{path} cannot be read: {why}.") from None
+    found: dict[str, str] = {}
+    for number, line in enumerate(lines, 1):
+        read = _LINE.fullmatch(line)
+        with suppress(ValueError):  # a quotation that is not closed
+            if read and read[1] not in found and shlex.split(read[2]):
+                found[read[1]] = read[2]
+                continue
+        if line.strip()[:1] not in {"", "#"}:
+            raise BadProcfile(f"{path}, line {number}: it reads name: command, and each name stands once.")
+    return found
+
+
 class Supervisor:
     """Keeps the processes of some roles running, named `role.1`, `role.2`, until told to stop.
 
     `on_line` gets each line of their output with the process's name, and what we have to say under the name `rollcall`;
-    `on_change` gets all pids by name whenever one changes. Raises ValueError where there is nothing to run, or no such
+    `on_change` gets all pids by name whenever one changes. Raises BadProcfile if there is nothing to run, or no such
     command.
     """
 
@@ -99,9 +128,9 @@ class Supervisor:
     ) -> None:
         for role in roles:
             if not shutil.which(role.argv[0], path=env.get("PATH")):
-                raise ValueError(f"The Procfile's {role.name} cannot run: there is no command {role.argv[0]!r}.")
+                raise BadProcfile(f"The Procfile's {role.name} cannot run: there is no command {role.argv[0]!r}.")
         if not roles:
-            raise ValueError("There is no process to run: the Procfile has none, or all are scaled to 0.")
+            raise BadProcfile("There is no process to run: the Procfile has none, or all are scaled to 0.")
         named = {f"{role.name}.{n + 1}": role for role in roles for n in range(role.count)}
         self._commands = {name: role.argv for name, role in named.items()}
         self._reporting = {name for name, role in named.items() if role.reports}

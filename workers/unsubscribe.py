@@ -14,7 +14,7 @@ from itertools import islice
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
-from markupsafe import Markup
+from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -86,32 +86,8 @@ _WORDS: Mapping[str, _Words] = {
     ),
 }
 
-_STYLE = Markup(
-    ":root{color-scheme:light dark}"
-    "body{margin:0;font:1.125rem/1.5 system-ui,sans-serif;color:#18181b;background:#f4f4f5}"
-    "main{max-width:34rem;margin:10vh auto;padding:2rem;background:#fff;border-radius:.5rem}"
-    "h1{margin-top:0;font-size:1.375rem}"
-    "button{font:inherit;font-weight:600;padding:.75rem 1.5rem;border:0;border-radius:.375rem;color:#fff;"
-    "background:#1d4ed8;cursor:pointer}"
-    "button:focus-visible{outline:3px solid #f59e0b;outline-offset:3px}"
-    "@media(prefers-color-scheme:dark){body{color:#f4f4f5;background:#18181b}main{background:#27272a}}"
-)
-
-_PAGE = Markup(
-    '<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n'
-    '<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{title}</title>\n'
-    "<style>{style}</style>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n{content}</main>\n</body>\n</html>\n"
-)
-_CONTENT = Markup(
-    '<p role="status">{said}</p>\n<p>{note}</p>\n'
-    '<form method="post"><button name="{name}" value="{value}">{button}</button></form>\n'
-)
-_NO_SUCH_LINK = _PAGE.format(
-    language="en",
-    title="This link does not work",
-    style=_STYLE,
-    content=Markup("<p>Please use the link as it stands in the mail, all of it.</p>\n"),
-)
+_PAGES = Environment(loader=PackageLoader("workers"), autoescape=True, undefined=StrictUndefined)
+_STYLE = _PAGES.get_template("page.css").render()
 
 #: The page is for its reader alone: it runs nothing, fits in no frame, is kept nowhere, and its address is told nobody.
 _HEADERS = {
@@ -139,7 +115,7 @@ def routes(desk: Desk, bodies: Bodies) -> list[Route]:
     async def answer(request: Request) -> Response:
         found = links.read(request.path_params["token"].removesuffix("/"))
         if found is None:
-            return _page(_NO_SUCH_LINK, 404)
+            return _page("no_such_link", 404)
         try:
             wish = await _wish(request, bodies) if request.method == "POST" else None
             return await desk.ask(_fulfilled, runtime, *found, wish)
@@ -162,15 +138,16 @@ def _fulfilled(runtime: Runtime, organisation: int, learner: int, wish: Wish | N
         serve_people(connection, organisation)
         found = subscription(connection, organisation, learner)
         if found is None:
-            return _page(_NO_SUCH_LINK, 404)
+            return _page("no_such_link", 404)
         if wish is Wish.UNSUBSCRIBE:
             unsubscribe(connection, organisation, [learner])
         elif wish is Wish.RESUBSCRIBE:
             resubscribe(connection, organisation, [learner])
-    return _page(_shown(found, wish), 200)
+    return _page("unsubscribe", 200, _shown(found, wish))
 
 
-def _shown(found: Subscription, wish: Wish | None) -> Markup:
+def _shown(found: Subscription, wish: Wish | None) -> dict[str, str]:
+    """What the page says: how the learner stands, and what the button does about it."""
     language = found.locale.lower().replace("_", "-").partition("-")[0]
     language = language if language in _WORDS else "en"
     words = _WORDS[language]
@@ -179,22 +156,20 @@ def _shown(found: Subscription, wish: Wish | None) -> Markup:
     else:
         said, button, next_wish = words.subscribed if wish else words.question, words.unsubscribe, Wish.UNSUBSCRIBE
     name, _, value = next_wish.partition("=")
-    return _PAGE.format(
-        language=language,
-        title=words.title.format(organisation=found.organisation_name),
-        style=_STYLE,
-        content=_CONTENT.format(
-            said=said.format(organisation=found.organisation_name),
-            note=words.note,
-            name=name,
-            value=value,
-            button=button,
-        ),
-    )
+    organisation = found.organisation_name
+    return {
+        "language": language,
+        "title": words.title.format(organisation=organisation),
+        "said": said.format(organisation=organisation),
+        "note": words.note,
+        "name": name,
+        "value": value,
+        "button": button,
+    }
 
 
-def _page(text: Markup, status: int) -> Response:
-    return HTMLResponse(str(text), status, _HEADERS)
+def _page(template: str, status: int, said: Mapping[str, str] | None = None) -> Response:
+    return HTMLResponse(_PAGES.get_template(f"{template}.html.j2").render(said or {}), status, _HEADERS)
 
 
 async def _wish(request: Request, bodies: Bodies) -> Wish:

@@ -75,7 +75,7 @@ async def _serve(server: Server) -> None:
         elif not stopping.is_set() and not suspects:
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), min(until_next, IDLE_SECONDS))
-        server.wire.tidy()
+        server.client.tidy()
     hearing.cancel()
     await asyncio.wait([hearing, *turns])
     _look_at(turns)

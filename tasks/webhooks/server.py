@@ -24,10 +24,10 @@ from config.log import without_data
 from config.runtime import Runtime
 from tasks.events.outbox import Outgoing, cloud_event
 from tasks.webhooks import sending, store
+from tasks.webhooks.client import HttpClient
 from tasks.webhooks.keys import KeyUnreadable, SigningKeys, signed
 from tasks.webhooks.rules import Answer, Because, Failing, Problem, after_failure, target
 from tasks.webhooks.sending import Claimed, Due, Tried
-from tasks.webhooks.wire import Wire
 
 log = structlog.get_logger()
 
@@ -61,7 +61,9 @@ class Server:
     def __init__(self, runtime: Runtime) -> None:
         settings = runtime.settings
         self.runtime = runtime
-        self.wire = Wire(private=settings.rollcall_webhooks_private, seconds=settings.rollcall_webhooks_timeout_seconds)
+        self.client = HttpClient(
+            private=settings.rollcall_webhooks_private, seconds=settings.rollcall_webhooks_timeout_seconds
+        )
         self.lease = runtime.lease + timedelta(seconds=RECORD_SECONDS + settings.rollcall_webhooks_timeout_seconds)
         self._signing_keys = SigningKeys(runtime.endpoints.secret_key)
         self._served: Counter[int] = Counter()
@@ -138,11 +140,11 @@ class Server:
         id_, now = uuid.uuid4(), datetime.now(UTC)
         body = cloud_event(Outgoing(0, id_, TEST, now, organisation, "{}"))
         headers = signed(self._signing_keys.read(keyring.keys), str(id_), now, body)
-        return await self.wire.post(target(keyring.url), headers, body)
+        return await self.client.post(target(keyring.url), headers, body)
 
     def close(self) -> None:
         """Close every connection."""
-        self.wire.tidy(all_=True)
+        self.client.tidy(all_=True)
         self._threads.shutdown()
 
     async def _asked(self, ask: Callable[[], Result]) -> Result:
@@ -158,7 +160,7 @@ class Server:
         body = cloud_event(event)
         try:
             headers = signed(self._signing_keys.read(webhook.keys), str(event.id), now, body)
-            answer = await self.wire.post(target(webhook.url), headers, body)
+            answer = await self.client.post(target(webhook.url), headers, body)
         except KeyUnreadable:
             answer = Answer(Problem.KEY_UNREADABLE)
         except Exception as problem:  # noqa: BLE001 - whatever it was, it counts as a failure of this webhook alone

@@ -3,20 +3,23 @@
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from workers.commands import run
 from workers.commands.system import _in_url
-from workers.supervisor import Role, Supervisor, read_procfile
+from workers.supervisor import PROCFILE, BadProcfile, Role, Supervisor, read_procfile
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 15.0
@@ -229,13 +232,43 @@ def test_a_procfile_gives_its_roles_in_the_numbers_asked_for(tmp_path: Path) -> 
         Role("relay", "rollcall relay"),
         Role("tasks", "rollcall tasks --threads 8", 3),
     ]
-    assert Role("tasks", "rollcall tasks").argv == [sys.executable, "-m", "workers.cli", "tasks"]
+    assert Role("tasks", "rollcall tasks").argv == [sys.executable, "-P", "-m", "workers.cli", "tasks"]
     with pytest.raises(ValueError, match="no process called mailer; it has relay, tasks, web"):
         read_procfile(procfile, {"mailer": 1})
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (b"tasks rollcall tasks\n", "line 1: it reads name: command"),
+        (b"# roles\n\ntasks: rollcall 'tasks\n", "line 3: it reads name: command"),
+        (b"tasks: a: b  # c\n", None),
+        (b"tasks:\n", "line 1: it reads name: command"),
+        (b"tasks: a\ntasks: b\n", "line 2: it reads name: command, and each name stands once"),
+        (b"tasks: \xff\n", "it is not in UTF-8"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_a_procfile_that_cannot_be_read_is_refused_by_file_and_line(
+    tmp_path: Path, text: bytes | None, why: str | None
+) -> None:
+    procfile = tmp_path / "Procfile"
+    if text is not None:
+        procfile.write_bytes(text)
+    with pytest.raises(BadProcfile, match=why) if why else nullcontext():
+        read_procfile(procfile, {})
+
+
+def test_the_procfile_that_comes_with_rollcall_has_each_process_that_there_is() -> None:
+    roles = read_procfile(PROCFILE, {})
+    assert all(role.reports for role in roles)
+    assert {shlex.split(role.command)[2] for role in roles} == {
+        one.callback.__name__ for one in run.app.registered_commands if one.callback
+    }
+
+
 def test_a_command_that_does_not_exist_is_refused_before_anything_starts() -> None:
-    with pytest.raises(ValueError, match="Procfile's tasks cannot run: there is no command 'no-such-command'"):
+    with pytest.raises(BadProcfile, match="Procfile's tasks cannot run: there is no command 'no-such-command'"):
         Supervisor([Role("tasks", "no-such-command --now")], dict(os.environ), lambda _name, _line: None)
 
 

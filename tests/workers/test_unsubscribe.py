@@ -1,8 +1,10 @@
 """The link in a mail, followed: by a mailbox provider with one click, by a scanner, by a person."""
 
 import http.client
+from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from html.parser import HTMLParser
 from urllib.parse import urlencode, urlsplit
 
@@ -294,6 +296,17 @@ def test_the_page_is_kept_nowhere_and_its_address_told_nobody(pages: World) -> N
         policy = answer.headers["content-security-policy"].split("; ")
         assert {"default-src 'none'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"} < {*policy}
     assert "href" not in ask(link).text
+
+
+def test_a_browser_applies_the_style_of_the_page_and_no_other(pages: World) -> None:
+    answer = ask(announced(pages))
+    style = answer.text.partition("<style>")[2].partition("</style>")[0]
+
+    assert "main" in style
+    assert (
+        f"style-src 'sha256-{b64encode(sha256(style.encode()).digest()).decode()}'"
+        in (answer.headers["content-security-policy"])
+    )
 
 
 def test_s15_who_was_deleted_unsubscribes_all_the_same(pages: World) -> None:

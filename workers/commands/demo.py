@@ -28,9 +28,8 @@ from workers.commands.common import Json, Refused, asked, document, err, opened,
 from workers.commands.events import publish_lines
 from workers.standing import look
 
-#: Where the checkout is: the Procfile and the sample lie there.
-ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "samples" / "demo.jsonl"
+#: The events of the sample organisation.
+SAMPLE = Path(sample.__file__).with_name("demo.jsonl")
 
 #: Seconds for the processes to be ready, and for the main job to be done.
 READY_SECONDS = 60
@@ -72,8 +71,6 @@ class Told:
 
 def demo(json_: Json = False) -> None:
     """Run the main job on the sample organisation, with every process, and tell the story."""
-    if not SAMPLE.exists():
-        raise Refused(f"The sample {SAMPLE} is missing: run this from a checkout.")
     with opened("demo", services.EVERYTHING, make=True) as runtime:
         client = make_redis(runtime.endpoints.redis_url)
         before = events_known(runtime)
@@ -107,11 +104,9 @@ def _progress(quiet: bool) -> Progress:
 def _everything_up(home: Path) -> Iterator[None]:
     """`rollcall up`, with its output in a file, until the block ends."""
     log = home / "demo.log"
-    command = [sys.executable, "-m", "workers.cli", "up", "--procfile", str(ROOT / "Procfile")]
     with log.open("wb") as file:
         process = subprocess.Popen(
-            command,
-            cwd=ROOT,
+            [sys.executable, "-P", "-m", "workers.cli", "up"],
             env={**os.environ, "ROLLCALL_HOME": str(home)},
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -282,7 +277,7 @@ def _tell(chapters: list[Chapter], home: Path) -> None:
             out.print(f"   {'✓' if part.adds_up else '✗'} {part.total} {part.what} = {parts}", markup=False)
         out.print()
     prefix = "" if "ROLLCALL_HOME" not in os.environ else f"ROLLCALL_HOME={home} "
-    rollcall = f"{prefix}.venv/bin/rollcall"
+    rollcall = f"{prefix}{sys.argv[0]}"
     out.print("[bold]Where things are, and what to try next[/]")
     for line in (
         f"the mails          {home}/Maildir/new, one file each",

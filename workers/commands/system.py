@@ -119,7 +119,14 @@ def up(
             "--scale", metavar="NAME=N", help="Run N of a process; may be repeated. Of bulk: one for each core."
         ),
     ] = None,
-    procfile: Annotated[Path, typer.Option(help="Which processes to run.")] = Path("Procfile"),
+    procfile: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH",
+            help="Which processes to run, in place of Rollcall's own Procfile. A Procfile in the working folder may be"
+            " another program's, and is used only if it is named here.",
+        ),
+    ] = None,
 ) -> None:
     """Run every process of the Procfile on this machine until Ctrl-C; SIGTERM drains."""
     settings = load_settings()
@@ -134,11 +141,12 @@ def up(
         raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
 
 
-def _roles(procfile: Path, scale: list[str]) -> list["Role"]:
-    from workers.supervisor import read_procfile
+def _roles(procfile: Path | None, scale: list[str]) -> list["Role"]:
+    from workers.supervisor import PROCFILE, read_procfile
 
-    if not procfile.is_file():
-        raise Refused(f"There is no {procfile}: run this where the Procfile is, or name it with --procfile.")
+    here = Path("Procfile")
+    if procfile is None and here.is_file() and not here.samefile(PROCFILE):
+        err.print("The Procfile in this folder is not used; --procfile Procfile uses it.")
     numbers = {}
     for choice in scale:
         name, _, number = choice.partition("=")
@@ -146,7 +154,7 @@ def _roles(procfile: Path, scale: list[str]) -> list["Role"]:
             raise typer.BadParameter(f"--scale {choice}: it reads NAME=N, as in bulk=4")
         numbers[name] = int(number)
     try:
-        return read_procfile(procfile, numbers)
+        return read_procfile(procfile or PROCFILE, numbers)
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from None
 

@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import h11
 import pytest
 
-from tasks.webhooks import wire
+from tasks.webhooks import client
+from tasks.webhooks.client import HttpClient
 from tasks.webhooks.rules import Answer, Problem, Target, target
-from tasks.webhooks.wire import Wire
 from tests.mail.test_tls import certificate, context
 from tests.webhooks.receiver import Receiver, Reply, drip, hang_up, receiving, say_nothing, saying
 
@@ -27,7 +27,7 @@ def post(*urls: str, private: bool = True, seconds: float = IN_TIME) -> list[Ans
     """Send something to each of these, one after the other."""
 
     async def sent() -> list[Answer]:
-        found = Wire(private=private, seconds=seconds)
+        found = HttpClient(private=private, seconds=seconds)
         answers = [await found.post(target(url), {"webhook-id": "1"}, b"{}") for url in urls]
         found.tidy(all_=True)
         return answers
@@ -61,7 +61,7 @@ def test_no_redirection_is_followed(receiver: Receiver) -> None:
 def test_no_answer_takes_longer_than_agreed_nor_more_memory(
     receiver: Receiver, reply: Reply, problem: Problem | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(client, "BODY_SECONDS", 0.1)
     receiver.will(reply)
 
     [answer] = post(receiver.url, seconds=SOON if problem == Problem.TOO_SLOW else IN_TIME)
@@ -93,12 +93,12 @@ def test_names_that_nobody_answers_for_hold_up_nobody_else(receiver: Receiver, m
     monkeypatch.setattr(socket, "getaddrinfo", slowly)
 
     async def sent() -> Answer:
-        wire_ = Wire(private=True, seconds=2)
-        slow = [asyncio.create_task(wire_.post(target(f"https://{n}.invalid/"), {}, b"{}")) for n in range(50)]
-        answer = await asyncio.create_task(wire_.post(target(receiver.url), {}, b"{}"))  # begins after all of them
+        found = HttpClient(private=True, seconds=2)
+        slow = [asyncio.create_task(found.post(target(f"https://{n}.invalid/"), {}, b"{}")) for n in range(50)]
+        answer = await asyncio.create_task(found.post(target(receiver.url), {}, b"{}"))  # begins after all of them
         answered.set()
         await asyncio.gather(*slow)
-        wire_.tidy(all_=True)
+        found.tidy(all_=True)
         return answer
 
     assert asyncio.run(sent()).problem is None
@@ -173,7 +173,7 @@ COSTLY: list[tuple[bytes, Problem | None]] = [
 def test_r31_no_answer_costs_those_served_beside_it_more_than_a_few_steps(
     receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(wire, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(client, "BODY_SECONDS", 0.1)
     receiver.will(*(patient(answer) for answer, _ in COSTLY))
     read, steps = h11.Connection.next_event, [0]
 
@@ -184,7 +184,7 @@ def test_r31_no_answer_costs_those_served_beside_it_more_than_a_few_steps(
     monkeypatch.setattr(h11.Connection, "next_event", counted)
 
     async def sent() -> list[Answer]:
-        found = Wire(private=True, seconds=IN_TIME)
+        found = HttpClient(private=True, seconds=IN_TIME)
         urls = [target(receiver.url)] * len(COSTLY)
         asking = asyncio.create_task(one_after_the_other(found, urls))
         while not asking.done():
@@ -196,13 +196,13 @@ def test_r31_no_answer_costs_those_served_beside_it_more_than_a_few_steps(
 
     answers = asyncio.run(sent())
 
-    assert max(steps) <= wire.MOST_PIECES + 1
+    assert max(steps) <= client.MOST_PIECES + 1
     assert [answer.problem for answer in answers] == [problem for _, problem in COSTLY]
-    assert sum(steps) <= len(COSTLY) * 3 * wire.MOST_PIECES
+    assert sum(steps) <= len(COSTLY) * 3 * client.MOST_PIECES
     assert receiver.connections == len(COSTLY), "none of them is used again"
 
 
-async def one_after_the_other(found: Wire, targets: list[Target]) -> list[Answer]:
+async def one_after_the_other(found: HttpClient, targets: list[Target]) -> list[Answer]:
     return [await found.post(one, {"webhook-id": "1"}, b"{}") for one in targets]
 
 
@@ -230,10 +230,10 @@ def test_a_name_that_nobody_answers_for_holds_one_thread_however_often_it_is_ask
     monkeypatch.setattr(socket, "getaddrinfo", never)
 
     async def sent() -> list[Answer]:
-        found = Wire(private=True, seconds=0.05)
+        found = HttpClient(private=True, seconds=0.05)
         answers = await one_after_the_other(found, [target("https://nobody.invalid/")] * 5)
         answered.set()
-        answers.append(await Wire(private=True, seconds=IN_TIME).post(target("https://nobody.invalid/"), {}, b""))
+        answers.append(await HttpClient(private=True, seconds=IN_TIME).post(target("https://nobody.invalid/"), {}, b""))
         found.tidy(all_=True)
         return answers
 
@@ -244,7 +244,7 @@ def test_a_name_that_nobody_answers_for_holds_one_thread_however_often_it_is_ask
 
 
 def test_of_many_receivers_few_connections_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "MOST_IDLE", 2)
+    monkeypatch.setattr(client, "MOST_IDLE", 2)
     with ExitStack() as open_:
         receivers = [open_.enter_context(receiving()) for _ in range(4)]
 
@@ -259,7 +259,7 @@ def test_a_receiver_that_answers_and_does_not_read_is_hung_up_on() -> None:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
 
         async def sent() -> tuple[Answer, int]:
-            found = Wire(private=True, seconds=IN_TIME)
+            found = HttpClient(private=True, seconds=IN_TIME)
             url = f"http://127.0.0.1:{listening.getsockname()[1]}/"
             asking = asyncio.create_task(found.post(target(url), {}, b"x" * 40_000))
             end, _ = await asyncio.to_thread(listening.accept)

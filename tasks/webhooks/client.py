@@ -1,7 +1,8 @@
-"""HTTP, as far as webhooks need it: one POST at a time on a kept-open connection, and no longer than agreed.
+"""An HTTP client for webhooks, on h11: one POST at a time on a connection, which is kept open for the next.
 
 Each connection is made to an address that was looked up and judged just before, so that no name leads to a network of
-ours. Certificates are verified, redirections not followed, and of an answer little is read.
+ours. Certificates are verified, redirections are not followed, and time, octets and steps of an answer are bounded
+(docs/decisions/0009-http-client-of-webhooks.md says why no library does this for us).
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import ssl
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -65,11 +66,8 @@ class _Connection:
 
     async def exchange(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
         """Send a request and read the answer, as far as is of interest."""
-        request = h11.Request(
-            method="POST",
-            target=target.path,
-            headers=[("host", target.authority), ("content-length", str(len(body))), *headers.items()],
-        )
+        named = {"host": target.authority, "content-length": str(len(body)), **headers}
+        request = h11.Request(method="POST", target=target.path, headers=list(named.items()))
         for event in (request, h11.Data(data=body), h11.EndOfMessage()):
             if sent := self.protocol.send(event):
                 self.writer.write(sent)
@@ -80,16 +78,11 @@ class _Connection:
             response = await self._next()
         if not isinstance(response, h11.Response):
             raise ConnectionResetError
-        now = datetime.now(UTC)
-        problem = judged(response.status_code)
+        status, problem = response.status_code, judged(response.status_code)
+        retry_after = dict(response.headers).get(b"retry-after", b"").decode("ascii", "replace")
+        pause = patience(status, retry_after, datetime.now(UTC))
         beginning = await self._beginning()
-        named = dict(response.headers)
-        return Answer(
-            problem,
-            response.status_code,
-            said(beginning) if problem else "",
-            patience(response.status_code, named.get(b"retry-after", b"").decode("ascii", "replace"), now),
-        )
+        return Answer(problem, status, said(beginning) if problem else "", pause)
 
     async def _beginning(self) -> bytes:
         """The beginning of the body. Unless it ends there, and soon, the connection cannot be used again."""
@@ -129,9 +122,9 @@ class _Connection:
         return False
 
 
-class Wire:
-    """The connections of one process to where its webhooks lead. `private`: whether private addresses may be reached;
-    `seconds`: how long one exchange may take, looking up and connecting included."""
+class HttpClient:
+    """The connections of one process to its receivers. `private`: whether private addresses may be reached; `seconds`:
+    how long one exchange may take, looking up and connecting included."""
 
     def __init__(self, *, private: bool, seconds: float) -> None:
         self.seconds = seconds
@@ -144,24 +137,18 @@ class Wire:
         self._looked_up: dict[tuple[str, int], asyncio.Future[Any]] = {}
 
     async def post(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
-        """Send this and say what became of it, within the time agreed."""
+        """Send a request and return the answer, or the problem, within `seconds`."""
         began = time.monotonic()
         try:
             async with asyncio.timeout(self.seconds):
-                answer = await self._posted(target, _HEADERS | headers, body)
+                answer = await self._sent(target, _HEADERS | headers, body)
         except (OSError, h11.RemoteProtocolError) as problem:  # TimeoutError is an OSError, too
-            answer = Answer(_told(problem))
-        return Answer(
-            answer.problem,
-            answer.status,
-            answer.said,
-            answer.retry_after,
-            round((time.monotonic() - began) * 1000),
-        )
+            answer = Answer(_named(problem))
+        return replace(answer, milliseconds=round((time.monotonic() - began) * 1000))
 
-    async def _posted(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
-        """Try the connection that was kept, if there is one: where it turns out to be closed, a new one is made. It may
-        have been closed upon the request: the webhook's id tells the receiver that it is the same."""
+    async def _sent(self, target: Target, headers: dict[str, str], body: bytes) -> Answer:
+        """Try the kept connection, if there is one; if it turns out to be closed, make a new one. It may have been
+        closed upon the request: by the webhook's id, the receiver knows that the second request is the same."""
         kept = self._idle.pop((target.authority, target.encrypted), None)
         if kept is not None:
             with suppress(ConnectionError, h11.RemoteProtocolError):
@@ -219,7 +206,7 @@ class Wire:
         return _Connection(reader, writer)
 
     def tidy(self, *, all_: bool = False) -> None:
-        """Close what was not used for long, or all, for good."""
+        """Close the connections that were idle for `IDLE_SECONDS`, or all, for good."""
         before = time.monotonic() - IDLE_SECONDS
         for where, connection in list(self._idle.items()):
             if all_ or connection.used_at < before:
@@ -229,8 +216,8 @@ class Wire:
             self._lookups.shutdown(wait=False, cancel_futures=True)
 
 
-def _told(problem: Exception) -> Problem:
-    """What a failure is called. Its message may quote what came in, and is not kept."""
+def _named(problem: Exception) -> Problem:
+    """The name of a failure. Its message may quote what came in, and is not kept."""
     kinds: tuple[tuple[type[Exception], Problem], ...] = (
         (TimeoutError, Problem.TOO_SLOW),
         (_PrivateAddress, Problem.PRIVATE_ADDRESS),
