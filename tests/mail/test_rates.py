@@ -15,6 +15,8 @@ from tasks.mail.rates import Rates
 from tasks.mail.rules import Answer, Attempt
 from tests.workers.deployment import Valkey
 
+pytestmark = pytest.mark.serves
+
 
 @pytest.fixture
 def valkey() -> Iterator[Valkey]:

@@ -32,6 +32,8 @@ from config.embedded import STOP_TIMEOUT, EmbeddedError, embedded_services
 from config.services import endpoints
 from config.settings import ConfigurationError, Settings
 
+pytestmark = pytest.mark.serves
+
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 20.0
 

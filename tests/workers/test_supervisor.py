@@ -18,6 +18,8 @@ import pytest
 from workers.commands.system import _in_url
 from workers.supervisor import Role, Supervisor, read_procfile
 
+pytestmark = pytest.mark.serves
+
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 15.0
 
