@@ -294,7 +294,7 @@ def _apply(
 ) -> int:
     """Apply events, in waves; then, as long as there is any, what waited for what they made known. `kept`: the events
     were held back before; `released`: a person says they are valid; `last`: of those held back, one that loses a race
-    again is set aside. How many are held back now."""
+    again is set aside. How many of these events are held back now; of what waited before, more may be."""
     waiting = timedelta(seconds=settings.rollcall_waiting_seconds)
     named = {event.organisation for event in events}
     found = organisations.find(connection, named)
@@ -326,7 +326,7 @@ def _apply(
     for number, learners_back in void.items():
         with scoped(connection, number):
             effects.tell_admins(connection, number, learners_back)
-    return len(held_back)
+    return len(held_back & {event.identity for event in events})
 
 
 @dataclass(slots=True)
