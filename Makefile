@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
-.PHONY: help demo test test-fast servers chaos lint format bench bench-mail schemas dependencies lock clean
+.PHONY: help demo test test-fast mutants servers chaos lint format bench bench-mail schemas dependencies lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,9 @@ test: .venv/.installed  ## the whole suite, against real servers it starts itsel
 
 test-fast: .venv/.installed  ## the tests that need no server, in seconds
 	@$(BIN)/pytest -m fast -n 2 -q --hypothesis-profile=fast
+
+mutants: .venv/.installed  ## change what decides, one place at a time: which changes no fast test sees
+	@$(BIN)/python -m tests.mutation
 
 servers:  ## Postfix, Dovecot and Exim for the tests that send through them, unpacked into .servers (root, Debian)
 	@.ci/mail-servers
