@@ -82,14 +82,18 @@ def test_r20_a_time_without_an_offset_is_on_the_clocks_of_its_zone(send_at: str,
         (
             "2026-10-25T02:30:00",
             "Europe/Amsterdam",
-            "2026-10-25T02:30 happens twice in Europe/Amsterdam, where clocks go back: write 2026-10-25T02:30+02:00 for"
-            " the first time or 2026-10-25T02:30+01:00 for the second.",
+            (
+                "2026-10-25T02:30 happens twice in Europe/Amsterdam, where clocks go back: write 2026-10-25T02:30+02:00"
+                " for the first time or 2026-10-25T02:30+01:00 for the second."
+            ),
         ),
         (
             "2026-03-29T02:30:15",
             "Europe/Amsterdam",
-            "2026-03-29T02:30:15 does not exist in Europe/Amsterdam, where clocks go forward: write"
-            " 2026-03-29T03:30:15, or another time.",
+            (
+                "2026-03-29T02:30:15 does not exist in Europe/Amsterdam, where clocks go forward: write"
+                " 2026-03-29T03:30:15, or another time."
+            ),
         ),
         (
             "2026-07-01T09:00:00",

@@ -146,12 +146,12 @@ def test_r31_who_has_messages_to_judge_shares_no_portion() -> None:
 
     found = portions([said, *large, *small], 1000)
 
-    assert found == [[*small], [said], large] or found == [[*small], large, [said]]
+    assert found == [[*small], [said], large]
     assert portions([*small, said], 1000) == [[*small], [said]]
 
 
 def test_r06_waves_keep_the_order_in_which_events_bear_on_each_other() -> None:
-    chance = random.Random(7)
+    chance = random.Random(7)  # noqa: S311 - the same each time
     kinds = [status, start, lambda learner, organisation: joined(learner, organisation=organisation)]
     for _ in range(50):
         batch = [chance.choice(kinds)(chance.choice("AB"), chance.choice(["acme", "globex"])) for _ in range(12)]
