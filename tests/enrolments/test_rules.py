@@ -215,6 +215,15 @@ def test_s15_what_happened_at_a_deletion_is_of_neither_life(moment: float) -> No
     assert gone.asked_since == at(4)
 
 
+def test_s15_what_is_said_at_a_deletion_neither_makes_nor_ends_what_stood_before_it() -> None:
+    assert stood(told(person(described=[4, 8], deletions=[4]), rules=[everyone(1)])) == [(8, None, None)]
+    who = person(deletions=[4])
+    assert stood(told(who, rules=[everyone(1), manual(4)])) == [(1, 4, BY_DELETION)]
+    assert told(who, deleted=True, requests=[1], withdrawals=[4]).asked_since == NEVER
+    assert told(who, released=[4]).started == at(4)
+    assert told(who, deleted=True, released=[4]).started is None
+
+
 def test_s15_moves_between_segments_end_with_a_life() -> None:
     who = person(described=[0, 6], deletions=[4])
     rules = [linked(-1, SEGMENT)]
@@ -231,6 +240,7 @@ def test_s15_statuses_are_of_the_life_they_lie_in() -> None:
     who = person((1, False), (4, False), (7, False), described=[0, 6], deletions=[4])
 
     assert [who.active_at(at(h)) for h in (0.5, 1, 4, 5, 6.9, 7)] == [True, False, False, True, True, False]
+    assert person((3, False), deletions=[2, 4]).active_at(at(5)), "that was in a life before"
 
 
 def test_s15_a_start_is_judged_in_its_life() -> None:
