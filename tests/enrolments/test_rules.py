@@ -102,6 +102,7 @@ def stood(found: Timeline) -> list[tuple[float, float | None, str | None]]:
             {"rules": [linked(1, SEGMENT, OTHER)], "moves": {SEGMENT: [(2, True), (4, False)], OTHER: [(3, True)]}},
             [(2, None, None)],
         ),
+        ({"rules": [Rule(at(1), "manual", (SEGMENT,))], "moves": {SEGMENT: [(2, True)]}}, []),  # R10: links count not
         ({"rules": [linked(1, SEGMENT), manual(5)], "moves": {SEGMENT: [(2, True)]}}, [(2, 5, BY_RULE)]),
         ({"rules": [everyone(1), manual(3)], "starts": [2]}, [(1, None, None)]),  # R10: no rule ends what was started
         ({"rules": [everyone(1), manual(3)], "starts": [4]}, [(1, 3, BY_RULE)]),
