@@ -222,6 +222,8 @@ def test_s15_what_is_said_at_a_deletion_neither_makes_nor_ends_what_stood_before
     assert stood(told(who, rules=[everyone(1), manual(4)])) == [(1, 4, BY_DELETION)]
     assert told(who, deleted=True, requests=[1], withdrawals=[4]).asked_since == NEVER
     assert told(who, released=[4]).started == at(4)
+    again = told(person(described=[0, 4.5], deletions=[4]), rules=[everyone(1), manual(6)], starts=[4])
+    assert stood(again) == [(1, 4, BY_DELETION), (4.5, None, None)], "and a start is of the life that begins"
     assert told(who, deleted=True, released=[4]).started is None
 
 
