@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in $(PYTHONS:%=python%) python3; do \
 PLATFORMS := any manylinux2014_x86_64 manylinux_2_17_x86_64 manylinux_2_28_x86_64
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
-.PHONY: help demo test servers chaos lint pythons format bench bench-mail schemas templates dependencies lock clean
+.PHONY: help demo test test-fast mutants servers chaos lint pythons format bench bench-mail schemas templates dependencies lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -33,6 +33,12 @@ demo: $(VENV)/.runs  ## the main job on a sample organisation, told as a story
 
 test: $(VENV)/.installed  ## the whole suite, against real servers it starts itself
 	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+test-fast: $(VENV)/.installed  ## the tests that need no server, in seconds
+	@$(BIN)/pytest -m fast -n 2 -q --hypothesis-profile=fast
+
+mutants: $(VENV)/.installed  ## change what decides, one place at a time: which changes no fast test sees
+	@$(BIN)/python -m tests.mutation
 
 servers:  ## Postfix, Dovecot and Exim for the tests that send through them, unpacked into .servers (root, Debian)
 	@.ci/mail-servers

@@ -7,7 +7,8 @@ number in Valkey of its own.
 import fcntl
 import itertools
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,6 +34,7 @@ from tests.world import World
 hypothesis.settings.register_profile(
     "rollcall", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("rollcall"), max_examples=20)
 hypothesis.settings.load_profile("rollcall")
 
 #: The database every test's own is a copy of.
@@ -40,6 +42,12 @@ TEMPLATE = "rollcall_template"
 
 #: Which of the processes that share the run this is: gw0, gw1, …; where there is but one, gw0.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+
+#: The fixtures that start servers. A test that uses none of them is `fast`, unless it is marked `serves`.
+SERVERS = {"servers", "_mail_server", "valkey", "receiver"}
+
+#: What a `fast` test does not do, as Python's audit events name it.
+NOT_FAST = {"os.fork", "os.posix_spawn", "socket.bind", "socket.connect", "subprocess.Popen"}
 
 _numbers = itertools.count(1)
 
@@ -58,9 +66,40 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
+@pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that start whole processes: they take longest, and at the end others would wait for them."""
+    """Mark what needs no server as `fast`. Begin with the tests that start whole processes: they take longest, and at
+    the end others would wait for them."""
+    for item in items:
+        served = SERVERS & set(getattr(item, "fixturenames", ()))
+        if not served and not any(item.get_closest_marker(name) for name in ("serves", "slow")):
+            item.add_marker("fast")
     items.sort(key=lambda item: item.path.parent.name != "workers")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a `fast` test neither start nor reach a server."""
+    _fast.running = item.get_closest_marker("fast") is not None
+    try:
+        return (yield)
+    finally:
+        _fast.running = False
+
+
+class _Fast:
+    """Refuses what a `fast` test may not do, while one runs. An audit hook stays for good."""
+
+    def __init__(self) -> None:
+        self.running = False
+        sys.addaudithook(self._hear)
+
+    def _hear(self, event: str, _arguments: object) -> None:
+        if self.running and event in NOT_FAST:
+            raise AssertionError(f"{event} in a fast test: mark a test that starts or reaches servers `serves`")
+
+
+_fast = _Fast()
 
 
 @pytest.fixture(scope="session")

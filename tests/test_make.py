@@ -50,6 +50,7 @@ def test_what_runs_and_what_develops_it_are_locked_alike() -> None:
     assert {name for name in pins[0].keys() & pins[1].keys() if pins[0][name] != pins[1][name]} == set()
 
 
+@pytest.mark.serves
 def test_make_fetches_nothing_that_has_no_hash() -> None:
     plan = subprocess.run(
         [MAKE, "--dry-run", "--always-make", "demo", "test"], cwd=ROOT, capture_output=True, text=True, check=True
@@ -61,6 +62,7 @@ def test_make_fetches_nothing_that_has_no_hash() -> None:
     assert all("--no-build-isolation" in line for line in installs)
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize("named", [[], ["PYTHON={old}"]], ids=["found", "named"])
 def test_an_old_python_is_told_what_is_needed(tmp_path: Path, named: list[str]) -> None:
     old = tmp_path / "python3"
@@ -80,6 +82,7 @@ def test_an_old_python_is_told_what_is_needed(tmp_path: Path, named: list[str]) 
     assert not (tmp_path / ".venv").exists()
 
 
+@pytest.mark.serves
 def test_a_benchmark_needs_no_package_of_another() -> None:
     without = "import sys; sys.modules['celery'] = None; import bench.__main__ as all; all.idle.Size(seconds=1)"
 

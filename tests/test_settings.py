@@ -284,6 +284,7 @@ def test_own_and_embedded_servers_are_not_mixed_in_silence(
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize("named", ["redis,smtp", "REDIS_URL, Mail", "valkey,mailbox", "all"])
 def test_what_may_be_embedded_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, named: str) -> None:
     for name, value in [DATABASE, ("ROLLCALL_EMBEDDED", named)]:
@@ -299,6 +300,7 @@ def test_what_may_be_embedded_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path
             assert again == {"mailbox": pids["mailbox"]}
 
 
+@pytest.mark.serves
 def test_a_catcher_of_mail_on_this_machine_is_no_mixture(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name, value in CATCHER.items():
         monkeypatch.setenv(name, value)
@@ -468,6 +470,7 @@ def test_a_mail_server_url_is_read() -> None:
     )
 
 
+@pytest.mark.serves
 def test_a_process_may_open_all_the_files_that_the_system_lets_it() -> None:
     asked = "from config.files import raise_limit; print(raise_limit(), raise_limit())"
     limited = ["sh", "-c", 'ulimit -S -n 100 && ulimit -H -n 300 && exec "$0" -c "$1"', sys.executable, asked]

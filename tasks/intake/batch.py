@@ -355,8 +355,9 @@ class Batch:
 
     def finish(self, events: Sequence[Event], effects: Effects, *, stored: bool = False) -> int:
         """Record what became of events; then, as long as there is any, apply what waited for what they made known.
-        `stored`: they were deferred before. How many are deferred now."""
+        `stored`: they were deferred before. How many of them are deferred now; of what waited before, more may be."""
         waiting, void = timedelta(seconds=self.settings.rollcall_waiting_seconds), Effects()
+        ours = {event.identity for event in events}
         while events:
             deferred = {event.identity for event, _ in effects.deferred}
             inbox.defer(
@@ -372,7 +373,7 @@ class Batch:
             events = self.take(freed(self.connection, effects.known, effects.enrolled))
             effects, stored = self.apply_stored(events) if events else Effects(), True
         mail_admins(self.connection, void)
-        return len(self.deferred)
+        return len(self.deferred & ours)
 
     def take(self, stored: Sequence[tuple[inbox.Stored, Event]]) -> list[Event]:
         """Of what waited, what is to be applied now; what is in the history already is settled."""

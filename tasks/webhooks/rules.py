@@ -123,7 +123,7 @@ def target(url: str) -> Target:
         raise BadUrl("this is no URL") from None
     if parts.scheme not in {"http", "https"} or not host or port == 0 or not (":" in host or _NAME.fullmatch(host)):
         raise BadUrl("it reads https://host/path")
-    if parts.username is not None or parts.fragment or "#" in url:
+    if parts.username is not None or "#" in url:
         raise BadUrl("leave out names, passwords and #: a signature tells that it is us")
     encrypted = parts.scheme == "https"
     if not encrypted and not is_here(host):

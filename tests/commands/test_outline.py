@@ -69,6 +69,7 @@ def test_help_reads_as_that_of_the_commands(monkeypatch: pytest.MonkeyPatch, cap
         assert capfd.readouterr().out.split() == whole.split()
 
 
+@pytest.mark.serves
 def test_the_version_is_that_of_the_package_and_imports_nothing_that_commands_run_on() -> None:
     done, imported = rollcall("--version")
 
@@ -77,6 +78,7 @@ def test_the_version_is_that_of_the_package_and_imports_nothing_that_commands_ru
     assert imported & HEAVY == set()
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize("words", [["--help"], ["seats"], ["seats", "show", "--help"], ["run", "pool", "-h"], ["nope"]])
 def test_help_imports_nothing_that_commands_run_on(words: list[str]) -> None:
     done, imported = rollcall(*words)
@@ -86,6 +88,7 @@ def test_help_imports_nothing_that_commands_run_on(words: list[str]) -> None:
     assert imported & HEAVY == set()
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
@@ -110,6 +113,7 @@ def test_completion_imports_nothing_that_commands_run_on(line: str, offered: set
     assert set(done.stderr.rpartition("IMPORTED ")[2].split()) & HEAVY == set()
 
 
+@pytest.mark.serves
 def test_a_value_that_reads_like_a_question_for_help_is_a_value() -> None:
     done, imported = rollcall("suppressions", "add", "a@example.org", "--why", "--help", "-o")
 

@@ -166,6 +166,7 @@ def test_a_picture_is_as_tall_as_its_page_and_fetches_nothing(found_browser: str
     assert size(png) == (browser.WIDTH, 1234)
 
 
+@pytest.mark.serves
 def test_a_browser_that_makes_no_picture_is_named(tmp_path: Path) -> None:
     program = tmp_path / "chromium"
     program.write_text("#!/bin/sh\nexit 1\n")

@@ -163,6 +163,7 @@ def run(*words: str | bytes, **env: str) -> "subprocess.CompletedProcess[bytes]"
     return subprocess.run(command, env={**os.environ, **env}, capture_output=True, timeout=60, check=False)
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize(
     "words",
     [
@@ -183,6 +184,7 @@ def test_words_that_are_not_utf8_are_refused_in_one_line(words: list[str | bytes
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.serves
 def test_a_setting_that_is_not_utf8_is_refused_in_one_line() -> None:
     command = [sys.executable, "-m", "workers.cli", "status"]
     env = {**os.environb, b"REDIS_URL": b"redis://:\xe9\xff@localhost/0"}

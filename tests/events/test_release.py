@@ -1,10 +1,14 @@
 """A person decides on what could not be taken: R27, S12, S16."""
 
+from datetime import timedelta
+
 import pytest
 
 from tasks.events.inbox import Wanted
 from tasks.intake import NotResolved, discard, release
-from tests.world import World, id_of
+from tests.world import DAWN, World, id_of
+
+HOUR = timedelta(hours=1)
 
 
 def released(world: World, body: bytes) -> None:
@@ -26,6 +30,22 @@ def test_r27_releasing_a_start_takes_it_as_valid_and_records_who_and_why(world: 
     assert world.rows("SELECT state, reason, resolved_by, resolved_why FROM inbox WHERE id = :id", id=id_of(start)) == [
         ("released", "learner inactive", "ann", "the platform was late")
     ]
+
+
+def test_r27_a_start_can_be_released_though_what_waited_for_the_same_goes_on_waiting(world: World) -> None:
+    """What one makes known is told to all that waits for it; that another is refused again is not its fault."""
+    world.has_learners("A", "B", at=DAWN)
+    world.has_course("safety", at=DAWN)
+    world.asks_to_enrol("safety", "A", "B", at=DAWN + HOUR)
+    world.withdraws("safety", "A", "B", at=DAWN + 2 * HOUR)
+    others = world.starts("B", "safety", at=DAWN + 4 * HOUR)
+    start = world.starts("A", "safety", at=DAWN + 4 * HOUR)
+    assert {held.reason for held in world.quarantine().values()} == {"not enrolled"}
+
+    released(world, start)
+
+    assert [entry.learner for entry in world.ledger()] == ["A"]
+    assert world.quarantine().keys() == {id_of(others)}
 
 
 def test_r26_a_start_is_released_once_and_its_repetition_is_nothing_new(world: World) -> None:

@@ -125,6 +125,44 @@ def test_s02_everything_before_its_organisation_is_taken_by_itself(empty_world: 
     assert [entry.amount for entry in world.ledger()] == [2]
 
 
+def test_s02_what_a_batch_itself_makes_known_holds_nothing_of_it_back(world: World) -> None:
+    """Each waits for what comes after it in the batch, the start for several things in turn."""
+    status = world.event("learner.status_changed", {"learner": "A", "status": "active"})
+    start = world.event("course.started", {"learner": "A", "course": "safety"})
+    described = {"course": "safety", "title": "Safety", "cost": 1, "on_hold": False, "method": "everyone"}
+    makes_known = [
+        world.event("learner.saved", world.learner("A")),
+        world.event("course.saved", described | {"segments": []}),
+    ]
+
+    taken = world.send(status, start, *makes_known)
+
+    assert (taken.new, taken.held) == (4, 0)
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
+
+
+def test_s02_what_is_held_back_again_and_again_is_held_back_once(world: World) -> None:
+    """First for its learner, then for its enrolment."""
+    world.has_course("safety")
+    start = world.event("course.started", {"learner": "A", "course": "safety"})
+
+    taken = world.send(start, world.event("learner.saved", world.learner("A")))
+
+    assert (taken.new, taken.held) == (2, 1)
+    assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
+
+
+def test_s02_what_came_before_and_goes_on_waiting_is_not_held_back_of_this_batch(world: World) -> None:
+    world.has_course("safety")
+    world.starts("A", "safety")
+
+    taken = world.send(world.event("learner.saved", world.learner("A")))
+
+    assert (taken.new, taken.held) == (1, 0)
+    assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
+
+
 def test_s02_what_comes_while_its_organisation_is_being_saved_is_not_forgotten(empty_world: World) -> None:
     world = empty_world
     saving = world.event("organisation.saved", {"name": "Acme", "licence": "seats"})

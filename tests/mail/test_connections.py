@@ -38,6 +38,8 @@ from tests.mailserver import MailServer
 from tests.workers.deployment import Valkey
 from tests.world import World
 
+pytestmark = pytest.mark.serves
+
 #: Connections that the server takes, and that a process would open.
 LIMIT, MANY = 3, 8
 

@@ -12,6 +12,8 @@ from tasks.mail.sending.protocol import LONGEST_LINE
 from tests.mail.scripted import HANG_UP, SILENCE, Script, serving
 from tests.world import World
 
+pytestmark = pytest.mark.serves
+
 #: Seconds of patience with an answer.
 TIMEOUT = 1.0
 

@@ -399,6 +399,7 @@ def test_r18_notices_that_have_failed_are_sent_again_when_it_is_asked_for(
     assert world.list("SELECT DISTINCT state FROM mailings") == ["finished"]
 
 
+@pytest.mark.serves
 class TestCheck:
     @pytest.mark.parametrize(
         ("word", "reply", "stage", "what"),

@@ -15,6 +15,8 @@ from tasks.mail.sending import rates as module
 from tasks.mail.sending.rates import Rates
 from tests.workers.deployment import Valkey
 
+pytestmark = pytest.mark.serves
+
 
 @pytest.fixture
 def valkey() -> Iterator[Valkey]:

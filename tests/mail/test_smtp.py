@@ -11,6 +11,8 @@ from tasks.mail.sending.pool import Envelope, Mailer
 from tests import mailserver
 from tests.mail.scripted import HANG_UP, Script, serving
 
+pytestmark = pytest.mark.serves
+
 #: Seconds of patience with an answer, and within which messages are begun.
 TIMEOUT = 0.5
 WITHIN = 5.0

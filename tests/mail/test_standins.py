@@ -150,6 +150,7 @@ def test_what_would_become_gigabytes_is_refused_before(bomb: str) -> None:
     assert (refusal == "") is (why == "")
 
 
+@pytest.mark.serves
 def test_no_body_takes_much_memory() -> None:
     """In a process of its own: what one has had of memory, it does not give back."""
     code = (

@@ -19,6 +19,8 @@ from tests import mailserver
 from tests.certificates import self_signed
 from tests.mail.scripted import Script, serving
 
+pytestmark = pytest.mark.serves
+
 PASSWORD = "p@ss word"
 
 

@@ -285,6 +285,28 @@ def test_s12_a_start_counts_up_to_an_hour_before_its_enrolment(world: World) -> 
     assert world.quarantine()[id_of(early)].reason == "not enrolled"
 
 
+@pytest.mark.parametrize("ended", ["by name", "by a rule"])
+def test_s12_a_start_counts_up_to_an_hour_before_an_enrolment_that_has_ended_since(world: World, ended: str) -> None:
+    world.has_learners("A", "B", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN + 2 * HOUR)
+    if ended == "by name":
+        world.withdraws("safety", "A", "B", at=DAWN + 4 * HOUR)
+        world.asks_to_enrol("safety", "A", "B", at=DAWN + 6 * HOUR)
+    else:
+        world.has_course("safety", "manual", at=DAWN + 4 * HOUR)
+        world.has_course("safety", "everyone", at=DAWN + 6 * HOUR)
+    assert world.enrolments("A")["safety"].enrolled_at == DAWN + 6 * HOUR, "this is another one"
+
+    world.starts("A", "safety", at=DAWN + HOUR)
+    early = world.starts("B", "safety", at=DAWN + HOUR - timedelta(seconds=1))
+
+    assert [entry.learner for entry in world.ledger()] == ["A"]
+    assert world.quarantine()[id_of(early)].reason == "not enrolled"
+    assert world.enrolments("A")["safety"].started_at == DAWN + HOUR
+    assert world.enrolments("A")["safety"].enrolled_at == DAWN + (6 if ended == "by name" else 2) * HOUR
+    assert [entry.review for entry in world.ledger()] == [None], "nothing contradicts it"
+
+
 def test_s05_a_start_from_before_a_rule_withdrew_brings_the_enrolment_back(world: World) -> None:
     world.has_learners("A", at=DAWN)
     world.has_course("safety", "everyone", cost=3, at=DAWN)

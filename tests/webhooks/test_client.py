@@ -17,6 +17,8 @@ from tasks.webhooks.rules import Answer, Problem, Target, target
 from tests.mail.test_tls import certificate, context
 from tests.webhooks.receiver import Receiver, Reply, drip, hang_up, receiving, say_nothing, saying
 
+pytestmark = pytest.mark.serves
+
 __all__ = ["certificate", "context"]  # fixtures
 
 #: Seconds that one exchange may take: where it is to be over soon, and where it is to come to an end by itself.

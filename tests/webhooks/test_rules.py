@@ -5,12 +5,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.webhooks.rules import (
+    LONGEST_DATE,
+    LONGEST_URL,
     Answer,
     BadUrl,
     Because,
     Failing,
     Problem,
     after_failure,
+    bad_types,
     is_forbidden,
     is_public,
     judged,
@@ -47,7 +50,7 @@ def test_a_webhook_reaches_what_is_public(address: str) -> None:
         "https://user@example.org/", "https://example.org/#part", "https://example.org:0/", "https://example.org:x/",
         "https://exa mple.org/", "https://example.org/a b", "https://example.org/\r\nx: y", "https://exämple.org/",
         f"https://{'a' * 64}.example.org/", "https://[::1/", f"https://example.org/{'a' * 2000}",
-        "http://10.0.0.1/", "https://a..b/",
+        "http://10.0.0.1/", "https://a..b/", "ftp://127.0.0.1/", "https://example.org/#", "https://example.org/?a#b",
     ],
 )  # fmt: skip
 def test_a_url_that_events_may_not_go_to_is_refused_without_being_repeated(url: str) -> None:
@@ -55,6 +58,28 @@ def test_a_url_that_events_may_not_go_to_is_refused_without_being_repeated(url: 
         target(url)
 
     assert "pass" not in str(refusal.value).replace("passwords", "")
+
+
+def test_a_url_may_be_as_long_as_we_say() -> None:
+    url = "https://example.org/".ljust(LONGEST_URL, "a")
+
+    assert len(target(url).path) == len(url) - len("https://example.org")
+    with pytest.raises(BadUrl):
+        target(url + "a")
+
+
+@pytest.mark.parametrize(
+    ("url", "port", "authority"),
+    [
+        ("http://127.0.0.1/", 80, "127.0.0.1"),
+        ("http://127.0.0.1:80/", 80, "127.0.0.1"),
+        ("http://127.0.0.1:443/", 443, "127.0.0.1:443"),
+        ("https://example.org:443/", 443, "example.org"),
+        ("https://example.org:80/", 80, "example.org:80"),
+    ],
+)
+def test_a_port_is_named_unless_it_is_the_usual_one(url: str, port: int, authority: str) -> None:
+    assert (target(url).port, target(url).authority) == (port, authority)
 
 
 def test_a_url_is_taken_apart_as_http_needs_it() -> None:
@@ -83,8 +108,10 @@ def test_what_can_be_seen_of_a_url_is_judged_when_it_is_added(url: str, forbidde
 @pytest.mark.parametrize(
     ("status", "problem"),
     [
-        (200, None), (204, None), (299, None), (301, Problem.REDIRECTED), (304, Problem.REDIRECTED),
-        (400, Problem.REFUSED), (404, Problem.REFUSED), (410, Problem.GONE), (500, Problem.REFUSED),
+        (199, Problem.REFUSED), (200, None), (204, None), (299, None), (300, Problem.REDIRECTED),
+        (301, Problem.REDIRECTED), (304, Problem.REDIRECTED), (399, Problem.REDIRECTED),
+        (400, Problem.REFUSED), (404, Problem.REFUSED),
+        (410, Problem.GONE), (500, Problem.REFUSED),
     ],
 )  # fmt: skip
 def test_a_status_is_taken_or_is_not(status: int, problem: Problem | None) -> None:
@@ -97,6 +124,9 @@ def test_a_status_is_taken_or_is_not(status: int, problem: Problem | None) -> No
         (429, "120", 120), (503, "0", 1), (503, "Sat, 10 Jan 2026 09:02:00 GMT", 120), (429, "9" * 5000, 3600),
         (429, "Sat, 10 Jan 2099 09:02:00 GMT", 3600), (429, "Sat, 10 Jan 2020 09:02:00 GMT", 1), (429, "soon", None),
         (429, "Sat, 10 Jan 99999999999 09:02:00 GMT", None),
+        (503, "Sat, 10 Jan 2026 09:02:00", 120), (503, "Sat, 10 Jan 2026 10:02:00 +0100", 120),
+        (503, "Sat, 10 Jan 2026 09:02:00 GMT".ljust(LONGEST_DATE), 120),
+        (503, "Sat, 10 Jan 2026 09:02:00 GMT".ljust(LONGEST_DATE + 1), None),
         (429, "-5", None), (429, None, None), (500, "120", None), (200, "120", None),
     ],
 )  # fmt: skip
@@ -146,6 +176,26 @@ def test_a_webhook_is_given_up_after_a_day_or_when_it_is_gone(
     )
 
     assert follows.disabled == disabled
+
+
+def test_the_first_failure_of_a_row_is_when_it_began() -> None:
+    def since(before: Failing, longest: timedelta) -> tuple[datetime | None, Because | None]:
+        answer = Answer(Problem.REFUSED)
+        follows = after_failure(answer, before, NOW, first=timedelta(seconds=30), longest=longest, chance=0)
+        return follows.failing.since, follows.disabled
+
+    began = NOW - timedelta(hours=1)
+    assert since(Failing(), timedelta(days=1)) == (NOW, None)
+    assert since(Failing(3, began), timedelta(days=1)) == (began, None)
+    assert since(Failing(40), timedelta(0)) == (NOW, Because.FAILING)
+
+
+def test_types_that_no_event_has_are_told() -> None:
+    assert bad_types([]) == []
+    assert bad_types(["rollcall.seat.consumed", "seat.consumed", "platform.course.started"]) == [
+        "seat.consumed",
+        "platform.course.started",
+    ]
 
 
 def test_what_was_said_is_kept_short_and_on_one_line() -> None:

@@ -11,6 +11,7 @@ from config.database import make_engine
 from config.runtime import Runtime
 from tests.mailserver import MailServer
 from tests.workers.deployment import Deployment, Valkey
+from tests.workers.recorder import Recorder, recording
 from tests.world import World
 
 
@@ -43,3 +44,24 @@ def deployment(platform: World, tmp_path: Path) -> Iterator[Deployment]:
     found = Deployment(platform.runtime, tmp_path, chunk=20, mail_batch=20, mail_group=10, ingress_batch=5)
     yield found
     found.stop()
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    """A mail server that keeps when each message began."""
+    with recording() as server:
+        yield server
+
+
+def crowd(platform: World, learners: int, recorder: Recorder) -> Runtime:
+    """The organisation has so many learners; what a process works with that sends to the recorder."""
+    platform.execute(
+        """
+        INSERT INTO learners (organisation, learner, id, standing, version, email)
+        SELECT 1, n, 'L' || n, 'active', 0, 'l' || n || '@acme.example' FROM generate_series(1, :n) n
+        """,
+        n=learners,
+    )
+    platform.execute("UPDATE organisations SET learners = :n", n=learners)
+    endpoints = replace(platform.runtime.endpoints, smtp_url=recorder.url)
+    return Runtime(platform.runtime.settings, endpoints, platform.runtime.engine)

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email import message_from_bytes
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -31,6 +31,9 @@ from config.account import NUMBER, Account
 from config.embedded import STOP_TIMEOUT, EmbeddedError, embedded_services
 from config.services import endpoints
 from config.settings import ConfigurationError, Settings
+from tests.workers.deployment import alive, until
+
+pytestmark = pytest.mark.serves
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 20.0
@@ -80,22 +83,6 @@ def home(tmp_path: Path) -> Iterator[Path]:
     for process in psutil.process_iter(["cmdline"]):
         if str(tmp_path) in " ".join(process.info["cmdline"] or []):
             process.kill()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, looking every 10 ms."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        threading.Event().wait(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process lives; a zombie does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_two_users_share_the_servers_and_the_last_one_stops_them(home: Path) -> None:

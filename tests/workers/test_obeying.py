@@ -2,18 +2,17 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 from sqlalchemy import Connection
 
-from config.runtime import Runtime
 from tasks import announcements
 from tests.announcements.counting import adds_up
+from tests.workers.conftest import crowd
 from tests.workers.deployment import Deployment, until
-from tests.workers.recorder import Recorder, recording
+from tests.workers.recorder import Recorder
 from tests.world import World
 
 #: So many that they last longer than what is looked at, at the rate of this machine.
@@ -26,25 +25,9 @@ Move = Callable[[Connection, int, announcements.Announcement], str]
 
 
 @pytest.fixture
-def recorder() -> Iterator[Recorder]:
-    """The mail server."""
-    with recording() as server:
-        yield server
-
-
-@pytest.fixture
 def workers(platform: World, recorder: Recorder, tmp_path: Path) -> Iterator[Deployment]:
     """Two processes that send an announcement to thousands."""
-    platform.execute(
-        """
-        INSERT INTO learners (organisation, learner, id, standing, version, email)
-        SELECT 1, n, 'L' || n, 'active', 0, 'l' || n || '@acme.example' FROM generate_series(1, :n) n
-        """,
-        n=LEARNERS,
-    )
-    platform.execute("UPDATE organisations SET learners = :n", n=LEARNERS)
-    endpoints = replace(platform.runtime.endpoints, smtp_url=recorder.url)
-    runtime = Runtime(platform.runtime.settings, endpoints, platform.runtime.engine)
+    runtime = crowd(platform, LEARNERS, recorder)
     found = Deployment(runtime, tmp_path, mail_batch=1000, mail_group=20)  # a piece lasts longer than a second
     found.start("relay", "tasks", "bulk", "other bulk")
     until(lambda: all("pool.started" in found.log(name) for name in ("bulk", "other bulk")), "two workers")

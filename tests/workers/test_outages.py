@@ -141,6 +141,7 @@ def _is_asked(servers: Embedded, user: str) -> bool:
     return True
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
@@ -154,6 +155,7 @@ def test_why_there_is_no_way_to_postgresql(url: str, reason: str) -> None:
     assert why_postgresql(url.format(port=free_port())) == reason
 
 
+@pytest.mark.serves
 def test_why_redis_cannot_be_used(valkey: Valkey) -> None:
     assert why_redis(f"{valkey.url}?db=4711") == "there is no such database"
     with make_redis(valkey.url) as client:
@@ -179,6 +181,7 @@ def test_why_redis_cannot_be_used(valkey: Valkey) -> None:
     assert why_redis("unix:///nowhere") == "there is no such socket"
 
 
+@pytest.mark.serves
 def test_why_a_file_of_certificates_is_of_no_use(context: ssl.SSLContext) -> None:
     reason = "a file that the URL names for encryption cannot be read"
     with shown(context) as port:
@@ -188,6 +191,7 @@ def test_why_a_file_of_certificates_is_of_no_use(context: ssl.SSLContext) -> Non
             assert why_postgresql(f"postgresql://u:{SECRET}@127.0.0.1:{port}/x?sslmode=verify-full&{named}") == reason
 
 
+@pytest.mark.serves
 def test_why_a_certificate_is_refused(context: ssl.SSLContext) -> None:
     with shown(context) as port:
         assert why_redis(f"rediss://:{SECRET}@127.0.0.1:{port}") == "its certificate cannot be verified"

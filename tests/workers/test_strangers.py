@@ -245,6 +245,7 @@ class TestOverAWire:
         assert (found == b"") == (answer == b"")
 
 
+@pytest.mark.serves
 def test_whoever_reads_no_answers_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_SECONDS", 0.05)
     port, door = free_port(), Door(10)

@@ -7,9 +7,8 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -17,9 +16,12 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from tests.workers.deployment import alive, until
 from workers.commands import run
 from workers.commands.system import _in_url
 from workers.supervisor import PROCFILE, BadProcfile, Role, Supervisor, read_procfile
+
+pytestmark = pytest.mark.serves
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 15.0
@@ -139,22 +141,6 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     for process in psutil.process_iter(["cmdline"]):
         if str(tmp_path) in " ".join(process.info["cmdline"] or []):
             process.kill()
-
-
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, looking every 10 ms."""
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline, f"never happened: {what}"
-        threading.Event().wait(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether a process lives; a zombie does not."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 def test_a_process_that_dies_is_started_again(folder: Path) -> None:

@@ -30,6 +30,8 @@ from workers import cli
 from workers.commands.system import _free_port
 from workers.supervisor import USUAL
 
+pytestmark = pytest.mark.serves
+
 #: Seconds within which SIGTERM ends everything; platforms kill after 30.
 DRAIN = 25.0
 

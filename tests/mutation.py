@@ -1,0 +1,271 @@
+"""Changes what decides, one place at a time, and shows which changes no fast test sees: `make mutants`. Of one module,
+by some of the tests: `python -m tests.mutation tasks/seats/rules.py tests/seats`.
+
+A pytest plugin. One run collects the fast tests and notes which of them call which function. Then each mutant of a
+function is tried in a fork, where the function's code is exchanged, by the tests that call it, the cheapest first. What
+a module says outside of functions is not changed: a fork is too late for it.
+"""
+
+import ast
+import gc
+import os
+import signal
+import sys
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from types import CodeType, FunctionType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+#: What decides without I/O.
+MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py"]
+
+#: Seconds after which a mutant counts as seen: it never ends.
+DEADLINE = 60
+
+#: Mutants tried at once.
+AT_ONCE = 2
+
+_COMPARED: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {
+    ast.Lt: [ast.LtE, ast.GtE], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.LtE], ast.GtE: [ast.Gt, ast.Lt],
+    ast.Eq: [ast.NotEq], ast.NotEq: [ast.Eq], ast.Is: [ast.IsNot], ast.IsNot: [ast.Is], ast.In: [ast.NotIn],
+    ast.NotIn: [ast.In],
+}  # fmt: skip
+_COMPUTED: dict[type[ast.operator], type[ast.operator]] = {
+    ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.FloorDiv, ast.FloorDiv: ast.Mult, ast.Div: ast.Mult,
+    ast.BitOr: ast.BitAnd, ast.BitAnd: ast.BitOr, ast.Mod: ast.Mult,
+}  # fmt: skip
+_SWAPPED = {"min": "max", "max": "min", "any": "all", "all": "any"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A function whose code was changed at one place."""
+
+    path: str
+    line: int
+    function: str
+    what: str
+    code: CodeType
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line} {self.function}: {self.what}"
+
+
+def _instead(node: ast.AST) -> Iterator[ast.AST]:  # noqa: PLR0912 - a case for each kind
+    """What may stand in the place of a node."""
+    match node:
+        case ast.Compare(ops=[op]):
+            for other in _COMPARED[type(op)]:
+                yield ast.Compare(node.left, [other()], node.comparators)
+        case ast.Compare():
+            for at, op in enumerate(node.ops):
+                for other in _COMPARED[type(op)]:
+                    yield ast.Compare(node.left, [*node.ops[:at], other(), *node.ops[at + 1 :]], node.comparators)
+        case ast.BoolOp():
+            yield ast.BoolOp(ast.Or() if isinstance(node.op, ast.And) else ast.And(), node.values)
+            for at in range(len(node.values)):
+                rest = node.values[:at] + node.values[at + 1 :]
+                yield rest[0] if len(rest) == 1 else ast.BoolOp(node.op, rest)
+        case ast.UnaryOp(op=ast.Not()):
+            yield node.operand
+        case ast.UnaryOp(op=ast.USub()):
+            yield node.operand
+        case ast.BinOp() if type(node.op) in _COMPUTED:
+            yield ast.BinOp(node.left, _COMPUTED[type(node.op)](), node.right)
+        case ast.Constant(value=bool()):
+            yield ast.Constant(not node.value)
+        case ast.Constant(value=int()):
+            yield ast.Constant(node.value + 1)
+        case ast.Constant(value=str()):
+            yield ast.Constant(node.value + "?")
+        case ast.IfExp():
+            yield node.body
+            yield node.orelse
+        case ast.If(test=ast.Name() | ast.Attribute() | ast.Call()) | ast.While():
+            yield type(node)(ast.UnaryOp(ast.Not(), node.test), node.body, node.orelse)
+        case ast.Call(func=ast.Name(id=name)) if name in _SWAPPED:
+            yield ast.Call(ast.Name(_SWAPPED[name], ast.Load()), node.args, node.keywords)
+        case ast.Call(keywords=[_, *_]):
+            for at in range(len(node.keywords)):
+                yield ast.Call(node.func, node.args, node.keywords[:at] + node.keywords[at + 1 :])
+        case ast.Return(value=ast.expr()) if not (isinstance(node.value, ast.Constant) and node.value.value is None):
+            yield ast.Return(ast.Constant(None))
+        case ast.Expr(value=ast.Call()) | ast.AugAssign():
+            yield ast.Pass()
+        case ast.Continue():
+            yield ast.Break()
+        case ast.Slice() if node.lower is not None or node.upper is not None:
+            yield ast.Slice()
+
+
+def mutants(path: Path) -> Iterator[Mutant]:
+    """Every mutant of every function of a module."""
+    name = str(path.relative_to(ROOT))
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    seen = set()
+    places: list[tuple[ast.AST, str, int | None, ast.AST, str]] = []
+    for function, qualified in _functions(tree):
+        for parent, field_, index, node in _nodes(function):
+            places += [(parent, field_, index, other, qualified) for other in _instead(node)]
+    for parent, field_, index, other, qualified in places:
+        before: Any = getattr(parent, field_)
+        old = before if index is None else before[index]
+        new = ast.copy_location(deepcopy(other), old)
+        ast.fix_missing_locations(new)
+        if index is None:
+            setattr(parent, field_, new)
+        else:
+            before[index] = new
+        try:
+            code = _code(compile(tree, str(path), "exec"), qualified)
+            what = f"{_shown(old)}  ->  {_shown(new)}"
+        finally:
+            if index is None:
+                setattr(parent, field_, before)
+            else:
+                before[index] = old
+        if code is not None and (key := (old.lineno, qualified, what)) not in seen:
+            seen.add(key)
+            yield Mutant(name, old.lineno, qualified, what, code)
+
+
+def _shown(node: ast.AST) -> str:
+    return " ".join(ast.unparse(node).split("\n", 1)[0].split())[:110]
+
+
+def _functions(tree: ast.Module) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, str]]:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node, node.name
+        elif isinstance(node, ast.ClassDef):
+            for inner in node.body:
+                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef):
+                    yield inner, f"{node.name}.{inner.name}"
+
+
+def _nodes(function: ast.AST) -> Iterator[tuple[ast.AST, str, int | None, ast.AST]]:
+    """Each node in a function's body, and where it stands; without annotations, docstrings and prose."""
+    for name, said in ast.iter_fields(function):
+        if name in {"decorator_list", "args", "returns", "annotation", "type_params"} and not isinstance(
+            function, ast.Lambda | ast.Call
+        ):
+            continue
+        for index, node in enumerate(said) if isinstance(said, list) else [(None, said)]:
+            if not isinstance(node, ast.AST) or isinstance(node, ast.JoinedStr | ast.Raise | ast.Assert):
+                continue
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                continue
+            yield function, name, index, node
+            yield from _nodes(node)
+
+
+def _code(module: CodeType, qualified: str) -> CodeType | None:
+    for name in qualified.split("."):
+        found = [one for one in module.co_consts if isinstance(one, CodeType) and one.co_name == name]
+        if len(found) != 1:
+            return None
+        module = found[0]
+    return module
+
+
+class Mutation:
+    """Tries mutants, once the tests are collected."""
+
+    def __init__(self, patterns: list[str]) -> None:
+        self.paths = sorted({path for pattern in patterns or MODULES for path in ROOT.glob(pattern)})
+        self.calls: defaultdict[tuple[str, str], set[pytest.Item]] = defaultdict(set)
+        self.seconds: dict[pytest.Item, float] = {}
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Note who calls what, in a first run that must pass; then try every mutant."""
+        self._note(session)
+        if session.testsfailed:
+            return True
+        every = [mutant for path in self.paths for mutant in mutants(path)]
+        seen: Counter[str] = Counter()
+        survived = []
+        running: dict[int, Mutant] = {}
+        for n, mutant in enumerate([*every, *[None] * AT_ONCE]):
+            while running and (len(running) == AT_ONCE or mutant is None):
+                pid, status = os.wait()
+                tried = running.pop(pid)
+                if status:
+                    seen[tried.path] += 1
+                else:
+                    survived.append(tried)
+                    print(f"\nsurvived {tried}", end="", flush=True)  # noqa: T201
+                if mutant is not None:
+                    break
+            if mutant is not None:
+                running[self._fork(session, mutant)] = mutant
+                print(f"\r{n}/{len(every)} ", end="", file=sys.stderr, flush=True)  # noqa: T201
+        self._report(every, survived)
+        return True
+
+    def _note(self, session: pytest.Session) -> None:
+        ours = {str(path) for path in self.paths}
+        for at, item in enumerate(session.items):
+            called: set[CodeType] = set()
+
+            def hear(frame: Any, event: str, _argument: Any, called: set[CodeType] = called) -> None:
+                if event == "call" and frame.f_code.co_filename in ours:
+                    called.add(frame.f_code)
+
+            began = time.process_time()
+            sys.setprofile(hear)
+            try:
+                after = session.items[at + 1] if at + 1 < len(session.items) else None
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
+            finally:
+                sys.setprofile(None)
+            self.seconds[item] = time.process_time() - began
+            for code in called:
+                function = code.co_qualname.split(".<locals>")[0]
+                self.calls[code.co_filename, function].add(item)
+
+    def _fork(self, session: pytest.Session, mutant: Mutant) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        signal.alarm(DEADLINE)
+        session.config.pluginmanager.unregister(name="terminalreporter")
+        path = str(ROOT / mutant.path)
+        for one in gc.get_objects():
+            if isinstance(one, FunctionType):
+                was = one.__code__
+                if (was.co_filename, was.co_qualname) == (path, mutant.function):
+                    one.__code__ = mutant.code
+        failed = 0
+        try:
+            for item in sorted(self.calls[path, mutant.function], key=lambda item: self.seconds[item]):
+                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+                if session.testsfailed:
+                    failed = 1
+                    break
+        except BaseException:  # noqa: BLE001 - whatever it was, it is seen
+            failed = 1
+        os._exit(failed)
+
+    def _report(self, every: list[Mutant], survived: list[Mutant]) -> None:
+        print("\n")  # noqa: T201
+        for path in dict.fromkeys(mutant.path for mutant in every):
+            here = [mutant for mutant in every if mutant.path == path]
+            left = sum(mutant.path == path for mutant in survived)
+            print(f"{path}: {len(here)} mutants, {len(here) - left} seen, {left} not")  # noqa: T201
+        print(f"all: {len(every)} mutants, {len(every) - len(survived)} seen, {len(survived)} not")  # noqa: T201
+
+
+if __name__ == "__main__":
+    modules = [word for word in sys.argv[1:] if not word.startswith(("-", "tests"))]
+    options = [word for word in sys.argv[1:] if word not in modules]
+    plain = ["-m", "fast", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=fast"]
+    sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules)]))

@@ -1,0 +1,128 @@
+"""A database at an older revision, with something in every table, is brought up to date: nothing is lost, and what was
+there means the same."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from alembic.command import downgrade, upgrade
+from psycopg import sql
+from sqlalchemy import Engine
+
+import migrations
+from config.database import make_engine
+from config.embedded import Embedded
+from tests import older
+from tests.conftest import WORKER, database_named
+from tests.world import World, id_of
+
+#: Every revision, the oldest first.
+REVISIONS = sorted(path.name[:4] for path in (Path(migrations.__file__).parent / "versions").glob("[0-9]*_*.py"))
+
+DAY = datetime(2026, 2, 1, tzinfo=UTC)
+
+
+@contextmanager
+def database_at(servers: Embedded, revision: str) -> Iterator[str]:
+    """The URL of a database at a revision, with nothing in it."""
+    name = sql.Identifier(f"older_{WORKER}_{revision}")
+    assert servers.database_url is not None
+    with psycopg.connect(servers.database_url, autocommit=True) as server:
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+        url = database_named(servers, f"older_{WORKER}_{revision}")
+        engine = make_engine(url, role="test")
+        older.move(engine, upgrade, revision)
+        engine.dispose()
+        yield url
+        server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@contextmanager
+def opened(url: str) -> Iterator[tuple[Engine, psycopg.Connection[Any]]]:
+    engine = make_engine(url, role="test")
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield engine, connection
+    engine.dispose()
+
+
+@pytest.mark.parametrize("revision", ["0001", "0010", "0020", REVISIONS[-2]])
+def test_r33_what_was_written_at_an_older_revision_is_there_at_the_newest(servers: Embedded, revision: str) -> None:
+    with database_at(servers, revision) as url, opened(url) as (engine, connection):
+        older.fill(connection)
+        before = older.rows(connection)
+        assert [table for table, rows in before.items() if not rows] == []
+
+        assert migrations.bring_up_to_date(engine) == (revision, REVISIONS[-1])
+
+        after = older.rows(connection)
+    assert before.keys() <= after.keys()
+    for table, rows in before.items():
+        kept = [{column: value for column, value in row.items() if column in rows[0]} for row in after[table]]
+        for row in rows:
+            assert row in kept, table
+
+
+#: What an organisation had: a course for everyone, which an active learner started, and paid.
+STARTED: dict[str, older.Row] = {
+    "organisations": {"id": "acme", "licence": "credits", "pool": 10, "licence_starts": None, "licence_ends": None},
+    "learners": {"id": "A", "standing": "active", "email": "a@acme.example", "saved_at": DAY},
+    "status_changes": {"active": True},
+    "courses": {"id": "safety", "method": "everyone", "cost": 3, "on_hold": False},
+    "enrolments": {"cycle": 1, "started_at": DAY, "withdrawn_at": None, "withdrawn_by": None},
+    "withdrawals": {"cycle": 1, "occurred_at": DAY.replace(month=1)},
+    "consumptions": {"cycle": 1, "unit": "credit", "amount": 3, "occurred_at": DAY, "overdrawn": False},
+    "inbox": {"state": "discarded", "body": None},
+    "work": {"state": "held"},
+}
+
+
+class TestAtTheFirstRevision:
+    """What an organisation had when there was but one revision, used at the newest."""
+
+    @pytest.fixture
+    def database_url(self, servers: Embedded) -> Iterator[str]:
+        with database_at(servers, "0001") as url:
+            with opened(url) as (engine, connection):
+                older.fill(connection, **STARTED)
+                migrations.bring_up_to_date(engine)
+            yield url
+
+    def test_r03_r10_r26_r27_what_was_known_and_paid_for_then_means_the_same_now(self, empty_world: World) -> None:
+        world = empty_world
+        [entry] = world.ledger()
+        assert (entry.learner, entry.course, entry.amount, entry.occurred_at) == ("A", "safety", 3, DAY)
+        assert world.access("A") == {"safety"}
+
+        world.starts("A", "safety", at=DAY.replace(day=2))
+        assert world.ledger() == [entry], "it was paid for"
+
+        world.has_course("safety", "manual", cost=3)
+        world.settle()
+        assert world.access("A") == {"safety"}, "no rule withdraws what was started"
+        assert world.enrolments("A")["safety"].started_at == DAY
+
+        world.becomes("inactive", "A", at=DAY.replace(day=3))
+        start = world.starts("A", "safety", at=DAY.replace(day=4))
+        assert world.access("A") == set()
+        assert world.quarantine()[id_of(start)].reason == "learner inactive"
+
+
+def test_the_way_back_works_or_is_refused_with_what_to_do_and_changes_nothing(servers: Embedded) -> None:
+    with database_at(servers, REVISIONS[-1]) as url, opened(url) as (engine, connection):
+        older.fill(connection)
+        refused, at = "", len(REVISIONS) - 1
+        while not refused:
+            before = older.rows(connection)
+            try:
+                older.move(engine, downgrade, REVISIONS[at - 1])
+                at -= 1
+            except RuntimeError as problem:
+                refused = str(problem)
+
+        assert refused.endswith(": drop the database")
+        assert older.rows(connection) == before
+        assert migrations.bring_up_to_date(engine) == (REVISIONS[at], REVISIONS[-1])
