@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tasks.events import Event, decode
-from tasks.events.rules import TURN, WAVE, affordable, awaited, in_turn, portions, waves, weights
+from tasks.events.awaited import Kind, in_words
+from tasks.events.rules import TURN, WAVE, affordable, in_turn, portions, waves, weights
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _numbers = count(1)
@@ -45,20 +46,20 @@ def announced(body: str = "Hello.", organisation: str = "acme") -> Event:
 
 
 @pytest.mark.parametrize(
-    ("waits_for", "said"),
+    ("kind", "id_", "said"),
     [
-        (None, None),
-        ("organisation:acme: b", "the organisation acme: b"),
-        ("enrolment:1:2:1:5", "its enrolment"),
-        ("status:1:5", "an earlier change of status"),
-        ("turn:1", "what its organisation sent before it"),
-        ("learner:1:A:b", "the learner A:b"),
-        ("course:1:safety", "the course safety"),
-        ("segment:1:s", "the segment s"),
+        (None, None, None),
+        ("organisation", "acme: b", "the organisation acme: b"),
+        ("enrolment", None, "its enrolment"),
+        ("status", None, "an earlier change of status"),
+        ("turn", None, "what its organisation sent before it"),
+        ("learner", "A:b", "the learner A:b"),
+        ("course", "safety", "the course safety"),
+        ("segment", "s", "the segment s"),
     ],
 )
-def test_r06_what_an_event_waits_for_is_said_in_words(waits_for: str | None, said: str | None) -> None:
-    assert awaited(waits_for) == said
+def test_r06_what_an_event_waits_for_is_said_in_words(kind: Kind | None, id_: str | None, said: str | None) -> None:
+    assert in_words(kind, id_) == said
 
 
 def test_r06_events_about_different_learners_are_applied_together_by_type() -> None:

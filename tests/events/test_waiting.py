@@ -137,7 +137,7 @@ def test_s02_what_a_batch_itself_makes_known_holds_nothing_of_it_back(world: Wor
 
     taken = world.send(status, start, *makes_known)
 
-    assert (taken.new, taken.held) == (4, 0)
+    assert (taken.new, taken.deferred) == (4, 0)
     assert world.quarantine() == {}
     assert len(world.ledger()) == 1
 
@@ -149,7 +149,7 @@ def test_s02_what_is_held_back_again_and_again_is_held_back_once(world: World) -
 
     taken = world.send(start, world.event("learner.saved", world.learner("A")))
 
-    assert (taken.new, taken.held) == (2, 1)
+    assert (taken.new, taken.deferred) == (2, 1)
     assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
 
 
@@ -159,7 +159,7 @@ def test_s02_what_came_before_and_goes_on_waiting_is_not_held_back_of_this_batch
 
     taken = world.send(world.event("learner.saved", world.learner("A")))
 
-    assert (taken.new, taken.held) == (1, 0)
+    assert (taken.new, taken.deferred) == (1, 0)
     assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
 
 

@@ -5,7 +5,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tasks.mail.answers import About, Stage
 
 from tasks.mail.rules import (
     ANYWHERE,
@@ -13,12 +12,12 @@ from tasks.mail.rules import (
     LONGEST_ALONE,
     LONGEST_OUT,
     SAMPLE,
-    Answer,
-    Attempt,
     Before,
     Delivery,
+    MailAttempt,
+    MailResult,
     Outcome,
-    Patience,
+    RetryPolicy,
     Verdict,
     answer_to,
     held,
@@ -28,47 +27,48 @@ from tasks.mail.rules import (
     refused_by_nearly_all,
     skipped,
 )
+from tasks.mail.sending.answers import About, Stage
 
 NOW = datetime(2026, 3, 1, 9, tzinfo=UTC)
 SECOND, HOUR = timedelta(seconds=1), timedelta(hours=1)
-PATIENCE = Patience(3, 10 * SECOND, 24 * HOUR)
+PATIENCE = RetryPolicy(3, 10 * SECOND, 24 * HOUR)
 
 
-def attempt(answer: Answer, recipient: int = 16, **other: Any) -> Attempt:
-    return Attempt(recipient, answer, NOW, 599, "so it is", **other)
+def attempt(answer: MailResult, recipient: int = 16, **other: Any) -> MailAttempt:
+    return MailAttempt(recipient, answer, NOW, 599, "so it is", **other)
 
 
 @pytest.mark.parametrize(
     ("code", "what", "answer"),
     [
-        (550, About.MAILBOX, Answer.REFUSED),
-        (550, About.RATE, Answer.THROTTLED),
-        (550, About.CONNECTIONS, Answer.THROTTLED),
-        (550, About.GREYLISTED, Answer.DEFERRED),
-        (500, About.RATE, Answer.THROTTLED),
-        (499, About.MAILBOX, Answer.DEFERRED),
-        (421, About.MAILBOX, Answer.THROTTLED),
-        (455, About.GREYLISTED, Answer.THROTTLED),
-        (455, About.SIGN_IN, Answer.THROTTLED),
-        (455, About.MAILBOX, Answer.DEFERRED),
+        (550, About.MAILBOX, MailResult.REFUSED),
+        (550, About.RATE, MailResult.THROTTLED),
+        (550, About.CONNECTIONS, MailResult.THROTTLED),
+        (550, About.GREYLISTED, MailResult.DEFERRED),
+        (500, About.RATE, MailResult.THROTTLED),
+        (499, About.MAILBOX, MailResult.DEFERRED),
+        (421, About.MAILBOX, MailResult.THROTTLED),
+        (455, About.GREYLISTED, MailResult.THROTTLED),
+        (455, About.SIGN_IN, MailResult.THROTTLED),
+        (455, About.MAILBOX, MailResult.DEFERRED),
     ],
 )
-def test_r21_what_a_reply_means(code: int, what: About, answer: Answer) -> None:
+def test_r21_what_a_reply_means(code: int, what: About, answer: MailResult) -> None:
     assert answer_to(code, what) is answer
 
 
 @pytest.mark.parametrize(
     ("stage", "code", "answer", "on_recipient"),
     [
-        (Stage.RCPT, 550, Answer.REFUSED, True),
-        (Stage.MAIL, 499, Answer.THROTTLED, False),
-        (Stage.MAIL, 500, Answer.REFUSED, False),
-        (Stage.RCPT, 455, Answer.DEFERRED, True),
-        (Stage.END, 455, Answer.DEFERRED, False),
+        (Stage.RCPT, 550, MailResult.REFUSED, True),
+        (Stage.MAIL, 499, MailResult.THROTTLED, False),
+        (Stage.MAIL, 500, MailResult.REFUSED, False),
+        (Stage.RCPT, 455, MailResult.DEFERRED, True),
+        (Stage.END, 455, MailResult.DEFERRED, False),
     ],
 )
 def test_r21_before_a_recipient_is_named_it_is_the_servers_trouble(
-    stage: Stage, code: int, answer: Answer, on_recipient: bool
+    stage: Stage, code: int, answer: MailResult, on_recipient: bool
 ) -> None:
     found = refusal(7, code, "something else", stage)
 
@@ -83,102 +83,106 @@ ACCEPTED, FAILED, PENDING, UNCERTAIN = Delivery.ACCEPTED, Delivery.FAILED, Deliv
 @pytest.mark.parametrize(
     ("answer", "before", "policy", "left"),
     [
-        (Answer.ACCEPTED, FIRST, "hold", (ACCEPTED, True, None)),
-        (Answer.REFUSED, FIRST, "hold", (FAILED, True, None)),
-        (Answer.IMPOSSIBLE, FIRST, "hold", (FAILED, True, None)),
-        (Answer.TOO_LARGE, FIRST, "hold", (FAILED, True, None)),
-        (Answer.DEFERRED, FIRST, "hold", (PENDING, True, 10)),
-        (Answer.DEFERRED, Before(1), "hold", (PENDING, True, 20)),
-        (Answer.DEFERRED, Before(2), "hold", (FAILED, True, None)),
-        (Answer.AMBIGUOUS, FIRST, "hold", (UNCERTAIN, True, None)),
-        (Answer.AMBIGUOUS, FIRST, "resend", (PENDING, True, 10)),
-        (Answer.WORKER_LOST, Before(1), "resend", (PENDING, True, 20)),
-        (Answer.WORKER_LOST, Before(2), "resend", (UNCERTAIN, True, None)),
-        (Answer.WORKER_LOST, FIRST, "hold", (UNCERTAIN, True, None)),
-        (Answer.UNREACHABLE, FIRST, "hold", (PENDING, False, 10)),
-        (Answer.UNREACHABLE, Before(9, 2, NOW - HOUR), "hold", (PENDING, False, 40)),
-        (Answer.REFUSED_US, Before(put_off=5), "hold", (PENDING, False, LONGEST_OUT.total_seconds())),
-        (Answer.REFUSED_US, Before(since=NOW - 24 * HOUR), "hold", (PENDING, False, 10)),
-        (Answer.REFUSED_US, Before(since=NOW - 24 * HOUR - SECOND), "hold", (FAILED, False, None)),
-        (Answer.THROTTLED, FIRST, "hold", (PENDING, False, 10)),
-        (Answer.THROTTLED, Before(since=NOW - 100 * SECOND), "hold", (PENDING, False, 50)),
-        (Answer.THROTTLED, Before(since=NOW - 12 * HOUR), "hold", (PENDING, False, 3600)),
-        (Answer.THROTTLED, Before(since=NOW - 25 * HOUR), "hold", (FAILED, False, None)),
+        (MailResult.ACCEPTED, FIRST, "hold", (ACCEPTED, True, None)),
+        (MailResult.REFUSED, FIRST, "hold", (FAILED, True, None)),
+        (MailResult.IMPOSSIBLE, FIRST, "hold", (FAILED, True, None)),
+        (MailResult.TOO_LARGE, FIRST, "hold", (FAILED, True, None)),
+        (MailResult.DEFERRED, FIRST, "hold", (PENDING, True, 10)),
+        (MailResult.DEFERRED, Before(1), "hold", (PENDING, True, 20)),
+        (MailResult.DEFERRED, Before(2), "hold", (FAILED, True, None)),
+        (MailResult.AMBIGUOUS, FIRST, "hold", (UNCERTAIN, True, None)),
+        (MailResult.AMBIGUOUS, FIRST, "resend", (PENDING, True, 10)),
+        (MailResult.WORKER_LOST, Before(1), "resend", (PENDING, True, 20)),
+        (MailResult.WORKER_LOST, Before(2), "resend", (UNCERTAIN, True, None)),
+        (MailResult.WORKER_LOST, FIRST, "hold", (UNCERTAIN, True, None)),
+        (MailResult.UNREACHABLE, FIRST, "hold", (PENDING, False, 10)),
+        (MailResult.UNREACHABLE, Before(9, 2, NOW - HOUR), "hold", (PENDING, False, 40)),
+        (MailResult.REFUSED_US, Before(put_off=5), "hold", (PENDING, False, LONGEST_OUT.total_seconds())),
+        (MailResult.REFUSED_US, Before(since=NOW - 24 * HOUR), "hold", (PENDING, False, 10)),
+        (MailResult.REFUSED_US, Before(since=NOW - 24 * HOUR - SECOND), "hold", (FAILED, False, None)),
+        (MailResult.THROTTLED, FIRST, "hold", (PENDING, False, 10)),
+        (MailResult.THROTTLED, Before(since=NOW - 100 * SECOND), "hold", (PENDING, False, 50)),
+        (MailResult.THROTTLED, Before(since=NOW - 12 * HOUR), "hold", (PENDING, False, 3600)),
+        (MailResult.THROTTLED, Before(since=NOW - 25 * HOUR), "hold", (FAILED, False, None)),
     ],
 )
 def test_r18_r19_r21_what_an_attempt_leaves_in_the_ledger(
-    answer: Answer, before: Before, policy: str, left: tuple[Delivery, bool, float | None]
+    answer: MailResult, before: Before, policy: str, left: tuple[Delivery, bool, float | None]
 ) -> None:
     found = outcome_of(attempt(answer), before, PATIENCE, policy=policy)
 
     pause = None if found.due_at is None else (found.due_at - NOW).total_seconds()
     assert (found.state, found.tried, pause) == left
     assert (found.recipient, found.at, found.code, found.reply) == (16, NOW, 599, "so it is")
-    assert found.reason == (None if answer is Answer.ACCEPTED else answer.value)
+    assert found.reason == (None if answer is MailResult.ACCEPTED else answer.value)
     assert not found.suppress
 
 
 def test_r21_not_everybody_who_was_throttled_comes_back_at_once() -> None:
     before = Before(since=NOW - 128 * SECOND)
 
-    found = [outcome_of(attempt(Answer.THROTTLED, n), before, PATIENCE, policy="hold").due_at for n in (0, 1, 15, 16)]
+    found = [
+        outcome_of(attempt(MailResult.THROTTLED, n), before, PATIENCE, policy="hold").due_at for n in (0, 1, 15, 16)
+    ]
 
     assert found == [NOW + seconds * SECOND for seconds in (64, 65, 79, 64)]
 
 
 def test_r21_an_address_that_is_not_there_is_suppressed() -> None:
-    assert outcome_of(attempt(Answer.REFUSED, about=About.MAILBOX), FIRST, PATIENCE, policy="hold").suppress
-    assert not outcome_of(attempt(Answer.REFUSED, about=About.POLICY), FIRST, PATIENCE, policy="hold").suppress
+    assert outcome_of(attempt(MailResult.REFUSED, about=About.MAILBOX), FIRST, PATIENCE, policy="hold").suppress
+    assert not outcome_of(attempt(MailResult.REFUSED, about=About.POLICY), FIRST, PATIENCE, policy="hold").suppress
 
 
 @pytest.mark.parametrize(
     ("domains", "before", "taken", "us"),
     [
-        ([("a", Answer.REFUSED)], {}, {}, True),
-        ([("a", Answer.REFUSED), ("a", Answer.ACCEPTED)], {}, {}, False),  # the server took others after it
-        ([("a", Answer.ACCEPTED), ("a", Answer.REFUSED)], {}, {}, True),
-        ([("a", Answer.REFUSED), ("b", Answer.ACCEPTED)], {}, {}, True),
-        ([("a", Answer.REFUSED)], {}, {"a": NOW + SECOND}, False),
-        ([("a", Answer.REFUSED)], {}, {"a": NOW}, True),
-        ([("a", Answer.REFUSED)], {16: Before(since=NOW - HOUR)}, {"a": NOW - HOUR}, True),
-        ([("a", Answer.REFUSED)], {16: Before(since=NOW - HOUR)}, {"a": NOW - HOUR + SECOND}, False),
-        ([("a", Answer.REFUSED)], {16: Before(since=NOW - LONGEST_ALONE)}, {ANYWHERE: NOW}, True),
-        ([("a", Answer.REFUSED)], {16: Before(since=NOW - LONGEST_ALONE - SECOND)}, {ANYWHERE: NOW}, False),
-        ([("a", Answer.REFUSED)], {16: Before(since=NOW - 2 * HOUR)}, {ANYWHERE: NOW - 2 * HOUR}, True),
-        ([("a", Answer.REFUSED)], {17: Before(since=NOW - 2 * HOUR)}, {ANYWHERE: NOW}, True),
+        ([("a", MailResult.REFUSED)], {}, {}, True),
+        ([("a", MailResult.REFUSED), ("a", MailResult.ACCEPTED)], {}, {}, False),  # the server took others after it
+        ([("a", MailResult.ACCEPTED), ("a", MailResult.REFUSED)], {}, {}, True),
+        ([("a", MailResult.REFUSED), ("b", MailResult.ACCEPTED)], {}, {}, True),
+        ([("a", MailResult.REFUSED)], {}, {"a": NOW + SECOND}, False),
+        ([("a", MailResult.REFUSED)], {}, {"a": NOW}, True),
+        ([("a", MailResult.REFUSED)], {16: Before(since=NOW - HOUR)}, {"a": NOW - HOUR}, True),
+        ([("a", MailResult.REFUSED)], {16: Before(since=NOW - HOUR)}, {"a": NOW - HOUR + SECOND}, False),
+        ([("a", MailResult.REFUSED)], {16: Before(since=NOW - LONGEST_ALONE)}, {ANYWHERE: NOW}, True),
+        ([("a", MailResult.REFUSED)], {16: Before(since=NOW - LONGEST_ALONE - SECOND)}, {ANYWHERE: NOW}, False),
+        ([("a", MailResult.REFUSED)], {16: Before(since=NOW - 2 * HOUR)}, {ANYWHERE: NOW - 2 * HOUR}, True),
+        ([("a", MailResult.REFUSED)], {17: Before(since=NOW - 2 * HOUR)}, {ANYWHERE: NOW}, True),
     ],
 )
 def test_r21_what_would_meet_everybody_uses_up_no_attempt(
-    domains: list[tuple[str, Answer]], before: dict[int, Before], taken: dict[str, datetime], us: bool
+    domains: list[tuple[str, MailResult]], before: dict[int, Before], taken: dict[str, datetime], us: bool
 ) -> None:
     attempts = [(domain, attempt(answer, about=About.SIGN_IN)) for domain, answer in domains]
 
     hold_back(attempts, before, taken)
 
-    [found] = [one.answer for (_, answer), (_, one) in zip(domains, attempts, strict=True) if answer is Answer.REFUSED]
-    assert found is (Answer.REFUSED_US if us else Answer.REFUSED)
+    [found] = [
+        one.answer for (_, answer), (_, one) in zip(domains, attempts, strict=True) if answer is MailResult.REFUSED
+    ]
+    assert found is (MailResult.REFUSED_US if us else MailResult.REFUSED)
 
 
 @pytest.mark.parametrize(
     ("answer", "other", "us"),
     [
-        (Answer.REFUSED, {"about": About.MAILBOX}, False),
-        (Answer.REFUSED, {"about": About.POLICY, "stage": Stage.END}, False),  # what this one says
-        (Answer.REFUSED, {"about": About.SIGN_IN, "stage": Stage.END}, True),
-        (Answer.THROTTLED, {"about": About.SIGN_IN, "code": 421}, True),
-        (Answer.THROTTLED, {"about": About.RATE, "code": 500}, True),
-        (Answer.THROTTLED, {"about": About.RATE, "code": 499}, False),
-        (Answer.THROTTLED, {"about": About.RATE, "code": None}, False),
-        (Answer.THROTTLED, {"about": About.CONNECTIONS, "code": 550}, False),
-        (Answer.DEFERRED, {"about": About.SIGN_IN}, False),
+        (MailResult.REFUSED, {"about": About.MAILBOX}, False),
+        (MailResult.REFUSED, {"about": About.POLICY, "stage": Stage.END}, False),  # what this one says
+        (MailResult.REFUSED, {"about": About.SIGN_IN, "stage": Stage.END}, True),
+        (MailResult.THROTTLED, {"about": About.SIGN_IN, "code": 421}, True),
+        (MailResult.THROTTLED, {"about": About.RATE, "code": 500}, True),
+        (MailResult.THROTTLED, {"about": About.RATE, "code": 499}, False),
+        (MailResult.THROTTLED, {"about": About.RATE, "code": None}, False),
+        (MailResult.THROTTLED, {"about": About.CONNECTIONS, "code": 550}, False),
+        (MailResult.DEFERRED, {"about": About.SIGN_IN}, False),
     ],
 )
-def test_r21_what_is_about_us_and_what_about_one_mail(answer: Answer, other: dict[str, Any], us: bool) -> None:
+def test_r21_what_is_about_us_and_what_about_one_mail(answer: MailResult, other: dict[str, Any], us: bool) -> None:
     one = replace(attempt(answer), **other)
 
     hold_back([("a", one)], {}, {})
 
-    assert one.answer is (Answer.REFUSED_US if us else answer)
+    assert one.answer is (MailResult.REFUSED_US if us else answer)
 
 
 def test_r21_nearly_everybody_is_nine_in_ten_of_a_sample() -> None:

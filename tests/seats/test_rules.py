@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks.events import Held, Reason
+from tasks.events import Awaited, Deferred, Reason
 from tasks.organisations import Organisation
 from tasks.seats.rules import (
     Crossing,
@@ -51,10 +51,12 @@ def organisation(**other: Any) -> Organisation:
     return Organisation(**found | other)
 
 
-WAITS_FOR_LEARNER = Held(Reason.UNKNOWN_LEARNER, "the learner A is not known", "learner:7:A")
-WAITS_FOR_COURSE = Held(Reason.UNKNOWN_COURSE, "the course safety is not known", "course:7:safety")
-NOT_ENROLLED = Held(Reason.NOT_ENROLLED, "A was not enrolled in cycle 2 of safety at that time", "enrolment:7:3:2:5")
-INACTIVE = Held(Reason.LEARNER_INACTIVE, "A was inactive at that time", "status:7:5", at_once=True)
+WAITS_FOR_LEARNER = Deferred(Reason.UNKNOWN_LEARNER, "the learner A is not known", Awaited.saved_learner(7, "A"))
+WAITS_FOR_COURSE = Deferred(Reason.UNKNOWN_COURSE, "the course safety is not known", Awaited.saved_course(7, "safety"))
+NOT_ENROLLED = Deferred(
+    Reason.NOT_ENROLLED, "A was not enrolled in cycle 2 of safety at that time", Awaited.enrolment(7, 3, 2, 5)
+)
+INACTIVE = Deferred(Reason.LEARNER_INACTIVE, "A was inactive at that time", Awaited.status(7, 5), at_once=True)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +77,9 @@ INACTIVE = Held(Reason.LEARNER_INACTIVE, "A was inactive at that time", "status:
         ({"withdrawn_at": THEN, "stood_before": True}, None),
     ],
 )
-def test_r27_s12_a_start_counts_if_the_learner_was_active_and_enrolled(known: dict[str, Any], why: Held | None) -> None:
+def test_r27_s12_a_start_counts_if_the_learner_was_active_and_enrolled(
+    known: dict[str, Any], why: Deferred | None
+) -> None:
     assert judge_start(facts(**known), PLACE, LEAD) == why
 
 
@@ -87,7 +91,9 @@ def test_r27_s12_a_start_counts_if_the_learner_was_active_and_enrolled(known: di
         ({"course": None}, WAITS_FOR_COURSE),
     ],
 )
-def test_s12_a_released_start_counts_as_soon_as_what_it_names_is_known(known: dict[str, Any], why: Held | None) -> None:
+def test_s12_a_released_start_counts_as_soon_as_what_it_names_is_known(
+    known: dict[str, Any], why: Deferred | None
+) -> None:
     assert judge_start(facts(**known), PLACE, LEAD, released=True) == why
 
 
@@ -117,7 +123,7 @@ def test_s05_s12_s15_what_a_start_may_change_besides_is_looked_at(known: dict[st
         ({"enrolled_at": None}, NOT_ENROLLED),
     ],
 )
-def test_s14_a_completion_waits_for_its_enrolment(known: dict[str, Any], why: Held | None) -> None:
+def test_s14_a_completion_waits_for_its_enrolment(known: dict[str, Any], why: Deferred | None) -> None:
     assert judge_completion(facts(**known), PLACE) == why
 
 
