@@ -56,7 +56,8 @@ def test_r31_an_event_whose_effects_cross_over_is_set_aside_and_stops_nothing(
     with monkeypatch.context() as mistake:
         ensured = learners.ensure_segments
         mistake.setattr(
-            learners, "ensure_segments", lambda connection, number, ids: ensured(connection, number + 1, ids)
+            "tasks.learners.intake.ensure_segments",
+            lambda connection, number, ids: ensured(connection, number + 1, ids),
         )
         world.send(mistaken, world.event("learner.saved", world.learner("A")))
 

@@ -46,13 +46,17 @@ def explained(engine: Engine) -> Iterator[dict[str, Cost]]:
     def explain(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: object) -> None:
         if not _PLANNED.match(statement):
             return
+        driver: Any = connection.connection.driver_connection
+        alone = driver.autocommit and "pipeline" not in connection.info  # a transaction of its own
         raw = connection.connection.cursor()
-        alone = connection.connection.driver_connection.autocommit  # type: ignore[union-attr]
+
         raw.execute("BEGIN" if alone else "SAVEPOINT explained")
         raw.execute("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + statement, parameters)
         [[[said]]] = raw.fetchall()
         plan = said["Plan"]
-        raw.execute("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT explained; RELEASE SAVEPOINT explained")
+        raw.execute("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT explained")
+        if not alone:
+            raw.execute("RELEASE SAVEPOINT explained")
         cost = costs.setdefault(statement, Cost())
         pages, rows = plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], _rows(plan)
         if pages + rows > cost.pages + cost.rows:
