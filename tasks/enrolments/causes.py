@@ -188,10 +188,7 @@ class PlaceCauses:
         for said in rows(
             connection,
             _Said,
-            f"""
-            SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released
-            FROM {_WITHDRAWALS} w
-            """,
+            f"SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released FROM {_WITHDRAWALS} w",
             **scope,
         ):
             self.withdrawals[said.course, said.learner].append(said)
@@ -199,9 +196,7 @@ class PlaceCauses:
         for said in rows(
             connection,
             _Said,
-            f"""
-            SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_STARTS} s
-            """,
+            f"SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_STARTS} s",
             **scope,
         ):
             self.starts[Place(said.course, said.cycle, said.learner)].append(Start(said.occurred_at, said.released))
@@ -210,10 +205,7 @@ class PlaceCauses:
         for stint in rows(
             connection,
             _StintRow,
-            f"""
-            SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by
-            FROM {_STINTS} s
-            """,
+            f"SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by FROM {_STINTS} s",
             **scope,
         ):
             place = Place(stint.course, stint.cycle, stint.learner)

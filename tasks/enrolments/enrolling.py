@@ -144,98 +144,75 @@ def follow_rules(
 ) -> list[Counts]:
     """Bring the rule-made enrolments of one chunk of learners in line with the rules as they stand (R7, R9, R10): of a
     list in all courses at once, of learners in a row course by course."""
-    scope: dict[str, object] = {
-        "organisation": fanout.organisation,
-        "cycle": 1,
-        "fanout": fanout.fanout,
-        "at": fanout.occurred_at,
-        "cause": "rule",
-        "requests": None,
-    }
+    scope = _scope(fanout, low, high, window_seconds) | {"requests": None}
     if fanout.learners is not None:
-        return [_follow_listed(connection, fanout, courses, scope | {"low": low, "high": high}, window_seconds)]
-    scope |= {"low": low, "high": high}
-    return [_follow_in_a_row(connection, fanout, course, scope, window_seconds) for course in courses]
-
-
-def _follow_in_a_row(
-    connection: Connection, fanout: Fanout, course: Course, scope: dict[str, object], window_seconds: float
-) -> Counts:
-    scope |= {"course": course.course}
-    revived = enrolled = NOBODY
-    if course.method != "manual":
-        scope |= {"mailing": None if course.on_hold else fanout.mailing, "chosen": course.method == "everyone"}
-        enrolled = one(connection, Recorded, _ENROL, **scope) or NOBODY
-        if enrolled.withdrawn:
-            revived = one(connection, Recorded, _REVIVE, **scope, window=f"{window_seconds} seconds") or NOBODY
-    if course.method != "everyone":
-        execute(connection, _WITHDRAW, **scope, links=course.method == "segments")
-    return Counts(enrolled, revived, 0)
-
-
-def _follow_listed(
-    connection: Connection,
-    fanout: Fanout,
-    courses: Sequence[Course],
-    scope: dict[str, object],
-    window_seconds: float,
-) -> Counts:
-    scope |= {"listed": fanout.learners, "mailing": fanout.mailing}
-    enrolled = revived = NOBODY
-    ruled = [course for course in courses if course.method != "manual"]
-    if ruled:
-        places = scope | _places(ruled, [course.method == "everyone" for course in ruled])
-        enrolled, revived = _enrol_listed(connection, places, window_seconds)
-    ending = [course for course in courses if course.method != "everyone"]
-    if ending:
-        links = [course.method == "segments" for course in ending]
-        execute(connection, _WITHDRAW_LISTED, **scope, courses=[course.course for course in ending], links=links)
-    return Counts(enrolled, revived, 0)
-
-
-def _places(courses: Sequence[Course], chosen: Sequence[bool]) -> dict[str, object]:
-    return {
-        "courses": [course.course for course in courses],
-        "chosen": list(chosen),
-        "on_hold": [course.on_hold for course in courses],
-    }
-
-
-def _enrol_listed(
-    connection: Connection, places: dict[str, object], window_seconds: float
-) -> tuple[Recorded, Recorded]:
-    """Who is enrolled, and who again: most have nobody to bring back, as is seen when the others are enrolled."""
-    enrolled = one(connection, Recorded, _ENROL_LISTED, **places) or NOBODY
-    if not enrolled.withdrawn:
-        return enrolled, NOBODY
-    window = f"{window_seconds} seconds"
-    return enrolled, one(connection, Recorded, _REVIVE_LISTED, **places, window=window) or NOBODY
+        return [_follow_listed(connection, courses, scope)]
+    return [_follow_in_a_row(connection, course, scope) for course in courses]
 
 
 def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, window_seconds: float) -> Counts:
     """Enrol the listed learners, who were found eligible; for those who are enrolled add the source alone (R11, S6)."""
-    listed = fanout.learners or []
-    scope: dict[str, object] = {
+    scope = _scope(fanout, low, high, window_seconds) | {"requests": [fanout.fanout], "course": fanout.courses[0]}
+    places = scope | {"courses": fanout.courses, "chosen": [True], "on_hold": [False]}
+    dense = high - low < DENSE * len(fanout.learners or [])
+    enrolled, revived = _enrol_listed(connection, places, dense=dense)
+    return Counts(enrolled, revived, int(value(connection, _JOIN, **scope)))
+
+
+def _scope(fanout: Fanout, low: int, high: int, window_seconds: float) -> dict[str, object]:
+    return {
         "organisation": fanout.organisation,
         "cycle": fanout.cycle,
         "fanout": fanout.fanout,
         "at": fanout.occurred_at,
         "low": low,
         "high": high,
-        "listed": listed,
-        "cause": "request",
+        "listed": fanout.learners,
+        "cause": fanout.cause,
         "mailing": fanout.mailing,
-        "requests": [fanout.fanout],
+        "window": f"{window_seconds} seconds",
     }
-    places = scope | {"courses": fanout.courses, "chosen": [True], "on_hold": [False]}
-    course: dict[str, object] = {"course": fanout.courses[0], "chosen": True}
-    if high - low < DENSE * len(listed):
-        revived = NOBODY
-        with planned_for_sets(connection):
-            enrolled = one(connection, Recorded, _ENROL_DENSE, **scope, **course) or NOBODY
+
+
+def _follow_in_a_row(connection: Connection, course: Course, scope: dict[str, object]) -> Counts:
+    scope = scope | {
+        "course": course.course,
+        "chosen": course.method == "everyone",
+        "links": course.method == "segments",
+    }
+    enrolled = revived = NOBODY
+    if course.method != "manual":
+        scope["mailing"] = None if course.on_hold else scope["mailing"]
+        enrolled = one(connection, Recorded, _ENROL, **scope) or NOBODY
         if enrolled.withdrawn:
-            revived = one(connection, Recorded, _REVIVE_LISTED, **places, window=f"{window_seconds} seconds") or NOBODY
+            revived = one(connection, Recorded, _REVIVE, **scope) or NOBODY
+    if course.method != "everyone":
+        execute(connection, _WITHDRAW, **scope)
+    return Counts(enrolled, revived, 0)
+
+
+def _follow_listed(connection: Connection, courses: Sequence[Course], scope: dict[str, object]) -> Counts:
+    enrolled = revived = NOBODY
+    if ruled := [course for course in courses if course.method != "manual"]:
+        scope["courses"] = [course.course for course in ruled]
+        scope["chosen"] = [course.method == "everyone" for course in ruled]
+        scope["on_hold"] = [course.on_hold for course in ruled]
+        enrolled, revived = _enrol_listed(connection, scope)
+    if ending := [course for course in courses if course.method != "everyone"]:
+        scope["courses"] = [course.course for course in ending]
+        scope["links"] = [course.method == "segments" for course in ending]
+        execute(connection, _WITHDRAW_LISTED, **scope)
+    return Counts(enrolled, revived, 0)
+
+
+def _enrol_listed(
+    connection: Connection, places: dict[str, object], *, dense: bool = False
+) -> tuple[Recorded, Recorded]:
+    """Who is enrolled, and who again: most have nobody to bring back, as is seen when the others are enrolled."""
+    if dense:
+        with planned_for_sets(connection):
+            enrolled = one(connection, Recorded, _ENROL_DENSE, **places | {"chosen": True}) or NOBODY
     else:
-        enrolled, revived = _enrol_listed(connection, places, window_seconds)
-    already = int(value(connection, _JOIN, **scope, **course))
-    return Counts(enrolled, revived, already)
+        enrolled = one(connection, Recorded, _ENROL_LISTED, **places) or NOBODY
+    revived = (one(connection, Recorded, _REVIVE_LISTED, **places) or NOBODY) if enrolled.withdrawn else NOBODY
+    return enrolled, revived

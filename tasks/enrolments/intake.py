@@ -20,6 +20,7 @@ from tasks.events import Awaited, Cause, Deferred, Event, KnownCause
 from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn, SegmentJoined, SegmentLeft
 from tasks.intake.context import EventContext
 from tasks.learners import (
+    Standing,
     ensure,
     ensure_segments,
     members_at,
@@ -166,7 +167,8 @@ def learners_returned(
         return
     ruled = courses.courses_with_rules(connection, organisation.organisation)
     numbers = [learner.learner for learner in learners]
-    present = store.present_among(connection, organisation.organisation, numbers) if ruled else set()
+    saved = [Standing.ACTIVE, Standing.INACTIVE]
+    present = store.standing_among(connection, organisation.organisation, numbers, saved) if ruled else set()
     for learner in learners:
         if learner.learner not in present:
             continue
@@ -213,7 +215,8 @@ def follow_part(connection: Connection, settings: Settings, organisation: Organi
         case "return":
             learners_returned(connection, settings, organisation, newcomers)
         case "reactivation":
-            active = store.active_among(connection, fanout.organisation, [new.learner for new in newcomers])
+            numbers = [new.learner for new in newcomers]
+            active = store.standing_among(connection, fanout.organisation, numbers, [Standing.ACTIVE])
             arrivals.open_again(connection, organisation, [new for new in newcomers if new.learner in active])
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from config.database import column, execute, rows, value
 from tasks.enrolments.fragments import WITHDRAWN_BY_NAME
 from tasks.events import emit_changed
+from tasks.learners import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +150,10 @@ def enrolled_in(connection: Connection, organisation: int, learners: Sequence[in
     )
 
 
-def active_among(connection: Connection, organisation: int, learners: Sequence[int]) -> set[int]:
-    """Those of these learners who are active now."""
+def standing_among(
+    connection: Connection, organisation: int, learners: Sequence[int], standings: Sequence[Standing]
+) -> set[int]:
+    """Those of these learners who stand in one of these ways now."""
     return set(
         column(
             connection,
@@ -158,27 +161,11 @@ def active_among(connection: Connection, organisation: int, learners: Sequence[i
             SELECT l.learner
             FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
             JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-            WHERE l.standing = 'active'
+            WHERE CAST(l.standing AS text) = ANY(CAST(:standings AS text[]))
             """,
             organisation=organisation,
             learners=list(learners),
-        )
-    )
-
-
-def present_among(connection: Connection, organisation: int, learners: Sequence[int]) -> set[int]:
-    """Those of these learners who were saved and are not deleted."""
-    return set(
-        column(
-            connection,
-            """
-            SELECT l.learner
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-            JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-            WHERE l.standing IN ('active', 'inactive')
-            """,
-            organisation=organisation,
-            learners=list(learners),
+            standings=list(standings),
         )
     )
 
