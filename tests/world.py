@@ -10,13 +10,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import dramatiq
 import redis
+from dramatiq.broker import MessageProxy
 from sqlalchemy import Connection, text
 
 from config.database import column, execute, scoped, transaction, value
 from config.runtime import Runtime
 from config.streams import OUT
-from tasks import chores, enrolments, learners, organisations, seats
+from tasks import enrolments, learners, organisations, seats
 from tasks.announcements import Progress, find, progress
 from tasks.enrolments import Enrolment
 from tasks.events import inbox
@@ -24,20 +26,34 @@ from tasks.events.inbox import Quarantined
 from tasks.intake import Taken, take
 from tasks.mail import tally
 from tasks.reconcile import deviations
-from tasks.work.store import offer, unfinished
+from tasks.work.store import unfinished
 from tests.mailserver import MailServer
 from tests.outgoing import checked
 from workers.pool import work_on
-from workers.queues import QUEUES
-from workers.relay import CHORES, Relay
+from workers.queues import Broker
+from workers.relay import Relay
 
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
 
 _numbers = itertools.count(1)
 
-#: Pieces offered at once when everything due is done in the test's own process.
-ALL = 1000
+
+class Woken(Broker):
+    """Keeps whom the relay wakes, for this process to work on."""
+
+    def __init__(self, redis_url: str, stopping: threading.Event) -> None:
+        super().__init__(redis_url, stopping)
+        self.messages: list[dramatiq.Message[Any] | MessageProxy] = []
+
+    def wake(self, queue: str, messages: Iterable[dramatiq.Message[Any] | MessageProxy]) -> None:  # noqa: ARG002
+        """Keep these."""
+        self.messages += messages
+
+    def taken(self) -> list[dramatiq.Message[Any] | MessageProxy]:
+        """What was kept, once."""
+        found, self.messages = self.messages, []
+        return found
 
 
 @dataclass
@@ -184,20 +200,17 @@ class World:
             threading.Event().wait(0.01)
 
     def settle(self) -> None:
-        """Do everything that is due, in this process: wake, work, close what is finished, publish. What is due later
-        stays."""
-        relay = Relay(self.runtime)
+        """Do everything that is due, in this process: the relay does its chores, and whoever it wakes works. What is
+        due later stays, and so does what it does once in some seconds: streams are not trimmed under a test's eyes."""
+        relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
+        relay.broker = woken
+        relay.saw_readers = relay.saw_witness = time.monotonic()
         while True:
-            with transaction(self.runtime.engine) as connection:
-                offers = [
-                    one for queue in QUEUES for one in offer(connection, queue, bound=ALL, repeat=timedelta(minutes=1))
-                ]
-            for one in offers:
-                work_on(self.runtime, one.actor, one.organisation, one.work)
-            closed = sum(chores.do(self.runtime.engine, name, chore) for name, chore in CHORES.items())
-            relay.publish()
-            if not offers and not closed:
+            relay.chores()
+            if not woken.messages:
                 break
+            for message in woken.taken():
+                work_on(self.runtime, message.actor_name, *message.args)
         self.hear()
 
     def hear(self) -> None:
