@@ -80,12 +80,12 @@ def _instead(node: ast.AST) -> Iterator[ast.AST]:  # noqa: PLR0912 - a case for 
             yield node.operand
         case ast.BinOp() if type(node.op) in _COMPUTED:
             yield ast.BinOp(node.left, _COMPUTED[type(node.op)](), node.right)
-        case ast.Constant(value=bool()):
-            yield ast.Constant(not node.value)
-        case ast.Constant(value=int()):
-            yield ast.Constant(node.value + 1)
-        case ast.Constant(value=str()):
-            yield ast.Constant(node.value + "?")
+        case ast.Constant(value=bool(said)):
+            yield ast.Constant(not said)
+        case ast.Constant(value=int(number)):
+            yield ast.Constant(number + 1)
+        case ast.Constant(value=str(text)):
+            yield ast.Constant(text + "?")
         case ast.IfExp():
             yield node.body
             yield node.orelse

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import dramatiq
 import redis
 from dramatiq.broker import MessageProxy
 from sqlalchemy import Connection, text
@@ -17,7 +18,7 @@ from sqlalchemy import Connection, text
 from config.database import column, execute, scoped, transaction, value
 from config.runtime import Runtime
 from config.streams import OUT
-from tasks import chores, enrolments, learners, organisations, seats
+from tasks import enrolments, learners, organisations, seats
 from tasks.announcements import Progress, find, progress
 from tasks.enrolments import Enrolment
 from tasks.events import inbox
@@ -26,22 +27,37 @@ from tasks.intake import BatchResult, process_batch
 from tasks.mail import tally
 from tasks.reconcile import deviations
 from tasks.work.loads import unfinished
-from tasks.work.store import offer
 from tests.mailserver import MailServer
 from tests.outgoing import checked
 from workers.pool import Leases
-from workers.queues import QUEUES, Broker, message_for
-from workers.relay.chore import ForEverybody
-from workers.relay.leader import CHORES
+from workers.queues import Broker, message_for
+from workers.relay.leader import Relay
 from workers.relay.publish import Publish
+from workers.relay.readers import WatchReaders
+from workers.relay.wake import Wake
+from workers.relay.witness import Witness
 
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
 
 _numbers = itertools.count(1)
 
-#: Pieces offered at once when everything due is done in the test's own process.
-ALL = 1000
+
+class Woken(Broker):
+    """Keeps whom the relay wakes, for this process to work on."""
+
+    def __init__(self, redis_url: str, stopping: threading.Event) -> None:
+        super().__init__(redis_url, stopping)
+        self.messages: list[dramatiq.Message[Any] | MessageProxy] = []
+
+    def wake(self, queue: str, messages: Iterable[dramatiq.Message[Any] | MessageProxy]) -> None:  # noqa: ARG002
+        """Keep these."""
+        self.messages += messages
+
+    def taken(self) -> list[dramatiq.Message[Any] | MessageProxy]:
+        """What was kept, once."""
+        found, self.messages = self.messages, []
+        return found
 
 
 @dataclass
@@ -188,18 +204,22 @@ class World:
             threading.Event().wait(0.01)
 
     def settle(self) -> None:
-        """Do everything that is due, in this process: wake, work, close what is finished, publish. What is due later
-        stays."""
-        closing = [chore for chore in CHORES if issubclass(chore, ForEverybody)]
-        while True:
-            with transaction(self.runtime.engine) as connection:
-                offers = offer(connection, *QUEUES, bound=ALL, repeat=timedelta(minutes=1))
-            for one in offers:
-                work_on(self.runtime, one.actor, one.organisation, one.work)
-            closed = sum(chores.do(self.runtime.engine, chore.name, chore.all_of_it) for chore in closing)
-            publish(self.runtime)
-            if not offers and not closed:
-                break
+        """Do everything that is due, in this process: the relay does its chores, and whoever it wakes works. What is
+        due later stays, and so does what it does once in some seconds: streams are not trimmed under a test's eyes."""
+        relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
+        relay.chores = [chore for chore in relay.chores if not isinstance(chore, WatchReaders | Witness)]
+        for chore in relay.chores:
+            if isinstance(chore, Wake):
+                chore.broker = woken
+        quiet = 0
+        while quiet < 2:  # what finishes in a round may leave work for the next one
+            for chore in relay.chores:
+                chore.due_at = 0
+            relay.round()
+            quiet = 0 if woken.messages else quiet + 1
+            for message in woken.taken():
+                work_on(self.runtime, message.actor_name, *message.args)
+        publish(self.runtime)
         self.hear()
 
     def hear(self) -> None:

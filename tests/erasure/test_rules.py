@@ -20,13 +20,15 @@ def erased(id_: str, *digests: str, names: tuple[str, ...] = ()) -> Erased:
     return Erased(1, 1, id_, GONE, GONE, [digest(one) for one in digests], [digest(one) for one in names], None)
 
 
-NEEDLES = Needles.of(
-    [
-        erased("A", "ann.b@acme.example", "ann77", "ab", names=("Ann", "Baker")),
-        erased("C", "carl@acme.example", names=("Carl",)),
-        erased("M", "mo@acme.example", names=("Mo", "Rose Li")),
-    ]
-)
+def needles() -> Needles:
+    """Three who were erased."""
+    return Needles.of(
+        [
+            erased("A", "ann.b@acme.example", "ann77", "ab", names=("Ann", "Baker")),
+            erased("C", "carl@acme.example", names=("Carl",)),
+            erased("M", "mo@acme.example", names=("Mo", "Rose Li")),
+        ]
+    )
 
 
 def event(type_: str, data: dict[str, Any], *, at: datetime = GONE, organisation: str = "acme") -> bytes:
@@ -78,7 +80,7 @@ def announced(subject: str, body: str = "Hello.") -> bytes:
     ],
 )
 def test_s15_what_names_somebody_who_was_erased_is_found(body: bytes, names: bool) -> None:
-    assert NEEDLES.name(body, "acme") is names
+    assert needles().name(body, "acme") is names
 
 
 @pytest.mark.parametrize(
@@ -104,28 +106,28 @@ def test_s15_what_names_somebody_who_was_erased_is_found(body: bytes, names: boo
     ],
 )
 def test_s15_what_somebody_wrote_is_left_without_them(text: str, left: str) -> None:
-    assert NEEDLES.left_of(text) == [left]
+    assert needles().left_of(text) == [left]
 
 
 def test_s15_the_parts_of_a_text_are_read_together() -> None:
-    assert NEEDLES.left_of("About Ann", "Ann Baker left.", "Carl") == ["About NN", "NN left.", "Carl"]
-    assert NEEDLES.left_of() == []
+    assert needles().left_of("About Ann", "Ann Baker left.", "Carl") == ["About NN", "NN left.", "Carl"]
+    assert needles().left_of() == []
     assert NOBODY == "NN"
 
 
 @pytest.mark.parametrize("body", [saved("A"), saved("B"), b"nothing that can be read", b'{"data": {}}'])
 def test_s15_nothing_is_left_of_what_describes_somebody_or_cannot_be_read(body: bytes) -> None:
-    assert NEEDLES.without(body) is None
+    assert needles().without(body) is None
 
 
 def test_s15_what_is_left_of_an_event_can_be_taken_and_has_no_field_that_nobody_asked_for() -> None:
-    left = NEEDLES.without(announced("About Ann", "Ann Baker left."))
+    left = needles().without(announced("About Ann", "Ann Baker left."))
 
     assert left is not None
     found = json.loads(left)
     assert (found["id"], found["organisation"], found["type"]) == ("e1", "acme", "platform.announcement.requested")
     assert (found["data"]["subject"], found["data"]["body"]) == ("About NN", "NN left.")
     assert "extra" not in found
-    segment = NEEDLES.without(event("segment.saved", {"segment": "s", "name": "Ann Baker"}))
+    segment = needles().without(event("segment.saved", {"segment": "s", "name": "Ann Baker"}))
     assert segment is not None
     assert json.loads(segment)["data"] == {"segment": "s", "name": "Ann Baker"}

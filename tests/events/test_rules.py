@@ -90,7 +90,7 @@ def test_r06_organisations_do_not_wait_for_each_other() -> None:
 
 
 def test_r31_an_event_costs_its_rows_what_it_lists_and_a_wave_of_its_own() -> None:
-    described = {"title": "S", "cost": 1, "on_hold": False, "method": "segments"}
+    described: dict[str, Any] = {"title": "S", "cost": 1, "on_hold": False, "method": "segments"}
     linked = event("course.saved", course="safety", segments=["a", "b"], **described)
 
     assert weights([status("A"), status("B"), status("A")]) == [1, 1, 1 + WAVE]

@@ -21,7 +21,7 @@ class Wake(Chore):
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
-        self._broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
+        self.broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
 
     def do(self) -> float | None:
         """Offer what is due; seconds until more is."""
@@ -30,6 +30,6 @@ class Wake(Chore):
         with autocommit(self.runtime.engine) as connection:
             offers = offer(connection, *QUEUES, bound=settings.rollcall_in_flight, repeat=repeat)
             for queue, those in groupby(sorted(offers, key=attrgetter("queue")), attrgetter("queue")):
-                self._broker.wake(queue, [message_for(queue, it.actor, it.organisation, it.work) for it in those])
+                self.broker.wake(queue, [message_for(queue, it.actor, it.organisation, it.work) for it in those])
             seconds = next_due_seconds(connection)
         return None if seconds is None else max(seconds, PACE_SECONDS)
