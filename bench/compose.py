@@ -17,13 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tasks.bounces import ReturnPaths
-from tasks.mail.compose import Identity, compose
-from tasks.mail.dkim import Signer
-from tasks.mail.links import Links
-from tasks.mail.merge import MergeField, tokens
+from tasks.mail.composing.dkim import Signer
+from tasks.mail.composing.envelopes import Identity, compose
+from tasks.mail.composing.links import Links
+from tasks.mail.composing.merge import MergeField, tokens
+from tasks.mail.composing.templates import announcement
+from tasks.mail.ledger.deliveries import Mailing, Recipient
 from tasks.mail.rules import Kind, Verdict
-from tasks.mail.store import Mailing, Recipient
-from tasks.mail.templates import announcement
 
 #: People written to in a round, and rounds.
 PEOPLE = 2_000

@@ -20,8 +20,8 @@ from tasks.events.schemas import TYPES, WHAT_TO_DO
 from tasks.imports.rules import Refusal
 from tasks.imports.statuses import PreviousStatus
 from tasks.learners import Standing
-from tasks.mail import control, witness
-from tasks.mail.restored import Settled
+from tasks.mail.ledger import control, witness
+from tasks.mail.ledger.restored import Settled
 from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit

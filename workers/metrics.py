@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tasks.mail.outages import Outage
+from tasks.mail.sending.outages import Outage
 from workers.readers import StreamStanding
 from workers.standing import InDatabase, InRedis
 

@@ -26,8 +26,8 @@ from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
 from tasks.events import readers as kept
 from tasks.events.outbox import cloud_event
-from tasks.mail.restored import notice
-from tasks.mail.witness import Witness
+from tasks.mail.ledger.restored import notice
+from tasks.mail.ledger.witness import Witness
 from tasks.work import store as work
 from workers import readers
 from workers.queues import QUEUES, make_broker, message_for

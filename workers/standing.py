@@ -10,10 +10,10 @@ from config.runtime import Runtime
 from config.words import counted
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
-from tasks.mail.control import MailPaused, paused
-from tasks.mail.outages import Outage
-from tasks.mail.rates import outages
-from tasks.mail.store import sending
+from tasks.mail.ledger.control import MailPaused, paused
+from tasks.mail.ledger.deliveries import sending
+from tasks.mail.sending.outages import Outage
+from tasks.mail.sending.rates import outages
 from tasks.webhooks import Health, health
 from tasks.work.store import STALLED_AFTER, Load, loads, unfinished
 from workers.readers import StreamStanding, is_ingress_stalled, standings, unread

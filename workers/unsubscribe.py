@@ -23,8 +23,8 @@ from starlette.routing import Route
 from config.database import serve_people, transaction
 from config.runtime import Runtime
 from config.settings import keys_in
-from tasks.mail.links import PATH, Links
-from tasks.mail.subscription import Subscription, resubscribe, subscription, unsubscribe
+from tasks.mail.composing.links import PATH, Links
+from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe
 from workers.asking import AGAIN, Busy, Desk, is_busy, is_passing
 from workers.bodies import Bodies, NotRead
 

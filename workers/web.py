@@ -25,10 +25,10 @@ from config.outages import REDIS
 from config.runtime import Runtime
 from config.settings import networks_in
 from config.streams import make_impatient_redis
-from tasks.mail import control
-from tasks.mail.control import paused
-from tasks.mail.outages import Outage, in_words
-from tasks.mail.rates import outages
+from tasks.mail.ledger import control
+from tasks.mail.ledger.control import paused
+from tasks.mail.sending.outages import Outage, in_words
+from tasks.mail.sending.rates import outages
 from tasks.work.store import STALLED_AFTER, loads
 from workers import bodies, connections, posted, readiness, unsubscribe
 from workers.asking import Busy, Desk, Shared, in_time

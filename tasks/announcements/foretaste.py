@@ -12,12 +12,12 @@ from tasks import mail
 from tasks.announcements.actors import check_words
 from tasks.announcements.rules import NotAllowed
 from tasks.announcements.store import Announcement
-from tasks.mail.compose import compose, identity
-from tasks.mail.merge import MergeField, without_default
+from tasks.mail.composing.envelopes import compose, identity
+from tasks.mail.composing.merge import MergeField, without_default
+from tasks.mail.ledger.deliveries import Mailing, Recipient
+from tasks.mail.ledger.deliveries import mailing as mailing_numbered
 from tasks.mail.rules import Answer, Attempt
-from tasks.mail.smtp import Envelope, Mailer
-from tasks.mail.store import Mailing, Recipient
-from tasks.mail.store import mailing as mailing_numbered
+from tasks.mail.sending.pool import Envelope, Mailer
 
 #: What the subject of a test begins with.
 MARK = "[Test] "

@@ -11,7 +11,7 @@ from tasks.bounces import store
 from tasks.bounces.reader import Report, read
 from tasks.bounces.rules import Bounce, Ignored, Kind, Suppressed, in_a_row, judge
 from tasks.bounces.verp import ReturnPaths, Token, fingerprint
-from tasks.mail.links import Links
+from tasks.mail.composing.links import Links
 
 log = structlog.get_logger()
 

@@ -43,7 +43,7 @@ class ReturnPaths:
 
     def __init__(self, bounce_address: str, secret_key: str) -> None:
         self._local, _, self._domain = bounce_address.rpartition("@")
-        #: What signs, and what else is accepted; of links, too (`tasks/mail/links.py`).
+        #: What signs, and what else is accepted; of links, too (`tasks/mail/composing/links.py`).
         self.keys = [key for key in map(str.strip, secret_key.split(",")) if key]
         self._keys = [blake2b(key.encode(), person=b"rollcall senders").digest() for key in self.keys]
 

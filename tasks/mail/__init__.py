@@ -5,10 +5,14 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.mail.look import Look
-    from tasks.mail.merge import MergeError
-    from tasks.mail.moves import Change, close_cancelled, history, make_move, why_paused
-    from tasks.mail.opening import (
+    from tasks.mail.composing.branding import Look
+    from tasks.mail.composing.merge import MergeError
+    from tasks.mail.composing.phrases import LANGUAGES, spoken
+    from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
+    from tasks.mail.composing.templates import check_announcement as check_template
+    from tasks.mail.ledger.deliveries import Mailing, Tally, tallies, tally, unworked
+    from tasks.mail.ledger.moves import Change, close_cancelled, history, make_move, why_paused
+    from tasks.mail.ledger.opening import (
         MOST_LEARNERS,
         OPEN_FOR_CANDIDATES,
         VERDICT,
@@ -20,8 +24,7 @@ if TYPE_CHECKING:
         open_for_pairs,
         tell_admins,
     )
-    from tasks.mail.phrases import LANGUAGES, spoken
-    from tasks.mail.recipients import (
+    from tasks.mail.ledger.recipients import (
         any_accepted,
         as_recipient,
         cancel_idle,
@@ -33,9 +36,6 @@ if TYPE_CHECKING:
         verdict_on,
     )
     from tasks.mail.rules import Kind, Verdict
-    from tasks.mail.samples import AURORA, BODY, SUBJECT, sample
-    from tasks.mail.store import Mailing, Tally, tallies, tally, unworked
-    from tasks.mail.templates import check_announcement as check_template
 else:
     __getattr__ = lazily(__name__)
 

@@ -16,13 +16,12 @@ from config.log import without_data
 from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
-from tasks.mail import restored, store
-from tasks.mail.compose import compose, identity
-from tasks.mail.message_ids import numbers
-from tasks.mail.moves import pause_once
-from tasks.mail.outages import as_said
-from tasks.mail.pace import Lanes
-from tasks.mail.rates import Rates
+from tasks.mail.composing.envelopes import compose, identity
+from tasks.mail.ledger import deliveries as store
+from tasks.mail.ledger import restored
+from tasks.mail.ledger.message_ids import numbers
+from tasks.mail.ledger.moves import pause_once
+from tasks.mail.ledger.witness import Witness
 from tasks.mail.rules import (
     LAST_ANSWERS,
     Answer,
@@ -38,8 +37,10 @@ from tasks.mail.rules import (
     refused_by_nearly_all,
     skipped,
 )
-from tasks.mail.smtp import Envelope, Mailer
-from tasks.mail.witness import Witness
+from tasks.mail.sending.outages import as_said
+from tasks.mail.sending.pace import Lanes
+from tasks.mail.sending.pool import Envelope, Mailer
+from tasks.mail.sending.rates import Rates
 
 log = structlog.get_logger()
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from tasks.mail.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
+from tasks.mail.sending.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
 from tasks.work import LONGEST_PAUSE, pause_before
 
 

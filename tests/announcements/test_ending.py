@@ -98,7 +98,7 @@ def test_r19_what_a_lost_worker_had_begun_is_uncertain_though_it_is_cancelled(
 
 def test_r20_cancelling_takes_its_turns(underway: World, admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tasks.announcements.actors.TURN_SECONDS", 0.0)
-    monkeypatch.setattr("tasks.mail.recipients.PIECES", 2)
+    monkeypatch.setattr("tasks.mail.ledger.recipients.PIECES", 2)
     admin("cancel", "news")
     with transaction(underway.runtime.engine) as connection:
         (piece,) = offer(connection, "tasks", bound=8, repeat=timedelta(minutes=1))

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.bounces.reader import read
 from tasks.bounces.rules import Ignored, Kind, judge
-from tasks.mail.answers import ABOUT_US, About, Stage, about
+from tasks.mail.sending.answers import ABOUT_US, About, Stage, about
 from tests.bounces import reports, shapes
 from tests.mail.replies import REPLIES
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.mail.rollcall import ADDRESSES, Rollcall, rollcall, senders
 from bench.system import Database, System
-from tasks.mail.rates import outages
+from tasks.mail.sending.rates import outages
 from tests.chaos.conftest import say
 from tests.servers.milter import ACCEPT, Milter, filtering
 from tests.servers.policy import Greylist, greylisting

@@ -20,8 +20,8 @@ from psycopg import sql
 
 from config.database import transaction
 from config.runtime import Runtime
-from tasks.mail import control
-from tasks.mail.witness import FILE
+from tasks.mail.ledger import control
+from tasks.mail.ledger.witness import FILE
 from tests.workers.conftest import deployment, platform, valkey
 from tests.workers.deployment import Deployment, Valkey, until
 from tests.workers.recorder import Recorder, recording

@@ -17,8 +17,8 @@ from tests.world import World
 UNUSED = {
     "aiosmtplib", "aiosmtpd", "alembic", "chardetng_py", "config.embedded", "config.signing", "dramatiq", "honcho",
     "idna", "jinja2", "markdown_it", "mrml", "nh3", "prometheus_client", "psutil", "starlette", "uvicorn", "uvloop",
-    "tasks.effects", "tasks.imports.intake", "tasks.intake", "tasks.mail.compose", "tasks.mail.templates",
-    "workers.relay", "workers.supervisor",
+    "tasks.effects", "tasks.imports.intake", "tasks.intake", "tasks.mail.composing.envelopes",
+    "tasks.mail.composing.templates", "workers.relay", "workers.supervisor",
 }  # fmt: skip
 
 #: Runs commands one after another in one process, and says after each what is imported by then.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks import mail
-from tasks.mail.merge import one_line
+from tasks.mail.composing.merge import one_line
 from tests.commands.test_output import Rollcall, printed, refused, rollcall
 from tests.world import World
 from workers import browser

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tasks.mail.message import mail_key
+from tasks.mail.composing.message import mail_key
 from tests.isolation.neighbours import tables_of_organisations
 from tests.isolation.statements import past_the_helpers, statements, unbound
 from tests.world import World
@@ -45,8 +45,8 @@ ACROSS = {
         "tasks.events.inbox.unresolved",
     },
     "an operator's, for all mail at once": {
-        "tasks.mail.control.pause",
-        "tasks.mail.control.resume",
+        "tasks.mail.ledger.control.pause",
+        "tasks.mail.ledger.control.resume",
     },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
         "tasks.enrolments.fanouts._finish",
@@ -58,7 +58,7 @@ ACROSS = {
         "tasks.events.outbox.put_in_order",
         "tasks.events.outbox.rests",
         "tasks.events.readers.remember",
-        "tasks.mail.store.unworked",
+        "tasks.mail.ledger.deliveries.unworked",
         "tasks.work.store.next_due_seconds",
         "tasks.work.store.offer",
         "tasks.work.store.others_wait",
@@ -90,7 +90,7 @@ ACROSS = {
         "tasks.events.outbox.unpublished",
         "tasks.events.readers.waiting_seconds",
         "tasks.events.replays.left",
-        "tasks.mail.store.sending",
+        "tasks.mail.ledger.deliveries.sending",
         "tasks.webhooks.store.health",
         "tasks.work.store.loads",
         "tasks.work.store.unfinished",
@@ -116,9 +116,9 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "workers.relay._leadership",  # a lock, and news
         "workers.readers.restore",  # Redis
         "workers.queues._push",  # Redis
-        "tasks.mail.rates._together",  # Redis
-        "tasks.mail.rates._say_present",  # Redis
-        "tasks.mail.witness.went",  # Redis
+        "tasks.mail.sending.rates._together",  # Redis
+        "tasks.mail.sending.rates._say_present",  # Redis
+        "tasks.mail.ledger.witness.went",  # Redis
         "workers.commands.events._add",  # Redis
         "workers.suspects._count",  # Redis
     }

@@ -5,11 +5,11 @@ import re
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from tasks.mail.compose import compose
-from tasks.mail.markdown import LONGEST_BODY
-from tasks.mail.merge import MergeError, MergeField
+from tasks.mail.composing.envelopes import compose
+from tasks.mail.composing.markdown import LONGEST_BODY
+from tasks.mail.composing.merge import MergeError, MergeField
+from tasks.mail.composing.templates import LARGEST_MAIL, check_announcement
 from tasks.mail.rules import Kind
-from tasks.mail.templates import LARGEST_MAIL, check_announcement
 from tests.mail.letters import LINKS, mailing, recipient, sender
 from tests.mail.test_lean import Seen
 from tests.mail.test_look import ADDRESSES, Attributes

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from config.settings import sender_address
 from tasks.bounces import ReturnPaths
-from tasks.mail.compose import Identity
-from tasks.mail.dkim import Signer
-from tasks.mail.links import Links
+from tasks.mail.composing.dkim import Signer
+from tasks.mail.composing.envelopes import Identity
+from tasks.mail.composing.links import Links
+from tasks.mail.ledger.deliveries import Mailing, Recipient
 from tasks.mail.rules import Kind, Verdict
-from tasks.mail.store import Mailing, Recipient
 
 LINKS = Links("https://rollcall.example.org", ["only for tests"])
 RETURNS = ReturnPaths("bounces@example.org", "only for tests")

@@ -2,7 +2,7 @@
 """More of what mail servers say, in the shape of `replies`: the words of large providers, filters and relays, and what
 they say in other languages."""
 
-from tasks.mail.answers import About, Stage
+from tasks.mail.sending.answers import About, Stage
 
 CONNECT, MAIL, RCPT, _, END, _ = Stage
 

@@ -5,7 +5,7 @@ The shapes are those of Postfix, Exim, Sendmail, qmail, Exchange, Microsoft 365,
 Mimecast, Barracuda, Amazon SES, SendGrid, GMX and others: (stage, code, text, what it is about).
 """
 
-from tasks.mail.answers import About, Stage
+from tasks.mail.sending.answers import About, Stage
 
 MAILBOX, FULL, DISABLED = About.MAILBOX, About.FULL, About.DISABLED
 SIGN_IN, SENDER, REPUTATION, RATE = About.SIGN_IN, About.SENDER, About.REPUTATION, About.RATE

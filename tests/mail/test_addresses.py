@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tasks.mail.addresses import in_text
-from tasks.mail.compose import compose
-from tasks.mail.links import Links
-from tasks.mail.markdown import letter
-from tasks.mail.merge import MergeError, parse
+from tasks.mail.composing.autolinks import in_text
+from tasks.mail.composing.envelopes import compose
+from tasks.mail.composing.links import Links
+from tasks.mail.composing.markdown import letter
+from tasks.mail.composing.merge import MergeError, parse
+from tasks.mail.composing.placeholders import StandIns
+from tasks.mail.composing.templates import announcement, check_announcement
 from tasks.mail.rules import Kind
-from tasks.mail.standins import StandIns
-from tasks.mail.templates import announcement, check_announcement
 from tests.mail.letters import LINKS, mailing, recipient, sender
 from tests.mail.test_markdown import body
 from tests.mail.test_merge import ACME, Page, received

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.answers import ABOUT_US, About, Stage, about, table
 from tasks.mail.rules import FIRST, THROTTLING, Answer, Attempt, Patience, answer_to, outcome_of
+from tasks.mail.sending.answers import ABOUT_US, About, Stage, about, table
 from tests.mail.more_replies import MORE
 from tests.mail.replies import REPLIES
 from tests.world import World

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from config.settings import Settings, SmtpServer
 from config.streams import make_redis
-from tasks.mail import slots as module
-from tasks.mail.pace import CIRCUIT, SENDER, SLOTS
-from tasks.mail.rates import PREFIX, Rates, outages
 from tasks.mail.rules import Answer
-from tasks.mail.slots import (
+from tasks.mail.sending import slots as module
+from tasks.mail.sending.pace import CIRCUIT, SENDER, SLOTS
+from tasks.mail.sending.pool import Envelope, Mailer
+from tasks.mail.sending.rates import PREFIX, Rates, outages
+from tasks.mail.sending.slots import (
     AGAIN_SECONDS,
     GROW_SECONDS,
     LEASE_SECONDS,
@@ -31,7 +32,6 @@ from tasks.mail.slots import (
     reported,
     shut_out,
 )
-from tasks.mail.smtp import Envelope, Mailer
 from tests import mailserver
 from tests.mail.scripted import HANG_UP, Script, serving
 from tests.mailserver import MailServer

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from config.settings import Settings
 from config.signing import read_key
-from tasks.mail.compose import compose
-from tasks.mail.dkim import Signer
+from tasks.mail.composing.dkim import Signer
+from tasks.mail.composing.envelopes import compose
 from tasks.mail.rules import Kind
 from tests.mail.letters import mailing, recipient, sender
 from tests.mail.test_message import ANYTHING, without_tokens

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.mail.compose import compose
-from tasks.mail.merge import said
+from tasks.mail.composing.envelopes import compose
+from tasks.mail.composing.merge import said
 from tasks.mail.rules import Kind
 from tests.mail.letters import LINKS, mailing, recipient, sender
 from tests.mail.test_message import ANYTHING, on_one_line, recipients, without_tokens

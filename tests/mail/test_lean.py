@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from tasks.mail import templates
-from tasks.mail.lean import lean
-from tasks.mail.look import Look
+from tasks.mail.composing import templates
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.minify import lean
+from tasks.mail.composing.samples import sample
 from tasks.mail.rules import Kind
-from tasks.mail.samples import sample
 
 LOGO = "https://cdn.acme.example/logo.png"
 VOID = {"br", "hr", "img", "meta"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.links import Links
+from tasks.mail.composing.links import Links
 
 BASE = "https://rollcall.example.org"
 NUMBERS = st.integers(1, 2**31 - 1)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.mail.look import READABLE, WHITE, Look, contrast
-from tasks.mail.phrases import LANGUAGES
+from tasks.mail.composing.branding import READABLE, WHITE, Look, contrast
+from tasks.mail.composing.phrases import LANGUAGES
+from tasks.mail.composing.samples import AURORA, sample
 from tasks.mail.rules import Kind
-from tasks.mail.samples import AURORA, sample
 from tests.world import World, id_of
 
 LOGO = "https://cdn.acme.example/logo.png?v=1&s=(2)"

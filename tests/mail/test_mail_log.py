@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.mail.logs import read
-from tasks.mail.message_ids import MessageIds, number_of
+from tasks.mail.ledger.message_ids import MessageIds, number_of
+from tasks.mail.ledger.server_logs import read
 
 IDS = MessageIds(["acme", "announcement", "", "news"], "rollcall.example")
 TAKEN, OTHER = IDS.of("L1"), IDS.of("L2")

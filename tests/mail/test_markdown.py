@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.look import Look
-from tasks.mail.markdown import LONGEST_BODY
-from tasks.mail.merge import MergeError
-from tasks.mail.templates import announcement, check_announcement
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.markdown import LONGEST_BODY
+from tasks.mail.composing.merge import MergeError
+from tasks.mail.composing.templates import announcement, check_announcement
 from tests.mail.test_look import Attributes
 from tests.mail.test_merge import ACME, ANNA, received
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.look import Look
-from tasks.mail.merge import MergeError, MergeField, Raw, Slot, one_line, parse, tokens
-from tasks.mail.message import compile_message
-from tasks.mail.templates import announcement, digest_notice, enrolment_notice, listing, password_notice
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.merge import MergeError, MergeField, Raw, Slot, one_line, parse, tokens
+from tasks.mail.composing.message import compile_message
+from tasks.mail.composing.templates import announcement, digest_notice, enrolment_notice, listing, password_notice
 
 ANNA: Mapping[str, str | None] = {
     "first_name": "Anna",

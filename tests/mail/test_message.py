@@ -14,15 +14,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.mail.merge import said
-from tasks.mail.message import (
+from tasks.mail.composing.merge import said
+from tasks.mail.composing.message import (
     CompiledMessage,
     compile_message,
     feedback_id,
     needs_smtputf8,
     wire_address,
 )
-from tasks.mail.message_ids import MessageIds
+from tasks.mail.ledger.message_ids import MessageIds
 
 NOON = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)
 OWN_HEADERS = ["From", "To", "Subject", "Date", "Message-ID", "MIME-Version", "Content-Type"]

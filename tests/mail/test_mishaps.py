@@ -11,9 +11,10 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import transaction
 from config.settings import Settings
-from tasks.mail import actors, store
-from tasks.mail.compose import Identity, compose
-from tasks.mail.smtp import Envelope
+from tasks.mail import actors
+from tasks.mail.composing.envelopes import Identity, compose
+from tasks.mail.ledger import deliveries as store
+from tasks.mail.sending.pool import Envelope
 from tests.world import World
 
 #: Seconds for which the database is away: longer than any other transaction is tried.

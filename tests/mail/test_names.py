@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tasks.mail.compose import compose
-from tasks.mail.merge import LONGEST_VALUE, said
-from tasks.mail.message import compile_message
+from tasks.mail.composing.envelopes import compose
+from tasks.mail.composing.merge import LONGEST_VALUE, said
+from tasks.mail.composing.message import compile_message
+from tasks.mail.composing.templates import LONGEST_LISTING, announcement, listing
 from tasks.mail.rules import Kind
-from tasks.mail.templates import LONGEST_LISTING, announcement, listing
 from tests.mail.letters import mailing, recipient, sender
 from tests.mail.test_merge import ACME, received
 from tests.mail.test_message import body, read, recipients, rendered

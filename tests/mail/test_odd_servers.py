@@ -7,8 +7,8 @@ import pytest
 
 from config.settings import SmtpServer
 from tasks.mail.rules import Answer, Attempt
-from tasks.mail.smtp import LATE_SECONDS, MESSAGES_PER_CONNECTION, Envelope, Mailer
-from tasks.mail.wire import LONGEST_LINE
+from tasks.mail.sending.pool import LATE_SECONDS, MESSAGES_PER_CONNECTION, Envelope, Mailer
+from tasks.mail.sending.protocol import LONGEST_LINE
 from tests.mail.scripted import HANG_UP, SILENCE, Script, serving
 from tests.world import World
 

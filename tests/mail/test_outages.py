@@ -14,11 +14,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.settings import SmtpServer
-from tasks.mail.answers import About, Stage
-from tasks.mail.check import check
-from tasks.mail.outages import EVERYWHERE, as_said, in_words, not_reached
-from tasks.mail.pace import CIRCUIT, SURE, Circuit, Limits, State, circuit_of, granted, learnt
-from tasks.mail.rates import outages
 from tasks.mail.rules import (
     ANYWHERE,
     FIRST,
@@ -31,6 +26,11 @@ from tasks.mail.rules import (
     hold_back,
     outcome_of,
 )
+from tasks.mail.sending.answers import About, Stage
+from tasks.mail.sending.checking import check
+from tasks.mail.sending.outages import EVERYWHERE, as_said, in_words, not_reached
+from tasks.mail.sending.pace import CIRCUIT, SURE, Circuit, Limits, State, circuit_of, granted, learnt
+from tasks.mail.sending.rates import outages
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port

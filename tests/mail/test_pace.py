@@ -9,8 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.mail.answers import About, Stage
-from tasks.mail.pace import (
+from tasks.mail.rules import FIRST, Answer, Attempt, Before, Delivery, Patience, outcome_of
+from tasks.mail.sending.answers import About, Stage
+from tasks.mail.sending.pace import (
     CIRCUIT,
     FREE_RATE,
     LEAST_RATE,
@@ -28,7 +29,6 @@ from tasks.mail.pace import (
     granted,
     learnt,
 )
-from tasks.mail.rules import FIRST, Answer, Attempt, Before, Delivery, Patience, outcome_of
 from tests.world import DAWN
 
 FREE = Limits(math.inf, math.inf, 1.0)

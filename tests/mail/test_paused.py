@@ -7,7 +7,7 @@ import pytest
 
 from config.database import transaction
 from config.settings import Settings
-from tasks.mail import control
+from tasks.mail.ledger import control
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.workers.serving import served
 from tests.workers.test_outages import get

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks.mail.look import Look
-from tasks.mail.merge import MergeField, Slot, parse
-from tasks.mail.phrases import LANGUAGES, Language, spoken
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.merge import MergeField, Slot, parse
+from tasks.mail.composing.phrases import LANGUAGES, Language, spoken
+from tasks.mail.composing.samples import AURORA, sample
+from tasks.mail.composing.templates import Usage, seats_notice
 from tasks.mail.rules import Kind
-from tasks.mail.samples import AURORA, sample
-from tasks.mail.templates import Usage, seats_notice
 from tests.mail.test_merge import received
 from tests.world import World
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.look import Look
-from tasks.mail.plain import plain
-from tasks.mail.templates import announcement
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.plain import plain
+from tasks.mail.composing.templates import announcement
 from tests.mail.test_merge import ANNA, received
 
 BODY = """\

@@ -10,9 +10,9 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from config.streams import make_redis
-from tasks.mail import rates as module
-from tasks.mail.rates import Rates
 from tasks.mail.rules import Answer, Attempt
+from tasks.mail.sending import rates as module
+from tasks.mail.sending.rates import Rates
 from tests.workers.deployment import Valkey
 
 

@@ -12,8 +12,8 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import make_engine, transaction
 from config.runtime import Runtime
-from tasks.mail import control, restored, witness
-from tasks.mail.witness import FILE, MOST_GROUPS, Witness, _missing
+from tasks.mail.ledger import control, restored, witness
+from tasks.mail.ledger.witness import FILE, MOST_GROUPS, Witness, _missing
 from tasks.work.store import SHARDS, Beat
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.backup import Backup

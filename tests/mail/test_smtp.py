@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import SmtpServer
 from tasks.mail.rules import Answer, Attempt
-from tasks.mail.smtp import Envelope, Mailer
+from tasks.mail.sending.pool import Envelope, Mailer
 from tests import mailserver
 from tests.mail.scripted import HANG_UP, Script, serving
 

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from tasks.mail.cleaning import clean
-from tasks.mail.markdown import LONGEST_BODY, letter
-from tasks.mail.merge import MergeError, MergeField, Slot, parse
-from tasks.mail.standins import FieldInAddress, StandIns
-from tasks.mail.templates import announcement
+from tasks.mail.composing.cleaning import clean
+from tasks.mail.composing.markdown import LONGEST_BODY, letter
+from tasks.mail.composing.merge import MergeError, MergeField, Slot, parse
+from tasks.mail.composing.placeholders import FieldInAddress, StandIns
+from tasks.mail.composing.templates import announcement
 from tests.mail.test_markdown import body, is_clean, refused
 from tests.mail.test_merge import ACME, ANNA, received
 

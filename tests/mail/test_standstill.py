@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from tasks.mail.answers import About, Stage
-from tasks.mail.pace import Circuit
-from tasks.mail.rates import _say, outages
 from tasks.mail.rules import Answer, Attempt, refusal
-from tasks.mail.standstill import IN_A_ROW, SECONDS, STANDSTILL, is_sure, stands_still
+from tasks.mail.sending.answers import About, Stage
+from tasks.mail.sending.pace import Circuit
+from tasks.mail.sending.rates import _say, outages
+from tasks.mail.sending.standstill import IN_A_ROW, SECONDS, STANDSTILL, is_sure, stands_still
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.world import World
 

@@ -11,10 +11,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session
 from aiosmtpd.smtp import Envelope as Taken
 
 from config.settings import SmtpServer
-from tasks.mail.answers import About
-from tasks.mail.check import check
 from tasks.mail.rules import Answer, Attempt
-from tasks.mail.smtp import Envelope, Mailer
+from tasks.mail.sending.answers import About
+from tasks.mail.sending.checking import check
+from tasks.mail.sending.pool import Envelope, Mailer
 from tests import mailserver
 from tests.certificates import self_signed
 from tests.mail.scripted import Script, serving

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.mail.answers import About, Stage, about
+from tasks.mail.sending.answers import About, Stage, about
 
 ANSWERS = [
     (

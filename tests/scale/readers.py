@@ -17,8 +17,8 @@ from tasks.imports import cells, statuses
 from tasks.imports.reader import batches, first_cells, layout_of
 from tasks.imports.rules import Field, NotReadable, columns_of
 from tasks.imports.staging import Staging
-from tasks.mail.answers import Stage, about
-from tasks.mail.merge import said
+from tasks.mail.composing.merge import said
+from tasks.mail.sending.answers import Stage, about
 from workers.console import visible
 
 Case = Callable[[int], Callable[[], object]]

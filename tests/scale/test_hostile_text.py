@@ -21,7 +21,11 @@ SUSPECT, TIMES = 0.004, 16
 #: Patterns that are not tried by themselves. The table of answers has hundreds: they are tried together, by what reads
 #: an answer. The page in which comments for Outlook are looked for is ours, and none of an author's is left in it. What
 #: looks for strays stops at the first.
-BESIDES = {"tasks.mail.answers:_COMPILED", "tasks.mail.lean:_FOR_OUTLOOK", "tasks.mail.merge:_SLOT_OR_STRAY"}
+BESIDES = {
+    "tasks.mail.sending.answers:_COMPILED",
+    "tasks.mail.composing.minify:_FOR_OUTLOOK",
+    "tasks.mail.composing.merge:_SLOT_OR_STRAY",
+}
 
 _ROOT = Path(__file__).parents[2]
 

@@ -8,7 +8,7 @@ import pytest
 from config.settings import Settings
 from tasks import announcements, enrolments
 from tasks.announcements.foretaste import preview
-from tasks.mail.retrying import retry_notices
+from tasks.mail.ledger.retrying import retry_notices
 from tasks.mail.rules import Kind
 from tests.scale.explained import explained
 from tests.world import World

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tasks.mail import actors
-from tasks.mail.rates import outages
+from tasks.mail.sending.rates import outages
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.postfix import Postfix
 from tests.servers.postfix import postfix as started_postfix

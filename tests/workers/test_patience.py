@@ -12,7 +12,7 @@ import pytest
 
 from config.database import execute, transaction, value
 from config.runtime import Runtime
-from tasks.mail.links import Links
+from tasks.mail.composing.links import Links
 from tests.workers.posting import Answer, Platform
 from tests.workers.serving import served
 from tests.world import World

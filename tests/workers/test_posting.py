@@ -17,7 +17,7 @@ from structlog.testing import capture_logs
 from config.settings import Settings
 from config.streams import IN
 from tasks.bounces.verp import ReturnPaths
-from tasks.mail.links import Links
+from tasks.mail.composing.links import Links
 from tasks.webhooks import KeyUnreadable, Locksmith
 from tests.workers.deployment import until
 from tests.workers.posting import BATCH, EVENT, Platform, batch, signed

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.responses import Response
 
 from config.settings import Settings
-from tasks.mail.links import Links
+from tasks.mail.composing.links import Links
 from tests.mailserver import free_port
 from tests.workers.deployment import Deployment, until
 from tests.workers.posting import EVENT, Platform, signed

@@ -8,7 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 import pytest
 
-from tasks.mail.links import Links
+from tasks.mail.composing.links import Links
 from tests.mailserver import MailServer
 from tests.workers.serving import served
 from tests.world import World

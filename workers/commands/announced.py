@@ -14,9 +14,9 @@ from config.services import DATABASE, REDIS
 from config.words import counted
 from tasks import announcements, bounces, mail, organisations
 from tasks.announcements.store import Announcement
-from tasks.mail import control
-from tasks.mail.outages import Outage, in_words
+from tasks.mail.ledger import control
 from tasks.mail.rules import MOVES, Answer, Delivery
+from tasks.mail.sending.outages import Outage, in_words
 from tasks.reports import Format
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, write_blocks
 from workers.commands.watching import watch
@@ -180,7 +180,7 @@ def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:
     from redis.exceptions import RedisError
 
     from config.streams import make_redis
-    from tasks.mail.rates import outages
+    from tasks.mail.sending.rates import outages
 
     try:
         with make_redis(runtime.endpoints.redis_url) as client:

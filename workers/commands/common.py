@@ -28,7 +28,7 @@ from config.runtime import Runtime
 from config.settings import load_settings
 from config.words import as_json
 from tasks import organisations
-from tasks.mail import control
+from tasks.mail.ledger import control
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 #: People who are mailed at most by a command that does not ask first.

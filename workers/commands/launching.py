@@ -11,8 +11,8 @@ from config.runtime import Runtime
 from config.settings import SmtpServer, sender_address
 from config.words import counted
 from tasks import announcements, mail, organisations
-from tasks.mail.answers import About
-from tasks.mail.outages import UNREACHABLE
+from tasks.mail.sending.answers import About
+from tasks.mail.sending.outages import UNREACHABLE
 from workers.commands.common import UNASKED, Refused
 
 #: What no mail of ours would be taken for. Of a limit, or of one recipient, the first look says nothing.
@@ -75,7 +75,7 @@ def at_a_terminal() -> bool:
 
 def check_server(runtime: Runtime, ready: Readiness) -> None:
     """Before the first mail of all, refuse where the mail server would take none: all would fail or wait."""
-    from tasks.mail import check as checking
+    from tasks.mail.sending import checking
 
     settings = runtime.settings
     if settings.smtp_url is None or not ready.first or ready.address is None:

@@ -10,8 +10,8 @@ import typer
 from config.runtime import Runtime
 from config.words import as_json, counted
 from tasks import enrolments, imports, learners, seats
-from tasks.mail import subscription
-from tasks.mail.store import Received, received_by
+from tasks.mail.ledger import subscriptions as subscription
+from tasks.mail.ledger.deliveries import Received, received_by
 from workers.commands.common import Json, Org, Refused, asked, cell, document, opened, out, readable, table
 from workers.commands.imports import import_
 

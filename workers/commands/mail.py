@@ -12,12 +12,13 @@ from config.log import configure_logging
 from config.settings import SmtpServer, load_settings, sender_address
 from config.words import counted
 from tasks import organisations
-from tasks.mail import check as checking
-from tasks.mail import control, logs, restored
-from tasks.mail.dkim import Signer
-from tasks.mail.retrying import NOTICES, RetriedNotices, retry_notices
+from tasks.mail.composing.dkim import Signer
+from tasks.mail.ledger import control, restored
+from tasks.mail.ledger import server_logs as logs
+from tasks.mail.ledger.retrying import NOTICES, RetriedNotices, retry_notices
+from tasks.mail.ledger.witness import Witness
 from tasks.mail.rules import Kind
-from tasks.mail.witness import Witness
+from tasks.mail.sending import checking
 from workers.commands.common import (
     PAST,
     By,

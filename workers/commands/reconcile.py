@@ -10,9 +10,9 @@ from config.database import snapshot, transaction
 from config.runtime import Runtime
 from config.words import counted
 from tasks import enrolments, organisations
-from tasks.mail import control
-from tasks.mail.restored import IT_WAS_RESTORED, notice
-from tasks.mail.witness import Witness
+from tasks.mail.ledger import control
+from tasks.mail.ledger.restored import IT_WAS_RESTORED, notice
+from tasks.mail.ledger.witness import Witness
 from tasks.reconcile import Off, deviations, repair
 from workers.commands.common import Json, Refused, document, err, opened, out, table
 

@@ -11,9 +11,9 @@ from config.runtime import Runtime
 from config.services import DATABASE, REDIS
 from config.words import counted
 from tasks import organisations
-from tasks.mail import control
-from tasks.mail import restored as deciding
-from tasks.mail.witness import Witness
+from tasks.mail.ledger import control
+from tasks.mail.ledger import restored as deciding
+from tasks.mail.ledger.witness import Witness
 from workers.commands.common import By, Json, Refused, document, opened, out, table, who
 from workers.commands.imports import at_a_terminal
 

@@ -32,11 +32,11 @@ from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from config.words import counted
-from tasks.mail import control
-from tasks.mail.control import MailPaused
-from tasks.mail.outages import Outage, in_words
-from tasks.mail.restored import IT_WAS_RESTORED, notice
-from tasks.mail.witness import Witness
+from tasks.mail.ledger import control
+from tasks.mail.ledger.control import MailPaused
+from tasks.mail.ledger.restored import IT_WAS_RESTORED, notice
+from tasks.mail.ledger.witness import Witness
+from tasks.mail.sending.outages import Outage, in_words
 from tasks.webhooks import Health
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out

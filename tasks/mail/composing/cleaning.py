@@ -7,7 +7,7 @@ from html import unescape
 import nh3
 from markdown_it.common.utils import escapeHtml
 
-from tasks.mail.merge import MergeError
+from tasks.mail.composing.merge import MergeError
 
 #: The elements of a letter; of other HTML the words stay, and nothing of scripts and styles.
 ELEMENTS = frozenset({

@@ -17,12 +17,12 @@ import aiosmtplib
 import uvloop
 
 from config.settings import SmtpServer
-from tasks.mail.envelope import Envelope
-from tasks.mail.pace import Lanes
 from tasks.mail.rules import Attempt
-from tasks.mail.sending import LATE_SECONDS, Sending
-from tasks.mail.slots import Use
-from tasks.mail.wire import Wire
+from tasks.mail.sending.envelope import Envelope
+from tasks.mail.sending.pace import Lanes
+from tasks.mail.sending.protocol import Wire
+from tasks.mail.sending.slots import Use
+from tasks.mail.sending.transmission import LATE_SECONDS, Sending
 
 __all__ = ["LATE_SECONDS", "Envelope", "Mailer"]
 

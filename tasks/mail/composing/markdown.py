@@ -17,11 +17,11 @@ from markdown_it.rules_inline import StateInline
 from markdown_it.token import Token
 from markdown_it.utils import EnvType, OptionsDict
 
-from tasks.mail.addresses import AUTO, address_rule, text_rule
-from tasks.mail.cleaning import addresses, as_typed, clean, leads
-from tasks.mail.merge import MergeError, Slot, line_of_slot, quoted
-from tasks.mail.plain import plain
-from tasks.mail.standins import FieldInAddress, StandIns
+from tasks.mail.composing.autolinks import AUTO, address_rule, text_rule
+from tasks.mail.composing.cleaning import addresses, as_typed, clean, leads
+from tasks.mail.composing.merge import MergeError, Slot, line_of_slot, quoted
+from tasks.mail.composing.placeholders import FieldInAddress, StandIns
+from tasks.mail.composing.plain import plain
 
 #: The longest body, in octets of UTF-8: mailbox providers show about 100 kB of a mail and cut off the rest.
 LONGEST_BODY = 256 * 1024

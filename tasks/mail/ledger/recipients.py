@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.opening import AUDIENCE, MOST_LEARNERS, VERDICT
+from tasks.mail.ledger.deliveries import Recipient
+from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT
 from tasks.mail.rules import Verdict
-from tasks.mail.store import Recipient
 
 #: Pieces of work whose recipients are cancelled in one transaction: some 20,000 mails.
 PIECES = 100

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.mail.answers import About, Stage, about
+from tasks.mail.sending.answers import About, Stage, about
 
 #: Where mail to everybody is out, and not to one domain.
 EVERYWHERE = "everywhere"

@@ -16,14 +16,14 @@ from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
-from tasks.mail.lean import lean
-from tasks.mail.look import Look
-from tasks.mail.markdown import MOST_SLOTS_OF_SUBJECT, letter, refuse_slots
-from tasks.mail.merge import MergeError, MergeField, Slot, parse, said
-from tasks.mail.message import compile_message
-from tasks.mail.phrases import Language, Notice, spoken
-from tasks.mail.plain import plain
-from tasks.mail.standins import StandIns
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.markdown import MOST_SLOTS_OF_SUBJECT, letter, refuse_slots
+from tasks.mail.composing.merge import MergeError, MergeField, Slot, parse, said
+from tasks.mail.composing.message import compile_message
+from tasks.mail.composing.minify import lean
+from tasks.mail.composing.phrases import Language, Notice, spoken
+from tasks.mail.composing.placeholders import StandIns
+from tasks.mail.composing.plain import plain
 
 #: Where something is to stand, in what Jinja and MJML make: all of it is put there at once, and not looked at again.
 _PLACE = re.compile("place-of-([a-z]+)")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.mail.message_ids import number_of
+from tasks.mail.ledger.message_ids import number_of
 
 #: A Message-ID of ours: forty hexadecimal digits, under any domain; in brackets, or not, as Exim writes it.
 _OURS = re.compile(r"(?<![\w.+-])([0-9a-f]{40})@[\w.-]+", re.ASCII)

@@ -18,8 +18,9 @@ import structlog
 
 from config.settings import sender_address
 from config.streams import in_resp2
-from tasks.mail.outages import EVERYWHERE, Outage, outage
-from tasks.mail.pace import (
+from tasks.mail.rules import ANYWHERE, Answer, Attempt
+from tasks.mail.sending.outages import EVERYWHERE, Outage, outage
+from tasks.mail.sending.pace import (
     CIRCUIT,
     RESERVE,
     SENDER,
@@ -34,9 +35,8 @@ from tasks.mail.pace import (
     granted,
     learnt,
 )
-from tasks.mail.rules import ANYWHERE, Answer, Attempt
-from tasks.mail.slots import Slots, Use, allotted, reported, shut_out
-from tasks.mail.standstill import STANDSTILL, is_sure, stands_still
+from tasks.mail.sending.slots import Slots, Use, allotted, reported, shut_out
+from tasks.mail.sending.standstill import STANDSTILL, is_sure, stands_still
 
 log = structlog.get_logger()
 

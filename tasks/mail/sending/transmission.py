@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks.mail.answers import About, Stage
-from tasks.mail.envelope import Envelope
-from tasks.mail.message import wire_address
-from tasks.mail.outages import not_reached
-from tasks.mail.pace import Lanes
+from tasks.mail.composing.message import wire_address
 from tasks.mail.rules import Answer, Attempt
-from tasks.mail.wire import Wire
+from tasks.mail.sending.answers import About, Stage
+from tasks.mail.sending.envelope import Envelope
+from tasks.mail.sending.outages import not_reached
+from tasks.mail.sending.pace import Lanes
+from tasks.mail.sending.protocol import Wire
 
 if TYPE_CHECKING:
-    from tasks.mail.smtp import Mailer
+    from tasks.mail.sending.pool import Mailer
 
 #: Seconds after the last may begin in which the server may still ask for a message (R20).
 LATE_SECONDS = 0.5

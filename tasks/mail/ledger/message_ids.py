@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 
+from tasks.mail.ledger.deliveries import Mailing, Recipient
 from tasks.mail.rules import Kind
-from tasks.mail.store import Mailing, Recipient
 
 
 class MessageIds:

@@ -7,7 +7,7 @@ makes sense to the eye is marked `css-class="eye"` and left out; `css-class="foo
 import re
 from html.parser import HTMLParser
 
-from tasks.mail.addresses import in_text, is_same
+from tasks.mail.composing.autolinks import in_text, is_same
 
 #: Deeper than this, elements no longer indent anything: no letter needs it, and text must stay text.
 _DEEPEST = 12

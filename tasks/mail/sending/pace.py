@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from tasks.mail.answers import About, Stage
-from tasks.mail.outages import UNREACHABLE, as_said
 from tasks.mail.rules import Answer, Attempt
+from tasks.mail.sending.answers import About, Stage
+from tasks.mail.sending.outages import UNREACHABLE, as_said
 
 #: Seconds in which a rate that was lowered doubles.
 RECOVERY_SECONDS = 10.0

@@ -13,8 +13,8 @@ from html import escape
 from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote
 
-from tasks.mail.merge import LONGEST_VALUE, Raw, Slot, one_line, said, tokens
-from tasks.mail.message_ids import ascii_domain, digest, told_apart
+from tasks.mail.composing.merge import LONGEST_VALUE, Raw, Slot, one_line, said, tokens
+from tasks.mail.ledger.message_ids import ascii_domain, digest, told_apart
 
 #: The longest line of a body or a folded header, in octets without its CRLF: RFC 2045 section 6.7, RFC 2047 section 2.
 _LINE = 76

@@ -3,10 +3,9 @@
 from email import message_from_bytes, policy
 from typing import NamedTuple
 
-from tasks.mail.look import Look
-from tasks.mail.message import compile_message
-from tasks.mail.rules import Kind
-from tasks.mail.templates import (
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.message import compile_message
+from tasks.mail.composing.templates import (
     Usage,
     announcement,
     check_announcement,
@@ -16,6 +15,7 @@ from tasks.mail.templates import (
     password_notice,
     seats_notice,
 )
+from tasks.mail.rules import Kind
 
 #: Whose mail looks like this, where no organisation is named.
 AURORA = Look("Aurora Learning", colour="#0f766e")

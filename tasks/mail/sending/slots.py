@@ -6,7 +6,7 @@ the state where every worker sees it. It may be lost: then the server says again
 import math
 from dataclasses import dataclass, field, replace
 
-from tasks.mail.pace import SKEW_SECONDS, Lanes
+from tasks.mail.sending.pace import SKEW_SECONDS, Lanes
 
 #: Seconds after which what a process said of its connections holds no more; halfway it says it again.
 LEASE_SECONDS = 8.0

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Callable, Sequence
 
-from tasks.mail.merge import MergeError, Slot
+from tasks.mail.composing.merge import MergeError, Slot
 
 #: The code points for private use (Unicode, the first area). Ten of them are as hard to guess as a key, and to Markdown
 #: and HTML they are letters.

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.look import Look
+from tasks.mail.composing.branding import Look
 from tasks.mail.rules import FIRST, Before, Delivery, Kind, Outcome, Verdict
 
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from tasks.mail.answers import About, Stage
-from tasks.mail.envelope import Envelope, attempt_of, storable
 from tasks.mail.rules import Answer, Attempt, refusal
+from tasks.mail.sending.answers import About, Stage
+from tasks.mail.sending.envelope import Envelope, attempt_of, storable
 
 #: The longest line of a reply, in octets, and the most lines of one: far beyond RFC 5321 4.5.3.1.5, and bounded.
 LONGEST_LINE = 4096

@@ -9,11 +9,12 @@ import structlog
 from sqlalchemy import Connection
 
 from config.database import execute, rows
-from tasks.mail import control, store
-from tasks.mail.message_ids import message_ids, numbers
-from tasks.mail.moves import make_move
+from tasks.mail.ledger import control
+from tasks.mail.ledger import deliveries as store
+from tasks.mail.ledger.message_ids import message_ids, numbers
+from tasks.mail.ledger.moves import make_move
+from tasks.mail.ledger.witness import Witness
 from tasks.mail.rules import Delivery, Kind
-from tasks.mail.witness import Witness
 
 log = structlog.get_logger()
 

@@ -23,7 +23,7 @@ from sqlalchemy import Connection, Engine, event
 
 from config.services import write_private
 from config.streams import make_impatient_redis
-from tasks.mail import control
+from tasks.mail.ledger import control
 from tasks.work import Beat
 
 log = structlog.get_logger()

@@ -11,16 +11,12 @@ import msgspec
 from config.runtime import Runtime
 from config.settings import keys_in, sender_address
 from tasks.bounces.verp import ReturnPaths
-from tasks.mail.dkim import Signer
-from tasks.mail.links import END, Links
-from tasks.mail.look import Look
-from tasks.mail.message import CompiledMessage, compile_message, feedback_id
-from tasks.mail.message_ids import MessageIds, message_ids
-from tasks.mail.phrases import spoken
-from tasks.mail.rules import Kind
-from tasks.mail.smtp import Envelope
-from tasks.mail.store import Mailing, Recipient
-from tasks.mail.templates import (
+from tasks.mail.composing.branding import Look
+from tasks.mail.composing.dkim import Signer
+from tasks.mail.composing.links import END, Links
+from tasks.mail.composing.message import CompiledMessage, compile_message, feedback_id
+from tasks.mail.composing.phrases import spoken
+from tasks.mail.composing.templates import (
     Usage,
     announcement,
     digest_notice,
@@ -29,6 +25,10 @@ from tasks.mail.templates import (
     password_notice,
     seats_notice,
 )
+from tasks.mail.ledger.deliveries import Mailing, Recipient
+from tasks.mail.ledger.message_ids import MessageIds, message_ids
+from tasks.mail.rules import Kind
+from tasks.mail.sending.pool import Envelope
 
 #: Mailings, each in one language, that are kept ready; and how many texts, compiled.
 COMPILED = 64

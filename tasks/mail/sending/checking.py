@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import aiosmtplib
 
 from config.settings import SmtpServer
-from tasks.mail.answers import About, Stage, about
-from tasks.mail.message import needs_smtputf8, wire_address
-from tasks.mail.outages import UNREACHABLE, WHAT_TO_DO, as_said, not_reached
+from tasks.mail.composing.message import needs_smtputf8, wire_address
+from tasks.mail.sending.answers import About, Stage, about
+from tasks.mail.sending.outages import UNREACHABLE, WHAT_TO_DO, as_said, not_reached
 
 
 @dataclass(frozen=True, slots=True)

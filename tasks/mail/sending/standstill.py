@@ -4,10 +4,10 @@ sender down, but people are to know (R21). Pure."""
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tasks.mail.answers import About
-from tasks.mail.outages import as_said
-from tasks.mail.pace import Changes, Circuit, State, circuit_of
 from tasks.mail.rules import Answer, Attempt
+from tasks.mail.sending.answers import About
+from tasks.mail.sending.outages import as_said
+from tasks.mail.sending.pace import Changes, Circuit, State, circuit_of
 
 #: What it is kept under: a circuit that stops nobody.
 STANDSTILL = circuit_of("@standstill")
