@@ -5,7 +5,7 @@ from sqlalchemy import Connection
 from config.database import planned_for_sets, retrying, share_organisation, transaction
 from config.runtime import Runtime
 from tasks import organisations, work
-from tasks.enrolments import courses, fanouts, intake
+from tasks.enrolments import courses, fanouts, intake, surveying
 from tasks.enrolments.launching import SURVEYED, do_chunk, learners_in_chunk
 from tasks.events import any_waiting_for_enrolment
 
@@ -18,7 +18,7 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
             fanout = fanouts.load(connection, piece.organisation, piece.subject, 1, 0)
             if fanout is not None:
                 size = learners_in_chunk(runtime.settings, fanout)
-                parts = fanouts.saved_stretches(connection, fanout, piece.low, piece.high, size * SURVEYED)
+                parts = surveying.saved_stretches(connection, fanout, piece.low, piece.high, size * SURVEYED)
                 if len(parts) > 1:
                     work.add(connection, piece.organisation, "tasks", "enrolments.survey", piece.subject, parts)
                 for low, high in parts if len(parts) == 1 else ():
@@ -31,12 +31,12 @@ def _chunks_to_do(
     connection: Connection, fanout: fanouts.Fanout, low: int, high: int, size: int
 ) -> list[tuple[int, int]]:
     """Where nobody is enrolled yet, everybody is to be looked at."""
-    if not fanouts.any_enrolled(connection, fanout.organisation, fanout.courses):
-        return fanouts.saved_stretches(connection, fanout, low, high, size)
+    if not surveying.any_enrolled(connection, fanout.organisation, fanout.courses):
+        return surveying.saved_stretches(connection, fanout, low, high, size)
     to_do: set[int] = set()
     with planned_for_sets(connection):
         for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses):
-            to_do.update(fanouts.chunks_to_do(connection, fanout, course, low, high, size))
+            to_do.update(surveying.chunks_to_do(connection, fanout, course, low, high, size))
     return [(max(place * size + 1, low), min((place + 1) * size, high)) for place in sorted(to_do)]
 
 

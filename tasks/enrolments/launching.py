@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from config.database import fits, planned_for_sets
 from config.settings import Settings
 from tasks import mail, work
-from tasks.enrolments import courses, fanouts
+from tasks.enrolments import courses, enrolling, fanouts, overtaken
 from tasks.enrolments.settling import settle
 from tasks.learners import chunks
 
@@ -52,13 +52,13 @@ def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout,
 
 def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
     window = settings.rollcall_notice_window_seconds
-    suspect = [course for course in fanout.courses if fanouts.any_overtaken(connection, fanout, course, low, high)]
+    suspect = [course for course in fanout.courses if overtaken.any_overtaken(connection, fanout, course, low, high)]
     if fanout.cause == "request":
-        followed = [fanouts.follow_request(connection, fanout, low, high, window)]
+        followed = [enrolling.follow_request(connection, fanout, low, high, window)]
         fanouts.count_up(connection, fanout, followed[0])
     else:
         followed = [
-            fanouts.follow_rules(connection, fanout, course, low, high, window)
+            enrolling.follow_rules(connection, fanout, course, low, high, window)
             for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses)
         ]
     _settle_overtaken(connection, settings, fanout, suspect, low, high)
@@ -83,7 +83,7 @@ def _settle_overtaken(
         [
             (course, learner)
             for course in suspect
-            for learner in fanouts.overtaken(connection, fanout, course, low, high)
+            for learner in overtaken.overtaken(connection, fanout, course, low, high)
         ],
         lead,
     )

@@ -5,15 +5,15 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks.enrolments import courses, fanouts, store
+from tasks.enrolments import courses, fanouts, store, surveying
 from tasks.enrolments.launching import launch
 from tasks.organisations import Organisation
 
 
-def off_the_rules(connection: Connection, organisation: int) -> dict[str, fanouts.Off]:
+def off_the_rules(connection: Connection, organisation: int) -> dict[str, surveying.Off]:
     """The courses, by id, whose enrolments are not what their rules say (R7, R9, R10)."""
     looked_at = {
-        course.id: fanouts.off_the_rules(connection, organisation, course)
+        course.id: surveying.off_the_rules(connection, organisation, course)
         for course in courses.all_courses(connection, organisation)
     }
     return {id_: off for id_, off in looked_at.items() if off.missing or off.surplus}
