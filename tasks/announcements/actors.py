@@ -23,6 +23,9 @@ log = structlog.get_logger()
 #: Chunks of which one survey finds out who is in the audience.
 SURVEYED = 50
 
+#: What of an announcement may rest.
+RESUMED = ("mail.deliver", "announcements.audience")
+
 #: Seconds that cancelling goes on before others get their turn (R31).
 TURN_SECONDS = 2.0
 
@@ -155,14 +158,14 @@ def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
 def pause(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
     """Send no more of it until it is resumed (R20); the making of the audience goes on, which is as of the launch."""
     state = move(connection, organisation, found, "pause", by=by)
-    store.hold_work(connection, organisation, found.mailing)
+    work.hold(connection, organisation, "mail.deliver", found.mailing)
     return state
 
 
 def resume(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
     """Go on with what was paused."""
     state = move(connection, organisation, found, "resume", by=by)
-    store.resume_work(connection, organisation, found.mailing)
+    work.resume(connection, organisation, RESUMED, found.mailing)
     return state
 
 
@@ -181,7 +184,7 @@ def cancel_rest(runtime: Runtime, piece: work.Piece) -> None:
     while True:
         with transaction(runtime.engine, piece.organisation) as connection:
             if not mail.cancel_idle(connection, piece.organisation, piece.subject):
-                store.resume_work(connection, piece.organisation, piece.subject)  # begun, and then paused
+                work.resume(connection, piece.organisation, RESUMED, piece.subject)  # begun, and then paused
                 work.finish(connection, piece)
                 return
             if runtime.stopping.is_set() or time.monotonic() >= turn_ends:

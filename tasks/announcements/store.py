@@ -156,36 +156,3 @@ def listed(
 ) -> list[Outline]:
     """The announcements of an organisation, or those in a state, newest first; all unless there is a limit."""
     return rows(connection, Outline, _LISTED, organisation=organisation, state=state, limit=limit)
-
-
-def hold_work(connection: Connection, organisation: int, mailing: int) -> None:
-    """Let the pieces nobody works on rest. Whoever works on one finds out at the gate, as does whoever is just being
-    woken for one: waiting for them here could be waiting for each other."""
-    execute(
-        connection,
-        """
-        UPDATE work SET state = 'held', due_at = 'infinity'
-        WHERE organisation = :organisation AND work IN (
-            SELECT w.work FROM work w
-            WHERE w.organisation = :organisation AND w.subject = :mailing AND w.actor = 'mail.deliver'
-              AND w.state IN ('due', 'offered')
-            FOR UPDATE SKIP LOCKED)
-        """,
-        organisation=organisation,
-        mailing=mailing,
-    )
-
-
-def resume_work(connection: Connection, organisation: int, mailing: int) -> None:
-    """Make the pieces that rest due again."""
-    execute(
-        connection,
-        """
-        UPDATE work SET state = 'due', due_at = now(), since = now()
-        WHERE organisation = :organisation AND subject = :mailing AND state = 'held'
-          AND actor IN ('mail.deliver', 'announcements.audience')
-        """,
-        organisation=organisation,
-        mailing=mailing,
-    )
-    execute(connection, "NOTIFY rollcall_relay")

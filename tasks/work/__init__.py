@@ -1,12 +1,15 @@
 """Work that is due: rows, not messages. A message only wakes a worker up, and losing it costs seconds (R33)."""
 
+from tasks.work.resting import discard, hold, hold_all, resume, resume_all
 from tasks.work.store import (
+    ADD,
     LONGEST_PAUSE,
     Beat,
     Failing,
     LostLease,
     Piece,
     add,
+    count_from,
     extend,
     failing,
     finish,
@@ -18,18 +21,25 @@ from tasks.work.store import (
 )
 
 __all__ = [
+    "ADD",
     "LONGEST_PAUSE",
     "Beat",
     "Failing",
     "LostLease",
     "Piece",
     "add",
+    "count_from",
+    "discard",
     "extend",
     "failing",
     "finish",
+    "hold",
+    "hold_all",
     "mark",
     "others_wait",
     "pause_before",
     "release",
+    "resume",
+    "resume_all",
     "retry",
 ]

@@ -45,8 +45,9 @@ ACROSS = {
         "tasks.events.inbox.unresolved",
     },
     "an operator's, for all mail at once": {
-        "tasks.mail.ledger.control.pause",
         "tasks.mail.ledger.control.resume",
+        "tasks.work.resting.hold_all",
+        "tasks.work.resting.resume_all",
     },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
         "tasks.enrolments.fanouts._finish",
