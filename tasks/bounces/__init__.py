@@ -8,18 +8,15 @@ if TYPE_CHECKING:
     from tasks.bounces.intake import Arrived, take
     from tasks.bounces.rules import Ignored, Kind, Suppressed
     from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, came_back, count, lift, suppress
-    from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
 else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
-    "LONGEST_TOKEN",
     "SUPPRESSIONS",
     "Arrived",
     "Chosen",
     "Ignored",
     "Kind",
-    "ReturnPaths",
     "Suppressed",
     "Suppression",
     "came_back",

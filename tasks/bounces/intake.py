@@ -10,8 +10,7 @@ from config.database import retrying, share_organisation, transaction
 from tasks.bounces import store
 from tasks.bounces.reader import Report, read
 from tasks.bounces.rules import Bounce, Ignored, Kind, Suppressed, in_a_row, judge
-from tasks.bounces.verp import ReturnPaths, Token, fingerprint
-from tasks.mail.composing.links import Links
+from tasks.mail import Links, ReturnPaths, Token, fingerprint
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind, Suppressed
-from tasks.bounces.verp import Token
+from tasks.mail import Token
 from tasks.reports import Report
 
 #: Advisory lock class of one recipient's reports; the second key is a hash of whose. Of two that are taken at once, the

@@ -6,8 +6,10 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.mail.composing.branding import Look
+    from tasks.mail.composing.links import Links
     from tasks.mail.composing.merge import MergeError
     from tasks.mail.composing.phrases import LANGUAGES, spoken
+    from tasks.mail.composing.return_paths import LONGEST_TOKEN, ReturnPaths, Token, fingerprint
     from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
     from tasks.mail.composing.templates import check_announcement as check_template
     from tasks.mail.ledger.deliveries import Mailing, Tally, tallies, tally, unworked
@@ -43,16 +45,20 @@ __all__ = [
     "AURORA",
     "BODY",
     "LANGUAGES",
+    "LONGEST_TOKEN",
     "MOST_LEARNERS",
     "OPEN_FOR_CANDIDATES",
     "SUBJECT",
     "VERDICT",
     "Change",
     "Kind",
+    "Links",
     "Look",
     "Mailing",
     "MergeError",
+    "ReturnPaths",
     "Tally",
+    "Token",
     "Verdict",
     "any_accepted",
     "as_recipient",
@@ -61,6 +67,7 @@ __all__ = [
     "check_template",
     "close_cancelled",
     "enqueue",
+    "fingerprint",
     "history",
     "judged",
     "left_settled",
