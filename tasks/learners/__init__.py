@@ -6,6 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.learners.deletions import end_memberships, erase, keep_outdone
+    from tasks.learners.importing import ADD_DESCRIBED, DESCRIBE, RECORD_STATUSES, begin_history
     from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (
         ensure_segments,
@@ -40,6 +41,9 @@ else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
+    "ADD_DESCRIBED",
+    "DESCRIBE",
+    "RECORD_STATUSES",
     "Change",
     "Description",
     "HistoryEntry",
@@ -47,6 +51,7 @@ __all__ = [
     "Profile",
     "Standing",
     "StatusChange",
+    "begin_history",
     "chunks",
     "describe",
     "effective_version",

@@ -1,5 +1,14 @@
 """The customers of the platform: licence, pool, admins."""
 
-from tasks.organisations.store import Organisation, every, find, numbered, reserve, save
+from tasks.organisations.store import (
+    NUMBER_LEARNERS,
+    Organisation,
+    every,
+    find,
+    number_learners,
+    numbered,
+    reserve,
+    save,
+)
 
-__all__ = ["Organisation", "every", "find", "numbered", "reserve", "save"]
+__all__ = ["NUMBER_LEARNERS", "Organisation", "every", "find", "number_learners", "numbered", "reserve", "save"]
