@@ -15,12 +15,11 @@ import typer
 
 from tasks.announcements import Retried
 from tasks.announcements.foretaste import Preview, Sent
-from tasks.bounces import Suppression
 from tasks.events import inbox
 from tasks.events.outgoing import TYPES_OUT
 from tasks.events.schemas import TYPES, Data, Envelope
 from tasks.imports import Imported
-from tasks.mail import Change
+from tasks.mail import Change, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         progress,
         zone_named,
     )
-    from tasks.announcements.store import Announcement, Draft, Outline, create, find, listed, rewrite, unknown_learners
+    from tasks.announcements.store import Announcement, Outline, find, listed, unknown_learners
 else:
     __getattr__ = lazily(__name__)
 
@@ -43,7 +43,6 @@ __all__ = [
     "Announcement",
     "BadMessage",
     "BadSchedule",
-    "Draft",
     "NotAllowed",
     "Outline",
     "Progress",
@@ -51,7 +50,6 @@ __all__ = [
     "cancel",
     "check_message",
     "check_words",
-    "create",
     "fault_of",
     "find",
     "finish_mailings",
@@ -66,7 +64,6 @@ __all__ = [
     "requested",
     "resume",
     "retry",
-    "rewrite",
     "schedule",
     "unknown_learners",
     "zone_named",

@@ -8,6 +8,7 @@ from msgspec import UNSET
 from sqlalchemy import Connection
 
 from config.settings import Settings
+from tasks import mail
 from tasks.announcements import store
 from tasks.announcements.actors import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
@@ -82,7 +83,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
                 return Held(
                     Reason.UNKNOWN_SEGMENT, f"the segment {segment} is not known", f"segment:{number}:{segment}"
                 )
-    draft = store.Draft(
+    draft = mail.Draft(
         data.announcement,
         data.subject,
         data.body,
@@ -90,7 +91,7 @@ def requested(connection: Connection, settings: Settings, organisation: Organisa
         send_at=send_at,
         time_zone=data.time_zone or None,
     )
-    mailing = store.create(connection, number, draft, by=event.source)
+    mailing = mail.create_draft(connection, number, draft, by=event.source)
     if mailing is None:
         return None
     found = store.numbered(connection, number, mailing)

@@ -6,22 +6,16 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.bounces.intake import Arrived, take
-    from tasks.bounces.rules import Ignored, Kind, Suppressed
-    from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, came_back, count, lift, suppress
+    from tasks.bounces.rules import Ignored, Kind
+    from tasks.bounces.store import came_back, forget
 else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
-    "SUPPRESSIONS",
     "Arrived",
-    "Chosen",
     "Ignored",
     "Kind",
-    "Suppressed",
-    "Suppression",
     "came_back",
-    "count",
-    "lift",
-    "suppress",
+    "forget",
     "take",
 ]

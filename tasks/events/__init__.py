@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.events.erasing import forget_usernames, usernames_published
     from tasks.events.inbox import any_waiting_for_enrolment
     from tasks.events.outbox import emit
     from tasks.events.rules import Held, Outcome, portions, waves
@@ -22,6 +23,8 @@ __all__ = [
     "any_waiting_for_enrolment",
     "decode",
     "emit",
+    "forget_usernames",
     "portions",
+    "usernames_published",
     "waves",
 ]

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
     from tasks.mail.composing.templates import check_announcement as check_template
     from tasks.mail.ledger.deliveries import Mailing, Tally, tallies, tally, unworked
+    from tasks.mail.ledger.drafts import Draft, create_draft, rewrite_draft
+    from tasks.mail.ledger.erasing import forget_addresses, forget_recipients, forget_texts, rewrite_texts
     from tasks.mail.ledger.moves import Change, close_cancelled, history, make_move, why_paused
     from tasks.mail.ledger.opening import (
         MOST_LEARNERS,
@@ -37,6 +39,16 @@ if TYPE_CHECKING:
         some_recipient,
         verdict_on,
     )
+    from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe
+    from tasks.mail.ledger.suppressions import (
+        SUPPRESSIONS,
+        Chosen,
+        Suppressed,
+        Suppression,
+        count_suppressions,
+        lift,
+        suppress,
+    )
     from tasks.mail.rules import Kind, Verdict
 else:
     __getattr__ = lazily(__name__)
@@ -49,14 +61,20 @@ __all__ = [
     "MOST_LEARNERS",
     "OPEN_FOR_CANDIDATES",
     "SUBJECT",
+    "SUPPRESSIONS",
     "VERDICT",
     "Change",
+    "Chosen",
+    "Draft",
     "Kind",
     "Links",
     "Look",
     "Mailing",
     "MergeError",
     "ReturnPaths",
+    "Subscription",
+    "Suppressed",
+    "Suppression",
     "Tally",
     "Token",
     "Verdict",
@@ -66,11 +84,17 @@ __all__ = [
     "cancel_idle",
     "check_template",
     "close_cancelled",
+    "count_suppressions",
+    "create_draft",
     "enqueue",
     "fingerprint",
+    "forget_addresses",
+    "forget_recipients",
+    "forget_texts",
     "history",
     "judged",
     "left_settled",
+    "lift",
     "make_move",
     "make_pending",
     "new_mailings",
@@ -78,12 +102,18 @@ __all__ = [
     "open_for_audience",
     "open_for_enrolled",
     "open_for_pairs",
+    "resubscribe",
+    "rewrite_draft",
+    "rewrite_texts",
     "sample",
     "some_recipient",
     "spoken",
+    "subscription",
+    "suppress",
     "tallies",
     "tally",
     "tell_admins",
+    "unsubscribe",
     "unworked",
     "verdict_on",
     "why_paused",

@@ -75,7 +75,7 @@ ACROSS = {
         "tasks.webhooks.sending.next_due",
         "tasks.webhooks.sending.next_events",
         "tasks.webhooks.sending.pass_over",
-        "tasks.erasure.store.forget_usernames",
+        "tasks.webhooks.store.forget_answers",
     },
     "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
         "tasks.events.inbox.held_after",
