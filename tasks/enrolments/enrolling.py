@@ -16,10 +16,12 @@ from tasks.enrolments.fragments import (
     UNHELD_LISTED,
     WITHDRAWN_BY_NAME,
 )
+from tasks.events import EMIT
 
 #: Tells the platform of what changed: each learner's id, and what `became` of their enrolment.
-_TELL = """
-INSERT INTO outbox (organisation, type, data)
+_TELL = (
+    EMIT
+    + """
 SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
     'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
     'cycle', CAST(:cycle AS int), 'cause', CAST(:cause AS text),
@@ -28,6 +30,7 @@ SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
     'withdrawn', coalesce(json_agg(id) FILTER (WHERE became = 'withdrawn'), '[]'))
 FROM {changed} HAVING count(*) > 0
 """
+)
 
 _HOW_MANY = (
     "SELECT count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WHERE silent) AS silent FROM {those}"

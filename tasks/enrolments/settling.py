@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from config.database import execute
 from tasks.enrolments.causes import Place, PlaceCauses, people_of
 from tasks.enrolments.timeline import EVER, Timeline, timeline
+from tasks.events import EMIT
 from tasks.seats import Contradicted, flag_contradictions
 
 #: Places told anew at once.
@@ -179,8 +180,8 @@ def _announce(
     if found:
         execute(
             connection,
-            """
-            INSERT INTO outbox (organisation, type, data)
+            f"""
+            {EMIT}
             SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
                 'course', c.id, 'cycle', new.cycle, 'cause', 'rule',
                 'enrolled', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'enrolled'), '[]'),

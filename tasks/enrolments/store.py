@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
+from tasks.events import EMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +374,7 @@ def withdraw(
     )
     execute(
         connection,
-        """
+        f"""
         WITH gone AS (
             UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
             FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
@@ -384,7 +385,7 @@ def withdraw(
             SELECT gone.cycle, l.id, (row_number() OVER (PARTITION BY gone.cycle ORDER BY l.learner) - 1) / 5000 AS part
             FROM gone JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
         ), told AS (
-            INSERT INTO outbox (organisation, type, data)
+            {EMIT}
             SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
                 'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
                 'cycle', cycle, 'cause', 'withdrawal', 'enrolled', CAST('[]' AS json), 'silent', CAST('[]' AS json),

@@ -7,13 +7,14 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.events.erasing import forget_usernames, usernames_published
     from tasks.events.inbox import any_waiting_for_enrolment
-    from tasks.events.outbox import emit
+    from tasks.events.outbox import EMIT, emit
     from tasks.events.rules import Held, Outcome, portions, waves
     from tasks.events.schemas import Cause, Event, Malformed, Reason, decode
 else:
     __getattr__ = lazily(__name__)
 
 __all__ = [
+    "EMIT",
     "Cause",
     "Event",
     "Held",

@@ -65,14 +65,18 @@ class Publication:
     published: int
 
 
+#: The beginning of a statement that writes events in the transaction, and the reading, that makes them true.
+EMIT = "INSERT INTO outbox (organisation, type, data)"
+
+
 def emit(connection: Connection, organisation: int, type_: str, data: Iterable[Told | dict[str, object]]) -> None:
     """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true."""
     documents = [as_json(item).decode() for item in data]
     if documents:
         execute(
             connection,
-            """
-            INSERT INTO outbox (organisation, type, data)
+            f"""
+            {EMIT}
             SELECT :organisation, :type, CAST(document AS json)
             FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY AS new (document, n) ORDER BY n
             """,

@@ -10,7 +10,6 @@ from tests.world import World
 
 #: Writes to another's table that are left, and why; the list may only become shorter.
 LEFT = {
-    ("enrolments", "outbox"): "four statements write what changed, and the event that tells of it, in one reading",
     ("seats", "enrolments"): "enrolments ask seats to flag what they contradict, so seats cannot ask enrolments",
 }
 
