@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tasks.mail import ReturnPaths
+from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.envelopes import Identity, compose
 from tasks.mail.composing.links import Links
@@ -110,7 +111,12 @@ def by_the_standard_library(recipient: Recipient) -> bytes:
     return message.as_bytes()
 
 
-_PARTS = [tokens(said) for said in announcement(MAILING.subject, MAILING.body, MAILING.look)]
+_PARTS = [
+    tokens(said)
+    for said in announcement(
+        MAILING.subject, MAILING.body, Branding(MAILING.organisation_name, MAILING.logo, MAILING.colour)
+    )
+]
 
 
 def ways() -> dict[str, Way]:

@@ -300,12 +300,12 @@ def _reactivate(taking: Taking, changes: Sequence[Change], causes: Mapping[int, 
     taking.void += [(change.learner, causes[change.learner].key) for change in void]
 
 
-def tell_admins(connection: Connection, number: int, void: Sequence[tuple[int, tuple[str, str]]]) -> None:
+def notify_admins(connection: Connection, number: int, void: Sequence[tuple[int, tuple[str, str]]]) -> None:
     """One mail to the admins of all learners who came back together and need a temporary password (R5, S8)."""
     admins = organisations.numbered(connection, number).admin_emails
     if void and admins:
         learners_back = [learner for learner, _ in void]
-        mail.tell_admins(connection, number, mail.Kind.PASSWORD, void[0][1], admins, learners=learners_back)
+        mail.notify_admins(connection, number, mail.Kind.PASSWORD, void[0][1], admins, learners=learners_back)
 
 
 def judge_again(taking: Taking, changed: Mapping[int, datetime], older: Sequence[int] = ()) -> None:

@@ -325,7 +325,7 @@ def _apply(
         kept, released = True, False
     for number, learners_back in void.items():
         with scoped(connection, number):
-            effects.tell_admins(connection, number, learners_back)
+            effects.notify_admins(connection, number, learners_back)
     return len(held_back)
 
 

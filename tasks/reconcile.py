@@ -78,7 +78,7 @@ def repair(connection: Connection, settings: Settings, organisation: Organisatio
     for low in range(0, len(off), SLICE):
         changes = learners.restate(connection, number, off[low : low + SLICE])
         effects.follow(taking, changes, {change.learner: cause for change in changes})
-    effects.tell_admins(connection, number, taking.void)
+    effects.notify_admins(connection, number, taking.void)
     learners.mend_memberships(connection, number)
     enrolments.mend(connection, settings, organisation, cause.time)
     intake.take_waiting(connection, settings, taking.known | {f"enrolled:{number}"})

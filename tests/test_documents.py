@@ -23,7 +23,7 @@ from tasks.learners import Standing
 from tasks.mail import Suppressed
 from tasks.mail.ledger import control, witness
 from tasks.mail.ledger.restored import Settled
-from tasks.mail.rules import MOVES, Answer, Delivery, Verdict
+from tasks.mail.rules import MOVES, Delivery, MailResult, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State, wire
@@ -118,7 +118,7 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
         Reason,
         Delivery,
         Verdict,
-        Answer,
+        MailResult,
         NotEligible,
         Review,
         Unit,

@@ -6,7 +6,7 @@ from prometheus_client import generate_latest
 from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tasks.mail.sending.outages import Outage
+from tasks.mail import MailOutage
 from workers.readers import StreamStanding
 from workers.standing import InDatabase, InRedis
 
@@ -47,7 +47,7 @@ class Numbers(Collector):
         return generate_latest(registry)
 
 
-def _mail_metrics(stopped: list[Outage]) -> Metric:
+def _mail_metrics(stopped: list[MailOutage]) -> Metric:
     since = GaugeMetricFamily(
         "rollcall_mail_stopped_since_seconds",
         "Unix time since which no mail goes, everywhere or to a domain; none where all goes",

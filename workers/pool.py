@@ -16,8 +16,9 @@ from tasks.announcements import actors as announcements
 from tasks.enrolments import actors as enrolments
 from tasks.events import actors as events
 from tasks.mail import actors as mail
+from tasks.work import pause_before
 from tasks.work.heartbeat import heartbeat
-from tasks.work.store import LostLease, accuse, claim, pause_before
+from tasks.work.store import LostLease, accuse, claim
 from workers.queues import make_broker
 
 log = structlog.get_logger()

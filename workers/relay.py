@@ -26,8 +26,7 @@ from tasks.enrolments import finish_fanouts
 from tasks.events import inbox, outbox
 from tasks.events import readers as kept
 from tasks.events.outbox import cloud_event
-from tasks.mail.ledger.restored import notice
-from tasks.mail.ledger.witness import Witness
+from tasks.mail import Witness, notice_restore
 from tasks.work import store as work
 from workers import readers
 from workers.queues import QUEUES, make_broker, message_for
@@ -260,7 +259,7 @@ class Relay:
     def see_witness(self) -> None:
         """Hold all mail if the database was restored; else remember in the home how far it has come."""
         with transaction(self.runtime.engine) as connection:
-            if not notice(connection, self.witness):
+            if not notice_restore(connection, self.witness):
                 self.witness.keep(connection)
         self.saw_witness = time.monotonic()
 

@@ -14,12 +14,12 @@ import msgspec
 import typer
 
 from tasks.announcements import Retried
-from tasks.announcements.foretaste import Preview, Sent
+from tasks.announcements.previews import Preview, Sent
 from tasks.events import inbox
 from tasks.events.outgoing import TYPES_OUT
 from tasks.events.schemas import TYPES, Data, Envelope
 from tasks.imports import Imported
-from tasks.mail import Change, Suppression
+from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
@@ -64,7 +64,7 @@ RESULTS: dict[str, Any] = {
     "announcements-resume": announcements.Stands,
     "announcements-retry-failed": Retried,
     "announcements-show": announced.Shown,
-    "announcements-show-history": list[Change],
+    "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
     "demo": demo.Told,
@@ -82,7 +82,7 @@ RESULTS: dict[str, Any] = {
     "learners-resubscribe": list[learners.Subscribed],
     "learners-show": learners.Shown,
     "learners-unsubscribe": list[learners.Subscribed],
-    "mail-check": mail.checking.Checked,
+    "mail-check": mail.ServerCheck,
     "mail-dkim": mail.Record,
     "mail-pause": mail.MailStands,
     "mail-resume": mail.MailStands,

@@ -10,10 +10,7 @@ from config.runtime import Runtime
 from config.words import counted
 from tasks.enrolments import running_fanouts
 from tasks.events import inbox, outbox
-from tasks.mail.ledger.control import MailPaused, paused
-from tasks.mail.ledger.deliveries import sending
-from tasks.mail.sending.outages import Outage
-from tasks.mail.sending.rates import outages
+from tasks.mail import MailOutage, MailPaused, current_outages, in_progress, paused
 from tasks.webhooks import Health, health
 from tasks.work.store import STALLED_AFTER, Load, loads, unfinished
 from workers.readers import StreamStanding, is_ingress_stalled, standings, unread
@@ -56,7 +53,7 @@ class InRedis:
 
     unread: int
     ingress_stalled: bool
-    mail_stopped: list[Outage]
+    mail_stopped: list[MailOutage]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +99,7 @@ def in_redis(runtime: Runtime, client: redis.Redis) -> InRedis:
     return InRedis(
         unread=unread(client),
         ingress_stalled=is_ingress_stalled(client, STALLED_AFTER),
-        mail_stopped=outages(client, runtime.endpoints.mail_from),
+        mail_stopped=current_outages(client, runtime.endpoints.mail_from),
     )
 
 
@@ -114,7 +111,7 @@ def is_relay_stalled(connection: Connection, queues: list[Load]) -> bool:
 def in_database(runtime: Runtime) -> InDatabase:
     """How everything stands that the tables know of."""
     with transaction(runtime.engine) as connection:
-        queues, mailings = loads(connection), sending(connection)
+        queues, mailings = loads(connection), in_progress(connection)
         return InDatabase(
             queues=queues,
             unfinished=unfinished(connection),

@@ -23,8 +23,7 @@ from starlette.routing import Route
 from config.database import serve_people, transaction
 from config.runtime import Runtime
 from config.settings import keys_in
-from tasks.mail.composing.links import PATH, Links
-from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe
+from tasks.mail import UNSUBSCRIBE_PATH, Links, Subscription, resubscribe, subscription, unsubscribe
 from workers.asking import AGAIN, Busy, Desk, is_busy, is_passing
 from workers.bodies import Bodies, NotRead
 
@@ -154,7 +153,7 @@ def routes(desk: Desk, bodies: Bodies) -> list[Route]:
             return Response(status_code=503, headers=_HEADERS | {"Retry-After": str(again)})
 
     behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
-    return [Route(f"{path}{PATH}{{token:path}}", answer, methods=["GET", "POST"]) for path in behind]
+    return [Route(f"{path}{UNSUBSCRIBE_PATH}{{token:path}}", answer, methods=["GET", "POST"]) for path in behind]
 
 
 def _fulfilled(runtime: Runtime, organisation: int, learner: int, wish: Wish | None) -> Response:

@@ -25,10 +25,7 @@ from config.outages import REDIS
 from config.runtime import Runtime
 from config.settings import networks_in
 from config.streams import make_impatient_redis
-from tasks.mail.ledger import control
-from tasks.mail.ledger.control import paused
-from tasks.mail.sending.outages import Outage, in_words
-from tasks.mail.sending.rates import outages
+from tasks.mail import MailOutage, current_outages, paused
 from tasks.work.store import STALLED_AFTER, loads
 from workers import bodies, connections, posted, readiness, unsubscribe
 from workers.asking import Busy, Desk, Shared, in_time
@@ -69,7 +66,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
         found = await _asked(health, _stalled)
         stalled, said = (found[0], found[1]) if found else ([], [])
         if redis_answers:
-            said = [*said, *map(in_words, await _said(_mail_stopped, runtime, client) or [])]
+            said = [*said, *(one.in_words for one in await _said(_mail_stopped, runtime, client) or [])]
             stalled = (["ingress"] if await _said(_ingress_stalled, runtime, client) else []) + stalled
         else:
             stalled = [name for name in stalled if name != "relay"]  # which can do nothing without Redis
@@ -144,7 +141,7 @@ def _stalled(runtime: Runtime) -> tuple[list[str], list[str]] | None:
             queues = loads(connection)
             relay = ["relay"] if is_relay_stalled(connection, queues) else []
             stopped = paused(connection)
-            mail = [] if stopped is None else [control.in_words(stopped)]
+            mail = [] if stopped is None else [stopped.in_words]
             return relay + [load.queue for load in queues if load.stalled], mail
     except SQLAlchemyError:
         return None
@@ -167,10 +164,10 @@ def _ingress_stalled(_runtime: Runtime, client: redis.Redis) -> bool:
         return False
 
 
-def _mail_stopped(runtime: Runtime, client: redis.Redis) -> list[Outage]:
+def _mail_stopped(runtime: Runtime, client: redis.Redis) -> list[MailOutage]:
     """Where no mail goes: said, but no reason to take the pages away."""
     try:
-        return outages(client, runtime.endpoints.mail_from)
+        return current_outages(client, runtime.endpoints.mail_from)
     except redis.RedisError:
         return []
 

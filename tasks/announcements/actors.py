@@ -16,7 +16,7 @@ from tasks.announcements.rules import BadMessage, NotAllowed, check_message, pro
 from tasks.chores import one_by_one
 from tasks.events import emit
 from tasks.learners import chunks
-from tasks.mail.rules import MOVES, SYSTEM, Delivery
+from tasks.mail import MOVES, SYSTEM, Delivery
 
 log = structlog.get_logger()
 

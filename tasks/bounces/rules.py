@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from tasks.bounces.reader import Fate, Report
 from tasks.bounces.voices import ANSWERS, AUTOMATIC, LATE, OPENS, PASSING, REPORTER, REPORTS
-from tasks.mail.sending.answers import ABOUT_US, STATUS, About, Stage, about, permanent
+from tasks.mail import ABOUT_US, STATUS, About, Stage, about, permanent
 
 
 class Kind(StrEnum):

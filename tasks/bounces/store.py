@@ -38,18 +38,18 @@ def reported(connection: Connection, token: Token) -> Reported | None:
         connection,
         Reported,
         """
-        SELECT m.kind = 'announcement' AS announcement, d.recipient > 0 AS learner,
-               CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END AS address,
+        SELECT m.kind = 'announcement' AS announcement, NOT is_admin(d.recipient) AS learner,
+               CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END AS address,
                NOT EXISTS (
                    SELECT FROM lifted_suppressions f
                    WHERE f.organisation = d.organisation
-                     AND f.address = mail_key(CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END)
+                     AND f.address = mail_key(CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END)
                      AND f.lifted_at >= d.settled_at) AS counts
         FROM deliveries d
         JOIN mailings m USING (organisation, mailing)
         LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
         WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
-          AND CASE WHEN d.recipient > 0 THEN l.email ELSE d.address END IS NOT NULL
+          AND CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END IS NOT NULL
         """,
         organisation=token.organisation,
         mailing=token.mailing,

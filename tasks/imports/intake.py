@@ -236,7 +236,7 @@ def _take_slice(
         {one.learner: _Cause((cause.key[0], f"{cause.key[1]}-known"), one.time) for one in described},
     )
     effects.judge_again(taking, {one.learner: one.time for one in described if one.said})
-    effects.tell_admins(connection, number, taking.void)
+    effects.notify_admins(connection, number, taking.void)
     known = taking.known | store.awaited(connection, number, part) | {f"enrolled:{number}"}
     intake.take_waiting(connection, taking.settings, known)
     return _Done(

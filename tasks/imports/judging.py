@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, rows, value
 from tasks.imports.rules import LONGEST, Field, Refusal
-from tasks.mail.composing.message import ADDRESS, LONGEST_ADDRESS
+from tasks.mail import ADDRESS, LONGEST_ADDRESS
 
 #: In place of a reason: a line that is not taken because an earlier one says the same.
 AGAIN = "again"

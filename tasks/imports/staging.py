@@ -17,7 +17,7 @@ from tasks.imports.encodings import UNREADABLE
 from tasks.imports.reader import Batch, Layout
 from tasks.imports.rules import Field, Refusal, Refused
 from tasks.imports.statuses import Judge
-from tasks.mail.composing.message import wire_address
+from tasks.mail import wire_address
 
 #: What COPY's text format escapes in a cell.
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})

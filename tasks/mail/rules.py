@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from tasks.mail.sending.answers import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
+from tasks.mail.sending import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
 from tasks.work import LONGEST_PAUSE, pause_before
 
 
@@ -17,6 +17,26 @@ class Kind(StrEnum):
     DIGEST = "digest"
     PASSWORD = "password"  # noqa: S105 - a kind of mail
     SEATS = "seats"
+
+
+class RecipientKind(StrEnum):
+    """Who a recipient is: a learner of the organisation, one of its admins, or nobody, who gets a test."""
+
+    LEARNER = "learner"
+    ADMIN = "admin"
+    NOBODY = "nobody"
+
+
+#: The recipient of a test, and of an attempt that began no mail: what is said of it touches nobody.
+NOBODY = 0
+
+
+def kind_of(recipient: int) -> RecipientKind:
+    """Whom a recipient's number stands for: a learner has their own, the admins of a notice are counted down from -1,
+    as PostgreSQL's `is_admin` has it."""
+    if recipient == NOBODY:
+        return RecipientKind.NOBODY
+    return RecipientKind.LEARNER if recipient > NOBODY else RecipientKind.ADMIN
 
 
 class Delivery(StrEnum):
@@ -44,7 +64,7 @@ class Verdict(StrEnum):
     NOTHING_TO_TELL = "nothing to tell"
 
 
-class Answer(StrEnum):
+class MailResult(StrEnum):
     """What became of one attempt."""
 
     ACCEPTED = "accepted"
@@ -72,11 +92,11 @@ def _now() -> datetime:
 
 
 @dataclass(slots=True)  # frozen ones take four times as long to make, and one is made for each mail
-class Attempt:
+class MailAttempt:
     """One attempt of one message, and what the server said to it."""
 
     recipient: int
-    answer: Answer
+    answer: MailResult
     at: datetime = field(default_factory=_now)
     code: int | None = None
     reply: str | None = None
@@ -101,27 +121,27 @@ class Outcome:
     address: str | None = None
 
 
-def answer_to(code: int, what: About) -> Answer:
+def answer_to(code: int, what: About) -> MailResult:
     """What a reply that is not acceptance means for the message (RFC 5321 4.2.1, R21): to be patient, to try again, or
     that it is refused."""
     if code >= 500:
         patience = {
-            About.RATE: Answer.THROTTLED,
-            About.CONNECTIONS: Answer.THROTTLED,
-            About.GREYLISTED: Answer.DEFERRED,
+            About.RATE: MailResult.THROTTLED,
+            About.CONNECTIONS: MailResult.THROTTLED,
+            About.GREYLISTED: MailResult.DEFERRED,
         }
-        return patience.get(what, Answer.REFUSED)
+        return patience.get(what, MailResult.REFUSED)
     patient = code in THROTTLING or what in ABOUT_US or what is About.GREYLISTED
-    return Answer.THROTTLED if patient else Answer.DEFERRED
+    return MailResult.THROTTLED if patient else MailResult.DEFERRED
 
 
-def refusal(recipient: int, code: int, reply: str, stage: Stage) -> Attempt:
+def refusal(recipient: int, code: int, reply: str, stage: Stage) -> MailAttempt:
     """What was said against a mail, and what that is about and means."""
     what = about(code, reply, stage=stage)
     trouble = stage is Stage.MAIL and code < 500  # the server's own: no recipient was named
-    return Attempt(
+    return MailAttempt(
         recipient,
-        Answer.THROTTLED if trouble else answer_to(code, what),
+        MailResult.THROTTLED if trouble else answer_to(code, what),
         code=code,
         reply=reply,
         on_recipient=stage is Stage.RCPT,
@@ -131,7 +151,7 @@ def refusal(recipient: int, code: int, reply: str, stage: Stage) -> Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
+class RetryPolicy:
     """How often a mail is tried, `most`, also where it is uncertain whether it went, or a server that hangs up would
     get it for ever; how long its recipient is left in peace first; how long a server is, that asks for patience."""
 
@@ -153,13 +173,13 @@ class Before:
 FIRST = Before()
 
 
-def _would_meet_everybody(attempt: Attempt) -> bool:
+def _would_meet_everybody(attempt: MailAttempt) -> bool:
     """Whether what was said is about us, and not about one mail or one mailing, which stop no other (R31)."""
     match attempt.answer:
-        case Answer.REFUSED:
+        case MailResult.REFUSED:
             about_contents = attempt.stage is Stage.END and attempt.about is About.POLICY
             return attempt.about in MEETS_EVERYBODY and not about_contents
-        case Answer.THROTTLED:  # our quota is used up, or we are to sign in: patience alone mends neither
+        case MailResult.THROTTLED:  # our quota is used up, or we are to sign in: patience alone mends neither
             for_good = (attempt.code or 0) >= 500
             return attempt.about is About.SIGN_IN or (attempt.about is About.RATE and for_good)
         case _:
@@ -174,7 +194,7 @@ ANYWHERE = ""
 
 
 def hold_back(
-    attempts: Sequence[tuple[str, Attempt]], before: Mapping[int, Before], taken: Mapping[str, datetime]
+    attempts: Sequence[tuple[str, MailAttempt]], before: Mapping[int, Before], taken: Mapping[str, datetime]
 ) -> None:
     """Find the refusals that would meet everybody, and make them what uses up no attempt (R21).
 
@@ -182,7 +202,7 @@ def hold_back(
     by domain. A refusal is about one mail after all if the server took others of its domain after that, or since it
     refused this one first; or mail of other domains alone, for longer than a domain is waited for.
     """
-    last = {domain: place for place, (domain, one) in enumerate(attempts) if one.answer is Answer.ACCEPTED}
+    last = {domain: place for place, (domain, one) in enumerate(attempts) if one.answer is MailResult.ACCEPTED}
     for place, (domain, attempt) in enumerate(attempts):
         if not _would_meet_everybody(attempt) or place < last.get(domain, -1):
             continue
@@ -190,7 +210,7 @@ def hold_back(
         same = taken.get(domain, since) > since
         others = taken.get(ANYWHERE, since) > since and attempt.at - since > LONGEST_ALONE
         if not same and not others:
-            attempt.answer = Answer.REFUSED_US
+            attempt.answer = MailResult.REFUSED_US
 
 
 #: Answers of one mailing, accepted or refused for good, that are looked at together; how many are a sample; the part
@@ -213,30 +233,30 @@ def held(outcome: Outcome) -> Outcome:
     return replace(outcome, state=Delivery.PENDING, tried=False, due_at=outcome.at)
 
 
-def outcome_of(attempt: Attempt, before: Before, patience: Patience, *, policy: str) -> Outcome:  # noqa: PLR0911
+def outcome_of(attempt: MailAttempt, before: Before, patience: RetryPolicy, *, policy: str) -> Outcome:  # noqa: PLR0911
     """What to write down for an attempt (R18, R19, R21)."""
-    if attempt.answer is Answer.ACCEPTED:
+    if attempt.answer is MailResult.ACCEPTED:
         return Outcome(attempt.recipient, Delivery.ACCEPTED, attempt.at, None, attempt.code, attempt.reply)
     said = Outcome(attempt.recipient, Delivery.PENDING, attempt.at, attempt.answer.value, attempt.code, attempt.reply)
     match attempt.answer:
-        case Answer.REFUSED | Answer.IMPOSSIBLE | Answer.TOO_LARGE:
+        case MailResult.REFUSED | MailResult.IMPOSSIBLE | MailResult.TOO_LARGE:
             return replace(said, state=Delivery.FAILED, suppress=attempt.about is About.MAILBOX)
-        case Answer.THROTTLED | Answer.UNREACHABLE | Answer.REFUSED_US:
+        case MailResult.THROTTLED | MailResult.UNREACHABLE | MailResult.REFUSED_US:
             if before.since is not None and attempt.at - before.since > patience.longest:
                 return replace(said, state=Delivery.FAILED, tried=False)
-            if attempt.answer is Answer.THROTTLED:  # soon enough for one that greylists; not everybody at once
+            if attempt.answer is MailResult.THROTTLED:  # soon enough for one that greylists; not everybody at once
                 waited = attempt.at - (before.since or attempt.at)
                 pause = min(max(patience.pause, waited * (0.5 + attempt.recipient % 16 / 128)), LONGEST_PAUSE)
             else:  # the circuit says when somebody is to try
                 pause = min(pause_before(before.put_off, patience.pause), LONGEST_OUT)
             return replace(said, tried=False, due_at=attempt.at + pause)
-        case Answer.DEFERRED if before.tried + 1 >= patience.most:
+        case MailResult.DEFERRED if before.tried + 1 >= patience.most:
             return replace(said, state=Delivery.FAILED)
-        case Answer.DEFERRED:
+        case MailResult.DEFERRED:
             return replace(said, due_at=attempt.at + pause_before(before.tried, patience.pause))
-        case Answer.AMBIGUOUS | Answer.WORKER_LOST if policy == "resend" and before.tried + 1 < patience.most:
+        case MailResult.AMBIGUOUS | MailResult.WORKER_LOST if policy == "resend" and before.tried + 1 < patience.most:
             return replace(said, due_at=attempt.at + pause_before(before.tried, patience.pause))
-        case Answer.AMBIGUOUS | Answer.WORKER_LOST:
+        case MailResult.AMBIGUOUS | MailResult.WORKER_LOST:
             return replace(said, state=Delivery.UNCERTAIN)
 
 

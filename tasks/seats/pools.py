@@ -94,7 +94,7 @@ def warn(connection: Connection, organisation: Organisation, crossed: Sequence[C
         ],
     )
     figures = {"unit": unit, "used": told[-1].used, "pool": organisation.pool}
-    mail.tell_admins(connection, number, mail.Kind.SEATS, told[-1].cause, organisation.admin_emails, figures=figures)
+    mail.notify_admins(connection, number, mail.Kind.SEATS, told[-1].cause, organisation.admin_emails, figures=figures)
 
 
 def recount(connection: Connection, organisation: Organisation) -> None:

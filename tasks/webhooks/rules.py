@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from config.settings import is_here
 from tasks.events.outgoing import TYPES_OUT
-from tasks.work.store import pause_before
+from tasks.work import pause_before
 
 #: Characters of a URL at most.
 LONGEST_URL = 2000

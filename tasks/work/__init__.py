@@ -1,24 +1,30 @@
 """Work that is due: rows, not messages. A message only wakes a worker up, and losing it costs seconds (R33)."""
 
-from tasks.work.resting import discard, hold, hold_all, resume, resume_all
-from tasks.work.store import (
-    ADD,
-    LONGEST_PAUSE,
-    Beat,
-    Failing,
-    LostLease,
-    Piece,
-    add,
-    count_from,
-    extend,
-    failing,
-    finish,
-    mark,
-    others_wait,
-    pause_before,
-    release,
-    retry,
-)
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.work.resting import discard, hold, hold_all, resume, resume_all
+    from tasks.work.rules import LONGEST_PAUSE, pause_before
+    from tasks.work.store import (
+        ADD,
+        Beat,
+        Failing,
+        LostLease,
+        Piece,
+        add,
+        count_from,
+        extend,
+        failing,
+        finish,
+        mark,
+        others_wait,
+        release,
+        retry,
+    )
+else:
+    __getattr__ = lazily(__name__)
 
 __all__ = [
     "ADD",

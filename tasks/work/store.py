@@ -31,9 +31,6 @@ AHEAD = timedelta(days=1)
 #: What `lost` reads of a piece that has just been set aside.
 _FAILING = -1
 
-#: The longest pause before another try of work that failed.
-LONGEST_PAUSE = timedelta(hours=1)
-
 #: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run, or no relay
 #: does. Longer than it takes to repeat a wake-up that was lost.
 STALLED_AFTER = timedelta(seconds=10)
@@ -371,11 +368,6 @@ def release(
     )
     _ours(connection, changed, piece)
     execute(connection, "NOTIFY rollcall_relay")
-
-
-def pause_before(failures: int, first: timedelta) -> timedelta:
-    """How long to wait after this many failures in a row: doubles from `first`, up to an hour."""
-    return min(first * float(2 ** min(failures, 20)), LONGEST_PAUSE)
 
 
 def others_wait(connection: Connection, queue: str) -> bool:

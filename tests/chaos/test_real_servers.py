@@ -11,7 +11,7 @@ import pytest
 
 from bench.mail.rollcall import ADDRESSES, Rollcall, rollcall, senders
 from bench.system import Database, System
-from tasks.mail.sending.rates import outages
+from tasks.mail.sending.rates import current_outages
 from tests.chaos.conftest import say
 from tests.servers.milter import ACCEPT, Milter, filtering
 from tests.servers.policy import Greylist, greylisting
@@ -199,6 +199,6 @@ def test_r21_an_outage_burns_nobody_is_said_and_is_caught_up_with(
 def _said(on: System, ours: Rollcall) -> str:
     """What `status` says of why no mail goes, once it does."""
     sender = ours.settings["MAIL_FROM"]
-    wait_until(lambda: bool(outages(on.redis, sender)), "it to be said that no mail goes", SAID_SECONDS * 2)
-    found = outages(on.redis, sender)[0]
+    wait_until(lambda: bool(current_outages(on.redis, sender)), "it to be said that no mail goes", SAID_SECONDS * 2)
+    found = current_outages(on.redis, sender)[0]
     return f"{found.code or ''} {found.said}".strip()

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from tasks.mail.composing.message import mail_key
+from tasks.mail.addresses import mail_key
 from tests.isolation.neighbours import tables_of_organisations
 from tests.isolation.statements import past_the_helpers, statements, unbound
 from tests.world import World
@@ -91,7 +91,7 @@ ACROSS = {
         "tasks.events.outbox.unpublished",
         "tasks.events.readers.waiting_seconds",
         "tasks.events.replays.left",
-        "tasks.mail.ledger.deliveries.sending",
+        "tasks.mail.ledger.deliveries.in_progress",
         "tasks.webhooks.store.health",
         "tasks.work.store.loads",
         "tasks.work.store.unfinished",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from config.database import transaction
 from tasks import imports, organisations
 from tasks.imports import Imported, Told, Wanted, intake
-from tasks.mail.composing.message import ADDRESS
+from tasks.mail.addresses import ADDRESS
 from tests.world import World
 
 HEADER = "Id,Username,E-mail,First name,Last name,Status\n"

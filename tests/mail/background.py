@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 
 from config.database import transaction
-from tasks.mail.actors import GATE_HOLDS_SECONDS
+from tasks.mail.delivery import GATE_HOLDS_SECONDS
 from tasks.work.store import offer
 from tests.world import World
 from workers.pool import work_on

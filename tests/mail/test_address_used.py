@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tasks import announcements
-from tasks.announcements.recipients import recipients
+from tasks.announcements.export import recipients
 from tasks.reports import Format
 from tests.world import World
 

@@ -14,7 +14,7 @@ from tasks.mail.composing.envelopes import compose
 from tasks.mail.composing.links import Links
 from tasks.mail.composing.markdown import letter
 from tasks.mail.composing.merge import MergeError, parse
-from tasks.mail.composing.placeholders import StandIns
+from tasks.mail.composing.placeholders import Placeholders
 from tasks.mail.composing.templates import announcement, check_announcement
 from tasks.mail.rules import Kind
 from tests.mail.letters import LINKS, mailing, recipient, sender
@@ -147,7 +147,7 @@ def test_merge_fields_stay_out_of_pasted_addresses() -> None:
 @examples(max_examples=60)
 def test_whatever_is_pasted_between_blanks_is_said_as_it_was_written(address: str) -> None:
     parts = parse(f"See {address} now")
-    html, text = letter(f"See {address} now", parts, StandIns(parts))
+    html, text = letter(f"See {address} now", parts, Placeholders(parts))
 
     page = Page(html)
     assert len(page.links) == 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.rules import FIRST, THROTTLING, Answer, Attempt, Patience, answer_to, outcome_of
+from tasks.mail.rules import FIRST, THROTTLING, MailAttempt, MailResult, RetryPolicy, answer_to, outcome_of
 from tasks.mail.sending.answers import ABOUT_US, About, Stage, about, table
 from tests.mail.more_replies import MORE
 from tests.mail.replies import REPLIES
@@ -37,29 +37,29 @@ def test_r21_only_a_mailbox_that_is_not_there_is_suppressed(shape: dict[str, obj
     text = " ".join(line[4:] for line in said)
     code = int(said[0][:3])
     what = about(code, text, stage=Stage.RCPT)
-    attempt = Attempt(1, answer_to(code, what), code=code, reply=text, about=what)
+    attempt = MailAttempt(1, answer_to(code, what), code=code, reply=text, about=what)
 
-    assert outcome_of(attempt, FIRST, Patience(5, _MOMENT, _MOMENT), policy="hold").suppress is shape["suppress"]
+    assert outcome_of(attempt, FIRST, RetryPolicy(5, _MOMENT, _MOMENT), policy="hold").suppress is shape["suppress"]
 
 
 @pytest.mark.parametrize(
     ("code", "text", "expected"),
     [
-        *[(code, "", Answer.THROTTLED) for code in sorted(THROTTLING)],
-        (432, "4.3.2 Concurrent connections limit exceeded", Answer.THROTTLED),
-        (432, "4.3.2", Answer.THROTTLED),
-        (455, "4.3.2", Answer.THROTTLED),
-        (471, "4.7.1 not now", Answer.THROTTLED),
-        (455, "not with these parameters", Answer.DEFERRED),
-        (450, "greylisted", Answer.THROTTLED),
-        (550, "Recipient address rejected: Please try again later!", Answer.DEFERRED),
-        (550, "Too many messages, please slow down", Answer.THROTTLED),
-        (550, "5.4.5 Daily sending quota exceeded", Answer.THROTTLED),
-        (550, "5.1.1 No such user", Answer.REFUSED),
-        (530, "5.7.0 Must issue STARTTLS", Answer.REFUSED),
+        *[(code, "", MailResult.THROTTLED) for code in sorted(THROTTLING)],
+        (432, "4.3.2 Concurrent connections limit exceeded", MailResult.THROTTLED),
+        (432, "4.3.2", MailResult.THROTTLED),
+        (455, "4.3.2", MailResult.THROTTLED),
+        (471, "4.7.1 not now", MailResult.THROTTLED),
+        (455, "not with these parameters", MailResult.DEFERRED),
+        (450, "greylisted", MailResult.THROTTLED),
+        (550, "Recipient address rejected: Please try again later!", MailResult.DEFERRED),
+        (550, "Too many messages, please slow down", MailResult.THROTTLED),
+        (550, "5.4.5 Daily sending quota exceeded", MailResult.THROTTLED),
+        (550, "5.1.1 No such user", MailResult.REFUSED),
+        (530, "5.7.0 Must issue STARTTLS", MailResult.REFUSED),
     ],
 )
-def test_r21_throttling_is_no_failure_whatever_its_code(code: int, text: str, expected: Answer) -> None:
+def test_r21_throttling_is_no_failure_whatever_its_code(code: int, text: str, expected: MailResult) -> None:
     assert answer_to(code, about(code, text, stage=Stage.RCPT)) is expected
 
 

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from config.settings import Settings, SmtpServer
 from config.streams import make_redis
-from tasks.mail.rules import Answer
+from tasks.mail.rules import MailResult
 from tasks.mail.sending import slots as module
 from tasks.mail.sending.pace import CIRCUIT, SENDER, SLOTS
 from tasks.mail.sending.pool import Envelope, Mailer
-from tasks.mail.sending.rates import PREFIX, Rates, outages
+from tasks.mail.sending.rates import PREFIX, Rates, current_outages
 from tasks.mail.sending.slots import (
     AGAIN_SECONDS,
     GROW_SECONDS,
@@ -167,7 +167,7 @@ class Process:
     mailer: Mailer
     waited_for: bool = False
     taken: int = 0
-    others: list[Answer] = field(default_factory=list)
+    others: list[MailResult] = field(default_factory=list)
 
     def sends(self, mails: int) -> bool:
         """Send so many, if any may go; whether all of them did."""
@@ -176,8 +176,8 @@ class Process:
             return False
         letters = [Envelope(n + 1, "us@y.example", f"r{n}@x.example", b"Subject: x\r\n\r\nx\r\n") for n in range(mails)]
         attempts = self.mailer.send(letters, within=0.1, lanes=grant.lanes)
-        self.taken += sum(attempt.answer is Answer.ACCEPTED for attempt in attempts)
-        self.others += [attempt.answer for attempt in attempts if attempt.answer is not Answer.ACCEPTED]
+        self.taken += sum(attempt.answer is MailResult.ACCEPTED for attempt in attempts)
+        self.others += [attempt.answer for attempt in attempts if attempt.answer is not MailResult.ACCEPTED]
         became = [("x.example", attempt) for attempt in attempts]
         self.rates.learn(became, 0.1, use=self.mailer.use(mails), refused=self.mailer.refused())
         return len(attempts) == mails
@@ -195,7 +195,7 @@ class Process:
 def process(valkey: Valkey, server: MailServer, *, waited_for: bool = False) -> Iterator[Process]:
     rates = Rates(valkey.url, "us@y.example", rate=0, domain_rate=0, pause=1)
     mailer = Mailer(SmtpServer.parse(server.url), connections=MANY, timeout=5)
-    mailer.tells(rates.hold)
+    mailer.report_use_to(rates.hold)
     yield Process(rates, mailer, waited_for)
     mailer.close()
 
@@ -309,7 +309,7 @@ def test_r21_a_server_that_lets_nobody_in_for_long_is_an_outage_and_says_why(
             threading.Event().wait(0.05)
             assert time.monotonic() < deadline
         with make_redis(valkey.url) as client:
-            (found,) = outages(client, "us@y.example")
+            (found,) = current_outages(client, "us@y.example")
         assert "too many connections" in found.said
         assert sender.others == []
         limited.limit = LIMIT
@@ -331,7 +331,7 @@ class TestOneConnection:
         yield found
         found.close()
 
-    def send(self, mailer: Mailer, mails: int) -> list[tuple[Answer, int | None]]:
+    def send(self, mailer: Mailer, mails: int) -> list[tuple[MailResult, int | None]]:
         letters = [Envelope(n + 1, "us@y.example", f"r{n}@x.example", b"Subject: x\r\n\r\nx\r\n") for n in range(mails)]
         return [(attempt.answer, attempt.code) for attempt in mailer.send(letters, within=10)]
 
@@ -348,7 +348,7 @@ class TestOneConnection:
         self, script: Script, mailer: Mailer, says: bytes
     ) -> None:
         script.answers["MAIL"] = [b"250 OK\r\n", b"250 OK\r\n", says]
-        assert self.send(mailer, 5) == [(Answer.ACCEPTED, 250)] * 5
+        assert self.send(mailer, 5) == [(MailResult.ACCEPTED, 250)] * 5
         assert script.connections == 2
 
     def test_r21_a_connection_on_which_all_are_put_off_is_replaced_before_the_server_loses_patience(
@@ -356,7 +356,7 @@ class TestOneConnection:
     ) -> None:
         script.polite["RCPT"] = b"450 4.2.0 Greylisted\r\n"
         script.polite["DATA"] = b"554 no valid recipients\r\n"
-        assert self.send(mailer, 20) == [(Answer.THROTTLED, 450)] * 20
+        assert self.send(mailer, 20) == [(MailResult.THROTTLED, 450)] * 20
         heard = [connection for connection, word in script.heard if word == "RCPT"]
         assert max(heard.count(connection) for connection in heard) <= 9
 
@@ -368,7 +368,7 @@ class TestOneConnection:
         code = None if says is HANG_UP else 432
         (told,) = self.send(mailer, 1)
         assert told[1] == code
-        assert told[0] in {Answer.THROTTLED, Answer.UNREACHABLE}
+        assert told[0] in {MailResult.THROTTLED, MailResult.UNREACHABLE}
 
 
 class TestMailings:

@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import pytest
 
 from tasks.mail.composing import templates
-from tasks.mail.composing.branding import Look
-from tasks.mail.composing.minify import lean
+from tasks.mail.composing.branding import Branding
+from tasks.mail.composing.minify import minify
 from tasks.mail.composing.samples import sample
 from tasks.mail.rules import Kind
 
@@ -51,13 +51,13 @@ def as_outlook(html: str) -> str:
 def test_what_is_left_out_is_nothing_that_is_read(
     kind: Kind, logo: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look = Look(f"Lean {kind} ; , > & co", logo=logo)
-    html = sample(kind, look, "fr").html
+    branding = Branding(f"Lean {kind} ; , > & co", logo=logo)
+    html = sample(kind, branding, "fr").html
     for made_once in (templates.announcement, templates.enrolment_notice, templates.digest_notice):
         made_once.cache_clear()
     templates.password_notice.cache_clear()
-    monkeypatch.setattr(templates, "lean", lambda page: page)
-    whole = sample(kind, look, "fr").html
+    monkeypatch.setattr(templates, "minify", lambda page: page)
+    whole = sample(kind, branding, "fr").html
 
     assert len(html) < len(whole) - 1000
     assert Seen(html).text == Seen(whole).text
@@ -66,7 +66,7 @@ def test_what_is_left_out_is_nothing_that_is_read(
 
 
 def test_every_class_that_is_styled_is_there() -> None:
-    html = sample(Kind.ANNOUNCEMENT, Look("Acme"), "en").html
+    html = sample(Kind.ANNOUNCEMENT, Branding("Acme"), "en").html
     sheet = "".join(re.findall(r"<style>(.*?)</style>", html))
 
     assert {*re.findall(r"\.([a-z]+)[ ,{]", sheet)} <= {*re.findall(r'class="([a-z]+)"', html)}
@@ -77,4 +77,4 @@ def test_styles_say_what_they_said() -> None:
         '<style type="text/css">\n a { margin: 0px 10px; }\n b , i { top: 0; }</style><p style="top: 10px;">a ; b</p>'
     )
 
-    assert lean(page) == '<style>a{margin:0 10px}b,i{top:0}</style><p style="top:10px">a ; b</p>'
+    assert minify(page) == '<style>a{margin:0 10px}b,i{top:0}</style><p style="top:10px">a ; b</p>'

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.mail.composing.branding import READABLE, WHITE, Look, contrast
+from tasks.mail.composing.branding import READABLE, WHITE, Branding, contrast
 from tasks.mail.composing.phrases import LANGUAGES
 from tasks.mail.composing.samples import AURORA, sample
 from tasks.mail.rules import Kind
@@ -63,7 +63,7 @@ def test_contrast_is_that_of_wcag() -> None:
 @example("#ffff00")
 @example("#00ff00")
 def test_any_colour_can_be_read(colour: str) -> None:
-    look = Look("Acme", colour=colour)
+    look = Branding("Acme", colour=colour)
 
     assert contrast(look.ink, look.band) >= READABLE
     assert contrast(look.link, WHITE) >= READABLE
@@ -71,7 +71,7 @@ def test_any_colour_can_be_read(colour: str) -> None:
 
 
 def test_our_own_colours_can_be_read_by_day_and_by_night() -> None:
-    html = sample(Kind.ANNOUNCEMENT, Look("Acme"), "en").html
+    html = sample(Kind.ANNOUNCEMENT, Branding("Acme"), "en").html
     day = dict(re.findall(r"<td[^>]*class=\"(prose|footer)\".*?color:(#[0-9a-f]{6})", html, re.DOTALL))
     night = html.partition("prefers-color-scheme:dark")[2].partition("</style>")[0]
     sheet = {selector.strip(): colour for selector, colour in re.findall(r"([^{}]+)\{[a-z]+:(#[0-9a-f]{6})", night)}
@@ -125,8 +125,8 @@ def test_logo_and_colour_arrive_in_each_kind_of_mail_and_go_when_they_are_gone(w
 
 
 def test_without_a_logo_the_name_stands_in_its_place() -> None:
-    with_logo = sample(Kind.ENROLMENT, Look("Acme & <Söhne>", LOGO), "en")
-    without = sample(Kind.ENROLMENT, Look("Acme & <Söhne>"), "en")
+    with_logo = sample(Kind.ENROLMENT, Branding("Acme & <Söhne>", LOGO), "en")
+    without = sample(Kind.ENROLMENT, Branding("Acme & <Söhne>"), "en")
 
     name = "Acme &amp; &lt;Söhne&gt;"
     assert f'alt="{name}"' in with_logo.html
@@ -180,7 +180,7 @@ def test_a_bad_logo_or_colour_is_malformed(empty_world: World) -> None:
 @pytest.mark.parametrize("kind", Kind)
 def test_no_mail_holds_an_address_that_nobody_put_there(kind: Kind, locale: str) -> None:
     bare = sample(kind, AURORA, locale, "Hello", "Hello.")
-    dressed = sample(kind, Look("Acme", LOGO, COLOUR), locale, "Hello", "[Here](https://a.example/?x=1&y=2)")
+    dressed = sample(kind, Branding("Acme", LOGO, COLOUR), locale, "Hello", "[Here](https://a.example/?x=1&y=2)")
 
     ours = {"https://example.org/unsubscribe"} if kind is Kind.ANNOUNCEMENT else set()
     theirs = {LOGO} | ({"https://a.example/?x=1&y=2"} if kind is Kind.ANNOUNCEMENT else set())

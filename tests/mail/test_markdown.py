@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.composing.branding import Look
+from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.markdown import LONGEST_BODY
 from tasks.mail.composing.merge import MergeError
 from tasks.mail.composing.templates import announcement, check_announcement
@@ -261,7 +261,7 @@ def test_code_of_any_kind_stays_text(payload: str) -> None:
     assert page.links == []
     assert page.tags == received(announcement("x", "x", ACME), values)[1].tags
 
-    _, page, text = received(announcement("x", "x", Look(payload)), values)  # the name of an organisation, too
+    _, page, text = received(announcement("x", "x", Branding(payload)), values)  # the name of an organisation, too
     assert page.words.count(payload) >= 1
     assert payload in text.replace("\u2060", "")
     assert "SECRET" not in page.text + text

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.composing.branding import Look
+from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.merge import MergeError, MergeField, Raw, Slot, one_line, parse, tokens
 from tasks.mail.composing.message import compile_message
 from tasks.mail.composing.templates import announcement, digest_notice, enrolment_notice, listing, password_notice
@@ -22,7 +22,7 @@ ANNA: Mapping[str, str | None] = {
     "email": "anna@example.org",
 }
 
-ACME = Look("Acme")
+ACME = Branding("Acme")
 
 #: Ways to write the beginning, the inside and the end of a token that no admin was given.
 FORGERIES = st.sampled_from(
@@ -166,7 +166,7 @@ def test_no_value_takes_the_default(nothing: Mapping[str, str | None]) -> None:
 
 def test_an_announcement_reaches_each_recipient_in_their_own_words() -> None:
     body = '# Hello {{ first_name | default: "there" }}\n\n**{{organisation}}** has *news* for `{{ username }}`.'
-    letter = announcement("News for {{ full_name }} at {{ organisation }}", body, Look("Acme & Söhne"))
+    letter = announcement("News for {{ full_name }} at {{ organisation }}", body, Branding("Acme & Söhne"))
 
     subject, page, text = received(letter, ANNA)
     assert subject == "News for Anna Ó Briain at Acme & Söhne"
@@ -202,7 +202,7 @@ def test_a_value_is_text_and_never_markup() -> None:
 @given(st.lists(FORGERIES, max_size=12), st.lists(FORGERIES, max_size=4))
 def test_what_an_admin_types_never_becomes_a_token_they_were_not_given(body: list[str], name: list[str]) -> None:
     try:
-        letter = announcement("".join(body), "".join(body), Look("".join(name)))
+        letter = announcement("".join(body), "".join(body), Branding("".join(name)))
     except MergeError:
         return
     subject, page, text = received(letter, {"first_name": "Anna", "username": "SECRET", "list": "SECRET"})
@@ -281,7 +281,7 @@ def test_r12_one_notice_lists_every_course_in_the_learners_language(notice: obje
     assert callable(notice)
     courses_html, courses_text = listing(["Fire safety", "R&D <basics>", "Two\nlines"])
     values = {**ANNA, "courses_html": courses_html, "courses_text": courses_text}
-    subject, page, text = received(notice(Look("Acme & Söhne"), locale), values)
+    subject, page, text = received(notice(Branding("Acme & Söhne"), locale), values)
 
     assert subject.endswith("Acme & Söhne")
     assert greeting in page.text

@@ -14,14 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tasks.mail.addresses import needs_smtputf8, wire_address
 from tasks.mail.composing.merge import said
-from tasks.mail.composing.message import (
-    CompiledMessage,
-    compile_message,
-    feedback_id,
-    needs_smtputf8,
-    wire_address,
-)
+from tasks.mail.composing.message import CompiledMessage, compile_message, feedback_id
 from tasks.mail.ledger.message_ids import MessageIds
 
 NOON = datetime(2026, 3, 1, 12, 0, 5, tzinfo=UTC)

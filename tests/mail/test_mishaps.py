@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import transaction
 from config.settings import Settings
-from tasks.mail import actors
+from tasks.mail import delivery
 from tasks.mail.composing.envelopes import Identity, compose
 from tasks.mail.ledger import deliveries as store
 from tasks.mail.sending.pool import Envelope
@@ -40,7 +40,7 @@ def test_r19_what_the_server_took_is_recorded_though_the_database_is_away_for_a_
         with transaction(engine, organisation) as connection:
             yield connection
 
-    monkeypatch.setattr(actors, "transaction", flickering)
+    monkeypatch.setattr(delivery, "transaction", flickering)
 
     world.comes_to_rest()
 
@@ -59,7 +59,7 @@ def test_r18_a_message_that_cannot_be_made_holds_up_nobody_else(world: World, mo
             raise KeyError("a bug")
         return compose(mailing, recipient, identity)
 
-    monkeypatch.setattr(actors, "compose", broken)
+    monkeypatch.setattr(delivery, "compose", broken)
 
     world.comes_to_rest()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from config.settings import SmtpServer
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending.pool import LATE_SECONDS, MESSAGES_PER_CONNECTION, Envelope, Mailer
 from tasks.mail.sending.protocol import LONGEST_LINE
 from tests.mail.scripted import HANG_UP, SILENCE, Script, serving
@@ -60,11 +60,11 @@ def wait_for_long() -> None:
     threading.Event().wait(LATE_SECONDS + 0.3)
 
 
-def send(mailer: Mailer, *envelopes: Envelope) -> dict[int, Attempt]:
+def send(mailer: Mailer, *envelopes: Envelope) -> dict[int, MailAttempt]:
     return {attempt.recipient: attempt for attempt in mailer.send(envelopes, within=20)}
 
 
-def answers(attempts: dict[int, Attempt]) -> list[Answer]:
+def answers(attempts: dict[int, MailAttempt]) -> list[MailResult]:
     return [attempts[number].answer for number in sorted(attempts)]
 
 
@@ -74,7 +74,7 @@ def test_a_message_of_five_megabytes_arrives_whole_and_the_next_after_it(script:
 
     sent = send(mailer, envelope(1, large), envelope(2))
 
-    assert answers(sent) == [Answer.ACCEPTED] * 2
+    assert answers(sent) == [MailResult.ACCEPTED] * 2
     assert script.messages == [large, PLAIN]
 
 
@@ -83,7 +83,7 @@ def test_a_message_larger_than_the_server_takes_is_not_begun(script: Script, mai
 
     sent = send(mailer, envelope(1, PLAIN + b"x" * 1000), envelope(2))
 
-    assert answers(sent) == [Answer.TOO_LARGE, Answer.ACCEPTED]
+    assert answers(sent) == [MailResult.TOO_LARGE, MailResult.ACCEPTED]
     assert [line for line in script.lines if line.startswith("MAIL")] == [f"MAIL FROM:<us@y.example> SIZE={len(PLAIN)}"]
 
 
@@ -91,7 +91,7 @@ def test_a_message_larger_than_the_server_takes_is_not_begun(script: Script, mai
 def test_no_dot_ends_a_message_early(script: Script, mailer: Mailer, message: bytes) -> None:
     sent = send(mailer, envelope(1, message), envelope(2))
 
-    assert answers(sent) == [Answer.ACCEPTED] * 2
+    assert answers(sent) == [MailResult.ACCEPTED] * 2
     assert script.messages == [message if message.endswith(b"\r\n") else message + b"\r\n", PLAIN]
 
 
@@ -118,7 +118,7 @@ def test_answers_in_any_pieces_are_understood(script: Script, mailer: Mailer) ->
 
     sent = send(mailer, envelope(1), envelope(2))
 
-    assert answers(sent) == [Answer.ACCEPTED] * 2
+    assert answers(sent) == [MailResult.ACCEPTED] * 2
     assert sent[1].reply == "2.0.0 kept as 7F3A"
 
 
@@ -126,30 +126,30 @@ def test_answers_in_any_pieces_are_understood(script: Script, mailer: Mailer) ->
 def test_a_slow_server_is_waited_for(script: Script, mailer: Mailer, word: str) -> None:
     script.before[word] = takes_its_time
 
-    assert answers(send(mailer, envelope(1), envelope(2))) == [Answer.ACCEPTED] * 2
+    assert answers(send(mailer, envelope(1), envelope(2))) == [MailResult.ACCEPTED] * 2
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "answer"),
     [
-        ("greeting", Answer.UNREACHABLE),
-        ("EHLO", Answer.UNREACHABLE),
-        ("MAIL", Answer.UNREACHABLE),
-        ("RCPT", Answer.UNREACHABLE),
-        ("DATA", Answer.UNREACHABLE),
-        ("message", Answer.AMBIGUOUS),
+        ("greeting", MailResult.UNREACHABLE),
+        ("EHLO", MailResult.UNREACHABLE),
+        ("MAIL", MailResult.UNREACHABLE),
+        ("RCPT", MailResult.UNREACHABLE),
+        ("DATA", MailResult.UNREACHABLE),
+        ("message", MailResult.AMBIGUOUS),
     ],
 )
 def test_r19_a_server_that_answers_nothing_is_given_up(
-    script: Script, mailer: Mailer, word: str, answer: Answer
+    script: Script, mailer: Mailer, word: str, answer: MailResult
 ) -> None:
     script.answers[word] = [SILENCE]
 
     (attempt,) = send(mailer, envelope(1)).values()
 
     assert attempt.answer is answer
-    assert answers(send(mailer, envelope(2))) == [Answer.ACCEPTED], "on another connection"
+    assert answers(send(mailer, envelope(2))) == [MailResult.ACCEPTED], "on another connection"
     assert script.messages.count(PLAIN) == (2 if word == "message" else 1)
 
 
@@ -159,7 +159,7 @@ def test_r19_a_server_that_closes_within_a_message_leaves_it_uncertain(script: S
 
     sent = send(mailer, envelope(1, large), envelope(2))
 
-    assert answers(sent) == [Answer.AMBIGUOUS, Answer.ACCEPTED]
+    assert answers(sent) == [MailResult.AMBIGUOUS, MailResult.ACCEPTED]
     assert script.messages == [PLAIN]
 
 
@@ -168,8 +168,8 @@ def test_r19_a_server_that_takes_each_message_and_closes_gets_each_once(script: 
 
     sent = send(mailer, *(envelope(n) for n in range(1, 5)))
 
-    assert sent[1].answer is Answer.ACCEPTED
-    accepted = [n for n, attempt in sent.items() if attempt.answer is Answer.ACCEPTED]
+    assert sent[1].answer is MailResult.ACCEPTED
+    accepted = [n for n, attempt in sent.items() if attempt.answer is MailResult.ACCEPTED]
     assert len(script.messages) == len(accepted), "none is said to have been taken that was not, or the other way round"
 
 
@@ -178,7 +178,7 @@ def test_r19_a_server_that_closes_while_idle_gets_each_once(script: Script, mail
 
     sent = send(mailer, envelope(1), envelope(2), envelope(3))
 
-    assert answers(sent) == [Answer.ACCEPTED] * 3
+    assert answers(sent) == [MailResult.ACCEPTED] * 3
     assert len(script.messages) == 3
     assert script.connections == 3
 
@@ -189,8 +189,8 @@ def test_a_reply_without_end_is_not_listened_to(script: Script, mailer: Mailer, 
 
     (attempt,) = send(mailer, envelope(1)).values()
 
-    assert attempt.answer is Answer.AMBIGUOUS
-    assert answers(send(mailer, envelope(2))) == [Answer.ACCEPTED]
+    assert attempt.answer is MailResult.AMBIGUOUS
+    assert answers(send(mailer, envelope(2))) == [MailResult.ACCEPTED]
 
 
 def test_r21_a_server_that_refuses_every_tenth_recipient_gets_the_others(script: Script, mailer: Mailer) -> None:
@@ -198,7 +198,7 @@ def test_r21_a_server_that_refuses_every_tenth_recipient_gets_the_others(script:
 
     sent = send(mailer, *(envelope(n) for n in range(1, 101)))
 
-    refused = [n for n, attempt in sent.items() if attempt.answer is Answer.REFUSED]
+    refused = [n for n, attempt in sent.items() if attempt.answer is MailResult.REFUSED]
     assert sorted(refused) == list(range(10, 101, 10))
     assert all(sent[n].on_recipient for n in refused)
     assert len([message for message in script.messages if message]) == 90
@@ -210,7 +210,7 @@ def test_a_server_that_wants_a_message_for_a_refused_recipient_gets_none(script:
 
     sent = send(mailer, envelope(1), envelope(2))
 
-    assert sent[1].answer is Answer.REFUSED
+    assert sent[1].answer is MailResult.REFUSED
     assert [message for message in script.messages if message] == [PLAIN], "of the second alone"
 
 
@@ -219,7 +219,7 @@ def test_a_recipient_taken_though_the_sender_was_refused_gets_nothing(script: Sc
 
     (attempt,) = send(mailer, envelope(1)).values()
 
-    assert attempt.answer is Answer.REFUSED
+    assert attempt.answer is MailResult.REFUSED
     assert not attempt.on_recipient
     assert script.messages == []
 
@@ -245,7 +245,7 @@ def test_r20_a_message_that_the_server_asks_for_too_late_is_not_given(script: Sc
 
     assert sorted(attempt.recipient for attempt in attempts) == [1, 2]
     assert len(script.messages) == 2
-    assert answers(send(mailer, envelope(3), envelope(4))) == [Answer.ACCEPTED] * 2
+    assert answers(send(mailer, envelope(3), envelope(4))) == [MailResult.ACCEPTED] * 2
 
 
 def test_r18_every_tenth_refused_the_counts_add_up(world: World) -> None:

@@ -19,18 +19,18 @@ from tasks.mail.rules import (
     FIRST,
     LONGEST_ALONE,
     LONGEST_OUT,
-    Answer,
-    Attempt,
     Before,
-    Patience,
+    MailAttempt,
+    MailResult,
+    RetryPolicy,
     hold_back,
     outcome_of,
 )
 from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.checking import check
-from tasks.mail.sending.outages import EVERYWHERE, as_said, in_words, not_reached
+from tasks.mail.sending.outages import EVERYWHERE, as_said, not_reached
 from tasks.mail.sending.pace import CIRCUIT, SURE, Circuit, Limits, State, circuit_of, granted, learnt
-from tasks.mail.sending.rates import outages
+from tasks.mail.sending.rates import current_outages
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port
@@ -45,19 +45,19 @@ __all__ = ["rollcall"]
 FREE = Limits(math.inf, math.inf, 1.0)
 
 
-def refusal(what: About = About.POLICY, stage: Stage = Stage.RCPT, recipient: int = 1) -> Attempt:
-    return Attempt(recipient, Answer.REFUSED, code=554, reply="5.7.1 Access denied", about=what, stage=stage)
+def refusal(what: About = About.POLICY, stage: Stage = Stage.RCPT, recipient: int = 1) -> MailAttempt:
+    return MailAttempt(recipient, MailResult.REFUSED, code=554, reply="5.7.1 Access denied", about=what, stage=stage)
 
 
-def accepted(recipient: int = 2) -> Attempt:
-    return Attempt(recipient, Answer.ACCEPTED, code=250)
+def accepted(recipient: int = 2) -> MailAttempt:
+    return MailAttempt(recipient, MailResult.ACCEPTED, code=250)
 
 
-def refused(domain: str, many: int = SURE, what: About = About.POLICY) -> list[tuple[str, Attempt]]:
+def refused(domain: str, many: int = SURE, what: About = About.POLICY) -> list[tuple[str, MailAttempt]]:
     return [(domain, refusal(what, recipient=n)) for n in range(many)]
 
 
-def after(state: State, *attempts: tuple[str, Attempt], now: float = 0.0) -> State:
+def after(state: State, *attempts: tuple[str, MailAttempt], now: float = 0.0) -> State:
     hold_back(attempts, {}, {})
     changes = learnt(state, attempts, FREE, now, mails_a_second=1.0)
     return {key: value for key, value in {**state, **changes}.items() if value is not None}
@@ -68,62 +68,66 @@ class TestWhatWouldMeetEverybody:
     def test_r21_a_refusal_of_us_uses_up_nothing_as_long_as_nobody_is_taken(self, what: About) -> None:
         attempts = [refusal(what, recipient=n) for n in range(5)]
         hold_back([("a", attempt) for attempt in attempts], {}, {})
-        assert {attempt.answer for attempt in attempts} == {Answer.REFUSED_US}
+        assert {attempt.answer for attempt in attempts} == {MailResult.REFUSED_US}
 
-        outcome = outcome_of(attempts[0], FIRST, Patience(1, LONGEST_OUT * 9, LONGEST_OUT * 99), policy="hold")
+        outcome = outcome_of(attempts[0], FIRST, RetryPolicy(1, LONGEST_OUT * 9, LONGEST_OUT * 99), policy="hold")
         assert (outcome.state.value, outcome.reason, outcome.tried) == ("pending", "refused us", False)
         assert outcome.due_at == attempts[0].at + LONGEST_OUT
 
     @pytest.mark.parametrize(
         ("code", "what", "expected"),
         [
-            (550, About.RATE, Answer.REFUSED_US),
-            (451, About.RATE, Answer.THROTTLED),
-            (454, About.SIGN_IN, Answer.REFUSED_US),
-            (450, About.REPUTATION, Answer.THROTTLED),
+            (550, About.RATE, MailResult.REFUSED_US),
+            (451, About.RATE, MailResult.THROTTLED),
+            (454, About.SIGN_IN, MailResult.REFUSED_US),
+            (450, About.REPUTATION, MailResult.THROTTLED),
         ],
     )
     def test_r21_a_quota_that_is_used_up_and_a_sign_in_are_no_throttling(
-        self, code: int, what: About, expected: Answer
+        self, code: int, what: About, expected: MailResult
     ) -> None:
-        attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT)]
+        attempts = [MailAttempt(1, MailResult.THROTTLED, code=code, about=what, stage=Stage.RCPT)]
         hold_back([("a", attempt) for attempt in attempts], {}, {})
         assert attempts[0].answer is expected
-        attempts = [Attempt(1, Answer.THROTTLED, code=code, about=what, stage=Stage.RCPT), accepted()]
+        attempts = [MailAttempt(1, MailResult.THROTTLED, code=code, about=what, stage=Stage.RCPT), accepted()]
         hold_back([("a", attempt) for attempt in attempts], {}, {})
-        assert attempts[0].answer is Answer.THROTTLED
+        assert attempts[0].answer is MailResult.THROTTLED
 
     @pytest.mark.parametrize("what", [About.CONTENT, About.PROTOCOL, About.UNCLEAR, About.FULL, About.MAILBOX])
     def test_r21_what_is_about_one_mail_or_one_mailing_stops_nobody(self, what: About) -> None:
         attempts = [refusal(what)]
         hold_back([("a", attempt) for attempt in attempts], {}, {})
-        assert attempts[0].answer is Answer.REFUSED
+        assert attempts[0].answer is MailResult.REFUSED
 
     def test_r31_a_policy_on_contents_stops_nobody_else(self) -> None:
         attempts = [refusal(About.POLICY, Stage.END)]
         hold_back([("a", attempt) for attempt in attempts], {}, {})
-        assert attempts[0].answer is Answer.REFUSED
+        assert attempts[0].answer is MailResult.REFUSED
 
     def test_r21_whom_it_refuses_while_it_takes_others_of_the_domain_has_failed(self) -> None:
         attempts = [refusal(), accepted(), refusal(recipient=3)]
         hold_back([("a", attempt) for attempt in attempts], {}, {})
-        assert [attempt.answer for attempt in attempts] == [Answer.REFUSED, Answer.ACCEPTED, Answer.REFUSED_US]
+        assert [attempt.answer for attempt in attempts] == [
+            MailResult.REFUSED,
+            MailResult.ACCEPTED,
+            MailResult.REFUSED_US,
+        ]
 
         again = refusal(recipient=3)
         hold_back([("a", again)], {3: Before(put_off=1, since=DAWN)}, {"a": again.at})
-        assert again.answer is Answer.REFUSED
+        assert again.answer is MailResult.REFUSED
 
     @pytest.mark.parametrize(
-        ("waited", "expected"), [(LONGEST_ALONE / 2, Answer.REFUSED_US), (LONGEST_ALONE * 2, Answer.REFUSED)]
+        ("waited", "expected"), [(LONGEST_ALONE / 2, MailResult.REFUSED_US), (LONGEST_ALONE * 2, MailResult.REFUSED)]
     )
     def test_r21_a_domain_that_alone_refuses_is_waited_for_but_not_for_ever(
-        self, waited: timedelta, expected: Answer
+        self, waited: timedelta, expected: MailResult
     ) -> None:
         again, nobody = refusal(recipient=3), refusal(recipient=3)
         before = {3: Before(put_off=1, since=again.at - waited)}
         hold_back([("a", again)], before, {ANYWHERE: again.at})
         hold_back([("a", nobody)], before, {})
-        assert (again.answer, nobody.answer) == (expected, Answer.REFUSED_US)
+        assert (again.answer, nobody.answer) == (expected, MailResult.REFUSED_US)
 
 
 class TestCircuits:
@@ -149,7 +153,9 @@ class TestCircuits:
         ],
         ids=["sign-in", "at MAIL", "two domains"],
     )
-    def test_r21_what_is_refused_whatever_the_domain_stops_everybody(self, attempts: list[tuple[str, Attempt]]) -> None:
+    def test_r21_what_is_refused_whatever_the_domain_stops_everybody(
+        self, attempts: list[tuple[str, MailAttempt]]
+    ) -> None:
         copies = [(domain, replace(attempt)) for domain, attempt in attempts]
         state = after({}, *copies)
         circuit = state[CIRCUIT]
@@ -172,8 +178,8 @@ class TestCircuits:
         assert after(state, ("a", accepted())) == {}
 
     def test_the_time_since_when_it_is_out_stays_and_the_words_are_the_last(self) -> None:
-        state = after({}, ("a", Attempt(1, Answer.UNREACHABLE, reply="Connection refused")), now=7.0)
-        state = after(state, ("a", Attempt(1, Answer.UNREACHABLE, reply="no answer in time")), now=9.0)
+        state = after({}, ("a", MailAttempt(1, MailResult.UNREACHABLE, reply="Connection refused")), now=7.0)
+        state = after(state, ("a", MailAttempt(1, MailResult.UNREACHABLE, reply="no answer in time")), now=9.0)
         circuit = state[CIRCUIT]
         assert isinstance(circuit, Circuit)
         assert (circuit.failures, circuit.since, circuit.said) == (2, 7.0, "no answer in time")
@@ -211,7 +217,7 @@ class TestWhatIsSaid:
 
 def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
     """Where no mail goes, as everybody who looks sees it."""
-    found = outages(world.redis, world.runtime.endpoints.mail_from)
+    found = current_outages(world.redis, world.runtime.endpoints.mail_from)
     assert standing.look(world.runtime, world.redis).mail_stopped == found
     return [(one.where, one.about, one.code, one.said) for one in found]
 
@@ -343,7 +349,7 @@ def test_an_outage_is_shown_wherever_somebody_looks(world: World, rollcall: Roll
     ]
     assert [sample.labels["where"] for one in metrics for sample in one.samples] == [EVERYWHERE]
     (found,) = web._mail_stopped(world.runtime, world.redis)
-    assert "5.7.0 Authentication required" in in_words(found)
+    assert "5.7.0 Authentication required" in found.in_words
 
 
 def test_an_outage_is_logged_once_as_it_begins_and_once_as_it_ends(world: World) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tasks.mail.rules import FIRST, Answer, Attempt, Before, Delivery, Patience, outcome_of
+from tasks.mail.rules import FIRST, Before, Delivery, MailAttempt, MailResult, RetryPolicy, outcome_of
 from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.pace import (
     CIRCUIT,
@@ -39,16 +39,16 @@ def after(state: State, changes: Changes) -> dict[str, Bucket | Circuit]:
     return {key: value for key, value in {**state, **changes}.items() if value is not None}
 
 
-def put_off(code: int, *, on_recipient: bool = True) -> Attempt:
-    return Attempt(1, Answer.THROTTLED, code=code, on_recipient=on_recipient)
+def put_off(code: int, *, on_recipient: bool = True) -> MailAttempt:
+    return MailAttempt(1, MailResult.THROTTLED, code=code, on_recipient=on_recipient)
 
 
-def accepted() -> Attempt:
-    return Attempt(1, Answer.ACCEPTED, code=250)
+def accepted() -> MailAttempt:
+    return MailAttempt(1, MailResult.ACCEPTED, code=250)
 
 
-def silence() -> Attempt:
-    return Attempt(1, Answer.UNREACHABLE)
+def silence() -> MailAttempt:
+    return MailAttempt(1, MailResult.UNREACHABLE)
 
 
 def test_without_limits_everything_goes_and_nothing_is_kept() -> None:
@@ -179,7 +179,7 @@ def throttling(rate: float, what: About) -> Server:
 
 def sent_to(server: Server, mails: int, stage: Stage = Stage.RCPT) -> tuple[float, int]:
     """Send mails as a worker does, a thousand a second if the pace allows it; seconds that took, and mails tried."""
-    patience = Patience(5, timedelta(seconds=30), timedelta(days=5))
+    patience = RetryPolicy(5, timedelta(seconds=30), timedelta(days=5))
     due = [(0.0, mail, FIRST) for mail in range(mails)]
     state: State = {}
     now, tried = 0.0, 0
@@ -189,7 +189,7 @@ def sent_to(server: Server, mails: int, stage: Stage = Stage.RCPT) -> tuple[floa
         asked = [one for one in due[:200] if one[0] <= now]
         grant, changes = granted(state, ["a"] * len(asked), FREE, now, reserve=0.0)
         state = after(state, changes)
-        answers: list[tuple[str, Attempt]] = []
+        answers: list[tuple[str, MailAttempt]] = []
         rest = due[len(asked) :]
         for (_, mail, before), allowed in zip(asked, grant.allowed, strict=True):
             if not allowed:
@@ -197,11 +197,11 @@ def sent_to(server: Server, mails: int, stage: Stage = Stage.RCPT) -> tuple[floa
                 continue
             at = now + len(answers) / 1000
             said = server(mail, at)
-            attempt = Attempt(mail, Answer.ACCEPTED, at=DAWN + timedelta(seconds=at), code=250)
+            attempt = MailAttempt(mail, MailResult.ACCEPTED, at=DAWN + timedelta(seconds=at), code=250)
             if said is not None:
                 attempt = replace(
                     attempt,
-                    answer=Answer.THROTTLED,
+                    answer=MailResult.THROTTLED,
                     code=450,
                     about=said,
                     stage=stage,
@@ -277,13 +277,13 @@ def test_r31_a_domain_that_says_that_it_is_the_rate_is_slowed_down_and_no_other(
 
 
 def test_r21_the_refusal_of_a_connection_slows_nobody_down() -> None:
-    away = Attempt(1, Answer.UNREACHABLE, code=421, stage=Stage.CONNECT)
+    away = MailAttempt(1, MailResult.UNREACHABLE, code=421, stage=Stage.CONNECT)
     assert SENDER not in learnt({}, [("a", away)], FREE, 0.0, mails_a_second=10.0)
 
 
-@pytest.mark.parametrize("answer", [Answer.UNREACHABLE, Answer.AMBIGUOUS])
-def test_r21_where_nobody_answers_the_circuit_opens_one_looks_and_an_answer_closes_it(answer: Answer) -> None:
-    state: State = after({}, learnt({}, [("a", Attempt(1, answer))], FREE, 0.0, mails_a_second=1.0))
+@pytest.mark.parametrize("answer", [MailResult.UNREACHABLE, MailResult.AMBIGUOUS])
+def test_r21_where_nobody_answers_the_circuit_opens_one_looks_and_an_answer_closes_it(answer: MailResult) -> None:
+    state: State = after({}, learnt({}, [("a", MailAttempt(1, answer))], FREE, 0.0, mails_a_second=1.0))
     grant, changes = granted(state, ["a"] * 3, FREE, 0.5, reserve=0.0)
     assert (grant.allowed, grant.wait, changes) == ([False] * 3, 0.5, {})
 
@@ -324,7 +324,7 @@ def test_r21_a_server_that_lets_us_in_closes_the_circuit_also_where_it_was_too_l
 
 
 def test_r21_a_server_that_refuses_us_before_any_message_opens_the_circuit() -> None:
-    refused = Attempt(1, Answer.UNREACHABLE, code=535)
+    refused = MailAttempt(1, MailResult.UNREACHABLE, code=535)
     assert isinstance(learnt({}, [("a", refused)] * 10, FREE, 0.0, mails_a_second=1.0)[CIRCUIT], Circuit)
 
 

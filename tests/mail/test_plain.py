@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.mail.composing.branding import Look
+from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.plain import plain
 from tasks.mail.composing.templates import announcement
 from tests.mail.test_merge import ANNA, received
@@ -79,7 +79,7 @@ PIECES = st.one_of(
 
 
 def test_the_text_says_what_the_html_says() -> None:
-    letter = announcement("x", BODY, Look("Acme"), unsubscribe_link=True)
+    letter = announcement("x", BODY, Branding("Acme"), unsubscribe_link=True)
     _, page, text = received(letter, {**ANNA, "unsubscribe_url": "https://example.org/u"})
 
     assert text == TEXT

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from config.streams import make_redis
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending import rates as module
 from tasks.mail.sending.rates import Rates
 from tests.workers.deployment import Valkey
@@ -59,15 +59,15 @@ def test_r21_workers_that_ask_at_once_never_get_more_than_there_is(valkey: Valke
 def test_r21_what_one_worker_learns_slows_all_of_them_down(valkey: Valkey) -> None:
     one, other = worker(valkey), worker(valkey)
     assert allowed(other, 500) == 500
-    one.learn([("x.example", Attempt(1, Answer.THROTTLED, code=421))] * 10, 1.0)
+    one.learn([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 10, 1.0)
     assert allowed(other, 500) < 20
 
 
 def test_r21_a_circuit_opened_by_one_worker_is_open_for_all(valkey: Valkey) -> None:
     one, other = worker(valkey), worker(valkey)
-    one.learn([("x.example", Attempt(1, Answer.UNREACHABLE))], 1.0)
+    one.learn([("x.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0)
     assert allowed(other, 10) == 0
-    one.learn([("x.example", Attempt(1, Answer.ACCEPTED, code=250))], 1.0)
+    one.learn([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
     assert allowed(other, 10) == 10
 
 
@@ -90,7 +90,7 @@ def test_r21_while_redis_is_away_what_throttling_left_is_shared_too(
     one, other = worker(valkey), worker(valkey)
     allowed(one, 1)
     allowed(other, 1)
-    one.learn([("x.example", Attempt(1, Answer.THROTTLED, code=421))] * 1000, 1.0)
+    one.learn([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 1000, 1.0)
     allowed(one, 1)
     valkey.stop()
 
@@ -114,7 +114,7 @@ def test_r33_a_redis_that_comes_back_empty_holds_up_nobody(valkey: Valkey, monke
 def test_nothing_personal_is_kept(valkey: Valkey) -> None:
     rates = worker(valkey, rate=100, domain_rate=50)
     allowed(rates, 3)
-    rates.learn([("x.example", Attempt(7, Answer.THROTTLED, code=450, on_recipient=True))], 1.0)
+    rates.learn([("x.example", MailAttempt(7, MailResult.THROTTLED, code=450, on_recipient=True))], 1.0)
     with make_redis(valkey.url) as client:
         keys = sorted(key.decode() for key in client.scan_iter())
         assert all(client.ttl(key) > 0 for key in keys)
@@ -145,4 +145,4 @@ def test_r33_a_redis_that_cannot_be_used_holds_up_nobody(
             client.set("rollcall:pace:us@y.example:@sender", "{")
 
         assert allowed(rates, 50) == 50
-        rates.learn([("x.example", Attempt(1, Answer.ACCEPTED, code=250))], 1.0)
+        rates.learn([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)

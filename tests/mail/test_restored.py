@@ -314,7 +314,7 @@ def test_a_database_that_lost_nothing_is_never_taken_for_a_restored_one(world: W
         world.settle()
         starts_anew(world)
         with transaction(world.runtime.engine) as connection:
-            assert not restored.notice(connection, other)
+            assert not restored.notice_restore(connection, other)
             other.keep(connection)
         a_relay_looks(world)
 

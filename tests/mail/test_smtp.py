@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from config.settings import SmtpServer
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending.pool import Envelope, Mailer
 from tests import mailserver
 from tests.mail.scripted import HANG_UP, Script, serving
@@ -31,43 +31,43 @@ def mailer(script: Script) -> Iterator[Mailer]:
     found.close()
 
 
-def send(mailer: Mailer, *numbers: int, address: str = "a@x.example", within: float = WITHIN) -> list[Attempt]:
+def send(mailer: Mailer, *numbers: int, address: str = "a@x.example", within: float = WITHIN) -> list[MailAttempt]:
     envelopes = [Envelope(n, "us@y.example", address, b"Subject: hello\r\n\r\nHello.\r\n") for n in numbers]
     return mailer.send(envelopes, within=within)
 
 
-def answers(attempts: list[Attempt]) -> list[tuple[Answer, int | None]]:
+def answers(attempts: list[MailAttempt]) -> list[tuple[MailResult, int | None]]:
     return [(attempt.answer, attempt.code) for attempt in attempts]
 
 
 def test_messages_share_a_connection(script: Script, mailer: Mailer) -> None:
-    assert answers(send(mailer, 1, 2, 3)) == [(Answer.ACCEPTED, 250)] * 3
+    assert answers(send(mailer, 1, 2, 3)) == [(MailResult.ACCEPTED, 250)] * 3
     assert script.connections == 1
 
 
 @pytest.mark.parametrize(
     ("word", "reply", "answer", "on_recipient"),
     [
-        ("RCPT", "550 5.1.1 no such user", Answer.REFUSED, True),
-        ("RCPT", "450 greylisted", Answer.THROTTLED, True),
-        ("RCPT", "455 not with these parameters", Answer.DEFERRED, True),
-        ("MAIL", "550 not from you", Answer.REFUSED, False),
-        ("MAIL", "451 slow down", Answer.THROTTLED, False),
-        ("DATA", "554 no", Answer.REFUSED, False),
-        ("message", "554 spam", Answer.REFUSED, False),
-        ("message", "452 full", Answer.THROTTLED, False),
-        ("message", "251 kept elsewhere", Answer.ACCEPTED, False),
+        ("RCPT", "550 5.1.1 no such user", MailResult.REFUSED, True),
+        ("RCPT", "450 greylisted", MailResult.THROTTLED, True),
+        ("RCPT", "455 not with these parameters", MailResult.DEFERRED, True),
+        ("MAIL", "550 not from you", MailResult.REFUSED, False),
+        ("MAIL", "451 slow down", MailResult.THROTTLED, False),
+        ("DATA", "554 no", MailResult.REFUSED, False),
+        ("message", "554 spam", MailResult.REFUSED, False),
+        ("message", "452 full", MailResult.THROTTLED, False),
+        ("message", "251 kept elsewhere", MailResult.ACCEPTED, False),
     ],
 )
 def test_r21_a_refusal_is_about_one_message_and_the_next_goes_on(
-    script: Script, mailer: Mailer, word: str, reply: str, answer: Answer, on_recipient: bool
+    script: Script, mailer: Mailer, word: str, reply: str, answer: MailResult, on_recipient: bool
 ) -> None:
     script.answers[word] = [f"{reply}\r\n".encode()]
 
     first, second = send(mailer, 1, 2)
 
     assert (first.answer, first.code, first.on_recipient) == (answer, int(reply[:3]), on_recipient)
-    assert second.answer is Answer.ACCEPTED
+    assert second.answer is MailResult.ACCEPTED
 
 
 @pytest.mark.parametrize("reply", [HANG_UP, b"what?\r\n", b"354 more\r\n"])
@@ -76,8 +76,8 @@ def test_r19_no_orderly_reply_to_a_message_leaves_it_ambiguous(script: Script, m
 
     first, second = send(mailer, 1, 2)
 
-    assert first.answer is Answer.AMBIGUOUS
-    assert second.answer is Answer.ACCEPTED
+    assert first.answer is MailResult.AMBIGUOUS
+    assert second.answer is MailResult.ACCEPTED
     assert script.connections == 2, "the connection is not used again"
 
 
@@ -91,8 +91,8 @@ def test_r19_a_reply_that_comes_too_late_is_not_taken_for_the_next_messages(scri
     late.set()
     (second,) = send(mailer, 2)
 
-    assert first.answer is Answer.AMBIGUOUS
-    assert second.answer is Answer.REFUSED
+    assert first.answer is MailResult.AMBIGUOUS
+    assert second.answer is MailResult.REFUSED
     assert script.connections == 2
 
 
@@ -100,14 +100,14 @@ def test_r19_a_reply_that_comes_too_late_is_not_taken_for_the_next_messages(scri
 def test_r21_hung_up_on_before_the_message_it_was_not_sent(script: Script, mailer: Mailer, word: str) -> None:
     script.answers[word] = [HANG_UP]
 
-    assert answers(send(mailer, 1, 2)) == [(Answer.UNREACHABLE, None), (Answer.ACCEPTED, 250)]
+    assert answers(send(mailer, 1, 2)) == [(MailResult.UNREACHABLE, None), (MailResult.ACCEPTED, 250)]
 
 
 def test_a_connection_that_was_closed_while_idle_is_replaced(script: Script, mailer: Mailer) -> None:
     send(mailer, 1)
     script.answers["MAIL"] = [HANG_UP]
 
-    assert answers(send(mailer, 2)) == [(Answer.ACCEPTED, 250)]
+    assert answers(send(mailer, 2)) == [(MailResult.ACCEPTED, 250)]
     assert script.connections == 2
 
 
@@ -117,14 +117,14 @@ def test_r21_a_server_that_does_not_let_us_in_is_unreachable(script: Script, mai
 
     (attempt,) = send(mailer, 1)
 
-    assert attempt.answer is Answer.UNREACHABLE
+    assert attempt.answer is MailResult.UNREACHABLE
     assert script.said("MAIL") == 0
 
 
 def test_r21_nobody_answers(mailer: Mailer) -> None:
     server = SmtpServer.parse(f"smtp://127.0.0.1:{mailserver.free_port()}?tls=none")
     lonely = Mailer(server, connections=2, timeout=TIMEOUT)
-    assert answers(send(lonely, 1, 2)) == [(Answer.UNREACHABLE, None)] * 2
+    assert answers(send(lonely, 1, 2)) == [(MailResult.UNREACHABLE, None)] * 2
     lonely.close()
 
 
@@ -133,7 +133,7 @@ def test_a_reply_that_promises_nothing_to_the_recipient_is_not_acceptance(script
 
     (attempt,) = send(mailer, 1)
 
-    assert attempt.answer is Answer.UNREACHABLE
+    assert attempt.answer is MailResult.UNREACHABLE
     assert script.said("message") == 0
 
 
@@ -148,17 +148,17 @@ def test_r18_a_reply_of_any_bytes_can_be_kept(script: Script, mailer: Mailer) ->
 
 
 def test_an_address_beyond_ascii_needs_a_server_that_takes_it(script: Script, mailer: Mailer) -> None:
-    assert answers(send(mailer, 1, address="zoë@x.example")) == [(Answer.IMPOSSIBLE, None)]
+    assert answers(send(mailer, 1, address="zoë@x.example")) == [(MailResult.IMPOSSIBLE, None)]
     script.answers["EHLO"] = [b"250-here\r\n250 SMTPUTF8\r\n"]
     script.answers["MAIL"] = [HANG_UP]  # the connection without it is given up
     send(mailer, 2)
-    assert answers(send(mailer, 3, address="zoë@x.example")) == [(Answer.ACCEPTED, 250)]
+    assert answers(send(mailer, 3, address="zoë@x.example")) == [(MailResult.ACCEPTED, 250)]
 
 
 def test_an_address_that_is_none_is_not_tried(script: Script, mailer: Mailer) -> None:
     (attempt,) = send(mailer, 1, address="a@x.example>\r\nRCPT TO:<b@x.example")
 
-    assert attempt.answer is Answer.IMPOSSIBLE
+    assert attempt.answer is MailResult.IMPOSSIBLE
     assert script.said("RCPT") == 0
 
 
@@ -171,5 +171,5 @@ def test_r20_after_a_while_no_message_is_begun(script: Script, mailer: Mailer) -
 def test_r20_a_connection_that_took_long_begins_nothing(script: Script, mailer: Mailer) -> None:
     assert send(mailer, 1, within=0.0) == []
     assert script.said("MAIL") == 0
-    assert answers(send(mailer, 1, within=0.0)) == [(Answer.ACCEPTED, 250)], "it is used the next time"
+    assert answers(send(mailer, 1, within=0.0)) == [(MailResult.ACCEPTED, 250)], "it is used the next time"
     assert script.connections == 1

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tasks.mail.composing.cleaning import clean
 from tasks.mail.composing.markdown import LONGEST_BODY, letter
 from tasks.mail.composing.merge import MergeError, MergeField, Slot, parse
-from tasks.mail.composing.placeholders import FieldInAddress, StandIns
+from tasks.mail.composing.placeholders import FieldInAddress, Placeholders
 from tasks.mail.composing.templates import announcement
 from tests.mail.test_markdown import body, is_clean, refused
 from tests.mail.test_merge import ACME, ANNA, received
@@ -94,27 +94,27 @@ def test_each_field_is_said_as_often_as_it_was_written_and_no_stand_in_is_left(p
     text = "".join(pieces) + "x"
     try:
         parts = parse(text)
-        stand_ins = StandIns(parts)
-        html, said = letter(text, parts, stand_ins)
+        placeholders = Placeholders(parts)
+        html, said = letter(text, parts, placeholders)
     except MergeError:
         return
     slots = sum(isinstance(part, Slot) for part in parts)
-    assert stand_ins.count(html) <= slots
-    for finished in (stand_ins.finish(html, str), stand_ins.finish(said, str)):
-        assert StandIns(parts).finish(finished, str) == finished
+    assert placeholders.count(html) <= slots
+    for finished in (placeholders.finish(html, str), placeholders.finish(said, str)):
+        assert Placeholders(parts).finish(finished, str) == finished
         assert finished.count("{{ email }}") <= slots
 
 
 def test_a_stand_in_that_is_not_one_is_refused() -> None:
-    stand_ins = StandIns(("a", Slot(MergeField.EMAIL)))
-    mark = re.match("a(.*?)1", stand_ins.source)[1]  # type: ignore[index]
+    placeholders = Placeholders(("a", Slot(MergeField.EMAIL)))
+    mark = re.match("a(.*?)1", placeholders.source)[1]  # type: ignore[index]
 
-    assert stand_ins.finish(stand_ins.source, str) == "a{{ email }}"
+    assert placeholders.finish(placeholders.source, str) == "a{{ email }}"
     for forged in (f"{mark}0{mark}", f"{mark}7{mark}", f"{mark}1", f"{mark}x{mark}", f"{mark}9999999{mark}"):
         with pytest.raises(MergeError):
-            stand_ins.finish(forged, str)
-    assert StandIns(("a",)).source == "a"
-    assert len({StandIns((Slot(MergeField.EMAIL),)).source for _ in range(100)}) == 100
+            placeholders.finish(forged, str)
+    assert Placeholders(("a",)).source == "a"
+    assert len({Placeholders((Slot(MergeField.EMAIL),)).source for _ in range(100)}) == 100
 
 
 def test_what_the_check_of_an_attribute_raises_is_raised_and_leaves_no_attribute(
@@ -230,8 +230,8 @@ def test_addresses_are_looked_for_in_a_time_that_grows_with_the_text() -> None:
     seconds = []
     for word in ("a", "a.", "a.bb.", "a@", "a@b.", "www.(", "://", "x.org/(", "1.", "-", "xn--"):
         parts = parse("{{ email }}\n" + paragraphs(word, of=40_000))
-        stand_ins = StandIns(parts)
+        placeholders = Placeholders(parts)
         began = process_time()
-        stand_ins.refuse_in_addresses(stand_ins.source)
+        placeholders.refuse_in_addresses(placeholders.source)
         seconds.append(process_time() - began)
     assert max(seconds) < 5, "if a word is read again from each of its letters, it takes minutes"

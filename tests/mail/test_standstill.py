@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from tasks.mail.rules import Answer, Attempt, refusal
+from tasks.mail.rules import MailAttempt, MailResult, refusal
 from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.pace import Circuit
-from tasks.mail.sending.rates import _say, outages
+from tasks.mail.sending.rates import _say, current_outages
 from tasks.mail.sending.standstill import IN_A_ROW, SECONDS, STANDSTILL, is_sure, stands_still
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.world import World
@@ -17,7 +17,7 @@ __all__ = ["rollcall"]
 SAID = "4.7.1 Service unavailable - try again later"
 
 
-def put_off(many: int, reply: str = SAID, code: int = 451) -> list[tuple[str, Attempt]]:
+def put_off(many: int, reply: str = SAID, code: int = 451) -> list[tuple[str, MailAttempt]]:
     return [("a", refusal(n, code, reply, Stage.END)) for n in range(many)]
 
 
@@ -31,7 +31,7 @@ def test_r21_it_is_sure_after_a_while_and_several_answers_and_ends_with_the_firs
     assert is_sure(more, 100.0 + SECONDS)
     assert (more.since, more.about, more.code, more.said, more.failures) == (100.0, "policy", 451, SAID, 1)
     assert stands_still({STANDSTILL: more}, put_off(9), 200.0) == {}, "nothing new"
-    taken = ("b", Attempt(1, Answer.ACCEPTED, code=250))
+    taken = ("b", MailAttempt(1, MailResult.ACCEPTED, code=250))
     assert stands_still({STANDSTILL: more}, [*put_off(9), taken], 200.0) == {STANDSTILL: None}
     assert stands_still({}, [*put_off(9), taken], 200.0) == {}
 
@@ -55,7 +55,7 @@ def test_r21_a_server_that_takes_nothing_for_a_while_is_shown(world: World, roll
     assert world.list("SELECT DISTINCT attempts FROM deliveries") == [0]
     world.mail.reset()
     world.comes_to_rest(60)
-    assert outages(world.redis, world.runtime.endpoints.mail_from) == []
+    assert current_outages(world.redis, world.runtime.endpoints.mail_from) == []
 
 
 def long_ago(world: World) -> None:

@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword, Session
 from aiosmtpd.smtp import Envelope as Taken
 
 from config.settings import SmtpServer
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending.answers import About
 from tasks.mail.sending.checking import check
 from tasks.mail.sending.pool import Envelope, Mailer
@@ -77,7 +77,7 @@ def strict(context: ssl.SSLContext) -> Iterator[tuple[Strict, int]]:
     controller.stop()
 
 
-def send(url: str, *numbers: int) -> list[Attempt]:
+def send(url: str, *numbers: int) -> list[MailAttempt]:
     mailer = Mailer(SmtpServer.parse(url), connections=1, timeout=2)
     try:
         envelopes = [Envelope(n, "us@y.example", f"r{n}@x.example", b"Subject: x\r\n\r\nHi.\r\n") for n in numbers]
@@ -92,7 +92,7 @@ def test_mail_goes_encrypted_after_signing_in(strict: tuple[Strict, int]) -> Non
 
     attempts = send(f"smtp://rollcall:p%40ss%20word@127.0.0.1:{port}?tls=starttls", 1, 2, 3)
 
-    assert [attempt.answer for attempt in attempts] == [Answer.ACCEPTED] * 3
+    assert [attempt.answer for attempt in attempts] == [MailResult.ACCEPTED] * 3
     assert server.signed_in == ["rollcall"], "once for the connection"
     assert server.taken == ["r1@x.example", "r2@x.example", "r3@x.example"]
 
@@ -103,7 +103,7 @@ def test_r21_a_wrong_password_is_nobodys_failure_and_is_not_repeated(strict: tup
 
     (attempt,) = send(f"smtp://rollcall:wrong@127.0.0.1:{port}?tls=starttls", 1)
 
-    assert attempt.answer is Answer.UNREACHABLE
+    assert attempt.answer is MailResult.UNREACHABLE
     assert "wrong" not in (attempt.reply or "")
     assert (attempt.code, attempt.about) == (535, About.SIGN_IN)
     assert (attempt.reply or "").startswith("5.7.8 "), "the server's own words"
@@ -114,7 +114,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_talked_to(strict: tuple[St
 
     (attempt,) = send(f"smtp://rollcall:p%40ss%20word@127.0.0.1:{port}?tls=starttls", 1)
 
-    assert attempt.answer is Answer.UNREACHABLE
+    assert attempt.answer is MailResult.UNREACHABLE
     assert server.signed_in == server.taken == []
     assert (attempt.reply, attempt.about) == ("certificate verify failed: self-signed certificate", About.SIGN_IN)
 
@@ -123,7 +123,7 @@ def test_a_server_that_offers_no_encryption_gets_no_password() -> None:
     with serving(Script()) as script:
         (attempt,) = send(f"smtp://rollcall:secret@127.0.0.1:{script.port}?tls=starttls", 1)
 
-    assert attempt.answer is Answer.UNREACHABLE
+    assert attempt.answer is MailResult.UNREACHABLE
     assert not [line for line in script.lines if line.startswith(("AUTH", "MAIL"))]
 
 
@@ -133,7 +133,7 @@ def test_envelopes_go_over_a_connection_encrypted_from_the_start(context: ssl.SS
     with serving(Script(polite={"EHLO": offer}), context) as script:
         attempts = send(f"smtps://127.0.0.1:{script.port}", *range(20))
 
-    assert [attempt.answer for attempt in attempts] == [Answer.ACCEPTED] * 20
+    assert [attempt.answer for attempt in attempts] == [MailResult.ACCEPTED] * 20
     assert (len(script.messages), script.connections) == (20, 1)
 
 
@@ -141,7 +141,7 @@ def test_encrypted_from_the_start_the_certificate_is_verified_too(context: ssl.S
     with serving(Script(), context) as script:
         (attempt,) = send(f"smtps://127.0.0.1:{script.port}", 1)
 
-    assert attempt.answer is Answer.UNREACHABLE
+    assert attempt.answer is MailResult.UNREACHABLE
     assert script.lines == []
     assert attempt.reply == "certificate verify failed: self-signed certificate"
 

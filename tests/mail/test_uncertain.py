@@ -116,7 +116,7 @@ def test_r21_while_nobody_answers_nothing_is_lost_and_no_attempt_used(world: Wor
 def test_r31_a_slow_mailing_gives_back_what_it_does_not_finish_within_its_turn(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.mail.actors.TURN_SECONDS", 0.0)
+    monkeypatch.setattr("tasks.mail.delivery.TURN_SECONDS", 0.0)
     world.has_learners(*(f"L{n}" for n in range(60)))
     world.announces()
     with transaction(world.runtime.engine) as connection:

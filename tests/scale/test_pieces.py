@@ -7,7 +7,7 @@ import pytest
 
 from config.settings import Settings
 from tasks import announcements, enrolments, mail
-from tasks.announcements.foretaste import preview
+from tasks.announcements.previews import preview
 from tasks.mail.ledger.retrying import retry_notices
 from tasks.mail.rules import Kind
 from tests.scale.explained import explained

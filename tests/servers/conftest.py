@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.mail import actors
-from tasks.mail.sending.rates import outages
+from tasks.mail import delivery
+from tasks.mail.sending.rates import current_outages
 from tests.servers.mailboxes import Mailboxes
 from tests.servers.postfix import Postfix
 from tests.servers.postfix import postfix as started_postfix
@@ -40,8 +40,8 @@ def through(world: World) -> Iterator[Through]:
     def leave() -> None:
         if used:
             connections, timeout = settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds
-            actors._mailer(used.pop(), connections, timeout).close()
-            actors._mailer.cache_clear()
+            delivery._mailer(used.pop(), connections, timeout).close()
+            delivery._mailer.cache_clear()
 
     def use(url: str) -> None:
         leave()
@@ -78,7 +78,7 @@ def agrees(world: World, mailboxes: Mailboxes, *, suppressed: tuple[str, ...] = 
 
 def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
     """What operators see of why no mail goes."""
-    found = outages(world.redis, world.runtime.endpoints.mail_from)
+    found = current_outages(world.redis, world.runtime.endpoints.mail_from)
     return [(one.where, one.about, one.code, one.said) for one in found]
 
 

@@ -14,15 +14,13 @@ from config.services import DATABASE, REDIS
 from config.words import counted
 from tasks import announcements, bounces, mail, organisations
 from tasks.announcements.store import Announcement
-from tasks.mail.ledger import control
-from tasks.mail.rules import MOVES, Answer, Delivery
-from tasks.mail.sending.outages import Outage, in_words
+from tasks.mail import MOVES, Delivery, MailOutage, MailResult, paused
 from tasks.reports import Format
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, write_blocks
 from workers.commands.watching import watch
 
 if TYPE_CHECKING:
-    from tasks.announcements.foretaste import Preview
+    from tasks.announcements.previews import Preview
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The announcement's id.")]
 Reader = Annotated[
@@ -57,7 +55,7 @@ def found_by(connection: Connection, org: organisations.Organisation, announceme
 
 def preview_(announcement: Id, organisation: Org, learner: Reader = None, json_: Json = False) -> None:
     """Say who would get it were it launched now, who is left out and why, and what they would read."""
-    from tasks.announcements.foretaste import preview
+    from tasks.announcements.previews import preview
 
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         seen = preview(connection, runtime, org.organisation, found_by(connection, org, announcement), learner)
@@ -100,19 +98,19 @@ def try_out(
 
     It counts nowhere. It does not go to an address of an inactive learner, nor to one that is suppressed.
     """
-    from tasks.announcements.foretaste import send_trial, trial
+    from tasks.announcements.previews import send_trial, trial
 
     with opened("announcements", DATABASE | {"smtp"}) as runtime:
         with transaction(runtime.engine) as connection:
-            stopped = control.paused(connection)
+            stopped = paused(connection)
         if stopped is not None:
-            raise Refused(f"Nothing was sent. {control.in_words(stopped)}")
+            raise Refused(f"Nothing was sent. {stopped.in_words}")
         with asked(runtime, organisation) as (connection, org):
             found = found_by(connection, org, announcement)
             ready = trial(connection, runtime, org.organisation, found, to=to, learner=learner)
         sent = send_trial(runtime, ready)
     said = " ".join(str(part) for part in (sent.code, sent.reply) if part is not None) or "nothing"
-    if sent.answer != Answer.ACCEPTED:
+    if sent.answer != MailResult.ACCEPTED:
         raise Refused(f"The test to {to} was not accepted ({sent.answer}); the mail server said: {said}")
     if json_:
         document(sent)
@@ -138,7 +136,7 @@ def show(
         if watch_:
             watch(lambda: _look(runtime, organisation, announcement)[1], quiet=json_)
             found, counts = _look(runtime, organisation, announcement)
-        changes: list[mail.Change] = []
+        changes: list[mail.MailingChange] = []
         if history:
             with asked(runtime, organisation) as (connection, org):
                 changes = mail.history(connection, org.organisation, found.mailing)
@@ -153,7 +151,7 @@ def show(
     if returned:
         kinds = ", ".join(f"{n} {_CAME_BACK[bounces.Kind(kind)]}" for kind, n in returned.items())
         out.print(f"Of these, {sum(returned.values())} came back: {kinds}.", style="yellow", markup=False)
-    for told in (*map(in_words, stopped), *([why] if why else [])):
+    for told in (*(one.in_words for one in stopped), *([why] if why else [])):
         out.print(told, style="bold red", markup=False)
     if history:
         table(
@@ -169,22 +167,22 @@ class Shown(announcements.Progress):
     and how many came back after the server had accepted them, by kind. None of these is there if there is nothing to
     say."""
 
-    stopped: list[Outage] = field(default_factory=list)
+    stopped: list[MailOutage] = field(default_factory=list)
     why: str | None = None
     came_back: dict[str, int] = field(default_factory=dict)
 
 
-def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:
+def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[MailOutage]:
     if counts.state != "sending" or not counts.pending:
         return []
     from redis.exceptions import RedisError
 
     from config.streams import make_redis
-    from tasks.mail.sending.rates import outages
+    from tasks.mail import current_outages
 
     try:
         with make_redis(runtime.endpoints.redis_url) as client:
-            return outages(client, runtime.endpoints.mail_from)
+            return current_outages(client, runtime.endpoints.mail_from)
     except RedisError:
         return []
 
@@ -192,8 +190,8 @@ def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[Outage]:
 def _why(runtime: Runtime, organisation: str, found: Announcement) -> str | None:
     if found.state == "sending":
         with transaction(runtime.engine) as connection:
-            stopped = control.paused(connection)
-        return None if stopped is None else control.in_words(stopped)
+            stopped = paused(connection)
+        return None if stopped is None else stopped.in_words
     if found.state != "paused":
         return None
     with asked(runtime, organisation) as (connection, org):
@@ -278,7 +276,7 @@ def recipients_(
     json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     """Export one row for each recipient: how they stand, why, what their server said, and every attempt."""
-    from tasks.announcements.recipients import recipients
+    from tasks.announcements.export import recipients
 
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         found = found_by(connection, org, announcement)

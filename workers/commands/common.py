@@ -28,7 +28,7 @@ from config.runtime import Runtime
 from config.settings import load_settings
 from config.words import as_json
 from tasks import organisations
-from tasks.mail.ledger import control
+from tasks.mail import paused
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 #: People who are mailed at most by a command that does not ask first.
@@ -110,9 +110,9 @@ def _as_one(results: Iterable[object]) -> Iterator[bytes]:
 def say_if_paused(runtime: Runtime) -> None:
     """Tell a person who sends something that no mail leaves now, and what to do, on stderr."""
     with transaction(runtime.engine) as connection:
-        stopped = control.paused(connection)
+        stopped = paused(connection)
     if stopped is not None:
-        err.print(control.in_words(stopped), style="yellow", markup=False)
+        err.print(stopped.in_words, style="yellow", markup=False)
 
 
 @contextmanager

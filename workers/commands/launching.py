@@ -11,8 +11,7 @@ from config.runtime import Runtime
 from config.settings import SmtpServer, sender_address
 from config.words import counted
 from tasks import announcements, mail, organisations
-from tasks.mail.sending.answers import About
-from tasks.mail.sending.outages import UNREACHABLE
+from tasks.mail import UNREACHABLE, About
 from workers.commands.common import UNASKED, Refused
 
 #: What no mail of ours would be taken for. Of a limit, or of one recipient, the first look says nothing.
@@ -75,15 +74,13 @@ def at_a_terminal() -> bool:
 
 def check_server(runtime: Runtime, ready: Readiness) -> None:
     """Before the first mail of all, refuse where the mail server would take none: all would fail or wait."""
-    from tasks.mail.sending import checking
-
     settings = runtime.settings
     if settings.smtp_url is None or not ready.first or ready.address is None:
         return
     sender = sender_address(runtime.endpoints.mail_from)
     server = SmtpServer.parse(runtime.endpoints.smtp_url)
     try:
-        seen = checking.check(server, sender, ready.address, timeout=settings.rollcall_smtp_timeout_seconds)
+        seen = mail.check_server(server, sender, ready.address, timeout=settings.rollcall_smtp_timeout_seconds)
     except ValueError:
         return  # the first recipient has no address that mail can be sent to: it says nothing of the server
     if not seen.ok and seen.about in STOPS_EVERYBODY and (seen.code is None or seen.code >= FOR_GOOD):

@@ -9,9 +9,7 @@ import typer
 
 from config.runtime import Runtime
 from config.words import as_json, counted
-from tasks import enrolments, imports, learners, seats
-from tasks.mail.ledger import subscriptions as subscription
-from tasks.mail.ledger.deliveries import Received, received_by
+from tasks import enrolments, imports, learners, mail, seats
 from workers.commands.common import Json, Org, Refused, asked, cell, document, opened, out, readable, table
 from workers.commands.imports import import_
 
@@ -48,7 +46,7 @@ class Shown:
     explained: enrolments.Explained | None
     enrolments: list[enrolments.Enrolment]
     seats: list[seats.Entry]
-    mail: list[Received]
+    mail: list[mail.ReceivedMail]
     unsubscribed_at: datetime | None
 
 
@@ -84,7 +82,7 @@ def show(
         profile = learners.profile(connection, org.organisation, id_)
         if profile is None:
             raise Refused(f"There is no learner {id_!r} in the organisation {organisation!r}.")
-        subscribed = subscription.subscription(connection, org.organisation, profile.learner)
+        subscribed = mail.subscription(connection, org.organisation, profile.learner)
         explained = None
         if course is not None:
             explained = enrolments.explain(connection, org.organisation, profile.learner, course)
@@ -104,7 +102,7 @@ def show(
             history=learners.history(connection, org.organisation, profile.learner),
             enrolments=enrolments.enrolments_of(connection, org.organisation, profile.learner),
             seats=seats.ledger(connection, org.organisation, seats.Wanted(profile.id)),
-            mail=received_by(connection, org.organisation, profile.learner),
+            mail=mail.received_by(connection, org.organisation, profile.learner),
             unsubscribed_at=subscribed.unsubscribed_at if subscribed else None,
             explained=explained,
         )
@@ -162,8 +160,8 @@ def _print(shown: Shown) -> None:
     )
 
 
-def _came_back(mail: Received) -> str | None:
-    return mail.bounced and f"{mail.bounced} {mail.bounce_status or ''}".strip()
+def _came_back(one: mail.ReceivedMail) -> str | None:
+    return one.bounced and f"{one.bounced} {one.bounce_status or ''}".strip()
 
 
 @app.command()
@@ -199,7 +197,7 @@ def _subscribe(ids: list[str], organisation: str, *, wanted: bool, json_: bool) 
         found = _found(runtime, organisation, ids)
         numbers = [learner.learner for learner in found.values()]
         with asked(runtime, organisation) as (connection, org):
-            change = subscription.resubscribe if wanted else subscription.unsubscribe
+            change = mail.resubscribe if wanted else mail.unsubscribe
             change(connection, org.organisation, numbers)
     results = [Subscribed(id_, wanted) for id_ in dict.fromkeys(ids)]
     if json_:

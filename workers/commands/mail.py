@@ -11,14 +11,22 @@ from config.database import transaction
 from config.log import configure_logging
 from config.settings import SmtpServer, load_settings, sender_address
 from config.words import counted
-from tasks import organisations
-from tasks.mail.composing.dkim import Signer
-from tasks.mail.ledger import control, restored
-from tasks.mail.ledger import server_logs as logs
-from tasks.mail.ledger.retrying import NOTICES, RetriedNotices, retry_notices
-from tasks.mail.ledger.witness import Witness
-from tasks.mail.rules import Kind
-from tasks.mail.sending import checking
+from tasks.mail import (
+    NOTICES,
+    Kind,
+    MailPaused,
+    RetriedNotices,
+    SentInLog,
+    ServerCheck,
+    Signer,
+    awaits_decision,
+    check_server,
+    pause_all,
+    paused,
+    resume_all,
+    retry_notices,
+    take_log,
+)
 from workers.commands.common import (
     PAST,
     By,
@@ -34,11 +42,10 @@ from workers.commands.common import (
     say_if_paused,
     who,
 )
-from workers.commands.restored import keep
 
 app = typer.Typer(help="Mail: what is to be set up for it, and whether it goes.", no_args_is_help=True)
 
-__all__ = ["RetriedNotices", "app", "checking"]
+__all__ = ["RetriedNotices", "SentInLog", "ServerCheck", "app"]
 
 #: The kinds of notices.
 NoticeKind = StrEnum("NoticeKind", {kind.name: kind.value for kind in NOTICES})  # type: ignore[misc]
@@ -98,7 +105,7 @@ def check(
         sender = sender_address(found.mail_from)
         server = SmtpServer.parse(found.smtp_url)
         try:
-            seen = checking.check(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
+            seen = check_server(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
         except ValueError as problem:
             raise typer.BadParameter(f"{problem}.", param_hint="--to") from None
     if json_:
@@ -149,7 +156,7 @@ class MailStands:
     """Whether all mail is paused; and whether that is news."""
 
     changed: bool
-    paused: control.MailPaused | None
+    paused: MailPaused | None
 
 
 @app.command()
@@ -159,39 +166,25 @@ def pause(by: By = None, json_: Json = False) -> None:
     It holds until `mail resume`, whatever is started anew. What is under way is finished.
     """
     with opened("mail") as runtime, transaction(runtime.engine) as connection:
-        changed = control.pause(connection, who(by))
-        paused = control.paused(connection)
+        changed = pause_all(connection, who(by))
+        stands = paused(connection)
     if json_:
-        document(MailStands(changed, paused))
-    elif paused is not None:
-        out.print(control.in_words(paused), markup=False)
+        document(MailStands(changed, stands))
+    elif stands is not None:
+        out.print(stands.in_words, markup=False)
 
 
 @app.command()
 def resume(json_: Json = False) -> None:
     """Let mail leave again; announcements that are paused themselves stay so."""
     with opened("mail") as runtime, transaction(runtime.engine) as connection:
-        if control.asks(connection):
+        if awaits_decision(connection):
             raise Refused("The database was restored from a backup: first say rollcall restored, or mail goes twice.")
-        changed = control.resume(connection)
+        changed = resume_all(connection)
     if json_:
         document(MailStands(changed, None))
     else:
         out.print("Mail leaves again." if changed else "Mail was not paused.")
-
-
-@dataclass(frozen=True, slots=True)
-class SentInLog:
-    """What a log said: `lines` read; `mails` of ours that went, by their Message-IDs; deliveries that are now
-    `accepted`, or `uncertain` because the log does not say whether the server took them; mails of ours that are of no
-    delivery that is pending or uncertain (`unmatched`); whether these are `kept`, for mail that is asked for again."""
-
-    lines: int
-    mails: int
-    accepted: int
-    uncertain: int
-    unmatched: int
-    kept: bool
 
 
 @app.command("sent-since")
@@ -214,31 +207,14 @@ def sent_since(
                 " zcat FILE (bzcat, xzcat, zstdcat) | rollcall mail sent-since --from-log -"
             )
         file.seek(0)
-        seen = logs.read(line.decode(errors="replace") for line in file)
-    with opened("mail") as runtime:
-        with transaction(runtime.engine) as connection:
-            restored.notice(connection, Witness(runtime.endpoints.redis_url, runtime.home))
-            kept = control.was_restored(connection)
-            everyone = organisations.every(connection)
-        # Where nothing was restored, only what the server is known to have taken says anything.
-        mails = seen.mails if kept else {message: True for message, taken in seen.mails.items() if taken}
-        if kept:
-            keep(runtime, mails)
-        accepted = uncertain = 0
-        matched: set[int] = set()
-        for org in everyone:
-            with transaction(runtime.engine, org.organisation) as connection:
-                found = restored.survey(connection, org.organisation, org.id, mails)
-                taken, doubted = restored.write(connection, org.organisation, found)
-                control.recall(connection, list(found.matched))
-            accepted, uncertain, matched = accepted + taken, uncertain + doubted, matched | found.matched
-    result = SentInLog(seen.lines, len(seen.mails), accepted, uncertain, len(mails.keys() - matched), kept)
+        with opened("mail") as runtime:
+            result = take_log(runtime, (line.decode(errors="replace") for line in file))
     if json_:
         document(result)
         return
     out.print(
         f"{counted(result.mails, 'mail')} of ours in {counted(result.lines, 'line')}:"
-        f" {counted(accepted, 'delivery is', 'deliveries are')} accepted now, {uncertain} uncertain;"
+        f" {counted(result.accepted, 'delivery is', 'deliveries are')} accepted now, {result.uncertain} uncertain;"
         f" {counted(result.unmatched, 'mail is', 'mails are')} of no delivery that is open"
-        + (", and not sent again if asked for again." if kept else ".")
+        + (", and not sent again if asked for again." if result.kept else ".")
     )

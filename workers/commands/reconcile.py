@@ -10,9 +10,7 @@ from config.database import snapshot, transaction
 from config.runtime import Runtime
 from config.words import counted
 from tasks import enrolments, organisations
-from tasks.mail.ledger import control
-from tasks.mail.ledger.restored import IT_WAS_RESTORED, notice
-from tasks.mail.ledger.witness import Witness
+from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
 from tasks.reconcile import Off, deviations, repair
 from workers.commands.common import Json, Refused, document, err, opened, out, table
 
@@ -45,7 +43,7 @@ def reconcile(
     with opened("reconcile") as runtime:
         with transaction(runtime.engine) as connection:
             known = organisations.every(connection)
-            asks = notice(connection, Witness(runtime.endpoints.redis_url, runtime.home)) or control.asks(connection)
+            asks = asks_after_restore(connection, Witness(runtime.endpoints.redis_url, runtime.home))
         chosen = [one for one in known if organisation in {None, one.id}]
         if not chosen and organisation is not None:
             raise Refused(f"There is no organisation {organisation!r}.")

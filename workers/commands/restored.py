@@ -1,24 +1,16 @@
 """`rollcall restored`: what is to become of the mail of a database that was restored from a backup."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
 
 from config.database import transaction
-from config.runtime import Runtime
 from config.services import DATABASE, REDIS
 from config.words import counted
-from tasks import organisations
-from tasks.mail.ledger import control
-from tasks.mail.ledger import restored as deciding
-from tasks.mail.ledger.witness import Witness
+from tasks import mail
 from workers.commands.common import By, Json, Refused, document, opened, out, table, who
 from workers.commands.imports import at_a_terminal
-
-#: Mails remembered in one statement.
-SLICE = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +26,7 @@ class Restored:
     groups_known: int
     groups_unknown: int
     mails_known: int
-    affected: list[deciding.Affected]
+    affected: list[mail.Affected]
 
 
 def restored(
@@ -49,21 +41,17 @@ def restored(
     stays paused until `rollcall mail resume`.
     """
     with opened("restored", DATABASE | REDIS) as runtime:
-        witness = Witness(runtime.endpoints.redis_url, runtime.home)
+        witness = mail.Witness(runtime.endpoints.redis_url, runtime.home)
         with transaction(runtime.engine) as connection:
-            noticed = deciding.notice(connection, witness) or control.asks(connection)
-            if yes:
-                control.hold_restored(connection)
-        with transaction(runtime.engine) as connection:
-            since = witness.sent_since(connection)
-            known = {**since.mails, **control.all_known(connection)}
-            everyone = organisations.every(connection)
-        affected = [one for org in everyone for one in _survey(runtime, org, known).affected]
-        seen = Restored(noticed, False, since.answers, since.groups, since.unknown, len(known), affected)
+            noticed = mail.asks_after_restore(connection, witness, sure=yes)
+        since = mail.known_since_restore(runtime, witness)
+        seen = Restored(
+            noticed, False, since.redis_answers, since.groups, since.unknown, len(since.mails), since.affected
+        )
         if not json_:
             _print(seen)
         if yes or (at_a_terminal() and not json_ and typer.confirm(_QUESTION, err=True)):
-            _settle(runtime, witness, everyone, known, who(by))
+            mail.settle_restore(runtime, witness, since.mails, who(by))
             seen = replace(seen, settled=True)
     if json_:
         document(seen)
@@ -74,42 +62,6 @@ def restored(
 
 
 _QUESTION = "Decide it so? What went is then uncertain, and announcements ask"
-
-
-def _survey(runtime: Runtime, org: organisations.Organisation, known: Mapping[int, bool]) -> deciding.Found:
-    with transaction(runtime.engine, org.organisation) as connection:
-        return deciding.survey(connection, org.organisation, org.id, known)
-
-
-def _settle(
-    runtime: Runtime,
-    witness: Witness,
-    everyone: list[organisations.Organisation],
-    known: Mapping[int, bool],
-    by: str,
-) -> None:
-    """Write it down, organisation by organisation; were it cut short, it is asked again, and nothing is done twice."""
-    with transaction(runtime.engine) as connection:
-        control.hold_restored(connection)
-    keep(runtime, known)
-    for org in everyone:
-        with transaction(runtime.engine, org.organisation) as connection:
-            found = deciding.survey(connection, org.organisation, org.id, known)
-            deciding.write(connection, org.organisation, found)
-            control.recall(connection, list(found.matched))
-            deciding.hold(connection, org.organisation, by)
-    with transaction(runtime.engine) as connection:
-        begin = control.settle_restored(connection, witness.highest(connection))
-    with transaction(runtime.engine) as connection:
-        witness.begin_anew(connection, begin)
-
-
-def keep(runtime: Runtime, known: Mapping[int, bool]) -> None:
-    """Remember which mails went, for those that are asked for again later."""
-    mails = list(known.items())
-    for start in range(0, len(mails), SLICE):
-        with transaction(runtime.engine) as connection:
-            control.remember(connection, dict(mails[start : start + SLICE]))
 
 
 def _print(seen: Restored) -> None:

@@ -7,7 +7,7 @@ import typer
 
 from config.words import counted
 from tasks import announcements, mail
-from tasks.mail.composing.message import mail_key, wire_address
+from tasks.mail import mail_key, wire_address
 from tasks.reports import Format, stream
 from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past, who, write_blocks
 

@@ -32,11 +32,7 @@ from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from config.words import counted
-from tasks.mail.ledger import control
-from tasks.mail.ledger.control import MailPaused
-from tasks.mail.ledger.restored import IT_WAS_RESTORED, notice
-from tasks.mail.ledger.witness import Witness
-from tasks.mail.sending.outages import Outage, in_words
+from tasks.mail import IT_WAS_RESTORED, MailOutage, MailPaused, Witness, asks_after_restore
 from tasks.webhooks import Health
 from tasks.work.store import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
@@ -93,7 +89,7 @@ class Status:
     quarantine: dict[str, int]
     streams: list[StreamStanding]
     webhooks: Health
-    mail_stopped: list[Outage]
+    mail_stopped: list[MailOutage]
     at_rest: bool
     stalled: list[str]
     mail_paused: MailPaused | None
@@ -106,7 +102,7 @@ def migrate(json_: Json = False) -> None:
     with services.runtime(settings, "migrate", need=services.DATABASE, make=True) as runtime:
         before, after = migrations.bring_up_to_date(runtime.engine)
         with transaction(runtime.engine) as connection:
-            asks = notice(connection, Witness(runtime.endpoints.redis_url, runtime.home)) or control.asks(connection)
+            asks = asks_after_restore(connection, Witness(runtime.endpoints.redis_url, runtime.home))
     if json_:
         document(Migrated(before, after, asks))
     else:
@@ -357,8 +353,8 @@ def _shown(standing: Status) -> Group:
         f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
     )
     ill = [f"{name} does not run, and something has waited for it for ten seconds." for name in standing.stalled]
-    paused = [] if standing.mail_paused is None else [control.in_words(standing.mail_paused)]
-    said = (*paused, *ill, *map(in_words, standing.mail_stopped))
+    paused = [] if standing.mail_paused is None else [standing.mail_paused.in_words]
+    said = (*paused, *ill, *(one.in_words for one in standing.mail_stopped))
     stopped = [line for told in said for line in (Text(told, style="bold red"), "")]
     return Group(*stopped, grid, "", _readers(standing))
 

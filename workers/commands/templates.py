@@ -112,11 +112,11 @@ def render(
             out.print(str(path), markup=False)
 
 
-def _look(organisation: str | None) -> mail.Look:
+def _look(organisation: str | None) -> mail.Branding:
     if organisation is None:
         return mail.AURORA
     with opened("templates") as runtime, asked(runtime, organisation) as (_, org):
-        return mail.Look(org.name, org.logo, org.colour)
+        return mail.Branding(org.name, org.logo, org.colour)
 
 
 def _draw(html: str, png: Path, *, needed: bool) -> bool:

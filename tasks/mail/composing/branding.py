@@ -13,7 +13,7 @@ WHITE, BLACK = "#ffffff", "#000000"
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Branding:
     """What is the organisation's own about its mail. `logo` is an https URL, `colour` is `#rrggbb`."""
 
     name: str

@@ -10,7 +10,7 @@ import msgspec
 
 from config.runtime import Runtime
 from config.settings import keys_in, sender_address
-from tasks.mail.composing.branding import Look
+from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.links import END, Links
 from tasks.mail.composing.message import CompiledMessage, compile_message, feedback_id
@@ -25,10 +25,9 @@ from tasks.mail.composing.templates import (
     password_notice,
     seats_notice,
 )
-from tasks.mail.ledger.deliveries import Mailing, Recipient
-from tasks.mail.ledger.message_ids import MessageIds, message_ids
-from tasks.mail.rules import Kind
-from tasks.mail.sending.pool import Envelope
+from tasks.mail.ledger import Mailing, MessageIds, Recipient, message_ids_of
+from tasks.mail.rules import Kind, RecipientKind
+from tasks.mail.sending import Envelope
 
 #: Mailings, each in one language, that are kept ready; and how many texts, compiled.
 COMPILED = 64
@@ -97,12 +96,12 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
             mailing.subject,
             mailing.body,
             mailing.figures,
-            mailing.look,
+            Branding(mailing.organisation_name, mailing.logo, mailing.colour),
             language,
             mail_from,
             unsubscribe_at,
         ).with_headers(headers),
-        message_ids(
+        message_ids_of(
             mailing.organisation_id,
             mailing.kind,
             mailing.source,
@@ -114,25 +113,32 @@ def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at:
 
 @lru_cache(maxsize=COMPILED)
 def _compiled(
-    kind: Kind, subject: str, body: str, figures: str, look: Look, language: str, mail_from: str, unsubscribe_at: str
+    kind: Kind,
+    subject: str,
+    body: str,
+    figures: str | None,
+    branding: Branding,
+    language: str,
+    mail_from: str,
+    unsubscribe_at: str,
 ) -> CompiledMessage:
     """What a mailing says, apart from which one it is: notices of an organisation's all say the same."""
     match kind:
         case Kind.ANNOUNCEMENT:
-            subject, *bodies = announcement(subject, body, look, language, unsubscribe_link=unsubscribe_at != "")
+            subject, *bodies = announcement(subject, body, branding, language, unsubscribe_link=unsubscribe_at != "")
             # The beginning of the link is the same for all: only its token is put in for each.
             html, text = (
                 body.replace("[[raw:unsubscribe_url]]", f"{unsubscribe_at}[[raw:token]]{END}") for body in bodies
             )
         case Kind.DIGEST:
-            subject, html, text = digest_notice(look, language)
+            subject, html, text = digest_notice(branding, language)
         case Kind.PASSWORD:
-            subject, html, text = password_notice(look, language)
+            subject, html, text = password_notice(branding, language)
         case Kind.ENROLMENT:
-            subject, html, text = enrolment_notice(look, language)
+            subject, html, text = enrolment_notice(branding, language)
         case Kind.SEATS:
-            usage = msgspec.json.decode(figures, type=Usage)
-            subject, html, text = seats_notice(look, usage, language)
+            usage = msgspec.json.decode(figures or "", type=Usage)
+            subject, html, text = seats_notice(branding, usage, language)
     return compile_message(subject=subject, html=html, text=text, mail_from=mail_from)
 
 
@@ -153,7 +159,7 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
     }
     unsubscribe_at, own_headers = "", None
     if mailing.kind is Kind.ANNOUNCEMENT:
-        if identity.links and recipient.recipient > 0:  # below zero are admins, who get tests
+        if identity.links and recipient.kind is RecipientKind.LEARNER:
             unsubscribe_at = identity.links.base
             token = values["token"] = identity.links.token(mailing.organisation, recipient.recipient)
             own_headers = {

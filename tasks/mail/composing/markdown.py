@@ -20,7 +20,7 @@ from markdown_it.utils import EnvType, OptionsDict
 from tasks.mail.composing.autolinks import AUTO, address_rule, text_rule
 from tasks.mail.composing.cleaning import addresses, as_typed, clean, leads
 from tasks.mail.composing.merge import MergeError, Slot, line_of_slot, quoted
-from tasks.mail.composing.placeholders import FieldInAddress, StandIns
+from tasks.mail.composing.placeholders import FieldInAddress, Placeholders
 from tasks.mail.composing.plain import plain
 
 #: The longest body, in octets of UTF-8: mailbox providers show about 100 kB of a mail and cut off the rest.
@@ -51,15 +51,15 @@ _DEEPEST = 20
 class _Markdown(MarkdownIt):
     """CommonMark and what people expect besides, with addresses that are the same for every recipient."""
 
-    def __init__(self, stand_ins: StandIns) -> None:
+    def __init__(self, placeholders: Placeholders) -> None:
         super().__init__("commonmark", {"breaks": True, "maxNesting": _DEEPEST})
-        self._stand_ins = stand_ins
+        self._stand_ins = placeholders
         self.enable(["table", "strikethrough"])
         self.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
         self.inline.ruler.before("text", "look", _look)
         self.inline.ruler.before("text", "address", address_rule)
         self.inline.ruler.at("text", text_rule)
-        self.core.ruler.before("text_join", "raw", partial(_refuse_raw_marks, stand_ins=stand_ins))
+        self.core.ruler.before("text_join", "raw", partial(_refuse_raw_marks, placeholders=placeholders))
         for html in ("html_inline", "html_block"):
             self.add_render_rule(html, _html)
 
@@ -97,7 +97,7 @@ def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     return table(state, start, end, False)
 
 
-def _refuse_raw_marks(state: StateCore, stand_ins: StandIns) -> None:
+def _refuse_raw_marks(state: StateCore, placeholders: Placeholders) -> None:
     """Not a rule that makes anything: refuses marks that would be mailed as they stand. An escaped one is meant."""
     for token in state.tokens:
         line = token.map[0] + 1 if token.map else 1
@@ -112,7 +112,7 @@ def _refuse_raw_marks(state: StateCore, stand_ins: StandIns) -> None:
         for meant, marks in _RAW.items():
             if found := marks.search(said):
                 line += said.count("\n", 0, found.start())
-                shown = quoted(re.sub("\0+", "…", stand_ins.finish(found[0], str)))
+                shown = quoted(re.sub("\0+", "…", placeholders.finish(found[0], str)))
                 raise MergeError(
                     f"Line {line}: {shown} is not {meant} as it stands: leave out the blanks inside the marks, and"
                     " letters beside them, or write \\ before each mark to have it shown."
@@ -123,7 +123,7 @@ def _html(_self: RendererHTML, tokens: Sequence[Token], index: int, _options: Op
     return as_typed(tokens[index].content)
 
 
-def letter(text: str, parts: Sequence[str | Slot], stand_ins: StandIns) -> tuple[str, str]:
+def letter(text: str, parts: Sequence[str | Slot], placeholders: Placeholders) -> tuple[str, str]:
     """The HTML and the plain text of a body that `parse` split into parts, each slot behind its stand-in.
 
     Raises MergeError, with the line where one is to blame, for what cannot be sent.
@@ -131,13 +131,13 @@ def letter(text: str, parts: Sequence[str | Slot], stand_ins: StandIns) -> tuple
     _refuse_length(text)
     refuse_slots(parts, MOST_SLOTS, "The body")
     try:
-        rendered, mute = _rendered(stand_ins)
-        html = clean(rendered, stand_ins.refuse_in)
+        rendered, mute = _rendered(placeholders)
+        html = clean(rendered, placeholders.refuse_in)
         _refuse_size(html)
-        if (slots := stand_ins.count(html)) > MOST_SLOTS:
+        if (slots := placeholders.count(html)) > MOST_SLOTS:
             raise MergeError(_too_many_slots("The body", slots, MOST_SLOTS))
         said = plain(html)
-        stand_ins.refuse_in_addresses(said)
+        placeholders.refuse_in_addresses(said)
     except FieldInAddress as problem:
         line = line_of_slot(text, sum(isinstance(part, Slot) for part in parts[: problem.part]))
         raise MergeError(
@@ -163,12 +163,12 @@ def _too_many_slots(where: str, slots: int, most: int) -> str:
     return f"{where} has {slots} merge fields; at most {most} can be filled in."
 
 
-def _rendered(stand_ins: StandIns) -> tuple[str, int | None]:
+def _rendered(placeholders: Placeholders) -> tuple[str, int | None]:
     """The HTML as it was written, and the line of the first picture without a description."""
-    markdown = _Markdown(stand_ins)
+    markdown = _Markdown(placeholders)
     env: EnvType = {"looks": _LOOKS, "cells": MOST_CELLS}
-    tokens = markdown.parse(stand_ins.source, env)
-    mute = _refuse_addresses(tokens, stand_ins)
+    tokens = markdown.parse(placeholders.source, env)
+    mute = _refuse_addresses(tokens, placeholders)
     for token in tokens:
         token.children = list(_named_links(token.children or ()))
     html = str(markdown.renderer.render(tokens, markdown.options, env))
@@ -207,7 +207,7 @@ def _refuse_length(text: str) -> None:
         line += paragraph.count("\n") + 1
 
 
-def _refuse_addresses(tokens: Sequence[Token], stand_ins: StandIns) -> int | None:
+def _refuse_addresses(tokens: Sequence[Token], placeholders: Placeholders) -> int | None:
     """Refuse addresses that lead nowhere, and what is nested too deep; the line of the first picture that has no
     description. Pictures are fetched encrypted, or not at all; and an address is no place to hide a megabyte."""
     mute = None
@@ -218,12 +218,12 @@ def _refuse_addresses(tokens: Sequence[Token], stand_ins: StandIns) -> int | Non
         if "style" in token.attrs:  # how a table's column is aligned
             token.attrs = {"align": str(token.attrs["style"]).rpartition(":")[2]}
         if token.type == "html_block":
-            _refuse_html(token.content, line, stand_ins)
+            _refuse_html(token.content, line, placeholders)
         for child in token.children or ():
             if child.type in {"softbreak", "hardbreak"}:
                 line += 1
             elif child.type == "html_inline":
-                _refuse_html(child.content, line, stand_ins)
+                _refuse_html(child.content, line, placeholders)
             if sum(len(str(value)) for value in child.attrs.values()) > LONGEST_ADDRESS:
                 raise MergeError(f"Line {line}: an address has more than {LONGEST_ADDRESS} characters.")
             if child.type == "image":
@@ -234,9 +234,9 @@ def _refuse_addresses(tokens: Sequence[Token], stand_ins: StandIns) -> int | Non
     return mute
 
 
-def _refuse_html(html: str, line: int, stand_ins: StandIns) -> None:
+def _refuse_html(html: str, line: int, placeholders: Placeholders) -> None:
     for element, address, lines in addresses(html):
-        stand_ins.refuse_in(address)
+        placeholders.refuse_in(address)
         _refuse_address(address, element, line + lines)
 
 

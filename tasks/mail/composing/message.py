@@ -10,11 +10,11 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from html import escape
-from string import ascii_lowercase, ascii_uppercase
 from urllib.parse import quote
 
+from tasks.mail.addresses import wire_address
 from tasks.mail.composing.merge import LONGEST_VALUE, Raw, Slot, one_line, said, tokens
-from tasks.mail.ledger.message_ids import ascii_domain, digest, told_apart
+from tasks.mail.ledger import digest, length_prefixed
 
 #: The longest line of a body or a folded header, in octets without its CRLF: RFC 2045 section 6.7, RFC 2047 section 2.
 _LINE = 76
@@ -24,22 +24,12 @@ _LONGEST_LINE = 998
 _WORD_OCTETS = 30
 #: The longest quoted display name kept in plain sight; a longer one becomes encoded words, which can be folded.
 _QUOTED_NAME = 60
-#: The longest address, in octets: RFC 5321 section 4.5.3.1.3, without the angle brackets.
-LONGEST_ADDRESS = 254
 
 _FOLD = "\r\n "
 _SOFT_BREAK = "=\r\n"
 _QUOTED_PRINTABLE = {octet: f"={octet:02X}" for octet in range(256) if octet == ord("=") or not 0x20 <= octet <= 0x7E}
 _LINE_BREAK = re.compile(r"\r\n|\r|\n")
 _HEADER_NAME = re.compile(r"[!-9;-~]+")
-_BEYOND_ASCII = r"\u007f-\u00a0\u00ad\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff\ufffd"
-_ATOM = rf"""[^\u0001-\u0020"(),.:;<>@\[\\\]{_BEYOND_ASCII}]+"""
-_END_OF_LABEL = rf"[^\u0001-\u002f\u003a-\u0040\u005b-\u005e\u0060\u007b-\u007e{_BEYOND_ASCII}]"
-_LABEL = rf"{_END_OF_LABEL}(?:-*{_END_OF_LABEL})*"
-#: A plain address (RFC 5321 section 4.1.2, RFC 6531): no dots side by side or at an end, no label that begins or ends
-#: with a hyphen. Written so that it means the same to PostgreSQL, which judges the addresses of a file.
-ADDRESS = rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*"
-_ADDRESS = re.compile(ADDRESS)
 #: What a server along the way may alter at the start of a line: a dot (SMTP), "From " (mbox).
 _GUARDED = re.compile(r"\A(?:\.|F(?=rom ))")
 _PHRASE = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
@@ -143,7 +133,7 @@ def compile_message(*, subject: str, html: str, text: str, mail_from: str) -> Co
     Raises ValueError for a sender's address that cannot be one.
     """
     # Quoted-printable never has "=" before "_", so no body, whatever is spliced into it, can hold the boundary.
-    boundary = f"=_{digest(told_apart((html, text)))}"
+    boundary = f"=_{digest(length_prefixed((html, text)))}"
     pieces: list[str] = []
     places: dict[Slot | Raw, dict[str, list[int]]] = {}
     for subtype, body in (("plain", text), ("html", html)):
@@ -188,33 +178,6 @@ def compile_message(*, subject: str, html: str, text: str, mail_from: str) -> Co
 def feedback_id(mailing: str, organisation: str, kind: str) -> str:
     """`MAILING:ORGANISATION:KIND:rollcall`, ids percent-encoded, as the contract's "Mail" says."""
     return ":".join((*(quote(part, safe="", errors="replace") for part in (mailing, organisation, kind)), "rollcall"))
-
-
-#: Capitals of ASCII, and no others: what a locale makes of letters changes from one to the next.
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
-
-
-def mail_key(address: str) -> str:
-    """By what addresses are compared; the function of PostgreSQL of that name does the same."""
-    return address.strip().translate(_LOWER)
-
-
-def wire_address(address: str) -> str:
-    """The address as a server is told it: an international domain in ASCII (IDNA 2008) where the local part is ASCII.
-
-    Raises ValueError for what is not one plain `local@domain`: control characters, spaces, brackets, quotes, commas.
-    """
-    if not address.isprintable() or not _ADDRESS.fullmatch(address) or len(address.encode()) > LONGEST_ADDRESS:
-        raise ValueError(f"{address!r} is not an address that mail can be sent to")
-    if address.isascii():
-        return address
-    local, domain = address.split("@")
-    return f"{local}@{ascii_domain(domain)}" if local.isascii() else address
-
-
-def needs_smtputf8(address: str) -> bool:
-    """Whether only a server that offers SMTPUTF8 (RFC 6531) can take this address: its local part is not ASCII."""
-    return not address.rpartition("@")[0].isascii()
 
 
 def _header(name: str, value: str) -> str:

@@ -28,7 +28,7 @@ _STYLE = re.compile(r'(?<= style=")[^"]*')
 _FOR_OUTLOOK = re.compile(r"(?<!\s)\s*<!--\[if mso\]>.*?<!\[endif\]-->\s*", re.DOTALL)
 
 
-def lean(html: str) -> str:
+def minify(html: str) -> str:
     """A page as MJML made it, with all that is seen of it, in fewer octets."""
     for pattern, instead in _NEEDLESS:
         html = pattern.sub(instead, html)

@@ -44,7 +44,7 @@ class FieldInAddress(Exception):
         self.part = part
 
 
-class StandIns:
+class Placeholders:
     """Stands in for the slots of a text: the index of each part between two marks.
 
     The marks are made up for each text: no author can write them, in whatever form.

@@ -3,7 +3,7 @@
 from email import message_from_bytes, policy
 from typing import NamedTuple
 
-from tasks.mail.composing.branding import Look
+from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.message import compile_message
 from tasks.mail.composing.templates import (
     Usage,
@@ -18,7 +18,7 @@ from tasks.mail.composing.templates import (
 from tasks.mail.rules import Kind
 
 #: Whose mail looks like this, where no organisation is named.
-AURORA = Look("Aurora Learning", colour="#0f766e")
+AURORA = Branding("Aurora Learning", colour="#0f766e")
 
 SUBJECT = 'New in March, {{ first_name | default: "everyone" }}'
 BODY = """\
@@ -43,7 +43,7 @@ _COURSES = ("Fire safety at work", "First aid: a refresher", "Working with the l
 _LEARNERS = ("Anna Ó Briain (anna)", "Bilal Haddad (bilal.h)", "Chiara De Luca (chiara)")
 
 
-class Seen(NamedTuple):
+class RenderedMail(NamedTuple):
     """A mail as it is read."""
 
     subject: str
@@ -51,23 +51,23 @@ class Seen(NamedTuple):
     text: str
 
 
-def sample(kind: Kind, look: Look, locale: str, subject: str = SUBJECT, body: str = BODY) -> Seen:
+def sample(kind: Kind, branding: Branding, locale: str, subject: str = SUBJECT, body: str = BODY) -> RenderedMail:
     """A mail of this kind, made and read back; `subject` and `body` are an announcement's.
 
     Raises MergeError for a mistake in them.
     """
     match kind:
         case Kind.ANNOUNCEMENT:
-            check_announcement(subject, body, look.name)
-            written = announcement(subject, body, look, locale, unsubscribe_link=True)
+            check_announcement(subject, body, branding.name)
+            written = announcement(subject, body, branding, locale, unsubscribe_link=True)
         case Kind.ENROLMENT:
-            written = enrolment_notice(look, locale)
+            written = enrolment_notice(branding, locale)
         case Kind.DIGEST:
-            written = digest_notice(look, locale)
+            written = digest_notice(branding, locale)
         case Kind.PASSWORD:
-            written = password_notice(look, locale)
+            written = password_notice(branding, locale)
         case Kind.SEATS:
-            written = seats_notice(look, Usage("seat", 1_612, 2_000), locale)
+            written = seats_notice(branding, Usage("seat", 1_612, 2_000), locale)
     courses_html, courses_text = listing(_COURSES)
     learners_html, learners_text = listing(_LEARNERS)
     octets = compile_message(
@@ -92,4 +92,4 @@ def sample(kind: Kind, look: Look, locale: str, subject: str = SUBJECT, body: st
     )
     message = message_from_bytes(octets, policy=policy.default)
     plain, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
-    return Seen(str(message["Subject"]), html, plain)
+    return RenderedMail(str(message["Subject"]), html, plain)

@@ -16,13 +16,13 @@ from jinja2 import PackageLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 from markupsafe import Markup, escape
 
-from tasks.mail.composing.branding import Look
+from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.markdown import MOST_SLOTS_OF_SUBJECT, letter, refuse_slots
 from tasks.mail.composing.merge import MergeError, MergeField, Slot, parse, said
 from tasks.mail.composing.message import compile_message
-from tasks.mail.composing.minify import lean
+from tasks.mail.composing.minify import minify
 from tasks.mail.composing.phrases import Language, Notice, spoken
-from tasks.mail.composing.placeholders import StandIns
+from tasks.mail.composing.placeholders import Placeholders
 from tasks.mail.composing.plain import plain
 
 #: Where something is to stand, in what Jinja and MJML make: all of it is put there at once, and not looked at again.
@@ -76,7 +76,7 @@ LONGEST_LISTING = 100_000
 
 @lru_cache(maxsize=MADE)
 def announcement(
-    subject: str, body_markdown: str, look: Look, locale: str = "", *, unsubscribe_link: bool = False
+    subject: str, body_markdown: str, branding: Branding, locale: str = "", *, unsubscribe_link: bool = False
 ) -> tuple[str, str, str]:
     """An admin's message in their own words, with a footer in the language of this locale.
 
@@ -85,13 +85,13 @@ def announcement(
     """
     language = spoken(locale)
     words = {"footer": language.learner_footer, "unsubscribe": language.unsubscribe if unsubscribe_link else ""}
-    body = _body(body_markdown, look.name)
-    return _subject(subject, look.name), *_page("announcement.mjml.j2", words, language, look, {"body": body})
+    body = _body(body_markdown, branding.name)
+    return _subject(subject, branding.name), *_page("announcement.mjml.j2", words, language, branding, {"body": body})
 
 
 def check_announcement(subject: str, body_markdown: str, organisation: str) -> None:
     """Raises MergeError for a mistake in what an admin wrote, and for what could become too large for somebody."""
-    subject, html, text = announcement(subject, body_markdown, Look(organisation))
+    subject, html, text = announcement(subject, body_markdown, Branding(organisation))
     largest = compile_message(subject=subject, html=html, text=text, mail_from="nobody@example.org").largest
     if largest > LARGEST_MAIL:
         raise MergeError(
@@ -101,30 +101,30 @@ def check_announcement(subject: str, body_markdown: str, organisation: str) -> N
 
 
 @lru_cache(maxsize=256)
-def enrolment_notice(look: Look, locale: str = "") -> tuple[str, str, str]:
+def enrolment_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
     """Tells a learner what they were enrolled in (R12): splices `courses_html` and `courses_text`, from `listing`."""
     language = spoken(locale)
-    return _notice(language.enrolment, language, look, of="courses")
+    return _notice(language.enrolment, language, branding, of="courses")
 
 
 @lru_cache(maxsize=256)
-def digest_notice(look: Look, locale: str = "") -> tuple[str, str, str]:
+def digest_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
     """Tells a reactivated learner what became available (R12, S7): splices `courses_html` and `courses_text`."""
     language = spoken(locale)
-    return _notice(language.digest, language, look, of="courses")
+    return _notice(language.digest, language, branding, of="courses")
 
 
 @lru_cache(maxsize=256)
-def password_notice(look: Look, locale: str = "") -> tuple[str, str, str]:
+def password_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
     """Tells admins who needs a temporary password (R5, S8): splices `learners_html` and `learners_text`."""
     language = spoken(locale)
-    return _notice(language.password, language, look, of="learners")
+    return _notice(language.password, language, branding, of="learners")
 
 
-def seats_notice(look: Look, usage: Usage, locale: str = "") -> tuple[str, str, str]:
+def seats_notice(branding: Branding, usage: Usage, locale: str = "") -> tuple[str, str, str]:
     """Tells admins that most, or all, of what they bought is used."""
     language = spoken(locale)
-    return _notice(usage.notice(language), language, look, figures=usage.figures(language))
+    return _notice(usage.notice(language), language, branding, figures=usage.figures(language))
 
 
 def listing(items: Iterable[str]) -> tuple[str, str]:
@@ -144,7 +144,7 @@ def listing(items: Iterable[str]) -> tuple[str, str]:
 
 
 def _notice(
-    notice: Notice, language: Language, look: Look, *, of: str = "", figures: Mapping[str, str] | None = None
+    notice: Notice, language: Language, branding: Branding, *, of: str = "", figures: Mapping[str, str] | None = None
 ) -> tuple[str, str, str]:
     """A notice to learners of their courses, or to admins: with a list `of` something, or with `figures`."""
     to_learner = of == "courses"
@@ -156,8 +156,8 @@ def _notice(
     }
     words = {name: _with_figures(phrase, figures or {}) for name, phrase in phrases.items()}
     items = (f"[[raw:{of}_html]]", f"[[raw:{of}_text]]") if of else ("", "")
-    subject = _subject(_with_figures(notice.subject, figures or {}), look.name)
-    return subject, *_page("notice.mjml.j2", words, language, look, {"listing": items})
+    subject = _subject(_with_figures(notice.subject, figures or {}), branding.name)
+    return subject, *_page("notice.mjml.j2", words, language, branding, {"listing": items})
 
 
 def _with_figures(phrase: str, figures: Mapping[str, str]) -> str:
@@ -167,17 +167,21 @@ def _with_figures(phrase: str, figures: Mapping[str, str]) -> str:
 
 
 def _page(
-    template: str, words: Mapping[str, str], language: Language, look: Look, contents: Mapping[str, tuple[str, str]]
+    template: str,
+    words: Mapping[str, str],
+    language: Language,
+    branding: Branding,
+    contents: Mapping[str, tuple[str, str]],
 ) -> tuple[str, str]:
     """A template with our own words in it, in which merge fields are tokens already, and with its contents, which are
     HTML and text: as HTML and as text."""
-    name, logo = said(look.name), look.logo or ""
+    name, logo = said(branding.name), branding.logo or ""
     there = {"organisation": (_escaped(name), _defused(name)), "logo": (_escaped(logo), ""), **contents}
     places = {name: f"place-of-{name}" if any(content) else "" for name, content in there.items()}
     organisation = str(Slot(MergeField.ORGANISATION))
     phrases = {name: Markup(phrase.replace(organisation, places["organisation"])) for name, phrase in words.items()}  # noqa: S704 - our own
-    mjml = _TEMPLATES.get_template(template).render(phrases, **places, language=language, look=look)
-    html = lean(mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content)
+    mjml = _TEMPLATES.get_template(template).render(phrases, **places, language=language, branding=branding)
+    html = minify(mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content)
     return (
         _PLACE.sub(lambda place: there[place[1]][0], html),
         _PLACE.sub(lambda place: there[place[1]][1], plain(mjml)),
@@ -189,32 +193,32 @@ def _body(body_markdown: str, organisation: str) -> tuple[str, str]:
     """What an admin wrote, as HTML and as text; compiled once, in however many languages the footer speaks."""
     source = _LINE_BREAK.sub("\n", body_markdown).rstrip()
     parts = parse(source)
-    stand_ins = StandIns(parts)
-    html, text = letter(source, parts, stand_ins)
-    return _html(html, stand_ins, organisation), _text(text, stand_ins, organisation)
+    placeholders = Placeholders(parts)
+    html, text = letter(source, parts, placeholders)
+    return _html(html, placeholders, organisation), _text(text, placeholders, organisation)
 
 
 def _subject(subject: str, organisation: str) -> str:
     parts = parse(subject, "Subject")
     refuse_slots(parts, MOST_SLOTS_OF_SUBJECT, "The subject")
-    stand_ins = StandIns(parts)
-    return _text(stand_ins.source, stand_ins, organisation)
+    placeholders = Placeholders(parts)
+    return _text(placeholders.source, placeholders, organisation)
 
 
-def _html(html: str, stand_ins: StandIns, organisation: str) -> str:
+def _html(html: str, placeholders: Placeholders, organisation: str) -> str:
     """HTML with the organisation's name and the other fields in place of their stand-ins."""
 
     def put(slot: Slot) -> str:
         known = _known(slot, organisation)
         return str(slot) if known is None else _escaped(known)
 
-    return stand_ins.finish(html.translate(_IN_HTML), put)
+    return placeholders.finish(html.translate(_IN_HTML), put)
 
 
-def _text(text: str, stand_ins: StandIns, organisation: str) -> str:
+def _text(text: str, placeholders: Placeholders, organisation: str) -> str:
     """The same for text; the name first, since a token could be made of it and of what stands beside it."""
-    named = stand_ins.replace(text, lambda slot: _known(slot, organisation))
-    return stand_ins.finish(_defused(named), str)
+    named = placeholders.replace(text, lambda slot: _known(slot, organisation))
+    return placeholders.finish(_defused(named), str)
 
 
 def _known(slot: Slot, organisation: str) -> str | None:

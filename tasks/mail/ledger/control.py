@@ -34,6 +34,12 @@ class MailPaused:
     why: str
     what_to_do: str
 
+    @property
+    def in_words(self) -> str:
+        """A pause as one line for a person."""
+        why = "the database was restored from a backup" if self.why == "restored" else f"by {self.by}"
+        return f"All mail is paused since {self.since:%Y-%m-%d %H:%M:%S} UTC: {why}. Do this: {self.what_to_do}."
+
 
 @dataclass(frozen=True, slots=True)
 class _Control:
@@ -57,12 +63,6 @@ def paused(connection: Connection) -> MailPaused | None:
         return None
     settled = found.why == "restored" and not found.asks
     return MailPaused(found.since, found.by, found.why, WHAT_TO_DO["settled" if settled else found.why])
-
-
-def in_words(found: MailPaused) -> str:
-    """A pause as one line for a person."""
-    why = "the database was restored from a backup" if found.why == "restored" else f"by {found.by}"
-    return f"All mail is paused since {found.since:%Y-%m-%d %H:%M:%S} UTC: {why}. Do this: {found.what_to_do}."
 
 
 def pause(connection: Connection, by: str) -> bool:
@@ -116,7 +116,7 @@ def hold_restored(connection: Connection) -> bool:
     return bool(changed)
 
 
-def asks(connection: Connection) -> bool:
+def awaits_decision(connection: Connection) -> bool:
     """Whether the database is known as restored, and a person is to say what is to become of its mail."""
     return bool(value(connection, "SELECT asks FROM mail_control"))
 

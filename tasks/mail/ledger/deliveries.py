@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
-from tasks.mail.composing.branding import Look
-from tasks.mail.rules import FIRST, Before, Delivery, Kind, Outcome, Verdict
+from tasks.mail.rules import FIRST, Before, Delivery, Kind, Outcome, RecipientKind, Verdict, kind_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +27,10 @@ class Mailing:
     body: str
     logo: str | None = None
     colour: str | None = None
-    figures: str = "{}"
+    figures: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
-
-    @property
-    def look(self) -> Look:
-        """How the organisation's mail looks."""
-        return Look(self.organisation_name, self.logo, self.colour)
 
 
 @dataclass(slots=True)
@@ -63,6 +57,11 @@ class Recipient:
         self.verdict = Verdict(self.verdict)
 
     @property
+    def kind(self) -> RecipientKind:
+        """Who they are to the organisation."""
+        return kind_of(self.recipient)
+
+    @property
     def domain(self) -> str:
         """Where their mail goes."""
         return self.address.rpartition("@")[2].lower()
@@ -86,7 +85,7 @@ class Tally:
 _MAILING = """
 SELECT m.organisation, o.id AS organisation_id, o.name AS organisation_name, m.mailing, m.kind, m.source, m.id, m.state,
        m.policy, m.subject, m.body, o.logo, o.colour,
-       CASE WHEN m.kind = 'seats' THEN CAST(m.audience AS text) ELSE '{}' END AS figures
+       CAST(m.figures AS text) AS figures
 FROM mailings m JOIN organisations o USING (organisation)
 """
 
@@ -123,7 +122,7 @@ def at_the_gate(
                    mail_verdict(
                        m.kind, CASE WHEN m.state = 'sending' AND
                            (SELECT paused_at IS NOT NULL FROM mail_control) THEN 'paused' ELSE m.state END,
-                       CASE WHEN d.recipient < 0 THEN 'active' ELSE l.standing END,
+                       CASE WHEN is_admin(d.recipient) THEN 'active' ELSE l.standing END,
                        coalesce(d.address, l.email),
                        EXISTS (SELECT FROM unsubscribed u
                                WHERE u.organisation = d.organisation AND u.learner = d.recipient),
@@ -207,8 +206,8 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
                 WHEN new.state <> 'pending' THEN new.at END,
             attempts = d.attempts + CAST(new.tried AS int), due_at = new.due_at, reason = new.reason,
             code = new.code, (reply, address) = (
-                SELECT new.reply, CASE WHEN d.recipient < 0 THEN d.address ELSE new.address END
-                WHERE d.recipient < 0 OR EXISTS (
+                SELECT new.reply, CASE WHEN is_admin(d.recipient) THEN d.address ELSE new.address END
+                WHERE is_admin(d.recipient) OR EXISTS (
                     SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
                       AND l.standing IN ('active', 'inactive')))
         FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
@@ -265,7 +264,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             INSERT INTO suppressions (organisation, address, reason)
             SELECT DISTINCT :organisation, mail_key(tried.address), 'refused by its server'
             FROM unnest(CAST(:refused AS int[]), CAST(:addresses AS text[])) AS tried (recipient, address)
-            WHERE tried.recipient < 0 OR EXISTS (
+            WHERE is_admin(tried.recipient) OR EXISTS (
                 SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = tried.recipient
                   AND l.standing IN ('active', 'inactive'))
             ON CONFLICT DO NOTHING
@@ -283,8 +282,8 @@ def _accept(connection: Connection, organisation: int, mailing: int, outcomes: S
         """
         UPDATE deliveries d SET state = 'accepted', settled_at = new.at, attempts = d.attempts + 1, due_at = NULL,
             reason = NULL, code = new.code, (reply, address) = (
-                SELECT new.reply, CASE WHEN d.recipient < 0 THEN d.address ELSE new.address END
-                WHERE d.recipient < 0 OR EXISTS (
+                SELECT new.reply, CASE WHEN is_admin(d.recipient) THEN d.address ELSE new.address END
+                WHERE is_admin(d.recipient) OR EXISTS (
                     SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
                       AND l.standing IN ('active', 'inactive')))
         FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
@@ -429,7 +428,7 @@ def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class InProgress:
     """How many announcements, and how many notices, are on their way, or cancelled and not closed yet. None is on
     its way while all mail is paused."""
 
@@ -437,11 +436,11 @@ class Sending:
     notices: int
 
 
-def sending(connection: Connection) -> Sending:
+def in_progress(connection: Connection) -> InProgress:
     """What is on its way now."""
     [found] = rows(
         connection,
-        Sending,
+        InProgress,
         """
         SELECT count(*) FILTER (WHERE kind = 'announcement') AS announcements,
                count(*) FILTER (WHERE kind <> 'announcement') AS notices
@@ -453,7 +452,7 @@ def sending(connection: Connection) -> Sending:
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class ReceivedMail:
     """What became of a mail for one learner: what the server said of it, and what came back."""
 
     kind: str
@@ -467,11 +466,11 @@ class Received:
     bounce_status: str | None
 
 
-def received_by(connection: Connection, organisation: int, learner: int) -> list[Received]:
+def received_by(connection: Connection, organisation: int, learner: int) -> list[ReceivedMail]:
     """The mail of one learner, oldest first."""
     return rows(
         connection,
-        Received,
+        ReceivedMail,
         """
         SELECT m.kind, m.id AS mailing, d.state, d.reason, d.settled_at AS at, d.attempts,
                CAST(b.kind AS text) AS bounced, b.at AS bounced_at, b.status AS bounce_status

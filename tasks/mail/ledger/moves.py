@@ -10,7 +10,7 @@ from tasks.mail.rules import MOVES, SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class MailingChange:
     """One move of an announcement: when, which, from what to what, and who made it."""
 
     at: datetime
@@ -111,11 +111,11 @@ def close_cancelled(connection: Connection, organisation: int, mailing: int) -> 
     )
 
 
-def history(connection: Connection, organisation: int, mailing: int) -> list[Change]:
+def history(connection: Connection, organisation: int, mailing: int) -> list[MailingChange]:
     """What was done with an announcement, oldest first."""
     return rows(
         connection,
-        Change,
+        MailingChange,
         """
         SELECT at, move, before, after, by, why FROM mailing_changes
         WHERE organisation = :organisation AND mailing = :mailing ORDER BY change

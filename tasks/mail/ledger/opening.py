@@ -41,7 +41,7 @@ def new_mailings(
             connection,
             _Named,
             """
-            INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, audience,
+            INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, figures,
                                            launched_at)
             SELECT :organisation, :kind, source, id, 'sending', 'resend', CAST(:learners AS int[]),
                    CAST(:figures AS jsonb), now()
@@ -54,7 +54,7 @@ def new_mailings(
             sources=[source for source, _ in named],
             ids=[id_ for _, id_ in named],
             learners=list(learners),
-            figures=msgspec.json.encode(figures or {}).decode(),
+            figures=figures and msgspec.json.encode(figures).decode(),
         )
     }
 
@@ -259,7 +259,7 @@ def open_for_admins(connection: Connection, organisation: int, mailing: int, add
     )
 
 
-def tell_admins(
+def notify_admins(
     connection: Connection,
     organisation: int,
     kind: Kind,

@@ -15,7 +15,7 @@ PIECES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class AudienceVerdict:
     """How many of an audience the gate judges so, and how many of them have nothing to say in a merge field."""
 
     verdict: str
@@ -59,10 +59,12 @@ GROUP BY verdict ORDER BY verdict
 """
 
 
-def judged(connection: Connection, organisation: int, mailing: int) -> list[Judged]:
+def judged(connection: Connection, organisation: int, mailing: int) -> list[AudienceVerdict]:
     """Who would get an announcement were it launched now, and who not, by the gate itself (R16): in one statement,
     however many they are."""
-    return rows(connection, Judged, _COUNTED, organisation=organisation, mailing=mailing, low=1, high=MOST_LEARNERS)
+    return rows(
+        connection, AudienceVerdict, _COUNTED, organisation=organisation, mailing=mailing, low=1, high=MOST_LEARNERS
+    )
 
 
 _SAMPLE = """

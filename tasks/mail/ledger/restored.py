@@ -1,18 +1,21 @@
 """A database that was restored from a backup: found out, and what is to become of the mail that it would send again."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import structlog
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import execute, rows, transaction
+from config.runtime import Runtime
+from tasks import organisations
 from tasks.mail.ledger import control
 from tasks.mail.ledger import deliveries as store
-from tasks.mail.ledger.message_ids import message_ids, numbers
+from tasks.mail.ledger.message_ids import message_ids_of, numbers
 from tasks.mail.ledger.moves import make_move
+from tasks.mail.ledger.server_logs import read
 from tasks.mail.ledger.witness import Witness
 from tasks.mail.rules import Delivery, Kind
 
@@ -29,11 +32,12 @@ class Settled(StrEnum):
 #: What is said of it where something else was asked.
 IT_WAS_RESTORED = "The database was restored from a backup, no mail leaves, and you are to decide what becomes of it"
 
-#: Deliveries looked at in one statement.
+#: Deliveries looked at in one statement, and mails remembered in one.
 PAGE = 10_000
+SLICE = 50_000
 
 
-def notice(connection: Connection, witness: Witness) -> bool:
+def notice_restore(connection: Connection, witness: Witness) -> bool:
     """Look whether the database was restored, and if it was let no mail leave before a person has said what is to
     become of it. Whether it was."""
     if not witness.is_behind(connection):
@@ -41,6 +45,15 @@ def notice(connection: Connection, witness: Witness) -> bool:
     if control.hold_restored(connection):
         log.error("mail.restored", what_to_do=control.WHAT_TO_DO["restored"])
     return True
+
+
+def asks_after_restore(connection: Connection, witness: Witness, *, sure: bool = False) -> bool:
+    """Whether the database is known as restored, and a person is to say what is to become of its mail. If the person is
+    `sure` that it was restored, no mail leaves either way."""
+    noticed = notice_restore(connection, witness) or control.awaits_decision(connection)
+    if sure:
+        control.hold_restored(connection)
+    return noticed
 
 
 def without_known(
@@ -114,7 +127,7 @@ class Affected:
 
 
 @dataclass(slots=True)
-class Found:
+class RestoreSurvey:
     """What is to be written about one organisation, and what is said of it."""
 
     affected: list[Affected] = field(default_factory=list)
@@ -125,16 +138,16 @@ class Found:
     matched: set[int] = field(default_factory=set)
 
 
-def survey(connection: Connection, organisation: int, organisation_id: str, known: Mapping[int, bool]) -> Found:
+def survey(connection: Connection, organisation: int, organisation_id: str, known: Mapping[int, bool]) -> RestoreSurvey:
     """Compare what is pending or uncertain with what is known to have gone, by Message-ID."""
-    found = Found()
+    found = RestoreSurvey()
     pending: Counter[tuple[str, str | None, str]] = Counter()
     since: Counter[tuple[str, str | None, str]] = Counter()
     for page in _open_deliveries(connection, organisation):
         for one in page:
             kind = Kind(one.kind)
             of = (one.kind, one.id, one.mailing_state) if kind is Kind.ANNOUNCEMENT else (one.kind, None, "sending")
-            message = message_ids(organisation_id, kind, one.source, one.id).number(one.learner)
+            message = message_ids_of(organisation_id, kind, one.source, one.id).number(one.learner)
             went = message in known
             if one.state == Delivery.PENDING:
                 pending[of] += 1
@@ -199,15 +212,17 @@ def _on_their_way(connection: Connection, organisation: int) -> list[_Announceme
     )
 
 
-def write(connection: Connection, organisation: int, found: Found) -> tuple[int, int]:
-    """Write which deliveries a server has taken, and of which it is uncertain; how many of each."""
-    accepted = sum(
-        _settle(connection, organisation, mailing, those, taken=True) for mailing, those in found.taken.items()
-    )
-    uncertain = sum(
-        _settle(connection, organisation, mailing, those, taken=False) for mailing, those in found.gone.items()
-    )
-    return accepted, uncertain
+def _write(
+    connection: Connection, org: organisations.Organisation, mails: Mapping[int, bool]
+) -> tuple[int, int, set[int]]:
+    """Write which deliveries a server has taken, and of which it is uncertain; how many of each, and which mails these
+    were, which are remembered no longer."""
+    number = org.organisation
+    found = survey(connection, number, org.id, mails)
+    accepted = sum(_settle(connection, number, mailing, those, taken=True) for mailing, those in found.taken.items())
+    uncertain = sum(_settle(connection, number, mailing, those, taken=False) for mailing, those in found.gone.items())
+    control.recall(connection, list(found.matched))
+    return accepted, uncertain, found.matched
 
 
 def _settle(connection: Connection, organisation: int, mailing: int, recipients: Sequence[int], *, taken: bool) -> int:
@@ -227,3 +242,87 @@ def _settle(connection: Connection, organisation: int, mailing: int, recipients:
         taken=taken,
         reason=Settled.IN_THE_LOG.value if taken else Settled.RESTORED.value,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SinceRestore:
+    """What is known of the mail that went after the moment to which the database was restored: whether Redis could be
+    asked; groups of which it knows the mails, and of which it does not; the mails, and the mailings they are of."""
+
+    redis_answers: bool
+    groups: int
+    unknown: int
+    mails: dict[int, bool]
+    affected: list[Affected]
+
+
+def known_since_restore(runtime: Runtime, witness: Witness) -> SinceRestore:
+    """Ask Redis and what was remembered, and compare with what is pending or uncertain, of every organisation."""
+    with transaction(runtime.engine) as connection:
+        since = witness.sent_since(connection)
+        mails = {**since.mails, **control.all_known(connection)}
+        everyone = organisations.every(connection)
+    affected: list[Affected] = []
+    for org in everyone:
+        with transaction(runtime.engine, org.organisation) as connection:
+            affected += survey(connection, org.organisation, org.id, mails).affected
+    return SinceRestore(since.answers, since.groups, since.unknown, mails, affected)
+
+
+def settle_restore(runtime: Runtime, witness: Witness, mails: Mapping[int, bool], by: str) -> None:
+    """Write down what went, organisation by organisation, and go on from here; were it cut short, it is asked again,
+    and nothing is done twice."""
+    with transaction(runtime.engine) as connection:
+        control.hold_restored(connection)
+        everyone = organisations.every(connection)
+    _remember(runtime, mails)
+    for org in everyone:
+        with transaction(runtime.engine, org.organisation) as connection:
+            _write(connection, org, mails)
+            hold(connection, org.organisation, by)
+    with transaction(runtime.engine) as connection:
+        begin = control.settle_restored(connection, witness.highest(connection))
+    with transaction(runtime.engine) as connection:
+        witness.begin_anew(connection, begin)
+
+
+@dataclass(frozen=True, slots=True)
+class SentInLog:
+    """What a log said: `lines` read; `mails` of ours that went, by their Message-IDs; deliveries that are now
+    `accepted`, or `uncertain` because the log does not say whether the server took them; mails of ours that are of no
+    delivery that is pending or uncertain (`unmatched`); whether these are `kept`, for mail that is asked for again."""
+
+    lines: int
+    mails: int
+    accepted: int
+    uncertain: int
+    unmatched: int
+    kept: bool
+
+
+def take_log(runtime: Runtime, lines: Iterable[str]) -> SentInLog:
+    """Read from a mail server's log which of our mails it took, and write that down."""
+    seen = read(lines)
+    with transaction(runtime.engine) as connection:
+        notice_restore(connection, Witness(runtime.endpoints.redis_url, runtime.home))
+        kept = control.was_restored(connection)
+        everyone = organisations.every(connection)
+    # Where nothing was restored, only what the server is known to have taken says anything.
+    mails = seen.mails if kept else {message: True for message, taken in seen.mails.items() if taken}
+    if kept:
+        _remember(runtime, mails)
+    accepted = uncertain = 0
+    matched: set[int] = set()
+    for org in everyone:
+        with transaction(runtime.engine, org.organisation) as connection:
+            taken, doubted, found = _write(connection, org, mails)
+        accepted, uncertain, matched = accepted + taken, uncertain + doubted, matched | found
+    return SentInLog(seen.lines, len(seen.mails), accepted, uncertain, len(mails.keys() - matched), kept)
+
+
+def _remember(runtime: Runtime, mails: Mapping[int, bool]) -> None:
+    """Keep which mails went, for those that are asked for again later."""
+    known = list(mails.items())
+    for start in range(0, len(known), SLICE):
+        with transaction(runtime.engine) as connection:
+            control.remember(connection, dict(known[start : start + SLICE]))

@@ -34,10 +34,10 @@ WHERE m.organisation = :organisation AND d.organisation = :organisation
   AND d.settled_at >= :since AND m.kind = ANY(CAST(:kinds AS text[]))
   AND m.state IN ('finished', 'finished with failures')
   AND mail_verdict(
-      m.kind, 'sending', CASE WHEN d.recipient < 0 THEN 'active' ELSE l.standing END,
-      CASE WHEN d.recipient < 0 THEN d.address ELSE l.email END, false,
+      m.kind, 'sending', CASE WHEN is_admin(d.recipient) THEN 'active' ELSE l.standing END,
+      CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END, false,
       EXISTS (SELECT FROM suppressions s WHERE s.organisation = d.organisation
-              AND s.address = mail_key(CASE WHEN d.recipient < 0 THEN d.address ELSE l.email END))) = 'send'
+              AND s.address = mail_key(CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END))) = 'send'
 """
 
 
@@ -74,7 +74,7 @@ def retry_notices(
         f"""
         WITH again AS (
             UPDATE deliveries d SET state = 'pending', attempts = 0, settled_at = NULL, due_at = NULL, code = NULL,
-                reason = NULL, reply = NULL, address = CASE WHEN d.recipient < 0 THEN d.address END
+                reason = NULL, reply = NULL, address = CASE WHEN is_admin(d.recipient) THEN d.address END
             FROM ({_FAILED}) failed
             WHERE d.organisation = :organisation AND d.mailing = failed.mailing AND d.recipient = failed.recipient
             RETURNING d.mailing, d.recipient

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import aiosmtplib
 
 from config.settings import SmtpServer
-from tasks.mail.composing.message import needs_smtputf8, wire_address
+from tasks.mail.addresses import needs_smtputf8, wire_address
 from tasks.mail.sending.answers import About, Stage, about
 from tasks.mail.sending.outages import UNREACHABLE, WHAT_TO_DO, as_said, not_reached
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ServerCheck:
     """How far we came (`connect`, `MAIL`, `RCPT`), and what was said there; what to do, if we were not let through."""
 
     ok: bool
@@ -41,13 +41,13 @@ class Checked:
         )
 
 
-def check(server: SmtpServer, sender: str, recipient: str, *, timeout: float) -> Checked:
+def check(server: SmtpServer, sender: str, recipient: str, *, timeout: float) -> ServerCheck:
     """Connect, encrypt, sign in, name a sender and a recipient, and leave: no message is given. Raises ValueError for a
     recipient that no mail can be sent to."""
     return asyncio.run(_check(server, sender, wire_address(recipient), timeout))
 
 
-async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float) -> Checked:
+async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float) -> ServerCheck:
     client = aiosmtplib.SMTP(
         hostname=server.host,
         port=server.port,
@@ -82,10 +82,10 @@ async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float
 
 def _told(
     server: SmtpServer, stage: Stage, code: int | None, said: str, what: About | None, *, ok: bool = False
-) -> Checked:
+) -> ServerCheck:
     reached = stage is not Stage.CONNECT
     known = None if ok else what.value if what is not None else UNREACHABLE
-    return Checked(
+    return ServerCheck(
         ok,
         server.host,
         server.port,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import MailAttempt, MailResult
 
 #: Characters of a server's reply kept in the ledger.
 LONGEST_REPLY = 500
@@ -31,14 +31,14 @@ def storable(reply: bytes) -> str:
 
 def attempt_of(
     envelope: Envelope,
-    answer: Answer,
+    answer: MailResult,
     code: int | None = None,
     said: bytes | None = None,
     *,
     reply: str | None = None,
-) -> Attempt:
+) -> MailAttempt:
     """What became of an envelope: its answer, the reply's code, and what was said, or our own words."""
-    return Attempt(
+    return MailAttempt(
         envelope.recipient,
         answer,
         code=code if code is not None and 200 <= code < 600 else None,

@@ -35,7 +35,7 @@ _CONNECTING = re.compile(r"^Error connecting to .*?: (?=\[Errno|.*)|^\[Errno -?\
 
 
 @dataclass(frozen=True, slots=True)
-class Outage:
+class MailOutage:
     """Since when no mail goes, where to (`everywhere`, or a domain), what it is about, what was said, what to do."""
 
     since: datetime
@@ -45,18 +45,18 @@ class Outage:
     said: str
     what_to_do: str
 
+    @property
+    def in_words(self) -> str:
+        """An outage as one line for a person."""
+        where = "No mail goes" if self.where == EVERYWHERE else f"No mail goes to {self.where}"
+        said = " ".join(str(part) for part in (self.code, self.said) if part)
+        return f"{where} since {self.since:%Y-%m-%d %H:%M:%S} UTC ({self.about}): {said}. Do this: {self.what_to_do}."
 
-def outage(where: str, since: float, what: str, code: int | None, said: str) -> Outage:
+
+def outage(where: str, since: float, what: str, code: int | None, said: str) -> MailOutage:
     """An outage as it is shown."""
     known = WHAT_TO_DO.get(what, WHAT_TO_DO[About.POLICY.value])
-    return Outage(datetime.fromtimestamp(since, UTC), where or EVERYWHERE, what, code, said, known)
-
-
-def in_words(found: Outage) -> str:
-    """An outage as one line for a person."""
-    where = "No mail goes" if found.where == EVERYWHERE else f"No mail goes to {found.where}"
-    said = " ".join(str(part) for part in (found.code, found.said) if part)
-    return f"{where} since {found.since:%Y-%m-%d %H:%M:%S} UTC ({found.about}): {said}. Do this: {found.what_to_do}."
+    return MailOutage(datetime.fromtimestamp(since, UTC), where or EVERYWHERE, what, code, said, known)
 
 
 def as_said(text: str, secrets: Iterable[str | None] = ()) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.outages import UNREACHABLE, as_said
 
@@ -78,7 +78,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class Measurement:
     """Answers since a time, which may be to come: how many took a mail, or refused it, and how many put it off.
     `before`: the part that took one before the rate was lowered to see whether that helps; None where it was not."""
 
@@ -97,7 +97,7 @@ class Bucket:
     at: float
     lowered: float | None = None
     since: float = 0.0
-    sample: Sample | None = None
+    sample: Measurement | None = None
 
     def rate(self, limit: float, now: float) -> float:
         """Mails a second: the limit, or what throttling has left of it by now (R21)."""
@@ -134,7 +134,7 @@ class Bucket:
         if sample is None or (seen.slower and sample.since > now and now - self.since >= LOWERED_ONCE_SECONDS):
             if not seen.put_off:
                 return self if self.sample is None else replace(self, sample=None)
-            sample = Sample(now - seconds)
+            sample = Measurement(now - seconds)
         if now < sample.since:
             return self
         sample = replace(sample, taken=sample.taken + seen.taken, put_off=sample.put_off + seen.put_off)
@@ -143,16 +143,16 @@ class Bucket:
             return replace(self, sample=sample)
         part = sample.taken / many
         if part >= 1.0 - TOLERATED:
-            return replace(self, sample=Sample(now + FINE_SECONDS) if self.lowered is None else None)
+            return replace(self, sample=Measurement(now + FINE_SECONDS) if self.lowered is None else None)
         before = None if seen.slower else sample.before
         if before is not None and part <= HELPED * before and 1.0 - part > (1.0 - before) / 2:
             return Bucket(
-                self.holds(limit, now) if math.isfinite(limit) else 0.0, now, sample=Sample(now + NO_HELP_SECONDS)
+                self.holds(limit, now) if math.isfinite(limit) else 0.0, now, sample=Measurement(now + NO_HELP_SECONDS)
             )
         rate = min(self.rate(limit, now), many / took) / 2
         if sample.taken:
             rate = min(rate, sample.taken / took)
-        trial = Sample(now + LOWERED_ONCE_SECONDS, before=None if seen.slower else part)
+        trial = Measurement(now + LOWERED_ONCE_SECONDS, before=None if seen.slower else part)
         least = LEAST_RATE if seen.slower or self.lowered is not None else FIRST_TRIAL
         return Bucket(0.0, now, max(rate, least), now, trial)
 
@@ -260,7 +260,7 @@ def granted(
 
 def learnt(
     state: State,
-    attempts: Sequence[tuple[str, Attempt]],
+    attempts: Sequence[tuple[str, MailAttempt]],
     limits: Limits,
     now: float,
     *,
@@ -272,7 +272,7 @@ def learnt(
     """What is to be changed by what became of mails within so many seconds, each to a domain; `connected`: a connection
     was made, though perhaps too late to begin anything on it; `lately`: the server took mail of other domains a moment
     ago."""
-    if not state and all(attempt.answer is Answer.ACCEPTED for _, attempt in attempts):
+    if not state and all(attempt.answer is MailResult.ACCEPTED for _, attempt in attempts):
         return {}
     changes = _circuits(state, attempts, limits, now, connected=connected, lately=lately)
     for key, seen in _seen(attempts).items():
@@ -298,7 +298,7 @@ def circuit_of(domain: str) -> str:
 
 def _circuits(
     state: State,
-    attempts: Sequence[tuple[str, Attempt]],
+    attempts: Sequence[tuple[str, MailAttempt]],
     limits: Limits,
     now: float,
     *,
@@ -309,12 +309,12 @@ def _circuits(
     any answer."""
     found = state.get(CIRCUIT)
     known = found if isinstance(found, Circuit) else None
-    refusals = [(domain, attempt) for domain, attempt in attempts if attempt.answer is Answer.REFUSED_US]
-    taken = {domain for domain, attempt in attempts if attempt.answer is Answer.ACCEPTED}
+    refusals = [(domain, attempt) for domain, attempt in attempts if attempt.answer is MailResult.REFUSED_US]
+    taken = {domain for domain, attempt in attempts if attempt.answer is MailResult.ACCEPTED}
     answered = connected or any(
-        attempt.code is not None and attempt.answer is not Answer.UNREACHABLE for _, attempt in attempts
+        attempt.code is not None and attempt.answer is not MailResult.UNREACHABLE for _, attempt in attempts
     )
-    unreached = [attempt for _, attempt in attempts if attempt.answer in {Answer.UNREACHABLE, Answer.AMBIGUOUS}]
+    unreached = [attempt for _, attempt in attempts if attempt.answer in {MailResult.UNREACHABLE, MailResult.AMBIGUOUS}]
     changes: Changes = {circuit_of(domain): None for domain in taken if circuit_of(domain) in state}
     if refusals:
         changes |= _refused(state, refusals, limits, now, alone=bool(taken) or _alone(state, refusals, lately))
@@ -325,7 +325,7 @@ def _circuits(
     return changes
 
 
-def _alone(state: State, refusals: Sequence[tuple[str, Attempt]], lately: bool) -> bool:
+def _alone(state: State, refusals: Sequence[tuple[str, MailAttempt]], lately: bool) -> bool:
     """Whether these are domains that alone are refused, as it was before, or while the server took others' mail. What
     is said before a recipient is named is about all."""
     domains = {domain for domain, _ in refusals}
@@ -334,7 +334,7 @@ def _alone(state: State, refusals: Sequence[tuple[str, Attempt]], lately: bool) 
 
 
 def _refused(
-    state: State, refusals: Sequence[tuple[str, Attempt]], limits: Limits, now: float, *, alone: bool
+    state: State, refusals: Sequence[tuple[str, MailAttempt]], limits: Limits, now: float, *, alone: bool
 ) -> Changes:
     """Refusals that would meet everybody open the circuit of all; if one domain is refused `alone`, as by its own
     policy, that domain's, so that nobody else's mail waits for it (R31)."""
@@ -356,7 +356,7 @@ def _refused(
     return opened
 
 
-def _opened(circuit: Circuit | None, attempt: Attempt, limits: Limits, now: float) -> Circuit:
+def _opened(circuit: Circuit | None, attempt: MailAttempt, limits: Limits, now: float) -> Circuit:
     """Open, for a pause that doubles each time; what else was under way when it opened says nothing new."""
     failures = 0 if circuit is None else circuit.failures
     return Circuit(
@@ -366,7 +366,7 @@ def _opened(circuit: Circuit | None, attempt: Attempt, limits: Limits, now: floa
         about=attempt.about.value if attempt.about is not None else UNREACHABLE,
         code=attempt.code,
         said=as_said(attempt.reply or ""),
-        refused=attempt.answer is Answer.REFUSED_US,
+        refused=attempt.answer is MailResult.REFUSED_US,
     )
 
 
@@ -374,9 +374,9 @@ def _open_seconds(failures: int, limits: Limits) -> float:
     return min(limits.pause * 2.0 ** min(failures, 20), LONGEST_OPEN_SECONDS)
 
 
-def _throttles_sender(attempt: Attempt) -> bool:
+def _throttles_sender(attempt: MailAttempt) -> bool:
     """Whether the server asks us in so many words, and not the mail of one recipient, for patience."""
-    if attempt.answer is not Answer.THROTTLED or attempt.about in _NOT_THE_RATE:
+    if attempt.answer is not MailResult.THROTTLED or attempt.about in _NOT_THE_RATE:
         return False
     return attempt.code in {421, 454} or (attempt.about is About.RATE and not attempt.on_recipient)
 
@@ -388,15 +388,15 @@ _NOT_THE_RATE = frozenset({About.FULL, About.GREYLISTED, About.CONNECTIONS})
 _OF_RECIPIENT = frozenset({Stage.RCPT, Stage.DATA, Stage.END})
 
 
-def _seen(attempts: Sequence[tuple[str, Attempt]]) -> dict[str, Seen]:
+def _seen(attempts: Sequence[tuple[str, MailAttempt]]) -> dict[str, Seen]:
     """What became of mails by what counts them: their domain, and the sender where they were put off before a recipient
     was named."""
     seen: dict[str, Seen] = defaultdict(Seen)
     for domain, attempt in attempts:
-        if attempt.answer in {Answer.ACCEPTED, Answer.REFUSED}:
+        if attempt.answer in {MailResult.ACCEPTED, MailResult.REFUSED}:
             seen[domain].taken += 1
             seen[SENDER].taken += 1
-        elif attempt.answer is Answer.THROTTLED and attempt.about not in _NOT_THE_RATE:
+        elif attempt.answer is MailResult.THROTTLED and attempt.about not in _NOT_THE_RATE:
             counted = seen[domain if attempt.on_recipient or attempt.stage in _OF_RECIPIENT else SENDER]
             counted.put_off += 1
             counted.slower |= attempt.about is About.RATE

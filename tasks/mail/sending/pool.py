@@ -17,12 +17,12 @@ import aiosmtplib
 import uvloop
 
 from config.settings import SmtpServer
-from tasks.mail.rules import Attempt
+from tasks.mail.rules import MailAttempt
 from tasks.mail.sending.envelope import Envelope
 from tasks.mail.sending.pace import Lanes
-from tasks.mail.sending.protocol import Wire
+from tasks.mail.sending.protocol import SmtpConnection
 from tasks.mail.sending.slots import Use
-from tasks.mail.sending.transmission import LATE_SECONDS, Sending
+from tasks.mail.sending.transmission import LATE_SECONDS, Transmission
 
 __all__ = ["LATE_SECONDS", "Envelope", "Mailer"]
 
@@ -57,20 +57,20 @@ class Mailer:
         self._context = None if server.tls == "none" else ssl.create_default_context()
         self._hostname: str | None = None
         self._connected_at = 0.0
-        self._idle: deque[Wire] = deque()
-        self._wires: set[Wire] = set()
+        self._idle: deque[SmtpConnection] = deque()
+        self._open: set[SmtpConnection] = set()
         self._connecting = self._busy = 0
         self._most = self._said = 0
         self._scarce = self._tending = False
         self._closed_at = self._said_at = -math.inf
-        self._refused: Attempt | None = None
+        self._refused: MailAttempt | None = None
         self._hold: Callable[[Use], None] = lambda _use: None
         self._saying: Awaitable[None] | None = None
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
 
-    def send(self, envelopes: Iterable[Envelope], *, within: float, lanes: Lanes | None = None) -> list[Attempt]:
+    def send(self, envelopes: Iterable[Envelope], *, within: float, lanes: Lanes | None = None) -> list[MailAttempt]:
         """Try envelopes, several at a time; what the server said to each. Never raises for one of them; nor may
         `envelopes`.
 
@@ -80,23 +80,23 @@ class Mailer:
         begins at least one. `lanes`: over how many connections; what they could not begin, because the server refused
         them, is left out, too.
         """
-        return self._run(Sending(self, envelopes, within, lanes).done())
+        return self._run(Transmission(self, envelopes, within, lanes).done())
 
     def use(self, mails: int) -> Use:
         """Which connections there are, and would be for so many mails besides."""
         busy = self._busy
-        return Use(len(self._wires) + self._connecting, busy, busy + min(self._connections, mails))
+        return Use(len(self._open) + self._connecting, busy, busy + min(self._connections, mails))
 
-    def refused(self) -> Attempt | None:
+    def refused(self) -> MailAttempt | None:
         """What was said where the server refused a connection, since this was last asked."""
         said, self._refused = self._refused, None
         return said
 
-    def tells(self, hold: Callable[[Use], None]) -> None:
+    def report_use_to(self, hold: Callable[[Use], None]) -> None:
         """Whom to tell now and then which connections there are."""
         self._hold = hold
 
-    def heed(self, lanes: Lanes | None) -> None:
+    def close_surplus(self, lanes: Lanes | None) -> None:
         """Close what lies idle beyond what there may be now."""
         self._loop.call_soon_threadsafe(self.begin, lanes)
 
@@ -112,33 +112,37 @@ class Mailer:
 
     async def _quit(self) -> None:
         self._hold = lambda _use: None
-        for wire in self._idle:
-            wire.say_goodbye()
+        for connection in self._idle:
+            connection.say_goodbye()
         self._idle.clear()
         await asyncio.sleep(0)
 
-    def take_idle(self) -> Wire | None:
+    def take_idle(self) -> SmtpConnection | None:
         """A connection that is open and fit for use, if there is one."""
         while self._idle:
-            wire = self._idle.pop()
-            if wire.usable and self._fit(wire):
-                return wire
-            wire.say_goodbye()
+            connection = self._idle.pop()
+            if connection.usable and self._fit(connection):
+                return connection
+            connection.say_goodbye()
         return None
 
-    def put_back(self, wire: Wire) -> None:
+    def put_back(self, connection: SmtpConnection) -> None:
         """Keep a connection for the next message, unless it has served its time."""
-        if not wire.usable:
+        if not connection.usable:
             return
-        if self._fit(wire):
-            self._idle.append(wire)
+        if self._fit(connection):
+            self._idle.append(connection)
         else:
-            wire.say_goodbye()
+            connection.say_goodbye()
 
-    def _fit(self, wire: Wire) -> bool:
+    def _fit(self, connection: SmtpConnection) -> bool:
         now = self._loop.time()
         idles = SCARCE_IDLES_SECONDS if self._scarce else CONNECTION_IDLES_SECONDS
-        return not wire.worn and now - wire.opened_at < CONNECTION_LIVES_SECONDS and now - wire.rested_at < idles
+        return (
+            not connection.worn
+            and now - connection.opened_at < CONNECTION_LIVES_SECONDS
+            and now - connection.rested_at < idles
+        )
 
     def begin(self, lanes: Lanes | None) -> None:
         """Heed how many connections there may be, and close what lies idle beyond that."""
@@ -154,12 +158,12 @@ class Mailer:
     @property
     def _staying(self) -> int:
         """Connections there are and will be, those apart that were said goodbye to."""
-        return self._connecting + sum(not wire.leaving for wire in self._wires)
+        return self._connecting + sum(not connection.leaving for connection in self._open)
 
     @property
     def works(self) -> bool:
         """Whether a connection is open."""
-        return any(not wire.leaving for wire in self._wires)
+        return any(not connection.leaving for connection in self._open)
 
     async def others_connect(self) -> None:
         """Wait until it is known whether a connection works, if others are being made."""
@@ -169,19 +173,21 @@ class Mailer:
     async def room(self) -> bool:
         """Whether one more may be opened. One that is being closed is waited for."""
         until = self._loop.time() + GOODBYE_SECONDS
-        while self._scarce and len(self._wires) > self._staying - self._connecting and self._loop.time() < until:
+        while self._scarce and len(self._open) > self._staying - self._connecting and self._loop.time() < until:
             await asyncio.sleep(GOODBYE_SECONDS / 50)
         return not self._scarce or self._staying < self._most
 
-    def _gone(self, wire: Wire) -> None:
-        self._wires.discard(wire)
+    def _gone(self, connection: SmtpConnection) -> None:
+        self._open.discard(connection)
         self._closed_at = self._loop.time()
 
     def _tend(self) -> None:
         """Close what lies idle for too long, and say which connections there are, as long as there are some."""
-        for wire in [wire for wire in self._idle if not wire.usable or not self._fit(wire)]:
-            self._idle.remove(wire)
-            wire.say_goodbye()
+        for connection in [
+            connection for connection in self._idle if not connection.usable or not self._fit(connection)
+        ]:
+            self._idle.remove(connection)
+            connection.say_goodbye()
         use, now = self.use(0), self._loop.time()
         if use.open != self._said or now - self._said_at >= SAY_SECONDS:
             self._said, self._said_at = use.open, now
@@ -190,29 +196,29 @@ class Mailer:
         if self._tending:
             self._loop.call_later(LOOK_SECONDS, self._tend)
 
-    def turned_away(self, said: Attempt) -> None:
+    def turned_away(self, said: MailAttempt) -> None:
         """The server refused a connection, though there are others."""
         self._refused = said
 
-    async def connect(self) -> Wire:
+    async def connect(self) -> SmtpConnection:
         """A new connection: encrypted, signed in, and asked what it can do."""
         self._connecting += 1
         try:
-            wire = await self._connected()
+            connection = await self._connected()
         except Exception:
             if self._loop.time() - self._closed_at > ONCE_MORE_SECONDS * 2:
                 raise
             await asyncio.sleep(ONCE_MORE_SECONDS)
-            wire = await self._connected()
+            connection = await self._connected()
         finally:
             self._connecting -= 1
-        self._wires.add(wire)
+        self._open.add(connection)
         if not self._tending:
             self._tending = True
             self._loop.call_later(LOOK_SECONDS, self._tend)
-        return wire
+        return connection
 
-    async def _connected(self) -> Wire:
+    async def _connected(self) -> SmtpConnection:
         server = self._server
         client = aiosmtplib.SMTP(
             hostname=server.host,
@@ -237,7 +243,7 @@ class Mailer:
         self._connected_at = time.monotonic()
         transport = cast(asyncio.Transport, client.transport)
         extensions = client.esmtp_extensions
-        return Wire(
+        return SmtpConnection(
             self._loop, transport, extensions, timeout=self._timeout, most=MESSAGES_PER_CONNECTION, gone=self._gone
         )
 

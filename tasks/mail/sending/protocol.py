@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from tasks.mail.rules import Answer, Attempt, refusal
+from tasks.mail.rules import MailAttempt, MailResult, refusal
 from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.envelope import Envelope, attempt_of, storable
 
@@ -58,13 +58,13 @@ class _Carried:
     """An envelope on its way, and the first thing said against it."""
 
     envelope: Envelope
-    against: Attempt | None = None
+    against: MailAttempt | None = None
 
 
 _NOBODY = _Carried(Envelope(0, "", "", b""))
 
 
-class Wire(asyncio.Protocol):
+class SmtpConnection(asyncio.Protocol):
     """Carries envelopes over an open transport, as `carry` tells it. Used from its event loop alone."""
 
     def __init__(
@@ -75,13 +75,13 @@ class Wire(asyncio.Protocol):
         *,
         timeout: float,
         most: int,
-        gone: Callable[["Wire"], None],
+        gone: Callable[["SmtpConnection"], None],
     ) -> None:
         """`timeout`: seconds of patience with an answer; `most`: messages begun on one connection; `gone`: whom to tell
         when it is closed."""
         self.begun = 0
         #: What the server said, if it was that there are too many connections.
-        self.turned_away: Attempt | None = None
+        self.turned_away: MailAttempt | None = None
         self._gone = gone
         self._refusals = 0
         self._leaves = False
@@ -105,7 +105,7 @@ class Wire(asyncio.Protocol):
         self._turnaround = PROMPT_SECONDS
         self._until = 0.0
         self._next: Callable[[], Envelope | None] = lambda: None
-        self._report: Callable[[Attempt], None] = lambda _attempt: None
+        self._report: Callable[[MailAttempt], None] = lambda _attempt: None
         self._give_back: Callable[[Envelope], None] = lambda _envelope: None
         self._resting: asyncio.Future[None] | None = None
         self._clock: asyncio.TimerHandle | None = None
@@ -130,7 +130,7 @@ class Wire(asyncio.Protocol):
         self,
         first: Envelope,
         take: Callable[[], Envelope | None],
-        report: Callable[[Attempt], None],
+        report: Callable[[MailAttempt], None],
         give_back: Callable[[Envelope], None],
         *,
         until: float,
@@ -229,13 +229,13 @@ class Wire(asyncio.Protocol):
         """The next envelope, unless this connection has served its time."""
         return None if self.worn else self._next()
 
-    def _impossible(self, envelope: Envelope) -> Attempt | None:
+    def _impossible(self, envelope: Envelope) -> MailAttempt | None:
         """Why this server can never take it, if so; nothing is said to it then."""
         if envelope.utf8 and not self._utf8:
-            return attempt_of(envelope, Answer.IMPOSSIBLE, reply="the server takes no address beyond ASCII")
+            return attempt_of(envelope, MailResult.IMPOSSIBLE, reply="the server takes no address beyond ASCII")
         if self._largest and len(envelope.message) > self._largest:
             size = f"{len(envelope.message)} octets, and the server takes {self._largest}"
-            return attempt_of(envelope, Answer.TOO_LARGE, reply=size)
+            return attempt_of(envelope, MailResult.TOO_LARGE, reply=size)
         return None
 
     def _mail(self, envelope: Envelope) -> bytes:
@@ -322,7 +322,9 @@ class Wire(asyncio.Protocol):
         if refused:
             self._settle(refusal(carried.envelope.recipient, code, storable(said), Stage.END))
         else:
-            self._settle(attempt_of(carried.envelope, Answer.ACCEPTED if orderly else Answer.AMBIGUOUS, code, said))
+            self._settle(
+                attempt_of(carried.envelope, MailResult.ACCEPTED if orderly else MailResult.AMBIGUOUS, code, said)
+            )
         if not orderly or code == 421:
             self._give_up()
         elif not self._expected:
@@ -333,7 +335,7 @@ class Wire(asyncio.Protocol):
         if 400 <= code < 600:
             against = refusal(carried.envelope.recipient, code, storable(said), stage)
         else:
-            against = attempt_of(carried.envelope, Answer.UNREACHABLE, code, said)
+            against = attempt_of(carried.envelope, MailResult.UNREACHABLE, code, said)
         crowded = against.about is About.CONNECTIONS
         if 400 <= code < 600 and code != 421 and (carried.against is not None or not crowded):
             carried.against = carried.against or against
@@ -349,10 +351,10 @@ class Wire(asyncio.Protocol):
         self._give_up()
         return False
 
-    def _settle(self, attempt: Attempt) -> None:
+    def _settle(self, attempt: MailAttempt) -> None:
         """Report what became of an envelope that this connection got through with."""
         self._served = True
-        self._refusals = 0 if attempt.answer is Answer.ACCEPTED else self._refusals + 1
+        self._refusals = 0 if attempt.answer is MailResult.ACCEPTED else self._refusals + 1
         if attempt.about is About.CONNECTIONS:
             self.turned_away = attempt
         self._report(attempt)
@@ -381,13 +383,13 @@ class Wire(asyncio.Protocol):
         self._expected.clear()
         for stage, carried in last.values():
             if stage is _Stage.MESSAGE:
-                self._settle(attempt_of(carried.envelope, Answer.AMBIGUOUS, said=why.encode()))
+                self._settle(attempt_of(carried.envelope, MailResult.AMBIGUOUS, said=why.encode()))
             elif carried.against is not None:
                 self._report(carried.against)
             elif self._served:
                 self._give_back(carried.envelope)
             else:
-                self._report(attempt_of(carried.envelope, Answer.UNREACHABLE, said=why.encode()))
+                self._report(attempt_of(carried.envelope, MailResult.UNREACHABLE, said=why.encode()))
         self._rest()
 
     def _rest(self) -> None:

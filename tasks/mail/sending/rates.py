@@ -18,8 +18,8 @@ import structlog
 
 from config.settings import sender_address
 from config.streams import in_resp2
-from tasks.mail.rules import ANYWHERE, Answer, Attempt
-from tasks.mail.sending.outages import EVERYWHERE, Outage, outage
+from tasks.mail.rules import ANYWHERE, MailAttempt, MailResult
+from tasks.mail.sending.outages import EVERYWHERE, MailOutage, outage
 from tasks.mail.sending.pace import (
     CIRCUIT,
     RESERVE,
@@ -118,12 +118,12 @@ class Rates:
 
     def learn(
         self,
-        attempts: Sequence[tuple[str, Attempt]],
+        attempts: Sequence[tuple[str, MailAttempt]],
         seconds: float,
         *,
         connected: bool = False,
         use: Use = NO_USE,
-        refused: Attempt | None = None,
+        refused: MailAttempt | None = None,
     ) -> None:
         """What became of mails, each to a domain, that went within so many seconds; whether a connection was made for
         them, which the process has, and what was said if the server refused one."""
@@ -132,7 +132,7 @@ class Rates:
         if len(self.taken) > MOST_DOMAINS:
             self.taken.clear()
         for domain, attempt in attempts:
-            if attempt.answer is Answer.ACCEPTED:
+            if attempt.answer is MailResult.ACCEPTED:
                 self.taken[domain] = self.taken[ANYWHERE] = attempt.at
 
         def decide(state: Mapping[str, Known], limits: Limits) -> tuple[tuple[State, Changes], dict[str, Known | None]]:
@@ -153,9 +153,9 @@ class Rates:
 
         _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
 
-    def _took_others_lately(self, attempts: Sequence[tuple[str, Attempt]], now: float) -> bool:
+    def _took_others_lately(self, attempts: Sequence[tuple[str, MailAttempt]], now: float) -> bool:
         """Whether the server took mail of other domains a moment ago than of those that it refuses."""
-        refused = {domain for domain, attempt in attempts if attempt.answer is Answer.REFUSED_US}
+        refused = {domain for domain, attempt in attempts if attempt.answer is MailResult.REFUSED_US}
         return bool(refused) and any(
             now - at.timestamp() < LATELY_SECONDS
             for domain, at in self.taken.items()
@@ -232,7 +232,7 @@ class Rates:
             self._workers = max(int(pipe.execute()[2]), 1)
 
 
-def outages(client: redis.Redis, mail_from: str) -> list[Outage]:
+def current_outages(client: redis.Redis, mail_from: str) -> list[MailOutage]:
     """Where no mail goes now, and why; everywhere before a domain, the oldest first."""
     found = cast(dict[bytes, bytes], client.hgetall(f"{PREFIX}{sender_address(mail_from)}:{OUTAGES}"))
     kept = {key.decode(): msgspec.json.decode(state, type=Circuit) for key, state in found.items()}

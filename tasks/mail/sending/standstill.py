@@ -4,7 +4,7 @@ sender down, but people are to know (R21). Pure."""
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending.answers import About
 from tasks.mail.sending.outages import as_said
 from tasks.mail.sending.pace import Changes, Circuit, State, circuit_of
@@ -20,12 +20,12 @@ SECONDS = 5.0
 _ABOUT_ONE = frozenset({About.GREYLISTED, About.FULL, About.DISABLED, About.MAILBOX})
 
 
-def stands_still(state: State, attempts: Sequence[tuple[str, Attempt]], now: float) -> Changes:
+def stands_still(state: State, attempts: Sequence[tuple[str, MailAttempt]], now: float) -> Changes:
     """What is to be changed by what became of mails: each that is taken, or refused, says that it goes on."""
     found = state.get(STANDSTILL)
     known = found if isinstance(found, Circuit) else None
-    put_off = [one for _, one in attempts if one.answer is Answer.THROTTLED and one.about not in _ABOUT_ONE]
-    if any(one.answer in {Answer.ACCEPTED, Answer.REFUSED} for _, one in attempts):
+    put_off = [one for _, one in attempts if one.answer is MailResult.THROTTLED and one.about not in _ABOUT_ONE]
+    if any(one.answer in {MailResult.ACCEPTED, MailResult.REFUSED} for _, one in attempts):
         return {} if known is None else {STANDSTILL: None}
     if not put_off or (known is not None and known.failures):
         return {}

@@ -6,13 +6,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from tasks.mail.composing.message import wire_address
-from tasks.mail.rules import Answer, Attempt
+from tasks.mail.addresses import wire_address
+from tasks.mail.rules import NOBODY, MailAttempt, MailResult
 from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.envelope import Envelope
 from tasks.mail.sending.outages import not_reached
 from tasks.mail.sending.pace import Lanes
-from tasks.mail.sending.protocol import Wire
+from tasks.mail.sending.protocol import SmtpConnection
 
 if TYPE_CHECKING:
     from tasks.mail.sending.pool import Mailer
@@ -23,11 +23,8 @@ LATE_SECONDS = 0.5
 #: Replies after which nothing more is begun for the moment: the server closes, or wants us to come back later.
 HOLD = frozenset({421, 454})
 
-#: Whom an attempt is about that began no mail.
-NOBODY = 0
 
-
-class Sending:
+class Transmission:
     """Envelopes on their way over as many connections as it takes."""
 
     def __init__(self, mailer: "Mailer", envelopes: Iterable[Envelope], within: float, lanes: Lanes | None) -> None:
@@ -36,12 +33,12 @@ class Sending:
         self._within = within
         self._lanes = lanes
         self._again: deque[Envelope] = deque()
-        self._attempts: list[Attempt] = []
+        self._attempts: list[MailAttempt] = []
         self._deadline = 0.0
         self._stopped = False
-        self._refused: Attempt | None = None
+        self._refused: MailAttempt | None = None
 
-    async def done(self) -> list[Attempt]:
+    async def done(self) -> list[MailAttempt]:
         """Carry all of them; what became of each that was begun."""
         mailer = self._mailer
         mailer.begin(self._lanes)
@@ -68,23 +65,23 @@ class Sending:
         """One connection after the other, until nothing is left to begin."""
         head: Envelope | None = first
         while head is not None:
-            wire = self._mailer.take_idle()
-            if wire is None:
-                wire = await self._connect(head)
-                if wire is None:
+            connection = self._mailer.take_idle()
+            if connection is None:
+                connection = await self._connect(head)
+                if connection is None:
                     return
                 if self._late:
-                    self._mailer.put_back(wire)
+                    self._mailer.put_back(connection)
                     return
             until = self._deadline + LATE_SECONDS
-            await wire.carry(head, self._take, self._report, self._again.append, until=until)
-            self._mailer.put_back(wire)
-            if wire.turned_away is not None:
-                self._turned_away(wire.turned_away)
+            await connection.carry(head, self._take, self._report, self._again.append, until=until)
+            self._mailer.put_back(connection)
+            if connection.turned_away is not None:
+                self._turned_away(connection.turned_away)
                 return
             head = self._take()
 
-    async def _connect(self, head: Envelope) -> Wire | None:
+    async def _connect(self, head: Envelope) -> SmtpConnection | None:
         """A new connection; None where there is none to be had, or not in time while others work."""
         if not await self._mailer.room():
             self._again.append(head)
@@ -110,7 +107,7 @@ class Sending:
                 self._report(replace(attempt, recipient=head.recipient))
             return None
 
-    def _connected_late(self, connecting: "asyncio.Task[Wire]") -> None:
+    def _connected_late(self, connecting: "asyncio.Task[SmtpConnection]") -> None:
         problem = connecting.exception()
         if problem is None:
             self._mailer.put_back(connecting.result())
@@ -119,16 +116,16 @@ class Sending:
             if limited:
                 self._mailer.turned_away(attempt)
 
-    def _not_connected(self, problem: BaseException) -> tuple[Attempt, bool]:
+    def _not_connected(self, problem: BaseException) -> tuple[MailAttempt, bool]:
         """What was said as we connected, and whether it is only that there are too many: because it says so, or because
         others are let in."""
         code, said, what = not_reached(problem, self._mailer.secrets)
-        attempt = Attempt(NOBODY, Answer.UNREACHABLE, code=code, reply=said, about=what, stage=Stage.CONNECT)
+        attempt = MailAttempt(NOBODY, MailResult.UNREACHABLE, code=code, reply=said, about=what, stage=Stage.CONNECT)
         company = self._mailer.works or (self._lanes is not None and self._lanes.company)
         refused = code == 421 or (code is None and what is None)
         return attempt, what in {About.CONNECTIONS, About.RATE} or (company and refused)
 
-    def _turned_away(self, attempt: Attempt) -> None:
+    def _turned_away(self, attempt: MailAttempt) -> None:
         self._refused = attempt
         if self._lanes is not None:
             self._mailer.turned_away(attempt)
@@ -148,14 +145,14 @@ class Sending:
                 address = wire_address(envelope.address)
             except ValueError as problem:
                 reply = str(problem).replace(envelope.address, "the address")
-                self._attempts.append(Attempt(envelope.recipient, Answer.IMPOSSIBLE, reply=reply))
+                self._attempts.append(MailAttempt(envelope.recipient, MailResult.IMPOSSIBLE, reply=reply))
                 continue
             if address == envelope.address and address.isascii():
                 return envelope
             return replace(envelope, address=address, utf8=not address.isascii())
         return None
 
-    def _report(self, attempt: Attempt) -> None:
+    def _report(self, attempt: MailAttempt) -> None:
         self._attempts.append(attempt)
         if attempt.code in HOLD and attempt.about is not About.GREYLISTED:
             self._stopped = True

@@ -12,18 +12,23 @@ from tasks import mail
 from tasks.announcements.actors import check_words
 from tasks.announcements.rules import NotAllowed
 from tasks.announcements.store import Announcement
-from tasks.mail.composing.envelopes import compose, identity
-from tasks.mail.composing.merge import MergeField, without_default
-from tasks.mail.ledger.deliveries import Mailing, Recipient
-from tasks.mail.ledger.deliveries import mailing as mailing_numbered
-from tasks.mail.rules import Answer, Attempt
-from tasks.mail.sending.pool import Envelope, Mailer
+from tasks.mail import (
+    NOBODY,
+    Envelope,
+    MailAttempt,
+    Mailer,
+    Mailing,
+    MailResult,
+    MergeField,
+    Recipient,
+    compose,
+    identity,
+    without_default,
+)
+from tasks.mail import mailing as mailing_numbered
 
 #: What the subject of a test begins with.
 MARK = "[Test] "
-
-#: The number of no learner: what is said of it, or to it, touches nobody.
-NOBODY = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +184,7 @@ def send_trial(runtime: Runtime, ready: Trial) -> Sent:
     patience = runtime.settings.rollcall_smtp_timeout_seconds
     mailer = Mailer(SmtpServer.parse(runtime.endpoints.smtp_url), connections=1, timeout=patience)
     try:
-        (attempt,) = mailer.send([ready.envelope], within=patience) or [Attempt(NOBODY, Answer.UNREACHABLE)]
+        (attempt,) = mailer.send([ready.envelope], within=patience) or [MailAttempt(NOBODY, MailResult.UNREACHABLE)]
     finally:
         mailer.close()
     return Sent(

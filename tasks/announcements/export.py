@@ -6,7 +6,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import within
-from tasks.mail.rules import Delivery
+from tasks.mail import Delivery
 from tasks.reports import Format, stream_rows
 
 #: In the order of the ledger, so that nothing is sorted: learners and attempts are merged in. The attempt that settled
