@@ -35,36 +35,3 @@ if TYPE_CHECKING:
     from tasks.announcements.store import Announcement, Outline, find, listed, unknown_learners
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "LARGEST_BODY",
-    "LONGEST_ID",
-    "MOST_LEARNERS",
-    "Announcement",
-    "BadMessage",
-    "BadSchedule",
-    "NotAllowed",
-    "Outline",
-    "Progress",
-    "Retried",
-    "cancel",
-    "check_message",
-    "check_words",
-    "fault_of",
-    "find",
-    "finish_mailings",
-    "is_judged",
-    "launch",
-    "listed",
-    "local_time",
-    "moment_of",
-    "move",
-    "pause",
-    "progress",
-    "requested",
-    "resume",
-    "retry",
-    "schedule",
-    "unknown_learners",
-    "zone_named",
-]

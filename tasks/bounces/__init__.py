@@ -10,12 +10,3 @@ if TYPE_CHECKING:
     from tasks.bounces.store import came_back, forget
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "Arrived",
-    "Ignored",
-    "Kind",
-    "came_back",
-    "forget",
-    "take",
-]

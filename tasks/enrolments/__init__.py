@@ -22,28 +22,3 @@ if TYPE_CHECKING:
     from tasks.enrolments.store import Accessible, Enrolment, Explained, Newcomer, enrolments_of, explain, unopened
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "Accessible",
-    "Enrolment",
-    "Explained",
-    "Newcomer",
-    "any_running",
-    "course_saved",
-    "enrolments_of",
-    "explain",
-    "finish_fanouts",
-    "learners_arrived",
-    "learners_returned",
-    "many_arrived",
-    "membership_changed",
-    "mend",
-    "off_the_rules",
-    "reactivated",
-    "requested",
-    "running_fanouts",
-    "settle_learners",
-    "settle_places",
-    "unopened",
-    "withdrawn",
-]

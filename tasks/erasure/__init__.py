@@ -9,5 +9,3 @@ if TYPE_CHECKING:
     from tasks.erasure.store import begin
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = ["begin", "look"]

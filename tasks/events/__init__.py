@@ -12,20 +12,3 @@ if TYPE_CHECKING:
     from tasks.events.schemas import Cause, Event, Malformed, Reason, decode
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "EMIT",
-    "Cause",
-    "Event",
-    "Held",
-    "Malformed",
-    "Outcome",
-    "Reason",
-    "any_waiting_for_enrolment",
-    "decode",
-    "emit",
-    "forget_usernames",
-    "portions",
-    "usernames_published",
-    "waves",
-]

@@ -11,6 +11,7 @@ DELIVERY_STATE = Enum(
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
+    "is_admin": "whether a recipient of a mailing is an admin, and no learner",
     "mail_verdict": "the gate: the one place that says who may be mailed now (R15, S9)",
     "mail_key": "by what addresses are compared, whatever the locale; suppressions are kept by it",
 }
@@ -46,9 +47,10 @@ mailings = Table(
     required(
         "audience",
         JSONB,
-        "of an announcement everyone, segments or learners, by id; of a warning of seats its figures",
+        "of an announcement: whom its admin named: everyone, segments or learners, by id",
         default="'{}'",
     ),
+    optional("figures", JSONB, "of a warning of seats: how much of the pool is used; null: of any other"),
     required("learners", ARRAY(Integer), "for a password notice: the learners it lists", default="'{}'"),
     optional("send_at", MOMENT, "null: not scheduled"),
     optional("time_zone", Text, "of send_at, as it was written"),

@@ -10,5 +10,3 @@ from tasks.organisations.store import (
     reserve,
     save,
 )
-
-__all__ = ["NUMBER_LEARNERS", "Organisation", "every", "find", "number_learners", "numbered", "reserve", "save"]

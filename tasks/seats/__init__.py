@@ -14,32 +14,3 @@ if TYPE_CHECKING:
     from tasks.seats.verification import CHECKS, Checked, Discrepancy, Found, checked, checks
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "CHECKS",
-    "Balance",
-    "Checked",
-    "Contradicted",
-    "Discrepancy",
-    "Entry",
-    "Found",
-    "Period",
-    "Wanted",
-    "balance",
-    "checked",
-    "checks",
-    "flag_contradicted",
-    "flag_contradictions",
-    "ledger",
-    "percent_used",
-    "period_of",
-    "periods",
-    "recount",
-    "settle",
-    "stream_ledger",
-    "take_completions",
-    "take_starts",
-    "terms_changed",
-    "unit_of",
-    "warned",
-]

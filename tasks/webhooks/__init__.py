@@ -29,35 +29,3 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "PLATFORM",
-    "Answer",
-    "Attempt",
-    "BadUrl",
-    "Because",
-    "Claimed",
-    "Health",
-    "KeyUnreadable",
-    "Keyring",
-    "Locksmith",
-    "Problem",
-    "Server",
-    "State",
-    "Webhook",
-    "add",
-    "bad_types",
-    "disable",
-    "enable",
-    "find",
-    "forget_answers",
-    "health",
-    "is_forbidden",
-    "keyring",
-    "log",
-    "remove",
-    "rotate",
-    "serve_due",
-    "target",
-    "webhooks",
-]

@@ -25,27 +25,3 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "ADD",
-    "LONGEST_PAUSE",
-    "Beat",
-    "Failing",
-    "LostLease",
-    "Piece",
-    "add",
-    "count_from",
-    "discard",
-    "extend",
-    "failing",
-    "finish",
-    "hold",
-    "hold_all",
-    "mark",
-    "others_wait",
-    "pause_before",
-    "release",
-    "resume",
-    "resume_all",
-    "retry",
-]
