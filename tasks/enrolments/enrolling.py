@@ -12,6 +12,7 @@ from tasks.enrolments.fragments import (
     HELD,
     HELD_LISTED,
     LIST,
+    SINCE,
     UNHELD,
     UNHELD_LISTED,
     WITHDRAWN_BY_NAME,
@@ -32,9 +33,7 @@ FROM {changed} HAVING count(*) > 0
 """
 )
 
-_HOW_MANY = (
-    "SELECT count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WHERE silent) AS silent FROM {those}"
-)
+_HOW_MANY = "count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WHERE silent) AS silent"
 
 #: Enrol whoever is not, open the ledger of their notice and tell the platform, in one reading of the learners. Two that
 #: enrol the same learner at once break on the key, and one of them tries again.
@@ -42,7 +41,7 @@ _ENROL_THEM = f"""
 WITH candidates AS MATERIALIZED (
     SELECT l.learner, l.id, l.standing = 'inactive' AS silent,
            CASE WHEN l.standing = 'inactive' THEN 'silent' ELSE 'enrolled' END AS became,
-           {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
+           {SINCE} AS since, {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
     FROM {{learners}}
     WHERE {{those}} AND l.standing IN ('active', 'inactive')
       AND (:chosen OR {{linked}})
@@ -59,36 +58,23 @@ WITH candidates AS MATERIALIZED (
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
                             requests, asked)
     SELECT :organisation, :course, :cycle, learner, silent, :fanout,
-           CASE WHEN NOT silent THEN CAST(:mailing AS bigint) END, CAST(:at AS timestamptz),
-           CASE WHEN NOT silent THEN CAST(:at AS timestamptz) END, CAST(:requests AS bigint[]),
-           CAST(:requests AS bigint[])
+           CASE WHEN NOT silent THEN CAST(:mailing AS bigint) END, since, CASE WHEN NOT silent THEN since END,
+           CAST(:requests AS bigint[]), CAST(:requests AS bigint[])
     FROM candidates
 ), opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS ({_TELL.format(changed="candidates")})
-{_HOW_MANY.format(those="candidates")}
+SELECT {_HOW_MANY}, EXISTS (
+    SELECT FROM {{there}} AND e.course = :course AND e.cycle = :cycle AND e.withdrawn_at IS NOT NULL) AS withdrawn
+FROM candidates
 """
 _ENROL, _ENROL_LISTED = _ENROL_THEM.format(**CHUNK), _ENROL_THEM.format(**LIST)
 _ENROL_DENSE = _ENROL_THEM.format(**CHUNK | {"those": f"{CHUNK['those']} AND l.learner = ANY(CAST(:listed AS int[]))"})
-
-_ANY_WITHDRAWN = """
-SELECT EXISTS (
-    SELECT FROM enrolments
-    WHERE organisation = :organisation AND course = :course AND cycle = :cycle AND learner BETWEEN :low AND :high
-      AND withdrawn_at IS NOT NULL)
-"""
-_ANY_WITHDRAWN_LISTED = """
-SELECT EXISTS (
-    SELECT FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
-    JOIN enrolments e ON e.organisation = asked.organisation AND e.course = :course AND e.cycle = :cycle
-        AND e.learner = asked.learner
-    WHERE e.withdrawn_at IS NOT NULL)
-"""
 
 #: Record anew what was withdrawn, silent or not by today's status, and keep the stint it had (R10).
 _REVIVE_THEM = f"""
 WITH revived AS (
     UPDATE enrolments e SET silent = l.standing = 'inactive', fanout = :fanout,
-        withdrawn_at = NULL, withdrawn_by = NULL, enrolled_at = :at,
-        activated_at = CASE WHEN l.standing = 'active' THEN CAST(:at AS timestamptz) END,
+        withdrawn_at = NULL, withdrawn_by = NULL, enrolled_at = {SINCE},
+        activated_at = CASE WHEN l.standing = 'active' THEN {SINCE} END,
         requests = CAST(:requests AS bigint[]), asked = e.asked || CAST(:requests AS bigint[]),
         notice = CASE
             WHEN d.state = 'pending' OR d.state = 'accepted' AND d.settled_at > now() - CAST(:window AS interval)
@@ -112,7 +98,7 @@ WITH revived AS (
     SELECT :organisation, :course, :cycle, learner, enrolled_at, withdrawn_at, withdrawn_by FROM revived
     ON CONFLICT DO NOTHING
 ), told AS ({_TELL.format(changed="revived")})
-{_HOW_MANY.format(those="revived")}
+SELECT {_HOW_MANY} FROM revived
 """
 
 _REVIVE, _REVIVE_LISTED = _REVIVE_THEM.format(**CHUNK), _REVIVE_THEM.format(**LIST)
@@ -177,9 +163,9 @@ def follow_rules(
             "requests": None,
             "chosen": course.method == "everyone",
         }
-        revived = _revived(connection, candidates, window_seconds)
         enrol = _ENROL if fanout.learners is None else _ENROL_LISTED
         enrolled = one(connection, Recorded, enrol, **candidates) or NOBODY
+        revived = _revived(connection, candidates, window_seconds, enrolled)
     if course.method != "everyone":
         scope["links"] = course.method == "segments"
         withdraw = _WITHDRAW if fanout.learners is None else _WITHDRAW_LISTED
@@ -203,20 +189,21 @@ def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, 
         "requests": [fanout.fanout],
         "chosen": True,
     }
-    revived = _revived(connection, candidates, window_seconds)
     if high - low < DENSE * len(fanout.learners or []):
         with planned_for_sets(connection):
             enrolled = one(connection, Recorded, _ENROL_DENSE, **candidates) or NOBODY
     else:
         enrolled = one(connection, Recorded, _ENROL_LISTED, **candidates) or NOBODY
+    revived = _revived(connection, candidates, window_seconds, enrolled)
     already = int(value(connection, _JOIN, **candidates))
     return Counts(enrolled, revived, already)
 
 
-def _revived(connection: Connection, candidates: dict[str, object], window_seconds: float) -> Recorded:
-    """Most chunks have nobody to bring back: to look costs less than to plan how it would be done."""
-    look = _ANY_WITHDRAWN if candidates["listed"] is None else _ANY_WITHDRAWN_LISTED
-    if not value(connection, look, **candidates):
+def _revived(
+    connection: Connection, candidates: dict[str, object], window_seconds: float, enrolled: Recorded
+) -> Recorded:
+    """Most chunks have nobody to bring back, as was seen when the others were enrolled."""
+    if not enrolled.withdrawn:
         return NOBODY
     revive = _REVIVE if candidates["listed"] is None else _REVIVE_LISTED
     return one(connection, Recorded, revive, **candidates, window=f"{window_seconds} seconds") or NOBODY

@@ -32,10 +32,11 @@ class Fanout:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """How many enrolments a statement recorded."""
+    """How many enrolments a statement recorded; and whether it saw any that is withdrawn."""
 
     enrolled: int
     silent: int
+    withdrawn: bool = False
 
 
 NOBODY = Recorded(0, 0)

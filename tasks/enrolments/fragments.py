@@ -22,6 +22,7 @@ CHUNK = {
     "learners": "learners l",
     "those": "l.organisation = :organisation AND l.learner BETWEEN :low AND :high",
     "organisation": ":organisation",
+    "there": "enrolments e WHERE e.organisation = :organisation AND e.learner BETWEEN :low AND :high",
     "enrolled": "AND e.learner BETWEEN :low AND :high",
     "before": "AND o.learner BETWEEN :low AND :high",
     "noticed": "AND d.recipient BETWEEN :low AND :high",
@@ -34,6 +35,9 @@ LIST = {
     JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner""",
     "those": "true",
     "organisation": "l.organisation",
+    "there": """(
+        SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
+    JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner WHERE true""",
     "enrolled": "",
     "before": "",
     "noticed": "",
@@ -59,3 +63,11 @@ ASKED = """
 """
 HELD = "e.organisation = :organisation AND e.learner BETWEEN :low AND :high"
 HELD_LISTED = "e.organisation = asked.organisation AND e.learner = asked.learner"
+
+#: Since when a fan-out's rule enrols a learner: its own time, or when they were first described in this life of theirs
+#: (S15). A request counts from its own time on.
+SINCE = """CASE WHEN CAST(:requests AS bigint[]) IS NOT NULL OR l.saved_at <= :at THEN CAST(:at AS timestamptz)
+    ELSE greatest(CAST(:at AS timestamptz), least(l.saved_at, (
+        SELECT min(d.occurred_at) FROM descriptions d
+        WHERE d.organisation = l.organisation AND d.learner = l.learner
+          AND d.occurred_at > coalesce(l.deleted_at, '-infinity')))) END"""

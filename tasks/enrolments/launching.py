@@ -1,6 +1,7 @@
 """Doing a fan-out: at once where it is small, else chunk by chunk."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -43,16 +44,27 @@ def learners_in_chunk(settings: Settings, fanout: fanouts.Fanout) -> int:
 
 def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
     """One chunk: of the learners numbered from `low` to `high`, or of those the fan-out lists."""
-    if fanout.learners is None:
-        with planned_for_sets(connection):
-            _enrol_and_tell(connection, settings, fanout, low, high)
-    elif fanout.learners:
-        _enrol_and_tell(connection, settings, fanout, min(fanout.learners), max(fanout.learners))
+    if fanout.learners is not None:
+        if not fanout.learners:
+            return
+        low, high = min(fanout.learners), max(fanout.learners)
+    late = {course: overtaken.overtaken(connection, fanout, course, low, high) for course in fanout.courses}
+    with planned_for_sets(connection) if fanout.learners is None else nullcontext():
+        told, again = _enrol(connection, settings, fanout, low, high)
+    _settle_overtaken(connection, settings, fanout, late)
+    if fanout.mailing is not None and told:
+        number, mailing, size = fanout.organisation, fanout.mailing, settings.rollcall_mail_batch
+        if again:
+            with planned_for_sets(connection):
+                mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
+        mail.enqueue(connection, number, mailing, "mail", low, high, size)
 
 
-def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int) -> None:
+def _enrol(
+    connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int
+) -> tuple[bool, bool]:
+    """Whether anybody is to be told, and of these anybody who is enrolled again."""
     window = settings.rollcall_notice_window_seconds
-    suspect = [course for course in fanout.courses if overtaken.any_overtaken(connection, fanout, course, low, high)]
     if fanout.cause == "request":
         followed = [enrolling.follow_request(connection, fanout, low, high, window)]
         fanouts.count_up(connection, fanout, followed[0])
@@ -61,29 +73,15 @@ def _enrol_and_tell(connection: Connection, settings: Settings, fanout: fanouts.
             enrolling.follow_rules(connection, fanout, course, low, high, window)
             for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses)
         ]
-    _settle_overtaken(connection, settings, fanout, suspect, low, high)
-    told = sum(counts.new.enrolled + counts.again.enrolled for counts in followed)
-    if fanout.mailing is None or not told:
-        return
-    number, mailing, size = fanout.organisation, fanout.mailing, settings.rollcall_mail_batch
-    if any(counts.again.enrolled for counts in followed):
-        with planned_for_sets(connection):
-            mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
-    mail.enqueue(connection, number, mailing, "mail", low, high, size)
+    again = any(counts.again.enrolled for counts in followed)
+    return again or any(counts.new.enrolled for counts in followed), again
 
 
 def _settle_overtaken(
-    connection: Connection, settings: Settings, fanout: fanouts.Fanout, suspect: Sequence[int], low: int, high: int
+    connection: Connection, settings: Settings, fanout: fanouts.Fanout, late: Mapping[int, Sequence[int]]
 ) -> None:
     """Where something newer was heard of a learner before this, their past is told anew (R6)."""
-    lead = timedelta(seconds=settings.rollcall_start_lead_seconds)
-    settle(
-        connection,
-        fanout.organisation,
-        [
-            (course, learner)
-            for course in suspect
-            for learner in overtaken.overtaken(connection, fanout, course, low, high)
-        ],
-        lead,
-    )
+    pairs = [(course, learner) for course, learners in late.items() for learner in learners]
+    if pairs and fanout.cause == "request":
+        overtaken.remember_selected(connection, fanout, [learner for _, learner in pairs])
+    settle(connection, fanout.organisation, pairs, timedelta(seconds=settings.rollcall_start_lead_seconds))

@@ -79,6 +79,15 @@ def chunks_to_do(connection: Connection, fanout: Fanout, course: Course, low: in
     )
 
 
+#: One in so many numbers that was only mentioned is no reason to cut by those who were saved.
+FEW = 10
+
+_UNSAVED = """
+SELECT count(*) FROM learners
+WHERE organisation = :organisation AND learner BETWEEN :low AND :high AND standing = 'unsaved'
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class _Stretch:
     low: int
@@ -87,7 +96,12 @@ class _Stretch:
 
 def saved_stretches(connection: Connection, fanout: Fanout, low: int, high: int, size: int) -> list[tuple[int, int]]:
     """From which number to which so many learners at a time reach, of those who were ever saved: nobody else can be
-    enrolled, or have been. A look without any lock, as `chunks_to_do`."""
+    enrolled, or have been. A look without any lock, as `chunks_to_do`.
+
+    To count the others costs a fifth of cutting by who is saved: where they are few, all numbers are cut alike."""
+    scope: dict[str, object] = {"organisation": fanout.organisation, "low": low, "high": high}
+    if high - low < size or int(value(connection, _UNSAVED, **scope)) * FEW <= high - low:
+        return [(at, min(at + size - 1, high)) for at in range(low, high + 1, size)]
     found = rows(
         connection,
         _Stretch,
@@ -97,9 +111,7 @@ def saved_stretches(connection: Connection, fanout: Fanout, low: int, high: int,
             WHERE organisation = :organisation AND learner BETWEEN :low AND :high AND standing <> 'unsaved') placed
         GROUP BY place ORDER BY 1
         """,
-        organisation=fanout.organisation,
-        low=low,
-        high=high,
+        **scope,
         size=size,
     )
     return [(stretch.low, stretch.high) for stretch in found]
