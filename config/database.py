@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -146,6 +146,12 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
     def _binary_lists(connection: psycopg.Connection[Any], _record: object) -> None:
         connection.adapters.register_dumper(list, ListBinaryDumper)
 
+    @event.listens_for(engine, "after_cursor_execute")
+    def _wait(connection: Connection, _cursor: object, _sql: object, _words: object, run: Any, _many: bool) -> None:
+        pipeline = connection.info.get("pipeline")
+        if pipeline is not None and not run.execution_options.get("later"):
+            pipeline.sync()
+
     return engine
 
 
@@ -246,11 +252,11 @@ def serve_people(connection: Connection, organisation: int) -> None:
     )
 
 
-def _run(connection: Connection, sql: str, parameters: dict[str, object]) -> CursorResult[Any]:
+def _run(connection: Connection, sql: str, parameters: dict[str, object], *, later: bool = False) -> CursorResult[Any]:
     """Run a statement, whose organisation is the transaction's: there is no other way to one (R31)."""
     if "organisation" in parameters:
         within(connection, parameters["organisation"])
-    return connection.execute(_statement(sql), parameters)
+    return connection.execute(_statement(sql), parameters, execution_options={"later": later})
 
 
 def fits(connection: Connection, rows: int, most: int) -> bool:
@@ -263,6 +269,12 @@ def fits(connection: Connection, rows: int, most: int) -> bool:
         return False
     connection.execution_options(spent=spent | {options["organisation"]: total})
     return True
+
+
+def later(connection: Connection, sql: str, /, **parameters: object) -> None:
+    """Run a statement of which nobody needs to hear: in a pipelined transaction it is sent with the next, or the end,
+    and raises there."""
+    _run(connection, sql, parameters, later=True)
 
 
 def execute(connection: Connection, sql: str, /, **parameters: object) -> int:
@@ -331,25 +343,39 @@ def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:
     )
 
 
-def lock_organisations(connection: Connection, organisations: list[int], *, patience: float | None = None) -> None:
-    """Be the only one to change what is known of these organisations, until the transaction ends; raises, where it
-    takes longer than so many seconds, what `is_locked` knows.
+def lock_organisations(connection: Connection, organisations: Iterable[int]) -> None:
+    """Be the only one to change what is known of these organisations, until the transaction ends.
 
     Facts (learners, status, memberships, courses) change under this lock; a chunk of a fan-out, which judges by them,
     holds the shared form. So no learner is missed or judged by a status that was changing meanwhile.
     """
-    if patience is not None:
-        execute(connection, "SELECT set_config('lock_timeout', :most, true)", most=f"{max(patience * 1000, 1):.0f}ms")
-    for organisation in sorted(organisations):
-        try:
-            execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
-        except OperationalError as problem:
-            if getattr(problem.orig, "sqlstate", None) != QUERY_CANCELED:
-                raise
-            busy = LockNotAvailable("the organisation is changed by somebody else")  # whoever waits is not to blame
-            raise OperationalError(problem.statement, None, busy) from problem
-    if patience is not None:
-        execute(connection, "SET LOCAL lock_timeout TO DEFAULT")
+    with nobody_to_blame():
+        later(
+            connection,
+            """
+            SELECT pg_advisory_xact_lock(:lock, key)
+            FROM (SELECT key FROM unnest(CAST(:keys AS int[])) AS asked (key) ORDER BY key OFFSET 0) ordered
+            """,
+            lock=ORGANISATION_LOCK,
+            keys=list(organisations),
+        )
+
+
+@contextmanager
+def nobody_to_blame(connection: Connection | None = None, patience: float | None = None) -> Iterator[None]:
+    """Wait for locks within the block, for so many seconds at most; raises, where it takes longer, what `is_locked`
+    knows, also where the statement was cancelled: whoever waits is not to blame."""
+    if connection is not None and patience is not None:
+        later(connection, "SELECT set_config('lock_timeout', :most, true)", most=f"{max(patience * 1000, 1):.0f}ms")
+    try:
+        yield
+    except OperationalError as problem:
+        if getattr(problem.orig, "sqlstate", None) != QUERY_CANCELED:
+            raise
+        busy = LockNotAvailable("the organisation is changed by somebody else")
+        raise OperationalError(problem.statement, None, busy) from problem
+    if connection is not None and patience is not None:
+        later(connection, "SET LOCAL lock_timeout TO DEFAULT")
 
 
 def is_locked(problem: BaseException) -> bool:
@@ -363,14 +389,44 @@ def share_organisation(connection: Connection, organisation: int) -> None:
 
 
 @contextmanager
-def transaction(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
-    """One transaction, about one organisation if it is named, committed at the end of the block."""
+def transaction(engine: Engine, organisation: int | None = None, *, pipelined: bool = False) -> Iterator[Connection]:
+    """One transaction, about one organisation if it is named, committed at the end of the block. `pipelined`: BEGIN,
+    what is run `later` and COMMIT are sent with what is waited for; COPY is not possible in it."""
     said: list[tuple[str, dict[str, object]]] = []
-    with engine.begin() as connection, nullcontext() if organisation is None else scoped(connection, organisation):
+    with (
+        statement_by_statement(engine) if pipelined else engine.connect() as connection,
+        connection.begin(),
+        _pipeline(connection) if pipelined else nullcontext(),
+        nullcontext() if organisation is None else scoped(connection, organisation),
+    ):
         connection.execution_options(said=said)
         yield connection
     for what, fields in said:
         log.info(what, **fields)
+
+
+@contextmanager
+def _pipeline(connection: Connection) -> Iterator[None]:
+    driver: Any = connection.connection.driver_connection
+    try:
+        with driver.pipeline() as pipeline:
+            connection.info["pipeline"] = pipeline
+            driver.execute("BEGIN")  # ours: psycopg waits for its own
+            yield
+            driver.execute("COMMIT")  # sent with what is left and the end of the pipeline, which is waited for anyway
+    except psycopg.Error as problem:
+        raise DBAPIError.instance(
+            None, None, problem, psycopg.Error, hide_parameters=True, dialect=connection.dialect
+        ) from problem
+    finally:
+        connection.info.pop("pipeline", None)
+
+
+@contextmanager
+def statement_by_statement(engine: Engine) -> Iterator[Connection]:
+    """A connection on which each statement is a transaction of its own."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        yield connection
 
 
 def say(connection: Connection, what: str, **fields: object) -> None:

@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 
 from config.database import lock_organisations, without_nested_loops
 from config.settings import Settings
-from tasks import effects, enrolments, intake, learners
+from tasks import enrolments, intake, learners
+from tasks.intake import following as effects
 from tasks.organisations import Organisation
 
 #: Learners restated at once.

@@ -16,7 +16,7 @@ import redis
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from config.database import deadlines, execute, is_connection_problem, transaction
+from config.database import deadlines, is_connection_problem, statement_by_statement, transaction
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
@@ -219,19 +219,16 @@ class Relay:
         acknowledged is. Looking again at where it ends and writing is one act.
         """
         end = after = _stream_end(self.redis)
-        with transaction(self.runtime.engine) as connection:
-            if outbox.rests(connection, end.first):
-                return False
+        with transaction(self.runtime.engine, pipelined=True) as connection:
             outbox.alone(connection)
             state = outbox.publication(connection)
+            if state.rests(end.first):
+                return False
             if end.first > state.ordered:  # before anything new has its place: none of that is on the stream
                 log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end.first)
                 outbox.order_after_stream(connection, end.first)
                 return True
-            ordered = outbox.put_in_order(connection, PUBLISH_BATCH)
-            if ordered:
-                execute(connection, "NOTIFY rollcall_webhooks")
-            state = outbox.publication(connection)
+            outbox.put_in_order(connection, PUBLISH_BATCH)
             lost = end.first < state.published
             known = kept.known(connection) if lost else {}
             if end.first == 0 and known:
@@ -244,10 +241,8 @@ class Relay:
         if batch and not self._append(after, batch):
             return True
         through = batch[-1].position if batch else after.first
-        if through != state.published:  # only now: until it is written, what was lost is known as lost
-            with transaction(self.runtime.engine) as connection:
-                outbox.published_through(connection, through)
-        return ordered == PUBLISH_BATCH or bool(batch and through < state.ordered)
+        with statement_by_statement(self.runtime.engine) as connection:  # until now, what was lost is known as lost
+            return outbox.published_through(connection, through) and bool(batch)
 
     def _append(self, end: readers.Entry, batch: Sequence[outbox.Outgoing]) -> bool:
         """Write events to the stream if it ends there; not if somebody wrote to it, or it was lost, in between."""

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, later, one, rows, value
 from config.words import as_json, rfc3339
 from tasks.events.outgoing import Told
 
@@ -59,10 +59,15 @@ def cloud_event(event: Outgoing) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """How far the outbox was put in order, and published."""
+    """How far the outbox was put in order, and published; whether anything has no place yet."""
 
     ordered: int
     published: int
+    unordered: bool
+
+    def rests(self, end: int) -> bool:
+        """Whether there is nothing to put in order or to publish, and the stream ends where it should."""
+        return self.ordered == self.published == end and not self.unordered
 
 
 #: The beginning of a statement that writes events in the transaction, and the reading, that makes them true.
@@ -73,7 +78,7 @@ def emit(connection: Connection, organisation: int, type_: str, data: Iterable[T
     """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true."""
     documents = [as_json(item).decode() for item in data]
     if documents:
-        execute(
+        later(
             connection,
             f"""
             {EMIT}
@@ -86,46 +91,35 @@ def emit(connection: Connection, organisation: int, type_: str, data: Iterable[T
         )
 
 
-def put_in_order(connection: Connection, limit: int) -> int:
-    """Give what was committed since the last time its place in the one order; how many at most of each kind, what is
-    new and what is published once more. For the leader alone: a sequence's numbers become visible out of order, so the
-    order is given here, by one writer."""
-    new = execute(
+def put_in_order(connection: Connection, limit: int) -> None:
+    """Give what was committed since the last time its place in the one order, and wake who sends it to webhooks; so
+    many at most of each kind, what is new and what is published once more. For the leader alone: a sequence's numbers
+    become visible out of order, so the order is given here, by one writer."""
+    later(
         connection,
         """
         WITH unordered AS (
-            SELECT organisation, seq FROM outbox WHERE position IS NULL ORDER BY seq LIMIT :limit
+            (SELECT organisation, seq, false AS again FROM outbox WHERE position IS NULL ORDER BY seq LIMIT :limit)
+            UNION ALL
+            (SELECT organisation, replay, true FROM replays WHERE position IS NULL ORDER BY replay LIMIT :limit)
         ), numbered AS (
-            SELECT organisation, seq, (SELECT ordered FROM publication) + row_number() OVER (ORDER BY seq) AS place
+            SELECT organisation, seq, again,
+                   (SELECT ordered FROM publication) + row_number() OVER (ORDER BY again, seq) AS place
             FROM unordered
         ), counted AS (
             UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
             WHERE EXISTS (SELECT FROM unordered)
+        ), repeated AS (
+            UPDATE replays SET position = place FROM numbered
+            WHERE again AND replays.organisation = numbered.organisation AND replays.replay = numbered.seq
+        ), new AS (
+            UPDATE outbox SET position = place FROM numbered
+            WHERE NOT again AND outbox.organisation = numbered.organisation AND outbox.seq = numbered.seq
         )
-        UPDATE outbox SET position = place FROM numbered
-        WHERE outbox.organisation = numbered.organisation AND outbox.seq = numbered.seq
+        SELECT pg_notify('rollcall_webhooks', '') WHERE EXISTS (SELECT FROM unordered)
         """,
         limit=limit,
     )
-    again = execute(
-        connection,
-        """
-        WITH unordered AS (
-            SELECT organisation, replay FROM replays WHERE position IS NULL ORDER BY replay LIMIT :limit
-        ), numbered AS (
-            SELECT organisation, replay,
-                   (SELECT ordered FROM publication) + row_number() OVER (ORDER BY replay) AS place
-            FROM unordered
-        ), counted AS (
-            UPDATE publication SET ordered = ordered + (SELECT count(*) FROM unordered)
-            WHERE EXISTS (SELECT FROM unordered)
-        )
-        UPDATE replays SET position = place FROM numbered
-        WHERE replays.organisation = numbered.organisation AND replays.replay = numbered.replay
-        """,
-        limit=limit,
-    )
-    return max(new, again)
 
 
 def ordered_after(connection: Connection, position: int, limit: int) -> list[Outgoing]:
@@ -158,31 +152,23 @@ def ordered_after(connection: Connection, position: int, limit: int) -> list[Out
     )
 
 
-def rests(connection: Connection, end: int) -> bool:
-    """Whether there is nothing to put in order or to publish, and the stream ends where it should."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT ordered = :end AND published = :end
-               AND NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
-               AND NOT EXISTS (SELECT FROM replays WHERE position IS NULL)
-            FROM publication
-            """,
-            end=end,
-        )
-    )
-
-
 def alone(connection: Connection) -> None:
     """Be the only one to put the outbox in order until the transaction ends: a relay that lost its lead without knowing
     it yet would give the same places again."""
-    execute(connection, "SELECT pg_advisory_xact_lock(:lock)", lock=ORDER_LOCK)
+    later(connection, "SELECT pg_advisory_xact_lock(:lock)", lock=ORDER_LOCK)
 
 
 def publication(connection: Connection) -> Publication:
     """How far publishing has come."""
-    state = one(connection, Publication, "SELECT ordered, published FROM publication")
+    state = one(
+        connection,
+        Publication,
+        """
+        SELECT ordered, published, EXISTS (SELECT FROM outbox WHERE position IS NULL)
+                                OR EXISTS (SELECT FROM replays WHERE position IS NULL) AS unordered
+        FROM publication
+        """,
+    )
     assert state is not None  # noqa: S101 - the migration wrote the one row
     return state
 
@@ -195,9 +181,19 @@ def order_after_stream(connection: Connection, end: int) -> None:
     execute(connection, "UPDATE publication SET ordered = :end, published = :end", end=end)
 
 
-def published_through(connection: Connection, position: int) -> None:
-    """Remember how far the stream has been written."""
-    execute(connection, "UPDATE publication SET published = :position, published_at = now()", position=position)
+def published_through(connection: Connection, position: int) -> bool:
+    """Remember how far the stream has been written; whether there is more to publish."""
+    return bool(
+        value(
+            connection,
+            """
+            UPDATE publication SET published = :position, published_at = now()
+            RETURNING ordered > :position OR EXISTS (SELECT FROM outbox o WHERE o.position IS NULL)
+                                          OR EXISTS (SELECT FROM replays r WHERE r.position IS NULL)
+            """,
+            position=position,
+        )
+    )
 
 
 def is_stalled(connection: Connection, after: timedelta) -> bool:

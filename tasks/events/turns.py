@@ -29,6 +29,7 @@ class Standing:
     """How an organisation stands: `busy`, somebody holds its lock at this moment; `behind`, something of it waits for
     its turn."""
 
+    organisation: int
     id: str
     busy: bool
     behind: bool
@@ -40,7 +41,8 @@ def standing(connection: Connection, ids: Iterable[str]) -> list[Standing]:
         connection,
         Standing,
         """
-        SELECT o.id, NOT pg_try_advisory_xact_lock(:lock, o.organisation) AS busy, waiting.seq IS NOT NULL AS behind
+        SELECT o.organisation, o.id, NOT pg_try_advisory_xact_lock(:lock, o.organisation) AS busy,
+               waiting.seq IS NOT NULL AS behind
         FROM organisations o
         LEFT JOIN LATERAL (
             SELECT i.seq FROM inbox i WHERE i.waits_for = 'turn:' || o.organisation || ':' AND i.reason = 'its turn'

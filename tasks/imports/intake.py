@@ -13,12 +13,13 @@ from tenacity import retry_if_exception
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped
 from config.settings import Settings
-from tasks import effects, enrolments, intake, learners, organisations
+from tasks import enrolments, intake, learners, organisations
 from tasks.imports import judging, store
 from tasks.imports.reader import Batch, Layout, batches
 from tasks.imports.refusals import write_refused
 from tasks.imports.rules import Field, Refusal
 from tasks.imports.staging import Staging
+from tasks.intake import following as effects
 from tasks.organisations import Organisation
 
 log = structlog.get_logger()

@@ -5,6 +5,7 @@ from tasks.organisations.store import (
     Organisation,
     every,
     find,
+    lock,
     number_learners,
     numbered,
     reserve,

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows
+from config.database import execute, lock_organisations, nobody_to_blame, one, rows
 from tasks.events import Event
 from tasks.events.schemas import OrganisationSaved
 
@@ -72,11 +72,34 @@ def number_learners(connection: Connection, organisation: int, count: int) -> No
     execute(connection, NUMBER_LEARNERS, organisation=organisation, count=count)
 
 
+def lock(
+    connection: Connection, ids: Iterable[str], *, known: Iterable[int] = (), patience: float | None = None
+) -> dict[str, Organisation]:
+    """Those of these organisations that are saved, as they are once nobody else may change what is known of them: see
+    `lock_organisations`. `known`: the numbers of those of which the caller has read them; `patience`: see there."""
+    locked, wanted = set(known), set(ids)
+    with nobody_to_blame(connection, patience):
+        lock_organisations(connection, locked)
+        found = find(connection, wanted)
+        while new := {organisation.organisation for organisation in found.values()} - locked:
+            lock_organisations(connection, new)
+            locked |= new
+            found = find(connection, wanted)
+    return found
+
+
 def reserve(connection: Connection, ids: Iterable[str]) -> None:
     """Be the only one to save organisations under these ids, or to find them unknown, until the transaction ends: so
     nothing starts to wait for one that is just being saved (R6)."""
-    for id_ in sorted(set(ids)):
-        execute(connection, "SELECT pg_advisory_xact_lock(:lock, hashtext(:id))", lock=NAME_LOCK, id=id_)
+    execute(
+        connection,
+        """
+        SELECT pg_advisory_xact_lock(:lock, hashtext(id))
+        FROM (SELECT id FROM unnest(CAST(:ids AS text[])) AS asked (id) ORDER BY hashtext(id), id OFFSET 0) ordered
+        """,
+        lock=NAME_LOCK,
+        ids=list(set(ids)),
+    )
 
 
 def save(connection: Connection, event: Event) -> Organisation:

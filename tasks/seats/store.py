@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import execute, later, rows, value
 from tasks.organisations import Organisation
 from tasks.seats.rules import Facts, Place, Unit, period_of, unit_of
 
@@ -127,7 +127,7 @@ def record_starts(connection: Connection, organisation: int, starts: Sequence[St
     """Keep the earliest start of each enrolment, of those that change nothing else, and every start (R28)."""
     if not starts:
         return
-    execute(
+    later(
         connection,
         """
         WITH new AS (

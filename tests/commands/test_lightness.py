@@ -17,7 +17,7 @@ from tests.world import World
 UNUSED = {
     "aiosmtplib", "aiosmtpd", "alembic", "chardetng_py", "config.embedded", "config.signing", "dramatiq", "honcho",
     "idna", "jinja2", "markdown_it", "mrml", "nh3", "prometheus_client", "psutil", "starlette", "uvicorn", "uvloop",
-    "tasks.effects", "tasks.imports.intake", "tasks.intake", "tasks.mail.composing.envelopes",
+    "tasks.imports.intake", "tasks.intake.batch", "tasks.intake.following", "tasks.mail.composing.envelopes",
     "tasks.mail.composing.templates", "workers.relay", "workers.supervisor",
 }  # fmt: skip
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from config.database import transaction
-from tasks import announcements, effects
+from tasks import announcements
 from tasks.events import Event, actors, decode, inbox
 from tasks.events.rules import TURN, WAVE, affordable
 from tasks.intake import NotResolved, discard, release
+from tasks.intake import following as effects
 from tasks.work.store import offer
 from tests.world import DAWN, World, id_of
 from workers.pool import work_on
@@ -25,7 +26,7 @@ STEPS = 5
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little is taken at once."""
     monkeypatch.setattr("tasks.events.rules.TURN", STEPS * WAVE)
-    monkeypatch.setattr("tasks.intake.FREED_ROWS", STEPS * WAVE)
+    monkeypatch.setattr("tasks.intake.batch.FREED_ROWS", STEPS * WAVE)
 
 
 @pytest.fixture

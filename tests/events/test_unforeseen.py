@@ -8,9 +8,9 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from config.database import ORGANISATION_LOCK, transaction
-from tasks import effects
 from tasks.events import Event, inbox
 from tasks.intake import NotResolved, release, take
+from tasks.intake import following as effects
 from tests.workers.deployment import DEADLINE, until
 from tests.world import World, id_of
 

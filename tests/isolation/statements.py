@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 #: The helpers of `config.database` that run SQL, and which of their arguments it is.
-HELPERS = {"execute": 1, "column": 1, "value": 1, "rows": 2, "one": 2}
+HELPERS = {"execute": 1, "later": 1, "column": 1, "value": 1, "rows": 2, "one": 2}
 
 
 #: Methods of connections and cursors that run SQL.

@@ -21,7 +21,7 @@ from config.database import scoped
 from tasks import enrolments, learners
 from tasks.events import Event
 from tasks.events.schemas import decode
-from tasks.intake import _apply_new
+from tasks.intake.batch import _apply_new
 from tasks.reports.export import Tab
 from tasks.reports.training import TRAINING
 from tests.world import DAWN, World

@@ -145,7 +145,7 @@ def test_r14_a_request_that_does_not_fit_adds_up(world: World) -> None:
 def test_r06_what_waited_for_one_event_is_taken_in_parts(
     world: World, awaited: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.intake.MOST_FREED", 7)
+    monkeypatch.setattr("tasks.intake.batch.MOST_FREED", 7)
     known: dict[str, Callable[[], object]] = {
         "organisation": world.has_organisation,
         "learner": lambda: world.has_learners(*IDS, at=DAWN),
@@ -191,7 +191,7 @@ def test_r31_who_would_have_to_be_waited_for_comes_last_and_waits_for_its_turn(w
 
 
 def test_r31_who_is_being_changed_for_a_moment_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.intake.PATIENCE_SECONDS", 60)
+    monkeypatch.setattr("tasks.intake.batch.PATIENCE_SECONDS", 60)
     with world.about() as (connection, org):
         lock_organisations(connection, [org.organisation])
         taking = threading.Thread(target=world.send, args=[world.event("learner.saved", world.learner("A"))])
@@ -306,7 +306,7 @@ def test_r31_messages_that_waited_are_judged_by_the_workers_while_no_lock_is_hel
         )
         check_message(subject, body, organisation)
 
-    monkeypatch.setattr("tasks.intake.FREED_OCTETS", 8_000)
+    monkeypatch.setattr("tasks.intake.batch.FREED_OCTETS", 8_000)
     world.has_segment("s")
     assert len(world.quarantine()) == 3, "the rest is work"
 

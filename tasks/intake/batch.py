@@ -7,7 +7,7 @@ ever smaller parts, and the one at fault is set aside with its reason.
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,15 +25,17 @@ from config.database import (
     lock_organisations,
     retrying,
     scoped,
+    statement_by_statement,
     transaction,
 )
 from config.errors import UserError
 from config.log import without_data
 from config.settings import Settings
-from tasks import announcements, effects, organisations, seats, work
+from tasks import announcements, organisations, seats, work
 from tasks.events import Event, Held, Malformed, Reason, decode, inbox, portions, turns, waves
 from tasks.events.rules import affordable, in_turn
 from tasks.events.schemas import AnnouncementRequested, Identity, OrganisationSaved, StatusChanged, read_malformed
+from tasks.intake import following as effects
 
 log = structlog.get_logger()
 
@@ -99,7 +101,7 @@ def take(
     events = [entry for entry in theirs if isinstance(entry, Event)]
     malformed = [entry for entry in theirs if isinstance(entry, Malformed)]
     _quarantine(engine, malformed)
-    counts = _take_at_once(engine, settings, events) if at_once else _take_in_turn(engine, settings, events)
+    counts = _take_at_once(engine, settings, events, {}) if at_once else _take_in_turn(engine, settings, events)
     new, held = sum(new for new, _ in counts), sum(held for _, held in counts)
     reasons = tuple(
         (at, entry.detail if isinstance(entry, Malformed) and _may_send(entry, only) else NOT_THEIRS)
@@ -122,15 +124,17 @@ def _may_send(entry: Event | Malformed, only: Collection[str] | None) -> bool:
 def _take_in_turn(engine: Engine, settings: Settings, events: Sequence[Event]) -> list[tuple[int, int]]:
     """Take what is to be taken at once, and keep the rest until it is its turn: nobody waits for what another
     organisation sent beyond a bound, nor for longer than a moment for whoever is changing another (R31)."""
-    busy, behind = _standing(engine, {event.organisation for event in events})
-    first, later = in_turn(events, behind)
-    counts = _take_at_once(engine, settings, [event for event in first if event.organisation not in busy])
+    standing = _standing(engine, {event.organisation for event in events})
+    busy = {one.id for one in standing if one.busy}
+    known = {one.id: one.organisation for one in standing}
+    first, later = in_turn(events, {one.id for one in standing if one.behind})
+    counts = _take_at_once(engine, settings, [event for event in first if event.organisation not in busy], known)
     patience = PATIENCE_SECONDS
     for organisation in sorted(busy):
         parts = portions([event for event in first if event.organisation == organisation], settings.rollcall_chunk)
         for n, part in enumerate(parts):
             try:
-                counts.append(_take_events(engine, settings, part, patience=patience))
+                counts.append(_take_events(engine, settings, part, known, patience=patience))
             except OperationalError as problem:
                 if not is_locked(problem):
                     raise
@@ -140,18 +144,19 @@ def _take_in_turn(engine: Engine, settings: Settings, events: Sequence[Event]) -
     return counts + [_take_later(engine, settings, organisation, rest) for organisation, rest in later.items()]
 
 
-def _take_at_once(engine: Engine, settings: Settings, events: Sequence[Event]) -> list[tuple[int, int]]:
-    return [_take_events(engine, settings, part) for part in portions(events, settings.rollcall_chunk)]
+def _take_at_once(
+    engine: Engine, settings: Settings, events: Sequence[Event], known: Mapping[str, int]
+) -> list[tuple[int, int]]:
+    return [_take_events(engine, settings, part, known) for part in portions(events, settings.rollcall_chunk)]
 
 
-def _standing(engine: Engine, named: Collection[str]) -> tuple[set[str], set[str]]:
-    """Of these organisations, those whose lock somebody holds, and those of which something waits for its turn."""
+def _standing(engine: Engine, named: Collection[str]) -> list[turns.Standing]:
+    """How these organisations stand, as far as they are known."""
     if not named:
-        return set(), set()
+        return []
     for attempt in retrying():
-        with attempt, transaction(engine) as connection:
-            found = turns.standing(connection, named)
-            return {one.id for one in found if one.busy}, {one.id for one in found if one.behind}
+        with attempt, statement_by_statement(engine) as connection:
+            return turns.standing(connection, named)
     raise AssertionError("retrying either returns or raises")
 
 
@@ -197,12 +202,17 @@ def is_away(problem: Exception) -> bool:
 
 
 def _take_events(
-    engine: Engine, settings: Settings, events: Sequence[Event], *, patience: float | None = None
+    engine: Engine,
+    settings: Settings,
+    events: Sequence[Event],
+    known: Mapping[str, int],
+    *,
+    patience: float | None = None,
 ) -> tuple[int, int]:
     judge_messages(engine, events)
 
     def apply(connection: Connection, some: Sequence[Event], last: bool) -> tuple[int, int]:
-        return _apply_new(connection, settings, some, last=last, patience=patience)
+        return _apply_new(connection, settings, some, known, last=last, patience=patience)
 
     return _store(engine, events, apply)
 
@@ -212,7 +222,7 @@ def _take_later(engine: Engine, settings: Settings, organisation: str, events: S
     with transaction(engine) as connection:
         found = organisations.find(connection, [organisation]).get(organisation)
     if found is None:
-        counts = _take_at_once(engine, settings, events)
+        counts = _take_at_once(engine, settings, events, {})
         return sum(new for new, _ in counts), sum(held for _, held in counts)
     number = found.organisation
 
@@ -232,7 +242,7 @@ def _store(
         return 0, 0
     try:
         for attempt in retrying():
-            with attempt, transaction(engine) as connection:
+            with attempt, transaction(engine, pipelined=True) as connection:
                 return store(connection, events, attempt.retry_state.attempt_number > RACES)
     except Exception as problem:  # whatever it was, one event harms no other
         if is_away(problem):
@@ -268,7 +278,13 @@ def say_why(what: str, events: Sequence[Event], problem: Exception) -> None:
 
 
 def _apply_new(
-    connection: Connection, settings: Settings, events: Sequence[Event], *, last: bool, patience: float | None
+    connection: Connection,
+    settings: Settings,
+    events: Sequence[Event],
+    known: Mapping[str, int],
+    *,
+    last: bool,
+    patience: float | None,
 ) -> tuple[int, int]:
     """Apply those of the events that are new, then what was waiting for them."""
     numbers = inbox.claim_new(connection, events)
@@ -277,7 +293,7 @@ def _apply_new(
         if event.identity in numbers and event.identity not in seen:
             seen.add(event.identity)
             fresh.append(event)
-    held = _apply(connection, settings, fresh, numbers, kept=False, last=last, patience=patience)
+    held = _apply(connection, settings, fresh, numbers, known, kept=False, last=last, patience=patience)
     return len(fresh), held
 
 
@@ -286,6 +302,7 @@ def _apply(
     settings: Settings,
     events: Sequence[Event],
     numbers: dict[Identity, int],
+    known: Mapping[str, int],
     *,
     kept: bool,
     released: bool = False,
@@ -297,20 +314,20 @@ def _apply(
     again is set aside. How many are held back now."""
     waiting = timedelta(seconds=settings.rollcall_waiting_seconds)
     named = {event.organisation for event in events}
-    found = organisations.find(connection, named)
+    numbers_of = [known[id_] for id_ in named if id_ in known]
+    found = organisations.lock(connection, named, known=numbers_of, patience=patience) if named else {}
     if unknown := named - found.keys():
         organisations.reserve(connection, unknown)
-        found = organisations.find(connection, named)
-    lock_organisations(connection, [organisation.organisation for organisation in found.values()], patience=patience)
+        found |= organisations.lock(connection, unknown)
     locked = {organisation.organisation for organisation in found.values()}
     held_back: set[Identity] = set()
     void: dict[int, list[tuple[int, tuple[str, str]]]] = {}
     pending = list(events)
     while pending:
         if kept:
-            done = _apply_kept(connection, settings, pending, locked, released=released, last=last)
+            done = _apply_kept(connection, settings, pending, found, locked, released=released, last=last)
         else:
-            done = _apply_round(connection, settings, pending, locked, released=released)
+            done = _apply_round(connection, settings, pending, found, locked, released=released)
         known, held = done.known, done.held
         for number, back in done.void.items():
             void.setdefault(number, []).extend(back)
@@ -339,11 +356,17 @@ class _Round:
 
 
 def _apply_round(
-    connection: Connection, settings: Settings, events: Sequence[Event], locked: set[int], *, released: bool
+    connection: Connection,
+    settings: Settings,
+    events: Sequence[Event],
+    found: dict[str, organisations.Organisation],
+    locked: set[int],
+    *,
+    released: bool,
 ) -> _Round:
     done = _Round()
     for wave in waves(events):
-        taking = _apply_wave(connection, settings, wave, locked, released=released)
+        taking = _apply_wave(connection, settings, wave, found, locked, released=released)
         if taking is None:
             organisation = wave[0].organisation
             why = Held(
@@ -355,7 +378,8 @@ def _apply_round(
         else:
             done.known |= taking.known
             done.held += taking.held
-            done.void.setdefault(taking.number, []).extend(taking.void)
+            if taking.void:
+                done.void.setdefault(taking.number, []).extend(taking.void)
     return done
 
 
@@ -363,6 +387,7 @@ def _apply_kept(
     connection: Connection,
     settings: Settings,
     events: Sequence[Event],
+    found: dict[str, organisations.Organisation],
     locked: set[int],
     *,
     released: bool,
@@ -372,7 +397,7 @@ def _apply_kept(
     what it waited for."""
     try:
         with connection.begin_nested():
-            return _apply_round(connection, settings, events, locked, released=released)
+            return _apply_round(connection, settings, events, found, locked, released=released)
     except Exception as problem:  # whatever it was, one event harms no other
         if is_connection_problem(problem) or (is_retryable(problem) and not last):
             raise
@@ -382,7 +407,7 @@ def _apply_kept(
     done = _Round()
     half = len(events) // 2
     for part in (events[:half], events[half:]):
-        one = _apply_kept(connection, settings, part, locked, released=released, last=last)
+        one = _apply_kept(connection, settings, part, found, locked, released=released, last=last)
         done.known |= one.known
         done.held += one.held
         for number, back in one.void.items():
@@ -479,7 +504,7 @@ def release(engine: Engine, settings: Settings, wanted: inbox.Wanted, *, by: str
             if isinstance(event, Malformed):
                 raise NotResolved(f"{wanted.id} is malformed ({event.detail}): have it sent again, or discard it")
             numbers = {event.identity: entry.seq}
-            if _apply(connection, settings, [event], numbers, kept=True, released=True):
+            if _apply(connection, settings, [event], numbers, {}, kept=True, released=True):
                 raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
             inbox.resolve(connection, entry, "released", by=by, why=why)
 
@@ -514,7 +539,7 @@ def take_waiting(connection: Connection, settings: Settings, known: set[str], *,
     `last` try, what loses a race again is set aside."""
     numbers: dict[Identity, int] = {}
     freed = _freed(connection, known, numbers, set())
-    _apply(connection, settings, freed, numbers, kept=True, last=last)
+    _apply(connection, settings, freed, numbers, {}, kept=True, last=last)
 
 
 def take_kept(
@@ -523,23 +548,31 @@ def take_kept(
     """Take these that were held back; as `take_waiting` does."""
     numbers: dict[Identity, int] = {}
     freed = _sorted_out(connection, kept, numbers, set())
-    _apply(connection, settings, freed, numbers, kept=True, last=last)
+    _apply(connection, settings, freed, numbers, {}, kept=True, last=last)
 
 
 def _apply_wave(
-    connection: Connection, settings: Settings, wave: Sequence[Event], locked: set[int], *, released: bool
+    connection: Connection,
+    settings: Settings,
+    wave: Sequence[Event],
+    found: dict[str, organisations.Organisation],
+    locked: set[int],
+    *,
+    released: bool,
 ) -> effects.Taking | None:
-    """Apply one wave, or None where its organisation is not known."""
+    """Apply one wave, or None where its organisation is not known. What was `found` under the lock is good for the
+    first: a wave may change what is known of its organisation."""
     first = wave[0]
+    organisation = found.pop(first.organisation, None) or organisations.find(connection, [first.organisation]).get(
+        first.organisation
+    )
     if isinstance(first.data, OrganisationSaved):
-        before = organisations.find(connection, [first.organisation]).get(first.organisation)
         saved = organisations.save(connection, first)
         lock_organisations(connection, [n for n in [saved.organisation] if n not in locked])
         locked.add(saved.organisation)
         with scoped(connection, saved.organisation):
-            seats.terms_changed(connection, before, saved, first.key)
+            seats.terms_changed(connection, organisation, saved, first.key)
         return effects.Taking(connection, settings, saved, known={f"organisation:{saved.id}"})
-    organisation = organisations.find(connection, [first.organisation]).get(first.organisation)
     if organisation is None:
         return None
     if organisation.organisation not in locked:
