@@ -14,7 +14,6 @@ from sqlalchemy import Connection
 from config.database import lock_organisations, without_nested_loops
 from config.settings import Settings
 from tasks import enrolments, intake, learners
-from tasks.intake import following as effects
 from tasks.organisations import Organisation
 
 #: Learners restated at once.
@@ -74,12 +73,12 @@ def repair(connection: Connection, settings: Settings, organisation: Organisatio
     lock_organisations(connection, [number])
     without_nested_loops(connection)
     cause = Repair(("rollcall:reconcile", f"repair-{uuid.uuid4()}"), datetime.now(UTC))
-    taking = effects.Taking(connection, settings, organisation)
+    taking = intake.Taking(connection, settings, organisation)
     off = learners.standings_off(connection, number)
     for low in range(0, len(off), SLICE):
         changes = learners.restate(connection, number, off[low : low + SLICE])
-        effects.follow(taking, changes, {change.learner: cause for change in changes})
-    effects.notify_admins(connection, number, taking.void)
+        intake.follow(taking, changes, {change.learner: cause for change in changes})
+    intake.notify_admins(connection, number, taking.void)
     learners.mend_memberships(connection, number)
     enrolments.mend(connection, settings, organisation, cause.time)
     intake.take_waiting(connection, settings, taking.known | {f"enrolled:{number}"})

@@ -13,11 +13,8 @@ from typing import Any, Literal
 import msgspec
 import typer
 
-from tasks.announcements import Retried
-from tasks.announcements.previews import Preview, Sent
-from tasks.events import inbox
-from tasks.events.outgoing import TYPES_OUT
-from tasks.events.schemas import TYPES, Data, Envelope
+from tasks.announcements import Preview, Retried, Sent
+from tasks.events import TYPES, TYPES_OUT, Data, Decided, Envelope, Quarantined
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
@@ -68,11 +65,11 @@ RESULTS: dict[str, Any] = {
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
     "demo": demo.Told,
-    "events-decided": list[inbox.Decided],
-    "events-discard": list[events.Decided],
+    "events-decided": list[Decided],
+    "events-discard": list[Decided],
     "events-publish": events.Published,
-    "events-quarantined": list[inbox.Quarantined],
-    "events-release": list[events.Decided],
+    "events-quarantined": list[Quarantined],
+    "events-release": list[Decided],
     "events-replay": replays.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,

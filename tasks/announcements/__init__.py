@@ -17,7 +17,9 @@ if TYPE_CHECKING:
         retry,
         schedule,
     )
+    from tasks.announcements.export import recipients
     from tasks.announcements.intake import fault_of, is_judged, requested
+    from tasks.announcements.previews import Preview, Sent, preview, send_trial, trial
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,

@@ -12,8 +12,7 @@ from tasks import mail
 from tasks.announcements import store
 from tasks.announcements.actors import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
-from tasks.events import Event, Held, Reason
-from tasks.events.schemas import AnnouncementRequested, Audience
+from tasks.events import AnnouncementRequested, Audience, Event, Held, Reason
 from tasks.learners import saved_segments
 from tasks.organisations import Organisation
 

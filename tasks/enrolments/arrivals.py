@@ -8,8 +8,7 @@ from config.settings import Settings
 from tasks import mail, work
 from tasks.enrolments import courses, fanouts, store
 from tasks.enrolments.store import Newcomer
-from tasks.events import emit
-from tasks.events.outgoing import MOST_IDS, AccessActivated, EnrolmentChanged
+from tasks.events import MOST_IDS, AccessActivated, EnrolmentChanged, emit
 from tasks.learners import chunks
 from tasks.organisations import Organisation
 

@@ -17,8 +17,7 @@ from tasks.enrolments.courses import Course
 from tasks.enrolments.launching import launch
 from tasks.enrolments.rules import NotEligible
 from tasks.enrolments.settling import settle
-from tasks.events import Cause, Event, Held, Reason
-from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn
+from tasks.events import Cause, CourseSaved, EnrolmentRequested, EnrolmentWithdrawn, Event, Held, Reason
 from tasks.learners import (
     ensure,
     ensure_segments,

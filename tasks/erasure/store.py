@@ -6,9 +6,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, rows, value
-from tasks import work
+from tasks import events, work
 from tasks.erasure.rules import Erased, Needles
-from tasks.events import inbox
 
 #: Who gives up an event that is about somebody who was erased, and why.
 BY, WHY = "rollcall", "the learner was erased"
@@ -82,14 +81,14 @@ def forget_held(connection: Connection, id_: str, needles: Needles, after: int) 
     """Give up what could not be taken and describes them, or is malformed and names them, and take what names them out
     of the rest: one page of it; the last of it, or None where there is no more. What is of nobody knows which
     organisation is looked at, too."""
-    page = inbox.held_after(connection, id_, after)
+    page = events.held_after(connection, id_, after)
     for one in page:
         if needles.name(one.body, id_):
             left = needles.without(one.body)
             if left is None:
-                inbox.resolve(connection, one, "discarded", by=BY, why=WHY)
+                events.resolve(connection, one, "discarded", by=BY, why=WHY)
             else:
-                inbox.rewrite(connection, one.seq, left)
+                events.rewrite(connection, one.seq, left)
     return page[-1].seq if page else None
 
 

@@ -17,7 +17,7 @@ from tasks.intake import (
     say_why,
     take_kept,
 )
-from tasks.work.store import LostLease
+from tasks.work import LostLease
 
 log = structlog.get_logger()
 

@@ -19,7 +19,6 @@ from tasks.imports.reader import Batch, Layout, batches
 from tasks.imports.refusals import write_refused
 from tasks.imports.rules import Field, Refusal
 from tasks.imports.staging import Staging
-from tasks.intake import following as effects
 from tasks.organisations import Organisation
 
 log = structlog.get_logger()
@@ -132,7 +131,7 @@ def take(
             for attempt in retrying().copy(retry=retry_if_exception(_is_lost_race)):
                 with attempt, connection.begin() as transaction:
                     lock_organisations(connection, [number])
-                    taking = effects.Taking(connection, settings, organisations.numbered(connection, number))
+                    taking = intake.Taking(connection, settings, organisations.numbered(connection, number))
                     moved = taking.organisation.learners != expected
                     part = store.Slice(low, low + SLICE_PAGES, known=known or moved, moved=moved)
                     cause = _Cause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
@@ -209,7 +208,7 @@ class _Done:
 
 
 def _take_slice(
-    taking: effects.Taking, part: store.Slice, cause: _Cause, fields: Sequence[Field], wanted: Wanted
+    taking: intake.Taking, part: store.Slice, cause: _Cause, fields: Sequence[Field], wanted: Wanted
 ) -> _Done:
     """Take the lines of a slice, and all that follows from them, under the organisation's lock."""
     connection, number, before = taking.connection, taking.number, taking.organisation.learners
@@ -231,13 +230,13 @@ def _take_slice(
         [*range(before + 1, before + new + 1), *arrived],
         notify=wanted.notify,
     )
-    effects.follow(
+    intake.follow(
         taking,
         [change for change in changes if not change.arrived],
         {one.learner: _Cause((cause.key[0], f"{cause.key[1]}-known"), one.time) for one in described},
     )
-    effects.judge_again(taking, {one.learner: one.time for one in described if one.said})
-    effects.notify_admins(connection, number, taking.void)
+    intake.judge_again(taking, {one.learner: one.time for one in described if one.said})
+    intake.notify_admins(connection, number, taking.void)
     known = taking.known | store.awaited(connection, number, part) | {f"enrolled:{number}"}
     intake.take_waiting(connection, taking.settings, known)
     return _Done(

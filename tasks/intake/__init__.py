@@ -26,27 +26,6 @@ if TYPE_CHECKING:
         take_kept,
         take_waiting,
     )
+    from tasks.intake.following import Taking, follow, judge_again, notify_admins
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "KILLED",
-    "MOST_FREED",
-    "NOT_APPLIED",
-    "RACES",
-    "UNREADABLE",
-    "NotResolved",
-    "Taken",
-    "discard",
-    "give_up",
-    "is_away",
-    "judge_messages",
-    "portion",
-    "read_kept",
-    "release",
-    "say_why",
-    "set_aside",
-    "take",
-    "take_kept",
-    "take_waiting",
-]

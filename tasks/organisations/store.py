@@ -7,8 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, lock_organisations, nobody_to_blame, one, rows
-from tasks.events import Event
-from tasks.events.schemas import OrganisationSaved
+from tasks.events import Event, OrganisationSaved
 
 #: Advisory lock class of organisations not known yet; the second key is a hash of the id.
 NAME_LOCK = 7402

@@ -6,8 +6,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from tasks.events import Event, Held, emit
-from tasks.events.schemas import CourseCompleted, CourseStarted
+from tasks.events import CourseCompleted, CourseStarted, Event, Held, emit
 from tasks.organisations import Organisation
 from tasks.seats import flags, pools, store
 from tasks.seats.rules import (

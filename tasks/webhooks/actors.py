@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.database import retrying, transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks.events.outbox import Outgoing, cloud_event
+from tasks.events import Outgoing, cloud_event
 from tasks.webhooks import sending, store
 from tasks.webhooks.keys import KeyUnreadable, Locksmith, signed
 from tasks.webhooks.rules import Answer, Because, Failing, Problem, after_failure, target

@@ -9,8 +9,10 @@ if TYPE_CHECKING:
     from tasks.work.rules import LONGEST_PAUSE, pause_before
     from tasks.work.store import (
         ADD,
+        STALLED_AFTER,
         Beat,
         Failing,
+        Load,
         LostLease,
         Piece,
         add,
@@ -18,10 +20,12 @@ if TYPE_CHECKING:
         extend,
         failing,
         finish,
+        loads,
         mark,
         others_wait,
         release,
         retry,
+        unfinished,
     )
 else:
     __getattr__ = lazily(__name__)

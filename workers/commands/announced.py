@@ -13,14 +13,14 @@ from config.runtime import Runtime
 from config.services import DATABASE, REDIS
 from config.words import counted
 from tasks import announcements, bounces, mail, organisations
-from tasks.announcements.store import Announcement
+from tasks.announcements import Announcement
 from tasks.mail import MOVES, Delivery, MailOutage, MailResult, paused
 from tasks.reports import Format
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, write_blocks
 from workers.commands.watching import watch
 
 if TYPE_CHECKING:
-    from tasks.announcements.previews import Preview
+    from tasks.announcements import Preview
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The announcement's id.")]
 Reader = Annotated[
@@ -55,7 +55,7 @@ def found_by(connection: Connection, org: organisations.Organisation, announceme
 
 def preview_(announcement: Id, organisation: Org, learner: Reader = None, json_: Json = False) -> None:
     """Say who would get it were it launched now, who is left out and why, and what they would read."""
-    from tasks.announcements.previews import preview
+    from tasks.announcements import preview
 
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         seen = preview(connection, runtime, org.organisation, found_by(connection, org, announcement), learner)
@@ -98,7 +98,7 @@ def try_out(
 
     It counts nowhere. It does not go to an address of an inactive learner, nor to one that is suppressed.
     """
-    from tasks.announcements.previews import send_trial, trial
+    from tasks.announcements import send_trial, trial
 
     with opened("announcements", DATABASE | {"smtp"}) as runtime:
         with transaction(runtime.engine) as connection:
@@ -276,7 +276,7 @@ def recipients_(
     json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     """Export one row for each recipient: how they stand, why, what their server said, and every attempt."""
-    from tasks.announcements.export import recipients
+    from tasks.announcements import recipients
 
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         found = found_by(connection, org, announcement)

@@ -11,7 +11,7 @@ import typer
 from sqlalchemy import Connection
 
 from tasks import announcements, learners, mail, organisations
-from tasks.events.schemas import clock_time
+from tasks.events import clock_time
 from workers.commands.common import Refused
 from workers.commands.learners import ids_in, some_of
 
