@@ -1,4 +1,4 @@
-"""What comes back: delivery reports, complaints, and the addresses that get no more mail because of them."""
+"""What comes back: delivery reports and complaints, and what follows from them."""
 
 from typing import TYPE_CHECKING
 

@@ -1,11 +1,13 @@
 """A table is written by one capability: that which declares it in its `tables.py`."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from tests.architecture.declared import function_owners, owners
-from tests.architecture.writes import Write, capability_of, tables_written, temporary_tables, writes_of
+from tests.architecture.declared import CAPABILITIES, function_owners, owners
+from tests.architecture.test_imports import ORDER
+from tests.architecture.writes import ROOT, Write, capability_of, tables_written, temporary_tables, writes_of
 from tests.world import World
 
 #: Writes to another's table that are left, and why; the list may only become shorter.
@@ -86,3 +88,17 @@ def test_a_breach_in_a_file_of_sql_is_found(tmp_path: Path) -> None:
     (tmp_path / "tasks" / "seats" / "sql" / "charge.sql").write_text("insert into outbox values (1)", encoding="utf-8")
 
     assert breaches([*writes_of(tmp_path)], {}) == {("seats", "outbox")}
+
+
+def test_the_documents_say_who_owns_what() -> None:
+    owned: dict[str, list[str]] = {}
+    for table, capability in owners().items():
+        owned.setdefault(capability, []).append(f"`{table}`")
+    parts = [part for part in ORDER if part in CAPABILITIES]
+    rows = [
+        f"| `{part}` | {(import_module(f'tasks.{part}').__doc__ or '').partition(chr(10))[0].rstrip('.')} |"
+        f" {', '.join(sorted(owned.get(part, [])))} |"
+        for part in parts
+    ]
+
+    assert "\n".join(rows) in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"), "\n".join(rows)

@@ -72,7 +72,7 @@ class _Text:
 
 
 def rewrite_texts(
-    connection: Connection, organisation: int, left_of: Callable[[str, str], tuple[str, str]], after: int
+    connection: Connection, organisation: int, left_of: Callable[[str, str], Sequence[str]], after: int
 ) -> int | None:
     """Keep what is `left_of` the subject and body of announcements, whatever has been sent of them: one page; the last
     of it, or None where there is no more. One that is edited meanwhile is looked at again."""
