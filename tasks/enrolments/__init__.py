@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.enrolments.access import Accessible, Enrolment, Explained, enrolments_of, explain, unopened
     from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
     from tasks.enrolments.intake import (
         course_saved,
@@ -19,6 +20,6 @@ if TYPE_CHECKING:
         withdrawn,
     )
     from tasks.enrolments.reconcile import mend, off_the_rules
-    from tasks.enrolments.store import Accessible, Enrolment, Explained, Newcomer, enrolments_of, explain, unopened
+    from tasks.enrolments.store import Newcomer
 else:
     __getattr__ = lazily(__name__)

@@ -6,9 +6,9 @@ from sqlalchemy import Connection
 
 from config.settings import Settings
 from tasks import mail, work
-from tasks.enrolments import courses, fanouts, store
+from tasks.enrolments import access, courses, fanouts, store
 from tasks.enrolments.store import Newcomer
-from tasks.events import MOST_IDS, AccessActivated, EnrolmentChanged, emit
+from tasks.events import AccessActivated, emit, emit_changed
 from tasks.learners import chunks
 from tasks.organisations import Organisation
 
@@ -39,27 +39,11 @@ def enrol(connection: Connection, organisation: int, newcomers: Sequence[Newcome
         )
         notices = [(entry.course, 1, entry.learner, mailings[causes[entry.learner]]) for entry in told]
         _tell(connection, organisation, notices)
-    ids = store.ids_of(connection, organisation, (entry.learner for entry in recorded))
-    by_course: dict[int, list[store.Enrolled]] = {}
-    for entry in recorded:
-        by_course.setdefault(entry.course, []).append(entry)
-    emit(
+    emit_changed(
         connection,
         organisation,
-        "rollcall.enrolment.changed",
-        [
-            EnrolmentChanged(
-                course=course.id,
-                cycle=1,
-                cause="rule",
-                enrolled=[ids[entry.learner] for entry in entries if not entry.silent],
-                silent=[ids[entry.learner] for entry in entries if entry.silent],
-                withdrawn=[],
-            )
-            for course in named
-            for low, high in chunks(len(by_course[course.course]), MOST_IDS)
-            for entries in [by_course[course.course][low - 1 : high]]
-        ],
+        "rule",
+        [(entry.course, 1, entry.learner, "silent" if entry.silent else "enrolled") for entry in recorded],
     )
     return True
 
@@ -69,7 +53,7 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
     organisation wants it (R12, S7); the platform is told what they have access to now."""
     number = organisation.organisation
     who = [learner.learner for learner in learners]
-    opened = store.activate(connection, number, who, [learner.occurred_at for learner in learners])
+    opened = access.activate(connection, number, who, [learner.occurred_at for learner in learners])
     if opened and organisation.reactivation_digest:
         causes = {learner.learner: learner.cause for learner in learners}
         mailings = mail.new_mailings(connection, number, mail.Kind.DIGEST, [causes[entry.learner] for entry in opened])
@@ -81,7 +65,7 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
         "rollcall.access.activated",
         [
             AccessActivated(learner=learner.id, courses=learner.courses)
-            for learner in store.accessible(connection, number, who)
+            for learner in access.accessible(connection, number, who)
         ],
     )
 

@@ -1,5 +1,7 @@
 """What a fan-out does in one chunk, as SQL on sets: a chunk of learners never passes through Python."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
 from config.database import execute, one, planned_for_sets, value
@@ -7,30 +9,22 @@ from tasks import mail
 from tasks.enrolments.courses import Course
 from tasks.enrolments.fanouts import DENSE, NOBODY, Counts, Fanout, Recorded
 from tasks.enrolments.fragments import (
-    ASKED,
     CHUNK,
     HELD,
     HELD_LISTED,
+    LINKED_LISTED,
     LIST,
     SINCE,
     UNHELD,
-    UNHELD_LISTED,
-    WITHDRAWN_BY_NAME,
+    UNHELD_THEM,
+    WITHDRAWN,
 )
-from tasks.events import EMIT
+from tasks.events import ENROLMENTS_CHANGED
 
-#: Tells the platform of what changed: each learner's id, and what `became` of their enrolment.
-_TELL = (
-    EMIT
-    + """
-SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
-    'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
-    'cycle', CAST(:cycle AS int), 'cause', CAST(:cause AS text),
-    'enrolled', coalesce(json_agg(id) FILTER (WHERE became = 'enrolled'), '[]'),
-    'silent', coalesce(json_agg(id) FILTER (WHERE became = 'silent'), '[]'),
-    'withdrawn', coalesce(json_agg(id) FILTER (WHERE became = 'withdrawn'), '[]'))
-FROM {changed} HAVING count(*) > 0
-"""
+#: Announces what changed, at most a chunk: each learner's id, and what `became` of their enrolment.
+_ANNOUNCE = ENROLMENTS_CHANGED.format(
+    changed="""(
+    SELECT {of_course} AS course, CAST(:cycle AS int) AS cycle, id, became, 0 AS part FROM {changed})"""
 )
 
 _HOW_MANY = "count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WHERE silent) AS silent"
@@ -38,33 +32,35 @@ _HOW_MANY = "count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WH
 #: Enrol whoever is not, open the ledger of their notice and tell the platform, in one reading of the learners. Two that
 #: enrol the same learner at once break on the key, and one of them tries again.
 _ENROL_THEM = f"""
-WITH candidates AS MATERIALIZED (
-    SELECT l.learner, l.id, l.standing = 'inactive' AS silent,
+WITH {{places}} AS MATERIALIZED (
+    SELECT {{kept}}l.learner, l.id, l.standing = 'inactive' AS silent,
            CASE WHEN l.standing = 'inactive' THEN 'silent' ELSE 'enrolled' END AS became,
            {SINCE} AS since, {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
     FROM {{learners}}
     WHERE {{those}} AND l.standing IN ('active', 'inactive')
-      AND (:chosen OR {{linked}})
+      AND ({{chosen}} OR {{linked}})
       AND NOT EXISTS (
           SELECT FROM enrolments e
-          WHERE e.organisation = {{organisation}} AND e.course = :course AND e.cycle = :cycle
+          WHERE e.organisation = {{organisation}} AND e.course = {{course}} AND e.cycle = :cycle
             {{enrolled}} AND e.learner = l.learner)
       AND NOT EXISTS (
           SELECT FROM void_enrolments v
-          WHERE v.organisation = {{organisation}} AND v.course = :course AND v.cycle = :cycle AND v.learner = l.learner)
-      AND NOT {WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
+          WHERE v.organisation = {{organisation}} AND v.course = {{course}} AND v.cycle = :cycle
+            AND v.learner = l.learner)
+      AND NOT {WITHDRAWN}
     OFFSET 0
 ), recorded AS (
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
                             requests, asked)
-    SELECT :organisation, :course, :cycle, learner, silent, :fanout,
-           CASE WHEN NOT silent THEN CAST(:mailing AS bigint) END, since, CASE WHEN NOT silent THEN since END,
+    SELECT :organisation, {{of_course}}, :cycle, learner, silent, :fanout,
+           CASE WHEN NOT silent {{told}} THEN CAST(:mailing AS bigint) END, since, CASE WHEN NOT silent THEN since END,
            CAST(:requests AS bigint[]), CAST(:requests AS bigint[])
-    FROM candidates
-), opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS ({_TELL.format(changed="candidates")})
+    FROM {{places}}
+), {{candidates}}opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS (
+    {_ANNOUNCE.format(changed="{places}", of_course="{of_course}")})
 SELECT {_HOW_MANY}, EXISTS (
-    SELECT FROM {{there}} AND e.course = :course AND e.cycle = :cycle AND e.withdrawn_at IS NOT NULL) AS withdrawn
-FROM candidates
+    SELECT FROM {{there}} AND e.cycle = :cycle AND e.withdrawn_at IS NOT NULL) AS withdrawn
+FROM {{places}}
 """
 _ENROL, _ENROL_LISTED = _ENROL_THEM.format(**CHUNK), _ENROL_THEM.format(**LIST)
 _ENROL_DENSE = _ENROL_THEM.format(**CHUNK | {"those": f"{CHUNK['those']} AND l.learner = ANY(CAST(:listed AS int[]))"})
@@ -79,25 +75,25 @@ WITH revived AS (
         notice = CASE
             WHEN d.state = 'pending' OR d.state = 'accepted' AND d.settled_at > now() - CAST(:window AS interval)
                 THEN e.notice
-            WHEN l.standing = 'active' THEN CAST(:mailing AS bigint)
+            WHEN l.standing = 'active' {{told}} THEN CAST(:mailing AS bigint)
         END
     FROM {{learners}} LEFT JOIN enrolments o
-        ON o.organisation = {{organisation}} AND o.course = :course AND o.cycle = :cycle AND o.learner = l.learner
+        ON o.organisation = {{organisation}} AND o.course = {{course}} AND o.cycle = :cycle AND o.learner = l.learner
            {{before}}
     LEFT JOIN deliveries d ON d.organisation = o.organisation AND d.mailing = o.notice AND d.recipient = o.learner
            {{noticed}}
-    WHERE e.organisation = {{organisation}} AND e.course = :course AND e.cycle = :cycle
+    WHERE e.organisation = {{organisation}} AND e.course = {{course}} AND e.cycle = :cycle
       {{enrolled}} AND e.learner = l.learner AND e.withdrawn_at IS NOT NULL
-      AND {{those}} AND l.standing IN ('active', 'inactive') AND (:chosen OR {{linked}})
+      AND {{those}} AND l.standing IN ('active', 'inactive') AND ({{chosen}} OR {{linked}})
       AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
-      AND NOT {WITHDRAWN_BY_NAME.format(learner="l.learner", rules="CAST(:requests AS bigint[]) IS NULL")}
-    RETURNING e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
+      AND NOT {WITHDRAWN}
+    RETURNING e.course, e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
               o.enrolled_at, o.withdrawn_at, o.withdrawn_by
 ), past AS (
     INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by)
-    SELECT :organisation, :course, :cycle, learner, enrolled_at, withdrawn_at, withdrawn_by FROM revived
+    SELECT :organisation, course, :cycle, learner, enrolled_at, withdrawn_at, withdrawn_by FROM revived
     ON CONFLICT DO NOTHING
-), told AS ({_TELL.format(changed="revived")})
+), told AS ({_ANNOUNCE.format(changed="revived", of_course="{of_course}")})
 SELECT {_HOW_MANY} FROM revived
 """
 
@@ -107,11 +103,11 @@ _WITHDRAW_THEM = f"""
 WITH gone AS (
     UPDATE enrolments e SET withdrawn_at = :at, withdrawn_by = 'rule', fanout = :fanout {{asked}}
     WHERE {{held}} AND {{unheld}} AND e.started_at IS NULL
-    RETURNING e.organisation, e.learner
+    RETURNING e.organisation, e.course, e.learner
 ), changed AS (
-    SELECT l.id, 'withdrawn' AS became
+    SELECT gone.course, l.id, 'withdrawn' AS became
     FROM gone JOIN learners l ON {{gone}}
-), told AS ({_TELL.format(changed="changed")})
+), told AS ({_ANNOUNCE.format(changed="changed", of_course="course")})
 SELECT count(*) FROM gone
 """
 _WITHDRAW = _WITHDRAW_THEM.format(
@@ -121,9 +117,12 @@ _WITHDRAW = _WITHDRAW_THEM.format(
     gone="l.organisation = :organisation AND l.learner = gone.learner AND l.learner BETWEEN :low AND :high",
 )
 _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
-    asked=ASKED,
-    held=HELD_LISTED,
-    unheld=UNHELD_LISTED,
+    asked="""FROM (
+        SELECT CAST(:organisation AS int) AS organisation, learner, course, links
+        FROM unnest(CAST(:listed AS int[])) AS learner
+        CROSS JOIN unnest(CAST(:courses AS int[]), CAST(:links AS boolean[])) AS c (course, links)) asked""",
+    held=f"{HELD_LISTED} AND e.course = asked.course",
+    unheld=UNHELD_THEM.format(links="asked.links", linked=LINKED_LISTED.format(of="e", of_course="e.course")),
     gone="l.organisation = gone.organisation AND l.learner = gone.learner",
 )
 
@@ -131,10 +130,9 @@ _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
 _JOIN = f"""
 WITH joined AS (
     UPDATE enrolments e SET requests = e.requests || CAST(:fanout AS bigint), asked = e.asked || CAST(:fanout AS bigint)
-    {ASKED}
-    WHERE {HELD_LISTED} AND e.course = :course AND e.cycle = :cycle
-      AND e.withdrawn_at IS NULL AND e.fanout <> :fanout
-      AND NOT {WITHDRAWN_BY_NAME.format(learner="e.learner", rules="false")}
+    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) l
+    WHERE e.organisation = l.organisation AND e.learner = l.learner AND e.course = :course AND e.cycle = :cycle
+      AND e.withdrawn_at IS NULL AND e.fanout <> :fanout AND NOT {WITHDRAWN.format(course=":course")}
     RETURNING e.learner
 )
 SELECT count(*) FROM joined
@@ -142,68 +140,102 @@ SELECT count(*) FROM joined
 
 
 def follow_rules(
-    connection: Connection, fanout: Fanout, course: Course, low: int, high: int, window_seconds: float
-) -> Counts:
-    """Bring the rule-made enrolments of one chunk of learners in line with the rules as they stand (R7, R9, R10)."""
+    connection: Connection, fanout: Fanout, courses: Sequence[Course], low: int, high: int, window_seconds: float
+) -> list[Counts]:
+    """Bring the rule-made enrolments of one chunk of learners in line with the rules as they stand (R7, R9, R10): of a
+    list in all courses at once, of learners in a row course by course."""
     scope: dict[str, object] = {
         "organisation": fanout.organisation,
-        "course": course.course,
         "cycle": 1,
         "fanout": fanout.fanout,
         "at": fanout.occurred_at,
-        "low": low,
-        "high": high,
-        "listed": fanout.learners,
         "cause": "rule",
+        "requests": None,
     }
+    if fanout.learners is not None:
+        return [_follow_listed(connection, fanout, courses, scope | {"low": low, "high": high}, window_seconds)]
+    scope |= {"low": low, "high": high}
+    return [_follow_in_a_row(connection, fanout, course, scope, window_seconds) for course in courses]
+
+
+def _follow_in_a_row(
+    connection: Connection, fanout: Fanout, course: Course, scope: dict[str, object], window_seconds: float
+) -> Counts:
+    scope |= {"course": course.course}
     revived = enrolled = NOBODY
     if course.method != "manual":
-        candidates = scope | {
-            "mailing": None if course.on_hold else fanout.mailing,
-            "requests": None,
-            "chosen": course.method == "everyone",
-        }
-        enrol = _ENROL if fanout.learners is None else _ENROL_LISTED
-        enrolled = one(connection, Recorded, enrol, **candidates) or NOBODY
-        revived = _revived(connection, candidates, window_seconds, enrolled)
+        scope |= {"mailing": None if course.on_hold else fanout.mailing, "chosen": course.method == "everyone"}
+        enrolled = one(connection, Recorded, _ENROL, **scope) or NOBODY
+        if enrolled.withdrawn:
+            revived = one(connection, Recorded, _REVIVE, **scope, window=f"{window_seconds} seconds") or NOBODY
     if course.method != "everyone":
-        scope["links"] = course.method == "segments"
-        withdraw = _WITHDRAW if fanout.learners is None else _WITHDRAW_LISTED
-        execute(connection, withdraw, **scope)
+        execute(connection, _WITHDRAW, **scope, links=course.method == "segments")
     return Counts(enrolled, revived, 0)
+
+
+def _follow_listed(
+    connection: Connection,
+    fanout: Fanout,
+    courses: Sequence[Course],
+    scope: dict[str, object],
+    window_seconds: float,
+) -> Counts:
+    scope |= {"listed": fanout.learners, "mailing": fanout.mailing}
+    enrolled = revived = NOBODY
+    ruled = [course for course in courses if course.method != "manual"]
+    if ruled:
+        places = scope | _places(ruled, [course.method == "everyone" for course in ruled])
+        enrolled, revived = _enrol_listed(connection, places, window_seconds)
+    ending = [course for course in courses if course.method != "everyone"]
+    if ending:
+        links = [course.method == "segments" for course in ending]
+        execute(connection, _WITHDRAW_LISTED, **scope, courses=[course.course for course in ending], links=links)
+    return Counts(enrolled, revived, 0)
+
+
+def _places(courses: Sequence[Course], chosen: Sequence[bool]) -> dict[str, object]:
+    return {
+        "courses": [course.course for course in courses],
+        "chosen": list(chosen),
+        "on_hold": [course.on_hold for course in courses],
+    }
+
+
+def _enrol_listed(
+    connection: Connection, places: dict[str, object], window_seconds: float
+) -> tuple[Recorded, Recorded]:
+    """Who is enrolled, and who again: most have nobody to bring back, as is seen when the others are enrolled."""
+    enrolled = one(connection, Recorded, _ENROL_LISTED, **places) or NOBODY
+    if not enrolled.withdrawn:
+        return enrolled, NOBODY
+    window = f"{window_seconds} seconds"
+    return enrolled, one(connection, Recorded, _REVIVE_LISTED, **places, window=window) or NOBODY
 
 
 def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, window_seconds: float) -> Counts:
     """Enrol the listed learners, who were found eligible; for those who are enrolled add the source alone (R11, S6)."""
-    candidates: dict[str, object] = {
+    listed = fanout.learners or []
+    scope: dict[str, object] = {
         "organisation": fanout.organisation,
-        "course": fanout.courses[0],
         "cycle": fanout.cycle,
         "fanout": fanout.fanout,
         "at": fanout.occurred_at,
         "low": low,
         "high": high,
-        "listed": fanout.learners or [],
+        "listed": listed,
         "cause": "request",
         "mailing": fanout.mailing,
         "requests": [fanout.fanout],
-        "chosen": True,
     }
-    if high - low < DENSE * len(fanout.learners or []):
+    places = scope | {"courses": fanout.courses, "chosen": [True], "on_hold": [False]}
+    course: dict[str, object] = {"course": fanout.courses[0], "chosen": True}
+    if high - low < DENSE * len(listed):
+        revived = NOBODY
         with planned_for_sets(connection):
-            enrolled = one(connection, Recorded, _ENROL_DENSE, **candidates) or NOBODY
+            enrolled = one(connection, Recorded, _ENROL_DENSE, **scope, **course) or NOBODY
+        if enrolled.withdrawn:
+            revived = one(connection, Recorded, _REVIVE_LISTED, **places, window=f"{window_seconds} seconds") or NOBODY
     else:
-        enrolled = one(connection, Recorded, _ENROL_LISTED, **candidates) or NOBODY
-    revived = _revived(connection, candidates, window_seconds, enrolled)
-    already = int(value(connection, _JOIN, **candidates))
+        enrolled, revived = _enrol_listed(connection, places, window_seconds)
+    already = int(value(connection, _JOIN, **scope, **course))
     return Counts(enrolled, revived, already)
-
-
-def _revived(
-    connection: Connection, candidates: dict[str, object], window_seconds: float, enrolled: Recorded
-) -> Recorded:
-    """Most chunks have nobody to bring back, as was seen when the others were enrolled."""
-    if not enrolled.withdrawn:
-        return NOBODY
-    revive = _REVIVE if candidates["listed"] is None else _REVIVE_LISTED
-    return one(connection, Recorded, revive, **candidates, window=f"{window_seconds} seconds") or NOBODY

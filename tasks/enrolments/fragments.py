@@ -2,61 +2,82 @@
 
 #: Whether a linked segment holds the learner. The method of the course is asked by the caller: do links count? (R10)
 LINKED = """EXISTS (
-    SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-    WHERE cs.organisation = :organisation AND cs.course = :course AND m.learner = {learner} AND m.member)
+    SELECT FROM linked k WHERE k.organisation = :organisation AND k.course = :course AND k.learner = {learner})
 """
-
 #: The same of a learner who is looked up: by the segments that they are in, not by all that are linked.
 LINKED_LISTED = """EXISTS (
     SELECT FROM (
         SELECT m.organisation, m.segment FROM memberships m
         WHERE m.organisation = {of}.organisation AND m.learner = {of}.learner AND m.member OFFSET 0) held
     JOIN course_segments cs ON cs.organisation = held.organisation AND cs.segment = held.segment
-        AND cs.course = :course)
+        AND cs.course = {of_course})
 """
 
-#: The learners that a statement is about. A chunk: those numbered from :low to :high, which are read in one go. A list:
-#: each is looked up by its number, whatever the planner believes; what it is joined with comes by `{organisation}`, so
-#: that no join begins with all that the organisation has.
+#: The learners and courses that a statement is about. A chunk: the learners numbered from :low to :high, who are read
+#: in one go, in one :course. A list: each learner in each of the :courses is looked up, whatever the planner believes;
+#: what they are joined with comes by `{organisation}`, so that no join begins with all that the organisation has.
+#: :chosen are courses that need no linked segment to enrol.
 CHUNK = {
     "learners": "learners l",
     "those": "l.organisation = :organisation AND l.learner BETWEEN :low AND :high",
     "organisation": ":organisation",
-    "there": "enrolments e WHERE e.organisation = :organisation AND e.learner BETWEEN :low AND :high",
+    "course": ":course",
+    "of_course": "CAST(:course AS int)",
+    "chosen": ":chosen",
+    "told": "",
+    "there": """enrolments e
+    WHERE e.organisation = :organisation AND e.course = :course AND e.learner BETWEEN :low AND :high""",
     "enrolled": "AND e.learner BETWEEN :low AND :high",
     "before": "AND o.learner BETWEEN :low AND :high",
     "noticed": "AND d.recipient BETWEEN :low AND :high",
     "linked": LINKED.format(learner="l.learner"),
+    "places": "candidates",
+    "kept": "",
+    "candidates": "",
 }
 
+_PLACES = """(
+        SELECT CAST(:organisation AS int) AS organisation, learner, course, chosen, on_hold
+        FROM unnest(CAST(:listed AS int[])) AS learner
+        CROSS JOIN unnest(CAST(:courses AS int[]), CAST(:chosen AS boolean[]), CAST(:on_hold AS boolean[]))
+            AS c (course, chosen, on_hold)) asked"""
 LIST = {
-    "learners": """(
-        SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
-    JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner""",
+    "learners": f"{_PLACES} JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner",
     "those": "true",
     "organisation": "l.organisation",
-    "there": """(
-        SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
-    JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner WHERE true""",
+    "course": "asked.course",
+    "of_course": "course",
+    "chosen": "asked.chosen",
+    "told": "AND NOT on_hold",
+    "there": f"""{_PLACES}
+    JOIN enrolments e ON e.organisation = asked.organisation AND e.course = asked.course AND e.learner = asked.learner
+    WHERE true""",
     "enrolled": "",
     "before": "",
     "noticed": "",
-    "linked": LINKED_LISTED.format(of="l"),
+    "linked": LINKED_LISTED.format(of="l", of_course="asked.course"),
+    "places": "places",
+    "kept": "asked.course, asked.on_hold, ",
+    "candidates": "candidates AS (SELECT DISTINCT learner, silent, verdict FROM places WHERE NOT on_hold), ",
 }
 
-#: Whether a withdrawal by name stands against it: against rules always, against requests that happened before (S4).
+#: Whether a withdrawal by name stands against an enrolment, one that covers its cycle: against rules always, against
+#: requests that happened before (S4). `when`: which of them the statement means.
 WITHDRAWN_BY_NAME = """EXISTS (
-    SELECT FROM withdrawals w
-    WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, :cycle) AND w.learner = {learner}
-      AND ({rules} OR w.occurred_at >= :at))
-"""
+    SELECT FROM withdrawals said
+    WHERE said.organisation = {organisation} AND said.course = {course} AND said.cycle IN (0, {cycle})
+      AND said.learner = {learner} AND {when})"""
+WITHDRAWN = WITHDRAWN_BY_NAME.format(
+    organisation=":organisation",
+    course="{course}",
+    cycle=":cycle",
+    learner="l.learner",
+    when="(CAST(:requests AS bigint[]) IS NULL OR said.occurred_at >= :at)",
+)
 
-#: What no source holds any more. The statement that asks says which learners, and whether :links count.
-UNHELD_THEM = """
-    e.course = :course AND e.cycle = 1 AND e.withdrawn_at IS NULL AND e.requests IS NULL AND NOT (:links AND {linked})
-"""
-UNHELD = UNHELD_THEM.format(linked=LINKED.format(learner="e.learner"))
-UNHELD_LISTED = UNHELD_THEM.format(linked=LINKED_LISTED.format(of="e"))
+#: What no source holds any more. The statement that asks says which learners, and whether links count.
+UNHELD_THEM = "e.cycle = 1 AND e.withdrawn_at IS NULL AND e.requests IS NULL AND NOT ({links} AND {linked})"
+UNHELD = "e.course = :course AND " + UNHELD_THEM.format(links=":links", linked=LINKED.format(learner="e.learner"))
 
 ASKED = """
     FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked

@@ -1,6 +1,6 @@
 """Doing a fan-out: at once where it is small, else chunk by chunk."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import timedelta
 
@@ -48,7 +48,7 @@ def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout,
         if not fanout.learners:
             return
         low, high = min(fanout.learners), max(fanout.learners)
-    late = {course: overtaken.overtaken(connection, fanout, course, low, high) for course in fanout.courses}
+    late = overtaken.overtaken(connection, fanout, low, high)
     with planned_for_sets(connection) if fanout.learners is None else nullcontext():
         told, again = _enrol(connection, settings, fanout, low, high)
     _settle_overtaken(connection, settings, fanout, late)
@@ -69,19 +69,16 @@ def _enrol(
         followed = [enrolling.follow_request(connection, fanout, low, high, window)]
         fanouts.count_up(connection, fanout, followed[0])
     else:
-        followed = [
-            enrolling.follow_rules(connection, fanout, course, low, high, window)
-            for course in courses.courses_numbered(connection, fanout.organisation, fanout.courses)
-        ]
+        ruled = courses.courses_numbered(connection, fanout.organisation, fanout.courses)
+        followed = enrolling.follow_rules(connection, fanout, ruled, low, high, window)
     again = any(counts.again.enrolled for counts in followed)
     return again or any(counts.new.enrolled for counts in followed), again
 
 
 def _settle_overtaken(
-    connection: Connection, settings: Settings, fanout: fanouts.Fanout, late: Mapping[int, Sequence[int]]
+    connection: Connection, settings: Settings, fanout: fanouts.Fanout, late: Sequence[tuple[int, int]]
 ) -> None:
     """Where something newer was heard of a learner before this, their past is told anew (R6)."""
-    pairs = [(course, learner) for course, learners in late.items() for learner in learners]
-    if pairs and fanout.cause == "request":
-        overtaken.remember_selected(connection, fanout, [learner for _, learner in pairs])
-    settle(connection, fanout.organisation, pairs, timedelta(seconds=settings.rollcall_start_lead_seconds))
+    if late and fanout.cause == "request":
+        overtaken.remember_selected(connection, fanout, [learner for _, learner in late])
+    settle(connection, fanout.organisation, late, timedelta(seconds=settings.rollcall_start_lead_seconds))

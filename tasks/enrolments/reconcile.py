@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.settings import Settings
-from tasks.enrolments import courses, fanouts, store, surveying
+from tasks.enrolments import access, courses, fanouts, surveying
 from tasks.enrolments.launching import launch
 from tasks.organisations import Organisation
 
@@ -22,7 +22,7 @@ def off_the_rules(connection: Connection, organisation: int) -> dict[str, survey
 def mend(connection: Connection, settings: Settings, organisation: Organisation, time: datetime) -> None:
     """Bring every course that is off in line with its rules, by a fan-out that mails nobody: many were told before."""
     off = off_the_rules(connection, organisation.organisation)
-    store.mend_unopened(connection, organisation.organisation)
+    access.mend_unopened(connection, organisation.organisation)
     numbers = [
         course.course for course in courses.all_courses(connection, organisation.organisation) if course.id in off
     ]

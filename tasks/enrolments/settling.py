@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from config.database import execute
 from tasks.enrolments.causes import Place, PlaceCauses, people_of
 from tasks.enrolments.timeline import EVER, Timeline, timeline
-from tasks.events import EMIT
+from tasks.events import emit_changed
 from tasks.seats import Contradicted, flag_contradictions
 
 #: Places told anew at once.
@@ -169,31 +169,11 @@ def _announce(
     standings: dict[int, str],
 ) -> None:
     """Tell the platform whose enrolment stands by now, or no longer does."""
-    found: list[tuple[Place, str]] = []
+    found: list[tuple[int, int, int, str]] = []
     for place, told in changes:
         row, standing = causes.rows.get(place), standings[place.learner]
         stood = row is not None and not row.void and row.withdrawn_at is None
         stands = told.last is not None and told.last.end == EVER
         if stood != stands:
-            became = "withdrawn" if stood else "enrolled" if standing == "active" else "silent"
-            found.append((place, became))
-    if found:
-        execute(
-            connection,
-            f"""
-            {EMIT}
-            SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
-                'course', c.id, 'cycle', new.cycle, 'cause', 'rule',
-                'enrolled', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'enrolled'), '[]'),
-                'silent', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'silent'), '[]'),
-                'withdrawn', coalesce(json_agg(l.id ORDER BY l.learner) FILTER (WHERE became = 'withdrawn'), '[]'))
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
-                         unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:became AS text[])) AS became) new
-            JOIN learners l ON l.organisation = new.organisation AND l.learner = new.learner
-            JOIN courses c ON c.organisation = new.organisation AND c.course = new.course
-            GROUP BY c.id, new.cycle ORDER BY c.id, new.cycle
-            """,
-            **_of(organisation, [place for place, _ in found]),
-            became=[became for _, became in found],
-        )
+            found.append((*place, "withdrawn" if stood else "enrolled" if standing == "active" else "silent"))
+    emit_changed(connection, organisation, "rule", found)

@@ -1,4 +1,4 @@
-"""Enrolments and access, as SQL on sets."""
+"""Enrolments, as SQL on sets."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,8 +6,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
-from tasks.events import EMIT
+from config.database import column, execute, rows, value
+from tasks.enrolments.fragments import WITHDRAWN_BY_NAME
+from tasks.events import emit_changed
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,53 +29,6 @@ class Enrolled:
     silent: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """An enrolment that gives access from now on."""
-
-    learner: int
-    course: int
-    cycle: int
-
-
-@dataclass(frozen=True, slots=True)
-class Accessible:
-    """A learner, and the courses open to them."""
-
-    learner: int
-    id: str
-    courses: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Enrolment:
-    """One enrolment, with the answer to who has access and why not."""
-
-    course: str
-    title: str
-    cycle: int
-    sources: list[str]
-    enrolled_at: datetime
-    silent: bool
-    activated_at: datetime | None
-    notified_at: datetime | None
-    started_at: datetime | None
-    completed_at: datetime | None
-    result: str | None
-    withdrawn_at: datetime | None
-    access: bool
-    missing: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Explained:
-    """Whether a learner has access to a course, and what is missing if not."""
-
-    course: str
-    access: bool
-    missing: list[str]
-
-
 #: Those of the learners asked for who count, and what the standing rules say of them: the courses for everyone, and
 #: those that a segment of theirs is linked to.
 _RULED = """
@@ -86,14 +40,18 @@ WITH arrived AS MATERIALIZED (
     WHERE l.standing IN ('active', 'inactive')
 ), everyones AS MATERIALIZED (
     SELECT course, rules_since FROM courses WHERE organisation = :organisation AND method = 'everyone'
-), linked AS (
+), by_segment AS (
     SELECT a.organisation, a.learner, a.standing, a.occurred_at, c.course, c.rules_since
     FROM arrived a
-    JOIN memberships m ON m.organisation = a.organisation AND m.learner = a.learner AND m.member
-    JOIN course_segments cs ON cs.organisation = m.organisation AND cs.segment = m.segment
-    JOIN courses c ON c.organisation = cs.organisation AND c.course = cs.course AND c.method = 'segments'
+    JOIN linked k ON k.organisation = a.organisation AND k.learner = a.learner
+    JOIN courses c ON c.organisation = k.organisation AND c.course = k.course AND c.method = 'segments'
 )
 """
+
+
+_WITHDRAWN = WITHDRAWN_BY_NAME.format(
+    organisation="w.organisation", course="w.course", cycle="1", learner="w.learner", when="true OFFSET 0"
+)
 
 
 def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcomer], most: int) -> int:
@@ -105,7 +63,7 @@ def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcome
             _RULED
             + """
             SELECT (SELECT count(*) FROM arrived) * (SELECT count(*) FROM everyones)
-                 + (SELECT count(*) FROM (SELECT FROM linked LIMIT :most) counted)
+                 + (SELECT count(*) FROM (SELECT FROM by_segment LIMIT :most) counted)
             """,
             **_as_asked(organisation, newcomers),
             most=most,
@@ -128,11 +86,11 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
             SELECT a.organisation, a.learner, a.standing, a.occurred_at, e.course, e.rules_since
             FROM arrived a CROSS JOIN everyones e
             UNION
-            SELECT * FROM linked
+            SELECT * FROM by_segment
         ) w
-        WHERE NOT EXISTS (
-            SELECT FROM withdrawals n WHERE n.organisation = w.organisation AND n.course = w.course
-              AND n.learner = w.learner AND n.cycle IN (0, 1) OFFSET 0)
+        WHERE NOT """
+        + _WITHDRAWN
+        + """
           AND NOT EXISTS (
             SELECT FROM void_enrolments v WHERE v.organisation = w.organisation AND v.course = w.course
               AND v.learner = w.learner AND v.cycle = 1 OFFSET 0)
@@ -170,28 +128,6 @@ def _as_asked(organisation: int, newcomers: Sequence[Newcomer]) -> dict[str, obj
         "learners": [newcomer.learner for newcomer in newcomers],
         "times": [newcomer.occurred_at for newcomer in newcomers],
     }
-
-
-def ids_of(connection: Connection, organisation: int, learners: Iterable[int]) -> dict[int, str]:
-    """The ids of these learners."""
-    found = rows(
-        connection,
-        _Named,
-        """
-        SELECT l.learner, l.id
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-        """,
-        organisation=organisation,
-        learners=sorted(set(learners)),
-    )
-    return {row.learner: row.id for row in found}
-
-
-@dataclass(frozen=True, slots=True)
-class _Named:
-    learner: int
-    id: str
 
 
 def enrolled_in(connection: Connection, organisation: int, learners: Sequence[int], most: int) -> int:
@@ -268,77 +204,6 @@ def tell(connection: Connection, organisation: int, notices: Iterable[tuple[int,
     )
 
 
-def activate(
-    connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
-) -> list[Opened]:
-    """Open to learners who are active again everything they are enrolled in, silent enrolments included (R4); what
-    became available to them now, courses on hold left out (S7)."""
-    return rows(
-        connection,
-        Opened,
-        """
-        WITH opened AS (
-            UPDATE enrolments e SET activated_at = new.time
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:times AS timestamptz[])) AS time) new
-            WHERE e.organisation = new.organisation AND e.learner = new.learner
-              AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
-            RETURNING e.organisation, e.learner, e.course, e.cycle
-        )
-        SELECT opened.learner, opened.course, opened.cycle FROM opened
-        JOIN courses c ON c.organisation = opened.organisation AND c.course = opened.course AND NOT c.on_hold
-        ORDER BY learner, course, cycle
-        """,
-        organisation=organisation,
-        learners=list(learners),
-        times=list(times),
-    )
-
-
-#: Enrolments that give access, and of which nobody noted since when.
-_UNOPENED = """
-SELECT e.course, e.cycle, e.learner FROM enrolments e JOIN learners l USING (organisation, learner)
-WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
-"""
-
-
-def unopened(connection: Connection, organisation: int) -> int:
-    """How many enrolments give access without a note since when."""
-    return int(value(connection, f"SELECT count(*) FROM ({_UNOPENED}) unopened", organisation=organisation))
-
-
-def mend_unopened(connection: Connection, organisation: int) -> None:
-    """Note of every enrolment that gives access and does not say since when, that it does so now."""
-    execute(
-        connection,
-        f"""
-        UPDATE enrolments e SET activated_at = now() FROM ({_UNOPENED}) unopened
-        WHERE e.organisation = :organisation AND e.course = unopened.course AND e.cycle = unopened.cycle
-          AND e.learner = unopened.learner
-        """,
-        organisation=organisation,
-    )
-
-
-def accessible(connection: Connection, organisation: int, learners: Sequence[int]) -> list[Accessible]:
-    """The courses these learners have access to now, sorted."""
-    return rows(
-        connection,
-        Accessible,
-        """
-        SELECT l.learner, l.id, ARRAY(
-            SELECT DISTINCT c.id COLLATE "C" FROM access a
-            JOIN courses c ON c.organisation = a.organisation AND c.course = a.course
-            WHERE a.organisation = l.organisation AND a.learner = l.learner AND a.granted ORDER BY 1) AS courses
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-        ORDER BY l.learner
-        """,
-        organisation=organisation,
-        learners=list(learners),
-    )
-
-
 def withdraw(
     connection: Connection, organisation: int, course: int, learners: Sequence[int], cycle: int, time: datetime
 ) -> None:
@@ -372,77 +237,24 @@ def withdraw(
         """,
         **scope,
     )
-    execute(
+    gone = rows(
         connection,
-        f"""
-        WITH gone AS (
-            UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-            WHERE e.organisation = asked.organisation AND e.learner = asked.learner AND e.course = :course
-              AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL AND e.withdrawn_at IS NULL
-            RETURNING e.organisation, e.cycle, e.learner
-        ), numbered AS (
-            SELECT gone.cycle, l.id, (row_number() OVER (PARTITION BY gone.cycle ORDER BY l.learner) - 1) / 5000 AS part
-            FROM gone JOIN learners l ON l.organisation = gone.organisation AND l.learner = gone.learner
-        ), told AS (
-            {EMIT}
-            SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
-                'course', (SELECT id FROM courses WHERE organisation = :organisation AND course = :course),
-                'cycle', cycle, 'cause', 'withdrawal', 'enrolled', CAST('[]' AS json), 'silent', CAST('[]' AS json),
-                'withdrawn', json_agg(id))
-            FROM numbered GROUP BY cycle, part ORDER BY cycle, part
-        )
-        SELECT count(*) FROM gone
+        _Gone,
+        """
+        UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        WHERE e.organisation = asked.organisation AND e.learner = asked.learner AND e.course = :course
+          AND (:cycle = 0 OR e.cycle = :cycle) AND e.requests IS NULL AND e.withdrawn_at IS NULL
+        RETURNING e.cycle, e.learner
         """,
         **scope,
     )
-
-
-def enrolments_of(connection: Connection, organisation: int, learner: int) -> list[Enrolment]:
-    """A learner's enrolments, each with what stands between them and access."""
-    return rows(
-        connection,
-        Enrolment,
-        """
-        SELECT c.id AS course, c.title, e.cycle,
-               CASE WHEN e.withdrawn_at IS NULL THEN enrolment_sources(e, c) ELSE '{}' END AS sources,
-               e.enrolled_at, e.silent, e.activated_at, d.settled_at AS notified_at, e.started_at, e.completed_at,
-               e.result, e.withdrawn_at, a.granted AS access,
-               array_remove(ARRAY[CASE WHEN NOT a.active THEN 'active' END,
-                                  CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,
-                                  CASE WHEN NOT a.not_on_hold THEN 'not on hold' END], NULL) AS missing
-        FROM enrolments e
-        JOIN access a USING (organisation, learner, course, cycle)
-        JOIN courses c USING (organisation, course)
-        LEFT JOIN deliveries d ON d.organisation = e.organisation AND d.mailing = e.notice
-            AND d.recipient = e.learner AND d.state = 'accepted'
-        WHERE e.organisation = :organisation AND e.learner = :learner
-        ORDER BY c.id, e.cycle
-        """,
-        organisation=organisation,
-        learner=learner,
+    emit_changed(
+        connection, organisation, "withdrawal", [(course, one.cycle, one.learner, "withdrawn") for one in gone]
     )
 
 
-def explain(connection: Connection, organisation: int, learner: int, course: str) -> Explained | None:
-    """Why a learner has access to a course, or not (R3): by the cycle that gives it, else the last; None where the
-    course is not known."""
-    return one(
-        connection,
-        Explained,
-        """
-        SELECT c.id AS course, coalesce(a.granted, false) AS access,
-               array_remove(ARRAY[CASE WHEN l.standing <> 'active' THEN 'active' END,
-                                  CASE WHEN a.course IS NULL THEN 'enrolled' END,
-                                  CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,
-                                  CASE WHEN c.on_hold THEN 'not on hold' END], NULL) AS missing
-        FROM courses c
-        JOIN learners l ON l.organisation = :organisation AND l.learner = :learner
-        LEFT JOIN access a ON a.organisation = :organisation AND a.course = c.course AND a.learner = l.learner
-        WHERE c.organisation = :organisation AND c.id = :course
-        ORDER BY a.granted DESC NULLS LAST, a.cycle DESC LIMIT 1
-        """,
-        organisation=organisation,
-        learner=learner,
-        course=course,
-    )
+@dataclass(frozen=True, slots=True)
+class _Gone:
+    cycle: int
+    learner: int

@@ -10,7 +10,7 @@ from config.database import column, one, rows, value
 from tasks import mail
 from tasks.enrolments.courses import Course
 from tasks.enrolments.fanouts import Fanout
-from tasks.enrolments.fragments import HELD, LINKED, UNHELD
+from tasks.enrolments.fragments import HELD, LINKED, UNHELD, WITHDRAWN_BY_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,14 @@ class Off:
     surplus: int
 
 
+_WITHDRAWN_MEANWHILE = WITHDRAWN_BY_NAME.format(
+    organisation=":organisation",
+    course=":course",
+    cycle="1",
+    learner="l.learner",
+    when="said.occurred_at > coalesce(l.deleted_at, '-infinity') AND said.occurred_at < :until",
+)
+
 #: Whom the rules of a course would enrol.
 _MISSING = f"""
 FROM learners l
@@ -30,10 +38,7 @@ WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.
       SELECT FROM enrolments e
       WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1
         AND e.learner BETWEEN :low AND :high AND e.learner = l.learner AND e.withdrawn_at IS NULL)
-  AND NOT EXISTS (
-      SELECT FROM withdrawals w
-      WHERE w.organisation = :organisation AND w.course = :course AND w.cycle IN (0, 1) AND w.learner = l.learner
-        AND w.occurred_at > coalesce(l.deleted_at, '-infinity') AND w.occurred_at < :until)
+  AND NOT {_WITHDRAWN_MEANWHILE}
 """
 
 #: Whom they would withdraw, or flag.

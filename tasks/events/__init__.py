@@ -21,7 +21,18 @@ if TYPE_CHECKING:
         unresolved,
     )
     from tasks.events.inbox import Wanted as WantedEvents
-    from tasks.events.outbox import BATCH_BYTES, EMIT, Outgoing, cloud_event, emit, is_stalled, unpublished, written
+    from tasks.events.outbox import (
+        BATCH_BYTES,
+        EMIT,
+        ENROLMENTS_CHANGED,
+        Outgoing,
+        cloud_event,
+        emit,
+        emit_changed,
+        is_stalled,
+        unpublished,
+        written,
+    )
     from tasks.events.outgoing import MOST_IDS, TYPES_OUT, AccessActivated, EnrolmentChanged
     from tasks.events.replays import Left as ReplayLeft
     from tasks.events.replays import Wanted as WantedReplay

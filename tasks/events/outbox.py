@@ -1,6 +1,6 @@
 """What goes out, in one order, as SQL."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, later, one, rows, value
 from config.words import as_json, rfc3339
-from tasks.events.outgoing import Told
+from tasks.events.outgoing import MOST_IDS, Told
 
 #: Advisory lock of whoever puts the outbox in order.
 ORDER_LOCK = 7404
@@ -88,6 +88,51 @@ def emit(connection: Connection, organisation: int, type_: str, data: Iterable[T
             organisation=organisation,
             type=type_,
             documents=documents,
+        )
+
+
+#: Announces enrolments that `{changed}`, a relation that a statement knows: their course and cycle, the learner's id,
+#: what it became (enrolled, silent or withdrawn), and the part it goes in where there are more than `MOST_IDS`.
+ENROLMENTS_CHANGED = (
+    EMIT
+    + """
+SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
+    'course', (SELECT c.id FROM courses c WHERE c.organisation = :organisation AND c.course = changed.course),
+    'cycle', cycle, 'cause', CAST(:cause AS text),
+    'enrolled', coalesce(json_agg(id) FILTER (WHERE became = 'enrolled'), '[]'),
+    'silent', coalesce(json_agg(id) FILTER (WHERE became = 'silent'), '[]'),
+    'withdrawn', coalesce(json_agg(id) FILTER (WHERE became = 'withdrawn'), '[]'))
+FROM {changed} changed GROUP BY course, cycle, part ORDER BY course, cycle, part
+"""
+)
+
+_THESE_CHANGED = ENROLMENTS_CHANGED.format(
+    changed=f"""(
+    SELECT course, cycle, l.id, became,
+           (row_number() OVER (PARTITION BY course, cycle ORDER BY new.learner) - 1) / {MOST_IDS} AS part
+    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
+                 unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner,
+                 unnest(CAST(:became AS text[])) AS became) new
+    JOIN learners l ON l.organisation = new.organisation AND l.learner = new.learner
+    ORDER BY course, cycle, part, new.learner)"""
+)
+
+
+def emit_changed(
+    connection: Connection, organisation: int, cause: str, changed: Sequence[tuple[int, int, int, str]]
+) -> None:
+    """Write which enrolments changed, (course, cycle, learner, what it became) each, into the outbox."""
+    if changed:
+        courses, cycles, learners, became = map(list, zip(*changed, strict=True))
+        execute(
+            connection,
+            _THESE_CHANGED,
+            organisation=organisation,
+            cause=cause,
+            courses=courses,
+            cycles=cycles,
+            learners=learners,
+            became=became,
         )
 
 

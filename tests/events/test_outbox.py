@@ -1,14 +1,17 @@
 """What goes out: in one order, each event once, and all of it again where Redis forgot (R33)."""
 
 import json
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import pytest
 
 from config.database import transaction
+from config.settings import Settings
 from config.streams import OUT
-from tasks.events import outbox
+from tasks.events import emit_changed, outbox
+from tasks.events.outgoing import MOST_IDS
 from tests.workers.deployment import until
 from tests.world import World
 from workers.relay import Relay
@@ -123,3 +126,35 @@ def test_what_is_published_at_once_is_bounded_by_its_size(world: World, monkeypa
 
 def _entries(world: World) -> Any:
     return world.redis.xrange(OUT)
+
+
+def test_which_enrolments_changed_is_told_of_as_many_learners_as_an_event_may_name(world: World) -> None:
+    world.has_course("safety")
+    world.execute(
+        """
+        INSERT INTO learners (organisation, learner, id, standing, version)
+        SELECT organisation, n, 'L' || n, 'active', 1 FROM organisations, generate_series(1, :n) n
+        """,
+        n=MOST_IDS + 1,
+    )
+    course = world.ask("SELECT course FROM courses")
+    with world.about() as (connection, org):
+        changed = [(course, 1, learner, "withdrawn") for learner in range(1, MOST_IDS + 2)]
+        emit_changed(connection, org.organisation, "withdrawal", [*changed, (course, 2, 1, "silent")])
+
+    said = (
+        "SELECT concat_ws(' ', data ->> 'cycle', json_array_length(data -> 'withdrawn'), data -> 'silent') FROM outbox"
+    )
+    assert world.list(said + " ORDER BY seq") == [f"1 {MOST_IDS} []", "1 1 []", '2 0 ["L1"]']
+
+
+def test_which_enrolments_changed_is_told_in_one_way_and_a_chunk_fits_into_an_event() -> None:
+    tasks = Path(outbox.__file__).parents[1]
+    told = {
+        path.name for path in tasks.rglob("*.py") if "rollcall.enrolment.changed" in path.read_text(encoding="utf-8")
+    }
+
+    assert told == {"outbox.py", "outgoing.py"}
+    assert [bound.le for bound in Settings.model_fields["rollcall_chunk"].metadata if hasattr(bound, "le")] == [
+        MOST_IDS
+    ]

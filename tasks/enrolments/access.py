@@ -1,0 +1,177 @@
+"""Who has access to what, and since when, as SQL on sets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import execute, one, rows, value
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An enrolment that gives access from now on."""
+
+    learner: int
+    course: int
+    cycle: int
+
+
+@dataclass(frozen=True, slots=True)
+class Accessible:
+    """A learner, and the courses open to them."""
+
+    learner: int
+    id: str
+    courses: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """One enrolment, with the answer to who has access and why not."""
+
+    course: str
+    title: str
+    cycle: int
+    sources: list[str]
+    enrolled_at: datetime
+    silent: bool
+    activated_at: datetime | None
+    notified_at: datetime | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    result: str | None
+    withdrawn_at: datetime | None
+    access: bool
+    missing: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """Whether a learner has access to a course, and what is missing if not."""
+
+    course: str
+    access: bool
+    missing: list[str]
+
+
+def activate(
+    connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
+) -> list[Opened]:
+    """Open to learners who are active again everything they are enrolled in, silent enrolments included (R4); what
+    became available to them now, courses on hold left out (S7)."""
+    return rows(
+        connection,
+        Opened,
+        """
+        WITH opened AS (
+            UPDATE enrolments e SET activated_at = new.time
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
+                         unnest(CAST(:times AS timestamptz[])) AS time) new
+            WHERE e.organisation = new.organisation AND e.learner = new.learner
+              AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
+            RETURNING e.organisation, e.learner, e.course, e.cycle
+        )
+        SELECT opened.learner, opened.course, opened.cycle FROM opened
+        JOIN courses c ON c.organisation = opened.organisation AND c.course = opened.course AND NOT c.on_hold
+        ORDER BY learner, course, cycle
+        """,
+        organisation=organisation,
+        learners=list(learners),
+        times=list(times),
+    )
+
+
+#: Enrolments that give access, and of which nobody noted since when.
+_UNOPENED = """
+SELECT e.course, e.cycle, e.learner FROM enrolments e JOIN learners l USING (organisation, learner)
+WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
+"""
+
+
+def unopened(connection: Connection, organisation: int) -> int:
+    """How many enrolments give access without a note since when."""
+    return int(value(connection, f"SELECT count(*) FROM ({_UNOPENED}) unopened", organisation=organisation))
+
+
+def mend_unopened(connection: Connection, organisation: int) -> None:
+    """Note of every enrolment that gives access and does not say since when, that it does so now."""
+    execute(
+        connection,
+        f"""
+        UPDATE enrolments e SET activated_at = now() FROM ({_UNOPENED}) unopened
+        WHERE e.organisation = :organisation AND e.course = unopened.course AND e.cycle = unopened.cycle
+          AND e.learner = unopened.learner
+        """,
+        organisation=organisation,
+    )
+
+
+def accessible(connection: Connection, organisation: int, learners: Sequence[int]) -> list[Accessible]:
+    """The courses these learners have access to now, sorted."""
+    return rows(
+        connection,
+        Accessible,
+        """
+        SELECT l.learner, l.id, ARRAY(
+            SELECT DISTINCT c.id COLLATE "C" FROM access a
+            JOIN courses c ON c.organisation = a.organisation AND c.course = a.course
+            WHERE a.organisation = l.organisation AND a.learner = l.learner AND a.granted ORDER BY 1) AS courses
+        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
+        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
+        ORDER BY l.learner
+        """,
+        organisation=organisation,
+        learners=list(learners),
+    )
+
+
+def enrolments_of(connection: Connection, organisation: int, learner: int) -> list[Enrolment]:
+    """A learner's enrolments, each with what stands between them and access."""
+    return rows(
+        connection,
+        Enrolment,
+        """
+        SELECT c.id AS course, c.title, e.cycle,
+               CASE WHEN e.withdrawn_at IS NULL THEN enrolment_sources(e, c) ELSE '{}' END AS sources,
+               e.enrolled_at, e.silent, e.activated_at, d.settled_at AS notified_at, e.started_at, e.completed_at,
+               e.result, e.withdrawn_at, a.granted AS access,
+               array_remove(ARRAY[CASE WHEN NOT a.active THEN 'active' END,
+                                  CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,
+                                  CASE WHEN NOT a.not_on_hold THEN 'not on hold' END], NULL) AS missing
+        FROM enrolments e
+        JOIN access a USING (organisation, learner, course, cycle)
+        JOIN courses c USING (organisation, course)
+        LEFT JOIN deliveries d ON d.organisation = e.organisation AND d.mailing = e.notice
+            AND d.recipient = e.learner AND d.state = 'accepted'
+        WHERE e.organisation = :organisation AND e.learner = :learner
+        ORDER BY c.id, e.cycle
+        """,
+        organisation=organisation,
+        learner=learner,
+    )
+
+
+def explain(connection: Connection, organisation: int, learner: int, course: str) -> Explained | None:
+    """Why a learner has access to a course, or not (R3): by the cycle that gives it, else the last; None where the
+    course is not known."""
+    return one(
+        connection,
+        Explained,
+        """
+        SELECT c.id AS course, coalesce(a.granted, false) AS access,
+               array_remove(ARRAY[CASE WHEN l.standing <> 'active' THEN 'active' END,
+                                  CASE WHEN a.course IS NULL THEN 'enrolled' END,
+                                  CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,
+                                  CASE WHEN c.on_hold THEN 'not on hold' END], NULL) AS missing
+        FROM courses c
+        JOIN learners l ON l.organisation = :organisation AND l.learner = :learner
+        LEFT JOIN access a ON a.organisation = :organisation AND a.course = c.course AND a.learner = l.learner
+        WHERE c.organisation = :organisation AND c.id = :course
+        ORDER BY a.granted DESC NULLS LAST, a.cycle DESC LIMIT 1
+        """,
+        organisation=organisation,
+        learner=learner,
+        course=course,
+    )
