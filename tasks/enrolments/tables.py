@@ -187,3 +187,14 @@ access = Table(
     info={"is_view": True},
     comment="who has access to what: derived, never stored (R3)",
 )
+
+linked = Table(
+    "linked",
+    metadata,
+    optional("organisation", Integer),
+    optional("course", Integer),
+    optional("segment", Integer),
+    optional("learner", Integer),
+    info={"is_view": True},
+    comment="members of the segments a course is linked to; its method says whether links count (R10)",
+)

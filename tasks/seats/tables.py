@@ -75,6 +75,7 @@ starts = Table(
     key("cycle", Integer),
     key("occurred_at", MOMENT),
     required("released", Boolean, "a person said that it is valid (S12)"),
+    index("starts_of_course", "organisation", "course", "cycle", "learner"),
     comment="every start that was counted; what arrives later may contradict it (R28)",
 )
 
