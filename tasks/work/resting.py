@@ -52,7 +52,7 @@ def resume(connection: Connection, organisation: int, actors: Sequence[str], sub
         actors=list(actors),
         subject=subject,
     )
-    execute(connection, "NOTIFY rollcall_relay")
+    execute(connection, "NOTIFY rollcall_relay, 'work'")
 
 
 def resume_all(connection: Connection, actor: str, unless: Collection[tuple[int, int]]) -> None:
@@ -68,7 +68,7 @@ def resume_all(connection: Connection, actor: str, unless: Collection[tuple[int,
         organisations=[organisation for organisation, _ in unless],
         subjects=[subject for _, subject in unless],
     )
-    execute(connection, "NOTIFY rollcall_relay")
+    execute(connection, "NOTIFY rollcall_relay, 'work'")
 
 
 def discard(connection: Connection, organisation: int, works: Sequence[int]) -> None:
