@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3.11 python3.12 python3.13 python3.14 pyth
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
-.PHONY: help demo test servers chaos lint format bench bench-mail schemas dependencies lock clean
+.PHONY: help demo test servers chaos lint format bench bench-mail schemas templates dependencies lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -55,6 +55,9 @@ bench-mail: .venv/.installed  ## mail beside smtp-source and three peers, which 
 
 schemas: .venv/.installed  ## write docs/schemas, docs/asyncapi.json and docs/commands.md anew from the types
 	@$(BIN)/python -m workers.schemas
+
+templates: .venv/.installed  ## compile the frames of our mail in email_templates/ anew from MJML
+	@$(BIN)/python -m email_templates.compiling
 
 dependencies: .venv/.installed  ## write docs/dependencies.md anew: what runs, and under which licence
 	@$(BIN)/python -m workers.dependencies

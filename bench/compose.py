@@ -23,7 +23,8 @@ from tasks.mail.composing.envelopes import Identity, compose
 from tasks.mail.composing.links import Links
 from tasks.mail.composing.merge import MergeField, tokens
 from tasks.mail.composing.templates import announcement
-from tasks.mail.ledger.deliveries import Mailing, Recipient
+from tasks.mail.ledger.gate import Recipient
+from tasks.mail.ledger.mailings import Mailing
 from tasks.mail.rules import Kind, Verdict
 
 #: People written to in a round, and rounds.

@@ -23,6 +23,8 @@ def lazily(package: str) -> Callable[[str], Any]:
         return {alias.asname or alias.name: f"{node.module}:{alias.name}" for node in found for alias in node.names}
 
     def get(name: str) -> Any:
+        if name == "__all__":
+            return sorted(homes())
         if name.startswith("__") or name not in homes():
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module, _, original = homes()[name].partition(":")

@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import table
 from config.webhooks import MOST_KEYS
-from tasks.bounces import Ignored, Kind
+from tasks.bounces import BounceKind, Ignored
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
 from tasks.events.outgoing import TYPES_OUT
@@ -125,7 +125,7 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
         Discrepancy,
         PreviousStatus,
         Refusal,
-        Kind,
+        BounceKind,
         Ignored,
         Suppressed,
         State,

@@ -19,9 +19,6 @@ packages that need it. The packages of `constraints-dev.txt` alone build and tes
 | --- | --- | --- | --- |
 """
 
-#: Packages whose files name no licence, and what their repository says.
-_NOT_IN_THE_FILES = {"mrml": "MIT"}
-
 
 def normal(name: str) -> str:
     """A package's name as it is compared (PEP 503)."""
@@ -49,7 +46,6 @@ def licence_of(package: Distribution) -> str:
         ", ".join(line.rsplit(" :: ", 1)[1] for line in classifiers if not line.endswith("OSI Approved")),
         *one["License"].splitlines()[:1],
         *(text.read_text(encoding="utf-8").strip().splitlines()[0] for text in texts),
-        _NOT_IN_THE_FILES.get(normal(one["Name"]), ""),
     ]
     if not any(names):
         raise LookupError(f"{one['Name']} names no licence")

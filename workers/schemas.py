@@ -13,7 +13,7 @@ from typing import Any, Literal
 import msgspec
 import typer
 
-from tasks.announcements import Preview, Retried, Sent
+from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.events import TYPES, TYPES_OUT, Data, Decided, Envelope, Quarantined
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
@@ -59,7 +59,7 @@ RESULTS: dict[str, Any] = {
     "announcements-pause": announcements.Stands,
     "announcements-preview": Preview,
     "announcements-resume": announcements.Stands,
-    "announcements-retry-failed": Retried,
+    "announcements-retry-failed": RetriedAnnouncement,
     "announcements-show": announced.Shown,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,

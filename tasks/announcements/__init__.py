@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.announcements.actors import (
-        Retried,
+        RetriedAnnouncement,
         cancel,
         check_words,
         finish_mailings,

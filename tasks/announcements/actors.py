@@ -193,7 +193,7 @@ def cancel_rest(runtime: Runtime, piece: work.Piece) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Retried:
+class RetriedAnnouncement:
     """What became of those who had failed, and of the uncertain if they were asked for: so many are pending again; the
     gate would not let the others through now, for these reasons, and they stay as they are."""
 
@@ -211,7 +211,7 @@ def retry(
     *,
     uncertain: bool,
     by: str,
-) -> Retried:
+) -> RetriedAnnouncement:
     """Send again to those alone who failed, or also to those of whom it is uncertain whether they got it (R18, R19)."""
     number = organisation.organisation
     state = move(connection, number, found, "retry", by=by)
@@ -226,7 +226,7 @@ def retry(
             + (f"of those who are {asked_for}, the gate holds back {why}" if why else f"nobody is {asked_for}")
         )
     mail.enqueue(connection, number, found.mailing, "bulk", 1, organisation.learners, settings.rollcall_mail_batch)
-    return Retried(found.announcement, state, pending, held_back)
+    return RetriedAnnouncement(found.announcement, state, pending, held_back)
 
 
 def finish_mailings(connection: Connection, *, alone: bool = False) -> int:
@@ -262,9 +262,9 @@ def _finished(connection: Connection, mailing: mail.Mailing) -> bool:
     if state is None:
         return False  # paused or cancelled meanwhile
     if mailing.kind is mail.Kind.ANNOUNCEMENT:
-        told = "cancelled" if state == "cancelled" else "finished"
-        told_of = [{**asdict(counts), "state": state}]
-        emit(connection, mailing.organisation, f"rollcall.announcement.{told}", told_of)
+        ended_as = "cancelled" if state == "cancelled" else "finished"
+        data = [{**asdict(counts), "state": state}]
+        emit(connection, mailing.organisation, f"rollcall.announcement.{ended_as}", data)
         ended_with = {name: n for name, n in asdict(counts).items() if name not in {"announcement", "state", "pending"}}
         numbers = {"organisation": mailing.organisation, "mailing": mailing.mailing}
         say(connection, "mailing.finished", **numbers, state=state, **ended_with)

@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.bounces.intake import Arrived, take
-    from tasks.bounces.rules import Ignored, Kind
+    from tasks.bounces.rules import BounceKind, Ignored
     from tasks.bounces.store import came_back, forget
 else:
     __getattr__ = lazily(__name__)

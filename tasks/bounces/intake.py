@@ -10,7 +10,7 @@ from config.database import retrying, share_organisation, transaction
 from tasks import mail
 from tasks.bounces import store
 from tasks.bounces.reader import Report, read
-from tasks.bounces.rules import Bounce, Ignored, Kind, in_a_row, judge
+from tasks.bounces.rules import Bounce, BounceKind, Ignored, in_a_row, judge
 from tasks.mail import Links, ReturnPaths, Suppressed, Token, fingerprint
 
 log = structlog.get_logger()
@@ -25,21 +25,21 @@ class Arrived:
     content: bytes
 
 
-def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> Kind | Ignored:
+def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> BounceKind | Ignored:
     """Take a message that came back; what came of it, once that is stored. Raises what the database raises."""
     report = read(arrived.content)
     said = judge(report, null_sender=not arrived.sender)
     token = None if isinstance(said, Ignored) else _token(returns, arrived, report)
     if isinstance(said, Ignored):
-        outcome: Kind | Ignored = said
+        outcome: BounceKind | Ignored = said
     elif token is not None:
         outcome = _store(engine, token, said)
-    elif said.kind is Kind.COMPLAINT and (learner := _who_complains(returns, report)):
+    elif said.kind is BounceKind.COMPLAINT and (learner := _who_complains(returns, report)):
         outcome = _unsubscribe(engine, *learner, report.feedback_id.partition(":")[0])
     else:
         outcome = Ignored.UNMATCHED
     log.info(
-        "bounces.taken" if isinstance(outcome, Kind) else "bounces.ignored",
+        "bounces.taken" if isinstance(outcome, BounceKind) else "bounces.ignored",
         outcome=outcome.value,
         organisation=token and token.organisation,
         mailing=token and token.mailing,
@@ -65,7 +65,7 @@ def _who_complains(returns: ReturnPaths, report: Report) -> tuple[int, int] | No
     return next((learner for token in tokens if (learner := links.read(token)) is not None), None)
 
 
-def _unsubscribe(engine: Engine, organisation: int, learner: int, announcement: str) -> Kind | Ignored:
+def _unsubscribe(engine: Engine, organisation: int, learner: int, announcement: str) -> BounceKind | Ignored:
     """A complaint of an announcement, known by its learner: they get no more of them."""
     for attempt in retrying():
         with attempt, transaction(engine, organisation) as connection:
@@ -74,10 +74,10 @@ def _unsubscribe(engine: Engine, organisation: int, learner: int, announcement: 
                 return Ignored.UNMATCHED
             mail.unsubscribe(connection, organisation, [learner])
             store.record_complaint(connection, organisation, learner, unquote(announcement))
-    return Kind.COMPLAINT
+    return BounceKind.COMPLAINT
 
 
-def _store(engine: Engine, token: Token, bounce: Bounce) -> Kind | Ignored:
+def _store(engine: Engine, token: Token, bounce: Bounce) -> BounceKind | Ignored:
     for attempt in retrying():
         with attempt, transaction(engine, token.organisation) as connection:
             share_organisation(connection, token.organisation)
@@ -96,7 +96,7 @@ def _follow(
 ) -> None:
     """What follows. Who complains of an announcement gets no more of them; of a notice, from which nobody can
     unsubscribe, no more mail at all."""
-    if bounce.kind is Kind.COMPLAINT and reported.announcement and reported.learner:
+    if bounce.kind is BounceKind.COMPLAINT and reported.announcement and reported.learner:
         mail.unsubscribe(connection, token.organisation, [token.recipient])
     elif same_address and reported.counts and (reason := _reason(connection, token, bounce, reported)):
         mail.suppress(connection, token.organisation, reported.address, reason, why=bounce.status)
@@ -104,11 +104,11 @@ def _follow(
 
 def _reason(connection: Connection, token: Token, bounce: Bounce, reported: store.Reported) -> Suppressed | None:
     match bounce.kind:
-        case Kind.COMPLAINT:
+        case BounceKind.COMPLAINT:
             return Suppressed.COMPLAINT
-        case Kind.HARD:
+        case BounceKind.HARD:
             return Suppressed.HARD
-        case Kind.SOFT | Kind.BLOCKED if in_a_row(store.history(connection, token, reported.address)):
+        case BounceKind.SOFT | BounceKind.BLOCKED if in_a_row(store.history(connection, token, reported.address)):
             return Suppressed.SOFT
         case _:
             return None

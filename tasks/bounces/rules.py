@@ -10,7 +10,7 @@ from tasks.bounces.voices import ANSWERS, AUTOMATIC, LATE, OPENS, PASSING, REPOR
 from tasks.mail import ABOUT_US, STATUS, About, Stage, about, permanent
 
 
-class Kind(StrEnum):
+class BounceKind(StrEnum):
     """What came back for a delivery, the weakest first: where more than one thing did, the strongest holds."""
 
     BLOCKED = "blocked"
@@ -19,7 +19,7 @@ class Kind(StrEnum):
     COMPLAINT = "complaint"
 
 
-_STRENGTH = {kind: strength for strength, kind in enumerate(Kind)}
+_STRENGTH = {kind: strength for strength, kind in enumerate(BounceKind)}
 
 
 class Ignored(StrEnum):
@@ -37,7 +37,7 @@ class Ignored(StrEnum):
 class Bounce:
     """What a report says of a delivery."""
 
-    kind: Kind
+    kind: BounceKind
     status: str | None = None
     diagnostic: str | None = None
 
@@ -62,9 +62,9 @@ def judge(report: Report, *, null_sender: bool) -> Bounce | Ignored:
     """What a message that came back means, whoever it is about. An answer that a machine gives for a person is never a
     bounce, whatever it quotes."""
     if report.feedback is not None:
-        return Bounce(Kind.COMPLAINT) if report.feedback in COMPLAINTS else Ignored.OTHER_FEEDBACK
+        return Bounce(BounceKind.COMPLAINT) if report.feedback in COMPLAINTS else Ignored.OTHER_FEEDBACK
     if report.complains:
-        return Bounce(Kind.COMPLAINT)
+        return Bounce(BounceKind.COMPLAINT)
     subject = report.headers.get("subject", "")
     if report.receipt or _answers_for_a_person(report, subject):
         return Ignored.AUTO_REPLY
@@ -73,7 +73,7 @@ def judge(report: Report, *, null_sender: bool) -> Bounce | Ignored:
     return _of_prose(report, subject, null_sender=null_sender)
 
 
-def in_a_row(history: Iterable[Kind | None]) -> bool:
+def in_a_row(history: Iterable[BounceKind | None]) -> bool:
     """Whether soft bounces suppress an address: so many deliveries in a row bounced.
 
     `history` are the deliveries to it that its server has accepted or reported on, in the order of time; None is one
@@ -81,11 +81,11 @@ def in_a_row(history: Iterable[Kind | None]) -> bool:
     """
     running = 0
     for kind in history:
-        if kind in {Kind.SOFT, Kind.HARD}:
+        if kind in {BounceKind.SOFT, BounceKind.HARD}:
             running += 1
             if running == SOFT_IN_A_ROW:
                 return True
-        elif kind is not Kind.BLOCKED:
+        elif kind is not BounceKind.BLOCKED:
             running = 0
     return False
 
@@ -143,10 +143,10 @@ def _of_fate(fate: Fate, prose: str) -> Bounce:
     return Bounce(_kind(what, for_good=for_good), status, _anonymous(fate.diagnostic, fate.recipients) or None)
 
 
-def _kind(what: About, *, for_good: bool) -> Kind:
+def _kind(what: About, *, for_good: bool) -> BounceKind:
     if what in ABOUT_US:
-        return Kind.BLOCKED
-    return Kind.HARD if what is About.MAILBOX and for_good else Kind.SOFT
+        return BounceKind.BLOCKED
+    return BounceKind.HARD if what is About.MAILBOX and for_good else BounceKind.SOFT
 
 
 def _of_prose(report: Report, subject: str, *, null_sender: bool) -> Bounce | Ignored:

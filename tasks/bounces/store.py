@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
-from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, Kind
+from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind
 from tasks.mail import Token
 
 #: Advisory lock class of one recipient's reports; the second key is a hash of whose. Of two that are taken at once, the
@@ -116,7 +116,7 @@ def record_complaint(connection: Connection, organisation: int, learner: int, an
     )
 
 
-def history(connection: Connection, token: Token, address: str) -> list[Kind | None]:
+def history(connection: Connection, token: Token, address: str) -> list[BounceKind | None]:
     """What became of the deliveries to an address of one recipient, in the order of time, from the first that bounced
     softly to the last, since a person lifted its suppression; None is one that did not bounce.
 
@@ -153,7 +153,7 @@ def history(connection: Connection, token: Token, address: str) -> list[Kind | N
         address=address,
         enough=SOFT_IN_A_ROW,
     )
-    return [None if kind is None else Kind(kind) for kind in found]
+    return [None if kind is None else BounceKind(kind) for kind in found]
 
 
 @dataclass(frozen=True, slots=True)

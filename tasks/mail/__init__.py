@@ -6,115 +6,86 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.mail.addresses import ADDRESS, LONGEST_ADDRESS, mail_key, wire_address
-    from tasks.mail.composing import (
-        AURORA,
-        BODY,
-        LANGUAGES,
-        LONGEST_TOKEN,
-        SUBJECT,
-        Branding,
-        Links,
-        MergeError,
-        MergeField,
-        ReturnPaths,
-        Signer,
-        Token,
-        compose,
-        fingerprint,
-        identity,
-        sample,
-        spoken,
-        without_default,
-    )
-    from tasks.mail.composing import PATH as UNSUBSCRIBE_PATH
-    from tasks.mail.composing import check_announcement as check_template
-    from tasks.mail.ledger import (
-        IT_WAS_RESTORED,
-        MOST_LEARNERS,
-        NOTICES,
-        OPEN_FOR_CANDIDATES,
-        SUPPRESSIONS,
-        VERDICT,
-        Affected,
-        Chosen,
-        Draft,
+    from tasks.mail.composing.branding import Branding
+    from tasks.mail.composing.dkim import Signer
+    from tasks.mail.composing.envelopes import compose, identity
+    from tasks.mail.composing.links import PATH as UNSUBSCRIBE_PATH
+    from tasks.mail.composing.links import Links
+    from tasks.mail.composing.merge import MergeError, MergeField, without_default
+    from tasks.mail.composing.phrases import LANGUAGES, spoken
+    from tasks.mail.composing.return_paths import LONGEST_TOKEN, ReturnPaths, Token, fingerprint
+    from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
+    from tasks.mail.composing.templates import check_announcement as check_template
+    from tasks.mail.ledger.control import MailPaused, awaits_decision, paused
+    from tasks.mail.ledger.control import pause as pause_all
+    from tasks.mail.ledger.control import resume as resume_all
+    from tasks.mail.ledger.drafts import Draft, create_draft, rewrite_draft
+    from tasks.mail.ledger.erasing import forget_addresses, forget_recipients, forget_texts, rewrite_texts
+    from tasks.mail.ledger.gate import Recipient
+    from tasks.mail.ledger.mailings import (
         Mailing,
-        MailingChange,
-        MailPaused,
         ReceivedMail,
-        Recipient,
-        RetriedNotices,
-        SentInLog,
-        SinceRestore,
-        Subscription,
-        Suppressed,
-        Suppression,
         Tally,
-        Witness,
-        any_accepted,
-        as_recipient,
-        asks_after_restore,
-        audience_stretches,
-        awaits_decision,
-        cancel_idle,
-        close_cancelled,
-        count_suppressions,
-        create_draft,
-        enqueue,
-        forget_addresses,
-        forget_recipients,
-        forget_texts,
-        history,
         in_progress,
-        judged,
-        known_since_restore,
-        left_settled,
-        lift,
         mailing,
-        make_move,
-        make_pending,
+        received_by,
+        tallies,
+        tally,
+        unworked,
+    )
+    from tasks.mail.ledger.moves import MailingChange, close_cancelled, history, make_move, why_paused
+    from tasks.mail.ledger.opening import (
+        MOST_LEARNERS,
+        OPEN_FOR_CANDIDATES,
+        VERDICT,
+        audience_stretches,
+        enqueue,
         new_mailings,
-        nobody_in_particular,
-        notice_restore,
         notify_admins,
         open_for_audience,
         open_for_enrolled,
         open_for_pairs,
-        paused,
-        received_by,
-        resubscribe,
-        retry_notices,
-        rewrite_draft,
-        rewrite_texts,
-        settle_restore,
+    )
+    from tasks.mail.ledger.recipients import (
+        any_accepted,
+        as_recipient,
+        cancel_idle,
+        judged,
+        left_settled,
+        make_pending,
+        nobody_in_particular,
         some_recipient,
-        subscription,
-        suppress,
-        take_log,
-        tallies,
-        tally,
-        unsubscribe,
-        unworked,
         verdict_on,
-        why_paused,
     )
-    from tasks.mail.ledger import pause as pause_all
-    from tasks.mail.ledger import resume as resume_all
+    from tasks.mail.ledger.restored import (
+        IT_WAS_RESTORED,
+        Affected,
+        SentInLog,
+        asks_after_restore,
+        known_since_restore,
+        notice_restore,
+        settle_restore,
+        take_log,
+    )
+    from tasks.mail.ledger.retrying import NOTICES, RetriedNotices, retry_notices
+    from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe
+    from tasks.mail.ledger.suppressions import (
+        SUPPRESSIONS,
+        Chosen,
+        Suppressed,
+        Suppression,
+        count_suppressions,
+        lift,
+        suppress,
+    )
+    from tasks.mail.ledger.witness import Witness
     from tasks.mail.rules import MOVES, NOBODY, SYSTEM, Delivery, Kind, MailAttempt, MailResult, Verdict
-    from tasks.mail.sending import (
-        ABOUT_US,
-        STATUS,
-        UNREACHABLE,
-        About,
-        Envelope,
-        Mailer,
-        MailOutage,
-        ServerCheck,
-        Stage,
-        about,
-        current_outages,
-        permanent,
-    )
-    from tasks.mail.sending import check as check_server
+    from tasks.mail.sending.answers import ABOUT_US, STATUS, About, Stage, about, permanent
+    from tasks.mail.sending.checking import ServerCheck
+    from tasks.mail.sending.checking import check as check_server
+    from tasks.mail.sending.envelope import Envelope
+    from tasks.mail.sending.outages import UNREACHABLE, MailOutage
+    from tasks.mail.sending.pool import Mailer
+    from tasks.mail.sending.rates import current_outages
 else:
     __getattr__ = lazily(__name__)

@@ -22,7 +22,7 @@ from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
 from tasks import work
 from tasks.mail.composing import compose, identity
-from tasks.mail.ledger import Mailing, Recipient, Witness, deliveries, numbers, pause_once, restored
+from tasks.mail.ledger import Mailing, Recipient, Witness, deliveries, gate, mailings, numbers, pause_once, restored
 from tasks.mail.rules import (
     LAST_ANSWERS,
     Before,
@@ -93,7 +93,7 @@ class Leaves(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class Leaving:
     """How a piece is left: why, and how long it then rests."""
 
     why: Leaves
@@ -101,7 +101,7 @@ class Left:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class BegunGroup:
     """Recipients who are marked as begun, when the gate was asked about them, and what their mail goes over."""
 
     recipients: Sequence[Recipient]
@@ -153,7 +153,7 @@ def send_piece(runtime: Runtime, piece: work.Piece) -> None:
     if delivery is None:
         return
     group = _record(delivery, Results())
-    while isinstance(group, Group):
+    while isinstance(group, BegunGroup):
         group = _record(delivery, _send(delivery, group))
 
 
@@ -165,7 +165,7 @@ def _claim(runtime: Runtime, piece: work.Piece) -> _Delivery | None:
     rates = _rates(endpoints, settings.rollcall_mail_rate, settings.rollcall_mail_domain_rate, pause)
     mailer.report_use_to(rates.hold)
     with transaction(runtime.engine, piece.organisation) as connection:
-        mailing = deliveries.mailing(connection, piece.organisation, piece.subject)
+        mailing = mailings.mailing(connection, piece.organisation, piece.subject)
         if mailing is None:
             work.finish(connection, piece)
             return None
@@ -194,7 +194,7 @@ def _judge_lost(connection: Connection, delivery: _Delivery, begun: int) -> None
     log.warning("mail.worker_lost", mailing=piece.subject, begun=len(lost))
 
 
-def _record(delivery: _Delivery, results: Results) -> Group | Left:
+def _record(delivery: _Delivery, results: Results) -> BegunGroup | Leaving:
     """Write what became of the last group, and mark the next, or leave the piece, in one transaction.
 
     What is known is written also if the database is away for a while: nobody could find it out again (R19). Should
@@ -208,14 +208,14 @@ def _record(delivery: _Delivery, results: Results) -> Group | Left:
                 outcomes = [held(outcome) for outcome in outcomes]
                 log.warning("mail.paused_itself", mailing=piece.subject, why=why)
             deliveries.settle(connection, piece.organisation, piece.subject, outcomes)
-            found = Left(Leaves.RESTS) if results.turn_is_over else _next_group(connection, delivery)
-            if isinstance(found, Left):
+            found = Leaving(Leaves.RESTS) if results.turn_is_over else _next_group(connection, delivery)
+            if isinstance(found, Leaving):
                 _leave(connection, piece, found)
             return found
     raise AssertionError("the last attempt raises")
 
 
-def _leave(connection: Connection, piece: work.Piece, left: Left) -> None:
+def _leave(connection: Connection, piece: work.Piece, left: Leaving) -> None:
     match left.why:
         case Leaves.FINISHED:
             work.finish(connection, piece)
@@ -225,7 +225,7 @@ def _leave(connection: Connection, piece: work.Piece, left: Left) -> None:
             work.release(connection, piece, after=left.rests, failed=False, held=True)
 
 
-def _next_group(connection: Connection, delivery: _Delivery) -> Group | Left:
+def _next_group(connection: Connection, delivery: _Delivery) -> BegunGroup | Leaving:
     """Ask the gate about the next recipients, settle those it holds back, and mark the others as begun."""
     piece, mailing = delivery.piece, delivery.mailing
     # One of a group took its worker down: those beside it are not to be tried, or uncertain, with it again.
@@ -234,12 +234,12 @@ def _next_group(connection: Connection, delivery: _Delivery) -> Group | Left:
         restored.notice_restore(connection, delivery.witness)
     while True:
         asked_at = time.monotonic()
-        asked = deliveries.at_the_gate(connection, piece.organisation, piece.subject, piece.low, piece.high, size)
+        asked = gate.at_the_gate(connection, piece.organisation, piece.subject, piece.low, piece.high, size)
         if not asked:
             return _nobody_now(connection, piece)
         if any(recipient.verdict is Verdict.PAUSED for recipient in asked):
-            if deliveries.stays_paused(connection, piece.organisation, piece.subject):
-                return Left(Leaves.PAUSED)
+            if gate.stays_paused(connection, piece.organisation, piece.subject):
+                return Leaving(Leaves.PAUSED)
             continue
         refused = [skipped(one.recipient, one.verdict) for one in asked if one.verdict is not Verdict.SEND]
         deliveries.settle(connection, piece.organisation, piece.subject, refused)
@@ -250,15 +250,15 @@ def _next_group(connection: Connection, delivery: _Delivery) -> Group | Left:
             return _begin_at_pace(connection, delivery, group, asked_at)
 
 
-def _nobody_now(connection: Connection, piece: work.Piece) -> Left:
+def _nobody_now(connection: Connection, piece: work.Piece) -> Leaving:
     """Nobody can be mailed now: the piece is finished, or waits until somebody is due again."""
     seconds = deliveries.next_try_seconds(connection, piece.organisation, piece.subject, piece.low, piece.high)
-    return Left(Leaves.FINISHED) if seconds is None else Left(Leaves.RESTS, timedelta(seconds=seconds))
+    return Leaving(Leaves.FINISHED) if seconds is None else Leaving(Leaves.RESTS, timedelta(seconds=seconds))
 
 
 def _begin_at_pace(
     connection: Connection, delivery: _Delivery, asked: Sequence[Recipient], asked_at: float
-) -> Group | Left:
+) -> BegunGroup | Leaving:
     """Mark as many as the pace allows as begun, and put the others off."""
     piece, mailer = delivery.piece, delivery.mailer
     grant = delivery.rates.grant(
@@ -273,7 +273,7 @@ def _begin_at_pace(
         deliveries.put_off(connection, piece.organisation, piece.subject, out, timedelta(seconds=grant.out_wait))
     if not group:
         mailer.close_surplus(grant.lanes)  # somebody else may wait for a connection
-        return Left(
+        return Leaving(
             Leaves.PACED, timedelta() if out else pause
         )  # if domains are out, the others of the piece come next
     last = group[-1].recipient
@@ -292,26 +292,24 @@ def _begin_at_pace(
         delivery.witness.look_soon()
         connection.rollback()
         raise work.LostLease(f"work {piece.work} was begun in another database")
-    return Group(group, asked_at, beat, grant.lanes)
+    return BegunGroup(group, asked_at, beat, grant.lanes)
 
 
-def _send(delivery: _Delivery, group: Group) -> Results:
+def _send(delivery: _Delivery, group: BegunGroup) -> Results:
     """Send a group, and judge what became of each who was begun; how many are begun next time follows from it."""
     attempts = _attempts(delivery, group)
     most = delivery.runtime.settings.rollcall_mail_group
     slow = len(attempts) < len(group.recipients)
     delivery.size = min(2 * len(attempts) + SMALLEST_GROUP, delivery.size) if slow else most
     tried = {recipient.recipient: recipient for recipient in group.recipients}
-    outcomes = [
-        outcome_of(each, tried[each.recipient].before, delivery.policy, policy=delivery.mailing.policy)
-        for each in attempts
-    ]
+    policy, mailing = delivery.policy, delivery.mailing
+    outcomes = [outcome_of(each, tried[each.recipient].before, policy, policy=mailing.policy) for each in attempts]
     for outcome in outcomes:
         outcome.address = tried[outcome.recipient].address
     return Results(outcomes, _pause_because(delivery, attempts), _turn_is_over(delivery, group))
 
 
-def _attempts(delivery: _Delivery, group: Group) -> list[MailAttempt]:
+def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
     """What became of each who was begun, which the pace is told, too. None is begun if too much has passed since the
     gate was asked about them; but mail goes also where it always does."""
     begun = time.monotonic()
@@ -337,7 +335,7 @@ def _attempts(delivery: _Delivery, group: Group) -> list[MailAttempt]:
     return attempts + unmade
 
 
-def _envelopes(delivery: _Delivery, group: Group, unmade: list[MailAttempt]) -> Iterator[Envelope]:
+def _envelopes(delivery: _Delivery, group: BegunGroup, unmade: list[MailAttempt]) -> Iterator[Envelope]:
     """Each message is made when a connection is free for it; what cannot be made goes into `unmade`."""
     sender = identity(delivery.runtime)
     for recipient in group.recipients:
@@ -353,7 +351,7 @@ def _envelopes(delivery: _Delivery, group: Group, unmade: list[MailAttempt]) -> 
             unmade.append(MailAttempt(recipient.recipient, MailResult.DEFERRED, reply=reply))
 
 
-def _turn_is_over(delivery: _Delivery, group: Group) -> bool:
+def _turn_is_over(delivery: _Delivery, group: BegunGroup) -> bool:
     """Whether others get their turn (R31). If connections are scarce, only if others wait for one: whoever took the
     piece next might have none."""
     if delivery.runtime.stopping.is_set():

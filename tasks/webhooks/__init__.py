@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.webhooks.actors import Server, serve_due
-    from tasks.webhooks.keys import KeyUnreadable, Locksmith
+    from tasks.webhooks.keys import KeyUnreadable, SigningKeys
     from tasks.webhooks.rules import Answer, BadUrl, Because, Problem, State, bad_types, is_forbidden, target
     from tasks.webhooks.sending import Claimed
     from tasks.webhooks.store import (

@@ -24,7 +24,7 @@ from config.log import without_data
 from config.runtime import Runtime
 from tasks.events import Outgoing, cloud_event
 from tasks.webhooks import sending, store
-from tasks.webhooks.keys import KeyUnreadable, Locksmith, signed
+from tasks.webhooks.keys import KeyUnreadable, SigningKeys, signed
 from tasks.webhooks.rules import Answer, Because, Failing, Problem, after_failure, target
 from tasks.webhooks.sending import Claimed, Due, Tried
 from tasks.webhooks.wire import Wire
@@ -63,7 +63,7 @@ class Server:
         self.runtime = runtime
         self.wire = Wire(private=settings.rollcall_webhooks_private, seconds=settings.rollcall_webhooks_timeout_seconds)
         self.lease = runtime.lease + timedelta(seconds=RECORD_SECONDS + settings.rollcall_webhooks_timeout_seconds)
-        self._locksmith = Locksmith(runtime.endpoints.secret_key)
+        self._signing_keys = SigningKeys(runtime.endpoints.secret_key)
         self._served: Counter[int] = Counter()
         self._threads = ThreadPoolExecutor(DATABASE_THREADS, thread_name_prefix="webhooks")
 
@@ -137,7 +137,7 @@ class Server:
         """Send an event that says nothing, signed as any other; what became of it. Raises `KeyUnreadable`."""
         id_, now = uuid.uuid4(), datetime.now(UTC)
         body = cloud_event(Outgoing(0, id_, TEST, now, organisation, "{}"))
-        headers = signed(self._locksmith.read(keyring.keys), str(id_), now, body)
+        headers = signed(self._signing_keys.read(keyring.keys), str(id_), now, body)
         return await self.wire.post(target(keyring.url), headers, body)
 
     def close(self) -> None:
@@ -157,7 +157,7 @@ class Server:
         webhook, now = turn.webhook, datetime.now(UTC)
         body = cloud_event(event)
         try:
-            headers = signed(self._locksmith.read(webhook.keys), str(event.id), now, body)
+            headers = signed(self._signing_keys.read(webhook.keys), str(event.id), now, body)
             answer = await self.wire.post(target(webhook.url), headers, body)
         except KeyUnreadable:
             answer = Answer(Problem.KEY_UNREADABLE)

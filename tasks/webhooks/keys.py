@@ -22,7 +22,7 @@ class KeyUnreadable(Exception):
     """The signing key was encrypted with a SECRET_KEY that is not set any more."""
 
 
-class Locksmith:
+class SigningKeys:
     """Makes signing keys, and encrypts and decrypts them: by the first of the keys in `SECRET_KEY`, and by any."""
 
     def __init__(self, secret_key: str) -> None:

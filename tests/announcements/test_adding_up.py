@@ -14,7 +14,7 @@ from config.database import transaction
 from config.settings import Settings
 from tasks import announcements, mail
 from tasks.announcements import NotAllowed
-from tasks.announcements.actors import Retried
+from tasks.announcements.actors import RetriedAnnouncement
 from tasks.mail.rules import MOVES
 from tasks.work.store import offer
 from tests.announcements.counting import adds_up
@@ -78,7 +78,7 @@ class Life:
                 else:
                     assert before.state in MOVES[step.partition(" ")[0]]
 
-    def _move(self, step: str) -> Retried | str | None:
+    def _move(self, step: str) -> RetriedAnnouncement | str | None:
         with self.world.about() as (connection, org):
             found = announcements.find(connection, org.organisation, self.id)
             assert found is not None

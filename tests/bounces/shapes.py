@@ -7,12 +7,12 @@ answers that machines give for people, `COMPLAINTS` what providers pass on.
 
 # ruff: noqa: E501, ISC004 - texts as they come, of several lines, between others
 
-from tasks.bounces.rules import Ignored, Kind
+from tasks.bounces.rules import BounceKind, Ignored
 
-HARD, SOFT, BLOCKED = Kind.HARD, Kind.SOFT, Kind.BLOCKED
+HARD, SOFT, BLOCKED = BounceKind.HARD, BounceKind.SOFT, BounceKind.BLOCKED
 LATE = Ignored.NO_FAILURE
 
-STATUS: tuple[tuple[str, str, Kind | Ignored], ...] = (
+STATUS: tuple[tuple[str, str, BounceKind | Ignored], ...] = (
     # Nobody is there.
     ("5.1.1", "smtp; 550 5.1.1 <{to}>: Recipient address rejected: User unknown in virtual alias table", HARD),
     ("5.1.1", "smtp; 550 5.1.1 <{to}>... User unknown", HARD),
@@ -189,7 +189,7 @@ POSTFIX = "This is the Postfix program at host mx.rollcall.example.\n\nI'm sorry
 DAEMON = "MAILER-DAEMON@mail.school.example"
 POSTMASTER = "postmaster@school.example"
 
-PROSE: tuple[tuple[str, str, str, Kind | Ignored], ...] = (
+PROSE: tuple[tuple[str, str, str, BounceKind | Ignored], ...] = (
     # qmail
     (DAEMON, "failure notice", QMAIL + "Sorry, no mailbox here by that name. (#5.1.1)" + QMAIL_COPY, HARD),
     (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tasks.bounces import Arrived, Ignored, Kind, take
+from tasks.bounces import Arrived, BounceKind, Ignored, take
 from tasks.mail import ReturnPaths
 from tests.bounces import reports
 from tests.bounces.conftest import Desk
@@ -28,14 +28,14 @@ def announced(world: World, id_: str) -> str:
     return world.mail.senders[A][-1]
 
 
-def returned(world: World, came: Came, to: str) -> Kind | Ignored:
+def returned(world: World, came: Came, to: str) -> BounceKind | Ignored:
     """A message comes back."""
     found = world.runtime.endpoints
     returns = ReturnPaths(found.bounce_address, found.secret_key)
     return take(world.runtime.engine, returns, Arrived(came.sender, to, came.message))
 
 
-def bounces(world: World, to: str, said: dict[str, str]) -> Kind | Ignored:
+def bounces(world: World, to: str, said: dict[str, str]) -> BounceKind | Ignored:
     """A delivery report comes back."""
     return returned(world, reports.postfix(to, A, **said), to)
 
@@ -80,7 +80,7 @@ def test_r19_the_envelope_sender_is_the_same_at_each_attempt(world: World) -> No
 def test_r21_a_bounce_about_us_or_the_message_suppresses_nobody(world: World) -> None:
     world.has_learners("A")
     for number in range(6):
-        assert bounces(world, announced(world, f"n{number}"), BLOCKED) is Kind.BLOCKED
+        assert bounces(world, announced(world, f"n{number}"), BLOCKED) is BounceKind.BLOCKED
 
     assert suppressions(world) == []
     assert world.list("SELECT CAST(kind AS text) FROM bounces") == ["blocked"] * 6
@@ -123,7 +123,7 @@ def test_r32_a_report_has_the_effect_of_one_however_often_it_comes(world: World)
     world.has_learners("A")
     sender = announced(world, "first")
 
-    assert bounces(world, sender, SOFT) is Kind.SOFT
+    assert bounces(world, sender, SOFT) is BounceKind.SOFT
     assert [bounces(world, sender, SOFT) for _ in range(9)] == [Ignored.KNOWN] * 9
 
     assert suppressions(world) == []
@@ -164,7 +164,7 @@ def test_r21_a_bounce_of_an_address_that_changed_suppresses_neither(world: World
     sender = announced(world, "first")
     world.has_learners("A", email="new@acme.example")
 
-    assert bounces(world, sender, HARD) is Kind.HARD
+    assert bounces(world, sender, HARD) is BounceKind.HARD
 
     assert suppressions(world) == []
 
@@ -189,7 +189,7 @@ def test_a_complaint_of_a_notice_ends_all_mail(world: World) -> None:
     world.settle()
     (sender,) = world.mail.senders[A]
 
-    assert returned(world, reports.complaint(sender, A), sender) is Kind.COMPLAINT
+    assert returned(world, reports.complaint(sender, A), sender) is BounceKind.COMPLAINT
 
     assert suppressions(world) == [(A, "complaint", None)]
     assert world.ask("SELECT count(*) FROM unsubscribed") == 0
@@ -257,7 +257,7 @@ def test_an_admins_address_bounces_as_a_learners_does(world: World) -> None:
     world.settle()
     (sender,) = world.mail.senders["admin@acme.example"]
 
-    assert returned(world, reports.postfix(sender, "admin@acme.example"), sender) is Kind.HARD
+    assert returned(world, reports.postfix(sender, "admin@acme.example"), sender) is BounceKind.HARD
 
     assert suppressions(world) == [("admin@acme.example", "hard bounce", "5.1.1")]
 
@@ -275,8 +275,8 @@ def test_r31_a_report_touches_its_own_organisation_alone(world: World) -> None:
     before = belongings(world, THEIRS)
     sender = world.mail.senders["same@school.example"][-1]
 
-    assert returned(world, reports.postfix(sender, "same@school.example"), sender) is Kind.HARD
-    assert returned(world, reports.complaint(sender, "same@school.example"), sender) is Kind.COMPLAINT
+    assert returned(world, reports.postfix(sender, "same@school.example"), sender) is BounceKind.HARD
+    assert returned(world, reports.complaint(sender, "same@school.example"), sender) is BounceKind.COMPLAINT
 
     assert belongings(world, THEIRS) == before
     assert suppressions(world) == [("same@school.example", "hard bounce", "5.1.1")]
@@ -301,7 +301,7 @@ def test_r19_a_report_about_a_mail_that_nobody_knows_was_sent_counts(world: Worl
     sender = announced(world, "first")
     world.execute("UPDATE deliveries SET state = 'uncertain', code = NULL, reply = NULL")
 
-    assert bounces(world, sender, HARD) is Kind.HARD
+    assert bounces(world, sender, HARD) is BounceKind.HARD
 
     assert [address for address, _, _ in suppressions(world)] == [A]
     assert world.list("SELECT CAST(state AS text) FROM deliveries") == ["uncertain"]
@@ -330,8 +330,8 @@ def test_a_complaint_without_an_envelope_sender_is_known_by_the_link_to_unsubscr
     announced(world, "first")
     came = complaint_of_microsoft(world, feedback=feedback)
 
-    assert returned(world, came, world.runtime.endpoints.bounce_address) is Kind.COMPLAINT
-    assert returned(world, came, world.runtime.endpoints.bounce_address) is Kind.COMPLAINT
+    assert returned(world, came, world.runtime.endpoints.bounce_address) is BounceKind.COMPLAINT
+    assert returned(world, came, world.runtime.endpoints.bounce_address) is BounceKind.COMPLAINT
 
     announced(world, "second")
     assert held_back(world, "second") == {"unsubscribed": 1}

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.bounces.reader import read
-from tasks.bounces.rules import LONGEST_DIAGNOSTIC, SOFT_IN_A_ROW, Bounce, Ignored, Kind, in_a_row, judge
+from tasks.bounces.rules import LONGEST_DIAGNOSTIC, SOFT_IN_A_ROW, Bounce, BounceKind, Ignored, in_a_row, judge
 from tests.bounces import reports
 from tests.bounces.reports import Came
 
@@ -19,7 +19,7 @@ def judged(came: Came) -> Bounce | Ignored:
     return judge(read(came.message), null_sender=not came.sender)
 
 
-def kind(came: Came) -> Kind | Ignored:
+def kind(came: Came) -> BounceKind | Ignored:
     said = judged(came)
     return said if isinstance(said, Ignored) else said.kind
 
@@ -29,7 +29,7 @@ def test_r21_each_system_says_in_its_way_that_there_is_no_such_mailbox(system: r
     said = judged(system(RETURNS_TO, ADDRESS))
 
     assert isinstance(said, Bounce)
-    assert said.kind is Kind.HARD
+    assert said.kind is BounceKind.HARD
     assert said.status in {"5.1.1", "5.1.10"}
     assert said.diagnostic is not None
     assert "550" in said.diagnostic
@@ -38,51 +38,51 @@ def test_r21_each_system_says_in_its_way_that_there_is_no_such_mailbox(system: r
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        ("5.1.1", Kind.HARD),
-        ("5.1.2", Kind.HARD),
-        ("5.1.3", Kind.HARD),
-        ("5.1.6", Kind.HARD),
-        ("5.1.10", Kind.HARD),
-        ("5.2.1", Kind.HARD),
-        ("5.1.1 (permanent failure)", Kind.HARD),
-        ("5.1.0", Kind.SOFT),
-        ("5.2.0", Kind.SOFT),
-        ("5.2.2", Kind.SOFT),
-        ("5.4.1", Kind.SOFT),
-        ("5.4.4", Kind.SOFT),
-        ("5.4.7", Kind.SOFT),
-        ("4.1.1", Kind.SOFT),
-        ("4.2.2", Kind.SOFT),
-        ("4.4.7", Kind.SOFT),
-        ("nonsense", Kind.SOFT),
-        ("", Kind.SOFT),
-        ("5.1.7", Kind.BLOCKED),
-        ("5.1.8", Kind.BLOCKED),
-        ("5.2.3", Kind.BLOCKED),
-        ("5.3.4", Kind.BLOCKED),
-        ("5.5.2", Kind.BLOCKED),
-        ("5.6.1", Kind.BLOCKED),
-        ("5.7.1", Kind.BLOCKED),
-        ("5.7.26", Kind.BLOCKED),
-        ("4.7.0", Kind.BLOCKED),
+        ("5.1.1", BounceKind.HARD),
+        ("5.1.2", BounceKind.HARD),
+        ("5.1.3", BounceKind.HARD),
+        ("5.1.6", BounceKind.HARD),
+        ("5.1.10", BounceKind.HARD),
+        ("5.2.1", BounceKind.HARD),
+        ("5.1.1 (permanent failure)", BounceKind.HARD),
+        ("5.1.0", BounceKind.SOFT),
+        ("5.2.0", BounceKind.SOFT),
+        ("5.2.2", BounceKind.SOFT),
+        ("5.4.1", BounceKind.SOFT),
+        ("5.4.4", BounceKind.SOFT),
+        ("5.4.7", BounceKind.SOFT),
+        ("4.1.1", BounceKind.SOFT),
+        ("4.2.2", BounceKind.SOFT),
+        ("4.4.7", BounceKind.SOFT),
+        ("nonsense", BounceKind.SOFT),
+        ("", BounceKind.SOFT),
+        ("5.1.7", BounceKind.BLOCKED),
+        ("5.1.8", BounceKind.BLOCKED),
+        ("5.2.3", BounceKind.BLOCKED),
+        ("5.3.4", BounceKind.BLOCKED),
+        ("5.5.2", BounceKind.BLOCKED),
+        ("5.6.1", BounceKind.BLOCKED),
+        ("5.7.1", BounceKind.BLOCKED),
+        ("5.7.26", BounceKind.BLOCKED),
+        ("4.7.0", BounceKind.BLOCKED),
     ],
 )
-def test_r21_what_a_status_says_of_the_address(status: str, expected: Kind) -> None:
+def test_r21_what_a_status_says_of_the_address(status: str, expected: BounceKind) -> None:
     assert kind(reports.postfix(RETURNS_TO, ADDRESS, status=status, diagnostic="x-unix; no")) is expected
 
 
 @pytest.mark.parametrize(
     ("diagnostic", "status", "expected"),
     [
-        ("smtp; 550 5.1.1 unknown", "5.1.1", Kind.HARD),
-        ("smtp; 554 5.7.1 spam", "5.7.1", Kind.BLOCKED),
-        ("smtp; 550 no such user", "5.0.0", Kind.HARD),
-        ("smtp; 550 no", "5.0.0", Kind.SOFT),
-        ("smtp; 550 refused from [5.1.1.7]", "5.0.0", Kind.SOFT),
+        ("smtp; 550 5.1.1 unknown", "5.1.1", BounceKind.HARD),
+        ("smtp; 554 5.7.1 spam", "5.7.1", BounceKind.BLOCKED),
+        ("smtp; 550 no such user", "5.0.0", BounceKind.HARD),
+        ("smtp; 550 no", "5.0.0", BounceKind.SOFT),
+        ("smtp; 550 refused from [5.1.1.7]", "5.0.0", BounceKind.SOFT),
     ],
 )
 def test_r21_where_the_status_says_nothing_the_servers_words_count(
-    diagnostic: str, status: str, expected: Kind
+    diagnostic: str, status: str, expected: BounceKind
 ) -> None:
     said = judged(reports.postfix(RETURNS_TO, ADDRESS, status="5.0.0", diagnostic=diagnostic))
 
@@ -96,7 +96,7 @@ def test_r21_what_has_not_failed_is_no_failure(action: str) -> None:
 
 
 def test_r21_a_mail_that_went_on_to_several_failed_if_it_failed_for_all() -> None:
-    def forwarded(*fates: str) -> Kind | Ignored:
+    def forwarded(*fates: str) -> BounceKind | Ignored:
         one = reports.postfix(RETURNS_TO, ADDRESS).message
         group = one[
             one.index(b"Final-Recipient") : one.index(
@@ -111,8 +111,8 @@ def test_r21_a_mail_that_went_on_to_several_failed_if_it_failed_for_all() -> Non
         ]
         return kind(Came(one.replace(group, b"\r\n".join(groups))))
 
-    assert forwarded("failed 5.1.1", "failed 5.2.1") is Kind.HARD
-    assert forwarded("failed 5.1.1", "failed 5.2.2") is Kind.SOFT
+    assert forwarded("failed 5.1.1", "failed 5.2.1") is BounceKind.HARD
+    assert forwarded("failed 5.1.1", "failed 5.2.2") is BounceKind.SOFT
     assert forwarded("failed 5.1.1", "delivered 2.0.0") is Ignored.NO_FAILURE
     assert forwarded("expanded 2.0.0", "failed 5.1.1") is Ignored.NO_FAILURE
 
@@ -120,28 +120,28 @@ def test_r21_a_mail_that_went_on_to_several_failed_if_it_failed_for_all() -> Non
 @pytest.mark.parametrize(
     ("feedback", "expected"),
     [
-        ("abuse", Kind.COMPLAINT),
-        ("Fraud", Kind.COMPLAINT),
-        ("opt-out", Kind.COMPLAINT),
+        ("abuse", BounceKind.COMPLAINT),
+        ("Fraud", BounceKind.COMPLAINT),
+        ("opt-out", BounceKind.COMPLAINT),
         ("not-spam", Ignored.OTHER_FEEDBACK),
         ("auth-failure", Ignored.OTHER_FEEDBACK),
         ("virus", Ignored.OTHER_FEEDBACK),
         ("", Ignored.OTHER_FEEDBACK),
     ],
 )
-def test_a_complaint_is_told_from_other_feedback(feedback: str, expected: Kind | Ignored) -> None:
+def test_a_complaint_is_told_from_other_feedback(feedback: str, expected: BounceKind | Ignored) -> None:
     assert kind(reports.complaint(RETURNS_TO, ADDRESS, feedback=feedback)) is expected
 
 
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        ("550 #5.1.1 sorry, no mailbox here by that name", Kind.HARD),
-        ("Remote host said: 552 5.2.2 mailbox full", Kind.SOFT),
-        ("Remote host said: 554 5.7.1 we do not like you", Kind.BLOCKED),
+        ("550 #5.1.1 sorry, no mailbox here by that name", BounceKind.HARD),
+        ("Remote host said: 552 5.2.2 mailbox full", BounceKind.SOFT),
+        ("Remote host said: 554 5.7.1 we do not like you", BounceKind.BLOCKED),
     ],
 )
-def test_r21_prose_is_judged_as_a_status_is(said: str, expected: Kind) -> None:
+def test_r21_prose_is_judged_as_a_status_is(said: str, expected: BounceKind) -> None:
     assert kind(reports.qmail(RETURNS_TO, ADDRESS, said=said)) is expected
 
 
@@ -173,12 +173,14 @@ def test_what_is_kept_of_a_diagnostic_names_nobody() -> None:
     assert len(said.diagnostic) <= LONGEST_DIAGNOSTIC
 
 
-kinds = st.lists(st.sampled_from([None, *Kind]), max_size=20)
+kinds = st.lists(st.sampled_from([None, *BounceKind]), max_size=20)
 
 
 @given(kinds)
-def test_r21_five_in_a_row_are_five_with_nothing_delivered_between(history: list[Kind | None]) -> None:
-    letters = "".join("x" if kind in {Kind.SOFT, Kind.HARD} else "." for kind in history if kind is not Kind.BLOCKED)
+def test_r21_five_in_a_row_are_five_with_nothing_delivered_between(history: list[BounceKind | None]) -> None:
+    letters = "".join(
+        "x" if kind in {BounceKind.SOFT, BounceKind.HARD} else "." for kind in history if kind is not BounceKind.BLOCKED
+    )
 
     assert in_a_row(history) == ("x" * SOFT_IN_A_ROW in letters)
 
@@ -214,7 +216,7 @@ class TestAnyBytes:
         head = b"Content-Type: message/delivery-status\r\nContent-Transfer-Encoding: base64\r\n\r\n"
         body = b"QWN0aW9uOiBmYWlsZWQNClN0YXR1czogNS4xLjENCg==\r\n"
 
-        assert judge(read(head + body), null_sender=True) == Bounce(Kind.HARD, "5.1.1")
+        assert judge(read(head + body), null_sender=True) == Bounce(BounceKind.HARD, "5.1.1")
 
     def test_parts_within_parts_without_end(self) -> None:
         level = 'Content-Type: multipart/mixed; boundary="b{0}"\r\n\r\n--b{0}\r\n'

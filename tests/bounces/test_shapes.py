@@ -3,7 +3,7 @@
 import pytest
 
 from tasks.bounces.reader import read
-from tasks.bounces.rules import Ignored, Kind, judge
+from tasks.bounces.rules import BounceKind, Ignored, judge
 from tasks.mail.sending.answers import ABOUT_US, About, Stage, about
 from tests.bounces import reports, shapes
 from tests.mail.replies import REPLIES
@@ -12,7 +12,7 @@ RETURNS_TO = "bounces+token@bounces.rollcall.example"
 ADDRESS = "jan.de.vries@school.example"
 
 
-def judged(message: bytes, *, null_sender: bool = True) -> Kind | Ignored:
+def judged(message: bytes, *, null_sender: bool = True) -> BounceKind | Ignored:
     said = judge(read(message), null_sender=null_sender)
     return said if isinstance(said, Ignored) else said.kind
 
@@ -30,14 +30,14 @@ def as_page(headers: dict[str, str], text: str) -> bytes:
 
 
 @pytest.mark.parametrize(("status", "diagnostic", "expected"), shapes.STATUS)
-def test_r21_a_report_with_fields(status: str, diagnostic: str, expected: Kind | Ignored) -> None:
+def test_r21_a_report_with_fields(status: str, diagnostic: str, expected: BounceKind | Ignored) -> None:
     came = reports.postfix(RETURNS_TO, ADDRESS, status=status, diagnostic=diagnostic.replace("{to}", ADDRESS))
 
     assert judged(came.message) is expected
 
 
 @pytest.mark.parametrize(("writer", "subject", "text", "expected"), shapes.PROSE)
-def test_r21_a_report_for_people(writer: str, subject: str, text: str, expected: Kind | Ignored) -> None:
+def test_r21_a_report_for_people(writer: str, subject: str, text: str, expected: BounceKind | Ignored) -> None:
     headers = {"From": writer, "Subject": subject}
 
     assert judged(written(headers, text)) is expected
@@ -61,12 +61,12 @@ def test_the_collection_is_large_and_at_least_nine_in_ten_hard_ones_are_judged_h
         (expected, judged(written({"From": writer, "Subject": subject}, text)))
         for writer, subject, text, expected in shapes.PROSE
     ]
-    hard = [said for expected, said in found if expected is Kind.HARD]
-    others = [said for expected, said in found if expected is not Kind.HARD]
+    hard = [said for expected, said in found if expected is BounceKind.HARD]
+    others = [said for expected, said in found if expected is not BounceKind.HARD]
 
     assert len(found) + len(shapes.ANSWERS) >= 150
-    assert hard.count(Kind.HARD) >= 0.9 * len(hard)
-    assert others.count(Kind.HARD) == 0
+    assert hard.count(BounceKind.HARD) >= 0.9 * len(hard)
+    assert others.count(BounceKind.HARD) == 0
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,13 @@ def test_r21_a_report_is_judged_as_a_reply_is(code: int, text: str, expected: Ab
 
     said = judged(reports.postfix(RETURNS_TO, ADDRESS, status="5.0.0", diagnostic=f"smtp; {code} {text}").message)
 
-    kind = Kind.HARD if expected is About.MAILBOX else Kind.BLOCKED if expected in ABOUT_US else Kind.SOFT
+    kind = (
+        BounceKind.HARD
+        if expected is About.MAILBOX
+        else BounceKind.BLOCKED
+        if expected in ABOUT_US
+        else BounceKind.SOFT
+    )
     assert said is kind
 
 
@@ -86,13 +92,13 @@ def test_a_text_in_another_charset_is_read() -> None:
     headers = {"From": shapes.DAEMON, "Subject": "failure notice", "Content-Type": "text/plain; charset=iso-2022-jp"}
     head = written(headers, "")
 
-    assert judged(head + "ユーザーは見つかりません\r\n\r\n550 User unknown".encode("iso-2022-jp")) is Kind.HARD
+    assert judged(head + "ユーザーは見つかりません\r\n\r\n550 User unknown".encode("iso-2022-jp")) is BounceKind.HARD
 
 
 def test_a_report_whose_fields_are_broken_is_read_as_the_text_that_it_is() -> None:
     headers = {"From": shapes.DAEMON, "Subject": "failure notice", "Content-Type": "multipart/mixed;"}
 
-    assert judged(written(headers, "boundary lost\n\n550 5.1.1 User unknown")) is Kind.HARD
+    assert judged(written(headers, "boundary lost\n\n550 5.1.1 User unknown")) is BounceKind.HARD
 
 
 @pytest.mark.parametrize("mark", [{"Auto-Submitted": "auto-replied"}, {"X-Autoreply": "yes"}])
@@ -102,7 +108,7 @@ def test_r21_an_answer_that_attaches_a_report_is_no_report(mark: dict[str, str])
     head = {"Content-Type": "multipart/mixed; boundary=b", "Subject": "Re: About news"}
 
     assert judged(written({"From": ADDRESS} | head | mark, parts)) is Ignored.AUTO_REPLY
-    assert judged(written({"From": shapes.DAEMON} | head | mark, parts)) is Kind.HARD, "a scanner wrapped it"
+    assert judged(written({"From": shapes.DAEMON} | head | mark, parts)) is BounceKind.HARD, "a scanner wrapped it"
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ def furnish(world: World, organisation: str) -> None:
         say("announcement.requested", {"announcement": announcement, "send_at": "2099-01-01T00:00:00Z", **mail})
     with world.about(organisation) as (connection, org):
         for webhook in ("hook", *ids):
-            _, kept = webhooks.Locksmith(world.runtime.endpoints.secret_key).make()
+            _, kept = webhooks.SigningKeys(world.runtime.endpoints.secret_key).make()
             url = f"https://hooks.invalid/{name.split()[0]}"
             webhooks.add(connection, org.organisation, webhook, url, None, kept, None)
     world.settle()

@@ -11,7 +11,7 @@ from tasks.mail.composing.merge import MergeError, MergeField
 from tasks.mail.composing.templates import LARGEST_MAIL, check_announcement
 from tasks.mail.rules import Kind
 from tests.mail.letters import LINKS, mailing, recipient, sender
-from tests.mail.test_lean import Seen
+from tests.mail.test_frames import Seen
 from tests.mail.test_look import ADDRESSES, Attributes
 from tests.mail.test_markdown import is_clean
 from tests.mail.test_message import body, read

@@ -7,7 +7,8 @@ from tasks.mail import ReturnPaths
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.envelopes import Identity
 from tasks.mail.composing.links import Links
-from tasks.mail.ledger.deliveries import Mailing, Recipient
+from tasks.mail.ledger.gate import Recipient
+from tasks.mail.ledger.mailings import Mailing
 from tasks.mail.rules import Kind, Verdict
 
 LINKS = Links("https://rollcall.example.org", ["only for tests"])

@@ -13,7 +13,7 @@ from config.database import transaction
 from config.settings import Settings
 from tasks.mail import delivery
 from tasks.mail.composing.envelopes import Identity, compose
-from tasks.mail.ledger import deliveries as store
+from tasks.mail.ledger import Mailing, Recipient, deliveries
 from tasks.mail.sending.pool import Envelope
 from tests.world import World
 
@@ -54,7 +54,7 @@ def test_r18_a_message_that_cannot_be_made_holds_up_nobody_else(world: World, mo
     world.has_learners("A", "B", "C")
     world.announces()
 
-    def broken(mailing: store.Mailing, recipient: store.Recipient, identity: Identity) -> Envelope:
+    def broken(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envelope:
         if recipient.id == "B":
             raise KeyError("a bug")
         return compose(mailing, recipient, identity)
@@ -73,9 +73,9 @@ def test_r19_what_was_put_off_is_not_what_a_lost_worker_had_begun(world: World) 
     world.announces()
     world.execute("UPDATE deliveries SET due_at = now() + interval '1 hour' WHERE recipient = 1")
     with world.about() as (connection, org):
-        assert store.begun_by_lost(connection, org.organisation, world.ask("SELECT mailing FROM mailings"), 1, 2) == [
-            (2, 0)
-        ]
+        assert deliveries.begun_by_lost(
+            connection, org.organisation, world.ask("SELECT mailing FROM mailings"), 1, 2
+        ) == [(2, 0)]
 
 
 def test_r21_what_a_mail_has_been_through_is_known_also_after_it_was_in_a_group_and_not_begun(world: World) -> None:

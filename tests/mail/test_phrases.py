@@ -10,7 +10,7 @@ from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.merge import MergeField, Slot, parse
 from tasks.mail.composing.phrases import LANGUAGES, Language, spoken
 from tasks.mail.composing.samples import AURORA, sample
-from tasks.mail.composing.templates import Usage, seats_notice
+from tasks.mail.composing.templates import Usage, notice
 from tasks.mail.rules import Kind
 from tests.mail.test_merge import received
 from tests.world import World
@@ -85,7 +85,7 @@ LEARNERS = {Kind.ANNOUNCEMENT, Kind.ENROLMENT, Kind.DIGEST}
 @pytest.mark.parametrize("unit", ["seat", "credit"])
 @pytest.mark.parametrize(("used", "pool"), [(1_612, 2_000), (2_000, 2_000), (12_001, 2_000), (0, 0)])
 def test_figures_are_written_as_the_language_writes_them(language: Language, unit: str, used: int, pool: int) -> None:
-    subject, page, text = received(seats_notice(Branding("Acme"), Usage(unit, used, pool), language.code), {})
+    subject, page, text = received(notice(Kind.SEATS, Branding("Acme"), language.code, Usage(unit, used, pool)), {})
 
     assert (
         f"{1_000:,}".replace(",", language.thousands)

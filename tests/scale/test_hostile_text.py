@@ -23,7 +23,6 @@ SUSPECT, TIMES = 0.004, 16
 #: looks for strays stops at the first.
 BESIDES = {
     "tasks.mail.sending.answers:_COMPILED",
-    "tasks.mail.composing.minify:_FOR_OUTLOOK",
     "tasks.mail.composing.merge:_SLOT_OR_STRAY",
 }
 

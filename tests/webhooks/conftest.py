@@ -41,7 +41,7 @@ class Hooks:
 
     def add(self, receiver: Receiver, id_: str = "hook", organisation: str | None = None, **options: Any) -> str:
         """Send events to somebody, of everybody or of one organisation; the key they are signed with."""
-        key, kept = webhooks.Locksmith(self.world.runtime.endpoints.secret_key).make()
+        key, kept = webhooks.SigningKeys(self.world.runtime.endpoints.secret_key).make()
         with self.about(organisation) as (connection, number):
             assert webhooks.add(connection, number, id_, receiver.url, options.get("types"), kept, options.get("since"))
         return key

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from config.runtime import Endpoints
 from config.streams import OUT
-from tasks.webhooks import Locksmith, Problem, Server, State, actors, sending, store
+from tasks.webhooks import Problem, Server, SigningKeys, State, actors, sending, store
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.receiver import Receiver, hang_up, in_order, receiving, saying
 
@@ -179,7 +179,7 @@ def test_a_slow_webhook_holds_up_nobody_else(hooks: Hooks, receiver: Receiver) -
 
 def test_while_a_key_takes_anothers_place_each_event_is_signed_by_both(hooks: Hooks, receiver: Receiver) -> None:
     old = hooks.add(receiver)
-    new, kept = Locksmith(hooks.world.runtime.endpoints.secret_key).make()
+    new, kept = SigningKeys(hooks.world.runtime.endpoints.secret_key).make()
     with hooks.about() as (connection, number):
         store.rotate(connection, number, "hook", kept, timedelta(hours=24))
     hooks.happens(2)

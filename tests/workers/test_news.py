@@ -59,7 +59,7 @@ def test_a_webhook_is_sent_events_as_soon_as_they_are_published(world: World, mo
     world.has_learners("A")
     settings = world.runtime.settings.model_copy(update={"rollcall_webhooks_private": True})
     runtime = Runtime(settings, world.runtime.endpoints, world.runtime.engine)
-    _, kept = webhooks.Locksmith(runtime.endpoints.secret_key).make()
+    _, kept = webhooks.SigningKeys(runtime.endpoints.secret_key).make()
     with receiving() as receiver:
         with transaction(runtime.engine, webhooks.PLATFORM) as connection:
             webhooks.add(connection, webhooks.PLATFORM, "hook", receiver.url, None, kept, None)

@@ -18,7 +18,7 @@ from config.settings import Settings
 from config.streams import IN
 from tasks.mail import ReturnPaths
 from tasks.mail.composing.links import Links
-from tasks.webhooks import KeyUnreadable, Locksmith
+from tasks.webhooks import KeyUnreadable, SigningKeys
 from tests.workers.deployment import until
 from tests.workers.posting import BATCH, EVENT, Platform, batch, signed
 from tests.workers.serving import served
@@ -190,7 +190,7 @@ class TestMadeOfTheSecretKey:
             address = ReturnPaths("b@example.org", forger).sender(1, 1, 1, "a@example.org")
             assert ReturnPaths("b@example.org", secret).read(address or "") is None
             with pytest.raises(KeyUnreadable):
-                Locksmith(forger).read([Locksmith(secret).make()[1]])
+                SigningKeys(forger).read([SigningKeys(secret).make()[1]])
 
     def test_what_was_made_of_a_secret_key_before_is_still_good(self) -> None:
         kept = "gAAAAAAAAAAAQfp6jjlPqdfM3so_DKsF9gp78414OdLJzitT9mBaw_w632A_3AaC4QhfD5p250758-uGzlfwMHPeUcbnWc384Q=="
@@ -199,7 +199,7 @@ class TestMadeOfTheSecretKey:
         found = ReturnPaths("b@example.org", "new,only for tests").read("b+0410cki0n7jecktp6v4ajkg@example.org")
         assert found
         assert (found.organisation, found.mailing, found.recipient) == (1, 2, 3)
-        assert Locksmith("new,only for tests").read([kept]) == ["whsec_AAAA"]
+        assert SigningKeys("new,only for tests").read([kept]) == ["whsec_AAAA"]
 
 
 class TestBoundToAnOrganisation:

@@ -55,7 +55,7 @@ def test_two_processes_send_everything_once_and_one_takes_over_from_the_other(
 ) -> None:
     learners = [f"L{n}" for n in range(60)]
     platform.has_learners(*learners)
-    _, kept = webhooks.Locksmith(platform.runtime.endpoints.secret_key).make()
+    _, kept = webhooks.SigningKeys(platform.runtime.endpoints.secret_key).make()
     with transaction(platform.runtime.engine, webhooks.PLATFORM) as connection:
         for n in range(3):
             webhooks.add(connection, webhooks.PLATFORM, f"hook{n}", f"{receiver.url}&n={n}", None, kept, None)

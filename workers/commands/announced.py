@@ -35,10 +35,10 @@ COUNTS = ["selected", "accepted", "skipped", "failed", "cancelled", "uncertain",
 
 #: What came back, in words.
 _CAME_BACK = {
-    bounces.Kind.BLOCKED: "blocked",
-    bounces.Kind.SOFT: "bounced for now",
-    bounces.Kind.HARD: "bounced for good",
-    bounces.Kind.COMPLAINT: "complained",
+    bounces.BounceKind.BLOCKED: "blocked",
+    bounces.BounceKind.SOFT: "bounced for now",
+    bounces.BounceKind.HARD: "bounced for good",
+    bounces.BounceKind.COMPLAINT: "complained",
 }
 
 #: The states an announcement can be in.
@@ -149,7 +149,7 @@ def show(
         return
     _print_counts(found, counts)
     if returned:
-        kinds = ", ".join(f"{n} {_CAME_BACK[bounces.Kind(kind)]}" for kind, n in returned.items())
+        kinds = ", ".join(f"{n} {_CAME_BACK[bounces.BounceKind(kind)]}" for kind, n in returned.items())
         out.print(f"Of these, {sum(returned.values())} came back: {kinds}.", style="yellow", markup=False)
     for told in (*(one.in_words for one in stopped), *([why] if why else [])):
         out.print(told, style="bold red", markup=False)

@@ -44,10 +44,8 @@ def restored(
         witness = mail.Witness(runtime.endpoints.redis_url, runtime.home)
         with transaction(runtime.engine) as connection:
             noticed = mail.asks_after_restore(connection, witness, sure=yes)
-        since = mail.known_since_restore(runtime, witness)
-        seen = Restored(
-            noticed, False, since.redis_answers, since.groups, since.unknown, len(since.mails), since.affected
-        )
+        since, affected = mail.known_since_restore(runtime, witness)
+        seen = Restored(noticed, False, since.answers, since.groups, since.unknown, len(since.mails), affected)
         if not json_:
             _print(seen)
         if yes or (at_a_terminal() and not json_ and typer.confirm(_QUESTION, err=True)):

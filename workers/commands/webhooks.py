@@ -109,7 +109,7 @@ def add(
     with opened("webhooks") as runtime, _about(runtime, organisation) as (connection, number):
         if webhooks.is_forbidden(found) and not runtime.settings.rollcall_webhooks_private:
             raise Refused("Webhooks may not lead to this machine or into private networks: ROLLCALL_WEBHOOKS_PRIVATE.")
-        key, kept = webhooks.Locksmith(runtime.endpoints.secret_key).make()
+        key, kept = webhooks.SigningKeys(runtime.endpoints.secret_key).make()
         if not webhooks.add(connection, number, id_, url, types or None, kept, moment):
             raise Refused(f"There is a webhook {id_!r} already: name another --id, or remove it first.")
     _show_key(Added(id_, key, None), json_=json_)
@@ -261,7 +261,7 @@ def rotate(
 ) -> None:
     """Sign with a new key, which is printed this once; for 24 hours with the key before beside it."""
     with opened("webhooks") as runtime, _about(runtime, organisation) as (connection, number):
-        key, kept = webhooks.Locksmith(runtime.endpoints.secret_key).make()
+        key, kept = webhooks.SigningKeys(runtime.endpoints.secret_key).make()
         rotated = webhooks.rotate(connection, number, id_, kept, None if now else OLD_KEY_FOR)
         found = webhooks.find(connection, number, id_)
         if found is None:

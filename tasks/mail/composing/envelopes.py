@@ -16,15 +16,7 @@ from tasks.mail.composing.links import END, Links
 from tasks.mail.composing.message import CompiledMessage, compile_message, feedback_id
 from tasks.mail.composing.phrases import spoken
 from tasks.mail.composing.return_paths import ReturnPaths
-from tasks.mail.composing.templates import (
-    Usage,
-    announcement,
-    digest_notice,
-    enrolment_notice,
-    listing,
-    password_notice,
-    seats_notice,
-)
+from tasks.mail.composing.templates import Usage, announcement, listing, notice
 from tasks.mail.ledger import Mailing, MessageIds, Recipient, message_ids_of
 from tasks.mail.rules import Kind, RecipientKind
 from tasks.mail.sending import Envelope
@@ -81,7 +73,6 @@ class _Letter:
 
 
 @lru_cache(maxsize=COMPILED)
-@lru_cache(maxsize=COMPILED)
 def _letter(mailing: Mailing, language: str, identity: Identity, unsubscribe_at: str) -> _Letter:
     named = identity.mail_from.rpartition("<")[0].strip(' "')
     mail_from = identity.mail_from if named else f"{mailing.organisation_name} <{identity.address}>"
@@ -123,22 +114,13 @@ def _compiled(
     unsubscribe_at: str,
 ) -> CompiledMessage:
     """What a mailing says, apart from which one it is: notices of an organisation's all say the same."""
-    match kind:
-        case Kind.ANNOUNCEMENT:
-            subject, *bodies = announcement(subject, body, branding, language, unsubscribe_link=unsubscribe_at != "")
-            # The beginning of the link is the same for all: only its token is put in for each.
-            html, text = (
-                body.replace("[[raw:unsubscribe_url]]", f"{unsubscribe_at}[[raw:token]]{END}") for body in bodies
-            )
-        case Kind.DIGEST:
-            subject, html, text = digest_notice(branding, language)
-        case Kind.PASSWORD:
-            subject, html, text = password_notice(branding, language)
-        case Kind.ENROLMENT:
-            subject, html, text = enrolment_notice(branding, language)
-        case Kind.SEATS:
-            usage = msgspec.json.decode(figures or "", type=Usage)
-            subject, html, text = seats_notice(branding, usage, language)
+    if kind is Kind.ANNOUNCEMENT:
+        subject, *bodies = announcement(subject, body, branding, language, unsubscribe_link=unsubscribe_at != "")
+        # The beginning of the link is the same for all: only its token is put in for each.
+        html, text = (body.replace("[[raw:unsubscribe_url]]", f"{unsubscribe_at}[[raw:token]]{END}") for body in bodies)
+    else:
+        usage = msgspec.json.decode(figures or "", type=Usage) if kind is Kind.SEATS else None
+        subject, html, text = notice(kind, branding, language, usage)
     return compile_message(subject=subject, html=html, text=text, mail_from=mail_from)
 
 

@@ -5,16 +5,7 @@ from typing import NamedTuple
 
 from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.message import compile_message
-from tasks.mail.composing.templates import (
-    Usage,
-    announcement,
-    check_announcement,
-    digest_notice,
-    enrolment_notice,
-    listing,
-    password_notice,
-    seats_notice,
-)
+from tasks.mail.composing.templates import Usage, announcement, check_announcement, listing, notice
 from tasks.mail.rules import Kind
 
 #: Whose mail looks like this, where no organisation is named.
@@ -56,18 +47,11 @@ def sample(kind: Kind, branding: Branding, locale: str, subject: str = SUBJECT, 
 
     Raises MergeError for a mistake in them.
     """
-    match kind:
-        case Kind.ANNOUNCEMENT:
-            check_announcement(subject, body, branding.name)
-            written = announcement(subject, body, branding, locale, unsubscribe_link=True)
-        case Kind.ENROLMENT:
-            written = enrolment_notice(branding, locale)
-        case Kind.DIGEST:
-            written = digest_notice(branding, locale)
-        case Kind.PASSWORD:
-            written = password_notice(branding, locale)
-        case Kind.SEATS:
-            written = seats_notice(branding, Usage("seat", 1_612, 2_000), locale)
+    if kind is Kind.ANNOUNCEMENT:
+        check_announcement(subject, body, branding.name)
+        written = announcement(subject, body, branding, locale, unsubscribe_link=True)
+    else:
+        written = notice(kind, branding, locale, Usage("seat", 1_612, 2_000) if kind is Kind.SEATS else None)
     courses_html, courses_text = listing(_COURSES)
     learners_html, learners_text = listing(_LEARNERS)
     octets = compile_message(

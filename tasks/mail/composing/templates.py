@@ -1,44 +1,37 @@
 """What Rollcall's mail says: the look of `email_templates/`, our phrases, and what admins write.
 
 Each function returns a subject, an HTML body and its plain-text twin, all three with the tokens that `message.py` puts
-values in place of. There is one template for both: the text is read from the MJML that the HTML is made of. Text from
-outside (an admin's words, an organisation's name) never passes Jinja or MJML: it takes its place when they are done,
-and has lost the power to form a token.
+values in place of. Both bodies have a frame, which `make templates` compiled from one and the same MJML. Text from
+outside (an admin's words, an organisation's name) takes its place in it, and has lost the power to form a token.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
+from pathlib import Path
 
-import mrml
-from jinja2 import PackageLoader, StrictUndefined
-from jinja2.sandbox import SandboxedEnvironment
-from markupsafe import Markup, escape
+from markupsafe import escape
 
+import email_templates
 from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.markdown import MOST_SLOTS_OF_SUBJECT, letter, refuse_slots
 from tasks.mail.composing.merge import MergeError, MergeField, Slot, parse, said
 from tasks.mail.composing.message import compile_message
-from tasks.mail.composing.minify import minify
 from tasks.mail.composing.phrases import Language, Notice, spoken
 from tasks.mail.composing.placeholders import Placeholders
 from tasks.mail.composing.plain import plain
+from tasks.mail.rules import Kind
 
-#: Where something is to stand, in what Jinja and MJML make: all of it is put there at once, and not looked at again.
-_PLACE = re.compile("place-of-([a-z]+)")
+#: Where something is to stand in a frame, and the line breaks behind it, which go with what is empty: all of it is put
+#: there at once, and not looked at again.
+_PLACE = re.compile("place-of-([a-z]+)(\n*)")
 
 #: How text from outside shows the characters of a token without being one.
 _IN_HTML = {ord(mark): f"&#{ord(mark)};" for mark in "{}["}
 _OPENS_TOKEN = re.compile(r"\{(?=\{)|\[(?=\[raw:)")
 _WORD_JOINER = "\u2060"
 _LINE_BREAK = re.compile("\r\n?")
-
-_TEMPLATES = SandboxedEnvironment(
-    loader=PackageLoader("email_templates", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-)
-#: MJML would fetch the fonts it knows from Google, and so tell Google who reads what.
-_NO_WEB_FONTS = mrml.RenderOptions(disable_comments=True, fonts={})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +77,13 @@ def announcement(
     admin wrote.
     """
     language = spoken(locale)
-    words = {"footer": language.learner_footer, "unsubscribe": language.unsubscribe if unsubscribe_link else ""}
+    footer = language.learner_footer
+    if unsubscribe_link:
+        footer += f'<br /><a href="[[raw:unsubscribe_url]]" style="color:inherit">{language.unsubscribe}</a>'
     body = _body(body_markdown, branding.name)
-    return _subject(subject, branding.name), *_page("announcement.mjml.j2", words, language, branding, {"body": body})
+    return _subject(subject, branding.name), *_page(
+        "announcement", {"footer": footer}, language, branding, {"body": body}
+    )
 
 
 def check_announcement(subject: str, body_markdown: str, organisation: str) -> None:
@@ -101,30 +98,26 @@ def check_announcement(subject: str, body_markdown: str, organisation: str) -> N
 
 
 @lru_cache(maxsize=256)
-def enrolment_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
-    """Tells a learner what they were enrolled in (R12): splices `courses_html` and `courses_text`, from `listing`."""
+def notice(kind: Kind, branding: Branding, locale: str = "", usage: Usage | None = None) -> tuple[str, str, str]:
+    """Tells a learner what they were enrolled in, or what became available as they were reactivated (R12, S7): splices
+    `courses_html` and `courses_text`, from `listing`. Tells admins who needs a temporary password (R5, S8): splices
+    `learners_html` and `learners_text`; or, by its `usage`, that most, or all, of what they bought is used."""
     language = spoken(locale)
-    return _notice(language.enrolment, language, branding, of="courses")
-
-
-@lru_cache(maxsize=256)
-def digest_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
-    """Tells a reactivated learner what became available (R12, S7): splices `courses_html` and `courses_text`."""
-    language = spoken(locale)
-    return _notice(language.digest, language, branding, of="courses")
-
-
-@lru_cache(maxsize=256)
-def password_notice(branding: Branding, locale: str = "") -> tuple[str, str, str]:
-    """Tells admins who needs a temporary password (R5, S8): splices `learners_html` and `learners_text`."""
-    language = spoken(locale)
-    return _notice(language.password, language, branding, of="learners")
-
-
-def seats_notice(branding: Branding, usage: Usage, locale: str = "") -> tuple[str, str, str]:
-    """Tells admins that most, or all, of what they bought is used."""
-    language = spoken(locale)
-    return _notice(usage.notice(language), language, branding, figures=usage.figures(language))
+    about = {Kind.ENROLMENT: language.enrolment, Kind.DIGEST: language.digest, Kind.PASSWORD: language.password}
+    chosen = about[kind] if usage is None else usage.notice(language)
+    figures = {} if usage is None else usage.figures(language)
+    to_learner = kind in {Kind.ENROLMENT, Kind.DIGEST}
+    phrases = {
+        "greeting": language.learner_greeting if to_learner else language.admin_greeting,
+        "opening": chosen.opening,
+        "closing": chosen.closing,
+        "footer": language.learner_footer if to_learner else language.admin_footer,
+    }
+    words = {name: _with_figures(phrase, figures) for name, phrase in phrases.items()}
+    of = "courses" if to_learner else "learners"
+    items = (f"[[raw:{of}_html]]", f"[[raw:{of}_text]]") if usage is None else ("", "")
+    subject = _subject(_with_figures(chosen.subject, figures), branding.name)
+    return subject, *_page("notice", words, language, branding, {"listing": items})
 
 
 def listing(items: Iterable[str]) -> tuple[str, str]:
@@ -143,23 +136,6 @@ def listing(items: Iterable[str]) -> tuple[str, str]:
     return f"<ul>{html}</ul>", "\n".join(f"- {line}" for line in lines)
 
 
-def _notice(
-    notice: Notice, language: Language, branding: Branding, *, of: str = "", figures: Mapping[str, str] | None = None
-) -> tuple[str, str, str]:
-    """A notice to learners of their courses, or to admins: with a list `of` something, or with `figures`."""
-    to_learner = of == "courses"
-    phrases = {
-        "greeting": language.learner_greeting if to_learner else language.admin_greeting,
-        "opening": notice.opening,
-        "closing": notice.closing,
-        "footer": language.learner_footer if to_learner else language.admin_footer,
-    }
-    words = {name: _with_figures(phrase, figures or {}) for name, phrase in phrases.items()}
-    items = (f"[[raw:{of}_html]]", f"[[raw:{of}_text]]") if of else ("", "")
-    subject = _subject(_with_figures(notice.subject, figures or {}), branding.name)
-    return subject, *_page("notice.mjml.j2", words, language, branding, {"listing": items})
-
-
 def _with_figures(phrase: str, figures: Mapping[str, str]) -> str:
     for name, figure in figures.items():
         phrase = phrase.replace(f"{{{name}}}", figure)
@@ -173,19 +149,36 @@ def _page(
     branding: Branding,
     contents: Mapping[str, tuple[str, str]],
 ) -> tuple[str, str]:
-    """A template with our own words in it, in which merge fields are tokens already, and with its contents, which are
-    HTML and text: as HTML and as text."""
-    name, logo = said(branding.name), branding.logo or ""
-    there = {"organisation": (_escaped(name), _defused(name)), "logo": (_escaped(logo), ""), **contents}
-    places = {name: f"place-of-{name}" if any(content) else "" for name, content in there.items()}
-    organisation = str(Slot(MergeField.ORGANISATION))
-    phrases = {name: Markup(phrase.replace(organisation, places["organisation"])) for name, phrase in words.items()}  # noqa: S704 - our own
-    mjml = _TEMPLATES.get_template(template).render(phrases, **places, language=language, branding=branding)
-    html = minify(mrml.to_html(mjml, render_options=_NO_WEB_FONTS).content)
+    """A frame with our own words in it, in which merge fields are tokens already, and with its contents, which are HTML
+    and text: as HTML and as text."""
+    name = said(branding.name)
+    organisation = _escaped(name), _defused(name)
+    there = {
+        **{phrase: _phrase(words[phrase], organisation) for phrase in words},
+        **contents,
+        "organisation": organisation,
+        "logo": (_escaped(branding.logo or ""), ""),
+        **{colour: (getattr(branding, colour), "") for colour in ("band", "ink", "link")},
+        "code": (language.code, ""),
+        "direction": (language.direction, ""),
+        "side": ("right" if language.direction == "rtl" else "left", ""),
+    }
+    html, text = _frame(f"{template}-logo.html" if branding.logo else f"{template}.html"), _frame(f"{template}.txt")
     return (
-        _PLACE.sub(lambda place: there[place[1]][0], html),
-        _PLACE.sub(lambda place: there[place[1]][1], plain(mjml)),
+        _PLACE.sub(lambda place: there[place[1]][0] + place[2], html),
+        _PLACE.sub(lambda place: there[place[1]][1] and there[place[1]][1] + place[2], text),
     )
+
+
+def _phrase(phrase: str, organisation: tuple[str, str]) -> tuple[str, str]:
+    """A phrase as HTML and as text, with the organisation's name in it."""
+    field = str(Slot(MergeField.ORGANISATION))
+    return phrase.replace(field, organisation[0]), plain(phrase).replace(field, organisation[1])
+
+
+@cache
+def _frame(file: str) -> str:
+    return (Path(email_templates.__file__).parent / file).read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=MADE)

@@ -33,7 +33,7 @@ def create_draft(connection: Connection, organisation: int, draft: Draft, *, by:
                     CAST(:audience AS jsonb), :send_at, :time_zone)
             ON CONFLICT (organisation, kind, source, id) DO NOTHING
             RETURNING organisation, mailing
-        ), kept AS (
+        ), logged AS (
             INSERT INTO mailing_changes (organisation, mailing, move, after, by)
             SELECT organisation, mailing, 'create', 'draft', :by FROM created
         )

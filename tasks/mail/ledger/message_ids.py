@@ -8,7 +8,8 @@ from tasks.mail.addresses import ascii_domain
 from tasks.mail.rules import Kind
 
 if TYPE_CHECKING:
-    from tasks.mail.ledger.deliveries import Mailing, Recipient
+    from tasks.mail.ledger.gate import Recipient
+    from tasks.mail.ledger.mailings import Mailing
 
 
 class MessageIds:

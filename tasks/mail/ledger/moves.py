@@ -47,7 +47,7 @@ def make_move(
                 finished_at = CASE WHEN :state IN ('finished', 'finished with failures') THEN now() END
             WHERE organisation = :organisation AND mailing = :mailing AND state = :expected
             RETURNING organisation, mailing, kind
-        ), kept AS (
+        ), logged AS (
             INSERT INTO mailing_changes (organisation, mailing, move, before, after, by, why)
             SELECT organisation, mailing, :move, :expected, :state, :by, :why FROM moved WHERE kind = 'announcement'
         )

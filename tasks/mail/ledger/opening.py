@@ -15,7 +15,7 @@ MOST_LEARNERS = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _NewMailing:
     mailing: int
     source: str
     id: str
@@ -39,7 +39,7 @@ def new_mailings(
         (row.source, row.id): row.mailing
         for row in rows(
             connection,
-            _Named,
+            _NewMailing,
             """
             INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, figures,
                                            launched_at)
@@ -122,7 +122,7 @@ _OPEN = _OPEN_FOR.format(learners="JOIN learners l ON l.organisation = m.organis
 _OPEN_FOR_AUDIENCE = _OPEN_FOR.format(learners=f"CROSS JOIN {AUDIENCE} l")
 
 #: For a statement that knows its `candidates` (learner, silent, verdict) in a chunk: opens the ledger of :mailing, if
-#: there is one, for those who are to be told and are not in it yet.
+#: there is one, for those who are to be pairs and are not in it yet.
 OPEN_FOR_CANDIDATES = f"""
 INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
 SELECT :organisation, :mailing, learner, {_OPENED}
@@ -174,9 +174,9 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
         _OPEN
         + """
     JOIN (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
-                 unnest(CAST(:learners AS int[])) AS learner) told
-        ON m.organisation = told.organisation AND m.mailing = told.mailing
-            AND l.organisation = told.organisation AND l.learner = told.learner
+                 unnest(CAST(:learners AS int[])) AS learner) pairs
+        ON m.organisation = pairs.organisation AND m.mailing = pairs.mailing
+            AND l.organisation = pairs.organisation AND l.learner = pairs.learner
 ) chosen
 ON CONFLICT DO NOTHING
 """,
@@ -188,10 +188,10 @@ ON CONFLICT DO NOTHING
         {ADD}
         SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
-                     unnest(CAST(:learners AS int[])) AS learner) told
+                     unnest(CAST(:learners AS int[])) AS learner) pairs
         CROSS JOIN LATERAL (
             SELECT d.mailing, d.recipient FROM deliveries d
-            WHERE d.organisation = told.organisation AND d.mailing = told.mailing AND d.recipient = told.learner
+            WHERE d.organisation = pairs.organisation AND d.mailing = pairs.mailing AND d.recipient = pairs.learner
               AND d.state = 'pending' OFFSET 0) d
         """,
         **parameters,
@@ -200,7 +200,7 @@ ON CONFLICT DO NOTHING
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _LearnerRange:
     low: int
     high: int
 
@@ -211,7 +211,7 @@ def audience_stretches(
     """From which number to which so many at a time of an audience reach: those who are saved, by their numbers."""
     found = rows(
         connection,
-        _Stretch,
+        _LearnerRange,
         f"""
         SELECT min(learner) AS low, max(learner) AS high FROM (
             SELECT l.learner, (row_number() OVER (ORDER BY l.learner) - 1) / CAST(:size AS int) AS place

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
 from tasks import work
-from tasks.mail.ledger.deliveries import Recipient
+from tasks.mail.ledger.gate import Recipient
 from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT
 from tasks.mail.rules import Verdict
 
@@ -189,7 +189,7 @@ def left_settled(connection: Connection, organisation: int, mailing: int, states
 
 
 @dataclass(frozen=True, slots=True)
-class _Stretch:
+class _IdlePiece:
     work: int
     low: int
     high: int
@@ -202,7 +202,7 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
     """
     idle = rows(
         connection,
-        _Stretch,
+        _IdlePiece,
         """
         SELECT work, low, high FROM work
         WHERE organisation = :organisation AND subject = :mailing AND actor = 'mail.deliver'

@@ -12,11 +12,12 @@ from config.database import execute, rows, transaction
 from config.runtime import Runtime
 from tasks import organisations
 from tasks.mail.ledger import control
-from tasks.mail.ledger import deliveries as store
+from tasks.mail.ledger.gate import Recipient
+from tasks.mail.ledger.mailings import Mailing
 from tasks.mail.ledger.message_ids import message_ids_of, numbers
 from tasks.mail.ledger.moves import make_move
 from tasks.mail.ledger.server_logs import read
-from tasks.mail.ledger.witness import Witness
+from tasks.mail.ledger.witness import SentSince, Witness
 from tasks.mail.rules import Delivery, Kind
 
 log = structlog.get_logger()
@@ -56,9 +57,7 @@ def asks_after_restore(connection: Connection, witness: Witness, *, sure: bool =
     return noticed
 
 
-def without_known(
-    connection: Connection, mailing: store.Mailing, group: Sequence[store.Recipient]
-) -> list[store.Recipient]:
+def without_known(connection: Connection, mailing: Mailing, group: Sequence[Recipient]) -> list[Recipient]:
     """Those of a group whose mail is not known to have gone before the database was restored; of the others that is
     written, and they are not sent it again by themselves."""
     messages = numbers(mailing, group)
@@ -159,7 +158,7 @@ def survey(connection: Connection, organisation: int, organisation_id: str, know
             elif one.state == Delivery.PENDING:
                 found.gone.setdefault(one.mailing, []).append(one.recipient)
             found.matched.add(message)
-    for id_ in _scheduled(connection, organisation):
+    for id_ in _announcements(connection, organisation, ["scheduled"]):
         pending[Kind.ANNOUNCEMENT.value, id_.id, "scheduled"] += 0
     found.affected = [
         Affected(organisation_id, kind, id_, state, n, since[kind, id_, state], n - since[kind, id_, state])
@@ -175,41 +174,30 @@ class _Announcement:
     state: str
 
 
-def _scheduled(connection: Connection, organisation: int) -> list[_Announcement]:
-    """The announcements of an organisation that would begin by themselves."""
+def _announcements(connection: Connection, organisation: int, states: Sequence[str]) -> list[_Announcement]:
+    """The announcements of an organisation in one of these states."""
     return rows(
         connection,
         _Announcement,
         """
         SELECT mailing, id, state FROM mailings
-        WHERE organisation = :organisation AND kind = 'announcement' AND state = 'scheduled' ORDER BY mailing
+        WHERE organisation = :organisation AND kind = 'announcement' AND state = ANY(CAST(:states AS text[]))
+        ORDER BY mailing
         """,
         organisation=organisation,
+        states=list(states),
     )
 
 
 def hold(connection: Connection, organisation: int, by: str) -> int:
     """Make every announcement ask that would go on, or begin, by itself; how many."""
     held = 0
-    for one in _on_their_way(connection, organisation):
+    for one in _announcements(connection, organisation, ["sending", "scheduled"]):
         move = "pause" if one.state == "sending" else "pass over"
         why = "the database was restored from a backup: resume it, or cancel it" if move == "pause" else None
         moved = make_move(connection, organisation, one.mailing, move, expected=one.state, by=by, why=why)
         held += moved is not None
     return held
-
-
-def _on_their_way(connection: Connection, organisation: int) -> list[_Announcement]:
-    return rows(
-        connection,
-        _Announcement,
-        """
-        SELECT mailing, id, state FROM mailings
-        WHERE organisation = :organisation AND kind = 'announcement' AND state IN ('sending', 'scheduled')
-        ORDER BY mailing
-        """,
-        organisation=organisation,
-    )
 
 
 def _write(
@@ -244,29 +232,18 @@ def _settle(connection: Connection, organisation: int, mailing: int, recipients:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class SinceRestore:
-    """What is known of the mail that went after the moment to which the database was restored: whether Redis could be
-    asked; groups of which it knows the mails, and of which it does not; the mails, and the mailings they are of."""
-
-    redis_answers: bool
-    groups: int
-    unknown: int
-    mails: dict[int, bool]
-    affected: list[Affected]
-
-
-def known_since_restore(runtime: Runtime, witness: Witness) -> SinceRestore:
-    """Ask Redis and what was remembered, and compare with what is pending or uncertain, of every organisation."""
+def known_since_restore(runtime: Runtime, witness: Witness) -> tuple[SentSince, list[Affected]]:
+    """What Redis, or what was remembered, knows of the mail that went after the moment to which the database was
+    restored; and the mailings of which mail is pending or uncertain, of every organisation."""
     with transaction(runtime.engine) as connection:
         since = witness.sent_since(connection)
-        mails = {**since.mails, **control.all_known(connection)}
+        since.mails.update(control.all_known(connection))
         everyone = organisations.every(connection)
     affected: list[Affected] = []
     for org in everyone:
         with transaction(runtime.engine, org.organisation) as connection:
-            affected += survey(connection, org.organisation, org.id, mails).affected
-    return SinceRestore(since.answers, since.groups, since.unknown, mails, affected)
+            affected += survey(connection, org.organisation, org.id, since.mails).affected
+    return since, affected
 
 
 def settle_restore(runtime: Runtime, witness: Witness, mails: Mapping[int, bool], by: str) -> None:
