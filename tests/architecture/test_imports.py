@@ -1,5 +1,6 @@
 """Imports point one way, and a capability is reached through what its `__init__.py` offers alone."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -53,6 +54,12 @@ PAST = {
 }
 
 
+@cache
+def every() -> list[Import]:
+    """Every import of ours."""
+    return [*imports_of()]
+
+
 def against_the_rooms(found: list[Import]) -> list[Import]:
     """Imports of a folder that the importer's may not know."""
     rooms = [(one, room_of(one.importer), room_of(one.module)) for one in found]
@@ -86,22 +93,22 @@ def past_the_facade(found: list[Import], root: Path = ROOT) -> list[Import]:
 
 
 def test_folders_import_one_way() -> None:
-    assert against_the_rooms([*imports_of()]) == []
+    assert against_the_rooms(every()) == []
 
 
 def test_capabilities_import_one_way() -> None:
-    found = [*imports_of()]
+    found = every()
 
     assert {*CAPABILITIES} <= {*ORDER}
     assert {pair: where for pair, where in against_the_order(found).items() if pair not in LEFT} == {}
 
 
 def test_what_is_left_against_the_order_is_one_still() -> None:
-    assert {*LEFT} - against_the_order([*imports_of()]).keys() == set(), "take these off the list"
+    assert {*LEFT} - against_the_order(every()).keys() == set(), "take these off the list"
 
 
 def test_a_capability_is_reached_through_what_it_offers() -> None:
-    past = past_the_facade([*imports_of()])
+    past = past_the_facade(every())
 
     assert [one for one in past if one.importer not in PAST] == [], "export it from the façade"
     assert {*PAST} - {one.importer for one in past} == set(), "take these off the list"
