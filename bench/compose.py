@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tasks.bounces import ReturnPaths
+from tasks.mail import ReturnPaths
 from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.envelopes import Identity, compose

@@ -12,7 +12,7 @@ import pytest
 
 from config.settings import table
 from config.webhooks import MOST_KEYS
-from tasks.bounces import BounceKind, Ignored, Suppressed
+from tasks.bounces import BounceKind, Ignored
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
 from tasks.events.outgoing import TYPES_OUT
@@ -20,6 +20,7 @@ from tasks.events.schemas import TYPES, WHAT_TO_DO
 from tasks.imports.rules import Refusal
 from tasks.imports.statuses import PreviousStatus
 from tasks.learners import Standing
+from tasks.mail import Suppressed
 from tasks.mail.ledger import control, witness
 from tasks.mail.ledger.restored import Settled
 from tasks.mail.rules import MOVES, Delivery, MailResult, Verdict

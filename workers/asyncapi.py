@@ -12,7 +12,8 @@ from msgspec import Struct
 
 from config.streams import GROUP, IN, OUT
 from config.words import as_json
-from tasks.events import Reason, outgoing, schemas
+from tasks import events
+from tasks.events import Reason
 
 #: Grows by a minor number with what is added; what is there stays.
 VERSION = "1.0.0"
@@ -26,8 +27,8 @@ ID_OUT = "6a1c6f0e-3a55-4d0f-9a0b-1f5d8f6f2f11"
 #: Who sends the events in of the examples.
 SOURCE = "https://learn.example.org"
 
-EXAMPLES_IN: list[schemas.Data] = [
-    schemas.OrganisationSaved(
+EXAMPLES_IN: list[events.Data] = [
+    events.OrganisationSaved(
         "Birch",
         "credits",
         pool=500,
@@ -35,19 +36,19 @@ EXAMPLES_IN: list[schemas.Data] = [
         licence_ends="2026-12-31",
         admin_emails=["admin@birch.example"],
     ),
-    schemas.LearnerSaved("L1", "ada", "ada@birch.example", "Ada", "Byron", "en", "Europe/London", "active", 1),
-    schemas.StatusChanged("L1", "inactive", 2),
-    schemas.LearnerDeleted("L1"),
-    schemas.SegmentSaved("drivers", "Drivers"),
-    schemas.SegmentJoined("drivers", ["L1", "L2"]),
-    schemas.SegmentLeft("drivers", ["L2"]),
-    schemas.CourseSaved("first-aid", "First aid", cost=2, method="segments", segments=["drivers"]),
-    schemas.EnrolmentRequested("R1", "first-aid", learners=["L1", "L2"], tab="active"),
-    schemas.EnrolmentWithdrawn("first-aid", ["L2"]),
-    schemas.CourseStarted("L1", "first-aid"),
-    schemas.CourseCompleted("L1", "first-aid", result="passed", score=9.5),
-    schemas.AnnouncementRequested(
-        "spring", "Spring, {{ first_name }}", "A new course is *here*.", schemas.Audience(segments=["drivers"])
+    events.LearnerSaved("L1", "ada", "ada@birch.example", "Ada", "Byron", "en", "Europe/London", "active", 1),
+    events.StatusChanged("L1", "inactive", 2),
+    events.LearnerDeleted("L1"),
+    events.SegmentSaved("drivers", "Drivers"),
+    events.SegmentJoined("drivers", ["L1", "L2"]),
+    events.SegmentLeft("drivers", ["L2"]),
+    events.CourseSaved("first-aid", "First aid", cost=2, method="segments", segments=["drivers"]),
+    events.EnrolmentRequested("R1", "first-aid", learners=["L1", "L2"], tab="active"),
+    events.EnrolmentWithdrawn("first-aid", ["L2"]),
+    events.CourseStarted("L1", "first-aid"),
+    events.CourseCompleted("L1", "first-aid", result="passed", score=9.5),
+    events.AnnouncementRequested(
+        "spring", "Spring, {{ first_name }}", "A new course is *here*.", events.Audience(segments=["drivers"])
     ),
 ]
 
@@ -60,17 +61,15 @@ _COUNTS: dict[str, Any] = {
     "pending": 0,
 }
 
-EXAMPLES_OUT: list[outgoing.OutgoingEvent] = [
-    outgoing.EnrolmentFinished(
+EXAMPLES_OUT: list[events.OutgoingEvent] = [
+    events.EnrolmentFinished(
         request="R1", course="first-aid", selected=4, enrolled=1, silent=1, already=1, not_eligible={"unknown": 1}
     ),
-    outgoing.EnrolmentChanged(
-        course="first-aid", cycle=1, cause="request", enrolled=["L1"], silent=["L2"], withdrawn=[]
-    ),
-    outgoing.AccessActivated(learner="L2", courses=["fire-safety", "first-aid"]),
-    outgoing.AccessSuspended(learner="L2"),
-    outgoing.PasswordVoid(learner="L3", username="grace"),
-    outgoing.SeatConsumed(
+    events.EnrolmentChanged(course="first-aid", cycle=1, cause="request", enrolled=["L1"], silent=["L2"], withdrawn=[]),
+    events.AccessActivated(learner="L2", courses=["fire-safety", "first-aid"]),
+    events.AccessSuspended(learner="L2"),
+    events.PasswordVoid(learner="L3", username="grace"),
+    events.SeatConsumed(
         consumption="1041",
         learner="L1",
         course="first-aid",
@@ -80,15 +79,15 @@ EXAMPLES_OUT: list[outgoing.OutgoingEvent] = [
         occurred_at=THEN,
         overdrawn=False,
     ),
-    outgoing.AnnouncementFinished(**_COUNTS, accepted=3, cancelled=0, state="finished"),
-    outgoing.AnnouncementCancelled(**_COUNTS, accepted=1, cancelled=2, state="cancelled"),
-    outgoing.EventQuarantined(
+    events.AnnouncementFinished(**_COUNTS, accepted=3, cancelled=0, state="finished"),
+    events.AnnouncementCancelled(**_COUNTS, accepted=1, cancelled=2, state="cancelled"),
+    events.EventQuarantined(
         event="start-1041", source=SOURCE, type="platform.course.started", reason=Reason.NOT_ENROLLED
     ),
-    outgoing.PoolReached(
+    events.PoolReached(
         unit="credit", percent=80, used=401, pool=500, licence_starts=THEN, licence_ends=THEN + timedelta(days=365)
     ),
-    outgoing.WebhookDisabled(
+    events.WebhookDisabled(
         webhook="billing", reason="failing", failing_since=THEN, failures=57, problem="refused", status=500
     ),
 ]
@@ -174,9 +173,9 @@ def _schema(name: str) -> dict[str, str]:
     return _ref("components", "schemas", name)
 
 
-def example(data: schemas.Data | outgoing.OutgoingEvent) -> dict[str, Any]:
+def example(data: events.Data | events.OutgoingEvent) -> dict[str, Any]:
     """A whole event that says this."""
-    ins, outs = ({kind: name for name, kind in types.items()} for types in (schemas.TYPES, outgoing.TYPES_OUT))
+    ins, outs = ({kind: name for name, kind in types.items()} for types in (events.TYPES, events.TYPES_OUT))
     known = ins | outs
     comes_in = type(data) in ins
     event = {
@@ -218,7 +217,7 @@ def _message(name: str, data: type[Struct]) -> dict[str, Any]:
 
 
 def _posted(
-    name: str, content: str, payload: dict[str, Any], data: schemas.Data | outgoing.OutgoingEvent
+    name: str, content: str, payload: dict[str, Any], data: events.Data | events.OutgoingEvent
 ) -> dict[str, Any]:
     one = example(data)
     headers = {
@@ -248,13 +247,13 @@ def _operation(action: str, channel: str, summary: str, messages: Sequence[str],
 def document() -> dict[str, Any]:
     """The whole document."""
     _, data = msgspec.json.schema_components(
-        [*schemas.TYPES.values(), *outgoing.TYPES_OUT.values(), schemas.Envelope, outgoing.Document, Stored],
+        [*events.TYPES.values(), *events.TYPES_OUT.values(), events.Envelope, events.Document, Stored],
         ref_template="#/components/schemas/{name}",
     )
-    events_in = {name: _event(name, "Envelope", kind) for name, kind in schemas.TYPES.items()}
-    events_out = {name: _event(name, "Document", kind) for name, kind in outgoing.TYPES_OUT.items()}
+    events_in = {name: _event(name, "Envelope", kind) for name, kind in events.TYPES.items()}
+    events_out = {name: _event(name, "Document", kind) for name, kind in events.TYPES_OUT.items()}
     any_in, any_out = ({"oneOf": [_schema(name) for name in events]} for events in (events_in, events_out))
-    messages = {name: _message(name, kind) for name, kind in (schemas.TYPES | outgoing.TYPES_OUT).items()}
+    messages = {name: _message(name, kind) for name, kind in (events.TYPES | events.TYPES_OUT).items()}
     event = "application/cloudevents+json"
     return {
         "asyncapi": "3.0.0",

@@ -18,7 +18,8 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from config.log import without_data
 from config.runtime import Runtime
-from tasks.bounces import Arrived, ReturnPaths, take
+from tasks.bounces import Arrived, take
+from tasks.mail import ReturnPaths
 from workers import readiness
 
 log = structlog.get_logger()

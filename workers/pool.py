@@ -18,9 +18,7 @@ from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
 from tasks import work
-from tasks.work import pause_before
-from tasks.work.heartbeat import heartbeat
-from tasks.work.store import LostLease, Piece, accuse, claim
+from tasks.work import LostLease, Piece, accuse, claim, heartbeat, pause_before
 from workers.queues import Broker
 
 log = structlog.get_logger()

@@ -9,8 +9,8 @@ import redis
 from sqlalchemy import Connection
 
 from config.streams import GROUP, IN, OUT
-from tasks.events import readers
-from tasks.events.outbox import Publication
+from tasks import events
+from tasks.events import Publication
 
 #: Entries counted at most where Redis does not know how many a group has not read.
 COUNT_AT_MOST = 1000
@@ -139,7 +139,9 @@ def trim(client: redis.Redis, name: str, stream: Stream) -> None:
 def remember(connection: Connection, out: Stream, state: Publication) -> None:
     """Keep how far each group of the outgoing stream has come, unless the stream has lost something meanwhile."""
     if out.end.first >= state.published:
-        readers.remember(connection, {group.name: min(group.acknowledged, state.ordered) for group in out.groups})
+        events.remember_readers(
+            connection, {group.name: min(group.acknowledged, state.ordered) for group in out.groups}
+        )
 
 
 def restore(client: redis.Redis, end: Entry, known: dict[bytes, int], after: Entry) -> bool:
@@ -230,7 +232,7 @@ def _unread(client: redis.Redis, name: str, stream: Stream, group: Group) -> int
 
 def _oldest_seconds(connection: Connection, client: redis.Redis, name: str, group: Group) -> float | None:
     if name == OUT:
-        return readers.waiting_seconds(connection, group.acknowledged)
+        return events.waiting_seconds(connection, group.acknowledged)
     oldest = _oldest(client, name, group)
     return None if oldest is None else max(time.time() - oldest.first / 1000, 0.0)
 

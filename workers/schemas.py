@@ -15,12 +15,9 @@ import msgspec
 import typer
 
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
-from tasks.bounces import Suppression
-from tasks.events import inbox
-from tasks.events.outgoing import TYPES_OUT
-from tasks.events.schemas import TYPES, Data, Envelope
+from tasks.events import TYPES, TYPES_OUT, Data, Decided, Envelope, Quarantined
 from tasks.imports import Imported
-from tasks.mail import MailingChange
+from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
@@ -69,11 +66,11 @@ RESULTS: dict[str, Any] = {
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
     "demo": demo.Told,
-    "events-decided": list[inbox.Decided],
-    "events-discard": list[events.Decided],
+    "events-decided": list[Decided],
+    "events-discard": list[Decided],
     "events-publish": events.Published,
-    "events-quarantined": list[inbox.Quarantined],
-    "events-release": list[events.Decided],
+    "events-quarantined": list[Quarantined],
+    "events-release": list[Decided],
     "events-replay": replays.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,

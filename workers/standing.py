@@ -8,11 +8,11 @@ from sqlalchemy import Connection
 from config.database import transaction
 from config.runtime import Runtime
 from config.words import counted
+from tasks import events
 from tasks.enrolments import running_fanouts
-from tasks.events import inbox, outbox
 from tasks.mail import MailOutage, MailPaused, current_outages, in_progress, paused
 from tasks.webhooks import Health, health
-from tasks.work.loads import STALLED_AFTER, Load, loads, unfinished
+from tasks.work import STALLED_AFTER, Load, loads, unfinished
 from workers.readers import StreamStanding, is_ingress_stalled, standings, unread
 
 #: What may be left, by its plural: one of it.
@@ -105,7 +105,7 @@ def in_redis(runtime: Runtime, client: redis.Redis) -> InRedis:
 
 def is_relay_stalled(connection: Connection, queues: list[Load]) -> bool:
     """Whether no relay does anything about what there is to do."""
-    return any(load.unoffered for load in queues) or outbox.is_stalled(connection, STALLED_AFTER)
+    return any(load.unoffered for load in queues) or events.is_stalled(connection, STALLED_AFTER)
 
 
 def in_database(runtime: Runtime) -> InDatabase:
@@ -118,9 +118,9 @@ def in_database(runtime: Runtime) -> InDatabase:
             fanouts_running=running_fanouts(connection),
             announcements_sending=mailings.announcements,
             notices_sending=mailings.notices,
-            unpublished=outbox.unpublished(connection),
+            unpublished=events.unpublished(connection),
             relay_stalled=is_relay_stalled(connection, queues),
-            quarantine=inbox.held_counts(connection),
+            quarantine=events.held_counts(connection),
             webhooks=health(connection),
             mail_paused=paused(connection),
         )

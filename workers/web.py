@@ -26,7 +26,7 @@ from config.runtime import Runtime
 from config.settings import networks_in
 from config.streams import make_impatient_redis
 from tasks.mail import MailOutage, current_outages, paused
-from tasks.work.loads import STALLED_AFTER, loads
+from tasks.work import STALLED_AFTER, loads
 from workers import bodies, connections, posted, readiness, unsubscribe
 from workers.asking import Busy, Desk, Shared, in_time
 from workers.bodies import Bodies

@@ -34,6 +34,6 @@ if TYPE_CHECKING:
         progress,
         zone_named,
     )
-    from tasks.announcements.store import Announcement, Draft, Outline, create, find, listed, rewrite, unknown_learners
+    from tasks.announcements.store import Announcement, Outline, find, listed, unknown_learners
 else:
     __getattr__ = lazily(__name__)

@@ -9,12 +9,13 @@ from config.database import lock_organisations, share_organisation, transaction
 from config.runtime import Runtime
 from tasks import mail, organisations, work
 from tasks.announcements import store
-from tasks.announcements.lifecycle import launch, make_audience, make_audiences, move
+from tasks.announcements.lifecycle import RESUMED, launch, make_audience, make_audiences, move
 from tasks.announcements.rules import NotAllowed
 from tasks.mail import SYSTEM
 from tasks.work.actors import actor
 
 log = structlog.get_logger()
+
 
 #: Seconds that cancelling goes on before others get their turn (R31).
 TURN_SECONDS = 2.0
@@ -72,7 +73,7 @@ def cancel_rest(runtime: Runtime, piece: work.Piece) -> None:
     while True:
         with transaction(runtime.engine, piece.organisation) as connection:
             if not mail.cancel_idle(connection, piece.organisation, piece.subject):
-                store.resume_work(connection, piece.organisation, piece.subject)  # begun, and then paused
+                work.resume(connection, piece.organisation, RESUMED, piece.subject)  # begun, and then paused
                 work.finish(connection, piece)
                 return
             if runtime.stopping.is_set() or time.monotonic() >= turn_ends:

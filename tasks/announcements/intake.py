@@ -7,12 +7,12 @@ from threading import Lock
 
 from msgspec import UNSET
 
+from tasks import mail
 from tasks.announcements import store
 from tasks.announcements.lifecycle import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
-from tasks.events import Deferred, Event, Reason
-from tasks.events.schemas import AnnouncementRequested, Audience
-from tasks.intake.context import EventContext
+from tasks.events import AnnouncementRequested, Audience, Deferred, Event, Reason
+from tasks.intake import EventContext
 from tasks.learners import saved_segments
 
 
@@ -84,7 +84,7 @@ def _requested(context: EventContext, event: Event) -> Deferred | None:
         for segment in data.audience.segments:
             if segment not in saved:
                 return Deferred.unknown_segment(number, segment)
-    draft = store.Draft(
+    draft = mail.Draft(
         data.announcement,
         data.subject,
         data.body,
@@ -92,7 +92,7 @@ def _requested(context: EventContext, event: Event) -> Deferred | None:
         send_at=send_at,
         time_zone=data.time_zone or None,
     )
-    mailing = store.create(connection, number, draft, by=event.source)
+    mailing = mail.create_draft(connection, number, draft, by=event.source)
     if mailing is None:
         return None
     found = store.numbered(connection, number, mailing)

@@ -20,6 +20,9 @@ log = structlog.get_logger()
 #: Chunks of which one survey finds out who is in the audience.
 SURVEYED = 50
 
+#: What of an announcement may rest.
+RESUMED = ("mail.deliver", "announcements.audience")
+
 
 def move(connection: Connection, organisation: int, announcement: store.Announcement, move_: str, *, by: str) -> str:
     """Move an announcement on as the table of moves allows, and keep who did; the state it is in now, or
@@ -107,14 +110,14 @@ def make_audience(
 def pause(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
     """Send no more of it until it is resumed (R20); the making of the audience goes on, which is as of the launch."""
     state = move(connection, organisation, found, "pause", by=by)
-    store.hold_work(connection, organisation, found.mailing)
+    work.hold(connection, organisation, "mail.deliver", found.mailing)
     return state
 
 
 def resume(connection: Connection, organisation: int, found: store.Announcement, *, by: str) -> str:
     """Go on with what was paused."""
     state = move(connection, organisation, found, "resume", by=by)
-    store.resume_work(connection, organisation, found.mailing)
+    work.resume(connection, organisation, RESUMED, found.mailing)
     return state
 
 

@@ -3,23 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value, without_nested_loops
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """What an announcement says, to whom and when, before it has a number."""
-
-    announcement: str
-    subject: str
-    body: str
-    audience: dict[str, object]
-    policy: str = "hold"
-    send_at: datetime | None = None
-    time_zone: str | None = None
+from config.database import column, one, rows, without_nested_loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,36 +45,6 @@ FROM mailings WHERE organisation = :organisation AND kind = 'announcement'
 """
 
 
-def create(connection: Connection, organisation: int, draft: Draft, *, by: str) -> int | None:
-    """Keep a draft, and who made it; its number, or None where the id is taken (S16)."""
-    number: int | None = value(
-        connection,
-        """
-        WITH created AS (
-            INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, send_at, time_zone)
-            VALUES (:organisation, 'announcement', :announcement, 'draft', :policy, :subject, :body,
-                    CAST(:audience AS jsonb), :send_at, :time_zone)
-            ON CONFLICT (organisation, kind, source, id) DO NOTHING
-            RETURNING organisation, mailing
-        ), logged AS (
-            INSERT INTO mailing_changes (organisation, mailing, move, after, by)
-            SELECT organisation, mailing, 'create', 'draft', :by FROM created
-        )
-        SELECT mailing FROM created
-        """,
-        organisation=organisation,
-        announcement=draft.announcement,
-        policy=draft.policy,
-        subject=draft.subject,
-        body=draft.body,
-        audience=msgspec.json.encode(draft.audience).decode(),
-        send_at=draft.send_at,
-        time_zone=draft.time_zone,
-        by=by,
-    )
-    return number
-
-
 def unknown_learners(connection: Connection, organisation: int, ids: list[str]) -> list[str]:
     """Those of these ids that are no learner's, in their order."""
     without_nested_loops(connection)
@@ -103,26 +59,6 @@ def unknown_learners(connection: Connection, organisation: int, ids: list[str]) 
         """,
         organisation=organisation,
         ids=ids,
-    )
-
-
-def rewrite(connection: Connection, organisation: int, mailing: int, draft: Draft) -> None:
-    """Put other words, another audience or another time in a draft."""
-    execute(
-        connection,
-        """
-        UPDATE mailings SET policy = :policy, subject = :subject, body = :body, audience = CAST(:audience AS jsonb),
-            send_at = :send_at, time_zone = :time_zone
-        WHERE organisation = :organisation AND mailing = :mailing AND state = 'draft'
-        """,
-        organisation=organisation,
-        mailing=mailing,
-        policy=draft.policy,
-        subject=draft.subject,
-        body=draft.body,
-        audience=msgspec.json.encode(draft.audience).decode(),
-        send_at=draft.send_at,
-        time_zone=draft.time_zone,
     )
 
 
@@ -156,36 +92,3 @@ def listed(
 ) -> list[Outline]:
     """The announcements of an organisation, or those in a state, newest first; all unless there is a limit."""
     return rows(connection, Outline, _LISTED, organisation=organisation, state=state, limit=limit)
-
-
-def hold_work(connection: Connection, organisation: int, mailing: int) -> None:
-    """Let the pieces nobody works on rest. Whoever works on one finds out at the gate, as does whoever is just being
-    woken for one: waiting for them here could be waiting for each other."""
-    execute(
-        connection,
-        """
-        UPDATE work SET state = 'held', due_at = 'infinity'
-        WHERE organisation = :organisation AND work IN (
-            SELECT w.work FROM work w
-            WHERE w.organisation = :organisation AND w.subject = :mailing AND w.actor = 'mail.deliver'
-              AND w.state IN ('due', 'offered')
-            FOR UPDATE SKIP LOCKED)
-        """,
-        organisation=organisation,
-        mailing=mailing,
-    )
-
-
-def resume_work(connection: Connection, organisation: int, mailing: int) -> None:
-    """Make the pieces that rest due again."""
-    execute(
-        connection,
-        """
-        UPDATE work SET state = 'due', due_at = now(), since = now()
-        WHERE organisation = :organisation AND subject = :mailing AND state = 'held'
-          AND actor IN ('mail.deliver', 'announcements.audience')
-        """,
-        organisation=organisation,
-        mailing=mailing,
-    )
-    execute(connection, "NOTIFY rollcall_relay")

@@ -1,4 +1,4 @@
-"""What comes back: delivery reports, complaints, and the addresses that get no more mail because of them."""
+"""What comes back: delivery reports and complaints, and what follows from them."""
 
 from typing import TYPE_CHECKING
 
@@ -6,8 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.bounces.intake import Arrived, take
-    from tasks.bounces.rules import BounceKind, Ignored, Suppressed
-    from tasks.bounces.store import SUPPRESSIONS, Chosen, Suppression, came_back, count, lift, suppress
-    from tasks.bounces.verp import LONGEST_TOKEN, ReturnPaths
+    from tasks.bounces.rules import BounceKind, Ignored
+    from tasks.bounces.store import came_back, forget
 else:
     __getattr__ = lazily(__name__)

@@ -7,11 +7,11 @@ import structlog
 from sqlalchemy import Connection, Engine
 
 from config.database import retrying, share_organisation, transaction
+from tasks import mail
 from tasks.bounces import store
 from tasks.bounces.reader import Report, read
-from tasks.bounces.rules import Bounce, BounceKind, Ignored, Suppressed, in_a_row, judge
-from tasks.bounces.verp import ReturnPaths, Token, fingerprint
-from tasks.mail import Links
+from tasks.bounces.rules import Bounce, BounceKind, Ignored, in_a_row, judge
+from tasks.mail import Links, ReturnPaths, Suppressed, Token, fingerprint
 
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ def _unsubscribe(engine: Engine, organisation: int, learner: int, announcement: 
             share_organisation(connection, organisation)
             if not store.known(connection, organisation, learner):
                 return Ignored.UNMATCHED
-            store.unsubscribe(connection, organisation, learner)
+            mail.unsubscribe(connection, organisation, [learner])
             store.record_complaint(connection, organisation, learner, unquote(announcement))
     return BounceKind.COMPLAINT
 
@@ -97,9 +97,9 @@ def _follow(
     """What follows. Who complains of an announcement gets no more of them; of a notice, from which nobody can
     unsubscribe, no more mail at all."""
     if bounce.kind is BounceKind.COMPLAINT and reported.announcement and reported.learner:
-        store.unsubscribe(connection, token.organisation, token.recipient)
+        mail.unsubscribe(connection, token.organisation, [token.recipient])
     elif same_address and reported.counts and (reason := _reason(connection, token, bounce, reported)):
-        store.suppress(connection, token.organisation, reported.address, reason, why=bounce.status)
+        mail.suppress(connection, token.organisation, reported.address, reason, why=bounce.status)
 
 
 def _reason(connection: Connection, token: Token, bounce: Bounce, reported: store.Reported) -> Suppressed | None:

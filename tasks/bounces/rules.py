@@ -33,16 +33,6 @@ class Ignored(StrEnum):
     KNOWN = "known already"
 
 
-class Suppressed(StrEnum):
-    """Why an address gets no more mail."""
-
-    REFUSED = "refused by its server"
-    HARD = "hard bounce"
-    SOFT = "five soft bounces"
-    COMPLAINT = "complaint"
-    BY_HAND = "by hand"
-
-
 @dataclass(frozen=True, slots=True)
 class Bounce:
     """What a report says of a delivery."""

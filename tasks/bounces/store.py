@@ -1,15 +1,13 @@
-"""What came back, and the addresses that get no more mail, as SQL."""
+"""What came back, as SQL."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
-from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
-from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind, Suppressed
-from tasks.bounces.verp import Token
-from tasks.reports import Report
+from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind
+from tasks.mail import Token
 
 #: Advisory lock class of one recipient's reports; the second key is a hash of whose. Of two that are taken at once, the
 #: second sees the first, so that the fifth soft bounce is seen to be the fifth.
@@ -24,17 +22,6 @@ class Reported:
     learner: bool
     address: str
     counts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Suppression:
-    """An address that gets no more mail from an organisation; a row of `suppressions list`."""
-
-    address: str
-    reason: str
-    since: datetime
-    why: str | None
-    by: str | None
 
 
 def reported(connection: Connection, token: Token) -> Reported | None:
@@ -169,111 +156,6 @@ def history(connection: Connection, token: Token, address: str) -> list[BounceKi
     return [None if kind is None else BounceKind(kind) for kind in found]
 
 
-def suppress(
-    connection: Connection,
-    organisation: int,
-    address: str,
-    reason: Suppressed,
-    *,
-    why: str | None,
-    by: str | None = None,
-) -> bool:
-    """Send an address no more mail; whether it got mail until now."""
-    return bool(
-        execute(
-            connection,
-            """
-            INSERT INTO suppressions (organisation, address, reason, why, by_whom)
-            VALUES (:organisation, mail_key(:address), :reason, :why, :by)
-            ON CONFLICT DO NOTHING
-            """,
-            organisation=organisation,
-            address=address,
-            reason=reason.value,
-            why=why,
-            by=by,
-        )
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """Which suppressions are meant: of all that are not None, those that fit each."""
-
-    addresses: list[str] | None = None
-    reason: Suppressed | None = None
-    announcement: str | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-
-
-_CHOSEN = """
-    s.organisation = :organisation
-    AND (CAST(:addresses AS text[]) IS NULL OR s.address = ANY(CAST(:addresses AS text[])))
-    AND (CAST(:reason AS text) IS NULL OR s.reason = :reason)
-    AND (CAST(:since AS timestamptz) IS NULL OR s.since >= :since)
-    AND (CAST(:until AS timestamptz) IS NULL OR s.since <= :until)
-    AND (CAST(:announcement AS text) IS NULL OR s.address IN (
-        SELECT mail_key(coalesce(d.address, l.email))
-        FROM mailings m
-        JOIN deliveries d USING (organisation, mailing)
-        LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-        LEFT JOIN bounces b ON b.organisation = d.organisation AND b.mailing = d.mailing AND b.recipient = d.recipient
-        WHERE m.organisation = :organisation AND m.kind = 'announcement' AND m.source = '' AND m.id = :announcement
-          AND d.organisation = :organisation AND (d.state = 'failed' OR b.mailing IS NOT NULL)))
-"""
-
-
-def count(connection: Connection, organisation: int, chosen: Chosen) -> int:
-    """How many suppressions are meant."""
-    found = value(
-        connection,
-        f"SELECT count(*) FROM suppressions s WHERE {_CHOSEN}",
-        organisation=organisation,
-        **_parameters(chosen),
-    )
-    return int(found)
-
-
-def lift(connection: Connection, organisation: int, chosen: Chosen, *, why: str | None, by: str) -> int:
-    """Send addresses mail again; how many got none. Who lifted it and why is kept, and bounces of what went there
-    before count no more."""
-    return execute(
-        connection,
-        f"""
-        WITH lifted AS (DELETE FROM suppressions s WHERE {_CHOSEN} RETURNING s.address)
-        INSERT INTO lifted_suppressions (organisation, address, why, by_whom)
-        SELECT :organisation, address, :why, :by FROM lifted
-        ON CONFLICT (organisation, address) DO UPDATE
-        SET lifted_at = excluded.lifted_at, why = excluded.why, by_whom = excluded.by_whom
-        """,
-        organisation=organisation,
-        why=why,
-        by=by,
-        **_parameters(chosen),
-    )
-
-
-def _parameters(chosen: Chosen) -> dict[str, object]:
-    return {
-        "addresses": chosen.addresses,
-        "reason": None if chosen.reason is None else chosen.reason.value,
-        "announcement": chosen.announcement,
-        "since": chosen.since,
-        "until": chosen.until,
-    }
-
-
-def unsubscribe(connection: Connection, organisation: int, learner: int) -> None:
-    """Send a learner no more announcements."""
-    execute(
-        connection,
-        "INSERT INTO unsubscribed (organisation, learner) VALUES (:organisation, :learner) ON CONFLICT DO NOTHING",
-        organisation=organisation,
-        learner=learner,
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class _Returned:
     kind: str
@@ -296,20 +178,15 @@ def came_back(connection: Connection, organisation: int, mailing: int) -> dict[s
     return {each.kind: each.n for each in found}
 
 
-#: Every suppression, the oldest first.
-SUPPRESSIONS = Report(
-    sql.SQL(
+def forget(connection: Connection, organisation: int, numbers: Sequence[int]) -> None:
+    """Remove what came back from these learners, who are erased (S15)."""
+    execute(
+        connection,
         """
-SELECT address, reason, rfc3339(since) AS since, why, by_whom AS by FROM suppressions
-WHERE organisation = {organisation}
-ORDER BY suppressions.since, address
-"""
-    ),
-    sql.SQL(
-        """
-SELECT spreadsheet_safe(address) AS address, reason, since, spreadsheet_safe(why) AS why,
-       spreadsheet_safe(by) AS by
-FROM ({rows}) r
-"""
-    ),
-)
+        DELETE FROM bounces b USING learners l
+        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:numbers AS int[])) AND l.standing = 'deleted'
+          AND b.organisation = :organisation AND b.recipient = l.learner
+        """,
+        organisation=organisation,
+        numbers=list(numbers),
+    )

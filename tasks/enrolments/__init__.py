@@ -23,28 +23,3 @@ if TYPE_CHECKING:
     from tasks.enrolments.store import Newcomer
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "Accessible",
-    "Enrolment",
-    "Explained",
-    "Newcomer",
-    "any_running",
-    "course_saved",
-    "enrolment_requested",
-    "enrolment_withdrawn",
-    "enrolments_of",
-    "explain",
-    "finish_fanouts",
-    "learners_arrived",
-    "learners_returned",
-    "many_arrived",
-    "membership_changed",
-    "mend",
-    "off_the_rules",
-    "reactivated",
-    "running_fanouts",
-    "settle_learners",
-    "settle_places",
-    "unopened",
-]

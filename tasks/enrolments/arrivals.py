@@ -8,8 +8,7 @@ from config.settings import Settings
 from tasks import mail, work
 from tasks.enrolments import access, courses, fanouts, store
 from tasks.enrolments.store import Newcomer
-from tasks.events import emit, emit_changed
-from tasks.events.outgoing import AccessActivated
+from tasks.events import AccessActivated, emit, emit_changed
 from tasks.learners import chunks
 from tasks.organisations import Organisation
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from config.database import column, execute, one, rows, say, value
 from tasks.chores import one_by_one
 from tasks.enrolments.store import Newcomer
+from tasks.events import EMIT
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,9 @@ def count_up(connection: Connection, fanout: Fanout, counts: Counts) -> None:
 
 
 #: What became of the requests among the `finished`: every learner selected is counted once (R14).
-_RESULT = """
-INSERT INTO outbox (organisation, type, data)
+_RESULT = (
+    EMIT
+    + """
 SELECT finished.organisation, 'rollcall.enrolment.finished', json_build_object(
     'request', request, 'course', c.id, 'selected', selected, 'enrolled', enrolled, 'silent', silent,
     'already', already, 'not_eligible',
@@ -183,6 +185,7 @@ CROSS JOIN LATERAL (
 ) known
 WHERE request IS NOT NULL
 """
+)
 
 
 @dataclass(frozen=True, slots=True)

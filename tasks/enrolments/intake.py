@@ -16,9 +16,19 @@ from tasks.enrolments.courses import Course
 from tasks.enrolments.launching import launch
 from tasks.enrolments.rules import NotEligible
 from tasks.enrolments.settling import settle
-from tasks.events import Awaited, Cause, Deferred, Event, KnownCause
-from tasks.events.schemas import CourseSaved, EnrolmentRequested, EnrolmentWithdrawn, SegmentJoined, SegmentLeft
-from tasks.intake.context import EventContext
+from tasks.events import (
+    Awaited,
+    Cause,
+    CourseSaved,
+    Deferred,
+    EnrolmentRequested,
+    EnrolmentWithdrawn,
+    Event,
+    KnownCause,
+    SegmentJoined,
+    SegmentLeft,
+)
+from tasks.intake import EventContext
 from tasks.learners import (
     Standing,
     ensure,

@@ -8,5 +8,3 @@ if TYPE_CHECKING:
     from tasks.erasure.store import begin
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = ["begin"]

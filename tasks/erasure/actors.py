@@ -14,7 +14,7 @@ import redis
 from config.database import retrying, transaction
 from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
-from tasks import organisations, work
+from tasks import bounces, events, mail, organisations, webhooks, work
 from tasks.erasure import store
 from tasks.erasure.rules import Needles
 from tasks.work.actors import actor
@@ -45,11 +45,14 @@ def look(runtime: Runtime, piece: work.Piece) -> None:
             work.finish(connection, piece)
             return
         needles = Needles.of(erased)
+        named = [(one.id, one.at) for one in erased]
         id_ = organisations.numbered(connection, number).id
-        store.forget_ledger(connection, number, erased)
-        store.forget_addresses(connection, number, needles)
-        store.forget_texts(connection, number, erased)
-        store.forget_usernames(connection, number, erased)
+        numbers = [one.learner for one in erased if one.learner is not None]
+        mail.forget_recipients(connection, number, numbers)
+        bounces.forget(connection, number, numbers)
+        mail.forget_addresses(connection, number, list(needles.digests))
+        mail.forget_texts(connection, number, [one.id for one in erased])
+        webhooks.forget_answers(connection, events.forget_usernames(connection, number, named))
     last: int | None = 0
     while last is not None:
         for attempt in retrying():
@@ -59,9 +62,9 @@ def look(runtime: Runtime, piece: work.Piece) -> None:
     while last is not None:
         for attempt in retrying():
             with attempt, transaction(runtime.engine, number) as connection:
-                last = store.forget_in_texts(connection, number, needles, last or 0)
+                last = mail.rewrite_texts(connection, number, needles.left_of, last or 0)
     with transaction(runtime.engine, number) as connection:
-        published = store.positions(connection, number, erased)
+        published = events.usernames_published(connection, number, named)
         if published is None:
             work.release(connection, piece, after=PUBLISHED_SOON, failed=False)
             return

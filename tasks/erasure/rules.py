@@ -10,8 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.events import Event, Malformed, decode
-from tasks.events.schemas import AnnouncementRequested, Envelope, LearnerSaved
+from tasks.events import AnnouncementRequested, Envelope, Event, LearnerSaved, Malformed, decode
 
 #: The texts of a JSON document, however broken it is; one without an end goes on to the end of all.
 _TEXT = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)

@@ -6,26 +6,105 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.events.awaited import Awaited
-    from tasks.events.inbox import any_waiting_for_enrolment
-    from tasks.events.outbox import ENROLMENTS_CHANGED, emit, emit_changed
-    from tasks.events.rules import Deferred, portions, waves
-    from tasks.events.schemas import Cause, Event, KnownCause, Malformed, Reason, decode
+    from tasks.events.erasing import forget_usernames, usernames_published
+    from tasks.events.inbox import (
+        Decided,
+        Quarantined,
+        any_waiting_for_enrolment,
+        decided,
+        held_after,
+        held_counts,
+        is_called,
+        quarantine_malformed,
+        quarantine_overdue,
+        quarantined,
+        resolve,
+        rewrite,
+        stored,
+        unresolved,
+        waiting_for,
+    )
+    from tasks.events.inbox import Stored as StoredEvent
+    from tasks.events.inbox import Unresolved as UnresolvedEvent
+    from tasks.events.inbox import Wanted as WantedEvents
+    from tasks.events.inbox import claim_new as claim_new_events
+    from tasks.events.inbox import defer as defer_events
+    from tasks.events.inbox import quarantine as quarantine_event
+    from tasks.events.inbox import settle as settle_events
+    from tasks.events.outbox import (
+        BATCH_BYTES,
+        EMIT,
+        ENROLMENTS_CHANGED,
+        Outgoing,
+        Publication,
+        cloud_event,
+        emit,
+        emit_changed,
+        is_stalled,
+        order_after_stream,
+        order_next,
+        publication,
+        published_through,
+        unpublished,
+        written,
+    )
+    from tasks.events.outgoing import (
+        MOST_IDS,
+        TYPES_OUT,
+        AccessActivated,
+        AccessSuspended,
+        AnnouncementCancelled,
+        AnnouncementFinished,
+        Document,
+        EnrolmentChanged,
+        EnrolmentFinished,
+        EventQuarantined,
+        OutgoingEvent,
+        PasswordVoid,
+        PoolReached,
+        SeatConsumed,
+        WebhookDisabled,
+    )
+    from tasks.events.readers import known as known_readers
+    from tasks.events.readers import remember as remember_readers
+    from tasks.events.readers import waiting_seconds
+    from tasks.events.replays import Left as ReplayLeft
+    from tasks.events.replays import Wanted as WantedReplay
+    from tasks.events.replays import left as replay_left
+    from tasks.events.replays import published as replay_published
+    from tasks.events.replays import replay
+    from tasks.events.rules import Deferred, affordable, in_turn, portions, waves
+    from tasks.events.schemas import (
+        TYPES,
+        WHAT_TO_DO,
+        AnnouncementRequested,
+        Audience,
+        Cause,
+        CourseCompleted,
+        CourseSaved,
+        CourseStarted,
+        Data,
+        EnrolmentRequested,
+        EnrolmentWithdrawn,
+        Envelope,
+        Event,
+        Identity,
+        KnownCause,
+        LearnerDeleted,
+        LearnerSaved,
+        Malformed,
+        OrganisationSaved,
+        Reason,
+        SegmentJoined,
+        SegmentLeft,
+        SegmentSaved,
+        StatusChanged,
+        clock_time,
+        decode,
+        read_malformed,
+    )
+    from tasks.events.turns import Standing as Turns
+    from tasks.events.turns import park as park_events
+    from tasks.events.turns import standing as turns_of
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "ENROLMENTS_CHANGED",
-    "Awaited",
-    "Cause",
-    "Deferred",
-    "Event",
-    "KnownCause",
-    "Malformed",
-    "Reason",
-    "any_waiting_for_enrolment",
-    "decode",
-    "emit",
-    "emit_changed",
-    "portions",
-    "waves",
-]

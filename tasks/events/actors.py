@@ -6,10 +6,19 @@ from config.database import lock_organisations, retrying, transaction
 from config.runtime import Runtime
 from tasks import organisations, work
 from tasks.events import inbox, turns
-from tasks.intake.batch import KILLED, NOT_APPLIED, RACES, Batch, is_away, judge_messages, say_why
-from tasks.intake.waiting import MOST_FREED, portion
+from tasks.intake import (
+    KILLED,
+    MOST_FREED,
+    NOT_APPLIED,
+    RACES,
+    Batch,
+    is_away,
+    judge_messages,
+    portion,
+    say_why,
+)
+from tasks.work import LostLease
 from tasks.work.actors import actor
-from tasks.work.store import LostLease
 
 log = structlog.get_logger()
 

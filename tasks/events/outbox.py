@@ -62,6 +62,10 @@ class Publication:
     published: int
 
 
+#: The beginning of a statement that writes events in the transaction, and the reading, that makes them true.
+EMIT = "INSERT INTO outbox (organisation, type, data)"
+
+
 def emit(
     connection: Connection, organisation: int, type_: str, data: Iterable[OutgoingEvent | dict[str, object]]
 ) -> None:
@@ -70,8 +74,8 @@ def emit(
     if documents:
         later(
             connection,
-            """
-            INSERT INTO outbox (organisation, type, data)
+            f"""
+            {EMIT}
             SELECT :organisation, :type, CAST(document AS json)
             FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY AS new (document, n) ORDER BY n
             """,
@@ -83,8 +87,9 @@ def emit(
 
 #: Announces enrolments that `{changed}`, a relation that a statement knows: their course and cycle, the learner's id,
 #: what it became (enrolled, silent or withdrawn), and the part it goes in where there are more than `MOST_IDS`.
-ENROLMENTS_CHANGED = """
-INSERT INTO outbox (organisation, type, data)
+ENROLMENTS_CHANGED = (
+    EMIT
+    + """
 SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
     'course', (SELECT c.id FROM courses c WHERE c.organisation = :organisation AND c.course = changed.course),
     'cycle', cycle, 'cause', CAST(:cause AS text),
@@ -93,6 +98,7 @@ SELECT :organisation, 'rollcall.enrolment.changed', json_build_object(
     'withdrawn', coalesce(json_agg(id) FILTER (WHERE became = 'withdrawn'), '[]'))
 FROM {changed} changed GROUP BY course, cycle, part ORDER BY course, cycle, part
 """
+)
 
 _THESE_CHANGED = ENROLMENTS_CHANGED.format(
     changed=f"""(

@@ -11,22 +11,3 @@ if TYPE_CHECKING:
     from tasks.imports.statuses import GIVEN, Says, says_of, status_word
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "GIVEN",
-    "Batch",
-    "Field",
-    "Imported",
-    "Layout",
-    "NotReadable",
-    "Says",
-    "Told",
-    "Wanted",
-    "batches",
-    "field_named",
-    "first_cells",
-    "layout_of",
-    "says_of",
-    "status_word",
-    "take",
-]

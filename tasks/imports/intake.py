@@ -13,7 +13,7 @@ from tenacity import retry_if_exception
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped
 from config.settings import Settings
-from tasks import enrolments, intake, organisations
+from tasks import enrolments, intake, learners, organisations
 from tasks.events import KnownCause
 from tasks.imports import judging, store
 from tasks.imports.reader import Batch, Layout, batches
@@ -213,7 +213,7 @@ def _take_slice(
     changes = [one.change for one in described if one.before != one.after]
     new = store.add_new(connection, number, part, before, cause.time)
     if Field.STATUS in fields:
-        store.begin_history(connection, number, before + 1, before + new)
+        learners.begin_history(connection, number, before + 1, before + new)
     arrived = [change.learner for change in changes if change.arrived]
     enrolments.many_arrived(
         connection,

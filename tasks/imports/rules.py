@@ -6,7 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
-from tasks.events.schemas import LearnerSaved
+from tasks.events import LearnerSaved
 from tasks.imports.statuses import BRACKETS, Says, StatusColumn, plain, says_of
 
 

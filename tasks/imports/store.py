@@ -8,10 +8,11 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, value
+from tasks import organisations
 from tasks.events import Awaited
 from tasks.imports.judging import AGAIN
 from tasks.imports.rules import Field
-from tasks.learners import Change, Standing
+from tasks.learners import ADD_DESCRIBED, DESCRIBE, RECORD_STATUSES, Change, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +81,7 @@ def describe_known(
         return rows(
             connection,
             Described,
-            """
+            f"""
             WITH touched AS MATERIALIZED (
                 SELECT DISTINCT ON (l.learner) l.organisation, l.place, l.learner, l.id, l.version, r.active,
                        r.reason IS NOT NULL AS refused, new.*, l.standing AS before, CAST(CASE
@@ -125,12 +126,10 @@ def describe_known(
                           (l.username, l.email, l.first_name, l.last_name, l.locale, l.time_zone))
                 ORDER BY l.learner, r.reason NULLS FIRST
             ), described AS (
-                UPDATE learners l SET username = new.username, email = new.email, first_name = new.first_name,
-                    last_name = new.last_name, locale = new.locale, time_zone = new.time_zone,
-                    saved_version = new.version, saved_at = new.time, standing = new.after
+                {DESCRIBE}
                 FROM touched new WHERE l.organisation = new.organisation AND l.ctid = new.place
             ), recorded AS (
-                INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
+                {RECORD_STATUSES}
                 SELECT :organisation, learner, version, time, active, 'import' FROM touched WHERE active IS NOT NULL
             )
             SELECT learner, id, time, active IS NOT NULL AS said, refused, before, after, username, email
@@ -150,9 +149,8 @@ def add_new(connection: Connection, organisation: int, part: Slice, known: int, 
     many. Under the organisation's lock: numbers are dense, given out once."""
     added = execute(
         connection,
-        """
-        INSERT INTO learners (organisation, learner, id, standing, version, saved_version, saved_at, username, email,
-                              first_name, last_name, locale, time_zone)
+        f"""
+        {ADD_DESCRIBED}
         SELECT :organisation, :known + row_number() OVER (), r.id,
                CASE WHEN r.active IS FALSE THEN CAST('inactive' AS standing) ELSE CAST('active' AS standing) END,
                0, 0, :now,
@@ -167,28 +165,8 @@ def add_new(connection: Connection, organisation: int, part: Slice, known: int, 
         now=now,
         **part.scope,
     )
-    execute(
-        connection,
-        "UPDATE organisations SET learners = learners + :added WHERE organisation = :organisation",
-        organisation=organisation,
-        added=added,
-    )
+    organisations.number_learners(connection, organisation, added)
     return added
-
-
-def begin_history(connection: Connection, organisation: int, low: int, high: int) -> None:
-    """Write the status with which these new learners were imported as the beginning of their history."""
-    execute(
-        connection,
-        """
-        INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
-        SELECT organisation, learner, version, saved_at, standing = 'active', 'import' FROM learners
-        WHERE organisation = :organisation AND learner BETWEEN :low AND :high
-        """,
-        organisation=organisation,
-        low=low,
-        high=high,
-    )
 
 
 def awaited(connection: Connection, organisation: int, part: Slice) -> set[Awaited]:

@@ -5,25 +5,24 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.intake.batch import UNREADABLE, BatchResult, apply_waiting, give_up, process_batch, set_aside
+    from tasks.intake.batch import (
+        KILLED,
+        NOT_APPLIED,
+        RACES,
+        UNREADABLE,
+        Batch,
+        BatchResult,
+        apply_waiting,
+        give_up,
+        is_away,
+        judge_messages,
+        process_batch,
+        say_why,
+        set_aside,
+    )
     from tasks.intake.context import EventContext
     from tasks.intake.decisions import NotResolved, discard, release
-    from tasks.intake.following import follow, judge_again, mail_admins
+    from tasks.intake.following import bring_back, follow, judge_again, mail_admins
+    from tasks.intake.waiting import MOST_FREED, portion
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "UNREADABLE",
-    "BatchResult",
-    "EventContext",
-    "NotResolved",
-    "apply_waiting",
-    "discard",
-    "follow",
-    "give_up",
-    "judge_again",
-    "mail_admins",
-    "process_batch",
-    "release",
-    "set_aside",
-]

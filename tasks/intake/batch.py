@@ -30,9 +30,30 @@ from config.database import (
 from config.log import without_data
 from config.settings import Settings
 from tasks import announcements, organisations
-from tasks.events import Awaited, Deferred, Event, Malformed, Reason, decode, inbox, portions, turns, waves
-from tasks.events.rules import in_turn
-from tasks.events.schemas import AnnouncementRequested, Identity, OrganisationSaved, read_malformed
+from tasks.events import (
+    AnnouncementRequested,
+    Awaited,
+    Deferred,
+    Event,
+    Identity,
+    Malformed,
+    OrganisationSaved,
+    Reason,
+    StoredEvent,
+    Turns,
+    claim_new_events,
+    decode,
+    defer_events,
+    in_turn,
+    park_events,
+    portions,
+    quarantine_event,
+    quarantine_malformed,
+    read_malformed,
+    settle_events,
+    turns_of,
+    waves,
+)
 from tasks.intake import handlers
 from tasks.intake.context import Effects, EventContext
 from tasks.intake.following import mail_admins
@@ -162,7 +183,7 @@ def store_part(
         for attempt in retrying():
             with attempt, transaction(engine, turn_of, pipelined=True) as connection:
                 if turn_of is not None:
-                    stored = turns.park(connection, turn_of, events)
+                    stored = park_events(connection, turn_of, events)
                     return BatchResult(new=stored, deferred=stored)
                 batch = Batch(connection, settings, last=attempt.retry_state.attempt_number > RACES)
                 new = batch.claim(events, known, patience)
@@ -177,17 +198,17 @@ def store_part(
         done = (store_part(engine, settings, part, known, patience=patience, turn_of=turn_of) for part in parts)
         return sum(done, BatchResult())
     with transaction(engine) as connection:
-        inbox.quarantine(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
+        quarantine_event(connection, events[0], Reason.INTERNAL_ERROR, NOT_APPLIED)
     return BatchResult(new=1, deferred=1)
 
 
-def _standing(engine: Engine, ids: Collection[str]) -> list[turns.Standing]:
+def _standing(engine: Engine, ids: Collection[str]) -> list[Turns]:
     """How these organisations stand, as far as they are known."""
     if not ids:
         return []
     for attempt in retrying():
         with attempt, autocommit(engine) as connection:
-            return turns.standing(connection, ids)
+            return turns_of(connection, ids)
     raise AssertionError("retrying either returns or raises")
 
 
@@ -219,7 +240,7 @@ def give_up(engine: Engine, settings: Settings, body: bytes, *, readable: bool =
         _quarantine(engine, [event])
         return
     with transaction(engine) as connection:
-        inbox.quarantine(connection, event, Reason.INTERNAL_ERROR, KILLED)
+        quarantine_event(connection, event, Reason.INTERNAL_ERROR, KILLED)
 
 
 def _quarantine(engine: Engine, malformed: Sequence[Malformed]) -> None:
@@ -228,7 +249,7 @@ def _quarantine(engine: Engine, malformed: Sequence[Malformed]) -> None:
     try:
         for attempt in retrying():
             with attempt, transaction(engine) as connection:
-                inbox.quarantine_malformed(connection, malformed)
+                quarantine_malformed(connection, malformed)
     except Exception as problem:  # whatever it was, one entry harms no other
         if is_away(problem) or malformed[0].detail == NOT_STORED:
             raise
@@ -284,7 +305,7 @@ class Batch:
         self, events: Sequence[Event], known: Mapping[str, int] | None = None, patience: float | None = None
     ) -> list[Event]:
         """Make events ours that nobody took before (R32), and lock their organisations."""
-        self.numbers = inbox.claim_new(self.connection, events)
+        self.numbers = claim_new_events(self.connection, events)
         new: dict[Identity, Event] = {}
         for event in events:
             if event.identity in self.numbers:
@@ -360,7 +381,7 @@ class Batch:
         ours = {event.identity for event in events}
         while events:
             deferred = {event.identity for event, _ in effects.deferred}
-            inbox.defer(
+            defer_events(
                 self.connection,
                 ((self.numbers[event.identity], event, why) for event, why in effects.deferred),
                 waiting=waiting,
@@ -368,22 +389,22 @@ class Batch:
             self.deferred = (self.deferred - {event.identity for event in events}) | deferred
             if stored:
                 applied = [self.numbers[event.identity] for event in events if event.identity not in deferred]
-                inbox.settle(self.connection, applied)
+                settle_events(self.connection, applied)
             void.add(Effects(void=effects.void))
             events = self.take(freed(self.connection, effects.known, effects.enrolled))
             effects, stored = self.apply_stored(events) if events else Effects(), True
         mail_admins(self.connection, void)
         return len(self.deferred & ours)
 
-    def take(self, stored: Sequence[tuple[inbox.Stored, Event]]) -> list[Event]:
+    def take(self, stored: Sequence[tuple[StoredEvent, Event]]) -> list[Event]:
         """Of what waited, what is to be applied now; what is in the history already is settled."""
         recorded = {event.identity: one.seq for one, event in stored if is_recorded(one, event)}
-        inbox.settle(self.connection, list(recorded.values()))
+        settle_events(self.connection, list(recorded.values()))
         self.deferred -= recorded.keys()
         self.numbers |= {event.identity: one.seq for one, event in stored}
         return [event for _, event in stored if event.identity not in recorded]
 
-    def finish_stored(self, stored: Sequence[tuple[inbox.Stored, Event]]) -> None:
+    def finish_stored(self, stored: Sequence[tuple[StoredEvent, Event]]) -> None:
         """Apply these that were deferred, and what waited for them."""
         events = self.take(stored)
         self.lock(events, {})

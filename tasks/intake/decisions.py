@@ -5,8 +5,8 @@ from sqlalchemy import Connection, Engine
 from config.database import retrying, transaction
 from config.errors import UserError
 from config.settings import Settings
-from tasks.events import Event, Malformed, Reason, inbox
-from tasks.events.schemas import StatusChanged
+from tasks import events
+from tasks.events import Event, Malformed, Reason, StatusChanged
 from tasks.intake.batch import Batch
 from tasks.intake.waiting import read_stored
 
@@ -18,7 +18,7 @@ class NotResolved(UserError):
     """The event cannot be released or discarded; the message says why."""
 
 
-def release(engine: Engine, settings: Settings, wanted: inbox.Wanted, *, by: str, why: str) -> None:
+def release(engine: Engine, settings: Settings, wanted: events.WantedEvents, *, by: str, why: str) -> None:
     """Apply an event that waits or is quarantined as valid, because a person says so (R27, S12).
 
     Raises `NotResolved` where there is not exactly one, or it cannot be applied even so; it then stays as it was.
@@ -35,10 +35,10 @@ def release(engine: Engine, settings: Settings, wanted: inbox.Wanted, *, by: str
             batch.lock([event], {})
             if batch.finish([event], batch.apply_stored([event], released=True), stored=True):
                 raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
-            inbox.resolve(connection, entry, "released", by=by, why=why)
+            events.resolve(connection, entry, "released", by=by, why=why)
 
 
-def discard(engine: Engine, wanted: inbox.Wanted, *, by: str, why: str) -> None:
+def discard(engine: Engine, wanted: events.WantedEvents, *, by: str, why: str) -> None:
     """Give up an event that waits or is quarantined (R27). Raises `NotResolved` where there is not exactly one, or
     what it says is in the history already."""
     for attempt in retrying():
@@ -51,11 +51,11 @@ def discard(engine: Engine, wanted: inbox.Wanted, *, by: str, why: str) -> None:
                 and entry.reason not in NOT_IN_HISTORY
             ):
                 raise NotResolved(f"{wanted.id} is in the history already: send a newer status instead")
-            inbox.resolve(connection, entry, "discarded", by=by, why=why)
+            events.resolve(connection, entry, "discarded", by=by, why=why)
 
 
-def _unresolved(connection: Connection, wanted: inbox.Wanted) -> inbox.Unresolved:
-    found = inbox.unresolved(connection, wanted)
+def _unresolved(connection: Connection, wanted: events.WantedEvents) -> events.UnresolvedEvent:
+    found = events.unresolved(connection, wanted)
     if not found:
         raise NotResolved(f"no event {wanted.id} waits or is quarantined")
     if len(found) > 1:

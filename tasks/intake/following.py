@@ -7,10 +7,9 @@ from sqlalchemy import Connection
 
 from config.database import scoped
 from tasks import enrolments, learners, mail, organisations, seats
-from tasks.events import Cause, emit
-from tasks.events.outgoing import AccessSuspended, PasswordVoid
+from tasks.events import AccessSuspended, Cause, PasswordVoid, emit
 from tasks.intake.context import Effects, EventContext
-from tasks.learners.rules import Change
+from tasks.learners import Change
 
 
 def follow(context: EventContext, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:

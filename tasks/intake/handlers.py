@@ -4,15 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 from tasks import announcements, enrolments, learners, seats
-from tasks.events import Awaited, Event
-from tasks.events.schemas import (
+from tasks.events import (
     AnnouncementRequested,
+    Awaited,
     CourseCompleted,
     CourseSaved,
     CourseStarted,
     Data,
     EnrolmentRequested,
     EnrolmentWithdrawn,
+    Event,
     LearnerDeleted,
     LearnerSaved,
     OrganisationSaved,

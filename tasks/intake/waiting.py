@@ -7,10 +7,8 @@ from itertools import takewhile
 from sqlalchemy import Connection
 
 from config.database import scoped
-from tasks import announcements, organisations, work
-from tasks.events import Awaited, Event, Malformed, decode, inbox
-from tasks.events.rules import affordable
-from tasks.events.schemas import AnnouncementRequested, StatusChanged
+from tasks import announcements, events, organisations, work
+from tasks.events import AnnouncementRequested, Awaited, Event, Malformed, StatusChanged, affordable, decode
 
 #: Events that waited which are applied in the transaction that makes known what they waited for; the rest is work.
 MOST_FREED = 500
@@ -18,7 +16,7 @@ MOST_FREED = 500
 #: About how many rows they may cost, unless it is one event.
 FREED_ROWS = 5_000
 
-Stored = tuple[inbox.Stored, Event]
+Stored = tuple[events.StoredEvent, Event]
 
 
 def read_stored(body: bytes) -> Event | Malformed:
@@ -26,7 +24,7 @@ def read_stored(body: bytes) -> Event | Malformed:
     return decode(body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
 
 
-def portion(stored: Sequence[inbox.Stored]) -> list[Stored]:
+def portion(stored: Sequence[events.StoredEvent]) -> list[Stored]:
     """What of this, from the first on, may be applied in one transaction: one event at least, unless none is one."""
     read = [(entry, read_stored(entry.body)) for entry in stored]
     understood = [(entry, event) for entry, event in read if isinstance(event, Event)]
@@ -42,7 +40,7 @@ def freed(connection: Connection, known: Collection[Awaited], enrolled: Collecti
     """
     if not known and not enrolled:
         return []
-    page = inbox.waiting_for(connection, known, enrolled, MOST_FREED)
+    page = events.waiting_for(connection, known, enrolled, MOST_FREED)
     few = list(takewhile(lambda one: _is_judged(one[1]), portion(page.stored)))
     if page.more or len(few) < len(page.stored):
         _leave_rest(connection, known, enrolled)
@@ -63,6 +61,6 @@ def _leave_rest(connection: Connection, known: Collection[Awaited], enrolled: Co
             work.add(connection, number, "tasks", "events.retake", 0)
 
 
-def is_recorded(entry: inbox.Stored, event: Event) -> bool:
+def is_recorded(entry: events.StoredEvent, event: Event) -> bool:
     """Whether this is in the history of status since it came, and only its learner was missing."""
     return isinstance(event.data, StatusChanged) and entry.awaits == "learner"

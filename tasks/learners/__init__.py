@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.learners.deletions import end_memberships, erase, keep_outdone
+    from tasks.learners.importing import ADD_DESCRIBED, DESCRIBE, RECORD_STATUSES, begin_history
     from tasks.learners.intake import learner_deleted, learner_saved, segment_saved, status_changed
-    from tasks.learners.rules import Change, Standing, chunks
+    from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (
         ensure_segments,
         members_at,
@@ -33,33 +35,3 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "Change",
-    "HistoryEntry",
-    "Learner",
-    "Profile",
-    "Standing",
-    "chunks",
-    "ensure",
-    "ensure_segments",
-    "find",
-    "history",
-    "learner_deleted",
-    "learner_saved",
-    "members_at",
-    "memberships_off",
-    "mend_memberships",
-    "newest_changes",
-    "profile",
-    "record_membership",
-    "restate",
-    "saved_segments",
-    "segment_saved",
-    "segments_of",
-    "selected_by_id",
-    "selected_by_number",
-    "standings_off",
-    "status_changed",
-    "told_late",
-]

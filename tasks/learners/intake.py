@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 
 from tasks import erasure, seats
-from tasks.events import Awaited, Deferred, Event
-from tasks.events.schemas import LearnerDeleted, LearnerSaved, SegmentSaved, StatusChanged
-from tasks.intake.context import EventContext
-from tasks.intake.following import bring_back, follow, judge_again
+from tasks.events import Awaited, Deferred, Event, LearnerDeleted, LearnerSaved, SegmentSaved, StatusChanged
+from tasks.intake import EventContext, bring_back, follow, judge_again
 from tasks.learners.deletions import end_memberships, erase, keep_outdone
 from tasks.learners.rules import Standing, effective_version, holds
 from tasks.learners.segments import ensure_segments, save_segment

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
 from tasks.learners.rules import Change, Standing
+from tasks.organisations import NUMBER_LEARNERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +95,8 @@ def ensure(connection: Connection, organisation: int, ids: Iterable[str]) -> dic
     if missing:
         execute(
             connection,
-            """
-            WITH taken AS (
-                UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation
-                RETURNING learners - :count AS before
-            )
+            f"""
+            WITH taken AS ({NUMBER_LEARNERS} RETURNING learners - :count AS before)
             INSERT INTO learners (organisation, learner, id, standing, version)
             SELECT :organisation, before + n, id, 'unsaved', 0
             FROM taken, unnest(CAST(:ids AS text[])) WITH ORDINALITY AS new (id, n)

@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from tasks.mail.composing.links import Links
     from tasks.mail.composing.merge import MergeError, MergeField, without_default
     from tasks.mail.composing.phrases import LANGUAGES, spoken
+    from tasks.mail.composing.return_paths import LONGEST_TOKEN, ReturnPaths, Token, fingerprint
     from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
     from tasks.mail.composing.templates import check_announcement as check_template
     from tasks.mail.ledger.control import MailPaused, awaits_decision, paused
     from tasks.mail.ledger.control import pause as pause_all
     from tasks.mail.ledger.control import resume as resume_all
+    from tasks.mail.ledger.drafts import Draft, create_draft, rewrite_draft
+    from tasks.mail.ledger.erasing import forget_addresses, forget_recipients, forget_texts, rewrite_texts
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import (
         Mailing,
@@ -66,6 +69,15 @@ if TYPE_CHECKING:
     )
     from tasks.mail.ledger.retrying import NOTICES, RetriedNotices, retry_notices
     from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe
+    from tasks.mail.ledger.suppressions import (
+        SUPPRESSIONS,
+        Chosen,
+        Suppressed,
+        Suppression,
+        count_suppressions,
+        lift,
+        suppress,
+    )
     from tasks.mail.ledger.witness import Witness
     from tasks.mail.rules import MOVES, NOBODY, SYSTEM, Delivery, Kind, MailAttempt, MailResult, Verdict
     from tasks.mail.sending.answers import ABOUT_US, STATUS, About, Stage, about, permanent

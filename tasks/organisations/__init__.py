@@ -1,5 +1,13 @@
 """The customers of the platform: licence, pool, admins."""
 
-from tasks.organisations.store import Organisation, every, find, lock, numbered, reserve, save
-
-__all__ = ["Organisation", "every", "find", "lock", "numbered", "reserve", "save"]
+from tasks.organisations.store import (
+    NUMBER_LEARNERS,
+    Organisation,
+    every,
+    find,
+    lock,
+    number_learners,
+    numbered,
+    reserve,
+    save,
+)

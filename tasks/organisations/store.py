@@ -7,11 +7,13 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, lock_organisations, nobody_to_blame, one, rows
-from tasks.events import Event
-from tasks.events.schemas import OrganisationSaved
+from tasks.events import Event, OrganisationSaved
 
 #: Advisory lock class of organisations not known yet; the second key is a hash of the id.
 NAME_LOCK = 7402
+
+#: Takes numbers for so many new learners, under the organisation's lock: they are dense, given out once.
+NUMBER_LEARNERS = "UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ def numbered(connection: Connection, organisation: int) -> Organisation:
     if found is None:
         raise LookupError(f"no organisation has the number {organisation}")
     return found
+
+
+def number_learners(connection: Connection, organisation: int, count: int) -> None:
+    """Note that so many numbers were given out; see `NUMBER_LEARNERS`."""
+    execute(connection, NUMBER_LEARNERS, organisation=organisation, count=count)
 
 
 def lock(

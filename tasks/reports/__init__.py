@@ -19,20 +19,3 @@ if TYPE_CHECKING:
     from tasks.reports.training import TRAINING
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "HISTORY",
-    "TRAINING",
-    "CourseCount",
-    "CourseSummary",
-    "Format",
-    "MailCount",
-    "Report",
-    "Tab",
-    "course_counts",
-    "headcounts",
-    "mail_counts",
-    "stream",
-    "stream_rows",
-    "summary",
-]

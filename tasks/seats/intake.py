@@ -5,9 +5,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from tasks.events import Event, emit
-from tasks.events.schemas import CourseCompleted, CourseStarted
-from tasks.intake.context import EventContext
+from tasks.events import CourseCompleted, CourseStarted, Event, emit
+from tasks.intake import EventContext
 from tasks.organisations import Organisation
 from tasks.seats import flags, pools, store
 from tasks.seats.rules import (

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         disable,
         enable,
         find,
+        forget_answers,
         health,
         keyring,
         log,
@@ -28,34 +29,3 @@ if TYPE_CHECKING:
     )
 else:
     __getattr__ = lazily(__name__)
-
-__all__ = [
-    "PLATFORM",
-    "Answer",
-    "Attempt",
-    "BadUrl",
-    "Because",
-    "Claimed",
-    "Health",
-    "KeyUnreadable",
-    "Keyring",
-    "Problem",
-    "Server",
-    "SigningKeys",
-    "State",
-    "Webhook",
-    "add",
-    "bad_types",
-    "disable",
-    "enable",
-    "find",
-    "health",
-    "is_forbidden",
-    "keyring",
-    "log",
-    "remove",
-    "rotate",
-    "serve_due",
-    "target",
-    "webhooks",
-]

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
 from config.settings import is_here
-from tasks.events.outgoing import TYPES_OUT
+from tasks.events import TYPES_OUT
 from tasks.work import pause_before
 
 #: Characters of a URL at most.

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows
-from tasks.events import emit
-from tasks.events.outbox import BATCH_BYTES, Outgoing
+from tasks.events import BATCH_BYTES, Outgoing, emit
 from tasks.webhooks.rules import Answer, Because, Failing
 from tasks.webhooks.store import KEYS, MATCHES, PLATFORM
 

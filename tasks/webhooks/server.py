@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.database import retrying, transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks.events.outbox import Outgoing, cloud_event
+from tasks.events import Outgoing, cloud_event
 from tasks.webhooks import sending, store
 from tasks.webhooks.client import HttpClient
 from tasks.webhooks.keys import KeyUnreadable, SigningKeys, signed

@@ -247,3 +247,12 @@ def health(connection: Connection) -> Health:
     )
     assert found is not None  # noqa: S101 - counting gives one row
     return found
+
+
+def forget_answers(connection: Connection, events: Sequence[UUID]) -> None:
+    """Remove what those said who got these events, and refused them: they may name whom the events are about (S15)."""
+    execute(
+        connection,
+        "UPDATE webhook_attempts SET said = '' WHERE event = ANY(CAST(:events AS uuid[])) AND said <> ''",
+        events=list(events),
+    )

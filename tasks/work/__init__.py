@@ -5,16 +5,24 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.work.loads import Failing, failing
+    from tasks.work.heartbeat import heartbeat
+    from tasks.work.loads import STALLED_AFTER, Failing, Load, failing, loads, unfinished
+    from tasks.work.resting import discard, hold, hold_all, resume, resume_all
     from tasks.work.rules import LONGEST_PAUSE, pause_before
     from tasks.work.store import (
+        ADD,
         Beat,
         LostLease,
         Piece,
+        accuse,
         add,
+        claim,
+        count_from,
         extend,
         finish,
         mark,
+        next_due_seconds,
+        offer,
         others_wait,
         release,
         retry,

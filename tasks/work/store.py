@@ -26,6 +26,9 @@ MOST_ALONE = 4
 #: longest. Workers may have been killed for reasons of their own, and work that does kill them takes few (R31).
 FIRST_ASIDE, LONGEST_ASIDE = timedelta(minutes=5), timedelta(days=1)
 
+#: The beginning of a statement that writes down a set of pieces, due at once: its SELECT follows.
+ADD = "INSERT INTO work (organisation, queue, actor, subject, low, high)"
+
 #: By how much earlier what goes ahead is due than it is written down.
 AHEAD = timedelta(days=1)
 
@@ -281,6 +284,11 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
     _ours(connection, beat is not None, piece)
     assert beat is not None  # noqa: S101 - it would not be ours
     return beat
+
+
+def count_from(connection: Connection, begin: int) -> None:
+    """Let what is begun from now on be counted from a number on."""
+    execute(connection, "UPDATE mail_pulses SET n = :begin", begin=begin)
 
 
 def extend(connection: Connection, piece: Piece, lease: timedelta) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from config.database import transaction
 from config.settings import Settings
-from tasks import announcements
+from tasks import announcements, mail
 from tasks.announcements import NotAllowed, RetriedAnnouncement
 from tasks.mail.rules import MOVES
 from tasks.work.store import offer
@@ -53,8 +53,8 @@ class Life:
         )
         world.mail.hangs_up = lambda address: self.moods.get(address) == "hangs up"
         with world.about() as (connection, org):
-            draft = announcements.Draft(self.id, "News", "Hello.", {"everyone": True})
-            announcements.create(connection, org.organisation, draft, by="Ada")
+            draft = mail.Draft(self.id, "News", "Hello.", {"everyone": True})
+            mail.create_draft(connection, org.organisation, draft, by="Ada")
 
     def step(self, step: str) -> None:
         """Do it; what is not allowed is refused, and changes nothing."""

@@ -11,7 +11,8 @@ import pytest
 from config.settings import Settings
 from tasks import announcements
 from tasks.announcements import Progress
-from tasks.bounces import Arrived, ReturnPaths, take
+from tasks.bounces import Arrived, take
+from tasks.mail import ReturnPaths
 from tests.announcements.conftest import Admin, Rollcall
 from tests.bounces import reports
 from tests.world import World

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tasks.bounces import Arrived, BounceKind, Ignored, ReturnPaths, take
+from tasks.bounces import Arrived, BounceKind, Ignored, take
+from tasks.mail import ReturnPaths
 from tests.bounces import reports
 from tests.bounces.conftest import Desk
 from tests.bounces.reports import Came

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.bounces import LONGEST_TOKEN, ReturnPaths
-from tasks.bounces.verp import Token, fingerprint
+from tasks.mail import LONGEST_TOKEN, ReturnPaths, Token, fingerprint
 
 RETURNS = ReturnPaths("bounces@bounces.example.org", "a key")
 ADDRESS = "jan@school.example"

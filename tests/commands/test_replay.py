@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from config.streams import OUT
-from tasks.events import replays
+from tasks import events
 from tests.commands.test_output import Rollcall, printed, refused, rollcall
 from tests.world import World
 from workers.relay.readers import WatchReaders
@@ -133,11 +133,11 @@ def test_a_person_is_told_whether_it_is_done_and_by_whom(
     )
     assert "no relay runs" in rollcall("events", "replay", "--since", "9").stdout
 
-    look = replays.left
+    look = events.replay_left
 
     def by_a_relay(connection: Any, lock: int) -> Any:
         told.settle()
         return look(connection, lock)
 
-    monkeypatch.setattr(replays, "left", by_a_relay)
+    monkeypatch.setattr(events, "replay_left", by_a_relay)
     assert rollcall("events", "replay", "--since", "9").stdout == "2 events were published once more.\n"

@@ -127,10 +127,10 @@ def test_r10_a_rule_enrols_who_is_known_and_a_request_whom_it_selected(known: fl
 
 def test_r10_who_was_inactive_did_not_start_it() -> None:
     inactive = person((1.5, False), (2.5, True))
-    causes = {"rules": [everyone(1), manual(3)]}
+    rules = [everyone(1), manual(3)]
 
-    assert stood(told(inactive, **causes, starts=[2])) == [(1, 3, BY_RULE)]
-    assert stood(told(inactive, **causes, released=[2])) == [(1, None, None)]
+    assert stood(told(inactive, rules=rules, starts=[2])) == [(1, 3, BY_RULE)]
+    assert stood(told(inactive, rules=rules, released=[2])) == [(1, None, None)]
 
 
 @pytest.mark.parametrize(

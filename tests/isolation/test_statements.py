@@ -44,8 +44,9 @@ ACROSS = {
         "tasks.events.inbox.unresolved",
     },
     "an operator's, for all mail at once": {
-        "tasks.mail.ledger.control.pause",
         "tasks.mail.ledger.control.resume",
+        "tasks.work.resting.hold_all",
+        "tasks.work.resting.resume_all",
     },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
         "tasks.enrolments.fanouts._finish",
@@ -72,7 +73,7 @@ ACROSS = {
         "tasks.webhooks.sending.next_due",
         "tasks.webhooks.sending.next_events",
         "tasks.webhooks.sending.pass_over",
-        "tasks.erasure.store.forget_usernames",
+        "tasks.webhooks.store.forget_answers",
     },
     "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
         "tasks.events.inbox.held_after",

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from config.database import transaction
 from config.streams import GROUP, IN, OUT
-from tasks import bounces, seats
+from tasks import mail, seats
 from tasks.erasure.rules import Erased, Needles
 from tasks.events import replays
 from tests.world import DAWN, World, id_of
@@ -59,7 +59,7 @@ def in_redis(world: World) -> list[str]:
 
 def suppress(world: World, address: str, organisation: str = "acme") -> None:
     with world.about(organisation) as (connection, org):
-        bounces.suppress(connection, org.organisation, address, bounces.Suppressed.BY_HAND, why="tests", by="ann")
+        mail.suppress(connection, org.organisation, address, mail.Suppressed.BY_HAND, why="tests", by="ann")
 
 
 def replay(world: World) -> None:
@@ -110,7 +110,7 @@ def test_s15_nothing_that_names_who_was_erased_is_left_anywhere(world: World) ->
     world.comes_to_rest()
     replay(world)
     with world.about() as (connection, org):
-        bounces.lift(connection, org.organisation, bounces.Chosen([NEW.lower()]), why="tests", by="ann")
+        mail.lift(connection, org.organisation, mail.Chosen([NEW.lower()]), why="tests", by="ann")
     suppress(world, NEW)
     refused = world.event("learner.saved", world.learner("A", **CALLED, email=NEW, locale="xx", version=3))
     start = world.event("course.started", {"learner": "A", "course": "later", "who": CALLED, "email": OLD})

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from config.settings import sender_address
-from tasks.bounces import ReturnPaths
+from tasks.mail import ReturnPaths
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.envelopes import Identity
 from tasks.mail.composing.links import Links

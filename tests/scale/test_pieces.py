@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from config.settings import Settings
-from tasks import announcements, enrolments
+from tasks import announcements, enrolments, mail
 from tasks.announcements.previews import preview
 from tasks.mail.ledger.retrying import retry_notices
 from tasks.mail.rules import Kind
@@ -102,8 +102,8 @@ def test_r16_a_preview_counts_whom_the_launch_selects(sparse: World, audience: d
     sparse.has_segment("t", *SAVED[6:9])
     sparse.becomes("inactive", "L1")
     with sparse.about() as (connection, org):
-        draft = announcements.Draft("a", "About a", "Hello.", audience)
-        assert announcements.create(connection, org.organisation, draft, by="test")
+        draft = mail.Draft("a", "About a", "Hello.", audience)
+        assert mail.create_draft(connection, org.organisation, draft, by="test")
         found = announcements.find(connection, org.organisation, "a")
         assert found is not None
         seen = preview(connection, sparse.runtime, org.organisation, found, None)

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 
 from config.settings import Settings
 from config.streams import IN
-from tasks.bounces.verp import ReturnPaths
+from tasks.mail import ReturnPaths
 from tasks.mail.composing.links import Links
 from tasks.webhooks import KeyUnreadable, SigningKeys
 from tests.workers.deployment import until

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from config.database import lock_organisations
 from config.words import counted
-from tasks import announcements, organisations
+from tasks import announcements, mail, organisations
 from workers.commands import announced
 from workers.commands.announced import Id, found_by
 from workers.commands.common import (
@@ -77,12 +77,12 @@ def create(
     id_ = announcement if announcement is not None else str(uuid.uuid4())
     if not 0 < len(id_) <= announcements.LONGEST_ID:
         raise typer.BadParameter(f"--id has 1 to {announcements.LONGEST_ID} characters")
-    draft = announcements.Draft(
+    draft = mail.Draft(
         id_, subject, text_of(body), whom, policy.value, moment(send_at, time_zone), time_zone if send_at else None
     )
     with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
         check(connection, org, draft)
-        if announcements.create(connection, org.organisation, draft, by=who(by)) is None:
+        if mail.create_draft(connection, org.organisation, draft, by=who(by)) is None:
             raise Refused(f"There is an announcement {id_!r} already.")
     if json_:
         document(Stands(id_, "draft"))
@@ -121,7 +121,7 @@ def edit(
     def change(connection: Connection, org: organisations.Organisation, found: announcements.Announcement) -> None:
         announcements.move(connection, org.organisation, found, "edit", by=who(by))
         keeps_time = at is None and not no_send_at
-        draft = announcements.Draft(
+        draft = mail.Draft(
             found.announcement,
             found.subject if subject is None else subject,
             found.body if text is None else text,
@@ -131,7 +131,7 @@ def edit(
             found.time_zone if keeps_time else time_zone,
         )
         check(connection, org, draft)
-        announcements.rewrite(connection, org.organisation, found.mailing, draft)
+        mail.rewrite_draft(connection, org.organisation, found.mailing, draft)
 
     _with(announcement, organisation, change, json_=json_)
 

@@ -22,8 +22,7 @@ from config.runtime import Runtime
 from config.streams import OUT, make_redis
 from config.words import counted
 from samples import generate as sample
-from tasks import announcements, enrolments, learners, mail, reports, seats
-from tasks.events import inbox, outbox
+from tasks import announcements, enrolments, events, learners, mail, reports, seats
 from workers.commands.common import Json, Refused, asked, document, err, opened, out
 from workers.commands.events import publish_lines
 from workers.standing import look
@@ -144,7 +143,7 @@ def _until_done(runtime: Runtime, client: redis.Redis, progress: Progress) -> No
 def events_known(runtime: Runtime) -> int:
     """How many events were ever stored."""
     with transaction(runtime.engine) as connection:
-        return inbox.stored(connection)
+        return events.stored(connection)
 
 
 def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) -> list[Chapter]:
@@ -154,7 +153,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         heads = reports.headcounts(connection, number)
         courses = {course.course: course for course in reports.course_counts(connection, number)}
         course = courses[sample.COURSE]
-        written = Counter(outbox.written(connection, number))
+        written = Counter(events.written(connection, number))
         counts = {kind: _by_state(reports.mail_counts(connection, number), kind) for kind in mail.Kind}
         announcement = announcements.find(connection, number, sample.ANNOUNCEMENT)
         if announcement is None:
@@ -165,7 +164,7 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         balance = seats.balance(connection, org)
         back = {id_: _access_of(connection, number, id_) for id_ in (sample.REACTIVATED, sample.LATECOMER)}
     with transaction(runtime.engine) as connection:
-        held = Counter(entry.reason for entry in inbox.quarantined(connection, None))
+        held = Counter(entry.reason for entry in events.quarantined(connection, None))
     out_by_type = _published(client)
     learners_known = heads.get("active", 0) + heads.get("inactive", 0)
     notices = counts[mail.Kind.ENROLMENT]

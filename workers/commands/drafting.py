@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
-from tasks import announcements, learners, organisations
-from tasks.events.schemas import clock_time
+from tasks import announcements, learners, mail, organisations
+from tasks.events import clock_time
 from workers.commands.common import Refused
 from workers.commands.learners import ids_in, some_of
 
@@ -92,7 +92,7 @@ def moment(send_at: str | None, time_zone: str | None) -> datetime | None:
     return found
 
 
-def check(connection: Connection, org: organisations.Organisation, draft: announcements.Draft) -> None:
+def check(connection: Connection, org: organisations.Organisation, draft: mail.Draft) -> None:
     """Refuse a draft with a mistake in it: in its words, or in whom it is for."""
     try:
         announcements.check_message(draft.subject, draft.body, org.name)

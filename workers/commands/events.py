@@ -20,9 +20,8 @@ from config.runtime import Runtime
 from config.services import REDIS
 from config.webhooks import BATCHED, PATH, STRUCTURED, signed_headers
 from config.words import counted
-from tasks import organisations
-from tasks.events import Reason, inbox
-from tasks.events.schemas import WHAT_TO_DO
+from tasks import events, organisations
+from tasks.events import WHAT_TO_DO, Reason
 from workers.commands import replays
 from workers.commands.common import (
     By,
@@ -228,7 +227,7 @@ def quarantined(
 ) -> None:
     """List the events that wait for something, or for a person: why, what came, and what to do."""
     with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
-        found = islice(inbox.quarantined(connection, organisation, reason=reason, state=state), limit)
+        found = islice(events.quarantined(connection, organisation, reason=reason, state=state), limit)
         if json_:
             documents(found)
             return
@@ -240,7 +239,7 @@ def quarantined(
         out.print("Nothing waits, nothing is quarantined.", style="dim")
 
 
-def _shown(entry: inbox.Quarantined) -> inbox.Quarantined:
+def _shown(entry: events.Quarantined) -> events.Quarantined:
     """Show an event to a person, of what came in no more than its beginning, and no control characters of it."""
     payload = entry.payload if entry.payload_is == "text" else f"in base64: {entry.payload}"
     rest = f"… ({len(payload):,} characters)" if len(payload) > SHOWN else ""
@@ -259,7 +258,7 @@ def _shown(entry: inbox.Quarantined) -> inbox.Quarantined:
 def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
     """List the events that were released or discarded by hand: who decided it, when, and why."""
     with opened("decided") as runtime, _looking(runtime, organisation) as connection:
-        found = islice(inbox.decided(connection, organisation), limit)
+        found = islice(events.decided(connection, organisation), limit)
         if json_:
             documents(found)
             return
@@ -308,7 +307,7 @@ def release_(
 
     with opened("release") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
+            wanted = _named(runtime, events.WantedEvents(id_, organisation, source, number))
             release(runtime.engine, runtime.settings, wanted, by=who(by), why=why)
     _say([Decided(id_, "released") for id_ in ids], json_)
 
@@ -328,21 +327,21 @@ def discard_(
 
     with opened("discard") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, inbox.Wanted(id_, organisation, source, number))
+            wanted = _named(runtime, events.WantedEvents(id_, organisation, source, number))
             discard(runtime.engine, wanted, by=who(by), why=why)
     _say([Decided(id_, "discarded") for id_ in ids], json_)
 
 
-def _named(runtime: Runtime, wanted: inbox.Wanted) -> inbox.Wanted:
+def _named(runtime: Runtime, wanted: events.WantedEvents) -> events.WantedEvents:
     """The event that is meant: what no event was ever called is the number that `quarantined` shows it by. Who decides
     for an organisation decides on nothing that its people do not see (R31)."""
     from tasks.intake import NotResolved
 
     number = wanted.id.removesuffix(".")
     with _looking(runtime, wanted.organisation) as connection:
-        if number.isdecimal() and not wanted.by_number and not inbox.is_called(connection, wanted.id):
+        if number.isdecimal() and not wanted.by_number and not events.is_called(connection, wanted.id):
             wanted = replace(wanted, id=number, by_number=True)
-        if not inbox.unresolved(connection, wanted, decide=False):
+        if not events.unresolved(connection, wanted, decide=False):
             raise NotResolved(f"no event {wanted.id} waits or is quarantined")
     return wanted
 

@@ -15,9 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from config.database import transaction
 from config.runtime import Runtime
 from config.words import counted
-from tasks import organisations
-from tasks.events import replays
-from tasks.events.outgoing import TYPES_OUT
+from tasks import events, organisations
+from tasks.events import TYPES_OUT
 from workers.commands.common import Json, Refused, document, err, opened, out, past, serving
 
 #: Seconds between two looks at how far publishing has come, and without any progress until it is left to itself.
@@ -58,7 +57,7 @@ def replay(
     position of an event is the first half of its entry id.
     """
     now = datetime.now(UTC)
-    wanted = replays.Wanted(
+    wanted = events.WantedReplay(
         since=_moment(since, "--since"),
         until=None if until is None else _moment(until, "--until"),
         types=tuple(f"rollcall.{one.removeprefix('rollcall.')}" for one in types or []),
@@ -71,7 +70,11 @@ def replay(
         raise Refused(f"--until {until} is before --since {since}.")
     with opened("replay") as runtime, _progress(json_) as progress:
         found = _put_in_line(runtime, wanted, organisation, _bar(progress, "looked through"), dry=dry_run)
-        left = _follow(runtime, _bar(progress, "published")) if found and not dry_run else replays.Left(0, relay=False)
+        left = (
+            _follow(runtime, _bar(progress, "published"))
+            if found and not dry_run
+            else events.ReplayLeft(0, relay=False)
+        )
     if json_:
         document(Replayed(found, dry_run, left.waiting))
     elif dry_run:
@@ -104,7 +107,7 @@ def _bar(progress: Progress, what: str) -> Callable[[int, int], None]:
 
 def _put_in_line(
     runtime: Runtime,
-    wanted: replays.Wanted,
+    wanted: events.WantedReplay,
     organisation: str | None,
     looked_at: Callable[[int, int], None],
     *,
@@ -112,19 +115,19 @@ def _put_in_line(
 ) -> int:
     """Put what is meant in line, in one transaction; for an organisation with the rights of its people (R31)."""
     with transaction(runtime.engine) as connection:
-        through = replays.published(connection)
+        through = events.replay_published(connection)
         rights: AbstractContextManager[None] = nullcontext()
         if organisation is not None:
             known = organisations.find(connection, [organisation]).get(organisation)
             if known is None:
                 raise Refused(f"There is no organisation {organisation!r}.")
-            wanted = replays.Wanted(wanted.since, wanted.until, wanted.types, known.organisation)
+            wanted = events.WantedReplay(wanted.since, wanted.until, wanted.types, known.organisation)
             rights = serving(connection, known)
         with rights:
-            return replays.replay(connection, wanted, through, looked_at=looked_at, dry=dry)
+            return events.replay(connection, wanted, through, looked_at=looked_at, dry=dry)
 
 
-def _follow(runtime: Runtime, published: Callable[[int, int], None]) -> replays.Left:
+def _follow(runtime: Runtime, published: Callable[[int, int], None]) -> events.ReplayLeft:
     """Look on until nothing is in line, or nobody works on it, or Ctrl-C; what is left then."""
     from workers.relay.leader import LEADER_LOCK
 
@@ -132,7 +135,7 @@ def _follow(runtime: Runtime, published: Callable[[int, int], None]) -> replays.
     pause = threading.Event()
     while True:
         with transaction(runtime.engine) as connection:
-            left = replays.left(connection, LEADER_LOCK)
+            left = events.replay_left(connection, LEADER_LOCK)
         most = max(most, left.waiting)
         published(most - left.waiting, most)
         if left.waiting != before:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from config.words import counted
-from tasks import announcements, bounces
+from tasks import announcements, mail
 from tasks.mail import mail_key, wire_address
 from tasks.reports import Format, stream
 from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past, who, write_blocks
@@ -50,7 +50,7 @@ def list_(
     """List every address, the oldest first: since when and why, and who decided it if a person did."""
     with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
         written = Format.JSONL if json_ else format_
-        write_blocks(stream(connection, bounces.SUPPRESSIONS, org.organisation, None, written))
+        write_blocks(stream(connection, mail.SUPPRESSIONS, org.organisation, None, written))
 
 
 @app.command()
@@ -68,7 +68,7 @@ def add(
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from None
     with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        changed = bounces.suppress(connection, org.organisation, known, bounces.Suppressed.BY_HAND, why=why, by=who(by))
+        changed = mail.suppress(connection, org.organisation, known, mail.Suppressed.BY_HAND, why=why, by=who(by))
     if json_:
         document(Decided(known, suppressed=True, changed=changed))
     else:
@@ -82,7 +82,7 @@ def remove(
         list[str] | None, typer.Argument(metavar="[ADDRESS]...", help="Mail addresses, in any case.")
     ] = None,
     reason: Annotated[
-        bounces.Suppressed | None, typer.Option("--reason", help="All that are suppressed for this reason.")
+        mail.Suppressed | None, typer.Option("--reason", help="All that are suppressed for this reason.")
     ] = None,
     mailing: Annotated[
         str | None,
@@ -101,7 +101,7 @@ def remove(
     chosen = any(one is not None for one in (reason, mailing, since, until))
     if bool(named) == chosen:
         raise typer.BadParameter("name addresses, or choose them with --reason, --mailing, --since or --until")
-    wanted = bounces.Chosen(
+    wanted = mail.Chosen(
         named if named else None,
         reason,
         mailing,
@@ -112,9 +112,9 @@ def remove(
         if mailing is not None and announcements.find(connection, org.organisation, mailing) is None:
             raise Refused(f"There is no announcement {mailing!r} in the organisation {organisation!r}.")
         if dry_run:
-            lifted = bounces.count(connection, org.organisation, wanted)
+            lifted = mail.count_suppressions(connection, org.organisation, wanted)
         else:
-            lifted = bounces.lift(connection, org.organisation, wanted, why=why, by=who(by))
+            lifted = mail.lift(connection, org.organisation, wanted, why=why, by=who(by))
         if len(named) == 1 and not lifted:
             raise Refused(f"The organisation {organisation!r} has not suppressed {named[0]!r}.")
     if json_:

@@ -34,7 +34,7 @@ from config.streams import make_redis
 from config.words import counted
 from tasks.mail import IT_WAS_RESTORED, MailOutage, MailPaused, Witness, asks_after_restore
 from tasks.webhooks import Health
-from tasks.work.loads import Load
+from tasks.work import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.console import visible
 from workers.readers import StreamStanding

@@ -15,7 +15,7 @@ from config.database import transaction
 from config.runtime import Runtime
 from config.words import counted
 from tasks import webhooks
-from tasks.events.outgoing import TYPES_OUT
+from tasks.events import TYPES_OUT
 from workers.commands.common import Json, Refused, asked, document, err, opened, out, table
 
 app = typer.Typer(

@@ -14,9 +14,9 @@ from sqlalchemy import Connection
 from config.database import autocommit
 from config.runtime import Runtime
 from config.streams import OUT, make_redis
-from tasks.events import outbox
-from tasks.events.outbox import cloud_event
-from tasks.events.readers import known
+from tasks import events
+from tasks.events import cloud_event
+from tasks.events import known_readers as known
 from workers import readers
 from workers.readers import Entry
 from workers.relay.chore import Chore
@@ -62,10 +62,10 @@ class Publish(Chore):
     def _publish(self, connection: Connection) -> bool:
         """Go on where the stream ends; whether there is more to do."""
         end = after = _stream_end(self._redis)
-        state, batch = outbox.order_next(connection, end.first, end.first, BATCH)
+        state, batch = events.order_next(connection, end.first, end.first, BATCH)
         if end.first > state.ordered:  # before anything new has its place: none of that is on the stream
             log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end.first)
-            outbox.order_after_stream(connection, end.first)
+            events.order_after_stream(connection, end.first)
             return True
         if lost := end.first < state.published:
             groups = known(connection)
@@ -74,15 +74,15 @@ class Publish(Chore):
             log.warning("relay.stream_lost", published=state.published, left=end.first, again_after=after.first)
             if not readers.restore(self._redis, end, groups, after):
                 return True
-            _, batch = outbox.order_next(connection, end.first, after.first, BATCH)
+            _, batch = events.order_next(connection, end.first, after.first, BATCH)
         if batch and not self._write(after, batch):
             return True
         through = batch[-1].position if batch else after.first
         if through != state.published:  # only now: until it is written, what was lost is known as lost
-            outbox.published_through(connection, through)
+            events.published_through(connection, through)
         return lost or (bool(batch) and (through < state.ordered or len(batch) == BATCH))
 
-    def _write(self, end: Entry, batch: Sequence[outbox.Outgoing]) -> bool:
+    def _write(self, end: Entry, batch: Sequence[events.Outgoing]) -> bool:
         """Write events to the stream if it ends there; not if somebody wrote to it, or it was lost, in between."""
         arguments: list[str | bytes] = [str(end)]
         for event in batch:

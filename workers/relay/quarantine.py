@@ -1,6 +1,6 @@
 """Quarantines events that have waited for their time (R6)."""
 
-from tasks.events.inbox import quarantine_overdue
+from tasks.events import quarantine_overdue
 from workers.relay.chore import ForEverybody
 
 

@@ -3,7 +3,7 @@
 from config.database import autocommit
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
-from tasks.events import outbox
+from tasks import events
 from workers import readers
 from workers.relay.chore import Chore
 
@@ -22,7 +22,7 @@ class WatchReaders(Chore):
     def do(self) -> None:
         """Remember, and trim."""
         with autocommit(self.runtime.engine) as connection:
-            state = outbox.publication(connection)
+            state = events.publication(connection)
             for name in (IN, OUT):
                 stream = readers.observe(self._redis, name)
                 if name == OUT:

@@ -6,7 +6,7 @@ from operator import attrgetter
 
 from config.database import autocommit
 from config.runtime import Runtime
-from tasks.work.store import next_due_seconds, offer
+from tasks.work import next_due_seconds, offer
 from workers.queues import QUEUES, Broker, message_for
 from workers.relay.chore import PACE_SECONDS, Chore
 

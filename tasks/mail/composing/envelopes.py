@@ -10,12 +10,12 @@ import msgspec
 
 from config.runtime import Runtime
 from config.settings import keys_in, sender_address
-from tasks.bounces.verp import ReturnPaths
 from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.links import END, Links
 from tasks.mail.composing.message import CompiledMessage, compile_message, feedback_id
 from tasks.mail.composing.phrases import spoken
+from tasks.mail.composing.return_paths import ReturnPaths
 from tasks.mail.composing.templates import Usage, announcement, listing, notice
 from tasks.mail.ledger import Mailing, MessageIds, Recipient, message_ids_of
 from tasks.mail.rules import Kind, RecipientKind

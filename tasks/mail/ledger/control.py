@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from tasks import work
 from tasks.mail.rules import SYSTEM
 
 #: For how long what is known to have gone is looked at before a mail of that Message-ID goes, in days. Events that are
@@ -73,16 +74,14 @@ def pause(connection: Connection, by: str) -> bool:
         by=by,
     )
     if changed:
-        execute(
-            connection,
-            """
-            UPDATE work SET state = 'held', due_at = 'infinity'
-            WHERE (organisation, work) IN (
-                SELECT w.organisation, w.work FROM work w
-                WHERE w.actor = 'mail.deliver' AND w.state IN ('due', 'offered') FOR UPDATE SKIP LOCKED)
-            """,
-        )
+        work.hold_all(connection, "mail.deliver")
     return bool(changed)
+
+
+@dataclass(frozen=True, slots=True)
+class _Paused:
+    organisation: int
+    mailing: int
 
 
 def resume(connection: Connection) -> bool:
@@ -96,16 +95,8 @@ def resume(connection: Connection) -> bool:
         """,
     )
     if changed:
-        execute(
-            connection,
-            """
-            UPDATE work w SET state = 'due', due_at = now(), since = now()
-            FROM mailings m
-            WHERE m.organisation = w.organisation AND m.mailing = w.subject AND m.state <> 'paused'
-              AND w.state = 'held' AND w.actor = 'mail.deliver'
-            """,
-        )
-        execute(connection, "NOTIFY rollcall_relay")
+        paused_ = rows(connection, _Paused, "SELECT organisation, mailing FROM mailings WHERE state = 'paused'")
+        work.resume_all(connection, "mail.deliver", unless=[(each.organisation, each.mailing) for each in paused_])
     return bool(changed)
 
 
@@ -161,7 +152,7 @@ def settle_restored(connection: Connection, seen: Mapping[int, int]) -> int:
     the number that is returned. What is known of what went is looked at for a while."""
     highest = max([*seen.values(), *pulses(connection).values(), 0])
     begin = ((highest >> COUNT_BITS) + 1) << COUNT_BITS
-    execute(connection, "UPDATE mail_pulses SET n = :begin", begin=begin)
+    work.count_from(connection, begin)
     execute(
         connection,
         """

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, rows
 from tasks.mail.rules import Kind
+from tasks.work import ADD
 
 #: The highest number that a learner can have.
 MOST_LEARNERS = 2**31 - 1
@@ -183,8 +184,8 @@ ON CONFLICT DO NOTHING
     )
     execute(
         connection,
-        """
-        INSERT INTO work (organisation, queue, actor, subject, low, high)
+        f"""
+        {ADD}
         SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
                      unnest(CAST(:learners AS int[])) AS learner) pairs
@@ -285,8 +286,8 @@ def enqueue(
     """
     execute(
         connection,
-        """
-        INSERT INTO work (organisation, queue, actor, subject, low, high)
+        f"""
+        {ADD}
         SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM (
             SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / CAST(:size AS int) AS place
             FROM deliveries

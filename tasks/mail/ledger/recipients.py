@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from tasks import work
 from tasks.mail.ledger.gate import Recipient
 from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT
 from tasks.mail.rules import Verdict
@@ -227,10 +228,5 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
             high=piece.high,
         )
     if idle:
-        execute(
-            connection,
-            "DELETE FROM work WHERE organisation = :organisation AND work = ANY(CAST(:works AS bigint[]))",
-            organisation=organisation,
-            works=[piece.work for piece in idle],
-        )
+        work.discard(connection, organisation, [piece.work for piece in idle])
     return len(idle)

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, rows
 from tasks.mail.rules import Delivery, Kind
+from tasks.work import ADD
 
 #: What may be retried: an announcement has an admin, who retries it.
 NOTICES = tuple(kind for kind in Kind if kind is not Kind.ANNOUNCEMENT)
@@ -81,7 +82,7 @@ def retry_notices(
             UPDATE mailings m SET state = 'sending', finished_at = NULL
             WHERE m.organisation = :organisation AND m.mailing IN (SELECT mailing FROM again)
         ), working AS (
-            INSERT INTO work (organisation, queue, actor, subject, low, high)
+            {ADD}
             SELECT :organisation, 'mail', 'mail.deliver', mailing, min(recipient), max(recipient) FROM (
                 SELECT mailing, recipient, (row_number() OVER (PARTITION BY mailing ORDER BY recipient) - 1)
                     / CAST(:size AS int) AS place

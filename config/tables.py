@@ -1,0 +1,55 @@
+"""What each capability declares its tables with, in its `tables.py`: owner, purpose and shape of every table.
+
+A table is written by the capability that declares it, and by no other. Migrations make the tables; a test compares.
+A column without a comment is what its name says: `organisation` and the like are the numbers of rows of these tables,
+`…_at` is a moment.
+"""
+
+from typing import Any
+
+from sqlalchemy import CheckConstraint, Column, DateTime, Identity, Index, MetaData, text
+from sqlalchemy.types import TypeEngine
+
+metadata = MetaData()
+
+#: A moment, with its time zone: all are read and written in UTC.
+MOMENT = DateTime(timezone=True)
+
+#: SQL functions that belong to no capability, and what each is for.
+FUNCTIONS = {
+    "people": "the role with the rights of an organisation's people",
+    "served": "the organisation whose people this transaction serves; null: they see nothing",
+}
+
+Type = TypeEngine[Any] | type[TypeEngine[Any]]
+
+
+def key(name: str, type_: Type, comment: str | None = None, *, numbered: bool = False, **more: str) -> Column[Any]:
+    """A column of the primary key, which has them in the order of the table; `numbered` by the database."""
+    if numbered:
+        return Column(name, type_, Identity(always=True), primary_key=True, comment=comment)
+    return _column(name, type_, comment, primary_key=True, autoincrement=False, **more)
+
+
+def required(name: str, type_: Type, comment: str | None = None, **more: str) -> Column[Any]:
+    """A column that is never null. `default` and `check` are SQL."""
+    return _column(name, type_, comment, nullable=False, **more)
+
+
+def optional(name: str, type_: Type, comment: str | None = None, **more: str) -> Column[Any]:
+    """A column that may be null; its comment says what that means."""
+    return _column(name, type_, comment, nullable=True, **more)
+
+
+def _column(
+    name: str, type_: Type, comment: str | None, default: str = "", check: str = "", **more: Any
+) -> Column[Any]:
+    checks = [CheckConstraint(check)] if check else []
+    return Column(name, type_, *checks, comment=comment, server_default=text(default) if default else None, **more)
+
+
+def index(name: str, *parts: str, where: str = "", unique: bool = False, **options: Any) -> Index:
+    """An index on columns or expressions; partial if there is a `where`."""
+    condition = text(where) if where else None
+    on = [part if part.isidentifier() else text(part) for part in parts]
+    return Index(name, *on, unique=unique, postgresql_where=condition, **options)

@@ -1,0 +1,106 @@
+"""Learners: how they stand, how they stood, and in which segments they are."""
+
+from sqlalchemy import BigInteger, Boolean, Enum, Integer, Table, Text, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSON
+
+from config.tables import MOMENT, index, key, metadata, optional, required
+
+STANDING = Enum("unsaved", "active", "inactive", "deleted", name="standing", metadata=metadata)
+
+#: The SQL functions of this capability, and what each is for.
+FUNCTIONS = {
+    "status_at": "was this learner active then? The one answer about the past (R6, S1)",
+    "life_began": "the last deletion before a moment: what was before it is somebody else's (S15)",
+    "keep_description": "trigger: keeps in descriptions what a learner's row said before",
+}
+
+learners = Table(
+    "learners",
+    metadata,
+    key("organisation", Integer),
+    key("learner", Integer, "a small number, dense within the organisation: a range of learners is plain arithmetic"),
+    required("id", Text, "the platform's id"),
+    required("standing", STANDING, "unsaved: only mentioned so far, what is said of it is kept (S2)"),
+    required("version", BigInteger, "the highest version known, taken by what comes without one (S1)"),
+    optional(
+        "saved_version", BigInteger, "the version of the description that holds; null: never described, or deleted"
+    ),
+    optional("saved_at", MOMENT, "time of the event that described the learner last (R6)"),
+    optional("username", Text),
+    optional("email", Text),
+    optional("first_name", Text),
+    optional("last_name", Text),
+    optional("locale", Text, "the language of notices"),
+    optional("time_zone", Text, "IANA name"),
+    optional("deleted_at", MOMENT, "ended every membership until then (S15), also if saved again since"),
+    UniqueConstraint("organisation", "id"),
+    postgresql_with={"fillfactor": 90},
+    comment="learners, as the platform described them last",
+)
+
+status_changes = Table(
+    "status_changes",
+    metadata,
+    key("organisation", Integer),
+    key("learner", Integer),
+    key("version", BigInteger, "of the learner: a higher one wins over a later time (S1)"),
+    key("occurred_at", MOMENT),
+    required("active", Boolean),
+    required("cause", Text, "the event's type, or what else said so; history shows it"),
+    comment="every change of a learner between active and inactive, by event or import (R1, R6)",
+)
+
+descriptions = Table(
+    "descriptions",
+    metadata,
+    key("organisation", Integer),
+    key("learner", Integer),
+    key("occurred_at", MOMENT),
+    key("version", BigInteger),
+    optional("said", JSON, "kept only where a deletion that comes late could make it the one that holds"),
+    comment="when a learner was described, but for the description that holds",
+)
+
+deletions = Table(
+    "deletions",
+    metadata,
+    key("organisation", Integer),
+    key("learner", Integer),
+    key("occurred_at", MOMENT),
+    comment="every deletion: what happened before it is not about whom is saved after it (S15)",
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    key("organisation", Integer),
+    key("segment", Integer, numbered=True),
+    required("id", Text, "the platform's id"),
+    optional("name", Text, "null: not saved yet"),
+    optional("saved_at", MOMENT, "time of the event that described it; null: only mentioned so far"),
+    UniqueConstraint("organisation", "id"),
+    comment="groups of learners that courses and audiences are linked to; named before they are saved, or after",
+)
+
+membership_changes = Table(
+    "membership_changes",
+    metadata,
+    key("organisation", Integer),
+    key("segment", Integer),
+    key("learner", Integer),
+    key("occurred_at", MOMENT),
+    required("member", Boolean, "joined, or left"),
+    comment="every time a learner joined or left a segment; memberships has what holds (R6, S3)",
+)
+
+memberships = Table(
+    "memberships",
+    metadata,
+    key("organisation", Integer),
+    key("segment", Integer),
+    key("learner", Integer),
+    required("member", Boolean, "false: was a member, and left"),
+    required("since", MOMENT, "time of the event that says so"),
+    index("memberships_of_learner", "organisation", "learner"),
+    comment="in which segments a learner is now, or was last",
+)

@@ -1,0 +1,72 @@
+"""Announcements before they are launched; as SQL."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+from sqlalchemy import Connection
+
+from config.database import execute, value
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What an announcement says, to whom and when, before it has a number."""
+
+    announcement: str
+    subject: str
+    body: str
+    audience: dict[str, object]
+    policy: str = "hold"
+    send_at: datetime | None = None
+    time_zone: str | None = None
+
+
+def create_draft(connection: Connection, organisation: int, draft: Draft, *, by: str) -> int | None:
+    """Keep a draft, and who made it; its number, or None where the id is taken (S16)."""
+    number: int | None = value(
+        connection,
+        """
+        WITH created AS (
+            INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, send_at, time_zone)
+            VALUES (:organisation, 'announcement', :announcement, 'draft', :policy, :subject, :body,
+                    CAST(:audience AS jsonb), :send_at, :time_zone)
+            ON CONFLICT (organisation, kind, source, id) DO NOTHING
+            RETURNING organisation, mailing
+        ), logged AS (
+            INSERT INTO mailing_changes (organisation, mailing, move, after, by)
+            SELECT organisation, mailing, 'create', 'draft', :by FROM created
+        )
+        SELECT mailing FROM created
+        """,
+        organisation=organisation,
+        announcement=draft.announcement,
+        policy=draft.policy,
+        subject=draft.subject,
+        body=draft.body,
+        audience=msgspec.json.encode(draft.audience).decode(),
+        send_at=draft.send_at,
+        time_zone=draft.time_zone,
+        by=by,
+    )
+    return number
+
+
+def rewrite_draft(connection: Connection, organisation: int, mailing: int, draft: Draft) -> None:
+    """Put other words, another audience or another time in a draft."""
+    execute(
+        connection,
+        """
+        UPDATE mailings SET policy = :policy, subject = :subject, body = :body, audience = CAST(:audience AS jsonb),
+            send_at = :send_at, time_zone = :time_zone
+        WHERE organisation = :organisation AND mailing = :mailing AND state = 'draft'
+        """,
+        organisation=organisation,
+        mailing=mailing,
+        policy=draft.policy,
+        subject=draft.subject,
+        body=draft.body,
+        audience=msgspec.json.encode(draft.audience).decode(),
+        send_at=draft.send_at,
+        time_zone=draft.time_zone,
+    )

@@ -1,0 +1,107 @@
+"""What mail keeps that names learners who are erased, removed; as SQL (S15, R35)."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from config.database import execute, rows
+
+#: Announcements of which the texts are read at once.
+TEXTS = 20
+
+
+def forget_recipients(connection: Connection, organisation: int, numbers: Sequence[int]) -> None:
+    """Remove their addresses from the ledger, and what servers said of them, which may have been said since."""
+    for ledger in (
+        """
+        UPDATE deliveries d SET reply = NULL, address = NULL FROM learners l, mailings m
+        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:numbers AS int[])) AND l.standing = 'deleted'
+          AND m.organisation = :organisation AND d.organisation = :organisation AND d.mailing = m.mailing
+          AND d.recipient = l.learner AND (d.reply IS NOT NULL OR d.address IS NOT NULL)
+        """,
+        """
+        UPDATE attempts a SET reply = NULL, address = NULL FROM learners l, mailings m
+        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:numbers AS int[])) AND l.standing = 'deleted'
+          AND m.organisation = :organisation AND a.organisation = :organisation AND a.mailing = m.mailing
+          AND a.recipient = l.learner AND (a.reply IS NOT NULL OR a.address IS NOT NULL)
+        """,
+    ):
+        execute(connection, ledger, organisation=organisation, numbers=list(numbers))
+
+
+def forget_addresses(connection: Connection, organisation: int, digests: Sequence[bytes]) -> None:
+    """Remove the suppressions of their addresses, those of before included, unless somebody else has the address."""
+    for table in (
+        """
+        DELETE FROM suppressions s WHERE s.organisation = :organisation
+          AND digest_of(s.address) = ANY(CAST(:digests AS bytea[])) AND NOT EXISTS (
+              SELECT FROM learners o WHERE o.organisation = :organisation AND mail_key(o.email) = s.address)
+        """,
+        """
+        DELETE FROM lifted_suppressions s WHERE s.organisation = :organisation
+          AND digest_of(s.address) = ANY(CAST(:digests AS bytea[])) AND NOT EXISTS (
+              SELECT FROM learners o WHERE o.organisation = :organisation AND mail_key(o.email) = s.address)
+        """,
+    ):
+        execute(connection, table, organisation=organisation, digests=list(digests))
+
+
+def forget_texts(connection: Connection, organisation: int, ids: Sequence[str]) -> None:
+    """Remove the text of announcements to nobody but learners who were erased."""
+    execute(
+        connection,
+        """
+        UPDATE mailings m SET subject = '', body = ''
+        WHERE organisation = :organisation AND kind = 'announcement' AND audience -> 'learners' ?| CAST(:ids AS text[])
+          AND subject || body <> '' AND NOT EXISTS (
+              SELECT FROM jsonb_array_elements_text(audience -> 'learners') AS named (id)
+              LEFT JOIN learners l ON l.organisation = m.organisation AND l.id = named.id
+              WHERE l.standing IS DISTINCT FROM 'deleted')
+        """,
+        organisation=organisation,
+        ids=list(ids),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Text:
+    mailing: int
+    subject: str
+    body: str
+
+
+def rewrite_texts(
+    connection: Connection, organisation: int, left_of: Callable[[str, str], Sequence[str]], after: int
+) -> int | None:
+    """Keep what is `left_of` the subject and body of announcements, whatever has been sent of them: one page; the last
+    of it, or None where there is no more. One that is edited meanwhile is looked at again."""
+    page = rows(
+        connection,
+        _Text,
+        """
+        SELECT mailing, subject, body FROM mailings
+        WHERE organisation = :organisation AND kind = 'announcement' AND mailing > :after AND subject || body <> ''
+        ORDER BY mailing LIMIT :page
+        """,
+        organisation=organisation,
+        after=after,
+        page=TEXTS,
+    )
+    for one in page:
+        subject, body = left_of(one.subject, one.body)
+        if (subject, body) != (one.subject, one.body):
+            execute(
+                connection,
+                """
+                UPDATE mailings SET subject = :subject, body = :body
+                WHERE organisation = :organisation AND mailing = :mailing AND subject = :was AND body = :said
+                """,
+                organisation=organisation,
+                mailing=one.mailing,
+                subject=subject,
+                body=body,
+                was=one.subject,
+                said=one.body,
+            )
+    return page[-1].mailing if page else None
