@@ -26,7 +26,7 @@ from tasks.events.inbox import Quarantined
 from tasks.intake import BatchResult, process_batch
 from tasks.mail import tally
 from tasks.reconcile import deviations
-from tasks.work.loads import unfinished
+from tasks.work.backlog import unfinished
 from tests.mailserver import MailServer
 from tests.outgoing import checked
 from workers.pool import Leases

@@ -18,7 +18,7 @@ from dramatiq.broker import MessageProxy
 
 from config.outages import REDIS
 from config.streams import make_redis
-from tasks.work.actors import REGISTRY
+from tasks.work import REGISTRY
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from tasks.announcements import store
 from tasks.announcements.lifecycle import RESUMED, launch, make_audience, make_audiences, move
 from tasks.announcements.rules import NotAllowed
 from tasks.mail import SYSTEM
-from tasks.work.actors import actor
+from tasks.work import actor
 
 log = structlog.get_logger()
 

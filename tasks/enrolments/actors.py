@@ -8,7 +8,7 @@ from tasks import organisations, work
 from tasks.enrolments import courses, fanouts, intake, surveying
 from tasks.enrolments.launching import SURVEYED, do_chunk, learners_in_chunk
 from tasks.events import any_waiting_for_enrolment
-from tasks.work.actors import actor
+from tasks.work import actor
 
 
 @actor("enrolments.survey")

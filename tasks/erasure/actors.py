@@ -17,7 +17,7 @@ from config.streams import GROUP, IN, OUT, make_redis
 from tasks import bounces, events, mail, organisations, webhooks, work
 from tasks.erasure import store
 from tasks.erasure.rules import Needles
-from tasks.work.actors import actor
+from tasks.work import actor
 
 #: Time after which it is looked again: by then, what was under way (a mail, a webhook) has been written down.
 AGAIN = timedelta(minutes=15)

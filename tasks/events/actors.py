@@ -17,8 +17,7 @@ from tasks.intake import (
     portion,
     say_why,
 )
-from tasks.work import LostLease
-from tasks.work.actors import actor
+from tasks.work import LostLease, actor
 
 log = structlog.get_logger()
 

@@ -36,7 +36,7 @@ inbox = Table(
     optional("awaits_organisation", Integer, "whose that is; 0: nobody knows the organisation"),
     optional("awaits_id", Text, "the platform's id of it, if it has one"),
     optional("awaits_course", Integer, "of an enrolment that is awaited: its course, cycle and learner"),
-    optional("awaits_cycle", Integer),
+    optional("awaits_cycle", Integer, "of that enrolment"),
     optional("awaits_learner", Integer, "or whose earlier status is awaited"),
     index("inbox_awaits_id", "awaits_organisation", "awaits", "awaits_id", where="awaits_id IS NOT NULL"),
     index(

@@ -3,7 +3,7 @@
 from config.runtime import Runtime
 from tasks import work
 from tasks.mail import delivery
-from tasks.work.actors import actor
+from tasks.work import actor
 
 
 @actor("mail.deliver")

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING
 
 from config.lazily import lazily
+from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned  # called as its module is
 
 if TYPE_CHECKING:
     from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle
     from tasks.seats.intake import course_completed, course_started
-    from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned
     from tasks.seats.pools import recount, terms_changed
     from tasks.seats.rules import percent_used, period_of, unit_of
     from tasks.seats.store import Balance, balance

@@ -37,7 +37,7 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
-        "tasks.work.loads.failing",
+        "tasks.work.backlog.failing",
         "tasks.work.store.retry",
         "tasks.events.inbox.decided",
         "tasks.events.inbox.quarantined",
@@ -91,8 +91,8 @@ ACROSS = {
         "tasks.events.replays.left",
         "tasks.mail.ledger.mailings.in_progress",
         "tasks.webhooks.store.health",
-        "tasks.work.loads.loads",
-        "tasks.work.loads.unfinished",
+        "tasks.work.backlog.loads",
+        "tasks.work.backlog.unfinished",
     },
 }
 

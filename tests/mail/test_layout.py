@@ -59,6 +59,7 @@ def test_nobody_reaches_past_what_mail_offers() -> None:
     assert deep == set()
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize("module", PURE)
 def test_what_decides_imports_no_server(module: str) -> None:
     program = f"import json, sys, {module}; json.dump(sorted(sys.modules), sys.stdout)"

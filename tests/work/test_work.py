@@ -9,7 +9,7 @@ from config.database import transaction
 from config.settings import Settings
 from tasks import work
 from tasks.mail.actors import deliver
-from tasks.work.loads import Load, loads
+from tasks.work.backlog import Load, loads
 from tasks.work.store import LostLease, Piece, claim, offer
 from tests.mail.background import DEADLINE
 from tests.world import World, work_on

@@ -24,7 +24,7 @@ from tasks import work
 from tasks.events import Event, actors, inbox, turns
 from tasks.intake import release
 from tasks.intake.waiting import read_stored
-from tasks.work.loads import loads, unfinished
+from tasks.work.backlog import loads, unfinished
 from tasks.work.store import FIRST_ASIDE, MOST_ALONE, offer
 from tests.mailserver import free_port
 from tests.workers.deployment import LOOK, until
