@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
+from config.sql import query
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind
 from tasks.mail import Token
 
@@ -37,20 +38,7 @@ def reported(connection: Connection, token: Token) -> Reported | None:
     return one(
         connection,
         Reported,
-        """
-        SELECT m.kind = 'announcement' AS announcement, NOT is_admin(d.recipient) AS learner,
-               CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END AS address,
-               NOT EXISTS (
-                   SELECT FROM lifted_suppressions f
-                   WHERE f.organisation = d.organisation
-                     AND f.address = mail_key(CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END)
-                     AND f.lifted_at >= d.settled_at) AS counts
-        FROM deliveries d
-        JOIN mailings m USING (organisation, mailing)
-        LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
-          AND CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END IS NOT NULL
-        """,
+        query("bounces.reported"),
         organisation=token.organisation,
         mailing=token.mailing,
         recipient=token.recipient,
@@ -124,29 +112,7 @@ def history(connection: Connection, token: Token, address: str) -> list[BounceKi
     """
     found = column(
         connection,
-        """
-        WITH bounced AS MATERIALIZED (
-            SELECT b.mailing, b.kind, coalesce(d.settled_at, b.at) AS at
-            FROM bounces b JOIN deliveries d USING (organisation, mailing, recipient)
-            WHERE b.organisation = :organisation AND b.recipient = :recipient AND b.fingerprint = :fingerprint
-              AND coalesce(d.settled_at, b.at) > coalesce((
-                  SELECT f.lifted_at FROM lifted_suppressions f
-                  WHERE f.organisation = :organisation AND f.address = mail_key(:address)), '-infinity')
-        ), span AS (
-            SELECT min(at) AS first, max(at) AS last FROM bounced HAVING count(*) >= :enough
-        )
-        SELECT kind FROM (
-            SELECT CAST(b.kind AS text) AS kind, b.at, b.mailing FROM span JOIN bounced b ON true
-            UNION ALL
-            SELECT NULL, d.settled_at, d.mailing
-            FROM span
-            JOIN mailings m ON m.organisation = :organisation
-            JOIN deliveries d ON d.organisation = m.organisation AND d.mailing = m.mailing AND d.recipient = :recipient
-            WHERE d.state = 'accepted' AND d.settled_at BETWEEN span.first AND span.last AND NOT EXISTS (
-                SELECT FROM bounces b WHERE b.organisation = d.organisation AND b.mailing = d.mailing
-                  AND b.recipient = d.recipient)
-        ) past ORDER BY at, mailing
-        """,
+        query("bounces.history_of_address"),
         organisation=token.organisation,
         recipient=token.recipient,
         fingerprint=token.fingerprint,

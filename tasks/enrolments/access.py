@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from config.sql import query
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +68,7 @@ def activate(
     return rows(
         connection,
         Opened,
-        """
-        WITH opened AS (
-            UPDATE enrolments e SET activated_at = new.time
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:times AS timestamptz[])) AS time) new
-            WHERE e.organisation = new.organisation AND e.learner = new.learner
-              AND coalesce(e.activated_at, 'infinity') = 'infinity' AND e.withdrawn_at IS NULL
-            RETURNING e.organisation, e.learner, e.course, e.cycle
-        )
-        SELECT opened.learner, opened.course, opened.cycle FROM opened
-        JOIN courses c ON c.organisation = opened.organisation AND c.course = opened.course AND NOT c.on_hold
-        ORDER BY learner, course, cycle
-        """,
+        query("enrolments.activate"),
         organisation=organisation,
         learners=list(learners),
         times=list(times),
@@ -162,18 +151,7 @@ def explain(connection: Connection, organisation: int, learner: int, course: str
     return one(
         connection,
         Explained,
-        """
-        SELECT c.id AS course, coalesce(a.granted, false) AS access,
-               array_remove(ARRAY[CASE WHEN l.standing <> 'active' THEN 'active' END,
-                                  CASE WHEN a.course IS NULL THEN 'enrolled' END,
-                                  CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,
-                                  CASE WHEN c.on_hold THEN 'not on hold' END], NULL) AS missing
-        FROM courses c
-        JOIN learners l ON l.organisation = :organisation AND l.learner = :learner
-        LEFT JOIN access a ON a.organisation = :organisation AND a.course = c.course AND a.learner = l.learner
-        WHERE c.organisation = :organisation AND c.id = :course
-        ORDER BY a.granted DESC NULLS LAST, a.cycle DESC LIMIT 1
-        """,
+        query("enrolments.explain"),
         organisation=organisation,
         learner=learner,
         course=course,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection
 
 from config.database import rows
+from config.sql import query
 from tasks.enrolments.timeline import EVER, Causes, Person, Rule, Start, Status, Stint, Timeline
 
 
@@ -146,17 +147,7 @@ class PlaceCauses:
         for rule in rows(
             connection,
             _RuleRow,
-            """
-            SELECT course, occurred_at, method, segments, true AS described FROM course_rules
-            WHERE organisation = :organisation AND course = ANY(CAST(:courses AS int[]))
-            UNION ALL
-            SELECT c.course, c.rules_since, c.method, ARRAY(
-                SELECT cs.segment FROM course_segments cs
-                WHERE cs.organisation = :organisation AND cs.course = c.course), false
-            FROM courses c
-            WHERE c.organisation = :organisation AND c.course = ANY(CAST(:courses AS int[])) AND NOT EXISTS (
-                SELECT FROM course_rules r WHERE r.organisation = :organisation AND r.course = c.course)
-            """,
+            query("enrolments.rules_of_courses"),
             organisation=scope["organisation"],
             courses=sorted(set(scope["courses"])),  # type: ignore[call-overload] # a list of numbers
         ):
@@ -166,19 +157,7 @@ class PlaceCauses:
         for move in rows(
             connection,
             _Move,
-            """
-            SELECT asked.learner, ever.segment, m.occurred_at, m.member
-            FROM (SELECT DISTINCT CAST(:organisation AS int) AS organisation,
-                                  unnest(CAST(:learners AS int[])) AS learner) asked
-            CROSS JOIN LATERAL (
-                SELECT segment FROM memberships
-                WHERE organisation = asked.organisation AND learner = asked.learner OFFSET 0) ever
-            CROSS JOIN LATERAL (
-                SELECT occurred_at, member FROM membership_changes
-                WHERE organisation = asked.organisation AND segment = ever.segment AND learner = asked.learner
-                OFFSET 0) m
-            WHERE ever.segment = ANY(CAST(:segments AS int[]))
-            """,
+            query("enrolments.membership_moves"),
             organisation=scope["organisation"],
             learners=scope["learners"],
             segments=sorted({s for rules in self.rules.values() for rule in rules for s in rule.segments}),
@@ -269,20 +248,7 @@ def pairs_of(connection: Connection, organisation: int, learners: Sequence[int])
     found = rows(
         connection,
         _Pair,
-        """
-        WITH asked AS (
-            SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner
-        )
-        SELECT had.course, asked.learner FROM asked CROSS JOIN LATERAL (
-            SELECT course FROM enrolments WHERE organisation = asked.organisation AND learner = asked.learner
-            UNION ALL
-            SELECT course FROM void_enrolments WHERE organisation = asked.organisation AND learner = asked.learner
-            UNION ALL
-            SELECT course FROM starts WHERE organisation = asked.organisation AND learner = asked.learner OFFSET 0) had
-        UNION SELECT c.course, asked.learner FROM asked JOIN courses c USING (organisation) WHERE c.method <> 'manual'
-        UNION
-        SELECT r.course, asked.learner FROM asked JOIN course_rules r USING (organisation) WHERE r.method <> 'manual'
-        """,
+        query("enrolments.pairs_of"),
         organisation=organisation,
         learners=list(learners),
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, value
+from config.sql import query
 from tasks.enrolments.fragments import WITHDRAWN_BY_NAME
 from tasks.events import emit_changed
 from tasks.learners import Standing
@@ -30,6 +31,10 @@ class Enrolled:
     silent: bool
 
 
+_WITHDRAWN = WITHDRAWN_BY_NAME.format(
+    organisation="w.organisation", course="w.course", cycle="1", learner="w.learner", when="true OFFSET 0"
+)
+
 #: Those of the learners asked for who count, and what the standing rules say of them: the courses for everyone, and
 #: those that a segment of theirs is linked to.
 _RULED = """
@@ -48,11 +53,6 @@ WITH arrived AS MATERIALIZED (
     JOIN courses c ON c.organisation = k.organisation AND c.course = k.course AND c.method = 'segments'
 )
 """
-
-
-_WITHDRAWN = WITHDRAWN_BY_NAME.format(
-    organisation="w.organisation", course="w.course", cycle="1", learner="w.learner", when="true OFFSET 0"
-)
 
 
 def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcomer], most: int) -> int:
@@ -108,17 +108,7 @@ def overtaken(connection: Connection, organisation: int, newcomers: Sequence[New
     later (R6)."""
     return column(
         connection,
-        """
-        SELECT DISTINCT a.learner
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:times AS timestamptz[])) AS at) a
-        WHERE a.at <= (SELECT max(r.occurred_at) FROM course_rules r WHERE r.organisation = :organisation)
-           OR EXISTS (SELECT FROM memberships m
-                      WHERE m.organisation = a.organisation AND m.learner = a.learner AND m.since >= a.at)
-           OR EXISTS (SELECT FROM status_changes s
-                      WHERE s.organisation = a.organisation AND s.learner = a.learner AND s.occurred_at > a.at)
-           OR EXISTS (SELECT FROM deletions d WHERE d.organisation = a.organisation AND d.learner = a.learner)
-        """,
+        query("enrolments.overtaken"),
         **_as_asked(organisation, newcomers),
     )
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, rows, value
+from config.sql import query
 from tasks import events, work
 from tasks.erasure.rules import Erased, Needles
 
@@ -23,19 +24,7 @@ def begin(connection: Connection, organisation: int, deleted: Sequence[tuple[str
     """
     execute(
         connection,
-        """
-        INSERT INTO erasures (organisation, learner, id, until, digests, names)
-        SELECT :organisation, l.learner, gone.id, gone.until,
-               ARRAY(SELECT known FROM (
-                         SELECT unnest(ARRAY[digest_of(l.email), digest_of(l.username)]) AS known
-                         UNION
-                         SELECT digest FROM former_addresses f
-                         WHERE f.organisation = :organisation AND f.learner = l.learner) all_
-                     WHERE known <> digest_of(gone.id)),
-               array_remove(ARRAY[digest_of(nullif(l.first_name, '')), digest_of(nullif(l.last_name, ''))], NULL)
-        FROM unnest(CAST(:ids AS text[]), CAST(:untils AS timestamptz[])) AS gone (id, until)
-        LEFT JOIN learners l ON l.organisation = :organisation AND l.id = gone.id
-        """,
+        query("erasure.begin"),
         organisation=organisation,
         ids=[id_ for id_, _ in deleted],
         untils=[until for _, until in deleted],

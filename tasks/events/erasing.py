@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config.database import column, value
+from config.sql import query
 
 
 def forget_usernames(connection: Connection, organisation: int, erased: Sequence[tuple[str, datetime]]) -> list[UUID]:
@@ -33,17 +34,7 @@ def usernames_published(
     """Where their usernames were published; None where some of it may be on its way."""
     found = column(
         connection,
-        """
-        WITH told AS (
-            SELECT o.organisation, o.seq, o.position
-            FROM unnest(CAST(:ids AS text[]), CAST(:ats AS timestamptz[])) AS gone (id, at)
-            JOIN outbox o ON o.organisation = :organisation AND o.type = 'rollcall.learner.password_void'
-              AND o.data ->> 'learner' = gone.id AND o.time <= gone.at
-        )
-        SELECT position FROM told
-        UNION ALL
-        SELECT r.position FROM told JOIN replays r USING (organisation, seq)
-        """,
+        query("events.usernames_published"),
         organisation=organisation,
         ids=[id_ for id_, _ in erased],
         ats=[at for _, at in erased],

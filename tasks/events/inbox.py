@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, say, value
+from config.sql import query
 from tasks.chores import one_by_one
 from tasks.events.awaited import Awaited, Kind, in_words
 from tasks.events.rules import Deferred
@@ -157,28 +158,7 @@ def defer(connection: Connection, deferred: Iterable[tuple[int, Event, Deferred]
     awaited = [why.awaited for _, _, why in events]
     quarantined = column(
         connection,
-        """
-        WITH changed AS (
-            UPDATE inbox SET reason = new.reason, detail = new.detail, awaits = new.awaits,
-                awaits_organisation = new.awaits_organisation, awaits_id = new.awaits_id,
-                awaits_course = new.awaits_course, awaits_cycle = new.awaits_cycle,
-                awaits_learner = new.awaits_learner, body = new.body, until = arrived_at + :waiting,
-                state = CASE WHEN state <> 'quarantined' AND new.waits THEN 'waiting' ELSE 'quarantined' END
-            FROM unnest(CAST(:seqs AS bigint[]), CAST(:reasons AS text[]), CAST(:details AS text[]),
-                        CAST(:kinds AS text[]), CAST(:organisations AS int[]), CAST(:ids AS text[]),
-                        CAST(:courses AS int[]), CAST(:cycles AS int[]), CAST(:learners AS int[]),
-                        CAST(:waits AS boolean[]), CAST(:bodies AS bytea[]))
-                 AS new (seq, reason, detail, awaits, awaits_organisation, awaits_id, awaits_course, awaits_cycle,
-                         awaits_learner, waits, body)
-            WHERE inbox.seq = new.seq AND (state <> 'quarantined' OR (
-                inbox.awaits, inbox.awaits_organisation, inbox.awaits_id, inbox.awaits_course, inbox.awaits_cycle,
-                inbox.awaits_learner) IS DISTINCT FROM (
-                new.awaits, new.awaits_organisation, new.awaits_id, new.awaits_course, new.awaits_cycle,
-                new.awaits_learner))
-            RETURNING inbox.seq, state
-        )
-        SELECT seq FROM changed WHERE state = 'quarantined'
-        """,
+        query("events.defer"),
         seqs=[seq for seq, _, _ in events],
         reasons=[why.reason.value for _, _, why in events],
         details=[why.detail for _, _, why in events],
@@ -398,19 +378,7 @@ def quarantined(
         page = rows(
             connection,
             _Held,
-            """
-            SELECT seq, id, source, type, organisation, state, reason, detail, awaits, awaits_id, since, body
-            FROM (SELECT seq, id, source, type, organisation, state, reason, detail, awaits, awaits_id,
-                         arrived_at AS since, body,
-                         sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
-                  FROM (SELECT * FROM inbox
-                        WHERE state IN ('waiting', 'quarantined') AND seq > :last
-                          AND (CAST(:named AS text) IS NULL OR organisation = :named)
-                          AND (CAST(:reason AS text) IS NULL OR reason = :reason)
-                          AND (CAST(:state AS text) IS NULL OR state = :state)
-                        ORDER BY seq LIMIT :page) held) page
-            WHERE before < :octets ORDER BY seq
-            """,
+            query("events.quarantined"),
             last=last,
             named=organisation,
             reason=reason,
@@ -509,17 +477,7 @@ def held_after(connection: Connection, organisation: str, seq: int) -> list[Unre
     return rows(
         connection,
         Unresolved,
-        """
-        SELECT seq, reason, body FROM inbox WHERE seq IN (
-            SELECT seq FROM (
-                SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
-                FROM (SELECT seq, body FROM inbox
-                      WHERE state IN ('waiting', 'quarantined') AND seq > :seq
-                        AND (organisation = :named OR organisation IS NULL)
-                      ORDER BY seq LIMIT :page) held) page
-            WHERE before < :octets)
-        ORDER BY seq FOR UPDATE
-        """,
+        query("events.held_after"),
         seq=seq,
         named=organisation,
         page=PAGE,

@@ -7,6 +7,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import execute, rows, value
+from config.sql import query
 from tasks.imports.rules import LONGEST, Field, Refusal
 from tasks.mail import ADDRESS, LONGEST_ADDRESS
 
@@ -242,38 +243,7 @@ def notices(connection: Connection, organisation: int, *, notify: bool, digests:
     return int(
         value(
             connection,
-            """
-            WITH ruled AS (
-                SELECT course, method FROM courses
-                WHERE organisation = :organisation AND NOT on_hold AND method <> 'manual'
-            ), told AS (
-                SELECT learner, email, standing = 'inactive' AS returns FROM import_rows
-                WHERE reason IS NULL AND active IS NOT FALSE AND email IS NOT NULL
-                  AND (:notify AND (learner IS NULL OR standing NOT IN ('active', 'inactive'))
-                       OR :digests AND standing = 'inactive' AND active)
-            )
-            SELECT count(*) FROM told t
-            WHERE mail_verdict('enrolment', 'sending', 'active', t.email, false,
-                      (SELECT EXISTS (SELECT FROM suppressions WHERE organisation = :organisation)) AND EXISTS (
-                      SELECT FROM suppressions s
-                      WHERE s.organisation = :organisation AND s.address = mail_key(t.email))) = 'send'
-              AND CASE WHEN t.learner IS NULL THEN (SELECT EXISTS (SELECT FROM ruled WHERE method = 'everyone'))
-                  WHEN t.returns THEN EXISTS (
-                      SELECT FROM enrolments e JOIN courses c USING (organisation, course)
-                      WHERE e.organisation = :organisation AND e.learner = t.learner AND e.activated_at IS NULL
-                        AND e.withdrawn_at IS NULL AND NOT c.on_hold)
-                  ELSE EXISTS (
-                      SELECT FROM ruled c
-                      WHERE (c.method = 'everyone' OR EXISTS (
-                                SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)
-                                WHERE cs.organisation = :organisation AND cs.course = c.course
-                                  AND m.learner = t.learner AND m.member))
-                        AND NOT EXISTS (
-                                SELECT FROM withdrawals w
-                                WHERE w.organisation = :organisation AND w.course = c.course AND w.cycle IN (0, 1)
-                                  AND w.learner = t.learner))
-                  END
-            """,
+            query("imports.notices_of_import"),
             organisation=organisation,
             notify=notify,
             digests=digests,

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute
+from config.sql import query
 from tasks.learners.store import Description
 
 
@@ -16,23 +17,7 @@ def keep_outdone(connection: Connection, organisation: int, descriptions: Sequen
         return
     execute(
         connection,
-        """
-        WITH heard AS (
-            UPDATE learners l SET version = new.version
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:versions AS bigint[])) AS version) new
-            WHERE l.organisation = new.organisation AND l.learner = new.learner AND l.version < new.version
-        )
-        INSERT INTO descriptions AS known (organisation, learner, occurred_at, version, said)
-        SELECT :organisation, l.learner, new.time, new.version, CASE
-            WHEN new.time > l.saved_at AND new.time > coalesce(l.deleted_at, '-infinity') THEN new.said END
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:versions AS bigint[])) AS version, unnest(CAST(:times AS timestamptz[])) AS time,
-                     CAST(unnest(CAST(:saids AS text[])) AS json) AS said) new
-        JOIN learners l ON l.organisation = new.organisation AND l.learner = new.learner
-        ON CONFLICT (organisation, learner, occurred_at, version) DO UPDATE SET said = excluded.said
-        WHERE CAST(excluded.said AS text) COLLATE "C" > coalesce(CAST(known.said AS text), '') COLLATE "C"
-        """,
+        query("learners.keep_outdone"),
         organisation=organisation,
         learners=[d.learner for d in descriptions],
         versions=[d.version for d in descriptions],
@@ -58,22 +43,7 @@ def erase(connection: Connection, organisation: int, learners: Sequence[int], ti
     )
     execute(
         connection,
-        """
-        WITH left_ AS MATERIALIZED (
-            SELECT DISTINCT ON (d.learner) d.organisation, d.learner, d.occurred_at, d.version, said.*
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:times AS timestamptz[])) AS time) gone
-            JOIN descriptions d ON d.organisation = gone.organisation AND d.learner = gone.learner
-                AND d.occurred_at > gone.time AND d.said IS NOT NULL
-            CROSS JOIN LATERAL json_to_record(d.said) AS said (
-                username text, email text, first_name text, last_name text, locale text, time_zone text)
-            ORDER BY d.learner, d.version DESC, d.occurred_at DESC
-        )
-        UPDATE learners l SET username = r.username, email = r.email, first_name = r.first_name,
-            last_name = r.last_name, locale = r.locale, time_zone = r.time_zone, saved_version = r.version,
-            saved_at = r.occurred_at
-        FROM left_ r WHERE l.organisation = r.organisation AND l.learner = r.learner
-        """,
+        query("learners.erase"),
         **scope,
     )
 
@@ -85,24 +55,7 @@ def end_memberships(
     parameters: dict[str, object] = {"organisation": organisation, "learners": list(learners), "times": list(times)}
     execute(
         connection,
-        """
-        WITH gone AS (
-            INSERT INTO deletions (organisation, learner, occurred_at)
-            SELECT :organisation, learner, time
-            FROM unnest(CAST(:learners AS int[]), CAST(:times AS timestamptz[])) AS new (learner, time)
-            ON CONFLICT DO NOTHING
-        ), forgotten AS (
-            UPDATE descriptions d SET said = NULL
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                         unnest(CAST(:times AS timestamptz[])) AS time) gone
-            WHERE d.organisation = gone.organisation AND d.learner = gone.learner AND d.occurred_at <= gone.time
-              AND d.said IS NOT NULL
-        )
-        UPDATE learners l SET deleted_at = greatest(l.deleted_at, gone.time)
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:times AS timestamptz[])) AS time) gone
-        WHERE l.organisation = gone.organisation AND l.learner = gone.learner
-        """,
+        query("learners.end_memberships"),
         **parameters,
     )
     execute(

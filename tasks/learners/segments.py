@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, value
+from config.sql import query
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,19 +111,7 @@ def members_at(connection: Connection, organisation: int, segment: int, moment: 
     """Who was in a segment at a moment (S3)."""
     return column(
         connection,
-        """
-        WITH latest AS MATERIALIZED (
-            SELECT DISTINCT ON (learner) organisation, learner, member, occurred_at FROM membership_changes
-            WHERE organisation = :organisation AND segment = :segment AND occurred_at <= :moment
-            ORDER BY learner, occurred_at DESC
-        )
-        SELECT l.learner
-        FROM latest JOIN learners l ON l.organisation = latest.organisation AND l.learner = latest.learner
-        WHERE member AND (l.deleted_at IS NULL OR NOT EXISTS (
-            SELECT FROM deletions d WHERE d.organisation = latest.organisation AND d.learner = latest.learner
-              AND d.occurred_at >= latest.occurred_at AND d.occurred_at <= :moment))
-        ORDER BY l.learner
-        """,
+        query("learners.members_at"),
         organisation=organisation,
         segment=segment,
         moment=moment,

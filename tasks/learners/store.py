@@ -8,6 +8,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, value
+from config.sql import query
 from tasks.learners.rules import Change, Standing
 from tasks.organisations import NUMBER_LEARNERS
 
@@ -132,23 +133,7 @@ def describe(connection: Connection, organisation: int, descriptions: Sequence[D
         return
     execute(
         connection,
-        """
-        UPDATE learners SET username = new.username, email = nullif(new.email, ''), first_name = new.first_name,
-            last_name = new.last_name, locale = new.locale, time_zone = new.time_zone,
-            saved_version = new.version, saved_at = new.time, version = greatest(learners.version, new.version)
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:versions AS bigint[])) AS version, unnest(CAST(:times AS timestamptz[])) AS time,
-                     unnest(CAST(:usernames AS text[])) AS username, unnest(CAST(:emails AS text[])) AS email,
-                     unnest(CAST(:first_names AS text[])) AS first_name,
-                     unnest(CAST(:last_names AS text[])) AS last_name,
-                     unnest(CAST(:locales AS text[])) AS locale, unnest(CAST(:time_zones AS text[])) AS time_zone) new
-        WHERE learners.organisation = new.organisation AND learners.learner = new.learner
-          AND ((learners.saved_version, learners.saved_at) IS DISTINCT FROM (new.version, new.time)
-               OR CAST(json_build_array(new.username, nullif(new.email, ''), new.first_name, new.last_name, new.locale,
-                                        new.time_zone) AS text) COLLATE "C"
-                  > CAST(json_build_array(learners.username, learners.email, learners.first_name, learners.last_name,
-                                          learners.locale, learners.time_zone) AS text) COLLATE "C")
-        """,
+        query("learners.describe"),
         organisation=organisation,
         learners=[d.learner for d in descriptions],
         versions=[d.version for d in descriptions],
@@ -169,19 +154,7 @@ def told_late(
     these times or later (R6)."""
     return column(
         connection,
-        """
-        SELECT DISTINCT a.learner
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:times AS timestamptz[])) AS at) a
-        JOIN learners l ON l.organisation = a.organisation AND l.learner = a.learner AND l.standing <> 'unsaved'
-        WHERE EXISTS (SELECT FROM status_changes s WHERE s.organisation = a.organisation AND s.learner = a.learner
-                        AND s.occurred_at >= a.at HAVING count(*) > 1)
-           OR EXISTS (SELECT FROM deletions d WHERE d.organisation = a.organisation AND d.learner = a.learner)
-           OR EXISTS (SELECT FROM enrolments e WHERE e.organisation = a.organisation AND e.learner = a.learner
-                        AND greatest(e.enrolled_at, e.activated_at, e.withdrawn_at) >= a.at)
-           OR EXISTS (SELECT FROM starts t WHERE t.organisation = a.organisation AND t.learner = a.learner
-                        AND t.occurred_at >= a.at)
-        """,
+        query("learners.told_late"),
         organisation=organisation,
         learners=list(learners),
         times=list(times),
@@ -233,22 +206,7 @@ def restate(connection: Connection, organisation: int, learners: Sequence[int]) 
     changed = rows(
         connection,
         Change,
-        """
-        WITH present AS MATERIALIZED (
-            SELECT l.organisation, l.learner, l.standing AS before, CASE
-                WHEN l.saved_at IS NULL THEN 'unsaved'
-                WHEN l.saved_at <= l.deleted_at THEN 'deleted'
-                WHEN status_at(l.organisation, l.learner, 'infinity') THEN 'active'
-                ELSE 'inactive'
-            END AS after
-            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-            JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-        )
-        UPDATE learners l SET standing = CAST(present.after AS standing) FROM present
-        WHERE l.organisation = present.organisation AND l.learner = present.learner
-          AND present.before <> CAST(present.after AS standing)
-        RETURNING l.learner, l.id, present.before, present.after, l.username, l.email
-        """,
+        query("learners.restate"),
         organisation=organisation,
         learners=list(learners),
     )
@@ -373,17 +331,6 @@ def standings_off(connection: Connection, organisation: int) -> list[int]:
     """The learners whose present standing is not what their history says."""
     return column(
         connection,
-        """
-        WITH latest AS (
-            SELECT DISTINCT ON (s.learner) s.learner, s.active FROM status_changes s
-            JOIN learners l ON l.organisation = :organisation AND l.learner = s.learner
-            WHERE s.organisation = :organisation AND s.occurred_at > coalesce(l.deleted_at, '-infinity')
-            ORDER BY s.learner, s.version DESC, s.occurred_at DESC
-        )
-        SELECT l.learner FROM learners l LEFT JOIN latest USING (learner)
-        WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
-          AND (l.standing = 'active') <> coalesce(latest.active, true)
-        ORDER BY l.learner
-        """,
+        query("learners.standings_off"),
         organisation=organisation,
     )

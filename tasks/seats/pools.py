@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from config.database import column, execute, value
+from config.sql import query
 from tasks import mail
 from tasks.events import emit
 from tasks.organisations import Organisation
@@ -32,18 +33,7 @@ def count_anew(connection: Connection, organisation: Organisation) -> int:
     return int(
         value(
             connection,
-            """
-            INSERT INTO balances (organisation, unit, period, used, pool, ends, through)
-            SELECT :organisation, :unit, :period, coalesce(sum(amount), 0), :pool, :ends, coalesce((
-                SELECT max(last.consumption) FROM consumptions last WHERE last.organisation = :organisation), 0)
-            FROM consumptions
-            WHERE organisation = :organisation AND unit = :unit
-              AND (period = :period OR occurred_at >= :period
-                   AND occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
-            ON CONFLICT (organisation, unit, period) DO UPDATE SET
-                used = excluded.used, pool = excluded.pool, ends = excluded.ends, through = excluded.through
-            RETURNING used
-            """,
+            query("seats.count_anew"),
             organisation=organisation.organisation,
             unit=unit_of(organisation).value,
             period=period_of(organisation),

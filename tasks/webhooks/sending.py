@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows
+from config.sql import query
 from tasks.events import BATCH_BYTES, Outgoing, emit
 from tasks.webhooks.rules import Answer, Because, Failing
 from tasks.webhooks.store import KEYS, MATCHES, PLATFORM
@@ -206,18 +207,7 @@ def _keep(connection: Connection, webhook: Claimed, tried: Sequence[Tried], coun
         return
     execute(
         connection,
-        """
-        INSERT INTO webhook_attempts (organisation, webhook, delivered, number, event, type, position, at, status,
-                                      problem, milliseconds, said)
-        SELECT :organisation, :id, problem IS NULL,
-               CASE WHEN problem IS NULL THEN :delivered ELSE :failed END + 1
-               - row_number() OVER (PARTITION BY problem IS NULL ORDER BY n DESC),
-               event, type, position, at, status, problem, milliseconds, said
-        FROM unnest(CAST(:events AS uuid[]), CAST(:types AS text[]), CAST(:positions AS bigint[]),
-                    CAST(:times AS timestamptz[]), CAST(:statuses AS smallint[]), CAST(:problems AS text[]),
-                    CAST(:milliseconds AS int[]), CAST(:said AS text[])) WITH ORDINALITY
-             AS new (event, type, position, at, status, problem, milliseconds, said, n)
-        """,
+        query("webhooks.keep_attempts"),
         organisation=webhook.organisation,
         id=webhook.id,
         delivered=counted.delivered,

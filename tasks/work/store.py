@@ -16,6 +16,7 @@ import structlog
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from config.sql import query
 
 log = structlog.get_logger()
 
@@ -111,50 +112,7 @@ def offer(connection: Connection, *queues: str, bound: int, repeat: timedelta) -
     return rows(
         connection,
         Offer,
-        """
-        WITH chosen AS (
-            SELECT chosen.organisation, chosen.work
-            FROM unnest(CAST(:queues AS text[])) AS queues (queue) CROSS JOIN LATERAL (
-                WITH RECURSIVE waiting AS (
-                    (SELECT organisation FROM work
-                     WHERE work.queue = queues.queue AND due_at <= now() AND state IN ('due', 'scheduled', 'failing')
-                     ORDER BY organisation LIMIT 1)
-                    UNION ALL
-                    SELECT (SELECT w.organisation FROM work w
-                            WHERE w.queue = queues.queue AND w.organisation > waiting.organisation
-                              AND w.due_at <= now() AND w.state IN ('due', 'scheduled', 'failing')
-                            ORDER BY w.organisation LIMIT 1)
-                    FROM waiting WHERE waiting.organisation IS NOT NULL
-                ), in_flight AS (
-                    SELECT organisation, work, due_at FROM work
-                    WHERE work.queue = queues.queue AND state IN ('offered', 'running')
-                ), busy AS (
-                    SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
-                ), turns AS (
-                    SELECT next.organisation, next.work, next.since,
-                           coalesce(busy.pieces, 0)
-                               + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work)
-                               AS turn
-                    FROM waiting
-                    CROSS JOIN LATERAL (
-                        SELECT w.organisation, w.work, w.due_at, w.since FROM work w
-                        WHERE w.queue = queues.queue AND w.organisation = waiting.organisation AND w.due_at <= now()
-                          AND w.state IN ('due', 'scheduled', 'failing')
-                        ORDER BY w.due_at, w.work LIMIT :bound
-                    ) next
-                    LEFT JOIN busy ON busy.organisation = next.organisation
-                )
-                SELECT organisation, work FROM in_flight WHERE due_at <= now()
-                UNION ALL
-                (SELECT organisation, work FROM turns ORDER BY turn, since
-                 LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
-            ) chosen
-        )
-        UPDATE work SET state = 'offered', due_at = now() + :repeat
-        FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work
-            AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
-        RETURNING work.organisation, work.work, work.actor, work.queue
-        """,
+        query("work.offer"),
         queues=list(queues),
         bound=bound,
         repeat=repeat,
@@ -171,26 +129,7 @@ def claim(connection: Connection, organisation: int, work: int, lease: timedelta
     piece = one(
         connection,
         Piece,
-        """
-        WITH claimed AS (
-            UPDATE work SET fence = fence + 1, lost = lost + 1,
-                state = CASE WHEN alone < :most THEN 'running' ELSE 'failing' END,
-                due_at = now() + CASE WHEN alone < :most THEN CAST(:lease AS interval) ELSE pause END,
-                since = CASE WHEN alone < :most THEN since ELSE now() + pause END,
-                alone = least(alone, :most - 1),
-                failures = failures + CAST(alone >= :most AS int)
-            FROM (SELECT least(:first_aside * 2 ^ least(w.failures, 20), :longest_aside) AS pause FROM work w
-                  WHERE w.organisation = :organisation AND w.work = :work) aside
-            WHERE organisation = :organisation AND work = :work
-              AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
-            RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
-                CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost
-        ), noted AS (
-            UPDATE pools SET claimed_at = now() FROM claimed
-            WHERE pools.queue = claimed.queue AND claimed_at < now() - interval '2 seconds'
-        )
-        SELECT * FROM claimed
-        """,
+        query("work.claim"),
         organisation=organisation,
         work=work,
         lease=lease,

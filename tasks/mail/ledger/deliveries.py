@@ -7,6 +7,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from config.database import execute, rows, value
+from config.sql import query
 from tasks.mail.rules import Delivery, Outcome
 
 
@@ -21,24 +22,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
     outcomes = [o for o in outcomes if o.state is not Delivery.ACCEPTED]
     execute(
         connection,
-        """
-        UPDATE deliveries d SET state = CAST(new.state AS delivery_state), settled_at = CASE
-                WHEN new.state <> 'pending' THEN new.at END,
-            attempts = d.attempts + CAST(new.tried AS int), due_at = new.due_at, reason = new.reason,
-            code = new.code, (reply, address) = (
-                SELECT new.reply, CASE WHEN is_admin(d.recipient) THEN d.address ELSE new.address END
-                WHERE is_admin(d.recipient) OR EXISTS (
-                    SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
-                      AND l.standing IN ('active', 'inactive')))
-        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
-              FROM unnest(CAST(:recipients AS int[]), CAST(:states AS text[]), CAST(:ats AS timestamptz[]),
-                          CAST(:reasons AS text[]), CAST(:codes AS int[]), CAST(:replies AS text[]),
-                          CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]), CAST(:addresses AS text[]))
-                   AS given (recipient, state, at, reason, code, reply, tried, due_at, address)
-              OFFSET 0) new
-        WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
-          AND d.recipient BETWEEN :low AND :high AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
-        """,
+        query("mail.settle_deliveries"),
         organisation=organisation,
         mailing=mailing,
         low=min(o.recipient for o in outcomes),
@@ -99,21 +83,7 @@ def _accept(connection: Connection, organisation: int, mailing: int, outcomes: S
     """Write what the server took: what becomes of nearly every mail, in half the time of what may become of any."""
     execute(
         connection,
-        """
-        UPDATE deliveries d SET state = 'accepted', settled_at = new.at, attempts = d.attempts + 1, due_at = NULL,
-            reason = NULL, code = new.code, (reply, address) = (
-                SELECT new.reply, CASE WHEN is_admin(d.recipient) THEN d.address ELSE new.address END
-                WHERE is_admin(d.recipient) OR EXISTS (
-                    SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
-                      AND l.standing IN ('active', 'inactive')))
-        FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint) AS mailing, given.*
-              FROM unnest(CAST(:recipients AS int[]), CAST(:ats AS timestamptz[]), CAST(:codes AS int[]),
-                          CAST(:replies AS text[]), CAST(:addresses AS text[]))
-                   AS given (recipient, at, code, reply, address)
-              OFFSET 0) new
-        WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
-          AND d.recipient BETWEEN :low AND :high AND d.state = 'pending'
-        """,
+        query("mail.accept_deliveries"),
         organisation=organisation,
         mailing=mailing,
         low=min(o.recipient for o in outcomes),

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from config.database import execute, value
+from config.sql import query
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +27,7 @@ def create_draft(connection: Connection, organisation: int, draft: Draft, *, by:
     """Keep a draft, and who made it; its number, or None where the id is taken (S16)."""
     number: int | None = value(
         connection,
-        """
-        WITH created AS (
-            INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, send_at, time_zone)
-            VALUES (:organisation, 'announcement', :announcement, 'draft', :policy, :subject, :body,
-                    CAST(:audience AS jsonb), :send_at, :time_zone)
-            ON CONFLICT (organisation, kind, source, id) DO NOTHING
-            RETURNING organisation, mailing
-        ), logged AS (
-            INSERT INTO mailing_changes (organisation, mailing, move, after, by)
-            SELECT organisation, mailing, 'create', 'draft', :by FROM created
-        )
-        SELECT mailing FROM created
-        """,
+        query("mail.create_draft"),
         organisation=organisation,
         announcement=draft.announcement,
         policy=draft.policy,

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import rows, value
+from config.sql import query
 from tasks.mail.rules import MOVES, SYSTEM
 
 
@@ -40,19 +41,7 @@ def make_move(
         return None
     found: str | None = value(
         connection,
-        """
-        WITH moved AS (
-            UPDATE mailings SET state = :state,
-                launched_at = CASE WHEN :state = 'sending' THEN coalesce(launched_at, now()) ELSE launched_at END,
-                finished_at = CASE WHEN :state IN ('finished', 'finished with failures') THEN now() END
-            WHERE organisation = :organisation AND mailing = :mailing AND state = :expected
-            RETURNING organisation, mailing, kind
-        ), logged AS (
-            INSERT INTO mailing_changes (organisation, mailing, move, before, after, by, why)
-            SELECT organisation, mailing, :move, :expected, :state, :by, :why FROM moved WHERE kind = 'announcement'
-        )
-        SELECT CAST(:state AS text) FROM moved
-        """,
+        query("mail.make_move"),
         organisation=organisation,
         mailing=mailing,
         move=move,

@@ -1,0 +1,43 @@
+-- Choose what to wake workers for: at most bound pieces of each queue in flight, organisations in turns (R31).
+WITH chosen AS (
+    SELECT chosen.organisation, chosen.work
+    FROM unnest(CAST(:queues AS text[])) AS queues (queue) CROSS JOIN LATERAL (
+        WITH RECURSIVE waiting AS (
+            (SELECT organisation FROM work
+             WHERE work.queue = queues.queue AND due_at <= now() AND state IN ('due', 'scheduled', 'failing')
+             ORDER BY organisation LIMIT 1)
+            UNION ALL
+            SELECT (SELECT w.organisation FROM work w
+                    WHERE w.queue = queues.queue AND w.organisation > waiting.organisation
+                      AND w.due_at <= now() AND w.state IN ('due', 'scheduled', 'failing')
+                    ORDER BY w.organisation LIMIT 1)
+            FROM waiting WHERE waiting.organisation IS NOT NULL
+        ), in_flight AS (
+            SELECT organisation, work, due_at FROM work
+            WHERE work.queue = queues.queue AND state IN ('offered', 'running')
+        ), busy AS (
+            SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
+        ), turns AS (
+            SELECT next.organisation, next.work, next.since,
+                   coalesce(busy.pieces, 0)
+                       + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work)
+                       AS turn
+            FROM waiting
+            CROSS JOIN LATERAL (
+                SELECT w.organisation, w.work, w.due_at, w.since FROM work w
+                WHERE w.queue = queues.queue AND w.organisation = waiting.organisation AND w.due_at <= now()
+                  AND w.state IN ('due', 'scheduled', 'failing')
+                ORDER BY w.due_at, w.work LIMIT :bound
+            ) next
+            LEFT JOIN busy ON busy.organisation = next.organisation
+        )
+        SELECT organisation, work FROM in_flight WHERE due_at <= now()
+        UNION ALL
+        (SELECT organisation, work FROM turns ORDER BY turn, since
+         LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
+    ) chosen
+)
+UPDATE work SET state = 'offered', due_at = now() + CAST(:repeat AS interval)
+FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work
+    AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
+RETURNING work.organisation, work.work, work.actor, work.queue
