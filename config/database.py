@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,6 +13,7 @@ import structlog
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
 from psycopg.types.array import ListBinaryDumper
+from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, CursorResult, Engine, ExceptionContext, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
@@ -150,6 +151,8 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
     def _wait(connection: Connection, _cursor: object, _sql: object, _words: object, run: Any, _many: bool) -> None:
         pipeline = connection.info.get("pipeline")
         if pipeline is not None and not run.execution_options.get("later"):
+            driver: Any = connection.connection.driver_connection
+            driver.wait(_sent(driver.pgconn))
             pipeline.sync()
 
     return engine
@@ -405,15 +408,30 @@ def transaction(engine: Engine, organisation: int | None = None, *, pipelined: b
         log.info(what, **fields)
 
 
+def _sent(pgconn: Any) -> Generator[Wait, Ready, None]:
+    """Wait until libpq has sent all that it holds, and can send more. psycopg 3.3 waits for the answers of a pipeline
+    without that: if a statement is longer than what the system takes at once, each side waits for the other."""
+    while True:
+        left = pgconn.flush()
+        ready = yield Wait.RW
+        if ready & Ready.R:
+            pgconn.consume_input()
+        if not left and ready & Ready.W:
+            return
+
+
 @contextmanager
 def _pipeline(connection: Connection) -> Iterator[None]:
     driver: Any = connection.connection.driver_connection
     try:
         with driver.pipeline() as pipeline:
             connection.info["pipeline"] = pipeline
-            driver.execute("BEGIN")  # ours: psycopg waits for its own
-            yield
-            driver.execute("COMMIT")  # sent with what is left and the end of the pipeline, which is waited for anyway
+            try:
+                driver.execute("BEGIN")  # ours: psycopg waits for its own
+                yield
+                driver.execute("COMMIT")  # sent with what is left and the end of the pipeline, waited for anyway
+            finally:
+                driver.wait(_sent(driver.pgconn))
     except psycopg.Error as problem:
         raise DBAPIError.instance(
             None, None, problem, psycopg.Error, hide_parameters=True, dialect=connection.dialect

@@ -10,7 +10,7 @@ from psycopg import sql
 from sqlalchemy.exc import OperationalError
 
 import migrations
-from config.database import DEADLINES, deadlines, execute, is_connection_problem, make_engine, transaction
+from config.database import DEADLINES, deadlines, execute, is_connection_problem, later, make_engine, transaction, value
 from config.embedded import Embedded
 from tests.conftest import database_named
 from tests.world import World
@@ -103,3 +103,32 @@ def test_r31_an_organisation_has_many_rows_of_each_table_whatever_was_sampled(wo
 
     assert {"learners", "enrolments", "memberships"} <= found.keys()
     assert [table for table, many in found.items() if not many] == []
+
+
+LONG = "INSERT INTO segments (organisation, id, name, saved_at) VALUES (1, :id, :name, now())"
+
+
+@pytest.mark.parametrize("octets", [300_000, 20_000_000])
+def test_r31_statements_longer_than_what_is_sent_at_once_do_not_stop_a_pipeline(world: World, octets: int) -> None:
+    names = ["x" * octets, "y" * octets, "z" * octets]
+    with transaction(world.runtime.engine, pipelined=True) as connection:
+        later(connection, LONG, id="first", name=names[0])
+        execute(connection, LONG, id="second", name=names[1])
+        later(connection, LONG, id="third", name=names[2])
+
+    assert [
+        world.ask("SELECT name FROM segments WHERE id = :id", id=id_) for id_ in ("first", "second", "third")
+    ] == names
+
+
+def test_r31_a_pipeline_ends_if_something_goes_wrong_behind_a_long_statement(world: World) -> None:
+    def go_wrong() -> None:
+        with transaction(world.runtime.engine, pipelined=True) as connection:
+            later(connection, LONG, id="first", name="x" * 20_000_000)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        go_wrong()
+
+    with transaction(world.runtime.engine, pipelined=True) as connection:
+        assert value(connection, "SELECT count(*) FROM segments") == 0
