@@ -30,7 +30,7 @@ BEGIN
         ORDER BY c.relname
     LOOP
         EXECUTE format('ALTER TABLE %s ALTER organisation {what}', of_organisations);
-        IF EXISTS (SELECT FROM pg_statistic s WHERE s.starelid = of_organisations) THEN
+        IF (SELECT reltuples FROM pg_class WHERE oid = of_organisations) > 0 THEN
             EXECUTE format('ANALYZE %s', of_organisations);
         END IF;
     END LOOP;

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from config.sql import query
+
 ROOT = Path(__file__).parents[2]
 
 #: The helpers of `config.database` that run SQL, and which of their arguments it is.
@@ -84,6 +86,8 @@ def _texts(node: ast.expr, known: Mapping[str, Sequence[ast.expr]]) -> list[str]
     match node:
         case ast.Constant(value=str(text)):
             return [text]
+        case ast.Call(func=ast.Name(id="query"), args=[ast.Constant(value=str(name))]):
+            return [query(name)]
         case ast.Name(id=name) if name in known:
             return [text for value in known[name] for text in _texts(value, known)]
         case ast.IfExp(body=one, orelse=other):

@@ -55,7 +55,6 @@ ACROSS = {
         "tasks.events.inbox.quarantine_overdue",
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.order_next",
-        "tasks.events.outbox.published_through",
         "tasks.events.readers.remember",
         "tasks.mail.ledger.mailings.unworked",
         "tasks.work.store.next_due_seconds",
