@@ -14,6 +14,8 @@ import pytest
 
 from workers.supervisor import Role
 
+pytestmark = pytest.mark.serves
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 

@@ -60,6 +60,7 @@ def test_the_pythons_are_the_same_wherever_they_are_named() -> None:
     assert f"{sys.version_info[0]}.{sys.version_info[1]}" in PYTHONS
 
 
+@pytest.mark.serves
 @pytest.mark.parametrize("version", PYTHONS)
 def test_each_python_that_is_here_reads_every_file_without_a_warning(version: str) -> None:
     python = interpreter(version)

@@ -120,7 +120,7 @@ _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
     asked="""FROM (
         SELECT CAST(:organisation AS int) AS organisation, learner, course, links
         FROM unnest(CAST(:listed AS int[])) AS learner
-        CROSS JOIN unnest(CAST(:courses AS int[]), CAST(:links AS boolean[])) AS c (course, links)) asked""",
+        CROSS JOIN unnest(CAST(:courses AS int[]), CAST(:links AS boolean[])) AS c (course, links) OFFSET 0) asked""",
     held=f"{HELD_LISTED} AND e.course = asked.course",
     unheld=UNHELD_THEM.format(links="asked.links", linked=LINKED_LISTED.format(of="e", of_course="e.course")),
     gone="l.organisation = gone.organisation AND l.learner = gone.learner",

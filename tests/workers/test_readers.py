@@ -7,6 +7,7 @@ import pytest
 
 from config.database import transaction
 from config.streams import IN, OUT
+from tasks import events
 from tasks.events import outbox
 from tests.world import World
 from tests.world import publish as publish_all
@@ -23,9 +24,9 @@ NODE = 150
 #: What a relay does when it publishes: it makes groups again, puts in order, writes, and remembers that it did.
 STEPS: list[tuple[Any, str]] = [
     (readers, "restore"),
-    (outbox, "order_next"),
+    (events, "order_next"),
     (publish, "cloud_event"),
-    (outbox, "published_through"),
+    (events, "published_through"),
 ]
 
 

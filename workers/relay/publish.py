@@ -15,8 +15,7 @@ from config.database import autocommit
 from config.runtime import Runtime
 from config.streams import OUT, make_redis
 from tasks import events
-from tasks.events import cloud_event
-from tasks.events import known_readers as known
+from tasks.events import cloud_event, known_readers
 from workers import readers
 from workers.readers import Entry
 from workers.relay.chore import Chore
@@ -68,7 +67,7 @@ class Publish(Chore):
             events.order_after_stream(connection, end.first)
             return True
         if lost := end.first < state.published:
-            groups = known(connection)
+            groups = known_readers(connection)
             if end.first == 0 and groups:
                 after = Entry(min(*groups.values(), state.published), 0)
             log.warning("relay.stream_lost", published=state.published, left=end.first, again_after=after.first)
