@@ -81,14 +81,14 @@ def followed() -> Iterator[list[Hop]]:
 def follow_stream(world: World, monkeypatch: pytest.MonkeyPatch, body: bytes) -> list[Hop]:
     """What is called for an event, from the bytes on the stream until everything is done that follows from it."""
     reading = replace(world.runtime, stopping=threading.Event())
-    take: Callable[..., None] = ingress._take  # noqa: SLF001 - to stop when it has taken what there is
+    take: Callable[..., None] = ingress._take
 
     def take_and_stop(*arguments: object) -> None:
         take(*arguments)
         reading.stopping.set()
 
-    monkeypatch.setattr(ingress, "_take", take_and_stop)
-    delivery._mailer.cache_clear()  # noqa: SLF001 - the thread of an older one is not followed
+    monkeypatch.setattr(ingress, "_take", take_and_stop)  # or the ingress goes on reading
+    delivery._mailer.cache_clear()  # or the thread that sends is one from before, which is not followed
     world.redis.xadd(IN, {"event": body})
     with followed() as called:
         ingress.run(reading)
