@@ -14,6 +14,9 @@ import pytest
 
 from workers.supervisor import Role
 
+#: The wheel is built, and what it installs is run.
+pytestmark = pytest.mark.serves
+
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
