@@ -78,6 +78,14 @@ def followed() -> Iterator[list[Hop]]:
         ended.set()
 
 
+def renew_mailer(world: World) -> None:
+    """Close the mailer of an earlier test: its thread was started before, and would not be followed."""
+    settings = world.runtime.settings
+    connections, timeout = settings.rollcall_smtp_connections, settings.rollcall_smtp_timeout_seconds
+    delivery._mailer(world.runtime.endpoints.smtp_url, connections, timeout).close()
+    delivery._mailer.cache_clear()
+
+
 def follow_stream(world: World, monkeypatch: pytest.MonkeyPatch, body: bytes) -> list[Hop]:
     """What is called for an event, from the bytes on the stream until everything is done that follows from it."""
     reading = replace(world.runtime, stopping=threading.Event())
@@ -88,7 +96,7 @@ def follow_stream(world: World, monkeypatch: pytest.MonkeyPatch, body: bytes) ->
         reading.stopping.set()
 
     monkeypatch.setattr(ingress, "_take", take_and_stop)  # or the ingress goes on reading
-    delivery._mailer.cache_clear()  # or the thread that sends is one from before, which is not followed
+    renew_mailer(world)
     world.redis.xadd(IN, {"event": body})
     with followed() as called:
         ingress.run(reading)
