@@ -45,6 +45,14 @@ CODE = re.compile(r"`([^`]+)`")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"(?m)^#+ (.+)$")
 
+#: A path from the root of the repository; words in capitals in it stand for any.
+PATH = re.compile(r"(?:\.ci|bench|config|docs|email_templates|migrations|samples|tasks|tests|workers)/[\w./-]*")
+ANY = re.compile(r"CAPABILITY|NAME")
+
+#: A target of the Makefile that is named, and one that is there.
+MAKE = re.compile(r"(?m)(?:^|`)make ([a-z][\w-]*)")
+TARGET = re.compile(r"(?m)^([a-z][\w-]*):")
+
 #: A command line, from the name of the command on.
 COMMAND_LINE = re.compile(r"(?:^|[\s(|])(?:\.venv/bin/)?rollcall ([\w-].*)")
 
@@ -219,6 +227,33 @@ def test_every_link_in_the_documents_leads_somewhere(page: Path) -> None:
             astray.append(link)
 
     assert astray == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_path_and_test_in_a_sentence_and_every_target_of_make_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = CODE.findall(FENCE.sub("", text))
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [path for path in named if PATH.fullmatch(path) and not [*ROOT.glob(ANY.sub("*", path))]] == []
+    tests = [] if page.name == "rules.md" else [name for name in named if re.fullmatch(r"test_\w+", name)]  # a pattern
+    assert [name for name in tests if f"def {name}" not in sources] == []
+    assert {*MAKE.findall(text)} - {*TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8"))} == set()
+
+
+def test_every_module_that_a_source_names_exists() -> None:
+    folders = [ROOT / name for name in ("bench", "config", "email_templates", "migrations", "tasks", "workers")]
+    sources = [path for folder in folders for path in folder.rglob("*.py")]
+    known = {path.name for path in sources}
+    unknown = [
+        (str(path.relative_to(ROOT)), name)
+        for path in sources
+        for name in re.findall(r"`([\w/]+\.py)`", path.read_text(encoding="utf-8"))
+        if not ((ROOT / name).exists() if "/" in name else name in known)
+    ]
+
+    assert len(sources) > len(known) > 100
+    assert unknown == []
 
 
 def command_lines(lines: Iterable[str]) -> Iterator[tuple[str, list[str]]]:

@@ -14,6 +14,7 @@ import pytest
 
 from workers.supervisor import Role
 
+#: The wheel is built, and what it installs is run.
 pytestmark = pytest.mark.serves
 
 ROOT = Path(__file__).parents[1]

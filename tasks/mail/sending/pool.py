@@ -1,4 +1,4 @@
-"""The pool of connections to the mail server, kept open and used from any thread; `wire.py` is what is said on each.
+"""The pool of connections to the mail server, kept open and used from any thread; `protocol.py` says what is said.
 
 No envelope is ever cancelled: what was begun is answered, or its connection is closed and the envelope judged by how
 far it had come.
