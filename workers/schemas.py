@@ -15,7 +15,7 @@ import msgspec
 import typer
 
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
-from tasks.events import TYPES, TYPES_OUT, Data, Decided, Envelope, Quarantined
+from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
@@ -66,11 +66,11 @@ RESULTS: dict[str, Any] = {
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
     "demo": demo.Told,
-    "events-decided": list[Decided],
-    "events-discard": list[Decided],
+    "events-decided": list[DecidedEvent],
+    "events-discard": list[DecidedEvent],
     "events-publish": events.Published,
     "events-quarantined": list[Quarantined],
-    "events-release": list[Decided],
+    "events-release": list[DecidedEvent],
     "events-replay": replays.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,
@@ -95,9 +95,9 @@ RESULTS: dict[str, Any] = {
     "seats-show": seats.Shown,
     "seats-verify": seats.Verified,
     "status": system.Status,
-    "suppressions-add": suppressions.Decided,
+    "suppressions-add": suppressions.SuppressionDecision,
     "suppressions-list": Suppression,
-    "suppressions-remove": suppressions.Decided,
+    "suppressions-remove": suppressions.SuppressionDecision,
     "suppressions-remove-many": suppressions.Lifted,
     "templates-list": list[templates.Template],
     "templates-render": templates.Rendered,
@@ -119,7 +119,7 @@ RESULTS: dict[str, Any] = {
 def whole(name: str, data: type[Data]) -> type[msgspec.Struct]:
     """A whole event in of one type: its envelope, whose `type` is its name, with its data."""
     of_this_type = {"type": Literal[name], "data": data}
-    fields = msgspec.structs.fields(Envelope)
+    fields = msgspec.structs.fields(CloudEventEnvelope)
     return msgspec.defstruct(name, [(field.name, of_this_type.get(field.name, field.type)) for field in fields])
 
 

@@ -280,7 +280,7 @@ def _looking(runtime: Runtime, organisation: str | None) -> Iterator[Connection]
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class EventDecision:
     """What a person made of an event that could not be taken."""
 
     id: str
@@ -307,9 +307,9 @@ def release_(
 
     with opened("release") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, events.WantedEvents(id_, organisation, source, number))
+            wanted = _named(runtime, events.EventRef(id_, organisation, source, number))
             release(runtime.engine, runtime.settings, wanted, by=who(by), why=why)
-    _say([Decided(id_, "released") for id_ in ids], json_)
+    _say([EventDecision(id_, "released") for id_ in ids], json_)
 
 
 @app.command(name="discard")
@@ -327,12 +327,12 @@ def discard_(
 
     with opened("discard") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, events.WantedEvents(id_, organisation, source, number))
+            wanted = _named(runtime, events.EventRef(id_, organisation, source, number))
             discard(runtime.engine, wanted, by=who(by), why=why)
-    _say([Decided(id_, "discarded") for id_ in ids], json_)
+    _say([EventDecision(id_, "discarded") for id_ in ids], json_)
 
 
-def _named(runtime: Runtime, wanted: events.WantedEvents) -> events.WantedEvents:
+def _named(runtime: Runtime, wanted: events.EventRef) -> events.EventRef:
     """The event that is meant: what no event was ever called is the number that `quarantined` shows it by. Who decides
     for an organisation decides on nothing that its people do not see (R31)."""
     from tasks.intake import NotResolved
@@ -346,7 +346,7 @@ def _named(runtime: Runtime, wanted: events.WantedEvents) -> events.WantedEvents
     return wanted
 
 
-def _say(decided: list[Decided], json_: bool) -> None:
+def _say(decided: list[EventDecision], json_: bool) -> None:
     if json_:
         document(decided)
     else:

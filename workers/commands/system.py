@@ -38,7 +38,7 @@ from tasks.work import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.console import visible
 from workers.readers import StreamStanding
-from workers.standing import Standing, look, streams
+from workers.standing import SystemState, look, streams
 
 if TYPE_CHECKING:
     from workers.supervisor import Role
@@ -417,7 +417,7 @@ def wait(
         out.print("At rest.")
 
 
-def _rested(deadline: float) -> Standing:
+def _rested(deadline: float) -> SystemState:
     """How everything stands once it is at rest, or at the deadline."""
     with opened("wait", READ_STATUS) as runtime:
         client = make_redis(runtime.endpoints.redis_url)
