@@ -65,7 +65,7 @@ RESULTS: dict[str, Any] = {
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
-    "demo": demo.Told,
+    "demo": demo.DemoResult,
     "events-decided": list[DecidedEvent],
     "events-discard": list[DecidedEvent],
     "events-publish": events.Published,

@@ -16,7 +16,7 @@ from config.settings import Settings
 from tasks import enrolments, intake, learners, organisations
 from tasks.events import KnownCause
 from tasks.imports import judging, store
-from tasks.imports.reader import Batch, Layout, batches
+from tasks.imports.reader import Layout, LineBatch, batches
 from tasks.imports.refusals import write_refused
 from tasks.imports.rules import Field, Refusal
 from tasks.imports.staging import Staging
@@ -73,7 +73,7 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ImportOptions:
     """How an import is to be done. `refused`: where refused lines are written. `notify`: whether newcomers are told of
     what they are enrolled in. `keep_empty`: an empty cell leaves what is known alone."""
 
@@ -89,7 +89,7 @@ def take(
     organisation: Organisation,
     source: IO[bytes],
     layout: Layout,
-    wanted: Wanted,
+    wanted: ImportOptions,
     *,
     approve: Callable[[Imported], None] = lambda _: None,
     on_batch: Callable[[], None] = lambda: None,
@@ -144,7 +144,7 @@ def take(
     return result
 
 
-def _told_of(read: Iterator[Batch], on_batch: Callable[[], None]) -> Iterator[Batch]:
+def _told_of(read: Iterator[LineBatch], on_batch: Callable[[], None]) -> Iterator[LineBatch]:
     for batch in read:
         yield batch
         on_batch()
@@ -156,7 +156,7 @@ def _is_lost_race(problem: BaseException) -> bool:
 
 
 def _judged(
-    connection: Connection, organisation: Organisation, layout: Layout, staging: Staging, wanted: Wanted
+    connection: Connection, organisation: Organisation, layout: Layout, staging: Staging, wanted: ImportOptions
 ) -> tuple[Imported, bool]:
     """What the lines came to before any is taken, and whether any is about a learner who is known."""
     result, known, odd_zones = Imported(organisation.id, wanted.dry_run), 0, 0
@@ -201,7 +201,7 @@ class _Done:
 
 
 def _take_slice(
-    context: intake.EventContext, part: store.Slice, cause: KnownCause, fields: Sequence[Field], wanted: Wanted
+    context: intake.EventContext, part: store.Slice, cause: KnownCause, fields: Sequence[Field], wanted: ImportOptions
 ) -> _Done:
     """Take the lines of a slice, and all that follows from them, under the organisation's lock."""
     connection, number, before = context.connection, context.number, context.organisation.learners

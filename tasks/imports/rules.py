@@ -79,7 +79,7 @@ class NotReadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedLine:
     """A line that is not taken, and why. `cells`: as they were read, for whoever corrects them."""
 
     line: int
@@ -89,7 +89,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReadingOptions:
     """What a person said of a file. `columns`: which column holds a field. `says`: which columns say who is inactive,
     and how. `ignored`: columns that are not to be used. `words`: what a status means, by its `status_word`.
     `status`: what holds where the file says nothing; `keep_status`: a file that says nothing leaves it as it is."""
@@ -134,12 +134,12 @@ def _ranked(header: str) -> tuple[Field, int] | None:
     return _RANKS.get(plain(header)) or _RANKS.get(plain(BRACKETS.sub("", header)))
 
 
-def columns_of(header: Sequence[str], told: Told | None = None) -> Columns:
+def columns_of(header: Sequence[str], told: ReadingOptions | None = None) -> Columns:
     """What each column means: what a person said, else what its name says.
 
     Raises `NotReadable` where a column is missing that is needed, more than one is meant, or none says who is inactive.
     """
-    told = told or Told()
+    told = told or ReadingOptions()
     names = [name.strip() for name in header]
     free = set(range(len(names))) - {place for each in told.ignored for place in _places(names, each)}
     free -= {place for place, name in enumerate(names) if name in REFUSED_COLUMNS}
@@ -196,7 +196,9 @@ def _best(names: Sequence[str], free: set[int], field: Field) -> int | None:
     return places[0] if places else None
 
 
-def _check(names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], told: Told) -> None:
+def _check(
+    names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], told: ReadingOptions
+) -> None:
     if Field.LEARNER not in places:
         raise NotReadable(
             f"There is no column for the learner's id; the columns are {_listed(names)}."

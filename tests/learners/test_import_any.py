@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 
 from config.database import transaction
 from tasks import imports, organisations
-from tasks.imports import Imported, Wanted
+from tasks.imports import Imported, ImportOptions
 from tests.learners.exports import Export, exports
 from tests.world import World
 
@@ -26,7 +26,7 @@ def imported(world: World, export: Export) -> tuple[Imported, dict[str, str]]:
         org,
         source,
         imports.layout_of(source),
-        Wanted(world.runtime.home / "refused.csv"),
+        ImportOptions(world.runtime.home / "refused.csv"),
     )
     standings = world.rows("SELECT id, standing FROM learners WHERE organisation = :number", number=org.organisation)
     return result, dict(standings)

@@ -61,7 +61,7 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DemoResult:
     """The account, and whether all of it adds up."""
 
     adds_up: bool
@@ -80,7 +80,7 @@ def demo(json_: Json = False) -> None:
         chapters = account(runtime, client, published, events_known(runtime) - before)
     fits = all(part.adds_up for chapter in chapters for part in chapter.sums)
     if json_:
-        document(Told(fits, chapters))
+        document(DemoResult(fits, chapters))
     else:
         _tell(chapters, runtime.home)
     if not fits:
