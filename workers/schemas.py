@@ -19,7 +19,7 @@ from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEven
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
-from tasks.seats import Entry
+from tasks.seats import LedgerEntry
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import Failing
 from workers import asyncapi, cli, outline
@@ -78,7 +78,7 @@ RESULTS: dict[str, Any] = {
     "learners-deactivate": list[learners.Toggled],
     "learners-import": Imported,
     "learners-resubscribe": list[learners.Subscribed],
-    "learners-show": learners.Shown,
+    "learners-show": learners.LearnerDetails,
     "learners-unsubscribe": list[learners.Subscribed],
     "mail-check": mail.ServerCheck,
     "mail-dkim": mail.Record,
@@ -90,9 +90,9 @@ RESULTS: dict[str, Any] = {
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
     "restored": restored.Restored,
-    "seats-ledger": list[Entry],
+    "seats-ledger": list[LedgerEntry],
     "seats-reviewed": list[seats.Reviewed],
-    "seats-show": seats.Shown,
+    "seats-show": seats.BalanceDetails,
     "seats-verify": seats.Verified,
     "status": system.Status,
     "suppressions-add": suppressions.SuppressionDecision,
