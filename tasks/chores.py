@@ -20,13 +20,13 @@ SELDOM_SECONDS = 60.0
 _said: dict[str, float] = {}
 
 
-class Chore(Protocol):
+class Sweep(Protocol):
     """Does all there is of a kind; `alone`: each in a savepoint of its own. How much it was."""
 
     def __call__(self, connection: Connection, *, alone: bool = False) -> int: ...
 
 
-def do(engine: Engine, name: str, chore: Chore) -> int:
+def do(engine: Engine, name: str, chore: Sweep) -> int:
     """Do a chore in a transaction of its own; how much it was. Raises only where the database is away."""
     for alone in (False, True):
         try:

@@ -44,7 +44,7 @@ END_OF_DATA = b"\r\n.\r\n"
 _PATH = re.compile(r"<([^<>\s]*)>(.*)")
 
 
-class Desk:
+class ReportReceiver:
     """Where reports are handed in: what all conversations share."""
 
     def __init__(self, runtime: Runtime, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -122,7 +122,7 @@ class _Conversation(SMTP):
     #: Also the limit of the stream reader, which hands on a message in pieces of it.
     line_length_limit = 32 * 1024
 
-    event_handler: Desk
+    event_handler: ReportReceiver
     _finishing = False
     _storing = False
 
@@ -208,12 +208,12 @@ async def serve(runtime: Runtime, on_listening: Callable[[int], None], *, idle_s
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs what it is told, and by whom
     settings = runtime.settings
     loop = asyncio.get_running_loop()
-    desk = Desk(runtime, idle_seconds)
-    server = await loop.create_server(desk.converse, settings.rollcall_bounces_host, settings.rollcall_bounces_port)
+    receiver = ReportReceiver(runtime, idle_seconds)
+    server = await loop.create_server(receiver.converse, settings.rollcall_bounces_host, settings.rollcall_bounces_port)
     on_listening(int(server.sockets[0].getsockname()[1]))
     await loop.run_in_executor(None, runtime.stopping.wait)
     server.close()
-    await desk.close(settings.rollcall_drain_seconds)
+    await receiver.close(settings.rollcall_drain_seconds)
 
 
 def run(runtime: Runtime) -> None:

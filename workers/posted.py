@@ -24,7 +24,7 @@ from config.log import without_data
 from config.streams import make_redis
 from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
 from tasks.intake import UNREADABLE, BatchResult, give_up, process_batch, set_aside
-from workers.asking import Busy, Desk, is_busy
+from workers.asking import Bulkhead, Busy, is_busy
 from workers.bodies import SMALL, Bodies, NotRead
 from workers.suspects import MOST_TRIES, Suspects
 
@@ -51,19 +51,19 @@ class _NotTaken(Exception):
         self.answer = JSONResponse({"error": says}, status)
 
 
-def routes(desk: Desk, bodies: Bodies, registry: CollectorRegistry) -> list[Route]:
+def routes(bulkhead: Bulkhead, bodies: Bodies, registry: CollectorRegistry) -> list[Route]:
     """The way in, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
-    way = _Way(desk, bodies, registry)
-    behind = {"", urlsplit(desk.runtime.endpoints.public_url).path.rstrip("/")}
+    way = _Way(bulkhead, bodies, registry)
+    behind = {"", urlsplit(bulkhead.runtime.endpoints.public_url).path.rstrip("/")}
     return [Route(f"{path}{PATH}", way.answer, methods=["POST"]) for path in behind]
 
 
 class _Way:
     """Takes requests."""
 
-    def __init__(self, desk: Desk, bodies: Bodies, registry: CollectorRegistry) -> None:
-        self._desk, self._bodies = desk, bodies
-        self._runtime = desk.runtime
+    def __init__(self, bulkhead: Bulkhead, bodies: Bodies, registry: CollectorRegistry) -> None:
+        self._bulkhead, self._bodies = bulkhead, bodies
+        self._runtime = bulkhead.runtime
         self._signatures = Signatures(self._runtime.events_keys)
         self._checking = CapacityLimiter(CHECKED_AT_ONCE)
         self._warned = False
@@ -99,7 +99,7 @@ class _Way:
         claim = Claim.read(request.headers)
         async with self._bodies.read(request, self._runtime.settings.rollcall_events_bytes) as body:
             only = signs_for(await self._signed_by(claim, body))
-            return await self._desk.ask(self._take, body, batched, only)
+            return await self._bulkhead.ask(self._take, body, batched, only)
 
     async def _signed_by(self, claim: Claim, body: bytes) -> list[EventsKey]:
         try:

@@ -21,7 +21,7 @@ from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import LedgerEntry
 from tasks.webhooks import Attempt, Webhook
-from tasks.work import Failing
+from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
 from workers.commands import (
     announced,
@@ -61,7 +61,7 @@ RESULTS: dict[str, Any] = {
     "announcements-preview": Preview,
     "announcements-resume": announcements.Stands,
     "announcements-retry-failed": RetriedAnnouncement,
-    "announcements-show": announced.Shown,
+    "announcements-show": announced.AnnouncementDetails,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,
@@ -94,7 +94,7 @@ RESULTS: dict[str, Any] = {
     "seats-reviewed": list[seats.Reviewed],
     "seats-show": seats.BalanceDetails,
     "seats-verify": seats.Verified,
-    "status": system.Status,
+    "status": system.SystemStatus,
     "suppressions-add": suppressions.SuppressionDecision,
     "suppressions-list": Suppression,
     "suppressions-remove": suppressions.SuppressionDecision,
@@ -111,7 +111,7 @@ RESULTS: dict[str, Any] = {
     "webhooks-rotate": webhooks.Added,
     "webhooks-show": Webhook,
     "webhooks-test": webhooks.Tested,
-    "work-failing": list[Failing],
+    "work-failing": list[FailingWork],
     "work-retry": list[work.Retried],
 }
 

@@ -88,7 +88,7 @@ class SystemState(InRedis, InDatabase):
         return ", ".join(counted(n, _ONE[name], name) for name, n in self.left.items())
 
 
-def look(runtime: Runtime, client: redis.Redis) -> SystemState:
+def system_state(runtime: Runtime, client: redis.Redis) -> SystemState:
     """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
     parts: tuple[InRedis | InDatabase, ...] = (in_redis(runtime, client), in_database(runtime))
     return SystemState(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})

@@ -15,7 +15,7 @@ from config.database import deadlines, is_connection_problem
 from config.log import without_data
 from config.outages import Outage
 from config.runtime import Runtime
-from tasks.webhooks import Claimed, Server
+from tasks.webhooks import Claimed, WebhookServer
 
 log = structlog.get_logger()
 
@@ -40,10 +40,10 @@ MOST = 200
 def run(runtime: Runtime) -> None:
     """Serve webhooks until told to stop; each then finishes the request it has begun."""
     log.info("webhooks.started")
-    asyncio.run(_serve(Server(runtime)))
+    asyncio.run(_serve(WebhookServer(runtime)))
 
 
-async def _serve(server: Server) -> None:
+async def _serve(server: WebhookServer) -> None:
     stopping = server.runtime.stopping
     news = asyncio.Event()
     told = asyncio.get_running_loop().run_in_executor(None, stopping.wait)

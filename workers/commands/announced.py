@@ -144,7 +144,7 @@ def show(
         with asked(runtime, organisation) as (connection, org):
             returned = bounces.came_back(connection, org.organisation, found.mailing)
     if json_:
-        more = Shown(**asdict(counts), stopped=stopped, why=why, came_back=returned)
+        more = AnnouncementDetails(**asdict(counts), stopped=stopped, why=why, came_back=returned)
         document(changes if history else more if stopped or why or returned else counts)
         return
     _print_counts(found, counts)
@@ -162,7 +162,7 @@ def show(
 
 
 @dataclass(frozen=True, slots=True)
-class Shown(announcements.Progress):
+class AnnouncementDetails(announcements.Progress):
     """How an announcement stands; besides, where no mail goes if it has mail to send, why it, or all mail, is paused,
     and how many came back after the server had accepted them, by kind. None of these is there if there is nothing to
     say."""

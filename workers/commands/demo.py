@@ -25,7 +25,7 @@ from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
 from workers.commands.common import Json, Refused, asked, document, err, opened, out
 from workers.commands.events import publish_lines
-from workers.standing import look
+from workers.standing import system_state
 
 #: The events of the sample organisation.
 SAMPLE = Path(sample.__file__).with_name("demo.jsonl")
@@ -133,7 +133,7 @@ def _until_done(runtime: Runtime, client: redis.Redis, progress: Progress) -> No
     deadline = time.monotonic() + DONE_SECONDS
     pause = threading.Event()
     bar = progress.add_task("the main job", total=None)
-    while (standing := look(runtime, client)).left:
+    while (standing := system_state(runtime, client)).left:
         if time.monotonic() > deadline:
             raise Refused(f"The main job did not end within {DONE_SECONDS} s; {runtime.home}/demo.log says why.")
         progress.update(bar, description=f"{standing.left_in_words} to go")

@@ -18,7 +18,7 @@ from tasks import events
 from tasks.events import cloud_event
 from tasks.events import known_readers as known
 from workers import readers
-from workers.readers import Entry
+from workers.readers import StreamId
 from workers.relay.chore import Chore
 
 log = structlog.get_logger()
@@ -70,7 +70,7 @@ class Publish(Chore):
         if lost := end.first < state.published:
             groups = known(connection)
             if end.first == 0 and groups:
-                after = Entry(min(*groups.values(), state.published), 0)
+                after = StreamId(min(*groups.values(), state.published), 0)
             log.warning("relay.stream_lost", published=state.published, left=end.first, again_after=after.first)
             if not readers.restore(self._redis, end, groups, after):
                 return True
@@ -82,7 +82,7 @@ class Publish(Chore):
             events.published_through(connection, through)
         return lost or (bool(batch) and (through < state.ordered or len(batch) == BATCH))
 
-    def _write(self, end: Entry, batch: Sequence[events.Outgoing]) -> bool:
+    def _write(self, end: StreamId, batch: Sequence[events.Outgoing]) -> bool:
         """Write events to the stream if it ends there; not if somebody wrote to it, or it was lost, in between."""
         arguments: list[str | bytes] = [str(end)]
         for event in batch:
@@ -90,12 +90,12 @@ class Publish(Chore):
         return bool(self._append(keys=[OUT], args=arguments))
 
 
-def _stream_end(client: redis.Redis) -> Entry:
+def _stream_end(client: redis.Redis) -> StreamId:
     """The last entry that was ever written to the stream, whose position is 0 where there is none."""
     try:
         last: bytes = client.xinfo_stream(OUT)["last-generated-id"]
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return Entry(0, 0)
-    return Entry.parse(last)
+        return StreamId(0, 0)
+    return StreamId.parse(last)
