@@ -24,7 +24,6 @@ from tasks.webhooks import Attempt, Webhook
 from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
 from workers.commands import (
-    announced,
     announcements,
     demo,
     events,
@@ -34,6 +33,7 @@ from workers.commands import (
     replays,
     restored,
     seats,
+    showing,
     suppressions,
     system,
     templates,
@@ -56,12 +56,12 @@ RESULTS: dict[str, Any] = {
     "announcements-create": announcements.Stands,
     "announcements-edit": announcements.Stands,
     "announcements-launch": announcements.Stands,
-    "announcements-list": list[announced.Listed],
+    "announcements-list": list[showing.Listed],
     "announcements-pause": announcements.Stands,
     "announcements-preview": Preview,
     "announcements-resume": announcements.Stands,
     "announcements-retry-failed": RetriedAnnouncement,
-    "announcements-show": announced.AnnouncementDetails,
+    "announcements-show": showing.AnnouncementDetails,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
     "announcements-unschedule": announcements.Stands,

@@ -27,7 +27,7 @@ from config.settings import networks_in
 from config.streams import make_impatient_redis
 from tasks.mail import MailOutage, current_outages, paused
 from tasks.work import STALLED_AFTER, loads
-from workers import bodies, connections, posted, readiness, unsubscribe
+from workers import bodies, connections, event_posts, readiness, unsubscribe
 from workers.asking import Bulkhead, Busy, Shared, in_time
 from workers.bodies import Bodies
 from workers.connections import Door
@@ -95,7 +95,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
             bulkhead.runtime.engine.dispose()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
-    found = [*pages, *posted.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app

@@ -16,7 +16,7 @@ from tasks.mail import ReturnPaths
 from tests.announcements.conftest import Admin, Rollcall
 from tests.bounces import reports
 from tests.world import World
-from workers.commands.watching import Pace, duration, line, over
+from workers.commands.progress import Pace, duration, line, over
 
 
 @pytest.fixture
@@ -118,7 +118,7 @@ def test_watching_follows_an_announcement_and_stops_at_its_end(
             announcements.resume(connection, org.organisation, found, by="Ada")
         world.comes_to_rest()
 
-    monkeypatch.setattr("workers.commands.watching.time.sleep", meanwhile)
+    monkeypatch.setattr("workers.commands.progress.time.sleep", meanwhile)
     done = rollcall("show", "news", "--watch", "--history")
 
     assert done.exit_code == 0, done.output

@@ -11,8 +11,7 @@ from sqlalchemy import Connection
 from config.database import lock_organisations
 from config.words import counted
 from tasks import announcements, mail, organisations
-from workers.commands import announced
-from workers.commands.announced import Id, found_by
+from workers.commands import showing
 from workers.commands.common import (
     UNASKED,
     By,
@@ -42,6 +41,7 @@ from workers.commands.drafting import (
     text_of,
 )
 from workers.commands.launching import approve, check_server, readiness
+from workers.commands.showing import Id, found_by
 
 app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is_help=True)
 
@@ -136,8 +136,8 @@ def edit(
     _with(announcement, organisation, change, json_=json_)
 
 
-app.command("preview")(announced.preview_)
-app.command("test")(announced.try_out)
+app.command("preview")(showing.preview_)
+app.command("test")(showing.try_out)
 
 
 @app.command()
@@ -283,6 +283,6 @@ def _say(stands: Stands, *, json_: bool, more: str = "") -> None:
         out.print(f"{stands.announcement} is {stands.state}.{more}", markup=False)
 
 
-app.command()(announced.show)
-app.command("list")(announced.list_)
-app.command("recipients")(announced.recipients_)
+app.command()(showing.show)
+app.command("list")(showing.list_)
+app.command("recipients")(showing.recipients_)

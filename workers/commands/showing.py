@@ -17,7 +17,7 @@ from tasks.announcements import Announcement
 from tasks.mail import MOVES, Delivery, MailOutage, MailResult, paused
 from tasks.reports import Format
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, write_blocks
-from workers.commands.watching import watch
+from workers.commands.progress import watch
 
 if TYPE_CHECKING:
     from tasks.announcements import Preview
