@@ -71,14 +71,14 @@ async def _serve(server: WebhookServer) -> None:
         turns |= {asyncio.create_task(server.take_turn(webhook)) for webhook in due}
         if turns:
             ended, turns = await asyncio.wait(turns, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            _look_at(ended)
+            _log_failures(ended)
         elif not stopping.is_set() and not suspects:
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), min(until_next, IDLE_SECONDS))
         server.client.tidy()
     hearing.cancel()
     await asyncio.wait([hearing, *turns])
-    _look_at(turns)
+    _log_failures(turns)
     server.close()
 
 
@@ -102,7 +102,7 @@ async def _hear(runtime: Runtime, news: asyncio.Event) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _look_at(ended: set[asyncio.Task[None]]) -> None:
+def _log_failures(ended: set[asyncio.Task[None]]) -> None:
     """Say what went wrong with a turn. Its webhook is served again when the lease has run out."""
     for turn in ended:
         if problem := turn.exception():

@@ -216,9 +216,9 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
     announce_quarantine(connection, seqs)
 
 
-def quarantine_overdue(connection: Connection, *, alone: bool = False) -> int:
+def quarantine_overdue(connection: Connection, *, in_savepoints: bool = False) -> int:
     """Quarantine what waited its time (R6); it still is taken by itself when what it waits for comes."""
-    if alone:
+    if in_savepoints:
         overdue = column(connection, "SELECT seq FROM inbox WHERE state = 'waiting' AND until <= now() ORDER BY seq")
         return one_by_one(connection, "quarantine event", overdue, lambda seq: _quarantine_overdue(connection, seq))
     return _quarantine_overdue(connection, None)

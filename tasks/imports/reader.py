@@ -64,7 +64,7 @@ class Layout:
     delimiter: str
     header: tuple[str, ...]
     columns: Columns
-    told: ReadingOptions
+    options: ReadingOptions
 
     @property
     def texts(self) -> tuple[Field, ...]:
@@ -74,7 +74,7 @@ class Layout:
     @property
     def fields(self) -> tuple[Field, ...]:
         """The fields of which the file says something."""
-        said = self.columns.status or self.told.status is not None
+        said = self.columns.status or self.options.status is not None
         return (*self.columns.places, *((Field.STATUS,) if said else ()))
 
     @property
@@ -94,13 +94,13 @@ class Layout:
 
 
 def layout_of(
-    file: IO[bytes], told: ReadingOptions | None = None, *, encoding: str | None = None, delimiter: str | None = None
+    file: IO[bytes], options: ReadingOptions | None = None, *, encoding: str | None = None, delimiter: str | None = None
 ) -> Layout:
     """Find out how a file is written and what its columns mean, unless told: its delimiter is the one that makes most
     sense of the header. Raises `NotReadable`."""
-    told = told or ReadingOptions()
+    options = options or ReadingOptions()
     found = encodings.Encoding(encoding) if encoding else encodings.encoding_of(file)
-    delimiter = delimiter or _delimiter_of(file, found.name, told)
+    delimiter = delimiter or _delimiter_of(file, found.name, options)
     with _opened(file, found.name) as text:
         try:
             header = _skip_to_header(_reader(_lines(text), delimiter))
@@ -109,12 +109,12 @@ def layout_of(
     if not header:
         raise NotReadable("The file is empty.")
     names = tuple(name.replace(encodings.UNREADABLE, "\ufffd") for name in header)
-    return Layout(found.name, found.guessed, delimiter, names, columns_of(names, told), told)
+    return Layout(found.name, found.guessed, delimiter, names, columns_of(names, options), options)
 
 
-def _delimiter_of(file: IO[bytes], encoding: str, told: ReadingOptions | None = None) -> str:
+def _delimiter_of(file: IO[bytes], encoding: str, options: ReadingOptions | None = None) -> str:
     """The delimiter that makes most columns of the header known ones, or just most columns."""
-    named = {*told.columns.values(), *told.says} if told else set()
+    named = {*options.columns.values(), *options.says} if options else set()
     found = []
     for delimiter in DELIMITERS:
         with _opened(file, encoding) as text, suppress(csv.Error):
@@ -149,7 +149,7 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
     """
     width, longest = len(layout.header), csv.field_size_limit()
     pick: Callable[[list[str]], tuple[str, ...]] = tuple if whole else itemgetter(*layout.picked)
-    told = map(re.escape, layout.told.columns.values())
+    told = map(re.escape, layout.options.columns.values())
     signs_in = re.compile("|".join((r"mail|user|log.?in|upn|u\.p\.n|sam.?account", *told)), re.IGNORECASE).search
     with _opened(file, layout.encoding) as text:
         lines, next_line = _lines(text), list[str]()
@@ -198,7 +198,7 @@ def _is_header(layout: Layout, row: list[str], line: int) -> bool:
     width = len(layout.header)
     if len(row) == width and (re.search(r"\d\d\d", "\n".join(row)) or any(map(str.isdecimal, map(plain, row)))):
         return False
-    told = {plain(name): field for field, name in layout.told.columns.items()}
+    told = {plain(name): field for field, name in layout.options.columns.items()}
     for names in (row, [layout.header[layout.columns.places[Field.LEARNER]], *row[width:]] if len(row) > width else []):
         found = [told.get(plain(name)) or field_named(name) for name in names if name.strip()]
         enough = min(4, (len(found) + 1) // 2) <= len(found) - found.count(None)

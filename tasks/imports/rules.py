@@ -134,17 +134,17 @@ def _ranked(header: str) -> tuple[Field, int] | None:
     return _RANKS.get(plain(header)) or _RANKS.get(plain(BRACKETS.sub("", header)))
 
 
-def columns_of(header: Sequence[str], told: ReadingOptions | None = None) -> Columns:
+def columns_of(header: Sequence[str], options: ReadingOptions | None = None) -> Columns:
     """What each column means: what a person said, else what its name says.
 
     Raises `NotReadable` where a column is missing that is needed, more than one is meant, or none says who is inactive.
     """
-    told = told or ReadingOptions()
+    options = options or ReadingOptions()
     names = [name.strip() for name in header]
-    free = set(range(len(names))) - {place for each in told.ignored for place in _places(names, each)}
+    free = set(range(len(names))) - {place for each in options.ignored for place in _places(names, each)}
     free -= {place for place, name in enumerate(names) if name in REFUSED_COLUMNS}
-    chosen = {field: _places(names, name)[0] for field, name in told.columns.items()}
-    status = [StatusColumn(_places(names, name)[0], name, _how(name, says)) for name, says in told.says.items()]
+    chosen = {field: _places(names, name)[0] for field, name in options.columns.items()}
+    status = [StatusColumn(_places(names, name)[0], name, _how(name, says)) for name, says in options.says.items()]
     free -= {*chosen.values(), *(column.place for column in status)}
     status += [
         StatusColumn(place, names[place], says)
@@ -156,7 +156,7 @@ def columns_of(header: Sequence[str], told: ReadingOptions | None = None) -> Col
         place = chosen[field_] if field_ in chosen else _best(names, free, field_)
         if place is not None:
             places[field_] = place
-    _check(names, places, status, told)
+    _check(names, places, status, options)
     used = {*places.values(), *(column.place for column in status)}
     unused = [place for place, name in enumerate(names) if place not in used and name not in REFUSED_COLUMNS]
     return Columns(
@@ -197,7 +197,7 @@ def _best(names: Sequence[str], free: set[int], field: Field) -> int | None:
 
 
 def _check(
-    names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], told: ReadingOptions
+    names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], options: ReadingOptions
 ) -> None:
     if Field.LEARNER not in places:
         raise NotReadable(
@@ -209,7 +209,9 @@ def _check(
             f"There is no column for the username and none for the e-mail; the columns are {_listed(names)}."
             " Say which it is with --map 'username=COLUMN' or 'email=COLUMN'."
         )
-    said = told.status is not None or told.keep_status or any(column.says is not Says.SIGN_IN for column in status)
+    said = (
+        options.status is not None or options.keep_status or any(column.says is not Says.SIGN_IN for column in status)
+    )
     if not said:
         raise NotReadable(
             f"No column says who is inactive; the columns are {_listed(names)}. Say which does with --map"

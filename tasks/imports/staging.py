@@ -155,7 +155,7 @@ class _Meanings(dict[tuple[str, ...], str]):
 
     def __init__(self, layout: Layout, today: date) -> None:
         self._has_zone = Field.TIME_ZONE in layout.columns.places
-        self._judge = Judge(layout.status, layout.told.words, layout.told.status, today)
+        self._judge = Judge(layout.status, layout.options.words, layout.options.status, today)
 
     def active(self, cells: Sequence[str]) -> bool | None:
         """Whether these status cells call somebody active."""

@@ -226,7 +226,7 @@ def quarantined(
     json_: Json = False,
 ) -> None:
     """List the events that wait for something, or for a person: why, what came, and what to do."""
-    with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
+    with opened("quarantined") as runtime, _serving(runtime, organisation) as connection:
         found = islice(events.quarantined(connection, organisation, reason=reason, state=state), limit)
         if json_:
             documents(found)
@@ -257,7 +257,7 @@ def _shown(entry: events.Quarantined) -> events.Quarantined:
 @app.command()
 def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
     """List the events that were released or discarded by hand: who decided it, when, and why."""
-    with opened("decided") as runtime, _looking(runtime, organisation) as connection:
+    with opened("decided") as runtime, _serving(runtime, organisation) as connection:
         found = islice(events.decided(connection, organisation), limit)
         if json_:
             documents(found)
@@ -270,7 +270,7 @@ def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Jso
 
 
 @contextmanager
-def _looking(runtime: Runtime, organisation: str | None) -> Iterator[Connection]:
+def _serving(runtime: Runtime, organisation: str | None) -> Iterator[Connection]:
     """A transaction with the rights of an organisation's people, if one is named; what came under a name that nobody
     knows is an operator's matter, like all that is not of one organisation."""
     with transaction(runtime.engine) as connection:
@@ -338,7 +338,7 @@ def _named(runtime: Runtime, wanted: events.EventRef) -> events.EventRef:
     from tasks.intake import NotResolved
 
     number = wanted.id.removesuffix(".")
-    with _looking(runtime, wanted.organisation) as connection:
+    with _serving(runtime, wanted.organisation) as connection:
         if number.isdecimal() and not wanted.by_number and not events.is_called(connection, wanted.id):
             wanted = replace(wanted, id=number, by_number=True)
         if not events.unresolved(connection, wanted, decide=False):

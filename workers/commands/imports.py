@@ -72,7 +72,7 @@ def import_(
 
     Suspended and Long Term Leave become inactive. The same file again changes nothing.
     """
-    told = _told(map_ or [], map_status or [], status, ignore or [])
+    options = _reading_options(map_ or [], map_status or [], status, ignore or [])
     _check(encoding, delimiter := "\t" if delimiter in {"tab", "\\t"} else delimiter)
     with readable(file) as source, opened("import") as runtime, _progress(quiet=json_) as progress:
         listed = refused or Path(file if Path(file).is_file() else "stdin").with_suffix(".refused.csv")
@@ -86,7 +86,7 @@ def import_(
                 runtime.settings,
                 org,
                 source,
-                imports.layout_of(source, told, encoding=encoding, delimiter=delimiter),
+                imports.layout_of(source, options, encoding=encoding, delimiter=delimiter),
                 imports.ImportOptions(listed, notify=notices, keep_empty=keep_empty, dry_run=dry_run),
                 approve=lambda result: None if yes else _approve(result, progress, ask=file != "-"),
                 on_batch=lambda: progress.update(reading, completed=source.tell()),
@@ -126,7 +126,7 @@ def at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _told(
+def _reading_options(
     pairs: list[str], statuses: list[str], status: StatusOfAll | None, ignored: list[str]
 ) -> "imports.ReadingOptions":
     columns, says = dict[imports.Field, str](), dict[str, imports.Says]()

@@ -1,4 +1,4 @@
-"""`rollcall announcements`, the part that looks: who would get one, what they read, and how it stands."""
+"""`rollcall announcements`, the part that shows: who would get one, what they read, and how it stands."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -132,10 +132,10 @@ def show(
     With --json and --history, the document is the list of what was done with it.
     """
     with opened("announcements", DATABASE | REDIS) as runtime:
-        found, counts = _look(runtime, organisation, announcement)
+        found, counts = _fetch(runtime, organisation, announcement)
         if watch_:
-            watch(lambda: _look(runtime, organisation, announcement)[1], quiet=json_)
-            found, counts = _look(runtime, organisation, announcement)
+            watch(lambda: _fetch(runtime, organisation, announcement)[1], quiet=json_)
+            found, counts = _fetch(runtime, organisation, announcement)
         changes: list[mail.MailingChange] = []
         if history:
             with asked(runtime, organisation) as (connection, org):
@@ -198,7 +198,7 @@ def _why(runtime: Runtime, organisation: str, found: Announcement) -> str | None
         return mail.why_paused(connection, org.organisation, found.mailing)
 
 
-def _look(runtime: Runtime, organisation: str, announcement: str) -> tuple[Announcement, announcements.Progress]:
+def _fetch(runtime: Runtime, organisation: str, announcement: str) -> tuple[Announcement, announcements.Progress]:
     with asked(runtime, organisation) as (connection, org):
         found = found_by(connection, org, announcement)
         tally = mail.tally(connection, org.organisation, found.mailing)
