@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from config.log import without_data
 from config.runtime import Runtime
-from tasks.bounces import Arrived, take
+from tasks.bounces import Arrived, record_bounce
 from tasks.mail import ReturnPaths
 from workers import readiness
 
@@ -70,10 +70,10 @@ class ReportReceiver:
             loop=asyncio.get_running_loop(),
         )
 
-    async def take(self, arrived: Arrived) -> str:
+    async def record(self, arrived: Arrived) -> str:
         """Store a message that came; the answer."""
         await asyncio.get_running_loop().run_in_executor(
-            self._threads, take, self._runtime.engine, self._returns, arrived
+            self._threads, record_bounce, self._runtime.engine, self._returns, arrived
         )
         return "250 2.0.0 Stored"
 
@@ -172,7 +172,7 @@ class _Conversation(SMTP):
                 answer = "552 5.3.4 Message larger than announced with SIZE"
             else:
                 sender = (envelope.mail_from or "").removeprefix("<>")
-                answer = await self.event_handler.take(Arrived(sender, envelope.rcpt_tos[0], content))
+                answer = await self.event_handler.record(Arrived(sender, envelope.rcpt_tos[0], content))
             await self.push(answer)
         finally:
             self._storing = False

@@ -120,7 +120,7 @@ def in_database(runtime: Runtime) -> InDatabase:
             notices_sending=mailings.notices,
             unpublished=events.unpublished(connection),
             relay_stalled=is_relay_stalled(connection, queues),
-            quarantine=events.held_counts(connection),
+            quarantine=events.unresolved_counts(connection),
             webhooks=health(connection),
             mail_paused=paused(connection),
         )

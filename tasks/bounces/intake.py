@@ -25,7 +25,7 @@ class Arrived:
     content: bytes
 
 
-def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> BounceKind | Ignored:
+def record_bounce(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> BounceKind | Ignored:
     """Take a message that came back; what came of it, once that is stored. Raises what the database raises."""
     report = read(arrived.content)
     said = judge(report, null_sender=not arrived.sender)

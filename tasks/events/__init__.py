@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         any_waiting_for_enrolment,
         decided,
         held_after,
-        held_counts,
         is_called,
         quarantine_malformed,
         quarantine_overdue,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
         rewrite,
         stored,
         unresolved,
+        unresolved_counts,
         waiting_for,
     )
     from tasks.events.inbox import claim_new as claim_new_events

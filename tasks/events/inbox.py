@@ -98,7 +98,7 @@ class DecidedEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _UnresolvedRow:
     seq: int
     id: str
     source: str
@@ -377,7 +377,7 @@ def quarantined(
     while True:
         page = rows(
             connection,
-            _Held,
+            _UnresolvedRow,
             query("events.quarantined"),
             last=last,
             named=organisation,
@@ -392,24 +392,24 @@ def quarantined(
         last = page[-1].seq
 
 
-def _listed(held: _Held) -> Quarantined:
+def _listed(row: _UnresolvedRow) -> Quarantined:
     try:
-        text = held.body.decode()
+        text = row.body.decode()
     except UnicodeDecodeError:
         text = None
     return Quarantined(
-        number=held.seq,
-        id=held.id,
-        source=held.source,
-        type=held.type,
-        organisation=held.organisation,
-        state=held.state,
-        reason=held.reason,
-        detail=held.detail,
-        waits_for=in_words(held.awaits, held.awaits_id),
-        what_to_do=WHAT_TO_DO[Reason(held.reason)],
-        since=held.since,
-        payload=b64encode(held.body).decode() if text is None else text,
+        number=row.seq,
+        id=row.id,
+        source=row.source,
+        type=row.type,
+        organisation=row.organisation,
+        state=row.state,
+        reason=row.reason,
+        detail=row.detail,
+        waits_for=in_words(row.awaits, row.awaits_id),
+        what_to_do=WHAT_TO_DO[Reason(row.reason)],
+        since=row.since,
+        payload=b64encode(row.body).decode() if text is None else text,
         payload_is="base64" if text is None else "text",
     )
 
@@ -508,14 +508,14 @@ def resolve(connection: Connection, entry: UnresolvedEvent, state: str, *, by: s
     )
 
 
-def held_counts(connection: Connection) -> dict[str, int]:
+def unresolved_counts(connection: Connection) -> dict[str, int]:
     """How many events wait for what they name, for their turn, and are quarantined."""
-    held = {
+    counts = {
         state: int(value(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state))
         for state in ("waiting", "quarantined")
     }
     turn = int(value(connection, "SELECT count(*) FROM inbox WHERE reason = 'its turn' AND state = 'waiting'"))
-    return {"waiting": held["waiting"] - turn, "turn": turn, "quarantined": held["quarantined"]}
+    return {"waiting": counts["waiting"] - turn, "turn": turn, "quarantined": counts["quarantined"]}
 
 
 def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:

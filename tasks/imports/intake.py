@@ -83,7 +83,7 @@ class ImportOptions:
     dry_run: bool = False
 
 
-def take(
+def import_file(
     engine: Engine,
     settings: Settings,
     organisation: Organisation,
@@ -108,7 +108,10 @@ def take(
         with connection.begin():
             staging = Staging(layout, datetime.now(UTC).date(), store.uncomposed(connection, number))
             judging.stage(
-                connection, layout.fields, layout.texts, staging.copied(_told_of(batches(source, layout), on_batch))
+                connection,
+                layout.fields,
+                layout.texts,
+                staging.copied(_with_progress(batches(source, layout), on_batch)),
             )
         with connection.begin():
             organisation = organisations.numbered(connection, number)
@@ -128,7 +131,7 @@ def take(
                     moved = context.organisation.learners != expected
                     part = store.Slice(low, low + SLICE_PAGES, known=known or moved, moved=moved)
                     cause = KnownCause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
-                    done = _take_slice(context, part, cause, layout.fields, options)
+                    done = _import_slice(context, part, cause, layout.fields, options)
                     if options.dry_run:
                         transaction.rollback()
             expected += 0 if options.dry_run else done.new
@@ -144,7 +147,7 @@ def take(
     return result
 
 
-def _told_of(read: Iterator[LineBatch], on_batch: Callable[[], None]) -> Iterator[LineBatch]:
+def _with_progress(read: Iterator[LineBatch], on_batch: Callable[[], None]) -> Iterator[LineBatch]:
     for batch in read:
         yield batch
         on_batch()
@@ -200,7 +203,7 @@ class _Done:
     by_refused: int
 
 
-def _take_slice(
+def _import_slice(
     context: intake.EventContext, part: store.Slice, cause: KnownCause, fields: Sequence[Field], options: ImportOptions
 ) -> _Done:
     """Take the lines of a slice, and all that follows from them, under the organisation's lock."""

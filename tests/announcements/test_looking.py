@@ -11,7 +11,7 @@ import pytest
 from config.settings import Settings
 from tasks import announcements
 from tasks.announcements import Progress
-from tasks.bounces import Arrived, take
+from tasks.bounces import Arrived, record_bounce
 from tasks.mail import ReturnPaths
 from tests.announcements.conftest import Admin, Rollcall
 from tests.bounces import reports
@@ -49,7 +49,7 @@ def test_what_came_back_is_counted_beside_what_was_accepted(sent: World, admin: 
     ):
         to = sent.mail.senders[address][-1]
         came = system(to, address, **said)
-        take(sent.runtime.engine, returns, Arrived(came.sender, to, came.message))
+        record_bounce(sent.runtime.engine, returns, Arrived(came.sender, to, came.message))
 
     shown = admin("show", "news")
 

@@ -38,7 +38,7 @@ def imported(
     source = io.BytesIO(text.encode())
     layout = imports.layout_of(source, ReadingOptions(keep_status=True))
     wanted = ImportOptions(refused_file(world), **options)
-    return imports.take(engine, world.runtime.settings, org, source, layout, wanted, on_slice=on_slice)
+    return imports.import_file(engine, world.runtime.settings, org, source, layout, wanted, on_slice=on_slice)
 
 
 def refused_file(world: World) -> Path:

@@ -20,7 +20,7 @@ def imported(world: World, export: Export) -> tuple[Imported, dict[str, str]]:
     with transaction(world.runtime.engine) as connection:
         org = organisations.find(connection, [world.organisation])[world.organisation]
     source = io.BytesIO(export.body)
-    result = imports.take(
+    result = imports.import_file(
         world.runtime.engine,
         world.runtime.settings,
         org,

@@ -26,7 +26,7 @@ def imported(world: World, body: str | bytes) -> str:
     try:
         layout = imports.layout_of(source)
         wanted = imports.ImportOptions(world.runtime.home / "refused.csv")
-        result = imports.take(world.runtime.engine, world.runtime.settings, org, source, layout, wanted)
+        result = imports.import_file(world.runtime.engine, world.runtime.settings, org, source, layout, wanted)
     except imports.NotReadable as problem:
         return str(problem)
     stand = world.rows(

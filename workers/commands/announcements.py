@@ -47,7 +47,7 @@ app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is
 
 
 @dataclass(frozen=True, slots=True)
-class Stands:
+class AnnouncementState:
     """How an announcement stands now."""
 
     announcement: str
@@ -85,7 +85,7 @@ def create(
         if mail.create_draft(connection, org.organisation, draft, by=who(by)) is None:
             raise Refused(f"There is an announcement {id_!r} already.")
     if json_:
-        document(Stands(id_, "draft"))
+        document(AnnouncementState(id_, "draft"))
     else:
         again = f"{id_} -o {organisation}"
         out.print(f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}", markup=False)
@@ -178,7 +178,7 @@ def launch(
             state = found_by(connection, org, announcement).state
         say_if_paused(runtime)
     _say(
-        Stands(announcement, state),
+        AnnouncementState(announcement, state),
         json_=json_,
         more="" if ready is None else f" {counted(ready.will_receive, 'learner gets', 'learners get')} it.",
     )
@@ -273,10 +273,10 @@ def _with(
             state = found_by(connection, org, announcement).state
         if state in {"sending", "scheduled"}:
             say_if_paused(runtime)
-    _say(Stands(announcement, state), json_=json_)
+    _say(AnnouncementState(announcement, state), json_=json_)
 
 
-def _say(stands: Stands, *, json_: bool, more: str = "") -> None:
+def _say(stands: AnnouncementState, *, json_: bool, more: str = "") -> None:
     if json_:
         document(stands)
     else:

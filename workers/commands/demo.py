@@ -82,7 +82,7 @@ def demo(json_: Json = False) -> None:
     if json_:
         document(DemoResult(fits, chapters))
     else:
-        _tell(chapters, runtime.home)
+        _print_account(chapters, runtime.home)
     if not fits:
         raise Refused("The counts do not add up: this is a bug in Rollcall, please report it.")
 
@@ -264,7 +264,7 @@ def _published(client: redis.Redis) -> Counter[str]:
     return Counter(d["type"] for d in documents if d["organisation"] == sample.ORGANISATION)
 
 
-def _tell(chapters: list[Chapter], home: Path) -> None:
+def _print_account(chapters: list[Chapter], home: Path) -> None:
     out.print()
     out.print("[bold]What happened at Aurora Learning[/]")
     out.print()

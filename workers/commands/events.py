@@ -56,7 +56,7 @@ OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first that came.")]
 
 
-class HeldState(StrEnum):
+class UnresolvedState(StrEnum):
     """What an event that was not taken may be in."""
 
     WAITING = "waiting"
@@ -221,7 +221,7 @@ def sign(
 def quarantined(
     organisation: OfOrganisation = None,
     reason: Annotated[Reason | None, typer.Option(help="Held back for this reason only.")] = None,
-    state: Annotated[HeldState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
+    state: Annotated[UnresolvedState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
     limit: Limit = None,
     json_: Json = False,
 ) -> None:

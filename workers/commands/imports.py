@@ -81,7 +81,7 @@ def import_(
         with asked(runtime, organisation) as (_, org):
             reading, slices = progress.add_task("reading", total=_size(source)), progress.add_task("taking", total=None)
         try:
-            result = imports.take(
+            result = imports.import_file(
                 runtime.engine,
                 runtime.settings,
                 org,
