@@ -251,7 +251,7 @@ class World:
         """The courses a learner has access to."""
         return {course for course, enrolment in self.enrolments(learner).items() if enrolment.access}
 
-    def ledger(self, organisation: str | None = None) -> list[seats.LedgerEntry]:
+    def ledger(self, organisation: str | None = None) -> list[seats.Entry]:
         """Every entry of what was consumed."""
         with self.about(organisation) as (connection, org):
             return seats.ledger(connection, org.organisation)

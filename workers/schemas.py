@@ -19,7 +19,7 @@ from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEven
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
-from tasks.seats import LedgerEntry
+from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
@@ -90,7 +90,7 @@ RESULTS: dict[str, Any] = {
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
     "restored": restored.Restored,
-    "seats-ledger": list[LedgerEntry],
+    "seats-ledger": list[Entry],
     "seats-reviewed": list[seats.Reviewed],
     "seats-show": seats.BalanceDetails,
     "seats-verify": seats.Verified,

@@ -7,10 +7,10 @@ from sqlalchemy import Connection
 
 from config.database import execute
 from config.sql import query
-from tasks.learners.store import LearnerDescription
+from tasks.learners.store import Description
 
 
-def keep_outdone(connection: Connection, organisation: int, descriptions: Sequence[LearnerDescription]) -> None:
+def keep_outdone(connection: Connection, organisation: int, descriptions: Sequence[Description]) -> None:
     """Keep when learners were described by what does not hold; what it said only where it happened after what holds,
     and a deletion in between could still make it hold (R6, S15)."""
     if not descriptions:

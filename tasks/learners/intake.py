@@ -8,16 +8,7 @@ from tasks.intake import EventContext, bring_back, follow, judge_again
 from tasks.learners.deletions import end_memberships, erase, keep_outdone
 from tasks.learners.rules import Standing, effective_version, holds
 from tasks.learners.segments import ensure_segments, save_segment
-from tasks.learners.store import (
-    Learner,
-    LearnerDescription,
-    StatusChange,
-    describe,
-    ensure,
-    find,
-    record_status,
-    restate,
-)
+from tasks.learners.store import Description, Learner, StatusChange, describe, ensure, find, record_status, restate
 
 _STAND = {Standing.ACTIVE, Standing.INACTIVE}
 
@@ -27,14 +18,14 @@ def learner_saved(context: EventContext, events: Sequence[Event]) -> None:
     connection, number = context.connection, context.number
     said = [(event, event.data) for event in events if isinstance(event.data, LearnerSaved)]
     known = ensure(connection, number, (data.learner for _, data in said))
-    descriptions: list[LearnerDescription] = []
-    outdone: list[LearnerDescription] = []
+    descriptions: list[Description] = []
+    outdone: list[Description] = []
     statuses: list[StatusChange] = []
     older: list[int] = []
     for event, data in said:
         learner = known[data.learner]
         version = effective_version(data.version, learner.version)
-        description = LearnerDescription(
+        description = Description(
             learner.learner,
             version,
             event.time,

@@ -30,7 +30,7 @@ class Learner:
 
 
 @dataclass(frozen=True, slots=True)
-class LearnerDescription:
+class Description:
     """How an event describes a learner."""
 
     learner: int
@@ -126,7 +126,7 @@ def find(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[
     return {learner.id: learner for learner in found}
 
 
-def describe(connection: Connection, organisation: int, descriptions: Sequence[LearnerDescription]) -> None:
+def describe(connection: Connection, organisation: int, descriptions: Sequence[Description]) -> None:
     """Write what events say of learners; the caller has checked that it is the newest. Of two that claim the same
     version and time the greater holds, whichever is heard last."""
     if not descriptions:

@@ -28,7 +28,7 @@ class Format(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ReportQuery:
+class Report:
     """A report: the query of its rows, and the query that turns `rows` into the cells of a spreadsheet."""
 
     rows: sql.SQL
@@ -47,13 +47,7 @@ _CSV = "COPY ({cells}) TO STDOUT (FORMAT csv, HEADER)"
 
 
 def stream(
-    connection: Connection,
-    report: ReportQuery,
-    organisation: int,
-    tab: Tab | None,
-    format_: Format,
-    *,
-    block: int = BLOCK,
+    connection: Connection, report: Report, organisation: int, tab: Tab | None, format_: Format, *, block: int = BLOCK
 ) -> Iterator[bytes]:
     """A report, in blocks of at least `block` bytes, whole rows each, as the database makes them."""
     within(connection, organisation)

@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from tasks.reports.export import ReportQuery
+from tasks.reports.export import Report
 
 #: In the order in which the changes hold (S1), so that a learner's last row is how they stand.
 _ROWS = """
@@ -21,4 +21,4 @@ SELECT spreadsheet_safe(organisation) AS organisation, spreadsheet_safe(learner)
 FROM ({rows}) r
 """
 
-HISTORY = ReportQuery(sql.SQL(_ROWS), sql.SQL(_CELLS))
+HISTORY = Report(sql.SQL(_ROWS), sql.SQL(_CELLS))

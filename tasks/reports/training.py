@@ -2,7 +2,7 @@
 
 from psycopg import sql
 
-from tasks.reports.export import ReportQuery
+from tasks.reports.export import Report
 
 #: The columns, in the contract's order. A learner's segments and the segments that hold an enrolment are gathered once
 #: for all and merged in by learner; a course, and what requests hold, is looked up once and remembered (OFFSET 0 keeps
@@ -62,4 +62,4 @@ SELECT spreadsheet_safe(organisation) AS organisation, spreadsheet_safe(learner)
 FROM ({rows}) r
 """
 
-TRAINING = ReportQuery(sql.SQL(_ROWS), sql.SQL(_CELLS))
+TRAINING = Report(sql.SQL(_ROWS), sql.SQL(_CELLS))

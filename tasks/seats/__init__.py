@@ -3,15 +3,9 @@
 from typing import TYPE_CHECKING
 
 from config.lazily import lazily
-from tasks.seats.ledger import (  # called as its module is
-    LedgerEntry,
-    LedgerFilter,
-    Period,
-    ledger,
-    periods,
-    stream_ledger,
-    warned,
-)
+
+# `ledger` is called as its module is
+from tasks.seats.ledger import Entry, LedgerFilter, Period, ledger, periods, stream_ledger, warned
 
 if TYPE_CHECKING:
     from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle

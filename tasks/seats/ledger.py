@@ -14,7 +14,7 @@ from tasks.seats.rules import period_of, unit_of
 
 
 @dataclass(frozen=True, slots=True)
-class LedgerEntry:
+class Entry:
     """An entry of the ledger."""
 
     id: str
@@ -95,11 +95,11 @@ _CELLS = sql.SQL(
 )
 
 
-def ledger(connection: Connection, organisation: int, wanted: LedgerFilter = LedgerFilter()) -> list[LedgerEntry]:
+def ledger(connection: Connection, organisation: int, wanted: LedgerFilter = LedgerFilter()) -> list[Entry]:
     """The entries that are wanted, oldest first. Who was deleted has none of their data in it (S15)."""
     return rows(
         connection,
-        LedgerEntry,
+        Entry,
         _ASKED,
         organisation=organisation,
         learner=wanted.learner,

@@ -7,17 +7,17 @@ from typing import Any
 
 from tasks import learners
 from tasks.enrolments import Enrolment, enrolments_of
-from tasks.reports import HISTORY, TRAINING, CourseSummary, Format, ReportQuery, Tab, stream, summary
+from tasks.reports import HISTORY, TRAINING, CourseSummary, Format, Report, Tab, stream, summary
 from tests.world import World
 
 
-def blocks(world: World, report: ReportQuery, tab: Tab, format_: Format, **small: int) -> list[bytes]:
+def blocks(world: World, report: Report, tab: Tab, format_: Format, **small: int) -> list[bytes]:
     """The pieces in which a report of the world's organisation goes out."""
     with world.about() as (connection, org):
         return list(stream(connection, report, org.organisation, tab, format_, **small))
 
 
-def lines(world: World, tab: Tab, report: ReportQuery = TRAINING) -> list[dict[str, Any]]:
+def lines(world: World, tab: Tab, report: Report = TRAINING) -> list[dict[str, Any]]:
     """The rows, as JSONL has them."""
     return [json.loads(line) for line in b"".join(blocks(world, report, tab, Format.JSONL)).splitlines()]
 
@@ -27,7 +27,7 @@ def history(world: World, tab: Tab) -> list[dict[str, Any]]:
     return lines(world, tab, HISTORY)
 
 
-def sheet(world: World, tab: Tab, report: ReportQuery = TRAINING) -> list[dict[str, str]]:
+def sheet(world: World, tab: Tab, report: Report = TRAINING) -> list[dict[str, str]]:
     """The rows, as a spreadsheet reads the CSV."""
     text = b"".join(blocks(world, report, tab, Format.CSV)).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))

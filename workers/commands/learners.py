@@ -45,7 +45,7 @@ class LearnerDetails:
     history: list[learners.HistoryEntry]
     explained: enrolments.Explained | None
     enrolments: list[enrolments.Enrolment]
-    seats: list[seats.LedgerEntry]
+    seats: list[seats.Entry]
     mail: list[mail.ReceivedMail]
     unsubscribed_at: datetime | None
 

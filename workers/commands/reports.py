@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from tasks.reports import HISTORY, TRAINING, Format, ReportQuery, Tab, stream
+from tasks.reports import HISTORY, TRAINING, Format, Report, Tab, stream
 from tasks.reports import summary as summarised
 from workers.commands.common import Json, Org, Refused, asked, document, err, opened, table, write_blocks
 
@@ -65,7 +65,7 @@ def summary(
     )
 
 
-def _export(report: ReportQuery, organisation: str, tab: Tab, format_: Format) -> None:
+def _export(report: Report, organisation: str, tab: Tab, format_: Format) -> None:
     with opened("reports") as runtime, asked(runtime, organisation) as (connection, org), _progress() as advance:
         write_blocks(stream(connection, report, org.organisation, tab, format_), advance)
 

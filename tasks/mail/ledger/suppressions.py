@@ -8,7 +8,7 @@ from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import execute, value
-from tasks.reports import ReportQuery
+from tasks.reports import Report
 
 
 class Suppressed(StrEnum):
@@ -128,7 +128,7 @@ def _parameters(chosen: Chosen) -> dict[str, object]:
 
 
 #: Every suppression, the oldest first.
-SUPPRESSIONS = ReportQuery(
+SUPPRESSIONS = Report(
     sql.SQL(
         """
 SELECT address, reason, rfc3339(since) AS since, why, by_whom AS by FROM suppressions
