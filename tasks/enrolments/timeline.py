@@ -112,7 +112,9 @@ def timeline(person: Person, causes: Causes, lead: timedelta, *, deleted: bool) 
     lives = person.lives()
     periods = [_enrolment_periods(person, causes, life, lead) for life in lives]
     counted = {
-        start: any(s.begin <= start.time + lead and start.time < s.end for s in _in_life(person, start, lives, periods))
+        start: any(
+            s.begin <= start.time + lead and start.time < s.end for s in periods[lives.index(person.life(start.time))]
+        )
         and person.active_at(start.time)
         for start in causes.starts
     }
@@ -141,15 +143,6 @@ def timeline(person: Person, causes: Causes, lead: timedelta, *, deleted: bool) 
         activated,
         [start.time for start, counts in counted.items() if not counts and not start.released],
     )
-
-
-def _in_life(
-    person: Person,
-    start: CountedStart,
-    lives: Sequence[tuple[datetime, datetime]],
-    periods: Sequence[list[EnrolmentPeriod]],
-) -> list[EnrolmentPeriod]:
-    return periods[lives.index(person.life(start.time))]
 
 
 def _enrolment_periods(
