@@ -92,7 +92,7 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Server:
+class ServerProcess:
     """A process of ours. `started` (Unix time, seconds) tells it from a later one with the same pid."""
 
     pid: int
@@ -150,11 +150,11 @@ def running_urls(home: Path) -> set[str]:
     return set()
 
 
-def _written_down(file: Path) -> tuple[dict[str, "Server"], Path]:
+def _written_down(file: Path) -> tuple[dict[str, "ServerProcess"], Path]:
     """The servers, and the directory of their sockets, that `_Services._save` wrote down. Raises EmbeddedError."""
     try:
         state = json.loads(file.read_text())
-        return {name: Server(**server) for name, server in state["servers"].items()}, Path(state["sockets"])
+        return {name: ServerProcess(**server) for name, server in state["servers"].items()}, Path(state["sockets"])
     except (ValueError, LookupError, TypeError, AttributeError):
         raise EmbeddedError(
             f"{file} is damaged: end what still runs under {file.parent}, if anything does, and remove that file."
@@ -190,7 +190,7 @@ class _Services:
         self.home = home
         self._durable = durable
         self._file = home / "embedded.json"
-        self._servers: dict[str, Server] = {}
+        self._servers: dict[str, ServerProcess] = {}
         self._sockets = home / "sockets"  # or elsewhere, see `_make_sockets`
         self.kinds = {"postgresql": self._postgresql(), "valkey": self._valkey(), "mailbox": self._mailbox()}
 
@@ -221,7 +221,7 @@ class _Services:
                     sys.stderr.write(f"Waiting for a process that starts or stops servers under {self.home} ...\n")
             time.sleep(POLL_INTERVAL)
 
-    def joined(self, names: Iterable[str], *, ask: bool = True) -> dict[str, Server]:
+    def joined(self, names: Iterable[str], *, ask: bool = True) -> dict[str, ServerProcess]:
         """These servers, each started unless it runs, as soon as it answers; one that ran need not be asked.
 
         One that runs is asked, too: whoever started it may have been killed before it answered. Nobody else waits for
@@ -243,7 +243,7 @@ class _Services:
                 self._save()
         return found
 
-    def _running(self, name: str) -> Server | None:
+    def _running(self, name: str) -> ServerProcess | None:
         """The server of that name, if it lives."""
         server = self._servers.get(name)
         return server if server is not None and server.running else None
@@ -323,7 +323,7 @@ class _Services:
     def stop(self) -> None:
         """Stop every server and forget them. One that does not stop in time is made to."""
         if postmaster := _postmaster(self.home / "postgresql"):  # also one that was never written down
-            self._servers["postgresql"] = Server(postmaster.pid, postmaster.create_time(), "")
+            self._servers["postgresql"] = ServerProcess(postmaster.pid, postmaster.create_time(), "")
         running = {name: server for name, server in self._servers.items() if server.running}
         for level in (0, 1):
             for name, server in running.items():
@@ -342,7 +342,7 @@ class _Services:
         shutil.rmtree(self._sockets, ignore_errors=True)
         self._file.unlink(missing_ok=True)
 
-    def _started(self, name: str) -> Server:
+    def _started(self, name: str) -> ServerProcess:
         """The named server, just started and written down: or another process would start it again."""
         if name in self._servers:
             with suppress(ChildProcessError):  # if it was ours, it is a zombie until we look
@@ -350,7 +350,7 @@ class _Services:
         pid = None
         try:
             pid = self.kinds[name].start()
-            self._servers[name] = Server(pid, psutil.Process(pid).create_time(), url="")
+            self._servers[name] = ServerProcess(pid, psutil.Process(pid).create_time(), url="")
             self._save()
         except OSError as problem:
             if pid is not None:
@@ -360,7 +360,7 @@ class _Services:
             ) from None
         return self._servers[name]
 
-    def _answer(self, name: str, server: Server) -> str:
+    def _answer(self, name: str, server: ServerProcess) -> str:
         """The URL that a server has, as soon as it can be used."""
         kind = self.kinds[name]
         began = time.monotonic()

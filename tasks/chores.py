@@ -20,18 +20,18 @@ SELDOM_SECONDS = 60.0
 _said: dict[str, float] = {}
 
 
-class Chore(Protocol):
-    """Does all there is of a kind; `alone`: each in a savepoint of its own. How much it was."""
+class Sweep(Protocol):
+    """Does all there is of a kind; `in_savepoints`: each in one of its own. How much it was."""
 
-    def __call__(self, connection: Connection, *, alone: bool = False) -> int: ...
+    def __call__(self, connection: Connection, *, in_savepoints: bool = False) -> int: ...
 
 
-def do(engine: Engine, name: str, chore: Chore) -> int:
+def do(engine: Engine, name: str, chore: Sweep) -> int:
     """Do a chore in a transaction of its own; how much it was. Raises only where the database is away."""
-    for alone in (False, True):
+    for in_savepoints in (False, True):
         try:
             with transaction(engine) as connection:
-                return chore(connection, alone=alone)
+                return chore(connection, in_savepoints=in_savepoints)
         except Exception as problem:
             if is_connection_problem(problem):
                 raise

@@ -32,7 +32,7 @@ class Deviation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
+class DeviationCount:
     """How many learners, or enrolments of a course, are not as they should be."""
 
     organisation: str
@@ -41,7 +41,7 @@ class Off:
     n: int
 
 
-def deviations(connection: Connection, organisation: Organisation) -> list[Off]:
+def deviations(connection: Connection, organisation: Organisation) -> list[DeviationCount]:
     """What is off, of one organisation; nothing of it while a fan-out is running means anything."""
     number = organisation.organisation
     without_nested_loops(connection)
@@ -56,7 +56,7 @@ def deviations(connection: Connection, organisation: Organisation) -> list[Off]:
         for course, off in rules.items()
         for entry in ((Deviation.MISSING, course, off.missing), (Deviation.SURPLUS, course, off.surplus))
     ]
-    return [Off(organisation.id, kind.value, course, n) for kind, course, n in [*found, *by_course] if n]
+    return [DeviationCount(organisation.id, kind.value, course, n) for kind, course, n in [*found, *by_course] if n]
 
 
 def repair(connection: Connection, settings: Settings, organisation: Organisation) -> None:

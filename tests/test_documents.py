@@ -31,7 +31,7 @@ from tasks.webhooks.server import MOST_OF_ONE
 from workers import bodies, connections, outline, queues, web, webhooks
 from workers.commands.common import UNASKED
 from workers.relay.readers import WatchReaders
-from workers.relay.witness import Witness
+from workers.relay.witness import WatchWitness
 from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract
 
 ROOT = Path(__file__).parents[1]
@@ -159,7 +159,7 @@ def test_the_page_on_restoring_says_for_how_long_what_is_remembered() -> None:
     bounds = [
         f"for {witness.KEPT_SECONDS // 86400} days and for the last {witness.MOST_GROUPS:,} groups",
         f"For {control.KNOWN_DAYS} days after",
-        f"every {Witness.seconds:g} seconds",
+        f"every {WatchWitness.seconds:g} seconds",
     ]
 
     assert [bound for bound in bounds if bound not in page] == []

@@ -35,7 +35,7 @@ from workers.relay.leader import Relay
 from workers.relay.publish import Publish
 from workers.relay.readers import WatchReaders
 from workers.relay.wake import Wake
-from workers.relay.witness import Witness
+from workers.relay.witness import WatchWitness
 
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
@@ -207,7 +207,7 @@ class World:
         """Do everything that is due, in this process: the relay does its chores, and whoever it wakes works. What is
         due later stays, and so does what it does once in some seconds: streams are not trimmed under a test's eyes."""
         relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
-        relay.chores = [chore for chore in relay.chores if not isinstance(chore, WatchReaders | Witness)]
+        relay.chores = [chore for chore in relay.chores if not isinstance(chore, WatchReaders | WatchWitness)]
         for chore in relay.chores:
             if isinstance(chore, Wake):
                 chore.broker = woken

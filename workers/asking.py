@@ -34,7 +34,7 @@ class Busy(Exception):
     """Too much is asked at once, or the database is silent."""
 
 
-class Desk:
+class Bulkhead:
     """Asks so many questions `at_once`; each waits at most `wait` seconds for its turn, and `seconds` for its answer.
 
     `statement`: seconds that one statement may take; None where the server's own limit is to decide, as of an event:

@@ -154,7 +154,7 @@ _SIGNED = {
 }
 
 
-class Stored(Struct, frozen=True):
+class EventsStored(Struct, frozen=True):
     """The answer to what was posted: all of it is stored, and what could not be taken is in quarantine."""
 
     events: int
@@ -247,10 +247,10 @@ def _operation(action: str, channel: str, summary: str, messages: Sequence[str],
 def document() -> dict[str, Any]:
     """The whole document."""
     _, data = msgspec.json.schema_components(
-        [*events.TYPES.values(), *events.TYPES_OUT.values(), events.Envelope, events.Document, Stored],
+        [*events.TYPES.values(), *events.TYPES_OUT.values(), events.CloudEventEnvelope, events.Document, EventsStored],
         ref_template="#/components/schemas/{name}",
     )
-    events_in = {name: _event(name, "Envelope", kind) for name, kind in events.TYPES.items()}
+    events_in = {name: _event(name, "CloudEventEnvelope", kind) for name, kind in events.TYPES.items()}
     events_out = {name: _event(name, "Document", kind) for name, kind in events.TYPES_OUT.items()}
     any_in, any_out = ({"oneOf": [_schema(name) for name in events]} for events in (events_in, events_out))
     messages = {name: _message(name, kind) for name, kind in (events.TYPES | events.TYPES_OUT).items()}
@@ -283,8 +283,8 @@ def document() -> dict[str, Any]:
                         "name": "stored",
                         "summary": "202, once all of it is stored.",
                         "contentType": "application/json",
-                        "payload": _schema("Stored"),
-                        "examples": [{"payload": msgspec.to_builtins(Stored(1, 1, 0, 0, 0))}],
+                        "payload": _schema("EventsStored"),
+                        "examples": [{"payload": msgspec.to_builtins(EventsStored(1, 1, 0, 0, 0))}],
                     },
                 },
             },

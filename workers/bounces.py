@@ -18,7 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from config.log import without_data
 from config.runtime import Runtime
-from tasks.bounces import Arrived, take
+from tasks.bounces import Arrived, record_bounce
 from tasks.mail import ReturnPaths
 from workers import readiness
 
@@ -44,7 +44,7 @@ END_OF_DATA = b"\r\n.\r\n"
 _PATH = re.compile(r"<([^<>\s]*)>(.*)")
 
 
-class Desk:
+class ReportReceiver:
     """Where reports are handed in: what all conversations share."""
 
     def __init__(self, runtime: Runtime, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -70,10 +70,10 @@ class Desk:
             loop=asyncio.get_running_loop(),
         )
 
-    async def take(self, arrived: Arrived) -> str:
+    async def record(self, arrived: Arrived) -> str:
         """Store a message that came; the answer."""
         await asyncio.get_running_loop().run_in_executor(
-            self._threads, take, self._runtime.engine, self._returns, arrived
+            self._threads, record_bounce, self._runtime.engine, self._returns, arrived
         )
         return "250 2.0.0 Stored"
 
@@ -122,7 +122,7 @@ class _Conversation(SMTP):
     #: Also the limit of the stream reader, which hands on a message in pieces of it.
     line_length_limit = 32 * 1024
 
-    event_handler: Desk
+    event_handler: ReportReceiver
     _finishing = False
     _storing = False
 
@@ -172,7 +172,7 @@ class _Conversation(SMTP):
                 answer = "552 5.3.4 Message larger than announced with SIZE"
             else:
                 sender = (envelope.mail_from or "").removeprefix("<>")
-                answer = await self.event_handler.take(Arrived(sender, envelope.rcpt_tos[0], content))
+                answer = await self.event_handler.record(Arrived(sender, envelope.rcpt_tos[0], content))
             await self.push(answer)
         finally:
             self._storing = False
@@ -208,12 +208,12 @@ async def serve(runtime: Runtime, on_listening: Callable[[int], None], *, idle_s
     logging.getLogger("mail.log").setLevel(logging.CRITICAL)  # aiosmtpd logs what it is told, and by whom
     settings = runtime.settings
     loop = asyncio.get_running_loop()
-    desk = Desk(runtime, idle_seconds)
-    server = await loop.create_server(desk.converse, settings.rollcall_bounces_host, settings.rollcall_bounces_port)
+    receiver = ReportReceiver(runtime, idle_seconds)
+    server = await loop.create_server(receiver.converse, settings.rollcall_bounces_host, settings.rollcall_bounces_port)
     on_listening(int(server.sockets[0].getsockname()[1]))
     await loop.run_in_executor(None, runtime.stopping.wait)
     server.close()
-    await desk.close(settings.rollcall_drain_seconds)
+    await receiver.close(settings.rollcall_drain_seconds)
 
 
 def run(runtime: Runtime) -> None:

@@ -20,7 +20,7 @@ HELP = (
 )
 
 
-class Group(TyperGroup):
+class CommandGroup(TyperGroup):
     """The commands, whose usage errors say what is wrong and not which library found it."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -35,7 +35,7 @@ class Group(TyperGroup):
 HELP_NAMES = ["-h", "--help"]
 
 OPTIONS: dict[str, Any] = {
-    "cls": Group,
+    "cls": CommandGroup,
     "no_args_is_help": True,
     "pretty_exceptions_enable": False,
     "context_settings": {"help_option_names": HELP_NAMES},

@@ -141,7 +141,7 @@ class Door:
         return True
 
 
-class _Connection(h11.Connection):
+class _StrictConnection(h11.Connection):
     """HTTP/1.1 as it is written (RFC 9112), for what can be read in two ways is how requests are smuggled past a proxy:
     h11 alone takes a body with two lengths, folded lines, and lines that end in a line feed."""
 
@@ -211,11 +211,11 @@ class _Connection(h11.Connection):
 class Conversation(H11Protocol):
     """One connection, and what it owes us."""
 
-    conn: _Connection
+    conn: _StrictConnection
 
     def __init__(self, door: Door, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
-        self.conn = _Connection()
+        self.conn = _StrictConnection()
         self._door = door
         self._owed = _Owed.NOTHING
         self._requests = 0

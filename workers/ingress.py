@@ -144,7 +144,7 @@ def _follow(runtime: Runtime, client: redis.Redis, consumer: str) -> None:
         REDIS.end()
         if found:
             try:
-                _take(runtime, client, found[0][1])
+                _process_entries(runtime, client, found[0][1])
             except _AWAY:
                 raise
             except Exception as problem:  # noqa: BLE001 - whatever it was; each is tried by itself when a lease has passed
@@ -188,7 +188,7 @@ def _try_each(runtime: Runtime, client: redis.Redis, left: deque[str], seconds: 
             with Suspects(client).trying(entry) as tries:
                 if tries <= MOST_TRIES:
                     found: Any = client.xrange(IN, min=entry, max=entry)
-                    _take(runtime, client, found or [(entry, None)])
+                    _process_entries(runtime, client, found or [(entry, None)])
                 else:
                     _give_up(runtime, client, entry, whole=tries == MOST_TRIES + 1)
         except _AWAY:
@@ -206,7 +206,7 @@ def _give_up(runtime: Runtime, client: redis.Redis, entry: str, *, whole: bool) 
     client.xack(IN, GROUP, entry)
 
 
-def _take(runtime: Runtime, client: redis.Redis, entries: Any) -> None:
+def _process_entries(runtime: Runtime, client: redis.Redis, entries: Any) -> None:
     """`entries`: pairs of entry id and fields, or None where an entry was deleted before it was read."""
     arrived = [fields for _, fields in entries if fields is not None]
     set_aside(runtime.engine, [(_as_text(fields), NO_EVENT) for fields in arrived if b"event" not in fields])

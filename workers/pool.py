@@ -30,7 +30,7 @@ IDLE_MS = 250
 LOOK_SECONDS = 1.0
 
 
-class _Gate:
+class _SharedLock:
     """Lets the threads of a process work side by side, or one of them alone, which goes first."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class _Gate:
         self._inside = self._waiting = 0
 
     @contextmanager
-    def beside_others(self) -> Iterator[None]:
+    def shared(self) -> Iterator[None]:
         with self._changed:
             self._changed.wait_for(lambda: self._inside >= 0 and not self._waiting)
             self._inside += 1
@@ -48,7 +48,7 @@ class _Gate:
             self._leave(1)
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[None]:
         with self._changed:
             self._waiting += 1
             self._changed.wait_for(lambda: self._inside == 0)
@@ -72,7 +72,7 @@ class Leases(dramatiq.Middleware):
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._gate = _Gate()
+        self._lock = _SharedLock()
         self._held: dict[str, tuple[Piece, ExitStack]] = {}
 
     def before_process_message(self, _broker: dramatiq.Broker, message: MessageProxy) -> None:
@@ -84,7 +84,7 @@ class Leases(dramatiq.Middleware):
         try:
             with ExitStack() as stack:
                 stack.enter_context(heartbeat(self._runtime, piece))
-                stack.enter_context(self._gate.alone() if piece.lost > 1 else self._gate.beside_others())
+                stack.enter_context(self._lock.exclusive() if piece.lost > 1 else self._lock.shared())
                 if piece.lost > 1:  # it, or what was beside it, took its worker down
                     with transaction(self._runtime.engine, piece.organisation) as connection:
                         accuse(connection, piece)

@@ -100,14 +100,14 @@ class Dropped:
 
     def add(self, size: int) -> None:
         """One was dropped."""
-        self.tell()
+        self.log_count()
         if self._told < MOST_TOLD:
             self._told += 1
             log.warning("queue.message_dropped", queue=self._queue, bytes=size, why="it is none of ours")
         else:
             self._untold += 1
 
-    def tell(self) -> None:
+    def log_count(self) -> None:
         """Say, if a minute has passed, how many more were dropped in it."""
         if self._clock() < self._until:
             return
@@ -139,7 +139,7 @@ class Consumer(dramatiq.Consumer):
         return MessageProxy(message)
 
     def _next(self) -> dramatiq.Message[Any] | None:
-        self._dropped.tell()
+        self._dropped.log_count()
         try:
             found: Any = self._broker.client.blpop([key(self._queue)], timeout=BLOCK_SECONDS)
             REDIS.end()

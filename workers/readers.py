@@ -16,14 +16,14 @@ from tasks.events import Publication
 COUNT_AT_MOST = 1000
 
 
-class Entry(NamedTuple):
+class StreamId(NamedTuple):
     """The id of an entry. On the outgoing stream its first half is the event's position."""
 
     first: int
     second: int
 
     @classmethod
-    def parse(cls, id_: bytes | str) -> "Entry":
+    def parse(cls, id_: bytes | str) -> "StreamId":
         """An id as Redis writes it."""
         first, _, second = (id_.decode() if isinstance(id_, bytes) else id_).partition("-")
         return cls(int(first), int(second or 0))
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ConsumerGroup:
     """A consumer group. `oldest`: the first entry that was read and not acknowledged, even if it was trimmed since;
     `lag`: how many were not read, where Redis knows; `asked`: when a consumer last asked for something, in Unix
     milliseconds."""
@@ -41,13 +41,13 @@ class Group:
     name: bytes
     consumers: int
     pending: int
-    delivered: Entry
-    oldest: Entry | None
+    delivered: StreamId
+    oldest: StreamId | None
     lag: int | None
     asked: int
 
     @property
-    def needs(self) -> Entry:
+    def needs(self) -> StreamId:
         """Everything before this entry was read and acknowledged. A group that was set back reads what follows anew,
         whatever it has open behind that."""
         return min(self.oldest or self.delivered, self.delivered)
@@ -63,9 +63,9 @@ class Stream:
     """A stream and its groups, at one moment. `first`: the first entry there is, and `end` the last there ever was."""
 
     length: int
-    first: Entry
-    end: Entry
-    groups: list[Group]
+    first: StreamId
+    end: StreamId
+    groups: list[ConsumerGroup]
 
 
 def observe(client: redis.Redis, name: str) -> Stream:
@@ -77,21 +77,21 @@ def observe(client: redis.Redis, name: str) -> Stream:
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return Stream(0, Entry(0, 0), Entry(0, 0), [])
-    first = Entry.parse(next(iter(found["entries"]), "0-0"))
+        return Stream(0, StreamId(0, 0), StreamId(0, 0), [])
+    first = StreamId.parse(next(iter(found["entries"]), "0-0"))
     return Stream(
-        found["length"], first, Entry.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]]
+        found["length"], first, StreamId.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]]
     )
 
 
-def _group(found: dict[str, Any]) -> Group:
+def _group(found: dict[str, Any]) -> ConsumerGroup:
     oldest = found["pending"]
-    return Group(
+    return ConsumerGroup(
         name=found["name"],
         consumers=len(found["consumers"]),
         pending=found["pel-count"],
-        delivered=Entry.parse(found["last-delivered-id"]),
-        oldest=Entry.parse(oldest[0][0]) if oldest else None,
+        delivered=StreamId.parse(found["last-delivered-id"]),
+        oldest=StreamId.parse(oldest[0][0]) if oldest else None,
         lag=found.get("lag"),
         asked=max((_seen(consumer) for consumer in found["consumers"]), default=0),
     )
@@ -121,7 +121,7 @@ def unread(client: redis.Redis) -> int:
     return stream.length if group is None else group.pending + _unread(client, IN, stream, group)
 
 
-def _ours(stream: Stream) -> Group | None:
+def _ours(stream: Stream) -> ConsumerGroup | None:
     return next((group for group in stream.groups if group.name == GROUP.encode()), None)
 
 
@@ -144,7 +144,7 @@ def remember(connection: Connection, out: Stream, state: Publication) -> None:
         )
 
 
-def restore(client: redis.Redis, end: Entry, known: dict[bytes, int], after: Entry) -> bool:
+def restore(client: redis.Redis, end: StreamId, known: dict[bytes, int], after: StreamId) -> bool:
     """Make the groups that were lost with the outgoing stream, or with its end, where each had come to, and let a
     stream of which nothing is left go on `after` an entry. Not if it does not `end` any more where it did: whether.
 
@@ -219,7 +219,7 @@ def _standing(connection: Connection, client: redis.Redis, name: str) -> StreamS
     return StreamStanding(name, found.length, _memory(client, name), groups)
 
 
-def _unread(client: redis.Redis, name: str, stream: Stream, group: Group) -> int:
+def _unread(client: redis.Redis, name: str, stream: Stream, group: ConsumerGroup) -> int:
     if group.delivered >= stream.end:
         return 0
     if group.lag is not None:
@@ -230,19 +230,19 @@ def _unread(client: redis.Redis, name: str, stream: Stream, group: Group) -> int
     return len(after)
 
 
-def _oldest_seconds(connection: Connection, client: redis.Redis, name: str, group: Group) -> float | None:
+def _oldest_seconds(connection: Connection, client: redis.Redis, name: str, group: ConsumerGroup) -> float | None:
     if name == OUT:
         return events.waiting_seconds(connection, group.acknowledged)
     oldest = _oldest(client, name, group)
     return None if oldest is None else max(time.time() - oldest.first / 1000, 0.0)
 
 
-def _oldest(client: redis.Redis, name: str, group: Group | None) -> Entry | None:
+def _oldest(client: redis.Redis, name: str, group: ConsumerGroup | None) -> StreamId | None:
     """The first entry that a group has not acknowledged, whether it has read it or not."""
     if group is not None and group.oldest is not None:
         return group.oldest
     after: Any = client.xrange(name, min="-" if group is None else f"({group.delivered}", count=1)
-    return Entry.parse(after[0][0]) if after else None
+    return StreamId.parse(after[0][0]) if after else None
 
 
 def _memory(client: redis.Redis, name: str) -> int | None:

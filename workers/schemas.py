@@ -15,16 +15,15 @@ import msgspec
 import typer
 
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
-from tasks.events import TYPES, TYPES_OUT, Data, Decided, Envelope, Quarantined
+from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
-from tasks.work import Failing
+from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
 from workers.commands import (
-    announced,
     announcements,
     demo,
     events,
@@ -34,6 +33,7 @@ from workers.commands import (
     replays,
     restored,
     seats,
+    showing,
     suppressions,
     system,
     templates,
@@ -52,25 +52,25 @@ COMMANDS = FOLDER.parent / "commands.md"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
-    "announcements-cancel": announcements.Stands,
-    "announcements-create": announcements.Stands,
-    "announcements-edit": announcements.Stands,
-    "announcements-launch": announcements.Stands,
-    "announcements-list": list[announced.Listed],
-    "announcements-pause": announcements.Stands,
+    "announcements-cancel": announcements.AnnouncementState,
+    "announcements-create": announcements.AnnouncementState,
+    "announcements-edit": announcements.AnnouncementState,
+    "announcements-launch": announcements.AnnouncementState,
+    "announcements-list": list[showing.Listed],
+    "announcements-pause": announcements.AnnouncementState,
     "announcements-preview": Preview,
-    "announcements-resume": announcements.Stands,
+    "announcements-resume": announcements.AnnouncementState,
     "announcements-retry-failed": RetriedAnnouncement,
-    "announcements-show": announced.Shown,
+    "announcements-show": showing.AnnouncementDetails,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
-    "announcements-unschedule": announcements.Stands,
-    "demo": demo.Told,
-    "events-decided": list[Decided],
-    "events-discard": list[events.Decided],
+    "announcements-unschedule": announcements.AnnouncementState,
+    "demo": demo.DemoResult,
+    "events-decided": list[DecidedEvent],
+    "events-discard": list[events.EventDecision],
     "events-publish": events.Published,
     "events-quarantined": list[Quarantined],
-    "events-release": list[events.Decided],
+    "events-release": list[events.EventDecision],
     "events-replay": replays.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,
@@ -78,12 +78,12 @@ RESULTS: dict[str, Any] = {
     "learners-deactivate": list[learners.Toggled],
     "learners-import": Imported,
     "learners-resubscribe": list[learners.Subscribed],
-    "learners-show": learners.Shown,
+    "learners-show": learners.LearnerDetails,
     "learners-unsubscribe": list[learners.Subscribed],
     "mail-check": mail.ServerCheck,
     "mail-dkim": mail.Record,
-    "mail-pause": mail.MailStands,
-    "mail-resume": mail.MailStands,
+    "mail-pause": mail.MailState,
+    "mail-resume": mail.MailState,
     "mail-retry": list[mail.RetriedNotices],
     "mail-sent-since": mail.SentInLog,
     "migrate": system.Migrated,
@@ -92,12 +92,12 @@ RESULTS: dict[str, Any] = {
     "restored": restored.Restored,
     "seats-ledger": list[Entry],
     "seats-reviewed": list[seats.Reviewed],
-    "seats-show": seats.Shown,
+    "seats-show": seats.BalanceDetails,
     "seats-verify": seats.Verified,
-    "status": system.Status,
-    "suppressions-add": suppressions.Decided,
+    "status": system.SystemStatus,
+    "suppressions-add": suppressions.SuppressionDecision,
     "suppressions-list": Suppression,
-    "suppressions-remove": suppressions.Decided,
+    "suppressions-remove": suppressions.SuppressionDecision,
     "suppressions-remove-many": suppressions.Lifted,
     "templates-list": list[templates.Template],
     "templates-render": templates.Rendered,
@@ -111,7 +111,7 @@ RESULTS: dict[str, Any] = {
     "webhooks-rotate": webhooks.Added,
     "webhooks-show": Webhook,
     "webhooks-test": webhooks.Tested,
-    "work-failing": list[Failing],
+    "work-failing": list[FailingWork],
     "work-retry": list[work.Retried],
 }
 
@@ -119,7 +119,7 @@ RESULTS: dict[str, Any] = {
 def whole(name: str, data: type[Data]) -> type[msgspec.Struct]:
     """A whole event in of one type: its envelope, whose `type` is its name, with its data."""
     of_this_type = {"type": Literal[name], "data": data}
-    fields = msgspec.structs.fields(Envelope)
+    fields = msgspec.structs.fields(CloudEventEnvelope)
     return msgspec.defstruct(name, [(field.name, of_this_type.get(field.name, field.type)) for field in fields])
 
 

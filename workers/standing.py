@@ -57,7 +57,7 @@ class InRedis:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Standing(InRedis, InDatabase):
+class SystemState(InRedis, InDatabase):
     """What both say."""
 
     @property
@@ -88,10 +88,10 @@ class Standing(InRedis, InDatabase):
         return ", ".join(counted(n, _ONE[name], name) for name, n in self.left.items())
 
 
-def look(runtime: Runtime, client: redis.Redis) -> Standing:
+def system_state(runtime: Runtime, client: redis.Redis) -> SystemState:
     """How everything stands now. The stream is read first: what it brings is then seen in the tables."""
     parts: tuple[InRedis | InDatabase, ...] = (in_redis(runtime, client), in_database(runtime))
-    return Standing(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
+    return SystemState(**{field.name: getattr(part, field.name) for part in parts for field in fields(part)})
 
 
 def in_redis(runtime: Runtime, client: redis.Redis) -> InRedis:
@@ -120,7 +120,7 @@ def in_database(runtime: Runtime) -> InDatabase:
             notices_sending=mailings.notices,
             unpublished=events.unpublished(connection),
             relay_stalled=is_relay_stalled(connection, queues),
-            quarantine=events.held_counts(connection),
+            quarantine=events.unresolved_counts(connection),
             webhooks=health(connection),
             mail_paused=paused(connection),
         )

@@ -185,12 +185,12 @@ class Supervisor:
     def _watched(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         """A task whose failure stops everything, rather than leaving a process that nobody looks after."""
 
-        def look(task: asyncio.Task[None]) -> None:
+        def stop_on_failure(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and task.exception():
                 self.stop()
 
         task = asyncio.create_task(work)
-        task.add_done_callback(look)
+        task.add_done_callback(stop_on_failure)
         return task
 
     async def _announce(self, on_ready: Callable[[dict[str, int]], Awaitable[None]]) -> None:

@@ -20,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from config.database import serve_people, transaction
+from config.database import enter_tenant_role, transaction
 from config.runtime import Runtime
 from config.settings import keys_in
 from tasks.mail import UNSUBSCRIBE_PATH, Links, Subscription, resubscribe, subscription, unsubscribe
-from workers.asking import AGAIN, Busy, Desk, is_busy, is_passing
+from workers.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
 from workers.bodies import Bodies, NotRead
 
 log = structlog.get_logger()
@@ -104,12 +104,12 @@ _HEADERS = {
 AWAY = 60
 
 
-def routes(desk: Desk, bodies: Bodies) -> list[Route]:
+def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     """The page, for every link; what is not one that we signed is not found, whatever it is.
 
     Where `PUBLIC_URL` has a path, a proxy in front may take it away or leave it.
     """
-    runtime = desk.runtime
+    runtime = bulkhead.runtime
     links = Links(runtime.endpoints.public_url, keys_in(runtime.endpoints.secret_key))
 
     async def answer(request: Request) -> Response:
@@ -118,7 +118,7 @@ def routes(desk: Desk, bodies: Bodies) -> list[Route]:
             return _page("no_such_link", 404)
         try:
             wish = await _wish(request, bodies) if request.method == "POST" else None
-            return await desk.ask(_fulfilled, runtime, *found, wish)
+            return await bulkhead.ask(_fulfilled, runtime, *found, wish)
         except NotRead as problem:
             return Response(status_code=problem.status, headers=_HEADERS | problem.headers)
         except (SQLAlchemyError, Busy) as problem:
@@ -135,7 +135,7 @@ def routes(desk: Desk, bodies: Bodies) -> list[Route]:
 def _fulfilled(runtime: Runtime, organisation: int, learner: int, wish: Wish | None) -> Response:
     """Do what is wished for, with the rights of the organisation's people (R31), and show how the learner stands."""
     with transaction(runtime.engine, organisation) as connection:
-        serve_people(connection, organisation)
+        enter_tenant_role(connection, organisation)
         found = subscription(connection, organisation, learner)
         if found is None:
             return _page("no_such_link", 404)

@@ -27,8 +27,8 @@ from config.settings import networks_in
 from config.streams import make_impatient_redis
 from tasks.mail import MailOutage, current_outages, paused
 from tasks.work import STALLED_AFTER, loads
-from workers import bodies, connections, posted, readiness, unsubscribe
-from workers.asking import Busy, Desk, Shared, in_time
+from workers import bodies, connections, event_posts, readiness, unsubscribe
+from workers.asking import Bulkhead, Busy, Shared, in_time
 from workers.bodies import Bodies
 from workers.connections import Door
 from workers.metrics import Numbers
@@ -53,10 +53,10 @@ LINKS_AT_ONCE, TAKEN_AT_ONCE = 8, 4
 def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     """The pages of one deployment."""
     client = make_impatient_redis(runtime.endpoints.redis_url, REDIS_SECONDS)
-    links = Desk(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
-    posts = Desk(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
-    health = Desk(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
-    scraped = Desk(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
+    links = Bulkhead(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
+    posts = Bulkhead(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
+    health = Bulkhead(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
+    scraped = Bulkhead(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
     settings = runtime.settings
     read = Bodies(MOST_BODIES * settings.rollcall_events_bytes, settings.rollcall_events_seconds, most_bodies)
     registry = CollectorRegistry(auto_describe=False)
@@ -91,20 +91,20 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        for desk in (links, posts, health, scraped):
-            desk.runtime.engine.dispose()
+        for bulkhead in (links, posts, health, scraped):
+            bulkhead.runtime.engine.dispose()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
-    found = [*pages, *posted.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app
 
 
-async def _asked(desk: Desk, question: Callable[..., Answer], *about: object) -> Answer | None:
+async def _asked(bulkhead: Bulkhead, question: Callable[..., Answer], *about: object) -> Answer | None:
     """The answer, or None where it does not come in time, or a server cannot be used."""
     try:
-        return await desk.ask(question, desk.runtime, *about)
+        return await bulkhead.ask(question, bulkhead.runtime, *about)
     except (Busy, SQLAlchemyError, redis.RedisError):  # said by whoever watches the server
         return None
 

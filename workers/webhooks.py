@@ -15,7 +15,7 @@ from config.database import deadlines, is_connection_problem
 from config.log import without_data
 from config.outages import Outage
 from config.runtime import Runtime
-from tasks.webhooks import Claimed, Server
+from tasks.webhooks import Claimed, WebhookServer
 
 log = structlog.get_logger()
 
@@ -40,10 +40,10 @@ MOST = 200
 def run(runtime: Runtime) -> None:
     """Serve webhooks until told to stop; each then finishes the request it has begun."""
     log.info("webhooks.started")
-    asyncio.run(_serve(Server(runtime)))
+    asyncio.run(_serve(WebhookServer(runtime)))
 
 
-async def _serve(server: Server) -> None:
+async def _serve(server: WebhookServer) -> None:
     stopping = server.runtime.stopping
     news = asyncio.Event()
     told = asyncio.get_running_loop().run_in_executor(None, stopping.wait)
@@ -71,14 +71,14 @@ async def _serve(server: Server) -> None:
         turns |= {asyncio.create_task(server.take_turn(webhook)) for webhook in due}
         if turns:
             ended, turns = await asyncio.wait(turns, timeout=LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            _look_at(ended)
+            _log_failures(ended)
         elif not stopping.is_set() and not suspects:
             with suppress(TimeoutError):
                 await asyncio.wait_for(news.wait(), min(until_next, IDLE_SECONDS))
         server.client.tidy()
     hearing.cancel()
     await asyncio.wait([hearing, *turns])
-    _look_at(turns)
+    _log_failures(turns)
     server.close()
 
 
@@ -102,7 +102,7 @@ async def _hear(runtime: Runtime, news: asyncio.Event) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _look_at(ended: set[asyncio.Task[None]]) -> None:
+def _log_failures(ended: set[asyncio.Task[None]]) -> None:
     """Say what went wrong with a turn. Its webhook is served again when the lease has run out."""
     for turn in ended:
         if problem := turn.exception():

@@ -167,12 +167,12 @@ def retry(
     return RetriedAnnouncement(found.announcement, state, pending, held_back)
 
 
-def finish_mailings(connection: Connection, *, alone: bool = False) -> int:
+def finish_mailings(connection: Connection, *, in_savepoints: bool = False) -> int:
     """Close the mailings of which nothing is left to do, and say how an announcement ended, with its counts (R18): of
     what was cancelled it is never said that it is finished."""
     done, after = 0, (0, 0)
     while found := {(one.organisation, one.mailing): one for one in mail.unworked(connection, after)}:
-        if alone:
+        if in_savepoints:
             done += one_by_one(connection, "finish mailing", found, lambda key: _finish(connection, found[key]))
         else:
             done += sum(_finish(connection, mailing) for mailing in found.values())

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.bounces.intake import Arrived, take
+    from tasks.bounces.intake import Arrived, record_bounce
     from tasks.bounces.rules import BounceKind, Ignored
     from tasks.bounces.store import came_back, forget
 else:

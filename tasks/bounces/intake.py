@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from config.database import retrying, share_organisation, transaction
 from tasks import mail
 from tasks.bounces import store
-from tasks.bounces.reader import Report, read
+from tasks.bounces.reader import BounceReport, read
 from tasks.bounces.rules import Bounce, BounceKind, Ignored, in_a_row, judge
 from tasks.mail import Links, ReturnPaths, Suppressed, Token, fingerprint
 
@@ -25,7 +25,7 @@ class Arrived:
     content: bytes
 
 
-def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> BounceKind | Ignored:
+def record_bounce(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> BounceKind | Ignored:
     """Take a message that came back; what came of it, once that is stored. Raises what the database raises."""
     report = read(arrived.content)
     said = judge(report, null_sender=not arrived.sender)
@@ -47,7 +47,7 @@ def take(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> BounceKind |
     return outcome
 
 
-def _token(returns: ReturnPaths, arrived: Arrived, report: Report) -> Token | None:
+def _token(returns: ReturnPaths, arrived: Arrived, report: BounceReport) -> Token | None:
     """The delivery meant: what the recipient names, or, of a complaint sent to the bounce address itself, the envelope
     sender that it quotes. Either is signed; nothing else that a message says of itself is believed."""
     quoted = report.senders if report.complains else ()
@@ -55,7 +55,7 @@ def _token(returns: ReturnPaths, arrived: Arrived, report: Report) -> Token | No
     return next((token for token in named if token is not None), None)
 
 
-def _who_complains(returns: ReturnPaths, report: Report) -> tuple[int, int] | None:
+def _who_complains(returns: ReturnPaths, report: BounceReport) -> tuple[int, int] | None:
     """The organisation and the learner whose link to unsubscribe is in the mail that a complaint returns, as those of
     Microsoft do, which quote no envelope sender. The link is signed, too; a Message-ID is not, and proves nothing."""
     if not returns.keys:

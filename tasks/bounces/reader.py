@@ -63,7 +63,7 @@ class Fate:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class BounceReport:
     """A message that came back, as far as it can be understood."""
 
     fates: tuple[Fate, ...] = ()
@@ -94,7 +94,7 @@ class _Part:
     body: str
 
 
-def read(message: bytes) -> Report:
+def read(message: bytes) -> BounceReport:
     """Understand a message, or what there is of it."""
     text = message.decode("utf-8", "surrogateescape").replace("\r\n", "\n").replace("\r", "\n")
     headers = _fields(text.partition("\n\n")[0])
@@ -124,7 +124,9 @@ def read(message: bytes) -> Report:
         elif part.type == "text/html" and not page:
             page = html.unescape(_TAGS.sub(" ", _BREAKS.sub("\n", part.body[: 4 * _LONGEST_PROSE])))
     prose = _COPY.sub("", (prose.strip() or page)[:_LONGEST_PROSE])
-    return Report(tuple(fates), feedback, tuple(senders), tuple(links), feedback_id, returned, receipt, headers, prose)
+    return BounceReport(
+        tuple(fates), feedback, tuple(senders), tuple(links), feedback_id, returned, receipt, headers, prose
+    )
 
 
 def _parts(text: str) -> Iterator[_Part]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from tasks.bounces.reader import Fate, Report
+from tasks.bounces.reader import BounceReport, Fate
 from tasks.bounces.voices import ANSWERS, AUTOMATIC, LATE, OPENS, PASSING, REPORTER, REPORTS
 from tasks.mail import ABOUT_US, STATUS, About, Stage, about, permanent
 
@@ -58,7 +58,7 @@ _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _PARAGRAPHS = re.compile(r"\n[ \t]*\n")
 
 
-def judge(report: Report, *, null_sender: bool) -> Bounce | Ignored:
+def judge(report: BounceReport, *, null_sender: bool) -> Bounce | Ignored:
     """What a message that came back means, whoever it is about. An answer that a machine gives for a person is never a
     bounce, whatever it quotes."""
     if report.feedback is not None:
@@ -90,7 +90,7 @@ def in_a_row(history: Iterable[BounceKind | None]) -> bool:
     return False
 
 
-def _answers_for_a_person(report: Report, subject: str) -> bool:
+def _answers_for_a_person(report: BounceReport, subject: str) -> bool:
     submitted = report.headers.get("auto-submitted", "").lower()
     if _marked(report) and not _is_by_a_mail_system(report):
         return True
@@ -99,7 +99,7 @@ def _answers_for_a_person(report: Report, subject: str) -> bool:
     return False
 
 
-def _is_by_a_mail_system(report: Report) -> bool:
+def _is_by_a_mail_system(report: BounceReport) -> bool:
     """Whether it is a report itself, and does not only quote or attach one."""
     if report.headers.get("content-type", "").lower().startswith("multipart/report"):
         return bool(report.fates)
@@ -107,7 +107,7 @@ def _is_by_a_mail_system(report: Report) -> bool:
     return bool(own) or REPORTER.search(report.headers.get("from", "")) is not None
 
 
-def _marked(report: Report) -> bool:
+def _marked(report: BounceReport) -> bool:
     return (
         report.headers.get("auto-submitted", "").lower().startswith("auto-replied")
         or bool(report.headers.keys() & AUTOMATIC)
@@ -115,7 +115,7 @@ def _marked(report: Report) -> bool:
     )
 
 
-def _of_fates(report: Report) -> Bounce | Ignored:
+def _of_fates(report: BounceReport) -> Bounce | Ignored:
     """Where a mail went on to several, it failed if it failed for all of them; the mildest fate counts."""
     if any((fate.action or _implied(fate.status)) != "failed" for fate in report.fates):
         return Ignored.NO_FAILURE
@@ -149,7 +149,7 @@ def _kind(what: About, *, for_good: bool) -> BounceKind:
     return BounceKind.HARD if what is About.MAILBOX and for_good else BounceKind.SOFT
 
 
-def _of_prose(report: Report, subject: str, *, null_sender: bool) -> Bounce | Ignored:
+def _of_prose(report: BounceReport, subject: str, *, null_sender: bool) -> Bounce | Ignored:
     """A bounce that a machine wrote for people: who wrote it, and how it begins, tell it from what people write."""
     writer = report.headers.get("from", "")
     voice = "x-failed-recipients" in report.headers or REPORTER.search(writer) or REPORTS.match(subject)

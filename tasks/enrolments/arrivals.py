@@ -38,7 +38,7 @@ def enrol(connection: Connection, organisation: int, newcomers: Sequence[Newcome
             connection, organisation, mail.Kind.ENROLMENT, [causes[entry.learner] for entry in told]
         )
         notices = [(entry.course, 1, entry.learner, mailings[causes[entry.learner]]) for entry in told]
-        _tell(connection, organisation, notices)
+        _record_notices(connection, organisation, notices)
     emit_changed(
         connection,
         organisation,
@@ -58,7 +58,7 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
         causes = {learner.learner: learner.cause for learner in learners}
         mailings = mail.new_mailings(connection, number, mail.Kind.DIGEST, [causes[entry.learner] for entry in opened])
         told = [(entry.course, entry.cycle, entry.learner, mailings[causes[entry.learner]]) for entry in opened]
-        _tell(connection, number, told)
+        _record_notices(connection, number, told)
     emit(
         connection,
         number,
@@ -70,8 +70,8 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
     )
 
 
-def _tell(connection: Connection, organisation: int, notices: Sequence[tuple[int, int, int, int]]) -> None:
+def _record_notices(connection: Connection, organisation: int, notices: Sequence[tuple[int, int, int, int]]) -> None:
     """Note which mailing tells of which enrolments, and open its ledger: (course, cycle, learner, mailing) each."""
-    store.tell(connection, organisation, notices)
+    store.record_notices(connection, organisation, notices)
     pairs = sorted({(mailing, learner) for _, _, learner, mailing in notices})
     mail.open_for_pairs(connection, organisation, pairs, "mail")

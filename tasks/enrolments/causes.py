@@ -10,10 +10,10 @@ from sqlalchemy import Connection
 
 from config.database import rows
 from config.sql import query
-from tasks.enrolments.timeline import EVER, Causes, Person, Rule, Start, Status, Stint, Timeline
+from tasks.enrolments.timeline import EVER, Causes, CountedStart, EnrolmentPeriod, Person, Rule, StatusVersion, Timeline
 
 
-class Place(NamedTuple):
+class EnrolmentKey(NamedTuple):
     """Where there may be an enrolment; there is one at most (S5)."""
 
     course: int
@@ -51,7 +51,7 @@ class _Move:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
+class _RecordedEvent:
     course: int
     cycle: int
     learner: int
@@ -76,12 +76,12 @@ class _Row:
     completed_at: datetime | None
 
     @property
-    def place(self) -> Place:
-        return Place(self.course, self.cycle, self.learner)
+    def place(self) -> EnrolmentKey:
+        return EnrolmentKey(self.course, self.cycle, self.learner)
 
 
 @dataclass(frozen=True, slots=True)
-class _StintRow:
+class _PeriodRow:
     course: int
     cycle: int
     learner: int
@@ -130,7 +130,7 @@ def people_of(connection: Connection, scope: dict[str, object]) -> dict[int, tup
             Person(
                 row.deletions,
                 sorted({*row.described, *([] if row.saved_at is None else [row.saved_at])}),
-                [Status(*said) for said in zip(row.versions, row.times, row.actives, strict=True)],
+                [StatusVersion(*said) for said in zip(row.versions, row.times, row.actives, strict=True)],
             ),
             row.standing,
         )
@@ -138,7 +138,7 @@ def people_of(connection: Connection, scope: dict[str, object]) -> dict[int, tup
     }
 
 
-class PlaceCauses:
+class EnrolmentCauses:
     """What is known of some pairs, as it is asked for."""
 
     def __init__(self, connection: Connection, scope: dict[str, object]) -> None:
@@ -163,44 +163,46 @@ class PlaceCauses:
             segments=sorted({s for rules in self.rules.values() for rule in rules for s in rule.segments}),
         ):
             self.moves[move.learner][move.segment].append((move.occurred_at, move.member))
-        self.withdrawals: dict[tuple[int, int], list[_Said]] = defaultdict(list)
+        self.withdrawals: dict[tuple[int, int], list[_RecordedEvent]] = defaultdict(list)
         for said in rows(
             connection,
-            _Said,
+            _RecordedEvent,
             f"SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released FROM {_WITHDRAWALS} w",
             **scope,
         ):
             self.withdrawals[said.course, said.learner].append(said)
-        self.starts: dict[Place, list[Start]] = defaultdict(list)
+        self.starts: dict[EnrolmentKey, list[CountedStart]] = defaultdict(list)
         for said in rows(
             connection,
-            _Said,
+            _RecordedEvent,
             f"SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_STARTS} s",
             **scope,
         ):
-            self.starts[Place(said.course, said.cycle, said.learner)].append(Start(said.occurred_at, said.released))
+            self.starts[EnrolmentKey(said.course, said.cycle, said.learner)].append(
+                CountedStart(said.occurred_at, said.released)
+            )
         self.rows = {row.place: row for row in rows(connection, _Row, _ROWS, **scope)}
-        self.stints: dict[Place, set[Stint]] = defaultdict(set)
-        for stint in rows(
+        self.periods: dict[EnrolmentKey, set[EnrolmentPeriod]] = defaultdict(set)
+        for period in rows(
             connection,
-            _StintRow,
+            _PeriodRow,
             f"SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by FROM {_STINTS} s",
             **scope,
         ):
-            place = Place(stint.course, stint.cycle, stint.learner)
-            self.stints[place].add(Stint(stint.enrolled_at, stint.withdrawn_at, stint.withdrawn_by))
+            place = EnrolmentKey(period.course, period.cycle, period.learner)
+            self.periods[place].add(EnrolmentPeriod(period.enrolled_at, period.withdrawn_at, period.withdrawn_by))
 
-    def places(self, pairs: Iterable[tuple[int, int]]) -> list[Place]:
+    def places(self, pairs: Iterable[tuple[int, int]]) -> list[EnrolmentKey]:
         """Where there is, was or may be an enrolment: rules enrol in cycle 1 (R10)."""
-        found = {*self.rows, *self.starts, *self.stints}
-        found |= {Place(course, 1, learner) for course, learner in pairs if self.rules[course]}
+        found = {*self.rows, *self.starts, *self.periods}
+        found |= {EnrolmentKey(course, 1, learner) for course, learner in pairs if self.rules[course]}
         return sorted(found - {place for place, row in self.rows.items() if self._is_unexplained(row)})
 
     def _is_unexplained(self, row: _Row) -> bool:
         """Whether what made an enrolment is not known: it stays as it is."""
         return row.before_history or not (row.asked or row.course in self.described)
 
-    def at(self, place: Place) -> Causes:
+    def at(self, place: EnrolmentKey) -> Causes:
         """What is known of a place."""
         row = self.rows.get(place)
         return Causes(
@@ -211,10 +213,10 @@ class PlaceCauses:
             self.starts[place],
         )
 
-    def differs(self, place: Place, told: Timeline) -> bool:
+    def differs(self, place: EnrolmentKey, told: Timeline) -> bool:
         """Whether what is written is not what was told."""
         row = self.rows.get(place)
-        if self.stints[place] != set(told.past):
+        if self.periods[place] != set(told.past):
             return True
         if row is None or told.last is None:
             return told.last is not None or (row is not None and not row.void)
@@ -247,7 +249,7 @@ def pairs_of(connection: Connection, organisation: int, learners: Sequence[int])
     """Every course, with these learners, in which they are, were or may be enrolled."""
     found = rows(
         connection,
-        _Pair,
+        CourseLearner,
         query("enrolments.pairs_of"),
         organisation=organisation,
         learners=list(learners),
@@ -256,6 +258,8 @@ def pairs_of(connection: Connection, organisation: int, learners: Sequence[int])
 
 
 @dataclass(frozen=True, slots=True)
-class _Pair:
+class CourseLearner:
+    """A learner and a course in which they may be enrolled, in any cycle."""
+
     course: int
     learner: int

@@ -52,7 +52,7 @@ def courses_numbered(connection: Connection, organisation: int, numbers: Sequenc
 
 
 @dataclass(frozen=True, slots=True)
-class Description:
+class CourseDescription:
     """How an event describes a course. Of two with the same time the greater holds, whichever is heard last (R6)."""
 
     id: str
@@ -77,7 +77,7 @@ class _Rule:
     ids: list[str]
 
 
-def save_course(connection: Connection, organisation: int, said: Description) -> bool:
+def save_course(connection: Connection, organisation: int, said: CourseDescription) -> bool:
     """Describe a course, unless a newer description holds (R6), and add to the history of its rules; whether that is
     another than before, now or in the past."""
     known = one(connection, _Known, _KNOWN, organisation=organisation, id=said.id)
@@ -146,11 +146,11 @@ class _Known:
 
     @property
     def rank(self) -> tuple[object, ...]:
-        """See `Description.rank`."""
+        """See `CourseDescription.rank`."""
         return self.saved_at, self.method, sorted(self.ids), self.title, self.cost, self.on_hold
 
 
-def _describe(connection: Connection, organisation: int, said: Description) -> None:
+def _describe(connection: Connection, organisation: int, said: CourseDescription) -> None:
     course = value(
         connection,
         """

@@ -65,7 +65,7 @@ FROM {{places}}
 _ENROL, _ENROL_LISTED = _ENROL_THEM.format(**CHUNK), _ENROL_THEM.format(**LIST)
 _ENROL_DENSE = _ENROL_THEM.format(**CHUNK | {"those": f"{CHUNK['those']} AND l.learner = ANY(CAST(:listed AS int[]))"})
 
-#: Record anew what was withdrawn, silent or not by today's status, and keep the stint it had (R10).
+#: Record anew what was withdrawn, silent or not by today's status, and keep the period it had (R10).
 _REVIVE_THEM = f"""
 WITH revived AS (
     UPDATE enrolments e SET silent = l.standing = 'inactive', fanout = :fanout,

@@ -201,7 +201,7 @@ class _Finished:
     already: int
 
 
-def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
+def finish_fanouts(connection: Connection, *, in_savepoints: bool = False) -> int:
     """Close the fan-outs of which no piece is left, and say what became of those somebody asked for (R14)."""
     numbers = column(
         connection,
@@ -214,7 +214,7 @@ def finish_fanouts(connection: Connection, *, alone: bool = False) -> int:
         ORDER BY fanout
         """,
     )
-    if alone:
+    if in_savepoints:
         return one_by_one(connection, "finish fan-out", numbers, lambda number: _finish(connection, [number]))
     return _finish(connection, numbers) if numbers else 0
 

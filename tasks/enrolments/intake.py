@@ -55,7 +55,9 @@ def course_saved(context: EventContext, events: Sequence[Event]) -> None:
         data = event.data
         assert isinstance(data, CourseSaved)  # noqa: S101 - the table of handlers says so
         segments = ensure_segments(connection, number, data.segments)
-        said = courses.Description(data.course, data.title, data.cost, data.on_hold, data.method, segments, event.time)
+        said = courses.CourseDescription(
+            data.course, data.title, data.cost, data.on_hold, data.method, segments, event.time
+        )
         if courses.save_course(connection, number, said):
             course = courses.find_course(connection, number, data.course)
             assert course is not None  # noqa: S101 - saved just now

@@ -1,10 +1,9 @@
 """Who was overtaken by newer facts before a fan-out came to them (R6), as SQL."""
 
-from dataclasses import dataclass
-
 from sqlalchemy import Connection
 
 from config.database import execute, rows
+from tasks.enrolments.causes import CourseLearner
 from tasks.enrolments.fanouts import DENSE, Fanout
 from tasks.enrolments.fragments import ASKED, HELD_LISTED
 
@@ -71,12 +70,6 @@ _LISTED = _OVERTAKEN.format(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    course: int
-    learner: int
-
-
 def overtaken(connection: Connection, fanout: Fanout, low: int, high: int) -> list[tuple[int, int]]:
     """The courses and learners of a chunk of whom something newer than its event was heard: what the fan-out makes of
     them may be otherwise than if all had been heard in time (R6). Learners in a row are asked for course by course,
@@ -89,13 +82,13 @@ def overtaken(connection: Connection, fanout: Fanout, low: int, high: int) -> li
     }
     listed = fanout.learners
     if listed is not None and (len(fanout.courses) > 1 or high - low >= DENSE * len(listed)):
-        found = rows(connection, _Pair, _LISTED, **scope, courses=fanout.courses, listed=listed)
+        found = rows(connection, CourseLearner, _LISTED, **scope, courses=fanout.courses, listed=listed)
         return [(pair.course, pair.learner) for pair in found]
     among = None if listed is None else set(listed)
     return [
         (course, pair.learner)
         for course in fanout.courses
-        for pair in rows(connection, _Pair, _IN_A_ROW, **scope, course=course, low=low, high=high)
+        for pair in rows(connection, CourseLearner, _IN_A_ROW, **scope, course=course, low=low, high=high)
         if among is None or pair.learner in among
     ]
 

@@ -10,7 +10,7 @@ from tasks.enrolments.launching import launch
 from tasks.organisations import Organisation
 
 
-def off_the_rules(connection: Connection, organisation: int) -> dict[str, surveying.Off]:
+def off_the_rules(connection: Connection, organisation: int) -> dict[str, surveying.EnrolmentDifference]:
     """The courses, by id, whose enrolments are not what their rules say (R7, R9, R10)."""
     looked_at = {
         course.id: surveying.off_the_rules(connection, organisation, course)

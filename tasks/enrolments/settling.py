@@ -10,7 +10,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from config.database import execute
-from tasks.enrolments.causes import Place, PlaceCauses, people_of
+from tasks.enrolments.causes import EnrolmentCauses, EnrolmentKey, people_of
 from tasks.enrolments.timeline import EVER, Timeline, timeline
 from tasks.events import emit_changed
 from tasks.seats import Contradicted, flag_contradictions
@@ -39,8 +39,8 @@ def _settle(connection: Connection, organisation: int, pairs: Sequence[tuple[int
         "courses": [course for course, _ in pairs],
         "learners": [learner for _, learner in pairs],
     }
-    people, causes = people_of(connection, scope), PlaceCauses(connection, scope)
-    changes: list[tuple[Place, Timeline]] = []
+    people, causes = people_of(connection, scope), EnrolmentCauses(connection, scope)
+    changes: list[tuple[EnrolmentKey, Timeline]] = []
     contradicted: list[Contradicted] = []
     for place in causes.places(pairs):
         person, standing = people[place.learner]
@@ -60,8 +60,8 @@ def _settle(connection: Connection, organisation: int, pairs: Sequence[tuple[int
 def _write(
     connection: Connection,
     organisation: int,
-    changes: Sequence[tuple[Place, Timeline]],
-    causes: PlaceCauses,
+    changes: Sequence[tuple[EnrolmentKey, Timeline]],
+    causes: EnrolmentCauses,
     standings: dict[int, str],
 ) -> None:
     shown = [place for place, told in changes if told.last is not None]
@@ -75,8 +75,8 @@ def _write(
         execute(connection, _FROM_VOID, **_of(organisation, back))
     if begun:
         execute(connection, _BEGIN, **_of(organisation, begun))
-    execute(connection, _FORGET_STINTS, **_of(organisation, [place for place, _ in changes]))
-    past = [(place, stint) for place, told in changes for stint in told.past]
+    execute(connection, _FORGET_PERIODS, **_of(organisation, [place for place, _ in changes]))
+    past = [(place, period) for place, told in changes for period in told.past]
     if past:
         execute(
             connection,
@@ -87,9 +87,9 @@ def _write(
                    unnest(CAST(:ends AS timestamptz[])), unnest(CAST(:bys AS text[]))
             """,
             **_of(organisation, [place for place, _ in past]),
-            begins=[stint.begin for _, stint in past],
-            ends=[stint.end for _, stint in past],
-            bys=[stint.by for _, stint in past],
+            begins=[period.begin for _, period in past],
+            ends=[period.end for _, period in past],
+            bys=[period.by for _, period in past],
         )
     told_of = [(place, told, told.last) for place, told in changes if told.last is not None]
     if told_of:
@@ -108,7 +108,7 @@ def _write(
     _announce(connection, organisation, changes, causes, standings)
 
 
-def _of(organisation: int, places: Sequence[Place]) -> dict[str, object]:
+def _of(organisation: int, places: Sequence[EnrolmentKey]) -> dict[str, object]:
     return {
         "organisation": organisation,
         "courses": [place.course for place in places],
@@ -134,7 +134,7 @@ SELECT :organisation, course, cycle, learner, silent, fanout, notice, enrolled_a
        completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked
 FROM back
 """
-_FORGET_STINTS = f"DELETE FROM stints e USING {_PLACES} new WHERE {_AT_PLACE}"
+_FORGET_PERIODS = f"DELETE FROM stints e USING {_PLACES} new WHERE {_AT_PLACE}"
 #: Silent or not by the status when it is recorded (S3).
 _BEGIN = f"""
 INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
@@ -164,8 +164,8 @@ WHERE {_AT_PLACE}
 def _announce(
     connection: Connection,
     organisation: int,
-    changes: Sequence[tuple[Place, Timeline]],
-    causes: PlaceCauses,
+    changes: Sequence[tuple[EnrolmentKey, Timeline]],
+    causes: EnrolmentCauses,
     standings: dict[int, str],
 ) -> None:
     """Tell the platform whose enrolment stands by now, or no longer does."""

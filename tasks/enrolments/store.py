@@ -160,7 +160,7 @@ def standing_among(
     )
 
 
-def tell(connection: Connection, organisation: int, notices: Iterable[tuple[int, int, int, int]]) -> None:
+def record_notices(connection: Connection, organisation: int, notices: Iterable[tuple[int, int, int, int]]) -> None:
     """Note which mailing tells of which enrolments: (course, cycle, learner, mailing)."""
     told = list(notices)
     execute(

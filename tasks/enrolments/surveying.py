@@ -14,7 +14,7 @@ from tasks.enrolments.fragments import HELD, LINKED, UNHELD, WITHDRAWN_BY_NAME
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
+class EnrolmentDifference:
     """How many enrolments are not what the rules say: not there, or there though nothing holds them."""
 
     missing: int
@@ -122,11 +122,11 @@ def saved_stretches(connection: Connection, fanout: Fanout, low: int, high: int,
     return [(stretch.low, stretch.high) for stretch in found]
 
 
-def off_the_rules(connection: Connection, organisation: int, course: Course) -> Off:
+def off_the_rules(connection: Connection, organisation: int, course: Course) -> EnrolmentDifference:
     """How many enrolments of a course are not what its rules say."""
     found = one(
         connection,
-        Off,
+        EnrolmentDifference,
         _OFF,
         organisation=organisation,
         course=course.course,
@@ -136,7 +136,7 @@ def off_the_rules(connection: Connection, organisation: int, course: Course) -> 
         links=course.method == "segments",
         until=datetime.max.replace(tzinfo=UTC),
     )
-    return found or Off(0, 0)
+    return found or EnrolmentDifference(0, 0)
 
 
 def any_enrolled(connection: Connection, organisation: int, courses: Sequence[int]) -> bool:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 #: The end of what has none, and the beginning of what always was.
 EVER, NEVER = datetime.max.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC)
 
-#: What ends a stint.
+#: What ends a period.
 BY_NAME, BY_RULE, BY_DELETION = "name", "rule", "deletion"
 
 
@@ -25,7 +25,7 @@ class Rule(NamedTuple):
     segments: tuple[int, ...]
 
 
-class Status(NamedTuple):
+class StatusVersion(NamedTuple):
     """A change of status; of two the greater is the newer (S1)."""
 
     version: int
@@ -33,14 +33,14 @@ class Status(NamedTuple):
     active: bool
 
 
-class Start(NamedTuple):
+class CountedStart(NamedTuple):
     """A start that was counted; `released`: a person said that it is valid (S12)."""
 
     time: datetime
     released: bool
 
 
-class Stint(NamedTuple):
+class EnrolmentPeriod(NamedTuple):
     """A stretch of time for which an enrolment stood, and what ended it."""
 
     begin: datetime
@@ -54,7 +54,7 @@ class Person:
 
     deletions: Sequence[datetime]
     described: Sequence[datetime]
-    statuses: Sequence[Status]
+    statuses: Sequence[StatusVersion]
 
     def life(self, moment: datetime) -> tuple[datetime, datetime]:
         """The deletions between which a moment lies; at that of a deletion the next life begins."""
@@ -72,7 +72,9 @@ class Person:
     def active_at(self, moment: datetime) -> bool:
         """By the newest change at or before a moment, of the life it lies in; active before the first (S1)."""
         began = max((time for time in self.deletions if time < moment), default=NEVER)
-        return max((s for s in self.statuses if began < s.since <= moment), default=Status(0, NEVER, True)).active
+        return max(
+            (s for s in self.statuses if began < s.since <= moment), default=StatusVersion(0, NEVER, True)
+        ).active
 
     def active_from(self, begin: datetime, end: datetime) -> datetime | None:
         """The first moment in a stretch of time at which they are active."""
@@ -88,17 +90,17 @@ class Causes:
     moves: Mapping[int, Sequence[tuple[datetime, bool]]]
     withdrawals: Sequence[datetime]
     requests: Sequence[datetime]
-    starts: Sequence[Start]
+    starts: Sequence[CountedStart]
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """What became of it: when the life that counts `began`, its `last` stint, if any, and those before; since when
+    """What became of it: when the life that counts `began`, its `last` period, if any, and those before; since when
     requests hold it; when it was started and gave access first; and the starts that, as it turns out, do not count."""
 
     began: datetime
-    past: Sequence[Stint]
-    last: Stint | None
+    past: Sequence[EnrolmentPeriod]
+    last: EnrolmentPeriod | None
     asked_since: datetime
     started: datetime | None
     activated: datetime | None
@@ -108,14 +110,16 @@ class Timeline:
 def timeline(person: Person, causes: Causes, lead: timedelta, *, deleted: bool) -> Timeline:
     """When an enrolment stood. Of who is `deleted`, the life that counts is the one that ended."""
     lives = person.lives()
-    stints = [_stints(person, causes, life, lead) for life in lives]
+    periods = [_enrolment_periods(person, causes, life, lead) for life in lives]
     counted = {
-        start: any(s.begin <= start.time + lead and start.time < s.end for s in _in_life(person, start, lives, stints))
+        start: any(
+            s.begin <= start.time + lead and start.time < s.end for s in periods[lives.index(person.life(start.time))]
+        )
         and person.active_at(start.time)
         for start in causes.starts
     }
     at = -2 if deleted and len(lives) > 1 else -1
-    (began, ended), present = lives[at], stints[at]
+    (began, ended), present = lives[at], periods[at]
     started = min(
         (s.time for s, counts in counted.items() if (counts or s.released) and began <= s.time < ended), default=None
     )
@@ -126,8 +130,10 @@ def timeline(person: Person, causes: Causes, lead: timedelta, *, deleted: bool) 
         if activated != last.begin and started is not None:
             activated = min(activated or started, started)
         if deleted and last.by == BY_DELETION:
-            last = Stint(last.begin)
-    past = [stint for n, of_life in enumerate(stints) for stint in (of_life[:-1] if n == len(lives) + at else of_life)]
+            last = EnrolmentPeriod(last.begin)
+    past = [
+        period for n, of_life in enumerate(periods) for period in (of_life[:-1] if n == len(lives) + at else of_life)
+    ]
     return Timeline(
         began,
         past,
@@ -139,14 +145,10 @@ def timeline(person: Person, causes: Causes, lead: timedelta, *, deleted: bool) 
     )
 
 
-def _in_life(
-    person: Person, start: Start, lives: Sequence[tuple[datetime, datetime]], stints: Sequence[list[Stint]]
-) -> list[Stint]:
-    return stints[lives.index(person.life(start.time))]
-
-
-def _stints(person: Person, causes: Causes, life: tuple[datetime, datetime], lead: timedelta) -> list[Stint]:
-    """The stints of one life. A withdrawal by name ends every source and stands against rules; a request holds until
+def _enrolment_periods(
+    person: Person, causes: Causes, life: tuple[datetime, datetime], lead: timedelta
+) -> list[EnrolmentPeriod]:
+    """The periods of one life. A withdrawal by name ends every source and stands against rules; a request holds until
     the next one. What was started in it, no rule ends (R10)."""
     began, ended = life
     known = person.known_since(life)
@@ -158,7 +160,7 @@ def _stints(person: Person, causes: Causes, life: tuple[datetime, datetime], lea
     }
     moments = {known, *withdrawn, *asked, *(rule.since for rule in causes.rules if began < rule.since < ended)}
     moments.update(time for changes in moves.values() for time, _ in changes)
-    found: list[Stint] = []
+    found: list[EnrolmentPeriod] = []
     begin: datetime | None = None
     for moment in sorted(moments - {EVER}):
         last = withdrawn[bisect_right(withdrawn, moment) - 1] if withdrawn and withdrawn[0] <= moment else None
@@ -172,10 +174,10 @@ def _stints(person: Person, causes: Causes, life: tuple[datetime, datetime], lea
             and not held
             and (last == moment or not _started(person, causes, life, begin, moment, lead))
         ):
-            found.append(Stint(begin, moment, BY_NAME if last == moment else BY_RULE))
+            found.append(EnrolmentPeriod(begin, moment, BY_NAME if last == moment else BY_RULE))
             begin = None
     if begin is not None:
-        found.append(Stint(begin) if ended == EVER else Stint(begin, ended, BY_DELETION))
+        found.append(EnrolmentPeriod(begin) if ended == EVER else EnrolmentPeriod(begin, ended, BY_DELETION))
     return found
 
 

@@ -33,7 +33,7 @@ PAGE, PAGE_READ = 200, 20
 
 
 @actor("learners.erase")
-def look(runtime: Runtime, piece: work.Piece) -> None:
+def erase(runtime: Runtime, piece: work.Piece) -> None:
     """Look everywhere for whoever is erased at an organisation, and remove what names them. Done twice, it is done."""
     number = piece.organisation
     with transaction(runtime.engine, number) as connection:

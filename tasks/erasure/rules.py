@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from tasks.events import AnnouncementRequested, Envelope, Event, LearnerSaved, Malformed, decode
+from tasks.events import AnnouncementRequested, CloudEventEnvelope, Event, LearnerSaved, Malformed, decode
 
 #: The texts of a JSON document, however broken it is; one without an end goes on to the end of all.
 _TEXT = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
@@ -104,7 +104,7 @@ class Needles:
         if isinstance(event.data, AnnouncementRequested):
             said["subject"], said["body"] = self.left_of(said["subject"], said["body"])
         document: dict[str, Any] = msgspec.json.decode(body)
-        envelope = {name: document[name] for name in Envelope.__struct_fields__}
+        envelope = {name: document[name] for name in CloudEventEnvelope.__struct_fields__}
         return msgspec.json.encode(envelope | {"data": said})
 
     def left_of(self, *texts: str) -> list[str]:

@@ -8,12 +8,14 @@ if TYPE_CHECKING:
     from tasks.events.awaited import Awaited
     from tasks.events.erasing import forget_usernames, usernames_published
     from tasks.events.inbox import (
-        Decided,
+        DecidedEvent,
+        EventRef,
         Quarantined,
+        StoredEvent,
+        UnresolvedEvent,
         any_waiting_for_enrolment,
         decided,
         held_after,
-        held_counts,
         is_called,
         quarantine_malformed,
         quarantine_overdue,
@@ -22,11 +24,9 @@ if TYPE_CHECKING:
         rewrite,
         stored,
         unresolved,
+        unresolved_counts,
         waiting_for,
     )
-    from tasks.events.inbox import Stored as StoredEvent
-    from tasks.events.inbox import Unresolved as UnresolvedEvent
-    from tasks.events.inbox import Wanted as WantedEvents
     from tasks.events.inbox import claim_new as claim_new_events
     from tasks.events.inbox import defer as defer_events
     from tasks.events.inbox import quarantine as quarantine_event
@@ -68,11 +68,9 @@ if TYPE_CHECKING:
     from tasks.events.readers import known as known_readers
     from tasks.events.readers import remember as remember_readers
     from tasks.events.readers import waiting_seconds
-    from tasks.events.replays import Left as ReplayLeft
-    from tasks.events.replays import Wanted as WantedReplay
+    from tasks.events.replays import ReplayLeft, ReplayRequest, replay
     from tasks.events.replays import left as replay_left
     from tasks.events.replays import published as replay_published
-    from tasks.events.replays import replay
     from tasks.events.rules import Deferred, affordable, in_turn, portions, waves
     from tasks.events.schemas import (
         TYPES,
@@ -80,13 +78,13 @@ if TYPE_CHECKING:
         AnnouncementRequested,
         Audience,
         Cause,
+        CloudEventEnvelope,
         CourseCompleted,
         CourseSaved,
         CourseStarted,
         Data,
         EnrolmentRequested,
         EnrolmentWithdrawn,
-        Envelope,
         Event,
         Identity,
         KnownCause,
@@ -103,7 +101,7 @@ if TYPE_CHECKING:
         decode,
         read_malformed,
     )
-    from tasks.events.turns import Standing as Turns
+    from tasks.events.turns import TurnState
     from tasks.events.turns import park as park_events
     from tasks.events.turns import standing as turns_of
 else:

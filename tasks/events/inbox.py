@@ -24,7 +24,7 @@ FREED_OCTETS = 200_000
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredEvent:
     """An event that was deferred, as the inbox stores it; how many were `found` with it, those left out included."""
 
     seq: int
@@ -37,12 +37,12 @@ class Stored:
 class Page:
     """What comes first of the events that were asked for, by their number and octets, and whether there are more."""
 
-    stored: list[Stored]
+    stored: list[StoredEvent]
     more: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EventRef:
     """Which event a person means: an id is unique only in its source. What has no id goes by the number it came under,
     and `id` is that."""
 
@@ -53,7 +53,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Unresolved:
+class UnresolvedEvent:
     """An event that waits or is quarantined, for a person who decides on it."""
 
     seq: int
@@ -82,7 +82,7 @@ class Quarantined:
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class DecidedEvent:
     """What a person made of an event that could not be taken (R27, S12)."""
 
     number: int
@@ -98,7 +98,7 @@ class Decided:
 
 
 @dataclass(frozen=True, slots=True)
-class _Held:
+class _UnresolvedRow:
     seq: int
     id: str
     source: str
@@ -216,9 +216,9 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
     announce_quarantine(connection, seqs)
 
 
-def quarantine_overdue(connection: Connection, *, alone: bool = False) -> int:
+def quarantine_overdue(connection: Connection, *, in_savepoints: bool = False) -> int:
     """Quarantine what waited its time (R6); it still is taken by itself when what it waits for comes."""
-    if alone:
+    if in_savepoints:
         overdue = column(connection, "SELECT seq FROM inbox WHERE state = 'waiting' AND until <= now() ORDER BY seq")
         return one_by_one(connection, "quarantine event", overdue, lambda seq: _quarantine_overdue(connection, seq))
     return _quarantine_overdue(connection, None)
@@ -275,7 +275,7 @@ _STOOD = """EXISTS (SELECT FROM (
               AND e.cycle = i.awaits_cycle AND e.learner = i.awaits_learner)"""
 
 
-def _page(found: list[Stored], most: int) -> Page:
+def _page(found: list[StoredEvent], most: int) -> Page:
     return Page(found, bool(found) and (found[0].found == most or len(found) < found[0].found))
 
 
@@ -284,7 +284,7 @@ def waiting_for(connection: Connection, known: Collection[Awaited], enrolled: Co
     have `enrolled` meanwhile (R27): in the order in which it arrived, but so many at most."""
     found = rows(
         connection,
-        Stored,
+        StoredEvent,
         f"""
         WITH known AS MATERIALIZED (
             SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:organisations AS int[]), CAST(:ids AS text[]),
@@ -319,7 +319,7 @@ def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: 
     """What waits though what it waits for is known, but so many at most of those that arrived after a number."""
     found = rows(
         connection,
-        Stored,
+        StoredEvent,
         f"""
         WITH found AS (
             SELECT i.seq, i.awaits, i.body FROM inbox i
@@ -377,7 +377,7 @@ def quarantined(
     while True:
         page = rows(
             connection,
-            _Held,
+            _UnresolvedRow,
             query("events.quarantined"),
             last=last,
             named=organisation,
@@ -392,35 +392,35 @@ def quarantined(
         last = page[-1].seq
 
 
-def _listed(held: _Held) -> Quarantined:
+def _listed(row: _UnresolvedRow) -> Quarantined:
     try:
-        text = held.body.decode()
+        text = row.body.decode()
     except UnicodeDecodeError:
         text = None
     return Quarantined(
-        number=held.seq,
-        id=held.id,
-        source=held.source,
-        type=held.type,
-        organisation=held.organisation,
-        state=held.state,
-        reason=held.reason,
-        detail=held.detail,
-        waits_for=in_words(held.awaits, held.awaits_id),
-        what_to_do=WHAT_TO_DO[Reason(held.reason)],
-        since=held.since,
-        payload=b64encode(held.body).decode() if text is None else text,
+        number=row.seq,
+        id=row.id,
+        source=row.source,
+        type=row.type,
+        organisation=row.organisation,
+        state=row.state,
+        reason=row.reason,
+        detail=row.detail,
+        waits_for=in_words(row.awaits, row.awaits_id),
+        what_to_do=WHAT_TO_DO[Reason(row.reason)],
+        since=row.since,
+        payload=b64encode(row.body).decode() if text is None else text,
         payload_is="base64" if text is None else "text",
     )
 
 
-def decided(connection: Connection, organisation: str | None) -> Iterator[Decided]:
+def decided(connection: Connection, organisation: str | None) -> Iterator[DecidedEvent]:
     """What people released and discarded, in the order in which it arrived; read in pages, however many."""
     last = 0
     while True:
         page = rows(
             connection,
-            Decided,
+            DecidedEvent,
             """
             SELECT seq AS number, id, source, type, organisation, state, reason, resolved_by AS by, resolved_why AS why,
                    resolved_at AS at
@@ -444,12 +444,12 @@ def stored(connection: Connection) -> int:
     return int(value(connection, "SELECT count(*) FROM inbox"))
 
 
-def unresolved(connection: Connection, wanted: Wanted, *, decide: bool = True) -> list[Unresolved]:
+def unresolved(connection: Connection, wanted: EventRef, *, decide: bool = True) -> list[UnresolvedEvent]:
     """The events that are meant and wait or are quarantined; nobody else may `decide` on them until the transaction
     ends."""
     return rows(
         connection,
-        Unresolved,
+        UnresolvedEvent,
         """
         SELECT seq, reason, body FROM inbox
         WHERE state IN ('waiting', 'quarantined')
@@ -471,12 +471,12 @@ def is_called(connection: Connection, id_: str) -> bool:
     return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE id = :id)", id=id_))
 
 
-def held_after(connection: Connection, organisation: str, seq: int) -> list[Unresolved]:
+def held_after(connection: Connection, organisation: str, seq: int) -> list[UnresolvedEvent]:
     """The next page of what waits or is quarantined, of an organisation or of nobody knows which; it stays as it is
     until the transaction ends."""
     return rows(
         connection,
-        Unresolved,
+        UnresolvedEvent,
         query("events.held_after"),
         seq=seq,
         named=organisation,
@@ -490,7 +490,7 @@ def rewrite(connection: Connection, seq: int, body: bytes) -> None:
     execute(connection, "UPDATE inbox SET body = :body WHERE seq = :seq", seq=seq, body=body)
 
 
-def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, why: str) -> None:
+def resolve(connection: Connection, entry: UnresolvedEvent, state: str, *, by: str, why: str) -> None:
     """Record who decided on an event, and why (S12). The reason stays: what was malformed does not use up its id."""
     execute(
         connection,
@@ -508,14 +508,14 @@ def resolve(connection: Connection, entry: Unresolved, state: str, *, by: str, w
     )
 
 
-def held_counts(connection: Connection) -> dict[str, int]:
+def unresolved_counts(connection: Connection) -> dict[str, int]:
     """How many events wait for what they name, for their turn, and are quarantined."""
-    held = {
+    counts = {
         state: int(value(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state))
         for state in ("waiting", "quarantined")
     }
     turn = int(value(connection, "SELECT count(*) FROM inbox WHERE reason = 'its turn' AND state = 'waiting'"))
-    return {"waiting": held["waiting"] - turn, "turn": turn, "quarantined": held["quarantined"]}
+    return {"waiting": counts["waiting"] - turn, "turn": turn, "quarantined": counts["quarantined"]}
 
 
 def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:

@@ -235,7 +235,7 @@ def unpublished(connection: Connection) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class _TypeCount:
     type: str
     n: int
 
@@ -244,7 +244,7 @@ def written(connection: Connection, organisation: int) -> dict[str, int]:
     """How many events out were written, by type."""
     found = rows(
         connection,
-        _Written,
+        _TypeCount,
         "SELECT type, count(*) AS n FROM outbox WHERE organisation = :organisation GROUP BY type",
         organisation=organisation,
     )

@@ -13,7 +13,7 @@ SLICE = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ReplayRequest:
     """Which events are meant: those that were published, from a time or a position to another, both included.
 
     `organisation` is the number of one, and the transaction is about it; no `types` are all types.
@@ -31,7 +31,7 @@ def published(connection: Connection) -> int:
 
 
 def replay(
-    connection: Connection, wanted: Wanted, through: int, *, looked_at: Callable[[int, int], None], dry: bool
+    connection: Connection, wanted: ReplayRequest, through: int, *, looked_at: Callable[[int, int], None], dry: bool
 ) -> int:
     """Put what is meant, up to the position `through`, in line to be published once more, in its order; how many.
 
@@ -66,7 +66,7 @@ def _slices(connection: Connection, first: int, last: int) -> Iterator[tuple[int
         first = ends[0] + 1
 
 
-def _replay_slice(connection: Connection, wanted: Wanted, low: int, high: int, *, dry: bool) -> int:
+def _replay_slice(connection: Connection, wanted: ReplayRequest, low: int, high: int, *, dry: bool) -> int:
     since = wanted.since if isinstance(wanted.since, datetime) else None
     until = wanted.until if isinstance(wanted.until, datetime) else None
     asked: dict[str, object] = {"low": low, "high": high, "since": since, "until": until, "types": list(wanted.types)}
@@ -97,18 +97,18 @@ _AGAIN_OF_ONE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class ReplayLeft:
     """What is in line to be published once more, and whether a relay leads that does it."""
 
     waiting: int
     relay: bool
 
 
-def left(connection: Connection, leader_lock: int) -> Left:
+def left(connection: Connection, leader_lock: int) -> ReplayLeft:
     """What is not on the stream yet of what is published once more."""
     found = one(
         connection,
-        Left,
+        ReplayLeft,
         """
         SELECT (SELECT count(*) FROM replays r WHERE r.position IS NULL)
              + (SELECT count(*) FROM replays r, publication p WHERE r.position > p.published) AS waiting,

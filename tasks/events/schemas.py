@@ -300,7 +300,7 @@ TYPES: dict[str, type[Data]] = {
 }
 
 
-class Envelope(Struct, frozen=True):
+class CloudEventEnvelope(Struct, frozen=True):
     """What CloudEvents 1.0 asks of every event, and the extension that says whose it is."""
 
     specversion: Literal["1.0"]
@@ -371,7 +371,7 @@ class Malformed:
     body: bytes
 
 
-_envelope = msgspec.json.Decoder(Envelope)
+_envelope = msgspec.json.Decoder(CloudEventEnvelope)
 _data = {name: msgspec.json.Decoder(kind) for name, kind in TYPES.items()}
 
 
@@ -393,7 +393,7 @@ def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
     )
 
 
-def _objection(envelope: Envelope, body: bytes, latest: datetime) -> str | None:
+def _objection(envelope: CloudEventEnvelope, body: bytes, latest: datetime) -> str | None:
     """What is wrong with an event whatever its data are, or None."""
     if envelope.type not in _data:
         return f"the type {envelope.type} is not known"

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from config.database import ORGANISATION_LOCK, execute, rows, value
 from tasks import work
 from tasks.events import inbox
-from tasks.events.inbox import Stored, announce_quarantine
+from tasks.events.inbox import StoredEvent, announce_quarantine
 from tasks.events.schemas import Event, Reason
 
 #: Advisory lock class of the end of an organisation's line; the second key is its number.
@@ -26,7 +26,7 @@ DETAIL = "its organisation sent more than is taken at once, and what was sent be
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class TurnState:
     """How an organisation stands: `busy`, somebody holds its lock at this moment; `behind`, something of it waits for
     its turn."""
 
@@ -36,11 +36,11 @@ class Standing:
     behind: bool
 
 
-def standing(connection: Connection, ids: Iterable[str]) -> list[Standing]:
+def standing(connection: Connection, ids: Iterable[str]) -> list[TurnState]:
     """How these organisations stand, as far as they are known."""
     return rows(
         connection,
-        Standing,
+        TurnState,
         """
         SELECT o.organisation, o.id, NOT pg_try_advisory_xact_lock(:lock, o.organisation) AS busy,
                waiting.seq IS NOT NULL AS behind
@@ -83,11 +83,11 @@ def park(connection: Connection, organisation: int, events: Sequence[Event]) -> 
     return new
 
 
-def next_(connection: Connection, organisation: int, most: int = MOST) -> list[Stored]:
+def next_(connection: Connection, organisation: int, most: int = MOST) -> list[StoredEvent]:
     """What has its turn next, but so many at most; nobody else decides on it until the transaction ends."""
     return rows(
         connection,
-        Stored,
+        StoredEvent,
         """
         SELECT seq, awaits, body FROM inbox WHERE seq IN (
             SELECT seq FROM (

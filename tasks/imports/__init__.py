@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.imports.intake import Imported, Wanted, take
-    from tasks.imports.reader import Batch, Layout, batches, first_cells, layout_of
-    from tasks.imports.rules import Field, NotReadable, Told, field_named
+    from tasks.imports.intake import Imported, ImportOptions, import_file
+    from tasks.imports.reader import Layout, LineBatch, batches, first_cells, layout_of
+    from tasks.imports.rules import Field, NotReadable, ReadingOptions, field_named
     from tasks.imports.statuses import GIVEN, Says, says_of, status_word
 else:
     __getattr__ = lazily(__name__)

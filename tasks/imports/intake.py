@@ -16,7 +16,7 @@ from config.settings import Settings
 from tasks import enrolments, intake, learners, organisations
 from tasks.events import KnownCause
 from tasks.imports import judging, store
-from tasks.imports.reader import Batch, Layout, batches
+from tasks.imports.reader import Layout, LineBatch, batches
 from tasks.imports.refusals import write_refused
 from tasks.imports.rules import Field, Refusal
 from tasks.imports.staging import Staging
@@ -73,7 +73,7 @@ class Imported:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ImportOptions:
     """How an import is to be done. `refused`: where refused lines are written. `notify`: whether newcomers are told of
     what they are enrolled in. `keep_empty`: an empty cell leaves what is known alone."""
 
@@ -83,13 +83,13 @@ class Wanted:
     dry_run: bool = False
 
 
-def take(
+def import_file(
     engine: Engine,
     settings: Settings,
     organisation: Organisation,
     source: IO[bytes],
     layout: Layout,
-    wanted: Wanted,
+    options: ImportOptions,
     *,
     approve: Callable[[Imported], None] = lambda _: None,
     on_batch: Callable[[], None] = lambda: None,
@@ -100,7 +100,7 @@ def take(
 
     `approve` is told what was judged before anything is taken, unless it is a dry run, and raises if it is not to be.
     `on_batch` is told of each batch that is read, `on_slice` how much is taken, of how much.
-    Raises OSError where `wanted.refused` cannot be written, and `NotReadable`; nothing is taken then.
+    Raises OSError where `options.refused` cannot be written, and `NotReadable`; nothing is taken then.
     """
     number, id_ = organisation.organisation, f"import-{uuid4()}"
     with engine.connect() as connection, scoped(connection, number):
@@ -108,17 +108,20 @@ def take(
         with connection.begin():
             staging = Staging(layout, datetime.now(UTC).date(), store.uncomposed(connection, number))
             judging.stage(
-                connection, layout.fields, layout.texts, staging.copied(_told_of(batches(source, layout), on_batch))
+                connection,
+                layout.fields,
+                layout.texts,
+                staging.copied(_with_progress(batches(source, layout), on_batch)),
             )
         with connection.begin():
             organisation = organisations.numbered(connection, number)
             expected = organisation.learners
-            judging.arrange(connection, number, layout.fields, keep_empty=wanted.keep_empty)
-            result, known = _judged(connection, organisation, layout, staging, wanted)
+            judging.arrange(connection, number, layout.fields, keep_empty=options.keep_empty)
+            result, known = _judged(connection, organisation, layout, staging, options)
             if result.refused:
-                write_refused(wanted.refused, source, layout, judging.refused_lines(connection))
+                write_refused(options.refused, source, layout, judging.refused_lines(connection))
             pages = judging.pages(connection)
-        if not wanted.dry_run:
+        if not options.dry_run:
             approve(result)
         for low in range(0, pages, SLICE_PAGES):
             for attempt in retrying().copy(retry=retry_if_exception(_is_lost_race)):
@@ -128,10 +131,10 @@ def take(
                     moved = context.organisation.learners != expected
                     part = store.Slice(low, low + SLICE_PAGES, known=known or moved, moved=moved)
                     cause = KnownCause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
-                    done = _take_slice(context, part, cause, layout.fields, wanted)
-                    if wanted.dry_run:
+                    done = _import_slice(context, part, cause, layout.fields, options)
+                    if options.dry_run:
                         transaction.rollback()
-            expected += 0 if wanted.dry_run else done.new
+            expected += 0 if options.dry_run else done.new
             result.new += done.new + done.arrived
             result.changed += done.changed - done.arrived
             result.activated += done.activated
@@ -144,7 +147,7 @@ def take(
     return result
 
 
-def _told_of(read: Iterator[Batch], on_batch: Callable[[], None]) -> Iterator[Batch]:
+def _with_progress(read: Iterator[LineBatch], on_batch: Callable[[], None]) -> Iterator[LineBatch]:
     for batch in read:
         yield batch
         on_batch()
@@ -156,10 +159,10 @@ def _is_lost_race(problem: BaseException) -> bool:
 
 
 def _judged(
-    connection: Connection, organisation: Organisation, layout: Layout, staging: Staging, wanted: Wanted
+    connection: Connection, organisation: Organisation, layout: Layout, staging: Staging, options: ImportOptions
 ) -> tuple[Imported, bool]:
     """What the lines came to before any is taken, and whether any is about a learner who is known."""
-    result, known, odd_zones = Imported(organisation.id, wanted.dry_run), 0, 0
+    result, known, odd_zones = Imported(organisation.id, options.dry_run), 0, 0
     for count in judging.judged(connection, ours=layout.columns.ours):
         result.read += count.n
         known += count.known
@@ -170,7 +173,7 @@ def _judged(
             result.refused[count.reason] = count.n
     if result.refused.keys() & {Refusal.CELLS, Refusal.QUOTES}:
         result.known_unread = judging.known_unread(connection)
-    result.refused_file = str(wanted.refused) if result.refused else None
+    result.refused_file = str(options.refused) if result.refused else None
     result.encoding, result.encoding_guessed = layout.encoding.removesuffix("-sig"), layout.guessed
     result.delimiter, result.sample = layout.delimiter, staging.sample
     result.columns = {field: layout.header[place].strip() for field, place in layout.columns.places.items()}
@@ -179,11 +182,11 @@ def _judged(
     result.cleaned = dict(sorted(staging.cleaned.items()))
     if odd_zones:
         result.unknown_time_zones = judging.odd_zones(connection, ODD_ZONES)
-    if known and not wanted.keep_empty:
+    if known and not options.keep_empty:
         result.emptied = {field: n for field, n in asdict(judging.emptied(connection)).items() if n}
     digests = known > 0 and organisation.reactivation_digest
-    if wanted.notify or digests:
-        result.notices = judging.notices(connection, organisation.organisation, notify=wanted.notify, digests=digests)
+    if options.notify or digests:
+        result.notices = judging.notices(connection, organisation.organisation, notify=options.notify, digests=digests)
     return result, known > 0
 
 
@@ -200,13 +203,13 @@ class _Done:
     by_refused: int
 
 
-def _take_slice(
-    context: intake.EventContext, part: store.Slice, cause: KnownCause, fields: Sequence[Field], wanted: Wanted
+def _import_slice(
+    context: intake.EventContext, part: store.Slice, cause: KnownCause, fields: Sequence[Field], options: ImportOptions
 ) -> _Done:
     """Take the lines of a slice, and all that follows from them, under the organisation's lock."""
     connection, number, before = context.connection, context.number, context.organisation.learners
     described = (
-        store.describe_known(connection, number, part, fields, cause.time, keep_empty=wanted.keep_empty)
+        store.describe_known(connection, number, part, fields, cause.time, keep_empty=options.keep_empty)
         if part.known
         else []
     )
@@ -221,7 +224,7 @@ def _take_slice(
         context.organisation,
         cause,
         [*range(before + 1, before + new + 1), *arrived],
-        notify=wanted.notify,
+        notify=options.notify,
     )
     intake.follow(
         context,

@@ -19,7 +19,7 @@ SORT_MEMORY = "64MB"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LineCounts:
     """How many lines are refused for a reason, or, where there is none, taken; how many of them say inactive,
     how many are of learners who were known, and whether the id of each is greater than that of the line before;
     how many name a time zone that nobody knows."""
@@ -140,7 +140,7 @@ def arrange(connection: Connection, organisation: int, fields: Sequence[Field], 
     execute(connection, "DROP TABLE import_lines")
 
 
-def judged(connection: Connection, *, ours: bool) -> list[Judged]:
+def judged(connection: Connection, *, ours: bool) -> list[LineCounts]:
     """How many lines are taken, and how many refused, by reason; those that repeat an id among them. Where each id is
     greater than the one before it none is repeated, which is seen in half the time that it takes to look for them.
 
@@ -175,10 +175,10 @@ def judged(connection: Connection, *, ours: bool) -> list[Judged]:
     return _counted(connection)
 
 
-def _counted(connection: Connection) -> list[Judged]:
+def _counted(connection: Connection) -> list[LineCounts]:
     return rows(
         connection,
-        Judged,
+        LineCounts,
         """
         SELECT reason, count(*) AS n, count(*) FILTER (WHERE NOT active) AS inactive, count(learner) AS known,
                coalesce(bool_and(id COLLATE "C" > before), true) AS ascending, count(odd_zone) AS odd_zones

@@ -15,7 +15,16 @@ from operator import itemgetter
 from typing import IO, TYPE_CHECKING, TypeAlias
 
 from tasks.imports import cells, encodings
-from tasks.imports.rules import Columns, Field, NotReadable, Refusal, Refused, Told, columns_of, field_named
+from tasks.imports.rules import (
+    Columns,
+    Field,
+    NotReadable,
+    ReadingOptions,
+    Refusal,
+    RefusedLine,
+    columns_of,
+    field_named,
+)
 from tasks.imports.statuses import StatusColumn, plain
 from tasks.imports.unused import check_unused
 
@@ -39,11 +48,11 @@ Line: TypeAlias = tuple[int, tuple[str, ...]]
 
 
 @dataclass(slots=True)
-class Batch:
+class LineBatch:
     """Some of a file's lines: those that can be split into cells, as they are, and those that cannot."""
 
     read: list[Line] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[RefusedLine] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Layout:
     delimiter: str
     header: tuple[str, ...]
     columns: Columns
-    told: Told
+    options: ReadingOptions
 
     @property
     def texts(self) -> tuple[Field, ...]:
@@ -65,7 +74,7 @@ class Layout:
     @property
     def fields(self) -> tuple[Field, ...]:
         """The fields of which the file says something."""
-        said = self.columns.status or self.told.status is not None
+        said = self.columns.status or self.options.status is not None
         return (*self.columns.places, *((Field.STATUS,) if said else ()))
 
     @property
@@ -85,13 +94,13 @@ class Layout:
 
 
 def layout_of(
-    file: IO[bytes], told: Told | None = None, *, encoding: str | None = None, delimiter: str | None = None
+    file: IO[bytes], options: ReadingOptions | None = None, *, encoding: str | None = None, delimiter: str | None = None
 ) -> Layout:
     """Find out how a file is written and what its columns mean, unless told: its delimiter is the one that makes most
     sense of the header. Raises `NotReadable`."""
-    told = told or Told()
+    options = options or ReadingOptions()
     found = encodings.Encoding(encoding) if encoding else encodings.encoding_of(file)
-    delimiter = delimiter or _delimiter_of(file, found.name, told)
+    delimiter = delimiter or _delimiter_of(file, found.name, options)
     with _opened(file, found.name) as text:
         try:
             header = _skip_to_header(_reader(_lines(text), delimiter))
@@ -100,12 +109,12 @@ def layout_of(
     if not header:
         raise NotReadable("The file is empty.")
     names = tuple(name.replace(encodings.UNREADABLE, "\ufffd") for name in header)
-    return Layout(found.name, found.guessed, delimiter, names, columns_of(names, told), told)
+    return Layout(found.name, found.guessed, delimiter, names, columns_of(names, options), options)
 
 
-def _delimiter_of(file: IO[bytes], encoding: str, told: Told | None = None) -> str:
+def _delimiter_of(file: IO[bytes], encoding: str, options: ReadingOptions | None = None) -> str:
     """The delimiter that makes most columns of the header known ones, or just most columns."""
-    named = {*told.columns.values(), *told.says} if told else set()
+    named = {*options.columns.values(), *options.says} if options else set()
     found = []
     for delimiter in DELIMITERS:
         with _opened(file, encoding) as text, suppress(csv.Error):
@@ -132,7 +141,7 @@ def first_cells(file: IO[bytes]) -> Iterator[str]:
             raise NotReadable(f"The file cannot be read: {problem}.") from None
 
 
-def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator[Batch]:
+def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator[LineBatch]:
     """The learners of a file, line by line; empty lines are left out. `whole`: all cells, not those that are read.
 
     A line that cannot be read stops none of those behind it. Raises `NotReadable` where a column that is not used
@@ -140,7 +149,7 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
     """
     width, longest = len(layout.header), csv.field_size_limit()
     pick: Callable[[list[str]], tuple[str, ...]] = tuple if whole else itemgetter(*layout.picked)
-    told = map(re.escape, layout.told.columns.values())
+    told = map(re.escape, layout.options.columns.values())
     signs_in = re.compile("|".join((r"mail|user|log.?in|upn|u\.p\.n|sam.?account", *told)), re.IGNORECASE).search
     with _opened(file, layout.encoding) as text:
         lines, next_line = _lines(text), list[str]()
@@ -148,7 +157,7 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
         _skip_to_header(reader)
         line = reader.line_num
         while True:
-            batch, before, kept = Batch(), line, list[tuple[int, list[str]]]()
+            batch, before, kept = LineBatch(), line, list[tuple[int, list[str]]]()
             for text_ in islice(lines, BATCH):
                 begun = line = line + 1
                 if text_[0] == BYTE_ORDER_MARK and text_[1:2] == '"':  # where two files were joined
@@ -161,7 +170,7 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
                     except csv.Error as problem:
                         line += reader.line_num
                         detail = f"{problem}{_up_to(begun, line)}"
-                        batch.refused.append(Refused(begun, Refusal.QUOTES, detail, (text_.rstrip("\r\n"),)))
+                        batch.refused.append(RefusedLine(begun, Refusal.QUOTES, detail, (text_.rstrip("\r\n"),)))
                         continue
                     line += reader.line_num
                 else:  # what the csv module makes of it, in half the time
@@ -175,7 +184,7 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
                         kept.append((begun, row))
                 elif text_.strip("\r\n"):
                     detail = f"{len(row)} in place of {width}{_up_to(begun, line)}"
-                    batch.refused.append(Refused(begun, Refusal.CELLS, detail, tuple(row)))
+                    batch.refused.append(RefusedLine(begun, Refusal.CELLS, detail, tuple(row)))
             if line == before:
                 return
             if layout.columns.unused_places and not whole:
@@ -189,7 +198,7 @@ def _is_header(layout: Layout, row: list[str], line: int) -> bool:
     width = len(layout.header)
     if len(row) == width and (re.search(r"\d\d\d", "\n".join(row)) or any(map(str.isdecimal, map(plain, row)))):
         return False
-    told = {plain(name): field for field, name in layout.told.columns.items()}
+    told = {plain(name): field for field, name in layout.options.columns.items()}
     for names in (row, [layout.header[layout.columns.places[Field.LEARNER]], *row[width:]] if len(row) > width else []):
         found = [told.get(plain(name)) or field_named(name) for name in names if name.strip()]
         enough = min(4, (len(found) + 1) // 2) <= len(found) - found.count(None)

@@ -79,7 +79,7 @@ class NotReadable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedLine:
     """A line that is not taken, and why. `cells`: as they were read, for whoever corrects them."""
 
     line: int
@@ -89,7 +89,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class ReadingOptions:
     """What a person said of a file. `columns`: which column holds a field. `says`: which columns say who is inactive,
     and how. `ignored`: columns that are not to be used. `words`: what a status means, by its `status_word`.
     `status`: what holds where the file says nothing; `keep_status`: a file that says nothing leaves it as it is."""
@@ -134,17 +134,17 @@ def _ranked(header: str) -> tuple[Field, int] | None:
     return _RANKS.get(plain(header)) or _RANKS.get(plain(BRACKETS.sub("", header)))
 
 
-def columns_of(header: Sequence[str], told: Told | None = None) -> Columns:
+def columns_of(header: Sequence[str], options: ReadingOptions | None = None) -> Columns:
     """What each column means: what a person said, else what its name says.
 
     Raises `NotReadable` where a column is missing that is needed, more than one is meant, or none says who is inactive.
     """
-    told = told or Told()
+    options = options or ReadingOptions()
     names = [name.strip() for name in header]
-    free = set(range(len(names))) - {place for each in told.ignored for place in _places(names, each)}
+    free = set(range(len(names))) - {place for each in options.ignored for place in _places(names, each)}
     free -= {place for place, name in enumerate(names) if name in REFUSED_COLUMNS}
-    chosen = {field: _places(names, name)[0] for field, name in told.columns.items()}
-    status = [StatusColumn(_places(names, name)[0], name, _how(name, says)) for name, says in told.says.items()]
+    chosen = {field: _places(names, name)[0] for field, name in options.columns.items()}
+    status = [StatusColumn(_places(names, name)[0], name, _how(name, says)) for name, says in options.says.items()]
     free -= {*chosen.values(), *(column.place for column in status)}
     status += [
         StatusColumn(place, names[place], says)
@@ -156,7 +156,7 @@ def columns_of(header: Sequence[str], told: Told | None = None) -> Columns:
         place = chosen[field_] if field_ in chosen else _best(names, free, field_)
         if place is not None:
             places[field_] = place
-    _check(names, places, status, told)
+    _check(names, places, status, options)
     used = {*places.values(), *(column.place for column in status)}
     unused = [place for place, name in enumerate(names) if place not in used and name not in REFUSED_COLUMNS]
     return Columns(
@@ -196,7 +196,9 @@ def _best(names: Sequence[str], free: set[int], field: Field) -> int | None:
     return places[0] if places else None
 
 
-def _check(names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], told: Told) -> None:
+def _check(
+    names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], options: ReadingOptions
+) -> None:
     if Field.LEARNER not in places:
         raise NotReadable(
             f"There is no column for the learner's id; the columns are {_listed(names)}."
@@ -207,7 +209,9 @@ def _check(names: Sequence[str], places: Mapping[Field, int], status: Sequence[S
             f"There is no column for the username and none for the e-mail; the columns are {_listed(names)}."
             " Say which it is with --map 'username=COLUMN' or 'email=COLUMN'."
         )
-    said = told.status is not None or told.keep_status or any(column.says is not Says.SIGN_IN for column in status)
+    said = (
+        options.status is not None or options.keep_status or any(column.says is not Says.SIGN_IN for column in status)
+    )
     if not said:
         raise NotReadable(
             f"No column says who is inactive; the columns are {_listed(names)}. Say which does with --map"

@@ -14,8 +14,8 @@ from zoneinfo import available_timezones
 
 from tasks.imports import cells as cell_rules
 from tasks.imports.encodings import UNREADABLE
-from tasks.imports.reader import Batch, Layout
-from tasks.imports.rules import Field, Refusal, Refused
+from tasks.imports.reader import Layout, LineBatch
+from tasks.imports.rules import Field, Refusal, RefusedLine
 from tasks.imports.statuses import Judge
 from tasks.mail import wire_address
 
@@ -51,12 +51,12 @@ class Staging:
         self._names = [n for n, field in enumerate(self._texts) if field in {Field.FIRST_NAME, Field.LAST_NAME}]
         self._email = self._texts.index(Field.EMAIL) if Field.EMAIL in self._texts else None
 
-    def copied(self, batches: Iterable[Batch]) -> Iterator[str]:
+    def copied(self, batches: Iterable[LineBatch]) -> Iterator[str]:
         """The batches in COPY's text format."""
         for batch in batches:
             yield self._as_text(batch)
 
-    def _as_text(self, batch: Batch) -> str:
+    def _as_text(self, batch: LineBatch) -> str:
         width, meanings = len(self._texts), self._meanings
         plain = "".join(
             [f"{line}\t\t\t{meanings[cells[width:]]}" + "\t".join(cells[:width]) + "\n" for line, cells in batch.read]
@@ -66,7 +66,7 @@ class Staging:
             plain = "".join([self._carefully(line, cells) for line, cells in batch.read])
         return plain + "".join([self._refused(refused) for refused in batch.refused])
 
-    def _is_odd(self, plain: str, batch: Batch) -> bool:
+    def _is_odd(self, plain: str, batch: LineBatch) -> bool:
         """Whether a cell is to be escaped, cleaned or looked at."""
         if (
             any(each in plain for each in cell_rules.ODD)
@@ -90,7 +90,7 @@ class Staging:
             self._show(cells for _, cells in batch.read)
         return odd
 
-    def _has_tiny(self, batch: Batch) -> bool:
+    def _has_tiny(self, batch: LineBatch) -> bool:
         return any(cells[n][cell_rules.EXPONENT] == cell_rules.TINY for n in self._ids for _, cells in batch.read)
 
     def _carefully(self, line: int, cells: tuple[str, ...]) -> str:
@@ -125,7 +125,7 @@ class Staging:
                 return Refusal.BAD_EMAIL, ""
         return text
 
-    def _refused(self, refused: Refused) -> str:
+    def _refused(self, refused: RefusedLine) -> str:
         """A line of a wrong form: whose it is, and whether it calls them inactive, counted from either end."""
         layout, row = self._layout, list(refused.cells)
         if refused.reason is Refusal.QUOTES:
@@ -155,7 +155,7 @@ class _Meanings(dict[tuple[str, ...], str]):
 
     def __init__(self, layout: Layout, today: date) -> None:
         self._has_zone = Field.TIME_ZONE in layout.columns.places
-        self._judge = Judge(layout.status, layout.told.words, layout.told.status, today)
+        self._judge = Judge(layout.status, layout.options.words, layout.options.status, today)
 
     def active(self, cells: Sequence[str]) -> bool | None:
         """Whether these status cells call somebody active."""

@@ -270,7 +270,7 @@ class StatusColumn:
     says: Says
 
 
-class _Said(StrEnum):
+class _CellMeaning(StrEnum):
     """What one cell says."""
 
     ACTIVE = "active"
@@ -282,7 +282,7 @@ class _Said(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LineStatus:
     """What the cells of a line come to. `active` is None where that is not known; `why` says what was not."""
 
     active: bool | None
@@ -299,72 +299,72 @@ class Judge:
     otherwise: bool | None
     today: date
 
-    def judge(self, cells: Sequence[str]) -> Judged:
+    def judge(self, cells: Sequence[str]) -> LineStatus:
         """Inactive where any cell says so, else unknown where any is, else active where any says so."""
         said = [self._said(column, cell.strip()) for column, cell in zip(self.columns, cells, strict=True)]
-        if _Said.INACTIVE in said:
-            return Judged(active=False)
+        if _CellMeaning.INACTIVE in said:
+            return LineStatus(active=False)
         place = self._unsaid(said)
         if place is not None:
             what = cells[place].strip()[:100] or "it is empty"
-            return Judged(None, what if len(said) == 1 else f"{self.columns[place].name[:60]}: {what}")
-        denied = _Said.NOT_INACTIVE in said and _Said.NOTHING not in said
-        return Judged(True if _Said.ACTIVE in said or denied else self.otherwise)
+            return LineStatus(None, what if len(said) == 1 else f"{self.columns[place].name[:60]}: {what}")
+        denied = _CellMeaning.NOT_INACTIVE in said and _CellMeaning.NOTHING not in said
+        return LineStatus(True if _CellMeaning.ACTIVE in said or denied else self.otherwise)
 
-    def _unsaid(self, said: Sequence[_Said]) -> int | None:
+    def _unsaid(self, said: Sequence[_CellMeaning]) -> int | None:
         """Where the cell is for whose sake it is not known what the line comes to, if there is one: an empty one is
         where a tick would mean active, unless words say active, and in a column of words where no other says so."""
-        if _Said.UNKNOWN in said:
-            return said.index(_Said.UNKNOWN)
+        if _CellMeaning.UNKNOWN in said:
+            return said.index(_CellMeaning.UNKNOWN)
         ticks = [column.says is Says.ACTIVE for column in self.columns]
-        in_words = any(each is _Said.ACTIVE and not tick for each, tick in zip(said, ticks, strict=True))
+        in_words = any(each is _CellMeaning.ACTIVE and not tick for each, tick in zip(said, ticks, strict=True))
         if in_words or self.otherwise is not None:
             return None
         silent = (
             place
             for place, each in enumerate(said)
-            if each is _Said.NOTHING and (ticks[place] or _Said.ACTIVE not in said)
+            if each is _CellMeaning.NOTHING and (ticks[place] or _CellMeaning.ACTIVE not in said)
         )
         return next(silent, None)
 
-    def _said(self, column: StatusColumn, cell: str) -> _Said:
+    def _said(self, column: StatusColumn, cell: str) -> _CellMeaning:
         says, words = column.says, words_of(cell)
         word = "".join(words)
         if word in self.words:
-            return _Said.ACTIVE if self.words[word] else _Said.INACTIVE
+            return _CellMeaning.ACTIVE if self.words[word] else _CellMeaning.INACTIVE
         if says is Says.ENDED:
             return _of_date(cell, word, self.today)
         if says is Says.SIGN_IN:
-            return _Said.INACTIVE if word == "nologin" else _Said.NEUTRAL
+            return _CellMeaning.INACTIVE if word == "nologin" else _CellMeaning.NEUTRAL
         if not word and not cell.strip(" -–—"):
-            return _Said.NOTHING if says in {Says.STATUS, Says.ACTIVE} else _Said.NOT_INACTIVE
+            return _CellMeaning.NOTHING if says in {Says.STATUS, Says.ACTIVE} else _CellMeaning.NOT_INACTIVE
         if says is Says.CONTROL:
             return _of_control(cell)
         said = _of_words(says, words)
         return said if says is not Says.INACTIVE else _of_opposite(said, word, plain(column.name))
 
 
-def _of_opposite(said: _Said, word: str, name: str) -> _Said:
+def _of_opposite(said: _CellMeaning, word: str, name: str) -> _CellMeaning:
     """What a cell says where yes means inactive: "Suspension status: Active" may mean that the suspension is."""
     if word in NO_DATE:
-        return _Said.NOT_INACTIVE
+        return _CellMeaning.NOT_INACTIVE
     if word.startswith(name):
-        return _Said.INACTIVE  # "Locked: locked out"
-    is_open = said is _Said.ACTIVE or (word in _MAY_END and word not in name)
-    return _Said.UNKNOWN if is_open else said
+        return _CellMeaning.INACTIVE  # "Locked: locked out"
+    is_open = said is _CellMeaning.ACTIVE or (word in _MAY_END and word not in name)
+    return _CellMeaning.UNKNOWN if is_open else said
 
 
-def _of_words(says: Says, words: Sequence[str]) -> _Said:
+def _of_words(says: Says, words: Sequence[str]) -> _CellMeaning:
     word = "".join(words)
     if says is not Says.STATUS and word in _YES:
-        return _Said.ACTIVE if says is Says.ACTIVE else _Said.INACTIVE
+        return _CellMeaning.ACTIVE if says is Says.ACTIVE else _CellMeaning.INACTIVE
     if says is not Says.STATUS and word in NO:
-        return _Said.INACTIVE if says is Says.ACTIVE else _Said.NOT_INACTIVE
+        return _CellMeaning.INACTIVE if says is Says.ACTIVE else _CellMeaning.NOT_INACTIVE
     if word in _MEANT:
-        return _Said.ACTIVE if _MEANT[word] else _Said.INACTIVE
+        return _CellMeaning.ACTIVE if _MEANT[word] else _CellMeaning.INACTIVE
     if begins_strongly(words):
-        return _Said.INACTIVE  # "Suspended by admin", "Terminated 2024-01-31"
-    return _Said.UNKNOWN
+        return _CellMeaning.INACTIVE  # "Suspended by admin", "Terminated 2024-01-31"
+    return _CellMeaning.UNKNOWN
 
 
 def status_word(status: str) -> str:
@@ -372,22 +372,22 @@ def status_word(status: str) -> str:
     return "".join(words_of(status))
 
 
-def _of_control(cell: str) -> _Said:
+def _of_control(cell: str) -> _CellMeaning:
     """A whole number; some write it as 514.0. Of one with an exponent digits are lost."""
     found = re.fullmatch(r"(\d{1,10})(?:[.,]0+)?", cell)
     if not found:
-        return _Said.UNKNOWN
-    return _Said.INACTIVE if int(found[1]) & _ACCOUNT_DISABLED else _Said.ACTIVE
+        return _CellMeaning.UNKNOWN
+    return _CellMeaning.INACTIVE if int(found[1]) & _ACCOUNT_DISABLED else _CellMeaning.ACTIVE
 
 
 _ISO = re.compile(r"(\d{4})[-/.]?(\d{2})[-/.]?(\d{2})(?!\d)")
 _WITH_YEAR_LAST = re.compile(r"(\d{1,2})[-/. ](\d{1,2})[-/. ](\d{4})(?!\d)")
 
 
-def _of_date(cell: str, word: str, today: date) -> _Said:
+def _of_date(cell: str, word: str, today: date) -> _CellMeaning:
     """Inactive from that day on. A date that may be read in two ways is unknown where that makes a difference."""
     if not word.strip("0") or word in NO_DATE:
-        return _Said.NOT_INACTIVE
+        return _CellMeaning.NOT_INACTIVE
     if found := _ISO.match(cell):
         year, month, day = map(int, found.groups())
         ways = [(year, month, day)]
@@ -395,9 +395,11 @@ def _of_date(cell: str, word: str, today: date) -> _Said:
         first, second, year = map(int, found.groups())
         ways = [(year, second, first), (year, first, second)]
     else:
-        return _Said.UNKNOWN
-    said = {_Said.INACTIVE if date(*way) <= today else _Said.NOT_INACTIVE for way in ways if _is_date(*way)}
-    return said.pop() if len(said) == 1 else _Said.UNKNOWN
+        return _CellMeaning.UNKNOWN
+    said = {
+        _CellMeaning.INACTIVE if date(*way) <= today else _CellMeaning.NOT_INACTIVE for way in ways if _is_date(*way)
+    }
+    return said.pop() if len(said) == 1 else _CellMeaning.UNKNOWN
 
 
 def _is_date(year: int, month: int, day: int) -> bool:

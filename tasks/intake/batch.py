@@ -40,7 +40,7 @@ from tasks.events import (
     OrganisationSaved,
     Reason,
     StoredEvent,
-    Turns,
+    TurnState,
     claim_new_events,
     decode,
     defer_events,
@@ -202,7 +202,7 @@ def store_part(
     return BatchResult(new=1, deferred=1)
 
 
-def _standing(engine: Engine, ids: Collection[str]) -> list[Turns]:
+def _standing(engine: Engine, ids: Collection[str]) -> list[TurnState]:
     """How these organisations stand, as far as they are known."""
     if not ids:
         return []

@@ -18,7 +18,7 @@ class NotResolved(UserError):
     """The event cannot be released or discarded; the message says why."""
 
 
-def release(engine: Engine, settings: Settings, wanted: events.WantedEvents, *, by: str, why: str) -> None:
+def release(engine: Engine, settings: Settings, wanted: events.EventRef, *, by: str, why: str) -> None:
     """Apply an event that waits or is quarantined as valid, because a person says so (R27, S12).
 
     Raises `NotResolved` where there is not exactly one, or it cannot be applied even so; it then stays as it was.
@@ -38,7 +38,7 @@ def release(engine: Engine, settings: Settings, wanted: events.WantedEvents, *, 
             events.resolve(connection, entry, "released", by=by, why=why)
 
 
-def discard(engine: Engine, wanted: events.WantedEvents, *, by: str, why: str) -> None:
+def discard(engine: Engine, wanted: events.EventRef, *, by: str, why: str) -> None:
     """Give up an event that waits or is quarantined (R27). Raises `NotResolved` where there is not exactly one, or
     what it says is in the history already."""
     for attempt in retrying():
@@ -54,7 +54,7 @@ def discard(engine: Engine, wanted: events.WantedEvents, *, by: str, why: str) -
             events.resolve(connection, entry, "discarded", by=by, why=why)
 
 
-def _unresolved(connection: Connection, wanted: events.WantedEvents) -> events.UnresolvedEvent:
+def _unresolved(connection: Connection, wanted: events.EventRef) -> events.UnresolvedEvent:
     found = events.unresolved(connection, wanted)
     if not found:
         raise NotResolved(f"no event {wanted.id} waits or is quarantined")

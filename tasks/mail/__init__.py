@@ -64,8 +64,8 @@ if TYPE_CHECKING:
         asks_after_restore,
         known_since_restore,
         notice_restore,
+        record_log,
         settle_restore,
-        take_log,
     )
     from tasks.mail.ledger.retrying import NOTICES, RetriedNotices, retry_notices
     from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe

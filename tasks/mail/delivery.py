@@ -32,7 +32,7 @@ from tasks.mail.rules import (
     Outcome,
     RetryPolicy,
     Verdict,
-    held,
+    deferred_by_pause,
     hold_back,
     outcome_of,
     refused_by_nearly_all,
@@ -205,7 +205,7 @@ def _record(delivery: _Delivery, results: Results) -> BegunGroup | Leaving:
         with attempt, transaction(delivery.runtime.engine, piece.organisation) as connection:
             outcomes, why = results.outcomes, results.pause_because
             if why and pause_once(connection, piece.organisation, piece.subject, why):
-                outcomes = [held(outcome) for outcome in outcomes]
+                outcomes = [deferred_by_pause(outcome) for outcome in outcomes]
                 log.warning("mail.paused_itself", mailing=piece.subject, why=why)
             deliveries.settle(connection, piece.organisation, piece.subject, outcomes)
             found = Leaving(Leaves.RESTS) if results.turn_is_over else _next_group(connection, delivery)

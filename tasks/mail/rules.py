@@ -225,7 +225,7 @@ def refused_by_nearly_all(refused: Collection[bool]) -> bool:
     return len(refused) >= SAMPLE and sum(refused) >= NEARLY_ALL * len(refused)
 
 
-def held(outcome: Outcome) -> Outcome:
+def deferred_by_pause(outcome: Outcome) -> Outcome:
     """What is left of a refusal that paused its mailing: it is tried again once a person has looked. A mailbox that is
     not there stays so."""
     if outcome.state is not Delivery.FAILED or outcome.suppress:

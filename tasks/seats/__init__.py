@@ -3,7 +3,9 @@
 from typing import TYPE_CHECKING
 
 from config.lazily import lazily
-from tasks.seats.ledger import Entry, Period, Wanted, ledger, periods, stream_ledger, warned  # called as its module is
+
+# `ledger` is called as its module is
+from tasks.seats.ledger import Entry, LedgerFilter, Period, ledger, periods, stream_ledger, warned
 
 if TYPE_CHECKING:
     from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle

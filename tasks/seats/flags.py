@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from config.database import column, execute
 from tasks.seats.rules import Review
-from tasks.seats.store import Start
+from tasks.seats.store import StartRecord
 
 #: Starts to be flagged, each with its code and the event that told of it.
 _STARTS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
@@ -16,7 +16,7 @@ _STARTS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:le
                      unnest(CAST(:codes AS text[])) AS code, unnest(CAST(:events AS text[])) AS event) s"""
 
 
-def flag(connection: Connection, organisation: int, starts: Sequence[tuple[Start, Review, str]]) -> None:
+def flag(connection: Connection, organisation: int, starts: Sequence[tuple[StartRecord, Review, str]]) -> None:
     """Flag starts, each told by an event, for review: on the entry it made, or where it cost nothing on the enrolment
     (S13)."""
     if not starts:
@@ -45,7 +45,7 @@ def flag(connection: Connection, organisation: int, starts: Sequence[tuple[Start
     )
 
 
-def _as_columns(organisation: int, starts: Sequence[tuple[Start, Review, str]]) -> dict[str, object]:
+def _as_columns(organisation: int, starts: Sequence[tuple[StartRecord, Review, str]]) -> dict[str, object]:
     return {
         "organisation": organisation,
         "learners": [start.learner for start, _, _ in starts],
@@ -145,7 +145,7 @@ _CONTRADICTED = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CA
                            unnest(CAST(:times AS timestamptz[])) AS time, unnest(CAST(:codes AS text[])) AS code) s"""
 
 
-def settle_released(connection: Connection, organisation: int, start: Start, event: str) -> None:
+def settle_released(connection: Connection, organisation: int, start: StartRecord, event: str) -> None:
     """Whoever released a start knew that the learner was inactive then: its entry is flagged for that and settled at
     once, so that no status that comes later flags it anew (S12, S13)."""
     scope: dict[str, object] = {

@@ -11,7 +11,7 @@ from tasks.organisations import Organisation
 from tasks.seats import flags, pools, store
 from tasks.seats.rules import (
     Facts,
-    Place,
+    Occurrence,
     crossings,
     is_simple,
     judge_completion,
@@ -39,7 +39,7 @@ def course_started(context: EventContext, events: Sequence[Event], lead: timedel
             context.defer(event, why)
         else:
             assert known.learner is not None and known.course is not None  # noqa: S101, PT018 - judged above
-            start = store.Start(
+            start = store.StartRecord(
                 known.learner, known.course, place.cycle, place.time, simple=is_simple(known, place) and not released
             )
             counted.append((event, known, start))
@@ -58,7 +58,7 @@ def course_started(context: EventContext, events: Sequence[Event], lead: timedel
 
 
 def _charge(
-    connection: Connection, organisation: Organisation, counted: Sequence[tuple[Event, Facts, store.Start]]
+    connection: Connection, organisation: Organisation, counted: Sequence[tuple[Event, Facts, store.StartRecord]]
 ) -> None:
     if not counted:
         return
@@ -115,9 +115,9 @@ def course_completed(context: EventContext, events: Sequence[Event]) -> None:
 
 def _judge(
     connection: Connection, organisation: Organisation, events: Sequence[Event], lead: timedelta
-) -> list[tuple[Event, Place, Facts]]:
+) -> list[tuple[Event, Occurrence, Facts]]:
     places = [
-        Place(organisation.organisation, event.data.learner, event.data.course, event.data.cycle, event.time)
+        Occurrence(organisation.organisation, event.data.learner, event.data.course, event.data.cycle, event.time)
         for event in events
         if isinstance(event.data, CourseStarted | CourseCompleted)
     ]

@@ -31,7 +31,7 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class LedgerFilter:
     """Which entries are wanted: of one learner, by their id; still to be reviewed; that happened in a stretch."""
 
     learner: str | None = None
@@ -95,7 +95,7 @@ _CELLS = sql.SQL(
 )
 
 
-def ledger(connection: Connection, organisation: int, wanted: Wanted = Wanted()) -> list[Entry]:
+def ledger(connection: Connection, organisation: int, wanted: LedgerFilter = LedgerFilter()) -> list[Entry]:
     """The entries that are wanted, oldest first. Who was deleted has none of their data in it (S15)."""
     return rows(
         connection,
@@ -109,7 +109,7 @@ def ledger(connection: Connection, organisation: int, wanted: Wanted = Wanted())
     )
 
 
-def stream_ledger(connection: Connection, organisation: int, wanted: Wanted, format_: Format) -> Iterator[bytes]:
+def stream_ledger(connection: Connection, organisation: int, wanted: LedgerFilter, format_: Format) -> Iterator[bytes]:
     """The same, in blocks of whole rows, as the database makes them."""
     within(connection, organisation)
     query = sql.SQL(_WRITTEN).format(

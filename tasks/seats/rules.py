@@ -49,7 +49,7 @@ class Facts(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Occurrence:
     """Where a start or completion happened, by the platform's ids, and when."""
 
     organisation: int
@@ -69,7 +69,7 @@ def period_of(organisation: Organisation) -> datetime:
     return organisation.licence_starts or datetime.fromisoformat(ALWAYS)
 
 
-def not_enrolled(learner: int, course: int, place: Place) -> Deferred:
+def not_enrolled(learner: int, course: int, place: Occurrence) -> Deferred:
     """It waits for its enrolment (R27)."""
     return Deferred(
         Reason.NOT_ENROLLED,
@@ -78,7 +78,7 @@ def not_enrolled(learner: int, course: int, place: Place) -> Deferred:
     )
 
 
-def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool = False) -> Deferred | None:
+def judge_start(facts: Facts, place: Occurrence, lead: timedelta, *, released: bool = False) -> Deferred | None:
     """Whether a start counts (None), or why not. Inactive comes before anything else (R27, S12). One that was released
     is taken as valid, as soon as what it names is known."""
     if facts.learner is None:
@@ -98,7 +98,7 @@ def judge_start(facts: Facts, place: Place, lead: timedelta, *, released: bool =
     return None if counts else not_enrolled(facts.learner, facts.course, place)
 
 
-def is_simple(facts: Facts, place: Place) -> bool:
+def is_simple(facts: Facts, place: Occurrence) -> bool:
     """Whether a start that counts changes nothing but that the enrolment is started: most do. Others may undo what a
     rule withdrew (R27, S5), began before their enrolment (S12), or were somebody's who was deleted since (S15)."""
     return (
@@ -110,7 +110,7 @@ def is_simple(facts: Facts, place: Place) -> bool:
     )
 
 
-def judge_completion(facts: Facts, place: Place) -> Deferred | None:
+def judge_completion(facts: Facts, place: Occurrence) -> Deferred | None:
     """Whether a completion is taken (None), or what it waits for (S14)."""
     if facts.learner is None:
         return Deferred.unknown_learner(place.organisation, place.learner)

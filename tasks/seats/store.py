@@ -10,11 +10,11 @@ from sqlalchemy import Connection
 from config.database import execute, later, rows, value
 from config.sql import query
 from tasks.organisations import Organisation
-from tasks.seats.rules import Facts, Place, Unit, period_of, unit_of
+from tasks.seats.rules import Facts, Occurrence, Unit, period_of, unit_of
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class StartRecord:
     """A start that counts, as it is written down; `simple` unless it may change when the enrolment stood."""
 
     learner: int
@@ -61,7 +61,9 @@ class Balance:
     review: int
 
 
-def facts(connection: Connection, organisation: Organisation, places: Sequence[Place], lead: timedelta) -> list[Facts]:
+def facts(
+    connection: Connection, organisation: Organisation, places: Sequence[Occurrence], lead: timedelta
+) -> list[Facts]:
     """What is known of each of these places, in their order. A start may be `lead` ahead of its enrolment (S12).
 
     The status at that time is `status_at` written out: a call for each costs as much as all the rest. What may be there
@@ -83,7 +85,7 @@ def facts(connection: Connection, organisation: Organisation, places: Sequence[P
     )
 
 
-def record_starts(connection: Connection, organisation: int, starts: Sequence[Start], *, released: bool) -> None:
+def record_starts(connection: Connection, organisation: int, starts: Sequence[StartRecord], *, released: bool) -> None:
     """Keep the earliest start of each enrolment, of those that change nothing else, and every start (R28)."""
     if not starts:
         return
@@ -143,7 +145,7 @@ def consume(
     """
     written = rows(
         connection,
-        _Written,
+        _WrittenConsumption,
         query("seats.consume"),
         organisation=organisation,
         unit=unit.value,
@@ -159,7 +161,7 @@ def consume(
     return {row.learner: row.consumption for row in written}
 
 
-class _Written(NamedTuple):
+class _WrittenConsumption(NamedTuple):
     learner: int
     consumption: int
 

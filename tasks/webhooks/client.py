@@ -56,7 +56,7 @@ class _PrivateAddress(OSError):
 
 
 @dataclass(slots=True)
-class _Connection:
+class _HttpConnection:
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     protocol: h11.Connection = field(default_factory=lambda: h11.Connection(h11.CLIENT))
@@ -131,7 +131,7 @@ class HttpClient:
         self._private = private
         self._tls = ssl.create_default_context()
         self._tls.set_alpn_protocols(["http/1.1"])
-        self._idle: dict[tuple[str, bool], _Connection] = {}
+        self._idle: dict[tuple[str, bool], _HttpConnection] = {}
         os.environ.setdefault("RES_OPTIONS", RESOLVER)
         self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookups")
         self._looked_up: dict[tuple[str, int], asyncio.Future[Any]] = {}
@@ -155,7 +155,7 @@ class HttpClient:
                 return await self._on(kept, target, headers, body)
         return await self._on(await self._connect(target), target, headers, body)
 
-    async def _on(self, connection: _Connection, target: Target, headers: dict[str, str], body: bytes) -> Answer:
+    async def _on(self, connection: _HttpConnection, target: Target, headers: dict[str, str], body: bytes) -> Answer:
         answer = None
         try:
             answer = await connection.exchange(target, headers, body)
@@ -171,7 +171,7 @@ class HttpClient:
                 self._idle.pop(next(iter(self._idle))).writer.close()
         return answer
 
-    async def _connect(self, target: Target) -> _Connection:
+    async def _connect(self, target: Target) -> _HttpConnection:
         addresses = [str(place[0]) for *_, place in await self._look_up(target.host, target.port)]
         allowed = [address for address in addresses if self._private or is_public(address)][:MOST_ADDRESSES]
         if not allowed:
@@ -198,12 +198,12 @@ class HttpClient:
         if not done.cancelled():
             done.exception()  # seen, though everybody who asked may have gone
 
-    async def _open(self, address: str, target: Target) -> _Connection:
+    async def _open(self, address: str, target: Target) -> _HttpConnection:
         tls: dict[str, Any] = {}
         if target.encrypted:
             tls = {"ssl": self._tls, "server_hostname": target.host, "ssl_shutdown_timeout": CLOSE_SECONDS}
         reader, writer = await asyncio.open_connection(address, target.port, limit=READ_BYTES, **tls)
-        return _Connection(reader, writer)
+        return _HttpConnection(reader, writer)
 
     def tidy(self, *, all_: bool = False) -> None:
         """Close the connections that were idle for `IDLE_SECONDS`, or all, for good."""

@@ -96,7 +96,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class WebhookFailures:
     """How often in a row a webhook has failed, and since when."""
 
     failures: int = 0
@@ -107,7 +107,7 @@ class Failing:
 class Next:
     """What follows from a failure: another try after a pause, or none."""
 
-    failing: Failing
+    failing: WebhookFailures
     pause: timedelta
     disabled: Because | None = None
 
@@ -183,12 +183,12 @@ def patience(status: int, retry_after: str | None, now: datetime) -> timedelta |
 
 
 def after_failure(
-    answer: Answer, before: Failing, now: datetime, *, first: timedelta, longest: timedelta, chance: float
+    answer: Answer, before: WebhookFailures, now: datetime, *, first: timedelta, longest: timedelta, chance: float
 ) -> Next:
     """What follows from a failure: a pause that doubles from `first` on, or the one that was asked for, longer by up to
     a quarter (`chance` is from 0 to 1); no more tries after 410, or where nothing was taken for `longest`, in which we
     were there to try."""
-    failing = Failing(before.failures + 1, before.since or now)
+    failing = WebhookFailures(before.failures + 1, before.since or now)
     pause = (answer.retry_after or pause_before(before.failures, first)) * (1 + chance / 4)
     if answer.problem == Problem.GONE:
         return Next(failing, pause, Because.GONE)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from config.database import execute, one, rows
 from config.sql import query
 from tasks.events import BATCH_BYTES, Outgoing, emit
-from tasks.webhooks.rules import Answer, Because, Failing
+from tasks.webhooks.rules import Answer, Because, WebhookFailures
 from tasks.webhooks.store import KEYS, MATCHES, PLATFORM
 
 #: Attempts kept of each webhook, of those that delivered and of those that failed; and for how long.
@@ -165,7 +165,7 @@ def record(
     webhook: Claimed,
     position: int,
     tried: Sequence[Tried],
-    failing: Failing,
+    failing: WebhookFailures,
     due: timedelta,
     *,
     ended: bool,
@@ -248,7 +248,7 @@ def came_back(connection: Connection, webhook: Claimed) -> None:
     )
 
 
-def give_up(connection: Connection, webhook: Claimed, why: Because, failing: Failing, answer: Answer) -> None:
+def give_up(connection: Connection, webhook: Claimed, why: Because, failing: WebhookFailures, answer: Answer) -> None:
     """Disable a webhook that is ours, and say so."""
     execute(
         connection,

@@ -26,7 +26,7 @@ from tasks.events import Outgoing, cloud_event
 from tasks.webhooks import sending, store
 from tasks.webhooks.client import HttpClient
 from tasks.webhooks.keys import KeyUnreadable, SigningKeys, signed
-from tasks.webhooks.rules import Answer, Because, Failing, Problem, after_failure, target
+from tasks.webhooks.rules import Answer, Because, Problem, WebhookFailures, after_failure, target
 from tasks.webhooks.sending import Claimed, Due, Tried
 
 log = structlog.get_logger()
@@ -55,7 +55,7 @@ MOST_TRIES = 3
 TEST = "rollcall.webhook.test"
 
 
-class Server:
+class WebhookServer:
     """Serves webhooks, in one event loop: its connections to them, and what it needs besides."""
 
     def __init__(self, runtime: Runtime) -> None:
@@ -120,7 +120,7 @@ class Server:
             self._served += Counter()  # those that are zero are not kept
 
     async def _take_turn(self, webhook: Claimed, *, alone: bool) -> None:
-        turn = _Turn(webhook, webhook.position, Failing(webhook.failures, webhook.failing_since))
+        turn = _Turn(webhook, webhook.position, WebhookFailures(webhook.failures, webhook.failing_since))
         ends = time.monotonic() + TURN_SECONDS
         while events := await self._asked(lambda: self._next(turn)):
             for event in events:
@@ -168,7 +168,7 @@ class Server:
             answer = Answer(Problem.NOT_SENT)
         turn.tried.append(Tried(event, now, answer))
         if answer.problem is None:
-            turn.position, turn.failing = event.position, Failing()
+            turn.position, turn.failing = event.position, WebhookFailures()
         else:
             turn.failed = answer
 
@@ -179,7 +179,7 @@ class Server:
     def _set_aside(self, webhook: Claimed) -> None:
         """Disable a webhook that nobody who served it came back from."""
         log.error("webhooks.set_aside", organisation=webhook.organisation, webhook=webhook.id)
-        failing = Failing(webhook.failures, webhook.failing_since)
+        failing = WebhookFailures(webhook.failures, webhook.failing_since)
         with transaction(self.runtime.engine, webhook.organisation) as connection:
             sending.give_up(connection, webhook, Because.KILLED, failing, Answer(Problem.NOT_SENT))
 
@@ -230,13 +230,13 @@ class _Turn:
 
     webhook: Claimed
     position: int
-    failing: Failing
+    failing: WebhookFailures
     tried: list[Tried] = field(default_factory=list)
     failed: Answer | None = None
     recorded_at: float = field(default_factory=time.monotonic)
 
 
-async def serve_due(server: Server, limit: int) -> int:
+async def serve_due(server: WebhookServer, limit: int) -> int:
     """Give each webhook that is due a turn, all at once, and return when all are over; how many there were."""
     due, _ = await server.claim(limit)
     await asyncio.gather(*(server.take_turn(webhook) for webhook in due))

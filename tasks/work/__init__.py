@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.work.actors import REGISTRY, actor
-    from tasks.work.backlog import STALLED_AFTER, Failing, Load, failing, loads, unfinished
+    from tasks.work.backlog import STALLED_AFTER, FailingWork, Load, failing, loads, unfinished
     from tasks.work.leases import heartbeat
     from tasks.work.resting import discard, hold, hold_all, resume, resume_all
     from tasks.work.rules import LONGEST_PAUSE, pause_before

@@ -45,7 +45,7 @@ def unfinished(connection: Connection) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Failing:
+class FailingWork:
     """A piece that is set aside, as `rollcall work failing` lists it."""
 
     number: int
@@ -55,11 +55,11 @@ class Failing:
     subject: int
 
 
-def failing(connection: Connection) -> list[Failing]:
+def failing(connection: Connection) -> list[FailingWork]:
     """The pieces that were set aside because whoever tried them never came back."""
     return rows(
         connection,
-        Failing,
+        FailingWork,
         """
         SELECT w.work AS number, o.id AS organisation, w.queue, w.actor, w.subject
         FROM work w JOIN organisations o USING (organisation)

@@ -149,7 +149,7 @@ def accuse(connection: Connection, piece: Piece) -> None:
     changed = execute(
         connection,
         "UPDATE work SET alone = alone + 1 WHERE organisation = :organisation AND work = :work AND fence = :fence",
-        **_held(piece),
+        **_claim_of(piece),
     )
     _ours(connection, changed, piece)
 
@@ -168,7 +168,7 @@ def retry(connection: Connection, number: int) -> bool:
     return found > 0
 
 
-def _held(piece: Piece) -> dict[str, int]:
+def _claim_of(piece: Piece) -> dict[str, int]:
     return {"organisation": piece.organisation, "work": piece.work, "fence": piece.fence}
 
 
@@ -183,7 +183,7 @@ def finish(connection: Connection, piece: Piece) -> None:
     changed = execute(
         connection,
         "DELETE FROM work WHERE organisation = :organisation AND work = :work AND fence = :fence",
-        **_held(piece),
+        **_claim_of(piece),
     )
     _ours(connection, changed, piece)
 
@@ -215,7 +215,7 @@ def mark(connection: Connection, piece: Piece, begun: int, lease: timedelta) -> 
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         RETURNING counted.shard, counted.n
         """,
-        **_held(piece),
+        **_claim_of(piece),
         begun=begun,
         lease=lease,
         shard=randrange(SHARDS),  # noqa: S311 - no secret
@@ -238,7 +238,7 @@ def extend(connection: Connection, piece: Piece, lease: timedelta) -> None:
         UPDATE work SET state = 'running', due_at = now() + :lease
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         """,
-        **_held(piece),
+        **_claim_of(piece),
         lease=lease,
     )
     _ours(connection, changed, piece)
@@ -269,7 +269,7 @@ def release(
         WHERE organisation = :organisation AND work = :work AND fence = :fence
         RETURNING pg_notify('rollcall_relay', 'work')
         """,
-        **_held(piece),
+        **_claim_of(piece),
         after=after,
         failed=failed,
         held=held,

@@ -11,12 +11,12 @@ import pytest
 from config.settings import Settings
 from tasks import announcements
 from tasks.announcements import Progress
-from tasks.bounces import Arrived, take
+from tasks.bounces import Arrived, record_bounce
 from tasks.mail import ReturnPaths
 from tests.announcements.conftest import Admin, Rollcall
 from tests.bounces import reports
 from tests.world import World
-from workers.commands.watching import Pace, duration, line, over
+from workers.commands.progress import Pace, duration, line, over
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_what_came_back_is_counted_beside_what_was_accepted(sent: World, admin: 
     ):
         to = sent.mail.senders[address][-1]
         came = system(to, address, **said)
-        take(sent.runtime.engine, returns, Arrived(came.sender, to, came.message))
+        record_bounce(sent.runtime.engine, returns, Arrived(came.sender, to, came.message))
 
     shown = admin("show", "news")
 
@@ -118,7 +118,7 @@ def test_watching_follows_an_announcement_and_stops_at_its_end(
             announcements.resume(connection, org.organisation, found, by="Ada")
         world.comes_to_rest()
 
-    monkeypatch.setattr("workers.commands.watching.time.sleep", meanwhile)
+    monkeypatch.setattr("workers.commands.progress.time.sleep", meanwhile)
     done = rollcall("show", "news", "--watch", "--history")
 
     assert done.exit_code == 0, done.output

@@ -89,13 +89,13 @@ def renew_mailer(world: World) -> None:
 def follow_stream(world: World, monkeypatch: pytest.MonkeyPatch, body: bytes) -> list[Hop]:
     """What is called for an event, from the bytes on the stream until everything is done that follows from it."""
     reading = replace(world.runtime, stopping=threading.Event())
-    take: Callable[..., None] = ingress._take
+    take: Callable[..., None] = ingress._process_entries
 
     def take_and_stop(*arguments: object) -> None:
         take(*arguments)
         reading.stopping.set()
 
-    monkeypatch.setattr(ingress, "_take", take_and_stop)  # or the ingress goes on reading
+    monkeypatch.setattr(ingress, "_process_entries", take_and_stop)  # or the ingress goes on reading
     renew_mailer(world)
     world.redis.xadd(IN, {"event": body})
     with followed() as called:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tasks.bounces import Arrived, BounceKind, Ignored, take
+from tasks.bounces import Arrived, BounceKind, Ignored, record_bounce
 from tasks.mail import ReturnPaths
 from tests.bounces import reports
 from tests.bounces.conftest import Desk
@@ -32,7 +32,7 @@ def returned(world: World, came: Came, to: str) -> BounceKind | Ignored:
     """A message comes back."""
     found = world.runtime.endpoints
     returns = ReturnPaths(found.bounce_address, found.secret_key)
-    return take(world.runtime.engine, returns, Arrived(came.sender, to, came.message))
+    return record_bounce(world.runtime.engine, returns, Arrived(came.sender, to, came.message))
 
 
 def bounces(world: World, to: str, said: dict[str, str]) -> BounceKind | Ignored:

@@ -14,11 +14,11 @@ from tasks.enrolments.timeline import (
     EVER,
     NEVER,
     Causes,
+    CountedStart,
+    EnrolmentPeriod,
     Person,
     Rule,
-    Start,
-    Status,
-    Stint,
+    StatusVersion,
     Timeline,
     timeline,
 )
@@ -34,7 +34,9 @@ def at(hours: float) -> datetime:
 
 def person(*statuses: tuple[float, bool], described: Sequence[float] = (0,), deletions: Sequence[float] = ()) -> Person:
     return Person(
-        [at(h) for h in deletions], [at(h) for h in described], [Status(0, at(h), active) for h, active in statuses]
+        [at(h) for h in deletions],
+        [at(h) for h in described],
+        [StatusVersion(0, at(h), active) for h, active in statuses],
     )
 
 
@@ -58,8 +60,8 @@ def told(who: Person, *, deleted: bool = False, **causes: Any) -> Timeline:
         },
         "withdrawals": [at(h) for h in causes.get("withdrawals", ())],
         "requests": [at(h) for h in causes.get("requests", ())],
-        "starts": [Start(at(h), False) for h in causes.get("starts", ())]
-        + [Start(at(h), True) for h in causes.get("released", ())],
+        "starts": [CountedStart(at(h), False) for h in causes.get("starts", ())]
+        + [CountedStart(at(h), True) for h in causes.get("released", ())],
     }
     return timeline(who, Causes(**said), LEAD, deleted=deleted)
 
@@ -260,23 +262,23 @@ def test_s15_of_who_is_deleted_the_life_that_ended_counts() -> None:
 
     found = told(who, deleted=True, rules=[everyone(1)], withdrawals=[], starts=[3])
 
-    assert (found.began, found.last, found.past) == (NEVER, Stint(at(1)), [])
+    assert (found.began, found.last, found.past) == (NEVER, EnrolmentPeriod(at(1)), [])
     assert (found.started, found.activated) == (at(3), at(2))
     ended = told(who, deleted=True, requests=[1, 3], withdrawals=[2])
-    assert (ended.past, ended.last) == ([Stint(at(1), at(2), BY_NAME)], Stint(at(3)))
+    assert (ended.past, ended.last) == ([EnrolmentPeriod(at(1), at(2), BY_NAME)], EnrolmentPeriod(at(3)))
     by_name = told(who, deleted=True, requests=[1], withdrawals=[2])
-    assert by_name.last == Stint(at(1), at(2), BY_NAME)
+    assert by_name.last == EnrolmentPeriod(at(1), at(2), BY_NAME)
     assert by_name.asked_since == at(2)
 
 
 def test_s15_who_is_said_to_be_deleted_without_a_deletion_has_one_life() -> None:
     found = told(person(), deleted=True, rules=[everyone(1)])
 
-    assert (found.began, found.last) == (NEVER, Stint(at(1)))
+    assert (found.began, found.last) == (NEVER, EnrolmentPeriod(at(1)))
 
 
 def test_s01_of_two_statuses_the_greater_version_holds_then_the_later_then_active() -> None:
-    who = Person([], [], [Status(2, at(1), False), Status(1, at(2), True), Status(2, at(3), True)])
+    who = Person([], [], [StatusVersion(2, at(1), False), StatusVersion(1, at(2), True), StatusVersion(2, at(3), True)])
 
     assert [who.active_at(at(h)) for h in (0, 1, 2, 2.9, 3)] == [True, False, False, False, True]
     assert who.active_from(at(0), EVER) == at(0)

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.events.inbox import Wanted
+from tasks.events.inbox import EventRef
 from tasks.intake import NotResolved, discard, release
 from tests.world import DAWN, World, id_of
 
@@ -12,7 +12,7 @@ HOUR = timedelta(hours=1)
 
 
 def released(world: World, body: bytes) -> None:
-    release(world.runtime.engine, world.runtime.settings, Wanted(id_of(body)), by="ann", why="the platform was late")
+    release(world.runtime.engine, world.runtime.settings, EventRef(id_of(body)), by="ann", why="the platform was late")
 
 
 def test_r27_releasing_a_start_takes_it_as_valid_and_records_who_and_why(world: World) -> None:
@@ -75,7 +75,7 @@ def test_r27_what_is_discarded_is_gone_for_good_with_who_and_why(world: World) -
     world.has_course("safety")
     start = world.starts("A", "safety")
 
-    discard(world.runtime.engine, Wanted(id_of(start)), by="ann", why="a test account")
+    discard(world.runtime.engine, EventRef(id_of(start)), by="ann", why="a test account")
     world.has_course("safety", "everyone")
     world.send(start)
 
@@ -89,9 +89,9 @@ def test_r27_what_is_discarded_is_gone_for_good_with_who_and_why(world: World) -
 def test_s16_discarding_a_malformed_event_does_not_use_up_its_id(world: World) -> None:
     world.send(world.event("learner.saved", {"learner": 7}, id_="e-first"))
     with pytest.raises(NotResolved, match="malformed"):
-        release(world.runtime.engine, world.runtime.settings, Wanted("e-first"), by="ann", why="?")
+        release(world.runtime.engine, world.runtime.settings, EventRef("e-first"), by="ann", why="?")
 
-    discard(world.runtime.engine, Wanted("e-first"), by="ann", why="nonsense")
+    discard(world.runtime.engine, EventRef("e-first"), by="ann", why="nonsense")
     taken = world.send(world.event("learner.saved", {"learner": "A"}, id_="e-first"))
 
     assert taken.new == 1

@@ -177,8 +177,8 @@ def test_r27_what_waits_for_its_turn_is_not_released_and_may_be_discarded(world:
     runtime = world.runtime
 
     with pytest.raises(NotResolved, match="its turn"):
-        release(runtime.engine, runtime.settings, inbox.Wanted(first), by="ann", why="now")
-    discard(runtime.engine, inbox.Wanted(second), by="ann", why="sent by mistake")
+        release(runtime.engine, runtime.settings, inbox.EventRef(first), by="ann", why="now")
+    discard(runtime.engine, inbox.EventRef(second), by="ann", why="sent by mistake")
 
     world.settle()
     assert recorded(world) - before == 11

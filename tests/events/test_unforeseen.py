@@ -121,7 +121,7 @@ def test_r27_what_cannot_be_released_stays_as_it_was_whatever_it_raises(
     odd_effects[id_of(start)] = MemoryError()
 
     with pytest.raises(NotResolved, match="cannot be taken even so"):
-        release(world.runtime.engine, world.runtime.settings, inbox.Wanted(id_of(start)), by="ann", why="it counts")
+        release(world.runtime.engine, world.runtime.settings, inbox.EventRef(id_of(start)), by="ann", why="it counts")
 
     assert world.quarantine()[id_of(start)].reason == "learner inactive"
 

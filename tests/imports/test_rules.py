@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.imports.rules import REFUSED_COLUMNS, Field, NotReadable, Told, columns_of, field_named
+from tasks.imports.rules import REFUSED_COLUMNS, Field, NotReadable, ReadingOptions, columns_of, field_named
 from tasks.imports.statuses import Says, StatusColumn
 
 HEADER = ["id", "username", "status"]
@@ -43,12 +43,14 @@ def test_r02_a_file_that_we_exported_or_refused_is_known() -> None:
 
     assert ours.ours
     assert columns_of(["organisation", "learner", "learner_status", "email"]).ours
-    assert columns_of(["organisation", "learner", "learner_status"], Told(columns={Field.EMAIL: "organisation"})).ours
+    assert columns_of(
+        ["organisation", "learner", "learner_status"], ReadingOptions(columns={Field.EMAIL: "organisation"})
+    ).ours
     assert (again.places, again.unused) == ({Field.LEARNER: 3, Field.USERNAME: 4}, ())
 
 
 def test_r02_what_a_person_says_of_a_column_holds() -> None:
-    told = Told(
+    told = ReadingOptions(
         {Field.LEARNER: "Number", Field.FIRST_NAME: "status"},
         {"Gone": Says.INACTIVE, "suspended": Says.STATUS},
         ("id",),
@@ -70,7 +72,7 @@ def test_r02_what_a_person_says_of_a_column_holds() -> None:
     ],
 )
 def test_r02_how_a_named_column_says_who_is_inactive(name: str, said: Says, how: Says) -> None:
-    [column] = columns_of(["id", "username", name], Told(says={name: said})).status
+    [column] = columns_of(["id", "username", name], ReadingOptions(says={name: said})).status
 
     assert column.says is how
 
@@ -78,10 +80,10 @@ def test_r02_how_a_named_column_says_who_is_inactive(name: str, said: Says, how:
 def test_r02_a_column_of_the_very_name_comes_before_one_that_differs_in_case() -> None:
     header = ["id", "username", "status", "Code", "code"]
 
-    assert columns_of(header, Told({Field.LOCALE: " code "})).places[Field.LOCALE] == 4
-    assert columns_of(header, Told({Field.LOCALE: "Code"})).places[Field.LOCALE] == 3
+    assert columns_of(header, ReadingOptions({Field.LOCALE: " code "})).places[Field.LOCALE] == 4
+    assert columns_of(header, ReadingOptions({Field.LOCALE: "Code"})).places[Field.LOCALE] == 3
     with pytest.raises(NotReadable, match="2 columns are called 'CODE': rename all but one of them"):
-        columns_of(header, Told({Field.LOCALE: "CODE"}))
+        columns_of(header, ReadingOptions({Field.LOCALE: "CODE"}))
 
 
 @pytest.mark.parametrize(
@@ -106,11 +108,13 @@ def test_r02_a_column_of_the_very_name_comes_before_one_that_differs_in_case() -
 )
 def test_r02_a_file_that_cannot_be_understood_is_refused(header: list[str], told: dict[str, Any], why: str) -> None:
     with pytest.raises(NotReadable, match=why):
-        columns_of(header, Told(**told))
+        columns_of(header, ReadingOptions(**told))
 
 
-@pytest.mark.parametrize("told", [Told(status=True), Told(status=False), Told(keep_status=True)])
-def test_r02_a_person_may_say_it_for_all(told: Told) -> None:
+@pytest.mark.parametrize(
+    "told", [ReadingOptions(status=True), ReadingOptions(status=False), ReadingOptions(keep_status=True)]
+)
+def test_r02_a_person_may_say_it_for_all(told: ReadingOptions) -> None:
     assert columns_of(["id", "email"], told).status == ()
 
 

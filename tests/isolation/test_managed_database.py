@@ -15,7 +15,7 @@ from psycopg import sql
 from sqlalchemy.exc import ProgrammingError
 
 import migrations
-from config.database import make_engine, scoped, serve_people, transaction
+from config.database import enter_tenant_role, make_engine, scoped, transaction
 from config.embedded import Embedded
 from migrations import RoleRefused
 from tests.conftest import WORKER, database_named
@@ -155,7 +155,7 @@ def test_r31_two_owners_on_one_server_share_no_role(
             pytest.raises(ProgrammingError, match="permission denied to set role"),
             transaction(intruder, 1) as connection,
         ):
-            serve_people(connection, 1)
+            enter_tenant_role(connection, 1)
         intruder.dispose()
 
 
@@ -166,7 +166,7 @@ def test_r31_a_schema_of_the_owners_own_is_found_by_people_too(administrator: Ad
         migrate(url)
         engine = make_engine(url, role="test")
         with transaction(engine) as connection, scoped(connection, 1):
-            serve_people(connection, 1)
+            enter_tenant_role(connection, 1)
             assert connection.exec_driver_sql("SELECT count(*) FROM learners").scalar() == 0
             assert connection.exec_driver_sql("SELECT current_schema()").scalar() != "public"
         engine.dispose()

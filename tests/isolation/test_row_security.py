@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import ProgrammingError
 
 import migrations
-from config.database import scoped, serve_people
+from config.database import enter_tenant_role, scoped
 from migrations.isolation import WRITES
 from tasks.announcements import store
 from tests.isolation.conftest import Rollcall
@@ -29,7 +29,7 @@ def people(world: World, organisation: str | None) -> Iterator[Connection]:
             connection.exec_driver_sql("SELECT set_config('role', people(), true)")
         else:
             with scoped(connection, number := number_of(world, organisation)):
-                serve_people(connection, number)
+                enter_tenant_role(connection, number)
         yield connection
         connection.rollback()
 

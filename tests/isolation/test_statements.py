@@ -82,7 +82,7 @@ ACROSS = {
     },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
-        "tasks.events.inbox.held_counts",
+        "tasks.events.inbox.unresolved_counts",
         "tasks.events.inbox.stored",
         "tasks.events.outbox.is_stalled",
         "tasks.events.outbox.unpublished",
@@ -107,7 +107,7 @@ def test_r31_every_statement_says_whose_rows_it_is_about(world: World) -> None:
 
 def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> None:
     assert past_the_helpers() == {
-        "tasks.imports.intake.take",  # a copy of the retries for lost races
+        "tasks.imports.intake.import_file",  # a copy of the retries for lost races
         "tasks.imports.judging.stage",  # copies a file into a table of its own session
         "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation

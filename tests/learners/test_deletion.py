@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tasks import learners
-from tasks.events.inbox import Wanted
+from tasks.events.inbox import EventRef
 from tasks.intake import discard, release
 from tests.world import DAWN, World, id_of, shuffled
 
@@ -201,8 +201,8 @@ def test_s15_a_start_from_before_the_deletion_that_nothing_enrolled_is_released_
     first, second = (world.starts("A", "safety", at=DAWN + hours * HOUR) for hours in (2, 3))
     assert [held.reason for held in world.quarantine().values()] == ["not enrolled"] * 2
 
-    release(world.runtime.engine, world.runtime.settings, Wanted(id_of(first)), by="ann", why="it is right")
-    discard(world.runtime.engine, Wanted(id_of(second)), by="ann", why="a test")
+    release(world.runtime.engine, world.runtime.settings, EventRef(id_of(first)), by="ann", why="it is right")
+    discard(world.runtime.engine, EventRef(id_of(second)), by="ann", why="a test")
 
     assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 3)]
     assert world.quarantine() == {}

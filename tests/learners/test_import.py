@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from config.database import transaction
 from tasks import imports, organisations
-from tasks.imports import Imported, Told, Wanted, intake
+from tasks.imports import Imported, ImportOptions, ReadingOptions, intake
 from tasks.mail.addresses import ADDRESS
 from tests.world import World
 
@@ -36,9 +36,9 @@ def imported(
     with transaction(engine) as connection:
         org = organisations.find(connection, [organisation])[organisation]
     source = io.BytesIO(text.encode())
-    layout = imports.layout_of(source, Told(keep_status=True))
-    wanted = Wanted(refused_file(world), **options)
-    return imports.take(engine, world.runtime.settings, org, source, layout, wanted, on_slice=on_slice)
+    layout = imports.layout_of(source, ReadingOptions(keep_status=True))
+    wanted = ImportOptions(refused_file(world), **options)
+    return imports.import_file(engine, world.runtime.settings, org, source, layout, wanted, on_slice=on_slice)
 
 
 def refused_file(world: World) -> Path:

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 
 from config.database import transaction
 from tasks import imports, organisations
-from tasks.imports import Imported, Wanted
+from tasks.imports import Imported, ImportOptions
 from tests.learners.exports import Export, exports
 from tests.world import World
 
@@ -20,13 +20,13 @@ def imported(world: World, export: Export) -> tuple[Imported, dict[str, str]]:
     with transaction(world.runtime.engine) as connection:
         org = organisations.find(connection, [world.organisation])[world.organisation]
     source = io.BytesIO(export.body)
-    result = imports.take(
+    result = imports.import_file(
         world.runtime.engine,
         world.runtime.settings,
         org,
         source,
         imports.layout_of(source),
-        Wanted(world.runtime.home / "refused.csv"),
+        ImportOptions(world.runtime.home / "refused.csv"),
     )
     standings = world.rows("SELECT id, standing FROM learners WHERE organisation = :number", number=org.organisation)
     return result, dict(standings)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.imports import NotReadable, Told, batches, layout_of
+from tasks.imports import NotReadable, ReadingOptions, batches, layout_of
 from tests.commands.test_output import Rollcall, rollcall
 from tests.learners.test_import_elsewhere import given, standings
 from tests.world import World
@@ -133,7 +133,7 @@ def test_r02_a_column_that_is_not_used_and_seems_to_call_somebody_inactive_is_as
     with pytest.raises(NotReadable, match=f"The column '{column}' has .* on line 3 and is not used"):
         list(batches(file, layout_of(file)))
 
-    assert len(next(batches(file, layout_of(file, Told(ignored=[column])))).read) == 2
+    assert len(next(batches(file, layout_of(file, ReadingOptions(ignored=[column])))).read) == 2
 
 
 @pytest.mark.parametrize("column", ["Reason of removal", "Deleted by", "Suspension reason"])

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.imports import Batch, Field, NotReadable, Told, batches, layout_of
-from tasks.imports.rules import LONGEST, Refusal, Refused
+from tasks.imports import Field, LineBatch, NotReadable, ReadingOptions, batches, layout_of
+from tasks.imports.rules import LONGEST, Refusal, RefusedLine
 
 #: How a file begins and is encoded; by its beginning, or its bytes, it is known again.
 ENCODINGS = {
@@ -57,17 +57,17 @@ def written(draw: st.DrawFn) -> tuple[bytes, dict[str, str], list[tuple[int, tup
 
 
 #: A file that says nothing of who is inactive may be read.
-KEEP = Told(keep_status=True)
+KEEP = ReadingOptions(keep_status=True)
 
 
-def read(body: bytes, **told: str) -> tuple[list[tuple[int, tuple[str, ...]]], list[Refused]]:
+def read(body: bytes, **told: str) -> tuple[list[tuple[int, tuple[str, ...]]], list[RefusedLine]]:
     """The lines of a file that can be split into cells, without the space around these, and those that cannot."""
     source = io.BytesIO(body)
     found = list(batches(source, layout_of(source, KEEP, **told)))
     return stripped(found), [line for batch in found for line in batch.refused]
 
 
-def stripped(found: list[Batch]) -> list[tuple[int, tuple[str, ...]]]:
+def stripped(found: list[LineBatch]) -> list[tuple[int, tuple[str, ...]]]:
     return [(line, tuple(map(str.strip, cells))) for batch in found for line, cells in batch.read]
 
 
@@ -118,7 +118,7 @@ def test_r02_a_cell_longer_than_any_stops_no_other(quote: str) -> None:
         (3, "L1", longest),
         (5, "L3", 1),
     ]
-    assert refused == [Refused(4, Refusal.QUOTES, f"field larger than field limit ({longest})")]
+    assert refused == [RefusedLine(4, Refusal.QUOTES, f"field larger than field limit ({longest})")]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_r02_columns_are_known_in_any_order_and_case(header: str, fields: list[s
 def test_a_column_is_the_one_that_was_named() -> None:
     source = io.BytesIO(b"Id;Person;Login;Mail 2\nx;L1;l;l@acme.example\n")
 
-    told = Told({Field.LEARNER: "Person", Field.EMAIL: "mail-2"}, keep_status=True)
+    told = ReadingOptions({Field.LEARNER: "Person", Field.EMAIL: "mail-2"}, keep_status=True)
     layout = layout_of(source, told)
 
     assert layout.columns.places == {Field.LEARNER: 1, Field.USERNAME: 2, Field.EMAIL: 3}
@@ -174,7 +174,7 @@ def test_r02_a_file_that_cannot_be_read_is_refused_with_one_sentence(
     body: bytes, told: dict[Field, str], why: str
 ) -> None:
     with pytest.raises(NotReadable) as refused:
-        layout_of(io.BytesIO(body), Told(told))
+        layout_of(io.BytesIO(body), ReadingOptions(told))
 
     assert why in str(refused.value)
     assert "\n" not in str(refused.value)

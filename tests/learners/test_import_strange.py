@@ -25,8 +25,8 @@ def imported(world: World, body: str | bytes) -> str:
     source = io.BytesIO(body.encode() if isinstance(body, str) else body)
     try:
         layout = imports.layout_of(source)
-        wanted = imports.Wanted(world.runtime.home / "refused.csv")
-        result = imports.take(world.runtime.engine, world.runtime.settings, org, source, layout, wanted)
+        wanted = imports.ImportOptions(world.runtime.home / "refused.csv")
+        result = imports.import_file(world.runtime.engine, world.runtime.settings, org, source, layout, wanted)
     except imports.NotReadable as problem:
         return str(problem)
     stand = world.rows(

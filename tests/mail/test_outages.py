@@ -218,7 +218,7 @@ class TestWhatIsSaid:
 def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
     """Where no mail goes, as everybody who looks sees it."""
     found = current_outages(world.redis, world.runtime.endpoints.mail_from)
-    assert standing.look(world.runtime, world.redis).mail_stopped == found
+    assert standing.system_state(world.runtime, world.redis).mail_stopped == found
     return [(one.where, one.about, one.code, one.said) for one in found]
 
 

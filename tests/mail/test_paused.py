@@ -12,7 +12,7 @@ from tests.isolation.conftest import Rollcall, rollcall
 from tests.workers.serving import served
 from tests.workers.test_outages import get
 from tests.world import World
-from workers.standing import look
+from workers.standing import system_state
 
 __all__ = ["rollcall"]  # a fixture
 
@@ -53,7 +53,7 @@ def test_r20_nothing_leaves_while_all_mail_is_paused_and_all_of_it_when_it_goes_
     assert rollcall("announcements", "pause", "held back", "-o", "acme").exit_code == 0
 
     assert world.mail.taken == []
-    assert look(world.runtime, world.redis).at_rest
+    assert system_state(world.runtime, world.redis).at_rest
     assert rollcall("announcements", "test", "--to", "boss@nowhere.example", "news", "-o", "acme").exit_code == 1
     assert "by Ada" in document(rollcall, "announcements", "show", "news", "-o", "acme")["why"]
     assert "All mail is paused" in rollcall("status").output

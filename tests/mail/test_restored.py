@@ -19,7 +19,7 @@ from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.backup import Backup
 from tests.scale.explained import counted
 from tests.world import World
-from workers.relay.witness import Witness as Look
+from workers.relay.witness import WatchWitness as Look
 
 __all__ = ["rollcall"]  # a fixture
 

@@ -20,7 +20,7 @@ from tasks.mail.rules import (
     RetryPolicy,
     Verdict,
     answer_to,
-    held,
+    deferred_by_pause,
     hold_back,
     outcome_of,
     refusal,
@@ -195,9 +195,9 @@ def test_r21_nearly_everybody_is_nine_in_ten_of_a_sample() -> None:
 def test_r21_a_refusal_that_paused_its_mailing_is_tried_again() -> None:
     failed = Outcome(1, FAILED, NOW, "refused", 550, "no")
 
-    assert held(failed) == replace(failed, state=PENDING, tried=False, due_at=NOW)
+    assert deferred_by_pause(failed) == replace(failed, state=PENDING, tried=False, due_at=NOW)
     for stays in (replace(failed, suppress=True), replace(failed, state=ACCEPTED), replace(failed, state=UNCERTAIN)):
-        assert held(stays) == stays
+        assert deferred_by_pause(stays) == stays
 
 
 @pytest.mark.parametrize("verdict", [Verdict.CANCELLED, Verdict.INACTIVE, Verdict.NO_ADDRESS])

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.database import transaction
-from tasks.events.inbox import Wanted, quarantine_overdue, quarantined
+from tasks.events.inbox import EventRef, quarantine_overdue, quarantined
 from tasks.intake import NotResolved, discard, release
 from tests.model.model import Place
 from tests.model.present import event_of, histories
@@ -163,7 +163,7 @@ class Story:
             self.model.hour_passes()
         elif held:
             event = held[done.pick % len(held)].event
-            wanted = Wanted(event.id, self.world.organisation)
+            wanted = EventRef(event.id, self.world.organisation)
             if done.what == "discard":
                 discard(engine, wanted, by="a person", why="so it is")
                 del self.model.held[event.id]

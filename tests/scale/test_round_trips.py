@@ -81,7 +81,7 @@ def test_r31_a_lone_start_waits_for_servers_a_few_times_only(world: World) -> No
             world.redis.xadd(IN, {"event": world.event("course.started", said)})
             before = sum(one.waits for one in wires)
             found: Any = client.xreadgroup(GROUP, "reader", {IN: ">"}, count=500)
-            ingress._take(runtime, client, found[0][1])
+            ingress._process_entries(runtime, client, found[0][1])
             publish.do()
             return sum(one.waits for one in wires) - before
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tasks.events.inbox import Wanted
+from tasks.events.inbox import EventRef
 from tasks.intake import release
 from tests.world import DAWN, World, id_of
 
@@ -247,7 +247,7 @@ def test_s13_an_entry_of_a_start_that_was_released_is_not_flagged_for_what_was_k
     world.becomes("inactive", "A", at=DAWN + HOUR)
     start = world.starts("A", "safety", at=DAWN + 2 * HOUR)
     world.starts("B", "safety", at=DAWN + 2 * HOUR)
-    release(world.runtime.engine, world.runtime.settings, Wanted(id_of(start)), by="Kim", why="was there")
+    release(world.runtime.engine, world.runtime.settings, EventRef(id_of(start)), by="Kim", why="was there")
 
     world.becomes("active", "A", at=DAWN + 3 * HOUR)
     world.becomes("inactive", "B", at=DAWN + HOUR)

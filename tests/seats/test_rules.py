@@ -10,7 +10,7 @@ from tasks.organisations import Organisation
 from tasks.seats.rules import (
     Crossing,
     Facts,
-    Place,
+    Occurrence,
     Review,
     Unit,
     crossings,
@@ -28,7 +28,7 @@ from tasks.seats.rules import (
 
 THEN = datetime(2026, 3, 1, 9, tzinfo=UTC)
 LEAD, TICK = timedelta(hours=1), timedelta(seconds=1)
-PLACE = Place(7, "A", "safety", 2, THEN)
+PLACE = Occurrence(7, "A", "safety", 2, THEN)
 STARTS, ENDS = THEN - timedelta(days=1), THEN + timedelta(days=1)
 
 

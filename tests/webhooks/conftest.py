@@ -59,7 +59,7 @@ class Hooks:
         """Serve what is due until nothing is; `again`: what waits for another try, too."""
 
         async def serve() -> None:
-            server = webhooks.Server(self.world.runtime)
+            server = webhooks.WebhookServer(self.world.runtime)
             for _ in range(20):
                 if not await webhooks.serve_due(server, 100):
                     break

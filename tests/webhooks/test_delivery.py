@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from config.runtime import Endpoints
 from config.streams import OUT
-from tasks.webhooks import Problem, Server, SigningKeys, State, sending, server, store
+from tasks.webhooks import Problem, SigningKeys, State, WebhookServer, sending, server, store
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.receiver import Receiver, hang_up, in_order, receiving, saying
 
@@ -360,7 +360,7 @@ def test_r31_however_many_webhooks_of_one_organisation_are_due_another_s_is_serv
     world.settle()
 
     async def claimed() -> list[list[str]]:
-        server = Server(hooks.world.runtime)
+        server = WebhookServer(hooks.world.runtime)
         (first, _), (then, _) = await server.claim(4), await server.claim(4)
         await server.take_turn(next(webhook for webhook in first if webhook.id != "alone"))
         after, _ = await server.claim(4)
@@ -386,7 +386,7 @@ def test_r31_a_webhook_that_ends_whoever_serves_it_is_disabled_and_those_beside_
     async def ends(*, suspects: bool) -> list[str]:
         """A process serves what is due, and ends by the killer."""
         hooks.world.execute("UPDATE webhooks SET due_at = now()")
-        server, seen = Server(hooks.world.runtime), []
+        server, seen = WebhookServer(hooks.world.runtime), []
         while found := (await server.claim(1 if suspects else 10, suspects=suspects))[0]:
             seen += sorted(webhook.id for webhook in found)
             if "killer" in seen:

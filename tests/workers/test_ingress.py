@@ -15,7 +15,7 @@ from tests.workers.deployment import Valkey, until
 from tests.world import World
 from workers import ingress, web
 from workers.queues import QUEUES, Broker, message_for
-from workers.standing import look, streams
+from workers.standing import streams, system_state
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_r33_a_user_of_redis_with_the_least_rights_is_enough(platform: World, va
             Broker(url).wake(queue, [message_for(queue, "mail.send", 1, 1)])
             assert next(Broker(url).consume(queue)) is None
         assert web._redis_answers(runtime, client)
-        assert look(runtime, client).at_rest
+        assert system_state(runtime, client).at_rest
         streams(runtime, client)
 
     assert world.progress("news").accepted == 1

@@ -155,7 +155,7 @@ def test_r31_an_event_that_kills_its_process_is_set_aside_and_those_beside_it_ar
     assert neighbours(two) == ["first", "last"]
     assert (two.quarantine()[id_of(killer)].reason, len(two.quarantine())) == ("internal error", 1)
     assert two.redis.keys("rollcall:trying:*") == []
-    release(two.runtime.engine, two.runtime.settings, inbox.Wanted(id_of(killer)), by="ann", why="mended")
+    release(two.runtime.engine, two.runtime.settings, inbox.EventRef(id_of(killer)), by="ann", why="mended")
     assert two.list("SELECT standing FROM learners WHERE id = 'A'") == ["active"]
 
 

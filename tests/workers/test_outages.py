@@ -34,7 +34,7 @@ from tests.workers.test_patience import Wire
 from tests.world import World
 from workers import web
 from workers.ingress import ensure_group
-from workers.standing import look
+from workers.standing import system_state
 
 SECRET = "s3cr3t-word"
 
@@ -398,7 +398,7 @@ def test_an_ingress_that_does_not_run_looks_ill(platform: World, pages: str) -> 
     redis = platform.redis
     redis.xadd(IN, {"event": "{}"}, id=f"{redis.time()[0] - 11}000-0")
     assert ill(pages) == (503, ["ingress"])
-    assert look(platform.runtime, redis).stalled == ["ingress"]
+    assert system_state(platform.runtime, redis).stalled == ["ingress"]
     assert 'rollcall_stalled{process="ingress"} 1.0' in get(f"{pages}/metrics")[1]
 
     ensure_group(redis)

@@ -16,7 +16,7 @@ from tasks.mail.composing.links import Links
 from tests.workers.posting import Answer, Platform
 from tests.workers.serving import served
 from tests.world import World
-from workers.asking import Desk
+from workers.asking import Bulkhead
 
 #: Seconds in which an answer is there, however slow the machine: a statement without a bound would wait for ever.
 SOON = 20
@@ -127,10 +127,10 @@ def test_r33_a_database_that_is_silent_is_waited_for_no_longer_than_a_person_wai
 
 
 def test_r33_every_page_has_connections_of_its_own_on_which_statements_and_locks_have_bounds(world: World) -> None:
-    desk = Desk(world.runtime, "test desk", at_once=1, wait=1, seconds=1, statement=2.5)
-    with transaction(desk.runtime.engine) as connection:
+    bulkhead = Bulkhead(world.runtime, "test bulkhead", at_once=1, wait=1, seconds=1, statement=2.5)
+    with transaction(bulkhead.runtime.engine) as connection:
         bounds = {name: value(connection, f"SHOW {name}") for name in ("statement_timeout", "lock_timeout")}
-    desk.runtime.engine.dispose()
+    bulkhead.runtime.engine.dispose()
     with served(world.runtime) as runtime:
         world.has_learners("A")
         for path in ("/events", "/healthz", "/metrics", link(runtime, world)):

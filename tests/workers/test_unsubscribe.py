@@ -15,7 +15,7 @@ from tests.mailserver import MailServer
 from tests.workers.serving import served
 from tests.world import World
 from workers import unsubscribe
-from workers.asking import Desk
+from workers.asking import Bulkhead
 from workers.bodies import Bodies
 from workers.unsubscribe import LONGEST_FORM
 
@@ -279,8 +279,8 @@ def test_a_link_works_with_a_slash_at_its_end_or_without_and_by_no_other_method(
 
 def test_a_path_of_the_public_url_is_taken_away_on_the_way_or_not(world: World) -> None:
     endpoints = replace(world.runtime.endpoints, public_url="https://example.org/lms")
-    desk = Desk(replace(world.runtime, endpoints=endpoints), "test", at_once=1, wait=1, seconds=1, statement=1)
-    paths = {route.path for route in unsubscribe.routes(desk, Bodies(LONGEST_FORM, 1))}
+    bulkhead = Bulkhead(replace(world.runtime, endpoints=endpoints), "test", at_once=1, wait=1, seconds=1, statement=1)
+    paths = {route.path for route in unsubscribe.routes(bulkhead, Bodies(LONGEST_FORM, 1))}
 
     assert paths == {"/unsubscribe/{token:path}", "/lms/unsubscribe/{token:path}"}
 

@@ -11,8 +11,7 @@ from sqlalchemy import Connection
 from config.database import lock_organisations
 from config.words import counted
 from tasks import announcements, mail, organisations
-from workers.commands import announced
-from workers.commands.announced import Id, found_by
+from workers.commands import showing
 from workers.commands.common import (
     UNASKED,
     By,
@@ -42,12 +41,13 @@ from workers.commands.drafting import (
     text_of,
 )
 from workers.commands.launching import approve, check_server, readiness
+from workers.commands.showing import Id, found_by
 
 app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is_help=True)
 
 
 @dataclass(frozen=True, slots=True)
-class Stands:
+class AnnouncementState:
     """How an announcement stands now."""
 
     announcement: str
@@ -85,7 +85,7 @@ def create(
         if mail.create_draft(connection, org.organisation, draft, by=who(by)) is None:
             raise Refused(f"There is an announcement {id_!r} already.")
     if json_:
-        document(Stands(id_, "draft"))
+        document(AnnouncementState(id_, "draft"))
     else:
         again = f"{id_} -o {organisation}"
         out.print(f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}", markup=False)
@@ -136,8 +136,8 @@ def edit(
     _with(announcement, organisation, change, json_=json_)
 
 
-app.command("preview")(announced.preview_)
-app.command("test")(announced.try_out)
+app.command("preview")(showing.preview_)
+app.command("test")(showing.try_out)
 
 
 @app.command()
@@ -178,7 +178,7 @@ def launch(
             state = found_by(connection, org, announcement).state
         say_if_paused(runtime)
     _say(
-        Stands(announcement, state),
+        AnnouncementState(announcement, state),
         json_=json_,
         more="" if ready is None else f" {counted(ready.will_receive, 'learner gets', 'learners get')} it.",
     )
@@ -273,16 +273,16 @@ def _with(
             state = found_by(connection, org, announcement).state
         if state in {"sending", "scheduled"}:
             say_if_paused(runtime)
-    _say(Stands(announcement, state), json_=json_)
+    _say(AnnouncementState(announcement, state), json_=json_)
 
 
-def _say(stands: Stands, *, json_: bool, more: str = "") -> None:
+def _say(stands: AnnouncementState, *, json_: bool, more: str = "") -> None:
     if json_:
         document(stands)
     else:
         out.print(f"{stands.announcement} is {stands.state}.{more}", markup=False)
 
 
-app.command()(announced.show)
-app.command("list")(announced.list_)
-app.command("recipients")(announced.recipients_)
+app.command()(showing.show)
+app.command("list")(showing.list_)
+app.command("recipients")(showing.recipients_)

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DataError, ProgrammingError
 
 import migrations
 from config import services
-from config.database import scoped, serve_people, transaction
+from config.database import enter_tenant_role, scoped, transaction
 from config.errors import UserError
 from config.log import configure_logging
 from config.runtime import Runtime
@@ -216,7 +216,7 @@ def serving(connection: Connection, organisation: organisations.Organisation) ->
     """The rest of a transaction, about one organisation and with the rights of its people alone (R31)."""
     with scoped(connection, organisation.organisation):
         try:
-            serve_people(connection, organisation.organisation)
+            enter_tenant_role(connection, organisation.organisation)
         except (DataError, ProgrammingError):
             raise Refused("The database lacks the role of an organisation's people: run rollcall migrate.") from None
         yield

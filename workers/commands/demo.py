@@ -25,7 +25,7 @@ from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
 from workers.commands.common import Json, Refused, asked, document, err, opened, out
 from workers.commands.events import publish_lines
-from workers.standing import look
+from workers.standing import system_state
 
 #: The events of the sample organisation.
 SAMPLE = Path(sample.__file__).with_name("demo.jsonl")
@@ -61,7 +61,7 @@ class Chapter:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class DemoResult:
     """The account, and whether all of it adds up."""
 
     adds_up: bool
@@ -80,9 +80,9 @@ def demo(json_: Json = False) -> None:
         chapters = account(runtime, client, published, events_known(runtime) - before)
     fits = all(part.adds_up for chapter in chapters for part in chapter.sums)
     if json_:
-        document(Told(fits, chapters))
+        document(DemoResult(fits, chapters))
     else:
-        _tell(chapters, runtime.home)
+        _print_account(chapters, runtime.home)
     if not fits:
         raise Refused("The counts do not add up: this is a bug in Rollcall, please report it.")
 
@@ -133,7 +133,7 @@ def _until_done(runtime: Runtime, client: redis.Redis, progress: Progress) -> No
     deadline = time.monotonic() + DONE_SECONDS
     pause = threading.Event()
     bar = progress.add_task("the main job", total=None)
-    while (standing := look(runtime, client)).left:
+    while (standing := system_state(runtime, client)).left:
         if time.monotonic() > deadline:
             raise Refused(f"The main job did not end within {DONE_SECONDS} s; {runtime.home}/demo.log says why.")
         progress.update(bar, description=f"{standing.left_in_words} to go")
@@ -264,7 +264,7 @@ def _published(client: redis.Redis) -> Counter[str]:
     return Counter(d["type"] for d in documents if d["organisation"] == sample.ORGANISATION)
 
 
-def _tell(chapters: list[Chapter], home: Path) -> None:
+def _print_account(chapters: list[Chapter], home: Path) -> None:
     out.print()
     out.print("[bold]What happened at Aurora Learning[/]")
     out.print()

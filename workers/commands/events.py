@@ -56,7 +56,7 @@ OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first that came.")]
 
 
-class HeldState(StrEnum):
+class UnresolvedState(StrEnum):
     """What an event that was not taken may be in."""
 
     WAITING = "waiting"
@@ -221,12 +221,12 @@ def sign(
 def quarantined(
     organisation: OfOrganisation = None,
     reason: Annotated[Reason | None, typer.Option(help="Held back for this reason only.")] = None,
-    state: Annotated[HeldState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
+    state: Annotated[UnresolvedState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
     limit: Limit = None,
     json_: Json = False,
 ) -> None:
     """List the events that wait for something, or for a person: why, what came, and what to do."""
-    with opened("quarantined") as runtime, _looking(runtime, organisation) as connection:
+    with opened("quarantined") as runtime, _serving(runtime, organisation) as connection:
         found = islice(events.quarantined(connection, organisation, reason=reason, state=state), limit)
         if json_:
             documents(found)
@@ -257,7 +257,7 @@ def _shown(entry: events.Quarantined) -> events.Quarantined:
 @app.command()
 def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
     """List the events that were released or discarded by hand: who decided it, when, and why."""
-    with opened("decided") as runtime, _looking(runtime, organisation) as connection:
+    with opened("decided") as runtime, _serving(runtime, organisation) as connection:
         found = islice(events.decided(connection, organisation), limit)
         if json_:
             documents(found)
@@ -270,7 +270,7 @@ def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Jso
 
 
 @contextmanager
-def _looking(runtime: Runtime, organisation: str | None) -> Iterator[Connection]:
+def _serving(runtime: Runtime, organisation: str | None) -> Iterator[Connection]:
     """A transaction with the rights of an organisation's people, if one is named; what came under a name that nobody
     knows is an operator's matter, like all that is not of one organisation."""
     with transaction(runtime.engine) as connection:
@@ -280,7 +280,7 @@ def _looking(runtime: Runtime, organisation: str | None) -> Iterator[Connection]
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class EventDecision:
     """What a person made of an event that could not be taken."""
 
     id: str
@@ -307,9 +307,9 @@ def release_(
 
     with opened("release") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, events.WantedEvents(id_, organisation, source, number))
+            wanted = _named(runtime, events.EventRef(id_, organisation, source, number))
             release(runtime.engine, runtime.settings, wanted, by=who(by), why=why)
-    _say([Decided(id_, "released") for id_ in ids], json_)
+    _say([EventDecision(id_, "released") for id_ in ids], json_)
 
 
 @app.command(name="discard")
@@ -327,18 +327,18 @@ def discard_(
 
     with opened("discard") as runtime:
         for id_ in ids:
-            wanted = _named(runtime, events.WantedEvents(id_, organisation, source, number))
+            wanted = _named(runtime, events.EventRef(id_, organisation, source, number))
             discard(runtime.engine, wanted, by=who(by), why=why)
-    _say([Decided(id_, "discarded") for id_ in ids], json_)
+    _say([EventDecision(id_, "discarded") for id_ in ids], json_)
 
 
-def _named(runtime: Runtime, wanted: events.WantedEvents) -> events.WantedEvents:
+def _named(runtime: Runtime, wanted: events.EventRef) -> events.EventRef:
     """The event that is meant: what no event was ever called is the number that `quarantined` shows it by. Who decides
     for an organisation decides on nothing that its people do not see (R31)."""
     from tasks.intake import NotResolved
 
     number = wanted.id.removesuffix(".")
-    with _looking(runtime, wanted.organisation) as connection:
+    with _serving(runtime, wanted.organisation) as connection:
         if number.isdecimal() and not wanted.by_number and not events.is_called(connection, wanted.id):
             wanted = replace(wanted, id=number, by_number=True)
         if not events.unresolved(connection, wanted, decide=False):
@@ -346,7 +346,7 @@ def _named(runtime: Runtime, wanted: events.WantedEvents) -> events.WantedEvents
     return wanted
 
 
-def _say(decided: list[Decided], json_: bool) -> None:
+def _say(decided: list[EventDecision], json_: bool) -> None:
     if json_:
         document(decided)
     else:

@@ -16,7 +16,7 @@ from tasks import imports
 from workers.commands.common import UNASKED, Json, Org, Refused, asked, document, err, opened, out, readable
 
 
-class Status(StrEnum):
+class StatusOfAll(StrEnum):
     """What a person says of the status of all in a file that does not say it."""
 
     ACTIVE = "active"
@@ -44,7 +44,7 @@ def import_(
         typer.Option("--map-status", metavar="STATUS=active|inactive", help="What a status means; may be repeated."),
     ] = None,
     status: Annotated[
-        Status | None,
+        StatusOfAll | None,
         typer.Option(
             help="The status of all of whom the file says none; keep leaves it as it is, newcomers are active."
         ),
@@ -72,7 +72,7 @@ def import_(
 
     Suspended and Long Term Leave become inactive. The same file again changes nothing.
     """
-    told = _told(map_ or [], map_status or [], status, ignore or [])
+    options = _reading_options(map_ or [], map_status or [], status, ignore or [])
     _check(encoding, delimiter := "\t" if delimiter in {"tab", "\\t"} else delimiter)
     with readable(file) as source, opened("import") as runtime, _progress(quiet=json_) as progress:
         listed = refused or Path(file if Path(file).is_file() else "stdin").with_suffix(".refused.csv")
@@ -81,13 +81,13 @@ def import_(
         with asked(runtime, organisation) as (_, org):
             reading, slices = progress.add_task("reading", total=_size(source)), progress.add_task("taking", total=None)
         try:
-            result = imports.take(
+            result = imports.import_file(
                 runtime.engine,
                 runtime.settings,
                 org,
                 source,
-                imports.layout_of(source, told, encoding=encoding, delimiter=delimiter),
-                imports.Wanted(listed, notify=notices, keep_empty=keep_empty, dry_run=dry_run),
+                imports.layout_of(source, options, encoding=encoding, delimiter=delimiter),
+                imports.ImportOptions(listed, notify=notices, keep_empty=keep_empty, dry_run=dry_run),
                 approve=lambda result: None if yes else _approve(result, progress, ask=file != "-"),
                 on_batch=lambda: progress.update(reading, completed=source.tell()),
                 on_slice=lambda done, of: progress.update(slices, completed=done, total=of),
@@ -126,7 +126,9 @@ def at_a_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored: list[str]) -> "imports.Told":
+def _reading_options(
+    pairs: list[str], statuses: list[str], status: StatusOfAll | None, ignored: list[str]
+) -> "imports.ReadingOptions":
     columns, says = dict[imports.Field, str](), dict[str, imports.Says]()
     for pair in pairs:
         name, separator, column = pair.partition("=")
@@ -147,13 +149,13 @@ def _told(pairs: list[str], statuses: list[str], status: Status | None, ignored:
         words[imports.status_word(word)] = meaning.strip().lower() == "active"
     if given := sorted(word for word, active in words.items() if active and word in imports.GIVEN):
         raise typer.BadParameter(f"--map-status: {given[0]} always means inactive")
-    return imports.Told(
+    return imports.ReadingOptions(
         columns,
         says,
         ignored,
         words,
-        None if status in {None, Status.KEEP} else status is Status.ACTIVE,
-        keep_status=status is Status.KEEP,
+        None if status in {None, StatusOfAll.KEEP} else status is StatusOfAll.ACTIVE,
+        keep_status=status is StatusOfAll.KEEP,
     )
 
 

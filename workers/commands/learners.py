@@ -29,7 +29,7 @@ FEW = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class LearnerDetails:
     """A learner, whole."""
 
     learner: str
@@ -88,7 +88,7 @@ def show(
             explained = enrolments.explain(connection, org.organisation, profile.learner, course)
             if explained is None:
                 raise Refused(f"There is no course {course!r} in the organisation {organisation!r}.")
-        shown = Shown(
+        shown = LearnerDetails(
             learner=profile.id,
             organisation=org.id,
             status=profile.standing,
@@ -101,7 +101,7 @@ def show(
             segments=learners.segments_of(connection, org.organisation, profile.learner),
             history=learners.history(connection, org.organisation, profile.learner),
             enrolments=enrolments.enrolments_of(connection, org.organisation, profile.learner),
-            seats=seats.ledger(connection, org.organisation, seats.Wanted(profile.id)),
+            seats=seats.ledger(connection, org.organisation, seats.LedgerFilter(profile.id)),
             mail=mail.received_by(connection, org.organisation, profile.learner),
             unsubscribed_at=subscribed.unsubscribed_at if subscribed else None,
             explained=explained,
@@ -112,7 +112,7 @@ def show(
         _print(shown)
 
 
-def _print(shown: Shown) -> None:
+def _print(shown: LearnerDetails) -> None:
     name = f"{shown.first_name or ''} {shown.last_name or ''}".strip() or shown.username or shown.learner
     out.print(f"{shown.learner} ", style="bold", markup=False, end="")
     by = f"signs in by username {shown.username}" if shown.username else "has neither e-mail address nor username"

@@ -23,9 +23,9 @@ from tasks.mail import (
     check_server,
     pause_all,
     paused,
+    record_log,
     resume_all,
     retry_notices,
-    take_log,
 )
 from workers.commands.common import (
     PAST,
@@ -152,7 +152,7 @@ def retry(
 
 
 @dataclass(frozen=True, slots=True)
-class MailStands:
+class MailState:
     """Whether all mail is paused; and whether that is news."""
 
     changed: bool
@@ -169,7 +169,7 @@ def pause(by: By = None, json_: Json = False) -> None:
         changed = pause_all(connection, who(by))
         stands = paused(connection)
     if json_:
-        document(MailStands(changed, stands))
+        document(MailState(changed, stands))
     elif stands is not None:
         out.print(stands.in_words, markup=False)
 
@@ -182,7 +182,7 @@ def resume(json_: Json = False) -> None:
             raise Refused("The database was restored from a backup: first say rollcall restored, or mail goes twice.")
         changed = resume_all(connection)
     if json_:
-        document(MailStands(changed, None))
+        document(MailState(changed, None))
     else:
         out.print("Mail leaves again." if changed else "Mail was not paused.")
 
@@ -208,7 +208,7 @@ def sent_since(
             )
         file.seek(0)
         with opened("mail") as runtime:
-            result = take_log(runtime, (line.decode(errors="replace") for line in file))
+            result = record_log(runtime, (line.decode(errors="replace") for line in file))
     if json_:
         document(result)
         return

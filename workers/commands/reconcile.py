@@ -11,7 +11,7 @@ from config.runtime import Runtime
 from config.words import counted
 from tasks import enrolments, organisations
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
-from tasks.reconcile import Off, deviations, repair
+from tasks.reconcile import DeviationCount, deviations, repair
 from workers.commands.common import Json, Refused, document, err, opened, out, table
 
 
@@ -21,7 +21,7 @@ class Reconciled:
     and nobody has decided yet what is to become of its mail."""
 
     organisations: int
-    off: list[Off]
+    off: list[DeviationCount]
     repaired: bool
     restored: bool = False
 
@@ -47,7 +47,7 @@ def reconcile(
         chosen = [one for one in known if organisation in {None, one.id}]
         if not chosen and organisation is not None:
             raise Refused(f"There is no organisation {organisation!r}.")
-        off: list[Off] = []
+        off: list[DeviationCount] = []
         for one in track(chosen, "Comparing", console=err, disable=not err.is_terminal, transient=True):
             off += _reconcile(runtime, one, mend=mend)
     result = Reconciled(len(chosen), off, repaired=mend and bool(off), restored=asks)
@@ -67,7 +67,7 @@ def reconcile(
         raise Refused(f"{IT_WAS_RESTORED}: rollcall restored.")
 
 
-def _reconcile(runtime: Runtime, organisation: organisations.Organisation, *, mend: bool) -> list[Off]:
+def _reconcile(runtime: Runtime, organisation: organisations.Organisation, *, mend: bool) -> list[DeviationCount]:
     number = organisation.organisation
     with snapshot(runtime.engine, number) as connection:
         if enrolments.any_running(connection, number):

@@ -57,7 +57,7 @@ def replay(
     position of an event is the first half of its entry id.
     """
     now = datetime.now(UTC)
-    wanted = events.WantedReplay(
+    wanted = events.ReplayRequest(
         since=_moment(since, "--since"),
         until=None if until is None else _moment(until, "--until"),
         types=tuple(f"rollcall.{one.removeprefix('rollcall.')}" for one in types or []),
@@ -107,7 +107,7 @@ def _bar(progress: Progress, what: str) -> Callable[[int, int], None]:
 
 def _put_in_line(
     runtime: Runtime,
-    wanted: events.WantedReplay,
+    wanted: events.ReplayRequest,
     organisation: str | None,
     looked_at: Callable[[int, int], None],
     *,
@@ -121,7 +121,7 @@ def _put_in_line(
             known = organisations.find(connection, [organisation]).get(organisation)
             if known is None:
                 raise Refused(f"There is no organisation {organisation!r}.")
-            wanted = events.WantedReplay(wanted.since, wanted.until, wanted.types, known.organisation)
+            wanted = events.ReplayRequest(wanted.since, wanted.until, wanted.types, known.organisation)
             rights = serving(connection, known)
         with rights:
             return events.replay(connection, wanted, through, looked_at=looked_at, dry=dry)

@@ -34,7 +34,7 @@ app = typer.Typer(help="Seats and credits: the balance, and the ledger behind it
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class BalanceDetails:
     """The balance of the current licence period; `percent` of the pool is used, of which `warned` was warned of."""
 
     organisation: str
@@ -64,7 +64,7 @@ def show(
         balance = seats.balance(connection, org)
         warned = seats.warned(connection, org)
         periods = seats.periods(connection, org.organisation) if all_periods else []
-    shown = Shown(
+    shown = BalanceDetails(
         organisation=org.id,
         licence=org.licence,
         unit=balance.unit,
@@ -120,7 +120,7 @@ def ledger(
     json_: Json = False,
 ) -> None:
     """List every entry, oldest first; all but the table is streamed, however long it is."""
-    wanted = seats.Wanted(learner, review, _utc(since), _utc(until))
+    wanted = seats.LedgerFilter(learner, review, _utc(since), _utc(until))
     with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
         if json_ or format_ is not Written.TABLE:
             written = Format.CSV if format_ is Written.CSV and not json_ else Format.JSONL
@@ -181,7 +181,7 @@ def reviewed(
 
 
 @dataclass(frozen=True, slots=True)
-class Off:
+class LedgerProblem:
     """What is off: an entry or an event out by its id, a balance by its unit and period."""
 
     organisation: str
@@ -198,7 +198,7 @@ class Verified:
     entries: int
     announced: int
     balances: int
-    off: list[Off]
+    off: list[LedgerProblem]
     repaired: int
 
 
@@ -247,15 +247,15 @@ def verify(
 
 def _verify(runtime: Runtime, chosen: list[Organisation], *, mend: bool) -> Verified:
     entries = announced = balances = repaired = 0
-    found: list[Off] = []
+    found: list[LedgerProblem] = []
     with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
         task = progress.add_task("Verifying", total=len(chosen) * seats.CHECKS)
         for org in chosen:
-            off: list[Off] = []
+            off: list[LedgerProblem] = []
             with snapshot(runtime.engine, org.organisation) as connection:
                 much = seats.checked(connection, org)
                 for some in seats.checks(connection, org):
-                    off += [Off(org.id, one.what, one.id, one.detail) for one in some]
+                    off += [LedgerProblem(org.id, one.what, one.id, one.detail) for one in some]
                     progress.advance(task)
             entries, announced = entries + much.entries, announced + much.announced
             balances += much.balances

@@ -22,7 +22,7 @@ By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of t
 
 
 @dataclass(frozen=True, slots=True)
-class Decided:
+class SuppressionDecision:
     """What a person made of an address."""
 
     address: str
@@ -70,7 +70,7 @@ def add(
     with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
         changed = mail.suppress(connection, org.organisation, known, mail.Suppressed.BY_HAND, why=why, by=who(by))
     if json_:
-        document(Decided(known, suppressed=True, changed=changed))
+        document(SuppressionDecision(known, suppressed=True, changed=changed))
     else:
         out.print(f"{known} {'gets no more mail' if changed else 'was suppressed already'}.", markup=False)
 
@@ -119,7 +119,7 @@ def remove(
             raise Refused(f"The organisation {organisation!r} has not suppressed {named[0]!r}.")
     if json_:
         one = len(named) == 1 and not dry_run
-        document(Decided(named[0], suppressed=False, changed=True) if one else Lifted(lifted, dry_run))
+        document(SuppressionDecision(named[0], suppressed=False, changed=True) if one else Lifted(lifted, dry_run))
     elif len(named) == 1 and not dry_run:
         out.print(f"{named[0]} gets mail again.", markup=False)
     else:

@@ -38,7 +38,7 @@ from tasks.work import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.console import visible
 from workers.readers import StreamStanding
-from workers.standing import Standing, look, streams
+from workers.standing import SystemState, streams, system_state
 
 if TYPE_CHECKING:
     from workers.supervisor import Role
@@ -75,7 +75,7 @@ class Waited:
 
 
 @dataclass(frozen=True, slots=True)
-class Status:
+class SystemStatus:
     """How everything stands, and the pids of what `rollcall up` runs on this machine. `stalled`: `ingress` or `relay`,
     if something has waited for it for ten seconds."""
 
@@ -300,9 +300,9 @@ def status(
     with opened("status", READ_STATUS) as runtime:
         client = make_redis(runtime.endpoints.redis_url)
 
-        def now() -> Status:
-            standing = look(runtime, client)
-            return Status(
+        def now() -> SystemStatus:
+            standing = system_state(runtime, client)
+            return SystemStatus(
                 _processes(runtime.home),
                 standing.queues,
                 standing.fanouts_running,
@@ -339,7 +339,7 @@ def _processes(home: Path) -> dict[str, int]:
     return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
 
 
-def _shown(standing: Status) -> Group:
+def _shown(standing: SystemStatus) -> Group:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("queue", "due", "oldest due", "in flight", "at rest", "failing", ""):
         grid.add_column(column)
@@ -367,7 +367,7 @@ def _shown(standing: Status) -> Group:
     return Group(*stopped, grid, "", _readers(standing))
 
 
-def _readers(standing: Status) -> Table:
+def _readers(standing: SystemStatus) -> Table:
     """The streams, with who reads them."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("stream", "length", "memory", "group", "consumers", "unread", "pending", "oldest", ""):
@@ -417,15 +417,15 @@ def wait(
         out.print("At rest.")
 
 
-def _rested(deadline: float) -> Standing:
+def _rested(deadline: float) -> SystemState:
     """How everything stands once it is at rest, or at the deadline."""
     with opened("wait", READ_STATUS) as runtime:
         client = make_redis(runtime.endpoints.redis_url)
         pause = threading.Event()
         with err.status("waiting …") as spinner:
-            standing = look(runtime, client)
+            standing = system_state(runtime, client)
             while not standing.at_rest and time.monotonic() < deadline:
                 spinner.update(f"{standing.left_in_words} left")
                 pause.wait(LOOK_SECONDS)
-                standing = look(runtime, client)
+                standing = system_state(runtime, client)
     return standing

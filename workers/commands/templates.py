@@ -80,7 +80,7 @@ def render(
     try:
         seen = mail.sample(
             template,
-            _look(organisation),
+            _branding(organisation),
             locale,
             mail.SUBJECT if subject is None else subject,
             mail.BODY if body is None else text_of(body),
@@ -112,7 +112,7 @@ def render(
             out.print(str(path), markup=False)
 
 
-def _look(organisation: str | None) -> mail.Branding:
+def _branding(organisation: str | None) -> mail.Branding:
     if organisation is None:
         return mail.AURORA
     with opened("templates") as runtime, asked(runtime, organisation) as (_, org):

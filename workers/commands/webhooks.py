@@ -300,7 +300,7 @@ def try_(id_: Id, organisation: OptionalOrg = None, json_: Json = False) -> None
 
 
 async def _tested(runtime: Runtime, keyring: webhooks.Keyring, organisation: str) -> webhooks.Answer:
-    server = webhooks.Server(runtime)
+    server = webhooks.WebhookServer(runtime)
     try:
         return await server.test(keyring, organisation)
     finally:

@@ -57,7 +57,7 @@ class ForEverybody(Chore):
     """A chore that is done for everybody at once; and where that fails, for each by itself (R31)."""
 
     #: What does all there is of it.
-    all_of_it: ClassVar[chores.Chore]
+    all_of_it: ClassVar[chores.Sweep]
 
     def do(self) -> None:
         """Do all there is."""

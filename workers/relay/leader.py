@@ -26,7 +26,7 @@ from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
 from workers.relay.wake import Wake
-from workers.relay.witness import Witness
+from workers.relay.witness import WatchWitness
 
 log = structlog.get_logger()
 
@@ -39,7 +39,7 @@ CHANNEL = "rollcall_relay"
 #: The chores, in the order in which those that are due are done. Nobody is woken by a database that nobody has looked
 #: at; and a mailing is finished after the fan-out that it belongs to.
 CHORES: tuple[type[Chore], ...] = (
-    Witness,
+    WatchWitness,
     Wake,
     Publish,
     FinishFanouts,

@@ -17,7 +17,7 @@ from config.streams import OUT, make_redis
 from tasks import events
 from tasks.events import cloud_event, known_readers
 from workers import readers
-from workers.readers import Entry
+from workers.readers import StreamId
 from workers.relay.chore import Chore
 
 log = structlog.get_logger()
@@ -69,7 +69,7 @@ class Publish(Chore):
         if lost := end.first < state.published:
             groups = known_readers(connection)
             if end.first == 0 and groups:
-                after = Entry(min(*groups.values(), state.published), 0)
+                after = StreamId(min(*groups.values(), state.published), 0)
             log.warning("relay.stream_lost", published=state.published, left=end.first, again_after=after.first)
             if not readers.restore(self._redis, end, groups, after):
                 return True
@@ -81,7 +81,7 @@ class Publish(Chore):
             events.published_through(connection, through)
         return lost or (bool(batch) and (through < state.ordered or len(batch) == BATCH))
 
-    def _write(self, end: Entry, batch: Sequence[events.Outgoing]) -> bool:
+    def _write(self, end: StreamId, batch: Sequence[events.Outgoing]) -> bool:
         """Write events to the stream if it ends there; not if somebody wrote to it, or it was lost, in between."""
         arguments: list[str | bytes] = [str(end)]
         for event in batch:
@@ -89,12 +89,12 @@ class Publish(Chore):
         return bool(self._append(keys=[OUT], args=arguments))
 
 
-def _stream_end(client: redis.Redis) -> Entry:
+def _stream_end(client: redis.Redis) -> StreamId:
     """The last entry that was ever written to the stream, whose position is 0 where there is none."""
     try:
         last: bytes = client.xinfo_stream(OUT)["last-generated-id"]
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return Entry(0, 0)
-    return Entry.parse(last)
+        return StreamId(0, 0)
+    return StreamId.parse(last)

@@ -6,7 +6,7 @@ from tasks import mail
 from workers.relay.chore import Chore
 
 
-class Witness(Chore):
+class WatchWitness(Chore):
     """Watches for a restored database, of which no mail may leave."""
 
     name = "witness"

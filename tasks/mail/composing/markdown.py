@@ -56,7 +56,7 @@ class _Markdown(MarkdownIt):
         self._stand_ins = placeholders
         self.enable(["table", "strikethrough"])
         self.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})
-        self.inline.ruler.before("text", "look", _look)
+        self.inline.ruler.before("text", "look", _count_looks)
         self.inline.ruler.before("text", "address", address_rule)
         self.inline.ruler.at("text", text_rule)
         self.core.ruler.before("text_join", "raw", partial(_refuse_raw_marks, placeholders=placeholders))
@@ -75,7 +75,7 @@ class _TooBusy(Exception):
     """What is written keeps the parser busy beyond any letter."""
 
 
-def _look(state: StateInline, _silent: bool) -> bool:
+def _count_looks(state: StateInline, _silent: bool) -> bool:
     """Not a rule of Markdown: counts how often one is looked for."""
     state.env["looks"] -= 4 if state.src[state.pos] in "<[!" else 1  # an address is to be taken apart
     if state.env["looks"] < 0:

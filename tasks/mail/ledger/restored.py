@@ -277,7 +277,7 @@ class SentInLog:
     kept: bool
 
 
-def take_log(runtime: Runtime, lines: Iterable[str]) -> SentInLog:
+def record_log(runtime: Runtime, lines: Iterable[str]) -> SentInLog:
     """Read from a mail server's log which of our mails it took, and write that down."""
     seen = read(lines)
     with transaction(runtime.engine) as connection:

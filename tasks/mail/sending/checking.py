@@ -72,15 +72,15 @@ async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float
     except aiosmtplib.SMTPResponseException as problem:
         client.close()
         said = as_said(problem.message, secrets)
-        return _told(server, stage, problem.code, said, about(problem.code, problem.message, stage=stage))
+        return _server_check(server, stage, problem.code, said, about(problem.code, problem.message, stage=stage))
     except (aiosmtplib.SMTPException, OSError, ValueError) as problem:
         client.close()
         number, said, what = not_reached(problem, secrets)
-        return _told(server, stage, number, said, what)
-    return _told(server, stage, code, as_said(said, secrets), None, ok=True)
+        return _server_check(server, stage, number, said, what)
+    return _server_check(server, stage, code, as_said(said, secrets), None, ok=True)
 
 
-def _told(
+def _server_check(
     server: SmtpServer, stage: Stage, code: int | None, said: str, what: About | None, *, ok: bool = False
 ) -> ServerCheck:
     reached = stage is not Stage.CONNECT

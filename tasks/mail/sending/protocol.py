@@ -144,7 +144,7 @@ class SmtpConnection(asyncio.Protocol):
         self._next, self._report, self._give_back, self._until = take, report, give_back, until
         self._resting = self._loop.create_future()
         self._asked_at = self._loop.time()
-        self._clock = self._loop.call_later(self._timeout / LOOKS, self._look)
+        self._clock = self._loop.call_later(self._timeout / LOOKS, self._give_up_if_overdue)
         self._begin_next(b"", first)
         return self._resting
 
@@ -153,7 +153,7 @@ class SmtpConnection(asyncio.Protocol):
         if self.usable and not self._leaves:
             self._leaves = True
             self._ask(b"QUIT\r\n", _Stage.QUIT, _NOBODY)
-            self._clock = self._loop.call_later(self._timeout / LOOKS, self._look)
+            self._clock = self._loop.call_later(self._timeout / LOOKS, self._give_up_if_overdue)
 
     def close(self) -> None:
         """Close at once."""
@@ -188,12 +188,12 @@ class SmtpConnection(asyncio.Protocol):
         """The server says no more: close."""
         return False
 
-    def _look(self) -> None:
+    def _give_up_if_overdue(self) -> None:
         """Give up where an answer is overdue."""
         if self._loop.time() - self._asked_at > self._timeout:
             self._give_up("no answer in time")
         else:
-            self._clock = self._loop.call_later(self._timeout / LOOKS, self._look)
+            self._clock = self._loop.call_later(self._timeout / LOOKS, self._give_up_if_overdue)
 
     def _ask(self, words: bytes, stage: _Stage, carried: _Carried) -> None:
         self._expected.append((stage, carried))

@@ -1,4 +1,4 @@
-"""`rollcall announcements`, the part that looks: who would get one, what they read, and how it stands."""
+"""`rollcall announcements`, the part that shows: who would get one, what they read, and how it stands."""
 
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -17,7 +17,7 @@ from tasks.announcements import Announcement
 from tasks.mail import MOVES, Delivery, MailOutage, MailResult, paused
 from tasks.reports import Format
 from workers.commands.common import Json, Org, Refused, asked, document, opened, out, table, write_blocks
-from workers.commands.watching import watch
+from workers.commands.progress import watch
 
 if TYPE_CHECKING:
     from tasks.announcements import Preview
@@ -132,10 +132,10 @@ def show(
     With --json and --history, the document is the list of what was done with it.
     """
     with opened("announcements", DATABASE | REDIS) as runtime:
-        found, counts = _look(runtime, organisation, announcement)
+        found, counts = _fetch(runtime, organisation, announcement)
         if watch_:
-            watch(lambda: _look(runtime, organisation, announcement)[1], quiet=json_)
-            found, counts = _look(runtime, organisation, announcement)
+            watch(lambda: _fetch(runtime, organisation, announcement)[1], quiet=json_)
+            found, counts = _fetch(runtime, organisation, announcement)
         changes: list[mail.MailingChange] = []
         if history:
             with asked(runtime, organisation) as (connection, org):
@@ -144,7 +144,7 @@ def show(
         with asked(runtime, organisation) as (connection, org):
             returned = bounces.came_back(connection, org.organisation, found.mailing)
     if json_:
-        more = Shown(**asdict(counts), stopped=stopped, why=why, came_back=returned)
+        more = AnnouncementDetails(**asdict(counts), stopped=stopped, why=why, came_back=returned)
         document(changes if history else more if stopped or why or returned else counts)
         return
     _print_counts(found, counts)
@@ -162,7 +162,7 @@ def show(
 
 
 @dataclass(frozen=True, slots=True)
-class Shown(announcements.Progress):
+class AnnouncementDetails(announcements.Progress):
     """How an announcement stands; besides, where no mail goes if it has mail to send, why it, or all mail, is paused,
     and how many came back after the server had accepted them, by kind. None of these is there if there is nothing to
     say."""
@@ -198,7 +198,7 @@ def _why(runtime: Runtime, organisation: str, found: Announcement) -> str | None
         return mail.why_paused(connection, org.organisation, found.mailing)
 
 
-def _look(runtime: Runtime, organisation: str, announcement: str) -> tuple[Announcement, announcements.Progress]:
+def _fetch(runtime: Runtime, organisation: str, announcement: str) -> tuple[Announcement, announcements.Progress]:
     with asked(runtime, organisation) as (connection, org):
         found = found_by(connection, org, announcement)
         tally = mail.tally(connection, org.organisation, found.mailing)

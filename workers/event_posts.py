@@ -24,7 +24,7 @@ from config.log import without_data
 from config.streams import make_redis
 from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
 from tasks.intake import UNREADABLE, BatchResult, give_up, process_batch, set_aside
-from workers.asking import Busy, Desk, is_busy
+from workers.asking import Bulkhead, Busy, is_busy
 from workers.bodies import SMALL, Bodies, NotRead
 from workers.suspects import MOST_TRIES, Suspects
 
@@ -43,7 +43,7 @@ MOST_REASONS = 10
 TOO_MUCH, AWAY = 2, 5
 
 
-class _NotTaken(Exception):
+class _RequestRefused(Exception):
     """A request that is answered with a sentence and no more."""
 
     def __init__(self, status: int, says: str) -> None:
@@ -51,19 +51,19 @@ class _NotTaken(Exception):
         self.answer = JSONResponse({"error": says}, status)
 
 
-def routes(desk: Desk, bodies: Bodies, registry: CollectorRegistry) -> list[Route]:
+def routes(bulkhead: Bulkhead, bodies: Bodies, registry: CollectorRegistry) -> list[Route]:
     """The way in, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
-    way = _Way(desk, bodies, registry)
-    behind = {"", urlsplit(desk.runtime.endpoints.public_url).path.rstrip("/")}
+    way = _Way(bulkhead, bodies, registry)
+    behind = {"", urlsplit(bulkhead.runtime.endpoints.public_url).path.rstrip("/")}
     return [Route(f"{path}{PATH}", way.answer, methods=["POST"]) for path in behind]
 
 
 class _Way:
     """Takes requests."""
 
-    def __init__(self, desk: Desk, bodies: Bodies, registry: CollectorRegistry) -> None:
-        self._desk, self._bodies = desk, bodies
-        self._runtime = desk.runtime
+    def __init__(self, bulkhead: Bulkhead, bodies: Bodies, registry: CollectorRegistry) -> None:
+        self._bulkhead, self._bodies = bulkhead, bodies
+        self._runtime = bulkhead.runtime
         self._signatures = Signatures(self._runtime.events_keys)
         self._checking = CapacityLimiter(CHECKED_AT_ONCE)
         self._warned = False
@@ -78,7 +78,7 @@ class _Way:
         """One request. Every one of them is answered."""
         try:
             answer = await self._taken(request)
-        except _NotTaken as problem:
+        except _RequestRefused as problem:
             answer = problem.answer
         except NotRead as problem:
             answer = JSONResponse({"error": str(problem)}, problem.status, problem.headers)
@@ -99,7 +99,7 @@ class _Way:
         claim = Claim.read(request.headers)
         async with self._bodies.read(request, self._runtime.settings.rollcall_events_bytes) as body:
             only = signs_for(await self._signed_by(claim, body))
-            return await self._desk.ask(self._take, body, batched, only)
+            return await self._bulkhead.ask(self._take, body, batched, only)
 
     async def _signed_by(self, claim: Claim, body: bytes) -> list[EventsKey]:
         try:
@@ -108,7 +108,7 @@ class _Way:
             else:
                 keys = await to_thread.run_sync(self._signatures.check, claim, body, limiter=self._checking)
         except UnicodeDecodeError:
-            raise _NotTaken(400, "The body is not UTF-8.") from None
+            raise _RequestRefused(400, "The body is not UTF-8.") from None
         if not self._warned and all(key.old for key in keys):
             self._warned = True
             log.warning("posted.signed_with_secret_key", do="sign with what `rollcall events key` prints")
@@ -124,7 +124,7 @@ class _Way:
             with self._suspects.trying(name) as tries:
                 take_all = self._taken_alone if tries > 1 and not beside else self._taken_at_once
                 return take_all(name, body, batched, only)
-        except _NotTaken:
+        except _RequestRefused:
             self._suspects.forget(name)
             raise
         finally:
@@ -141,7 +141,7 @@ class _Way:
             with self._suspects.trying(f"{name}:read") as tries:
                 if tries > MOST_TRIES:
                     set_aside(self._runtime.engine, [(body, UNREADABLE)], only=only)
-                    raise _NotTaken(400, f"Nothing was taken: {UNREADABLE}.")
+                    raise _RequestRefused(400, f"Nothing was taken: {UNREADABLE}.")
                 events = self._events(body, batched, only)
             return _answered(sum((self._tried(bytes(event), only) for event in events), BatchResult()))
 
@@ -162,9 +162,9 @@ class _Way:
         except (msgspec.DecodeError, RecursionError) as problem:
             detail = f"no batch, which is a JSON array: {problem}"
             set_aside(self._runtime.engine, [(body, detail)], only=only)
-            raise _NotTaken(400, f"Nothing was taken: the body is {detail}.") from None
+            raise _RequestRefused(400, f"Nothing was taken: the body is {detail}.") from None
         if len(events) > MOST_EVENTS:
-            raise _NotTaken(
+            raise _RequestRefused(
                 413, f"There are {len(events):,} events in it, and {MOST_EVENTS:,} at most are taken at once."
             )
         return events
@@ -192,13 +192,13 @@ def _answered(done: BatchResult) -> JSONResponse:
 
 
 def _is_batch(request: Request) -> bool:
-    """Whether it is a batch. Raises `_NotTaken` for what is neither that nor one event."""
+    """Whether it is a batch. Raises `_RequestRefused` for what is neither that nor one event."""
     kind, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
     charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
     plain = request.headers.get("content-encoding", "identity").lower() == "identity"
     binary = kind == STRUCTURED[1] and any(name.startswith("ce-") for name in request.headers)
     if kind not in {*STRUCTURED, BATCHED} or not charsets <= {"utf-8", "utf8"} or not plain or binary:
-        raise _NotTaken(
+        raise _RequestRefused(
             415,
             f"Taken are {STRUCTURED[0]} (one event, whole) and {BATCHED} (an array of events), in UTF-8 and not"
             " compressed; the binary mode, with the event in ce- headers, is not.",

@@ -62,7 +62,7 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def watch(look: Callable[[], announcements.Progress], *, quiet: bool) -> announcements.Progress:
+def watch(fetch: Callable[[], announcements.Progress], *, quiet: bool) -> announcements.Progress:
     """Look again and again until nothing will change by itself, or until Ctrl-C; the last counts seen."""
     pace = Pace()
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
@@ -71,7 +71,7 @@ def watch(look: Callable[[], announcements.Progress], *, quiet: bool) -> announc
         said, said_at = "", 0.0
         while True:
             began = time.monotonic()
-            counts = look()
+            counts = fetch()
             pace.see(began, counts.selected - counts.pending)
             now = line(counts, pace.rate)
             shown.update(bar, total=counts.selected, completed=counts.selected - counts.pending, description=now)
