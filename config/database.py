@@ -54,6 +54,9 @@ OURS = {
     "default_transaction_isolation": "read\\ committed",
 }
 
+#: How often the end of a pipeline is waited for at most, after an error: psycopg hears as much each time as has come.
+MOST_SYNCS = 10
+
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505"}
 
@@ -438,9 +441,12 @@ class _Pipeline:
     def drain(self) -> None:
         """The same, whatever the answers say: they belong to what has failed, and not to the statement that is next."""
         pgconn, sent = self._driver.pgconn, self._pipeline.result_queue
-        while pgconn.status == ConnStatus.OK and (sent or pgconn.pipeline_status == PipelineStatus.ABORTED):
+        for _ in range(MOST_SYNCS):
+            if pgconn.status != ConnStatus.OK or not (sent or pgconn.pipeline_status == PipelineStatus.ABORTED):
+                return
             with suppress(psycopg.Error):
                 self.wait()
+        self._driver.close()  # something else is wrong with it
 
     def forget_prepared(self) -> None:
         """Prepare all statements anew: psycopg takes those for prepared whose turn did not come before an error."""

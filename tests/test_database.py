@@ -272,3 +272,14 @@ def test_r35_no_log_quotes_what_goes_wrong_behind_an_error(world: World, caplog:
 
     assert caplog.text == ""
     assert count(world) == 0
+
+
+def test_r31_a_pipeline_ends_though_something_is_tried_that_none_can_do(world: World) -> None:
+    def run(connection: Connection) -> None:
+        execute(connection, SHORT, id="a")
+        execute(connection, "COPY segments TO STDOUT")
+
+    with pytest.raises(DBAPIError):
+        pipelined(world, run)
+
+    assert count(world) == 0
