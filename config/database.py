@@ -434,18 +434,19 @@ class _Pipeline:
         self._driver.wait(_sent(self._driver.pgconn))
 
     def wait(self) -> None:
-        """Send what is left, and wait for the answers to all of it. Raises the first error."""
-        self.send()
-        self._pipeline.sync()
+        """Send what is left, and wait for the answers to all of it, if there is any. Raises the first error."""
+        if self._pipeline.result_queue or self._pipeline.status == PipelineStatus.ABORTED:
+            self.send()
+            self._pipeline.sync()
 
     def drain(self) -> None:
         """The same, whatever the answers say: they belong to what has failed, and not to the statement that is next."""
-        pgconn, sent = self._driver.pgconn, self._pipeline.result_queue
         for _ in range(MOST_SYNCS):
-            if pgconn.status != ConnStatus.OK or not (sent or pgconn.pipeline_status == PipelineStatus.ABORTED):
+            if self._driver.pgconn.status != ConnStatus.OK:
                 return
             with suppress(psycopg.Error):
                 self.wait()
+                return
         self._driver.close()  # something else is wrong with it
 
     def forget_prepared(self) -> None:
