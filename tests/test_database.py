@@ -1,16 +1,30 @@
 """Connections to PostgreSQL that are of no use any more are given up by themselves."""
 
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 import migrations
-from config.database import DEADLINES, deadlines, execute, is_connection_problem, later, make_engine, transaction, value
+from config.database import (
+    DEADLINES,
+    deadlines,
+    execute,
+    is_connection_problem,
+    is_locked,
+    is_retryable,
+    later,
+    make_engine,
+    savepoint,
+    transaction,
+    value,
+)
 from config.embedded import Embedded
 from tests.conftest import database_named
 from tests.world import World
@@ -132,3 +146,140 @@ def test_r31_a_pipeline_ends_if_something_goes_wrong_behind_a_long_statement(wor
 
     with transaction(world.runtime.engine, pipelined=True) as connection:
         assert value(connection, "SELECT count(*) FROM segments") == 0
+
+
+SHORT = "INSERT INTO segments (organisation, id, saved_at) VALUES (1, :id, now())"
+NAMED = "UPDATE segments SET name = 'named' WHERE id = :id"
+
+
+def count(world: World) -> int:
+    """How many segments there are, by a pipelined transaction on the connection that was used last."""
+    with transaction(world.runtime.engine, pipelined=True) as connection:
+        return int(value(connection, "SELECT count(*) FROM segments"))
+
+
+def pipelined(world: World, run: Callable[[Connection], None]) -> None:
+    with transaction(world.runtime.engine, pipelined=True) as connection:
+        run(connection)
+
+
+def within_savepoint(connection: Connection, run: Callable[[Connection], None]) -> None:
+    with savepoint(connection):
+        run(connection)
+
+
+@pytest.mark.parametrize("at", ["statement", "later", "commit"])
+def test_r31_a_connection_that_is_lost_in_a_pipeline_is_the_databases_fault(world: World, at: str) -> None:
+    def run(connection: Connection) -> None:
+        execute(connection, SHORT, id="a")
+        assert world.ask("SELECT pg_terminate_backend(:pid, 5000)", pid=value(connection, "SELECT pg_backend_pid()"))
+        if at != "commit":
+            later(connection, SHORT, id="b")
+        if at == "statement":
+            execute(connection, SHORT, id="c")
+
+    with pytest.raises(OperationalError) as lost:
+        pipelined(world, run)
+
+    assert is_connection_problem(lost.value)
+    assert is_retryable(lost.value)
+    assert count(world) == 0
+
+
+def test_r31_what_is_run_later_fails_as_what_it_is(world: World) -> None:
+    def twice(connection: Connection) -> None:
+        execute(connection, SHORT, id="a")
+        later(connection, SHORT, id="a")
+
+    def locked(connection: Connection) -> None:
+        with transaction(world.runtime.engine) as other:
+            execute(other, "SELECT pg_advisory_xact_lock(1, 2)")
+            later(connection, "SET LOCAL lock_timeout = '10ms'")
+            later(connection, "SELECT pg_advisory_xact_lock(1, 2)")
+            value(connection, "SELECT 1")
+
+    def slow(connection: Connection) -> None:
+        later(connection, "SET LOCAL statement_timeout = '10ms'")
+        later(connection, "SELECT pg_sleep(60)")
+
+    problems: list[DBAPIError] = []
+    for run in (twice, locked, slow):
+        with pytest.raises(DBAPIError) as raised:
+            pipelined(world, run)
+        problems.append(raised.value)
+
+    assert [is_retryable(each) for each in problems] == [True, False, False]
+    assert [is_locked(each) for each in problems] == [False, True, False]
+    assert not is_connection_problem(problems[2])
+    assert count(world) == 0
+
+
+@pytest.mark.parametrize("octets", [1, 3_000_000], ids=["short", "sent before its turn"])
+@pytest.mark.parametrize("followed_by", ["nothing", "a statement", "an error of ours"])
+def test_r31_a_savepoint_undoes_what_was_run_later_and_the_transaction_goes_on(
+    world: World, octets: int, followed_by: str
+) -> None:
+    def run(connection: Connection) -> None:
+        later(connection, LONG, id="b", name="x" * octets)
+        later(connection, LONG, id="a", name="x" * octets)
+        later(connection, LONG, id="c", name="x" * octets)
+        if followed_by == "a statement":
+            execute(connection, NAMED, id="a")
+        if followed_by == "an error of ours":
+            raise ZeroDivisionError
+
+    with transaction(world.runtime.engine, pipelined=True) as connection:
+        execute(connection, SHORT, id="a")
+        for _ in range(3):
+            with pytest.raises((IntegrityError, ZeroDivisionError)):
+                within_savepoint(connection, run)
+            assert value(connection, "SELECT count(*) FROM segments") == 1
+
+    assert count(world) == 1
+
+
+def test_r31_what_an_error_kept_from_being_prepared_is_prepared_anew(world: World) -> None:
+    """psycopg prepares what is run for the sixth time, and takes it for prepared as soon as it is sent."""
+
+    def fail(_connection: Connection) -> None:
+        raise ZeroDivisionError
+
+    def run(connection: Connection) -> None:
+        later(connection, SHORT, id="1")
+        execute(connection, NAMED, id="1")
+
+    with transaction(world.runtime.engine, pipelined=True) as connection:
+        with pytest.raises(ZeroDivisionError):
+            within_savepoint(connection, fail)
+        for n in range(7):
+            execute(connection, SHORT, id=f"{n}")
+        for _ in range(5):
+            execute(connection, NAMED, id="1")
+        with pytest.raises(IntegrityError):
+            within_savepoint(connection, run)
+
+        assert execute(connection, NAMED, id="1") == 1
+
+
+def test_r35_no_log_quotes_what_goes_wrong_behind_an_error(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    def run(connection: Connection) -> None:
+        execute(connection, SHORT, id="ada@example.com")
+        later(connection, SHORT, id="ada@example.com")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        pipelined(world, run)
+
+    assert caplog.text == ""
+    assert count(world) == 0
+
+
+def test_r31_a_pipeline_ends_though_something_is_tried_that_none_can_do(world: World) -> None:
+    def run(connection: Connection) -> None:
+        execute(connection, SHORT, id="a")
+        execute(connection, "COPY segments TO STDOUT")
+
+    with pytest.raises(DBAPIError):
+        pipelined(world, run)
+
+    assert count(world) == 0

@@ -132,3 +132,35 @@ def test_the_way_back_works_or_is_refused_with_what_to_do_and_changes_nothing(se
         assert refused.endswith(": drop the database")
         assert older.rows(connection) == before
         assert migrations.bring_up_to_date(engine) == (REVISIONS[at], REVISIONS[-1])
+
+
+#: What events wait for, as it was written down, and as it is.
+AWAITED = {
+    "organisation:a:b": ("organisation", 0, "a:b", None, None, None),
+    "learner:7:A": ("learner", 7, "A", None, None, None),
+    "course:7:1:2": ("course", 7, "1:2", None, None, None),
+    "segment:7:line\nfeed:": ("segment", 7, "line\nfeed:", None, None, None),
+    "enrolment:7:1:2:3": ("enrolment", 7, None, 1, 2, 3),
+    "status:7:3": ("status", 7, None, None, None, 3),
+    "turn:7:": ("turn", 7, None, None, None, None),
+}
+
+
+def test_r06_what_events_wait_for_is_the_same_on_the_way_there_and_back(servers: Embedded) -> None:
+    keys = "SELECT waits_for FROM inbox ORDER BY seq"
+    with database_at(servers, "0027") as url, opened(url) as (engine, connection):
+        for n, key in enumerate((*AWAITED, None)):
+            connection.execute(
+                "INSERT INTO inbox (source, id, type, organisation, state, waits_for) VALUES"
+                " ('s', %s, 't', 'acme', 'waiting', %s)",
+                (str(n), key),
+            )
+        older.move(engine, upgrade, "0028")
+        found = connection.execute(
+            "SELECT awaits, awaits_organisation, awaits_id, awaits_course, awaits_cycle, awaits_learner"
+            " FROM inbox ORDER BY seq"
+        ).fetchall()
+        assert found == [*AWAITED.values(), (None,) * 6]
+
+        older.move(engine, downgrade, "0027")
+        assert [key for (key,) in connection.execute(keys)] == [*AWAITED, None]

@@ -24,6 +24,7 @@ from config.database import (
     is_retryable,
     lock_organisations,
     retrying,
+    savepoint,
     scoped,
     transaction,
 )
@@ -361,7 +362,7 @@ class Batch:
         """Apply what was deferred; if one of them cannot be applied, it is set aside and harms neither the others nor
         what it waited for."""
         try:
-            with self.connection.begin_nested():
+            with savepoint(self.connection):
                 return self.apply(events, released=released)
         except Exception as problem:  # whatever it was, one event harms no other
             if is_connection_problem(problem) or (is_retryable(problem) and not self.last):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from config.database import transaction
+from config.database import autocommit, transaction
 from config.settings import Settings
 from config.streams import OUT
 from tasks.events import emit_changed, outbox
@@ -107,6 +107,30 @@ def test_a_relay_that_lost_its_lead_without_knowing_it_gives_no_place_again(worl
     late.join()
     publish(world.runtime)
 
+    assert world.rows("SELECT ordered, published FROM publication") == [(3, 3)]
+    assert len(ids_out(world)) == 3
+
+
+def test_r33_of_two_relays_that_put_the_outbox_in_order_at_the_same_moment_one_does(world: World) -> None:
+    world.has_learners("A", "B", "C", status="inactive")
+    world.becomes("active", "A", "B", "C")
+    told: list[list[int]] = []
+
+    def order() -> None:
+        with autocommit(world.runtime.engine) as connection:
+            told.append([event.position for event in outbox.order_next(connection, 0, 0, 1000)[1]])
+
+    relays = [Thread(target=order) for _ in range(2)]
+    with transaction(world.runtime.engine) as connection:
+        outbox.published_through(connection, 0)
+        for relay in relays:
+            relay.start()
+        until(lambda: world.ask(WAITING) == len(relays), "both have seen the same, and wait")
+    for relay in relays:
+        relay.join()
+
+    assert sorted(told) == [[], [1, 2, 3]]
+    publish(world.runtime)
     assert world.rows("SELECT ordered, published FROM publication") == [(3, 3)]
     assert len(ids_out(world)) == 3
 

@@ -112,6 +112,50 @@ def test_r31_what_waited_is_set_aside_by_itself_whatever_it_raises(
     assert world.access("B") == {"safety"}
 
 
+def test_r31_what_waited_is_set_aside_by_itself_though_it_fails_later_than_it_is_said(world: World) -> None:
+    """What goes out is written with the statement behind it: no later than what waited is applied."""
+    world.has_learners("A", "B")
+    world.has_course("safety")
+    bad = world.starts("A", "safety")
+    world.starts("B", "safety")
+    world.execute("ALTER TABLE outbox ADD CHECK (type <> 'rollcall.seat.consumed' OR data ->> 'learner' <> 'A')")
+
+    world.asks_to_enrol("safety", "A", "B")
+
+    assert {id_: one.reason for id_, one in world.quarantine().items()} == {id_of(bad): "internal error"}
+    assert world.access("A") == world.access("B") == {"safety"}
+    assert world.ask("SELECT count(*) FROM consumptions") == 1
+
+
+def test_r31_a_connection_that_is_lost_meanwhile_is_laid_at_nobodys_door(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where PostgreSQL is stopped, or a transaction was idle for too long."""
+    lost: list[int] = []
+
+    def lose(_wave: Sequence[Event]) -> None:
+        if not lost:
+            lost.extend(
+                world.list(
+                    """
+                    WITH idle AS MATERIALIZED (
+                        SELECT pid FROM pg_stat_activity
+                        WHERE datname = current_database() AND state = 'idle in transaction')
+                    SELECT pid FROM idle WHERE pg_terminate_backend(pid, 5000)
+                    """
+                )
+            )
+
+    before_each(monkeypatch, lose)
+
+    taken = world.send(*(world.event("learner.saved", world.learner(id_)) for id_ in "AB"))
+
+    assert len(lost) == 1
+    assert (taken.new, taken.deferred) == (2, 0)
+    assert world.quarantine() == {}
+    assert world.list("SELECT id FROM learners ORDER BY id") == ["A", "B"]
+
+
 def test_r27_what_cannot_be_released_stays_as_it_was_whatever_it_raises(
     world: World, odd_effects: dict[str, Exception]
 ) -> None:

@@ -12,6 +12,7 @@ from tasks.mail.actors import deliver
 from tasks.work.backlog import Load, loads
 from tasks.work.store import LostLease, Piece, claim, offer
 from tests.mail.background import DEADLINE
+from tests.workers.deployment import until
 from tests.world import World, work_on
 
 MINUTE = timedelta(minutes=1)
@@ -128,6 +129,28 @@ def test_r33_who_is_alive_after_all_keeps_a_piece_that_was_offered_again(world: 
 
     with transaction(world.runtime.engine, one[0]) as connection:
         assert claim(connection, *one, MINUTE) is None
+
+
+def test_r33_what_is_begun_while_it_is_being_offered_is_not_offered(world: World) -> None:
+    """A wake-up may be there twice: whoever had it first would lose the piece to the second."""
+    due(world, 1, 1)
+    (one,) = offered(world, repeat=timedelta())
+    offers: list[tuple[int, int]] = []
+    relay = threading.Thread(target=lambda: offers.extend(offered(world)))
+
+    with transaction(world.runtime.engine, one[0]) as connection:
+        assert claim(connection, *one, MINUTE) is not None
+        relay.start()
+        until(
+            lambda: bool(
+                world.ask("SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0")
+            ),
+            "the relay waits",
+        )
+    relay.join()
+
+    assert offers == []
+    assert world.list("SELECT state FROM work") == ["running"]
 
 
 def test_r33_what_was_given_back_is_no_longer_ours(world: World) -> None:

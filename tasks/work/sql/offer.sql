@@ -1,4 +1,5 @@
 -- Choose what to wake workers for: at most bound pieces of each queue in flight, organisations in turns (R31).
+-- What somebody begins, or rests, meanwhile is left alone: at the end it is due no more.
 WITH chosen AS (
     SELECT chosen.organisation, chosen.work
     FROM unnest(CAST(:queues AS text[])) AS queues (queue) CROSS JOIN LATERAL (
@@ -38,6 +39,6 @@ WITH chosen AS (
     ) chosen
 )
 UPDATE work SET state = 'offered', due_at = now() + CAST(:repeat AS interval)
-FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work
+FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work AND due_at <= now()
     AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
 RETURNING work.organisation, work.work, work.actor, work.queue
