@@ -39,7 +39,7 @@ class Installed:
 
     @property
     def env(self) -> dict[str, str]:
-        return {"PATH": f"{self.environment / 'bin'}:/usr/bin:/bin", "HOME": str(self.folder)}
+        return {"PATH": f"{self.environment / 'bin'}:/usr/bin:/bin", "HOME": str(self.folder), "COLUMNS": "200"}
 
     def start(self, *words: str) -> "subprocess.Popen[str]":
         command = [str(self.environment / "bin" / "rollcall"), *words]

@@ -127,7 +127,6 @@ def process_batch(
     theirs = [entry for entry in decoded if _may_send(entry, only)]
     events = [entry for entry in theirs if isinstance(entry, Event)]
     malformed = [entry for entry in theirs if isinstance(entry, Malformed)]
-    _quarantine(engine, malformed)
     standing = [] if at_once else _standing(engine, {event.organisation for event in events})
     known = {one.id: one.organisation for one in standing}
     busy = {one.id for one in standing if one.busy}
@@ -150,6 +149,7 @@ def process_batch(
         number = _number_of(engine, id_)  # of one that nobody knows, they wait for it
         parts = portions(behind, settings.rollcall_chunk) if number is None else [behind]
         done += [store_part(engine, settings, part, known, turn_of=number) for part in parts]
+    _quarantine(engine, malformed)
     total = sum(done, BatchResult())
     return replace(
         total,

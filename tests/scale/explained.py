@@ -47,7 +47,8 @@ def explained(engine: Engine) -> Iterator[dict[str, Cost]]:
         if not _PLANNED.match(statement):
             return
         driver: Any = connection.connection.driver_connection
-        alone = driver.autocommit and "pipeline" not in connection.info  # a transaction of its own
+        pipelined = connection.get_execution_options().get("pipeline") is not None
+        alone = driver.autocommit and not pipelined  # a transaction of its own
         raw = connection.connection.cursor()
 
         raw.execute("BEGIN" if alone else "SAVEPOINT explained")
