@@ -40,6 +40,9 @@ from workers.relay.witness import WatchWitness
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
 
+#: Whether any work is due.
+DUE = "SELECT EXISTS (SELECT FROM work WHERE state IN ('due', 'scheduled') AND due_at <= now())"
+
 _numbers = itertools.count(1)
 
 
@@ -211,14 +214,15 @@ class World:
         for chore in relay.chores:
             if isinstance(chore, Wake):
                 chore.broker = woken
-        quiet = 0
-        while quiet < 2:  # what finishes in a round may leave work for the next one
+        due = True
+        while due:
             for chore in relay.chores:
                 chore.due_at = 0
             relay.round()
-            quiet = 0 if woken.messages else quiet + 1
-            for message in woken.taken():
+            messages = woken.taken()
+            for message in messages:
                 work_on(self.runtime, message.actor_name, *message.args)
+            due = bool(messages) or self.ask(DUE)  # what finishes in a round may leave work for the next one
         publish(self.runtime)
         self.hear()
 
