@@ -52,7 +52,10 @@ def opened(url: str) -> Iterator[tuple[Engine, psycopg.Connection[Any]]]:
     engine.dispose()
 
 
-@pytest.mark.parametrize("revision", ["0001", "0010", "0020", REVISIONS[-2]])
+@pytest.mark.parametrize(
+    "revision",
+    ["0001", *(pytest.param(revision, marks=pytest.mark.slow) for revision in ("0010", "0020")), REVISIONS[-2]],
+)
 def test_r33_what_was_written_at_an_older_revision_is_there_at_the_newest(servers: Embedded, revision: str) -> None:
     with database_at(servers, revision) as url, opened(url) as (engine, connection):
         older.fill(connection, inbox={"waits_for": "learner:1:A"} if revision < "0028" else {})
