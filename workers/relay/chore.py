@@ -1,6 +1,7 @@
 """What a chore is: something that is done now and then, and whenever there is news that may make it due."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
@@ -14,7 +15,7 @@ PACE_SECONDS = 0.02
 FAILED_SECONDS = 2.5
 
 
-class Chore:
+class Chore(ABC):
     """A chore of the relay. It holds no state that counts: it is begun again, wherever it was killed."""
 
     #: What it is called in the log.
@@ -31,9 +32,9 @@ class Chore:
         #: When it is to be done, and the time before which no news make it due.
         self.due_at = self.not_before = 0.0
 
+    @abstractmethod
     def do(self) -> float | None:
         """Do it; in how many seconds it is due again, if that is sooner than usual."""
-        raise NotImplementedError
 
     def hear(self, news: AbstractSet[str]) -> None:
         """Be due if the news are about it."""
