@@ -43,7 +43,7 @@ TEMPLATE = "rollcall_template"
 #: Which of the processes that share the run this is: gw0, gw1, …; where there is but one, gw0.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
 
-#: The fixtures that start servers. A test that uses none of them is `fast`, unless it is marked `serves`.
+#: The fixtures that start servers. A test that uses none of them is `fast`, unless it is marked `serves` or is chaos.
 SERVERS = {"servers", "_mail_server", "valkey", "receiver"}
 
 #: What a `fast` test does not do, as Python's audit events name it.
@@ -72,7 +72,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     the end others would wait for them."""
     for item in items:
         served = SERVERS & set(getattr(item, "fixturenames", ()))
-        if not served and not any(item.get_closest_marker(name) for name in ("serves", "slow")):
+        marked = any(item.get_closest_marker(name) for name in ("serves", "slow"))
+        if not served and not marked and item.path.parent.name != "chaos":
             item.add_marker("fast")
     items.sort(key=lambda item: item.path.parent.name != "workers")
 
