@@ -1,5 +1,6 @@
 """How numbers and times are written, wherever Rollcall says one."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,6 +10,16 @@ import msgspec
 def counted(n: int, one: str, many: str | None = None) -> str:
     """A number and what it counts: `1 learner`, `1234 learners`; `many` where an s is not enough."""
     return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+#: Ids named in an error, at most.
+FEW = 5
+
+
+def some_of(ids: Sequence[str]) -> str:
+    """A few of these ids, and how many there are besides."""
+    more = f" and {len(ids) - FEW} more" if len(ids) > FEW else ""
+    return ", ".join(map(repr, ids[:FEW])) + more
 
 
 def rfc3339(moment: datetime) -> str:

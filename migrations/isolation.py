@@ -11,6 +11,7 @@ from config.errors import UserError
 
 #: What people may do besides reading: what the commands about one organisation write, and the pages of links in mail.
 WRITES = {
+    "audit": ["INSERT"],
     "mailings": ["INSERT", "UPDATE"],
     "mailing_changes": ["INSERT"],
     "deliveries": ["INSERT", "UPDATE"],

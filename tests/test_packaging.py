@@ -12,7 +12,7 @@ from shutil import copytree, ignore_patterns
 
 import pytest
 
-from workers.supervisor import Role
+from workers.supervisor import ProcessKind
 
 #: The wheel is built, and what it installs is run.
 pytestmark = pytest.mark.serves
@@ -113,7 +113,7 @@ def test_an_installed_rollcall_runs_its_own_procfile_and_its_own_code_in_a_folde
     unnamed = another.run("up", "--scale", "none=1")
     named = another.run("up", "--scale", "none=1", "--procfile", "Procfile")
     process = subprocess.run(
-        [another.environment / "bin" / "python", *Role("web", "rollcall --version").argv[1:]],
+        [another.environment / "bin" / "python", *ProcessKind("web", "rollcall --version").argv[1:]],
         cwd=another.folder, env=another.env, capture_output=True, text=True, check=False,
     )  # fmt: skip
 

@@ -89,7 +89,7 @@ def place_of(address: str) -> str:
     return str(ip)
 
 
-class Door:
+class Gatekeeper:
     """Who is let in. `most`: connections at once; `proxies`: whose connections are those of many people."""
 
     def __init__(self, most: int, proxies: Iterable[IPv4Network | IPv6Network] = ()) -> None:
@@ -213,7 +213,7 @@ class Conversation(H11Protocol):
 
     conn: _StrictConnection
 
-    def __init__(self, door: Door, **uvicorn: Any) -> None:
+    def __init__(self, door: Gatekeeper, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
         self.conn = _StrictConnection()
         self._door = door

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 import typer
 
+from tasks.acts import learners as learner_acts
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.imports import Imported
@@ -27,7 +28,6 @@ from workers.commands import (
     announcements,
     demo,
     events,
-    learners,
     mail,
     reconcile,
     replays,
@@ -74,12 +74,12 @@ RESULTS: dict[str, Any] = {
     "events-replay": replays.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,
-    "learners-activate": list[learners.Toggled],
-    "learners-deactivate": list[learners.Toggled],
+    "learners-activate": list[learner_acts.Toggled],
+    "learners-deactivate": list[learner_acts.Toggled],
     "learners-import": Imported,
-    "learners-resubscribe": list[learners.Subscribed],
-    "learners-show": learners.LearnerDetails,
-    "learners-unsubscribe": list[learners.Subscribed],
+    "learners-resubscribe": list[learner_acts.Subscribed],
+    "learners-show": learner_acts.LearnerDetails,
+    "learners-unsubscribe": list[learner_acts.Subscribed],
     "mail-check": mail.ServerCheck,
     "mail-dkim": mail.Record,
     "mail-pause": mail.MailState,

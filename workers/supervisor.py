@@ -53,7 +53,7 @@ class BadProcfile(UserError):
 
 
 @dataclass(frozen=True)
-class Role:
+class ProcessKind:
     """A line of the Procfile, and how many processes run it here."""
 
     name: str
@@ -76,7 +76,7 @@ class Role:
 USUAL = {"bulk": min(os.cpu_count() or 1, 4)}
 
 
-def read_procfile(path: Path, scale: dict[str, int]) -> list[Role]:
+def read_procfile(path: Path, scale: dict[str, int]) -> list[ProcessKind]:
     """The roles of a Procfile, each as often as is usual unless `scale` says otherwise; 0 leaves one out.
 
     Raises BadProcfile if it cannot be read, ValueError if `scale` names a role that it does not have.
@@ -86,7 +86,7 @@ def read_procfile(path: Path, scale: dict[str, int]) -> list[Role]:
         raise ValueError(f"{path} has no process called {', '.join(unknown)}; it has {', '.join(commands)}.")
     if negative := sorted(name for name, count in scale.items() if count < 0):
         raise ValueError(f"There cannot be fewer than 0 processes of {', '.join(negative)}.")
-    roles = [Role(name, command, scale.get(name, USUAL.get(name, 1))) for name, command in commands.items()]
+    roles = [ProcessKind(name, command, scale.get(name, USUAL.get(name, 1))) for name, command in commands.items()]
     return [role for role in roles if role.count]
 
 
@@ -119,7 +119,7 @@ class Supervisor:
 
     def __init__(
         self,
-        roles: list[Role],
+        roles: list[ProcessKind],
         env: dict[str, str],
         on_line: Callable[[str, str], None],
         *,

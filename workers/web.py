@@ -30,7 +30,7 @@ from tasks.work import STALLED_AFTER, loads
 from workers import bodies, connections, event_posts, readiness, unsubscribe
 from workers.asking import Bulkhead, Busy, Shared, in_time
 from workers.bodies import Bodies
-from workers.connections import Door
+from workers.connections import Gatekeeper
 from workers.metrics import Numbers
 from workers.readers import is_ingress_stalled
 from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
@@ -188,7 +188,7 @@ def make_server(runtime: Runtime, files: int) -> uvicorn.Server:
     settings = runtime.settings
     most = connections.most_connections(files)
     proxies = networks_in(settings.rollcall_web_proxies or "")
-    door: Any = Door(most, proxies).protocol
+    door: Any = Gatekeeper(most, proxies).protocol
     return _Server(
         uvicorn.Config(
             make_app(runtime, min(bodies.MOST, max(1, most // connections.SHARE))),

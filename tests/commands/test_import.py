@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
+from tasks.acts import learners as learner_acts
 from tests.commands.test_output import Rollcall, printed, refused, rollcall
 from tests.world import World
-from workers.commands import learners
 
 __all__ = ["refused", "rollcall"]  # fixtures
 
@@ -174,7 +174,7 @@ def ids_of(world: World, standing: str) -> set[str]:
 def test_r01_a_file_of_ids_is_made_inactive_and_active_again(
     world: World, rollcall: Rollcall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(learners, "SLICE", 700)
+    monkeypatch.setattr(learner_acts, "SLICE", 700)
     everyone = [f"L{n:04}" for n in range(2000)]
     csv_file = tmp_path / "all.csv"
     csv_file.write_text("id,login\n" + "".join(f"{id_},{id_}\n" for id_ in everyone))

@@ -18,6 +18,10 @@ ONLY_THEIRS = "solo"
 #: What no event makes.
 BY_HAND = (
     """
+    INSERT INTO audit (organisation, who, door, act, after, outcome)
+    SELECT organisation, 'root', 'command', 'learners.status', json_build_object('of', name), 'done' FROM organisations
+    """,
+    """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, reason)
     SELECT organisation, min(mailing), 1, now(), 'deferred' FROM mailings GROUP BY organisation
     """,

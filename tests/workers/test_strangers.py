@@ -22,7 +22,7 @@ from tests.workers.posting import EVENT, Platform, signed
 from tests.workers.serving import answers, served
 from tests.world import World
 from workers import connections
-from workers.connections import Door
+from workers.connections import Gatekeeper
 
 #: Files that the pages may have open here, fewer than there are strangers.
 FILES = 256
@@ -248,7 +248,7 @@ class TestOverAWire:
 @pytest.mark.serves
 def test_whoever_reads_no_answers_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connections, "WRITE_SECONDS", 0.05)
-    port, door = free_port(), Door(10)
+    port, door = free_port(), Gatekeeper(10)
 
     async def page(scope: Any, _receive: Any, send: Any) -> None:
         await Response(b"x" * 20_000_000)(scope, _receive, send)

@@ -19,7 +19,7 @@ import pytest
 from tests.workers.deployment import alive, until
 from workers.commands import run
 from workers.commands.system import _in_url
-from workers.supervisor import PROCFILE, BadProcfile, Role, Supervisor, read_procfile
+from workers.supervisor import PROCFILE, BadProcfile, ProcessKind, Supervisor, read_procfile
 
 pytestmark = pytest.mark.serves
 
@@ -215,10 +215,10 @@ def test_a_procfile_gives_its_roles_in_the_numbers_asked_for(tmp_path: Path) -> 
     procfile = tmp_path / "Procfile"
     procfile.write_text("# roles\nrelay: rollcall relay\ntasks: rollcall tasks --threads 8\nweb: rollcall web\n")
     assert read_procfile(procfile, {"tasks": 3, "web": 0}) == [
-        Role("relay", "rollcall relay"),
-        Role("tasks", "rollcall tasks --threads 8", 3),
+        ProcessKind("relay", "rollcall relay"),
+        ProcessKind("tasks", "rollcall tasks --threads 8", 3),
     ]
-    assert Role("tasks", "rollcall tasks").argv == [sys.executable, "-P", "-m", "workers.cli", "tasks"]
+    assert ProcessKind("tasks", "rollcall tasks").argv == [sys.executable, "-P", "-m", "workers.cli", "tasks"]
     with pytest.raises(ValueError, match="no process called mailer; it has relay, tasks, web"):
         read_procfile(procfile, {"mailer": 1})
 
@@ -255,7 +255,7 @@ def test_the_procfile_that_comes_with_rollcall_has_each_process_that_there_is() 
 
 def test_a_command_that_does_not_exist_is_refused_before_anything_starts() -> None:
     with pytest.raises(BadProcfile, match="Procfile's tasks cannot run: there is no command 'no-such-command'"):
-        Supervisor([Role("tasks", "no-such-command --now")], dict(os.environ), lambda _name, _line: None)
+        Supervisor([ProcessKind("tasks", "no-such-command --now")], dict(os.environ), lambda _name, _line: None)
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from typing import Annotated
 import typer
 from sqlalchemy import Connection
 
+from config.words import some_of
 from tasks import announcements, learners, mail, organisations
 from tasks.events import clock_time
 from workers.commands.common import Refused
-from workers.commands.learners import ids_in, some_of
+from workers.commands.learners import ids_in
 
 Body = Annotated[str, typer.Option(help="Markdown with merge fields; @FILE reads it from a file, - from stdin.")]
 Everyone = Annotated[bool, typer.Option("--everyone", help="For every learner.")]

@@ -1,0 +1,144 @@
+"""Who may do what: one table, role by act by scope, and the one function that every door asks."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    """What somebody is trusted with; each may do what those before it may, where it may do it."""
+
+    READER = "reader"
+    ADMIN = "admin"
+    OPERATOR = "operator"
+
+
+class Scope(StrEnum):
+    """What an act is about."""
+
+    OWN = "own"  # the caller alone: what they may see of anything
+    ORGANISATION = "organisation"
+    SYSTEM = "system"  # the installation, or all organisations at once
+
+
+class Door(StrEnum):
+    """The way through which somebody acts."""
+
+    COMMAND = "command"
+    API = "api"
+    CONSOLE = "console"
+    SCIM = "scim"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who acts. `organisations`: the ids of those whose they are; None: every one, as an operator is."""
+
+    who: str
+    door: Door
+    role: Role
+    organisations: frozenset[str] | None = None
+    address: str | None = None
+
+    def sees(self, organisation: str) -> bool:
+        """Whether this organisation, which need not be there, is one of the caller's."""
+        return self.organisations is None or organisation in self.organisations
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """The least role that may do an act, and what the act is about."""
+
+    role: Role
+    scope: Scope = Scope.ORGANISATION
+
+
+_READER, _ADMIN = Permission(Role.READER), Permission(Role.ADMIN)
+_OWN = Permission(Role.READER, Scope.OWN)
+_OPERATOR = Permission(Role.OPERATOR, Scope.SYSTEM)
+
+#: Every act by its name: there is no other.
+PERMISSIONS = {
+    "access.ask": _READER,
+    "announcements.cancel": _ADMIN,
+    "announcements.create": _ADMIN,
+    "announcements.delete": _ADMIN,
+    "announcements.edit": _ADMIN,
+    "announcements.launch": _ADMIN,
+    "announcements.list": _READER,
+    "announcements.pause": _ADMIN,
+    "announcements.preview": _READER,
+    "announcements.recipients": _READER,
+    "announcements.resume": _ADMIN,
+    "announcements.retry": _ADMIN,
+    "announcements.schedule": _ADMIN,
+    "announcements.show": _READER,
+    "announcements.test": _ADMIN,
+    "announcements.unschedule": _ADMIN,
+    "audit.list": _ADMIN,
+    "accounts.add": _OPERATOR,
+    "accounts.disable": _OPERATOR,
+    "accounts.list": _OPERATOR,
+    "accounts.password": _OPERATOR,
+    "courses.list": _READER,
+    "courses.method": _ADMIN,
+    "courses.preview": _READER,
+    "enrolments.request": _ADMIN,
+    "enrolments.withdraw": _ADMIN,
+    "events.decided": _READER,
+    "events.discard": _ADMIN,
+    "events.quarantined": _READER,
+    "events.release": _ADMIN,
+    "events.replay": _ADMIN,
+    "imports.refused": _READER,
+    "imports.run": _ADMIN,
+    "imports.show": _READER,
+    "learners.activate": _ADMIN,
+    "learners.deactivate": _ADMIN,
+    "learners.explain": _READER,
+    "learners.list": _READER,
+    "learners.show": _READER,
+    "learners.status": _ADMIN,
+    "learners.subscription": _ADMIN,
+    "mail.retry": _ADMIN,
+    "organisations.list": _OWN,
+    "reports.history": _READER,
+    "reports.summary": _READER,
+    "reports.training": _READER,
+    "seats.ledger": _READER,
+    "seats.reviewed": _ADMIN,
+    "seats.show": _READER,
+    "segments.join": _ADMIN,
+    "segments.leave": _ADMIN,
+    "segments.list": _READER,
+    "segments.save": _ADMIN,
+    "suppressions.add": _ADMIN,
+    "suppressions.list": _READER,
+    "suppressions.remove": _ADMIN,
+    "system.show": _OPERATOR,
+    "system.pause": _OPERATOR,
+    "system.resume": _OPERATOR,
+    "tokens.add": _OPERATOR,
+    "tokens.list": _OPERATOR,
+    "tokens.revoke": _OPERATOR,
+    "webhooks.add": _ADMIN,
+    "webhooks.disable": _ADMIN,
+    "webhooks.enable": _ADMIN,
+    "webhooks.list": _READER,
+    "webhooks.log": _READER,
+    "webhooks.remove": _ADMIN,
+    "webhooks.rotate": _ADMIN,
+    "webhooks.show": _READER,
+    "webhooks.test": _ADMIN,
+    "work.discard": _OPERATOR,
+    "work.failing": _OPERATOR,
+    "work.retry": _OPERATOR,
+}
+
+
+def permits(caller: Caller, act: str, organisation: str | None = None) -> bool:
+    """Whether this caller may do this act, of this organisation if the act is about one."""
+    permission = PERMISSIONS[act]
+    high = list(Role).index(caller.role) >= list(Role).index(permission.role)
+    if permission.scope is not Scope.ORGANISATION:
+        return high
+    return high and organisation is not None and caller.sees(organisation)

@@ -1,0 +1,155 @@
+"""How an act is declared, and how it is done: permission asked, and refusals written down, whichever door it is."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, get_type_hints
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DataError, ProgrammingError
+
+from config.database import enter_tenant_role, transaction
+from config.errors import Forbidden, NotFound, UserError
+from config.runtime import Runtime
+from tasks import audit, organisations
+from tasks.accounts import PERMISSIONS, Caller, Door, Scope, permits
+from tasks.organisations import Organisation
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+#: The source of events by the door that they come through.
+SOURCES = {Door.COMMAND: "cli", Door.API: "api", Door.CONSOLE: "console", Door.SCIM: "scim"}
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """What is asked of an act that needs to know nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """One act while it is done. `organisation` is what it is about, if its scope is one."""
+
+    runtime: Runtime
+    caller: Caller
+    act: str
+    about: Organisation | None
+
+    @property
+    def organisation(self) -> Organisation:
+        """The organisation that the act is about."""
+        assert self.about is not None, f"{self.act} is about no organisation"  # noqa: S101
+        return self.about
+
+    @property
+    def number(self) -> int | None:
+        """The number of the organisation, if the act is about one."""
+        return None if self.about is None else self.about.organisation
+
+    @property
+    def source(self) -> str:
+        """The source of the events that a change goes the way of."""
+        return f"rollcall:{SOURCES[self.caller.door]}"
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """One transaction: about the organisation, with the rights of its people alone (R31), if there is one."""
+        with transaction(self.runtime.engine, self.number) as connection:
+            if self.about:
+                try:
+                    enter_tenant_role(connection, self.about.organisation)
+                except (DataError, ProgrammingError):
+                    raise UserError(
+                        "The database lacks the role of an organisation's people: run rollcall migrate."
+                    ) from None
+            yield connection
+
+    def record(
+        self,
+        connection: Connection,
+        subject: str | None = None,
+        *,
+        before: dict[str, Any] | None = None,
+        after: dict[str, Any] | None = None,
+        outcome: str = "done",
+    ) -> None:
+        """Write what was done into the audit log, in the transaction that does it. What takes several transactions is
+        written as `begun` before the first. Never a secret, never a body, and nobody's name or address."""
+        entry = audit.AuditEntry(self.act, subject, before, after, outcome)
+        audit.record(connection, self.number, self.caller, [entry])
+
+    def record_each(self, connection: Connection, changes: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]) -> None:
+        """The same of many subjects at once, by id: each as it was, and as it is."""
+        entries = [audit.AuditEntry(self.act, subject, before, after) for subject, (before, after) in changes.items()]
+        audit.record(connection, self.number, self.caller, entries)
+
+
+@dataclass(frozen=True, slots=True)
+class Act(Generic[Asked, Answer]):
+    """One thing that can be done. `method` and `path` are its route, below the organisation if it is about one; the
+    names in braces are fields of `takes`, and what else that has comes in the query (GET) or the body."""
+
+    name: str
+    method: str
+    path: str
+    does: Callable[[Doing, Asked], Answer]
+    takes: type[Asked]
+    gives: Any
+    changes: bool
+    status: int
+
+
+#: What has been declared.
+ACTS: dict[str, Act[Any, Any]] = {}
+
+
+def act(
+    name: str, route: str, *, changes: bool | None = None, status: int = 200
+) -> Callable[[Callable[[Doing, Asked], Answer]], Act[Asked, Answer]]:
+    """Declare a function of `Doing` and what is asked as an act. `route`: `GET learners/{learner}`, or `GET /system`
+    for one that is about no organisation. `changes`: whether it changes something, and so is written down."""
+    method, _, path = route.partition(" ")
+
+    def declare(does: Callable[[Doing, Asked], Answer]) -> Act[Asked, Answer]:
+        said = get_type_hints(does, include_extras=True)
+        if name not in PERMISSIONS:
+            raise LookupError(f"nobody may do {name}: it is not in the table of permissions")
+        changing = method != "GET" if changes is None else changes
+        declared = Act(name, method, path, does, said["asked"], said["return"], changing, status)
+        ACTS[name] = declared
+        return declared
+
+    return declare
+
+
+def perform(
+    runtime: Runtime, caller: Caller, what: Act[Asked, Answer], asked: Asked, organisation: str | None = None
+) -> Answer:
+    """Do an act, if the caller may. An attempt to change something that is refused is written down.
+
+    Raises `NotFound` where there is no such organisation or it is not the caller's, `Forbidden` where the role does not
+    allow it, and whatever `UserError` the act has.
+    """
+    doing = Doing(runtime, caller, what.name, None)
+    if PERMISSIONS[what.name].scope is Scope.ORGANISATION:
+        doing = replace(doing, about=_found(runtime, caller, organisation or ""))
+    try:
+        if not permits(caller, what.name, organisation):
+            raise Forbidden(f"The role {caller.role} may not do this ({what.name}).")
+        return what.does(doing, asked)
+    except UserError as problem:
+        if what.changes:
+            with doing.transaction() as connection:
+                doing.record(connection, outcome=f"refused: {type(problem).__name__}")
+        raise
+
+
+def _found(runtime: Runtime, caller: Caller, organisation: str) -> Organisation:
+    """This organisation, if it is there and the caller's; the same refusal for both."""
+    with transaction(runtime.engine) as connection:
+        found = organisations.find(connection, [organisation]).get(organisation)
+    if found is None or not caller.sees(organisation):
+        raise NotFound(f"There is no organisation {organisation!r}.")
+    return found

@@ -1,0 +1,207 @@
+"""Learners: what an admin sees of them, and what is changed by hand."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import Connection
+
+from config.errors import Conflict, NotFound
+from config.words import as_json, some_of
+from tasks import enrolments, intake, learners, mail, seats
+from tasks.acts.acting import Doing, act
+
+Wanted = Literal["active", "inactive"]
+
+#: Learners whose status is changed in one transaction.
+SLICE = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerDetails:
+    """A learner, whole."""
+
+    learner: str
+    organisation: str
+    status: str
+    username: str | None
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+    locale: str | None
+    time_zone: str | None
+    segments: list[str]
+    history: list[learners.HistoryEntry]
+    explained: enrolments.Explained | None
+    enrolments: list[enrolments.Enrolment]
+    seats: list[seats.Entry]
+    mail: list[mail.ReceivedMail]
+    unsubscribed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Toggled:
+    """What became of a change of status made by hand."""
+
+    learner: str
+    status: str
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OneLearner:
+    """A learner; with a `course`, whether there is access to it and why is explained."""
+
+    learner: str
+    course: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LearnersStatus:
+    """A status, and whose it is to be."""
+
+    learners: list[str]
+    status: Wanted
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerToggle:
+    """Whose status it is."""
+
+    learner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """Whether a learner gets announcements."""
+
+    learner: str
+    subscribed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionChange:
+    """Who is to get announcements, or none."""
+
+    learners: list[str]
+    subscribed: bool
+
+
+@act("learners.show", "GET learners/{learner}")
+def show(doing: Doing, asked: OneLearner) -> LearnerDetails:
+    """A learner: status and history, enrolments and what stands between them and access, seats, mail."""
+    org = doing.organisation
+    with doing.transaction() as connection:
+        profile = learners.profile(connection, org.organisation, asked.learner)
+        if profile is None:
+            raise NotFound(f"There is no learner {asked.learner!r} in the organisation {org.id!r}.")
+        subscribed = mail.subscription(connection, org.organisation, profile.learner)
+        explained = None
+        if asked.course is not None:
+            explained = enrolments.explain(connection, org.organisation, profile.learner, asked.course)
+            if explained is None:
+                raise NotFound(f"There is no course {asked.course!r} in the organisation {org.id!r}.")
+        return LearnerDetails(
+            learner=profile.id,
+            organisation=org.id,
+            status=profile.standing,
+            username=profile.username,
+            email=profile.email,
+            first_name=profile.first_name,
+            last_name=profile.last_name,
+            locale=profile.locale,
+            time_zone=profile.time_zone,
+            segments=learners.segments_of(connection, org.organisation, profile.learner),
+            history=learners.history(connection, org.organisation, profile.learner),
+            enrolments=enrolments.enrolments_of(connection, org.organisation, profile.learner),
+            seats=seats.ledger(connection, org.organisation, seats.LedgerFilter(profile.id)),
+            mail=mail.received_by(connection, org.organisation, profile.learner),
+            unsubscribed_at=subscribed.unsubscribed_at if subscribed else None,
+            explained=explained,
+        )
+
+
+@act("learners.activate", "POST learners/{learner}/activate")
+def activate(doing: Doing, asked: LearnerToggle) -> Toggled:
+    """Make a learner active: full access at once to all they are enrolled in (R4, R5)."""
+    return set_statuses(doing, [asked.learner], learners.Standing.ACTIVE)[0]
+
+
+@act("learners.deactivate", "POST learners/{learner}/deactivate")
+def deactivate(doing: Doing, asked: LearnerToggle) -> Toggled:
+    """Make a learner inactive: no access, no mail; nothing is given back, nothing is lost (R3)."""
+    return set_statuses(doing, [asked.learner], learners.Standing.INACTIVE)[0]
+
+
+@act("learners.status", "POST learners/status")
+def set_status(doing: Doing, asked: LearnersStatus) -> list[Toggled]:
+    """Make learners active or inactive."""
+    return set_statuses(doing, asked.learners, learners.Standing(asked.status))
+
+
+def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) -> list[Toggled]:
+    """Make learners active or inactive, by events like any other (S1); in effect when this returns."""
+    org, wanted = doing.organisation, list(dict.fromkeys(ids))
+    with doing.transaction() as connection:
+        before = _found(connection, doing, wanted)
+        changes = {id_: ({"status": one.standing}, {"status": status}) for id_, one in before.items()}
+        doing.record_each(connection, changes)
+    now = datetime.now(UTC)
+    for low in range(0, len(wanted), SLICE):
+        with doing.transaction() as connection:
+            moments = _moments(connection, org.organisation, [before[id_] for id_ in wanted[low : low + SLICE]], now)
+        events = [_status_event(doing, id_, status, moment) for id_, moment in moments.items()]
+        intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True)
+    with doing.transaction() as connection:
+        after = _found(connection, doing, wanted)
+    ahead = [id_ for id_ in wanted if after[id_].standing != status]
+    if ahead:
+        raise Conflict(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
+    return [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
+
+
+@act("learners.subscription", "POST learners/subscription")
+def subscribe(doing: Doing, asked: SubscriptionChange) -> list[Subscribed]:
+    """Send learners no announcements any more, as the link in each does; or again, at their own wish alone."""
+    with doing.transaction() as connection:
+        found = _found(connection, doing, asked.learners)
+        change = mail.resubscribe if asked.subscribed else mail.unsubscribe
+        change(connection, doing.organisation.organisation, [learner.learner for learner in found.values()])
+        doing.record_each(connection, {id_: ({}, {"subscribed": asked.subscribed}) for id_ in found})
+    return [Subscribed(id_, asked.subscribed) for id_ in dict.fromkeys(asked.learners)]
+
+
+def _moments(
+    connection: Connection, organisation: int, slice_: list[learners.Learner], now: datetime
+) -> dict[str, datetime]:
+    """Now, or just after the newest change known: what a person does holds, though a clock elsewhere is ahead (S1)."""
+    newest = learners.newest_changes(connection, organisation, [learner.learner for learner in slice_])
+    just_after = {learner: moment + timedelta(microseconds=1) for learner, moment in newest.items()}
+    return {learner.id: max(now, just_after.get(learner.learner, now)) for learner in slice_}
+
+
+def _found(connection: Connection, doing: Doing, ids: Sequence[str]) -> dict[str, learners.Learner]:
+    """These learners as they are, or a refusal that names those who are not known."""
+    found = learners.find(connection, doing.organisation.organisation, ids)
+    known = {learners.Standing.ACTIVE, learners.Standing.INACTIVE}
+    unknown = [id_ for id_ in ids if id_ not in found or found[id_].standing not in known]
+    if unknown:
+        raise NotFound(f"Nothing was changed: {doing.organisation.id!r} has no learner {some_of(unknown)}.")
+    return found
+
+
+def _status_event(doing: Doing, learner: str, status: str, now: datetime) -> bytes:
+    """A change by hand is an event like any other, without a version (S1)."""
+    return as_json(
+        {
+            "specversion": "1.0",
+            "id": f"by-hand-{uuid.uuid4()}",
+            "source": doing.source,
+            "type": "platform.learner.status_changed",
+            "time": now,
+            "organisation": doing.organisation.id,
+            "data": {"learner": learner, "status": status},
+        }
+    )

@@ -1,0 +1,32 @@
+"""The audit log."""
+
+from sqlalchemy import BigInteger, Integer, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from config.tables import MOMENT, key, metadata, optional, required
+
+FUNCTIONS = {
+    "refuse_audit_change": "trigger: what was written stays as it is",
+}
+
+audit = Table(
+    "audit",
+    metadata,
+    key("organisation", Integer, "0: the installation, and no organisation"),
+    key("at", MOMENT, "by the database's clock", default="clock_timestamp()"),
+    key("id", BigInteger, numbered=True),
+    required("who", Text, "an account's address, a token's name, or a user of the server"),
+    required(
+        "door",
+        Text,
+        "the way in: a command, the API, the console or SCIM",
+        check="door IN ('command', 'api', 'console', 'scim')",
+    ),
+    optional("address", Text, "the network address they came from; null: this machine"),
+    required("act", Text, "its name in the table of permissions"),
+    optional("subject", Text, "the id of what it was done to; null: the organisation, or many"),
+    optional("before", JSONB, "what changed, as it was; never a secret, never a body"),
+    optional("after", JSONB, "what changed, as it is now"),
+    required("outcome", Text, "done, begun, or refused: and why"),
+    comment="who did what, append-only",
+)
