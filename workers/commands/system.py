@@ -41,7 +41,7 @@ from workers.readers import StreamStanding
 from workers.standing import SystemState, streams, system_state
 
 if TYPE_CHECKING:
-    from workers.supervisor import Role
+    from workers.supervisor import ProcessKind
 
 #: Seconds between two looks of `wait` and `status --watch`.
 LOOK_SECONDS = 0.1
@@ -141,7 +141,7 @@ def up(
         raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
 
 
-def _roles(procfile: Path | None, scale: list[str]) -> list["Role"]:
+def _roles(procfile: Path | None, scale: list[str]) -> list["ProcessKind"]:
     from workers.supervisor import PROCFILE, read_procfile
 
     here = Path("Procfile")
@@ -163,7 +163,7 @@ async def _supervise(
     settings: Settings,
     found: Endpoints,
     embedded: dict[str, int],
-    roles: list["Role"],
+    roles: list["ProcessKind"],
     on_line: Callable[[str, str], None],
     on_ready: Callable[[], None] | None,
 ) -> int:
