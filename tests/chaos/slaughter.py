@@ -71,18 +71,21 @@ class Deployment(Processes):
         return self.column("SELECT finished_at IS NOT NULL FROM mailings WHERE id = 'news'") == [True]
 
     def slaughter(self, meanwhile: Callable[[float], None] = lambda _: None) -> None:
-        """Kill a worker every two seconds until the mailing has finished; told how much of it is settled, `meanwhile`
-        may do worse."""
+        """Kill a worker every two seconds until the mailing has finished, or as soon after that as anything is settled:
+        where a process takes longer to start than that, none would ever come to work. Told how much of the mailing is
+        settled, `meanwhile` may do worse."""
         mails = len(self.column(ADDRESSES))
         still = Standstill(time.monotonic)
-        killed = time.monotonic()
+        killed, before = time.monotonic(), 0
         while not self.finished():
             self.watch(_LOOK_SECONDS)
-            if time.monotonic() - killed < EVERY_SECONDS or not self.kill_one("bulk"):
+            if time.monotonic() - killed < EVERY_SECONDS:
                 continue
-            killed = time.monotonic()
             settled = self.settled()
             still.check(settled, mails)
+            if settled == before or not self.kill_one("bulk"):
+                continue
+            killed, before = time.monotonic(), settled
             meanwhile(settled / mails)
 
     def aftermath(self) -> "Aftermath":
