@@ -3,6 +3,8 @@
 - R7, R9, R10: whom the rules of a course enrol, bring back and withdraw is `enrolling.follow_rules` for many learners,
   `store.enrol_newcomers` for those who are new, `surveying.off_the_rules` for a check. Whom a linked segment holds is
   the view `linked`; what holds an enrolment, the function `enrolment_sources`.
+- R7, R8, S3: that an inactive learner is enrolled silently stands where enrolments are written: `enrolling._ENROL_THEM`
+  and `_REVIVE_THEM`, `store.enrol_newcomers`, and `settling` for what is heard late.
 - R8, R9, S3: whom a request selects, by the history, is `learners.selected_by_id` and `learners.selected_by_number`.
 - R10, S4: that a withdrawal by name stands against rules, and against requests before it, is
   `fragments.WITHDRAWN_BY_NAME`.
