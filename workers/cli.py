@@ -54,8 +54,8 @@ COMMANDS = {
 
 #: The groups of commands, each in a module of its own.
 GROUPS = (
-    "events", "learners", "announcements", "templates", "mail", "seats", "suppressions", "reports", "webhooks", "work",
-    "run",
+    "events", "learners", "courses", "announcements", "templates", "mail", "seats", "suppressions", "reports",
+    "webhooks", "work", "run",
 )  # fmt: skip
 
 #: The environment that a shell asks for completions with.

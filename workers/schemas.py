@@ -15,6 +15,7 @@ import msgspec
 import typer
 
 from tasks.acts import learners as learner_acts
+from tasks.acts.course_previews import CoursePreview
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.imports import Imported
@@ -65,6 +66,7 @@ RESULTS: dict[str, Any] = {
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
     "announcements-unschedule": announcements.AnnouncementState,
+    "courses-preview": CoursePreview,
     "demo": demo.DemoResult,
     "events-decided": list[DecidedEvent],
     "events-discard": list[events.EventDecision],

@@ -6,8 +6,10 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.enrolments.access import Accessible, Enrolment, Explained, enrolments_of, explain, unopened
+    from tasks.enrolments.courses import Course, find_course
     from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
     from tasks.enrolments.intake import (
+        Selected,
         course_saved,
         enrolment_requested,
         enrolment_withdrawn,
@@ -16,9 +18,11 @@ if TYPE_CHECKING:
         many_arrived,
         membership_changed,
         reactivated,
+        select,
         settle_learners,
         settle_places,
     )
+    from tasks.enrolments.previews import Charging, EnrolmentPreview, preview_request, preview_rules
     from tasks.enrolments.reconcile import mend, off_the_rules
     from tasks.enrolments.store import Newcomer
 else:

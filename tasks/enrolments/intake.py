@@ -1,7 +1,8 @@
 """What events about courses, requests and withdrawals do, and what the rules do for learners who are new."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import msgspec
 from msgspec import UNSET
@@ -249,24 +250,9 @@ def _requested(context: EventContext, event: Event) -> Deferred | None:
     course = courses.find_course(connection, number, data.course)
     if course is None:
         return Deferred.unknown_course(number, data.course)
-    if data.segment is not UNSET:
-        segment = saved_segments(connection, number, [data.segment]).get(data.segment)
-        if segment is None:
-            return Deferred.unknown_segment(number, data.segment)
-        members = members_at(connection, number, segment, event.time)
-        total = len(members)
-        selection = selected_by_number(connection, number, members, event.time)
-        whole = True
-    else:
-        ids = list(dict.fromkeys(data.learners or []))
-        total = len(ids)
-        selection = selected_by_id(connection, number, ids, event.time)
-        whole = data.tab == "all"
-    eligible = sorted(selection.active + selection.inactive) if whole else selection.active
-    reasons = {
-        NotEligible.UNKNOWN: total - selection.known,
-        NotEligible.INACTIVE: selection.known - len(eligible),
-    }
+    selected = select(connection, number, data, event.time)
+    if selected is None:
+        return Deferred.unknown_segment(number, str(data.segment))
     fanout = fanouts.begin(
         connection,
         number,
@@ -274,14 +260,46 @@ def _requested(context: EventContext, event: Event) -> Deferred | None:
         cycle=data.cycle,
         cause="request",
         occurred_at=event.time,
-        mailing=_notice_for(connection, number, event, [course]) if data.notify and eligible else None,
-        learners=eligible,
+        mailing=_notice_for(connection, number, event, [course]) if data.notify and selected.eligible else None,
+        learners=selected.eligible,
         request=data.request,
-        selected=total,
-        reasons=msgspec.json.encode({reason: n for reason, n in reasons.items() if n}).decode(),
+        selected=selected.total,
+        reasons=msgspec.json.encode(selected.not_eligible).decode(),
     )
-    launch(connection, context.settings, fanout, len(eligible))
+    launch(connection, context.settings, fanout, len(selected.eligible))
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class Selected:
+    """Whom a request selects: how many in all, the eligible by number, and the others counted by reason (R14)."""
+
+    total: int
+    eligible: list[int]
+    not_eligible: dict[str, int]
+
+
+def select(connection: Connection, organisation: int, asked: EnrolmentRequested, at: datetime) -> Selected | None:
+    """Whom a request made at this time selects (R8, R9, S3); None: its segment is not saved yet."""
+    if asked.segment is not UNSET:
+        segment = saved_segments(connection, organisation, [asked.segment]).get(asked.segment)
+        if segment is None:
+            return None
+        members = members_at(connection, organisation, segment, at)
+        total = len(members)
+        selection = selected_by_number(connection, organisation, members, at)
+        whole = True
+    else:
+        ids = list(dict.fromkeys(asked.learners or []))
+        total = len(ids)
+        selection = selected_by_id(connection, organisation, ids, at)
+        whole = asked.tab == "all"
+    eligible = sorted(selection.active + selection.inactive) if whole else selection.active
+    reasons = {
+        NotEligible.UNKNOWN: total - selection.known,
+        NotEligible.INACTIVE: selection.known - len(eligible),
+    }
+    return Selected(total, eligible, {reason: n for reason, n in reasons.items() if n})
 
 
 def enrolment_withdrawn(context: EventContext, events: Sequence[Event]) -> None:

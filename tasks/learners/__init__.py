@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (
         ensure_segments,
+        known_segments,
         members_at,
         memberships_off,
         mend_memberships,

@@ -68,6 +68,11 @@ def saved_segments(connection: Connection, organisation: int, ids: Sequence[str]
     return _numbers(connection, organisation, ids, saved=True)
 
 
+def known_segments(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, int]:
+    """The numbers of those of these segments that were ever mentioned, saved or not: they may have members (S2)."""
+    return _numbers(connection, organisation, ids, saved=False)
+
+
 def record_membership(
     connection: Connection, organisation: int, segment: int, learners: Sequence[int], time: datetime, *, member: bool
 ) -> list[int]:

@@ -96,6 +96,7 @@ def follow_stream(world: World, monkeypatch: pytest.MonkeyPatch, body: bytes) ->
         reading.stopping.set()
 
     monkeypatch.setattr(ingress, "_process_entries", take_and_stop)  # or the ingress goes on reading
+    monkeypatch.setattr(delivery, "TURN_SECONDS", 60.0)  # or a slow machine gives a piece back in between
     renew_mailer(world)
     world.redis.xadd(IN, {"event": body})
     with followed() as called:

@@ -33,6 +33,7 @@ ABOUT_ONE = {
     "announcements recipients": ["sent"],
     "announcements show": ["--history", "sent"],
     "announcements retry-failed": ["sent"],
+    "courses preview": ["--method", "everyone", "safety"],
     "events decided": [],
     "events discard": ["--why", "a mistake", "waits"],
     "events quarantined": [],

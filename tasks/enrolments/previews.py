@@ -1,0 +1,197 @@
+"""What would come of a course's new rules, or of a request, before anybody decides it; nothing is changed.
+
+The questions are those of `enrolling`, asked of all learners at once: a property holds the two together.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import planned_for_sets, rows
+from tasks import mail
+from tasks.enrolments.courses import Course
+from tasks.enrolments.fragments import WITHDRAWN_BY_NAME
+from tasks.enrolments.rules import Became, NotTold
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentPreview:
+    """What would come of it. `enrolled` and `silent` are who is not enrolled today; of the enrolled who are active,
+    `notices` are told and the others `not_told`, by reason. `startable` are those of them whose first start is not
+    charged yet: the most that could be."""
+
+    enrolled: int = 0
+    silent: int = 0
+    already: int = 0
+    withdrawn: int = 0
+    notices: int = 0
+    not_told: dict[str, int] = field(default_factory=dict)
+    startable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    became: str
+    silent: bool
+    verdict: str
+    charged: bool
+    n: int
+
+
+_WITHDRAWN_BY_NAME = WITHDRAWN_BY_NAME.format(
+    organisation=":organisation",
+    course=":course",
+    cycle=":cycle",
+    learner="l.learner",
+    when="(NOT :asked OR said.occurred_at >= :at)",
+)
+
+_VERDICT = mail.VERDICT.format(kind="'enrolment'", state="'sending'")
+
+#: Whether the entry `c` is what the learner's start of this course would be charged for, so that it costs nothing more
+#: (R25).
+_CHARGED = """EXISTS (
+    SELECT FROM consumptions c
+    WHERE c.organisation = :organisation AND c.learner = l.learner AND c.unit = :unit
+      AND CASE c.unit WHEN 'seat' THEN c.period = :period ELSE c.course = :course AND c.cycle = :cycle END)"""
+
+#: Of every learner that is {wanted}, or enrolled: what would become of them, and whether they would be told.
+_GROUPS = f"""
+WITH judged AS (
+    SELECT l.standing = 'inactive' AS silent, {{wanted}} AS wanted, e.learner IS NOT NULL AS there, e.withdrawn_at,
+           e.withdrawn_by, e.requests, e.started_at, {_WITHDRAWN_BY_NAME} AS named,
+           EXISTS (
+               SELECT FROM void_enrolments v
+               WHERE v.organisation = :organisation AND v.course = :course AND v.cycle = :cycle
+                 AND v.learner = l.learner) AS void,
+           CASE WHEN d.state = 'pending' OR d.state = 'accepted' AND d.settled_at > now() - CAST(:window AS interval)
+                THEN '{NotTold.TOLD_LATELY}' ELSE {_VERDICT} END AS verdict,
+           {_CHARGED} AS charged
+    FROM {{learners}}
+    LEFT JOIN enrolments e ON e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
+        AND e.learner = l.learner
+    LEFT JOIN deliveries d ON d.organisation = :organisation AND d.mailing = e.notice AND d.recipient = l.learner
+    WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
+), placed AS (
+    SELECT silent, verdict, charged, CASE
+        WHEN wanted AND NOT there THEN CASE WHEN NOT named AND NOT void THEN 'enrolled' END
+        WHEN wanted AND withdrawn_at IS NULL THEN 'already'
+        WHEN wanted THEN CASE WHEN NOT named AND (:asked OR withdrawn_by = 'rule') THEN 'enrolled' END
+        WHEN there AND withdrawn_at IS NULL AND requests IS NULL AND started_at IS NULL THEN 'withdrawn'
+    END AS became
+    FROM judged
+)
+SELECT became, silent, verdict, charged, count(*) AS n FROM placed WHERE became IS NOT NULL GROUP BY 1, 2, 3, 4
+"""
+
+_BY_RULE = _GROUPS.format(
+    learners="learners l",
+    wanted="""(:everyone OR EXISTS (
+               SELECT FROM memberships m
+               WHERE m.organisation = :organisation AND m.learner = l.learner AND m.member
+                 AND m.segment = ANY(CAST(:segments AS int[]))))""",
+)
+_BY_REQUEST = _GROUPS.format(
+    learners="unnest(CAST(:listed AS int[])) AS listed (learner) JOIN learners l USING (learner)", wanted="true"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Charging:
+    """How a start would be charged today: the unit, and when the licence period begins (R25)."""
+
+    unit: str
+    period: datetime
+
+
+def preview_rules(
+    connection: Connection,
+    organisation: int,
+    course: Course,
+    charging: Charging,
+    window_seconds: float,
+    *,
+    everyone: bool,
+    segments: Sequence[int],
+) -> EnrolmentPreview:
+    """What would come of these rules in place of those the course has (R7, R10)."""
+    with planned_for_sets(connection):
+        return _preview(
+            connection, _BY_RULE, organisation, course, charging, window_seconds, everyone=everyone, segments=segments
+        )
+
+
+def preview_request(
+    connection: Connection,
+    organisation: int,
+    course: Course,
+    charging: Charging,
+    window_seconds: float,
+    *,
+    cycle: int,
+    at: datetime,
+    learners: Sequence[int],
+    notify: bool,
+) -> EnrolmentPreview:
+    """What would come of a request for these learners, who are eligible (R8, R9, R11)."""
+    return _preview(
+        connection,
+        _BY_REQUEST,
+        organisation,
+        course,
+        charging,
+        window_seconds,
+        notify=notify,
+        cycle=cycle,
+        asked=True,
+        at=at,
+        listed=learners,
+    )
+
+
+def _preview(
+    connection: Connection,
+    statement: str,
+    organisation: int,
+    course: Course,
+    charging: Charging,
+    window_seconds: float,
+    *,
+    notify: bool = True,
+    **scope: object,
+) -> EnrolmentPreview:
+    found = rows(
+        connection,
+        _Group,
+        statement,
+        **{"cycle": 1, "asked": False, "at": None} | scope,
+        organisation=organisation,
+        course=course.course,
+        unit=charging.unit,
+        period=charging.period,
+        window=f"{window_seconds} seconds",
+    )
+    enrolled = [group for group in found if group.became == Became.ENROLLED]
+    told: Counter[str] = Counter()
+    for group in enrolled:
+        if not group.silent:
+            told[_verdict(group.verdict, on_hold=course.on_hold, notify=notify)] += group.n
+    return EnrolmentPreview(
+        enrolled=sum(group.n for group in enrolled if not group.silent),
+        silent=sum(group.n for group in enrolled if group.silent),
+        already=sum(group.n for group in found if group.became == Became.ALREADY),
+        withdrawn=sum(group.n for group in found if group.became == Became.WITHDRAWN),
+        notices=told.pop(mail.Verdict.SEND, 0),
+        not_told=dict(told),
+        startable=sum(group.n for group in enrolled if not group.charged),
+    )
+
+
+def _verdict(verdict: str, *, on_hold: bool, notify: bool) -> str:
+    """Whether they are told, or why not (S7, R12)."""
+    if not notify:
+        return NotTold.NOT_ASKED
+    return NotTold.ON_HOLD if on_hold else verdict
