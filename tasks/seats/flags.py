@@ -35,11 +35,12 @@ def flag(connection: Connection, organisation: int, starts: Sequence[tuple[Start
     execute(
         connection,
         f"""
-        UPDATE enrolments e SET review = s.code FROM {_STARTS}
+        SELECT flag_enrolments(:organisation, array_agg(s.course), array_agg(s.cycle), array_agg(s.learner),
+            array_agg(s.code))
+        FROM {_STARTS}
         LEFT JOIN consumptions c ON c.organisation = s.organisation AND c.learner = s.learner AND c.course = s.course
             AND c.cycle = s.cycle AND c.event = s.event
-        WHERE e.organisation = s.organisation AND e.learner = s.learner AND e.course = s.course AND e.cycle = s.cycle
-          AND c.consumption IS NULL
+        WHERE c.consumption IS NULL
         """,
         **_as_columns(organisation, list({start: (start, review, event) for start, review, event in starts}.values())),
     )
@@ -74,10 +75,11 @@ def flag_contradicted(connection: Connection, organisation: int, learners: Seque
     execute(
         connection,
         """
-        UPDATE enrolments e SET review = 'learner inactive'
+        SELECT flag_enrolments(:organisation, array_agg(e.course), array_agg(e.cycle), array_agg(e.learner),
+            array_agg(CAST('learner inactive' AS text)))
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-        WHERE e.organisation = asked.organisation AND e.learner = asked.learner
-          AND e.started_at IS NOT NULL AND NOT status_at(e.organisation, e.learner, e.started_at)
+        JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner
+        WHERE e.started_at IS NOT NULL AND NOT status_at(e.organisation, e.learner, e.started_at)
           AND NOT EXISTS (
               SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
                 AND c.course = e.course AND c.cycle = e.cycle)
@@ -130,11 +132,12 @@ def flag_contradictions(connection: Connection, organisation: int, starts: Seque
     execute(
         connection,
         f"""
-        UPDATE enrolments e SET review = s.code FROM {_CONTRADICTED}
-        WHERE e.organisation = s.organisation AND e.learner = s.learner AND e.course = s.course AND e.cycle = s.cycle
-          AND e.review IS DISTINCT FROM s.code AND NOT EXISTS (
-              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
-                AND c.course = e.course AND c.cycle = e.cycle)
+        SELECT flag_enrolments(:organisation, array_agg(s.course), array_agg(s.cycle), array_agg(s.learner),
+            array_agg(s.code))
+        FROM {_CONTRADICTED}
+        WHERE NOT EXISTS (
+            SELECT FROM consumptions c WHERE c.organisation = s.organisation AND c.learner = s.learner
+              AND c.course = s.course AND c.cycle = s.cycle)
         """,
         **parameters,
     )
