@@ -225,8 +225,8 @@ def _keep(connection: Connection, webhook: Claimed, tried: Sequence[Tried], coun
         connection,
         """
         DELETE FROM webhook_attempts
-        WHERE organisation = :organisation AND webhook = :id AND (at < now() - :kept_for
-              OR number <= CASE WHEN delivered THEN :delivered ELSE :failed END - :kept)
+        WHERE organisation = :organisation AND webhook = :id AND (at < now() - CAST(:kept_for AS interval)
+              OR number <= CASE WHEN delivered THEN CAST(:delivered AS bigint) ELSE :failed END - :kept)
         """,
         organisation=webhook.organisation,
         id=webhook.id,
