@@ -135,9 +135,21 @@ $$;
 COMMENT ON FUNCTION flag_enrolments IS 'flag enrolments, for starts that cost nothing, for review (S13)';
 """
 
+WEBHOOKS = """
+CREATE FUNCTION is_for(event outbox, webhook webhooks) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT (webhook.organisation = 0 OR event.organisation = webhook.organisation)
+       AND (webhook.types IS NULL OR event.type = ANY(webhook.types))
+$$;
+COMMENT ON FUNCTION is_for IS 'whether an event is for a webhook: of its organisation, or of anybody, and of its types';
+CREATE FUNCTION keys_now(webhook webhooks) RETURNS text[] LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT array_remove(ARRAY[webhook.key, CASE WHEN webhook.old_key_until > now() THEN webhook.old_key END], NULL)
+$$;
+COMMENT ON FUNCTION keys_now IS 'the keys that a webhook is signed with now, the newer one first';
+"""
+
 
 def upgrade() -> None:
-    op.get_bind().connection.cursor().execute(ACCESS + STATUS + PERIOD + MEMBERSHIPS + ENROLMENTS)
+    op.get_bind().connection.cursor().execute(ACCESS + STATUS + PERIOD + MEMBERSHIPS + ENROLMENTS + WEBHOOKS)
 
 
 def downgrade() -> None:

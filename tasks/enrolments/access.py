@@ -75,26 +75,29 @@ def activate(
     )
 
 
-#: Enrolments that give access, and of which nobody noted since when.
-_UNOPENED = """
-SELECT e.course, e.cycle, e.learner FROM enrolments e JOIN learners l USING (organisation, learner)
-WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
-"""
-
-
 def unopened(connection: Connection, organisation: int) -> int:
     """How many enrolments give access without a note since when."""
-    return int(value(connection, f"SELECT count(*) FROM ({_UNOPENED}) unopened", organisation=organisation))
+    return int(
+        value(
+            connection,
+            """
+            SELECT count(*) FROM enrolments e JOIN learners l USING (organisation, learner)
+            WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
+              AND l.standing = 'active'
+            """,
+            organisation=organisation,
+        )
+    )
 
 
 def mend_unopened(connection: Connection, organisation: int) -> None:
     """Note of every enrolment that gives access and does not say since when, that it does so now."""
     execute(
         connection,
-        f"""
-        UPDATE enrolments e SET activated_at = now() FROM ({_UNOPENED}) unopened
-        WHERE e.organisation = :organisation AND e.course = unopened.course AND e.cycle = unopened.cycle
-          AND e.learner = unopened.learner
+        """
+        UPDATE enrolments e SET activated_at = now() FROM learners l
+        WHERE e.organisation = :organisation AND l.organisation = e.organisation AND l.learner = e.learner
+          AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
         """,
         organisation=organisation,
     )

@@ -74,9 +74,6 @@ WITHDRAWN = """EXISTS (
 UNHELD_THEM = "e.cycle = 1 AND e.withdrawn_at IS NULL AND e.requests IS NULL AND NOT ({links} AND {linked})"
 UNHELD = "e.course = :course AND " + UNHELD_THEM.format(links=":links", linked=LINKED.format(learner="e.learner"))
 
-ASKED = """
-    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
-"""
 HELD = "e.organisation = :organisation AND e.learner BETWEEN :low AND :high"
 HELD_LISTED = "e.organisation = asked.organisation AND e.learner = asked.learner"
 

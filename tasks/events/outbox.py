@@ -75,8 +75,8 @@ def emit(
     if documents:
         later(
             connection,
-            f"""
-            {EMIT}
+            """
+            INSERT INTO outbox (organisation, type, data)
             SELECT :organisation, :type, CAST(document AS json)
             FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY AS new (document, n) ORDER BY n
             """,

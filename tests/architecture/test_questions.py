@@ -27,7 +27,7 @@ QUESTIONS = {
         "the function withdrawn_by_name",
         (r"(?:FROM|JOIN|USING) withdrawals\b",),
         {
-            "tasks.enrolments.causes": "the past is told anew by all that was said, whatever the cycle",
+            "tasks.enrolments.sql.withdrawals_of": "the past is told anew by all that was said, whatever the cycle",
             "tasks.enrolments.overtaken": "whether anything was said of these, whatever the cycle",
         },
     ),

@@ -68,6 +68,8 @@ ACROSS = {
     "sending to webhooks: the platform's own are sent everybody's events, an organisation's name it": {
         "tasks.webhooks.store._position_now",
         "tasks.webhooks.store.add",
+        "tasks.webhooks.store.find",
+        "tasks.webhooks.store.webhooks",
         "tasks.webhooks.sending.claim",
         "tasks.webhooks.sending.next_due",
         "tasks.webhooks.sending.next_events",

@@ -1,5 +1,5 @@
--- The recipients of an announcement, or those who stand so, or for this reason, each with every attempt (R18).
--- In the order of the ledger, so that nothing is sorted: learners and attempts are merged in. The attempt that settled a
+-- The recipients of an announcement, or those who stand so, or for this reason, each with every attempt (R18). In the
+-- order of the ledger, so that nothing is sorted: learners and attempts are merged in. The attempt that settled a
 -- delivery is the delivery itself; here it is the last of the attempts.
 SELECT l.id AS learner,
        CASE WHEN d.state IN ('accepted', 'failed', 'uncertain') THEN d.address ELSE l.email END AS address,

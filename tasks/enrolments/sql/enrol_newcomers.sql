@@ -1,5 +1,5 @@
--- Apply every standing rule to learners who are new (R7): the courses for everyone, and those that a segment of theirs is
--- linked to; what was recorded.
+-- Apply every standing rule to learners who are new (R7): the courses for everyone, and those that a segment of theirs
+-- is linked to; what was recorded.
 WITH arrived AS MATERIALIZED (
     SELECT l.organisation, l.learner, l.standing, asked.occurred_at
     FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,

@@ -1,9 +1,8 @@
--- The training report: one row for each enrolment (R29, R30).
--- A learner's segments and the segments that hold an enrolment are gathered once for all and merged in by learner; a
--- course, and what requests hold, is looked up once and remembered (OFFSET 0 keeps that lookup from becoming a join,
--- which would lose the order). The notice is asked for row by row: the ledger of mail is far larger than the report. So
--- rows come in order with none of them sorted on disk. Sources are those of the function `enrolment_sources`, for all at
--- once.
+-- The training report: one row for each enrolment (R29, R30). A learner's segments and the segments that hold an
+-- enrolment are gathered once for all and merged in by learner; a course, and what requests hold, is looked up once and
+-- remembered (OFFSET 0 keeps that lookup from becoming a join, which would lose the order). The notice is asked for row
+-- by row: the ledger of mail is far larger than the report. So rows come in order with none of them sorted on disk.
+-- Sources are those of the function `enrolment_sources`, for all at once.
 SELECT (SELECT id FROM organisations WHERE organisation = :organisation) AS organisation,
        l.id AS learner, l.username, l.email, l.standing AS learner_status,
        coalesce(membership.segments, '{}') AS segments, c.id AS course, c.title, e.cycle,
