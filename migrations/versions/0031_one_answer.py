@@ -67,18 +67,20 @@ COMMENT ON FUNCTION counts_in IS
 """
 
 
+#: (SELECT …) hides from the planner which organisation it is, as `config.database` does: see there.
 MEMBERSHIPS = """
 CREATE FUNCTION memberships_off(of_organisation int)
 RETURNS TABLE (segment int, learner int, member boolean, since timestamptz) LANGUAGE sql STABLE PARALLEL SAFE AS $$
     WITH latest AS (
         SELECT DISTINCT ON (c.segment, c.learner) c.segment, c.learner, c.occurred_at,
                c.member AND (l.deleted_at IS NULL OR l.deleted_at < c.occurred_at) AS member
-        FROM membership_changes c JOIN learners l USING (organisation, learner) WHERE c.organisation = of_organisation
+        FROM membership_changes c JOIN learners l USING (organisation, learner)
+        WHERE c.organisation = (SELECT of_organisation)
         ORDER BY c.segment, c.learner, c.occurred_at DESC
     )
     SELECT segment, learner, coalesce(latest.member, false), coalesce(latest.occurred_at, m.since)
     FROM latest
-    FULL JOIN (SELECT * FROM memberships WHERE organisation = of_organisation) m USING (segment, learner)
+    FULL JOIN (SELECT * FROM memberships WHERE organisation = (SELECT of_organisation)) m USING (segment, learner)
     WHERE coalesce(latest.member, false) <> coalesce(m.member, false)
 $$;
 COMMENT ON FUNCTION memberships_off IS

@@ -92,7 +92,7 @@ def _beginning(node: ast.expr) -> str:
     if isinstance(node, ast.Call):
         return _beginning(node.func.value) if isinstance(node.func, ast.Attribute) else ""
     if isinstance(node, ast.JoinedStr):
-        return "".join(part.value for part in node.values if isinstance(part, ast.Constant))
+        return "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
     return str(node.value) if isinstance(node, ast.Constant) else ""
 
 
