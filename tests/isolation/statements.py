@@ -136,7 +136,7 @@ _QUERY = re.compile(r"\(\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 _TABLE = re.compile(r"(\bFROM|\bJOIN|\bUPDATE|\bINTO|\bUSING|,)\s+(\w+)(?=(?:\s+AS)?(?:\s+(\w+))?)")
 _OTHER_FROM = re.compile(r"\b(?:epoch|DISTINCT) FROM\b")
 _NO_NAME = {"SET", "WHERE", "ON", "USING", "JOIN", "LEFT", "CROSS", "ORDER", "GROUP", "LIMIT", "SELECT", "FROM", "FOR"}
-_EQUAL = re.compile(r"(?<![\w.:])(?:(\w+)\.)?organisation\s*=\s*(?::organisation\b|(\w+)\.organisation\b)")
+_EQUAL = re.compile(r"(?<![\w.:])(?<!\bOR )(?:(\w+)\.)?organisation\s*=\s*(?::organisation\b|(\w+)\.organisation\b)")
 _MERGED = re.compile(r"\bJOIN\s+(\w+)(?:\s+(\w+))?\s+USING\s*\(organisation\b")
 _INSERTED = re.compile(
     r"\bINTO\s+(\w+)(?:\s+AS\s+(\w+))?\s*\(organisation\b[^)]*\)\s*(?:SELECT\s+(?:DISTINCT\s+)?|VALUES\s*\()"
@@ -146,7 +146,7 @@ _INSERTED = re.compile(
 
 def unbound(sql: str, tables: set[str]) -> list[str]:
     """The tables of organisations that a statement touches without saying whose rows: the `organisation` of each must
-    be equal to `:organisation`, or to that of one which is."""
+    be equal to `:organisation`, or to that of one which is, and not as one of two cases."""
     scopes = _scopes(_OTHER_FROM.sub("", re.sub(r"'[^']*'", "''", sql)))
     for scope in scopes:
         for keyword, table, alias in _TABLE.findall(scope.text):
