@@ -9,19 +9,28 @@ import structlog
 from dramatiq.broker import MessageProxy
 from sqlalchemy.exc import SQLAlchemyError
 
-import tasks.announcements.actors
-import tasks.enrolments.actors
-import tasks.erasure.actors
-import tasks.events.actors
-import tasks.mail.actors  # noqa: F401 - the actors of all of them register
 from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks import work
+from tasks import announcements, enrolments, erasure, intake, mail, work
 from tasks.work import LostLease, Piece, accuse, claim, heartbeat, pause_before
 from workers.queues import Broker
 
 log = structlog.get_logger()
+
+#: What does the work that there is; each registers where it stands.
+ACTORS = (
+    announcements.audience,
+    announcements.cancel_rest,
+    announcements.launch_scheduled,
+    announcements.survey,
+    enrolments.chunk,
+    enrolments.survey,
+    erasure.erase,
+    intake.retake,
+    intake.take_turn,
+    mail.deliver,
+)
 
 #: Milliseconds after which an idle thread looks whether it is to stop; a message wakes it at once.
 IDLE_MS = 250

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.announcements.actors import audience, cancel_rest, launch_scheduled, survey
     from tasks.announcements.export import recipients
     from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.lifecycle import (

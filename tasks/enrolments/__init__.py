@@ -6,6 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.enrolments.access import Accessible, Enrolment, Explained, enrolments_of, explain, unopened
+    from tasks.enrolments.actors import chunk, survey
     from tasks.enrolments.courses import Course, find_course
     from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
     from tasks.enrolments.intake import (

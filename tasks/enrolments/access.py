@@ -75,26 +75,29 @@ def activate(
     )
 
 
-#: Enrolments that give access, and of which nobody noted since when.
-_UNOPENED = """
-SELECT e.course, e.cycle, e.learner FROM enrolments e JOIN learners l USING (organisation, learner)
-WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
-"""
-
-
 def unopened(connection: Connection, organisation: int) -> int:
     """How many enrolments give access without a note since when."""
-    return int(value(connection, f"SELECT count(*) FROM ({_UNOPENED}) unopened", organisation=organisation))
+    return int(
+        value(
+            connection,
+            """
+            SELECT count(*) FROM enrolments e JOIN learners l USING (organisation, learner)
+            WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
+              AND l.standing = 'active'
+            """,
+            organisation=organisation,
+        )
+    )
 
 
 def mend_unopened(connection: Connection, organisation: int) -> None:
     """Note of every enrolment that gives access and does not say since when, that it does so now."""
     execute(
         connection,
-        f"""
-        UPDATE enrolments e SET activated_at = now() FROM ({_UNOPENED}) unopened
-        WHERE e.organisation = :organisation AND e.course = unopened.course AND e.cycle = unopened.cycle
-          AND e.learner = unopened.learner
+        """
+        UPDATE enrolments e SET activated_at = now() FROM learners l
+        WHERE e.organisation = :organisation AND l.organisation = e.organisation AND l.learner = e.learner
+          AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
         """,
         organisation=organisation,
     )
@@ -124,22 +127,7 @@ def enrolments_of(connection: Connection, organisation: int, learner: int) -> li
     return rows(
         connection,
         Enrolment,
-        """
-        SELECT c.id AS course, c.title, e.cycle,
-               CASE WHEN e.withdrawn_at IS NULL THEN enrolment_sources(e, c) ELSE '{}' END AS sources,
-               e.enrolled_at, e.silent, e.activated_at, d.settled_at AS notified_at, e.started_at, e.completed_at,
-               e.result, e.withdrawn_at, a.granted AS access,
-               array_remove(ARRAY[CASE WHEN NOT a.active THEN 'active' END,
-                                  CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,
-                                  CASE WHEN NOT a.not_on_hold THEN 'not on hold' END], NULL) AS missing
-        FROM enrolments e
-        JOIN access a USING (organisation, learner, course, cycle)
-        JOIN courses c USING (organisation, course)
-        LEFT JOIN deliveries d ON d.organisation = e.organisation AND d.mailing = e.notice
-            AND d.recipient = e.learner AND d.state = 'accepted'
-        WHERE e.organisation = :organisation AND e.learner = :learner
-        ORDER BY c.id, e.cycle
-        """,
+        query("enrolments.enrolments_of"),
         organisation=organisation,
         learner=learner,
     )

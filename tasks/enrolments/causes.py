@@ -90,38 +90,11 @@ class _PeriodRow:
     withdrawn_by: str | None
 
 
-#: What a table says of pairs of a course and a learner: each is looked up, whatever the planner believes.
-_OF_PAIRS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
-                    unnest(CAST(:learners AS int[])) AS learner) asked
-            CROSS JOIN LATERAL (
-                SELECT * FROM {table} WHERE organisation = asked.organisation AND course = asked.course
-                  AND learner = asked.learner OFFSET 0)"""
-_WITHDRAWALS, _STARTS, _STINTS, _ENROLMENTS, _VOID = (
-    _OF_PAIRS.format(table=table) for table in ("withdrawals", "starts", "stints", "enrolments", "void_enrolments")
-)
-
-
 def people_of(connection: Connection, scope: dict[str, object]) -> dict[int, tuple[Person, str]]:
     found = rows(
         connection,
         _PersonRow,
-        """
-        SELECT l.learner, l.standing, l.saved_at,
-               ARRAY(SELECT d.occurred_at FROM deletions d
-                     WHERE d.organisation = l.organisation AND d.learner = l.learner ORDER BY 1) AS deletions,
-               ARRAY(SELECT d.occurred_at FROM descriptions d
-                     WHERE d.organisation = l.organisation AND d.learner = l.learner) AS described,
-               coalesce(s.versions, '{}') AS versions, coalesce(s.times, '{}') AS times,
-               coalesce(s.actives, '{}') AS actives
-        FROM (SELECT DISTINCT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner
-             ) asked
-        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-        LEFT JOIN LATERAL (
-            SELECT array_agg(version ORDER BY version, occurred_at) AS versions,
-                   array_agg(occurred_at ORDER BY version, occurred_at) AS times,
-                   array_agg(active ORDER BY version, occurred_at) AS actives
-            FROM status_changes s WHERE s.organisation = l.organisation AND s.learner = l.learner) s ON true
-        """,
+        query("enrolments.people_of"),
         organisation=scope["organisation"],
         learners=scope["learners"],
     )
@@ -167,7 +140,7 @@ class EnrolmentCauses:
         for said in rows(
             connection,
             _RecordedEvent,
-            f"SELECT w.course, w.cycle, w.learner, w.occurred_at, false AS released FROM {_WITHDRAWALS} w",
+            query("enrolments.withdrawals_of"),
             **scope,
         ):
             self.withdrawals[said.course, said.learner].append(said)
@@ -175,18 +148,18 @@ class EnrolmentCauses:
         for said in rows(
             connection,
             _RecordedEvent,
-            f"SELECT s.course, s.cycle, s.learner, s.occurred_at, s.released FROM {_STARTS} s",
+            query("enrolments.starts_of"),
             **scope,
         ):
             self.starts[EnrolmentKey(said.course, said.cycle, said.learner)].append(
                 CountedStart(said.occurred_at, said.released)
             )
-        self.rows = {row.place: row for row in rows(connection, _Row, _ROWS, **scope)}
+        self.rows = {row.place: row for row in rows(connection, _Row, query("enrolments.written_of"), **scope)}
         self.periods: dict[EnrolmentKey, set[EnrolmentPeriod]] = defaultdict(set)
         for period in rows(
             connection,
             _PeriodRow,
-            f"SELECT s.course, s.cycle, s.learner, s.enrolled_at, s.withdrawn_at, s.withdrawn_by FROM {_STINTS} s",
+            query("enrolments.periods_of"),
             **scope,
         ):
             place = EnrolmentKey(period.course, period.cycle, period.learner)
@@ -227,22 +200,6 @@ class EnrolmentCauses:
             or row.held != [time for time in row.asked if time > told.asked_since]
             or (row.completed_at is not None and row.completed_at <= told.began)
         )
-
-
-#: What is written of places, shown or void. The times of requests stand for them: which they are, the table knows.
-_ROWS = f"""
-SELECT e.course, e.cycle, e.learner, e.void, e.before_history, e.enrolled_at, e.withdrawn_at, e.withdrawn_by,
-       e.started_at, e.activated_at, e.completed_at,
-       ARRAY(SELECT f.occurred_at FROM fanouts f
-             WHERE f.organisation = e.organisation AND f.fanout = ANY(e.asked) ORDER BY f.occurred_at) AS asked,
-       ARRAY(SELECT f.occurred_at FROM fanouts f
-             WHERE f.organisation = e.organisation AND f.fanout = ANY(e.requests) ORDER BY f.occurred_at) AS held
-FROM (
-    SELECT e.*, false AS void FROM {_ENROLMENTS} e
-    UNION ALL
-    SELECT e.*, true FROM {_VOID} e
-) e
-"""
 
 
 def pairs_of(connection: Connection, organisation: int, learners: Sequence[int]) -> list[tuple[int, int]]:

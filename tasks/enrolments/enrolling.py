@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 
 from config.database import execute, one, planned_for_sets, value
+from config.sql import query
 from tasks import mail
 from tasks.enrolments.courses import Course
 from tasks.enrolments.fanouts import DENSE, NOBODY, Counts, Fanout, Recorded
@@ -126,18 +127,6 @@ _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
     gone="l.organisation = gone.organisation AND l.learner = gone.learner",
 )
 
-#: Add a request to what holds an enrolment, and nothing else (S6).
-_JOIN = f"""
-WITH joined AS (
-    UPDATE enrolments e SET requests = e.requests || CAST(:fanout AS bigint), asked = e.asked || CAST(:fanout AS bigint)
-    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) l
-    WHERE e.organisation = l.organisation AND e.learner = l.learner AND e.course = :course AND e.cycle = :cycle
-      AND e.withdrawn_at IS NULL AND e.fanout <> :fanout AND NOT {WITHDRAWN.format(course=":course")}
-    RETURNING e.learner
-)
-SELECT count(*) FROM joined
-"""
-
 
 def follow_rules(
     connection: Connection, fanout: Fanout, courses: Sequence[Course], low: int, high: int, window_seconds: float
@@ -156,7 +145,7 @@ def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, 
     places = scope | {"courses": fanout.courses, "chosen": [True], "on_hold": [False]}
     dense = high - low < DENSE * len(fanout.learners or [])
     enrolled, revived = _enrol_listed(connection, places, dense=dense)
-    return Counts(enrolled, revived, int(value(connection, _JOIN, **scope)))
+    return Counts(enrolled, revived, int(value(connection, query("enrolments.add_source"), **scope)))
 
 
 def _scope(fanout: Fanout, low: int, high: int, window_seconds: float) -> dict[str, object]:

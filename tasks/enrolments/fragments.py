@@ -64,26 +64,16 @@ LIST = {
 }
 
 #: Whether a withdrawal by name stands against an enrolment, one that covers its cycle: against rules always, against
-#: requests that happened before (S4). `when`: which of them the statement means.
-WITHDRAWN_BY_NAME = """EXISTS (
-    SELECT FROM withdrawals said
-    WHERE said.organisation = {organisation} AND said.course = {course} AND said.cycle IN (0, {cycle})
-      AND said.learner = {learner} AND {when})"""
-WITHDRAWN = WITHDRAWN_BY_NAME.format(
-    organisation=":organisation",
-    course="{course}",
-    cycle=":cycle",
-    learner="l.learner",
-    when="(CAST(:requests AS bigint[]) IS NULL OR said.occurred_at >= :at)",
-)
+#: requests that happened before (S4).
+WITHDRAWN = """EXISTS (
+    SELECT FROM withdrawn_by_name(:cycle) said
+    WHERE said.organisation = :organisation AND said.course = {course} AND said.learner = l.learner
+      AND (CAST(:requests AS bigint[]) IS NULL OR said.occurred_at >= :at))"""
 
 #: What no source holds any more. The statement that asks says which learners, and whether links count.
 UNHELD_THEM = "e.cycle = 1 AND e.withdrawn_at IS NULL AND e.requests IS NULL AND NOT ({links} AND {linked})"
 UNHELD = "e.course = :course AND " + UNHELD_THEM.format(links=":links", linked=LINKED.format(learner="e.learner"))
 
-ASKED = """
-    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:listed AS int[])) AS learner) asked
-"""
 HELD = "e.organisation = :organisation AND e.learner BETWEEN :low AND :high"
 HELD_LISTED = "e.organisation = asked.organisation AND e.learner = asked.learner"
 

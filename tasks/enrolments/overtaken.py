@@ -3,9 +3,9 @@
 from sqlalchemy import Connection
 
 from config.database import execute, rows
+from config.sql import query
 from tasks.enrolments.causes import CourseLearner
 from tasks.enrolments.fanouts import DENSE, Fanout
-from tasks.enrolments.fragments import ASKED, HELD_LISTED
 
 #: The learners and courses of whom something is known that happened at the time of a fan-out or later, besides what
 #: caused it (:own facts), asked before it writes. Each table is read once, by its learners; most of them have nothing
@@ -93,28 +93,11 @@ def overtaken(connection: Connection, fanout: Fanout, low: int, high: int) -> li
     ]
 
 
-#: Keep that a request selected these learners, also where it holds nothing.
-_REMEMBER = f"""
-WITH shown AS (
-    UPDATE enrolments e SET asked = e.asked || CAST(:fanout AS bigint) {ASKED}
-    WHERE {HELD_LISTED} AND e.course = :course AND e.cycle = :cycle AND :fanout <> ALL(coalesce(e.asked, '{{}}'))
-), void AS (
-    UPDATE void_enrolments e SET asked = e.asked || CAST(:fanout AS bigint) {ASKED}
-    WHERE {HELD_LISTED} AND e.course = :course AND e.cycle = :cycle AND :fanout <> ALL(coalesce(e.asked, '{{}}'))
-)
-INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, asked)
-SELECT asked.organisation, :course, :cycle, asked.learner, true, :fanout, :at, ARRAY[CAST(:fanout AS bigint)] {ASKED}
-WHERE NOT EXISTS (
-    SELECT FROM enrolments e WHERE {HELD_LISTED} AND e.course = :course AND e.cycle = :cycle)
-ON CONFLICT DO NOTHING
-"""
-
-
 def remember_selected(connection: Connection, fanout: Fanout, learners: list[int]) -> None:
     """Keep that a request selected these learners, once it was followed."""
     execute(
         connection,
-        _REMEMBER,
+        query("enrolments.remember_selected"),
         organisation=fanout.organisation,
         course=fanout.courses[0],
         cycle=fanout.cycle,

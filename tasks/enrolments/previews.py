@@ -13,7 +13,6 @@ from sqlalchemy import Connection
 from config.database import planned_for_sets, rows
 from tasks import mail
 from tasks.enrolments.courses import Course
-from tasks.enrolments.fragments import WITHDRAWN_BY_NAME
 from tasks.enrolments.rules import Became, NotTold
 
 
@@ -41,13 +40,11 @@ class _Group:
     n: int
 
 
-_WITHDRAWN_BY_NAME = WITHDRAWN_BY_NAME.format(
-    organisation=":organisation",
-    course=":course",
-    cycle=":cycle",
-    learner="l.learner",
-    when="(NOT :asked OR said.occurred_at >= :at)",
-)
+#: A withdrawal by name stands against rules always, against a request if it is not older (S4).
+_WITHDRAWN_BY_NAME = """EXISTS (
+               SELECT FROM withdrawn_by_name(:cycle) said
+               WHERE said.organisation = :organisation AND said.course = :course AND said.learner = l.learner
+                 AND (NOT CAST(:asked AS boolean) OR said.occurred_at >= CAST(:at AS timestamptz)))"""
 
 _VERDICT = mail.VERDICT.format(kind="'enrolment'", state="'sending'")
 

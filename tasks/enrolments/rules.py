@@ -7,7 +7,7 @@
   and `_REVIVE_THEM`, `store.enrol_newcomers`, and `settling` for what is heard late.
 - R8, R9, S3: whom a request selects, by the history, is `learners.selected_by_id` and `learners.selected_by_number`.
 - R10, S4: that a withdrawal by name stands against rules, and against requests before it, is
-  `fragments.WITHDRAWN_BY_NAME`.
+  asked of the function `withdrawn_by_name`.
 - R11, S6: that being enrolled again adds a source and nothing else is `enrolling.follow_request`; that there is one
   enrolment for each learner, course and cycle (S5), the primary key of `enrolments`.
 - R12: which notice tells of an enrolment, and that none does within the window of another, stands in the statements of
@@ -15,7 +15,7 @@
 - R10, R12, R14: what would come of rules or of a request is `previews`, and `tests/enrolments/test_previews.py` holds
   it to what then comes of them.
 - R14: that the counts of a request add up is `fanouts.finish_fanouts`, by the reasons below.
-- R3, R4: who has access is the view `access`.
+- R3, R4: who has access is the view `access`; of one enrolment, the function `gives_access` says so for it.
 - R6: what is heard late is judged by `timeline.timeline`, which is pure; whom it may concern is `overtaken.overtaken`.
 """
 

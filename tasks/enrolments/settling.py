@@ -10,6 +10,7 @@ from datetime import timedelta
 from sqlalchemy import Connection
 
 from config.database import execute
+from config.sql import query
 from tasks.enrolments.causes import EnrolmentCauses, EnrolmentKey, people_of
 from tasks.enrolments.timeline import EVER, Timeline, timeline
 from tasks.events import emit_changed
@@ -17,12 +18,6 @@ from tasks.seats import Contradicted, flag_contradictions
 
 #: Places told anew at once.
 SLICE = 2000
-
-#: Places, each with its cycle.
-_PLACES = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
-                     unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner)"""
-_AT_PLACE = """e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
-          AND e.learner = new.learner"""
 
 
 def settle(connection: Connection, organisation: int, pairs: Iterable[tuple[int, int]], lead: timedelta) -> bool:
@@ -70,12 +65,12 @@ def _write(
     back = [place for place in shown if place in causes.rows and causes.rows[place].void]
     begun = [place for place in shown if place not in causes.rows]
     if hidden:
-        execute(connection, _TO_VOID, **_of(organisation, hidden))
+        execute(connection, query("enrolments.to_void"), **_of(organisation, hidden))
     if back:
-        execute(connection, _FROM_VOID, **_of(organisation, back))
+        execute(connection, query("enrolments.from_void"), **_of(organisation, back))
     if begun:
-        execute(connection, _BEGIN, **_of(organisation, begun))
-    execute(connection, _FORGET_PERIODS, **_of(organisation, [place for place, _ in changes]))
+        execute(connection, query("enrolments.begin"), **_of(organisation, begun))
+    execute(connection, query("enrolments.forget_periods"), **_of(organisation, [place for place, _ in changes]))
     past = [(place, period) for place, told in changes for period in told.past]
     if past:
         execute(
@@ -95,7 +90,7 @@ def _write(
     if told_of:
         execute(
             connection,
-            _UPDATE,
+            query("enrolments.retell"),
             **_of(organisation, [place for place, _, _ in told_of]),
             begins=[last.begin for _, _, last in told_of],
             ends=[None if last.end == EVER else last.end for _, _, last in told_of],
@@ -115,50 +110,6 @@ def _of(organisation: int, places: Sequence[EnrolmentKey]) -> dict[str, object]:
         "cycles": [place.cycle for place in places],
         "learners": [place.learner for place in places],
     }
-
-
-_TO_VOID = f"""
-WITH gone AS (DELETE FROM enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
-INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
-                             started_at, completed_at, withdrawn_at, withdrawn_by, requests, result, score, review,
-                             asked)
-SELECT :organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at, started_at,
-       completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked
-FROM gone
-"""
-_FROM_VOID = f"""
-WITH back AS (DELETE FROM void_enrolments e USING {_PLACES} new WHERE {_AT_PLACE} RETURNING e.*)
-INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
-                        started_at, completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked)
-SELECT :organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at, started_at,
-       completed_at, withdrawn_at, withdrawn_by, requests, result, score, review, asked
-FROM back
-"""
-_FORGET_PERIODS = f"DELETE FROM stints e USING {_PLACES} new WHERE {_AT_PLACE}"
-#: Silent or not by the status when it is recorded (S3).
-_BEGIN = f"""
-INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
-SELECT :organisation, new.course, new.cycle, new.learner, l.standing <> 'active', 0, now()
-FROM {_PLACES} new JOIN learners l ON l.organisation = new.organisation AND l.learner = new.learner
-"""
-_UPDATE = f"""
-UPDATE enrolments e SET enrolled_at = new.begin, withdrawn_at = new.until, withdrawn_by = new.by,
-    started_at = new.started, activated_at = new.activated,
-    requests = (SELECT array_agg(f.fanout ORDER BY f.fanout) FROM fanouts f
-                WHERE f.organisation = e.organisation AND f.fanout = ANY(e.asked)
-                  AND f.occurred_at > new.asked_since),
-    completed_at = CASE WHEN e.completed_at > new.began THEN e.completed_at END,
-    result = CASE WHEN e.completed_at > new.began THEN e.result END,
-    score = CASE WHEN e.completed_at > new.began THEN e.score END
-FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:courses AS int[])) AS course,
-             unnest(CAST(:cycles AS int[])) AS cycle, unnest(CAST(:learners AS int[])) AS learner,
-             unnest(CAST(:begins AS timestamptz[])) AS begin, unnest(CAST(:ends AS timestamptz[])) AS until,
-             unnest(CAST(:bys AS text[])) AS by, unnest(CAST(:starteds AS timestamptz[])) AS started,
-             unnest(CAST(:activateds AS timestamptz[])) AS activated,
-             unnest(CAST(:asked_sinces AS timestamptz[])) AS asked_since,
-             unnest(CAST(:begans AS timestamptz[])) AS began) new
-WHERE {_AT_PLACE}
-"""
 
 
 def _announce(

@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from config.database import column, execute, rows, value
 from config.sql import query
-from tasks.enrolments.fragments import WITHDRAWN_BY_NAME
 from tasks.events import emit_changed
 from tasks.learners import Standing
 
@@ -31,42 +30,15 @@ class Enrolled:
     silent: bool
 
 
-_WITHDRAWN = WITHDRAWN_BY_NAME.format(
-    organisation="w.organisation", course="w.course", cycle="1", learner="w.learner", when="true OFFSET 0"
-)
-
-#: Those of the learners asked for who count, and what the standing rules say of them: the courses for everyone, and
-#: those that a segment of theirs is linked to.
-_RULED = """
-WITH arrived AS MATERIALIZED (
-    SELECT l.organisation, l.learner, l.standing, asked.occurred_at
-    FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                 unnest(CAST(:times AS timestamptz[])) AS occurred_at) asked
-    JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-    WHERE l.standing IN ('active', 'inactive')
-), everyones AS MATERIALIZED (
-    SELECT course, rules_since FROM courses WHERE organisation = :organisation AND method = 'everyone'
-), by_segment AS (
-    SELECT a.organisation, a.learner, a.standing, a.occurred_at, c.course, c.rules_since
-    FROM arrived a
-    JOIN linked k ON k.organisation = a.organisation AND k.learner = a.learner
-    JOIN courses c ON c.organisation = k.organisation AND c.course = k.course AND c.method = 'segments'
-)
-"""
-
-
 def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcomer], most: int) -> int:
     """How many enrolments the standing rules want for learners who are new; those by segments are counted up to a
     bound."""
     return int(
         value(
             connection,
-            _RULED
-            + """
-            SELECT (SELECT count(*) FROM arrived) * (SELECT count(*) FROM everyones)
-                 + (SELECT count(*) FROM (SELECT FROM by_segment LIMIT :most) counted)
-            """,
-            **_as_asked(organisation, newcomers),
+            query("enrolments.ruled"),
+            organisation=organisation,
+            learners=[newcomer.learner for newcomer in newcomers],
             most=most,
         )
     )
@@ -77,27 +49,7 @@ def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequen
     recorded = rows(
         connection,
         Enrolled,
-        _RULED
-        + """
-        INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, activated_at)
-        SELECT w.organisation, w.course, 1, w.learner, w.standing = 'inactive', 0,
-               greatest(w.occurred_at, w.rules_since),
-               CASE WHEN w.standing = 'active' THEN greatest(w.occurred_at, w.rules_since) END
-        FROM (
-            SELECT a.organisation, a.learner, a.standing, a.occurred_at, e.course, e.rules_since
-            FROM arrived a CROSS JOIN everyones e
-            UNION
-            SELECT * FROM by_segment
-        ) w
-        WHERE NOT """
-        + _WITHDRAWN
-        + """
-          AND NOT EXISTS (
-            SELECT FROM void_enrolments v WHERE v.organisation = w.organisation AND v.course = w.course
-              AND v.learner = w.learner AND v.cycle = 1 OFFSET 0)
-        ON CONFLICT DO NOTHING
-        RETURNING course, learner, silent
-        """,
+        query("enrolments.enrol_newcomers"),
         **_as_asked(organisation, newcomers),
     )
     return sorted(recorded, key=lambda entry: (entry.course, entry.learner))

@@ -10,7 +10,7 @@ from config.database import column, one, rows, value
 from tasks import mail
 from tasks.enrolments.courses import Course
 from tasks.enrolments.fanouts import Fanout
-from tasks.enrolments.fragments import HELD, LINKED, UNHELD, WITHDRAWN_BY_NAME
+from tasks.enrolments.fragments import HELD, LINKED, UNHELD
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,14 +21,6 @@ class EnrolmentDifference:
     surplus: int
 
 
-_WITHDRAWN_MEANWHILE = WITHDRAWN_BY_NAME.format(
-    organisation=":organisation",
-    course=":course",
-    cycle="1",
-    learner="l.learner",
-    when="said.occurred_at > coalesce(l.deleted_at, '-infinity') AND said.occurred_at < :until",
-)
-
 #: Whom the rules of a course would enrol.
 _MISSING = f"""
 FROM learners l
@@ -38,7 +30,10 @@ WHERE l.organisation = :organisation AND l.learner BETWEEN :low AND :high AND l.
       SELECT FROM enrolments e
       WHERE e.organisation = :organisation AND e.course = :course AND e.cycle = 1
         AND e.learner BETWEEN :low AND :high AND e.learner = l.learner AND e.withdrawn_at IS NULL)
-  AND NOT {_WITHDRAWN_MEANWHILE}
+  AND NOT EXISTS (
+      SELECT FROM withdrawn_by_name(1) said
+      WHERE said.organisation = :organisation AND said.course = :course AND said.learner = l.learner
+        AND said.occurred_at > coalesce(l.deleted_at, '-infinity') AND said.occurred_at < :until)
 """
 
 #: Whom they would withdraw, or flag.

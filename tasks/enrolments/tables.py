@@ -9,6 +9,11 @@ from config.tables import MOMENT, index, key, metadata, optional, required
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
     "enrolment_sources": "what holds an enrolment now: rules are asked, not stored (R10)",
+    "start_enrolments": "keeps the earliest start of enrolments",
+    "complete_enrolments": "keeps the newest completion of enrolments (S14)",
+    "flag_enrolments": "flags enrolments for review, for starts that cost nothing (S13)",
+    "gives_access": "whether an enrolment gives access, as the view access says of each (R3)",
+    "withdrawn_by_name": "the withdrawals by name that cover a cycle: the one answer (R10, S4)",
 }
 
 courses = Table(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.erasure.actors import erase
     from tasks.erasure.store import begin
 else:
     __getattr__ = lazily(__name__)

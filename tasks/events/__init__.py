@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         unresolved,
         unresolved_counts,
         waiting_for,
+        waiting_in_vain,
     )
     from tasks.events.inbox import claim_new as claim_new_events
     from tasks.events.inbox import defer as defer_events
@@ -101,7 +102,11 @@ if TYPE_CHECKING:
         decode,
         read_malformed,
     )
+    from tasks.events.turns import MOST as MOST_OF_TURN
     from tasks.events.turns import TurnState
+    from tasks.events.turns import finish as finish_turn
+    from tasks.events.turns import give_up as give_up_in_turn
+    from tasks.events.turns import next_ as next_of_turn
     from tasks.events.turns import park as park_events
     from tasks.events.turns import standing as turns_of
 else:

@@ -258,23 +258,6 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
     say(connection, "events.quarantined", reasons=dict(Counter(reasons)))
 
 
-#: The first of the events that are `found`, by their number and octets. To know the length of a body is not to read it.
-_FIRST = """
-SELECT seq, awaits, body, found FROM (
-    SELECT seq, awaits, body, count(*) OVER () AS found,
-           sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
-    FROM (SELECT seq, awaits, body FROM found ORDER BY seq LIMIT :most) AS several) page
-WHERE before < :octets ORDER BY seq
-"""
-
-#: Whether the enrolment that an event in `i` waits for is there, or was.
-_STOOD = """EXISTS (SELECT FROM (
-                SELECT organisation, course, cycle, learner FROM enrolments
-                UNION ALL SELECT organisation, course, cycle, learner FROM stints) e
-            WHERE e.organisation = i.awaits_organisation AND e.course = i.awaits_course
-              AND e.cycle = i.awaits_cycle AND e.learner = i.awaits_learner)"""
-
-
 def _page(found: list[StoredEvent], most: int) -> Page:
     return Page(found, bool(found) and (found[0].found == most or len(found) < found[0].found))
 
@@ -285,25 +268,7 @@ def waiting_for(connection: Connection, known: Collection[Awaited], enrolled: Co
     found = rows(
         connection,
         StoredEvent,
-        f"""
-        WITH known AS MATERIALIZED (
-            SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:organisations AS int[]), CAST(:ids AS text[]),
-                                 CAST(:learners AS int[])) AS known (kind, organisation, id, learner)
-        ), found AS (
-            SELECT i.seq, i.awaits, i.body FROM known
-            JOIN inbox i ON i.awaits_organisation = known.organisation AND i.awaits = known.kind
-                AND i.awaits_id = known.id
-            UNION ALL
-            SELECT i.seq, i.awaits, i.body FROM known
-            JOIN inbox i ON i.awaits_organisation = known.organisation AND i.awaits = known.kind
-                AND i.awaits_course IS NULL AND i.awaits_learner = known.learner
-            UNION ALL
-            SELECT i.seq, i.awaits, i.body FROM unnest(CAST(:enrolled AS int[])) AS known (organisation)
-            JOIN inbox i ON i.awaits_organisation = known.organisation AND i.awaits = 'enrolment'
-                AND i.awaits_learner IS NOT NULL
-            WHERE {_STOOD}
-        ) {_FIRST}
-        """,
+        query("events.waiting_for"),
         kinds=[key.kind for key in known],
         organisations=[key.organisation for key in known],
         ids=[key.id for key in known],
@@ -320,29 +285,7 @@ def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: 
     found = rows(
         connection,
         StoredEvent,
-        f"""
-        WITH found AS (
-            SELECT i.seq, i.awaits, i.body FROM inbox i
-            WHERE i.awaits_organisation = :organisation AND i.awaits_id IS NOT NULL AND i.seq > :after
-              AND CASE i.awaits
-                WHEN 'learner' THEN EXISTS (
-                    SELECT FROM learners l
-                    WHERE l.organisation = :organisation AND l.id = i.awaits_id
-                      AND l.standing IN ('active', 'inactive'))
-                WHEN 'course' THEN EXISTS (
-                    SELECT FROM courses c WHERE c.organisation = :organisation AND c.id = i.awaits_id)
-                WHEN 'segment' THEN EXISTS (
-                    SELECT FROM segments s
-                    WHERE s.organisation = :organisation AND s.id = i.awaits_id AND s.saved_at IS NOT NULL) END
-            UNION ALL
-            SELECT i.seq, i.awaits, i.body FROM inbox i
-            WHERE i.awaits_organisation = :organisation AND i.awaits = 'enrolment' AND i.awaits_learner IS NOT NULL
-              AND i.seq > :after AND {_STOOD}
-            UNION ALL
-            SELECT i.seq, i.awaits, i.body FROM inbox i
-            WHERE i.awaits_organisation = 0 AND i.awaits = 'organisation' AND i.awaits_id = :id AND i.seq > :after
-        ) {_FIRST}
-        """,
+        query("events.waiting_in_vain"),
         organisation=organisation,
         id=id_,
         after=after,

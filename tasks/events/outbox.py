@@ -75,8 +75,8 @@ def emit(
     if documents:
         later(
             connection,
-            f"""
-            {EMIT}
+            """
+            INSERT INTO outbox (organisation, type, data)
             SELECT :organisation, :type, CAST(document AS json)
             FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY AS new (document, n) ORDER BY n
             """,
@@ -202,11 +202,11 @@ def is_stalled(connection: Connection, after: timedelta) -> bool:
         value(
             connection,
             """
-            SELECT published_at < now() - :after AND (
-                EXISTS (SELECT FROM outbox WHERE position IS NULL AND time < now() - :after)
-                OR EXISTS (SELECT FROM outbox WHERE position > published AND time < now() - :after)
-                OR EXISTS (SELECT FROM replays WHERE position IS NULL AND at < now() - :after)
-                OR EXISTS (SELECT FROM replays WHERE position > published AND at < now() - :after))
+            SELECT published_at < now() - CAST(:after AS interval) AND (
+                EXISTS (SELECT FROM outbox WHERE position IS NULL AND time < now() - CAST(:after AS interval))
+                OR EXISTS (SELECT FROM outbox WHERE position > published AND time < now() - CAST(:after AS interval))
+                OR EXISTS (SELECT FROM replays WHERE position IS NULL AND at < now() - CAST(:after AS interval))
+                OR EXISTS (SELECT FROM replays WHERE position > published AND at < now() - CAST(:after AS interval)))
             FROM publication
             """,
             after=after,

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, value
+from config.database import column, one, value
+from config.sql import query
 
 #: Positions looked through in one statement.
 SLICE = 20_000
@@ -69,31 +70,19 @@ def _slices(connection: Connection, first: int, last: int) -> Iterator[tuple[int
 def _replay_slice(connection: Connection, wanted: ReplayRequest, low: int, high: int, *, dry: bool) -> int:
     since = wanted.since if isinstance(wanted.since, datetime) else None
     until = wanted.until if isinstance(wanted.until, datetime) else None
-    asked: dict[str, object] = {"low": low, "high": high, "since": since, "until": until, "types": list(wanted.types)}
-    if wanted.organisation is not None:
-        asked["organisation"] = wanted.organisation
-    if dry:
-        return int(value(connection, _COUNT_OF_ONE if wanted.organisation is not None else _COUNT, **asked) or 0)
-    return execute(connection, _AGAIN_OF_ONE if wanted.organisation is not None else _AGAIN, **asked)
-
-
-_MEANT = """
-    position BETWEEN :low AND :high
-    AND (CAST(:since AS timestamptz) IS NULL OR time >= :since)
-    AND (CAST(:until AS timestamptz) IS NULL OR time <= :until)
-    AND (CAST(:types AS text[]) = '{}' OR type = ANY(CAST(:types AS text[])))
-"""
-_COUNT = "SELECT count(*) FROM outbox WHERE " + _MEANT
-_COUNT_OF_ONE = "SELECT count(*) FROM outbox WHERE organisation = :organisation AND " + _MEANT
-_AGAIN = (
-    "INSERT INTO replays (organisation, seq) SELECT organisation, seq FROM outbox WHERE "
-    + _MEANT
-    + " ORDER BY position"
-)
-_AGAIN_OF_ONE = (
-    "INSERT INTO replays (organisation, seq) SELECT organisation, seq FROM outbox "
-    "WHERE organisation = :organisation AND " + _MEANT + " ORDER BY position"
-)
+    return int(
+        value(
+            connection,
+            query("events.replay"),
+            low=low,
+            high=high,
+            since=since,
+            until=until,
+            types=list(wanted.types),
+            organisation=wanted.organisation,
+            dry=dry,
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.intake.actors import retake, take_turn
     from tasks.intake.batch import (
         KILLED,
         NOT_APPLIED,

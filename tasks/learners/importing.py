@@ -21,8 +21,8 @@ def begin_history(connection: Connection, organisation: int, low: int, high: int
     """Write the status with which these new learners were imported as the beginning of their history."""
     execute(
         connection,
-        f"""
-        {RECORD_STATUSES}
+        """
+        INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
         SELECT organisation, learner, version, saved_at, standing = 'active', 'import' FROM learners
         WHERE organisation = :organisation AND learner BETWEEN :low AND :high
         """,

@@ -94,16 +94,7 @@ def record_membership(
     )
     return column(
         connection,
-        """
-        INSERT INTO memberships AS known (organisation, segment, learner, member, since)
-        SELECT :organisation, :segment, l.learner, :member AND (l.deleted_at IS NULL OR l.deleted_at < :time), :time
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-        JOIN learners l ON l.organisation = asked.organisation AND l.learner = asked.learner
-        ON CONFLICT (organisation, segment, learner)
-        DO UPDATE SET member = excluded.member, since = excluded.since
-        WHERE known.since < excluded.since OR known.since = excluded.since AND known.member AND NOT excluded.member
-        RETURNING learner
-        """,
+        query("learners.record_membership"),
         organisation=organisation,
         segment=segment,
         learners=list(learners),
@@ -123,34 +114,18 @@ def members_at(connection: Connection, organisation: int, segment: int, moment: 
     )
 
 
-#: The memberships that are not what the history of their segment says, and what it says.
-_OFF = """
-WITH latest AS (
-    SELECT DISTINCT ON (c.segment, c.learner) c.segment, c.learner, c.occurred_at,
-           c.member AND (l.deleted_at IS NULL OR l.deleted_at < c.occurred_at) AS member
-    FROM membership_changes c JOIN learners l USING (organisation, learner) WHERE c.organisation = :organisation
-    ORDER BY c.segment, c.learner, c.occurred_at DESC
-), off AS (
-    SELECT segment, learner, coalesce(latest.member, false) AS member, coalesce(latest.occurred_at, m.since) AS since
-    FROM latest FULL JOIN (SELECT * FROM memberships WHERE organisation = :organisation) m USING (segment, learner)
-    WHERE coalesce(latest.member, false) <> coalesce(m.member, false)
-)
-"""
-
-
 def memberships_off(connection: Connection, organisation: int) -> int:
     """How many memberships are not what the history of their segment says."""
-    return int(value(connection, _OFF + "SELECT count(*) FROM off", organisation=organisation))
+    return int(value(connection, "SELECT count(*) FROM memberships_off(:organisation)", organisation=organisation))
 
 
 def mend_memberships(connection: Connection, organisation: int) -> None:
     """Make every membership what the history of its segment says."""
     execute(
         connection,
-        _OFF
-        + """
+        """
         INSERT INTO memberships (organisation, segment, learner, member, since)
-        SELECT :organisation, segment, learner, member, since FROM off
+        SELECT :organisation, segment, learner, member, since FROM memberships_off(:organisation)
         ON CONFLICT (organisation, segment, learner) DO UPDATE SET member = excluded.member, since = excluded.since
         """,
         organisation=organisation,

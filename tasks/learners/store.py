@@ -167,16 +167,7 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
         return
     execute(
         connection,
-        """
-        INSERT INTO status_changes AS known (organisation, learner, version, occurred_at, active, cause)
-        SELECT :organisation, learner, version, occurred_at, active, cause
-        FROM unnest(CAST(:learners AS int[]), CAST(:versions AS bigint[]), CAST(:times AS timestamptz[]),
-                    CAST(:actives AS boolean[]), CAST(:causes AS text[]))
-             AS new (learner, version, occurred_at, active, cause)
-        ON CONFLICT (organisation, learner, version, occurred_at)
-        DO UPDATE SET active = excluded.active, cause = excluded.cause
-        WHERE (excluded.active, excluded.cause COLLATE "C") < (known.active, known.cause COLLATE "C")
-        """,
+        query("learners.record_status"),
         organisation=organisation,
         learners=[c.learner for c in changes],
         versions=[c.version for c in changes],
@@ -288,43 +279,23 @@ class Selection:
     inactive: list[int]
 
 
-_NOBODY = Selection(0, [], [])
-
-#: `status_at` of many at once.
-_SELECTED = """
-WITH judged AS (
-    SELECT l.learner, coalesce(latest.active, true) AS active
-    FROM (SELECT CAST(:organisation AS int) AS organisation, {chosen}) asked
-    JOIN learners l ON l.organisation = asked.organisation AND l.{key} = asked.{key}
-    LEFT JOIN LATERAL (
-        SELECT s.active FROM status_changes s
-        WHERE s.organisation = l.organisation AND s.learner = l.learner AND s.occurred_at <= :moment
-          AND (l.deleted_at IS NULL OR s.occurred_at > life_began(l.organisation, l.learner, :moment))
-        ORDER BY s.version DESC, s.occurred_at DESC LIMIT 1) latest ON true
-    WHERE l.standing IN ('active', 'inactive')
-)
-SELECT count(*) AS known,
-       coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE active), '{{}}') AS active,
-       coalesce(array_agg(learner ORDER BY learner) FILTER (WHERE NOT active), '{{}}') AS inactive
-FROM judged
-"""
-_SELECTED_BY_ID = _SELECTED.format(chosen="unnest(CAST(:ids AS text[])) AS id", key="id")
-_SELECTED_BY_NUMBER = _SELECTED.format(chosen="unnest(CAST(:learners AS int[])) AS learner", key="learner")
-
-
 def selected_by_id(connection: Connection, organisation: int, ids: Sequence[str], moment: datetime) -> Selection:
     """The learners with these ids, judged by the history at that moment (S3)."""
-    found = one(connection, Selection, _SELECTED_BY_ID, organisation=organisation, ids=list(ids), moment=moment)
-    return found or _NOBODY
+    return _selected(connection, organisation, moment, ids=list(ids), learners=[])
 
 
 def selected_by_number(
     connection: Connection, organisation: int, learners: Sequence[int], moment: datetime
 ) -> Selection:
     """The learners with these numbers, judged by the history at that moment (S3)."""
-    chosen = list(learners)
-    found = one(connection, Selection, _SELECTED_BY_NUMBER, organisation=organisation, learners=chosen, moment=moment)
-    return found or _NOBODY
+    return _selected(connection, organisation, moment, ids=[], learners=list(learners))
+
+
+def _selected(
+    connection: Connection, organisation: int, moment: datetime, *, ids: list[str], learners: list[int]
+) -> Selection:
+    scope: dict[str, object] = {"organisation": organisation, "ids": ids, "learners": learners, "moment": moment}
+    return one(connection, Selection, query("learners.selected"), **scope) or Selection(0, [], [])
 
 
 def standings_off(connection: Connection, organisation: int) -> list[int]:

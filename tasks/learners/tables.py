@@ -9,8 +9,10 @@ STANDING = Enum("unsaved", "active", "inactive", "deleted", name="standing", met
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
-    "status_at": "was this learner active then? The one answer about the past (R6, S1)",
+    "status_in_life": "the status that held at a moment of a life: the one answer about the past (R6, S1)",
+    "status_at": "the same of one learner, in the life in which the moment lies (S15)",
     "life_began": "the last deletion before a moment: what was before it is somebody else's (S15)",
+    "memberships_off": "the memberships that are not what the history of their segment says, and what it says",
     "keep_description": "trigger: keeps in descriptions what a learner's row said before",
 }
 

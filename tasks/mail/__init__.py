@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.mail.actors import deliver
     from tasks.mail.addresses import ADDRESS, LONGEST_ADDRESS, mail_key, wire_address
     from tasks.mail.composing.branding import Branding
     from tasks.mail.composing.dkim import Signer

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.reports.export import Format, Report, Tab, stream, stream_rows
+    from tasks.reports.export import Format, Report, Tab, bound, stream, stream_rows
     from tasks.reports.history import HISTORY
     from tasks.reports.store import (
         CourseCount,

@@ -1,5 +1,6 @@
 """Reports that go out row by row: streamed by PostgreSQL itself, however many rows there are (R29, R30)."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
@@ -29,21 +30,28 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report: the query of its rows, and the query that turns `rows` into the cells of a spreadsheet."""
+    """A report: the query of its rows, and the query that makes of these rows `r` the cells of a spreadsheet."""
 
-    rows: sql.SQL
-    cells: sql.SQL
+    rows: str
+    cells: str
 
     def query(self, organisation: int, tab: Tab | None) -> sql.Composed:
         """The rows of one organisation's tab, where the report has tabs."""
-        standing = "active" if tab is Tab.ACTIVE else "inactive"
-        return self.rows.format(organisation=sql.Literal(organisation), standing=sql.Literal(standing))
+        return bound(self.rows, organisation=organisation, standing="active" if tab is Tab.ACTIVE else "inactive")
 
 
 #: JSON escapes what this "CSV" would quote, so that each line is the JSON text as it is.
 _JSONL = "COPY (SELECT row_to_json(r) FROM ({rows}) r) TO STDOUT (FORMAT csv, QUOTE E'\\x01', DELIMITER E'\\x02')"
 
-_CSV = "COPY ({cells}) TO STDOUT (FORMAT csv, HEADER)"
+_CSV = "COPY (WITH r AS ({rows}) {cells}) TO STDOUT (FORMAT csv, HEADER)"
+
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+
+def bound(query: str, **parameters: object) -> sql.Composed:
+    """A query with its parameters written into it as literals: COPY takes none."""
+    parts = _PARAMETER.split(query)
+    return sql.Composed([sql.Literal(parameters[part]) if n % 2 else sql.SQL(part) for n, part in enumerate(parts)])
 
 
 def stream(
@@ -55,13 +63,13 @@ def stream(
 
 
 def stream_rows(
-    connection: Connection, rows: sql.Composed, cells: sql.SQL, format_: Format, *, block: int = BLOCK
+    connection: Connection, rows: sql.Composed, cells: str, format_: Format, *, block: int = BLOCK
 ) -> Iterator[bytes]:
     """The rows of a query, which names its organisation; `cells` makes of them the cells of a spreadsheet."""
     if format_ is Format.JSONL:
         statement = sql.SQL(_JSONL).format(rows=rows)
     else:
-        statement = sql.SQL(_CSV).format(cells=cells.format(rows=rows))
+        statement = sql.SQL(_CSV).format(rows=rows, cells=sql.SQL(cells))
     without_nested_loops(connection)
     gathered = bytearray()
     with connection.connection.cursor().copy(statement) as copy:

@@ -7,84 +7,30 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, execute
+from config.sql import query
 from tasks.seats.rules import Review
 from tasks.seats.store import StartRecord
-
-#: Starts to be flagged, each with its code and the event that told of it.
-_STARTS = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                     unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
-                     unnest(CAST(:codes AS text[])) AS code, unnest(CAST(:events AS text[])) AS event) s"""
 
 
 def flag(connection: Connection, organisation: int, starts: Sequence[tuple[StartRecord, Review, str]]) -> None:
     """Flag starts, each told by an event, for review: on the entry it made, or where it cost nothing on the enrolment
     (S13)."""
-    if not starts:
-        return
-    execute(
-        connection,
-        f"""
-        INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, s.code, s.event FROM {_STARTS}
-        JOIN consumptions c ON c.organisation = s.organisation AND c.learner = s.learner AND c.course = s.course
-            AND c.cycle = s.cycle AND c.event = s.event
-        ON CONFLICT DO NOTHING
-        """,
-        **_as_columns(organisation, starts),
-    )
-    execute(
-        connection,
-        f"""
-        UPDATE enrolments e SET review = s.code FROM {_STARTS}
-        LEFT JOIN consumptions c ON c.organisation = s.organisation AND c.learner = s.learner AND c.course = s.course
-            AND c.cycle = s.cycle AND c.event = s.event
-        WHERE e.organisation = s.organisation AND e.learner = s.learner AND e.course = s.course AND e.cycle = s.cycle
-          AND c.consumption IS NULL
-        """,
-        **_as_columns(organisation, list({start: (start, review, event) for start, review, event in starts}.values())),
-    )
-
-
-def _as_columns(organisation: int, starts: Sequence[tuple[StartRecord, Review, str]]) -> dict[str, object]:
-    return {
-        "organisation": organisation,
-        "learners": [start.learner for start, _, _ in starts],
-        "courses": [start.course for start, _, _ in starts],
-        "cycles": [start.cycle for start, _, _ in starts],
-        "codes": [review.value for _, review, _ in starts],
-        "events": [event for _, _, event in starts],
-    }
+    if starts:
+        execute(
+            connection,
+            query("seats.flag_starts"),
+            organisation=organisation,
+            learners=[start.learner for start, _, _ in starts],
+            courses=[start.course for start, _, _ in starts],
+            cycles=[start.cycle for start, _, _ in starts],
+            codes=[review.value for _, review, _ in starts],
+            events=[event for _, _, event in starts],
+        )
 
 
 def flag_contradicted(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
     """Flag what these learners consumed at a time at which, as it turns out, they were inactive (R28, S13)."""
-    execute(
-        connection,
-        """
-        INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, 'learner inactive', c.event
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-        JOIN consumptions c ON c.organisation = asked.organisation AND c.learner = asked.learner
-        WHERE NOT status_at(c.organisation, c.learner, c.occurred_at)
-        ON CONFLICT DO NOTHING
-        """,
-        organisation=organisation,
-        learners=list(learners),
-    )
-    execute(
-        connection,
-        """
-        UPDATE enrolments e SET review = 'learner inactive'
-        FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
-        WHERE e.organisation = asked.organisation AND e.learner = asked.learner
-          AND e.started_at IS NOT NULL AND NOT status_at(e.organisation, e.learner, e.started_at)
-          AND NOT EXISTS (
-              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
-                AND c.course = e.course AND c.cycle = e.cycle)
-        """,
-        organisation=organisation,
-        learners=list(learners),
-    )
+    execute(connection, query("seats.flag_contradicted"), organisation=organisation, learners=list(learners))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,43 +52,17 @@ class Contradicted:
 def flag_contradictions(connection: Connection, organisation: int, starts: Sequence[Contradicted]) -> None:
     """Flag starts that, as it turns out, do not count: on their entry, or where they cost nothing on the enrolment
     (R28, S13)."""
-    if not starts:
-        return
-    parameters: dict[str, object] = {
-        "organisation": organisation,
-        "learners": [start.learner for start in starts],
-        "courses": [start.course for start in starts],
-        "cycles": [start.cycle for start in starts],
-        "times": [start.time for start in starts],
-        "codes": [start.code.value for start in starts],
-    }
-    execute(
-        connection,
-        f"""
-        INSERT INTO reviews (organisation, consumption, code, event)
-        SELECT c.organisation, c.consumption, s.code, c.event FROM {_CONTRADICTED}
-        JOIN consumptions c ON c.organisation = s.organisation AND c.learner = s.learner AND c.course = s.course
-            AND c.cycle = s.cycle AND c.occurred_at = s.time
-        ON CONFLICT DO NOTHING
-        """,
-        **parameters,
-    )
-    execute(
-        connection,
-        f"""
-        UPDATE enrolments e SET review = s.code FROM {_CONTRADICTED}
-        WHERE e.organisation = s.organisation AND e.learner = s.learner AND e.course = s.course AND e.cycle = s.cycle
-          AND e.review IS DISTINCT FROM s.code AND NOT EXISTS (
-              SELECT FROM consumptions c WHERE c.organisation = e.organisation AND c.learner = e.learner
-                AND c.course = e.course AND c.cycle = e.cycle)
-        """,
-        **parameters,
-    )
-
-
-_CONTRADICTED = """(SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                           unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
-                           unnest(CAST(:times AS timestamptz[])) AS time, unnest(CAST(:codes AS text[])) AS code) s"""
+    if starts:
+        execute(
+            connection,
+            query("seats.flag_contradictions"),
+            organisation=organisation,
+            learners=[start.learner for start in starts],
+            courses=[start.course for start in starts],
+            cycles=[start.cycle for start in starts],
+            times=[start.time for start in starts],
+            codes=[start.code.value for start in starts],
+        )
 
 
 def settle_released(connection: Connection, organisation: int, start: StartRecord, event: str) -> None:

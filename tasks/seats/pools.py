@@ -11,11 +11,6 @@ from tasks.events import emit
 from tasks.organisations import Organisation
 from tasks.seats.rules import Crossing, period_of, reached, terms, unit_of
 
-#: Whether the entry `c` counts in the period of the balance `b`: it was made in it, or was known when its terms came to
-#: be what they are and lies within its bounds.
-COUNTS = """(c.period = b.period OR c.consumption <= b.through AND c.occurred_at >= b.period
-               AND c.occurred_at < coalesce(b.ends, 'infinity'))"""
-
 
 def terms_changed(
     connection: Connection, before: Organisation | None, now: Organisation, cause: tuple[str, str]
@@ -103,10 +98,10 @@ def recount(connection: Connection, organisation: Organisation) -> None:
     count_anew(connection, organisation)
     execute(
         connection,
-        f"""
+        """
         UPDATE balances b SET used = (
             SELECT coalesce(sum(c.amount), 0) FROM consumptions c
-            WHERE c.organisation = :organisation AND c.unit = b.unit AND {COUNTS})
+            WHERE c.organisation = :organisation AND c.unit = b.unit AND counts_in(c, b))
         WHERE b.organisation = :organisation
         """,
         organisation=number,

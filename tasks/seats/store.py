@@ -66,8 +66,7 @@ def facts(
 ) -> list[Facts]:
     """What is known of each of these places, in their order. A start may be `lead` ahead of its enrolment (S12).
 
-    The status at that time is `status_at` written out: a call for each costs as much as all the rest. What may be there
-    is joined sideways, up to the first: of EXISTS the planner may make a hash of the whole ledger.
+    What may be there is joined sideways, up to the first: of EXISTS the planner may make a hash of the whole ledger.
     """
     return rows(
         connection,
@@ -107,7 +106,11 @@ def record_completions(connection: Connection, organisation: int, completions: S
     last."""
     execute(
         connection,
-        query("seats.record_completions"),
+        """
+        SELECT complete_enrolments(:organisation, CAST(:courses AS int[]), CAST(:cycles AS int[]),
+                                   CAST(:learners AS int[]), CAST(:times AS timestamptz[]), CAST(:results AS text[]),
+                                   CAST(:scores AS float8[]))
+        """,
         organisation=organisation,
         learners=[c.learner for c in completions],
         courses=[c.course for c in completions],

@@ -7,6 +7,8 @@ from config.tables import MOMENT, index, key, metadata, optional, required
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
     "refuse_change": "trigger: the ledger is append-only",
+    "in_period": "whether an entry is of a licence period: the one answer (R25)",
+    "counts_in": "whether an entry counts in a balance: the one answer (R26)",
 }
 
 balances = Table(

@@ -10,7 +10,7 @@ from config.database import execute, one, rows
 from config.sql import query
 from tasks.events import BATCH_BYTES, Outgoing, emit
 from tasks.webhooks.rules import Answer, Because, WebhookFailures
-from tasks.webhooks.store import KEYS, MATCHES, PLATFORM
+from tasks.webhooks.store import PLATFORM
 
 #: Attempts kept of each webhook, of those that delivered and of those that failed; and for how long.
 KEPT_ATTEMPTS = 500
@@ -61,11 +61,11 @@ def pass_over(connection: Connection) -> None:
     """Move on the webhooks nobody serves, past events that are not for them: each event is looked at once for each."""
     execute(
         connection,
-        f"""
+        """
         WITH behind AS (
             SELECT w.organisation, w.id, p.ordered FROM webhooks w, publication p
             WHERE w.state = 'enabled' AND w.due_at <= now() AND w.position < p.ordered AND NOT EXISTS (
-                SELECT FROM outbox o WHERE o.position > w.position AND {MATCHES})
+                SELECT FROM outbox o WHERE o.position > w.position AND is_for(o, w))
             FOR UPDATE OF w SKIP LOCKED
         )
         UPDATE webhooks w SET position = ordered FROM behind b WHERE w.organisation = b.organisation AND w.id = b.id
@@ -88,24 +88,7 @@ def claim(
     return rows(
         connection,
         Claimed,
-        f"""
-        WITH waiting AS (
-            SELECT organisation, id,
-                   row_number() OVER (PARTITION BY organisation ORDER BY due_at) + coalesce(n, 0) AS nth
-            FROM webhooks w CROSS JOIN publication LEFT JOIN
-                 unnest(CAST(:organisations AS int[]), CAST(:counts AS int[])) AS served (organisation, n)
-                 USING (organisation)
-            WHERE state = 'enabled' AND due_at <= now() AND position < ordered AND (lost > 0) = :suspects
-        ), due AS (
-            SELECT w.organisation, w.id FROM webhooks w JOIN waiting USING (organisation, id)
-            WHERE nth <= :most_of_one AND w.state = 'enabled' AND w.due_at <= now()
-            ORDER BY w.lost, w.due_at LIMIT :limit FOR UPDATE OF w SKIP LOCKED
-        )
-        UPDATE webhooks w SET fence = fence + 1, due_at = now() + :lease, lost = lost + 1 FROM due d
-        WHERE w.organisation = d.organisation AND w.id = d.id
-        RETURNING w.organisation, w.id, url, types, {KEYS} AS keys, position, fence, failures, failing_since,
-                  lost
-        """,
+        query("webhooks.claim"),
         limit=limit,
         lease=lease,
         most_of_one=most_of_one,
@@ -134,24 +117,10 @@ def next_due(connection: Connection) -> Due:
 
 def next_events(connection: Connection, webhook: Claimed, position: int, limit: int) -> list[Outgoing]:
     """The next events for a webhook after a position, in order; of at most about `BATCH_BYTES`, but at least one."""
-    mine = "true" if webhook.organisation == PLATFORM else "organisation = :organisation"
     return rows(
         connection,
         Outgoing,
-        f"""
-        WITH next AS (
-            SELECT organisation, position, id, type, time, data,
-                   sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
-            FROM outbox
-            WHERE position > :position AND {mine} AND (CAST(:types AS text[]) IS NULL OR type = ANY(:types))
-            ORDER BY position LIMIT :limit
-        )
-        SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
-               CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
-                    THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data
-        FROM next LEFT JOIN organisations o USING (organisation)
-        WHERE bytes_before < :most ORDER BY position
-        """,
+        query("webhooks.next_events"),
         organisation=webhook.organisation,
         types=webhook.types,
         position=position,
@@ -225,8 +194,8 @@ def _keep(connection: Connection, webhook: Claimed, tried: Sequence[Tried], coun
         connection,
         """
         DELETE FROM webhook_attempts
-        WHERE organisation = :organisation AND webhook = :id AND (at < now() - :kept_for
-              OR number <= CASE WHEN delivered THEN :delivered ELSE :failed END - :kept)
+        WHERE organisation = :organisation AND webhook = :id AND (at < now() - CAST(:kept_for AS interval)
+              OR number <= CASE WHEN delivered THEN CAST(:delivered AS bigint) ELSE :failed END - :kept)
         """,
         organisation=webhook.organisation,
         id=webhook.id,

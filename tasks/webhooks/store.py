@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from config.sql import query
 from tasks.webhooks.rules import Because, State
 
 #: The number of no organisation: a webhook of the platform's own has it, and is sent everybody's events.
@@ -68,20 +69,6 @@ class Health:
     lag_seconds: float | None
 
 
-#: The keys that are used now, the newer one first.
-KEYS = "array_remove(ARRAY[key, CASE WHEN old_key_until > now() THEN old_key END], NULL)"
-
-#: Whether an event `o` is for a webhook `w`.
-MATCHES = "(w.organisation = 0 OR o.organisation = w.organisation) AND (w.types IS NULL OR o.type = ANY(w.types))"
-
-_WEBHOOK = f"""
-    SELECT id, url, types, state, reason, since, failing_since, failures, due_at, delivered, failed, delivered_at, (
-               SELECT o.time FROM outbox o WHERE o.position > w.position AND {MATCHES} ORDER BY o.position LIMIT 1
-           ) AS waits_since, position, CASE WHEN old_key_until > now() THEN old_key_until END AS old_key_until
-    FROM webhooks w WHERE w.organisation = :organisation
-"""
-
-
 def add(
     connection: Connection,
     organisation: int,
@@ -94,10 +81,12 @@ def add(
     """Send a webhook what happens from now on, or what was said `since`; false where there is one with this id."""
     position = _position_now(connection, organisation)
     if since is not None:
-        mine = "true" if organisation == PLATFORM else "organisation = :organisation"
         before = value(
             connection,
-            f"SELECT min(position) - 1 FROM outbox WHERE position IS NOT NULL AND time >= :since AND {mine}",
+            """
+            SELECT min(position) - 1 FROM outbox
+            WHERE position IS NOT NULL AND time >= :since AND (:organisation = 0 OR organisation = :organisation)
+            """,
             organisation=organisation,
             since=since,
         )
@@ -121,19 +110,22 @@ def add(
 
 def _position_now(connection: Connection, organisation: int) -> int:
     """The place of the last event that has one; of an organisation's webhook, of its own."""
-    mine = "true" if organisation == PLATFORM else "organisation = :organisation"
-    last = value(connection, f"SELECT max(position) FROM outbox WHERE {mine}", organisation=organisation)
+    last = value(
+        connection,
+        "SELECT max(position) FROM outbox WHERE (:organisation = 0 OR organisation = :organisation)",
+        organisation=organisation,
+    )
     return int(last or 0)
 
 
 def webhooks(connection: Connection, organisation: int) -> list[Webhook]:
     """The webhooks of an organisation, or of the platform."""
-    return rows(connection, Webhook, f"{_WEBHOOK} ORDER BY id", organisation=organisation)
+    return rows(connection, Webhook, query("webhooks.webhooks"), organisation=organisation, id=None)
 
 
 def find(connection: Connection, organisation: int, id_: str) -> Webhook | None:
     """One of them."""
-    return one(connection, Webhook, f"{_WEBHOOK} AND id = :id", organisation=organisation, id=id_)
+    return one(connection, Webhook, query("webhooks.webhooks"), organisation=organisation, id=id_)
 
 
 def keyring(connection: Connection, organisation: int, id_: str) -> Keyring | None:
@@ -141,7 +133,7 @@ def keyring(connection: Connection, organisation: int, id_: str) -> Keyring | No
     return one(
         connection,
         Keyring,
-        f"SELECT url, {KEYS} AS keys FROM webhooks WHERE organisation = :organisation AND id = :id",
+        "SELECT url, keys_now(webhooks) AS keys FROM webhooks WHERE organisation = :organisation AND id = :id",
         organisation=organisation,
         id=id_,
     )
@@ -235,12 +227,12 @@ def health(connection: Connection) -> Health:
     found = one(
         connection,
         Health,
-        f"""
+        """
         SELECT count(*) FILTER (WHERE state = 'enabled') AS enabled,
                count(*) FILTER (WHERE state = 'enabled' AND failures > 0) AS failing,
                count(*) FILTER (WHERE state = 'disabled') AS disabled,
                CAST(extract(epoch FROM now() - min(CASE WHEN state = 'enabled' THEN (
-                   SELECT o.time FROM outbox o WHERE o.position > w.position AND {MATCHES}
+                   SELECT o.time FROM outbox o WHERE o.position > w.position AND is_for(o, w)
                    ORDER BY o.position LIMIT 1) END)) AS float) AS lag_seconds
         FROM webhooks w
         """,

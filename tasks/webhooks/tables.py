@@ -15,6 +15,12 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from config.tables import MOMENT, index, key, metadata, optional, required
 
+#: The SQL functions of this capability, and what each is for.
+FUNCTIONS = {
+    "is_for": "whether an event is for a webhook",
+    "keys_now": "the keys that a webhook is signed with now",
+}
+
 webhooks = Table(
     "webhooks",
     metadata,

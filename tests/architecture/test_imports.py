@@ -40,19 +40,8 @@ ORDER = [
     "chores",
 ]
 
-#: Imports against the order that are left, and why; the list may only become shorter.
-LEFT = {
-    ("events", "intake"): "what takes up events that waited is an actor of events, and what it does is intake's",
-    ("events", "organisations"): "the same actors",
-}
-
 #: Capabilities whose modules are what they offer.
 OPEN = {"acts"}
-
-#: Modules that still import past a façade, and why; the list may only become shorter.
-PAST = {
-    "workers.pool": "registers the actors of all capabilities",
-}
 
 
 @cache
@@ -109,18 +98,11 @@ def test_capabilities_import_one_way() -> None:
     found = every()
 
     assert {*CAPABILITIES} <= {*ORDER}
-    assert {pair: where for pair, where in against_the_order(found).items() if pair not in LEFT} == {}
-
-
-def test_what_is_left_against_the_order_is_one_still() -> None:
-    assert {*LEFT} - against_the_order(every()).keys() == set(), "take these off the list"
+    assert against_the_order(found) == {}
 
 
 def test_a_capability_is_reached_through_what_it_offers() -> None:
-    past = past_the_facade(every())
-
-    assert [one for one in past if one.importer not in PAST] == [], "export it from the façade"
-    assert {*PAST} - {one.importer for one in past} == set(), "take these off the list"
+    assert past_the_facade(every()) == [], "export it from the façade"
 
 
 @pytest.mark.parametrize(

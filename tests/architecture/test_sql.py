@@ -1,16 +1,36 @@
-"""SQL that stands in files: each says what it answers, is asked, and can be pasted into psql."""
+"""PostgreSQL understands each statement; those in files say what they answer, and can be pasted into psql."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection
+from sqlalchemy.exc import ProgrammingError
 
 from config.sql import TASKS, query
+from tasks.imports import judging
+from tasks.imports.rules import Field
+from tests.architecture.statements import BEGINS, in_source, statements
 from tests.architecture.writes import ROOT
+from tests.isolation.statements import statements as statements_run
 from tests.world import World
 
 FILES = {f"{file.parts[-3]}.{file.stem}": file for file in sorted(TASKS.glob("*/sql/*.sql"))}
-PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+#: What stands for a value: `:name`, or `%s` past SQLAlchemy.
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)|(%s)(?=[),]|$)")
+
+#: What is no statement by itself, is part of none as it is, and why.
+ALONE = {
+    "tasks.enrolments.enrolling._ENROL_THEM": "filled by CHUNK and LIST: what is made of it is prepared",
+    "tasks.enrolments.enrolling._REVIVE_THEM": "filled by CHUNK and LIST",
+    "tasks.enrolments.enrolling._WITHDRAW_THEM": "filled for a chunk and for a list",
+    "tasks.enrolments.enrolling._ANNOUNCE": "filled with the relation that changed",
+    "tasks.enrolments.overtaken._OVERTAKEN": "filled for a chunk and for a list",
+    "tasks.events.outbox.ENROLMENTS_CHANGED": "filled with the relation that changed",
+    "tasks.seats.ledger.stream_ledger": "filled with the query of the entries, which is prepared",
+}
 
 
 def asked() -> set[str]:
@@ -19,9 +39,34 @@ def asked() -> set[str]:
     return {name for source in sources for name in re.findall(r'query\(\s*"([\w.]+)"', source)}
 
 
+def problem_with(connection: Connection, statement: str) -> str | None:
+    """What PostgreSQL says against a statement when it is to prepare it."""
+    places: dict[str, str] = {}
+    numbered = PARAMETER.sub(lambda found: places.setdefault(found[1] or found[2], f"${len(places) + 1}"), statement)
+    attempt = connection.begin_nested()
+    try:
+        connection.exec_driver_sql(f"PREPARE asked AS {numbered}".replace("%", "%%"))
+        connection.exec_driver_sql("DEALLOCATE asked")
+    except ProgrammingError as problem:
+        return str(problem.orig)
+    finally:
+        attempt.rollback()
+    return None
+
+
+@pytest.fixture
+def connection(world: World) -> Iterator[Connection]:
+    """A connection with the table that an import makes for itself."""
+    world.has_organisation()
+    with world.about() as (connection, organisation):
+        judging.stage(connection, [], [Field.LEARNER], [])
+        judging.arrange(connection, organisation.organisation, [], keep_empty=False)
+        yield connection
+
+
 def test_each_file_is_asked_and_each_question_has_a_file() -> None:
     assert asked() == FILES.keys()
-    assert len(FILES) > 40
+    assert len(FILES) > 60
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -29,17 +74,49 @@ def test_each_file_says_first_what_it_answers(name: str) -> None:
     heading, _, statement = FILES[name].read_text(encoding="utf-8").partition("\n")
 
     assert re.fullmatch(r"-- [A-Z].+", heading)
-    assert "{" not in statement, "nothing is spliced into it"
+    assert not re.search(r"\{\w", statement), "nothing is spliced into it"
     assert query(name).split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
 
 
-def test_postgresql_understands_each_as_it_stands(world: World) -> None:
+def test_postgresql_understands_each_file_as_it_stands(connection: Connection) -> None:
     for name in FILES:
-        statement = query(name)
-        if "import_rows" in statement:
-            continue  # of a table that only an import's own transaction has
-        places = {parameter: f"${n}" for n, parameter in enumerate(dict.fromkeys(PARAMETER.findall(statement)), 1)}
-        numbered = PARAMETER.sub(lambda found, places=places: places[found[1]], statement)  # type: ignore[misc]
-        with world.runtime.engine.connect() as connection:
-            connection.exec_driver_sql(f"PREPARE asked AS {numbered}".replace("%", "%%"))
-            connection.exec_driver_sql("DEALLOCATE asked")
+        rows = f"WITH r AS ({query(name.removesuffix('_cells'))}) " if name.endswith("_cells") else ""
+        assert problem_with(connection, rows + query(name)) is None, name
+
+
+def test_postgresql_understands_each_statement_of_the_sources(connection: Connection) -> None:
+    in_sources = [found for found in statements() if ".sql." not in found.module]
+    texts = {found.text: f"{found.module}.{found.name}" for found in in_sources if found.text is not None}
+    texts |= {run.text: run.function for run in statements_run() if BEGINS.match(run.text)}
+    problems = {text: problem for text in texts if (problem := problem_with(connection, text)) is not None}
+    whole = [text for text in texts if text not in problems]
+    left = {texts[text]: problem for text, problem in problems.items() if not any(text.strip() in one for one in whole)}
+
+    assert len(whole) > 340
+    assert {name: problem for name, problem in left.items() if name not in ALONE} == {}
+    assert {*ALONE} - {*left} == set(), "take these off the list"
+
+
+def test_what_cannot_be_read_is_read_where_it_is_run() -> None:
+    unread = {f"{found.module}.{found.name}" for found in statements() if found.text is None}
+
+    assert unread <= {run.function for run in statements_run()}
+
+
+#: Modules that name a column which no table has.
+MISSPELT = (
+    'ASKED = "SELECT stnding FROM learners"',
+    'def f(c):\n    return value(c, f"SELECT {COLUMN} FROM learners")\nCOLUMN = "stnding"',
+    'PART = "stnding"\nASKED = "SELECT {} FROM learners".format(PART)',
+    'def f(c):\n    c.execute("""\n        UPDATE learners SET """ + "stnding = %s")',
+)
+
+
+def test_a_misspelt_column_is_found(connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    for n, code in enumerate(MISSPELT):
+        (tmp_path / f"misspelt{n}.py").write_text(code, encoding="utf-8")
+        [found] = in_source(tmp_path / f"misspelt{n}.py", tmp_path)
+
+        assert found.text is not None
+        assert 'column "stnding"' in (problem_with(connection, found.text) or "")

@@ -9,9 +9,9 @@ import pytest
 
 from config.database import transaction
 from tasks import announcements
-from tasks.events import Event, actors, decode, inbox
+from tasks.events import Event, decode, inbox
 from tasks.events.rules import TURN, WAVE, affordable
-from tasks.intake import NotResolved, discard, release
+from tasks.intake import NotResolved, actors, discard, release
 from tasks.work.store import offer
 from tests.events.handling import before_each
 from tests.world import DAWN, World, id_of, work_on

@@ -68,6 +68,8 @@ ACROSS = {
     "sending to webhooks: the platform's own are sent everybody's events, an organisation's name it": {
         "tasks.webhooks.store._position_now",
         "tasks.webhooks.store.add",
+        "tasks.webhooks.store.find",
+        "tasks.webhooks.store.webhooks",
         "tasks.webhooks.sending.claim",
         "tasks.webhooks.sending.next_due",
         "tasks.webhooks.sending.next_events",
@@ -136,6 +138,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         ("INSERT INTO work (organisation) SELECT l.organisation FROM learners l", ["work", "l"]),
         ("DELETE FROM work USING learners l WHERE work.organisation = l.organisation", ["work", "l"]),
         ("WITH all_ AS (SELECT * FROM learners) SELECT 1 FROM all_ WHERE organisation = :organisation", ["learners"]),
+        ("SELECT 1 FROM work WHERE (:organisation = 0 OR organisation = :organisation)", ["work"]),
         ("SELECT 1 FROM work WHERE organisation = :organisation UNION ALL SELECT 1 FROM work", ["work"]),
     ],
 )  # fmt: skip

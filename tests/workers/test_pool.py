@@ -41,8 +41,8 @@ def test_every_actor_is_named_for_its_capability_and_says_what_it_does() -> None
         name: actor.fn.__module__.split(".")[1] for name, actor in REGISTRY.actors.items() if "." in name
     } == dict.fromkeys(("announcements.audience", "announcements.cancel", "announcements.launch",
                         "announcements.survey"), "announcements") | {
-        "enrolments.chunk": "enrolments", "enrolments.survey": "enrolments", "events.retake": "events",
-        "events.take_turn": "events", "learners.erase": "erasure", "mail.deliver": "mail",
+        "enrolments.chunk": "enrolments", "enrolments.survey": "enrolments", "events.retake": "intake",
+        "events.take_turn": "intake", "learners.erase": "erasure", "mail.deliver": "mail",
     }  # fmt: skip
     assert all(actor.fn.__doc__ for actor in REGISTRY.actors.values())
 

@@ -25,7 +25,6 @@ WHERE mail_verdict('enrolment', 'sending', 'active', t.email, false,
                       SELECT FROM linked k
                       WHERE k.organisation = :organisation AND k.course = c.course AND k.learner = t.learner))
               AND NOT EXISTS (
-                    SELECT FROM withdrawals w
-                    WHERE w.organisation = :organisation AND w.course = c.course AND w.cycle IN (0, 1)
-                      AND w.learner = t.learner))
+                    SELECT FROM withdrawn_by_name(1) w
+                    WHERE w.organisation = :organisation AND w.course = c.course AND w.learner = t.learner))
       END

@@ -1,11 +1,7 @@
 -- The learners whose present standing is not what their history says.
-WITH latest AS (
-    SELECT DISTINCT ON (s.learner) s.learner, s.active FROM status_changes s
-    JOIN learners l ON l.organisation = :organisation AND l.learner = s.learner
-    WHERE s.organisation = :organisation AND s.occurred_at > coalesce(l.deleted_at, '-infinity')
-    ORDER BY s.learner, s.version DESC, s.occurred_at DESC
-)
-SELECT l.learner FROM learners l LEFT JOIN latest USING (learner)
+SELECT l.learner FROM learners l
+LEFT JOIN LATERAL status_in_life(l.organisation, l.learner, coalesce(l.deleted_at, '-infinity'), 'infinity') latest
+    ON true
 WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
   AND (l.standing = 'active') <> coalesce(latest.active, true)
 ORDER BY l.learner

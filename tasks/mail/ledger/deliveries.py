@@ -66,7 +66,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason)
-            SELECT DISTINCT :organisation, mail_key(tried.address), 'refused by its server'
+            SELECT :organisation, mail_key(tried.address), 'refused by its server'
             FROM unnest(CAST(:refused AS int[]), CAST(:addresses AS text[])) AS tried (recipient, address)
             WHERE is_admin(tried.recipient) OR EXISTS (
                 SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = tried.recipient

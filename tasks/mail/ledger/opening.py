@@ -107,19 +107,11 @@ _OPENED = """CASE WHEN verdict = 'send' THEN CAST('pending' AS delivery_state)
             WHEN verdict = 'cancelled' THEN 'cancelled' ELSE 'skipped' END,
        nullif(verdict, 'send'), CASE WHEN verdict <> 'send' THEN now() END"""
 
-#: Who is to get a mailing, judged by the gate when the ledger is opened: held back, with the reason, or pending.
-_OPEN_FOR = f"""
-INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
-SELECT organisation, mailing, learner, {_OPENED}
-FROM (
-    SELECT m.organisation, m.mailing, l.learner, {
-    VERDICT.format(kind="m.kind", state="CASE WHEN m.state = 'cancelled' THEN m.state ELSE 'sending' END")
-} AS verdict
-    FROM mailings m
-    {{learners}}
-"""
-_OPEN = _OPEN_FOR.format(learners="JOIN learners l ON l.organisation = m.organisation")
-_OPEN_FOR_AUDIENCE = _OPEN_FOR.format(learners=f"CROSS JOIN {AUDIENCE} l")
+#: Who is to get a mailing, judged by the gate when the ledger is opened: held back, with the reason, or pending. The
+#: relation `chosen` (organisation, mailing, learner, verdict) follows.
+_OPEN = f"""INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
+        SELECT organisation, mailing, learner, {_OPENED}"""
+_JUDGED = VERDICT.format(kind="m.kind", state="CASE WHEN m.state = 'cancelled' THEN m.state ELSE 'sending' END")
 
 #: For a statement that knows its `candidates` (learner, silent, verdict) in a chunk: opens the ledger of :mailing, if
 #: there is one, for those who are to be pairs and are not in it yet.
@@ -139,20 +131,22 @@ def open_for_enrolled(
     """Open the ledger of a notice for those of a chunk whom it tells of an enrolment in one of these courses."""
     execute(
         connection,
-        _OPEN
-        + """
-    WHERE m.organisation = :organisation AND m.mailing = :mailing
-      AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high
-      AND l.learner IN (
-          SELECT e.learner FROM enrolments e
-          WHERE e.organisation = :organisation AND e.course = ANY(CAST(:courses AS int[])) AND e.cycle = :cycle
-            AND e.learner BETWEEN :low AND :high AND e.notice = :mailing)
-      AND l.learner NOT IN (
-          SELECT d.recipient FROM deliveries d
-          WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high)
-    OFFSET 0
-) chosen
-""",
+        f"""
+        {_OPEN}
+        FROM (
+            SELECT m.organisation, m.mailing, l.learner, {_JUDGED} AS verdict
+            FROM mailings m JOIN learners l ON l.organisation = m.organisation
+            WHERE m.organisation = :organisation AND m.mailing = :mailing
+              AND l.organisation = :organisation AND l.learner BETWEEN :low AND :high
+              AND l.learner IN (
+                  SELECT e.learner FROM enrolments e
+                  WHERE e.organisation = :organisation AND e.course = ANY(CAST(:courses AS int[])) AND e.cycle = :cycle
+                    AND e.learner BETWEEN :low AND :high AND e.notice = :mailing)
+              AND l.learner NOT IN (
+                  SELECT d.recipient FROM deliveries d
+                  WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high)
+            OFFSET 0) chosen
+        """,
         organisation=organisation,
         mailing=mailing,
         courses=list(courses),
@@ -171,15 +165,16 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
     }
     execute(
         connection,
-        _OPEN
-        + """
-    JOIN (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
-                 unnest(CAST(:learners AS int[])) AS learner) pairs
-        ON m.organisation = pairs.organisation AND m.mailing = pairs.mailing
-            AND l.organisation = pairs.organisation AND l.learner = pairs.learner
-) chosen
-ON CONFLICT DO NOTHING
-""",
+        f"""
+        {_OPEN}
+        FROM (
+            SELECT m.organisation, m.mailing, l.learner, {_JUDGED} AS verdict
+            FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
+                         unnest(CAST(:learners AS int[])) AS learner) pairs
+            JOIN mailings m ON m.organisation = pairs.organisation AND m.mailing = pairs.mailing
+            JOIN learners l ON l.organisation = pairs.organisation AND l.learner = pairs.learner) chosen
+        ON CONFLICT DO NOTHING
+        """,
         **parameters,
     )
     execute(
@@ -231,12 +226,15 @@ def open_for_audience(connection: Connection, organisation: int, mailing: int, l
     """Open the ledger of an announcement for those of a stretch of learners who are in its audience; how many."""
     return execute(
         connection,
-        _OPEN_FOR_AUDIENCE
-        + """
-    WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.standing IN ('active', 'inactive')
-) chosen
-ON CONFLICT DO NOTHING
-""",
+        f"""
+        {_OPEN}
+        FROM (
+            SELECT m.organisation, m.mailing, l.learner, {_JUDGED} AS verdict
+            FROM mailings m CROSS JOIN {AUDIENCE} l
+            WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.standing IN ('active', 'inactive')
+        ) chosen
+        ON CONFLICT DO NOTHING
+        """,
         organisation=organisation,
         mailing=mailing,
         low=low,

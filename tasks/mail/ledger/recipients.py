@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from config.sql import query
 from tasks import work
 from tasks.mail.ledger.gate import Recipient
 from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT
@@ -67,15 +68,6 @@ def judged(connection: Connection, organisation: int, mailing: int) -> list[Audi
     )
 
 
-_SAMPLE = """
-SELECT l.learner AS recipient, l.id, 0 AS attempts, false AS retried, 'send' AS verdict,
-       coalesce(l.email, '') AS address, coalesce(l.first_name, '') AS first_name,
-       coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username, coalesce(l.locale, '') AS locale,
-       CAST('{}' AS text[]) AS items
-FROM learners l WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
-"""
-
-
 def some_recipient(connection: Connection, organisation: int, mailing: int) -> Recipient | None:
     """The first of an audience who would get the announcement, or None where nobody would."""
     found = value(
@@ -87,7 +79,7 @@ def some_recipient(connection: Connection, organisation: int, mailing: int) -> R
         high=MOST_LEARNERS,
     )
     return one(
-        connection, Recipient, _SAMPLE + "AND l.learner = :learner", organisation=organisation, learner=found or 0
+        connection, Recipient, query("mail.as_recipient"), organisation=organisation, id=None, learner=found or 0
     )
 
 
@@ -104,7 +96,7 @@ def any_accepted(connection: Connection, organisation: int) -> bool:
 
 def as_recipient(connection: Connection, organisation: int, learner: str) -> Recipient | None:
     """A learner, by their id, as what a message is made of; None where they are not known."""
-    return one(connection, Recipient, _SAMPLE + "AND l.id = :learner", organisation=organisation, learner=learner)
+    return one(connection, Recipient, query("mail.as_recipient"), organisation=organisation, id=learner, learner=None)
 
 
 def nobody_in_particular(address: str) -> Recipient:

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, rows, transaction
 from config.runtime import Runtime
+from config.sql import query
 from tasks import organisations
 from tasks.mail.ledger import control
 from tasks.mail.ledger.gate import Recipient
@@ -92,16 +93,7 @@ def _open_deliveries(connection: Connection, organisation: int) -> Iterator[list
     while page := rows(
         connection,
         _Open,
-        """
-        SELECT d.mailing, d.recipient, m.kind, m.source, m.id, m.state AS mailing_state,
-               coalesce(l.id, 'admin ' || -d.recipient) AS learner, CAST(d.state AS text) AS state
-        FROM deliveries d
-        JOIN mailings m USING (organisation, mailing)
-        LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-        WHERE d.organisation = :organisation AND d.state IN ('pending', 'uncertain')
-          AND (d.mailing, d.recipient) > (:after_mailing, :after_recipient)
-        ORDER BY d.mailing, d.recipient LIMIT :limit
-        """,
+        query("mail.open_deliveries"),
         organisation=organisation,
         after_mailing=mailing,
         after_recipient=recipient,

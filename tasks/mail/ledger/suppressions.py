@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import execute, value
@@ -129,18 +128,12 @@ def _parameters(chosen: Chosen) -> dict[str, object]:
 
 #: Every suppression, the oldest first.
 SUPPRESSIONS = Report(
-    sql.SQL(
-        """
-SELECT address, reason, rfc3339(since) AS since, why, by_whom AS by FROM suppressions
-WHERE organisation = {organisation}
-ORDER BY suppressions.since, address
-"""
-    ),
-    sql.SQL(
-        """
-SELECT spreadsheet_safe(address) AS address, reason, since, spreadsheet_safe(why) AS why,
-       spreadsheet_safe(by) AS by
-FROM ({rows}) r
-"""
-    ),
+    """
+    SELECT address, reason, rfc3339(since) AS since, why, by_whom AS by FROM suppressions
+    WHERE organisation = :organisation ORDER BY suppressions.since, address
+    """,
+    """
+    SELECT spreadsheet_safe(address) AS address, reason, since, spreadsheet_safe(why) AS why, spreadsheet_safe(by) AS by
+    FROM r
+    """,
 )

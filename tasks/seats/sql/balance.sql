@@ -9,5 +9,4 @@ SELECT CAST(:unit AS text) AS unit, CAST(:pool AS bigint) AS pool,
                  AND d.consumption = r.consumption AND d.code = r.code))) AS review
 FROM consumptions c
 WHERE organisation = :organisation AND unit = :unit
-  AND (period = :period OR occurred_at >= :period
-       AND occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
+  AND in_period(period, occurred_at, :period, :ends)

@@ -14,6 +14,5 @@ LEFT JOIN balances b ON b.organisation = c.organisation AND b.unit = c.unit AND 
 WHERE c.organisation = :organisation AND c.unit = 'seat' AND EXISTS (
     SELECT FROM consumptions e WHERE e.organisation = c.organisation AND e.learner = c.learner AND e.unit = 'seat'
       AND e.consumption < c.consumption
-      AND (e.period = c.period OR c.consumption > b.through AND e.occurred_at >= c.period
-           AND e.occurred_at < coalesce(b.ends, 'infinity')))
+      AND (e.period = c.period OR c.consumption > b.through AND in_period(e.period, e.occurred_at, c.period, b.ends)))
 ORDER BY 2 LIMIT :listed

@@ -4,8 +4,7 @@ SELECT :organisation, :unit, :period, coalesce(sum(amount), 0), :pool, :ends, co
     SELECT max(last.consumption) FROM consumptions last WHERE last.organisation = :organisation), 0)
 FROM consumptions
 WHERE organisation = :organisation AND unit = :unit
-  AND (period = :period OR occurred_at >= :period
-       AND occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
+  AND in_period(period, occurred_at, :period, :ends)
 ON CONFLICT (organisation, unit, period) DO UPDATE SET
     used = excluded.used, pool = excluded.pool, ends = excluded.ends, through = excluded.through
 RETURNING used

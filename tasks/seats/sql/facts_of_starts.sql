@@ -15,11 +15,7 @@ LEFT JOIN LATERAL (
            max(d.occurred_at) FILTER (WHERE d.occurred_at < p.time) AS began
     FROM deletions d WHERE d.organisation = p.organisation AND d.learner = l.learner) life
     ON l.deleted_at IS NOT NULL
-LEFT JOIN LATERAL (
-    SELECT s.active FROM status_changes s
-    WHERE s.organisation = p.organisation AND s.learner = l.learner AND s.occurred_at <= p.time
-      AND s.occurred_at > coalesce(life.began, '-infinity')
-    ORDER BY s.version DESC, s.occurred_at DESC LIMIT 1) past ON true
+LEFT JOIN LATERAL status_in_life(p.organisation, l.learner, coalesce(life.began, '-infinity'), p.time) past ON true
 LEFT JOIN courses c ON c.organisation = p.organisation AND c.id = p.course
 LEFT JOIN enrolments e ON e.organisation = p.organisation AND e.course = c.course AND e.cycle = p.cycle
     AND e.learner = l.learner
@@ -31,8 +27,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN LATERAL (
     SELECT true AS before FROM consumptions s
     WHERE :unit = 'seat' AND s.organisation = p.organisation AND s.learner = l.learner AND s.unit = 'seat'
-      AND (s.period = :period OR s.occurred_at >= :period
-           AND s.occurred_at < coalesce(CAST(:ends AS timestamptz), 'infinity'))
+      AND in_period(s.period, s.occurred_at, :period, :ends)
     UNION ALL
     SELECT true FROM consumptions s
     WHERE :unit = 'credit' AND s.organisation = p.organisation AND s.learner = l.learner

@@ -1,4 +1,4 @@
--- Keep the earliest start of each enrolment, of those that change nothing else, and every start (R28).
+-- Keep every start (R28), and the earliest of each enrolment, of those that change nothing else.
 WITH new AS (
     SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
            unnest(CAST(:courses AS int[])) AS course, unnest(CAST(:cycles AS int[])) AS cycle,
@@ -9,8 +9,5 @@ WITH new AS (
     ON CONFLICT (organisation, learner, course, cycle, occurred_at)
     DO UPDATE SET released = true WHERE excluded.released
 )
-UPDATE enrolments e SET started_at = least(e.started_at, new.time),
-    activated_at = coalesce(e.activated_at, new.time)
-FROM new
-WHERE new.simple AND e.organisation = new.organisation AND e.course = new.course AND e.cycle = new.cycle
-  AND e.learner = new.learner
+SELECT start_enrolments(:organisation, array_agg(course), array_agg(cycle), array_agg(learner), array_agg(time))
+FROM new WHERE simple

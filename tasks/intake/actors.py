@@ -4,19 +4,9 @@ import structlog
 
 from config.database import lock_organisations, retrying, transaction
 from config.runtime import Runtime
-from tasks import organisations, work
-from tasks.events import inbox, turns
-from tasks.intake import (
-    KILLED,
-    MOST_FREED,
-    NOT_APPLIED,
-    RACES,
-    Batch,
-    is_away,
-    judge_messages,
-    portion,
-    say_why,
-)
+from tasks import events, organisations, work
+from tasks.intake.batch import KILLED, NOT_APPLIED, RACES, Batch, is_away, judge_messages, say_why
+from tasks.intake.waiting import MOST_FREED, portion
 from tasks.work import LostLease, actor
 
 log = structlog.get_logger()
@@ -32,13 +22,13 @@ def retake(runtime: Runtime, piece: work.Piece) -> None:
     number = piece.organisation
     with transaction(runtime.engine, number) as connection:
         id_ = organisations.numbered(connection, number).id
-        page = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
+        page = events.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
     judge_messages(runtime.engine, [event for _, event in portion(page.stored)])
     for attempt in retrying():
         with attempt, transaction(runtime.engine, number) as connection:
             lock_organisations(connection, [number])
             id_ = organisations.numbered(connection, number).id
-            page = inbox.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
+            page = events.waiting_in_vain(connection, number, id_, piece.subject, MOST_FREED)
             few = portion(page.stored)
             last = attempt.retry_state.attempt_number > RACES
             Batch(connection, runtime.settings, last=last).finish_stored(few)
@@ -55,7 +45,7 @@ def take_turn(runtime: Runtime, piece: work.Piece) -> None:
     aside."""
     if piece.lost <= 1 and piece.begun is None:
         try:
-            _take_next(runtime, piece.organisation, turns.MOST, piece)
+            _take_next(runtime, piece.organisation, events.MOST_OF_TURN, piece)
         except LostLease:
             raise
         except Exception as problem:  # whatever it was, one event harms no other
@@ -66,39 +56,39 @@ def take_turn(runtime: Runtime, piece: work.Piece) -> None:
             return
     _take_one_by_one(runtime, piece)
     with transaction(runtime.engine, piece.organisation) as connection:
-        turns.finish(connection, piece)
+        events.finish_turn(connection, piece)
 
 
 def _take_next(runtime: Runtime, number: int, most: int, piece: work.Piece | None = None) -> None:
     """Take so many events at most, in one transaction, which finishes the piece if there is one."""
     with transaction(runtime.engine, number) as connection:
-        few = portion(turns.next_(connection, number, most))
+        few = portion(events.next_of_turn(connection, number, most))
     judge_messages(runtime.engine, [event for _, event in few])
     for attempt in retrying():
         with attempt, transaction(runtime.engine, number) as connection:
             lock_organisations(connection, [number])
-            left = turns.next_(connection, number, max(len(few), 1))
+            left = events.next_of_turn(connection, number, max(len(few), 1))
             few = portion(left)
             for broken in left[:1] if not few else ():
-                turns.give_up(connection, broken.seq, NOT_APPLIED)
+                events.give_up_in_turn(connection, broken.seq, NOT_APPLIED)
             last = attempt.retry_state.attempt_number > RACES
             Batch(connection, runtime.settings, last=last).finish_stored(few)
             if piece is not None:
-                turns.finish(connection, piece)
+                events.finish_turn(connection, piece)
 
 
 def _take_one_by_one(runtime: Runtime, piece: work.Piece) -> None:
     number = piece.organisation
-    for _ in range(turns.MOST):
+    for _ in range(events.MOST_OF_TURN):
         with transaction(runtime.engine, number) as connection:
-            first = next(iter(turns.next_(connection, number, 1)), None)
+            first = next(iter(events.next_of_turn(connection, number, 1)), None)
             if first is None:
                 return
             if first.seq != piece.begun:
                 work.mark(connection, piece, first.seq, runtime.lease)
             elif piece.lost >= MOST_TRIES:
                 log.error("events.given_up", organisation=number)
-                turns.give_up(connection, first.seq, KILLED)
+                events.give_up_in_turn(connection, first.seq, KILLED)
                 continue
         try:
             _take_next(runtime, number, 1)
@@ -107,4 +97,4 @@ def _take_one_by_one(runtime: Runtime, piece: work.Piece) -> None:
                 raise
             say_why("events.turn_not_taken", [], problem)
             with transaction(runtime.engine, number) as connection:
-                turns.give_up(connection, first.seq, NOT_APPLIED)
+                events.give_up_in_turn(connection, first.seq, NOT_APPLIED)
