@@ -115,10 +115,10 @@ def preview_rules(
     segments: Sequence[int],
 ) -> EnrolmentPreview:
     """What would come of these rules in place of those the course has (R7, R10)."""
+    scope = _scope(organisation, course, charging, window_seconds)
     with planned_for_sets(connection):
-        return _preview(
-            connection, _BY_RULE, organisation, course, charging, window_seconds, everyone=everyone, segments=segments
-        )
+        groups = rows(connection, _Group, _BY_RULE, **scope, everyone=everyone, segments=list(segments))
+    return _counted(groups, on_hold=course.on_hold, notify=True)
 
 
 def preview_request(
@@ -134,48 +134,30 @@ def preview_request(
     notify: bool,
 ) -> EnrolmentPreview:
     """What would come of a request for these learners, who are eligible (R8, R9, R11)."""
-    return _preview(
-        connection,
-        _BY_REQUEST,
-        organisation,
-        course,
-        charging,
-        window_seconds,
-        notify=notify,
-        cycle=cycle,
-        asked=True,
-        at=at,
-        listed=learners,
-    )
+    scope = _scope(organisation, course, charging, window_seconds)
+    scope |= {"cycle": cycle, "asked": True, "at": at, "listed": list(learners)}
+    return _counted(rows(connection, _Group, _BY_REQUEST, **scope), on_hold=course.on_hold, notify=notify)
 
 
-def _preview(
-    connection: Connection,
-    statement: str,
-    organisation: int,
-    course: Course,
-    charging: Charging,
-    window_seconds: float,
-    *,
-    notify: bool = True,
-    **scope: object,
-) -> EnrolmentPreview:
-    found = rows(
-        connection,
-        _Group,
-        statement,
-        **{"cycle": 1, "asked": False, "at": None} | scope,
-        organisation=organisation,
-        course=course.course,
-        unit=charging.unit,
-        period=charging.period,
-        window=f"{window_seconds} seconds",
-    )
+def _scope(organisation: int, course: Course, charging: Charging, window_seconds: float) -> dict[str, object]:
+    return {
+        "organisation": organisation,
+        "course": course.course,
+        "cycle": 1,
+        "asked": False,
+        "at": None,
+        "unit": charging.unit,
+        "period": charging.period,
+        "window": f"{window_seconds} seconds",
+    }
+
+
+def _counted(found: Sequence[_Group], *, on_hold: bool, notify: bool) -> EnrolmentPreview:
     enrolled = [group for group in found if group.became == Became.ENROLLED]
     told: Counter[str] = Counter()
     for group in enrolled:
         if not group.silent:
-            told[_verdict(group.verdict, on_hold=course.on_hold, notify=notify)] += group.n
+            told[_verdict(group.verdict, on_hold=on_hold, notify=notify)] += group.n
     return EnrolmentPreview(
         enrolled=sum(group.n for group in enrolled if not group.silent),
         silent=sum(group.n for group in enrolled if group.silent),

@@ -28,6 +28,7 @@ ALONE = {
     "tasks.enrolments.enrolling._WITHDRAW_THEM": "filled for a chunk and for a list",
     "tasks.enrolments.enrolling._ANNOUNCE": "filled with the relation that changed",
     "tasks.enrolments.overtaken._OVERTAKEN": "filled for a chunk and for a list",
+    "tasks.enrolments.previews._GROUPS": "filled for rules and for a request",
     "tasks.events.outbox.ENROLMENTS_CHANGED": "filled with the relation that changed",
     "tasks.seats.ledger.stream_ledger": "filled with the query of the entries, which is prepared",
 }

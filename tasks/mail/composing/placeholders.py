@@ -11,8 +11,9 @@ from tasks.mail.composing.merge import MergeError, Slot
 _FIRST_PRIVATE, _PRIVATE, _OF_A_MARK = 0xE000, 6_400, 10
 
 #: What mail programs take for an address in plain text, whatever scheme it has or if it has none, to its end; every
-#: branch begins where a word does, or at a mark of its own, so that a long word is not read again from each letter.
-_REST = r"(?:[^\s<>\"()]|\([^\s<>\"()]*\))*+"
+#: branch begins where a word does, or at a mark of its own, so that a long word is not read again from each letter. A
+#: bracket that opens does not end it, whether another closes it or not.
+_REST = r"(?:[^\s<>\"()]|\([^\s<>\"()]*\)|\()*+"
 _TOP = r"(?:xn--[\w-]+|[^\W\d_]{2,})"
 _IN_TEXT = re.compile(
     rf"""(?<![a-z0-9+.-])[a-z0-9+.-]*://{_REST}
