@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -12,13 +12,12 @@ import psycopg
 import structlog
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.errors import LockNotAvailable
-from psycopg.pq import ConnStatus, PipelineStatus
 from psycopg.types.array import ListBinaryDumper
-from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection, CursorResult, Engine, ExceptionContext, TextClause, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
+from config.pipeline import pipeline_of, pipelining
 from config.settings import ConfigurationError
 
 Row = TypeVar("Row")
@@ -53,9 +52,6 @@ OURS = {
     "row_security": "on",
     "default_transaction_isolation": "read\\ committed",
 }
-
-#: How often the end of a pipeline is waited for at most, after an error: psycopg hears as much each time as has come.
-MOST_SYNCS = 10
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505"}
@@ -153,7 +149,7 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
 
     @event.listens_for(engine, "after_cursor_execute")
     def _wait(connection: Connection, _cursor: object, _sql: object, _words: object, run: Any, _many: bool) -> None:
-        pipeline = _pipeline_of(connection)
+        pipeline = pipeline_of(connection)
         if pipeline is not None and not run.execution_options.get("later"):
             pipeline.wait()
 
@@ -401,114 +397,13 @@ def transaction(engine: Engine, organisation: int | None = None, *, pipelined: b
     with (
         autocommit(engine) if pipelined else engine.connect() as connection,
         connection.begin(),
-        _pipeline(connection) if pipelined else nullcontext(),
+        pipelining(connection) if pipelined else nullcontext(),
         nullcontext() if organisation is None else scoped(connection, organisation),
     ):
         connection.execution_options(said=said)
         yield connection
     for what, fields in said:
         log.info(what, **fields)
-
-
-def _sent(pgconn: Any) -> Generator[Wait, Ready, None]:
-    """Wait until libpq has sent all that it holds, and can send more. psycopg 3.3 waits for the answers of a pipeline
-    without that: if a statement is longer than what the system takes at once, each side waits for the other."""
-    while True:
-        left = pgconn.flush()
-        ready = yield Wait.RW
-        if ready & Ready.R:
-            pgconn.consume_input()
-        if not left and ready & Ready.W:
-            return
-
-
-class _Pipeline:
-    """psycopg's, with what it leaves to its user if something goes wrong."""
-
-    def __init__(self, driver: Any, pipeline: psycopg.Pipeline) -> None:
-        self._driver = driver
-        self._pipeline = pipeline
-
-    def send(self) -> None:
-        """Send what is left."""
-        self._driver.wait(_sent(self._driver.pgconn))
-
-    def wait(self) -> None:
-        """Send what is left, and wait for the answers to all of it, if there is any. Raises the first error."""
-        if self._pipeline.result_queue or self._pipeline.status == PipelineStatus.ABORTED:
-            self.send()
-            self._pipeline.sync()
-
-    def drain(self) -> None:
-        """The same, whatever the answers say: they belong to what has failed, and not to the statement that is next."""
-        for _ in range(MOST_SYNCS):
-            if self._driver.pgconn.status != ConnStatus.OK:
-                return
-            with suppress(psycopg.Error):
-                self.wait()
-                return
-        self._driver.close()  # something else is wrong with it
-
-    def forget_prepared(self) -> None:
-        """Prepare all statements anew: psycopg takes those for prepared whose turn did not come before an error."""
-        self._driver._prepared.clear()  # as it does itself where a whole transaction is undone
-
-
-def _pipeline_of(connection: Connection) -> _Pipeline | None:
-    return connection.get_execution_options().get("pipeline")
-
-
-@contextmanager
-def _pipeline(connection: Connection) -> Iterator[None]:
-    driver: Any = connection.connection.driver_connection
-    raised: BaseException | None = None
-    try:
-        with driver.pipeline() as entered:
-            pipeline = _Pipeline(driver, entered)
-            connection.execution_options(pipeline=pipeline)
-            try:
-                driver.execute("BEGIN")  # ours: psycopg waits for its own
-                yield
-                driver.execute("COMMIT")  # sent with what is left and the end of the pipeline, waited for anyway
-                pipeline.send()
-            except BaseException as problem:  # noqa: BLE001 - raised below: psycopg would log what else it hears, names included
-                raised = problem
-                pipeline.drain()
-    except psycopg.Error as problem:
-        raised = raised or problem
-    if isinstance(raised, psycopg.Error):
-        raise _as_others_are(connection, raised) from raised
-    if raised is not None:
-        raise raised
-
-
-def _as_others_are(connection: Connection, problem: psycopg.Error) -> BaseException:
-    """What went wrong where no statement was run, as SQLAlchemy raises what does where one is."""
-    return DBAPIError.instance(None, None, problem, psycopg.Error, hide_parameters=True, dialect=connection.dialect)
-
-
-@contextmanager
-def savepoint(connection: Connection) -> Iterator[None]:
-    """Undo, if the block raises, what was done in it; what was run `later` raises within it, too."""
-    pipeline = _pipeline_of(connection)
-    if pipeline is None:
-        with connection.begin_nested():
-            yield
-        return
-    try:
-        with connection.begin_nested():
-            try:
-                yield
-                pipeline.wait()
-            except psycopg.Error as problem:
-                pipeline.drain()
-                raise _as_others_are(connection, problem) from problem
-            except BaseException:
-                pipeline.drain()
-                raise
-    except BaseException:
-        pipeline.forget_prepared()
-        raise
 
 
 @contextmanager

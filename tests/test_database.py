@@ -21,11 +21,11 @@ from config.database import (
     is_retryable,
     later,
     make_engine,
-    savepoint,
     transaction,
     value,
 )
 from config.embedded import Embedded
+from config.pipeline import savepoint
 from tests.conftest import database_named
 from tests.world import World
 
