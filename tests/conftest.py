@@ -47,6 +47,8 @@ MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - nobody else can read wh
 
 #: What the servers of a run are kept in there begins with this, and ends with the number of the run's first process.
 SERVERS_OF = "rollcall-tests-"
+SHARED = "PYTEST_XDIST_WORKER" in os.environ
+RUN = os.getppid() if SHARED else os.getpid()
 
 #: Which of the processes that share the run this is: gw0, gw1, …; where there is but one, gw0.
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
@@ -69,8 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Leave nothing in memory."""
-    if "PYTEST_XDIST_WORKER" not in os.environ:
-        shutil.rmtree(MEMORY / f"{SERVERS_OF}{os.getpid()}", ignore_errors=True)
+    if not SHARED:
+        shutil.rmtree(MEMORY / f"{SERVERS_OF}{RUN}", ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
@@ -127,19 +129,18 @@ _fast = _Fast()
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
     """PostgreSQL and Valkey, for the whole run, with a migrated template database."""
-    home = _home_of_servers(tmp_path_factory.getbasetemp())
+    home = home_of_servers(tmp_path_factory.getbasetemp())
     with embedded_services(home, database=True, redis=True, smtp=False, durable=False) as embedded:
         _make_template(embedded, home)
         redis_url = f"{embedded.redis_url}?db={WORKER.removeprefix('gw')}"
         yield replace(embedded, redis_url=redis_url)
 
 
-def _home_of_servers(base: Path) -> Path:
+def home_of_servers(base: Path) -> Path:
     """The same for all processes of a run."""
-    shared = "PYTEST_XDIST_WORKER" in os.environ
     if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM:
-        return MEMORY / f"{SERVERS_OF}{os.getppid() if shared else os.getpid()}"
-    return (base.parent if shared else base) / "servers"
+        return MEMORY / f"{SERVERS_OF}{RUN}"
+    return (base.parent if SHARED else base) / "servers"
 
 
 def _make_template(embedded: Embedded, home: Path) -> None:
@@ -177,7 +178,7 @@ class Databases:
         self._next = self._behind.submit(self._clone)
 
     def _clone(self) -> str:
-        name = f"test_{WORKER}_{next(_numbers)}"
+        name = f"test_{os.getpid()}_{next(_numbers)}"
         clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")  # five times faster than through the WAL
         _administer(self._servers, clone.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
         return name
@@ -188,11 +189,14 @@ class Databases:
         name = self._next.result()
         self._next = self._behind.submit(self._clone)
         yield name
-        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name))
-        self._behind.submit(_administer, self._servers, drop)
+        self._behind.submit(self._drop, name)
+
+    def _drop(self, name: str) -> None:
+        _administer(self._servers, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
     def close(self) -> None:
         """Make and drop no more."""
+        self._behind.submit(self._drop, self._next.result())
         self._behind.shutdown()
 
 
