@@ -34,7 +34,7 @@ from workers import ingress, web
 from workers.suspects import MOST_TRIES
 
 _clean = multiprocessing.get_context("forkserver")
-_clean.set_forkserver_preload(["workers.ingress", "workers.pool", "workers.web"])
+_clean.set_forkserver_preload([__name__])  # with all that it imports: it would be imported for each process
 
 
 @pytest.fixture
