@@ -243,9 +243,9 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(rollcall_home=tmp_path, rollcall_retry_seconds=0.05, rollcall_smtp_connections=4)
 
 
-@pytest.fixture
-def runtime(settings: Settings, database_url: str, redis_url: str, mail_server: MailServer) -> Iterator[Runtime]:
-    """What a process works with, over this test's own database."""
+@contextmanager
+def runtime_over(settings: Settings, database_url: str, redis_url: str, mail_server: MailServer) -> Iterator[Runtime]:
+    """What a process works with, over these."""
     endpoints = Endpoints(
         database_url=database_url,
         redis_url=redis_url,
@@ -258,6 +258,13 @@ def runtime(settings: Settings, database_url: str, redis_url: str, mail_server: 
     engine = make_engine(database_url, role="test")
     yield Runtime(settings, endpoints, engine)
     engine.dispose()
+
+
+@pytest.fixture
+def runtime(settings: Settings, database_url: str, redis_url: str, mail_server: MailServer) -> Iterator[Runtime]:
+    """What a process works with, over this test's own database."""
+    with runtime_over(settings, database_url, redis_url, mail_server) as found:
+        yield found
 
 
 @pytest.fixture
