@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import Result
 
-from tests.commands.test_output import Rollcall, printed, refused, rollcall
+from tests.commands.console import Rollcall, printed, refused, rollcall
 from tests.world import World
 from workers.commands import learners
 
