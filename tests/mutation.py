@@ -311,7 +311,7 @@ def _servers(session: pytest.Session) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    modules = [word for word in sys.argv[1:] if not word.startswith(("-", "tests"))]
+    modules = [word for word in sys.argv[1:] if word.startswith("tasks/")]
     options = [word for word in sys.argv[1:] if word not in modules]
     plain = ["-m", "fast", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=fast"]
     sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules)]))
