@@ -23,8 +23,8 @@ import structlog
 from psycopg import sql
 
 import migrations
-from config.database import make_engine
 from config.embedded import Embedded, embedded_services
+from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import make_redis

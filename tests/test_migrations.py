@@ -15,8 +15,8 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Engine
 
 import migrations
-from config.database import make_engine
 from config.embedded import Embedded
+from config.engine import make_engine
 from tests import older
 from tests.conftest import WORKER, database_named
 from tests.world import World, id_of

@@ -16,7 +16,8 @@ import psutil
 import pytest
 from psycopg import connect
 
-from config.database import ORGANISATION_LOCK, make_engine, transaction
+from config.database import ORGANISATION_LOCK, transaction
+from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN
