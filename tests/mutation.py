@@ -282,7 +282,9 @@ class Mutation:
         try:
             for place, item in enumerate(tests, 1):
                 signal.alarm(DEADLINE)
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=(tests[place:] or [None])[0])
+                item.config.hook.pytest_runtest_protocol(
+                    item=item, nextitem=tests[place] if place < len(tests) else None
+                )
                 if session.testsfailed:
                     failed = min(place, MOST)
                     break

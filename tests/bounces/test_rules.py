@@ -211,10 +211,10 @@ DAEMON = {"from": "MAILER-DAEMON@mx.example"}
 NO_SUCH_USER = "550 5.1.1 no such user"
 
 
-def given_back(*fates: Fate, prose: str = "", null_sender: bool = True, **headers: str) -> Bounce | Ignored:
+def given_back(*fates: Fate, prose: str = "", sender: str = "", **headers: str) -> Bounce | Ignored:
     """What is judged of a report that says this, its headers in the words of Python."""
     named = {name.replace("_", "-").rstrip("-"): said for name, said in headers.items()}
-    return judge(BounceReport(fates, prose=prose, headers=named), null_sender=null_sender)
+    return judge(BounceReport(fates, prose=prose, headers=named), null_sender=not sender)
 
 
 def kind_of(said: Bounce | Ignored) -> BounceKind | Ignored:
@@ -267,9 +267,12 @@ class TestWhoAnswers:
         assert kind_of(given_back(**said)) is HARD
 
     def test_what_no_mail_system_wrote_is_an_answer_if_a_machine_says_so(self) -> None:
-        assert given_back(prose="hello", null_sender=False, auto_submitted="auto-generated") is Ignored.AUTO_REPLY
-        assert given_back(prose="hello", null_sender=False) is Ignored.NO_REPORT
-        assert given_back(prose="hello", null_sender=True) is Ignored.AUTO_REPLY
+        assert (
+            given_back(prose="hello", sender="jan@school.example", auto_submitted="auto-generated")
+            is Ignored.AUTO_REPLY
+        )
+        assert given_back(prose="hello", sender="jan@school.example") is Ignored.NO_REPORT
+        assert given_back(prose="hello") is Ignored.AUTO_REPLY
 
 
 @pytest.mark.parametrize(
