@@ -216,6 +216,7 @@ class Mutation:
         self._note(session)
         if session.testsfailed:
             return True
+        self._leave_out_what_fails_in_a_fork(session)
         every = [mutant for path in self.paths for mutant in mutants(path)]
         survived = []
         running: dict[int, tuple[Mutant, list[pytest.Item], int]] = {}
@@ -260,6 +261,21 @@ class Mutation:
             for code in called:
                 function = code.co_qualname.split(".<locals>")[0]
                 self.calls[code.co_filename, function].add(item)
+
+    def _leave_out_what_fails_in_a_fork(self, session: pytest.Session) -> None:
+        """A test that cannot stand one, with nothing changed, would see every mutant."""
+        tests = sorted({test for them in self.calls.values() for test in them}, key=lambda item: self.seconds[item])
+        unchanged = Mutant("", 0, "", "", (lambda: None).__code__)
+        while tests:
+            _, status = os.waitpid(self._fork(session, unchanged, tests[: MOST - 1], 1), 0)
+            place = os.waitstatus_to_exitcode(status)
+            if place == 0:
+                tests = tests[MOST - 1 :]
+                continue
+            found, tests = tests[place - 1], tests[place:]
+            print(f"left out, as it fails in a fork: {found.nodeid}")  # noqa: T201
+            for them in self.calls.values():
+                them.discard(found)
 
     def _note_seen(self, tests: list[pytest.Item], status: int) -> None:
         """A test that has seen one mutant goes first: it will see others."""
