@@ -69,12 +69,6 @@ def pytest_configure(config: pytest.Config) -> None:
             shutil.rmtree(left, ignore_errors=True)  # a PostgreSQL that still runs there ends by itself
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing in memory."""
-    if not SHARED:
-        shutil.rmtree(MEMORY / f"{SERVERS_OF}{RUN}", ignore_errors=True)
-
-
 @pytest.fixture(autouse=True)
 def _logs_as_a_process_does_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """What one test configures of the log is not the next one's: no logger keeps it for good."""
@@ -134,6 +128,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
         _make_template(embedded, home)
         redis_url = f"{embedded.redis_url}?db={WORKER.removeprefix('gw')}"
         yield replace(embedded, redis_url=redis_url)
+    if home.parent == MEMORY and not (home / "embedded.json").exists():  # the last has stopped them
+        shutil.rmtree(home, ignore_errors=True)
 
 
 def home_of_servers(base: Path) -> Path:
