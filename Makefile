@@ -46,7 +46,7 @@ servers:  ## Postfix, Dovecot and Exim for the tests that send through them, unp
 chaos: $(VENV)/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q
 	@$(BIN)/pytest -m slow -q
-	@HISTORIES=100 $(BIN)/pytest tests/model -q  # the suite looks at a few
+	@HISTORIES=200 $(BIN)/pytest tests/model -q  # the suite looks at a few
 
 lint: $(VENV)/.installed  ## ruff, format check, mypy --strict
 	@$(BIN)/ruff check .

@@ -49,6 +49,21 @@ def spread(values: Sequence[float], digits: int = 0) -> str:
     return f"{median(values):,.{digits}f} ({min(values):,.{digits}f}–{max(values):,.{digits}f})"
 
 
+def percentiles(what: str, against: str, ours: Sequence[float], theirs: Sequence[float], width: int) -> list[Ratio]:
+    """Milliseconds at the median, of each `width` of them, and at the 99th percentile, of all."""
+    return [
+        Ratio(
+            f"{what}, p{percent}",
+            f"{against}, p{percent}",
+            "ms",
+            [percentile(ours[first : first + of], percent) for first in range(0, len(ours), of)],
+            [percentile(theirs[first : first + of], percent) for first in range(0, len(theirs), of)],
+            digits=1,
+        )
+        for percent, of in ((50, width), (99, len(ours)))
+    ]
+
+
 def percentile(values: Sequence[float], percent: float) -> float:
     """The value that `percent` of the values do not exceed."""
     ordered = sorted(values)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import psycopg
 
 from bench.fanout import finished, prepare
-from bench.figures import Goal, Ratio, percentile
+from bench.figures import Goal, Ratio, percentile, percentiles
 from bench.system import INGRESS, RELAY, TASKS, Database, System, course_for_everyone, event, id_of
 
 #: What every transaction that leaves something to publish notifies, as its commit becomes visible.
@@ -56,19 +56,8 @@ def measure(system: System, size: Size) -> list[Ratio]:
                 time.sleep(_RESTS[learner % len(_RESTS)])
                 ours.append(_reactivate(system, database, listener, learner))
                 theirs.append(_update(database, learner))
-    rounds = range(0, len(ours), _ROUND)
-    against = "one row updated and committed by psycopg"
-    return [
-        Ratio(
-            f"reactivation: XADD to committed, p{percent}",
-            f"{against}, p{percent}",
-            "ms",
-            [percentile(ours[first : first + width], percent) for first in of],
-            [percentile(theirs[first : first + width], percent) for first in of],
-            digits=1,
-        )
-        for percent, of, width in ((50, rounds, _ROUND), (99, range(1), len(ours)))
-    ]
+    what, against = "reactivation: XADD to committed", "one row updated and committed by psycopg"
+    return percentiles(what, against, ours, theirs, _ROUND)
 
 
 @dataclass(frozen=True, slots=True)

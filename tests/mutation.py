@@ -3,7 +3,8 @@ by some of the tests: `python -m tests.mutation tasks/seats/rules.py tests/seats
 
 A pytest plugin. One run collects the fast tests and notes which of them call which function. Then each mutant of a
 function is tried in a fork, where the function's code is exchanged, by the tests that call it, the cheapest first. What
-a module says outside of functions is not changed: a fork is too late for it.
+a module says outside of functions is not changed: a fork is too late for it. What needs servers is tried by the tests
+that `-m` chooses in place of the fast ones: `python -m tests.mutation tasks/intake/*.py tests/events -m 'not slow'`.
 """
 
 import ast
@@ -12,8 +13,9 @@ import os
 import signal
 import sys
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,16 +24,25 @@ from typing import Any
 
 import pytest
 
+from config.embedded import embedded_services
+from tests import conftest
+
 ROOT = Path(__file__).parents[1]
 
 #: What decides without I/O.
 MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py"]
 
-#: Seconds after which a mutant counts as seen: it never ends.
+#: Seconds of one test after which a mutant counts as seen: it never ends.
 DEADLINE = 60
 
 #: Mutants tried at once.
 AT_ONCE = 2
+
+#: The greatest number that a process can end with.
+MOST = 255
+
+#: The mutants that nobody can tell from what they were made of, a line each, below the reason.
+EQUIVALENT = Path(__file__).with_name("equivalent_mutants.txt")
 
 _COMPARED: dict[type[ast.cmpop], list[type[ast.cmpop]]] = {
     ast.Lt: [ast.LtE, ast.GtE], ast.LtE: [ast.Lt, ast.Gt], ast.Gt: [ast.GtE, ast.LtE], ast.GtE: [ast.Gt, ast.Lt],
@@ -57,6 +68,16 @@ class Mutant:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line} {self.function}: {self.what}"
+
+    @property
+    def name(self) -> str:
+        """What it is known by in `EQUIVALENT`, wherever its line stands by now."""
+        return f"{self.path} {self.function}: {self.what}"
+
+    @property
+    def full(self) -> str:
+        """Its module, as its code names it."""
+        return str(ROOT / self.path)
 
 
 def _instead(node: ast.AST) -> Iterator[ast.AST]:  # noqa: PLR0912 - a case for each kind
@@ -183,30 +204,39 @@ class Mutation:
         self.paths = sorted({path for pattern in patterns or MODULES for path in ROOT.glob(pattern)})
         self.calls: defaultdict[tuple[str, str], set[pytest.Item]] = defaultdict(set)
         self.seconds: dict[pytest.Item, float] = {}
+        self.equivalent = set(EQUIVALENT.read_text(encoding="utf-8").splitlines())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Note who calls what, in a first run that must pass; then try every mutant."""
+        with _servers(session):
+            return self._try(session)
+
+    def _try(self, session: pytest.Session) -> bool:
         self._note(session)
         if session.testsfailed:
             return True
+        self._leave_out_what_fails_in_a_fork(session)
         every = [mutant for path in self.paths for mutant in mutants(path)]
-        seen: Counter[str] = Counter()
         survived = []
-        running: dict[int, Mutant] = {}
+        running: dict[int, tuple[Mutant, list[pytest.Item], int]] = {}
+        slots = set(range(1, AT_ONCE + 1))
         for n, mutant in enumerate([*every, *[None] * AT_ONCE]):
             while running and (len(running) == AT_ONCE or mutant is None):
                 pid, status = os.wait()
-                tried = running.pop(pid)
+                tried, tests, slot = running.pop(pid)
+                slots.add(slot)
                 if status:
-                    seen[tried.path] += 1
-                else:
+                    self._note_seen(tests, status)
+                elif tried.name not in self.equivalent:
                     survived.append(tried)
                     print(f"\nsurvived {tried}", end="", flush=True)  # noqa: T201
                 if mutant is not None:
                     break
             if mutant is not None:
-                running[self._fork(session, mutant)] = mutant
+                tests = sorted(self.calls[mutant.full, mutant.function], key=lambda item: self.seconds[item])
+                slot = slots.pop()
+                running[self._fork(session, mutant, tests, slot)] = (mutant, tests, slot)
                 print(f"\r{n}/{len(every)} ", end="", file=sys.stderr, flush=True)  # noqa: T201
         self._report(every, survived)
         return True
@@ -232,27 +262,50 @@ class Mutation:
                 function = code.co_qualname.split(".<locals>")[0]
                 self.calls[code.co_filename, function].add(item)
 
-    def _fork(self, session: pytest.Session, mutant: Mutant) -> int:
+    def _leave_out_what_fails_in_a_fork(self, session: pytest.Session) -> None:
+        """A test that cannot stand one, with nothing changed, would see every mutant."""
+        tests = sorted({test for them in self.calls.values() for test in them}, key=lambda item: self.seconds[item])
+        unchanged = Mutant("", 0, "", "", (lambda: None).__code__)
+        while tests:
+            _, status = os.waitpid(self._fork(session, unchanged, tests[: MOST - 1], 1), 0)
+            place = os.waitstatus_to_exitcode(status)
+            if place == 0:
+                tests = tests[MOST - 1 :]
+                continue
+            found, tests = tests[place - 1], tests[place:]
+            print(f"left out, as it fails in a fork: {found.nodeid}")  # noqa: T201
+            for them in self.calls.values():
+                them.discard(found)
+
+    def _note_seen(self, tests: list[pytest.Item], status: int) -> None:
+        """A test that has seen one mutant goes first: it will see others."""
+        place = os.waitstatus_to_exitcode(status) - 1
+        if 0 <= place < len(tests):
+            self.seconds[tests[place]] = 0
+
+    def _fork(self, session: pytest.Session, mutant: Mutant, tests: list[pytest.Item], slot: int) -> int:
         pid = os.fork()
         if pid:
             return pid
-        signal.alarm(DEADLINE)
+        conftest.WORKER = f"gw{slot}"  # its number in Valkey is its own
         session.config.pluginmanager.unregister(name="terminalreporter")
-        path = str(ROOT / mutant.path)
         for one in gc.get_objects():
             if isinstance(one, FunctionType):
                 was = one.__code__
-                if (was.co_filename, was.co_qualname) == (path, mutant.function):
+                if (was.co_filename, was.co_qualname) == (mutant.full, mutant.function):
                     one.__code__ = mutant.code
         failed = 0
         try:
-            for item in sorted(self.calls[path, mutant.function], key=lambda item: self.seconds[item]):
-                item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            for place, item in enumerate(tests, 1):
+                signal.alarm(DEADLINE)
+                item.config.hook.pytest_runtest_protocol(
+                    item=item, nextitem=tests[place] if place < len(tests) else None
+                )
                 if session.testsfailed:
-                    failed = 1
+                    failed = min(place, MOST)
                     break
         except BaseException:  # noqa: BLE001 - whatever it was, it is seen
-            failed = 1
+            failed = MOST
         os._exit(failed)
 
     def _report(self, every: list[Mutant], survived: list[Mutant]) -> None:
@@ -264,8 +317,19 @@ class Mutation:
         print(f"all: {len(every)} mutants, {len(every) - len(survived)} seen, {len(survived)} not")  # noqa: T201
 
 
+@contextmanager
+def _servers(session: pytest.Session) -> Iterator[None]:
+    """Keep the servers that some of the tests need, so that no fork has to start them."""
+    if not any(conftest.SERVERS & set(getattr(item, "fixturenames", ())) for item in session.items):
+        yield
+        return
+    home = conftest.home_of_servers(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+    with embedded_services(home, database=True, redis=True, smtp=False, durable=False):
+        yield
+
+
 if __name__ == "__main__":
-    modules = [word for word in sys.argv[1:] if not word.startswith(("-", "tests"))]
+    modules = [word for word in sys.argv[1:] if word.startswith("tasks/")]
     options = [word for word in sys.argv[1:] if word not in modules]
     plain = ["-m", "fast", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=fast"]
     sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules)]))

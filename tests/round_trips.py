@@ -14,7 +14,7 @@ from psycopg.pq import Trace
 from redis.connection import AbstractConnection as RedisConnection
 from sqlalchemy import event
 
-from config.database import make_engine
+from config.engine import make_engine
 from config.runtime import Runtime
 
 #: What a client sends to PostgreSQL that it is answered.

@@ -13,19 +13,17 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 import migrations
 from config.database import (
-    DEADLINES,
-    deadlines,
     execute,
     is_connection_problem,
     is_locked,
     is_retryable,
     later,
-    make_engine,
-    savepoint,
     transaction,
     value,
 )
 from config.embedded import Embedded
+from config.engine import DEADLINES, deadlines, make_engine
+from config.pipeline import savepoint
 from tests.conftest import database_named
 from tests.world import World
 

@@ -15,8 +15,8 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Engine
 
 import migrations
-from config.database import make_engine
 from config.embedded import Embedded
+from config.engine import make_engine
 from tests import older
 from tests.conftest import WORKER, database_named
 from tests.world import World, id_of
@@ -167,3 +167,33 @@ def test_r06_what_events_wait_for_is_the_same_on_the_way_there_and_back(servers:
 
         older.move(engine, downgrade, "0027")
         assert [key for (key,) in connection.execute(keys)] == [*AWAITED, None]
+
+
+#: A warning of seats, an announcement with its audience, and a notice of enrolment with neither.
+MAILINGS: dict[str, older.Row] = {
+    "seats": {"unit": "credit", "used": 8, "pool": 10},
+    "announcement": {"everyone": True},
+    "enrolment": {},
+}
+
+
+def test_r28_the_figures_of_a_warning_are_the_same_on_the_way_there_and_back(servers: Embedded) -> None:
+    with database_at(servers, "0025") as url, opened(url) as (engine, connection):
+        for kind, audience in MAILINGS.items():
+            connection.execute(
+                "INSERT INTO mailings (organisation, kind, source, id, state, policy, audience)"
+                " VALUES (1, %s, 's', %s, 'finished', 'resend', %s)",
+                (kind, kind, Jsonb(audience)),
+            )
+        before = older.rows(connection)["mailings"]
+
+        older.move(engine, upgrade, "0026")
+        found = {row["kind"]: (row["figures"], row["audience"]) for row in older.rows(connection)["mailings"]}
+        assert found == {
+            "seats": (MAILINGS["seats"], {}),
+            "announcement": (None, MAILINGS["announcement"]),
+            "enrolment": (None, {}),
+        }
+
+        older.move(engine, downgrade, "0025")
+        assert sorted(older.rows(connection)["mailings"], key=repr) == sorted(before, key=repr)

@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy import text
 
 import migrations
-from config.database import make_engine
 from config.embedded import Embedded
+from config.engine import make_engine
 from config.services import endpoints, without_password
 from config.settings import ConfigurationError, Settings, SmtpServer, keys_in, load_settings, sender_address
 from config.urls import verified_postgresql

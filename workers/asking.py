@@ -15,7 +15,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config import outages
-from config.database import Patience, is_connection_problem, make_engine
+from config.database import is_connection_problem
+from config.engine import Patience, make_engine
 from config.runtime import Runtime
 
 Answer = TypeVar("Answer")

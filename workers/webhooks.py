@@ -11,7 +11,8 @@ import psycopg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from config.database import deadlines, is_connection_problem
+from config.database import is_connection_problem
+from config.engine import deadlines
 from config.log import without_data
 from config.outages import Outage
 from config.runtime import Runtime

@@ -12,7 +12,6 @@ from tasks.enrolments.fanouts import DENSE, NOBODY, Counts, Fanout, Recorded
 from tasks.enrolments.fragments import (
     CHUNK,
     HELD,
-    HELD_LISTED,
     LINKED_LISTED,
     LIST,
     SINCE,
@@ -117,12 +116,11 @@ _WITHDRAW = _WITHDRAW_THEM.format(
     unheld=UNHELD,
     gone="l.organisation = :organisation AND l.learner = gone.learner AND l.learner BETWEEN :low AND :high",
 )
+#: Of a list the places are looked up by the key: joined with it, all enrolments of everybody would be read in one go.
 _WITHDRAW_LISTED = _WITHDRAW_THEM.format(
-    asked="""FROM (
-        SELECT CAST(:organisation AS int) AS organisation, learner, course, links
-        FROM unnest(CAST(:listed AS int[])) AS learner
-        CROSS JOIN unnest(CAST(:courses AS int[]), CAST(:links AS boolean[])) AS c (course, links) OFFSET 0) asked""",
-    held=f"{HELD_LISTED} AND e.course = asked.course",
+    asked="FROM unnest(CAST(:courses AS int[]), CAST(:links AS boolean[])) AS asked (course, links)",
+    held="""e.organisation = :organisation AND e.course = ANY(CAST(:courses AS int[]))
+      AND e.learner = ANY(CAST(:listed AS int[])) AND asked.course = e.course""",
     unheld=UNHELD_THEM.format(links="asked.links", linked=LINKED_LISTED.format(of="e", of_course="e.course")),
     gone="l.organisation = gone.organisation AND l.learner = gone.learner",
 )

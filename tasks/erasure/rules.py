@@ -157,7 +157,7 @@ def _cut(text: str, gone: list[tuple[int, int]]) -> str:
 def _words(text: str) -> Iterator[tuple[int, int, bytes]]:
     """What may be an address, a username or a name in a text: from where to where, and its digest."""
     for address in _ADDRESS_IN_TEXT.finditer(text):
-        said = address[0].rstrip(".")
+        said = address[0].rstrip(".!?")
         yield address.start(), address.start() + len(said), _digest(said.encode(errors="replace"))
     parts = [part.span(1) for part in _PART.finditer(text) if part[1]]
     for at, (low, ends) in enumerate(parts):
@@ -178,7 +178,7 @@ def _texts(body: bytes) -> Iterator[bytes]:
     for found in _TEXT.finditer(body):
         yield _text(b'"%b"' % found[1]).encode() if b"\\" in found[1] else found[1]
     for found in _ADDRESS.finditer(body):
-        yield found[0].rstrip(b".")
+        yield found[0].rstrip(b".!?")
 
 
 def _text(quoted: bytes) -> str:

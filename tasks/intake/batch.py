@@ -24,11 +24,11 @@ from config.database import (
     is_retryable,
     lock_organisations,
     retrying,
-    savepoint,
     scoped,
     transaction,
 )
 from config.log import without_data
+from config.pipeline import savepoint
 from config.settings import Settings
 from tasks import announcements, organisations
 from tasks.events import (

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from config.database import make_engine
+from config.engine import make_engine
 from config.runtime import Runtime
 from tests.bounces.reports import Came
 from tests.isolation.conftest import rollcall

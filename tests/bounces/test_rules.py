@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.bounces.reader import read
+from tasks.bounces.reader import BounceReport, Fate, read
 from tasks.bounces.rules import LONGEST_DIAGNOSTIC, SOFT_IN_A_ROW, Bounce, BounceKind, Ignored, in_a_row, judge
 from tests.bounces import reports
 from tests.bounces.reports import Came
@@ -183,6 +183,145 @@ def test_r21_five_in_a_row_are_five_with_nothing_delivered_between(history: list
     )
 
     assert in_a_row(history) == ("x" * SOFT_IN_A_ROW in letters)
+
+
+SOFT, HARD, BLOCKED = BounceKind.SOFT, BounceKind.HARD, BounceKind.BLOCKED
+
+
+@pytest.mark.parametrize(
+    ("history", "suppresses"),
+    [
+        ([SOFT] * 5, True),
+        ([SOFT, HARD, SOFT, HARD, SOFT], True),
+        ([SOFT, SOFT, BLOCKED, SOFT, SOFT, SOFT], True),
+        ([SOFT] * 4, False),
+        ([SOFT] * 4 + [None] + [SOFT] * 4, False),
+        ([SOFT] * 4 + [BounceKind.COMPLAINT, SOFT], False),
+        ([BLOCKED] * 5, False),
+        ([None] * 5, False),
+    ],
+)
+def test_r21_what_is_in_a_row(history: list[BounceKind | None], suppresses: bool) -> None:
+    assert in_a_row(history) is suppresses
+
+
+#: A recipient whose mail failed; a mail system that writes for people, and what it writes.
+FAILED = Fate("failed", "5.1.1", "")
+DAEMON = {"from": "MAILER-DAEMON@mx.example"}
+NO_SUCH_USER = "550 5.1.1 no such user"
+
+
+def given_back(*fates: Fate, prose: str = "", sender: str = "", **headers: str) -> Bounce | Ignored:
+    """What is judged of a report that says this, its headers in the words of Python."""
+    named = {name.replace("_", "-").rstrip("-"): said for name, said in headers.items()}
+    return judge(BounceReport(fates, prose=prose, headers=named), null_sender=not sender)
+
+
+def kind_of(said: Bounce | Ignored) -> BounceKind | Ignored:
+    return said if isinstance(said, Ignored) else said.kind
+
+
+class TestWhoAnswers:
+    """A machine that answers for a person is told from one that reports."""
+
+    def test_a_mail_that_a_provider_returns_with_a_complaint_is_one(self) -> None:
+        headers = {"subject": "complaint about message from 192.0.2.1"}
+
+        assert judge(BounceReport(returned=True, headers=headers), null_sender=True) == Bounce(BounceKind.COMPLAINT)
+
+    def test_a_receipt_is_an_answer_whoever_sends_it(self) -> None:
+        receipt = BounceReport(receipt=True, headers=DAEMON, prose=NO_SUCH_USER)
+
+        assert judge(receipt, null_sender=True) is Ignored.AUTO_REPLY
+
+    def test_who_is_on_holiday_says_so_also_beside_a_fate(self) -> None:
+        assert given_back(FAILED, auto_submitted="auto-generated (vacation)") is Ignored.AUTO_REPLY
+
+    def test_a_subject_like_an_answers_does_not_undo_a_fate(self) -> None:
+        assert kind_of(given_back(FAILED, subject="Out of office: hello")) is HARD
+
+    @pytest.mark.parametrize(
+        ("fates", "said"),
+        [
+            ((FAILED,), {"content_type": "multipart/report; boundary=b", "from_": "jan@school.example"}),
+            ((), {"x_failed_recipients": "jan@school.example", "prose": NO_SUCH_USER}),
+            ((), {"x_ms_exchange_message_is_ndr": "", "subject": "Undeliverable: hello", "prose": NO_SUCH_USER}),
+            ((), {"from_": DAEMON["from"], "prose": NO_SUCH_USER}),
+        ],
+    )
+    def test_r21_what_a_mail_system_marks_as_an_answer_is_a_report_all_the_same(
+        self, fates: tuple[Fate, ...], said: dict[str, str]
+    ) -> None:
+        assert kind_of(given_back(*fates, auto_submitted="auto-replied", **said)) is HARD
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            {"x_failed_recipients": "jan@school.example", "prose": NO_SUCH_USER},
+            {"subject": "Undelivered Mail", "prose": NO_SUCH_USER},
+            {"from_": "postmaster@mx.example", "prose": NO_SUCH_USER},
+            {"prose": f"Hi. This is the qmail-send program.\n{NO_SUCH_USER}"},
+        ],
+    )
+    def test_r21_a_mail_system_is_known_by_any_of_four_signs(self, said: dict[str, str]) -> None:
+        assert kind_of(given_back(**said)) is HARD
+
+    def test_what_no_mail_system_wrote_is_an_answer_if_a_machine_says_so(self) -> None:
+        assert (
+            given_back(prose="hello", sender="jan@school.example", auto_submitted="auto-generated")
+            is Ignored.AUTO_REPLY
+        )
+        assert given_back(prose="hello", sender="jan@school.example") is Ignored.NO_REPORT
+        assert given_back(prose="hello") is Ignored.AUTO_REPLY
+
+
+@pytest.mark.parametrize(
+    ("fate", "expected"),
+    [
+        (Fate("", "5.1.1", ""), Bounce(HARD, "5.1.1")),
+        (Fate("", "4.4.1", ""), Ignored.NO_FAILURE),
+        (Fate("failed", "5.1.1", "550 5.7.1 no"), Bounce(BLOCKED, "5.1.1", "550 5.7.1 no")),
+        (Fate("failed", "5.0.0", "550 5.7.1 no"), Bounce(BLOCKED, "5.7.1", "550 5.7.1 no")),
+        (Fate("failed", "", "550 5.1.1 no"), Bounce(HARD, "5.1.1", "550 5.1.1 no")),
+        (Fate("failed", "4.1.1", "550 no such user"), Bounce(SOFT, "4.1.1", "550 no such user")),
+        (Fate("failed", "5.1.1", "450 no such user"), Bounce(SOFT, "5.1.1", "450 no such user")),
+    ],
+)
+def test_r21_what_a_fate_means(fate: Fate, expected: Bounce | Ignored) -> None:
+    assert given_back(fate) == expected
+
+
+@pytest.mark.parametrize(
+    ("prose", "expected"),
+    [
+        ("5.1.1 no such user. giving up", Bounce(HARD, "5.1.1")),
+        ("450 no such user", Bounce(SOFT)),
+        ("550 no such user. giving up", Bounce(HARD)),
+        ("no such user: retry time expired", Bounce(SOFT)),
+        ("no such user", Bounce(HARD)),
+        ("mailbox full\n\n550 no such user", Bounce(HARD)),
+        ("mailbox full\n\n5.1.1 no such user", Bounce(HARD, "5.1.1")),
+        ("mailbox full\n550 no such user", Bounce(SOFT)),
+    ],
+)
+def test_r21_what_is_written_for_people_means(prose: str, expected: Bounce) -> None:
+    assert given_back(prose=prose, from_=DAEMON["from"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("diagnostic", "kept"),
+    [
+        ("bob or abobby?", "… or …?"),
+        ("al or Ann?", "al or …?"),
+        ("what\udcff", "what?"),
+    ],
+)
+def test_r31_the_longest_name_goes_first_and_short_ones_stay(diagnostic: str, kept: str) -> None:
+    recipients = ("bob@x.example", "abobby@x.example", "al@x.example", "ann@x.example")
+    said = given_back(Fate("failed", "5.1.1", diagnostic, recipients))
+
+    assert isinstance(said, Bounce)
+    assert said.diagnostic == kept
 
 
 class TestAnyBytes:

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from config.database import make_engine
 from config.embedded import Embedded
+from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import make_redis

@@ -13,7 +13,7 @@ from itertools import islice
 import psutil
 
 from bench.system import Process, System, wait_until
-from config.database import make_engine
+from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN

@@ -11,7 +11,7 @@ from random import Random
 from hypothesis import HealthCheck, given, settings
 
 from bench.system import LOOK_SECONDS, ORGANISATION, System, peak_megabytes
-from config.database import make_engine
+from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from tests import mailserver

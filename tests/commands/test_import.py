@@ -10,7 +10,7 @@ import pytest
 from typer.testing import Result
 
 from tasks.acts import learners as learner_acts
-from tests.commands.test_output import Rollcall, printed, refused, rollcall
+from tests.commands.console import Rollcall, printed, refused, rollcall
 from tests.world import World
 
 __all__ = ["refused", "rollcall"]  # fixtures

@@ -9,7 +9,7 @@ import pytest
 
 from config.streams import OUT
 from tasks import events
-from tests.commands.test_output import Rollcall, printed, refused, rollcall
+from tests.commands.console import Rollcall, printed, refused, rollcall
 from tests.world import World
 from workers.relay.readers import WatchReaders
 

@@ -10,7 +10,7 @@ import pytest
 
 from tasks import mail
 from tasks.mail.composing.merge import one_line
-from tests.commands.test_output import Rollcall, printed, refused, rollcall
+from tests.commands.console import Rollcall, printed, refused, rollcall
 from tests.world import World
 from workers import browser
 

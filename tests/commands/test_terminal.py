@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands.test_output import Rollcall, rollcall
+from tests.commands.console import Rollcall, rollcall
 from tests.world import World
 from workers import cli
 from workers.console import visible, visible_rows

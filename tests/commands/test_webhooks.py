@@ -7,7 +7,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from tasks.events.outgoing import TYPES_OUT
-from tests.commands.test_output import Rollcall, printed, refused, rollcall
+from tests.commands.console import Rollcall, printed, refused, rollcall
 from tests.webhooks.conftest import Hooks
 from tests.webhooks.receiver import Receiver, receiving, saying
 from tests.world import World

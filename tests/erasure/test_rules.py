@@ -76,6 +76,7 @@ def announced(subject: str, body: str = "Hello.") -> bytes:
         (b'{"name": "\\u0061nn77"', True),
         (b'{"text": "for Ann Baker"', True),
         (b'{"text": "for \xff Ann Baker"', True),
+        (b'{"text": "\\x \xff for Ann Baker"', True),  # which no reader of JSON takes
         (b'{"text": "for nobody"', False),
     ],
 )
@@ -107,6 +108,37 @@ def test_s15_what_names_somebody_who_was_erased_is_found(body: bytes, names: boo
 )
 def test_s15_what_somebody_wrote_is_left_without_them(text: str, left: str) -> None:
     assert needles().left_of(text) == [left]
+
+
+#: An address of more parts than a name has.
+LONG = "a.b.c.d.e.f.g.h.i.j.k@acme.example"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("so ab knows Ann", "so ab knows Ann"),
+        ("a77 knows Baker", "NN knows NN"),
+        ("mo@acme.example and rose li", "NN and NN"),
+        (f"Ask {LONG}? Or {LONG}.", "Ask NN? Or NN."),
+        ("Ask j.r.r.t.k", "Ask NN"),
+        ("Ana Maria da Luz Reis", "NN"),
+        ("Eva Ana Maria da Luz Sol", "Eva Ana Maria da Luz Sol"),  # more blanks than are looked over
+        ("a, b, c, d, e", "a, b, c, d, e"),
+        ("a\udcffb c@\udcff.example", "a\udcffb c@\udcff.example"),
+    ],
+)
+def test_s15_what_is_looked_for_has_a_least_and_a_most(text: str, left: str) -> None:
+    found = Needles.of(
+        [
+            erased("A", "ab", "a77", "j.r.r.t.k", LONG, "a, b, c, d, e", names=("Ann", "Baker")),
+            erased("D", "d@acme.example", names=("Ana Maria da Luz", "Reis")),
+            erased("E", "e@acme.example", names=("Eva Ana Maria da Luz", "Sol")),
+            erased("M", "mo@acme.example", names=("Mo", "Rose Li")),
+        ]
+    )
+
+    assert found.left_of(text) == [left]
 
 
 def test_s15_the_parts_of_a_text_are_read_together() -> None:

@@ -8,7 +8,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from structlog.testing import capture_logs
 
-from config.database import Patience, make_engine, transaction
+from config.database import transaction
+from config.engine import Patience, make_engine
 from config.settings import Settings
 from tasks import intake
 from tasks.events import inbox

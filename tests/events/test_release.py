@@ -96,3 +96,16 @@ def test_s16_discarding_a_malformed_event_does_not_use_up_its_id(world: World) -
 
     assert taken.new == 1
     assert world.enrolments("A") == {}
+
+
+def test_s02_a_status_is_discarded_unless_it_is_in_a_history(world: World) -> None:
+    said = {"learner": "later", "status": "inactive"}
+    unknown = world.event("learner.status_changed", said, organisation="nobody")
+    world.send(unknown)
+    recorded = world.say("learner.status_changed", **said)
+
+    discard(world.runtime.engine, EventRef(id_of(unknown)), by="ann", why="a typing error")
+    with pytest.raises(NotResolved, match="in the history already"):
+        discard(world.runtime.engine, EventRef(id_of(recorded)), by="ann", why="a typing error")
+
+    assert world.quarantine().keys() == {id_of(recorded)}

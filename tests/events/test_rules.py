@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tasks.events import Event, decode
+from tasks.events import Awaited, Deferred, Event, Reason, decode
 from tasks.events.awaited import Kind, in_words
 from tasks.events.rules import TURN, WAVE, affordable, in_turn, portions, waves, weights
 
@@ -42,6 +42,18 @@ def joined(*learners: str, organisation: str = "acme") -> Event:
 def announced(body: str = "Hello.", organisation: str = "acme") -> Event:
     return event(
         "announcement.requested", organisation, announcement="n", subject="News", body=body, audience={"everyone": True}
+    )
+
+
+def test_r06_s02_what_is_not_known_yet_is_named_and_waited_for() -> None:
+    assert Deferred.unknown_learner(1, "A", ", nor was it ever") == Deferred(
+        Reason.UNKNOWN_LEARNER, "the learner A is not known, nor was it ever", Awaited.saved_learner(1, "A")
+    )
+    assert Deferred.unknown_course(1, "safety") == Deferred(
+        Reason.UNKNOWN_COURSE, "the course safety is not known", Awaited.saved_course(1, "safety")
+    )
+    assert Deferred.unknown_segment(1, "s") == Deferred(
+        Reason.UNKNOWN_SEGMENT, "the segment s is not known", Awaited.saved_segment(1, "s")
     )
 
 
@@ -149,6 +161,8 @@ def test_r31_who_has_messages_to_judge_shares_no_portion() -> None:
 
     assert found == [[*small], [said], large]
     assert portions([*small, said], 1000) == [[*small], [said]]
+    short, one = announced("Hi"), status("A", "small")
+    assert portions([short, one], 1000) == [[short], [one]], "not even with what weighs as little as can be"
 
 
 def test_r06_waves_keep_the_order_in_which_events_bear_on_each_other() -> None:

@@ -28,6 +28,17 @@ def test_r02_a_column_is_known_by_its_name(header: str, field: Field | None) -> 
     assert field_named(header) == field
 
 
+def test_r02_brackets_belong_to_a_name_if_they_are_all_of_it() -> None:
+    assert field_named("(email)") is Field.EMAIL
+
+
+def test_r02_a_column_that_may_be_a_field_does_not_say_who_is_inactive() -> None:
+    found = columns_of(["id", "login (status)", "status"])
+
+    assert found.places[Field.USERNAME] == 1
+    assert [column.place for column in found.status] == [2]
+
+
 def test_r02_of_several_columns_the_likeliest_is_meant_and_the_others_are_named() -> None:
     found = columns_of(["shoe size", "userPrincipalName", " mail ", "work email", "object id", "id number", "Status"])
 

@@ -15,8 +15,9 @@ from psycopg import sql
 from sqlalchemy.exc import ProgrammingError
 
 import migrations
-from config.database import enter_tenant_role, make_engine, scoped, transaction
+from config.database import enter_tenant_role, scoped, transaction
 from config.embedded import Embedded
+from config.engine import make_engine
 from migrations import RoleRefused
 from tests.conftest import WORKER, database_named
 from tests.isolation.conftest import Rollcall

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.commands.test_output import Rollcall, rollcall
+from tests.commands.console import Rollcall, rollcall
 from tests.world import World
 
 __all__ = ["rollcall"]  # a fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tasks.imports import NotReadable, ReadingOptions, batches, layout_of
-from tests.commands.test_output import Rollcall, rollcall
+from tests.commands.console import Rollcall, rollcall
 from tests.learners.test_import_elsewhere import given, standings
 from tests.world import World
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from config.database import make_engine, transaction
+from config.database import transaction
+from config.engine import make_engine
 from config.runtime import Runtime
 from tasks.mail.ledger import control, restored, witness
 from tasks.mail.ledger.witness import FILE, MOST_GROUPS, Witness, _missing

@@ -11,17 +11,20 @@ from tasks.mail.rules import (
     FIRST,
     LONGEST_ALONE,
     LONGEST_OUT,
+    NOBODY,
     SAMPLE,
     Before,
     Delivery,
     MailAttempt,
     MailResult,
     Outcome,
+    RecipientKind,
     RetryPolicy,
     Verdict,
     answer_to,
     deferred_by_pause,
     hold_back,
+    kind_of,
     outcome_of,
     refusal,
     refused_by_nearly_all,
@@ -206,3 +209,11 @@ def test_r15_r20_what_the_gate_refuses_was_not_tried(verdict: Verdict) -> None:
 
     assert found.state is (Delivery.CANCELLED if verdict is Verdict.CANCELLED else Delivery.SKIPPED)
     assert (found.recipient, found.reason, found.tried, found.at.tzinfo) == (5, verdict.value, False, UTC)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "kind"),
+    [(1, RecipientKind.LEARNER), (NOBODY, RecipientKind.NOBODY), (-1, RecipientKind.ADMIN)],
+)
+def test_a_recipients_number_says_whom_it_stands_for(recipient: int, kind: RecipientKind) -> None:
+    assert kind_of(recipient) is kind

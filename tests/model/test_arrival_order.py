@@ -3,13 +3,19 @@
 To look at other sets than the suite's own, and at larger ones: `make chaos`.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 
+from config.embedded import Embedded
+from config.settings import Settings
+from config.streams import make_redis
 from tasks import learners
+from tests.conftest import Databases, database_named, runtime_over
+from tests.mailserver import MailServer
 from tests.model.arrivals import Arrivals, Fact, beginnings, differences, sets
 from tests.model.present import histories
 from tests.world import DAWN, World
@@ -17,14 +23,24 @@ from tests.world import DAWN, World
 STEPS = sorted(Path(__file__).with_name("arrival_order").glob("*.jsonl"))
 
 
-@pytest.fixture
-def told(empty_world: World) -> World:
-    """Stories told in several orders, an organisation each."""
-    for step in STEPS:
-        for body in step.read_bytes().splitlines():
-            empty_world.send(body)
-        empty_world.settle()
-    return empty_world
+@pytest.fixture(scope="module")
+def told(
+    servers: Embedded, _databases: Databases, _mail_server: MailServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """Stories told in several orders, an organisation each; the tests only look at what they end in."""
+    settings = Settings(rollcall_home=tmp_path_factory.mktemp("told"))
+    with (
+        _databases.fresh() as name,
+        runtime_over(settings, database_named(servers, name), str(servers.redis_url), _mail_server) as runtime,
+        make_redis(runtime.endpoints.redis_url) as client,
+    ):
+        client.flushdb()
+        world = World(runtime, client, _mail_server)
+        for step in STEPS:
+            for body in step.read_bytes().splitlines():
+                world.send(body)
+            world.settle()
+        yield world
 
 
 def row(world: World, organisation: str) -> tuple[str | None, str | None, str | None]:
@@ -123,7 +139,7 @@ def test_r06_r28_what_was_found_ends_alike_in_every_order(arrivals: Arrivals, na
     assert not wrong, f"{beginning} at first\n{wrong[0]}"
 
 
-@histories(300)
+@histories(300)  # as many as the proof of R6 and R28 needs: make chaos tries 20,000
 @given(beginning=beginnings, said=sets(3))
 def test_r06_r28_every_order_of_arrival_ends_in_the_same_rows_and_ledger(
     arrivals: Arrivals, beginning: str, said: list[Fact]

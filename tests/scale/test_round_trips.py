@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from psycopg.conninfo import conninfo_to_dict
 
-from config.database import make_engine
+from config.engine import make_engine
 from config.runtime import Runtime
 from config.streams import GROUP, IN, make_redis
 from tests.scale.wire import Wire, wire

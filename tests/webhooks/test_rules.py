@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.webhooks.rules import (
+    KEPT_CHARACTERS,
     LONGEST_DATE,
     LONGEST_URL,
     Answer,
@@ -31,7 +32,7 @@ NOW = datetime(2026, 1, 10, 9, tzinfo=UTC)
         "127.0.0.1", "127.8.8.8", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254", "100.64.0.1", "0.0.0.1",
         "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0",
         "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1", "::ffff:10.0.0.1", "::ffff:127.0.0.1", "64:ff9b::a00:1",
-        "2002:a00:1::", "2002:7f00:1::1", "2001:db8::1", "2001:0:53aa:64c:0:0:f5ff:fffe",
+        "2002:a00:1::", "2002:7f00:1::1", "2001:db8::1", "2001:0:53aa:64c:0:0:f5ff:fffe", "4000::1",
     ],
 )  # fmt: skip
 def test_no_webhook_reaches_this_machine_or_a_private_network(address: str) -> None:
@@ -200,3 +201,4 @@ def test_types_that_no_event_has_are_told() -> None:
 
 def test_what_was_said_is_kept_short_and_on_one_line() -> None:
     assert said(b"a\r\n\x1b[31mb \xff" + b"x" * 100_000) == "a [31mb �" + "x" * 191
+    assert said(b" " * 4 * KEPT_CHARACTERS + b"x") == "", "what stands far behind is not read"

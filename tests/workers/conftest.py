@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.database import make_engine
+from config.engine import make_engine
 from config.runtime import Runtime
 from tests.mailserver import MailServer
 from tests.workers.deployment import Deployment, Valkey

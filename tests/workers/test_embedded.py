@@ -28,7 +28,8 @@ import pytest
 from redis import Redis
 
 from config.account import NUMBER, Account
-from config.embedded import STOP_TIMEOUT, EmbeddedError, embedded_services
+from config.embedded import embedded_services
+from config.programs import STOP_TIMEOUT, EmbeddedError
 from config.services import endpoints
 from config.settings import ConfigurationError, Settings
 from tests.workers.deployment import alive, until
@@ -303,7 +304,7 @@ def test_what_a_program_says_of_the_system_comes_before_what_follows_from_it() -
 def test_a_frozen_server_is_named_in_one_line_holds_nobody_up_and_is_stopped(
     home: Path, wanted: str, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("config.embedded.ANSWER_TIMEOUT", 2.0)
+    monkeypatch.setattr("config.programs.ANSWER_TIMEOUT", 2.0)
     first = User(home, wanted, "smtp")
     pids = first.pids()
     psutil.Process(pids[server]).suspend()

@@ -16,7 +16,8 @@ import psutil
 import pytest
 from psycopg import connect
 
-from config.database import ORGANISATION_LOCK, make_engine, transaction
+from config.database import ORGANISATION_LOCK, transaction
+from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN
@@ -34,7 +35,7 @@ from workers import ingress, web
 from workers.suspects import MOST_TRIES
 
 _clean = multiprocessing.get_context("forkserver")
-_clean.set_forkserver_preload(["workers.ingress", "workers.pool", "workers.web"])
+_clean.set_forkserver_preload([__name__])  # with all that it imports: it would be imported for each process
 
 
 @pytest.fixture

@@ -21,8 +21,8 @@ from psycopg import sql
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
-from config.database import make_engine
 from config.embedded import Embedded
+from config.engine import make_engine
 from config.outages import why
 from config.streams import GROUP, IN, make_redis
 from tests.conftest import WORKER

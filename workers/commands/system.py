@@ -26,6 +26,7 @@ from rich.text import Text
 import migrations
 from config import services
 from config.database import transaction
+from config.errors import UserError
 from config.log import as_json, configure_logging
 from config.runtime import Endpoints
 from config.services import write_services
@@ -202,13 +203,13 @@ async def _supervise(
             say_once("services", f"{home}/services.json cannot be written: {problem.strerror}")
 
     async def keep_servers() -> None:
-        from config.embedded import EmbeddedError, revived
+        from config.embedded import revived
 
         while embedded:
             await asyncio.sleep(SERVERS_SECONDS)
             try:
                 now = await asyncio.to_thread(revived, home, list(embedded), durable=settings.rollcall_durable)
-            except (EmbeddedError, OSError, ValueError) as problem:
+            except (UserError, OSError, ValueError) as problem:
                 say_once("servers", f"the embedded servers cannot be looked after: {problem}")
                 continue
             say_once("servers", "")

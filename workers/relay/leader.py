@@ -14,7 +14,8 @@ import redis
 import structlog
 from sqlalchemy.exc import OperationalError
 
-from config.database import deadlines, is_connection_problem
+from config.database import is_connection_problem
+from config.engine import deadlines
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import make_redis

@@ -1,0 +1,160 @@
+"""Engines: the connections of a process to PostgreSQL, and what they take for granted."""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.array import ListBinaryDumper
+from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.exc import OperationalError
+
+from config.pipeline import pipeline_of
+from config.settings import ConfigurationError
+
+#: How soon libpq gives up a connection, unless the URL says otherwise: one that does not come about, in seconds; one
+#: that went without a word, by probes when nothing is said on it (seconds, seconds, how many) and by what is not
+#: acknowledged when something is (milliseconds). Linux alone takes 15 minutes, and two hours where nothing is said.
+DEADLINES = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+#: What our statements, and whoever reads their results, take for granted, whatever the server, the database or the role
+#: says. What an operator decides (time-outs, search_path, whether to write at all) stays as they say.
+OURS = {
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "extra_float_digits": "1",
+    "row_security": "on",
+    "default_transaction_isolation": "read\\ committed",
+}
+
+#: SQLSTATE of a session that began on a server that takes no writes, as one does during a failover: there is no use in
+#: keeping it.
+READ_ONLY = "25006"
+
+
+def deadlines(url: str) -> dict[str, Any]:
+    """The deadlines of connections to this URL that it does not give itself."""
+    said = conninfo_to_dict(url)
+    return {name: value for name, value in DEADLINES.items() if name not in said}
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds to wait for a free connection of the pool, for a new one, for a lock and, unless that is None, for a
+    statement."""
+
+    pool: float
+    connect: int
+    lock: float
+    statement: float | None
+
+
+def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: Patience | None = None) -> Engine:
+    """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
+    `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
+    means what it means to libpq."""
+    bounds = deadlines(url)
+    said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
+    options = " ".join([said, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
+    if patience is not None:
+        bounds["connect_timeout"] = patience.connect
+        options += f" -c lock_timeout={patience.lock * 1000:.0f}"
+        if patience.statement is not None:
+            options += f" -c statement_timeout={patience.statement * 1000:.0f}"
+    engine = create_engine(
+        "postgresql+psycopg://",
+        pool_size=pool,
+        max_overflow=more,
+        pool_timeout=30 if patience is None else patience.pool,
+        pool_pre_ping=True,
+        hide_parameters=True,
+        use_native_hstore=False,  # nothing is kept in one, and to look for the type is a question to the server
+        connect_args={
+            "application_name": f"rollcall {role}",
+            "client_encoding": "utf8",
+            "options": options,
+            **bounds,
+        },
+    )
+
+    @event.listens_for(engine, "handle_error", retval=True)
+    def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
+        problem = context.original_exception
+        if getattr(problem, "sqlstate", None) != READ_ONLY:
+            return None
+        context.is_disconnect = True
+        return OperationalError(context.statement, None, problem)
+
+    place = _Place()
+
+    @event.listens_for(engine, "do_connect")
+    def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
+        connection = psycopg.connect(url, **arguments)
+        place.enter(connection)
+        return connection
+
+    @event.listens_for(engine, "connect", insert=True)
+    def _in_unicode(connection: psycopg.Connection[Any], _record: object) -> None:
+        encoding = connection.info.parameter_status("server_encoding")
+        if encoding not in {None, "UTF8"}:
+            raise ConfigurationError(
+                f"DATABASE_URL: the database is in {encoding}, and names need UTF8: CREATE DATABASE … ENCODING 'UTF8'"
+                " TEMPLATE template0."
+            )
+
+    @event.listens_for(engine, "connect")
+    def _binary_lists(connection: psycopg.Connection[Any], _record: object) -> None:
+        connection.adapters.register_dumper(list, ListBinaryDumper)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def _wait(connection: Connection, _cursor: object, _sql: object, _words: object, run: Any, _many: bool) -> None:
+        pipeline = pipeline_of(connection)
+        if pipeline is not None and not run.execution_options.get("later"):
+            pipeline.wait()
+
+    return engine
+
+
+#: The schemas with Rollcall's tables that are this user's to read; none if its search_path leads to some, or was set.
+_ELSEWHERE = """
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname IN ('alembic_version', 'enrolments', 'deliveries', 'consumptions') AND c.relkind IN ('r', 'p')
+      AND pg_has_role(c.relowner, 'USAGE') AND to_regclass('consumptions') IS NULL
+      AND (SELECT source IN ('default', 'configuration file') FROM pg_settings WHERE name = 'search_path')
+    GROUP BY n.nspname HAVING count(*) = 4 ORDER BY n.nspname
+"""
+
+
+class _Place:
+    """The schema with Rollcall's tables: where search_path leads. If nobody set that and it leads to none, they may be
+    in another schema, made when it was set; a second set of tables, empty, would be no help to anybody."""
+
+    def __init__(self) -> None:
+        self._elsewhere: str | None = None
+
+    def enter(self, connection: psycopg.Connection[Any]) -> None:
+        """Lead a new connection there. Raises ConfigurationError where there are several."""
+        if self._elsewhere is None:
+            found = [name for (name,) in connection.execute(_ELSEWHERE)]
+            if len(found) > 1:
+                connection.close()
+                raise ConfigurationError(
+                    f"DATABASE_URL: Rollcall's tables are in the schemas {' and '.join(found)}: say which with"
+                    " ?options=-csearch_path%3D…"
+                )
+            self._elsewhere = next(iter(found), "")
+        if self._elsewhere:
+            connection.execute("SELECT set_config('search_path', quote_ident(%s), false)", (self._elsewhere,))
+        connection.commit()
