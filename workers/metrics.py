@@ -7,8 +7,8 @@ from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tasks.mail import MailOutage
-from workers.readers import StreamStanding
-from workers.standing import InDatabase, InRedis
+from tasks.system import StreamStanding
+from tasks.system import InDatabase, InRedis
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,8 +32,8 @@ from workers.asking import Bulkhead, Busy, Shared, in_time
 from workers.bodies import Bodies
 from workers.connections import Gatekeeper
 from workers.metrics import Numbers
-from workers.readers import is_ingress_stalled
-from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
+from tasks.system import is_ingress_stalled
+from tasks.system import InRedis, in_database, in_redis, is_relay_stalled, streams
 
 Answer = TypeVar("Answer")
 

@@ -20,6 +20,7 @@ ROOMS = {
 #: The parts of `tasks`, from what happens to people to what that stands on: each imports of those below it alone.
 ORDER = [
     "acts",
+    "system",
     "reconcile",
     "imports",
     "intake",

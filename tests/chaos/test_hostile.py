@@ -25,7 +25,7 @@ from tests.workers.hostility import fits, furnish, kept, known_things, post
 from tests.workers.posting import Platform
 from tests.workers.serving import answers
 from tests.world import World
-from workers.readers import unread
+from tasks.system import unread
 
 #: Inputs in all, and of ten how many are posted; fewer show that it runs.
 INPUTS = int(os.environ.get("CHAOS_INPUTS", "100000"))

@@ -14,7 +14,7 @@ from tasks.erasure.rules import Erased, Needles
 from tasks.events import replays
 from tests.world import DAWN, World, id_of
 from workers import ingress
-from workers.readers import observe, trim
+from tasks.system import observe, trim
 
 #: Is in everything that names the learner.
 CANARY = "zzcanary"

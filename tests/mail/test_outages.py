@@ -35,10 +35,11 @@ from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port
 from tests.world import DAWN, World
-from workers import standing, web
+from tasks import system
+from workers import web
 from workers.metrics import Numbers
 from workers.schemas import FOLDER
-from workers.standing import in_redis
+from tasks.system import in_redis
 
 __all__ = ["rollcall"]
 
@@ -218,7 +219,7 @@ class TestWhatIsSaid:
 def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
     """Where no mail goes, as everybody who looks sees it."""
     found = current_outages(world.redis, world.runtime.endpoints.mail_from)
-    assert standing.system_state(world.runtime, world.redis).mail_stopped == found
+    assert system.system_state(world.runtime, world.redis).mail_stopped == found
     return [(one.where, one.about, one.code, one.said) for one in found]
 
 

@@ -12,7 +12,7 @@ from tests.isolation.conftest import Rollcall, rollcall
 from tests.workers.serving import served
 from tests.workers.test_outages import get
 from tests.world import World
-from workers.standing import system_state
+from tasks.system import system_state
 
 __all__ = ["rollcall"]  # a fixture
 

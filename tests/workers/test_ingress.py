@@ -15,7 +15,7 @@ from tests.workers.deployment import Valkey, until
 from tests.world import World
 from workers import ingress, web
 from workers.queues import QUEUES, Broker, message_for
-from workers.standing import streams, system_state
+from tasks.system import streams, system_state
 
 
 @pytest.fixture

@@ -34,7 +34,7 @@ from tests.workers.test_patience import Wire
 from tests.world import World
 from workers import web
 from workers.ingress import ensure_group
-from workers.standing import system_state
+from tasks.system import system_state
 
 SECRET = "s3cr3t-word"
 

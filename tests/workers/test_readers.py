@@ -12,10 +12,10 @@ from tasks.events import outbox
 from tests.world import World
 from tests.world import publish as publish_all
 from workers import readers
-from workers.readers import GroupStanding, StreamStanding, observe
+from tasks.system import GroupStanding, StreamStanding, observe
 from workers.relay import publish
 from workers.relay.readers import WatchReaders
-from workers.standing import streams
+from tasks.system import streams
 
 #: Events on the stream: trimming drops whole nodes of a hundred or so.
 EVENTS = 1000

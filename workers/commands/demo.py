@@ -25,7 +25,7 @@ from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
 from workers.commands.common import Json, Refused, asked, document, err, opened, out
 from workers.commands.events import publish_lines
-from workers.standing import system_state
+from tasks.system import system_state
 
 #: The events of the sample organisation.
 SAMPLE = Path(sample.__file__).with_name("demo.jsonl")

@@ -37,8 +37,8 @@ from tasks.webhooks import Health
 from tasks.work import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.console import visible
-from workers.readers import StreamStanding
-from workers.standing import SystemState, streams, system_state
+from tasks.system import StreamStanding
+from tasks.system import SystemState, streams, system_state
 
 if TYPE_CHECKING:
     from workers.supervisor import ProcessKind
