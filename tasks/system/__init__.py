@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tasks.system.readers import (
         ConsumerGroup,
         GroupStanding,
-        RedisStream,
+        ObservedStream,
         StreamId,
         StreamStanding,
         is_ingress_stalled,

@@ -11,9 +11,9 @@ from config.words import counted
 from tasks import events
 from tasks.enrolments import running_fanouts
 from tasks.mail import MailOutage, MailPaused, current_outages, in_progress, paused
+from tasks.system.readers import StreamStanding, is_ingress_stalled, standings, unread
 from tasks.webhooks import Health, health
 from tasks.work import STALLED_AFTER, Load, loads, unfinished
-from tasks.system.readers import StreamStanding, is_ingress_stalled, standings, unread
 
 #: What may be left, by its plural: one of it.
 _ONE = {

@@ -23,9 +23,9 @@ from config.streams import OUT, make_redis
 from config.words import counted
 from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
+from tasks.system import system_state
 from workers.commands.common import Json, Refused, asked, document, err, opened, out
 from workers.commands.events import publish_lines
-from tasks.system import system_state
 
 #: The events of the sample organisation.
 SAMPLE = Path(sample.__file__).with_name("demo.jsonl")

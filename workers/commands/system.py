@@ -33,12 +33,11 @@ from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from config.words import counted
 from tasks.mail import IT_WAS_RESTORED, MailOutage, MailPaused, Witness, asks_after_restore
+from tasks.system import StreamStanding, SystemState, streams, system_state
 from tasks.webhooks import Health
 from tasks.work import Load
 from workers.commands.common import Json, Refused, cell, document, err, opened, out
 from workers.console import visible
-from tasks.system import StreamStanding
-from tasks.system import SystemState, streams, system_state
 
 if TYPE_CHECKING:
     from workers.supervisor import ProcessKind

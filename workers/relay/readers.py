@@ -3,8 +3,7 @@
 from config.database import autocommit
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
-from tasks import events
-from tasks import system
+from tasks import events, system
 from workers.relay.chore import Chore
 
 
