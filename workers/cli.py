@@ -55,6 +55,7 @@ COMMANDS = {
 #: The groups of commands, each in a module of its own.
 GROUPS = (
     "events", "learners", "announcements", "templates", "mail", "seats", "suppressions", "reports", "webhooks", "work",
+    "pools",
     "run",
 )  # fmt: skip
 

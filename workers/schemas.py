@@ -14,7 +14,10 @@ from typing import Any, Literal
 import msgspec
 import typer
 
+from tasks.acts import events as event_acts
 from tasks.acts import learners as learner_acts
+from tasks.acts import system as system_acts
+from tasks.acts import webhooks as webhook_acts
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.imports import Imported
@@ -30,15 +33,12 @@ from workers.commands import (
     events,
     mail,
     reconcile,
-    replays,
     restored,
     seats,
     showing,
     suppressions,
     system,
     templates,
-    webhooks,
-    work,
 )
 
 #: Where they are kept in the repo.
@@ -67,11 +67,11 @@ RESULTS: dict[str, Any] = {
     "announcements-unschedule": announcements.AnnouncementState,
     "demo": demo.DemoResult,
     "events-decided": list[DecidedEvent],
-    "events-discard": list[events.EventDecision],
+    "events-discard": list[event_acts.EventDecision],
     "events-publish": events.Published,
     "events-quarantined": list[Quarantined],
-    "events-release": list[events.EventDecision],
-    "events-replay": replays.Replayed,
+    "events-release": list[event_acts.EventDecision],
+    "events-replay": event_acts.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,
     "learners-activate": list[learner_acts.Toggled],
@@ -87,6 +87,8 @@ RESULTS: dict[str, Any] = {
     "mail-retry": list[mail.RetriedNotices],
     "mail-sent-since": mail.SentInLog,
     "migrate": system.Migrated,
+    "pools-pause": system_acts.PoolState,
+    "pools-resume": system_acts.PoolState,
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
     "restored": restored.Restored,
@@ -94,7 +96,7 @@ RESULTS: dict[str, Any] = {
     "seats-reviewed": list[seats.Reviewed],
     "seats-show": seats.BalanceDetails,
     "seats-verify": seats.Verified,
-    "status": system.SystemStatus,
+    "status": system_acts.SystemStatus,
     "suppressions-add": suppressions.SuppressionDecision,
     "suppressions-list": Suppression,
     "suppressions-remove": suppressions.SuppressionDecision,
@@ -102,17 +104,18 @@ RESULTS: dict[str, Any] = {
     "templates-list": list[templates.Template],
     "templates-render": templates.Rendered,
     "wait": system.Waited,
-    "webhooks-add": webhooks.Added,
-    "webhooks-disable": webhooks.Changed,
-    "webhooks-enable": webhooks.Changed,
+    "webhooks-add": webhook_acts.Added,
+    "webhooks-disable": webhook_acts.Changed,
+    "webhooks-enable": webhook_acts.Changed,
     "webhooks-list": list[Webhook],
     "webhooks-log": list[Attempt],
-    "webhooks-remove": webhooks.Changed,
-    "webhooks-rotate": webhooks.Added,
+    "webhooks-remove": webhook_acts.Changed,
+    "webhooks-rotate": webhook_acts.Added,
     "webhooks-show": Webhook,
-    "webhooks-test": webhooks.Tested,
+    "webhooks-test": webhook_acts.Tested,
     "work-failing": list[FailingWork],
-    "work-retry": list[work.Retried],
+    "work-discard": list[system_acts.DiscardedWork],
+    "work-retry": list[system_acts.Retried],
 }
 
 

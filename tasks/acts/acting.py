@@ -124,6 +124,12 @@ def act(
     return declare
 
 
+def of_all(one: Act[Asked, Answer]) -> Act[Asked, Answer]:
+    """The same act about no organisation, for operators: `system.NAME`, below `/system`."""
+    route = f"{one.method} /system/{one.path}"
+    return act(f"system.{one.name}", route, changes=one.changes, status=one.status)(one.does)
+
+
 def perform(
     runtime: Runtime, caller: Caller, what: Act[Asked, Answer], asked: Asked, organisation: str | None = None
 ) -> Answer:

@@ -35,6 +35,7 @@ ORDER = [
     "audit",
     "accounts",
     "organisations",
+    "uploads",
     "events",
     "work",
     "reports",

@@ -8,10 +8,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Protocol, TypeVar
 
 import typer
 from rich.markup import escape
@@ -30,6 +31,7 @@ from config.words import as_json
 from tasks import organisations
 from tasks.accounts import Caller, Door, Role
 from tasks.acts.acting import Act, Answer, Asked, perform
+from tasks.acts.paging import MOST, Item, Page
 from tasks.mail import paused
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
@@ -202,10 +204,52 @@ def check_schema(runtime: Runtime) -> None:
         )
 
 
+class Doer(Protocol):
+    """What does acts."""
+
+    def __call__(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None = None) -> Answer:
+        """Do one."""
+
+
+@contextmanager
+def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
+    """What does the acts of a command, as the user of this machine, who may do everything."""
+    with opened(role, need) as runtime:
+        caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
+        yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
+
+
 def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None, *, by: str | None = None) -> Answer:
-    """Do an act as the user of this machine, who may do everything."""
-    with opened(act.name.partition(".")[0]) as runtime:
-        return perform(runtime, Caller(who(by), Door.COMMAND, Role.OPERATOR), act, asked, organisation)
+    """Do one act, and nothing else."""
+    with acting(act.name.partition(".")[0], by=by) as do:
+        return do(act, asked, organisation)
+
+
+class Listing(Protocol):
+    """What is asked of an act that lists."""
+
+    @property
+    def limit(self) -> int: ...
+
+    @property
+    def after(self) -> str | None: ...
+
+
+Listed = TypeVar("Listed", bound=Listing)
+
+
+def items(
+    do: Doer, act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None, most: int | None = None
+) -> Iterator[Item]:
+    """What an act lists, page by page: all of it, or so many at most."""
+    while most is None or most > 0:
+        limit = MOST if most is None else min(most, MOST)
+        page = do(act, replace(asked, limit=limit), organisation)  # type: ignore[type-var]
+        yield from page.items
+        if page.next is None:
+            return
+        most = None if most is None else most - len(page.items)
+        asked = replace(asked, after=page.next)  # type: ignore[type-var]
 
 
 @contextmanager
