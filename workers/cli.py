@@ -50,6 +50,7 @@ COMMANDS = {
     "wait": "system",
     "reconcile": "reconcile",
     "restored": "restored",
+    "explain": "explain",
 }
 
 #: The groups of commands, each in a module of its own.

@@ -20,6 +20,7 @@ from tasks.acts import system as system_acts
 from tasks.acts import webhooks as webhook_acts
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
+from tasks.explaining import Explanation
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
@@ -74,6 +75,7 @@ RESULTS: dict[str, Any] = {
     "events-replay": event_acts.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,
+    "explain": Explanation,
     "learners-activate": list[learner_acts.Toggled],
     "learners-deactivate": list[learner_acts.Toggled],
     "learners-import": Imported,

@@ -107,6 +107,7 @@ PERMISSIONS = {
     "reports.history": _READER,
     "reports.summary": _READER,
     "reports.training": _READER,
+    "seats.explain": _READER,
     "seats.ledger": _READER,
     "seats.reviewed": _ADMIN,
     "seats.show": _READER,

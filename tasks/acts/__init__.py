@@ -10,7 +10,7 @@ from typing import Any
 from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
-MODULES = ("events", "imports", "learners", "system", "webhooks")
+MODULES = ("events", "explaining", "imports", "learners", "system", "webhooks")
 
 
 def every() -> dict[str, Act[Any, Any]]:

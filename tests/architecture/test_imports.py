@@ -21,6 +21,7 @@ ROOMS = {
 ORDER = [
     "acts",
     "system",
+    "explaining",
     "reconcile",
     "imports",
     "intake",
