@@ -28,11 +28,12 @@ from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
 from tasks.webhooks import Because, Problem, State, client
 from tasks.webhooks.server import MOST_OF_ONE
-from workers import bodies, connections, outline, queues, web, webhooks
+from workers import outline, queues, webhooks
 from workers.commands.common import UNASKED
 from workers.relay.readers import WatchReaders
 from workers.relay.witness import WatchWitness
 from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract
+from workers.web import app, bodies, connections
 
 ROOT = Path(__file__).parents[1]
 
@@ -107,7 +108,7 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
         f"{connections.MOST_CONNECTIONS:,} connections (fewer where the limit of open files is below",
         f"{connections.MOST_CONNECTIONS + connections.OTHER_FILES:,}: all but {connections.OTHER_FILES} of it)",
         f"in chunks of {connections.OCTETS_A_PIECE} bytes or more on the average",
-        f"{bodies.MOST} at most, are waited for at once, half of them for one address, and {web.MOST_BODIES} of the",
+        f"{bodies.MOST} at most, are waited for at once, half of them for one address, and {app.MOST_BODIES} of the",
         f"Up to {MOST_KEYS} keys are accepted at once",
         (
             f"{client.MOST_LINES} lines of headers, in no more than {client.MOST_PIECES} pieces"

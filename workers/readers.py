@@ -59,7 +59,7 @@ class ConsumerGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Stream:
+class ObservedStream:
     """A stream and its groups, at one moment. `first`: the first entry there is, and `end` the last there ever was."""
 
     length: int
@@ -68,7 +68,7 @@ class Stream:
     groups: list[ConsumerGroup]
 
 
-def observe(client: redis.Redis, name: str) -> Stream:
+def observe(client: redis.Redis, name: str) -> ObservedStream:
     """A stream and its groups, by one command; an empty one where there is none."""
     try:
         found: Any = client.execute_command(  # type: ignore[no-untyped-call]
@@ -77,9 +77,9 @@ def observe(client: redis.Redis, name: str) -> Stream:
     except redis.ResponseError as problem:
         if "no such key" not in str(problem):
             raise
-        return Stream(0, StreamId(0, 0), StreamId(0, 0), [])
+        return ObservedStream(0, StreamId(0, 0), StreamId(0, 0), [])
     first = StreamId.parse(next(iter(found["entries"]), "0-0"))
-    return Stream(
+    return ObservedStream(
         found["length"], first, StreamId.parse(found["last-generated-id"]), [_group(one) for one in found["groups"]]
     )
 
@@ -121,11 +121,11 @@ def unread(client: redis.Redis) -> int:
     return stream.length if group is None else group.pending + _unread(client, IN, stream, group)
 
 
-def _ours(stream: Stream) -> ConsumerGroup | None:
+def _ours(stream: ObservedStream) -> ConsumerGroup | None:
     return next((group for group in stream.groups if group.name == GROUP.encode()), None)
 
 
-def trim(client: redis.Redis, name: str, stream: Stream) -> None:
+def trim(client: redis.Redis, name: str, stream: ObservedStream) -> None:
     """Drop from a stream what every group has read and acknowledged; nothing where there is no group.
 
     A group that is made meanwhile asks too late for what is dropped. Of the inbound stream, which holds people's data,
@@ -136,7 +136,7 @@ def trim(client: redis.Redis, name: str, stream: Stream) -> None:
         client.xtrim(name, minid=str(needed), approximate=name != IN)
 
 
-def remember(connection: Connection, out: Stream, state: Publication) -> None:
+def remember(connection: Connection, out: ObservedStream, state: Publication) -> None:
     """Keep how far each group of the outgoing stream has come, unless the stream has lost something meanwhile."""
     if out.end.first >= state.published:
         events.remember_readers(
@@ -219,7 +219,7 @@ def _standing(connection: Connection, client: redis.Redis, name: str) -> StreamS
     return StreamStanding(name, found.length, _memory(client, name), groups)
 
 
-def _unread(client: redis.Redis, name: str, stream: Stream, group: ConsumerGroup) -> int:
+def _unread(client: redis.Redis, name: str, stream: ObservedStream, group: ConsumerGroup) -> int:
     if group.delivered >= stream.end:
         return 0
     if group.lag is not None:

@@ -34,7 +34,7 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class StoredEvents:
     """What comes first of the events that were asked for, by their number and octets, and whether there are more."""
 
     stored: list[StoredEvent]
@@ -275,11 +275,13 @@ _STOOD = """EXISTS (SELECT FROM (
               AND e.cycle = i.awaits_cycle AND e.learner = i.awaits_learner)"""
 
 
-def _page(found: list[StoredEvent], most: int) -> Page:
-    return Page(found, bool(found) and (found[0].found == most or len(found) < found[0].found))
+def _page(found: list[StoredEvent], most: int) -> StoredEvents:
+    return StoredEvents(found, bool(found) and (found[0].found == most or len(found) < found[0].found))
 
 
-def waiting_for(connection: Connection, known: Collection[Awaited], enrolled: Collection[int], most: int) -> Page:
+def waiting_for(
+    connection: Connection, known: Collection[Awaited], enrolled: Collection[int], most: int
+) -> StoredEvents:
     """What waits for any of these, and starts and completions that came before their enrolment, where organisations
     have `enrolled` meanwhile (R27): in the order in which it arrived, but so many at most."""
     found = rows(
@@ -315,7 +317,7 @@ def waiting_for(connection: Connection, known: Collection[Awaited], enrolled: Co
     return _page(found, most)
 
 
-def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> Page:
+def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> StoredEvents:
     """What waits though what it waits for is known, but so many at most of those that arrived after a number."""
     found = rows(
         connection,

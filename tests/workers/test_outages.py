@@ -32,9 +32,9 @@ from tests.workers.deployment import Deployment, Valkey, until
 from tests.workers.serving import served
 from tests.workers.test_patience import Wire
 from tests.world import World
-from workers import web
 from workers.ingress import ensure_group
 from workers.standing import system_state
+from workers.web import app
 
 SECRET = "s3cr3t-word"
 
@@ -293,7 +293,7 @@ def pages(platform: World) -> Iterator[str]:
     port = free_port()
     settings = platform.runtime.settings.model_copy(update={"rollcall_web_port": port})
     runtime = replace(platform.runtime, settings=settings)
-    server = threading.Thread(target=web.run, args=(runtime,))
+    server = threading.Thread(target=app.run, args=(runtime,))
     server.start()
     url = f"http://127.0.0.1:{port}"
     until(lambda: get(f"{url}/healthz")[0] == 200, "a healthy answer")

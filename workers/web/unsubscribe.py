@@ -24,8 +24,8 @@ from config.database import enter_tenant_role, transaction
 from config.runtime import Runtime
 from config.settings import keys_in
 from tasks.mail import UNSUBSCRIBE_PATH, Links, Subscription, resubscribe, subscription, unsubscribe
-from workers.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
-from workers.bodies import Bodies, NotRead
+from workers.web.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
+from workers.web.bodies import Bodies, NotRead
 
 log = structlog.get_logger()
 
@@ -86,7 +86,7 @@ _WORDS: Mapping[str, _Words] = {
     ),
 }
 
-_PAGES = Environment(loader=PackageLoader("workers"), autoescape=True, undefined=StrictUndefined)
+_PAGES = Environment(loader=PackageLoader("workers.web"), autoescape=True, undefined=StrictUndefined)
 _STYLE = _PAGES.get_template("page.css").render()
 
 #: The page is for its reader alone: it runs nothing, fits in no frame, is kept nowhere, and its address is told nobody.

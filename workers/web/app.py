@@ -27,13 +27,14 @@ from config.settings import networks_in
 from config.streams import make_impatient_redis
 from tasks.mail import MailOutage, current_outages, paused
 from tasks.work import STALLED_AFTER, loads
-from workers import bodies, connections, event_posts, readiness, unsubscribe
-from workers.asking import Bulkhead, Busy, Shared, in_time
-from workers.bodies import Bodies
-from workers.connections import Gatekeeper
-from workers.metrics import Numbers
+from workers import readiness
 from workers.readers import is_ingress_stalled
 from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
+from workers.web import bodies, connections, event_posts, unsubscribe
+from workers.web.asking import Bulkhead, Busy, Shared, in_time
+from workers.web.bodies import Bodies
+from workers.web.connections import Gatekeeper
+from workers.web.metrics import Numbers
 
 Answer = TypeVar("Answer")
 

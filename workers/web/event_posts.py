@@ -24,9 +24,9 @@ from config.log import without_data
 from config.streams import make_redis
 from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
 from tasks.intake import UNREADABLE, BatchResult, give_up, process_batch, set_aside
-from workers.asking import Bulkhead, Busy, is_busy
-from workers.bodies import SMALL, Bodies, NotRead
 from workers.suspects import MOST_TRIES, Suspects
+from workers.web.asking import Bulkhead, Busy, is_busy
+from workers.web.bodies import SMALL, Bodies, NotRead
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import anyio
 from starlette.requests import ClientDisconnect, Request
 
-from workers.connections import place_of
+from workers.web.connections import place_of
 
 #: Bodies that are waited for at once at most; and the share of them that one address may have.
 MOST, SHARE = 200, 2

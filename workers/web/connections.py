@@ -2,7 +2,7 @@
 
 uvicorn bounds neither. Each connection here has a deadline for what it owes: the head of a request, the rest of a body
 that was answered before it ended, reading what we answer. How long a body may take is bounded where it is read
-(`workers.bodies`). Where there are too many connections, the one that has owed something for longest is closed.
+(`workers.web.bodies`). Where there are too many connections, the one that has owed something for longest is closed.
 """
 
 import asyncio
