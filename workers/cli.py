@@ -56,8 +56,7 @@ COMMANDS = {
 #: The groups of commands, each in a module of its own.
 GROUPS = (
     "events", "learners", "announcements", "templates", "mail", "seats", "suppressions", "reports", "webhooks", "work",
-    "pools",
-    "run",
+    "pools", "run", "tokens",
 )  # fmt: skip
 
 #: The environment that a shell asks for completions with.

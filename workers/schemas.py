@@ -14,6 +14,8 @@ from typing import Any, Literal
 import msgspec
 import typer
 
+from tasks.accounts import TokenDetails
+from tasks.acts import accounts as account_acts
 from tasks.acts import events as event_acts
 from tasks.acts import learners as learner_acts
 from tasks.acts import system as system_acts
@@ -105,6 +107,9 @@ RESULTS: dict[str, Any] = {
     "suppressions-remove-many": suppressions.Lifted,
     "templates-list": list[templates.Template],
     "templates-render": templates.Rendered,
+    "tokens-add": account_acts.AddedToken,
+    "tokens-list": list[TokenDetails],
+    "tokens-revoke": account_acts.RevokedToken,
     "wait": system.Waited,
     "webhooks-add": webhook_acts.Added,
     "webhooks-disable": webhook_acts.Changed,

@@ -10,7 +10,15 @@ from typing import Any
 from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
-MODULES = ("events", "explaining", "imports", "learners", "system", "webhooks")
+MODULES = (
+    "accounts",
+    "events",
+    "explaining",
+    "imports",
+    "learners",
+    "system",
+    "webhooks",
+)
 
 
 def every() -> dict[str, Act[Any, Any]]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import execute
+from config.database import execute, scoped
 from config.words import as_json
 from tasks.accounts import Caller
 
@@ -27,24 +27,28 @@ class AuditEntry:
 
 def record(connection: Connection, organisation: int | None, caller: Caller, entries: Sequence[AuditEntry]) -> None:
     """Write entries, in the transaction of what they tell of."""
-    execute(
-        connection,
-        """
-        INSERT INTO audit (organisation, who, door, address, act, subject, before, after, outcome)
-        SELECT :organisation, :who, :door, :address, act, subject, CAST(before AS jsonb), CAST(after AS jsonb), outcome
-        FROM unnest(CAST(:acts AS text[]), CAST(:subjects AS text[]), CAST(:befores AS text[]), CAST(:afters AS text[]),
-                    CAST(:outcomes AS text[])) AS said (act, subject, before, after, outcome)
-        """,
-        organisation=organisation or INSTALLATION,
-        who=caller.who,
-        door=caller.door,
-        address=caller.address,
-        acts=[entry.act for entry in entries],
-        subjects=[entry.subject for entry in entries],
-        befores=[_json(entry.before) for entry in entries],
-        afters=[_json(entry.after) for entry in entries],
-        outcomes=[entry.outcome for entry in entries],
-    )
+    number = organisation or INSTALLATION
+    with scoped(connection, number):
+        execute(
+            connection,
+            """
+            INSERT INTO audit (organisation, who, door, address, act, subject, before, after, outcome)
+            SELECT :organisation, :who, :door, :address, act, subject, CAST(before AS jsonb), CAST(after AS jsonb),
+                   outcome
+            FROM unnest(CAST(:acts AS text[]), CAST(:subjects AS text[]), CAST(:befores AS text[]),
+                        CAST(:afters AS text[]), CAST(:outcomes AS text[]))
+                 AS said (act, subject, before, after, outcome)
+            """,
+            organisation=number,
+            who=caller.who,
+            door=caller.door,
+            address=caller.address,
+            acts=[entry.act for entry in entries],
+            subjects=[entry.subject for entry in entries],
+            befores=[_json(entry.before) for entry in entries],
+            afters=[_json(entry.after) for entry in entries],
+            outcomes=[entry.outcome for entry in entries],
+        )
 
 
 def _json(said: dict[str, Any] | None) -> str | None:

@@ -136,7 +136,12 @@ def test_r09_the_segment_and_the_notice_are_named(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("end", "because"),
-    [("withdraw", "withdrawn by name"), ("rule", "withdrawn by rule"), ("hold", "on hold"), ("never", "never enrolled")],
+    [
+        ("withdraw", "withdrawn by name"),
+        ("rule", "withdrawn by rule"),
+        ("hold", "on hold"),
+        ("never", "never enrolled"),
+    ],
 )
 def test_r10_why_there_is_no_access_any_more(end: str, because: str, world: World) -> None:
     world.has_course("X", "manual" if end == "never" else "everyone")
@@ -197,4 +202,6 @@ def test_what_is_not_there_is_said_to_be_not_there(world: World) -> None:
 
 
 def test_every_word_is_said_of_something_and_rules_are_numbered() -> None:
-    assert all(why.words and all(rule[0] in "RS" and rule[1:].isdecimal() for rule in why.rules) for why in WHY.values())
+    assert all(
+        why.words and all(rule[0] in "RS" and rule[1:].isdecimal() for rule in why.rules) for why in WHY.values()
+    )

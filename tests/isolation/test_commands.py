@@ -76,7 +76,8 @@ ONE_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 OPERATORS = {
     "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "mail pause", "mail resume",
     "mail sent-since", "migrate", "restored", "run bounces", "run ingress", "run pool", "run relay", "run web",
-    "run webhooks", "status", "templates list", "up", "wait", "work failing", "work retry",
+    "run webhooks", "status", "templates list",
+    "tokens add", "tokens list", "tokens revoke", "up", "wait", "work failing", "work retry",
 }  # fmt: skip
 
 

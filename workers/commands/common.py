@@ -69,9 +69,22 @@ def who(by: str | None) -> str:
 
 def past(text: str, option: str, reads: str = PAST) -> datetime:
     """What is meant by a time, or by a span until now. `reads` says what the option takes."""
+    return _moment(text, option, reads, datetime.now(UTC), -1)
+
+
+#: How a time in the future is written.
+FUTURE = "a time with an offset (2026-11-24T03:00:00Z), or a span from now on (12h, 90d)"
+
+
+def future(text: str, option: str) -> datetime:
+    """What is meant by a time, or by a span from now on."""
+    return _moment(text, option, FUTURE, datetime.now(UTC), 1)
+
+
+def _moment(text: str, option: str, reads: str, now: datetime, sign: int) -> datetime:
     try:
         if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            return now + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{option} {text}: it is {reads}") from None
