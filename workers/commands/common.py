@@ -7,12 +7,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated, Protocol, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 from rich.markup import escape
@@ -34,6 +34,9 @@ from tasks.acts.acting import Act, Answer, Asked, perform
 from tasks.acts.paging import MOST, Item, Page
 from tasks.mail import paused
 from workers.console import WIDE, CleanConsole, visible, visible_rows
+
+if TYPE_CHECKING:
+    from workers.remote import RemoteServer
 
 #: People who are mailed at most by a command that does not ask first.
 UNASKED = 1000
@@ -190,6 +193,8 @@ def opened(
     A command tells a person itself what it has done: unless it is a `process`, or its log is for a program, the log has
     only what is amiss.
     """
+    if not process:
+        refuse_remote()
     settings = load_settings()
     level, style = settings.rollcall_log_level, settings.rollcall_log
     quiet = style == "console" and level == "info" and not process
@@ -226,10 +231,37 @@ class Doer(Protocol):
 
 @contextmanager
 def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
-    """What does the acts of a command, as the user of this machine, who may do everything."""
+    """What does the acts of a command: as the user of this machine, who may do everything; or at the server that
+    ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
+    if is_remote():
+        with closing(_remote(by)) as server:
+            yield server
+        return
     with opened(role, need) as runtime:
         caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
         yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
+
+
+def is_remote() -> bool:
+    """Whether acts are done at a server far away."""
+    return load_settings().rollcall_url is not None
+
+
+def _remote(by: str | None) -> "RemoteServer":
+    from workers.remote import RemoteServer
+
+    settings = load_settings()
+    if settings.rollcall_token is None:
+        raise Refused("ROLLCALL_URL is set, and ROLLCALL_TOKEN is not: rollcall tokens add makes one, at the server.")
+    if by is not None:
+        raise Refused("--by cannot be given with ROLLCALL_URL: whoever the token is of decides.")
+    return RemoteServer(settings.rollcall_url or "", settings.rollcall_token.get_secret_value())
+
+
+def refuse_remote() -> None:
+    """Refuse to do at this machine what somebody believes to be done far away."""
+    if is_remote():
+        raise Refused("This command is one of the server's own: run it there, or unset ROLLCALL_URL.")
 
 
 def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None, *, by: str | None = None) -> Answer:

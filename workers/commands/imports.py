@@ -2,8 +2,9 @@
 
 import os
 import sys
+import threading
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -13,7 +14,13 @@ from config.database import is_connection_problem
 from config.errors import Invalid
 from config.words import counted
 from tasks import imports
-from workers.commands.common import Json, Org, Refused, document, done, err, out, readable
+from workers.commands.common import Json, Org, Refused, acting, document, done, err, is_remote, out, readable
+
+if TYPE_CHECKING:
+    from tasks.acts import imports as acts
+
+#: Seconds between two looks at how far a worker is.
+LOOK_SECONDS = 0.3
 
 
 def import_(
@@ -92,7 +99,7 @@ def import_(
         )
         try:
             acts.check(wanted)
-            result = done(here, wanted, organisation)
+            result = _far_away(wanted, organisation, listed) if is_remote() else done(here, wanted, organisation)
         except Invalid as problem:
             raise typer.BadParameter(str(problem)) from None
         except imports.NotReadable as problem:
@@ -110,6 +117,24 @@ def import_(
     if result.refused:
         n = sum(result.refused.values())
         raise Refused(f"{counted(n, 'line was', 'lines were')} refused: {listed} says which and why.")
+
+
+def _far_away(wanted: "acts.ImportRun", organisation: str, listed: Path) -> "imports.Imported":
+    """Send the file to the server, look on until a worker has imported it, and fetch the lines that were refused."""
+    from tasks.acts import imports as acts
+
+    with acting("import") as do:
+        location = do(acts.run, wanted, organisation).location
+        one, pause = acts.OneImport(int(location.rpartition("/")[2])), threading.Event()
+        while (found := do(acts.show, one, organisation)).state == "running":
+            pause.wait(LOOK_SECONDS)
+        if found.result is None:
+            raise imports.NotReadable(found.problem or "It failed.")
+        if found.result.refused:
+            with listed.open("wb") as file:
+                file.writelines(do(acts.refused, one, organisation).blocks)
+            found.result.refused_file = str(listed)
+        return found.result
 
 
 def _approve(result: "imports.Imported", progress: Progress, *, ask: bool) -> None:

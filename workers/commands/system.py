@@ -36,7 +36,7 @@ from tasks.acts.acting import Nothing
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
 from tasks.system import SystemState, system_state
 from tasks.webhooks import Health
-from workers.commands.common import Json, Refused, acting, cell, document, err, opened, out
+from workers.commands.common import Json, Refused, acting, cell, document, err, opened, out, refuse_remote
 from workers.console import visible
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Waited:
 
 def migrate(json_: Json = False) -> None:
     """Bring the database's schema up to date."""
+    refuse_remote()
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     with services.runtime(settings, "migrate", need=services.DATABASE, make=True) as runtime:
