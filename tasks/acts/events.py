@@ -261,5 +261,5 @@ def replays_of_all(doing: Doing, asked: Nothing) -> events.ReplayLeft:  # noqa: 
 
 
 def _left(doing: Doing) -> events.ReplayLeft:
-    with transaction(doing.runtime.engine) as connection:
+    with transaction(doing.runtime.engine, doing.number) as connection:
         return events.replay_left(connection, doing.number)
