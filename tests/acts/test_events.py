@@ -30,7 +30,7 @@ def test_what_waits_is_listed_page_by_page_and_only_with_the_filters_it_began_wi
 
     assert seen == [f"s{n}" for n in range(5)]
     with pytest.raises(Invalid):
-        do(held, acts.quarantined, acts.HeldFilter(state="waiting", after=after))
+        do(held, acts.quarantined, acts.HeldFilter(state=acts.UnresolvedState.WAITING, after=after))
     everybodys = do(held, acts.quarantined_anywhere, acts.AnybodysHeldFilter(), None)
     assert len(everybodys.items) == 6
     named = do(held, acts.quarantined_anywhere, acts.AnybodysHeldFilter(organisation="unknown"), None)
