@@ -22,10 +22,10 @@ from config.runtime import Runtime
 from config.settings import keys_in
 from config.words import as_json
 from tasks import acts
-from tasks.accounts import PERMISSIONS, Caller, Permission
+from tasks.accounts import PERMISSIONS, Caller, Permission, permits
 from tasks.accounts import Scope as ActScope
-from tasks.accounts import permits
 from tasks.acts import Act, perform
+from tasks.acts.access import at_the_door
 from tasks.acts.acting import tag_of
 from tasks.acts.paging import Begun, Stream
 from tasks.acts.repeats import FirstAnswer, once
@@ -164,6 +164,8 @@ class Api:
         call = Call(route, caller, organisation, asked, expected, key, hashed)
         if route.weight is Weight.EXPORT:
             return await self._streamed(bulkhead, call)
+        if route.weight is Weight.ACCESS:
+            return await bulkhead.ask(_at_the_door, bulkhead.runtime, call)
         do = self._done if key is None else self._done_once
         return _unchanged(request, await bulkhead.ask(do, bulkhead.runtime, call))
 
@@ -209,8 +211,8 @@ class Api:
             return Response(as_json(answer.document), 202, {"Location": location}, "application/json")
         if answer is None:
             return Response(status_code=204)
-        tagged = act.method == "GET" or act.conditional
-        headers = {"ETag": f'"{tag_of(answer)}"'} if tagged and call.route.weight is Weight.QUICK else None
+        tagged = act.conditional or (act.method == "GET" and call.route.weight is not Weight.LIST)
+        headers = {"ETag": f'"{tag_of(answer)}"'} if tagged else None
         return Response(as_json(answer), act.status, headers, "application/json")
 
     def _done_once(self, runtime: Runtime, call: Call) -> Response:
@@ -298,6 +300,12 @@ class _Export(StreamingResponse):
         while block:
             yield block
             block = await self._bulkhead.within(next, self._blocks, None)
+
+
+def _at_the_door(runtime: Runtime, call: Call) -> Response:
+    """What a platform asks at the door of every course, by one statement."""
+    answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 def _close(blocks: Iterator[bytes]) -> None:
