@@ -3,6 +3,7 @@
 import http.client
 import json
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -108,17 +109,14 @@ def api(world: World) -> Iterator[Served]:
 
 
 @pytest.fixture
-def limited(world: World) -> Iterator[Callable[[float], Served]]:
-    """The same with another rate of requests."""
-    stack = []
+def serve(world: World) -> Iterator[Callable[..., Served]]:
+    """The same with other settings."""
+    with ExitStack() as stack:
 
-    def serve(rate: float) -> Served:
-        settings = world.runtime.settings.model_copy(update={"rollcall_api_rate": rate})
-        context = served(replace(world.runtime, settings=settings))
-        stack.append(context)
-        runtime = context.__enter__()
-        return Served(world, runtime.endpoints.public_url, {})
+        def serve_with(**said: object) -> Served:
+            settings = world.runtime.settings.model_copy(update=said)
+            runtime = stack.enter_context(served(replace(world.runtime, settings=settings)))
+            world.runtime = runtime
+            return Served(world, runtime.endpoints.public_url, {})
 
-    yield serve
-    for context in stack:
-        context.__exit__(None, None, None)
+        yield serve_with

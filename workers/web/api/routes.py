@@ -261,12 +261,11 @@ class Api:
             if not isinstance(found, Stream):
                 leave_both()
                 return Response(as_json(found), call.route.act.status, media_type="application/json")
-            first = await bulkhead.within(next, found.blocks, b"")
+            first = await bulkhead.within(next, found.blocks, None)
         except BaseException:
             leave_both()
             raise
-        name = f'attachment; filename="{found.name}"' if found.name else "attachment"
-        headers = {"Content-Disposition": name} if found.name else None
+        headers = {"Content-Disposition": f'attachment; filename="{found.name}"'} if found.name else None
         return _Export(bulkhead, first, found.blocks, leave_both, headers=headers, media_type=found.media_type)
 
 
@@ -276,7 +275,7 @@ class _Export(StreamingResponse):
     def __init__(
         self,
         bulkhead: Bulkhead,
-        first: bytes,
+        first: bytes | None,
         blocks: Iterator[bytes],
         leave: Callable[[], None],
         *,
@@ -295,10 +294,10 @@ class _Export(StreamingResponse):
             with CancelScope(shield=True), suppress(ValueError, Busy):  # its thread may be at work still, and ends it
                 await self._bulkhead.within(_close, self._blocks)
 
-    async def _each(self, first: bytes) -> AsyncIterator[bytes]:
-        block: bytes | None = first
-        while block:
-            yield block
+    async def _each(self, block: bytes | None) -> AsyncIterator[bytes]:
+        while block is not None:
+            if block:
+                yield block
             block = await self._bulkhead.within(next, self._blocks, None)
 
 
