@@ -147,6 +147,9 @@ class Settings(BaseModel):
         None,
         description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",
     )
+    rollcall_session_seconds: float = Field(
+        43_200, gt=0, description="how long somebody stays signed in who does nothing"
+    )
     rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
     rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
     rollcall_bounces_protocol: Literal["lmtp", "smtp"] = Field("lmtp", description="what is spoken there")

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import typer
 
-from tasks.accounts import TokenDetails
+from tasks.accounts import AccountDetails, SessionDetails, TokenDetails
 from tasks.acts import accounts as account_acts
 from tasks.acts import learners as learner_acts
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
@@ -54,6 +54,13 @@ COMMANDS = FOLDER.parent / "commands.md"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
+    "accounts-add": account_acts.PasswordLink,
+    "accounts-disable": account_acts.DisabledAccount,
+    "accounts-list": list[AccountDetails],
+    "accounts-password": account_acts.PasswordLink,
+    "accounts-sessions": list[SessionDetails],
+    "accounts-sign-out": account_acts.SignedOut,
+    "accounts-totp": account_acts.SecondFactor,
     "announcements-cancel": announcements.AnnouncementState,
     "announcements-create": announcements.AnnouncementState,
     "announcements-edit": announcements.AnnouncementState,

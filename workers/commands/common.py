@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,7 @@ from config.words import as_json
 from tasks import organisations
 from tasks.accounts import Caller, Door, Role
 from tasks.acts.acting import Act, Answer, Asked, perform
+from tasks.acts.paging import Item, Page
 from tasks.mail import paused
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
@@ -219,6 +221,18 @@ def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None,
     """Do an act as the user of this machine, who may do everything."""
     with opened(act.name.partition(".")[0]) as runtime:
         return perform(runtime, Caller(who(by), Door.COMMAND, Role.OPERATOR), act, asked, organisation)
+
+
+def walked(act: Act[Asked, Page[Item]], asked: Asked, organisation: str | None = None) -> Iterator[Item]:
+    """Every item of a list, page by page, as it is asked for; `asked` has a field `after`."""
+    with opened(act.name.partition(".")[0]) as runtime:
+        caller = Caller(who(None), Door.COMMAND, Role.OPERATOR)
+        while True:
+            page = perform(runtime, caller, act, asked, organisation)
+            yield from page.items
+            if page.next is None:
+                return
+            asked = replace(asked, after=page.next)  # type: ignore[type-var]
 
 
 @contextmanager
