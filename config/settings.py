@@ -150,6 +150,12 @@ class Settings(BaseModel):
     rollcall_session_seconds: float = Field(
         43_200, gt=0, description="how long somebody stays signed in who does nothing"
     )
+    rollcall_api_rate: float = Field(
+        2000,
+        gt=0,
+        description="what a token may ask of one web process in a second: asking for access counts 1, another act 2, a"
+        " list 10, an export 100",
+    )
     rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
     rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
     rollcall_bounces_protocol: Literal["lmtp", "smtp"] = Field("lmtp", description="what is spoken there")

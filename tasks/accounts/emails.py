@@ -9,7 +9,7 @@ _ADDRESS = re.compile(r"[^\s@]+@[^\s@]+")
 
 
 def as_email(text: str) -> str | None:
-    """An address as it is kept, or None if it is none. Capitals of ASCII are made small: people type them as it comes."""
+    """An address as it is kept, or None if it is none. Its capitals are made small: people type them as it comes."""
     text = text.strip()
     if not _ADDRESS.fullmatch(text) or len(text) > LONGEST or not text.isprintable():
         return None

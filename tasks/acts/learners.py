@@ -1,6 +1,5 @@
 """Learners: what an admin sees of them, and what is changed by hand."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -197,7 +196,7 @@ def _status_event(doing: Doing, learner: str, status: str, now: datetime) -> byt
     return as_json(
         {
             "specversion": "1.0",
-            "id": f"by-hand-{uuid.uuid4()}",
+            "id": doing.event_id(f"{learner} {status}"),
             "source": doing.source,
             "type": "platform.learner.status_changed",
             "time": now,

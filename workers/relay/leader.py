@@ -25,6 +25,7 @@ from workers.relay.mailings import FinishMailings
 from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
+from workers.relay.repeats import ForgetRepeats
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
 
@@ -46,6 +47,7 @@ CHORES: tuple[type[Chore], ...] = (
     FinishMailings,
     Quarantine,
     WatchReaders,
+    ForgetRepeats,
 )
 
 #: Seconds within which an idle relay obeys.

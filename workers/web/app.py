@@ -31,6 +31,7 @@ from workers import readiness
 from workers.readers import is_ingress_stalled
 from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
 from workers.web import bodies, connections, event_posts, unsubscribe
+from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead, Busy, Shared, in_time
 from workers.web.bodies import Bodies
 from workers.web.connections import Gatekeeper
@@ -89,14 +90,17 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     async def metrics(_request: Request) -> Response:
         return Response(await counted(), media_type=CONTENT_TYPE_LATEST)
 
+    api = Api(runtime, read)
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
         for bulkhead in (links, posts, health, scraped):
             bulkhead.runtime.engine.dispose()
+        api.close()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
-    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app
