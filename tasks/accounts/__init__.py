@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         use_totp,
     )
     from tasks.accounts.rules import PERMISSIONS, Caller, Door, Permission, Role, Scope, permits
-    from tasks.accounts.secret import digest, is_token, new_token
+    from tasks.accounts.secret import digest, is_token, new_secret, new_token
     from tasks.accounts.sessions import (
         SessionDetails,
         begin_session,
