@@ -1,4 +1,4 @@
-"""What programs read and write, as JSON Schemas and as AsyncAPI, and the commands, as an outline and as a page.
+"""What programs read and write, as JSON Schemas, AsyncAPI and OpenAPI, and the commands, as an outline and as a page.
 
 All of it is made from the types.
 
@@ -42,12 +42,16 @@ from workers.commands import (
     webhooks,
     work,
 )
+from workers.web.api import openapi
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 
 #: Both directions, as AsyncAPI.
 CONTRACT = FOLDER.parent / "asyncapi.json"
+
+#: The HTTP API, as OpenAPI.
+API = FOLDER.parent / "openapi.json"
 
 #: Every command with its options, as a page.
 COMMANDS = FOLDER.parent / "commands.md"
@@ -154,6 +158,11 @@ def contract() -> str:
     return _text(asyncapi.document())
 
 
+def api() -> str:
+    """The text of `API`."""
+    return _text(openapi.document())
+
+
 def commands_page() -> str:
     """The text of `COMMANDS`, from the commands' outline."""
     lines = [
@@ -197,6 +206,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     CONTRACT.write_text(contract(), encoding="utf-8")
+    API.write_text(api(), encoding="utf-8")
     outline.FILE.write_text(outline.text(cli.whole()), encoding="utf-8")
     COMMANDS.write_text(commands_page(), encoding="utf-8")
 

@@ -59,6 +59,7 @@ _OPERATOR = Permission(Role.OPERATOR, Scope.SYSTEM)
 #: Every act by its name: there is no other.
 PERMISSIONS = {
     "access.ask": _READER,
+    "access.ask_many": _READER,
     "announcements.cancel": _ADMIN,
     "announcements.create": _ADMIN,
     "announcements.delete": _ADMIN,
@@ -86,7 +87,9 @@ PERMISSIONS = {
     "courses.list": _READER,
     "courses.method": _ADMIN,
     "courses.preview": _READER,
+    "courses.show": _READER,
     "enrolments.request": _ADMIN,
+    "enrolments.show": _READER,
     "enrolments.withdraw": _ADMIN,
     "events.decided": _READER,
     "events.discard": _ADMIN,
@@ -115,6 +118,7 @@ PERMISSIONS = {
     "segments.leave": _ADMIN,
     "segments.list": _READER,
     "segments.save": _ADMIN,
+    "segments.show": _READER,
     "suppressions.add": _ADMIN,
     "suppressions.list": _READER,
     "suppressions.remove": _ADMIN,

@@ -11,8 +11,13 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
 MODULES = (
+    "access",
     "accounts",
+    "courses",
+    "enrolments",
     "learners",
+    "organisations",
+    "segments",
 )
 
 

@@ -87,10 +87,15 @@ def page(found: Sequence[Item], limit: int, keys: Callable[[Item], tuple[Any, ..
     """A page of what was found, which is one item more than the page has where there are more. `keys`: what the list is
     ordered by, of an item; `listed`: see `keys_after`."""
     items = list(found[:limit])
-    if len(found) <= limit:
-        return Page(items, None)
-    packed = msgspec.msgpack.encode((_mark(listed), keys(items[-1])))
-    return Page(items, urlsafe_b64encode(packed).rstrip(b"=").decode())
+    return page_ending_at(items, keys(items[-1]) if len(found) > limit else None, *listed)
+
+
+def page_ending_at(items: Sequence[Item], keys: tuple[Any, ...] | None, *listed: object) -> Page[Item]:
+    """A page, and after which keys the next begins; None if there is none."""
+    if keys is None:
+        return Page(list(items), None)
+    packed = msgspec.msgpack.encode((_mark(listed), keys))
+    return Page(list(items), urlsafe_b64encode(packed).rstrip(b"=").decode())
 
 
 def _mark(listed: tuple[object, ...]) -> bytes:

@@ -31,6 +31,7 @@ from workers import readiness
 from workers.readers import is_ingress_stalled
 from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
 from workers.web import bodies, connections, event_posts, signing_in, unsubscribe
+from workers.web.api import page
 from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead, Busy, Shared, in_time
 from workers.web.bodies import Bodies
@@ -101,8 +102,8 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
         api.close()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
-    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read), *api.routes()]
-    found += signing_in.routes(signing, read)
+    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app

@@ -16,7 +16,7 @@ from starlette.requests import Request
 from config.database import autocommit
 from config.runtime import Runtime
 from tasks import accounts
-from tasks.accounts import Caller
+from tasks.accounts import Caller, TokenUses
 from tasks.acts import Act
 from tasks.acts.paging import Page, Stream
 from workers.web.api.limits import STRANGERS, STRANGERS_AT_ONCE, Buckets
@@ -28,12 +28,16 @@ from workers.web.connections import place_of
 #: Seconds for which it is remembered whose a token is: a revoked one is refused after that.
 REMEMBERED_SECONDS = 1.0
 
+#: Seconds between two times that the last use of each token is written down.
+WRITTEN_SECONDS = 60.0
+
 #: Tokens remembered at most.
 MOST_REMEMBERED = 10_000
 
 #: Exports of one caller at once.
 EXPORTS_OF_ONE = 2
 
+_TOO_MANY = "Too many requests without a token that holds come from this address: ask again later."
 _BEARER = 'Bearer realm="rollcall"'
 
 
@@ -79,6 +83,7 @@ class Callers:
         self._known: OrderedDict[bytes, tuple[float, Caller | None]] = OrderedDict()
         self._rates = Buckets(2 * rate, rate)
         self._strangers = Buckets(STRANGERS_AT_ONCE, STRANGERS)
+        self._uses, self._written = TokenUses(), time.monotonic()
 
     async def caller(self, request: Request, cost: float) -> Caller:
         """Who asks. Raises `Refusal` for somebody without a token that holds, and one who asks too much."""
@@ -106,9 +111,9 @@ class Callers:
         until, caller = self._known.get(hashed, (0.0, None))
         if until > time.monotonic():
             return caller
-        if self._strangers.is_empty(place) and caller is None:
-            self._count(place)
-        caller = await self._bulkhead.ask(_look_up, self._bulkhead.runtime, token)
+        if self._strangers.is_empty(place):
+            raise Refusal(429, _TOO_MANY, {"Retry-After": "1"})
+        caller = await self._bulkhead.ask(self._look_up, self._bulkhead.runtime, token)
         self._known[hashed] = (time.monotonic() + REMEMBERED_SECONDS, caller)
         self._known.move_to_end(hashed)
         if len(self._known) > MOST_REMEMBERED:
@@ -118,11 +123,14 @@ class Callers:
     def _count(self, place: str) -> None:
         """Count a request without a token that holds. Raises `Refusal` if an address has too many of them."""
         if seconds := self._strangers.wait(place):
-            raise Refusal(
-                429, "Too many requests without a token that holds: ask again later.", {"Retry-After": str(seconds)}
-            )
+            raise Refusal(429, _TOO_MANY, {"Retry-After": str(seconds)})
 
-
-def _look_up(runtime: Runtime, token: str) -> Caller | None:
-    with autocommit(runtime.engine) as connection:
-        return accounts.caller_of_token(connection, token, None)
+    def _look_up(self, runtime: Runtime, token: str) -> Caller | None:
+        with autocommit(runtime.engine) as connection:
+            found = accounts.caller_of_token(connection, token, None)
+            if found is not None:
+                self._uses.note(token)
+            if time.monotonic() - self._written > WRITTEN_SECONDS:
+                self._written = time.monotonic()
+                self._uses.write(connection)
+        return found

@@ -22,10 +22,10 @@ from config.runtime import Runtime
 from config.settings import keys_in
 from config.words import as_json
 from tasks import acts
-from tasks.accounts import PERMISSIONS, Caller, Permission
+from tasks.accounts import PERMISSIONS, Caller, Permission, permits
 from tasks.accounts import Scope as ActScope
-from tasks.accounts import permits
 from tasks.acts import Act, perform
+from tasks.acts.access import at_the_door
 from tasks.acts.acting import tag_of
 from tasks.acts.paging import Begun, Stream
 from tasks.acts.repeats import FirstAnswer, once
@@ -164,6 +164,8 @@ class Api:
         call = Call(route, caller, organisation, asked, expected, key, hashed)
         if route.weight is Weight.EXPORT:
             return await self._streamed(bulkhead, call)
+        if route.weight is Weight.ACCESS:
+            return await bulkhead.ask(_at_the_door, bulkhead.runtime, call)
         do = self._done if key is None else self._done_once
         return _unchanged(request, await bulkhead.ask(do, bulkhead.runtime, call))
 
@@ -209,8 +211,8 @@ class Api:
             return Response(as_json(answer.document), 202, {"Location": location}, "application/json")
         if answer is None:
             return Response(status_code=204)
-        tagged = act.method == "GET" or act.conditional
-        headers = {"ETag": f'"{tag_of(answer)}"'} if tagged and call.route.weight is Weight.QUICK else None
+        tagged = act.conditional or (act.method == "GET" and call.route.weight is not Weight.LIST)
+        headers = {"ETag": f'"{tag_of(answer)}"'} if tagged else None
         return Response(as_json(answer), act.status, headers, "application/json")
 
     def _done_once(self, runtime: Runtime, call: Call) -> Response:
@@ -259,12 +261,11 @@ class Api:
             if not isinstance(found, Stream):
                 leave_both()
                 return Response(as_json(found), call.route.act.status, media_type="application/json")
-            first = await bulkhead.within(next, found.blocks, b"")
+            first = await bulkhead.within(next, found.blocks, None)
         except BaseException:
             leave_both()
             raise
-        name = f'attachment; filename="{found.name}"' if found.name else "attachment"
-        headers = {"Content-Disposition": name} if found.name else None
+        headers = {"Content-Disposition": f'attachment; filename="{found.name}"'} if found.name else None
         return _Export(bulkhead, first, found.blocks, leave_both, headers=headers, media_type=found.media_type)
 
 
@@ -274,7 +275,7 @@ class _Export(StreamingResponse):
     def __init__(
         self,
         bulkhead: Bulkhead,
-        first: bytes,
+        first: bytes | None,
         blocks: Iterator[bytes],
         leave: Callable[[], None],
         *,
@@ -293,11 +294,17 @@ class _Export(StreamingResponse):
             with CancelScope(shield=True), suppress(ValueError, Busy):  # its thread may be at work still, and ends it
                 await self._bulkhead.within(_close, self._blocks)
 
-    async def _each(self, first: bytes) -> AsyncIterator[bytes]:
-        block: bytes | None = first
-        while block:
-            yield block
+    async def _each(self, block: bytes | None) -> AsyncIterator[bytes]:
+        while block is not None:
+            if block:
+                yield block
             block = await self._bulkhead.within(next, self._blocks, None)
+
+
+def _at_the_door(runtime: Runtime, call: Call) -> Response:
+    """What a platform asks at the door of every course, by one statement."""
+    answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
+    return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 def _close(blocks: Iterator[bytes]) -> None:
