@@ -107,9 +107,7 @@ def sign_in(runtime: Runtime, said: SignIn, address: str | None, before: str | N
 def sign_in_by_link(runtime: Runtime, secret: str, address: str | None, before: str | None = None) -> SignedIn:
     """Let somebody in who opens a link that was made for that; it is good once. Raises `NotFound`."""
     with transaction(runtime.engine) as connection:
-        found = accounts.behind_link(connection, secret, LinkPurpose.ONCE, use=True)
-        if found is None:
-            raise NotFound("This link does not work any more.")
+        found = _behind(connection, secret, LinkPurpose.ONCE, use=True)
         return _let_in(runtime, connection, found, address, before)
 
 
@@ -122,30 +120,31 @@ def sign_out(runtime: Runtime, cookie: str, address: str | None) -> None:
             audit.record(connection, None, caller, [audit.AuditEntry("sessions.end")])
 
 
-def whose_password(runtime: Runtime, secret: str) -> str | None:
-    """The address of the account whose password a link lets choose; None if it is good no more."""
+def whose_password(runtime: Runtime, secret: str) -> str:
+    """The address of the account whose password a link lets choose. Raises `NotFound` if it is good no more."""
     with transaction(runtime.engine) as connection:
-        found = accounts.behind_link(connection, secret, LinkPurpose.PASSWORD)
-    return found.email if found else None
+        return _behind(connection, secret, LinkPurpose.PASSWORD).email
 
 
 def choose_password(runtime: Runtime, secret: str, password: str, address: str | None) -> None:
     """Set the password of the account that a link is of; the link is used up, and the account's sessions end. Raises
     `NotFound`, and `Invalid` for a password that will not do, which leaves the link good."""
-    email = whose_password(runtime, secret)
-    if email is None:
-        raise NotFound("This link does not work any more.")
-    if problem := accounts.fault_of(password, email):
+    if problem := accounts.fault_of(password, whose_password(runtime, secret)):
         raise Invalid(problem, [BadField("/password", problem)])
     kept = accounts.hash_password(password)
     with transaction(runtime.engine) as connection:
-        found = accounts.behind_link(connection, secret, LinkPurpose.PASSWORD, use=True)
-        if found is None:
-            raise NotFound("This link does not work any more.")
+        found = _behind(connection, secret, LinkPurpose.PASSWORD, use=True)
         accounts.set_password(connection, found.account, kept)
         Tries.of(runtime.endpoints.secret_key, found.email, address).forgive(connection)
         entry = audit.AuditEntry("passwords.set", str(found.account))
         audit.record(connection, None, _caller(found, address), [entry])
+
+
+def _behind(connection: Connection, secret: str, purpose: LinkPurpose, *, use: bool = False) -> Credentials:
+    found = accounts.behind_link(connection, secret, purpose, use=use)
+    if found is None:
+        raise NotFound("This link does not work any more.")
+    return found
 
 
 def _let_in(

@@ -40,7 +40,7 @@ def _show_link(made: acts.PasswordLink, *, json_: bool) -> None:
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List accounts: what they may do, and when they last signed in."""
-    found = list(walked(acts.list_accounts, acts.AccountList(1000)))
+    found = list(walked(acts.list_accounts, acts.AccountList()))
     if json_:
         document(found)
         return
@@ -94,7 +94,7 @@ def totp(
 @app.command()
 def sessions(json_: Json = False) -> None:
     """List who is signed in, since when and from where."""
-    found = list(walked(acts.list_sessions, acts.SessionList(1000)))
+    found = list(walked(acts.list_sessions, acts.SessionList()))
     if json_:
         document(found)
         return

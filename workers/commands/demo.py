@@ -24,9 +24,9 @@ from config.words import counted
 from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
 from tasks.acts.signing_in import link_for_this_machine
+from tasks.system import system_state
 from workers.commands.common import Json, Refused, asked, document, err, opened, out, who
 from workers.commands.events import publish_lines
-from workers.standing import system_state
 
 #: The events of the sample organisation.
 SAMPLE = Path(sample.__file__).with_name("demo.jsonl")

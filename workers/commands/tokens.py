@@ -46,7 +46,7 @@ def add(
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List tokens: whose they are, when they were last used, and until when they are valid."""
-    found = list(walked(acts.list_tokens, acts.TokenList(1000)))
+    found = list(walked(acts.list_tokens, acts.TokenList()))
     if json_:
         document(found)
         return

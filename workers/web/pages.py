@@ -40,7 +40,7 @@ def page(
 
 
 def urlencoded(body: bytes) -> dict[str, str]:
-    """The fields of a form as a browser sends it; none if it cannot be read. Of one that is there twice the last counts."""
+    """The fields of a form as a browser sends it; none if it cannot be read. Of two with one name the last counts."""
     try:
         return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
     except ValueError:

@@ -117,14 +117,14 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     """The pages, below the path of `PUBLIC_URL` and without it: a proxy in front may take it away or leave it."""
     runtime = bulkhead.runtime
     pages = _Pages(bulkhead, bodies, Visitors(runtime))
-    link = f"{SIGN_IN_PATH}/{{purpose}}/{{secret}}"
     behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
     return [
         Route(prefix + path, pages.answer(does), methods=methods)
         for prefix in behind
         for path, does, methods in (
             (SIGN_IN_PATH, pages.sign_in, ["GET", "POST"]),
-            (link, pages.link, ["GET", "POST"]),
+            (f"{SIGN_IN_PATH}/{LinkPurpose.ONCE}/{{secret}}", pages.once, ["GET"]),
+            (f"{SIGN_IN_PATH}/{LinkPurpose.PASSWORD}/{{secret}}", pages.password, ["GET", "POST"]),
             (SIGN_OUT_PATH, pages.sign_out, ["POST"]),
         )
     ]
@@ -150,6 +150,8 @@ class _Pages:
                 return await self._bulkhead.ask(does, self._bulkhead.runtime, request, fields)
             except NotRead as problem:
                 return Response(status_code=problem.status, headers=HEADERS | problem.headers)
+            except NotFound:
+                return page("sign_in_no_such_link", 404)
             except (SQLAlchemyError, Busy) as problem:
                 if not is_passing(problem):
                     raise
@@ -174,18 +176,18 @@ class _Pages:
             return self._form(request, status, str(problem), more)
         return self._let_in(signed_in.cookie, "sign-in")
 
-    def link(self, runtime: Runtime, request: Request, fields: dict[str, str]) -> Response:
-        """What a link does that is good once."""
-        purpose, secret = request.path_params["purpose"], request.path_params["secret"]
-        if purpose == LinkPurpose.ONCE and request.method == "GET":
-            try:
-                found = acts.sign_in_by_link(runtime, secret, address_of(request), self._visitors.session(request))
-            except NotFound:
-                return page("sign_in_no_such_link", 404)
-            return self._let_in(found.cookie, "../../sign-in")
-        email = acts.whose_password(runtime, secret) if purpose == LinkPurpose.PASSWORD else None
-        if email is None:
-            return page("sign_in_no_such_link", 404)
+    def once(self, runtime: Runtime, request: Request, _fields: dict[str, str]) -> Response:
+        """Let in whoever opens a link that was made for that. HEAD, by which scanners look, uses nothing up."""
+        if request.method == "HEAD":
+            raise NotFound("This link is for a browser.")
+        secret = request.path_params["secret"]
+        found = acts.sign_in_by_link(runtime, secret, address_of(request), self._visitors.session(request))
+        return self._let_in(found.cookie, "../../sign-in")
+
+    def password(self, runtime: Runtime, request: Request, fields: dict[str, str]) -> Response:
+        """Let somebody choose a password who opens a link that was made for that."""
+        secret = request.path_params["secret"]
+        email = acts.whose_password(runtime, secret)
         if request.method != "POST":
             return self._password_form(request, email)
         if not self._is_ours(request, fields):
@@ -194,8 +196,6 @@ class _Pages:
             return self._password_form(request, email, 422, "The two passwords are not the same.")
         try:
             acts.choose_password(runtime, secret, fields.get("password", ""), address_of(request))
-        except NotFound:
-            return page("sign_in_no_such_link", 404)
         except Invalid as problem:
             return self._password_form(request, email, 422, str(problem))
         response = page("password_chosen", 200, {"email": email})
