@@ -14,11 +14,15 @@ from typing import Any, Literal
 import msgspec
 import typer
 
-from tasks.accounts import TokenDetails
+from tasks.accounts import AccountDetails, SessionDetails, TokenDetails
 from tasks.acts import accounts as account_acts
+from tasks.acts import events as event_acts
 from tasks.acts import learners as learner_acts
+from tasks.acts import system as system_acts
+from tasks.acts import webhooks as webhook_acts
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
+from tasks.explaining import Explanation
 from tasks.imports import Imported
 from tasks.mail import MailingChange, Suppression
 from tasks.reports import CourseSummary
@@ -32,15 +36,12 @@ from workers.commands import (
     events,
     mail,
     reconcile,
-    replays,
     restored,
     seats,
     showing,
     suppressions,
     system,
     templates,
-    webhooks,
-    work,
 )
 from workers.web.api import openapi
 
@@ -58,6 +59,13 @@ COMMANDS = FOLDER.parent / "commands.md"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
+    "accounts-add": account_acts.PasswordLink,
+    "accounts-disable": account_acts.DisabledAccount,
+    "accounts-list": list[AccountDetails],
+    "accounts-password": account_acts.PasswordLink,
+    "accounts-sessions": list[SessionDetails],
+    "accounts-sign-out": account_acts.SignedOut,
+    "accounts-totp": account_acts.SecondFactor,
     "announcements-cancel": announcements.AnnouncementState,
     "announcements-create": announcements.AnnouncementState,
     "announcements-edit": announcements.AnnouncementState,
@@ -73,13 +81,14 @@ RESULTS: dict[str, Any] = {
     "announcements-unschedule": announcements.AnnouncementState,
     "demo": demo.DemoResult,
     "events-decided": list[DecidedEvent],
-    "events-discard": list[events.EventDecision],
+    "events-discard": list[event_acts.EventDecision],
     "events-publish": events.Published,
     "events-quarantined": list[Quarantined],
-    "events-release": list[events.EventDecision],
-    "events-replay": replays.Replayed,
+    "events-release": list[event_acts.EventDecision],
+    "events-replay": event_acts.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,
+    "explain": Explanation,
     "learners-activate": list[learner_acts.Toggled],
     "learners-deactivate": list[learner_acts.Toggled],
     "learners-import": Imported,
@@ -93,6 +102,8 @@ RESULTS: dict[str, Any] = {
     "mail-retry": list[mail.RetriedNotices],
     "mail-sent-since": mail.SentInLog,
     "migrate": system.Migrated,
+    "pools-pause": system_acts.PoolState,
+    "pools-resume": system_acts.PoolState,
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
     "restored": restored.Restored,
@@ -100,7 +111,7 @@ RESULTS: dict[str, Any] = {
     "seats-reviewed": list[seats.Reviewed],
     "seats-show": seats.BalanceDetails,
     "seats-verify": seats.Verified,
-    "status": system.SystemStatus,
+    "status": system_acts.SystemStatus,
     "suppressions-add": suppressions.SuppressionDecision,
     "suppressions-list": Suppression,
     "suppressions-remove": suppressions.SuppressionDecision,
@@ -111,17 +122,18 @@ RESULTS: dict[str, Any] = {
     "tokens-list": list[TokenDetails],
     "tokens-revoke": account_acts.RevokedToken,
     "wait": system.Waited,
-    "webhooks-add": webhooks.Added,
-    "webhooks-disable": webhooks.Changed,
-    "webhooks-enable": webhooks.Changed,
+    "webhooks-add": webhook_acts.Added,
+    "webhooks-disable": webhook_acts.Changed,
+    "webhooks-enable": webhook_acts.Changed,
     "webhooks-list": list[Webhook],
     "webhooks-log": list[Attempt],
-    "webhooks-remove": webhooks.Changed,
-    "webhooks-rotate": webhooks.Added,
+    "webhooks-remove": webhook_acts.Changed,
+    "webhooks-rotate": webhook_acts.Added,
     "webhooks-show": Webhook,
-    "webhooks-test": webhooks.Tested,
+    "webhooks-test": webhook_acts.Tested,
     "work-failing": list[FailingWork],
-    "work-retry": list[work.Retried],
+    "work-discard": list[system_acts.DiscardedWork],
+    "work-retry": list[system_acts.Retried],
 }
 
 

@@ -15,9 +15,14 @@ MODULES = (
     "accounts",
     "courses",
     "enrolments",
+    "events",
+    "explaining",
+    "imports",
     "learners",
     "organisations",
     "segments",
+    "system",
+    "webhooks",
 )
 
 

@@ -157,6 +157,13 @@ def act(
     return declare
 
 
+def of_all(one: Act[Asked, Answer]) -> Act[Asked, Answer]:
+    """The same act about no organisation, for operators: `system.NAME`, below `/system`."""
+    route = f"{one.method} /system/{one.path}"
+    declare = act(f"system.{one.name}", route, changes=one.changes, status=one.status, conditional=one.conditional)
+    return declare(one.does)
+
+
 def perform(
     runtime: Runtime,
     caller: Caller,

@@ -116,7 +116,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay.leader._leadership",  # a lock, and news
-        "workers.readers.restore",  # Redis
+        "tasks.system.readers.restore",  # Redis
         "workers.queues._push",  # Redis
         "tasks.mail.sending.rates._together",  # Redis
         "tasks.mail.sending.rates._say_present",  # Redis

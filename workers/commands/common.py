@@ -7,11 +7,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 from rich.markup import escape
@@ -30,8 +31,12 @@ from config.words import as_json
 from tasks import organisations
 from tasks.accounts import Caller, Door, Role
 from tasks.acts.acting import Act, Answer, Asked, perform
+from tasks.acts.paging import MOST, Item, Page
 from tasks.mail import paused
 from workers.console import WIDE, CleanConsole, visible, visible_rows
+
+if TYPE_CHECKING:
+    from workers.remote import RemoteServer
 
 #: People who are mailed at most by a command that does not ask first.
 UNASKED = 1000
@@ -188,6 +193,8 @@ def opened(
     A command tells a person itself what it has done: unless it is a `process`, or its log is for a program, the log has
     only what is amiss.
     """
+    if not process:
+        refuse_remote()
     settings = load_settings()
     level, style = settings.rollcall_log_level, settings.rollcall_log
     quiet = style == "console" and level == "info" and not process
@@ -215,10 +222,85 @@ def check_schema(runtime: Runtime) -> None:
         )
 
 
+class Doer(Protocol):
+    """What does acts."""
+
+    def __call__(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None = None) -> Answer:
+        """Do one."""
+
+
+@contextmanager
+def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
+    """What does the acts of a command: as the user of this machine, who may do everything; or at the server that
+    ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
+    if is_remote():
+        with closing(_remote(by)) as server:
+            yield server
+        return
+    with opened(role, need) as runtime:
+        caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
+        yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
+
+
+def is_remote() -> bool:
+    """Whether acts are done at a server far away."""
+    return load_settings().rollcall_url is not None
+
+
+def _remote(by: str | None) -> "RemoteServer":
+    from workers.remote import RemoteServer
+
+    settings = load_settings()
+    if settings.rollcall_token is None:
+        raise Refused("ROLLCALL_URL is set, and ROLLCALL_TOKEN is not: rollcall tokens add makes one, at the server.")
+    if by is not None:
+        raise Refused("--by cannot be given with ROLLCALL_URL: whoever the token is of decides.")
+    return RemoteServer(settings.rollcall_url or "", settings.rollcall_token.get_secret_value())
+
+
+def refuse_remote() -> None:
+    """Refuse to do at this machine what somebody believes to be done far away."""
+    if is_remote():
+        raise Refused("This command is one of the server's own: run it there, or unset ROLLCALL_URL.")
+
+
 def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None, *, by: str | None = None) -> Answer:
-    """Do an act as the user of this machine, who may do everything."""
-    with opened(act.name.partition(".")[0]) as runtime:
-        return perform(runtime, Caller(who(by), Door.COMMAND, Role.OPERATOR), act, asked, organisation)
+    """Do one act, and nothing else."""
+    with acting(act.name.partition(".")[0], by=by) as do:
+        return do(act, asked, organisation)
+
+
+class Listing(Protocol):
+    """What is asked of an act that lists."""
+
+    @property
+    def limit(self) -> int: ...
+
+    @property
+    def after(self) -> str | None: ...
+
+
+Listed = TypeVar("Listed", bound=Listing)
+
+
+def items(
+    do: Doer, act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None, most: int | None = None
+) -> Iterator[Item]:
+    """What an act lists, page by page: all of it, or so many at most."""
+    while most is None or most > 0:
+        limit = MOST if most is None else min(most, MOST)
+        page = do(act, replace(asked, limit=limit), organisation)  # type: ignore[type-var]
+        yield from page.items
+        if page.next is None:
+            return
+        most = None if most is None else most - len(page.items)
+        asked = replace(asked, after=page.next)  # type: ignore[type-var]
+
+
+def walked(act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None) -> Iterator[Item]:
+    """All that an act lists, page by page, and nothing else is done."""
+    with acting(act.name.partition(".")[0]) as do:
+        yield from items(do, act, asked, organisation)
 
 
 @contextmanager

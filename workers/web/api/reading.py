@@ -1,7 +1,7 @@
 """How what is asked comes out of a request: path and query as text, the body as JSON, each field by its type."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from typing import Any, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
@@ -53,6 +53,11 @@ def in_query(query: bytes, known: Mapping[str, ActField]) -> dict[str, Any]:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:
         raise Invalid("The query cannot be read: it is no form in UTF-8, or too long.") from None
+    return in_pairs(pairs, known)
+
+
+def in_pairs(pairs: Iterable[tuple[str, str]], known: Mapping[str, ActField]) -> dict[str, Any]:
+    """The fields of a query or a form, those that are lists by all their values. Raises `Invalid`."""
     found: dict[str, Any] = {}
     errors = []
     for name, value in pairs:
@@ -65,7 +70,7 @@ def in_query(query: bytes, known: Mapping[str, ActField]) -> dict[str, Any]:
         else:
             found[name] = value
     if errors:
-        raise Invalid("The query cannot be taken.", errors[:MOST_ERRORS])
+        raise Invalid("What was sent cannot be taken: see errors.", errors[:MOST_ERRORS])
     return found
 
 
@@ -81,7 +86,12 @@ def in_body(body: bytes) -> dict[str, Any]:
 
 
 def read(
-    kind: type, known: Mapping[str, ActField], path: Mapping[str, str], more: Mapping[str, Any], *, strict: bool
+    kind: Callable[..., Any],
+    known: Mapping[str, ActField],
+    path: Mapping[str, str],
+    more: Mapping[str, Any],
+    *,
+    strict: bool,
 ) -> Any:
     """What is asked, as the act takes it. `strict`: numbers in `more` are no text. Raises `Invalid`, with all fields
     that are wrong."""

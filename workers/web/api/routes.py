@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 import structlog
@@ -29,7 +29,7 @@ from tasks.acts.access import at_the_door
 from tasks.acts.acting import tag_of
 from tasks.acts.paging import Begun, Stream
 from tasks.acts.repeats import FirstAnswer, once
-from workers.web.api import problems, reading
+from workers.web.api import forms, problems, reading
 from workers.web.api.doors import COSTS, EXPORTS_OF_ONE, Callers, Weight, make_bulkheads, weight_of
 from workers.web.api.problems import RefusedCall, refusal_of
 from workers.web.asking import AGAIN, Bulkhead, Busy
@@ -148,6 +148,8 @@ class Api:
             elif refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 log.warning("api.unavailable", **without_data(problem))
             answer = problems.response(self._public_url, refusal)
+        finally:
+            await request.close()
         for name, value in HEADERS.items():
             answer.headers.setdefault(name, value)
         await answer(scope, receive, send)
@@ -194,6 +196,9 @@ class Api:
 
     async def _asked(self, request: Request, route: ActRoute, path: dict[str, str]) -> tuple[Any, bytes]:
         """What is asked, and a hash of all of it."""
+        if forms.has_file(route.known):
+            asked, hashed = await forms.read(request, route.act.takes, route.known, path)
+            return asked, _hash(request, hashed)
         query = reading.in_query(request.scope["query_string"], {} if route.has_body else route.known)
         if not route.has_body:
             return reading.read(route.act.takes, route.known, path, query, strict=False), _hash(request, b"")
@@ -207,7 +212,8 @@ class Api:
         act = call.route.act
         answer = perform(runtime, call.caller, act, call.asked, call.organisation, expected=call.expected, key=key)
         if isinstance(answer, Begun):
-            location = f"{self._public_url}{BASE}/organisations/{call.organisation}/{answer.location}"
+            whose = "" if call.organisation is None else f"organisations/{quote(call.organisation, safe='')}/"
+            location = f"{self._public_url}{BASE}/{whose}{answer.location}"
             return Response(as_json(answer.document), 202, {"Location": location}, "application/json")
         if answer is None:
             return Response(status_code=204)
