@@ -152,6 +152,9 @@ class Settings(BaseModel):
         None,
         description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",
     )
+    rollcall_session_seconds: float = Field(
+        43_200, gt=0, description="how long somebody stays signed in who does nothing"
+    )
     rollcall_api_rate: float = Field(
         2000,
         gt=0,

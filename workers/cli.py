@@ -56,7 +56,7 @@ COMMANDS = {
 #: The groups of commands, each in a module of its own.
 GROUPS = (
     "events", "learners", "announcements", "templates", "mail", "seats", "suppressions", "reports", "webhooks", "work",
-    "pools", "run", "tokens",
+    "pools", "run", "tokens", "accounts",
 )  # fmt: skip
 
 #: The environment that a shell asks for completions with.

@@ -1,4 +1,4 @@
-"""What programs read and write, as JSON Schemas and as AsyncAPI, and the commands, as an outline and as a page.
+"""What programs read and write, as JSON Schemas, AsyncAPI and OpenAPI, and the commands, as an outline and as a page.
 
 All of it is made from the types.
 
@@ -14,7 +14,7 @@ from typing import Any, Literal
 import msgspec
 import typer
 
-from tasks.accounts import TokenDetails
+from tasks.accounts import AccountDetails, SessionDetails, TokenDetails
 from tasks.acts import accounts as account_acts
 from tasks.acts import events as event_acts
 from tasks.acts import learners as learner_acts
@@ -43,6 +43,7 @@ from workers.commands import (
     system,
     templates,
 )
+from workers.web.api import openapi
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -50,11 +51,21 @@ FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 #: Both directions, as AsyncAPI.
 CONTRACT = FOLDER.parent / "asyncapi.json"
 
+#: The HTTP API, as OpenAPI.
+API = FOLDER.parent / "openapi.json"
+
 #: Every command with its options, as a page.
 COMMANDS = FOLDER.parent / "commands.md"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
+    "accounts-add": account_acts.PasswordLink,
+    "accounts-disable": account_acts.DisabledAccount,
+    "accounts-list": list[AccountDetails],
+    "accounts-password": account_acts.PasswordLink,
+    "accounts-sessions": list[SessionDetails],
+    "accounts-sign-out": account_acts.SignedOut,
+    "accounts-totp": account_acts.SecondFactor,
     "announcements-cancel": announcements.AnnouncementState,
     "announcements-create": announcements.AnnouncementState,
     "announcements-edit": announcements.AnnouncementState,
@@ -152,6 +163,11 @@ def contract() -> str:
     return _text(asyncapi.document())
 
 
+def api() -> str:
+    """The text of `API`."""
+    return _text(openapi.document())
+
+
 def commands_page() -> str:
     """The text of `COMMANDS`, from the commands' outline."""
     lines = [
@@ -195,6 +211,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     CONTRACT.write_text(contract(), encoding="utf-8")
+    API.write_text(api(), encoding="utf-8")
     outline.FILE.write_text(outline.text(cli.whole()), encoding="utf-8")
     COMMANDS.write_text(commands_page(), encoding="utf-8")
 

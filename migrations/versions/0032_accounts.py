@@ -1,4 +1,4 @@
-"""Who may do what: tokens of programs."""
+"""Who may do what: tokens of programs, accounts of people, and their sessions."""
 
 from alembic import op
 
@@ -22,6 +22,41 @@ CREATE TABLE tokens (
     revoked_by text
 );
 CREATE UNIQUE INDEX tokens_name ON tokens (name) WHERE revoked_at IS NULL;
+CREATE TABLE accounts (
+    account int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    email text NOT NULL UNIQUE,
+    role text NOT NULL CHECK (role IN ('operator', 'admin', 'reader')),
+    organisations text[],
+    password text,
+    totp text,
+    totp_step bigint,
+    made_by text NOT NULL,
+    made_at timestamptz NOT NULL DEFAULT now(),
+    signed_in_at timestamptz,
+    disabled_at timestamptz,
+    disabled_by text
+);
+CREATE TABLE sign_in_links (
+    hash bytea PRIMARY KEY,
+    account int NOT NULL REFERENCES accounts (account),
+    purpose text NOT NULL CHECK (purpose IN ('password', 'once')),
+    until timestamptz NOT NULL
+);
+CREATE TABLE sessions (
+    hash bytea PRIMARY KEY,
+    account int NOT NULL REFERENCES accounts (account),
+    address text,
+    began_at timestamptz NOT NULL DEFAULT now(),
+    used_at timestamptz NOT NULL DEFAULT now()
+);
+CREATE INDEX sessions_began ON sessions (began_at);
+CREATE TABLE sign_in_tries (
+    key bytea PRIMARY KEY,
+    tries int NOT NULL,
+    until timestamptz NOT NULL
+);
+CREATE INDEX sign_in_tries_until ON sign_in_tries (until);
+CREATE INDEX audit_at ON audit (at, id);
 """
 
 
@@ -30,4 +65,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE tokens")
+    op.execute("DROP INDEX audit_at; DROP TABLE sessions, sign_in_links, sign_in_tries, accounts, tokens")

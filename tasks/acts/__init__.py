@@ -11,11 +11,16 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
 MODULES = (
+    "access",
     "accounts",
+    "courses",
+    "enrolments",
     "events",
     "explaining",
     "imports",
     "learners",
+    "organisations",
+    "segments",
     "system",
     "webhooks",
 )

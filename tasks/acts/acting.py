@@ -37,9 +37,11 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """One act while it is done. `organisation` is what it is about, if its scope is one. `expected`: the tag of what the
-    caller saw, if the act is to change nothing else; `key`: the same for each repeat of one request, if there may be
-    repeats."""
+    """One act while it is done. `organisation` is what it is about, if its scope is one.
+
+    `expected`: the tag of what the caller saw, if the act is to change nothing else; `key`: the same for each repeat of
+    one request, if there may be repeats.
+    """
 
     runtime: Runtime
     caller: Caller

@@ -297,6 +297,12 @@ def items(
         asked = replace(asked, after=page.next)  # type: ignore[type-var]
 
 
+def walked(act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None) -> Iterator[Item]:
+    """All that an act lists, page by page, and nothing else is done."""
+    with acting(act.name.partition(".")[0]) as do:
+        yield from items(do, act, asked, organisation)
+
+
 @contextmanager
 def asked(runtime: Runtime, organisation: str) -> Iterator[tuple[Connection, organisations.Organisation]]:
     """A transaction about one organisation, with the rights of its people (R31); a refusal where it is not known."""

@@ -24,9 +24,10 @@ from rich.text import Text
 
 import migrations
 from config import services
-from config.database import transaction
+from config.database import make_engine, transaction
+from config.errors import UserError
 from config.log import as_json, configure_logging
-from config.runtime import Endpoints
+from config.runtime import Endpoints, Runtime
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
@@ -36,7 +37,7 @@ from tasks.acts.acting import Nothing
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
 from tasks.system import SystemState, system_state
 from tasks.webhooks import Health
-from workers.commands.common import Json, Refused, acting, cell, document, err, opened, out, refuse_remote
+from workers.commands.common import Json, Refused, acting, cell, document, err, opened, out, refuse_remote, who
 from workers.console import visible
 
 if TYPE_CHECKING:
@@ -148,13 +149,12 @@ async def _supervise(
 ) -> int:
     from workers.supervisor import Supervisor
 
-    home = settings.rollcall_home.absolute()
+    home, host = settings.rollcall_home.absolute(), settings.rollcall_bounces_host
     port = settings.rollcall_web_port or _free_port(settings, found.public_url)
     if settings.public_url is None:
         found = replace(found, public_url=f"http://{_reached_at(settings.rollcall_web_host)}:{port}")
         with suppress(OSError):  # the next time links may lead elsewhere
             services.keep_public_url(home, found.public_url)
-    host = settings.rollcall_bounces_host
     bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
     bounces_url = f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{bounces_port}"
     env = {
@@ -198,10 +198,8 @@ async def _supervise(
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
-        on_line(
-            "rollcall",
-            f"ready: {counted(len(pids), 'process', 'processes')}, pages at {found.public_url}, state in {home}",
-        )
+        line = f"ready: {counted(len(pids), 'process', 'processes')}, pages at {found.public_url}, state in {home}"
+        await _say_ready(line, settings, found, roles, on_line)
         if on_ready is not None:
             on_ready()
 
@@ -213,6 +211,38 @@ async def _supervise(
         keeper.cancel()
         with suppress(OSError):
             (home / "services.json").unlink(missing_ok=True)
+
+
+async def _say_ready(
+    line: str,
+    settings: Settings,
+    found: Endpoints,
+    roles: list["ProcessKind"],
+    on_line: Callable[[str, str], None],
+) -> None:
+    """Say that everything runs, and let the person at this machine in, where the database is embedded and a person
+    reads what is said."""
+    on_line("rollcall", line)
+    if settings.database_url is not None or settings.rollcall_log != "console":
+        return
+    if "web" not in {role.name for role in roles}:
+        return
+    link = await asyncio.to_thread(_sign_in_link, settings, found)
+    if link is not None:
+        on_line("rollcall", f"sign in at this machine, once and within ten minutes: {link}")
+
+
+def _sign_in_link(settings: Settings, found: Endpoints) -> str | None:
+    """A link that lets the person at this machine in, or None if the pages would be reached openly."""
+    from tasks.acts.signing_in import link_for_this_machine
+
+    engine = make_engine(found.database_url, role="rollcall")
+    try:
+        return link_for_this_machine(Runtime(settings, found, engine), who(None))
+    except UserError:
+        return None
+    finally:
+        engine.dispose()
 
 
 def _once(on_line: Callable[[str, str], None]) -> Callable[[str, str], None]:

@@ -6,7 +6,7 @@ import typer
 
 from tasks.accounts import Role, TokenDetails
 from tasks.acts import accounts as acts
-from workers.commands.common import PAGE, Json, cell, document, done, future, out, table
+from workers.commands.common import Json, cell, document, done, future, out, table, walked
 
 app = typer.Typer(
     help="Tokens of programs. Each is shown once; only its hash is kept. The API takes it as Authorization: Bearer.",
@@ -46,10 +46,7 @@ def add(
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List tokens: whose they are, when they were last used, and until when they are valid."""
-    found: list[TokenDetails] = []
-    while len(page := done(acts.list_tokens, acts.TokenPage(PAGE, found[-1].id if found else 0))) == PAGE:
-        found += page
-    found += page
+    found = list(walked(acts.list_tokens, acts.TokenList()))
     if json_:
         document(found)
         return

@@ -29,7 +29,8 @@ from tasks.mail import MailOutage, current_outages, paused
 from tasks.system import InRedis, in_database, in_redis, is_ingress_stalled, is_relay_stalled, streams
 from tasks.work import STALLED_AFTER, loads, paused_pools
 from workers import readiness
-from workers.web import bodies, connections, event_posts, unsubscribe
+from workers.web import bodies, connections, event_posts, signing_in, unsubscribe
+from workers.web.api import page
 from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead, Busy, Shared, in_time
 from workers.web.bodies import Bodies
@@ -55,6 +56,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     """The pages of one deployment."""
     client = make_impatient_redis(runtime.endpoints.redis_url, REDIS_SECONDS)
     links = Bulkhead(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
+    signing = Bulkhead(runtime, "web sign-in", at_once=signing_in.AT_ONCE, wait=5, seconds=10, statement=2)
     posts = Bulkhead(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
     health = Bulkhead(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
     scraped = Bulkhead(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
@@ -95,12 +97,13 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        for bulkhead in (links, posts, health, scraped):
+        for bulkhead in (links, signing, posts, health, scraped):
             bulkhead.runtime.engine.dispose()
         api.close()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
-    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read), *api.routes()]
+    found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app

@@ -39,8 +39,8 @@ class Bulkhead:
 
     `statement`: seconds that one statement may take; None where the server's own limit is to decide, as of an event:
     what exceeds that is set aside, and what exceeds ours would be sent for ever. Before it is asked what may take
-    long, the database has to show that it is there. `connections`: those that one question may need at once; `kept`: those that stay
-    open while nobody asks.
+    long, the database has to show that it is there. `connections`: those that one question may need at once; `kept`:
+    those that stay open while nobody asks.
     """
 
     def __init__(
