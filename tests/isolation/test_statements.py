@@ -37,6 +37,7 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.audit.store.records_of_all",
         "tasks.work.backlog.failing",
         "tasks.work.store.retry",
         "tasks.events.inbox.decided",
