@@ -120,7 +120,7 @@ def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
         segment = None
         if asked.segment is not None:
             segment = known_segments(connection, doing, [asked.segment])[asked.segment]
-        chosen = learners.Chosen(standings, asked.search, segment)
+        chosen = learners.LearnerFilter(standings, asked.search, segment)
         found = learners.learners_after(connection, org.organisation, after, chosen, scanned, asked.limit + 1)
         shown = [one.summary() for one in found]
         if len(found) > asked.limit:

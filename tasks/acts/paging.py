@@ -72,15 +72,18 @@ def keys_after(cursor: str | None, keys: type[Keys], *listed: object) -> Keys | 
     organisation and its filters. Raises `Invalid` for a cursor of another list, or of other filters, and for none."""
     if cursor is None:
         return None
+    of: bytes = b""
+    found: Keys | None = None
     try:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        of, found = msgspec.msgpack.decode(packed, type=tuple[bytes, keys])  # type: ignore[valid-type]
+        read: Any = msgspec.msgpack.decode(packed, type=tuple[bytes, keys])  # type: ignore[valid-type]
+        of, found = read
     except (ValueError, msgspec.MsgspecError):
-        of, found = b"", None
+        found = None
     if of != _mark(listed) or any(isinstance(one, str) and "\0" in one for one in found or ()):
         what = "It is not `next` of a page of this list with the same search and filters."
         raise Invalid("`after` does not belong to this list: begin again without it.", [BadField("/after", what)])
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def page(found: Sequence[Item], limit: int, keys: Callable[[Item], tuple[Any, ...]], *listed: object) -> Page[Item]:

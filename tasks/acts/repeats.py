@@ -52,7 +52,7 @@ class RepeatableRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _StoredRequest:
     asked: bytes
     request: UUID
     status: int | None
@@ -87,7 +87,10 @@ def once(
         if not value(connection, "SELECT pg_try_advisory_xact_lock(:lock)", lock=lock):
             raise UnderWayElsewhere("The same request is being done at this moment: ask again.")
         row = one(
-            connection, _Row, "SELECT asked, request, status, answer FROM idempotency_keys WHERE key = :key", key=named
+            connection,
+            _StoredRequest,
+            "SELECT asked, request, status, answer FROM idempotency_keys WHERE key = :key",
+            key=named,
         )
         if row is None or row.asked != asked:
             raise Invalid("Idempotency-Key belongs to another request: use each key for one.")

@@ -5,6 +5,7 @@ costs about the same, the last of a million like the first, and nothing is kept 
 written. An index of all three letters in a row would cost each learner that is written tens of times what it saves.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -57,7 +58,7 @@ class NumberedLearner:
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class LearnerFilter:
     """Which learners: those who stand so, with this text in what is known of them, in the segment of this number."""
 
     standings: Sequence[str]
@@ -65,11 +66,20 @@ class Chosen:
     segment: int | None
 
 
+def pattern_of(search: str) -> str:
+    """A regular expression for a text, each letter of it in capitals or not, whatever the locale of the database."""
+    return "".join(
+        f"[{''.join(forms)}]" if len(forms) > 1 else re.escape(letter)
+        for letter in search
+        for forms in [sorted({one for one in (letter, letter.lower(), letter.upper()) if len(one) == 1})]
+    )
+
+
 def learners_after(
-    connection: Connection, organisation: int, after: int, chosen: Chosen, scanned: int, limit: int
+    connection: Connection, organisation: int, after: int, chosen: LearnerFilter, scanned: int, limit: int
 ) -> list[NumberedLearner]:
     """The first of these learners behind a number, of the next so many that are looked at."""
-    search = None if chosen.search is None else chosen.search.lower()
+    search = None if chosen.search is None else pattern_of(chosen.search)
     asked: dict[str, object] = {"after": after, "scanned": scanned, "limit": limit, "search": search}
     asked["standings"] = [str(standing) for standing in chosen.standings]
     if chosen.segment is None:

@@ -112,7 +112,7 @@ def test_unknown_paths_methods_and_types_of_content(api: Served) -> None:
     form = admin.ask("POST", "learners/status", raw=b"learners=A", Content_Type="application/x-www-form-urlencoded")
     assert problem(form)[0] == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
     large = admin.ask("POST", "learners/status", raw=b" " * 1_000_001)
-    assert problem(large)[0] == HTTPStatus.CONTENT_TOO_LARGE
+    assert problem(large)[0] == 413  # its name is another in each version of Python
     assert admin.ask("HEAD", "courses").status == HTTPStatus.OK
 
 

@@ -96,7 +96,7 @@ def test_one_caller_has_a_few_exports_at_once(endless: Endless, api: Served) -> 
 
 
 def test_an_export_that_fails_before_it_begins_is_a_problem(
-    api: Served, endless: Endless, monkeypatch: pytest.MonkeyPatch
+    endless: Endless, api: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail() -> Iterator[bytes]:
         raise ZeroDivisionError

@@ -13,9 +13,13 @@ from tests.world import World
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
         "tasks.events.turns.standing",
+        "tasks.organisations.store.after",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
+    },
+    "access at the door of a course, in one look-up from the id of the organisation on; it joins on that": {
+        "tasks.enrolments.access.access_of",
     },
     "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {
         "tasks.events.inbox.claim_new",

@@ -2,7 +2,7 @@
 -- organisation is there.
 SELECT l.learner IS NOT NULL AS learner_known, c.course IS NOT NULL AS course_known,
        coalesce(a.granted, false) AS access,
-       CASE WHEN coalesce(a.granted, false) THEN '{active,enrolled,"not withdrawn","not on hold"}'
+       CASE WHEN coalesce(a.granted, false) THEN ARRAY['active', 'enrolled', 'not withdrawn', 'not on hold']
             ELSE array_remove(ARRAY[CASE WHEN l.standing <> 'active' THEN 'active' END,
                                     CASE WHEN a.course IS NULL THEN 'enrolled' END,
                                     CASE WHEN NOT a.not_withdrawn THEN 'not withdrawn' END,

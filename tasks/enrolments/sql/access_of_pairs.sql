@@ -1,6 +1,6 @@
 -- The same as access_of for every pair of these learners and courses of an organisation, in the order of the lists.
 SELECT asked.learner, wanted.course, coalesce(a.granted, false) AS access,
-       CASE WHEN coalesce(a.granted, false) THEN '{active,enrolled,"not withdrawn","not on hold"}'
+       CASE WHEN coalesce(a.granted, false) THEN ARRAY['active', 'enrolled', 'not withdrawn', 'not on hold']
             ELSE array_remove(ARRAY[CASE WHEN l.learner IS NULL OR c.course IS NULL THEN 'known' END,
                                     CASE WHEN l.standing <> 'active' THEN 'active' END,
                                     CASE WHEN l.learner IS NOT NULL AND c.course IS NOT NULL AND a.course IS NULL

@@ -6,6 +6,6 @@ WHERE l.organisation = :organisation AND l.learner > CAST(:after AS int)
   AND l.learner <= CAST(:after AS int) + CAST(:scanned AS int)
   AND CAST(l.standing AS text) = ANY(CAST(:standings AS text[]))
   AND (CAST(:search AS text) IS NULL
-       OR position(CAST(:search AS text) IN lower(concat_ws(chr(10), l.id, l.username, l.email,
-                                                            concat_ws(' ', l.first_name, l.last_name)))) > 0)
+       OR concat_ws(chr(10), l.id, l.username, l.email, concat_ws(' ', l.first_name, l.last_name)) COLLATE "C"
+          ~ CAST(:search AS text))
 ORDER BY l.learner LIMIT :limit

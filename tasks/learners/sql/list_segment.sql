@@ -8,6 +8,6 @@ FROM (SELECT m.organisation, m.learner, m.member FROM memberships m
 JOIN learners l ON l.organisation = looked.organisation AND l.learner = looked.learner
 WHERE looked.member AND CAST(l.standing AS text) = ANY(CAST(:standings AS text[]))
   AND (CAST(:search AS text) IS NULL
-       OR position(CAST(:search AS text) IN lower(concat_ws(chr(10), l.id, l.username, l.email,
-                                                            concat_ws(' ', l.first_name, l.last_name)))) > 0)
+       OR concat_ws(chr(10), l.id, l.username, l.email, concat_ws(' ', l.first_name, l.last_name)) COLLATE "C"
+          ~ CAST(:search AS text))
 ORDER BY l.learner LIMIT :limit

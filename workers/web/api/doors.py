@@ -20,7 +20,7 @@ from tasks.accounts import Caller, TokenUses
 from tasks.acts import Act
 from tasks.acts.paging import Page, Stream
 from workers.web.api.limits import STRANGERS, STRANGERS_AT_ONCE, Buckets
-from workers.web.api.problems import Refusal
+from workers.web.api.problems import RefusedCall
 from workers.web.api.reading import fields_of
 from workers.web.asking import Bulkhead
 from workers.web.connections import place_of
@@ -86,24 +86,24 @@ class Callers:
         self._uses, self._written = TokenUses(), time.monotonic()
 
     async def caller(self, request: Request, cost: float) -> Caller:
-        """Who asks. Raises `Refusal` for somebody without a token that holds, and one who asks too much."""
+        """Who asks. Raises `RefusedCall` for somebody without a token that holds, and one who asks too much."""
         address = request.client.host if request.client else ""
         place = place_of(address)
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if kind.lower() != "bearer" or not token:
             self._count(place)
-            raise Refusal(401, "Show a token: Authorization: Bearer rck_….", {"WWW-Authenticate": _BEARER})
+            raise RefusedCall(401, "Show a token: Authorization: Bearer rck_….", {"WWW-Authenticate": _BEARER})
         found = await self._of(token, place)
         if found is None:
             self._count(place)
-            raise Refusal(
+            raise RefusedCall(
                 401,
                 "The token is not known, expired or revoked.",
                 {"WWW-Authenticate": f'{_BEARER}, error="invalid_token"'},
             )
         if seconds := self._rates.wait(found.who, cost):
-            raise Refusal(429, "This token asks too much: ask again later.", {"Retry-After": str(seconds)})
+            raise RefusedCall(429, "This token asks too much: ask again later.", {"Retry-After": str(seconds)})
         return replace(found, address=address or None)
 
     async def _of(self, token: str, place: str) -> Caller | None:
@@ -112,7 +112,7 @@ class Callers:
         if until > time.monotonic():
             return caller
         if self._strangers.is_empty(place):
-            raise Refusal(429, _TOO_MANY, {"Retry-After": "1"})
+            raise RefusedCall(429, _TOO_MANY, {"Retry-After": "1"})
         caller = await self._bulkhead.ask(self._look_up, self._bulkhead.runtime, token)
         self._known[hashed] = (time.monotonic() + REMEMBERED_SECONDS, caller)
         self._known.move_to_end(hashed)
@@ -121,9 +121,9 @@ class Callers:
         return caller
 
     def _count(self, place: str) -> None:
-        """Count a request without a token that holds. Raises `Refusal` if an address has too many of them."""
+        """Count a request without a token that holds. Raises `RefusedCall` if an address has too many of them."""
         if seconds := self._strangers.wait(place):
-            raise Refusal(429, _TOO_MANY, {"Retry-After": str(seconds)})
+            raise RefusedCall(429, _TOO_MANY, {"Retry-After": str(seconds)})
 
     def _look_up(self, runtime: Runtime, token: str) -> Caller | None:
         with autocommit(runtime.engine) as connection:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from config.errors import BadField, Invalid
 from workers.web.api import reading
-from workers.web.api.problems import Refusal
+from workers.web.api.problems import RefusedCall
 
 #: The field that is a file.
 FILE = "file"
@@ -21,25 +21,27 @@ FILE = "file"
 LONGEST_FORM, FORM_SECONDS = 1_000_000_000, 600.0
 
 
-def has_file(known: dict[str, reading.Field]) -> bool:
+def has_file(known: dict[str, reading.ActField]) -> bool:
     """Whether an act takes a file."""
     return FILE in known and known[FILE].hint is IO[bytes]
 
 
-async def read(request: Request, kind: Any, known: dict[str, reading.Field], path: dict[str, str]) -> tuple[Any, bytes]:
+async def read(
+    request: Request, kind: Any, known: dict[str, reading.ActField], path: dict[str, str]
+) -> tuple[Any, bytes]:
     """What is asked, with its file, which is there until the request is closed; and a hash of all of it."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
-        raise Refusal(415, "The body is to be multipart/form-data.")
+        raise RefusedCall(415, "The body is to be multipart/form-data.")
     length = request.headers.get("content-length", "")
     if not length.isdecimal() or int(length) > LONGEST_FORM:
-        raise Refusal(413, f"The form is to have a Content-Length of at most {LONGEST_FORM:,} octets.")
+        raise RefusedCall(413, f"The form is to have a Content-Length of at most {LONGEST_FORM:,} octets.")
     try:
         with anyio.fail_after(FORM_SECONDS):
             form = await request.form(max_files=1, max_fields=reading.MOST_FIELDS)
     except TimeoutError:
-        raise Refusal(408, "The form took too long to come.") from None
+        raise RefusedCall(408, "The form took too long to come.") from None
     except HTTPException:
-        raise Refusal(400, "The form cannot be read.") from None
+        raise RefusedCall(400, "The form cannot be read.") from None
     file = form.get(FILE)
     if not isinstance(file, UploadFile):
         raise Invalid("What was sent cannot be taken: see errors.", [BadField(f"/{FILE}", "It is missing.")])

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from functools import cache
 from importlib.metadata import version
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import IO, Any, Union, get_args, get_origin
 
 import msgspec
 
 from tasks.accounts import PERMISSIONS
 from tasks.acts.paging import Begun, Stream, UnderWay
-from workers.web.api import problems
+from workers.web.api import forms, problems
 from workers.web.api.problems import KINDS, ProblemDetails
 from workers.web.api.routes import BASE, LONGEST_KEY, ActRoute, every_route
 
@@ -80,10 +80,17 @@ def _schemas(routes: list[ActRoute]) -> tuple[dict[str, Any], dict[str, Any]]:
     for route in routes:
         for kind in [route.act.takes, *(field.hint for field in route.known.values()), *_answers(route.act.gives)]:
             kinds.setdefault(repr(kind), kind)
-    made, components = msgspec.json.schema_components(list(kinds.values()), ref_template=_REF)
+    made, components = msgspec.json.schema_components(list(kinds.values()), ref_template=_REF, schema_hook=_of_file)
     names = {name: re.sub(r"_(\w+)_$", r"Of\1", name) for name in components}
     schemas = {key: _renamed(schema, names) for key, schema in zip(kinds, made, strict=True)}
     return schemas, {names[name]: _renamed(schema, names) for name, schema in components.items()}
+
+
+def _of_file(kind: Any) -> dict[str, Any]:
+    """The schema of a file in a form."""
+    if kind is not IO[bytes] and kind is not IO:
+        raise NotImplementedError(kind)
+    return {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
 def _reached(document: Any, components: dict[str, Any]) -> dict[str, Any]:
@@ -146,7 +153,8 @@ def _operation(route: ActRoute, schemas: dict[str, Any], components: dict[str, A
         needed = [name for name in whole.get("required", []) if name in fields]
         schema = {"type": "object", "properties": fields, "additionalProperties": False}
         schema |= {"required": needed} if needed else {}
-        said["requestBody"] = {"required": bool(needed), "content": {"application/json": {"schema": schema}}}
+        media = "multipart/form-data" if forms.has_file(route.known) else "application/json"
+        said["requestBody"] = {"required": bool(needed), "content": {media: {"schema": schema}}}
     return said
 
 

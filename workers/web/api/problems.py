@@ -50,7 +50,7 @@ class ProblemDetails(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(eq=False)
-class Refusal(Exception):
+class RefusedCall(Exception):
     """A request that is answered with a problem."""
 
     status: int
@@ -63,26 +63,26 @@ class Refusal(Exception):
 _STATUSES: dict[type[UserError], int] = {NotFound: 404, Forbidden: 403, Stale: 412, Conflict: 409, UserError: 422}
 
 
-def refusal_of(problem: Exception) -> Refusal | None:
+def refusal_of(problem: Exception) -> RefusedCall | None:
     """What is answered to somebody for whom this went wrong; None where it is a bug of ours."""
-    if isinstance(problem, Refusal):
+    if isinstance(problem, RefusedCall):
         return problem
     if isinstance(problem, UserError):
         status = next(status for kind, status in _STATUSES.items() if isinstance(problem, kind))
         headers = {"Retry-After": "1"} if isinstance(problem, UnderWayElsewhere) else None
-        return Refusal(status, str(problem), headers, problem.errors if isinstance(problem, Invalid) else ())
+        return RefusedCall(status, str(problem), headers, problem.errors if isinstance(problem, Invalid) else ())
     if isinstance(problem, NotRead):
-        return Refusal(problem.status, str(problem), problem.headers)
+        return RefusedCall(problem.status, str(problem), problem.headers)
     if isinstance(problem, Busy) or (isinstance(problem, SQLAlchemyError) and is_passing(problem)):
         busy = is_busy(problem)
         why = "Too much is asked at once" if busy else "The database is away"
-        return Refusal(503, f"{why}: ask again.", {"Retry-After": str(AGAIN if busy else AWAY)})
+        return RefusedCall(503, f"{why}: ask again.", {"Retry-After": str(AGAIN if busy else AWAY)})
     if isinstance(problem, DataError):
-        return Refusal(422, "A value is outside of what can be stored.")
+        return RefusedCall(422, "A value is outside of what can be stored.")
     return None
 
 
-def response(public_url: str, refusal: Refusal) -> Response:
+def response(public_url: str, refusal: RefusedCall) -> Response:
     """A problem as it is sent."""
     name, title = KINDS[refusal.status] if refusal.status in KINDS else KINDS[500]
     said = ProblemDetails(f"{public_url}/api#{name}", title, refusal.status, refusal.detail, [*refusal.errors])

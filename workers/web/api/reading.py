@@ -22,7 +22,7 @@ _STEP = re.compile(r"\.([^.\[]+)|\[(\d+|\.\.\.)\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ActField:
     """A field of what an act takes. `many`: it is a list."""
 
     name: str
@@ -31,14 +31,14 @@ class Field:
     many: bool
 
 
-def fields_of(kind: type) -> dict[str, Field]:
+def fields_of(kind: type) -> dict[str, ActField]:
     """The fields of a dataclass or struct, by name."""
     hints = get_type_hints(kind, include_extras=True)
     if is_dataclass(kind):
         needed = {one.name: one.default is MISSING and one.default_factory is MISSING for one in fields(kind)}
     else:
         needed = {one.name: one.required for one in msgspec.structs.fields(kind)}
-    return {name: Field(name, hints[name], needs, _is_list(hints[name])) for name, needs in needed.items()}
+    return {name: ActField(name, hints[name], needs, _is_list(hints[name])) for name, needs in needed.items()}
 
 
 def _is_list(hint: Any) -> bool:
@@ -47,7 +47,7 @@ def _is_list(hint: Any) -> bool:
     return any(_is_list(one) for one in get_args(hint))
 
 
-def in_query(query: bytes, known: Mapping[str, Field]) -> dict[str, Any]:
+def in_query(query: bytes, known: Mapping[str, ActField]) -> dict[str, Any]:
     """The fields of a query, those that are lists by all their values. Raises `Invalid`."""
     try:
         pairs = parse_qsl(query.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
@@ -56,7 +56,7 @@ def in_query(query: bytes, known: Mapping[str, Field]) -> dict[str, Any]:
     return in_pairs(pairs, known)
 
 
-def in_pairs(pairs: Iterable[tuple[str, str]], known: Mapping[str, Field]) -> dict[str, Any]:
+def in_pairs(pairs: Iterable[tuple[str, str]], known: Mapping[str, ActField]) -> dict[str, Any]:
     """The fields of a query or a form, those that are lists by all their values. Raises `Invalid`."""
     found: dict[str, Any] = {}
     errors = []
@@ -87,7 +87,7 @@ def in_body(body: bytes) -> dict[str, Any]:
 
 def read(
     kind: Callable[..., Any],
-    known: Mapping[str, Field],
+    known: Mapping[str, ActField],
     path: Mapping[str, str],
     more: Mapping[str, Any],
     *,

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 import structlog
@@ -31,7 +31,7 @@ from tasks.acts.paging import Begun, Stream
 from tasks.acts.repeats import FirstAnswer, once
 from workers.web.api import forms, problems, reading
 from workers.web.api.doors import COSTS, EXPORTS_OF_ONE, Callers, Weight, make_bulkheads, weight_of
-from workers.web.api.problems import Refusal, refusal_of
+from workers.web.api.problems import RefusedCall, refusal_of
 from workers.web.asking import AGAIN, Bulkhead, Busy
 from workers.web.bodies import Bodies
 
@@ -57,7 +57,7 @@ class ActRoute:
     act: Act[Any, Any]
     parts: tuple[str, ...]
     of_organisation: bool
-    known: dict[str, reading.Field]
+    known: dict[str, reading.ActField]
     weight: Weight
 
     @property
@@ -144,7 +144,7 @@ class Api:
             refusal = refusal_of(problem)
             if refusal is None:
                 log.error("api.failed", **without_data(problem))  # noqa: TRY400 - a traceback may quote people's data
-                refusal = Refusal(500, "Something is wrong here; the log of the web process says what.")
+                refusal = RefusedCall(500, "Something is wrong here; the log of the web process says what.")
             elif refusal.status == HTTPStatus.SERVICE_UNAVAILABLE:
                 log.warning("api.unavailable", **without_data(problem))
             answer = problems.response(self._public_url, refusal)
@@ -176,7 +176,7 @@ class Api:
             raw = request.scope["raw_path"].partition(b"?")[0].decode("ascii")
             parts = [unquote(part, errors="strict") for part in raw.split("/")[1:]]
         except ValueError:
-            raise Refusal(404, "There is nothing at this path.") from None
+            raise RefusedCall(404, "There is nothing at this path.") from None
         below = BASE.strip("/").split("/")
         depth = 0 if parts[: len(below)] == below else self._depth
         parts = parts[depth + len(below) :]
@@ -186,9 +186,9 @@ class Api:
             if route.act.method == method:
                 return route, path
         if not fitting:
-            raise Refusal(404, "There is nothing at this path.")
+            raise RefusedCall(404, "There is nothing at this path.")
         allowed = {route.act.method for route, _ in fitting}
-        raise Refusal(
+        raise RefusedCall(
             405,
             f"This path has {', '.join(sorted(allowed))}.",
             {"Allow": ", ".join(sorted(allowed | ({"HEAD"} if "GET" in allowed else set())))},
@@ -212,7 +212,8 @@ class Api:
         act = call.route.act
         answer = perform(runtime, call.caller, act, call.asked, call.organisation, expected=call.expected, key=key)
         if isinstance(answer, Begun):
-            location = f"{self._public_url}{BASE}/organisations/{call.organisation}/{answer.location}"
+            whose = "" if call.organisation is None else f"organisations/{quote(call.organisation, safe='')}/"
+            location = f"{self._public_url}{BASE}/{whose}{answer.location}"
             return Response(as_json(answer.document), 202, {"Location": location}, "application/json")
         if answer is None:
             return Response(status_code=204)
@@ -241,7 +242,7 @@ class Api:
         who = call.caller.who
         if self._exports.get(who, 0) >= EXPORTS_OF_ONE:
             again = {"Retry-After": str(AGAIN)}
-            raise Refusal(429, f"This token has {EXPORTS_OF_ONE} exports under way: wait for one to end.", again)
+            raise RefusedCall(429, f"This token has {EXPORTS_OF_ONE} exports under way: wait for one to end.", again)
         self._exports[who] = self._exports.get(who, 0) + 1
 
         def leave() -> None:
@@ -337,12 +338,12 @@ def _hash(request: Request, body: bytes) -> bytes:
 
 
 def _check_type(request: Request) -> None:
-    """Raise `Refusal` for a body that is not JSON in UTF-8, as it is."""
+    """Raise `RefusedCall` for a body that is not JSON in UTF-8, as it is."""
     kind, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
     charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
     plain = request.headers.get("content-encoding", "identity").lower() == "identity"
     if kind != "application/json" or not charsets <= {"utf-8", "utf8"} or not plain:
-        raise Refusal(415, "The body is to be application/json, in UTF-8 and not compressed.")
+        raise RefusedCall(415, "The body is to be application/json, in UTF-8 and not compressed.")
 
 
 def _idempotency_key(request: Request, route: ActRoute) -> str | None:
@@ -350,7 +351,7 @@ def _idempotency_key(request: Request, route: ActRoute) -> str | None:
     if key is None or not (route.act.method == "POST" and route.act.changes):
         return None
     if not 0 < len(key) <= LONGEST_KEY or not key.isascii() or not key.isprintable():
-        raise Refusal(422, f"Idempotency-Key has 1 to {LONGEST_KEY} characters of printable ASCII.")
+        raise RefusedCall(422, f"Idempotency-Key has 1 to {LONGEST_KEY} characters of printable ASCII.")
     return key
 
 
@@ -360,10 +361,10 @@ def _expected(request: Request, route: ActRoute) -> str | None:
     if said is None or said.strip() == "*":
         return None
     if not route.act.conditional:
-        raise Refusal(422, "This does not take If-Match.")
+        raise RefusedCall(422, "This does not take If-Match.")
     tags = [tag.strip() for tag in said.split(",")]
     if len(tags) != 1 or not (tags[0].startswith('"') and tags[0].endswith('"') and len(tags[0]) > 1):
-        raise Refusal(422, "If-Match is to be one ETag that was answered, in quotes.")
+        raise RefusedCall(422, "If-Match is to be one ETag that was answered, in quotes.")
     return tags[0][1:-1]
 
 
