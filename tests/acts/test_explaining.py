@@ -166,7 +166,7 @@ def test_r27_a_start_while_inactive_is_found_though_it_was_not_taken(world: Worl
     found = why(world, "X")
 
     (held,) = [step for step in found.steps if step.what == "start quarantined"]
-    assert (held.subject in start.decode(), held.detail, held.rules) == (True, "learner inactive", ["R27"])
+    assert (str(held.subject) in start.decode(), held.detail, held.rules) == (True, "learner inactive", ["R27"])
 
 
 def test_r25_why_an_entry_was_charged(world: World) -> None:

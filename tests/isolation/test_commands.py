@@ -39,6 +39,7 @@ ABOUT_ONE = {
     "events quarantined": [],
     "events release": ["held"],
     "events replay": ["--since", "1"],
+    "explain": ["A"],
     "learners activate": ["B"],
     "learners deactivate": ["A"],
     "learners import": [str(Path(__file__).with_name("learners.csv"))],
@@ -80,7 +81,8 @@ OPERATORS = {
     "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "mail pause", "mail resume",
     "mail sent-since", "migrate", "restored", "run bounces", "run ingress", "run pool", "run relay", "run web",
     "run webhooks", "status", "templates list",
-    "tokens add", "tokens list", "tokens revoke", "up", "wait", "work failing", "work retry",
+    "tokens add", "tokens list", "tokens revoke", "up", "wait", "work discard", "work failing",
+    "work retry", "pools pause", "pools resume",
 }  # fmt: skip
 
 
