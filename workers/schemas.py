@@ -21,6 +21,7 @@ from tasks.acts import learners as learner_acts
 from tasks.acts import system as system_acts
 from tasks.acts import webhooks as webhook_acts
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
+from tasks.audit import AuditRecord
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.explaining import Explanation
 from tasks.imports import Imported
@@ -66,6 +67,7 @@ RESULTS: dict[str, Any] = {
     "accounts-sessions": list[SessionDetails],
     "accounts-sign-out": account_acts.SignedOut,
     "accounts-totp": account_acts.SecondFactor,
+    "audit": AuditRecord,
     "announcements-cancel": announcements.AnnouncementState,
     "announcements-create": announcements.AnnouncementState,
     "announcements-edit": announcements.AnnouncementState,

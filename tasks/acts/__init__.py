@@ -13,6 +13,7 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 MODULES = (
     "access",
     "accounts",
+    "auditing",
     "courses",
     "enrolments",
     "events",

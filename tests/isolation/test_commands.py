@@ -20,6 +20,7 @@ __all__ = ["receiver"]  # a fixture
 #: Each command about one organisation: how it is used for ours. The last word is an id that theirs has too; the same is
 #: tried with one that only they have.
 ABOUT_ONE = {
+    "audit": [],
     "announcements preview": ["scheduled"],
     "announcements test": ["--to", "boss@nowhere.example", "scheduled"],
     "announcements unschedule": ["scheduled"],
