@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import execute
+from config.database import execute, scoped
 from config.words import as_json
 from tasks.accounts import Caller
 
@@ -27,6 +27,10 @@ class AuditEntry:
 
 def record(connection: Connection, organisation: int | None, caller: Caller, entries: Sequence[AuditEntry]) -> None:
     """Write entries, in the transaction of what they tell of."""
+    if organisation is None:
+        with scoped(connection, INSTALLATION):
+            record(connection, INSTALLATION, caller, entries)
+        return
     execute(
         connection,
         """
@@ -35,7 +39,7 @@ def record(connection: Connection, organisation: int | None, caller: Caller, ent
         FROM unnest(CAST(:acts AS text[]), CAST(:subjects AS text[]), CAST(:befores AS text[]), CAST(:afters AS text[]),
                     CAST(:outcomes AS text[])) AS said (act, subject, before, after, outcome)
         """,
-        organisation=organisation or INSTALLATION,
+        organisation=organisation,
         who=caller.who,
         door=caller.door,
         address=caller.address,
