@@ -14,18 +14,23 @@ from typing import Any, Literal
 import msgspec
 import typer
 
+from tasks.acts import announcements as announcement_acts
 from tasks.acts import learners as learner_acts
+from tasks.acts import mail as mail_acts
+from tasks.acts import seats as seat_acts
+from tasks.acts import suppressions as suppression_acts
+from tasks.acts import templates as template_acts
+from tasks.acts.drafts import DeletedDraft
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.imports import Imported
-from tasks.mail import MailingChange, Suppression
+from tasks.mail import MailingChange, RetriedNotices, SentInLog, ServerCheck, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
 from workers.commands import (
-    announcements,
     demo,
     events,
     mail,
@@ -33,8 +38,6 @@ from workers.commands import (
     replays,
     restored,
     seats,
-    showing,
-    suppressions,
     system,
     templates,
     webhooks,
@@ -52,19 +55,20 @@ COMMANDS = FOLDER.parent / "commands.md"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
-    "announcements-cancel": announcements.AnnouncementState,
-    "announcements-create": announcements.AnnouncementState,
-    "announcements-edit": announcements.AnnouncementState,
-    "announcements-launch": announcements.AnnouncementState,
-    "announcements-list": list[showing.Listed],
-    "announcements-pause": announcements.AnnouncementState,
+    "announcements-cancel": announcement_acts.AnnouncementState,
+    "announcements-create": announcement_acts.AnnouncementState,
+    "announcements-delete": DeletedDraft,
+    "announcements-edit": announcement_acts.AnnouncementState,
+    "announcements-launch": announcement_acts.AnnouncementState,
+    "announcements-list": list[announcement_acts.Listed],
+    "announcements-pause": announcement_acts.AnnouncementState,
     "announcements-preview": Preview,
-    "announcements-resume": announcements.AnnouncementState,
+    "announcements-resume": announcement_acts.AnnouncementState,
     "announcements-retry-failed": RetriedAnnouncement,
-    "announcements-show": showing.AnnouncementDetails,
+    "announcements-show": announcement_acts.AnnouncementDetails,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
-    "announcements-unschedule": announcements.AnnouncementState,
+    "announcements-unschedule": announcement_acts.AnnouncementState,
     "demo": demo.DemoResult,
     "events-decided": list[DecidedEvent],
     "events-discard": list[events.EventDecision],
@@ -80,26 +84,26 @@ RESULTS: dict[str, Any] = {
     "learners-resubscribe": list[learner_acts.Subscribed],
     "learners-show": learner_acts.LearnerDetails,
     "learners-unsubscribe": list[learner_acts.Subscribed],
-    "mail-check": mail.ServerCheck,
+    "mail-check": ServerCheck,
     "mail-dkim": mail.Record,
-    "mail-pause": mail.MailState,
-    "mail-resume": mail.MailState,
-    "mail-retry": list[mail.RetriedNotices],
-    "mail-sent-since": mail.SentInLog,
+    "mail-pause": mail_acts.MailState,
+    "mail-resume": mail_acts.MailState,
+    "mail-retry": list[RetriedNotices],
+    "mail-sent-since": SentInLog,
     "migrate": system.Migrated,
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
     "restored": restored.Restored,
     "seats-ledger": list[Entry],
-    "seats-reviewed": list[seats.Reviewed],
-    "seats-show": seats.BalanceDetails,
+    "seats-reviewed": list[seat_acts.Reviewed],
+    "seats-show": seat_acts.BalanceDetails,
     "seats-verify": seats.Verified,
     "status": system.SystemStatus,
-    "suppressions-add": suppressions.SuppressionDecision,
+    "suppressions-add": suppression_acts.SuppressionDecision,
     "suppressions-list": Suppression,
-    "suppressions-remove": suppressions.SuppressionDecision,
-    "suppressions-remove-many": suppressions.Lifted,
-    "templates-list": list[templates.Template],
+    "suppressions-remove": suppression_acts.SuppressionDecision,
+    "suppressions-remove-many": suppression_acts.Lifted,
+    "templates-list": list[template_acts.Template],
     "templates-render": templates.Rendered,
     "wait": system.Waited,
     "webhooks-add": webhooks.Added,

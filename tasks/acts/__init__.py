@@ -10,7 +10,10 @@ from typing import Any
 from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
-MODULES = ("learners",)
+MODULES = (
+    "announcements", "drafts", "launching", "learners", "mail", "previews", "reports", "seats", "suppressions",
+    "templates",
+)  # fmt: skip
 
 
 def every() -> dict[str, Act[Any, Any]]:

@@ -8,10 +8,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, Annotated, Protocol, TypeVar
 
 import typer
 from rich.markup import escape
@@ -29,8 +30,8 @@ from config.settings import load_settings
 from config.words import as_json
 from tasks import organisations
 from tasks.accounts import Caller, Door, Role
-from tasks.acts.acting import Act, Answer, Asked, perform
-from tasks.mail import paused
+from tasks.acts.acting import Act, Answer, Asked, Nothing, perform
+from tasks.acts.paging import Item, Page
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 #: People who are mailed at most by a command that does not ask first.
@@ -51,6 +52,16 @@ By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of t
 PAST = "a time with an offset (2026-11-24T03:00:00Z), or how long ago (90m, 2h, 3d)"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Do(Protocol):
+    """What does one act after another, as one caller."""
+
+    def __call__(self, act: Act[Asked, Answer], asked: Asked, /) -> Answer:
+        """Do an act."""
+
+
+Shape = TypeVar("Shape")
 
 
 class Refused(UserError):
@@ -96,6 +107,11 @@ def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambd
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def only(shape: type[Shape], result: Shape) -> Shape:
+    """Of a result that says more, what a shape has."""
+    return shape(**{name: getattr(result, name) for name in shape.__match_args__})  # type: ignore[attr-defined]
+
+
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
     write_blocks(_as_one(results))
@@ -109,10 +125,11 @@ def _as_one(results: Iterable[object]) -> Iterator[bytes]:
     yield b"]\n" if before != b"[" else b"[]\n"
 
 
-def say_if_paused(runtime: Runtime) -> None:
+def say_if_paused(do: Do) -> None:
     """Tell a person who sends something that no mail leaves now, and what to do, on stderr."""
-    with transaction(runtime.engine) as connection:
-        stopped = paused(connection)
+    from tasks.acts.mail import show
+
+    stopped = do(show, Nothing()).paused
     if stopped is not None:
         err.print(stopped.in_words, style="yellow", markup=False)
 
@@ -202,10 +219,34 @@ def check_schema(runtime: Runtime) -> None:
         )
 
 
+@contextmanager
+def acting(
+    role: str,
+    organisation: str | None = None,
+    *,
+    by: str | None = None,
+    need: frozenset[str] = services.DATABASE,
+) -> Iterator[Do]:
+    """What does acts as the user of this machine, who may do everything, of one organisation if it is named."""
+    caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
+    with opened(role, need) as runtime:
+        yield lambda act, asked: perform(runtime, caller, act, asked, organisation)
+
+
 def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None, *, by: str | None = None) -> Answer:
-    """Do an act as the user of this machine, who may do everything."""
-    with opened(act.name.partition(".")[0]) as runtime:
-        return perform(runtime, Caller(who(by), Door.COMMAND, Role.OPERATOR), act, asked, organisation)
+    """Do an act as the user of this machine."""
+    with acting(act.name.partition(".")[0], organisation, by=by) as do:
+        return do(act, asked)
+
+
+def every_item(do: Do, act: Act[Asked, Page[Item]], asked: Asked) -> Iterator[Item]:
+    """The items of a list, page by page."""
+    after: str | None = ""
+    while after is not None:
+        page = do(act, asked)
+        yield from page.items
+        after = page.next
+        asked = replace(asked, after=after)  # type: ignore[type-var]
 
 
 @contextmanager
