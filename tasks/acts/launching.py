@@ -183,13 +183,9 @@ def schedule(doing: Doing, asked: Scheduling) -> AnnouncementState:
     """Have a draft launched at the time that it has."""
 
     def do(connection: Connection, org: Organisation, found: Announcement) -> None:
-        if found.state == "draft" and found.send_at is None:
-            raise NotAllowed(f"the announcement {found.announcement} has no time: edit gives it one")
-        if found.state == "draft" and found.passed:
-            when = local_time(found.send_at, found.time_zone) if found.send_at else ""
-            raise NotAllowed(
-                f"the time of the announcement {found.announcement}, {when}, has passed: edit gives it another"
-            )
+        if found.state == "draft" and (found.send_at is None or found.passed):
+            lacks = "no time" if found.send_at is None else "a time that has passed"
+            raise NotAllowed(f"the announcement {found.announcement} has {lacks}: edit gives it one")
         announcements.schedule(connection, org, found, by=doing.caller.who)
 
     return _moved(doing, asked, do)
