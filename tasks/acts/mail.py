@@ -1,6 +1,6 @@
 """Mail: whether it goes, and what is sent again."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import IO, Annotated
@@ -55,7 +55,7 @@ class NoticesRetry:
 class ServerLog:
     """The log of a mail server, as it is read."""
 
-    log: IO[bytes]
+    file: IO[bytes] = field(metadata={"format": "binary"})
 
 
 @act("mail.show", "GET /mail")
@@ -113,7 +113,7 @@ def sent_since(doing: Doing, asked: ServerLog) -> mail.SentInLog:
     """Read from a mail server's log which of our mails it took, by their Message-IDs; for after a restore (R19)."""
     with doing.transaction() as connection:
         doing.record(connection, outcome="begun")
-    result = mail.record_log(doing.runtime, (line.decode(errors="replace") for line in asked.log))
+    result = mail.record_log(doing.runtime, (line.decode(errors="replace") for line in asked.file))
     with doing.transaction() as connection:
         doing.record(connection, after={"accepted": result.accepted, "uncertain": result.uncertain})
     return result

@@ -148,7 +148,7 @@ def test_r34_what_is_written_down_has_states_counts_and_ids_and_names_nobody(dra
     refusal(lambda: ask(draft, seats.reviewed, seats.EntryReview("9" * 30, "seen")), NotFound)
     operator = caller(Role.OPERATOR)
     for act in (mail.pause, mail.resume):
-        perform(draft.runtime, operator, act, Nothing())  # type: ignore[arg-type]
+        perform(draft.runtime, operator, act, Nothing())
 
     assert audited(draft) == [
         ("announcements.create", "news", None, {"state": "draft", "policy": "hold", "send_at": None}, "done"),

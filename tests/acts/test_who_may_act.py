@@ -164,7 +164,7 @@ def test_r34_each_act_is_done_by_whom_the_table_says_and_of_ours_alone(neighbour
             )
         if name == "mail.sent_since":
             assert isinstance(tried.ours, mail.ServerLog)
-            tried.ours.log.seek(0)
+            tried.ours.file.seek(0)
         expected["allowed"] = (
             "done",
             outcome(name, tried.ours, least, *([OURS] if least is not Role.OPERATOR else [])),
