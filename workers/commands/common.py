@@ -30,9 +30,8 @@ from config.settings import load_settings
 from config.words import as_json
 from tasks import organisations
 from tasks.accounts import Caller, Door, Role
-from tasks.acts.acting import Act, Answer, Asked, perform
+from tasks.acts.acting import Act, Answer, Asked, Nothing, perform
 from tasks.acts.paging import MOST, Item, Page
-from tasks.mail import paused
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 if TYPE_CHECKING:
@@ -56,6 +55,16 @@ By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of t
 PAST = "a time with an offset (2026-11-24T03:00:00Z), or how long ago (90m, 2h, 3d)"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Do(Protocol):
+    """What does one act after another, as one caller."""
+
+    def __call__(self, act: Act[Asked, Answer], asked: Asked, of: str | None = ..., /) -> Answer:
+        """Do an act; `of`: about this organisation, if it is another one than the command's."""
+
+
+Shape = TypeVar("Shape")
 
 
 class Refused(UserError):
@@ -114,6 +123,11 @@ def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambd
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def only(shape: type[Shape], result: Shape) -> Shape:
+    """Of a result that says more, what a shape has."""
+    return shape(**{name: getattr(result, name) for name in shape.__match_args__})  # type: ignore[attr-defined]
+
+
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
     write_blocks(_as_one(results))
@@ -127,10 +141,11 @@ def _as_one(results: Iterable[object]) -> Iterator[bytes]:
     yield b"]\n" if before != b"[" else b"[]\n"
 
 
-def say_if_paused(runtime: Runtime) -> None:
+def say_if_paused(do: Do) -> None:
     """Tell a person who sends something that no mail leaves now, and what to do, on stderr."""
-    with transaction(runtime.engine) as connection:
-        stopped = paused(connection)
+    from tasks.acts.mail import show
+
+    stopped = do(show, Nothing()).paused
     if stopped is not None:
         err.print(stopped.in_words, style="yellow", markup=False)
 
@@ -222,24 +237,28 @@ def check_schema(runtime: Runtime) -> None:
         )
 
 
-class Doer(Protocol):
-    """What does acts."""
-
-    def __call__(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None = None) -> Answer:
-        """Do one."""
-
-
 @contextmanager
-def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
-    """What does the acts of a command: as the user of this machine, who may do everything; or at the server that
-    ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
+def acting(
+    role: str,
+    organisation: str | None = None,
+    *,
+    by: str | None = None,
+    need: frozenset[str] = services.DATABASE,
+) -> Iterator[Do]:
+    """What does the acts of a command, about one organisation if it is named: as the user of this machine, who may do
+    everything; or at the server that ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
     if is_remote():
         with closing(_remote(by)) as server:
-            yield server
+            yield lambda act, asked, of=organisation: server(act, asked, of)
         return
     with opened(role, need) as runtime:
         caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
-        yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
+        yield lambda act, asked, of=organisation: perform(runtime, caller, act, asked, of)
+
+
+def about(do: Do, organisation: str | None) -> Do:
+    """What does the same acts about another organisation, or about none."""
+    return lambda act, asked, of=organisation: do(act, asked, of)
 
 
 def is_remote() -> bool:
@@ -266,8 +285,8 @@ def refuse_remote() -> None:
 
 def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None, *, by: str | None = None) -> Answer:
     """Do one act, and nothing else."""
-    with acting(act.name.partition(".")[0], by=by) as do:
-        return do(act, asked, organisation)
+    with acting(act.name.partition(".")[0], organisation, by=by) as do:
+        return do(act, asked)
 
 
 class Listing(Protocol):
@@ -283,13 +302,11 @@ class Listing(Protocol):
 Listed = TypeVar("Listed", bound=Listing)
 
 
-def items(
-    do: Doer, act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None, most: int | None = None
-) -> Iterator[Item]:
+def items(do: Do, act: Act[Listed, Page[Item]], asked: Listed, most: int | None = None) -> Iterator[Item]:
     """What an act lists, page by page: all of it, or so many at most."""
     while most is None or most > 0:
         limit = MOST if most is None else min(most, MOST)
-        page = do(act, replace(asked, limit=limit), organisation)  # type: ignore[type-var]
+        page = do(act, replace(asked, limit=limit))  # type: ignore[type-var]
         yield from page.items
         if page.next is None:
             return
@@ -299,8 +316,8 @@ def items(
 
 def walked(act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None) -> Iterator[Item]:
     """All that an act lists, page by page, and nothing else is done."""
-    with acting(act.name.partition(".")[0]) as do:
-        yield from items(do, act, asked, organisation)
+    with acting(act.name.partition(".")[0], organisation) as do:
+        yield from items(do, act, asked)
 
 
 @contextmanager

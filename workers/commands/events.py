@@ -25,9 +25,10 @@ from tasks.events import WHAT_TO_DO, Reason
 from workers.commands import replays
 from workers.commands.common import (
     By,
-    Doer,
+    Do,
     Json,
     Refused,
+    about,
     acting,
     cell,
     document,
@@ -222,7 +223,8 @@ def quarantined(
     """List the events that wait for something, or for a person: why, what came, and what to do."""
     wanted = acts.HeldFilter(reason, state)
     with acting("quarantined") as do:
-        found = items(do, *_asked(do, acts.quarantined, acts.quarantined_anywhere, wanted, organisation), most=limit)
+        act, asked, of = _asked(do, acts.quarantined, acts.quarantined_anywhere, wanted, organisation)
+        found = items(about(do, of), act, asked, limit)
         if json_:
             documents(found)
             return
@@ -254,7 +256,8 @@ def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Jso
     """List the events that were released or discarded by hand: who decided it, when, and why."""
     with acting("decided") as do:
         wanted = acts.DecidedFilter()
-        found = items(do, *_asked(do, acts.decided, acts.decided_anywhere, wanted, organisation), most=limit)
+        act, asked, of = _asked(do, acts.decided, acts.decided_anywhere, wanted, organisation)
+        found = items(about(do, of), act, asked, limit)
         if json_:
             documents(found)
             return
@@ -266,7 +269,7 @@ def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Jso
 
 
 def _asked(
-    do: Doer, ours: Act[Any, Answer], anybodys: Act[Any, Answer], wanted: Any, named: str | None
+    do: Do, ours: Act[Any, Answer], anybodys: Act[Any, Answer], wanted: Any, named: str | None
 ) -> tuple[Act[Any, Answer], Any, str | None]:
     """What is asked of an organisation; or of everybody, or of a name that nobody knows, which is an operator's."""
     if named is not None:
