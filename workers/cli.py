@@ -50,12 +50,13 @@ COMMANDS = {
     "wait": "system",
     "reconcile": "reconcile",
     "restored": "restored",
+    "explain": "explain",
 }
 
 #: The groups of commands, each in a module of its own.
 GROUPS = (
     "events", "learners", "announcements", "templates", "mail", "seats", "suppressions", "reports", "webhooks", "work",
-    "run",
+    "pools", "run", "tokens", "accounts",
 )  # fmt: skip
 
 #: The environment that a shell asks for completions with.

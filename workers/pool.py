@@ -13,6 +13,7 @@ import tasks.announcements.actors
 import tasks.enrolments.actors
 import tasks.erasure.actors
 import tasks.events.actors
+import tasks.imports.actors
 import tasks.mail.actors  # noqa: F401 - the actors of all of them register
 from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data

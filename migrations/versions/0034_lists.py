@@ -4,7 +4,7 @@ that no cursor holds an address."""
 from alembic import op
 
 revision = "0034"
-down_revision = "0031"
+down_revision = "0033"
 branch_labels = None
 depends_on = None
 

@@ -11,9 +11,28 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
 MODULES = (
-    "announcements", "drafts", "launching", "learners", "mail", "previews", "reports", "seats", "suppressions",
+    "access",
+    "accounts",
+    "announcements",
+    "courses",
+    "drafts",
+    "enrolments",
+    "events",
+    "explaining",
+    "imports",
+    "launching",
+    "learners",
+    "mail",
+    "organisations",
+    "previews",
+    "reports",
+    "seats",
+    "segments",
+    "suppressions",
+    "system",
     "templates",
-)  # fmt: skip
+    "webhooks",
+)
 
 
 def every() -> dict[str, Act[Any, Any]]:

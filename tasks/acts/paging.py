@@ -72,25 +72,33 @@ def keys_after(cursor: str | None, keys: type[Keys], *listed: object) -> Keys | 
     organisation and its filters. Raises `Invalid` for a cursor of another list, or of other filters, and for none."""
     if cursor is None:
         return None
+    of: bytes = b""
+    found: Keys | None = None
     try:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        of, found = msgspec.msgpack.decode(packed, type=tuple[bytes, keys])  # type: ignore[valid-type]
+        read: Any = msgspec.msgpack.decode(packed, type=tuple[bytes, keys])  # type: ignore[valid-type]
+        of, found = read
     except (ValueError, msgspec.MsgspecError):
-        of, found = b"", None
+        found = None
     if of != _mark(listed) or any(isinstance(one, str) and "\0" in one for one in found or ()):
         what = "It is not `next` of a page of this list with the same search and filters."
         raise Invalid("`after` does not belong to this list: begin again without it.", [BadField("/after", what)])
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def page(found: Sequence[Item], limit: int, keys: Callable[[Item], tuple[Any, ...]], *listed: object) -> Page[Item]:
     """A page of what was found, which is one item more than the page has where there are more. `keys`: what the list is
     ordered by, of an item; `listed`: see `keys_after`."""
     items = list(found[:limit])
-    if len(found) <= limit:
-        return Page(items, None)
-    packed = msgspec.msgpack.encode((_mark(listed), keys(items[-1])))
-    return Page(items, urlsafe_b64encode(packed).rstrip(b"=").decode())
+    return page_ending_at(items, keys(items[-1]) if len(found) > limit else None, *listed)
+
+
+def page_ending_at(items: Sequence[Item], keys: tuple[Any, ...] | None, *listed: object) -> Page[Item]:
+    """A page, and after which keys the next begins; None if there is none."""
+    if keys is None:
+        return Page(list(items), None)
+    packed = msgspec.msgpack.encode((_mark(listed), keys))
+    return Page(list(items), urlsafe_b64encode(packed).rstrip(b"=").decode())
 
 
 def _mark(listed: tuple[object, ...]) -> bytes:

@@ -27,28 +27,28 @@ class AuditEntry:
 
 def record(connection: Connection, organisation: int | None, caller: Caller, entries: Sequence[AuditEntry]) -> None:
     """Write entries, in the transaction of what they tell of."""
-    if organisation is None:
-        with scoped(connection, INSTALLATION):
-            record(connection, INSTALLATION, caller, entries)
-        return
-    execute(
-        connection,
-        """
-        INSERT INTO audit (organisation, who, door, address, act, subject, before, after, outcome)
-        SELECT :organisation, :who, :door, :address, act, subject, CAST(before AS jsonb), CAST(after AS jsonb), outcome
-        FROM unnest(CAST(:acts AS text[]), CAST(:subjects AS text[]), CAST(:befores AS text[]), CAST(:afters AS text[]),
-                    CAST(:outcomes AS text[])) AS said (act, subject, before, after, outcome)
-        """,
-        organisation=organisation,
-        who=caller.who,
-        door=caller.door,
-        address=caller.address,
-        acts=[entry.act for entry in entries],
-        subjects=[entry.subject for entry in entries],
-        befores=[_json(entry.before) for entry in entries],
-        afters=[_json(entry.after) for entry in entries],
-        outcomes=[entry.outcome for entry in entries],
-    )
+    number = organisation or INSTALLATION
+    with scoped(connection, number):
+        execute(
+            connection,
+            """
+            INSERT INTO audit (organisation, who, door, address, act, subject, before, after, outcome)
+            SELECT :organisation, :who, :door, :address, act, subject, CAST(before AS jsonb), CAST(after AS jsonb),
+                   outcome
+            FROM unnest(CAST(:acts AS text[]), CAST(:subjects AS text[]), CAST(:befores AS text[]),
+                        CAST(:afters AS text[]), CAST(:outcomes AS text[]))
+                 AS said (act, subject, before, after, outcome)
+            """,
+            organisation=number,
+            who=caller.who,
+            door=caller.door,
+            address=caller.address,
+            acts=[entry.act for entry in entries],
+            subjects=[entry.subject for entry in entries],
+            befores=[_json(entry.before) for entry in entries],
+            afters=[_json(entry.after) for entry in entries],
+            outcomes=[entry.outcome for entry in entries],
+        )
 
 
 def _json(said: dict[str, Any] | None) -> str | None:

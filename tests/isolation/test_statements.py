@@ -13,9 +13,13 @@ from tests.world import World
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
         "tasks.events.turns.standing",
+        "tasks.organisations.store.after",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
+    },
+    "access at the door of a course, in one look-up from the id of the organisation on; it joins on that": {
+        "tasks.enrolments.access.access_of",
     },
     "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {
         "tasks.events.inbox.claim_new",
@@ -112,7 +116,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay.leader._leadership",  # a lock, and news
-        "workers.readers.restore",  # Redis
+        "tasks.system.readers.restore",  # Redis
         "workers.queues._push",  # Redis
         "tasks.mail.sending.rates._together",  # Redis
         "tasks.mail.sending.rates._say_present",  # Redis

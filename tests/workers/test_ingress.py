@@ -11,11 +11,11 @@ from structlog.testing import capture_logs
 
 from config.settings import Settings
 from config.streams import GROUP, IN, make_redis
+from tasks.system import streams, system_state
 from tests.workers.deployment import Valkey, until
 from tests.world import World
 from workers import ingress
 from workers.queues import QUEUES, Broker, message_for
-from workers.standing import streams, system_state
 from workers.web import app
 
 

@@ -25,6 +25,7 @@ from config.database import make_engine
 from config.embedded import Embedded
 from config.outages import why
 from config.streams import GROUP, IN, make_redis
+from tasks.system import system_state
 from tests.conftest import WORKER
 from tests.mail.test_tls import certificate, context
 from tests.mailserver import free_port
@@ -33,7 +34,6 @@ from tests.workers.serving import served
 from tests.workers.test_patience import Wire
 from tests.world import World
 from workers.ingress import ensure_group
-from workers.standing import system_state
 from workers.web import app
 
 SECRET = "s3cr3t-word"

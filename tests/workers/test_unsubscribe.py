@@ -17,7 +17,7 @@ from tests.world import World
 from workers.web import unsubscribe
 from workers.web.asking import Bulkhead
 from workers.web.bodies import Bodies
-from workers.web.unsubscribe import LONGEST_FORM
+from workers.web.pages import LONGEST_FORM
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 AGAIN = {"Subscribe": "Again"}

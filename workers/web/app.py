@@ -26,11 +26,12 @@ from config.runtime import Runtime
 from config.settings import networks_in
 from config.streams import make_impatient_redis
 from tasks.mail import MailOutage, current_outages, paused
-from tasks.work import STALLED_AFTER, loads
+from tasks.system import InRedis, in_database, in_redis, is_ingress_stalled, is_relay_stalled, streams
+from tasks.work import STALLED_AFTER, loads, paused_pools
 from workers import readiness
-from workers.readers import is_ingress_stalled
-from workers.standing import InRedis, in_database, in_redis, is_relay_stalled, streams
-from workers.web import bodies, connections, event_posts, unsubscribe
+from workers.web import bodies, connections, event_posts, signing_in, unsubscribe
+from workers.web.api import page
+from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead, Busy, Shared, in_time
 from workers.web.bodies import Bodies
 from workers.web.connections import Gatekeeper
@@ -55,6 +56,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     """The pages of one deployment."""
     client = make_impatient_redis(runtime.endpoints.redis_url, REDIS_SECONDS)
     links = Bulkhead(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
+    signing = Bulkhead(runtime, "web sign-in", at_once=signing_in.AT_ONCE, wait=5, seconds=10, statement=2)
     posts = Bulkhead(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
     health = Bulkhead(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
     scraped = Bulkhead(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
@@ -65,7 +67,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     async def check() -> tuple[dict[str, object], bool]:
         redis_answers = await _said(_redis_answers, runtime, client)
         found = await _asked(health, _stalled)
-        stalled, said = (found[0], found[1]) if found else ([], [])
+        stalled, said, pools = found or ([], [], [])
         if redis_answers:
             said = [*said, *(one.in_words for one in await _said(_mail_stopped, runtime, client) or [])]
             stalled = (["ingress"] if await _said(_ingress_stalled, runtime, client) else []) + stalled
@@ -73,7 +75,8 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
             stalled = [name for name in stalled if name != "relay"]  # which can do nothing without Redis
         checks: dict[str, object] = {"database": found is not None, "redis": bool(redis_answers)}
         well = found is not None and bool(redis_answers) and not stalled
-        return checks | ({"stalled": stalled} if stalled else {}) | ({"mail": said} if said else {}), well
+        told = {"stalled": stalled, "mail": said, "pools": pools}
+        return checks | {name: what for name, what in told.items() if what}, well
 
     async def count() -> bytes:
         said, tables = await asyncio.gather(_said(_in_redis, runtime, client), _asked(scraped, in_database))
@@ -89,14 +92,18 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     async def metrics(_request: Request) -> Response:
         return Response(await counted(), media_type=CONTENT_TYPE_LATEST)
 
+    api = Api(runtime, read)
+
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        for bulkhead in (links, posts, health, scraped):
+        for bulkhead in (links, signing, posts, health, scraped):
             bulkhead.runtime.engine.dispose()
+        api.close()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
     found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app
@@ -131,9 +138,9 @@ def _in_redis(runtime: Runtime, client: redis.Redis) -> InRedis | None:
     return found
 
 
-def _stalled(runtime: Runtime) -> tuple[list[str], list[str]] | None:
-    """Who does not run, though there is something to do: the relay, and the pools, by their queues; and whether all
-    mail is paused, in words. None where the database does not answer, or only reads."""
+def _stalled(runtime: Runtime) -> tuple[list[str], list[str], list[str]] | None:
+    """Who does not run, though there is something to do: the relay, and the pools, by their queues; and in words
+    whether all mail is paused, and which pools are. None where the database does not answer, or only reads."""
     try:
         with transaction(runtime.engine) as connection:
             if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
@@ -143,7 +150,8 @@ def _stalled(runtime: Runtime) -> tuple[list[str], list[str]] | None:
             relay = ["relay"] if is_relay_stalled(connection, queues) else []
             stopped = paused(connection)
             mail = [] if stopped is None else [stopped.in_words]
-            return relay + [load.queue for load in queues if load.stalled], mail
+            pools = [one.in_words for one in paused_pools(connection)]
+            return relay + [load.queue for load in queues if load.stalled], mail, pools
     except SQLAlchemyError:
         return None
 

@@ -39,7 +39,8 @@ class Bulkhead:
 
     `statement`: seconds that one statement may take; None where the server's own limit is to decide, as of an event:
     what exceeds that is set aside, and what exceeds ours would be sent for ever. Before it is asked what may take
-    long, the database has to show that it is there.
+    long, the database has to show that it is there. `connections`: those that one question may need at once; `kept`:
+    those that stay open while nobody asks.
     """
 
     def __init__(
@@ -51,9 +52,12 @@ class Bulkhead:
         wait: float,
         seconds: float,
         statement: float | None,
+        connections: int = 1,
+        kept: int = 1,
     ) -> None:
         patience = Patience(POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, statement)
-        engine = make_engine(runtime.endpoints.database_url, role=role, pool=1, more=at_once, patience=patience)
+        more = max(0, at_once * connections + 1 - kept)
+        engine = make_engine(runtime.endpoints.database_url, role=role, pool=kept, more=more, patience=patience)
         self.runtime = replace(runtime, engine=engine)
         outages.watch(engine)
         self._wait, self._seconds, self._probed = wait, seconds, seconds > THERE_SECONDS
@@ -62,18 +66,38 @@ class Bulkhead:
 
     async def ask(self, question: Callable[..., Answer], *about: object) -> Answer:
         """The answer to a question, asked in a thread. Raises `Busy`, and what the question raises."""
+        turn = await self.enter()
+        try:
+            return await self.within(question, *about)
+        finally:
+            self.leave(turn)
+
+    async def enter(self) -> object:
+        """Wait for a turn, which is given back by `leave`. Raises `Busy`."""
         turn = object()
         try:
             with anyio.fail_after(self._wait):
                 await self._turns.acquire_on_behalf_of(turn)
+            if self._probed:
+                await self._probe(turn)
         except TimeoutError:
             raise Busy from None
+        return turn
+
+    def leave(self, turn: object) -> None:
+        """Give a turn back."""
+        self._turns.release_on_behalf_of(turn)
+
+    async def within(self, question: Callable[..., Answer], *about: object) -> Answer:
+        """The answer to a question of somebody whose turn it is. Raises `Busy`, and what the question raises."""
+        return await self._ask(self._seconds, self._bounded, question, *about)
+
+    async def _probe(self, turn: object) -> None:
         try:
-            if self._probed:
-                await self._ask(THERE_SECONDS, True, self._is_there)
-            return await self._ask(self._seconds, self._bounded, question, *about)
-        finally:
-            self._turns.release_on_behalf_of(turn)
+            await self._ask(THERE_SECONDS, True, self._is_there)
+        except BaseException:
+            self.leave(turn)
+            raise
 
     async def _ask(self, seconds: float, bounded: bool, question: Callable[..., Answer], *about: object) -> Answer:
         """`bounded`: the database itself ends what takes that long, so if there is no answer, it is silent."""

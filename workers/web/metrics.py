@@ -7,8 +7,7 @@ from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tasks.mail import MailOutage
-from workers.readers import StreamStanding
-from workers.standing import InDatabase, InRedis
+from tasks.system import InDatabase, InRedis, StreamStanding
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,20 +4,17 @@ Whoever holds a link may use it: no cookies, no signing in, no redirects. GET ch
 every link. It works without scripts, and nothing of it is kept or told to another site.
 """
 
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email import message_from_bytes
 from enum import StrEnum
-from hashlib import sha256
 from itertools import islice
 from urllib.parse import parse_qsl, urlsplit
 
 import structlog
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from config.database import enter_tenant_role, transaction
@@ -26,14 +23,9 @@ from config.settings import keys_in
 from tasks.mail import UNSUBSCRIBE_PATH, Links, Subscription, resubscribe, subscription, unsubscribe
 from workers.web.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
 from workers.web.bodies import Bodies, NotRead
+from workers.web.pages import HEADERS, LONGEST_FORM, MOST_FIELDS, page
 
 log = structlog.get_logger()
-
-#: Octets of a form at most. The longest that we ask for has some 200.
-LONGEST_FORM = 8192
-
-#: Fields of a form at most.
-MOST_FIELDS = 8
 
 
 class Wish(StrEnum):
@@ -86,20 +78,6 @@ _WORDS: Mapping[str, _Words] = {
     ),
 }
 
-_PAGES = Environment(loader=PackageLoader("workers.web"), autoescape=True, undefined=StrictUndefined)
-_STYLE = _PAGES.get_template("page.css").render()
-
-#: The page is for its reader alone: it runs nothing, fits in no frame, is kept nowhere, and its address is told nobody.
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none';"
-    f" style-src 'sha256-{b64encode(sha256(_STYLE.encode()).digest()).decode()}'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Robots-Tag": "noindex, nofollow",
-}
-
-
 #: Seconds after which to come again where the database is away.
 AWAY = 60
 
@@ -115,18 +93,18 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     async def answer(request: Request) -> Response:
         found = links.read(request.path_params["token"].removesuffix("/"))
         if found is None:
-            return _page("no_such_link", 404)
+            return page("no_such_link", 404)
         try:
             wish = await _wish(request, bodies) if request.method == "POST" else None
             return await bulkhead.ask(_fulfilled, runtime, *found, wish)
         except NotRead as problem:
-            return Response(status_code=problem.status, headers=_HEADERS | problem.headers)
+            return Response(status_code=problem.status, headers=HEADERS | problem.headers)
         except (SQLAlchemyError, Busy) as problem:
             if not is_passing(problem):
                 raise
             log.warning("unsubscribe.database_busy" if is_busy(problem) else "unsubscribe.database_away")
             again = AGAIN if is_busy(problem) else AWAY
-            return Response(status_code=503, headers=_HEADERS | {"Retry-After": str(again)})
+            return Response(status_code=503, headers=HEADERS | {"Retry-After": str(again)})
 
     behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
     return [Route(f"{path}{UNSUBSCRIBE_PATH}{{token:path}}", answer, methods=["GET", "POST"]) for path in behind]
@@ -138,12 +116,12 @@ def _fulfilled(runtime: Runtime, organisation: int, learner: int, wish: Wish | N
         enter_tenant_role(connection, organisation)
         found = subscription(connection, organisation, learner)
         if found is None:
-            return _page("no_such_link", 404)
+            return page("no_such_link", 404)
         if wish is Wish.UNSUBSCRIBE:
             unsubscribe(connection, organisation, [learner])
         elif wish is Wish.RESUBSCRIBE:
             resubscribe(connection, organisation, [learner])
-    return _page("unsubscribe", 200, _shown(found, wish))
+    return page("unsubscribe", 200, _shown(found, wish))
 
 
 def _shown(found: Subscription, wish: Wish | None) -> dict[str, str]:
@@ -166,10 +144,6 @@ def _shown(found: Subscription, wish: Wish | None) -> dict[str, str]:
         "value": value,
         "button": button,
     }
-
-
-def _page(template: str, status: int, said: Mapping[str, str] | None = None) -> Response:
-    return HTMLResponse(_PAGES.get_template(f"{template}.html.j2").render(said or {}), status, _HEADERS)
 
 
 async def _wish(request: Request, bodies: Bodies) -> Wish:

@@ -11,9 +11,9 @@ from config.words import counted
 from tasks import events
 from tasks.enrolments import running_fanouts
 from tasks.mail import MailOutage, MailPaused, current_outages, in_progress, paused
+from tasks.system.readers import StreamStanding, is_ingress_stalled, standings, unread
 from tasks.webhooks import Health, health
-from tasks.work import STALLED_AFTER, Load, loads, unfinished
-from workers.readers import StreamStanding, is_ingress_stalled, standings, unread
+from tasks.work import STALLED_AFTER, Load, PausedPool, loads, paused_pools, unfinished
 
 #: What may be left, by its plural: one of it.
 _ONE = {
@@ -40,6 +40,7 @@ class InDatabase:
     quarantine: dict[str, int]
     webhooks: Health
     mail_paused: MailPaused | None
+    pools_paused: list[PausedPool]
 
     @property
     def mailings_sending(self) -> int:
@@ -123,6 +124,7 @@ def in_database(runtime: Runtime) -> InDatabase:
             quarantine=events.unresolved_counts(connection),
             webhooks=health(connection),
             mail_paused=paused(connection),
+            pools_paused=paused_pools(connection),
         )
 
 

@@ -1,0 +1,61 @@
+"""Files that came through the API, imported by a worker. One whose worker is lost is imported again, and goes on."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from config.database import transaction
+from config.runtime import Runtime
+from tasks import organisations, uploads, work
+from tasks.imports.intake import Imported, ImportOptions, import_file
+from tasks.imports.reader import layout_of
+from tasks.imports.requests import ImportRequest, approval, delimiter_of, reading_options
+from tasks.imports.rules import NotReadable
+from tasks.work import actor
+
+
+@actor("imports.run")
+def run(runtime: Runtime, piece: work.Piece) -> None:
+    """Import a file, and write down what became of it; what was refused of it is kept."""
+    number, subject = piece.organisation, piece.subject
+    with transaction(runtime.engine, number) as connection:
+        upload = uploads.find(connection, number, subject)
+        if upload is None or upload.state != "running":
+            work.finish(connection, piece)
+            return
+        organisation = organisations.numbered(connection, number)
+    asked = msgspec.convert(upload.asked, ImportRequest)
+    result: Imported | None = None
+    problem: str | None = None
+    with TemporaryDirectory(prefix="rollcall-") as folder:
+        file, refused = Path(folder, "file"), Path(folder, "refused")
+        with file.open("wb") as copy:
+            copy.writelines(uploads.blocks(runtime.engine, number, subject, "file"))
+
+        def progressed(done: int, total: int) -> None:
+            with transaction(runtime.engine, number) as connection:
+                work.extend(connection, piece, runtime.lease)  # whoever has lost it takes no more of the file
+                uploads.progressed(connection, number, subject, done, total)
+
+        try:
+            with file.open("rb") as source:
+                result = import_file(
+                    runtime.engine,
+                    runtime.settings,
+                    organisation,
+                    source,
+                    layout_of(source, reading_options(asked), encoding=asked.encoding, delimiter=delimiter_of(asked)),
+                    ImportOptions(refused, notify=asked.notices, keep_empty=asked.keep_empty, dry_run=asked.dry_run),
+                    approve=approval(asked),
+                    on_slice=progressed,
+                )
+        except NotReadable as said:
+            problem = str(said)
+        with transaction(runtime.engine, number) as connection:
+            work.finish(connection, piece)
+            if result is not None and result.refused:
+                result.refused_file = f"imports/{subject}/refused"
+                with refused.open("rb") as lines:
+                    uploads.write(connection, number, subject, "refused", lines)
+            uploads.settle(connection, number, subject, result=result, problem=problem)
