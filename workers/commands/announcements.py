@@ -136,7 +136,7 @@ def launch(
         if not yes:
             ready = do(launching.ready, launching.ReadinessOf(announcement, now), organisation)
             version, most = ready.version, approved(ready)
-        launched = do(launching.launch, launching.Launch(announcement, now, check_, most, version), organisation)
+        launched = do(launching.launch, launching.Launching(announcement, now, check_, most, version), organisation)
         say_if_paused(do)
     n = launched.will_receive
     _say(
