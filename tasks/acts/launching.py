@@ -53,7 +53,7 @@ class ReadinessOf:
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
+class Launching:
     """What to launch; `now`: though its time is ahead, or has passed; `check`: before the first mail of an
     organisation, look whether the mail server takes our mail. `will_receive` and `version`: what was shown. If more
     would receive it by now, or if it says something else, it is not launched."""
@@ -116,7 +116,7 @@ def ready(doing: Doing, asked: ReadinessOf) -> Readiness:
 
 
 @act("announcements.launch", "POST announcements/{announcement}/launch")
-def launch(doing: Doing, asked: Launch) -> Launched:
+def launch(doing: Doing, asked: Launching) -> Launched:
     """Send it now, or at its time. Launched twice, it launches once. Before the first mail of an organisation it looks
     whether the mail server takes our mail."""
     org, by = doing.organisation, doing.caller.who

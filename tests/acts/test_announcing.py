@@ -46,13 +46,13 @@ def test_r16_what_is_launched_is_what_was_shown(draft: World) -> None:
     assert (ready.will_receive, ready.version) == (2, first.version)
     draft.has_learners("C")
     assert "3 learners would receive news by now, and 2 had been shown" in refusal(
-        lambda: ask(draft, launching.launch, launching.Launch("news", will_receive=2))
+        lambda: ask(draft, launching.launch, launching.Launching("news", will_receive=2))
     )
     ask(draft, drafts.edit, drafts.DraftChange("news", body="Another body", version=first.version))
     second = shown(draft)
     assert (second.version != first.version, second.subject, second.body) == (True, "Subject Of Ours", "Another body")
     for stale in (
-        lambda: ask(draft, launching.launch, launching.Launch("news", will_receive=3, version=first.version)),
+        lambda: ask(draft, launching.launch, launching.Launching("news", will_receive=3, version=first.version)),
         lambda: ask(draft, drafts.edit, drafts.DraftChange("news", subject="Mine", version=first.version)),
         lambda: ask(draft, drafts.delete, drafts.DraftDeletion("news", first.version)),
         lambda: ask(draft, launching.schedule, launching.Scheduling("news", first.version)),
@@ -60,11 +60,11 @@ def test_r16_what_is_launched_is_what_was_shown(draft: World) -> None:
         assert refusal(stale) == "The announcement news was changed after it was shown: look at it again."
     assert shown(draft) == second
 
-    done = ask(draft, launching.launch, launching.Launch("news", will_receive=3, version=second.version))
+    done = ask(draft, launching.launch, launching.Launching("news", will_receive=3, version=second.version))
 
     assert (done.state, done.will_receive) == ("sending", 3)
     assert "the announcement news is sending" in refusal(
-        lambda: ask(draft, launching.launch, launching.Launch("news", will_receive=3))
+        lambda: ask(draft, launching.launch, launching.Launching("news", will_receive=3))
     )
 
 
@@ -138,7 +138,7 @@ def test_a_time_is_given_changed_and_taken_away(draft: World) -> None:
 def test_r34_what_is_written_down_has_states_counts_and_ids_and_names_nobody(draft: World) -> None:
     draft.starts("A", "safety")  # waits for its course: nothing is charged
     ask(draft, drafts.edit, drafts.DraftChange("news", subject="New Subject", audience=UNSET))
-    ask(draft, launching.launch, launching.Launch("news"))
+    ask(draft, launching.launch, launching.Launching("news"))
     ask(draft, launching.pause, announcements.OneAnnouncement("news"))
     ask(draft, launching.cancel, announcements.OneAnnouncement("news"))
     ask(draft, suppressions.add, suppressions.NewSuppression("Who@Acme.example", "she asked"))
@@ -185,7 +185,7 @@ def test_pages_skip_and_double_nothing_while_more_comes(world: World) -> None:
         ask(world, suppressions.add, suppressions.NewSuppression(f"{id_}@x.example", "asked"))
         draft = drafts.NewDraft("Hi", "Hi", Audience(learners=ids), f"n{id_}")
         ask(world, drafts.create, draft)
-    ask(world, launching.launch, launching.Launch("nL0"))
+    ask(world, launching.launch, launching.Launching("nL0"))
     world.settle()
     world.execute("UPDATE suppressions SET since = now() - interval '1 day' WHERE address LIKE 'l4%'")
 

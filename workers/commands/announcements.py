@@ -131,12 +131,12 @@ def launch(
     Asks where many would receive it. Before the first mail of an organisation it looks whether the mail server takes
     our mail, as `mail check` does.
     """
-    with acting("announcements", organisation, by=by) as do:
+    with acting("announcements", by=by) as do:
         version = most = None
         if not yes:
-            ready = do(launching.ready, launching.ReadinessOf(announcement, now))
+            ready = do(launching.ready, launching.ReadinessOf(announcement, now), organisation)
             version, most = ready.version, approved(ready)
-        launched = do(launching.launch, launching.Launch(announcement, now, check_, most, version))
+        launched = do(launching.launch, launching.Launching(announcement, now, check_, most, version), organisation)
         say_if_paused(do)
     n = launched.will_receive
     _say(
@@ -185,8 +185,8 @@ def retry_failed(
 
     Whom the gate would hold back now, as after a refusal for good, stays failed.
     """
-    with acting("announcements", organisation, by=by) as do:
-        retried = do(launching.retry, launching.Retry(announcement, uncertain))
+    with acting("announcements", by=by) as do:
+        retried = do(launching.retry, launching.Retry(announcement, uncertain), organisation)
         say_if_paused(do)
     if uncertain:
         err.print("Those who were uncertain may have it already: some of them get it twice.", style="yellow")
@@ -206,8 +206,8 @@ def _move(
     json_: bool,
 ) -> None:
     """Move an announcement on, and say how it stands then."""
-    with acting("announcements", organisation, by=by) as do:
-        stands = do(act, acts.OneAnnouncement(announcement))
+    with acting("announcements", by=by) as do:
+        stands = do(act, acts.OneAnnouncement(announcement), organisation)
         if stands.state in {"sending", "scheduled"}:
             say_if_paused(do)
     _say(stands, json_=json_)

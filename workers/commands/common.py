@@ -57,11 +57,11 @@ PAST = "a time with an offset (2026-11-24T03:00:00Z), or how long ago (90m, 2h, 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-class Do(Protocol):
-    """What does one act after another, as one caller."""
+class Doer(Protocol):
+    """What does acts."""
 
-    def __call__(self, act: Act[Asked, Answer], asked: Asked, of: str | None = ..., /) -> Answer:
-        """Do an act; `of`: about this organisation, if it is another one than the command's."""
+    def __call__(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None = None) -> Answer:
+        """Do one."""
 
 
 Shape = TypeVar("Shape")
@@ -141,7 +141,7 @@ def _as_one(results: Iterable[object]) -> Iterator[bytes]:
     yield b"]\n" if before != b"[" else b"[]\n"
 
 
-def say_if_paused(do: Do) -> None:
+def say_if_paused(do: Doer) -> None:
     """Tell a person who sends something that no mail leaves now, and what to do, on stderr."""
     from tasks.acts.mail import show
 
@@ -238,27 +238,16 @@ def check_schema(runtime: Runtime) -> None:
 
 
 @contextmanager
-def acting(
-    role: str,
-    organisation: str | None = None,
-    *,
-    by: str | None = None,
-    need: frozenset[str] = services.DATABASE,
-) -> Iterator[Do]:
-    """What does the acts of a command, about one organisation if it is named: as the user of this machine, who may do
-    everything; or at the server that ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
+def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
+    """What does the acts of a command: as the user of this machine, who may do everything; or at the server that
+    ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
     if is_remote():
         with closing(_remote(by)) as server:
-            yield lambda act, asked, of=organisation: server(act, asked, of)
+            yield server
         return
     with opened(role, need) as runtime:
         caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
-        yield lambda act, asked, of=organisation: perform(runtime, caller, act, asked, of)
-
-
-def about(do: Do, organisation: str | None) -> Do:
-    """What does the same acts about another organisation, or about none."""
-    return lambda act, asked, of=organisation: do(act, asked, of)
+        yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
 
 
 def is_remote() -> bool:
@@ -285,8 +274,8 @@ def refuse_remote() -> None:
 
 def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None, *, by: str | None = None) -> Answer:
     """Do one act, and nothing else."""
-    with acting(act.name.partition(".")[0], organisation, by=by) as do:
-        return do(act, asked)
+    with acting(act.name.partition(".")[0], by=by) as do:
+        return do(act, asked, organisation)
 
 
 class Listing(Protocol):
@@ -302,11 +291,13 @@ class Listing(Protocol):
 Listed = TypeVar("Listed", bound=Listing)
 
 
-def items(do: Do, act: Act[Listed, Page[Item]], asked: Listed, most: int | None = None) -> Iterator[Item]:
+def items(
+    do: Doer, act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None, most: int | None = None
+) -> Iterator[Item]:
     """What an act lists, page by page: all of it, or so many at most."""
     while most is None or most > 0:
         limit = MOST if most is None else min(most, MOST)
-        page = do(act, replace(asked, limit=limit))  # type: ignore[type-var]
+        page = do(act, replace(asked, limit=limit), organisation)  # type: ignore[type-var]
         yield from page.items
         if page.next is None:
             return
@@ -316,8 +307,8 @@ def items(do: Do, act: Act[Listed, Page[Item]], asked: Listed, most: int | None 
 
 def walked(act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None) -> Iterator[Item]:
     """All that an act lists, page by page, and nothing else is done."""
-    with acting(act.name.partition(".")[0], organisation) as do:
-        yield from items(do, act, asked)
+    with acting(act.name.partition(".")[0]) as do:
+        yield from items(do, act, asked, organisation)
 
 
 @contextmanager

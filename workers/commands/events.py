@@ -25,10 +25,9 @@ from tasks.events import WHAT_TO_DO, Reason
 from workers.commands import replays
 from workers.commands.common import (
     By,
-    Do,
+    Doer,
     Json,
     Refused,
-    about,
     acting,
     cell,
     document,
@@ -223,8 +222,7 @@ def quarantined(
     """List the events that wait for something, or for a person: why, what came, and what to do."""
     wanted = acts.HeldFilter(reason, state)
     with acting("quarantined") as do:
-        act, asked, of = _asked(do, acts.quarantined, acts.quarantined_anywhere, wanted, organisation)
-        found = items(about(do, of), act, asked, limit)
+        found = items(do, *_asked(do, acts.quarantined, acts.quarantined_anywhere, wanted, organisation), most=limit)
         if json_:
             documents(found)
             return
@@ -256,8 +254,7 @@ def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Jso
     """List the events that were released or discarded by hand: who decided it, when, and why."""
     with acting("decided") as do:
         wanted = acts.DecidedFilter()
-        act, asked, of = _asked(do, acts.decided, acts.decided_anywhere, wanted, organisation)
-        found = items(about(do, of), act, asked, limit)
+        found = items(do, *_asked(do, acts.decided, acts.decided_anywhere, wanted, organisation), most=limit)
         if json_:
             documents(found)
             return
@@ -269,7 +266,7 @@ def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Jso
 
 
 def _asked(
-    do: Do, ours: Act[Any, Answer], anybodys: Act[Any, Answer], wanted: Any, named: str | None
+    do: Doer, ours: Act[Any, Answer], anybodys: Act[Any, Answer], wanted: Any, named: str | None
 ) -> tuple[Act[Any, Answer], Any, str | None]:
     """What is asked of an organisation; or of everybody, or of a name that nobody knows, which is an operator's."""
     if named is not None:

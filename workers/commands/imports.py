@@ -123,16 +123,16 @@ def _far_away(wanted: "acts.ImportRun", organisation: str, listed: Path) -> "imp
     """Send the file to the server, look on until a worker has imported it, and fetch the lines that were refused."""
     from tasks.acts import imports as acts
 
-    with acting("import", organisation) as do:
-        location = do(acts.run, wanted).location
+    with acting("import") as do:
+        location = do(acts.run, wanted, organisation).location
         one, pause = acts.OneImport(int(location.rpartition("/")[2])), threading.Event()
-        while (found := do(acts.show, one)).state == "running":
+        while (found := do(acts.show, one, organisation)).state == "running":
             pause.wait(LOOK_SECONDS)
         if found.result is None:
             raise imports.NotReadable(found.problem or "It failed.")
         if found.result.refused:
             with listed.open("wb") as file:
-                file.writelines(do(acts.refused, one).blocks)
+                file.writelines(do(acts.refused, one, organisation).blocks)
             found.result.refused_file = str(listed)
         return found.result
 

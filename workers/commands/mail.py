@@ -78,7 +78,7 @@ def check(
     Says what the server or TLS said where it does not let us through, and what to do; the exit code is 1 then.
     """
     try:
-        with acting("mail", need=frozenset({"smtp"})) as do:
+        with acting("mail", frozenset({"smtp"})) as do:
             seen = do(acts.check, acts.ServerCheckTo(to))
     except Invalid as problem:
         raise typer.BadParameter(str(problem), param_hint="--to") from None
@@ -106,8 +106,8 @@ def retry(
     """Send notices again that have failed: enrolments, digests, passwords, seats. An announcement is retried by
     `announcements retry-failed`. Whom the gate holds back now stays as they are."""
     wanted = acts.NoticesRetry(past(since, "--since"), kind, uncertain)
-    with acting("mail", organisation) as do:
-        retried = do(acts.retry, wanted)
+    with acting("mail") as do:
+        retried = do(acts.retry, wanted, organisation)
         say_if_paused(do)
     if json_:
         document(retried)

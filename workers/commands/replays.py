@@ -61,12 +61,12 @@ def replay(
         raise Refused(f"--until {until} is before --since {since}.")
     act = acts.replay if organisation is not None else acts.replay_all
     looks = acts.replays if organisation is not None else acts.replays_of_all
-    with acting("replay", organisation) as do, _progress(json_) as progress:
+    with acting("replay") as do, _progress(json_) as progress:
         progress.add_task("looking through", total=None)
-        replayed = do(act, wanted)
+        replayed = do(act, wanted, organisation)
         found, left = replayed.replayed, events.ReplayLeft(replayed.left, relay=False)
         if left.waiting:
-            left = _follow(lambda: do(looks, Nothing()), _bar(progress, "published"))
+            left = _follow(lambda: do(looks, Nothing(), organisation), _bar(progress, "published"))
     if json_:
         document(replace(replayed, left=left.waiting))
     elif dry_run:

@@ -65,8 +65,8 @@ def summary(
 
 
 def _export(act: Act[Asked, Stream], wanted: Asked, organisation: str) -> None:
-    with acting("reports", organisation) as do, _progress() as advance:
-        write_blocks(do(act, wanted).blocks, advance)
+    with acting("reports") as do, _progress() as advance:
+        write_blocks(do(act, wanted, organisation).blocks, advance)
 
 
 @contextmanager

@@ -84,13 +84,13 @@ def ledger(
 ) -> None:
     """List every entry, oldest first; all but the table is streamed, however long it is."""
     wanted = (learner, review, _utc(since), _utc(until))
-    with acting("seats", organisation) as do:
+    with acting("seats") as do:
         if json_ or format_ is not Written.TABLE:
             written = Format.CSV if format_ is Written.CSV and not json_ else Format.JSONL
-            blocks = do(acts.export, acts.LedgerExport(*wanted, written)).blocks
+            blocks = do(acts.export, acts.LedgerExport(*wanted, written), organisation).blocks
             write_blocks(_as_list(blocks) if json_ else blocks)
             return
-        entries = [*items(do, acts.ledger, acts.LedgerPage(*wanted))]
+        entries = [*items(do, acts.ledger, acts.LedgerPage(*wanted), organisation)]
     table(
         ["entry", "when", "learner", "course", "cycle", "amount", "unit", "overdrawn", "review"],
         [[e.id, e.occurred_at, e.learner, e.course, e.cycle, e.amount, e.unit, e.overdrawn, e.review] for e in entries],

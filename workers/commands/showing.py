@@ -8,7 +8,6 @@ from config.services import DATABASE, REDIS
 from config.words import counted
 from tasks import bounces
 from tasks.acts import announcements as acts
-from tasks.acts.paging import MOST
 from tasks.announcements import Progress, local_time
 from tasks.mail import Delivery, MailResult
 from tasks.reports import Format
@@ -96,8 +95,8 @@ def try_out(
     """
     from tasks.acts import previews
 
-    with acting("announcements", organisation, need=DATABASE | {"smtp"}) as do:
-        sent = do(previews.test, previews.TrialOf(announcement, to, learner))
+    with acting("announcements", DATABASE | {"smtp"}) as do:
+        sent = do(previews.test, previews.TrialOf(announcement, to, learner), organisation)
     said = " ".join(str(part) for part in (sent.code, sent.reply) if part is not None) or "nothing"
     if sent.answer != MailResult.ACCEPTED:
         raise Refused(f"The test to {to} was not accepted ({sent.answer}); the mail server said: {said}")
@@ -120,11 +119,12 @@ def show(
 
     With --json and --history, the document is the list of what was done with it.
     """
-    with acting("announcements", organisation, need=DATABASE | REDIS) as do:
-        found = do(acts.show, acts.OneAnnouncement(announcement))
+    wanted = acts.OneAnnouncement(announcement)
+    with acting("announcements", DATABASE | REDIS) as do:
+        found = do(acts.show, wanted, organisation)
         if watch_:
-            watch(lambda: do(acts.show, acts.OneAnnouncement(announcement)), quiet=json_)
-            found = do(acts.show, acts.OneAnnouncement(announcement))
+            watch(lambda: do(acts.show, wanted, organisation), quiet=json_)
+            found = do(acts.show, wanted, organisation)
     if json_:
         details = only(acts.AnnouncementDetails, found)
         said = found.stopped or found.why or found.came_back
@@ -162,9 +162,8 @@ def list_(
     json_: Json = False,
 ) -> None:
     """List the announcements of an organisation, newest first."""
-    with acting("announcements", organisation) as do:
-        page = acts.AnnouncementsPage(state, MOST if limit is None else min(limit, MOST))
-        found = [*items(do, acts.list_, page, limit)]
+    with acting("announcements") as do:
+        found = [*items(do, acts.list_, acts.AnnouncementsPage(state), organisation, limit)]
     if json_:
         document(found)
         return
@@ -189,5 +188,5 @@ def recipients_(
 ) -> None:
     """Export one row for each recipient: how they stand, why, what their server said, and every attempt."""
     written = Format.JSONL if json_ else format_
-    with acting("announcements", organisation) as do:
-        write_blocks(do(acts.export, acts.RecipientsExport(announcement, state, reason, written)).blocks)
+    with acting("announcements") as do:
+        write_blocks(do(acts.export, acts.RecipientsExport(announcement, state, reason, written), organisation).blocks)

@@ -31,8 +31,8 @@ def list_(
     json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     """List every address, the oldest first: since when and why, and who decided it if a person did."""
-    with acting("suppressions", organisation) as do:
-        write_blocks(do(acts.export, acts.SuppressionsExport(Format.JSONL if json_ else format_)).blocks)
+    with acting("suppressions") as do:
+        write_blocks(do(acts.export, acts.SuppressionsExport(Format.JSONL if json_ else format_), organisation).blocks)
 
 
 @app.command()

@@ -306,7 +306,7 @@ def status(
     json_: Json = False,
 ) -> None:
     """Show what runs, what is due, what is on its way, and what could not be taken."""
-    with acting("status", need=READ_STATUS) as do:
+    with acting("status", READ_STATUS) as do:
         if json_:
             document(do(acts.show, Nothing()))
         elif not watch:

@@ -80,9 +80,15 @@ def _show_key(added: acts.Added, *, json_: bool) -> None:
 @app.command("list")
 def list_(organisation: OptionalOrg = None, json_: Json = False) -> None:
     """List webhooks and how they stand."""
-    with acting("webhooks", organisation) as do:
-        act = acts.list_ if organisation is not None else acts.of_platform["webhooks.list"]
-        found = list(items(do, act, acts.WebhookList()))
+    with acting("webhooks") as do:
+        found = list(
+            items(
+                do,
+                acts.list_ if organisation is not None else acts.of_platform["webhooks.list"],
+                acts.WebhookList(),
+                organisation,
+            )
+        )
     if json_:
         document(found)
         return
