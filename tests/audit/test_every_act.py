@@ -103,7 +103,8 @@ CHANGES: dict[str, Asked] = {
     "work.retry_many": lambda world: {"numbers": [failing(world)]},
     "work.discard": lambda world: {"id": failing(world)},
     "work.discard_many": lambda world: {"numbers": [failing(world)]},
-} | {
+}  # fmt: skip
+CHANGES |= {
     f"{prefix}webhooks.{act}": {"id": "h1", **more}
     for prefix in ("", "system.")
     for act, more in (
@@ -114,7 +115,7 @@ CHANGES: dict[str, Asked] = {
         ("rotate", {}),
         ("remove", {}),
     )
-}  # fmt: skip
+}
 
 #: What an answer shows once: tokens, keys, links.
 SHOWN_ONCE = {"token", "key", "link", "uri"}
@@ -124,12 +125,11 @@ SHOWN_ONCE = {"token", "key", "link", "uri"}
 def planted(world: World) -> World:
     """An organisation with something of everything, whose learners are canaries."""
     furnish(world, OURS)
-    names = {"first_name": "Canary", "last_name": "Canarysen"}
-    world.has_learners("A", "B", email=MAIL, username="canary-user", **names)
+    world.has_learners("A", "B", email=MAIL, username="canary-user", first_name="Canary", last_name="Canarysen")
     for n in range(1, 7):  # B is inactive: these are set aside, and can be taken as valid (R27)
         world.say("course.started", id_=f"w{n}", learner="B", course="safety")
-    mail = {"subject": CANARY, "body": CANARY, "audience": {"everyone": True}}
-    world.say("announcement.requested", announcement="unsent", send_at="2099-01-01T00:00:00Z", **mail)
+    mail = {"subject": CANARY, "body": CANARY, "audience": {"everyone": True}, "send_at": "2099-01-01T00:00:00Z"}
+    world.send(world.event("announcement.requested", {"announcement": "unsent", **mail}))
     world.execute("UPDATE deliveries SET state = 'failed', reason = 'deferred' WHERE state = 'accepted'")
     return world
 
