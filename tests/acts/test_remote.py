@@ -18,6 +18,7 @@ from tasks import accounts
 from tasks.accounts import Role
 from tasks.acts import learners, system, webhooks
 from tasks.acts.acting import Nothing
+from tests.acts.test_permissions import SHELLS_OWN
 from tests.isolation.conftest import Rollcall, neighbours, rollcall
 from tests.isolation.test_commands import commands
 from tests.workers.serving import served
@@ -287,13 +288,6 @@ def test_a_reader_looks_and_changes_nothing(world: World) -> None:
         server.close()
 
 
-#: The shell's own: what runs on the server, what reads its files or its secrets, and what looks at all of it.
-OWN = {
-    "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "mail sent-since", "migrate",
-    "reconcile", "restored", "run bounces", "run ingress", "run pool", "run relay", "run web", "run webhooks",
-    "seats verify", "up", "wait",
-}  # fmt: skip
-
 #: Tried far away by the tests of what they are about.
 ELSEWHERE = {"learners import", "templates render", "webhooks rotate", "webhooks test"}
 
@@ -304,6 +298,6 @@ GROUPS = {"accounts", "announcements", "audit", "courses", "mail", "reports", "s
 def test_every_command_is_tried_far_away_or_is_the_servers_own() -> None:
     asked = [*LOOKS, *CHANGES]
     tried = {name for name in commands() if any(words == name or words.startswith(f"{name} ") for words in asked)}
-    left = {name for name in commands().keys() - tried - OWN - ELSEWHERE if name.split()[0] not in GROUPS}
+    left = {name for name in commands().keys() - tried - SHELLS_OWN.keys() - ELSEWHERE if name.split()[0] not in GROUPS}
 
     assert left == set()
