@@ -12,7 +12,7 @@ from bench.fanout import PUBLISHED
 from bench.figures import Goal, Ratio
 from bench.system import INGRESS, RELAY, Database, System, event, id_of, wait_until
 from config.streams import OUT
-from workers.readers import unread
+from tasks.system import unread
 
 #: Rows in one transaction of the bare INSERT, as many as an ingress takes at once.
 _BATCH = 500

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bench.fanout import finished, prepare
 from bench.figures import Ratio
 from bench.system import INGRESS, RELAY, TASKS, Database, System, event, id_of, wait_until
-from workers.readers import unread
+from tasks.system import unread
 
 _COURSE = """
     INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)

@@ -20,6 +20,10 @@ class Conflict(UserError):
     """The state of what is named does not allow it."""
 
 
+class Stale(Conflict):
+    """It was changed since the caller saw it."""
+
+
 @dataclass(frozen=True, slots=True)
 class BadField:
     """What is wrong with one field; `pointer` is its place in what was sent (RFC 6901)."""

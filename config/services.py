@@ -170,6 +170,12 @@ def keep_public_url(home: Path, url: str) -> None:
     write_private(kept_in, json.dumps({**_kept_identity(kept_in), "public_url": url}))
 
 
+def kept_public_url(home: Path) -> str:
+    """The base of links that was made up, or nothing."""
+    kept_in = home / "identity.json"
+    return _kept_identity(kept_in).get("public_url", "") if kept_in.exists() else ""
+
+
 def write_private(path: Path, content: str) -> None:
     """Write a file that only we can read, whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)

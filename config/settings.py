@@ -98,6 +98,11 @@ class Settings(BaseModel):
         None, description="domain that signs: that of MAIL_FROM, which it is when unset, or a parent"
     )
 
+    rollcall_url: str | None = Field(
+        None, description="a server far away, by its PUBLIC_URL: commands for admins work there; unset: this machine"
+    )
+    rollcall_token: SecretStr | None = Field(None, description="who acts there: a token (rollcall tokens add)")
+
     rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
     rollcall_embedded: str | None = Field(
         None,
@@ -148,6 +153,15 @@ class Settings(BaseModel):
     rollcall_web_proxies: str | None = Field(
         None,
         description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",
+    )
+    rollcall_session_seconds: float = Field(
+        43_200, gt=0, description="how long somebody stays signed in who does nothing"
+    )
+    rollcall_api_rate: float = Field(
+        2000,
+        gt=0,
+        description="what a token may ask of one web process in a second: asking for access counts 1, another act 2, a"
+        " list 10, an export 100",
     )
     rollcall_bounces_host: str = Field("127.0.0.1", description="where reports on mail are taken")
     rollcall_bounces_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")

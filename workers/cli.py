@@ -50,12 +50,14 @@ COMMANDS = {
     "wait": "system",
     "reconcile": "reconcile",
     "restored": "restored",
+    "explain": "explain",
+    "audit": "audit",
 }
 
 #: The groups of commands, each in a module of its own.
 GROUPS = (
     "events", "learners", "courses", "announcements", "templates", "mail", "seats", "suppressions", "reports",
-    "webhooks", "work", "run",
+    "webhooks", "work", "pools", "run", "tokens", "accounts",
 )  # fmt: skip
 
 #: The environment that a shell asks for completions with.

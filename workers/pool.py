@@ -9,6 +9,7 @@ import structlog
 from dramatiq.broker import MessageProxy
 from sqlalchemy.exc import SQLAlchemyError
 
+
 from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime

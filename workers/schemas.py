@@ -1,4 +1,4 @@
-"""What programs read and write, as JSON Schemas and as AsyncAPI, and the commands, as an outline and as a page.
+"""What programs read and write, as JSON Schemas, AsyncAPI and OpenAPI, and the commands, as an outline and as a page.
 
 All of it is made from the types.
 
@@ -14,33 +14,41 @@ from typing import Any, Literal
 import msgspec
 import typer
 
+from tasks.accounts import AccountDetails, SessionDetails, TokenDetails
+from tasks.acts import accounts as account_acts
+from tasks.acts import announcements as announcement_acts
+from tasks.acts import events as event_acts
 from tasks.acts import learners as learner_acts
+from tasks.acts import mail as mail_acts
+from tasks.acts import seats as seat_acts
+from tasks.acts import suppressions as suppression_acts
+from tasks.acts import system as system_acts
+from tasks.acts import templates as template_acts
+from tasks.acts import webhooks as webhook_acts
 from tasks.acts.course_previews import CoursePreview
+from tasks.acts.drafts import DeletedDraft
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
+from tasks.audit import AuditRecord
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
+from tasks.explaining import Explanation
 from tasks.imports import Imported
-from tasks.mail import MailingChange, Suppression
+from tasks.mail import MailingChange, RetriedNotices, SentInLog, ServerCheck, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
 from workers.commands import (
-    announcements,
     demo,
     events,
     mail,
     reconcile,
-    replays,
     restored,
     seats,
-    showing,
-    suppressions,
     system,
     templates,
-    webhooks,
-    work,
 )
+from workers.web.api import openapi
 
 #: Where they are kept in the repo.
 FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
@@ -48,73 +56,92 @@ FOLDER = Path(__file__).parents[1] / "docs" / "schemas"
 #: Both directions, as AsyncAPI.
 CONTRACT = FOLDER.parent / "asyncapi.json"
 
+#: The HTTP API, as OpenAPI.
+API = FOLDER.parent / "openapi.json"
+
 #: Every command with its options, as a page.
 COMMANDS = FOLDER.parent / "commands.md"
 
 #: What each command prints with --json; where that is a line for each, one line.
 RESULTS: dict[str, Any] = {
-    "announcements-cancel": announcements.AnnouncementState,
-    "announcements-create": announcements.AnnouncementState,
-    "announcements-edit": announcements.AnnouncementState,
-    "announcements-launch": announcements.AnnouncementState,
-    "announcements-list": list[showing.Listed],
-    "announcements-pause": announcements.AnnouncementState,
+    "accounts-add": account_acts.PasswordLink,
+    "accounts-disable": account_acts.DisabledAccount,
+    "accounts-list": list[AccountDetails],
+    "accounts-password": account_acts.PasswordLink,
+    "accounts-sessions": list[SessionDetails],
+    "accounts-sign-out": account_acts.SignedOut,
+    "accounts-totp": account_acts.SecondFactor,
+    "audit": AuditRecord,
+    "announcements-cancel": announcement_acts.AnnouncementState,
+    "announcements-create": announcement_acts.AnnouncementState,
+    "announcements-delete": DeletedDraft,
+    "announcements-edit": announcement_acts.AnnouncementState,
+    "announcements-launch": announcement_acts.AnnouncementState,
+    "announcements-list": list[announcement_acts.Listed],
+    "announcements-pause": announcement_acts.AnnouncementState,
     "announcements-preview": Preview,
-    "announcements-resume": announcements.AnnouncementState,
+    "announcements-resume": announcement_acts.AnnouncementState,
     "announcements-retry-failed": RetriedAnnouncement,
-    "announcements-show": showing.AnnouncementDetails,
+    "announcements-show": announcement_acts.AnnouncementDetails,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
-    "announcements-unschedule": announcements.AnnouncementState,
+    "announcements-unschedule": announcement_acts.AnnouncementState,
     "courses-preview": CoursePreview,
     "demo": demo.DemoResult,
     "events-decided": list[DecidedEvent],
-    "events-discard": list[events.EventDecision],
+    "events-discard": list[event_acts.EventDecision],
     "events-publish": events.Published,
     "events-quarantined": list[Quarantined],
-    "events-release": list[events.EventDecision],
-    "events-replay": replays.Replayed,
+    "events-release": list[event_acts.EventDecision],
+    "events-replay": event_acts.Replayed,
     "events-key": events.Key,
     "events-sign": events.Signed,
+    "explain": Explanation,
     "learners-activate": list[learner_acts.Toggled],
     "learners-deactivate": list[learner_acts.Toggled],
     "learners-import": Imported,
     "learners-resubscribe": list[learner_acts.Subscribed],
     "learners-show": learner_acts.LearnerDetails,
     "learners-unsubscribe": list[learner_acts.Subscribed],
-    "mail-check": mail.ServerCheck,
+    "mail-check": ServerCheck,
     "mail-dkim": mail.Record,
-    "mail-pause": mail.MailState,
-    "mail-resume": mail.MailState,
-    "mail-retry": list[mail.RetriedNotices],
-    "mail-sent-since": mail.SentInLog,
+    "mail-pause": mail_acts.MailState,
+    "mail-resume": mail_acts.MailState,
+    "mail-retry": list[RetriedNotices],
+    "mail-sent-since": SentInLog,
     "migrate": system.Migrated,
+    "pools-pause": system_acts.PoolState,
+    "pools-resume": system_acts.PoolState,
     "reconcile": reconcile.Reconciled,
     "reports-summary": list[CourseSummary],
     "restored": restored.Restored,
     "seats-ledger": list[Entry],
-    "seats-reviewed": list[seats.Reviewed],
-    "seats-show": seats.BalanceDetails,
+    "seats-reviewed": list[seat_acts.Reviewed],
+    "seats-show": seat_acts.BalanceDetails,
     "seats-verify": seats.Verified,
-    "status": system.SystemStatus,
-    "suppressions-add": suppressions.SuppressionDecision,
+    "status": system_acts.SystemStatus,
+    "suppressions-add": suppression_acts.SuppressionDecision,
     "suppressions-list": Suppression,
-    "suppressions-remove": suppressions.SuppressionDecision,
-    "suppressions-remove-many": suppressions.Lifted,
-    "templates-list": list[templates.Template],
+    "suppressions-remove": suppression_acts.SuppressionDecision,
+    "suppressions-remove-many": suppression_acts.Lifted,
+    "templates-list": list[template_acts.Template],
     "templates-render": templates.Rendered,
+    "tokens-add": account_acts.AddedToken,
+    "tokens-list": list[TokenDetails],
+    "tokens-revoke": account_acts.RevokedToken,
     "wait": system.Waited,
-    "webhooks-add": webhooks.Added,
-    "webhooks-disable": webhooks.Changed,
-    "webhooks-enable": webhooks.Changed,
+    "webhooks-add": webhook_acts.Added,
+    "webhooks-disable": webhook_acts.Changed,
+    "webhooks-enable": webhook_acts.Changed,
     "webhooks-list": list[Webhook],
     "webhooks-log": list[Attempt],
-    "webhooks-remove": webhooks.Changed,
-    "webhooks-rotate": webhooks.Added,
+    "webhooks-remove": webhook_acts.Changed,
+    "webhooks-rotate": webhook_acts.Added,
     "webhooks-show": Webhook,
-    "webhooks-test": webhooks.Tested,
+    "webhooks-test": webhook_acts.Tested,
     "work-failing": list[FailingWork],
-    "work-retry": list[work.Retried],
+    "work-discard": list[system_acts.DiscardedWork],
+    "work-retry": list[system_acts.Retried],
 }
 
 
@@ -142,6 +169,11 @@ def all_schemas() -> dict[str, str]:
 def contract() -> str:
     """The text of `CONTRACT`."""
     return _text(asyncapi.document())
+
+
+def api() -> str:
+    """The text of `API`."""
+    return _text(openapi.document())
 
 
 def commands_page() -> str:
@@ -187,6 +219,7 @@ def main() -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     CONTRACT.write_text(contract(), encoding="utf-8")
+    API.write_text(api(), encoding="utf-8")
     outline.FILE.write_text(outline.text(cli.whole()), encoding="utf-8")
     COMMANDS.write_text(commands_page(), encoding="utf-8")
 

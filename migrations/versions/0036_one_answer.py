@@ -4,7 +4,7 @@ counts in a licence period, and which memberships are not what their history say
 from alembic import op
 
 revision = "0036"
-down_revision = "0031"
+down_revision = "0035"
 branch_labels = None
 depends_on = None
 

@@ -1,3 +1,42 @@
 """Who may do what: people with a session, programs with a token, and the shell of the server."""
 
-from tasks.accounts.rules import PERMISSIONS, Caller, Door, Permission, Role, Scope, permits
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.accounts.emails import as_email
+    from tasks.accounts.passwords import LEAST, fault_of, hash_password, is_outdated, is_password
+    from tasks.accounts.people import (
+        AccountDetails,
+        Credentials,
+        LinkPurpose,
+        account_of,
+        accounts_after,
+        add_account,
+        behind_link,
+        disable_account,
+        make_link,
+        renew_password,
+        set_password,
+        set_totp,
+        use_totp,
+    )
+    from tasks.accounts.rules import PERMISSIONS, Caller, Door, Permission, Role, Scope, permits
+    from tasks.accounts.secret import digest, is_token, new_secret, new_token
+    from tasks.accounts.sessions import (
+        SessionDetails,
+        begin_session,
+        caller_of_session,
+        end_session,
+        end_sessions,
+        forget_sessions,
+        form_key,
+        is_form_key,
+        sessions_after,
+    )
+    from tasks.accounts.throttle import Tries
+    from tasks.accounts.tokens import TokenDetails, TokenUses, add_token, caller_of_token, revoke_token, tokens_after
+    from tasks.accounts.totp import SecondFactors
+else:
+    __getattr__ = lazily(__name__)

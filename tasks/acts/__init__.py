@@ -10,7 +10,11 @@ from typing import Any
 from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
-MODULES = ("course_previews", "learners")
+MODULES = (
+    "access", "accounts", "announcements", "auditing", "course_previews", "courses", "drafts", "enrolments", "events",
+    "explaining", "imports", "launching", "learners", "mail", "organisations", "previews", "reports", "seats", "segments",
+    "suppressions", "system", "templates", "webhooks",
+)  # fmt: skip
 
 
 def every() -> dict[str, Act[Any, Any]]:

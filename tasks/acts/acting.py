@@ -1,5 +1,8 @@
 """How an act is declared, and how it is done: permission asked, and refusals written down, whichever door it is."""
 
+import hashlib
+import uuid
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,8 +12,9 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, ProgrammingError
 
 from config.database import enter_tenant_role, transaction
-from config.errors import Forbidden, NotFound, UserError
+from config.errors import Forbidden, NotFound, Stale, UserError
 from config.runtime import Runtime
+from config.words import as_json
 from tasks import audit, organisations
 from tasks.accounts import PERMISSIONS, Caller, Door, Scope, permits
 from tasks.organisations import Organisation
@@ -22,6 +26,9 @@ Answer = TypeVar("Answer")
 #: The source of events by the door that they come through.
 SOURCES = {Door.COMMAND: "cli", Door.API: "api", Door.CONSOLE: "console", Door.SCIM: "scim"}
 
+#: What ids of events are made from, if a request may be repeated.
+_EVENTS = uuid.UUID("5f1f0c5a-3c1e-4bb6-9f6c-0a4d7f0e6c11")
+
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
@@ -30,12 +37,18 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Doing:
-    """One act while it is done. `organisation` is what it is about, if its scope is one."""
+    """One act while it is done. `organisation` is what it is about, if its scope is one.
+
+    `expected`: the tag of what the caller saw, if the act is to change nothing else; `key`: the same for each repeat of
+    one request, if there may be repeats.
+    """
 
     runtime: Runtime
     caller: Caller
     act: str
     about: Organisation | None
+    expected: str | None = None
+    key: str | None = None
 
     @property
     def organisation(self) -> Organisation:
@@ -52,6 +65,19 @@ class Doing:
     def source(self) -> str:
         """The source of the events that a change goes the way of."""
         return f"rollcall:{SOURCES[self.caller.door]}"
+
+    def event_id(self, part: str = "") -> str:
+        """The id of an event that this act sends; `part` tells several apart. A repeat of the same request sends the
+        same event, which does no harm (R32)."""
+        if self.key is None:
+            return f"by-hand-{uuid.uuid4()}"
+        return f"by-hand-{uuid.uuid5(_EVENTS, f'{self.number} {self.act} {self.key} {part}')}"
+
+    def check_unchanged(self, current: object) -> None:
+        """Raise `Stale` if what is changed is not any more what the caller saw. `current`: what the act that shows it
+        answers now, read in the transaction that changes it, under its lock."""
+        if self.expected is not None and self.expected != tag_of(current):
+            raise Stale("It was changed by somebody else since you read it: read it again.")
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -86,10 +112,16 @@ class Doing:
         audit.record(connection, self.number, self.caller, entries)
 
 
+def tag_of(answer: object) -> str:
+    """What tells this state of a thing from any other (an entity tag, RFC 9110, 8.8.3, without its quotes)."""
+    return urlsafe_b64encode(hashlib.sha256(as_json(answer)).digest()[:15]).decode()
+
+
 @dataclass(frozen=True, slots=True)
 class Act(Generic[Asked, Answer]):
     """One thing that can be done. `method` and `path` are its route, below the organisation if it is about one; the
-    names in braces are fields of `takes`, and what else that has comes in the query (GET) or the body."""
+    names in braces are fields of `takes`, and what else that has comes in the query (GET) or the body. `conditional`:
+    it calls `check_unchanged`, so that a caller may say what it is to change (If-Match)."""
 
     name: str
     method: str
@@ -99,6 +131,7 @@ class Act(Generic[Asked, Answer]):
     gives: Any
     changes: bool
     status: int
+    conditional: bool = False
 
 
 #: What has been declared.
@@ -106,7 +139,7 @@ ACTS: dict[str, Act[Any, Any]] = {}
 
 
 def act(
-    name: str, route: str, *, changes: bool | None = None, status: int = 200
+    name: str, route: str, *, changes: bool | None = None, status: int = 200, conditional: bool = False
 ) -> Callable[[Callable[[Doing, Asked], Answer]], Act[Asked, Answer]]:
     """Declare a function of `Doing` and what is asked as an act. `route`: `GET learners/{learner}`, or `GET /system`
     for one that is about no organisation. `changes`: whether it changes something, and so is written down."""
@@ -117,22 +150,36 @@ def act(
         if name not in PERMISSIONS:
             raise LookupError(f"nobody may do {name}: it is not in the table of permissions")
         changing = method != "GET" if changes is None else changes
-        declared = Act(name, method, path, does, said["asked"], said["return"], changing, status)
+        declared = Act(name, method, path, does, said["asked"], said["return"], changing, status, conditional)
         ACTS[name] = declared
         return declared
 
     return declare
 
 
+def of_all(one: Act[Asked, Answer]) -> Act[Asked, Answer]:
+    """The same act about no organisation, for operators: `system.NAME`, below `/system`."""
+    route = f"{one.method} /system/{one.path}"
+    declare = act(f"system.{one.name}", route, changes=one.changes, status=one.status, conditional=one.conditional)
+    return declare(one.does)
+
+
 def perform(
-    runtime: Runtime, caller: Caller, what: Act[Asked, Answer], asked: Asked, organisation: str | None = None
+    runtime: Runtime,
+    caller: Caller,
+    what: Act[Asked, Answer],
+    asked: Asked,
+    organisation: str | None = None,
+    *,
+    expected: str | None = None,
+    key: str | None = None,
 ) -> Answer:
-    """Do an act, if the caller may. An attempt to change something that is refused is written down.
+    """Do an act, if the caller may. An attempt to change something that is refused is written down. See `Doing`.
 
     Raises `NotFound` where there is no such organisation or it is not the caller's, `Forbidden` where the role does not
     allow it, and whatever `UserError` the act has.
     """
-    doing = Doing(runtime, caller, what.name, None)
+    doing = Doing(runtime, caller, what.name, None, expected, key)
     if PERMISSIONS[what.name].scope is Scope.ORGANISATION:
         doing = replace(doing, about=_found(runtime, caller, organisation or ""))
     try:

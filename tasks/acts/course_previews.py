@@ -7,9 +7,9 @@ from enum import StrEnum
 from msgspec import UNSET
 from sqlalchemy import Connection
 
-from config.errors import BadField, Invalid, NotFound
-from tasks import enrolments, learners, seats
+from tasks import enrolments, seats
 from tasks.acts.acting import Doing, act
+from tasks.acts.changing import Cycle, check_selection, known_course, known_segments
 from tasks.events import EnrolmentRequested
 
 
@@ -39,7 +39,7 @@ class CourseChange:
     learners: list[str] | None = None
     tab: EnrolmentTab | None = None
     segment: str | None = None
-    cycle: int = 1
+    cycle: Cycle = 1
     notify: bool = True
 
 
@@ -67,23 +67,21 @@ class CoursePreview:
     starts: Startable
     selected: int | None = None
     not_eligible: dict[str, int] = field(default_factory=dict)
-    unknown_segments: list[str] = field(default_factory=list)
 
 
 @act("courses.preview", "POST courses/{course}/preview", changes=False)
 def preview(doing: Doing, asked: CourseChange) -> CoursePreview:
     """What would come of new rules or of a request: who is enrolled, silently or not, who is told and who is not and
     why, who is withdrawn, and for how many seats or credits starts could come. Nothing is changed."""
-    if sum(part is not None for part in (asked.method, asked.learners, asked.segment)) != 1:
-        raise Invalid("Say exactly one of method, learners and segment.", [BadField("", "one of three is needed")])
+    check_selection(asked.learners, asked.tab, asked.segment, method=asked.method)
     with doing.transaction() as connection:
         org = doing.organisation
+        known_course(connection, doing, asked.course)
         course = enrolments.find_course(connection, org.organisation, asked.course)
-        if course is None:
-            raise NotFound(f"There is no course {asked.course!r} in the organisation {org.id!r}.")
+        assert course is not None  # noqa: S101 - it is known
         charging = enrolments.Charging(seats.unit_of(org), seats.period_of(org))
         of = _of_rules if asked.method else _of_request
-        found, selected, unknown = of(connection, doing, asked, course, charging)
+        found, selected = of(connection, doing, asked, course, charging)
     each = 1 if charging.unit == "seat" else course.cost
     return CoursePreview(
         course=course.id,
@@ -96,49 +94,46 @@ def preview(doing: Doing, asked: CourseChange) -> CoursePreview:
         starts=Startable(charging.unit, found.startable, found.startable * each),
         selected=selected.total if selected else None,
         not_eligible=selected.not_eligible if selected else {},
-        unknown_segments=unknown,
     )
 
 
-Found = tuple[enrolments.EnrolmentPreview, enrolments.Selected | None, list[str]]
+Found = tuple[enrolments.EnrolmentPreview, enrolments.Selected | None]
 
 
 def _of_rules(
     connection: Connection, doing: Doing, asked: CourseChange, course: enrolments.Course, charging: enrolments.Charging
 ) -> Found:
-    named = asked.segments or [] if asked.method == "segments" else []
-    numbers = learners.known_segments(connection, doing.organisation.organisation, named)
+    named = list(dict.fromkeys(asked.segments or []))
+    numbers = known_segments(connection, doing, named)
     found = enrolments.preview_rules(
         connection,
         doing.organisation.organisation,
         course,
         charging,
         doing.runtime.settings.rollcall_notice_window_seconds,
-        everyone=asked.method == "everyone",
-        segments=list(numbers.values()),
+        everyone=asked.method == EnrolmentMethod.EVERYONE,
+        segments=list(numbers.values()) if asked.method == EnrolmentMethod.SEGMENTS else [],
     )
-    return found, None, [id_ for id_ in named if id_ not in numbers]
+    return found, None
 
 
 def _of_request(
     connection: Connection, doing: Doing, asked: CourseChange, course: enrolments.Course, charging: enrolments.Charging
 ) -> Found:
     at = datetime.now(UTC)
-    try:
-        request = EnrolmentRequested(
-            "preview",
-            course.id,
-            asked.cycle,
-            asked.notify,
-            UNSET if asked.learners is None else asked.learners,
-            UNSET if asked.tab is None else asked.tab.value,
-            UNSET if asked.segment is None else asked.segment,
-        )
-    except ValueError as problem:
-        raise Invalid(f"{problem}.") from None
+    if asked.segment is not None:
+        known_segments(connection, doing, [asked.segment])
+    request = EnrolmentRequested(
+        "preview",
+        course.id,
+        asked.cycle,
+        asked.notify,
+        UNSET if asked.learners is None else asked.learners,
+        UNSET if asked.tab is None else asked.tab.value,
+        UNSET if asked.segment is None else asked.segment,
+    )
     selected = enrolments.select(connection, doing.organisation.organisation, request, at)
-    if selected is None:
-        raise NotFound(f"There is no segment {asked.segment!r} in the organisation {doing.organisation.id!r}.")
+    assert selected is not None  # noqa: S101 - the segment is known
     found = enrolments.preview_request(
         connection,
         doing.organisation.organisation,
@@ -150,4 +145,4 @@ def _of_request(
         learners=selected.eligible,
         notify=asked.notify,
     )
-    return found, selected, []
+    return found, selected

@@ -1,19 +1,24 @@
 """Learners: what an admin sees of them, and what is changed by hand."""
 
-import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Annotated, Literal
 
+from msgspec import Meta
 from sqlalchemy import Connection
 
 from config.errors import Conflict, NotFound
 from config.words import as_json, some_of
 from tasks import enrolments, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
+from tasks.acts.changing import known_learners, known_segments
+from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page, page_ending_at
 
 Wanted = Literal["active", "inactive"]
+
+#: Learners that one page of a list looks at, and one page of a search: tens of milliseconds.
+SCANNED, SEARCHED = 100_000, 20_000
 
 #: Learners whose status is changed in one transaction.
 SLICE = 5000
@@ -89,6 +94,41 @@ class SubscriptionChange:
     subscribed: bool
 
 
+@dataclass(frozen=True, slots=True)
+class LearnersAsked:
+    """Which learners. `search`: part of an id, username, address or name, in capitals or not.
+
+    A page looks at so many learners and may hold fewer than `limit`, even none: go on while `next` is not null.
+    """
+
+    tab: Literal["active", "all", "inactive"] = "active"
+    search: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
+    segment: str | None = None
+    limit: Limit = USUAL
+    after: After | None = None
+
+
+@act("learners.list", "GET learners")
+def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
+    """List learners: the tabs of the Users page."""
+    org = doing.organisation
+    listed = ("learners", org.organisation, asked.tab, asked.search, asked.segment)
+    (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
+    standings = [learners.Standing.ACTIVE, learners.Standing.INACTIVE] if asked.tab == "all" else [asked.tab]
+    scanned = SCANNED if asked.search is None else SEARCHED
+    with doing.transaction() as connection:
+        segment = None
+        if asked.segment is not None:
+            segment = known_segments(connection, doing, [asked.segment])[asked.segment]
+        chosen = learners.LearnerFilter(standings, asked.search, segment)
+        found = learners.learners_after(connection, org.organisation, after, chosen, scanned, asked.limit + 1)
+        shown = [one.summary() for one in found]
+        if len(found) > asked.limit:
+            return page(shown, asked.limit, lambda _: (found[asked.limit - 1].number,), *listed)
+        end = learners.scanned_to(connection, org.organisation, after, segment, scanned)
+    return page_ending_at(shown, None if end is None else (end,), *listed)
+
+
 @act("learners.show", "GET learners/{learner}")
 def show(doing: Doing, asked: OneLearner) -> LearnerDetails:
     """A learner: status and history, enrolments and what stands between them and access, seats, mail."""
@@ -145,7 +185,7 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
     """Make learners active or inactive, by events like any other (S1); in effect when this returns."""
     org, wanted = doing.organisation, list(dict.fromkeys(ids))
     with doing.transaction() as connection:
-        before = _found(connection, doing, wanted)
+        before = known_learners(connection, doing, wanted)
         changes = {id_: ({"status": one.standing}, {"status": status}) for id_, one in before.items()}
         doing.record_each(connection, changes)
     now = datetime.now(UTC)
@@ -155,7 +195,7 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
         events = [_status_event(doing, id_, status, moment) for id_, moment in moments.items()]
         intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True)
     with doing.transaction() as connection:
-        after = _found(connection, doing, wanted)
+        after = known_learners(connection, doing, wanted)
     ahead = [id_ for id_ in wanted if after[id_].standing != status]
     if ahead:
         raise Conflict(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
@@ -166,7 +206,7 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
 def subscribe(doing: Doing, asked: SubscriptionChange) -> list[Subscribed]:
     """Send learners no announcements any more, as the link in each does; or again, at their own wish alone."""
     with doing.transaction() as connection:
-        found = _found(connection, doing, asked.learners)
+        found = known_learners(connection, doing, asked.learners)
         change = mail.resubscribe if asked.subscribed else mail.unsubscribe
         change(connection, doing.organisation.organisation, [learner.learner for learner in found.values()])
         doing.record_each(connection, {id_: ({}, {"subscribed": asked.subscribed}) for id_ in found})
@@ -182,22 +222,12 @@ def _moments(
     return {learner.id: max(now, just_after.get(learner.learner, now)) for learner in slice_}
 
 
-def _found(connection: Connection, doing: Doing, ids: Sequence[str]) -> dict[str, learners.Learner]:
-    """These learners as they are, or a refusal that names those who are not known."""
-    found = learners.find(connection, doing.organisation.organisation, ids)
-    known = {learners.Standing.ACTIVE, learners.Standing.INACTIVE}
-    unknown = [id_ for id_ in ids if id_ not in found or found[id_].standing not in known]
-    if unknown:
-        raise NotFound(f"Nothing was changed: {doing.organisation.id!r} has no learner {some_of(unknown)}.")
-    return found
-
-
 def _status_event(doing: Doing, learner: str, status: str, now: datetime) -> bytes:
     """A change by hand is an event like any other, without a version (S1)."""
     return as_json(
         {
             "specversion": "1.0",
-            "id": f"by-hand-{uuid.uuid4()}",
+            "id": doing.event_id(f"{learner} {status}"),
             "source": doing.source,
             "type": "platform.learner.status_changed",
             "time": now,

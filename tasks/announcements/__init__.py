@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.announcements.actors import audience, cancel_rest, launch_scheduled, survey
-    from tasks.announcements.export import recipients
+    from tasks.announcements.export import BEFORE_ALL, RecipientDetails, recipients, recipients_after
     from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.lifecycle import (
         RetriedAnnouncement,
@@ -35,6 +35,14 @@ if TYPE_CHECKING:
         progress,
         zone_named,
     )
-    from tasks.announcements.store import Announcement, Outline, find, listed, unknown_learners
+    from tasks.announcements.store import (
+        Announcement,
+        Outline,
+        find,
+        is_from_event,
+        listed,
+        unknown_learners,
+        version_of,
+    )
 else:
     __getattr__ = lazily(__name__)

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Integer, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from config.tables import MOMENT, key, metadata, optional, required
+from config.tables import MOMENT, index, key, metadata, optional, required
 
 FUNCTIONS = {
     "refuse_audit_change": "trigger: what was written stays as it is",
@@ -28,5 +28,6 @@ audit = Table(
     optional("before", JSONB, "what changed, as it was; never a secret, never a body"),
     optional("after", JSONB, "what changed, as it is now"),
     required("outcome", Text, "done, begun, or refused: and why"),
+    index("audit_at", "at", "id"),
     comment="who did what, append-only",
 )

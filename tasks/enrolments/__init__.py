@@ -5,10 +5,28 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.enrolments.access import Accessible, Enrolment, Explained, enrolments_of, explain, unopened
+    from tasks.enrolments.access import (
+        Accessible,
+        Enrolment,
+        Explained,
+        PairAccess,
+        access_of,
+        access_of_pairs,
+        enrolments_of,
+        explain,
+        unopened,
+    )
     from tasks.enrolments.actors import chunk, survey
-    from tasks.enrolments.courses import Course, find_course
-    from tasks.enrolments.fanouts import any_running, finish_fanouts, running_fanouts
+    from tasks.enrolments.courses import Course, CourseDetails, course_details, courses_after, find_course
+    from tasks.enrolments.fanouts import (
+        EnrolmentCounts,
+        FanoutDetails,
+        any_running,
+        fanout_details,
+        finish_fanouts,
+        running_fanouts,
+        unfinished_since,
+    )
     from tasks.enrolments.intake import (
         Selected,
         course_saved,

@@ -57,6 +57,26 @@ class Explained:
     missing: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class AccessFound:
+    """Whether a learner has access to a course, by the ids of both; because of which conditions, or lack of which."""
+
+    learner_known: bool
+    course_known: bool
+    access: bool
+    because: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PairAccess:
+    """The same of one pair of many. `because` has `known` if there is no such learner, or no such course."""
+
+    learner: str
+    course: str
+    access: bool
+    because: list[str]
+
+
 def activate(
     connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
 ) -> list[Opened]:
@@ -143,4 +163,24 @@ def explain(connection: Connection, organisation: int, learner: int, course: str
         organisation=organisation,
         learner=learner,
         course=course,
+    )
+
+
+def access_of(connection: Connection, organisation: str, learner: str, course: str) -> AccessFound | None:
+    """Whether a learner has access to a course (R3), in one look-up by the ids of all three; None if there is no such
+    organisation."""
+    return one(connection, AccessFound, query("enrolments.access_of"), of=organisation, learner=learner, course=course)
+
+
+def access_of_pairs(
+    connection: Connection, organisation: int, learners: Sequence[str], courses: Sequence[str]
+) -> list[PairAccess]:
+    """Whether each of these learners has access to each of these courses (R3)."""
+    return rows(
+        connection,
+        PairAccess,
+        query("enrolments.access_of_pairs"),
+        organisation=organisation,
+        learners=list(learners),
+        courses=list(courses),
     )

@@ -241,3 +241,36 @@ def all_courses(connection: Connection, organisation: int) -> list[Course]:
 def courses_with_rules(connection: Connection, organisation: int) -> list[Course]:
     """The courses that enrol by a rule (R7, R10)."""
     return [course for course in all_courses(connection, organisation) if course.method != "manual"]
+
+
+@dataclass(frozen=True, slots=True)
+class CourseDetails:
+    """A course, as described last, and the segments it is linked to. `saved_at`: when."""
+
+    course: str
+    title: str
+    cost: int
+    on_hold: bool
+    method: str
+    segments: list[str]
+    saved_at: datetime
+
+
+_DETAILS = """
+SELECT c.id AS course, c.title, c.cost, c.on_hold, c.method, ARRAY(
+    SELECT s.id FROM course_segments cs JOIN segments s USING (organisation, segment)
+    WHERE cs.organisation = c.organisation AND cs.course = c.course ORDER BY s.id COLLATE "C") AS segments, c.saved_at
+FROM courses c WHERE c.organisation = :organisation
+"""
+_ONE = _DETAILS + " AND c.id = :id"
+_AFTER = _DETAILS + " AND c.id > :after ORDER BY c.id LIMIT :limit"
+
+
+def course_details(connection: Connection, organisation: int, id_: str) -> CourseDetails | None:
+    """A course, whole; None if it was not saved."""
+    return one(connection, CourseDetails, _ONE, organisation=organisation, id=id_)
+
+
+def courses_after(connection: Connection, organisation: int, id_: str, limit: int) -> list[CourseDetails]:
+    """So many courses whose ids follow this one, in the order of ids."""
+    return rows(connection, CourseDetails, _AFTER, organisation=organisation, after=id_, limit=limit)

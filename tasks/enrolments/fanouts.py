@@ -273,3 +273,82 @@ def any_running(connection: Connection, organisation: int) -> bool:
 def running_fanouts(connection: Connection) -> int:
     """How many fan-outs are not finished."""
     return int(value(connection, "SELECT count(*) FROM fanouts WHERE finished_at IS NULL"))
+
+
+@dataclass(frozen=True, slots=True)
+class EnrolmentCounts:
+    """What came of a request: every learner selected is counted once (R14). `not_eligible`: how many, by why."""
+
+    request: str | None
+    course: str | None
+    selected: int
+    enrolled: int
+    silent: int
+    already: int
+    not_eligible: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class FanoutDetails:
+    """How far a fan-out is, and what came of it. `total` and `left`: of how many learners it is, and is still to be
+    done; the counts are those of a request (R14)."""
+
+    fanout: int
+    request: str | None
+    course: str | None
+    selected: int
+    enrolled: int
+    silent: int
+    already: int
+    reasons: dict[str, int]
+    total: int
+    left: int
+
+    def counts(self) -> EnrolmentCounts:
+        """The counts, once nothing is left to be done."""
+        withdrawn = self.selected - self.enrolled - self.silent - self.already - sum(self.reasons.values())
+        reasons = self.reasons | ({"withdrawn": withdrawn} if withdrawn > 0 else {})
+        return EnrolmentCounts(
+            self.request, self.course, self.selected, self.enrolled, self.silent, self.already, reasons
+        )
+
+
+_DETAILS = """
+SELECT f.fanout, f.request, c.id AS course, f.selected, f.enrolled, f.silent, f.already, f.reasons,
+       CASE WHEN f.request IS NOT NULL THEN f.selected
+            ELSE coalesce(cardinality(f.learners), o.learners) END AS total,
+       (SELECT coalesce(sum(w.high - w.low + 1), 0) FROM work w
+        WHERE w.organisation = f.organisation AND w.subject = f.fanout
+          AND w.actor IN ('enrolments.survey', 'enrolments.chunk')) AS left
+FROM fanouts f JOIN organisations o USING (organisation)
+LEFT JOIN courses c ON c.organisation = f.organisation AND c.course = f.courses[1]
+WHERE f.organisation = :organisation
+"""
+_BY_NUMBER = _DETAILS + " AND f.fanout = :fanout"
+_BY_REQUEST = _DETAILS + " AND f.request = :request"
+
+
+def fanout_details(
+    connection: Connection, organisation: int, *, fanout: int | None = None, request: str | None = None
+) -> FanoutDetails | None:
+    """A fan-out by its number, or by its request."""
+    if request is not None:
+        return one(connection, FanoutDetails, _BY_REQUEST, organisation=organisation, request=request)
+    return one(connection, FanoutDetails, _BY_NUMBER, organisation=organisation, fanout=fanout)
+
+
+def unfinished_since(connection: Connection, organisation: int, occurred_at: datetime) -> list[int]:
+    """The fan-outs that an event at this moment began, and of which something is still to be done."""
+    return column(
+        connection,
+        """
+        SELECT f.fanout FROM fanouts f
+        WHERE f.organisation = :organisation AND f.finished_at IS NULL AND f.occurred_at = :at AND EXISTS (
+            SELECT FROM work w
+            WHERE w.organisation = f.organisation AND w.subject = f.fanout
+              AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
+        ORDER BY f.fanout
+        """,
+        organisation=organisation,
+        at=occurred_at,
+    )

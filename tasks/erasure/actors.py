@@ -14,7 +14,7 @@ import redis
 from config.database import retrying, transaction
 from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
-from tasks import bounces, events, mail, organisations, webhooks, work
+from tasks import bounces, events, mail, organisations, uploads, webhooks, work
 from tasks.erasure import store
 from tasks.erasure.rules import Needles
 from tasks.work import actor
@@ -52,6 +52,7 @@ def erase(runtime: Runtime, piece: work.Piece) -> None:
         bounces.forget(connection, number, numbers)
         mail.forget_addresses(connection, number, list(needles.digests))
         mail.forget_texts(connection, number, [one.id for one in erased])
+        uploads.forget(connection, number)
         webhooks.forget_answers(connection, events.forget_usernames(connection, number, named))
     last: int | None = 0
     while last is not None:

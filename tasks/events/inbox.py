@@ -34,7 +34,7 @@ class StoredEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class StoredEvents:
     """What comes first of the events that were asked for, by their number and octets, and whether there are more."""
 
     stored: list[StoredEvent]
@@ -111,6 +111,7 @@ class _UnresolvedRow:
     awaits_id: str | None
     since: datetime
     body: bytes
+    found: int
 
 
 class _Claimed(NamedTuple):
@@ -258,11 +259,13 @@ def announce_quarantine(connection: Connection, seqs: list[int]) -> None:
     say(connection, "events.quarantined", reasons=dict(Counter(reasons)))
 
 
-def _page(found: list[StoredEvent], most: int) -> Page:
-    return Page(found, bool(found) and (found[0].found == most or len(found) < found[0].found))
+def _page(found: list[StoredEvent], most: int) -> StoredEvents:
+    return StoredEvents(found, bool(found) and (found[0].found == most or len(found) < found[0].found))
 
 
-def waiting_for(connection: Connection, known: Collection[Awaited], enrolled: Collection[int], most: int) -> Page:
+def waiting_for(
+    connection: Connection, known: Collection[Awaited], enrolled: Collection[int], most: int
+) -> StoredEvents:
     """What waits for any of these, and starts and completions that came before their enrolment, where organisations
     have `enrolled` meanwhile (R27): in the order in which it arrived, but so many at most."""
     found = rows(
@@ -280,7 +283,7 @@ def waiting_for(connection: Connection, known: Collection[Awaited], enrolled: Co
     return _page(found, most)
 
 
-def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> Page:
+def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: int, most: int) -> StoredEvents:
     """What waits though what it waits for is known, but so many at most of those that arrived after a number."""
     found = rows(
         connection,
@@ -312,27 +315,38 @@ def any_waiting_for_enrolment(connection: Connection, organisation: int, courses
     )
 
 
-def quarantined(
-    connection: Connection, organisation: str | None, *, reason: str | None = None, state: str | None = None
-) -> Iterator[Quarantined]:
+def quarantined(connection: Connection, organisation: str | None) -> Iterator[Quarantined]:
     """What could not be taken, of everybody or of those named so, oldest first; read in pages, however many."""
-    last = 0
-    while True:
-        page = rows(
-            connection,
-            _UnresolvedRow,
-            query("events.quarantined"),
-            last=last,
-            named=organisation,
-            reason=reason,
-            state=state,
-            page=PAGE,
-            octets=PAGE_OCTETS,
-        )
-        yield from map(_listed, page)
-        if not page:
-            return
-        last = page[-1].seq
+    last, more = 0, True
+    while more:
+        found, more = quarantined_page(connection, organisation, last, PAGE)
+        yield from found
+        last = found[-1].number if found else last
+
+
+def quarantined_page(
+    connection: Connection,
+    organisation: str | None,
+    after: int,
+    limit: int,
+    *,
+    reason: str | None = None,
+    state: str | None = None,
+) -> tuple[list[Quarantined], bool]:
+    """What could not be taken, and came after a number; so many at most, and of large ones fewer. Whether there is
+    more."""
+    found = rows(
+        connection,
+        _UnresolvedRow,
+        query("events.quarantined"),
+        last=after,
+        named=organisation,
+        reason=reason,
+        state=state,
+        page=limit,
+        octets=PAGE_OCTETS,
+    )
+    return [_listed(row) for row in found], bool(found) and found[0].found > len(found)
 
 
 def _listed(row: _UnresolvedRow) -> Quarantined:
@@ -357,29 +371,23 @@ def _listed(row: _UnresolvedRow) -> Quarantined:
     )
 
 
-def decided(connection: Connection, organisation: str | None) -> Iterator[DecidedEvent]:
-    """What people released and discarded, in the order in which it arrived; read in pages, however many."""
-    last = 0
-    while True:
-        page = rows(
-            connection,
-            DecidedEvent,
-            """
-            SELECT seq AS number, id, source, type, organisation, state, reason, resolved_by AS by, resolved_why AS why,
-                   resolved_at AS at
-            FROM inbox
-            WHERE state IN ('released', 'discarded') AND seq > :last
-              AND (CAST(:named AS text) IS NULL OR organisation = :named)
-            ORDER BY seq LIMIT :page
-            """,
-            last=last,
-            named=organisation,
-            page=PAGE,
-        )
-        yield from page
-        if not page:
-            return
-        last = page[-1].number
+def decided(connection: Connection, organisation: str | None, after: int, limit: int) -> list[DecidedEvent]:
+    """What people released and discarded, and came after a number, in the order in which it arrived."""
+    return rows(
+        connection,
+        DecidedEvent,
+        """
+        SELECT seq AS number, id, source, type, organisation, state, reason, resolved_by AS by, resolved_why AS why,
+               resolved_at AS at
+        FROM inbox
+        WHERE state IN ('released', 'discarded') AND seq > :last
+          AND (CAST(:named AS text) IS NULL OR organisation = :named)
+        ORDER BY seq LIMIT :page
+        """,
+        last=after,
+        named=organisation,
+        page=limit,
+    )
 
 
 def stored(connection: Connection) -> int:

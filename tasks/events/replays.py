@@ -1,6 +1,6 @@
 """What a person wants published once more, as SQL: the same events, under positions after all others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -8,6 +8,9 @@ from sqlalchemy import Connection
 
 from config.database import column, one, value
 from config.sql import query
+
+#: Advisory lock that the leading relay holds for as long as its connection lives.
+LEADER_LOCK = 7402
 
 #: Positions looked through in one statement.
 SLICE = 20_000
@@ -31,19 +34,14 @@ def published(connection: Connection) -> int:
     return int(value(connection, "SELECT published FROM publication") or 0)
 
 
-def replay(
-    connection: Connection, wanted: ReplayRequest, through: int, *, looked_at: Callable[[int, int], None], dry: bool
-) -> int:
+def replay(connection: Connection, wanted: ReplayRequest, through: int, *, dry: bool) -> int:
     """Put what is meant, up to the position `through`, in line to be published once more, in its order; how many.
-
-    Says after each slice how many of how many positions were `looked_at`. Where it is `dry`, only counts.
-    """
+    Where it is `dry`, only counts."""
     first = wanted.since if isinstance(wanted.since, int) else 1
     last = min(through, wanted.until) if isinstance(wanted.until, int) else through
     found = 0
     for low, high in _slices(connection, max(first, 1), last):
         found += _replay_slice(connection, wanted, low, high, dry=dry)
-        looked_at(high - first + 1, last - first + 1)
     return found
 
 
@@ -93,19 +91,22 @@ class ReplayLeft:
     relay: bool
 
 
-def left(connection: Connection, leader_lock: int) -> ReplayLeft:
-    """What is not on the stream yet of what is published once more."""
+def left(connection: Connection, organisation: int | None = None) -> ReplayLeft:
+    """What is not on the stream yet of what is published once more, of everybody or of one organisation."""
+    asked = {} if organisation is None else {"organisation": organisation}
+    mine = "r.organisation = :organisation" if asked else "true"
     found = one(
         connection,
         ReplayLeft,
-        """
-        SELECT (SELECT count(*) FROM replays r WHERE r.position IS NULL)
-             + (SELECT count(*) FROM replays r, publication p WHERE r.position > p.published) AS waiting,
+        f"""
+        SELECT (SELECT count(*) FROM replays r WHERE r.position IS NULL AND {mine})
+             + (SELECT count(*) FROM replays r, publication p WHERE r.position > p.published AND {mine}) AS waiting,
                EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database
                        WHERE datname = current_database() AND locktype = 'advisory' AND granted
                          AND classid = 0 AND objid = :lock) AS relay
         """,
-        lock=leader_lock,
+        lock=LEADER_LOCK,
+        **asked,
     )
     assert found is not None  # noqa: S101 - it is one row whatever the tables hold
     return found

@@ -7,7 +7,15 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.imports.intake import Imported, ImportOptions, import_file
     from tasks.imports.reader import Layout, LineBatch, batches, first_cells, layout_of
-    from tasks.imports.rules import Field, NotReadable, ReadingOptions, field_named
-    from tasks.imports.statuses import GIVEN, Says, says_of, status_word
+    from tasks.imports.requests import (
+        UNASKED,
+        BadOption,
+        ImportRequest,
+        StatusOfAll,
+        check_options,
+        delimiter_of,
+        reading_options,
+    )
+    from tasks.imports.rules import Field, NotReadable, ReadingOptions
 else:
     __getattr__ = lazily(__name__)

@@ -1,5 +1,7 @@
 """What a person decides about an event that waits or is quarantined."""
 
+from collections.abc import Callable
+
 from sqlalchemy import Connection, Engine
 
 from config.database import retrying, transaction
@@ -18,8 +20,17 @@ class NotResolved(UserError):
     """The event cannot be released or discarded; the message says why."""
 
 
-def release(engine: Engine, settings: Settings, wanted: events.EventRef, *, by: str, why: str) -> None:
-    """Apply an event that waits or is quarantined as valid, because a person says so (R27, S12).
+def release(
+    engine: Engine,
+    settings: Settings,
+    wanted: events.EventRef,
+    *,
+    by: str,
+    why: str,
+    also: Callable[[Connection], None] = lambda _: None,
+) -> None:
+    """Apply an event that waits or is quarantined as valid, because a person says so (R27, S12); `also` is done with
+    it, in the same transaction.
 
     Raises `NotResolved` where there is not exactly one, or it cannot be applied even so; it then stays as it was.
     """
@@ -36,11 +47,19 @@ def release(engine: Engine, settings: Settings, wanted: events.EventRef, *, by: 
             if batch.finish([event], batch.apply_stored([event], released=True), stored=True):
                 raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
             events.resolve(connection, entry, "released", by=by, why=why)
+            also(connection)
 
 
-def discard(engine: Engine, wanted: events.EventRef, *, by: str, why: str) -> None:
-    """Give up an event that waits or is quarantined (R27). Raises `NotResolved` where there is not exactly one, or
-    what it says is in the history already."""
+def discard(
+    engine: Engine,
+    wanted: events.EventRef,
+    *,
+    by: str,
+    why: str,
+    also: Callable[[Connection], None] = lambda _: None,
+) -> None:
+    """Give up an event that waits or is quarantined (R27); `also` is done with it, in the same transaction. Raises
+    `NotResolved` where there is not exactly one, or what it says is in the history already."""
     for attempt in retrying():
         with attempt, transaction(engine) as connection:
             entry = _unresolved(connection, wanted)
@@ -52,6 +71,7 @@ def discard(engine: Engine, wanted: events.EventRef, *, by: str, why: str) -> No
             ):
                 raise NotResolved(f"{wanted.id} is in the history already: send a newer status instead")
             events.resolve(connection, entry, "discarded", by=by, why=why)
+            also(connection)
 
 
 def _unresolved(connection: Connection, wanted: events.EventRef) -> events.UnresolvedEvent:

@@ -8,21 +8,27 @@ if TYPE_CHECKING:
     from tasks.learners.deletions import end_memberships, erase, keep_outdone
     from tasks.learners.importing import ADD_DESCRIBED, DESCRIBE, RECORD_STATUSES, begin_history
     from tasks.learners.intake import learner_deleted, learner_saved, segment_saved, status_changed
+    from tasks.learners.listing import LearnerFilter, LearnerSummary, learners_after, scanned_to
     from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (
+        SegmentDetails,
         ensure_segments,
-        known_segments,
+        members_among,
         members_at,
         memberships_off,
         mend_memberships,
+        newest_membership,
         record_membership,
         saved_segments,
+        segment_details,
+        segments_after,
         segments_of,
     )
     from tasks.learners.store import (
         HistoryEntry,
         Learner,
         Profile,
+        Selection,
         ensure,
         find,
         history,

@@ -68,11 +68,6 @@ def saved_segments(connection: Connection, organisation: int, ids: Sequence[str]
     return _numbers(connection, organisation, ids, saved=True)
 
 
-def known_segments(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, int]:
-    """The numbers of those of these segments that were ever mentioned, saved or not: they may have members (S2)."""
-    return _numbers(connection, organisation, ids, saved=False)
-
-
 def record_membership(
     connection: Connection, organisation: int, segment: int, learners: Sequence[int], time: datetime, *, member: bool
 ) -> list[int]:
@@ -144,3 +139,61 @@ def segments_of(connection: Connection, organisation: int, learner: int) -> list
         organisation=organisation,
         learner=learner,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDetails:
+    """A segment, as described last."""
+
+    segment: str
+    name: str
+    saved_at: datetime
+
+
+_DETAILS = """
+SELECT id AS segment, name, saved_at FROM segments WHERE organisation = :organisation AND saved_at IS NOT NULL
+"""
+_ONE = _DETAILS + " AND id = :id"
+_AFTER = _DETAILS + " AND id > :after ORDER BY id LIMIT :limit"
+
+
+def segment_details(connection: Connection, organisation: int, id_: str) -> SegmentDetails | None:
+    """A segment; None if it was not saved."""
+    return next(iter(rows(connection, SegmentDetails, _ONE, organisation=organisation, id=id_)), None)
+
+
+def segments_after(connection: Connection, organisation: int, id_: str, limit: int) -> list[SegmentDetails]:
+    """So many segments whose ids follow this one, in the order of ids."""
+    return rows(connection, SegmentDetails, _AFTER, organisation=organisation, after=id_, limit=limit)
+
+
+def members_among(connection: Connection, organisation: int, segment: int, learners: Sequence[int]) -> list[int]:
+    """Those of these learners who are in a segment now."""
+    return column(
+        connection,
+        """
+        SELECT learner FROM memberships
+        WHERE organisation = :organisation AND segment = :segment AND learner = ANY(CAST(:learners AS int[]))
+          AND member
+        """,
+        organisation=organisation,
+        segment=segment,
+        learners=list(learners),
+    )
+
+
+def newest_membership(
+    connection: Connection, organisation: int, segment: int, learners: Sequence[int]
+) -> datetime | None:
+    """When any of these learners joined or left a segment last."""
+    newest: datetime | None = value(
+        connection,
+        """
+        SELECT max(since) FROM memberships
+        WHERE organisation = :organisation AND segment = :segment AND learner = ANY(CAST(:learners AS int[]))
+        """,
+        organisation=organisation,
+        segment=segment,
+        learners=list(learners),
+    )
+    return newest

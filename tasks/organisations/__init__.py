@@ -3,6 +3,7 @@
 from tasks.organisations.store import (
     NUMBER_LEARNERS,
     Organisation,
+    after,
     every,
     find,
     lock,

@@ -1,6 +1,6 @@
 """Organisations, as SQL: the door every other query comes through, by the number it gives."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -52,6 +52,23 @@ def find(connection: Connection, ids: Iterable[str]) -> dict[str, Organisation]:
 def every(connection: Connection) -> list[Organisation]:
     """All of them: for what an operator asks of everybody."""
     return rows(connection, Organisation, f"SELECT {_COLUMNS} FROM organisations ORDER BY id")
+
+
+def after(connection: Connection, id_: str | None, limit: int, own: Sequence[str] | None) -> list[Organisation]:
+    """So many organisations whose ids follow this one, in the order of ids; of `own` alone, if that is not None."""
+    return rows(
+        connection,
+        Organisation,
+        f"""
+        SELECT {_COLUMNS} FROM organisations
+        WHERE (CAST(:own AS text[]) IS NULL OR id = ANY(CAST(:own AS text[])))
+          AND (CAST(:id AS text) IS NULL OR id > CAST(:id AS text))
+        ORDER BY id LIMIT :limit
+        """,
+        own=None if own is None else list(own),
+        id=id_,
+        limit=limit,
+    )
 
 
 def numbered(connection: Connection, organisation: int) -> Organisation:

@@ -60,15 +60,24 @@ FROM ({entries}) e
 """
 
 
-def ledger(connection: Connection, organisation: int, wanted: LedgerFilter = LedgerFilter()) -> list[Entry]:
-    """The entries that are wanted, oldest first. Who was deleted has none of their data in it (S15)."""
-    return rows(connection, Entry, query("seats.entries"), organisation=organisation, **asdict(wanted))
+def ledger(
+    connection: Connection,
+    organisation: int,
+    wanted: LedgerFilter = LedgerFilter(),
+    *,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Entry]:
+    """The entries that are wanted, oldest first: those `after` one, by its number, and `limit` at most. Who was deleted
+    has none of their data in it (S15)."""
+    scope = asdict(wanted) | {"organisation": organisation, "after": after, "limit": limit}
+    return rows(connection, Entry, query("seats.entries"), **scope)
 
 
 def stream_ledger(connection: Connection, organisation: int, wanted: LedgerFilter, format_: Format) -> Iterator[bytes]:
     """The same, in blocks of whole rows, as the database makes them."""
     within(connection, organisation)
-    entries = bound(query("seats.entries"), organisation=organisation, **asdict(wanted))
+    entries = bound(query("seats.entries"), organisation=organisation, after=0, limit=None, **asdict(wanted))
     written = sql.SQL(_WRITTEN).format(entries=entries)
     return stream_rows(connection, written, query("seats.entries_cells"), format_)
 

@@ -118,14 +118,16 @@ def _position_now(connection: Connection, organisation: int) -> int:
     return int(last or 0)
 
 
-def webhooks(connection: Connection, organisation: int) -> list[Webhook]:
-    """The webhooks of an organisation, or of the platform."""
-    return rows(connection, Webhook, query("webhooks.webhooks"), organisation=organisation, id=None)
+def webhooks(connection: Connection, organisation: int, after: str = "", limit: int | None = None) -> list[Webhook]:
+    """The webhooks of an organisation, or of the platform, by their ids: those after one, so many at most."""
+    scope = {"organisation": organisation, "id": None, "after": after, "limit": limit}
+    return rows(connection, Webhook, query("webhooks.webhooks"), **scope)
 
 
 def find(connection: Connection, organisation: int, id_: str) -> Webhook | None:
     """One of them."""
-    return one(connection, Webhook, query("webhooks.webhooks"), organisation=organisation, id=id_)
+    scope = {"organisation": organisation, "id": id_, "after": "", "limit": None}
+    return one(connection, Webhook, query("webhooks.webhooks"), **scope)
 
 
 def keyring(connection: Connection, organisation: int, id_: str) -> Keyring | None:
@@ -205,20 +207,32 @@ def rotate(connection: Connection, organisation: int, id_: str, key: str, keep_o
     return changed > 0
 
 
-def log(connection: Connection, organisation: int, id_: str, *, failures: bool, limit: int) -> list[Attempt]:
-    """The last attempts, the newest first: all that are kept, or those that failed."""
+def log(
+    connection: Connection,
+    organisation: int,
+    id_: str,
+    *,
+    failures: bool,
+    limit: int,
+    before: tuple[datetime, int] | None = None,
+) -> list[Attempt]:
+    """The last attempts, the newest first: all that are kept, or those that failed; those before the attempt with this
+    time and position."""
     return rows(
         connection,
         Attempt,
         """
         SELECT at, event, type, position, delivered, status, problem, said, milliseconds FROM webhook_attempts
         WHERE organisation = :organisation AND webhook = :id AND NOT (delivered AND :failures)
-        ORDER BY at DESC, number DESC LIMIT :limit
+          AND (CAST(:before AS timestamptz) IS NULL OR (at, position) < (:before, :position))
+        ORDER BY at DESC, position DESC, number DESC LIMIT :limit
         """,
         organisation=organisation,
         id=id_,
         failures=failures,
         limit=limit,
+        before=before and before[0],
+        position=before and before[1],
     )
 
 

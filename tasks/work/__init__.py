@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from tasks.work.actors import REGISTRY, actor
     from tasks.work.backlog import STALLED_AFTER, FailingWork, Load, failing, loads, unfinished
     from tasks.work.leases import heartbeat
+    from tasks.work.pools import PausedPool, Pool, pause_pool, paused_pools, resume_pool
     from tasks.work.resting import discard, hold, hold_all, resume, resume_all
     from tasks.work.rules import LONGEST_PAUSE, pause_before
     from tasks.work.store import (
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         count_from,
         extend,
         finish,
+        give_up,
         mark,
         next_due_seconds,
         offer,

@@ -55,14 +55,17 @@ class FailingWork:
     subject: int
 
 
-def failing(connection: Connection) -> list[FailingWork]:
-    """The pieces that were set aside because whoever tried them never came back."""
+def failing(connection: Connection, after: int = 0, limit: int | None = None) -> list[FailingWork]:
+    """The pieces that were set aside because whoever tried them never came back, those with a higher number than
+    `after`."""
     return rows(
         connection,
         FailingWork,
         """
         SELECT w.work AS number, o.id AS organisation, w.queue, w.actor, w.subject
         FROM work w JOIN organisations o USING (organisation)
-        WHERE w.state = 'failing' ORDER BY w.work
+        WHERE w.state = 'failing' AND w.work > :after ORDER BY w.work LIMIT CAST(:limit AS int)
         """,
+        after=after,
+        limit=limit,
     )

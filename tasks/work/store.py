@@ -168,6 +168,11 @@ def retry(connection: Connection, number: int) -> bool:
     return found > 0
 
 
+def give_up(connection: Connection, number: int) -> bool:
+    """Delete a piece that was set aside; whether there is one."""
+    return execute(connection, "DELETE FROM work WHERE work = :number AND state = 'failing'", number=number) > 0
+
+
 def _claim_of(piece: Piece) -> dict[str, int]:
     return {"organisation": piece.organisation, "work": piece.work, "fence": piece.fence}
 
@@ -279,13 +284,14 @@ def release(
 
 
 def others_wait(connection: Connection, queue: str) -> bool:
-    """Whether any piece of a queue is due that nobody has begun."""
+    """Whether any piece of a queue is due that nobody has begun, or its pool is paused: whoever works leaves off."""
     return bool(
         value(
             connection,
             """
             SELECT EXISTS (
                 SELECT FROM work WHERE queue = :queue AND (state = 'offered' OR state = 'due' AND due_at <= now()))
+                OR EXISTS (SELECT FROM pools WHERE queue = :queue AND paused_at IS NOT NULL)
             """,
             queue=queue,
         )

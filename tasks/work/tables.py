@@ -59,8 +59,13 @@ pools = Table(
     "pools",
     metadata,
     key("queue", Text, check="queue IN ('tasks', 'mail', 'bulk')"),
-    required("claimed_at", MOMENT, "`rollcall status` tells a pool that does not run by it"),
-    comment="when somebody last began a piece of a queue, to within two seconds",
+    required(
+        "claimed_at", MOMENT, "when a piece was begun last: `rollcall status` tells a pool that does not run by it"
+    ),
+    optional("paused_at", MOMENT, "null: its workers work"),
+    optional("paused_by", Text, "a user, an account or a token"),
+    optional("paused_why", Text, "as whoever paused it said"),
+    comment="whether a pool works: when it began a piece last, to within two seconds, and whether it is paused",
 )
 
 mail_pulses = Table(

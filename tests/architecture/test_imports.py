@@ -20,6 +20,8 @@ ROOMS = {
 #: The parts of `tasks`, from what happens to people to what that stands on: each imports of those below it alone.
 ORDER = [
     "acts",
+    "system",
+    "explaining",
     "reconcile",
     "imports",
     "intake",
@@ -34,6 +36,7 @@ ORDER = [
     "audit",
     "accounts",
     "organisations",
+    "uploads",
     "events",
     "work",
     "reports",

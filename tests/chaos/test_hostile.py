@@ -17,6 +17,7 @@ from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN
+from tasks.system import unread
 from tests import mailserver
 from tests.chaos.conftest import say
 from tests.events.hostile import Hostile, inputs
@@ -25,7 +26,6 @@ from tests.workers.hostility import fits, furnish, kept, known_things, post
 from tests.workers.posting import Platform
 from tests.workers.serving import answers
 from tests.world import World
-from workers.readers import unread
 
 #: Inputs in all, and of ten how many are posted; fewer show that it runs.
 INPUTS = int(os.environ.get("CHAOS_INPUTS", "100000"))

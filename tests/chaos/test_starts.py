@@ -12,9 +12,9 @@ import redis
 
 from bench.system import Commands, System, event, id_of
 from config.streams import OUT
+from tasks.system import unread
 from tests.chaos.conftest import say
 from tests.chaos.processes import Processes, Standstill, processes
-from workers.readers import unread
 
 #: Starts, and how often each is sent; fewer show that it runs.
 STARTS = int(os.environ.get("CHAOS_STARTS", "200000"))

@@ -13,9 +13,13 @@ from tests.world import World
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
         "tasks.events.turns.standing",
+        "tasks.organisations.store.after",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
         "tasks.organisations.store.save",
+    },
+    "access at the door of a course, in one look-up from the id of the organisation on; it joins on that": {
+        "tasks.enrolments.access.access_of",
     },
     "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {
         "tasks.events.inbox.claim_new",
@@ -37,10 +41,13 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.audit.store.records_of_all",
         "tasks.work.backlog.failing",
+        "tasks.work.pools.resume_pool",
+        "tasks.work.store.give_up",
         "tasks.work.store.retry",
         "tasks.events.inbox.decided",
-        "tasks.events.inbox.quarantined",
+        "tasks.events.inbox.quarantined_page",
         "tasks.events.inbox.unresolved",
     },
     "an operator's, for all mail at once": {
@@ -114,7 +121,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
         "workers.relay.leader._leadership",  # a lock, and news
-        "workers.readers.restore",  # Redis
+        "tasks.system.readers.restore",  # Redis
         "workers.queues._push",  # Redis
         "tasks.mail.sending.rates._together",  # Redis
         "tasks.mail.sending.rates._say_present",  # Redis

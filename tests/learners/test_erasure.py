@@ -12,9 +12,9 @@ from config.streams import GROUP, IN, OUT
 from tasks import mail, seats
 from tasks.erasure.rules import Erased, Needles
 from tasks.events import replays
+from tasks.system import observe, trim
 from tests.world import DAWN, World, id_of
 from workers import ingress
-from workers.readers import observe, trim
 
 #: Is in everything that names the learner.
 CANARY = "zzcanary"
@@ -66,9 +66,7 @@ def replay(world: World) -> None:
     """Publish everything once more."""
     with transaction(world.runtime.engine) as connection:
         through = replays.published(connection)
-        replays.replay(
-            connection, replays.ReplayRequest(since=1), through, looked_at=lambda _done, _of: None, dry=False
-        )
+        replays.replay(connection, replays.ReplayRequest(since=1), through, dry=False)
     world.settle()
 
 

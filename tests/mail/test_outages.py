@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from config.settings import SmtpServer
+from tasks import system
 from tasks.mail.rules import (
     ANYWHERE,
     FIRST,
@@ -31,14 +32,14 @@ from tasks.mail.sending.checking import check
 from tasks.mail.sending.outages import EVERYWHERE, as_said, not_reached
 from tasks.mail.sending.pace import CIRCUIT, SURE, Circuit, Limits, State, circuit_of, granted, learnt
 from tasks.mail.sending.rates import current_outages
+from tasks.system import in_redis
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port
 from tests.world import DAWN, World
-from workers import standing, web
-from workers.metrics import Numbers
 from workers.schemas import FOLDER
-from workers.standing import in_redis
+from workers.web import app
+from workers.web.metrics import Numbers
 
 __all__ = ["rollcall"]
 
@@ -218,7 +219,7 @@ class TestWhatIsSaid:
 def stopped(world: World) -> list[tuple[str, str, int | None, str]]:
     """Where no mail goes, as everybody who looks sees it."""
     found = current_outages(world.redis, world.runtime.endpoints.mail_from)
-    assert standing.system_state(world.runtime, world.redis).mail_stopped == found
+    assert system.system_state(world.runtime, world.redis).mail_stopped == found
     return [(one.where, one.about, one.code, one.said) for one in found]
 
 
@@ -348,7 +349,7 @@ def test_an_outage_is_shown_wherever_somebody_looks(world: World, rollcall: Roll
         one for one in Numbers(None, in_redis(world.runtime, world.redis), []).collect() if "mail_stopped" in one.name
     ]
     assert [sample.labels["where"] for one in metrics for sample in one.samples] == [EVERYWHERE]
-    (found,) = web._mail_stopped(world.runtime, world.redis)
+    (found,) = app._mail_stopped(world.runtime, world.redis)
     assert "5.7.0 Authentication required" in found.in_words
 
 

@@ -8,11 +8,11 @@ import pytest
 from config.database import transaction
 from config.settings import Settings
 from tasks.mail.ledger import control
+from tasks.system import system_state
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.workers.serving import served
 from tests.workers.test_outages import get
 from tests.world import World
-from workers.standing import system_state
 
 __all__ = ["rollcall"]  # a fixture
 

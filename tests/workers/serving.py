@@ -9,7 +9,7 @@ from dataclasses import replace
 from config.runtime import Runtime
 from tests.mailserver import free_port
 from tests.workers.deployment import until
-from workers import web
+from workers.web import app
 
 
 @contextmanager
@@ -19,7 +19,7 @@ def served(runtime: Runtime) -> Iterator[Runtime]:
     endpoints = replace(runtime.endpoints, public_url=f"http://127.0.0.1:{port}")
     settings = runtime.settings.model_copy(update={"rollcall_web_port": port})
     found = Runtime(settings, endpoints, runtime.engine)
-    server = threading.Thread(target=web.run, args=(found,))
+    server = threading.Thread(target=app.run, args=(found,))
     server.start()
     until(lambda: answers(port) or not server.is_alive(), "the pages are served")
     try:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
-from workers import bodies
-from workers.asking import Shared
-from workers.bodies import SMALL, Bodies, NotRead
+from workers.web import bodies
+from workers.web.asking import Shared
+from workers.web.bodies import SMALL, Bodies, NotRead
 
 Piece = tuple[bytes, bool]
 

@@ -11,11 +11,12 @@ from structlog.testing import capture_logs
 
 from config.settings import Settings
 from config.streams import GROUP, IN, make_redis
+from tasks.system import streams, system_state
 from tests.workers.deployment import Valkey, until
 from tests.world import World
-from workers import ingress, web
+from workers import ingress
 from workers.queues import QUEUES, Broker, message_for
-from workers.standing import streams, system_state
+from workers.web import app
 
 
 @pytest.fixture
@@ -150,7 +151,7 @@ def test_r33_a_user_of_redis_with_the_least_rights_is_enough(platform: World, va
         for queue in QUEUES:
             Broker(url).wake(queue, [message_for(queue, "mail.send", 1, 1)])
             assert next(Broker(url).consume(queue)) is None
-        assert web._redis_answers(runtime, client)
+        assert app._redis_answers(runtime, client)
         assert system_state(runtime, client).at_rest
         streams(runtime, client)
 

@@ -31,8 +31,9 @@ from tests.mailserver import free_port
 from tests.workers.deployment import LOOK, until
 from tests.workers.posting import BATCH, Platform, batch
 from tests.world import World, id_of, work_on
-from workers import ingress, web
+from workers import ingress
 from workers.suspects import MOST_TRIES
+from workers.web import app
 
 _clean = multiprocessing.get_context("forkserver")
 _clean.set_forkserver_preload([__name__])  # with all that it imports: it would be imported for each process
@@ -185,7 +186,7 @@ def test_r31_a_post_that_kills_its_process_is_set_aside_and_those_beside_it_are_
     killer = two.event("learner.saved", two.learner("A"))
     first, last = of_globex(two, "first", "last")
     port = free_port()
-    killed = Killed(two, web.run, two.runtime.settings.model_copy(update={"rollcall_web_port": port}))
+    killed = Killed(two, app.run, two.runtime.settings.model_copy(update={"rollcall_web_port": port}))
     answered: list[int] = []
     over = threading.Event()
 

@@ -11,7 +11,7 @@ import migrations
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("process", ["workers.pool", "workers.web"])
+@pytest.mark.parametrize("process", ["workers.pool", "workers.web.app"])
 def test_no_process_loads_what_only_migrating_needs(process: str) -> None:
     program = f"import sys, {process}, workers.commands.run; print('alembic' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)

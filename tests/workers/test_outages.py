@@ -25,6 +25,7 @@ from config.embedded import Embedded
 from config.engine import make_engine
 from config.outages import why
 from config.streams import GROUP, IN, make_redis
+from tasks.system import system_state
 from tests.conftest import WORKER
 from tests.mail.test_tls import certificate, context
 from tests.mailserver import free_port
@@ -32,9 +33,8 @@ from tests.workers.deployment import Deployment, Valkey, until
 from tests.workers.serving import served
 from tests.workers.test_patience import Wire
 from tests.world import World
-from workers import web
 from workers.ingress import ensure_group
-from workers.standing import system_state
+from workers.web import app
 
 SECRET = "s3cr3t-word"
 
@@ -293,7 +293,7 @@ def pages(platform: World) -> Iterator[str]:
     port = free_port()
     settings = platform.runtime.settings.model_copy(update={"rollcall_web_port": port})
     runtime = replace(platform.runtime, settings=settings)
-    server = threading.Thread(target=web.run, args=(runtime,))
+    server = threading.Thread(target=app.run, args=(runtime,))
     server.start()
     url = f"http://127.0.0.1:{port}"
     until(lambda: get(f"{url}/healthz")[0] == 200, "a healthy answer")

@@ -16,7 +16,7 @@ from tasks.mail.composing.links import Links
 from tests.workers.posting import Answer, Platform
 from tests.workers.serving import served
 from tests.world import World
-from workers.asking import Bulkhead
+from workers.web.asking import Bulkhead
 
 #: Seconds in which an answer is there, however slow the machine: a statement without a bound would wait for ever.
 SOON = 20

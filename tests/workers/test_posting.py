@@ -24,7 +24,7 @@ from tests.workers.posting import BATCH, EVENT, Platform, batch, signed
 from tests.workers.serving import served
 from tests.world import World, id_of
 from workers import ingress
-from workers.connections import LONGEST_HEADERS
+from workers.web.connections import LONGEST_HEADERS
 
 NEW_KEY, OTHER_KEY, OLD_KEY = bytes(range(32)), bytes(range(1, 33)), b"a key of other times"
 

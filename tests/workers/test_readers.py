@@ -8,14 +8,13 @@ import pytest
 from config.database import transaction
 from config.streams import IN, OUT
 from tasks import events
+from tasks import system as readers
 from tasks.events import outbox
+from tasks.system import GroupStanding, StreamStanding, observe, streams
 from tests.world import World
 from tests.world import publish as publish_all
-from workers import readers
-from workers.readers import GroupStanding, StreamStanding, observe
 from workers.relay import publish
 from workers.relay.readers import WatchReaders
-from workers.standing import streams
 
 #: Events on the stream: trimming drops whole nodes of a hundred or so.
 EVENTS = 1000

@@ -21,8 +21,8 @@ from tests.workers.deployment import Deployment, until
 from tests.workers.posting import EVENT, Platform, signed
 from tests.workers.serving import answers, served
 from tests.world import World
-from workers import connections
-from workers.connections import Gatekeeper
+from workers.web import connections
+from workers.web.connections import Gatekeeper
 
 #: Files that the pages may have open here, fewer than there are strangers.
 FILES = 256
@@ -281,7 +281,7 @@ def behind_a_proxy(world: World, proxies: str | None) -> Iterator[int]:
 def test_whom_a_proxy_speaks_for_is_believed_of_named_proxies_alone(
     world: World, proxies: str | None, gave_way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.bodies.MOST", 4)  # of which one address may have two
+    monkeypatch.setattr("workers.web.bodies.MOST", 4)  # of which one address may have two
 
     with behind_a_proxy(world, proxies) as port, ExitStack() as open_:
         lines = {}

@@ -14,10 +14,10 @@ from tasks.mail.composing.links import Links
 from tests.mailserver import MailServer
 from tests.workers.serving import served
 from tests.world import World
-from workers import unsubscribe
-from workers.asking import Bulkhead
-from workers.bodies import Bodies
-from workers.unsubscribe import LONGEST_FORM
+from workers.web import unsubscribe
+from workers.web.asking import Bulkhead
+from workers.web.bodies import Bodies
+from workers.web.pages import LONGEST_FORM
 
 ONE_CLICK = {"List-Unsubscribe": "One-Click"}
 AGAIN = {"Subscribe": "Again"}

@@ -10,14 +10,14 @@ from config.runtime import Runtime
 from tests.mailserver import free_port
 from tests.workers.deployment import Valkey, until
 from tests.world import World
-from workers import web
+from workers.web import app
 
 
 def test_healthz_says_what_is_away(platform: World, valkey: Valkey) -> None:
     port = free_port()
     settings = platform.runtime.settings.model_copy(update={"rollcall_web_port": port})
     runtime: Runtime = replace(platform.runtime, settings=settings)
-    server = threading.Thread(target=web.run, args=(runtime,))
+    server = threading.Thread(target=app.run, args=(runtime,))
     server.start()
     try:
         until(lambda: _health(port) == (200, {"database": True, "redis": True}), "a healthy answer")

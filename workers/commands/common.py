@@ -7,11 +7,12 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 from rich.markup import escape
@@ -29,9 +30,12 @@ from config.settings import load_settings
 from config.words import as_json
 from tasks import organisations
 from tasks.accounts import Caller, Door, Role
-from tasks.acts.acting import Act, Answer, Asked, perform
-from tasks.mail import paused
+from tasks.acts.acting import Act, Answer, Asked, Nothing, perform
+from tasks.acts.paging import MOST, Item, Page
 from workers.console import WIDE, CleanConsole, visible, visible_rows
+
+if TYPE_CHECKING:
+    from workers.remote import RemoteServer
 
 #: People who are mailed at most by a command that does not ask first.
 UNASKED = 1000
@@ -53,6 +57,16 @@ PAST = "a time with an offset (2026-11-24T03:00:00Z), or how long ago (90m, 2h, 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
+class Doer(Protocol):
+    """What does acts."""
+
+    def __call__(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None = None) -> Answer:
+        """Do one."""
+
+
+Shape = TypeVar("Shape")
+
+
 class Refused(UserError):
     """What was asked for cannot be done; the message says what, to what, and what to do."""
 
@@ -67,9 +81,22 @@ def who(by: str | None) -> str:
 
 def past(text: str, option: str, reads: str = PAST) -> datetime:
     """What is meant by a time, or by a span until now. `reads` says what the option takes."""
+    return _moment(text, option, reads, datetime.now(UTC), -1)
+
+
+#: How a time in the future is written.
+FUTURE = "a time with an offset (2026-11-24T03:00:00Z), or a span from now on (12h, 90d)"
+
+
+def future(text: str, option: str) -> datetime:
+    """What is meant by a time, or by a span from now on."""
+    return _moment(text, option, FUTURE, datetime.now(UTC), 1)
+
+
+def _moment(text: str, option: str, reads: str, now: datetime, sign: int) -> datetime:
     try:
         if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            return now + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{option} {text}: it is {reads}") from None
@@ -96,6 +123,11 @@ def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambd
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def only(shape: type[Shape], result: Shape) -> Shape:
+    """Of a result that says more, what a shape has."""
+    return shape(**{name: getattr(result, name) for name in shape.__match_args__})  # type: ignore[attr-defined]
+
+
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
     write_blocks(_as_one(results))
@@ -109,10 +141,11 @@ def _as_one(results: Iterable[object]) -> Iterator[bytes]:
     yield b"]\n" if before != b"[" else b"[]\n"
 
 
-def say_if_paused(runtime: Runtime) -> None:
+def say_if_paused(do: Doer) -> None:
     """Tell a person who sends something that no mail leaves now, and what to do, on stderr."""
-    with transaction(runtime.engine) as connection:
-        stopped = paused(connection)
+    from tasks.acts.mail import show
+
+    stopped = do(show, Nothing()).paused
     if stopped is not None:
         err.print(stopped.in_words, style="yellow", markup=False)
 
@@ -175,6 +208,8 @@ def opened(
     A command tells a person itself what it has done: unless it is a `process`, or its log is for a program, the log has
     only what is amiss.
     """
+    if not process:
+        refuse_remote()
     settings = load_settings()
     level, style = settings.rollcall_log_level, settings.rollcall_log
     quiet = style == "console" and level == "info" and not process
@@ -202,10 +237,78 @@ def check_schema(runtime: Runtime) -> None:
         )
 
 
+@contextmanager
+def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
+    """What does the acts of a command: as the user of this machine, who may do everything; or at the server that
+    ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
+    if is_remote():
+        with closing(_remote(by)) as server:
+            yield server
+        return
+    with opened(role, need) as runtime:
+        caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
+        yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
+
+
+def is_remote() -> bool:
+    """Whether acts are done at a server far away."""
+    return load_settings().rollcall_url is not None
+
+
+def _remote(by: str | None) -> "RemoteServer":
+    from workers.remote import RemoteServer
+
+    settings = load_settings()
+    if settings.rollcall_token is None:
+        raise Refused("ROLLCALL_URL is set, and ROLLCALL_TOKEN is not: rollcall tokens add makes one, at the server.")
+    if by is not None:
+        raise Refused("--by cannot be given with ROLLCALL_URL: whoever the token is of decides.")
+    return RemoteServer(settings.rollcall_url or "", settings.rollcall_token.get_secret_value())
+
+
+def refuse_remote() -> None:
+    """Refuse to do at this machine what somebody believes to be done far away."""
+    if is_remote():
+        raise Refused("This command is one of the server's own: run it there, or unset ROLLCALL_URL.")
+
+
 def done(act: Act[Asked, Answer], asked: Asked, organisation: str | None = None, *, by: str | None = None) -> Answer:
-    """Do an act as the user of this machine, who may do everything."""
-    with opened(act.name.partition(".")[0]) as runtime:
-        return perform(runtime, Caller(who(by), Door.COMMAND, Role.OPERATOR), act, asked, organisation)
+    """Do one act, and nothing else."""
+    with acting(act.name.partition(".")[0], by=by) as do:
+        return do(act, asked, organisation)
+
+
+class Listing(Protocol):
+    """What is asked of an act that lists."""
+
+    @property
+    def limit(self) -> int: ...
+
+    @property
+    def after(self) -> str | None: ...
+
+
+Listed = TypeVar("Listed", bound=Listing)
+
+
+def items(
+    do: Doer, act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None, most: int | None = None
+) -> Iterator[Item]:
+    """What an act lists, page by page: all of it, or so many at most."""
+    while most is None or most > 0:
+        limit = MOST if most is None else min(most, MOST)
+        page = do(act, replace(asked, limit=limit), organisation)  # type: ignore[type-var]
+        yield from page.items
+        if page.next is None:
+            return
+        most = None if most is None else most - len(page.items)
+        asked = replace(asked, after=page.next)  # type: ignore[type-var]
+
+
+def walked(act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None = None) -> Iterator[Item]:
+    """All that an act lists, page by page, and nothing else is done."""
+    with acting(act.name.partition(".")[0]) as do:
+        yield from items(do, act, asked, organisation)
 
 
 @contextmanager

@@ -73,8 +73,6 @@ def _print(found: CoursePreview) -> None:
         f"If all of them start it, {counted(starts.amount, starts.unit)} would be used, for"
         f" {counted(starts.learners, 'learner')}. Enrolling uses none."
     )
-    if found.unknown_segments:
-        out.print(f"Nobody knows the segment {', '.join(found.unknown_segments)}.", style="yellow", markup=False)
 
 
 def _each(what: str, reasons: dict[str, int]) -> None:

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from config.streams import OUT, make_redis
 from config.words import counted
 from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
-from workers.commands.common import Json, Refused, asked, document, err, opened, out
+from tasks.acts.signing_in import link_for_this_machine
+from tasks.system import system_state
+from workers.commands.common import Json, Refused, asked, document, err, opened, out, who
 from workers.commands.events import publish_lines
-from workers.standing import system_state
 
 #: The events of the sample organisation.
 SAMPLE = Path(sample.__file__).with_name("demo.jsonl")
@@ -78,11 +79,12 @@ def demo(json_: Json = False) -> None:
                 published = publish_lines(client, (line.rstrip(b"\n") for line in lines), progress)
             _until_done(runtime, client, progress)
         chapters = account(runtime, client, published, events_known(runtime) - before)
+        link = _sign_in_link(runtime)
     fits = all(part.adds_up for chapter in chapters for part in chapter.sums)
     if json_:
         document(DemoResult(fits, chapters))
     else:
-        _print_account(chapters, runtime.home)
+        _print_account(chapters, runtime.home, link)
     if not fits:
         raise Refused("The counts do not add up: this is a bug in Rollcall, please report it.")
 
@@ -264,7 +266,17 @@ def _published(client: redis.Redis) -> Counter[str]:
     return Counter(d["type"] for d in documents if d["organisation"] == sample.ORGANISATION)
 
 
-def _print_account(chapters: list[Chapter], home: Path) -> None:
+def _sign_in_link(runtime: Runtime) -> str | None:
+    """A link that lets the person at this machine in; None where the database is not embedded."""
+    settings = runtime.settings
+    public_url = settings.public_url or services.kept_public_url(runtime.home)
+    if settings.database_url is not None or not public_url:
+        return None
+    endpoints = replace(runtime.endpoints, public_url=public_url)
+    return link_for_this_machine(replace(runtime, endpoints=endpoints), who(None))
+
+
+def _print_account(chapters: list[Chapter], home: Path, link: str | None) -> None:
     out.print()
     out.print("[bold]What happened at Aurora Learning[/]")
     out.print()
@@ -284,5 +296,6 @@ def _print_account(chapters: list[Chapter], home: Path) -> None:
         f"what was not taken {rollcall} events quarantined",
         f"the ledger         {rollcall} seats ledger --organisation {sample.ORGANISATION}",
         f"every process      {rollcall} up        and, in another terminal, {rollcall} status --watch",
+        *([f"sign in            {link} while that runs; once, and within ten minutes"] if link else []),
     ):
         out.print(f"   {line}", markup=False)

@@ -3,40 +3,41 @@
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
-from enum import StrEnum
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
 import typer
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from sqlalchemy import Connection
 
-from config.database import transaction
+from config.errors import NotFound
 from config.runtime import Runtime
 from config.services import REDIS
 from config.webhooks import BATCHED, PATH, STRUCTURED, signed_headers
 from config.words import counted
-from tasks import events, organisations
+from tasks import events
+from tasks.acts import events as acts
+from tasks.acts.acting import Act, Answer
 from tasks.events import WHAT_TO_DO, Reason
 from workers.commands import replays
 from workers.commands.common import (
     By,
+    Doer,
     Json,
     Refused,
+    acting,
     cell,
     document,
     documents,
     err,
+    items,
     opened,
     out,
     readable,
-    serving,
     tables,
-    who,
 )
 
 if TYPE_CHECKING:
@@ -54,13 +55,6 @@ SHOWN = 200
 
 OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first that came.")]
-
-
-class UnresolvedState(StrEnum):
-    """What an event that was not taken may be in."""
-
-    WAITING = "waiting"
-    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,13 +215,14 @@ def sign(
 def quarantined(
     organisation: OfOrganisation = None,
     reason: Annotated[Reason | None, typer.Option(help="Held back for this reason only.")] = None,
-    state: Annotated[UnresolvedState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
+    state: Annotated[acts.UnresolvedState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
     limit: Limit = None,
     json_: Json = False,
 ) -> None:
     """List the events that wait for something, or for a person: why, what came, and what to do."""
-    with opened("quarantined") as runtime, _serving(runtime, organisation) as connection:
-        found = islice(events.quarantined(connection, organisation, reason=reason, state=state), limit)
+    wanted = acts.HeldFilter(reason, state)
+    with acting("quarantined") as do:
+        found = items(do, *_asked(do, acts.quarantined, acts.quarantined_anywhere, wanted, organisation), most=limit)
         if json_:
             documents(found)
             return
@@ -257,8 +252,9 @@ def _shown(entry: events.Quarantined) -> events.Quarantined:
 @app.command()
 def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
     """List the events that were released or discarded by hand: who decided it, when, and why."""
-    with opened("decided") as runtime, _serving(runtime, organisation) as connection:
-        found = islice(events.decided(connection, organisation), limit)
+    with acting("decided") as do:
+        wanted = acts.DecidedFilter()
+        found = items(do, *_asked(do, acts.decided, acts.decided_anywhere, wanted, organisation), most=limit)
         if json_:
             documents(found)
             return
@@ -269,22 +265,16 @@ def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Jso
         )
 
 
-@contextmanager
-def _serving(runtime: Runtime, organisation: str | None) -> Iterator[Connection]:
-    """A transaction with the rights of an organisation's people, if one is named; what came under a name that nobody
-    knows is an operator's matter, like all that is not of one organisation."""
-    with transaction(runtime.engine) as connection:
-        known = organisations.find(connection, [organisation or ""]).get(organisation or "")
-        with nullcontext() if known is None else serving(connection, known):
-            yield connection
-
-
-@dataclass(frozen=True, slots=True)
-class EventDecision:
-    """What a person made of an event that could not be taken."""
-
-    id: str
-    state: str
+def _asked(
+    do: Doer, ours: Act[Any, Answer], anybodys: Act[Any, Answer], wanted: Any, named: str | None
+) -> tuple[Act[Any, Answer], Any, str | None]:
+    """What is asked of an organisation; or of everybody, or of a name that nobody knows, which is an operator's."""
+    if named is not None:
+        with suppress(NotFound):
+            do(acts.quarantined, acts.HeldFilter(limit=1), named)
+            return ours, wanted, named
+    said = {field.name: getattr(wanted, field.name) for field in fields(wanted)}
+    return anybodys, anybodys.takes(**said, organisation=named), None
 
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="The ids of the events, as `quarantined` lists them.")]
@@ -303,13 +293,9 @@ def release_(
     json_: Json = False,
 ) -> None:
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
-    from tasks.intake import release
-
-    with opened("release") as runtime:
-        for id_ in ids:
-            wanted = _named(runtime, events.EventRef(id_, organisation, source, number))
-            release(runtime.engine, runtime.settings, wanted, by=who(by), why=why)
-    _say([EventDecision(id_, "released") for id_ in ids], json_)
+    with acting("release", by=by) as do:
+        wanted = acts.Decisions(ids, why, source, number)
+        _say(do(*_asked(do, acts.release_many, acts.release_anywhere, wanted, organisation)), json_)
 
 
 @app.command(name="discard")
@@ -323,30 +309,12 @@ def discard_(
     json_: Json = False,
 ) -> None:
     """Give events up, for good; that they came is kept, with who decided and why."""
-    from tasks.intake import discard
-
-    with opened("discard") as runtime:
-        for id_ in ids:
-            wanted = _named(runtime, events.EventRef(id_, organisation, source, number))
-            discard(runtime.engine, wanted, by=who(by), why=why)
-    _say([EventDecision(id_, "discarded") for id_ in ids], json_)
+    with acting("discard", by=by) as do:
+        wanted = acts.Decisions(ids, why, source, number)
+        _say(do(*_asked(do, acts.discard_many, acts.discard_anywhere, wanted, organisation)), json_)
 
 
-def _named(runtime: Runtime, wanted: events.EventRef) -> events.EventRef:
-    """The event that is meant: what no event was ever called is the number that `quarantined` shows it by. Who decides
-    for an organisation decides on nothing that its people do not see (R31)."""
-    from tasks.intake import NotResolved
-
-    number = wanted.id.removesuffix(".")
-    with _serving(runtime, wanted.organisation) as connection:
-        if number.isdecimal() and not wanted.by_number and not events.is_called(connection, wanted.id):
-            wanted = replace(wanted, id=number, by_number=True)
-        if not events.unresolved(connection, wanted, decide=False):
-            raise NotResolved(f"no event {wanted.id} waits or is quarantined")
-    return wanted
-
-
-def _say(decided: list[EventDecision], json_: bool) -> None:
+def _say(decided: list[acts.EventDecision], json_: bool) -> None:
     if json_:
         document(decided)
     else:

@@ -2,26 +2,25 @@
 
 import os
 import sys
-from enum import StrEnum
+import threading
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy.exc import OperationalError
 
 from config.database import is_connection_problem
+from config.errors import Invalid
 from config.words import counted
 from tasks import imports
-from workers.commands.common import UNASKED, Json, Org, Refused, asked, document, err, opened, out, readable
+from workers.commands.common import Json, Org, Refused, acting, document, done, err, is_remote, out, readable
 
+if TYPE_CHECKING:
+    from tasks.acts import imports as acts
 
-class StatusOfAll(StrEnum):
-    """What a person says of the status of all in a file that does not say it."""
-
-    ACTIVE = "active"
-    INACTIVE = "inactive"
-    KEEP = "keep"
+#: Seconds between two looks at how far a worker is.
+LOOK_SECONDS = 0.3
 
 
 def import_(
@@ -44,7 +43,7 @@ def import_(
         typer.Option("--map-status", metavar="STATUS=active|inactive", help="What a status means; may be repeated."),
     ] = None,
     status: Annotated[
-        StatusOfAll | None,
+        imports.StatusOfAll | None,
         typer.Option(
             help="The status of all of whom the file says none; keep leaves it as it is, newcomers are active."
         ),
@@ -61,7 +60,7 @@ def import_(
         bool, typer.Option("--notices/--no-notices", help="Whether newcomers are told what the rules enrol them in.")
     ] = True,
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {UNASKED} notices are sent.")
+        bool, typer.Option("--yes", "-y", help=f"Do not ask before more than {imports.UNASKED} notices are sent.")
     ] = False,
     refused: Annotated[
         Path | None, typer.Option(help="Where refused lines are listed; FILE.refused.csv unless named.")
@@ -72,26 +71,37 @@ def import_(
 
     Suspended and Long Term Leave become inactive. The same file again changes nothing.
     """
-    options = _reading_options(map_ or [], map_status or [], status, ignore or [])
-    _check(encoding, delimiter := "\t" if delimiter in {"tab", "\\t"} else delimiter)
-    with readable(file) as source, opened("import") as runtime, _progress(quiet=json_) as progress:
+    from tasks.acts import imports as acts
+
+    with readable(file) as source, _progress(quiet=json_) as progress:
+        wanted = acts.ImportRun(
+            file=source,
+            dry_run=dry_run,
+            map=map_ or [],
+            map_status=map_status or [],
+            status=status,
+            ignore=ignore or [],
+            keep_empty=keep_empty,
+            encoding=encoding,
+            delimiter=delimiter,
+            notices=notices,
+            yes=yes,
+        )
         listed = refused or Path(file if Path(file).is_file() else "stdin").with_suffix(".refused.csv")
         if file != "-" and listed.exists() and listed.samefile(file):
             raise typer.BadParameter(f"--refused {listed} is the file itself")
-        with asked(runtime, organisation) as (_, org):
-            reading, slices = progress.add_task("reading", total=_size(source)), progress.add_task("taking", total=None)
+        reading, slices = progress.add_task("reading", total=_size(source)), progress.add_task("taking", total=None)
+        here = acts.here(
+            listed,
+            approve=lambda result: None if yes else _approve(result, progress, ask=file != "-"),
+            on_batch=lambda: progress.update(reading, completed=source.tell()),
+            on_slice=lambda done, of: progress.update(slices, completed=done, total=of),
+        )
         try:
-            result = imports.import_file(
-                runtime.engine,
-                runtime.settings,
-                org,
-                source,
-                imports.layout_of(source, options, encoding=encoding, delimiter=delimiter),
-                imports.ImportOptions(listed, notify=notices, keep_empty=keep_empty, dry_run=dry_run),
-                approve=lambda result: None if yes else _approve(result, progress, ask=file != "-"),
-                on_batch=lambda: progress.update(reading, completed=source.tell()),
-                on_slice=lambda done, of: progress.update(slices, completed=done, total=of),
-            )
+            acts.check(wanted)
+            result = _far_away(wanted, organisation, listed) if is_remote() else done(here, wanted, organisation)
+        except Invalid as problem:
+            raise typer.BadParameter(str(problem)) from None
         except imports.NotReadable as problem:
             raise Refused(f"Nothing was imported from {file}. {problem}") from None
         except OSError as problem:
@@ -109,9 +119,27 @@ def import_(
         raise Refused(f"{counted(n, 'line was', 'lines were')} refused: {listed} says which and why.")
 
 
+def _far_away(wanted: "acts.ImportRun", organisation: str, listed: Path) -> "imports.Imported":
+    """Send the file to the server, look on until a worker has imported it, and fetch the lines that were refused."""
+    from tasks.acts import imports as acts
+
+    with acting("import") as do:
+        location = do(acts.run, wanted, organisation).location
+        one, pause = acts.OneImport(int(location.rpartition("/")[2])), threading.Event()
+        while (found := do(acts.show, one, organisation)).state == "running":
+            pause.wait(LOOK_SECONDS)
+        if found.result is None:
+            raise imports.NotReadable(found.problem or "It failed.")
+        if found.result.refused:
+            with listed.open("wb") as file:
+                file.writelines(do(acts.refused, one, organisation).blocks)
+            found.result.refused_file = str(listed)
+        return found.result
+
+
 def _approve(result: "imports.Imported", progress: Progress, *, ask: bool) -> None:
     """Ask a person before many are mailed; where there is none, refuse."""
-    if result.notices <= UNASKED:
+    if result.notices <= imports.UNASKED:
         return
     progress.stop()
     what = f"{counted(result.notices, 'learner')} would be told by mail of their courses"
@@ -124,58 +152,6 @@ def _approve(result: "imports.Imported", progress: Progress, *, ask: bool) -> No
 def at_a_terminal() -> bool:
     """Whether somebody can be asked."""
     return sys.stdin.isatty()
-
-
-def _reading_options(
-    pairs: list[str], statuses: list[str], status: StatusOfAll | None, ignored: list[str]
-) -> "imports.ReadingOptions":
-    columns, says = dict[imports.Field, str](), dict[str, imports.Says]()
-    for pair in pairs:
-        name, separator, column = pair.partition("=")
-        known = _HOW.get(name.strip().lower())
-        field, how = imports.field_named(name), imports.Says[known] if known else imports.says_of(name)
-        if not separator or not (field or how):
-            fields = ", ".join([*imports.Field, *(each for each in _HOW if each != imports.Field.STATUS)])
-            raise typer.BadParameter(f"--map {pair}: it reads FIELD=COLUMN, FIELD one of {fields}")
-        if how:
-            says[column.strip()] = how
-        elif field:
-            columns[field] = column.strip()
-    words = {}
-    for pair in statuses:
-        word, _, meaning = pair.rpartition("=")
-        if meaning.strip().lower() not in {"active", "inactive"} or "=" not in pair:
-            raise typer.BadParameter(f"--map-status {pair}: it reads STATUS=active or STATUS=inactive")
-        words[imports.status_word(word)] = meaning.strip().lower() == "active"
-    if given := sorted(word for word, active in words.items() if active and word in imports.GIVEN):
-        raise typer.BadParameter(f"--map-status: {given[0]} always means inactive")
-    return imports.ReadingOptions(
-        columns,
-        says,
-        ignored,
-        words,
-        None if status in {None, StatusOfAll.KEEP} else status is StatusOfAll.ACTIVE,
-        keep_status=status is StatusOfAll.KEEP,
-    )
-
-
-#: The ways in which a column says who is inactive, as a person names them in `--map`.
-_HOW = {
-    "status": "STATUS",
-    "active": "ACTIVE",
-    "inactive": "INACTIVE",
-    "suspended": "INACTIVE",
-    "ended": "ENDED",
-}
-
-
-def _check(encoding: str | None, delimiter: str | None) -> None:
-    try:
-        "".encode(encoding or "utf-8")
-    except LookupError:
-        raise typer.BadParameter(f"there is no encoding {encoding!r}") from None
-    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise typer.BadParameter("--delimiter is one character, or tab")
 
 
 def _progress(*, quiet: bool) -> Progress:

@@ -4,35 +4,25 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from config.database import transaction
-from config.runtime import Runtime
 from config.words import counted
-from tasks import events, organisations
+from tasks import events
+from tasks.acts import events as acts
+from tasks.acts.acting import Nothing
 from tasks.events import TYPES_OUT
-from workers.commands.common import Json, Refused, document, err, opened, out, past, serving
+from workers.commands.common import Json, Refused, acting, document, err, out, past
 
 #: Seconds between two looks at how far publishing has come, and without any progress until it is left to itself.
 LOOK_SECONDS = 0.2
 PATIENCE_SECONDS = 10.0
 
 _READS = "a time with an offset (2026-11-24T03:00:00Z), how long ago (90m, 2h, 3d), or the position of an event (1234)"
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """How many events are published once more, or would be; and how many of all such are not on the stream yet."""
-
-    replayed: int
-    dry_run: bool
-    left: int
 
 
 def replay(
@@ -57,10 +47,11 @@ def replay(
     position of an event is the first half of its entry id.
     """
     now = datetime.now(UTC)
-    wanted = events.ReplayRequest(
+    wanted = acts.Replaying(
         since=_moment(since, "--since"),
         until=None if until is None else _moment(until, "--until"),
-        types=tuple(f"rollcall.{one.removeprefix('rollcall.')}" for one in types or []),
+        types=[f"rollcall.{one.removeprefix('rollcall.')}" for one in types or []],
+        dry_run=dry_run,
     )
     if unknown := [one for one in wanted.types if one not in TYPES_OUT]:
         raise typer.BadParameter(f"--type {unknown[0]} is none of {', '.join(TYPES_OUT)}")
@@ -68,15 +59,16 @@ def replay(
         raise Refused(f"--since {since} is in the future: nothing was published then.")
     if type(wanted.since) is type(wanted.until) and wanted.until < wanted.since:  # type: ignore[operator]
         raise Refused(f"--until {until} is before --since {since}.")
-    with opened("replay") as runtime, _progress(json_) as progress:
-        found = _put_in_line(runtime, wanted, organisation, _bar(progress, "looked through"), dry=dry_run)
-        left = (
-            _follow(runtime, _bar(progress, "published"))
-            if found and not dry_run
-            else events.ReplayLeft(0, relay=False)
-        )
+    act = acts.replay if organisation is not None else acts.replay_all
+    looks = acts.replays if organisation is not None else acts.replays_of_all
+    with acting("replay") as do, _progress(json_) as progress:
+        progress.add_task("looking through", total=None)
+        replayed = do(act, wanted, organisation)
+        found, left = replayed.replayed, events.ReplayLeft(replayed.left, relay=False)
+        if left.waiting:
+            left = _follow(lambda: do(looks, Nothing(), organisation), _bar(progress, "published"))
     if json_:
-        document(Replayed(found, dry_run, left.waiting))
+        document(replace(replayed, left=left.waiting))
     elif dry_run:
         out.print(f"{counted(found, 'event')} would be published once more.")
     elif left.waiting:
@@ -105,37 +97,12 @@ def _bar(progress: Progress, what: str) -> Callable[[int, int], None]:
     return lambda done, total: progress.update(bar, completed=done, total=total)
 
 
-def _put_in_line(
-    runtime: Runtime,
-    wanted: events.ReplayRequest,
-    organisation: str | None,
-    looked_at: Callable[[int, int], None],
-    *,
-    dry: bool,
-) -> int:
-    """Put what is meant in line, in one transaction; for an organisation with the rights of its people (R31)."""
-    with transaction(runtime.engine) as connection:
-        through = events.replay_published(connection)
-        rights: AbstractContextManager[None] = nullcontext()
-        if organisation is not None:
-            known = organisations.find(connection, [organisation]).get(organisation)
-            if known is None:
-                raise Refused(f"There is no organisation {organisation!r}.")
-            wanted = events.ReplayRequest(wanted.since, wanted.until, wanted.types, known.organisation)
-            rights = serving(connection, known)
-        with rights:
-            return events.replay(connection, wanted, through, looked_at=looked_at, dry=dry)
-
-
-def _follow(runtime: Runtime, published: Callable[[int, int], None]) -> events.ReplayLeft:
+def _follow(look: Callable[[], events.ReplayLeft], published: Callable[[int, int], None]) -> events.ReplayLeft:
     """Look on until nothing is in line, or nobody works on it, or Ctrl-C; what is left then."""
-    from workers.relay.leader import LEADER_LOCK
-
     most, moved, before = 0, time.monotonic(), -1
     pause = threading.Event()
     while True:
-        with transaction(runtime.engine) as connection:
-            left = events.replay_left(connection, LEADER_LOCK)
+        left = look()
         most = max(most, left.waiting)
         published(most - left.waiting, most)
         if left.waiting != before:

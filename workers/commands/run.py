@@ -90,7 +90,7 @@ def bounces() -> None:
 @app.command()
 def web() -> None:
     """Take events at /events; serve /healthz, /metrics and the pages that links in mails lead to."""
-    from workers import web as process
+    from workers.web import app as process
 
     with _process("web", listens=True) as runtime:
         process.run(runtime)

@@ -1,7 +1,6 @@
 """`rollcall up`, `migrate`, `status`, `wait`: the deployment as a whole."""
 
 import asyncio
-import json
 import os
 import signal
 import socket
@@ -26,20 +25,21 @@ from rich.text import Text
 import migrations
 from config import services
 from config.database import transaction
+from config.engine import make_engine
 from config.errors import UserError
 from config.log import as_json, configure_logging
-from config.runtime import Endpoints
+from config.runtime import Endpoints, Runtime
 from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from config.words import counted
-from tasks.mail import IT_WAS_RESTORED, MailOutage, MailPaused, Witness, asks_after_restore
+from tasks.acts import system as acts
+from tasks.acts.acting import Nothing
+from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
+from tasks.system import SystemState, system_state
 from tasks.webhooks import Health
-from tasks.work import Load
-from workers.commands.common import Json, Refused, cell, document, err, opened, out
+from workers.commands.common import Json, Refused, acting, cell, document, err, opened, out, refuse_remote, who
 from workers.console import visible
-from workers.readers import StreamStanding
-from workers.standing import SystemState, streams, system_state
 
 if TYPE_CHECKING:
     from workers.supervisor import ProcessKind
@@ -75,29 +75,9 @@ class Waited:
     left: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class SystemStatus:
-    """How everything stands, and the pids of what `rollcall up` runs on this machine. `stalled`: `ingress` or `relay`,
-    if something has waited for it for ten seconds."""
-
-    processes: dict[str, int]
-    queues: list[Load]
-    fanouts_running: int
-    mailings_sending: int
-    notices_sending: int
-    unread: int
-    unpublished: int
-    quarantine: dict[str, int]
-    streams: list[StreamStanding]
-    webhooks: Health
-    mail_stopped: list[MailOutage]
-    at_rest: bool
-    stalled: list[str]
-    mail_paused: MailPaused | None
-
-
 def migrate(json_: Json = False) -> None:
     """Bring the database's schema up to date."""
+    refuse_remote()
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     with services.runtime(settings, "migrate", need=services.DATABASE, make=True) as runtime:
@@ -170,13 +150,12 @@ async def _supervise(
 ) -> int:
     from workers.supervisor import Supervisor
 
-    home = settings.rollcall_home.absolute()
+    home, host = settings.rollcall_home.absolute(), settings.rollcall_bounces_host
     port = settings.rollcall_web_port or _free_port(settings, found.public_url)
     if settings.public_url is None:
         found = replace(found, public_url=f"http://{_reached_at(settings.rollcall_web_host)}:{port}")
         with suppress(OSError):  # the next time links may lead elsewhere
             services.keep_public_url(home, found.public_url)
-    host = settings.rollcall_bounces_host
     bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
     bounces_url = f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{bounces_port}"
     env = {
@@ -220,10 +199,8 @@ async def _supervise(
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
-        on_line(
-            "rollcall",
-            f"ready: {counted(len(pids), 'process', 'processes')}, pages at {found.public_url}, state in {home}",
-        )
+        line = f"ready: {counted(len(pids), 'process', 'processes')}, pages at {found.public_url}, state in {home}"
+        await _say_ready(line, settings, found, roles, on_line)
         if on_ready is not None:
             on_ready()
 
@@ -235,6 +212,38 @@ async def _supervise(
         keeper.cancel()
         with suppress(OSError):
             (home / "services.json").unlink(missing_ok=True)
+
+
+async def _say_ready(
+    line: str,
+    settings: Settings,
+    found: Endpoints,
+    roles: list["ProcessKind"],
+    on_line: Callable[[str, str], None],
+) -> None:
+    """Say that everything runs, and let the person at this machine in, where the database is embedded and a person
+    reads what is said."""
+    on_line("rollcall", line)
+    if settings.database_url is not None or settings.rollcall_log != "console":
+        return
+    if "web" not in {role.name for role in roles}:
+        return
+    link = await asyncio.to_thread(_sign_in_link, settings, found)
+    if link is not None:
+        on_line("rollcall", f"sign in at this machine, once and within ten minutes: {link}")
+
+
+def _sign_in_link(settings: Settings, found: Endpoints) -> str | None:
+    """A link that lets the person at this machine in, or None if the pages would be reached openly."""
+    from tasks.acts.signing_in import link_for_this_machine
+
+    engine = make_engine(found.database_url, role="rollcall")
+    try:
+        return link_for_this_machine(Runtime(settings, found, engine), who(None))
+    except UserError:
+        return None
+    finally:
+        engine.dispose()
 
 
 def _once(on_line: Callable[[str, str], None]) -> Callable[[str, str], None]:
@@ -298,49 +307,19 @@ def status(
     json_: Json = False,
 ) -> None:
     """Show what runs, what is due, what is on its way, and what could not be taken."""
-    with opened("status", READ_STATUS) as runtime:
-        client = make_redis(runtime.endpoints.redis_url)
-
-        def now() -> SystemStatus:
-            standing = system_state(runtime, client)
-            return SystemStatus(
-                _processes(runtime.home),
-                standing.queues,
-                standing.fanouts_running,
-                standing.mailings_sending,
-                standing.notices_sending,
-                standing.unread,
-                standing.unpublished,
-                standing.quarantine,
-                streams(runtime, client),
-                standing.webhooks,
-                standing.mail_stopped,
-                standing.at_rest,
-                standing.stalled,
-                standing.mail_paused,
-            )
-
+    with acting("status", READ_STATUS) as do:
         if json_:
-            document(now())
+            document(do(acts.show, Nothing()))
         elif not watch:
-            out.print(_shown(now()))
+            out.print(_shown(do(acts.show, Nothing())))
         else:
-            with Live(_shown(now()), console=out, auto_refresh=False) as live:
+            with Live(_shown(do(acts.show, Nothing())), console=out, auto_refresh=False) as live:
                 resting = threading.Event()
                 while not resting.wait(WATCH_SECONDS):
-                    live.update(_shown(now()), refresh=True)
+                    live.update(_shown(do(acts.show, Nothing())), refresh=True)
 
 
-def _processes(home: Path) -> dict[str, int]:
-    """What `rollcall up` says of itself, for as long as it runs."""
-    file = home / "services.json"
-    pids: dict[str, int] = {}
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        pids = {**json.loads(file.read_text())["pids"]}
-    return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
-
-
-def _shown(standing: SystemStatus) -> Group:
+def _shown(standing: acts.SystemStatus) -> Group:
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("queue", "due", "oldest due", "in flight", "at rest", "failing", ""):
         grid.add_column(column)
@@ -363,12 +342,13 @@ def _shown(standing: SystemStatus) -> Group:
     )
     ill = [f"{name} does not run, and something has waited for it for ten seconds." for name in standing.stalled]
     paused = [] if standing.mail_paused is None else [standing.mail_paused.in_words]
-    said = (*paused, *ill, *(one.in_words for one in standing.mail_stopped))
-    stopped = [line for told in said for line in (Text(told, style="bold red"), "")]
-    return Group(*stopped, grid, "", _readers(standing))
+    pools = [one.in_words for one in standing.pools_paused]
+    said = (*paused, *pools, *ill, *(one.in_words for one in standing.mail_stopped))
+    lines = [line for told in said for line in (Text(told, style="bold red"), "")]
+    return Group(*lines, grid, "", _readers(standing))
 
 
-def _readers(standing: SystemStatus) -> Table:
+def _readers(standing: acts.SystemStatus) -> Table:
     """The streams, with who reads them."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("stream", "length", "memory", "group", "consumers", "unread", "pending", "oldest", ""):

@@ -1,34 +1,26 @@
 """`rollcall work`: work that was set aside because whoever tried it never came back."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from config import services
-from config.database import transaction
-from tasks import work
-from workers.commands.common import Json, Refused, document, opened, out
+from tasks.acts import system as acts
+from workers.commands.common import Json, acting, document, done, items, out
 
 app = typer.Typer(
     help="Work that was set aside: the processes that tried it alone ended, several times in a row.",
     no_args_is_help=True,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class Retried:
-    """A piece that is tried again."""
-
-    number: int
+Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER…", help="As `rollcall work failing` lists them.")]
 
 
 @app.command()
 def failing(json_: Json = False) -> None:
     """List it: whose it is and what was to be done. The log of the pool says when each was set aside."""
-    with opened("work", services.DATABASE) as runtime, transaction(runtime.engine) as connection:
-        found = work.failing(connection)
+    with acting("work") as do:
+        found = list(items(do, acts.failing, acts.WorkFilter()))
     if json_:
         document(found)
         return
@@ -41,16 +33,20 @@ def failing(json_: Json = False) -> None:
 
 
 @app.command()
-def retry(
-    numbers: Annotated[list[int], typer.Argument(metavar="NUMBER…", help="As `rollcall work failing` lists them.")],
-    json_: Json = False,
-) -> None:
+def retry(numbers: Numbers, json_: Json = False) -> None:
     """Try it again, from the beginning of its patience."""
-    with opened("work", services.DATABASE) as runtime, transaction(runtime.engine) as connection:
-        for number in numbers:
-            if not work.retry(connection, number):
-                raise Refused(f"No piece of work {number} is set aside: nothing was changed.")
+    retried = done(acts.retry_many, acts.Pieces(numbers))
     if json_:
-        document([Retried(number) for number in numbers])
+        document(retried)
     else:
         out.print(f"Tried again: {', '.join(map(str, numbers))}.")
+
+
+@app.command()
+def discard(numbers: Numbers, json_: Json = False) -> None:
+    """Give it up, for good: what it was to do is not done."""
+    discarded = done(acts.discard_many, acts.Pieces(numbers))
+    if json_:
+        document(discarded)
+    else:
+        out.print(f"Given up: {', '.join(map(str, numbers))}.")

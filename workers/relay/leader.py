@@ -20,19 +20,18 @@ from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import make_redis
 from tasks.chores import complain
+from tasks.events import LEADER_LOCK
 from workers.relay.chore import Chore
 from workers.relay.fanouts import FinishFanouts
 from workers.relay.mailings import FinishMailings
 from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
+from workers.relay.repeats import ForgetRepeats
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
 
 log = structlog.get_logger()
-
-#: Advisory lock that the leading relay holds for as long as its connection lives.
-LEADER_LOCK = 7402
 
 #: The channel on which every transaction that leaves something to do says so, at its commit.
 CHANNEL = "rollcall_relay"
@@ -47,6 +46,7 @@ CHORES: tuple[type[Chore], ...] = (
     FinishMailings,
     Quarantine,
     WatchReaders,
+    ForgetRepeats,
 )
 
 #: Seconds within which an idle relay obeys.

@@ -14,10 +14,9 @@ from sqlalchemy import Connection
 from config.database import autocommit
 from config.runtime import Runtime
 from config.streams import OUT, make_redis
-from tasks import events
+from tasks import events, system
 from tasks.events import cloud_event, known_readers
-from workers import readers
-from workers.readers import StreamId
+from tasks.system import StreamId
 from workers.relay.chore import Chore
 
 log = structlog.get_logger()
@@ -71,7 +70,7 @@ class Publish(Chore):
             if end.first == 0 and groups:
                 after = StreamId(min(*groups.values(), state.published), 0)
             log.warning("relay.stream_lost", published=state.published, left=end.first, again_after=after.first)
-            if not readers.restore(self._redis, end, groups, after):
+            if not system.restore(self._redis, end, groups, after):
                 return True
             _, batch = events.order_next(connection, end.first, after.first, BATCH)
         if batch and not self._write(after, batch):

@@ -3,8 +3,7 @@
 from config.database import autocommit
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
-from tasks import events
-from workers import readers
+from tasks import events, system
 from workers.relay.chore import Chore
 
 
@@ -24,7 +23,7 @@ class WatchReaders(Chore):
         with autocommit(self.runtime.engine) as connection:
             state = events.publication(connection)
             for name in (IN, OUT):
-                stream = readers.observe(self._redis, name)
+                stream = system.observe(self._redis, name)
                 if name == OUT:
-                    readers.remember(connection, stream, state)
-                readers.trim(self._redis, name, stream)
+                    system.remember(connection, stream, state)
+                system.trim(self._redis, name, stream)

@@ -12,10 +12,13 @@ SELECT * FROM (
     JOIN organisations o ON o.organisation = c.organisation
     JOIN learners l ON l.organisation = c.organisation AND l.learner = c.learner
     JOIN courses course ON course.organisation = c.organisation AND course.course = c.course
-    WHERE c.organisation = :organisation AND c.occurred_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
+    WHERE c.organisation = :organisation AND c.consumption > :after
+      AND c.occurred_at >= coalesce(CAST(:since AS timestamptz), '-infinity')
       AND c.occurred_at < coalesce(CAST(:until AS timestamptz), 'infinity')
       AND (CAST(:learner AS text) IS NULL OR c.learner = (
           SELECT one.learner FROM learners one WHERE one.organisation = :organisation AND one.id = :learner
             AND one.standing <> 'deleted' AND c.occurred_at >= coalesce(one.deleted_at, '-infinity')))
+      AND (NOT :review OR c.consumption IN (
+          SELECT f.consumption FROM reviews f WHERE f.organisation = :organisation))
     ORDER BY c.consumption
-) entries WHERE review IS NOT NULL OR NOT :review
+) entries WHERE review IS NOT NULL OR NOT :review LIMIT CAST(:limit AS bigint)

@@ -1,5 +1,5 @@
 -- Make a piece ours for lease, or None where it is finished, resting, or someone else's; or is set aside now for a
--- while, because the workers that tried it alone never came back.
+-- while, because the workers that tried it alone never came back. Nobody begins any of a pool that is paused.
 WITH claimed AS (
     UPDATE work SET fence = fence + 1, lost = lost + 1,
         state = CASE WHEN alone < :most THEN 'running' ELSE 'failing' END,
@@ -11,6 +11,7 @@ WITH claimed AS (
           WHERE w.organisation = :organisation AND w.work = :work) aside
     WHERE organisation = :organisation AND work = :work
       AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
+      AND NOT EXISTS (SELECT FROM pools p WHERE p.queue = work.queue AND p.paused_at IS NOT NULL)
     RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
         CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost
 ), noted AS (

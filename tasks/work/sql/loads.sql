@@ -1,4 +1,4 @@
--- How the queues stand.
+-- How the queues stand. One whose pool is paused waits for a person, and not for its pool.
 WITH pieces AS (
     SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
            state = 'offered' OR state <> 'held' AND due_at <= now() AS due,
@@ -16,6 +16,6 @@ SELECT queue, due, oldest_due_seconds, in_flight, resting, failing, waits AND of
        waits AND NOT offered AS unoffered
 FROM queues LEFT JOIN pools USING (queue) CROSS JOIN LATERAL (
     SELECT due > 0 AND in_flight = 0 AND oldest_due_seconds >= extract(epoch FROM CAST(:after AS interval))
-        AND coalesce(claimed_at < now() - CAST(:after AS interval), true) AS waits
+        AND paused_at IS NULL AND coalesce(claimed_at < now() - CAST(:after AS interval), true) AS waits
 ) long
 ORDER BY queue

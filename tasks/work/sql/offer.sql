@@ -1,8 +1,10 @@
 -- Choose what to wake workers for: at most bound pieces of each queue in flight, organisations in turns (R31).
--- What somebody begins, or rests, meanwhile is left alone: at the end it is due no more.
+-- Nobody is woken for a pool that is paused. What somebody begins, or rests, meanwhile is left alone: at the end it is due no more.
 WITH chosen AS (
     SELECT chosen.organisation, chosen.work
-    FROM unnest(CAST(:queues AS text[])) AS queues (queue) CROSS JOIN LATERAL (
+    FROM (SELECT queue FROM unnest(CAST(:queues AS text[])) AS asked (queue)
+          WHERE NOT EXISTS (SELECT FROM pools p WHERE p.queue = asked.queue AND p.paused_at IS NOT NULL)
+    ) queues CROSS JOIN LATERAL (
         WITH RECURSIVE waiting AS (
             (SELECT organisation FROM work
              WHERE work.queue = queues.queue AND due_at <= now() AND state IN ('due', 'scheduled', 'failing')

@@ -1,0 +1,139 @@
+"""Sessions of people who are signed in, as SQL."""
+
+import hmac
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from sqlalchemy import Connection
+
+from config.database import execute, one, rows
+from config.signing import derived
+from tasks.accounts.rules import Caller, Door, Role
+from tasks.accounts.secret import digest, new_secret
+
+#: Seconds after which the last use of a session is written again.
+SEEN_SECONDS = 60
+
+#: Days after which somebody signs in again, however busy the session.
+LONGEST_DAYS = 30
+
+FORMS = b"rollcall forms"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDetails:
+    """A session, as it is shown. `address`: where it was begun."""
+
+    email: str
+    address: str | None
+    began_at: datetime
+    used_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class _SignedIn:
+    account: int
+    email: str
+    role: str
+    organisations: list[str] | None
+    unseen: bool
+
+
+def begin_session(connection: Connection, account: int, address: str | None, *, before: str | None = None) -> str:
+    """Begin a session; its secret, for a cookie. `before`: the cookie there was, whose session ends: nobody comes to
+    know the new one by having planted the old one."""
+    end_session(connection, before or "")
+    secret = new_secret()
+    execute(
+        connection,
+        "INSERT INTO sessions (hash, account, address) VALUES (:hash, :account, :address)",
+        hash=digest(secret),
+        account=account,
+        address=address,
+    )
+    execute(connection, "UPDATE accounts SET signed_in_at = now() WHERE account = :account", account=account)
+    return secret
+
+
+def end_session(connection: Connection, secret: str) -> bool:
+    """End the session of this cookie; whether there was one."""
+    return bool(execute(connection, "DELETE FROM sessions WHERE hash = :hash", hash=digest(secret)))
+
+
+def end_sessions(connection: Connection, account: int) -> int:
+    """End all sessions of an account; how many there were."""
+    return execute(connection, "DELETE FROM sessions WHERE account = :account", account=account)
+
+
+def caller_of_session(
+    connection: Connection, secret: str, address: str | None, *, idle_seconds: float, door: Door = Door.CONSOLE
+) -> Caller | None:
+    """Who shows this cookie, from this address; None if the session was ended, or not used for so long. That it is used
+    is written once a minute."""
+    found = one(
+        connection,
+        _SignedIn,
+        """
+        SELECT account, email, role, organisations, used_at < now() - make_interval(secs => :seen) AS unseen
+        FROM sessions JOIN accounts USING (account)
+        WHERE hash = :hash AND disabled_at IS NULL AND used_at > now() - make_interval(secs => :idle)
+          AND began_at > now() - make_interval(days => :days)
+        """,
+        hash=digest(secret),
+        seen=SEEN_SECONDS,
+        idle=idle_seconds,
+        days=LONGEST_DAYS,
+    )
+    if found is None:
+        return None
+    if found.unseen:
+        execute(connection, "UPDATE sessions SET used_at = now() WHERE hash = :hash", hash=digest(secret))
+    organisations = None if found.organisations is None else frozenset(found.organisations)
+    return Caller(found.email, door, Role(found.role), organisations, address)
+
+
+def sessions_after(
+    connection: Connection, after: tuple[datetime, str] | None, limit: int, *, idle_seconds: float
+) -> list[SessionDetails]:
+    """The sessions that hold, in the order in which they began, from behind this one."""
+    began_at, email = after or (datetime(1970, 1, 1, tzinfo=UTC), "")
+    return rows(
+        connection,
+        SessionDetails,
+        """
+        SELECT email, address, began_at, used_at FROM sessions JOIN accounts USING (account)
+        WHERE (began_at, email) > (:began_at, :email) AND used_at > now() - make_interval(secs => :idle)
+          AND began_at > now() - make_interval(days => :days) AND disabled_at IS NULL
+        ORDER BY began_at, email LIMIT :limit
+        """,
+        began_at=began_at,
+        email=email,
+        idle=idle_seconds,
+        days=LONGEST_DAYS,
+        limit=limit,
+    )
+
+
+def forget_sessions(connection: Connection, *, idle_seconds: float) -> None:
+    """Delete the sessions that hold no more."""
+    execute(
+        connection,
+        """
+        DELETE FROM sessions WHERE used_at < now() - make_interval(secs => :idle)
+           OR began_at < now() - make_interval(days => :days)
+        """,
+        idle=idle_seconds,
+        days=LONGEST_DAYS,
+    )
+
+
+def form_key(secret_key: str, cookie: str) -> str:
+    """What a form carries that belongs to this cookie: another site can send the cookie, and does not know this."""
+    return hmac.new(derived(secret_key, FORMS), digest(cookie), sha256).hexdigest()
+
+
+def is_form_key(secret_keys: list[str], cookie: str, said: str) -> bool:
+    """Whether this is what a form of ours carries; made with any of the keys."""
+    expected = [form_key(key, cookie) for key in secret_keys]
+    return any(hmac.compare_digest(one.encode(), said.encode(errors="replace")) for one in expected)

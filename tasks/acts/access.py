@@ -1,0 +1,69 @@
+"""Whether somebody may open a course: what a platform asks at the door of each."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+from sqlalchemy import Engine
+
+from config.database import autocommit
+from config.errors import BadField, Invalid, NotFound
+from tasks import enrolments
+from tasks.acts.acting import Doing, act
+
+#: Pairs of a learner and a course that are asked about at once, at most.
+MOST_PAIRS = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class AccessAsked:
+    """Of whom, and of which course."""
+
+    learner: Annotated[str, Meta(description="the platform's id")]
+    course: Annotated[str, Meta(description="the platform's id")]
+
+
+@dataclass(frozen=True, slots=True)
+class AccessAnswer:
+    """Whether there is access. `because`: of access, all that it takes; of none, what is missing of that."""
+
+    access: bool
+    because: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PairsAsked:
+    """Of whom, and of which courses: every pair of both."""
+
+    learners: list[str]
+    courses: list[str]
+
+
+@act("access.ask", "GET access")
+def ask(doing: Doing, asked: AccessAsked) -> AccessAnswer:
+    """Say whether a learner has access to a course, and why (R3)."""
+    return at_the_door(doing.runtime.engine, doing.organisation.id, asked)
+
+
+def at_the_door(engine: Engine, organisation: str, asked: AccessAsked) -> AccessAnswer:
+    """The same, by one statement in all: the organisation, too, is looked up in it."""
+    with autocommit(engine) as connection:
+        found = enrolments.access_of(connection, organisation, asked.learner, asked.course)
+    if found is None:
+        raise NotFound(f"There is no organisation {organisation!r}.")
+    if not found.learner_known:
+        raise NotFound(f"There is no learner {asked.learner!r} in the organisation {organisation!r}.")
+    if not found.course_known:
+        raise NotFound(f"There is no course {asked.course!r} in the organisation {organisation!r}.")
+    return AccessAnswer(found.access, found.because)
+
+
+@act("access.ask_many", "POST access", changes=False)
+def ask_many(doing: Doing, asked: PairsAsked) -> list[enrolments.PairAccess]:
+    """Say the same of every pair of these learners and courses. Who is not known has no access."""
+    learners, courses = list(dict.fromkeys(asked.learners)), list(dict.fromkeys(asked.courses))
+    if len(learners) * len(courses) > MOST_PAIRS:
+        detail = f"{len(learners)} learners in {len(courses)} courses are more than {MOST_PAIRS} pairs."
+        raise Invalid(f"At most {MOST_PAIRS} pairs are answered at once.", [BadField("/learners", detail)])
+    with doing.transaction() as connection:
+        return enrolments.access_of_pairs(connection, doing.organisation.organisation, learners, courses)

@@ -1,0 +1,89 @@
+"""Courses, and the rules by which they enrol."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from config.errors import Conflict
+from tasks import enrolments
+from tasks.acts.acting import Doing, act
+from tasks.acts.changing import (
+    Cycle,
+    begun,
+    check_selection,
+    happen,
+    known_course,
+    known_segments,
+    moment_after,
+    under_way,
+)
+from tasks.acts.paging import USUAL, After, Begun, Limit, Page, keys_after, page
+from tasks.enrolments import CourseDetails, EnrolmentCounts
+
+
+@dataclass(frozen=True, slots=True)
+class CoursesAsked:
+    """Which part of the list."""
+
+    limit: Limit = USUAL
+    after: After | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneCourse:
+    """Which course."""
+
+    course: str
+
+
+@dataclass(frozen=True, slots=True)
+class CourseMethod:
+    """Whom a course enrols by rule: nobody, everyone, or the members of segments."""
+
+    course: str
+    method: Literal["manual", "everyone", "segments"]
+    segments: Annotated[list[str], Meta(max_length=10_000)]
+
+
+@act("courses.list", "GET courses")
+def list_(doing: Doing, asked: CoursesAsked) -> Page[CourseDetails]:
+    """List courses with their methods, in the order of their ids."""
+    number = doing.organisation.organisation
+    (after,) = keys_after(asked.after, tuple[str], "courses", number) or ("",)
+    with doing.transaction() as connection:
+        found = enrolments.courses_after(connection, number, after, asked.limit + 1)
+    return page(found, asked.limit, lambda one: (one.course,), "courses", number)
+
+
+@act("courses.show", "GET courses/{course}")
+def show(doing: Doing, asked: OneCourse) -> CourseDetails:
+    """Show a course."""
+    with doing.transaction() as connection:
+        return known_course(connection, doing, asked.course)
+
+
+@act("courses.method", "PUT courses/{course}/method", conditional=True)
+def set_method(doing: Doing, asked: CourseMethod) -> CourseDetails | Begun[EnrolmentCounts]:
+    """Change whom a course enrols by rule (R7, R10); in effect when this returns, but for the enrolments of many."""
+    segments = list(dict.fromkeys(asked.segments))
+    with doing.transaction() as connection:
+        before = known_course(connection, doing, asked.course)
+        doing.check_unchanged(before)
+        known_segments(connection, doing, segments)
+        doing.record(
+            connection,
+            asked.course,
+            before={"method": before.method, "segments": before.segments},
+            after={"method": asked.method, "segments": segments},
+        )
+    at = moment_after(before.saved_at)
+    said = {"course": before.course, "title": before.title, "cost": before.cost, "on_hold": before.on_hold}
+    happen(doing, "course.saved", said | {"method": asked.method, "segments": segments}, at)
+    with doing.transaction() as connection:
+        now = known_course(connection, doing, asked.course)
+        if (now.method, now.segments) != (asked.method, sorted(segments)):
+            raise Conflict(f"The course {asked.course!r} was described anew meanwhile: read it again.")
+        fanout = under_way(connection, doing, at)
+        return now if fanout is None else begun(connection, doing, fanout)

@@ -1,0 +1,121 @@
+"""Segments, and who is in them."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from config.errors import Conflict, NotFound
+from config.words import some_of
+from tasks import learners
+from tasks.acts.acting import Doing, act
+from tasks.acts.changing import begun, happen, known_learners, known_segments, moment_after, under_way
+from tasks.acts.paging import USUAL, After, Begun, Limit, Page, keys_after, page
+from tasks.enrolments import EnrolmentCounts
+from tasks.learners import SegmentDetails
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentsAsked:
+    """Which part of the list."""
+
+    limit: Limit = USUAL
+    after: After | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneSegment:
+    """Which segment."""
+
+    segment: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamedSegment:
+    """A segment and its name."""
+
+    segment: str
+    name: Annotated[str, Meta(max_length=1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class MembersNamed:
+    """Who is to join a segment, or to leave it."""
+
+    segment: str
+    learners: Annotated[list[str], Meta(max_length=100_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """Whose membership was named, and for how many of them that was a change."""
+
+    segment: str
+    learners: list[str]
+    changed: int
+
+
+@act("segments.list", "GET segments")
+def list_(doing: Doing, asked: SegmentsAsked) -> Page[SegmentDetails]:
+    """List segments, in the order of their ids."""
+    number = doing.organisation.organisation
+    (after,) = keys_after(asked.after, tuple[str], "segments", number) or ("",)
+    with doing.transaction() as connection:
+        found = learners.segments_after(connection, number, after, asked.limit + 1)
+    return page(found, asked.limit, lambda one: (one.segment,), "segments", number)
+
+
+@act("segments.show", "GET segments/{segment}")
+def show(doing: Doing, asked: OneSegment) -> SegmentDetails:
+    """Show a segment."""
+    with doing.transaction() as connection:
+        found = learners.segment_details(connection, doing.organisation.organisation, asked.segment)
+    if found is None:
+        raise NotFound(f"There is no segment {asked.segment!r} in the organisation {doing.organisation.id!r}.")
+    return found
+
+
+@act("segments.save", "PUT segments/{segment}", conditional=True)
+def save(doing: Doing, asked: NamedSegment) -> SegmentDetails:
+    """Name a segment, and make it if there is none."""
+    with doing.transaction() as connection:
+        before = learners.segment_details(connection, doing.organisation.organisation, asked.segment)
+        doing.check_unchanged(before)
+        doing.record(connection, asked.segment, before=before and {"name": before.name}, after={"name": asked.name})
+    at = moment_after(before and before.saved_at)
+    happen(doing, "segment.saved", {"segment": asked.segment, "name": asked.name}, at)
+    return show.does(doing, OneSegment(asked.segment))
+
+
+@act("segments.join", "POST segments/{segment}/members")
+def join(doing: Doing, asked: MembersNamed) -> Members | Begun[EnrolmentCounts]:
+    """Let learners join a segment; the courses that are linked to it enrol them (R9, R10)."""
+    return _move(doing, asked, member=True)
+
+
+@act("segments.leave", "DELETE segments/{segment}/members")
+def leave(doing: Doing, asked: MembersNamed) -> Members | Begun[EnrolmentCounts]:
+    """Let learners leave a segment; who is in a course by it alone is withdrawn (R9, R10)."""
+    return _move(doing, asked, member=False)
+
+
+def _move(doing: Doing, asked: MembersNamed, *, member: bool) -> Members | Begun[EnrolmentCounts]:
+    number, ids = doing.organisation.organisation, list(dict.fromkeys(asked.learners))
+    with doing.transaction() as connection:
+        segment = known_segments(connection, doing, [asked.segment])[asked.segment]
+        numbers = {one.learner: id_ for id_, one in known_learners(connection, doing, ids).items()}
+        inside = {*learners.members_among(connection, number, segment, list(numbers))}
+        newest = learners.newest_membership(connection, number, segment, list(numbers))
+        doing.record(connection, asked.segment, after={"member": member, "learners": ids})
+    at = moment_after(newest)
+    if ids:
+        event = "segment.joined" if member else "segment.left"
+        happen(doing, event, {"segment": asked.segment, "learners": ids}, at)
+    with doing.transaction() as connection:
+        now = {*learners.members_among(connection, number, segment, list(numbers))}
+        ahead = [id_ for one, id_ in numbers.items() if (one in now) != member]
+        if ahead:
+            raise Conflict(f"A change that came meanwhile holds for {some_of(ahead)}: ask again.")
+        fanout = under_way(connection, doing, at)
+        changed = sum((one in inside) != member for one in numbers)
+        return Members(asked.segment, ids, changed) if fanout is None else begun(connection, doing, fanout)

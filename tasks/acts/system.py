@@ -1,0 +1,200 @@
+"""The installation, for operators: how everything stands, pools that rest, and work that was set aside."""
+
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from config.errors import NotFound
+from config.streams import make_redis
+from tasks import system, work
+from tasks.acts.acting import Doing, Nothing, act
+from tasks.acts.paging import After, Limit, Page, keys_after, page
+from tasks.mail import MailOutage, MailPaused
+from tasks.system import StreamStanding
+from tasks.webhooks import Health
+from tasks.work import FailingWork, Load, PausedPool, Pool
+
+#: Why something is done, kept with what was done.
+Why = Annotated[str, Meta(min_length=1, max_length=1000)]
+
+
+@dataclass(frozen=True, slots=True)
+class SystemStatus:
+    """How everything stands, and the pids of what `rollcall up` runs on this machine. `stalled`: `ingress` or `relay`,
+    if something has waited for it for ten seconds; `pools_paused`: those that begin nothing, because somebody said so.
+    """
+
+    processes: dict[str, int]
+    queues: list[Load]
+    fanouts_running: int
+    mailings_sending: int
+    notices_sending: int
+    unread: int
+    unpublished: int
+    quarantine: dict[str, int]
+    streams: list[StreamStanding]
+    webhooks: Health
+    mail_stopped: list[MailOutage]
+    at_rest: bool
+    stalled: list[str]
+    mail_paused: MailPaused | None
+    pools_paused: list[PausedPool]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPause:
+    """A pool that is to begin nothing, and why."""
+
+    pool: Pool
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class PoolResumption:
+    """A pool that is to go on."""
+
+    pool: Pool
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """Whether a pool is paused, and whether that is news."""
+
+    pool: str
+    paused: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkFilter:
+    """Which work is listed: that which was set aside."""
+
+    state: Literal["failing"] = "failing"
+    limit: Limit = 100
+    after: After | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OnePiece:
+    """A piece of work, by its number."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """Pieces of work, by their numbers: all of them, or none."""
+
+    numbers: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A piece that is tried again."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardedWork:
+    """A piece that is not done any more."""
+
+    number: int
+
+
+@act("system.show", "GET /system")
+def show(doing: Doing, asked: Nothing) -> SystemStatus:  # noqa: ARG001 - there is one installation
+    """What runs, what is due, what is on its way, and what could not be taken."""
+    runtime = doing.runtime
+    with make_redis(runtime.endpoints.redis_url) as client:
+        standing = system.system_state(runtime, client)
+        return SystemStatus(
+            processes=_processes(runtime.home),
+            queues=standing.queues,
+            fanouts_running=standing.fanouts_running,
+            mailings_sending=standing.mailings_sending,
+            notices_sending=standing.notices_sending,
+            unread=standing.unread,
+            unpublished=standing.unpublished,
+            quarantine=standing.quarantine,
+            streams=system.streams(runtime, client),
+            webhooks=standing.webhooks,
+            mail_stopped=standing.mail_stopped,
+            at_rest=standing.at_rest,
+            stalled=standing.stalled,
+            mail_paused=standing.mail_paused,
+            pools_paused=standing.pools_paused,
+        )
+
+
+def _processes(home: Path) -> dict[str, int]:
+    """What `rollcall up` says of itself, for as long as it runs."""
+    pids: dict[str, int] = {}
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        pids = {**json.loads((home / "services.json").read_text())["pids"]}
+    return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
+
+
+@act("system.pause", "POST /system/pools/{pool}/pause")
+def pause(doing: Doing, asked: PoolPause) -> PoolState:
+    """Let the workers of a pool begin nothing, until they are resumed; what is begun is finished, or put back soon."""
+    with doing.transaction() as connection:
+        changed = work.pause_pool(connection, asked.pool, by=doing.caller.who, why=asked.why)
+        doing.record(connection, asked.pool, before={"paused": not changed}, after={"paused": True})
+    return PoolState(asked.pool, True, changed)
+
+
+@act("system.resume", "POST /system/pools/{pool}/resume")
+def resume(doing: Doing, asked: PoolResumption) -> PoolState:
+    """Let the workers of a pool go on."""
+    with doing.transaction() as connection:
+        changed = work.resume_pool(connection, asked.pool)
+        doing.record(connection, asked.pool, before={"paused": changed}, after={"paused": False})
+    return PoolState(asked.pool, False, changed)
+
+
+@act("work.failing", "GET /system/work")
+def failing(doing: Doing, asked: WorkFilter) -> Page[FailingWork]:
+    """The work that was set aside: whose it is and what was to be done."""
+    (after,) = keys_after(asked.after, tuple[int], doing.act) or (0,)
+    with doing.transaction() as connection:
+        found = work.failing(connection, after, asked.limit + 1)
+    return page(found, asked.limit, lambda piece: (piece.number,), doing.act)
+
+
+@act("work.retry", "POST /system/work/{id}/retry")
+def retry(doing: Doing, asked: OnePiece) -> Retried:
+    """Try a piece again, from the beginning of its patience."""
+    return retry_many.does(doing, Pieces([asked.id]))[0]
+
+
+@act("work.retry_many", "POST /system/work/retry")
+def retry_many(doing: Doing, asked: Pieces) -> list[Retried]:
+    """Try pieces again, from the beginning of their patience."""
+    with doing.transaction() as connection:
+        for number in asked.numbers:
+            if not work.retry(connection, number):
+                raise NotFound(f"No piece of work {number} is set aside: nothing was changed.")
+        doing.record_each(connection, {str(n): ({"state": "failing"}, {"state": "due"}) for n in asked.numbers})
+    return [Retried(number) for number in asked.numbers]
+
+
+@act("work.discard", "POST /system/work/{id}/discard")
+def discard(doing: Doing, asked: OnePiece) -> DiscardedWork:
+    """Give a piece up, for good: what it was to do is not done."""
+    return discard_many.does(doing, Pieces([asked.id]))[0]
+
+
+@act("work.discard_many", "POST /system/work/discard")
+def discard_many(doing: Doing, asked: Pieces) -> list[DiscardedWork]:
+    """Give pieces up, for good: what they were to do is not done."""
+    with doing.transaction() as connection:
+        for number in asked.numbers:
+            if not work.give_up(connection, number):
+                raise NotFound(f"No piece of work {number} is set aside: nothing was changed.")
+        doing.record_each(connection, {str(n): ({"state": "failing"}, {"state": "discarded"}) for n in asked.numbers})
+    return [DiscardedWork(number) for number in asked.numbers]

@@ -1,0 +1,11 @@
+"""Why something came to be as it is: the chain from the event that caused it to every effect, from what is stored."""
+
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.explaining.rules import WHY, Explanation, Reasoned, Step, explained, of_access, step
+    from tasks.explaining.store import ChargedTo, Launch, charge_of, held_starts, in_order, launch_of, steps_of
+else:
+    __getattr__ = lazily(__name__)

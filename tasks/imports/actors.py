@@ -1,0 +1,82 @@
+"""Files that came through the API, imported by a worker. One whose worker is lost is imported again, and goes on."""
+
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import msgspec
+
+from config.database import autocommit, transaction, value
+from config.runtime import Runtime
+from tasks import organisations, uploads, work
+from tasks.imports.intake import Imported, ImportOptions, import_file
+from tasks.imports.reader import layout_of
+from tasks.imports.requests import ImportRequest, approval, delimiter_of, reading_options
+from tasks.imports.rules import NotReadable
+from tasks.work import actor
+
+#: Advisory lock of whoever imports a file.
+IMPORT_LOCK = 7403
+
+#: How long an import waits before it looks again whether it is its turn.
+TURN_SOON = timedelta(seconds=1)
+
+
+@actor("imports.run")
+def run(runtime: Runtime, piece: work.Piece) -> None:
+    """Import a file, if no other is being imported: an import takes a thread of the pool for minutes, and what enrols
+    and gives access must not wait for several (R31)."""
+    with autocommit(runtime.engine) as lock:
+        if not value(lock, "SELECT pg_try_advisory_lock(:lock)", lock=IMPORT_LOCK):
+            with transaction(runtime.engine, piece.organisation) as connection:
+                work.release(connection, piece, after=TURN_SOON, failed=False)
+            return
+        try:
+            _run(runtime, piece)
+        finally:
+            value(lock, "SELECT pg_advisory_unlock(:lock)", lock=IMPORT_LOCK)
+
+
+def _run(runtime: Runtime, piece: work.Piece) -> None:
+    """Import a file, and write down what became of it; what was refused of it is kept."""
+    number, subject = piece.organisation, piece.subject
+    with transaction(runtime.engine, number) as connection:
+        upload = uploads.find(connection, number, subject)
+        if upload is None or upload.state != "running":
+            work.finish(connection, piece)
+            return
+        organisation = organisations.numbered(connection, number)
+    asked = msgspec.convert(upload.asked, ImportRequest)
+    result: Imported | None = None
+    problem: str | None = None
+    with TemporaryDirectory(prefix="rollcall-") as folder:
+        file, refused = Path(folder, "file"), Path(folder, "refused")
+        with file.open("wb") as copy:
+            copy.writelines(uploads.blocks(runtime.engine, number, subject, "file"))
+
+        def progressed(done: int, total: int) -> None:
+            with transaction(runtime.engine, number) as connection:
+                work.extend(connection, piece, runtime.lease)  # whoever has lost it takes no more of the file
+                uploads.progressed(connection, number, subject, done, total)
+
+        try:
+            with file.open("rb") as source:
+                result = import_file(
+                    runtime.engine,
+                    runtime.settings,
+                    organisation,
+                    source,
+                    layout_of(source, reading_options(asked), encoding=asked.encoding, delimiter=delimiter_of(asked)),
+                    ImportOptions(refused, notify=asked.notices, keep_empty=asked.keep_empty, dry_run=asked.dry_run),
+                    approve=approval(asked),
+                    on_slice=progressed,
+                )
+        except NotReadable as said:
+            problem = str(said)
+        with transaction(runtime.engine, number) as connection:
+            work.finish(connection, piece)
+            if result is not None and result.refused:
+                result.refused_file = f"imports/{subject}/refused"
+                with refused.open("rb") as lines:
+                    uploads.write(connection, number, subject, "refused", lines)
+            uploads.settle(connection, number, subject, result=result, problem=problem)

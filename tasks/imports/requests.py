@@ -1,0 +1,119 @@
+"""How somebody asks for a file to be imported, whichever door they come through. Pure."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Literal
+
+from config.words import counted
+from tasks.imports.rules import Field, NotReadable, ReadingOptions, field_named
+from tasks.imports.statuses import GIVEN, Says, says_of, status_word
+
+if TYPE_CHECKING:
+    from tasks.imports.intake import Imported
+
+#: People who are mailed at most by an import that nobody was asked about.
+UNASKED = 1000
+
+#: The ways in which a column says who is inactive, as a person names them in `map`.
+_HOW = {
+    "status": "STATUS",
+    "active": "ACTIVE",
+    "inactive": "INACTIVE",
+    "suspended": "INACTIVE",
+    "ended": "ENDED",
+}
+
+
+class StatusOfAll(StrEnum):
+    """What a person says of the status of all in a file that does not say it."""
+
+    ACTIVE = "active"
+    INACTIVE = "inactive"
+    KEEP = "keep"
+
+
+class BadOption(ValueError):
+    """An option cannot be meant; `option` is its name."""
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportRequest:
+    """How a file is to be read: `map` has FIELD=COLUMN, `map_status` STATUS=active or STATUS=inactive, `ignore` columns
+    that are not to be used. `status`: that of all of whom the file says none. `keep_empty`: an empty cell leaves what
+    is known alone. `notices`: newcomers are told what the rules enrol them in; `yes`: however many that are."""
+
+    kind: Literal["auto", "learners"] = "auto"
+    dry_run: bool = False
+    map: list[str] = field(default_factory=list)
+    map_status: list[str] = field(default_factory=list)
+    status: StatusOfAll | None = None
+    ignore: list[str] = field(default_factory=list)
+    keep_empty: bool = False
+    encoding: str | None = None
+    delimiter: str | None = None
+    notices: bool = True
+    yes: bool = False
+
+
+def check_options(asked: ImportRequest) -> None:
+    """Raises `BadOption` for an encoding that there is not, and for what separates no cells."""
+    try:
+        "".encode(asked.encoding or "utf-8")
+    except LookupError:
+        raise BadOption("encoding", f"there is no encoding {asked.encoding!r}") from None
+    delimiter = delimiter_of(asked)
+    if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
+        raise BadOption("delimiter", "--delimiter is one character, or tab")
+
+
+def delimiter_of(asked: ImportRequest) -> str | None:
+    """What separates cells, if that is said."""
+    return "\t" if asked.delimiter in {"tab", "\\t"} else asked.delimiter
+
+
+def reading_options(asked: ImportRequest) -> ReadingOptions:
+    """What a person says of the columns. Raises `BadOption`."""
+    columns, says = dict[Field, str](), dict[str, Says]()
+    for pair in asked.map:
+        name, separator, column = pair.partition("=")
+        known = _HOW.get(name.strip().lower())
+        found, how = field_named(name), Says[known] if known else says_of(name)
+        if not separator or not (found or how):
+            fields = ", ".join([*Field, *(each for each in _HOW if each != Field.STATUS)])
+            raise BadOption("map", f"--map {pair}: it reads FIELD=COLUMN, FIELD one of {fields}")
+        if how:
+            says[column.strip()] = how
+        elif found:
+            columns[found] = column.strip()
+    words = {}
+    for pair in asked.map_status:
+        word, _, meaning = pair.rpartition("=")
+        if meaning.strip().lower() not in {"active", "inactive"} or "=" not in pair:
+            raise BadOption("map_status", f"--map-status {pair}: it reads STATUS=active or STATUS=inactive")
+        words[status_word(word)] = meaning.strip().lower() == "active"
+    if given := sorted(word for word, active in words.items() if active and word in GIVEN):
+        raise BadOption("map_status", f"--map-status: {given[0]} always means inactive")
+    return ReadingOptions(
+        columns,
+        says,
+        asked.ignore,
+        words,
+        None if asked.status in {None, StatusOfAll.KEEP} else asked.status is StatusOfAll.ACTIVE,
+        keep_status=asked.status is StatusOfAll.KEEP,
+    )
+
+
+def approval(asked: ImportRequest) -> Callable[["Imported"], None]:
+    """What refuses to tell many of their courses, where nobody has said that they are to be told."""
+
+    def approve(result: "Imported") -> None:
+        if result.notices > UNASKED and not asked.yes:
+            what = f"{counted(result.notices, 'learner')} would be told by mail of their courses"
+            raise NotReadable(f"{what}. Say --yes if they are to be, or --no-notices.")
+
+    return approve

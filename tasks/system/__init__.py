@@ -1,0 +1,33 @@
+"""How everything stands: what is due, on its way and set aside, and who reads the streams."""
+
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.system.readers import (
+        ConsumerGroup,
+        GroupStanding,
+        ObservedStream,
+        StreamId,
+        StreamStanding,
+        is_ingress_stalled,
+        observe,
+        remember,
+        restore,
+        standings,
+        trim,
+        unread,
+    )
+    from tasks.system.standing import (
+        InDatabase,
+        InRedis,
+        SystemState,
+        in_database,
+        in_redis,
+        is_relay_stalled,
+        streams,
+        system_state,
+    )
+else:
+    __getattr__ = lazily(__name__)

@@ -1,0 +1,10 @@
+"""Files that came through the API: kept until a worker has read them, with what became of them."""
+
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.uploads.store import Part, Upload, begin, blocks, find, forget, progressed, settle, write
+else:
+    __getattr__ = lazily(__name__)

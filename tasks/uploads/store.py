@@ -1,0 +1,155 @@
+"""Files that came through the API, in blocks, so that nobody holds a whole one in memory; as SQL."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import IO, Any, Literal
+
+from sqlalchemy import Connection, Engine
+
+from config.database import execute, one, transaction, value
+from config.words import as_json
+
+#: Bytes of a block.
+BLOCK = 1 << 20
+
+#: Days for which what became of a file is kept.
+KEPT_DAYS = 30
+
+#: What is kept in blocks: the file, or those of its lines that were refused.
+Part = Literal["file", "refused"]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """How far the work on a file is. `asked`: how it is to be read."""
+
+    upload: int
+    state: Literal["running", "done", "failed"]
+    asked: dict[str, Any]
+    done: int
+    total: int
+    result: dict[str, Any] | None
+    problem: str | None
+
+
+def begin(connection: Connection, organisation: int, asked: object) -> int:
+    """Keep how a file is to be read, and forget those of a month ago; its number."""
+    execute(
+        connection,
+        """
+        DELETE FROM uploads
+        WHERE organisation = :organisation AND at < now() - make_interval(days => :days) AND state <> 'running'
+        """,
+        organisation=organisation,
+        days=KEPT_DAYS,
+    )
+    number = value(
+        connection,
+        "INSERT INTO uploads (organisation, asked) VALUES (:organisation, CAST(:asked AS jsonb)) RETURNING upload",
+        organisation=organisation,
+        asked=as_json(asked).decode(),
+    )
+    return int(number or 0)
+
+
+def write(connection: Connection, organisation: int, upload: int, part: Part, source: IO[bytes]) -> None:
+    """Keep bytes, from where the source stands on."""
+    number = 0
+    while block := source.read(BLOCK):
+        execute(
+            connection,
+            """
+            INSERT INTO upload_blocks (organisation, upload, part, number, block)
+            VALUES (:organisation, :upload, :part, :number, :block)
+            """,
+            organisation=organisation,
+            upload=upload,
+            part=part,
+            number=number,
+            block=block,
+        )
+        number += 1
+
+
+def blocks(engine: Engine, organisation: int, upload: int, part: Part) -> Iterator[bytes]:
+    """The bytes that are kept, each block in a transaction of its own."""
+    number = 0
+    while True:
+        with transaction(engine, organisation) as connection:
+            block = value(
+                connection,
+                """
+                SELECT block FROM upload_blocks
+                WHERE organisation = :organisation AND upload = :upload AND part = :part AND number = :number
+                """,
+                organisation=organisation,
+                upload=upload,
+                part=part,
+                number=number,
+            )
+        if block is None:
+            return
+        yield bytes(block)
+        number += 1
+
+
+def find(connection: Connection, organisation: int, upload: int) -> Upload | None:
+    """How far the work on a file is."""
+    return one(
+        connection,
+        Upload,
+        """
+        SELECT upload, state, asked, done, total, result, problem FROM uploads
+        WHERE organisation = :organisation AND upload = :upload
+        """,
+        organisation=organisation,
+        upload=upload,
+    )
+
+
+def progressed(connection: Connection, organisation: int, upload: int, done: int, total: int) -> None:
+    """Note how far the work on a file is."""
+    execute(
+        connection,
+        "UPDATE uploads SET done = :done, total = :total WHERE organisation = :organisation AND upload = :upload",
+        organisation=organisation,
+        upload=upload,
+        done=done,
+        total=total,
+    )
+
+
+def settle(
+    connection: Connection, organisation: int, upload: int, *, result: object | None, problem: str | None = None
+) -> None:
+    """Note what became of a file, which is then not kept any longer."""
+    execute(
+        connection,
+        """
+        WITH read AS (
+            DELETE FROM upload_blocks WHERE organisation = :organisation AND upload = :upload AND part = 'file'
+        )
+        UPDATE uploads SET state = CASE WHEN CAST(:problem AS text) IS NULL THEN 'done' ELSE 'failed' END,
+            result = CAST(:result AS jsonb), problem = :problem, done = total
+        WHERE organisation = :organisation AND upload = :upload
+        """,
+        organisation=organisation,
+        upload=upload,
+        result=None if result is None else as_json(result).decode(),
+        problem=problem,
+    )
+
+
+def forget(connection: Connection, organisation: int) -> None:
+    """Remove what files said of people, of those that were read: it may name whoever is erased (S15)."""
+    execute(
+        connection,
+        """
+        WITH refused AS (
+            DELETE FROM upload_blocks WHERE organisation = :organisation AND part = 'refused'
+        )
+        UPDATE uploads SET result = result || '{"sample": [], "unknown_time_zones": {}}'
+        WHERE organisation = :organisation AND state <> 'running'
+        """,
+        organisation=organisation,
+    )

@@ -1,0 +1,93 @@
+"""What is asked most costs the same in a large organisation as in a small one, by pages touched and rows looked at."""
+
+import pytest
+
+from tasks.accounts import Caller, Door, Role
+from tasks.acts import access, learners
+from tasks.acts.acting import Act, perform
+from tasks.acts.paging import Page, page_ending_at
+from tasks.learners import LearnerSummary
+from tests.scale.explained import Cost, counted, explained
+from tests.world import World
+
+#: Learners of the large organisation; each is enrolled in `COURSES`.
+LEARNERS, COURSES = 30_000, 5
+
+#: Pages that a question for access touches at most, and rows that it looks at: five indexes, and what they lead to.
+MOST_PAGES, MOST_ROWS = 40, 60
+
+CALLER = Caller("test", Door.API, Role.READER, frozenset({"acme"}))
+
+MADE = (
+    """
+    INSERT INTO learners (organisation, learner, id, standing, version, saved_version, saved_at, email, username,
+                          first_name, last_name)
+    SELECT 1, n, 'A' || n, 'active', 1, 1, now(), 'a' || n || '@x.example', 'u' || n, 'Anna', 'Jansen'
+    FROM generate_series(1, :n) n
+    """,
+    "UPDATE organisations SET learners = :n",
+    """
+    INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
+    SELECT 1, 'c' || n, 'c', 1, false, 'manual', now(), now() FROM generate_series(1, 5) n WHERE :n > 0
+    """,
+    """
+    INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, requests)
+    SELECT 1, c.course, 1, n, false, 1, now(), ARRAY[1] FROM generate_series(1, :n) n, courses c
+    """,
+)
+
+
+@pytest.fixture
+def large(world: World) -> World:
+    """A large organisation that the planner knows."""
+    for statement in MADE:
+        world.execute(statement, n=LEARNERS)
+    world.execute("ANALYZE learners, courses, enrolments")
+    return world
+
+
+def cost(
+    world: World, about: str, what: Act[learners.LearnersAsked, Page[LearnerSummary]], asked: learners.LearnersAsked
+) -> tuple[Cost, Page[LearnerSummary]]:
+    """What the statement with this text costs, and the answer."""
+    with explained(world.runtime.engine) as found:
+        answer = perform(world.runtime, CALLER, what, asked, "acme")
+    (one,) = (cost for statement, cost in found.items() if about in statement)
+    return one, answer
+
+
+def test_r03_access_is_one_statement_that_looks_up_by_indexes(large: World) -> None:
+    asked = access.AccessAsked("A17000", "c3")
+    with counted(large.runtime.engine) as runs:
+        answer = access.at_the_door(large.runtime.engine, "acme", asked)
+    with explained(large.runtime.engine) as found:
+        access.at_the_door(large.runtime.engine, "acme", asked)
+    (one,) = found.values()
+
+    assert answer.access
+    assert sum(cost.runs for cost in runs.values()) == 1
+    assert one.pages <= MOST_PAGES
+    assert one.rows <= MOST_ROWS
+
+
+def test_a_page_deep_inside_costs_what_the_first_costs(large: World) -> None:
+    first, page = cost(large, "FROM learners l", learners.list_, learners.LearnersAsked(limit=100))
+    cursor = page_ending_at([], (LEARNERS - 200,), "learners", 1, "active", None, None).next
+    deep, last = cost(large, "FROM learners l", learners.list_, learners.LearnersAsked(limit=100, after=cursor))
+
+    assert (len(page.items), len(last.items)) == (100, 100)
+    assert last.items[0].learner == f"A{LEARNERS - 199}"
+    assert first.rows <= 4 * 100 + 20
+    assert deep.rows <= 4 * 100 + 20
+    assert deep.pages <= first.pages + 10
+
+
+def test_a_search_looks_at_so_many_learners_and_no_more(large: World) -> None:
+    asked = learners.LearnersAsked(search="nobody at all")
+    none, page = cost(large, "FROM learners l", learners.list_, asked)
+    many, found = cost(large, "FROM learners l", learners.list_, learners.LearnersAsked(search="jansen"))
+
+    assert (page.items, page.next is None) == ([], False)
+    assert none.rows <= learners.SEARCHED + 100
+    assert len(found.items) == 100
+    assert many.rows <= 4 * 100 + 20

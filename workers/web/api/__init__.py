@@ -1,0 +1,1 @@
+"""The HTTP API: every act as a route below `/api/v1`."""
