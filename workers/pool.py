@@ -9,7 +9,6 @@ import structlog
 from dramatiq.broker import MessageProxy
 from sqlalchemy.exc import SQLAlchemyError
 
-
 from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime

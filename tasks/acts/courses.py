@@ -1,7 +1,6 @@
 """Courses, and the rules by which they enrol."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -10,9 +9,7 @@ from config.errors import Conflict
 from tasks import enrolments
 from tasks.acts.acting import Doing, act
 from tasks.acts.changing import (
-    Cycle,
     begun,
-    check_selection,
     happen,
     known_course,
     known_segments,

@@ -81,8 +81,10 @@ def save(doing: Doing, asked: NamedSegment) -> SegmentDetails:
     with doing.transaction() as connection:
         before = learners.segment_details(connection, doing.organisation.organisation, asked.segment)
         doing.check_unchanged(before)
-        doing.record(connection, asked.segment, before=before and {"name": before.name}, after={"name": asked.name})
-    at = moment_after(before and before.saved_at)
+        doing.record(
+            connection, asked.segment, before={"name": before.name} if before else None, after={"name": asked.name}
+        )
+    at = moment_after(before.saved_at if before else None)
     happen(doing, "segment.saved", {"segment": asked.segment, "name": asked.name}, at)
     return show.does(doing, OneSegment(asked.segment))
 
