@@ -70,7 +70,7 @@ def told(world: World, fanouts: list[int]) -> Counter[str]:
     return Counter(reason for (reason,) in rows)
 
 
-@histories(6)
+@histories(4)
 @given(st.lists(step, max_size=8), st.booleans(), st.booleans(), method | request)
 def test_r14_a_preview_and_the_act_agree(
     world: World, steps: list[tuple[str, str, list[str]]], on_hold: bool, seats: bool, asked: Any
