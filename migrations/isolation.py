@@ -12,8 +12,8 @@ from config.errors import UserError
 #: What people may do besides reading: what the commands about one organisation write, and the pages of links in mail.
 WRITES = {
     "audit": ["INSERT"],
-    "mailings": ["INSERT", "UPDATE"],
-    "mailing_changes": ["INSERT"],
+    "mailings": ["INSERT", "UPDATE", "DELETE"],
+    "mailing_changes": ["INSERT", "DELETE"],
     "deliveries": ["INSERT", "UPDATE"],
     "attempts": ["INSERT"],
     "settled_reviews": ["INSERT"],
@@ -23,6 +23,8 @@ WRITES = {
     "lifted_suppressions": ["INSERT", "UPDATE"],
     "replays": ["INSERT"],
     "webhooks": ["INSERT", "UPDATE", "DELETE"],
+    "uploads": ["INSERT", "DELETE"],
+    "upload_blocks": ["INSERT"],
 }
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.
