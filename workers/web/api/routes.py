@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 import structlog
 from anyio import CancelScope
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -309,7 +310,12 @@ class _Export(StreamingResponse):
 
 def _at_the_door(runtime: Runtime, call: Call) -> Response:
     """What a platform asks at the door of every course, by one statement."""
-    answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
+    try:
+        answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
+    except DBAPIError as problem:  # nobody asks first whether a connection is there still: that takes as long again
+        if not problem.connection_invalidated:
+            raise
+        answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
