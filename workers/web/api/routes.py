@@ -72,6 +72,11 @@ class ActRoute:
         in_path = {part[1:-1] for part in self.parts if part.startswith("{")}
         return self.act.method not in {"GET", "HEAD"} and bool(self.known.keys() - in_path)
 
+    @property
+    def tagged(self) -> bool:
+        """Whether its answers have an ETag: what shows one thing, and what changes it."""
+        return self.act.conditional or (self.act.method == "GET" and self.weight is Weight.QUICK)
+
     def fits(self, parts: list[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this route's."""
         if len(parts) != len(self.parts):
@@ -218,8 +223,7 @@ class Api:
             return Response(as_json(answer.document), 202, {"Location": location}, "application/json")
         if answer is None:
             return Response(status_code=204)
-        tagged = act.conditional or (act.method == "GET" and call.route.weight is not Weight.LIST)
-        headers = {"ETag": f'"{tag_of(answer)}"'} if tagged else None
+        headers = {"ETag": f'"{tag_of(answer)}"'} if call.route.tagged else None
         return Response(as_json(answer), act.status, headers, "application/json")
 
     def _done_once(self, runtime: Runtime, call: Call) -> Response:
