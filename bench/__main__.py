@@ -34,8 +34,8 @@ class Later:
 
 api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
     Later,
-    ("api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests", "starts",
-     "waking"),
+    ("api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests",
+     "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from random import Random
 
 from bench.figures import Goal, Ratio, percentile
-from bench.system import ORGANISATION, Commands, Database, System, id_of
+from bench.system import ORGANISATION, Database, System, id_of, wait_until
 from config.database import make_engine, transaction
 from config.sql import query
 from tasks import accounts
@@ -75,10 +75,16 @@ def web(system: System, database: Database) -> Iterator[tuple[int, str]]:
         role = accounts.Role.READER
         accounts.add_token(connection, "bench", token, role, [ORGANISATION], expires_at=None, made_by="bench")
     engine.dispose()
-    commands: Commands = {"web": ("web",)}
     settings = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_API_RATE": "1000000"}
-    with system.processes(database, commands, settings):
+    with system.process(database, "web", ("web",), settings):
+        wait_until(lambda: answers(port), "web to listen")
         yield port, token
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as one:
+        return one.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Asked:
@@ -91,6 +97,7 @@ class Asked:
         """Ask for so many seconds, as fast as answers come or at a rate; how long each took from when it was due."""
         took: list[float] = []
         waiting: dict[socket.socket, float] = {}
+        answers: dict[socket.socket, bytes] = {}
         idle = [socket.create_connection(("127.0.0.1", self._port)) for _ in range(CONNECTIONS)]
         selector = selectors.DefaultSelector()
         for one in idle:
@@ -104,9 +111,12 @@ class Asked:
                 one.sendall(self._request())
             for key, _ in selector.select(0.0005):
                 one = key.fileobj  # type: ignore[assignment]
-                answer = one.recv(65_536)
-                if not answer.startswith(b"HTTP/1.1 200"):
-                    raise RuntimeError(answer.decode(errors="replace"))
+                answers[one] = answers.get(one, b"") + one.recv(65_536)
+                if not answers[one].startswith(b"HTTP/1.1 200"):
+                    raise RuntimeError(answers[one].decode(errors="replace"))
+                if not answers[one].endswith(b"]}"):
+                    continue
+                del answers[one]
                 took.append(time.perf_counter() - begun - waiting.pop(one))
                 idle.append(one)
         for one in idle:
