@@ -104,18 +104,13 @@ CHANGES: dict[str, Asked] = {
     "work.discard": lambda world: {"id": failing(world)},
     "work.discard_many": lambda world: {"numbers": [failing(world)]},
 }  # fmt: skip
-CHANGES |= {
-    f"{prefix}webhooks.{act}": {"id": "h1", **more}
-    for prefix in ("", "system.")
-    for act, more in (
-        ("add", {"url": f"https://hooks.invalid/{CANARY}?key={CANARY}"}),
-        ("test", {}),
-        ("disable", {}),
-        ("enable", {}),
-        ("rotate", {}),
-        ("remove", {}),
-    )
+
+#: The same of webhooks, of an organisation and of the platform.
+WEBHOOKS: dict[str, dict[str, Any]] = {
+    "add": {"id": "h1", "url": f"https://hooks.invalid/{CANARY}?key={CANARY}"},
+    **{act: {"id": "h1"} for act in ("test", "disable", "enable", "rotate", "remove")},
 }
+CHANGES |= {f"{prefix}webhooks.{act}": asked for prefix in ("", "system.") for act, asked in WEBHOOKS.items()}
 
 #: What an answer shows once: tokens, keys, links.
 SHOWN_ONCE = {"token", "key", "link", "uri"}
