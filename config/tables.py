@@ -31,8 +31,10 @@ def key(name: str, type_: Type, comment: str | None = None, *, numbered: bool = 
     return _column(name, type_, comment, primary_key=True, autoincrement=False, **more)
 
 
-def required(name: str, type_: Type, comment: str | None = None, **more: str) -> Column[Any]:
-    """A column that is never null. `default` and `check` are SQL."""
+def required(name: str, type_: Type, comment: str | None = None, *, numbered: bool = False, **more: str) -> Column[Any]:
+    """A column that is never null. `default` and `check` are SQL; `numbered` by the database."""
+    if numbered:
+        return Column(name, type_, Identity(always=True), nullable=False, comment=comment)
     return _column(name, type_, comment, nullable=False, **more)
 
 

@@ -12,8 +12,8 @@ from config.errors import UserError
 #: What people may do besides reading: what the commands about one organisation write, and the pages of links in mail.
 WRITES = {
     "audit": ["INSERT"],
-    "mailings": ["INSERT", "UPDATE"],
-    "mailing_changes": ["INSERT"],
+    "mailings": ["INSERT", "UPDATE", "DELETE"],
+    "mailing_changes": ["INSERT", "DELETE"],
     "deliveries": ["INSERT", "UPDATE"],
     "attempts": ["INSERT"],
     "settled_reviews": ["INSERT"],

@@ -16,31 +16,34 @@ import typer
 
 from tasks.accounts import AccountDetails, SessionDetails, TokenDetails
 from tasks.acts import accounts as account_acts
+from tasks.acts import announcements as announcement_acts
 from tasks.acts import events as event_acts
 from tasks.acts import learners as learner_acts
+from tasks.acts import mail as mail_acts
+from tasks.acts import seats as seat_acts
+from tasks.acts import suppressions as suppression_acts
 from tasks.acts import system as system_acts
+from tasks.acts import templates as template_acts
 from tasks.acts import webhooks as webhook_acts
+from tasks.acts.drafts import DeletedDraft
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
 from tasks.audit import AuditRecord
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.explaining import Explanation
 from tasks.imports import Imported
-from tasks.mail import MailingChange, Suppression
+from tasks.mail import MailingChange, RetriedNotices, SentInLog, ServerCheck, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
 from workers.commands import (
-    announcements,
     demo,
     events,
     mail,
     reconcile,
     restored,
     seats,
-    showing,
-    suppressions,
     system,
     templates,
 )
@@ -68,19 +71,20 @@ RESULTS: dict[str, Any] = {
     "accounts-sign-out": account_acts.SignedOut,
     "accounts-totp": account_acts.SecondFactor,
     "audit": AuditRecord,
-    "announcements-cancel": announcements.AnnouncementState,
-    "announcements-create": announcements.AnnouncementState,
-    "announcements-edit": announcements.AnnouncementState,
-    "announcements-launch": announcements.AnnouncementState,
-    "announcements-list": list[showing.Listed],
-    "announcements-pause": announcements.AnnouncementState,
+    "announcements-cancel": announcement_acts.AnnouncementState,
+    "announcements-create": announcement_acts.AnnouncementState,
+    "announcements-delete": DeletedDraft,
+    "announcements-edit": announcement_acts.AnnouncementState,
+    "announcements-launch": announcement_acts.AnnouncementState,
+    "announcements-list": list[announcement_acts.Listed],
+    "announcements-pause": announcement_acts.AnnouncementState,
     "announcements-preview": Preview,
-    "announcements-resume": announcements.AnnouncementState,
+    "announcements-resume": announcement_acts.AnnouncementState,
     "announcements-retry-failed": RetriedAnnouncement,
-    "announcements-show": showing.AnnouncementDetails,
+    "announcements-show": announcement_acts.AnnouncementDetails,
     "announcements-show-history": list[MailingChange],
     "announcements-test": Sent,
-    "announcements-unschedule": announcements.AnnouncementState,
+    "announcements-unschedule": announcement_acts.AnnouncementState,
     "demo": demo.DemoResult,
     "events-decided": list[DecidedEvent],
     "events-discard": list[event_acts.EventDecision],
@@ -97,12 +101,12 @@ RESULTS: dict[str, Any] = {
     "learners-resubscribe": list[learner_acts.Subscribed],
     "learners-show": learner_acts.LearnerDetails,
     "learners-unsubscribe": list[learner_acts.Subscribed],
-    "mail-check": mail.ServerCheck,
+    "mail-check": ServerCheck,
     "mail-dkim": mail.Record,
-    "mail-pause": mail.MailState,
-    "mail-resume": mail.MailState,
-    "mail-retry": list[mail.RetriedNotices],
-    "mail-sent-since": mail.SentInLog,
+    "mail-pause": mail_acts.MailState,
+    "mail-resume": mail_acts.MailState,
+    "mail-retry": list[RetriedNotices],
+    "mail-sent-since": SentInLog,
     "migrate": system.Migrated,
     "pools-pause": system_acts.PoolState,
     "pools-resume": system_acts.PoolState,
@@ -110,15 +114,15 @@ RESULTS: dict[str, Any] = {
     "reports-summary": list[CourseSummary],
     "restored": restored.Restored,
     "seats-ledger": list[Entry],
-    "seats-reviewed": list[seats.Reviewed],
-    "seats-show": seats.BalanceDetails,
+    "seats-reviewed": list[seat_acts.Reviewed],
+    "seats-show": seat_acts.BalanceDetails,
     "seats-verify": seats.Verified,
     "status": system_acts.SystemStatus,
-    "suppressions-add": suppressions.SuppressionDecision,
+    "suppressions-add": suppression_acts.SuppressionDecision,
     "suppressions-list": Suppression,
-    "suppressions-remove": suppressions.SuppressionDecision,
-    "suppressions-remove-many": suppressions.Lifted,
-    "templates-list": list[templates.Template],
+    "suppressions-remove": suppression_acts.SuppressionDecision,
+    "suppressions-remove-many": suppression_acts.Lifted,
+    "templates-list": list[template_acts.Template],
     "templates-render": templates.Rendered,
     "tokens-add": account_acts.AddedToken,
     "tokens-list": list[TokenDetails],

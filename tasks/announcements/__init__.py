@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.announcements.export import recipients
+    from tasks.announcements.export import BEFORE_ALL, RecipientDetails, recipients, recipients_after
     from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.lifecycle import (
         RetriedAnnouncement,
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
         progress,
         zone_named,
     )
-    from tasks.announcements.store import Announcement, Outline, find, listed, unknown_learners
+    from tasks.announcements.store import (
+        Announcement,
+        Outline,
+        find,
+        is_from_event,
+        listed,
+        unknown_learners,
+        version_of,
+    )
 else:
     __getattr__ = lazily(__name__)

@@ -6,6 +6,7 @@ from email import message_from_bytes, policy
 
 from sqlalchemy import Connection
 
+from config.errors import NotFound
 from config.runtime import Runtime
 from config.settings import SmtpServer
 from tasks import mail
@@ -79,8 +80,8 @@ def preview(
     connection: Connection, runtime: Runtime, organisation: int, found: Announcement, learner: str | None
 ) -> Preview:
     """Judge the audience as the gate would now, look for holes in the text, and render it for one of them, or for the
-    `learner` who is named. Raises `NotAllowed` where it was launched, where it cannot be sent as it is written, or
-    where that learner is not known."""
+    `learner` who is named. Raises `NotAllowed` where it was launched, where it cannot be sent as it is written, and
+    `NotFound` where that learner is not known."""
     if found.launched_at is not None or found.state == "cancelled":
         raise NotAllowed(
             f"the announcement {found.announcement} is {found.state}: show says how it stands, a preview comes before"
@@ -119,7 +120,7 @@ def preview(
 def _known(connection: Connection, organisation: int, learner: str) -> Recipient:
     found = mail.as_recipient(connection, organisation, learner)
     if found is None:
-        raise NotAllowed(f"there is no learner {learner!r} in this organisation")
+        raise NotFound(f"there is no learner {learner!r} in this organisation")
     return found
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from config.errors import UserError
+from config.errors import Conflict
 from tasks import mail
 
 #: Characters of a subject, at most; a header's line holds no more (RFC 5322 2.1.1).
@@ -25,7 +25,7 @@ MOST_LEARNERS = 100_000
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
-class NotAllowed(UserError):
+class NotAllowed(Conflict):
     """The announcement stands so that this cannot be done with it."""
 
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
+import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, one, rows, without_nested_loops
+from config.database import column, one, rows, value, without_nested_loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +64,12 @@ def unknown_learners(connection: Connection, organisation: int, ids: list[str]) 
     )
 
 
-def find(connection: Connection, organisation: int, announcement: str) -> Announcement | None:
-    """The announcement with this id."""
+def find(connection: Connection, organisation: int, announcement: str, *, lock: bool = False) -> Announcement | None:
+    """The announcement with this id; with a `lock`, nobody else changes it until the transaction ends."""
     return one(
         connection,
         Announcement,
-        _ANNOUNCEMENT + "AND id = :announcement",
+        _ANNOUNCEMENT + "AND id = :announcement" + (" FOR UPDATE" if lock else ""),
         organisation=organisation,
         announcement=announcement,
     )
@@ -80,15 +82,38 @@ def numbered(connection: Connection, organisation: int, mailing: int) -> Announc
     )
 
 
+def version_of(found: Announcement) -> str:
+    """What tells whether an announcement still says the same, to the same, at the same time, and stands as it did."""
+    said = (found.state, found.subject, found.body, found.audience, found.policy, found.send_at, found.time_zone)
+    return sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:32]
+
+
+def is_from_event(connection: Connection, organisation: int, mailing: int) -> bool:
+    """Whether an event asked for an announcement: that is launched or scheduled in the transaction that makes it."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (
+                SELECT FROM mailing_changes made JOIN mailing_changes moved USING (organisation, mailing, at)
+                WHERE made.organisation = :organisation AND made.mailing = :mailing
+                  AND moved.organisation = :organisation AND moved.mailing = :mailing
+                  AND made.move = 'create' AND moved.move IN ('schedule', 'launch'))
+            """,
+            organisation=organisation,
+            mailing=mailing,
+        )
+    )
+
+
 _LISTED = """
 SELECT mailing, id AS announcement, state, subject, send_at, time_zone FROM mailings
-WHERE organisation = :organisation AND kind = 'announcement' AND (CAST(:state AS text) IS NULL OR state = :state)
+WHERE organisation = :organisation AND kind = 'announcement' AND mailing < :before
+  AND (CAST(:state AS text) IS NULL OR state = :state)
 ORDER BY mailing DESC LIMIT :limit
 """
 
 
-def listed(
-    connection: Connection, organisation: int, *, state: str | None = None, limit: int | None = None
-) -> list[Outline]:
-    """The announcements of an organisation, or those in a state, newest first; all unless there is a limit."""
-    return rows(connection, Outline, _LISTED, organisation=organisation, state=state, limit=limit)
+def listed(connection: Connection, organisation: int, *, state: str | None, before: int, limit: int) -> list[Outline]:
+    """So many announcements at most, or of those in a state, newest first, made `before` one, by its number."""
+    return rows(connection, Outline, _LISTED, organisation=organisation, state=state, before=before, limit=limit)

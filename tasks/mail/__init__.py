@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tasks.mail.ledger.control import MailPaused, awaits_decision, paused
     from tasks.mail.ledger.control import pause as pause_all
     from tasks.mail.ledger.control import resume as resume_all
-    from tasks.mail.ledger.drafts import Draft, create_draft, rewrite_draft
+    from tasks.mail.ledger.drafts import Draft, create_draft, delete_draft, rewrite_draft
     from tasks.mail.ledger.erasing import forget_addresses, forget_recipients, forget_texts, rewrite_texts
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import (
@@ -72,11 +72,13 @@ if TYPE_CHECKING:
     from tasks.mail.ledger.suppressions import (
         SUPPRESSIONS,
         Chosen,
+        NumberedSuppression,
         Suppressed,
         Suppression,
         count_suppressions,
         lift,
         suppress,
+        suppressions_after,
     )
     from tasks.mail.ledger.witness import Witness
     from tasks.mail.rules import MOVES, NOBODY, SYSTEM, Delivery, Kind, MailAttempt, MailResult, Verdict

@@ -59,6 +59,7 @@ mailings = Table(
     optional("finished_at", MOMENT, "since when nothing is left to do: of a cancelled one, soon after it was"),
     UniqueConstraint("organisation", "kind", "source", "id"),
     index("mailings_open", "organisation", where="state IN ('sending', 'cancelled') AND (finished_at IS NULL)"),
+    index("mailings_announcements", "organisation", "mailing", where="kind = 'announcement'"),
     comment="announcements and notices: what is sent, and how far it is",
 )
 
@@ -118,6 +119,8 @@ suppressions = Table(
     required("since", MOMENT, default="now()"),
     optional("why", Text, "the status code that was reported, or what a person said"),
     optional("by_whom", Text, "null: a report or a reply of a mail server"),
+    required("number", BigInteger, "in the order in which they came", numbered=True),
+    index("suppressions_in_order", "organisation", "number", unique=True),
     comment="addresses that get no more mail from an organisation; the gate reads it (R15)",
 )
 

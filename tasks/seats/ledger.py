@@ -65,18 +65,27 @@ SELECT * FROM (
     JOIN organisations o ON o.organisation = c.organisation
     JOIN learners l ON l.organisation = c.organisation AND l.learner = c.learner
     JOIN courses course ON course.organisation = c.organisation AND course.course = c.course
-    WHERE c.organisation = {organisation} AND c.occurred_at >= coalesce(CAST({since} AS timestamptz), '-infinity')
+    WHERE c.organisation = {organisation} AND c.consumption > {after}
+      AND c.occurred_at >= coalesce(CAST({since} AS timestamptz), '-infinity')
       AND c.occurred_at < coalesce(CAST({until} AS timestamptz), 'infinity')
       AND (CAST({learner} AS text) IS NULL OR c.learner = (
           SELECT one.learner FROM learners one WHERE one.organisation = {organisation} AND one.id = {learner}
             AND one.standing <> 'deleted' AND c.occurred_at >= coalesce(one.deleted_at, '-infinity')))
+      AND (NOT {review} OR c.consumption IN (
+          SELECT f.consumption FROM reviews f WHERE f.organisation = {organisation}))
     ORDER BY c.consumption
-) entries WHERE review IS NOT NULL OR NOT {review}
+) entries WHERE review IS NOT NULL OR NOT {review} LIMIT {limit}
 """
 
 #: What stands in it for what is wanted: a parameter.
 _ASKED = _ENTRIES.format(
-    organisation=":organisation", learner=":learner", review=":review", since=":since", until=":until"
+    organisation=":organisation",
+    learner=":learner",
+    review=":review",
+    since=":since",
+    until=":until",
+    after=":after",
+    limit=":limit",
 )
 
 #: The same with times as they are written, and safe in a spreadsheet.
@@ -95,8 +104,16 @@ _CELLS = sql.SQL(
 )
 
 
-def ledger(connection: Connection, organisation: int, wanted: LedgerFilter = LedgerFilter()) -> list[Entry]:
-    """The entries that are wanted, oldest first. Who was deleted has none of their data in it (S15)."""
+def ledger(
+    connection: Connection,
+    organisation: int,
+    wanted: LedgerFilter = LedgerFilter(),
+    *,
+    after: int = 0,
+    limit: int | None = None,
+) -> list[Entry]:
+    """The entries that are wanted, oldest first: those `after` one, by its number, and `limit` at most. Who was deleted
+    has none of their data in it (S15)."""
     return rows(
         connection,
         Entry,
@@ -106,6 +123,8 @@ def ledger(connection: Connection, organisation: int, wanted: LedgerFilter = Led
         review=wanted.review,
         since=wanted.since,
         until=wanted.until,
+        after=after,
+        limit=limit,
     )
 
 
@@ -118,6 +137,8 @@ def stream_ledger(connection: Connection, organisation: int, wanted: LedgerFilte
         review=sql.Literal(wanted.review),
         since=sql.Literal(wanted.since),
         until=sql.Literal(wanted.until),
+        after=sql.Literal(0),
+        limit=sql.Literal(None),
     )
     return stream_rows(connection, query, _CELLS, format_)
 

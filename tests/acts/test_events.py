@@ -5,6 +5,7 @@ import pytest
 from config.errors import Forbidden, Invalid, NotFound
 from tasks.accounts import Role
 from tasks.acts import events as acts
+from tasks.acts.acting import Nothing
 from tests.acts.doing import audited, caller, do
 from tests.world import World
 
@@ -80,7 +81,7 @@ def test_what_goes_out_again_is_counted_for_its_organisation_alone(world: World)
     all_ = do(world, acts.replay_all, acts.Replaying(since=1, dry_run=True), None)
 
     assert (ours.replayed, ours.left, all_.replayed) == (2, 2, 5)
-    assert do(world, acts.replays, acts.Nothing(), "borealis").waiting == 0
+    assert do(world, acts.replays, Nothing(), "borealis").waiting == 0
     assert audited(world, "events.replay") == [(None, None, {"events": 2}, "done")]
     for wrong in (acts.Replaying(since=1, types=["nothing"]),):
         with pytest.raises(Invalid):

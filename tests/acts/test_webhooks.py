@@ -46,8 +46,9 @@ def test_webhooks_and_their_attempts_are_listed_page_by_page(world: World) -> No
     world.execute(
         """
         INSERT INTO webhook_attempts (organisation, webhook, delivered, number, event, type, position, at, said,
-                                      milliseconds)
-        SELECT 1, 'hook-0', n % 2 = 0, n, gen_random_uuid(), 'x', n, now() - make_interval(secs => n / 2), '', 1
+                                      milliseconds, problem)
+        SELECT 1, 'hook-0', n % 2 = 0, n, gen_random_uuid(), 'x', n, now() - make_interval(secs => n / 2), '', 1,
+               CASE WHEN n % 2 = 1 THEN 'unreachable' END
         FROM generate_series(1, 5) n
         """
     )

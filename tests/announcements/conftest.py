@@ -9,8 +9,8 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from config.errors import Conflict, Invalid, NotFound
 from config.settings import load_settings
-from tasks.announcements import NotAllowed
 from tests.world import World
 from workers import cli
 from workers.commands.common import Refused
@@ -67,7 +67,7 @@ def refused(rollcall: Rollcall) -> Callable[..., str]:
     def run(command: str, *words: str, **more: str) -> str:
         done = rollcall(command, *words, **more)
         assert done.exit_code == 1, done.output
-        assert isinstance(done.exception, Refused | NotAllowed), done.exception
+        assert isinstance(done.exception, Refused | NotFound | Conflict | Invalid), done.exception
         assert "\n" not in str(done.exception)
         return str(done.exception)
 

@@ -6,12 +6,12 @@ from typing import Any
 import jsonschema
 import pytest
 
+from config.errors import NotFound
 from tests.bounces import reports
 from tests.bounces.conftest import Desk
 from tests.bounces.test_effects import A, announced, bounces, held_back, returned
 from tests.isolation.conftest import Rollcall
 from tests.world import World
-from workers.commands.common import Refused
 from workers.schemas import FOLDER
 
 HARD = {"status": "5.1.1"}
@@ -79,7 +79,7 @@ def test_an_address_that_a_person_adds_gets_no_more_mail(world: World, rollcall:
 def test_an_address_that_is_not_suppressed_is_refused_in_one_line(world: World, rollcall: Rollcall) -> None:
     done = rollcall("suppressions", "remove", "Nobody@acme.example", "-o", "acme")
 
-    assert isinstance(done.exception, Refused)
+    assert isinstance(done.exception, NotFound)
     assert str(done.exception) == "The organisation 'acme' has not suppressed 'nobody@acme.example'."
     assert done.stdout == ""
 

@@ -22,6 +22,10 @@ BY_HAND = (
     SELECT organisation, 'root', 'command', 'learners.status', json_build_object('of', name), 'done' FROM organisations
     """,
     """
+    INSERT INTO mailings (organisation, kind, id, state, policy, subject, body)
+    SELECT organisation, 'announcement', 'unsent', 'draft', 'hold', name, name FROM organisations
+    """,
+    """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, reason)
     SELECT organisation, min(mailing), 1, now(), 'deferred' FROM mailings GROUP BY organisation
     """,

@@ -26,6 +26,7 @@ ABOUT_ONE = {
     "announcements unschedule": ["scheduled"],
     "announcements edit": ["--subject", "Hi", "--learner", "A", "scheduled"],
     "announcements cancel": ["scheduled"],
+    "announcements delete": ["unsent"],
     "announcements create": ["--subject", "Hi", "--body", "Dear {{ first_name }}", "--segment", "nurses"],
     "announcements launch": ["draft"],
     "announcements list": [],

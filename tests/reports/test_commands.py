@@ -11,12 +11,12 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner, Result
 
+from config.errors import NotFound
 from config.settings import load_settings
 from tasks.reports import HISTORY, Tab
 from tests.reports.reading import lines, sheet
 from tests.world import World
 from workers import cli
-from workers.commands.common import Refused
 from workers.schemas import FOLDER
 
 Reports = Callable[..., Result]
@@ -91,7 +91,7 @@ def test_r29_the_summary_is_a_table_for_people_and_one_document_for_programs(sto
 def test_what_is_not_known_is_refused(story: World, reports: Reports, words: list[str], line: str) -> None:
     run = reports(*words)
 
-    assert isinstance(run.exception, Refused)
+    assert isinstance(run.exception, NotFound)
     assert (str(run.exception), run.stdout) == (line, "")
 
 

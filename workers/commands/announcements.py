@@ -1,57 +1,33 @@
 """`rollcall announcements`: an admin's mailing, from draft to finished."""
 
-import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
-from sqlalchemy import Connection
+from msgspec import UNSET
 
-from config.database import lock_organisations
 from config.words import counted
-from tasks import announcements, mail, organisations
+from tasks.acts import announcements as acts
+from tasks.acts import drafts, launching
+from tasks.acts.acting import Act
+from tasks.announcements import LONGEST_ID
 from workers.commands import showing
-from workers.commands.common import (
-    UNASKED,
-    By,
-    Json,
-    Org,
-    Refused,
-    asked,
-    document,
-    err,
-    opened,
-    out,
-    say_if_paused,
-    who,
-)
+from workers.commands.common import UNASKED, By, Json, Org, acting, document, done, err, out, say_if_paused
 from workers.commands.drafting import (
     Body,
     Everyone,
     Learners,
     LearnersFile,
-    Policy,
     Segments,
     SendAt,
     TimeZone,
     audience,
-    check,
-    moment,
+    clock,
     text_of,
 )
-from workers.commands.launching import approve, check_server, readiness
-from workers.commands.showing import Id, found_by
+from workers.commands.launching import approved
+from workers.commands.showing import Id
 
 app = typer.Typer(help="An admin's mailing, from draft to finished.", no_args_is_help=True)
-
-
-@dataclass(frozen=True, slots=True)
-class AnnouncementState:
-    """How an announcement stands now."""
-
-    announcement: str
-    state: str
 
 
 @app.command()
@@ -66,7 +42,7 @@ def create(
     learners_file: LearnersFile = None,
     send_at: SendAt = None,
     time_zone: TimeZone = None,
-    policy: Annotated[Policy, typer.Option(help="What to do where sending is uncertain.")] = Policy.HOLD,
+    policy: Annotated[drafts.Policy, typer.Option(help="What to do where sending is uncertain.")] = drafts.Policy.HOLD,
     by: By = None,
     json_: Json = False,
 ) -> None:
@@ -74,19 +50,14 @@ def create(
     whom = audience(everyone=everyone, segments=segment, learners=learner, learners_file=learners_file)
     if whom is None:
         raise typer.BadParameter("say whom it is for: --everyone, or --segment, or --learner, or --learners-file")
-    id_ = announcement if announcement is not None else str(uuid.uuid4())
-    if not 0 < len(id_) <= announcements.LONGEST_ID:
-        raise typer.BadParameter(f"--id has 1 to {announcements.LONGEST_ID} characters")
-    draft = mail.Draft(
-        id_, subject, text_of(body), whom, policy.value, moment(send_at, time_zone), time_zone if send_at else None
-    )
-    with opened("announcements") as runtime, asked(runtime, organisation) as (connection, org):
-        check(connection, org, draft)
-        if mail.create_draft(connection, org.organisation, draft, by=who(by)) is None:
-            raise Refused(f"There is an announcement {id_!r} already.")
+    if announcement is not None and not 0 < len(announcement) <= LONGEST_ID:
+        raise typer.BadParameter(f"--id has 1 to {LONGEST_ID} characters")
+    draft = drafts.NewDraft(subject, text_of(body), whom, announcement, clock(send_at), time_zone, policy)
+    kept = done(drafts.create, draft, organisation, by=by)
     if json_:
-        document(AnnouncementState(id_, "draft"))
+        document(kept)
     else:
+        id_ = kept.announcement
         again = f"{id_} -o {organisation}"
         out.print(f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}", markup=False)
         out.print(f"Then send it with: rollcall announcements launch {again}", markup=False)
@@ -105,7 +76,7 @@ def edit(
     send_at: SendAt = None,
     time_zone: TimeZone = None,
     no_send_at: Annotated[bool, typer.Option("--no-send-at", help="Send it when it is launched.")] = False,
-    policy: Annotated[Policy | None, typer.Option(help="What to do where sending is uncertain.")] = None,
+    policy: Annotated[drafts.Policy | None, typer.Option(help="What to do where sending is uncertain.")] = None,
     by: By = None,
     json_: Json = False,
 ) -> None:
@@ -115,25 +86,26 @@ def edit(
     if time_zone is not None and send_at is None:
         raise typer.BadParameter("--time-zone goes with --send-at")
     whom = audience(everyone=everyone, segments=segment, learners=learner, learners_file=learners_file)
-    text = None if body is None else text_of(body)
-    at = moment(send_at, time_zone)
+    change = drafts.DraftChange(
+        announcement,
+        subject=UNSET if subject is None else subject,
+        body=UNSET if body is None else text_of(body),
+        audience=UNSET if whom is None else whom,
+        send_at=UNSET if send_at is None and not no_send_at else clock(send_at),
+        time_zone=UNSET if send_at is None else time_zone,
+        policy=UNSET if policy is None else policy,
+    )
+    _say(done(drafts.edit, change, organisation, by=by), json_=json_)
 
-    def change(connection: Connection, org: organisations.Organisation, found: announcements.Announcement) -> None:
-        announcements.move(connection, org.organisation, found, "edit", by=who(by))
-        keeps_time = at is None and not no_send_at
-        draft = mail.Draft(
-            found.announcement,
-            found.subject if subject is None else subject,
-            found.body if text is None else text,
-            found.audience if whom is None else whom,
-            found.policy if policy is None else policy.value,
-            found.send_at if keeps_time else at,
-            found.time_zone if keeps_time else time_zone,
-        )
-        check(connection, org, draft)
-        mail.rewrite_draft(connection, org.organisation, found.mailing, draft)
 
-    _with(announcement, organisation, change, json_=json_)
+@app.command()
+def delete(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
+    """Delete a draft, as if it had never been. What an event asked for is cancelled instead."""
+    gone = done(drafts.delete, drafts.DraftDeletion(announcement), organisation, by=by)
+    if json_:
+        document(gone)
+    else:
+        out.print(f"{gone.announcement} is deleted.", markup=False)
 
 
 app.command("preview")(showing.preview_)
@@ -159,75 +131,43 @@ def launch(
     Asks where many would receive it. Before the first mail of an organisation it looks whether the mail server takes
     our mail, as `mail check` does.
     """
-    with opened("announcements") as runtime:
-        with asked(runtime, organisation) as (connection, org):
-            ready = readiness(connection, runtime, org, found_by(connection, org, announcement), now=now)
-        if ready is not None:
-            if not yes:
-                approve(ready)
-            if check_:
-                check_server(runtime, ready)
-        with asked(runtime, organisation) as (connection, org):
-            lock_organisations(connection, [org.organisation])
-            found = found_by(connection, org, announcement)
-            if found.state == "draft" and found.send_at is not None and not now and not found.passed:
-                announcements.schedule(connection, org, found, by=who(by))
-            else:
-                current = organisations.numbered(connection, org.organisation)
-                announcements.launch(connection, runtime.settings, current, found, by=who(by))
-            state = found_by(connection, org, announcement).state
-        say_if_paused(runtime)
+    with acting("announcements", by=by) as do:
+        version = most = None
+        if not yes:
+            ready = do(launching.ready, launching.ReadinessOf(announcement, now), organisation)
+            version, most = ready.version, approved(ready)
+        launched = do(launching.launch, launching.Launching(announcement, now, check_, most, version), organisation)
+        say_if_paused(do)
+    n = launched.will_receive
     _say(
-        AnnouncementState(announcement, state),
+        acts.AnnouncementState(launched.announcement, launched.state),
         json_=json_,
-        more="" if ready is None else f" {counted(ready.will_receive, 'learner gets', 'learners get')} it.",
+        more="" if n is None else f" {counted(n, 'learner gets', 'learners get')} it.",
     )
 
 
 @app.command()
 def unschedule(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
     """Make what is scheduled, or late, a draft again."""
-    _with(
-        announcement,
-        organisation,
-        lambda connection, org, found: announcements.move(
-            connection, org.organisation, found, "unschedule", by=who(by)
-        ),
-        json_=json_,
-    )
+    _move(launching.unschedule, announcement, organisation, by, json_=json_)
 
 
 @app.command()
 def pause(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
     """Stop sending within a second; what is under way is finished."""
-    _with(
-        announcement,
-        organisation,
-        lambda connection, org, found: announcements.pause(connection, org.organisation, found, by=who(by)),
-        json_=json_,
-    )
+    _move(launching.pause, announcement, organisation, by, json_=json_)
 
 
 @app.command()
 def resume(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
     """Go on with what was paused."""
-    _with(
-        announcement,
-        organisation,
-        lambda connection, org, found: announcements.resume(connection, org.organisation, found, by=who(by)),
-        json_=json_,
-    )
+    _move(launching.resume, announcement, organisation, by, json_=json_)
 
 
 @app.command()
 def cancel(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
     """Send no more of it, for good."""
-    _with(
-        announcement,
-        organisation,
-        lambda connection, org, found: announcements.cancel(connection, org.organisation, found, by=who(by)),
-        json_=json_,
-    )
+    _move(launching.cancel, announcement, organisation, by, json_=json_)
 
 
 @app.command("retry-failed")
@@ -245,11 +185,9 @@ def retry_failed(
 
     Whom the gate would hold back now, as after a refusal for good, stays failed.
     """
-    with opened("announcements") as runtime:
-        with asked(runtime, organisation) as (connection, org):
-            found = found_by(connection, org, announcement)
-            retried = announcements.retry(connection, runtime.settings, org, found, uncertain=uncertain, by=who(by))
-        say_if_paused(runtime)
+    with acting("announcements", by=by) as do:
+        retried = do(launching.retry, launching.Retry(announcement, uncertain), organisation)
+        say_if_paused(do)
     if uncertain:
         err.print("Those who were uncertain may have it already: some of them get it twice.", style="yellow")
     if json_:
@@ -259,24 +197,23 @@ def retry_failed(
     out.print(f"{announcement} is {retried.state}: {retried.pending} are pending again{kept}.", markup=False)
 
 
-def _with(
+def _move(
+    act: Act[acts.OneAnnouncement, acts.AnnouncementState],
     announcement: str,
     organisation: str,
-    do: Callable[[Connection, organisations.Organisation, announcements.Announcement], object],
+    by: str | None,
     *,
     json_: bool,
 ) -> None:
-    """Do something with an announcement, and say how it stands then."""
-    with opened("announcements") as runtime:
-        with asked(runtime, organisation) as (connection, org):
-            do(connection, org, found_by(connection, org, announcement))
-            state = found_by(connection, org, announcement).state
-        if state in {"sending", "scheduled"}:
-            say_if_paused(runtime)
-    _say(AnnouncementState(announcement, state), json_=json_)
+    """Move an announcement on, and say how it stands then."""
+    with acting("announcements", by=by) as do:
+        stands = do(act, acts.OneAnnouncement(announcement), organisation)
+        if stands.state in {"sending", "scheduled"}:
+            say_if_paused(do)
+    _say(stands, json_=json_)
 
 
-def _say(stands: AnnouncementState, *, json_: bool, more: str = "") -> None:
+def _say(stands: acts.AnnouncementState, *, json_: bool, more: str = "") -> None:
     if json_:
         document(stands)
     else:

@@ -30,9 +30,8 @@ from config.settings import load_settings
 from config.words import as_json
 from tasks import organisations
 from tasks.accounts import Caller, Door, Role
-from tasks.acts.acting import Act, Answer, Asked, perform
+from tasks.acts.acting import Act, Answer, Asked, Nothing, perform
 from tasks.acts.paging import MOST, Item, Page
-from tasks.mail import paused
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 if TYPE_CHECKING:
@@ -56,6 +55,16 @@ By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of t
 PAST = "a time with an offset (2026-11-24T03:00:00Z), or how long ago (90m, 2h, 3d)"
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Doer(Protocol):
+    """What does acts."""
+
+    def __call__(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None = None) -> Answer:
+        """Do one."""
+
+
+Shape = TypeVar("Shape")
 
 
 class Refused(UserError):
@@ -114,6 +123,11 @@ def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambd
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def only(shape: type[Shape], result: Shape) -> Shape:
+    """Of a result that says more, what a shape has."""
+    return shape(**{name: getattr(result, name) for name in shape.__match_args__})  # type: ignore[attr-defined]
+
+
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
     write_blocks(_as_one(results))
@@ -127,10 +141,11 @@ def _as_one(results: Iterable[object]) -> Iterator[bytes]:
     yield b"]\n" if before != b"[" else b"[]\n"
 
 
-def say_if_paused(runtime: Runtime) -> None:
+def say_if_paused(do: Doer) -> None:
     """Tell a person who sends something that no mail leaves now, and what to do, on stderr."""
-    with transaction(runtime.engine) as connection:
-        stopped = paused(connection)
+    from tasks.acts.mail import show
+
+    stopped = do(show, Nothing()).paused
     if stopped is not None:
         err.print(stopped.in_words, style="yellow", markup=False)
 
@@ -220,13 +235,6 @@ def check_schema(runtime: Runtime) -> None:
         raise Refused(
             f"The database is at schema {current or 'none'}, this code needs {migrations.head()}: run rollcall migrate."
         )
-
-
-class Doer(Protocol):
-    """What does acts."""
-
-    def __call__(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None = None) -> Answer:
-        """Do one."""
 
 
 @contextmanager

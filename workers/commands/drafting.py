@@ -1,18 +1,14 @@
-"""What the commands that write an announcement share: options, and what is refused before anything is kept."""
+"""What the commands that write an announcement share: their options, and how these are read."""
 
 import io
 import sys
-from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import Connection
 
-from config.words import some_of
-from tasks import announcements, learners, mail, organisations
-from tasks.events import clock_time
+from tasks import announcements
+from tasks.events import Audience, clock_time
 from workers.commands.common import Refused
 from workers.commands.learners import ids_in
 
@@ -28,28 +24,21 @@ SendAt = Annotated[str | None, typer.Option(help="When to send it, as 2026-12-01
 TimeZone = Annotated[str | None, typer.Option(help="The IANA time zone of --send-at; UTC unless given.")]
 
 
-class Policy(StrEnum):
-    """What becomes of a mail of which it is uncertain whether it went (R19)."""
-
-    HOLD = "hold"
-    RESEND = "resend"
-
-
 def audience(
     *, everyone: bool, segments: list[str] | None, learners: list[str] | None, learners_file: str | None
-) -> dict[str, object] | None:
+) -> Audience | None:
     """Whom an announcement is for, or None where nobody said; an empty file is nobody (R13)."""
     by_name = learners is not None or learners_file is not None
     if sum((everyone, segments is not None, by_name)) > 1:
         raise typer.BadParameter("it is for everyone, or for segments, or for learners")
     if everyone:
-        return {"everyone": True}
+        return Audience(everyone=True)
     if segments is not None:
-        return {"segments": list(dict.fromkeys(segments))}
+        return Audience(segments=list(dict.fromkeys(segments)))
     if not by_name:
         return None
     named = [*(learners or []), *(ids_in(learners_file) if learners_file is not None else [])]
-    return {"learners": list(dict.fromkeys(named))}
+    return Audience(learners=list(dict.fromkeys(named)))
 
 
 def text_of(body: str) -> str:
@@ -72,41 +61,11 @@ def text_of(body: str) -> str:
         raise Refused("The body is not text in UTF-8.") from None
 
 
-def moment(send_at: str | None, time_zone: str | None) -> datetime | None:
-    """When to send an announcement, as an instant that lies ahead."""
+def clock(send_at: str | None) -> str | None:
+    """A time as it was written, if it is one."""
     try:
-        announcements.zone_named(time_zone or "UTC")
-        if send_at is None:
-            return None
-        wanted = clock_time(send_at)
-    except announcements.BadSchedule as problem:
-        raise Refused(str(problem)) from None
+        if send_at is not None:
+            clock_time(send_at)
     except ValueError as problem:
         raise typer.BadParameter(str(problem)) from None
-    try:
-        found = announcements.moment_of(wanted, time_zone or "UTC")
-    except (announcements.BadSchedule, OverflowError) as problem:
-        raise Refused(str(problem)) from None
-    if found <= datetime.now(UTC):
-        when = announcements.local_time(found, time_zone)
-        raise Refused(f"{when} has passed: leave --send-at out to send it when you launch it.")
-    return found
-
-
-def check(connection: Connection, org: organisations.Organisation, draft: mail.Draft) -> None:
-    """Refuse a draft with a mistake in it: in its words, or in whom it is for."""
-    try:
-        announcements.check_message(draft.subject, draft.body, org.name)
-    except announcements.BadMessage as problem:
-        raise Refused(str(problem)) from None
-    segments, named = draft.audience.get("segments", []), draft.audience.get("learners", [])
-    assert isinstance(segments, list) and isinstance(named, list)  # noqa: S101, PT018 - as `audience` makes them
-    saved = learners.saved_segments(connection, org.organisation, segments)
-    for segment in segments:
-        if segment not in saved:
-            raise Refused(f"There is no segment {segment!r} in the organisation {org.id!r}.")
-    if len(named) > announcements.MOST_LEARNERS:
-        raise Refused(f"{len(named)} learners are named; make a segment of more than {announcements.MOST_LEARNERS}.")
-    unknown = announcements.unknown_learners(connection, org.organisation, named)
-    if unknown:
-        raise Refused(f"There is no learner {some_of(unknown)} in the organisation {org.id!r}.")
+    return send_at

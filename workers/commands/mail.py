@@ -1,54 +1,32 @@
 """`rollcall mail`: what an operator sets up for mail to be trusted, whether it goes, and what is sent again."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Annotated
 
 import typer
 
-from config import services
-from config.database import transaction
-from config.log import configure_logging
-from config.settings import SmtpServer, load_settings, sender_address
+from config.errors import Invalid
+from config.settings import load_settings
 from config.words import counted
-from tasks.mail import (
-    NOTICES,
-    Kind,
-    MailPaused,
-    RetriedNotices,
-    SentInLog,
-    ServerCheck,
-    Signer,
-    awaits_decision,
-    check_server,
-    pause_all,
-    paused,
-    record_log,
-    resume_all,
-    retry_notices,
-)
+from tasks.acts import mail as acts
+from tasks.acts.acting import Nothing
+from tasks.mail import Signer
 from workers.commands.common import (
     PAST,
     By,
     Json,
     Org,
     Refused,
-    asked,
+    acting,
     document,
-    opened,
+    done,
     out,
     past,
     readable,
     say_if_paused,
-    who,
 )
 
 app = typer.Typer(help="Mail: what is to be set up for it, and whether it goes.", no_args_is_help=True)
-
-__all__ = ["RetriedNotices", "SentInLog", "ServerCheck", "app"]
-
-#: The kinds of notices.
-NoticeKind = StrEnum("NoticeKind", {kind.name: kind.value for kind in NOTICES})  # type: ignore[misc]
 
 #: How compressed files begin: gzip, bzip2, xz, zstd. Logs that were rotated often are.
 COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
@@ -99,15 +77,11 @@ def check(
 
     Says what the server or TLS said where it does not let us through, and what to do; the exit code is 1 then.
     """
-    settings = load_settings()
-    configure_logging(settings.rollcall_log, settings.rollcall_log_level)
-    with services.endpoints(settings, frozenset({"smtp"})) as (found, _):
-        sender = sender_address(found.mail_from)
-        server = SmtpServer.parse(found.smtp_url)
-        try:
-            seen = check_server(server, sender, to or sender, timeout=settings.rollcall_smtp_timeout_seconds)
-        except ValueError as problem:
-            raise typer.BadParameter(f"{problem}.", param_hint="--to") from None
+    try:
+        with acting("mail", frozenset({"smtp"})) as do:
+            seen = do(acts.check, acts.ServerCheckTo(to))
+    except Invalid as problem:
+        raise typer.BadParameter(str(problem), param_hint="--to") from None
     if json_:
         document(seen)
     if not seen.ok:
@@ -121,7 +95,7 @@ def retry(
     organisation: Org,
     since: Annotated[str, typer.Option("--since", metavar="TIME", help=f"What has failed since then: {PAST}.")],
     kind: Annotated[
-        list[NoticeKind] | None, typer.Option("--kind", help="Of these kinds alone; may be repeated.")
+        list[acts.NoticeKind] | None, typer.Option("--kind", help="Of these kinds alone; may be repeated.")
     ] = None,
     uncertain: Annotated[
         bool,
@@ -131,13 +105,10 @@ def retry(
 ) -> None:
     """Send notices again that have failed: enrolments, digests, passwords, seats. An announcement is retried by
     `announcements retry-failed`. Whom the gate holds back now stays as they are."""
-    kinds = [Kind(one.value) for one in kind or list(NoticeKind)]
-    moment = past(since, "--since")
-    with opened("mail") as runtime:
-        size = runtime.settings.rollcall_mail_batch
-        with asked(runtime, organisation) as (connection, org):
-            retried = retry_notices(connection, org.organisation, kinds, moment, size=size, uncertain=uncertain)
-        say_if_paused(runtime)
+    wanted = acts.NoticesRetry(past(since, "--since"), kind, uncertain)
+    with acting("mail") as do:
+        retried = do(acts.retry, wanted, organisation)
+        say_if_paused(do)
     if json_:
         document(retried)
         return
@@ -151,40 +122,27 @@ def retry(
         out.print("Nothing has failed since then, or the gate holds back who has.", style="dim")
 
 
-@dataclass(frozen=True, slots=True)
-class MailState:
-    """Whether all mail is paused; and whether that is news."""
-
-    changed: bool
-    paused: MailPaused | None
-
-
 @app.command()
 def pause(by: By = None, json_: Json = False) -> None:
     """Let no mail leave, of any organisation, password mail included; every worker obeys within a second.
 
     It holds until `mail resume`, whatever is started anew. What is under way is finished.
     """
-    with opened("mail") as runtime, transaction(runtime.engine) as connection:
-        changed = pause_all(connection, who(by))
-        stands = paused(connection)
+    stands = done(acts.pause, Nothing(), by=by)
     if json_:
-        document(MailState(changed, stands))
-    elif stands is not None:
-        out.print(stands.in_words, markup=False)
+        document(stands)
+    elif stands.paused is not None:
+        out.print(stands.paused.in_words, markup=False)
 
 
 @app.command()
 def resume(json_: Json = False) -> None:
     """Let mail leave again; announcements that are paused themselves stay so."""
-    with opened("mail") as runtime, transaction(runtime.engine) as connection:
-        if awaits_decision(connection):
-            raise Refused("The database was restored from a backup: first say rollcall restored, or mail goes twice.")
-        changed = resume_all(connection)
+    stands = done(acts.resume, Nothing())
     if json_:
-        document(MailState(changed, None))
+        document(stands)
     else:
-        out.print("Mail leaves again." if changed else "Mail was not paused.")
+        out.print("Mail leaves again." if stands.changed else "Mail was not paused.")
 
 
 @app.command("sent-since")
@@ -207,8 +165,7 @@ def sent_since(
                 " zcat FILE (bzcat, xzcat, zstdcat) | rollcall mail sent-since --from-log -"
             )
         file.seek(0)
-        with opened("mail") as runtime:
-            result = record_log(runtime, (line.decode(errors="replace") for line in file))
+        result = done(acts.sent_since, acts.ServerLog(file))
     if json_:
         document(result)
         return

@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 from rich.progress import FileSizeColumn, Progress, SpinnerColumn, TimeElapsedColumn, TransferSpeedColumn
 
-from tasks.reports import HISTORY, TRAINING, Format, Report, Tab, stream
-from tasks.reports import summary as summarised
-from workers.commands.common import Json, Org, Refused, asked, document, err, opened, table, write_blocks
+from tasks.acts import reports as acts
+from tasks.acts.acting import Act, Asked
+from tasks.acts.paging import Stream
+from tasks.reports import Format, Tab
+from workers.commands.common import Json, Org, acting, document, done, err, table, write_blocks
 
 app = typer.Typer(
     help="Reports by organisation: analytics of the active, and exports, streamed however large they are.",
@@ -31,13 +33,13 @@ def training(organisation: Org, tab: Which = Tab.ACTIVE, format_: Written = Form
     Withdrawn enrolments and earlier cycles are rows too.
     In csv, what a spreadsheet might take for a formula has an apostrophe before it.
     """
-    _export(TRAINING, organisation, tab, Format.JSONL if json_ else format_)
+    _export(acts.training, acts.TrainingExport(tab, Format.JSONL if json_ else format_), organisation)
 
 
 @app.command()
 def history(organisation: Org, tab: Which = Tab.ARCHIVED, format_: Written = Format.CSV, json_: Lines = False) -> None:
     """Export one row for each change of status: when each learner became active or inactive, and because of what."""
-    _export(HISTORY, organisation, tab, Format.JSONL if json_ else format_)
+    _export(acts.history, acts.HistoryExport(tab, Format.JSONL if json_ else format_), organisation)
 
 
 @app.command()
@@ -51,10 +53,7 @@ def summary(
     Enrolled = started + not started; a withdrawn enrolment is withdrawn and nothing else.
     These are the rows of `training --tab active`, added up: each cycle counts.
     """
-    with opened("reports") as runtime, asked(runtime, organisation) as (connection, org):
-        courses = summarised(connection, org.organisation, course)
-    if course is not None and not courses:
-        raise Refused(f"There is no course {course!r} in the organisation {organisation!r}.")
+    courses = done(acts.summary, acts.SummaryOf(course), organisation)
     if json_:
         document(courses)
         return
@@ -65,9 +64,9 @@ def summary(
     )
 
 
-def _export(report: Report, organisation: str, tab: Tab, format_: Format) -> None:
-    with opened("reports") as runtime, asked(runtime, organisation) as (connection, org), _progress() as advance:
-        write_blocks(stream(connection, report, org.organisation, tab, format_), advance)
+def _export(act: Act[Asked, Stream], wanted: Asked, organisation: str) -> None:
+    with acting("reports") as do, _progress() as advance:
+        write_blocks(do(act, wanted, organisation).blocks, advance)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from config.database import lock_organisations, snapshot, transaction
 from config.runtime import Runtime
 from config.words import counted
 from tasks import organisations, seats
+from tasks.acts import seats as acts
 from tasks.organisations import Organisation
 from tasks.reports import Format
 from workers.commands.common import (
@@ -20,37 +21,18 @@ from workers.commands.common import (
     Json,
     Org,
     Refused,
-    asked,
+    acting,
     document,
+    done,
     err,
+    items,
     opened,
     out,
     table,
-    who,
     write_blocks,
 )
 
 app = typer.Typer(help="Seats and credits: the balance, and the ledger behind it.", no_args_is_help=True)
-
-
-@dataclass(frozen=True, slots=True)
-class BalanceDetails:
-    """The balance of the current licence period; `percent` of the pool is used, of which `warned` was warned of."""
-
-    organisation: str
-    licence: str
-    unit: str
-    pool: int | None
-    used: int
-    remaining: int | None
-    entries: int
-    overdrawn: int
-    review: int
-    licence_starts: datetime | None
-    licence_ends: datetime | None
-    percent: int | None
-    warned: list[int]
-    periods: list[seats.Period]
 
 
 @app.command()
@@ -60,26 +42,7 @@ def show(
     json_: Json = False,
 ) -> None:
     """Show the balance, added up from the ledger."""
-    with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
-        balance = seats.balance(connection, org)
-        warned = seats.warned(connection, org)
-        periods = seats.periods(connection, org.organisation) if all_periods else []
-    shown = BalanceDetails(
-        organisation=org.id,
-        licence=org.licence,
-        unit=balance.unit,
-        pool=balance.pool,
-        used=balance.used,
-        remaining=None if balance.pool is None else balance.pool - balance.used,
-        entries=balance.entries,
-        overdrawn=balance.overdrawn,
-        review=balance.review,
-        licence_starts=org.licence_starts,
-        licence_ends=org.licence_ends,
-        percent=None if balance.pool is None else seats.percent_used(balance.pool, balance.used),
-        warned=warned,
-        periods=periods,
-    )
+    shown = done(acts.show, acts.BalanceOf(all_periods), organisation)
     if json_:
         document(shown)
         return
@@ -96,7 +59,7 @@ def show(
     if all_periods:
         table(
             ["period from", "unit", "used", "entries", "overdrawn"],
-            [[period.period, period.unit, period.used, period.entries, period.overdrawn] for period in periods],
+            [[period.period, period.unit, period.used, period.entries, period.overdrawn] for period in shown.periods],
             "Nothing has been used.",
         )
 
@@ -120,14 +83,14 @@ def ledger(
     json_: Json = False,
 ) -> None:
     """List every entry, oldest first; all but the table is streamed, however long it is."""
-    wanted = seats.LedgerFilter(learner, review, _utc(since), _utc(until))
-    with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
+    wanted = (learner, review, _utc(since), _utc(until))
+    with acting("seats") as do:
         if json_ or format_ is not Written.TABLE:
             written = Format.CSV if format_ is Written.CSV and not json_ else Format.JSONL
-            blocks = seats.stream_ledger(connection, org.organisation, wanted, written)
+            blocks = do(acts.export, acts.LedgerExport(*wanted, written), organisation).blocks
             write_blocks(_as_list(blocks) if json_ else blocks)
             return
-        entries = seats.ledger(connection, org.organisation, wanted)
+        entries = [*items(do, acts.ledger, acts.LedgerPage(*wanted), organisation)]
     table(
         ["entry", "when", "learner", "course", "cycle", "amount", "unit", "overdrawn", "review"],
         [[e.id, e.occurred_at, e.learner, e.course, e.cycle, e.amount, e.unit, e.overdrawn, e.review] for e in entries],
@@ -149,14 +112,6 @@ def _as_list(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield b"]\n" if before != b"[" else b"[]\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Reviewed:
-    """An entry that a person looked at, and the flags that this settled."""
-
-    id: str
-    settled: list[str]
-
-
 @app.command()
 def reviewed(
     entries: Annotated[list[int], typer.Argument(metavar="ENTRY...", help="Entries of the ledger, by their ids.")],
@@ -166,17 +121,11 @@ def reviewed(
     json_: Json = False,
 ) -> None:
     """Say that you looked at entries that are flagged for review. The ledger stays as it is."""
-    with opened("seats") as runtime, asked(runtime, organisation) as (connection, org):
-        done = [
-            Reviewed(str(entry), sorted(seats.settle(connection, org.organisation, entry, by=who(by), why=why)))
-            for entry in dict.fromkeys(entries)
-        ]
-        if open_ := [one.id for one in done if not one.settled]:
-            raise Refused(f"Nothing was changed: of {org.id!r} no entry {open_[0]} is to be reviewed.")
+    settled = done(acts.reviewed_many, acts.EntryReviews([*map(str, entries)], why), organisation, by=by)
     if json_:
-        document(done)
+        document(settled)
         return
-    for one in done:
+    for one in settled:
         out.print(f"{one.id}: {', '.join(one.settled)}: settled.")
 
 

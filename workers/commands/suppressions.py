@@ -1,15 +1,16 @@
 """`rollcall suppressions`: the addresses that get no more mail, and why."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 import typer
 
+from config.errors import Invalid
 from config.words import counted
-from tasks import announcements, mail
-from tasks.mail import mail_key, wire_address
-from tasks.reports import Format, stream
-from workers.commands.common import PAST, Json, Org, Refused, asked, document, opened, out, past, who, write_blocks
+from tasks import mail
+from tasks.acts import suppressions as acts
+from tasks.mail import mail_key
+from tasks.reports import Format
+from workers.commands.common import PAST, By, Json, Org, acting, document, done, out, past, write_blocks
 
 app = typer.Typer(
     help="Addresses that get no more mail from an organisation: their server refused them, mail came back, somebody"
@@ -18,24 +19,6 @@ app = typer.Typer(
 )
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A mail address, in any case.")]
-By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
-
-
-@dataclass(frozen=True, slots=True)
-class SuppressionDecision:
-    """What a person made of an address."""
-
-    address: str
-    suppressed: bool
-    changed: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Lifted:
-    """How many addresses a person lets get mail again, or would."""
-
-    lifted: int
-    dry_run: bool
 
 
 @app.command("list")
@@ -48,9 +31,8 @@ def list_(
     json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
 ) -> None:
     """List every address, the oldest first: since when and why, and who decided it if a person did."""
-    with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        written = Format.JSONL if json_ else format_
-        write_blocks(stream(connection, mail.SUPPRESSIONS, org.organisation, None, written))
+    with acting("suppressions") as do:
+        write_blocks(do(acts.export, acts.SuppressionsExport(Format.JSONL if json_ else format_), organisation).blocks)
 
 
 @app.command()
@@ -62,17 +44,15 @@ def add(
     json_: Json = False,
 ) -> None:
     """Send an address no more mail, whoever has it."""
-    known = mail_key(address)
     try:
-        wire_address(known)
-    except ValueError as problem:
+        decided = done(acts.add, acts.NewSuppression(address, why), organisation, by=by)
+    except Invalid as problem:
         raise typer.BadParameter(str(problem)) from None
-    with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        changed = mail.suppress(connection, org.organisation, known, mail.Suppressed.BY_HAND, why=why, by=who(by))
     if json_:
-        document(SuppressionDecision(known, suppressed=True, changed=changed))
+        document(decided)
     else:
-        out.print(f"{known} {'gets no more mail' if changed else 'was suppressed already'}.", markup=False)
+        said = "gets no more mail" if decided.changed else "was suppressed already"
+        out.print(f"{decided.address} {said}.", markup=False)
 
 
 @app.command()
@@ -101,27 +81,21 @@ def remove(
     chosen = any(one is not None for one in (reason, mailing, since, until))
     if bool(named) == chosen:
         raise typer.BadParameter("name addresses, or choose them with --reason, --mailing, --since or --until")
-    wanted = mail.Chosen(
-        named if named else None,
+    wanted = acts.SuppressionsChosen(
+        named or None,
         reason,
         mailing,
         past(since, "--since") if since else None,
         past(until, "--until") if until else None,
+        why,
+        dry_run,
     )
-    with opened("suppressions") as runtime, asked(runtime, organisation) as (connection, org):
-        if mailing is not None and announcements.find(connection, org.organisation, mailing) is None:
-            raise Refused(f"There is no announcement {mailing!r} in the organisation {organisation!r}.")
-        if dry_run:
-            lifted = mail.count_suppressions(connection, org.organisation, wanted)
-        else:
-            lifted = mail.lift(connection, org.organisation, wanted, why=why, by=who(by))
-        if len(named) == 1 and not lifted:
-            raise Refused(f"The organisation {organisation!r} has not suppressed {named[0]!r}.")
+    lifted = done(acts.remove, wanted, organisation, by=by)
     if json_:
         one = len(named) == 1 and not dry_run
-        document(SuppressionDecision(named[0], suppressed=False, changed=True) if one else Lifted(lifted, dry_run))
+        document(acts.SuppressionDecision(named[0], suppressed=False, changed=True) if one else lifted)
     elif len(named) == 1 and not dry_run:
         out.print(f"{named[0]} gets mail again.", markup=False)
     else:
         get = ("address would get", "addresses would get") if dry_run else ("address gets", "addresses get")
-        out.print(f"{counted(lifted, *get)} mail again.", markup=False)
+        out.print(f"{counted(lifted.lifted, *get)} mail again.", markup=False)

@@ -8,21 +8,12 @@ import typer
 
 from config.settings import load_settings
 from tasks import mail
+from tasks.acts import templates as acts
 from workers import browser
-from workers.commands.common import Json, Refused, asked, document, err, opened, out, table
+from workers.commands.common import Json, Refused, document, done, err, out, table
 from workers.commands.drafting import text_of
 
 app = typer.Typer(help="What our mail looks like, before any is sent.", no_args_is_help=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """One kind of mail."""
-
-    template: str
-    to: str
-    says: str
-    locales: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,19 +29,10 @@ class Rendered:
     png: str | None
 
 
-_SAYS = {
-    mail.Kind.ANNOUNCEMENT: ("learners", "what an admin has written"),
-    mail.Kind.ENROLMENT: ("learners", "which courses they were enrolled in"),
-    mail.Kind.DIGEST: ("learners", "what is open to them now that they are active again"),
-    mail.Kind.PASSWORD: ("admins", "who needs a temporary password"),
-    mail.Kind.SEATS: ("admins", "that most, or all, of the seats or credits are used"),
-}
-
-
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List the kinds of mail, and the languages that each speaks."""
-    found = [Template(kind.value, to, says, list(mail.LANGUAGES)) for kind, (to, says) in _SAYS.items()]
+    found = acts.kinds()
     if json_:
         document(found)
     else:
@@ -77,18 +59,9 @@ def render(
     fetched: you see what a mailbox shows that blocks them."""
     if template is not mail.Kind.ANNOUNCEMENT and (subject is not None or body is not None):
         raise typer.BadParameter("only an announcement has a --subject and a --body of your own")
-    try:
-        seen = mail.sample(
-            template,
-            _branding(organisation),
-            locale,
-            mail.SUBJECT if subject is None else subject,
-            mail.BODY if body is None else text_of(body),
-        )
-    except mail.MergeError as problem:
-        raise Refused(str(problem)) from None
-    language = mail.spoken(locale).code
-    paths = [folder / f"{template}.{language}.{kind}" for kind in ("html", "txt", "png")]
+    wanted = acts.TemplateOf(template, locale, subject, None if body is None else text_of(body))
+    seen = acts.sample_of(wanted) if organisation is None else done(acts.render, wanted, organisation)
+    paths = [folder / f"{template}.{seen.locale}.{kind}" for kind in ("html", "txt", "png")]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths[0].write_text(seen.html, encoding="utf-8")
@@ -97,8 +70,8 @@ def render(
         raise Refused(f"The files cannot be written: {problem}.") from None
     drawn = png is not False and _draw(seen.html, paths[2], needed=png is True)
     result = Rendered(
-        template.value,
-        language,
+        seen.template,
+        seen.locale,
         organisation,
         seen.subject,
         str(paths[0]),
@@ -110,13 +83,6 @@ def render(
     else:
         for path in paths if drawn else paths[:2]:
             out.print(str(path), markup=False)
-
-
-def _branding(organisation: str | None) -> mail.Branding:
-    if organisation is None:
-        return mail.AURORA
-    with opened("templates") as runtime, asked(runtime, organisation) as (_, org):
-        return mail.Branding(org.name, org.logo, org.colour)
 
 
 def _draw(html: str, png: Path, *, needed: bool) -> bool:

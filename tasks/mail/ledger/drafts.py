@@ -59,3 +59,20 @@ def rewrite_draft(connection: Connection, organisation: int, mailing: int, draft
         send_at=draft.send_at,
         time_zone=draft.time_zone,
     )
+
+
+def delete_draft(connection: Connection, organisation: int, mailing: int) -> None:
+    """Delete a draft, and what was done with it."""
+    gone = execute(
+        connection,
+        "DELETE FROM mailings WHERE organisation = :organisation AND mailing = :mailing AND state = 'draft'",
+        organisation=organisation,
+        mailing=mailing,
+    )
+    if gone:
+        execute(
+            connection,
+            "DELETE FROM mailing_changes WHERE organisation = :organisation AND mailing = :mailing",
+            organisation=organisation,
+            mailing=mailing,
+        )

@@ -7,7 +7,7 @@ from enum import StrEnum
 from psycopg import sql
 from sqlalchemy import Connection
 
-from config.database import execute, value
+from config.database import execute, rows, value
 from tasks.reports import Report
 
 
@@ -30,6 +30,28 @@ class Suppression:
     since: datetime
     why: str | None
     by: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedSuppression(Suppression):
+    """The same, by its place in the order in which they came."""
+
+    number: int
+
+
+def suppressions_after(connection: Connection, organisation: int, number: int, limit: int) -> list[NumberedSuppression]:
+    """So many suppressions at most, those after one, by its number."""
+    return rows(
+        connection,
+        NumberedSuppression,
+        """
+        SELECT address, reason, since, why, by_whom AS by, number FROM suppressions
+        WHERE organisation = :organisation AND number > :number ORDER BY number LIMIT :limit
+        """,
+        organisation=organisation,
+        number=number,
+        limit=limit,
+    )
 
 
 def suppress(

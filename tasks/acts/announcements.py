@@ -1,0 +1,247 @@
+"""Announcements: how they stand, who gets them, and their way from the launch on."""
+
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+from sqlalchemy import Connection
+
+from config.database import transaction
+from config.errors import Conflict, NotFound
+from config.runtime import Runtime
+from tasks import announcements, bounces, mail
+from tasks.acts.acting import Doing, act
+from tasks.acts.exporting import exported
+from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page
+from tasks.announcements import Announcement
+from tasks.events import Audience
+from tasks.mail import MOVES, Delivery, MailOutage
+from tasks.organisations import Organisation
+from tasks.reports import Format
+
+#: The states an announcement can be in.
+State = StrEnum("State", {s: s for moves in MOVES.values() for pair in moves.items() for s in pair})  # type: ignore[misc]
+
+Version = Annotated[str, Meta(max_length=100, description="As `show` gave it: refused if it has changed since.")]
+
+#: Larger than the number of any mailing.
+FIRST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementState:
+    """How an announcement stands now."""
+
+    announcement: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementDetails(announcements.Progress):
+    """How an announcement stands; besides, where no mail goes if it has mail to send, why it, or all mail, is paused,
+    and how many came back after the server had accepted them, by kind. None of these is there if there is nothing to
+    say."""
+
+    stopped: list[MailOutage] = field(default_factory=list)
+    why: str | None = None
+    came_back: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WholeAnnouncement(AnnouncementDetails):
+    """An announcement, whole: how it stands, what it says, to whom and when, and what was done with it."""
+
+    version: str
+    subject: str
+    body: str
+    audience: Audience
+    policy: str
+    send_at: datetime | None
+    time_zone: str | None
+    launched_at: datetime | None
+    finished_at: datetime | None
+    history: list[mail.MailingChange]
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """An announcement in a list, with its counts, which add up as those of `show` do."""
+
+    announcement: str
+    state: str
+    subject: str
+    send_at: datetime | None
+    time_zone: str | None
+    selected: int
+    accepted: int
+    skipped: dict[str, int]
+    failed: int
+    cancelled: int
+    uncertain: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class AnnouncementsPage:
+    """Those in a state, or all."""
+
+    state: State | None = None
+    limit: Limit = USUAL
+    after: After | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OneAnnouncement:
+    """An announcement."""
+
+    announcement: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientsPage:
+    """Of an announcement, those who stand so, for this reason; or all."""
+
+    announcement: str
+    state: Delivery | None = None
+    reason: str | None = None
+    limit: Limit = USUAL
+    after: After | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecipientsExport:
+    """The same, and how they are written."""
+
+    announcement: str
+    state: Delivery | None = None
+    reason: str | None = None
+    format: Format = Format.CSV
+
+
+def found_by(connection: Connection, org: Organisation, announcement: str, *, lock: bool = False) -> Announcement:
+    """The announcement with this id, or a refusal; with a `lock`, nobody else changes it until the transaction ends."""
+    found = announcements.find(connection, org.organisation, announcement, lock=lock)
+    if found is None:
+        raise NotFound(f"There is no announcement {announcement!r} in the organisation {org.id!r}.")
+    return found
+
+
+def to_change(connection: Connection, org: Organisation, announcement: str, version: str | None = None) -> Announcement:
+    """The announcement with this id, which nobody else changes meanwhile; a refusal if it is not as it was shown."""
+    found = found_by(connection, org, announcement, lock=True)
+    if version is not None and version != announcements.version_of(found):
+        raise Conflict(f"The announcement {announcement} was changed after it was shown: look at it again.")
+    return found
+
+
+@act("announcements.list", "GET announcements")
+def list_(doing: Doing, asked: AnnouncementsPage) -> Page[Listed]:
+    """List the announcements, newest first."""
+    number = doing.organisation.organisation
+    listed = ("announcements", number, asked.state)
+    (before,) = keys_after(asked.after, tuple[int], *listed) or (FIRST,)
+    with doing.transaction() as connection:
+        those = announcements.listed(connection, number, state=asked.state, before=before, limit=asked.limit + 1)
+        shown = page(those, asked.limit, lambda one: (one.mailing,), *listed)
+        stand = mail.tallies(connection, number, [one.mailing for one in shown.items])
+    return Page(
+        [
+            Listed(
+                subject=one.subject,
+                send_at=one.send_at,
+                time_zone=one.time_zone,
+                **asdict(announcements.progress(one.announcement, one.state, stand[one.mailing])),
+            )
+            for one in shown.items
+        ],
+        shown.next,
+    )
+
+
+@act("announcements.show", "GET announcements/{announcement}")
+def show(doing: Doing, asked: OneAnnouncement) -> WholeAnnouncement:
+    """Show it, and how it stands: selected = accepted + skipped + failed + cancelled + uncertain + pending (R18)."""
+    org = doing.organisation
+    with doing.transaction() as connection:
+        found = found_by(connection, org, asked.announcement)
+        tally = mail.tally(connection, org.organisation, found.mailing)
+        changes = mail.history(connection, org.organisation, found.mailing)
+        came_back = bounces.came_back(connection, org.organisation, found.mailing)
+        why = mail.why_paused(connection, org.organisation, found.mailing) if found.state == "paused" else None
+    counts = announcements.progress(found.announcement, found.state, tally)
+    return WholeAnnouncement(
+        **asdict(counts),
+        stopped=_stopped(doing.runtime, counts),
+        why=_all_paused(doing.runtime) if found.state == "sending" else why,
+        came_back=came_back,
+        version=announcements.version_of(found),
+        subject=found.subject,
+        body=found.body,
+        audience=msgspec.convert(found.audience, Audience),
+        policy=found.policy,
+        send_at=found.send_at,
+        time_zone=found.time_zone,
+        launched_at=found.launched_at,
+        finished_at=found.finished_at,
+        history=changes,
+    )
+
+
+def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[MailOutage]:
+    """Where no mail goes now, if it has mail to send."""
+    if counts.state != "sending" or not counts.pending:
+        return []
+    from redis.exceptions import RedisError  # noqa: PLC0415 - most need no Redis
+
+    from config.streams import make_redis  # noqa: PLC0415 - the same
+
+    try:
+        with make_redis(runtime.endpoints.redis_url) as client:
+            return mail.current_outages(client, runtime.endpoints.mail_from)
+    except RedisError:
+        return []
+
+
+def _all_paused(runtime: Runtime) -> str | None:
+    with transaction(runtime.engine) as connection:
+        stopped = mail.paused(connection)
+    return None if stopped is None else stopped.in_words
+
+
+@act("announcements.recipients", "GET announcements/{announcement}/recipients")
+def recipients(doing: Doing, asked: RecipientsPage) -> Page[announcements.RecipientDetails]:
+    """List the recipients: how they stand, why, what their server said, and every attempt (R18)."""
+    org = doing.organisation
+    listed = ("recipients", org.organisation, asked.announcement, asked.state, asked.reason)
+    (after,) = keys_after(asked.after, tuple[int], *listed) or (announcements.BEFORE_ALL,)
+    with doing.transaction() as connection:
+        found = announcements.recipients_after(
+            connection,
+            org.organisation,
+            found_by(connection, org, asked.announcement).mailing,
+            after,
+            asked.limit + 1,
+            state=asked.state,
+            reason=asked.reason,
+        )
+    shown = page(found, asked.limit, lambda one: (one[0],), *listed)
+    return Page([details for _, details in shown.items], shown.next)
+
+
+@act("announcements.export", "GET announcements/{announcement}/recipients/export")
+def export(doing: Doing, asked: RecipientsExport) -> Stream:
+    """Export one row for each recipient: how they stand, why, what their server said, and every attempt (R18)."""
+    org = doing.organisation
+    with doing.transaction() as connection:
+        mailing = found_by(connection, org, asked.announcement).mailing
+    return exported(
+        doing,
+        "recipients",
+        asked.format,
+        lambda connection: announcements.recipients(
+            connection, org.organisation, mailing, asked.format, state=asked.state, reason=asked.reason
+        ),
+    )
