@@ -164,19 +164,20 @@ def list_(doing: Doing, asked: AnnouncementsPage) -> Page[Listed]:
 @act("announcements.show", "GET announcements/{announcement}")
 def show(doing: Doing, asked: OneAnnouncement) -> WholeAnnouncement:
     """Show it, and how it stands: selected = accepted + skipped + failed + cancelled + uncertain + pending (R18)."""
-    org = doing.organisation
     with doing.transaction() as connection:
-        found = found_by(connection, org, asked.announcement)
-        tally = mail.tally(connection, org.organisation, found.mailing)
-        changes = mail.history(connection, org.organisation, found.mailing)
-        came_back = bounces.came_back(connection, org.organisation, found.mailing)
-        why = mail.why_paused(connection, org.organisation, found.mailing) if found.state == "paused" else None
-    counts = announcements.progress(found.announcement, found.state, tally)
+        return whole(connection, doing, found_by(connection, doing.organisation, asked.announcement))
+
+
+def whole(connection: Connection, doing: Doing, found: Announcement) -> WholeAnnouncement:
+    """An announcement, whole."""
+    number = doing.organisation.organisation
+    counts = announcements.progress(found.announcement, found.state, mail.tally(connection, number, found.mailing))
+    paused = mail.why_paused(connection, number, found.mailing) if found.state == "paused" else None
     return WholeAnnouncement(
         **asdict(counts),
         stopped=_stopped(doing.runtime, counts),
-        why=_all_paused(doing.runtime) if found.state == "sending" else why,
-        came_back=came_back,
+        why=_all_paused(doing.runtime) if found.state == "sending" else paused,
+        came_back=bounces.came_back(connection, number, found.mailing),
         version=announcements.version_of(found),
         subject=found.subject,
         body=found.body,
@@ -186,7 +187,7 @@ def show(doing: Doing, asked: OneAnnouncement) -> WholeAnnouncement:
         time_zone=found.time_zone,
         launched_at=found.launched_at,
         finished_at=found.finished_at,
-        history=changes,
+        history=mail.history(connection, number, found.mailing),
     )
 
 
