@@ -16,7 +16,7 @@ from tests.world import World
 __all__ = ["api"]  # a fixture
 
 #: Requests of each route.
-TRIES = 6
+TRIES = 60
 
 #: What may stand anywhere.
 VALUES: list[Any] = [
