@@ -23,6 +23,8 @@ WRITES = {
     "lifted_suppressions": ["INSERT", "UPDATE"],
     "replays": ["INSERT"],
     "webhooks": ["INSERT", "UPDATE", "DELETE"],
+    "uploads": ["INSERT", "DELETE"],
+    "upload_blocks": ["INSERT"],
 }
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.

@@ -12,6 +12,7 @@ import pytest
 
 from config.settings import table
 from config.webhooks import MOST_KEYS
+from tasks.accounts import passwords, people, secret, sessions, throttle, totp
 from tasks.bounces import BounceKind, Ignored
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
@@ -33,7 +34,7 @@ from workers.commands.common import UNASKED
 from workers.relay.readers import WatchReaders
 from workers.relay.witness import WatchWitness
 from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract
-from workers.web import app, bodies, connections
+from workers.web import app, bodies, connections, signing_in
 
 ROOT = Path(__file__).parents[1]
 
@@ -123,6 +124,30 @@ def test_the_guides_say_which_bounds_the_pages_and_the_webhooks_have() -> None:
 
     assert (connections.SHARE, bodies.SHARE) == (4, 2)
     assert [bound for bound in bounds if bound not in guides] == []
+
+
+def test_the_page_on_security_says_which_bounds_there_are() -> None:
+    pages = [ROOT / "docs" / "security.md", ROOT / "docs" / "guides" / "accounts.md"]
+    said = " ".join(" ".join(page.read_text(encoding="utf-8").split()) for page in pages)
+    kept = passwords.hash_password("an example of many words")
+    bounds = [
+        f"has {passwords.LEAST} to {passwords.MOST} characters",
+        f"{throttle.MOST_OF_ACCOUNT} of an account and {throttle.MOST_OF_ADDRESS} from an address",
+        f"in {throttle.WINDOW_SECONDS // 60} minutes",
+        f"In one process {signing_in.AT_ONCE} passwords are hashed at once",
+        f"at most {sessions.LONGEST_DAYS} days",
+        f"It has {secret.SECRET_LENGTH} letters and digits",
+        f"begins with `{secret.PREFIX}`",
+        f"good for its own {totp.STEP_SECONDS} seconds",
+    ]
+
+    assert [bound for bound in bounds if bound not in said] == []
+    assert "m=65536,t=3," in kept, "64 MiB, 3 passes"
+    assert passwords.LEAST_DIFFERENT == 5
+    assert {one: str(span) for one, span in people.GOOD_FOR.items()} == {
+        "password": "1 day, 0:00:00",
+        "once": "0:10:00",
+    }
 
 
 @pytest.mark.parametrize(

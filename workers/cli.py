@@ -51,6 +51,7 @@ COMMANDS = {
     "reconcile": "reconcile",
     "restored": "restored",
     "explain": "explain",
+    "audit": "audit",
 }
 
 #: The groups of commands, each in a module of its own.

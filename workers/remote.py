@@ -81,7 +81,8 @@ class RemoteServer:
             again = answer.headers.get("Retry-After", "")
             patient = answer.status in {HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE}
             if not (patient and again.isdecimal() and time.monotonic() + int(again) < until):
-                return self._understood(act, answer)
+                found: Answer = self._understood(act, answer)
+                return found
             answer.read()
             time.sleep(int(again))
 
@@ -111,29 +112,25 @@ class RemoteServer:
         except ssl.SSLCertVerificationError as problem:
             raise Unreachable(f"{self._host} cannot be trusted: {problem.verify_message}. Nothing was sent.") from None
         except (OSError, http.client.HTTPException) as problem:
-            why = getattr(problem, "strerror", None) or str(problem) or type(problem).__name__
+            why = getattr(problem, "strerror", None) or " ".join(str(problem).split()) or type(problem).__name__
             raise Unreachable(f"{self._host} cannot be reached: {why}. Look at ROLLCALL_URL.") from None
 
-    def _understood(self, act: Act[Any, Answer], answer: http.client.HTTPResponse) -> Answer:
+    def _understood(self, act: Act[Any, Any], answer: http.client.HTTPResponse) -> Any:
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES:
             raise self._refusal(answer)
         kind: Any = act.gives
         if kind is Stream:
-            found: Any = Stream(answer.headers.get_content_type(), _blocks(answer))
-            return found
+            return Stream(answer.headers.get_content_type(), _blocks(answer))
         body = answer.read()
         try:
             if answer.status == HTTPStatus.ACCEPTED:
                 location = answer.headers.get("Location", "").rpartition("/organisations/")[2].partition("/")[2]
-                document = msgspec.json.decode(body, type=UnderWay)
-                begun: Any = Begun(location, document)
-                return begun
-            decoded: Answer = msgspec.json.decode(body, type=kind) if body else None
+                return Begun(location, msgspec.json.decode(body, type=UnderWay))
+            return msgspec.json.decode(body, type=kind) if body else None
         except msgspec.MsgspecError:
             raise Unreachable(
                 f"{self._host} gave an answer that cannot be read: is it as new as this rollcall?"
             ) from None
-        return decoded
 
     def _refusal(self, answer: http.client.HTTPResponse) -> UserError:
         try:

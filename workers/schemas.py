@@ -27,6 +27,7 @@ from tasks.acts import templates as template_acts
 from tasks.acts import webhooks as webhook_acts
 from tasks.acts.drafts import DeletedDraft
 from tasks.announcements import Preview, RetriedAnnouncement, Sent
+from tasks.audit import AuditRecord
 from tasks.events import TYPES, TYPES_OUT, CloudEventEnvelope, Data, DecidedEvent, Quarantined
 from tasks.explaining import Explanation
 from tasks.imports import Imported
@@ -69,6 +70,7 @@ RESULTS: dict[str, Any] = {
     "accounts-sessions": list[SessionDetails],
     "accounts-sign-out": account_acts.SignedOut,
     "accounts-totp": account_acts.SecondFactor,
+    "audit": AuditRecord,
     "announcements-cancel": announcement_acts.AnnouncementState,
     "announcements-create": announcement_acts.AnnouncementState,
     "announcements-delete": DeletedDraft,
@@ -115,8 +117,8 @@ RESULTS: dict[str, Any] = {
     "seats-reviewed": list[seat_acts.Reviewed],
     "seats-show": seat_acts.BalanceDetails,
     "seats-verify": seats.Verified,
-    "suppressions-add": suppression_acts.SuppressionDecision,
     "status": system_acts.SystemStatus,
+    "suppressions-add": suppression_acts.SuppressionDecision,
     "suppressions-list": Suppression,
     "suppressions-remove": suppression_acts.SuppressionDecision,
     "suppressions-remove-many": suppression_acts.Lifted,

@@ -17,6 +17,9 @@ WINDOW_SECONDS = 900
 #: Tries in that time: of one account, and from one address (of IPv6, one network of 64 bits).
 MOST_OF_ACCOUNT, MOST_OF_ADDRESS = 10, 50
 
+#: Rows of which the time is over that are deleted at once.
+FORGOTTEN_AT_ONCE = 100
+
 PURPOSE = b"rollcall sign-in attempts"
 
 
@@ -36,7 +39,14 @@ class Tries:
 
     def count(self, connection: Connection) -> int:
         """Count one more; seconds to wait if there were too many, and 0 if it may be judged."""
-        execute(connection, "DELETE FROM sign_in_tries WHERE until < now()")
+        execute(
+            connection,
+            """
+            DELETE FROM sign_in_tries WHERE key IN (
+                SELECT key FROM sign_in_tries WHERE until < now() ORDER BY until LIMIT :most FOR UPDATE SKIP LOCKED)
+            """,
+            most=FORGOTTEN_AT_ONCE,
+        )
         waits: int = value(
             connection,
             """
@@ -44,7 +54,9 @@ class Tries:
                 INSERT INTO sign_in_tries AS t (key, tries, until)
                 SELECT key, 1, now() + make_interval(secs => :window)
                 FROM unnest(CAST(:keys AS bytea[])) AS tried (key) ORDER BY key
-                ON CONFLICT (key) DO UPDATE SET tries = t.tries + 1
+                ON CONFLICT (key) DO UPDATE
+                SET tries = CASE WHEN t.until < now() THEN 1 ELSE t.tries + 1 END,
+                    until = CASE WHEN t.until < now() THEN excluded.until ELSE t.until END
                 RETURNING key, tries, until
             )
             SELECT coalesce(max(ceil(extract(epoch FROM until - now()))), 0)
@@ -60,6 +72,8 @@ class Tries:
 
     def forgive(self, connection: Connection) -> None:
         """Somebody came in: the account's tries are forgotten, and this one of the address is."""
+        locked = "SELECT key FROM sign_in_tries WHERE key = ANY(CAST(:keys AS bytea[])) ORDER BY key FOR UPDATE"
+        execute(connection, locked, keys=[self.account, self.address])  # in the order of `count`: no two wait in a ring
         execute(connection, "DELETE FROM sign_in_tries WHERE key = :key", key=self.account)
         execute(
             connection, "UPDATE sign_in_tries SET tries = tries - 1 WHERE key = :key AND tries > 0", key=self.address

@@ -11,28 +11,10 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
 MODULES = (
-    "access",
-    "accounts",
-    "announcements",
-    "courses",
-    "drafts",
-    "enrolments",
-    "events",
-    "explaining",
-    "imports",
-    "launching",
-    "learners",
-    "mail",
-    "organisations",
-    "previews",
-    "reports",
-    "seats",
-    "segments",
-    "suppressions",
-    "system",
-    "templates",
-    "webhooks",
-)
+    "access", "accounts", "announcements", "auditing", "courses", "drafts", "enrolments", "events", "explaining",
+    "imports", "launching", "learners", "mail", "organisations", "previews", "reports", "seats", "segments",
+    "suppressions", "system", "templates", "webhooks",
+)  # fmt: skip
 
 
 def every() -> dict[str, Act[Any, Any]]:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Annotated
 
+from msgspec import Meta
 from sqlalchemy import Connection
 
 from config.errors import Conflict, Invalid, NotFound
@@ -10,6 +12,9 @@ from config.words import as_json, some_of
 from tasks import enrolments, events, intake, learners
 from tasks.acts.acting import Doing
 from tasks.acts.paging import Begun, UnderWay
+
+#: A cycle of a course.
+Cycle = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 def happen(doing: Doing, type_: str, data: Mapping[str, object], at: datetime, part: str = "") -> None:
@@ -32,6 +37,15 @@ def happen(doing: Doing, type_: str, data: Mapping[str, object], at: datetime, p
     done = intake.process_batch(doing.runtime.engine, doing.runtime.settings, [body], at_once=True)
     if done.deferred:
         raise Conflict("It could not be applied: rollcall events quarantined says why.")
+
+
+def check_selection(
+    named: Sequence[str] | None, tab: str | None, segment: str | None, *, method: str | None = None
+) -> None:
+    """Raise `Invalid` unless it is said in one way whom something is about."""
+    ways = [named is not None, segment is not None, method is not None]
+    if sum(ways) != 1 or (tab is not None) != (named is not None):
+        raise Invalid("Say whom: `learners` with `tab` (active or all), or `segment`.")
 
 
 def moment_after(newest: datetime | None) -> datetime:

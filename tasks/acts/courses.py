@@ -1,6 +1,7 @@
 """Courses, and the rules by which they enrol."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -8,9 +9,18 @@ from msgspec import Meta
 from config.errors import Conflict
 from tasks import enrolments
 from tasks.acts.acting import Doing, act
-from tasks.acts.changing import begun, happen, known_course, known_segments, moment_after, under_way
+from tasks.acts.changing import (
+    Cycle,
+    begun,
+    check_selection,
+    happen,
+    known_course,
+    known_segments,
+    moment_after,
+    under_way,
+)
 from tasks.acts.paging import USUAL, After, Begun, Limit, Page, keys_after, page
-from tasks.enrolments import CourseDetails, EnrolmentCounts
+from tasks.enrolments import CourseDetails, EnrolmentCounts, EnrolmentPreview
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +45,20 @@ class CourseMethod:
     course: str
     method: Literal["manual", "everyone", "segments"]
     segments: Annotated[list[str], Meta(max_length=10_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class PreviewAsked:
+    """What might be asked: a `method` and `segments`, or a request for `learners` of a `tab`, or for a `segment`."""
+
+    course: str
+    method: Literal["manual", "everyone", "segments"] | None = None
+    segments: Annotated[list[str], Meta(max_length=10_000)] | None = None
+    learners: Annotated[list[str], Meta(max_length=100_000)] | None = None
+    tab: Literal["active", "all"] | None = None
+    segment: str | None = None
+    cycle: Cycle = 1
+    notify: bool = True
 
 
 @act("courses.list", "GET courses")
@@ -77,3 +101,34 @@ def set_method(doing: Doing, asked: CourseMethod) -> CourseDetails | Begun[Enrol
             raise Conflict(f"The course {asked.course!r} was described anew meanwhile: read it again.")
         fanout = under_way(connection, doing, at)
         return now if fanout is None else begun(connection, doing, fanout)
+
+
+@act("courses.preview", "POST courses/{course}/preview", changes=False)
+def preview(doing: Doing, asked: PreviewAsked) -> EnrolmentPreview:
+    """Say what would come of another method, or of a request, and change nothing."""
+    org, at = doing.organisation, datetime.now(UTC)
+    window = doing.runtime.settings.rollcall_notice_window_seconds
+    check_selection(asked.learners, asked.tab, asked.segment, method=asked.method)
+    with doing.transaction() as connection:
+        course = known_course(connection, doing, asked.course)
+        if asked.method is not None:
+            segments = list(known_segments(connection, doing, list(dict.fromkeys(asked.segments or []))).values())
+            at = moment_after(course.saved_at)
+            found = enrolments.preview_rule(connection, org, asked.course, asked.method, segments, at, window)
+        else:
+            whom: list[str] | int = asked.learners or []
+            if asked.segment is not None:
+                whom = known_segments(connection, doing, [asked.segment])[asked.segment]
+            found = enrolments.preview_request(
+                connection,
+                org,
+                asked.course,
+                whom,
+                at,
+                window,
+                tab=asked.tab or "all",
+                cycle=asked.cycle,
+                notify=asked.notify,
+            )
+    assert found is not None  # noqa: S101 - the course is known
+    return found

@@ -6,14 +6,21 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from config.errors import Conflict, Invalid
+from config.errors import Conflict
 from tasks import enrolments
 from tasks.acts.acting import Doing, act
-from tasks.acts.changing import begun, document_of, happen, known_course, known_learners, known_segments
+from tasks.acts.changing import (
+    Cycle,
+    begun,
+    check_selection,
+    document_of,
+    happen,
+    known_course,
+    known_learners,
+    known_segments,
+)
 from tasks.acts.paging import Begun, UnderWay
 from tasks.enrolments import EnrolmentCounts
-
-Cycle = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +63,7 @@ class OneFanout:
 @act("enrolments.request", "POST courses/{course}/enrolments")
 def request(doing: Doing, asked: EnrolmentsAsked) -> EnrolmentCounts | Begun[EnrolmentCounts]:
     """Enrol learners in a course (R8, R9, R11, R13, S16); answers the counts of R14."""
-    named = asked.learners is not None
-    if named == (asked.segment is not None) or named != (asked.tab is not None):
-        raise Invalid("Say whom: `learners` with `tab` (active or all), or `segment`.")
+    check_selection(asked.learners, asked.tab, asked.segment)
     id_, at = doing.event_id(), datetime.now(UTC)
     said: dict[str, object] = {"request": id_, "course": asked.course, "cycle": asked.cycle, "notify": asked.notify}
     said |= {"segment": asked.segment} if asked.segment is not None else {"learners": asked.learners, "tab": asked.tab}

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from functools import partial
 from typing import Annotated, Literal
 
@@ -18,12 +19,19 @@ from tasks.acts.paging import After, Limit, Page, keys_after, page
 Why = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
+class UnresolvedState(StrEnum):
+    """What an event that was not taken may be in."""
+
+    WAITING = "waiting"
+    QUARANTINED = "quarantined"
+
+
 @dataclass(frozen=True, slots=True)
 class HeldFilter:
     """Which events are listed that wait or are quarantined."""
 
     reason: events.Reason | None = None
-    state: Literal["waiting", "quarantined"] | None = None
+    state: UnresolvedState | None = None
     limit: Limit = 100
     after: After | None = None
 
@@ -261,5 +269,5 @@ def replays_of_all(doing: Doing, asked: Nothing) -> events.ReplayLeft:  # noqa: 
 
 
 def _left(doing: Doing) -> events.ReplayLeft:
-    with transaction(doing.runtime.engine) as connection:
+    with transaction(doing.runtime.engine, doing.number) as connection:
         return events.replay_left(connection, doing.number)

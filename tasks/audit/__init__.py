@@ -1,3 +1,3 @@
 """The audit log: what was done, by whom, through which door, and with which outcome."""
 
-from tasks.audit.store import AuditEntry, record
+from tasks.audit.store import AuditEntry, AuditFilter, AuditRecord, Place, record, records, records_of_all

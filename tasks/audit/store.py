@@ -1,12 +1,13 @@
-"""What is written into the audit log."""
+"""The audit log, as SQL: what is written into it, and read from it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import execute, scoped
+from config.database import execute, rows, scoped
 from config.words import as_json
 from tasks.accounts import Caller
 
@@ -23,6 +24,35 @@ class AuditEntry:
     before: dict[str, Any] | None = None
     after: dict[str, Any] | None = None
     outcome: str = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """What was written. `organisation`: null for the installation; `address`: null for this machine."""
+
+    id: int
+    at: datetime
+    organisation: str | None
+    who: str
+    door: str
+    address: str | None
+    act: str
+    subject: str | None
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries: of an act, or of all whose name begins with it and a dot."""
+
+    who: str | None = None
+    act: str | None = None
+
+
+#: Where a page begins: behind an entry, by its time and number.
+Place = tuple[datetime, int]
 
 
 def record(connection: Connection, organisation: int | None, caller: Caller, entries: Sequence[AuditEntry]) -> None:
@@ -49,6 +79,48 @@ def record(connection: Connection, organisation: int | None, caller: Caller, ent
             afters=[_json(entry.after) for entry in entries],
             outcomes=[entry.outcome for entry in entries],
         )
+
+
+_RECORD = """
+    SELECT a.id, a.at, o.id AS organisation, a.who, a.door, a.address, a.act, a.subject, a.before, a.after, a.outcome
+    FROM audit a LEFT JOIN organisations o USING (organisation)
+"""
+
+_CHOSEN = """
+    (a.at, a.id) > (:at, :id) AND (CAST(:who AS text) IS NULL OR a.who = :who)
+    AND (CAST(:act AS text) IS NULL OR a.act = :act OR starts_with(a.act, CAST(:act AS text) || '.'))
+"""
+
+
+def records(
+    connection: Connection, organisation: int, chosen: AuditFilter, after: Place, limit: int
+) -> list[AuditRecord]:
+    """Entries about an organisation, the oldest first, from behind this place, in the order of the key."""
+    return rows(
+        connection,
+        AuditRecord,
+        f"{_RECORD} WHERE a.organisation = :organisation AND {_CHOSEN} ORDER BY a.at, a.id LIMIT :limit",
+        organisation=organisation,
+        at=after[0],
+        id=after[1],
+        who=chosen.who,
+        act=chosen.act,
+        limit=limit,
+    )
+
+
+def records_of_all(connection: Connection, chosen: AuditFilter, after: Place, limit: int) -> list[AuditRecord]:
+    """The same of every organisation and of the installation, in the order of the index `audit_at`."""
+    return rows(
+        connection,
+        AuditRecord,
+        f"{_RECORD} WHERE {_CHOSEN} ORDER BY a.at, a.id LIMIT :limit",
+        at=after[0],
+        id=after[1],
+        who=chosen.who,
+        act=chosen.act,
+        limit=limit,
+    )
 
 
 def _json(said: dict[str, Any] | None) -> str | None:

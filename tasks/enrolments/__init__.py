@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         settle_learners,
         settle_places,
     )
+    from tasks.enrolments.previewing import EnrolmentPreview, preview_request, preview_rule
     from tasks.enrolments.reconcile import mend, off_the_rules
     from tasks.enrolments.store import Newcomer
 else:

@@ -48,6 +48,7 @@ inbox = Table(
         where="awaits_learner IS NOT NULL",
     ),
     index("inbox_decided", "seq", where="state IN ('released', 'discarded')"),
+    index("inbox_decided_of", "organisation", "seq", where="state IN ('released', 'discarded')"),
     index("inbox_event", "source", "id", "organisation", unique=True, where="reason IS DISTINCT FROM 'malformed'"),
     index("inbox_held", "organisation", "seq", where="state IN ('waiting', 'quarantined')"),
     index("inbox_held_in_order", "seq", where="state IN ('waiting', 'quarantined')"),

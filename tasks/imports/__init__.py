@@ -16,6 +16,6 @@ if TYPE_CHECKING:
         delimiter_of,
         reading_options,
     )
-    from tasks.imports.rules import NotReadable, ReadingOptions
+    from tasks.imports.rules import Field, NotReadable, ReadingOptions
 else:
     __getattr__ = lazily(__name__)

@@ -1,11 +1,12 @@
 """Files that came through the API, imported by a worker. One whose worker is lost is imported again, and goes on."""
 
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
 
-from config.database import transaction
+from config.database import autocommit, transaction, value
 from config.runtime import Runtime
 from tasks import organisations, uploads, work
 from tasks.imports.intake import Imported, ImportOptions, import_file
@@ -14,9 +15,29 @@ from tasks.imports.requests import ImportRequest, approval, delimiter_of, readin
 from tasks.imports.rules import NotReadable
 from tasks.work import actor
 
+#: Advisory lock of whoever imports a file.
+IMPORT_LOCK = 7403
+
+#: How long an import waits before it looks again whether it is its turn.
+TURN_SOON = timedelta(seconds=1)
+
 
 @actor("imports.run")
 def run(runtime: Runtime, piece: work.Piece) -> None:
+    """Import a file, if no other is being imported: an import takes a thread of the pool for minutes, and what enrols
+    and gives access must not wait for several (R31)."""
+    with autocommit(runtime.engine) as lock:
+        if not value(lock, "SELECT pg_try_advisory_lock(:lock)", lock=IMPORT_LOCK):
+            with transaction(runtime.engine, piece.organisation) as connection:
+                work.release(connection, piece, after=TURN_SOON, failed=False)
+            return
+        try:
+            _run(runtime, piece)
+        finally:
+            value(lock, "SELECT pg_advisory_unlock(:lock)", lock=IMPORT_LOCK)
+
+
+def _run(runtime: Runtime, piece: work.Piece) -> None:
     """Import a file, and write down what became of it; what was refused of it is kept."""
     number, subject = piece.organisation, piece.subject
     with transaction(runtime.engine, number) as connection:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         HistoryEntry,
         Learner,
         Profile,
+        Selection,
         ensure,
         find,
         history,

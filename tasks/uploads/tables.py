@@ -9,8 +9,10 @@ uploads = Table(
     "uploads",
     metadata,
     key("organisation", Integer),
-    key("upload", BigInteger, numbered=True),
-    required("state", Text, default="'running'", check="state IN ('running', 'done', 'failed')"),
+    key("upload", BigInteger, "counted through all organisations", numbered=True),
+    required(
+        "state", Text, "failed: nothing was taken", default="'running'", check="state IN ('running', 'done', 'failed')"
+    ),
     required("asked", JSONB, "how the file is to be read"),
     required("done", Integer, "how much of the work is done", default="0"),
     required("total", Integer, "how much there is; 0: nobody knows yet", default="0"),
@@ -24,8 +26,8 @@ upload_blocks = Table(
     "upload_blocks",
     metadata,
     key("organisation", Integer),
-    key("upload", BigInteger),
-    key("part", Text, check="part IN ('file', 'refused')"),
+    key("upload", BigInteger, "of uploads"),
+    key("part", Text, "the file as it came, or the lines of it that were refused", check="part IN ('file', 'refused')"),
     key("number", Integer, "in the order of the file"),
     required("block", LargeBinary, "of the file until it is read, or of the lines of it that were refused"),
     ForeignKeyConstraint(["organisation", "upload"], ["uploads.organisation", "uploads.upload"], ondelete="CASCADE"),

@@ -5,6 +5,7 @@ import http.client
 import re
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -248,6 +249,36 @@ def test_many_accounts_from_one_address_are_too_many(world: World, monkeypatch: 
         signing_in.sign_in(world.runtime, SignIn("new@acme.example", GOOD), "2001:db8::2")
     assert problem.value.wait == 0
     assert world.ask("SELECT count(*) FROM sign_in_tries") == 2
+
+
+def test_tries_at_the_same_moment_are_counted_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_account(world)
+    looked: list[str] = []
+    monkeypatch.setattr(accounts, "is_password", lambda _kept, said: looked.append(said))
+
+    def attempt(n: int) -> int:
+        with pytest.raises(SignInRefused) as problem:
+            signing_in.sign_in(world.runtime, SignIn(BOSS, GOOD), f"192.0.2.{n % 3}")
+        return problem.value.wait
+
+    with ThreadPoolExecutor(6) as threads:
+        waits = list(threads.map(attempt, range(3 * throttle.MOST_OF_ACCOUNT)))
+
+    assert len(looked) == throttle.MOST_OF_ACCOUNT == waits.count(0)
+
+
+def test_people_come_in_while_others_try(world: World) -> None:
+    has_account(world)
+
+    def attempt(n: int) -> bool:
+        try:
+            signing_in.sign_in(world.runtime, SignIn(BOSS, GOOD if n % 2 else "wrong"), "192.0.2.1")
+        except SignInRefused as problem:
+            return bool(problem.wait)
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(attempt, range(8))) == [False, True] * 4
 
 
 def test_what_was_typed_is_kept_nowhere(world: World) -> None:

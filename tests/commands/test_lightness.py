@@ -15,7 +15,7 @@ from tests.world import World
 #: What nothing of the commands below needs: to send or render mail, to serve pages, to run processes, to start servers,
 #: to read files of learners, to take events, to sign.
 UNUSED = {
-    "aiosmtplib", "aiosmtpd", "alembic", "chardetng_py", "config.embedded", "config.signing", "dramatiq",
+    "aiosmtplib", "aiosmtpd", "alembic", "argon2", "chardetng_py", "config.embedded", "config.signing", "dramatiq",
     "idna", "jinja2", "markdown_it", "mrml", "nh3", "prometheus_client", "psutil", "starlette", "uvicorn", "uvloop",
     "tasks.imports.intake", "tasks.intake.batch", "tasks.intake.handlers", "tasks.intake.following",
     "tasks.mail.composing.envelopes", "tasks.mail.composing.templates", "workers.relay", "workers.supervisor",

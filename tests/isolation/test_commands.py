@@ -20,6 +20,7 @@ __all__ = ["receiver"]  # a fixture
 #: Each command about one organisation: how it is used for ours. The last word is an id that theirs has too; the same is
 #: tried with one that only they have.
 ABOUT_ONE = {
+    "audit": [],
     "announcements preview": ["scheduled"],
     "announcements test": ["--to", "boss@nowhere.example", "scheduled"],
     "announcements unschedule": ["scheduled"],
@@ -39,6 +40,7 @@ ABOUT_ONE = {
     "events quarantined": [],
     "events release": ["held"],
     "events replay": ["--since", "1"],
+    "explain": ["A"],
     "learners activate": ["B"],
     "learners deactivate": ["A"],
     "learners import": [str(Path(__file__).with_name("learners.csv"))],
@@ -80,7 +82,8 @@ OPERATORS = {
     "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "mail pause", "mail resume",
     "mail sent-since", "migrate", "restored", "run bounces", "run ingress", "run pool", "run relay", "run web",
     "run webhooks", "status", "templates list",
-    "tokens add", "tokens list", "tokens revoke", "up", "wait", "work failing", "work retry",
+    "tokens add", "tokens list", "tokens revoke", "up", "wait", "work discard", "work failing",
+    "work retry", "pools pause", "pools resume",
 }  # fmt: skip
 
 

@@ -41,10 +41,13 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.audit.store.records_of_all",
         "tasks.work.backlog.failing",
+        "tasks.work.pools.resume_pool",
+        "tasks.work.store.give_up",
         "tasks.work.store.retry",
         "tasks.events.inbox.decided",
-        "tasks.events.inbox.quarantined",
+        "tasks.events.inbox.quarantined_page",
         "tasks.events.inbox.unresolved",
     },
     "an operator's, for all mail at once": {

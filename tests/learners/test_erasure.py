@@ -66,9 +66,7 @@ def replay(world: World) -> None:
     """Publish everything once more."""
     with transaction(world.runtime.engine) as connection:
         through = replays.published(connection)
-        replays.replay(
-            connection, replays.ReplayRequest(since=1), through, looked_at=lambda _done, _of: None, dry=False
-        )
+        replays.replay(connection, replays.ReplayRequest(since=1), through, dry=False)
     world.settle()
 
 

@@ -8,11 +8,11 @@ import pytest
 from config.database import transaction
 from config.streams import IN, OUT
 from tasks import events
+from tasks import system as readers
 from tasks.events import outbox
 from tasks.system import GroupStanding, StreamStanding, observe, streams
 from tests.world import World
 from tests.world import publish as publish_all
-from workers import readers
 from workers.relay import publish
 from workers.relay.readers import WatchReaders
 

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -108,11 +109,21 @@ def _of(folder: Path) -> list[psutil.Process]:
     ]
 
 
+def lets_in_once(log: Path) -> None:
+    """The link in what `up` says lets the person at this machine in."""
+    until(lambda: "sign in at this machine" in log.read_text(), "a link for the person at this machine")
+    link = re.search(r"within ten minutes: (http://\S+)", log.read_text())
+    assert link is not None
+    with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(link[1]) as page:
+        assert "with the role operator of all organisations" in page.read().decode()
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        urllib.request.urlopen(link[1])  # noqa: S310 - it is good once
+
+
 def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves_nothing(
     machine: Machine, tmp_path: Path
 ) -> None:
-    reader = Reader(tmp_path, machine.env)
-    log = tmp_path / "log"
+    reader, log = Reader(tmp_path, machine.env), tmp_path / "log"
     up = reader.start(log)
     ready = f"ready: {7 + USUAL['bulk']} processes, pages at http://127.0.0.1:"
     until(lambda: ready in log.read_text(), "the ready line", 120)  # a cluster is made, and ten processes start
@@ -124,6 +135,8 @@ def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves
     assert up.pid in {rollcall.pid, rollcall.ppid()}
     assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "pids"}
     assert re.fullmatch(r"lmtp://127\.0\.0\.1:\d+", services["BOUNCES_URL"])
+
+    lets_in_once(log)
 
     reader.follow()
 

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any
@@ -56,13 +55,6 @@ SHOWN = 200
 
 OfOrganisation = Annotated[str | None, typer.Option("--organisation", "-o", help="The organisation they are of.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="At most so many, the first that came.")]
-
-
-class UnresolvedState(StrEnum):
-    """What an event that was not taken may be in."""
-
-    WAITING = "waiting"
-    QUARANTINED = "quarantined"
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,12 +215,12 @@ def sign(
 def quarantined(
     organisation: OfOrganisation = None,
     reason: Annotated[Reason | None, typer.Option(help="Held back for this reason only.")] = None,
-    state: Annotated[UnresolvedState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
+    state: Annotated[acts.UnresolvedState | None, typer.Option(help="Waiting only, or quarantined only.")] = None,
     limit: Limit = None,
     json_: Json = False,
 ) -> None:
     """List the events that wait for something, or for a person: why, what came, and what to do."""
-    wanted = acts.HeldFilter(reason, state and state.value)
+    wanted = acts.HeldFilter(reason, state)
     with acting("quarantined") as do:
         found = items(do, *_asked(do, acts.quarantined, acts.quarantined_anywhere, wanted, organisation), most=limit)
         if json_:

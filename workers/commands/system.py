@@ -341,8 +341,8 @@ def _shown(standing: acts.SystemStatus) -> Group:
     )
     ill = [f"{name} does not run, and something has waited for it for ten seconds." for name in standing.stalled]
     paused = [] if standing.mail_paused is None else [standing.mail_paused.in_words]
-    stopped = (*standing.pools_paused, *standing.mail_stopped)
-    said = (*paused, *ill, *(one.in_words for one in stopped))
+    pools = [one.in_words for one in standing.pools_paused]
+    said = (*paused, *pools, *ill, *(one.in_words for one in standing.mail_stopped))
     lines = [line for told in said for line in (Text(told, style="bold red"), "")]
     return Group(*lines, grid, "", _readers(standing))
 

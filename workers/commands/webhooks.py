@@ -29,7 +29,8 @@ OptionalOrg = Annotated[
 
 def _done(what: Act[Asked, Answer], wanted: Asked, organisation: str | None) -> Answer:
     """Do an act about an organisation's webhooks, or about the platform's."""
-    return done(what if organisation is not None else acts.of_platform[what.name], wanted, organisation)
+    of_platform: Act[Asked, Answer] = acts.of_platform[what.name]
+    return done(what if organisation is not None else of_platform, wanted, organisation)
 
 
 @app.command()
