@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.announcements.export import BEFORE_ALL, RecipientDetails, recipients, recipients_after
+    from tasks.announcements.export import RecipientDetails, recipients, recipients_after
     from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.lifecycle import (
         RetriedAnnouncement,

@@ -12,8 +12,8 @@ from config.database import rows, within
 from tasks.mail import Delivery
 from tasks.reports import Format, stream_rows
 
-#: Before the number of any recipient.
-BEFORE_ALL = -(2**31)
+#: Larger than the number of any recipient.
+LAST = 2**31 - 1
 
 #: A recipient; `tried` are the attempts that settled nothing. The one that settled the delivery is the delivery itself;
 #: here it is the last of the attempts.
@@ -54,7 +54,7 @@ _PAGE = f"""
 SELECT d.recipient, {_DETAILS}
 FROM (
     SELECT * FROM deliveries
-    WHERE organisation = :organisation AND mailing = :mailing AND recipient > :after
+    WHERE organisation = :organisation AND mailing = :mailing AND recipient > :after AND recipient <= :last
       AND (CAST(:state AS text) IS NULL OR state = CAST(:state AS delivery_state))
       AND (CAST(:reason AS text) IS NULL OR reason = :reason)
     ORDER BY recipient LIMIT :limit
@@ -138,9 +138,9 @@ def recipients_after(
     *,
     state: Delivery | None = None,
     reason: str | None = None,
+    last: int = LAST,
 ) -> list[tuple[int, RecipientDetails]]:
-    """So many recipients at most, those after one, by their numbers, in the order of the ledger. Where few stand as is
-    asked for, they are looked for along all of it."""
+    """So many recipients at most, those after one, up to the `last` that is looked at, by their numbers."""
     found = rows(
         connection,
         dict,
@@ -149,6 +149,7 @@ def recipients_after(
         mailing=mailing,
         after=after,
         limit=limit,
+        last=last,
         state=None if state is None else state.value,
         reason=reason,
     )

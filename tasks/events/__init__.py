@@ -92,6 +92,7 @@ if TYPE_CHECKING:
         LearnerDeleted,
         LearnerSaved,
         Malformed,
+        Moment,
         OrganisationSaved,
         Reason,
         SegmentJoined,
