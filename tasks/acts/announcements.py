@@ -15,7 +15,7 @@ from config.runtime import Runtime
 from tasks import announcements, bounces, mail
 from tasks.acts.acting import Doing, act
 from tasks.acts.exporting import exported
-from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page
+from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page, page_ending_at
 from tasks.announcements import Announcement
 from tasks.events import Audience
 from tasks.mail import MOVES, Delivery, MailOutage
@@ -26,6 +26,9 @@ from tasks.reports import Format
 State = StrEnum("State", {s: s for moves in MOVES.values() for pair in moves.items() for s in pair})  # type: ignore[misc]
 
 Version = Annotated[str, Meta(max_length=100, description="As `show` gave it: refused if it has changed since.")]
+
+#: Learners among whom one page looks for the recipients who stand as is asked for: tens of milliseconds.
+SCANNED = 100_000
 
 #: Larger than the number of any mailing.
 FIRST = 2**63 - 1
@@ -164,19 +167,20 @@ def list_(doing: Doing, asked: AnnouncementsPage) -> Page[Listed]:
 @act("announcements.show", "GET announcements/{announcement}")
 def show(doing: Doing, asked: OneAnnouncement) -> WholeAnnouncement:
     """Show it, and how it stands: selected = accepted + skipped + failed + cancelled + uncertain + pending (R18)."""
-    org = doing.organisation
     with doing.transaction() as connection:
-        found = found_by(connection, org, asked.announcement)
-        tally = mail.tally(connection, org.organisation, found.mailing)
-        changes = mail.history(connection, org.organisation, found.mailing)
-        came_back = bounces.came_back(connection, org.organisation, found.mailing)
-        why = mail.why_paused(connection, org.organisation, found.mailing) if found.state == "paused" else None
-    counts = announcements.progress(found.announcement, found.state, tally)
+        return whole(connection, doing, found_by(connection, doing.organisation, asked.announcement))
+
+
+def whole(connection: Connection, doing: Doing, found: Announcement) -> WholeAnnouncement:
+    """An announcement, whole."""
+    number = doing.organisation.organisation
+    counts = announcements.progress(found.announcement, found.state, mail.tally(connection, number, found.mailing))
+    paused = mail.why_paused(connection, number, found.mailing) if found.state == "paused" else None
     return WholeAnnouncement(
         **asdict(counts),
         stopped=_stopped(doing.runtime, counts),
-        why=_all_paused(doing.runtime) if found.state == "sending" else why,
-        came_back=came_back,
+        why=_all_paused(doing.runtime) if found.state == "sending" else paused,
+        came_back=bounces.came_back(connection, number, found.mailing),
         version=announcements.version_of(found),
         subject=found.subject,
         body=found.body,
@@ -186,7 +190,7 @@ def show(doing: Doing, asked: OneAnnouncement) -> WholeAnnouncement:
         time_zone=found.time_zone,
         launched_at=found.launched_at,
         finished_at=found.finished_at,
-        history=changes,
+        history=mail.history(connection, number, found.mailing),
     )
 
 
@@ -213,22 +217,24 @@ def _all_paused(runtime: Runtime) -> str | None:
 
 @act("announcements.recipients", "GET announcements/{announcement}/recipients")
 def recipients(doing: Doing, asked: RecipientsPage) -> Page[announcements.RecipientDetails]:
-    """List the recipients: how they stand, why, what their server said, and every attempt (R18)."""
+    """List the recipients: how they stand, why, what their server said, and every attempt (R18).
+
+    With `state` or `reason`, a page looks at so many learners and may hold fewer than `limit`, even none: go on while
+    `next` is not null.
+    """
     org = doing.organisation
     listed = ("recipients", org.organisation, asked.announcement, asked.state, asked.reason)
-    (after,) = keys_after(asked.after, tuple[int], *listed) or (announcements.BEFORE_ALL,)
+    (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
+    last = org.learners if asked.state is asked.reason is None else min(after + SCANNED, org.learners)
     with doing.transaction() as connection:
+        mailing = found_by(connection, org, asked.announcement).mailing
         found = announcements.recipients_after(
-            connection,
-            org.organisation,
-            found_by(connection, org, asked.announcement).mailing,
-            after,
-            asked.limit + 1,
-            state=asked.state,
-            reason=asked.reason,
-        )
-    shown = page(found, asked.limit, lambda one: (one[0],), *listed)
-    return Page([details for _, details in shown.items], shown.next)
+            connection, org.organisation, mailing, after, asked.limit + 1, state=asked.state, reason=asked.reason,
+            last=last,
+        )  # fmt: skip
+    if len(found) > asked.limit:
+        found, last = found[: asked.limit], found[asked.limit - 1][0]
+    return page_ending_at([one for _, one in found], (last,) if last < org.learners else None, *listed)
 
 
 @act("announcements.export", "GET announcements/{announcement}/recipients/export")

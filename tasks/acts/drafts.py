@@ -14,7 +14,7 @@ from config.errors import BadField, Conflict, Invalid
 from config.words import some_of
 from tasks import announcements, learners, mail
 from tasks.acts.acting import Doing, act
-from tasks.acts.announcements import AnnouncementState, Version, to_change
+from tasks.acts.announcements import AnnouncementState, Version, WholeAnnouncement, found_by, to_change, whole
 from tasks.announcements import NotAllowed
 from tasks.events import Audience, clock_time
 from tasks.organisations import Organisation
@@ -91,8 +91,8 @@ def create(doing: Doing, asked: NewDraft) -> AnnouncementState:
     return AnnouncementState(id_, "draft")
 
 
-@act("announcements.edit", "PATCH announcements/{announcement}")
-def edit(doing: Doing, asked: DraftChange) -> AnnouncementState:
+@act("announcements.edit", "PATCH announcements/{announcement}", conditional=True)
+def edit(doing: Doing, asked: DraftChange) -> WholeAnnouncement:
     """Change a draft; what is not named stays. What is scheduled is made a draft again by `unschedule`."""
     org, by = doing.organisation, doing.caller.who
     if asked.send_at is UNSET and asked.time_zone is not UNSET:
@@ -101,6 +101,7 @@ def edit(doing: Doing, asked: DraftChange) -> AnnouncementState:
     at = None if asked.send_at is UNSET else _moment(asked.send_at, zone)
     with doing.transaction() as connection:
         found = to_change(connection, org, asked.announcement, asked.version)
+        doing.check_unchanged(whole(connection, doing, found))
         state = announcements.move(connection, org.organisation, found, "edit", by=by)
         before = mail.Draft(
             found.announcement,
@@ -130,16 +131,17 @@ def edit(doing: Doing, asked: DraftChange) -> AnnouncementState:
             before={"state": found.state, "send_at": found.send_at},
             after={"state": state, "send_at": draft.send_at, "changed": changed},
         )
-    return AnnouncementState(found.announcement, state)
+        return whole(connection, doing, found_by(connection, org, found.announcement))
 
 
-@act("announcements.delete", "DELETE announcements/{announcement}")
+@act("announcements.delete", "DELETE announcements/{announcement}", conditional=True)
 def delete(doing: Doing, asked: DraftDeletion) -> DeletedDraft:
     """Delete a draft, as if it had never been. What an event asked for is cancelled instead: were it asked for again,
     it would be sent (S16)."""
     org = doing.organisation
     with doing.transaction() as connection:
         found = to_change(connection, org, asked.announcement, asked.version)
+        doing.check_unchanged(whole(connection, doing, found))
         if found.state != "draft":
             raise NotAllowed(f"the announcement {found.announcement} is {found.state}; only a draft can be deleted")
         if announcements.is_from_event(connection, org.organisation, found.mailing):

@@ -1,7 +1,6 @@
 """Mail: whether it goes, and what is sent again."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from enum import StrEnum
 from typing import IO, Annotated
 
@@ -11,12 +10,11 @@ from config.errors import BadField, Conflict, Invalid
 from config.settings import SmtpServer, sender_address
 from tasks import mail
 from tasks.acts.acting import Doing, Nothing, act
+from tasks.events import Moment
 from tasks.mail import NOTICES, Kind, MailPaused
 
 #: The kinds of notices.
 NoticeKind = StrEnum("NoticeKind", {kind.name: kind.value for kind in NOTICES})  # type: ignore[misc]
-
-Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,19 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Annotated
-
-from msgspec import Meta
 
 from config.errors import NotFound
 from tasks import seats
 from tasks.acts.acting import Doing, act
 from tasks.acts.exporting import exported
 from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page
+from tasks.events import Moment
 from tasks.reports import Format
 from tasks.seats import Entry, LedgerFilter
-
-Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset")]
 
 #: Digits of the longest number that an entry can have.
 DIGITS = 18

@@ -1,7 +1,6 @@
 """Suppressions: the addresses that get no more mail from an organisation, and why."""
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
@@ -11,9 +10,9 @@ from tasks import announcements, mail
 from tasks.acts.acting import Doing, act
 from tasks.acts.exporting import exported
 from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page
+from tasks.events import Moment
 from tasks.reports import Format, stream
 
-Moment = Annotated[datetime, Meta(tz=True, description="RFC 3339, with its offset")]
 Address = Annotated[str, Meta(min_length=1, max_length=320, description="A mail address, in any case.")]
 Why = Annotated[str, Meta(max_length=1000)]
 

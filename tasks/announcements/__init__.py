@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.announcements.actors import audience, cancel_rest, launch_scheduled, survey
-    from tasks.announcements.export import BEFORE_ALL, RecipientDetails, recipients, recipients_after
+    from tasks.announcements.export import RecipientDetails, recipients, recipients_after
     from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.lifecycle import (
         RetriedAnnouncement,

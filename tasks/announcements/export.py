@@ -12,8 +12,8 @@ from config.sql import query
 from tasks.mail import Delivery
 from tasks.reports import Format, bound, stream_rows
 
-#: Before the number of any recipient.
-BEFORE_ALL = -(2**31)
+#: Larger than the number of any recipient.
+LAST = 2**31 - 1
 
 
 def recipients(
@@ -75,9 +75,9 @@ def recipients_after(
     *,
     state: Delivery | None = None,
     reason: str | None = None,
+    last: int = LAST,
 ) -> list[tuple[int, RecipientDetails]]:
-    """So many recipients at most, those after one, by their numbers, in the order of the ledger. Where few stand as is
-    asked for, they are looked for along all of it."""
+    """So many recipients at most, those after one, up to the `last` that is looked at, by their numbers."""
     found = rows(
         connection,
         dict,
@@ -86,6 +86,7 @@ def recipients_after(
         mailing=mailing,
         after=after,
         limit=limit,
+        last=last,
         state=None if state is None else state.value,
         reason=reason,
     )

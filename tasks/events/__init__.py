@@ -93,6 +93,7 @@ if TYPE_CHECKING:
         LearnerDeleted,
         LearnerSaved,
         Malformed,
+        Moment,
         OrganisationSaved,
         Reason,
         SegmentJoined,

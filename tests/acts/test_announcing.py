@@ -15,7 +15,7 @@ from tasks.acts import announcements, drafts, launching, mail, seats, suppressio
 from tasks.acts.acting import Nothing, perform
 from tasks.announcements import NotAllowed
 from tasks.events import Audience
-from tasks.mail import Suppressed
+from tasks.mail import Delivery, Suppressed
 from tests.acts.asking import ask, audited, caller, pages
 from tests.world import World
 
@@ -174,7 +174,7 @@ def test_r34_what_is_written_down_has_states_counts_and_ids_and_names_nobody(dra
     assert {row[0] for row in draft.rows("SELECT who || door || address FROM audit")} == {"annapi192.0.2.1"}
 
 
-def test_pages_skip_and_double_nothing_while_more_comes(world: World) -> None:
+def test_pages_skip_and_double_nothing_while_more_comes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     ids = [f"L{n}" for n in range(5)]
     world.has_learners(*ids)
     world.has_course("safety")
@@ -221,5 +221,13 @@ def test_pages_skip_and_double_nothing_while_more_comes(world: World) -> None:
     assert {(one.state, len(one.attempts), one.attempts[0].answer) for one in recipients} == {
         ("accepted", 1, "accepted")
     }
+    monkeypatch.setattr(announcements, "SCANNED", 2)
+    world.execute("UPDATE deliveries SET state = 'failed', reason = 'refused' WHERE recipient IN (1, 5)")
+    failed = partial(announcements.RecipientsPage, "nL0", Delivery.FAILED)
+    assert [[one.learner for one in page.items] for page in pages(world, announcements.recipients, failed)] == [
+        ["L0"],
+        [],
+        ["L4"],
+    ]
     cursor = next(pages(world, suppressions.list_, suppressions.SuppressionsPage)).next
     refusal(lambda: ask(world, seats.ledger, seats.LedgerPage(after=cursor)), Invalid)

@@ -11,7 +11,7 @@ from tasks.acts import drafts, launching
 from tasks.acts.acting import Act
 from tasks.announcements import LONGEST_ID
 from workers.commands import showing
-from workers.commands.common import UNASKED, By, Json, Org, acting, document, done, err, out, say_if_paused
+from workers.commands.common import UNASKED, By, Json, Org, acting, document, done, err, only, out, say_if_paused
 from workers.commands.drafting import (
     Body,
     Everyone,
@@ -95,7 +95,7 @@ def edit(
         time_zone=UNSET if send_at is None else time_zone,
         policy=UNSET if policy is None else policy,
     )
-    _say(done(drafts.edit, change, organisation, by=by), json_=json_)
+    _say(only(acts.AnnouncementState, done(drafts.edit, change, organisation, by=by)), json_=json_)
 
 
 @app.command()
@@ -140,7 +140,7 @@ def launch(
         say_if_paused(do)
     n = launched.will_receive
     _say(
-        acts.AnnouncementState(launched.announcement, launched.state),
+        only(acts.AnnouncementState, launched),
         json_=json_,
         more="" if n is None else f" {counted(n, 'learner gets', 'learners get')} it.",
     )

@@ -123,7 +123,7 @@ def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambd
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def only(shape: type[Shape], result: Shape) -> Shape:
+def only(shape: type[Shape], result: object) -> Shape:
     """Of a result that says more, what a shape has."""
     return shape(**{name: getattr(result, name) for name in shape.__match_args__})  # type: ignore[attr-defined]
 

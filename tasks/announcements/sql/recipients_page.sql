@@ -11,7 +11,7 @@ SELECT d.recipient, l.id AS learner,
        CAST(b.kind AS text) AS bounced, rfc3339(b.at) AS bounced_at, b.status AS bounce_status
 FROM (
     SELECT * FROM deliveries
-    WHERE organisation = :organisation AND mailing = :mailing AND recipient > :after
+    WHERE organisation = :organisation AND mailing = :mailing AND recipient > :after AND recipient <= :last
       AND (CAST(:state AS text) IS NULL OR state = CAST(:state AS delivery_state))
       AND (CAST(:reason AS text) IS NULL OR reason = :reason)
     ORDER BY recipient LIMIT :limit
