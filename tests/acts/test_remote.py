@@ -146,6 +146,7 @@ def test_r34_a_command_prints_the_same_far_away(
     assert different == {}, different
 
 
+@pytest.mark.usefixtures("neighbours")
 def test_what_is_taken_away_far_away_is_told_apart_from_what_is_not_said(far: Callable[..., Result]) -> None:
     def shown(*words: str) -> str:
         changed = far("announcements", "edit", "unsent", *words, "-o", "acme")
