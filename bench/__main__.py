@@ -32,9 +32,9 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
+api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
     Later,
-    ("commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests", "starts",
+    ("api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests", "starts",
      "waking"),
 )  # fmt: skip
 
@@ -51,6 +51,11 @@ class Part:
 
 
 PARTS = {
+    "api": Part(
+        "Who may open this course?",
+        lambda on: api.measure(on, api.Size(learners=1_000_000, seconds=10, rounds=3)),
+        lambda on: api.measure(on, api.Size(learners=20_000, seconds=2, rounds=2)),
+    ),
     "commands": Part(
         "A command, before it does anything",
         lambda on: commands.measure(on, commands.Size(rounds=9)),

@@ -94,10 +94,13 @@ class Patience:
     statement: float | None
 
 
-def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: Patience | None = None) -> Engine:
+def make_engine(
+    url: str, *, role: str, pool: int = 4, more: int = 4, patience: Patience | None = None, ping: bool = True
+) -> Engine:
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
-    means what it means to libpq."""
+    means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again; else its
+    user asks anew if it was not."""
     bounds = deadlines(url)
     said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
     options = " ".join([said, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
@@ -111,7 +114,7 @@ def make_engine(url: str, *, role: str, pool: int = 4, more: int = 4, patience: 
         pool_size=pool,
         max_overflow=more,
         pool_timeout=30 if patience is None else patience.pool,
-        pool_pre_ping=True,
+        pool_pre_ping=ping,
         hide_parameters=True,
         use_native_hstore=False,  # nothing is kept in one, and to look for the type is a question to the server
         connect_args={

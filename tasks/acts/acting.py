@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, ProgrammingError
 
-from config.database import enter_tenant_role, transaction
+from config.database import enter_tenant_role, execute, transaction
 from config.errors import Forbidden, NotFound, Stale, UserError
 from config.runtime import Runtime
 from config.words import as_json
@@ -25,6 +25,9 @@ Answer = TypeVar("Answer")
 
 #: The source of events by the door that they come through.
 SOURCES = {Door.COMMAND: "cli", Door.API: "api", Door.CONSOLE: "console", Door.SCIM: "scim"}
+
+#: Advisory lock class of things that are changed by whoever saw them; the second key is a hash of what it is.
+SUBJECT_LOCK = 7404
 
 #: What ids of events are made from, if a request may be repeated.
 _EVENTS = uuid.UUID("5f1f0c5a-3c1e-4bb6-9f6c-0a4d7f0e6c11")
@@ -75,9 +78,21 @@ class Doing:
 
     def check_unchanged(self, current: object) -> None:
         """Raise `Stale` if what is changed is not any more what the caller saw. `current`: what the act that shows it
-        answers now, read in the transaction that changes it, under its lock."""
+        answers now, read in the transaction that changes it under its lock, or within `alone`."""
         if self.expected is not None and self.expected != tag_of(current):
             raise Stale("It was changed by somebody else since you read it: read it again.")
+
+    @contextmanager
+    def alone(self, subject: str) -> Iterator[None]:
+        """Keep others that expect what they saw of this from changing it within the block. It takes a connection of its
+        own, and nothing if nothing is expected."""
+        if self.expected is None:
+            yield
+            return
+        with transaction(self.runtime.engine) as connection:
+            named = f"{self.number} {subject}"
+            execute(connection, "SELECT pg_advisory_xact_lock(:lock, hashtext(:named))", lock=SUBJECT_LOCK, named=named)
+            yield
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -82,6 +82,11 @@ def show(doing: Doing, asked: OneCourse) -> CourseDetails:
 def set_method(doing: Doing, asked: CourseMethod) -> CourseDetails | Begun[EnrolmentCounts]:
     """Change whom a course enrols by rule (R7, R10); in effect when this returns, but for the enrolments of many."""
     segments = list(dict.fromkeys(asked.segments))
+    with doing.alone(f"course {asked.course}"):
+        return _set_method(doing, asked, segments)
+
+
+def _set_method(doing: Doing, asked: CourseMethod, segments: list[str]) -> CourseDetails | Begun[EnrolmentCounts]:
     with doing.transaction() as connection:
         before = known_course(connection, doing, asked.course)
         doing.check_unchanged(before)

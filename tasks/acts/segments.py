@@ -78,11 +78,21 @@ def show(doing: Doing, asked: OneSegment) -> SegmentDetails:
 @act("segments.save", "PUT segments/{segment}", conditional=True)
 def save(doing: Doing, asked: NamedSegment) -> SegmentDetails:
     """Name a segment, and make it if there is none."""
+    with doing.alone(f"segment {asked.segment}"):
+        return _save(doing, asked)
+
+
+def _save(doing: Doing, asked: NamedSegment) -> SegmentDetails:
     with doing.transaction() as connection:
         before = learners.segment_details(connection, doing.organisation.organisation, asked.segment)
         doing.check_unchanged(before)
-        doing.record(connection, asked.segment, before=before and {"name": before.name}, after={"name": asked.name})
-    at = moment_after(before and before.saved_at)
+        doing.record(
+            connection,
+            asked.segment,
+            before=None if before is None else {"name": before.name},
+            after={"name": asked.name},
+        )
+    at = moment_after(None if before is None else before.saved_at)
     happen(doing, "segment.saved", {"segment": asked.segment, "name": asked.name}, at)
     return show.does(doing, OneSegment(asked.segment))
 

@@ -145,8 +145,7 @@ def preview_rule(
     judged = _preview(connection, organisation, found, wanted, at, window_seconds)
     if (found.method, _linked(connection, organisation, found)) != (method, counting):
         return judged
-    nothing = {"enrolled": 0, "silent": 0, "withdrawn": 0, "notices": 0, "not_told": {}, "consumed": 0}
-    return replace(judged, **nothing, selected=judged.already)
+    return EnrolmentPreview(course, judged.already, 0, 0, judged.already, {}, 0, 0, {}, judged.unit, 0)
 
 
 def preview_request(

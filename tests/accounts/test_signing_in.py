@@ -2,6 +2,8 @@
 
 import base64
 import http.client
+import io
+import json
 import re
 import time
 from collections.abc import Iterator
@@ -11,10 +13,12 @@ from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from starlette.responses import Response
 
 from config.database import transaction
 from config.errors import NotFound
 from config.runtime import Runtime
+from config.services import write_private
 from tasks import accounts
 from tasks.accounts import Caller, Door, Role, throttle
 from tasks.accounts.totp import STEP_SECONDS, code_at
@@ -24,6 +28,7 @@ from tasks.acts.acting import perform
 from tasks.acts.signing_in import SignIn, SignInRefused, link_for_this_machine
 from tests.workers.serving import served
 from tests.world import World
+from workers.commands import demo
 from workers.web.signing_in import Cookies
 
 ROOT = Caller("root", Door.COMMAND, Role.OPERATOR)
@@ -125,8 +130,34 @@ def test_the_cookie_is_for_us_alone_and_of_the_host_where_there_is_https(pages: 
     said = browser(pages).sign_in().set_cookies[0]
 
     assert re.fullmatch(r"rollcall=\w{43}; HttpOnly; Path=/; SameSite=lax", said)
-    safe = Cookies.of("https://rollcall.example.org/prefix")
-    assert (safe.session, safe.secure) == ("__Host-rollcall", True)
+
+
+def test_over_https_the_cookies_are_secure_and_of_the_host_alone() -> None:
+    cookies, response = Cookies.of("https://rollcall.example.org/prefix"), Response()
+    for name in (cookies.session, cookies.form):
+        cookies.set(response, name, "x")
+        cookies.forget(response, name)
+
+    said = [value.decode() for name, value in response.raw_headers if name == b"set-cookie"]
+    assert said[0] == "__Host-rollcall=x; HttpOnly; Path=/; SameSite=lax; Secure"
+    assert [one.partition("=")[0] for one in said[::2]] == ["__Host-rollcall", "__Host-rollcall-form"]
+    assert all("; Path=/;" in one and "; Secure" in one and "Domain" not in one for one in said)
+
+
+def test_the_demo_ends_with_a_link_where_the_database_is_embedded(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = {"public_url": "http://127.0.0.1:8000", "secret_key": "x", "mail_from": "x"}
+    write_private(world.runtime.home / "identity.json", json.dumps(identity))
+    monkeypatch.setattr("workers.commands.demo.out.file", io.StringIO())
+
+    link = demo._sign_in_link(world.runtime)
+    demo._print_account([], world.runtime.home, link)
+    named = world.runtime.settings.model_copy(update={"database_url": "postgresql://db/x"})
+
+    assert str(link).startswith("http://127.0.0.1:8000/sign-in/once/")
+    assert f"{link} while that runs; once, and within ten minutes" in demo.out.file.getvalue()  # type: ignore[attr-defined]
+    assert demo._sign_in_link(replace(world.runtime, settings=named)) is None
 
 
 def test_a_session_is_new_at_each_sign_in_and_the_old_one_ends(pages: Runtime) -> None:

@@ -167,6 +167,19 @@ def test_r27_a_start_while_inactive_is_found_though_it_was_not_taken(world: Worl
     assert (str(held.subject) in start.decode(), held.detail, held.rules) == (True, "learner inactive", ["R27"])
 
 
+def test_r27_a_start_counts_however_late_it_came(world: World) -> None:
+    world.has_course("X", "everyone")
+    world.settle()
+    at = world.clock
+    world.becomes("inactive", "A", at=at + timedelta(minutes=1))
+    world.starts("A", "X", at=at)
+
+    found = why(world, "X")
+
+    told = steps(found, "started", "charged a credit", "became inactive", "start quarantined")
+    assert (found.because, told) == ("became inactive", ["started", "charged a credit", "became inactive"])
+
+
 def test_r25_why_an_entry_was_charged(world: World) -> None:
     world.has_organisation(pool=1)
     world.has_course("X", "everyone")

@@ -115,6 +115,7 @@ SHELLS_OWN = {
     "run web": "is a process",
     "run webhooks": "is a process",
     "seats verify": "looks for faults of ours",
+    "templates list": "lists the frames of mail that this code has",
     "up": "starts every process",
     "wait": "waits on this machine",
 }

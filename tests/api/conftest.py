@@ -74,7 +74,7 @@ class Client:
         """Look something up."""
         return self.ask("GET", path, query=query)
 
-    def post(self, path: str, body: object = None, **headers: str) -> ApiAnswer:
+    def post(self, path: str, body: object = None, **headers: Any) -> ApiAnswer:
         """Do something."""
         return self.ask("POST", path, body, **headers)
 

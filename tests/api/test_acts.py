@@ -1,6 +1,7 @@
 """What the API does: learners, access, courses, enrolments, segments."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from http import HTTPStatus
 from typing import Any
 
@@ -190,6 +191,22 @@ def test_r07_r10_a_method_enrols_and_says_what_the_course_is_now(api: Served) ->
     assert (now.json, now.headers["etag"]) == (changed.json, changed.headers["etag"])
     assert (api.world.access("A"), api.world.access("B")) == ({"safety"}, set())
     assert [course["course"] for course in all_pages(admin, "courses")] == ["safety"]
+
+
+def test_of_two_who_saw_the_same_one_changes_it(api: Served) -> None:
+    api.world.has_course("safety")
+    admin = api.client()
+    tag = admin.get("courses/safety").headers["etag"]
+
+    def change(method: str) -> int:
+        body = {"method": method, "segments": []}
+        return admin.ask("PUT", "courses/safety/method", body, If_Match=tag).status
+
+    with ThreadPoolExecutor(4) as pool:
+        statuses = list(pool.map(change, ["everyone", "segments", "everyone", "segments"]))
+
+    assert statuses.count(200) == 1
+    assert {*statuses} <= {200, 412, 503}  # who waits for long is told to come again
 
 
 def test_a_method_over_many_goes_on_and_its_document_says_how_far_it_is(serve: Callable[..., Served]) -> None:

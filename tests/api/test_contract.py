@@ -283,6 +283,18 @@ def test_while_the_database_is_away_it_is_503_and_says_when_to_come_again(world:
     assert answer.headers["retry-after"] == "5"
 
 
+def test_a_connection_that_was_lost_meanwhile_costs_no_answer(api: Served) -> None:
+    api.world.has_learners("A")
+    api.world.has_course("safety", "everyone")
+    admin = api.client()
+    before = admin.get("access", learner="A", course="safety")
+    ended = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+    where = "WHERE application_name = 'rollcall web access' AND datname = current_database()"
+
+    assert api.world.ask(f"{ended} {where}") >= 1
+    assert admin.get("access", learner="A", course="safety").json == before.json
+
+
 def test_an_act_that_holds_its_bulkhead_keeps_nobody_from_another(api: Served) -> None:
     """Lists that wait for the database fill their bulkhead; a toggle and a question for access are answered."""
     api.world.has_learners("A")

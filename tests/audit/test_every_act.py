@@ -44,8 +44,23 @@ def failing(world: World) -> int:
 
 
 def entry(world: World) -> str:
-    """An entry of the ledger that is flagged for review."""
-    return str(world.ask("SELECT min(consumption) FROM reviews WHERE code <> ''"))
+    """An entry of the ledger that is flagged for review, once more."""
+    world.execute(
+        "INSERT INTO reviews (organisation, consumption, code, event) SELECT organisation, min(consumption),"
+        " 'again ' || (SELECT count(*) FROM reviews), '' FROM consumptions GROUP BY organisation"
+    )
+    return str(world.ask("SELECT min(consumption) FROM consumptions"))
+
+
+def draft(world: World) -> str:
+    """A draft that a person made."""
+    create = acts.every()["announcements.create"]
+    id_ = f"draft {world.ask('SELECT count(*) FROM mailings')}"
+    said = {"subject": CANARY, "body": CANARY, "audience": {"everyone": True}, "announcement": id_}
+    perform(
+        world.runtime, Caller("root", Door.COMMAND, Role.OPERATOR), create, msgspec.convert(said, create.takes), OURS
+    )
+    return id_
 
 
 #: Each act that changes something, as it is asked for; done in this order.
@@ -67,7 +82,7 @@ CHANGES: dict[str, Asked] = {
     "announcements.resume": {"announcement": "made"},
     "announcements.cancel": {"announcement": "made"},
     "announcements.retry": {"announcement": "sent"},
-    "announcements.delete": {"announcement": "unsent"},
+    "announcements.delete": lambda world: {"announcement": draft(world)},
     "courses.method": {"course": "law", "method": "manual", "segments": []},
     "enrolments.request": {"course": "art", "learners": ["B"], "tab": "all"},
     "enrolments.withdraw": {"course": "art", "learners": ["B"]},
@@ -123,8 +138,6 @@ def planted(world: World) -> World:
     world.has_learners("A", "B", email=MAIL, username="canary-user", first_name="Canary", last_name="Canarysen")
     for n in range(1, 7):  # B is inactive: these are set aside, and can be taken as valid (R27)
         world.say("course.started", id_=f"w{n}", learner="B", course="safety")
-    mail = {"subject": CANARY, "body": CANARY, "audience": {"everyone": True}, "send_at": "2099-01-01T00:00:00Z"}
-    world.send(world.event("announcement.requested", {"announcement": "unsent", **mail}))
     world.execute("UPDATE deliveries SET state = 'failed', reason = 'deferred' WHERE state = 'accepted'")
     return world
 

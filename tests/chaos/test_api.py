@@ -52,7 +52,7 @@ def anything(chance: random.Random, schema: dict[str, Any]) -> Any:
         return chance.choice(VALUES)
     if "$ref" in schema or "anyOf" in schema:
         return anything(chance, found(schema["$ref"]) if "$ref" in schema else chance.choice(schema["anyOf"]))
-    kind = schema.get("type")
+    kind = str(schema.get("type"))
     if kind == "array":
         return [anything(chance, schema.get("items", {})) for _ in range(chance.randrange(3))]
     if kind == "object":
@@ -72,7 +72,9 @@ def test_r34_whatever_is_asked_is_answered_as_the_document_says(furnished: World
                     value = anything(chance, field["schema"])
                     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
                     if field["in"] == "path":
-                        text = "acme" if field["name"] == "organisation" and chance.random() < 0.8 else text or "A"
+                        text = (
+                            "acme" if field["name"] == "organisation" and chance.random() < 0.8 else text[:300] or "A"
+                        )
                         target = target.replace(f"{{{field['name']}}}", quote(text, safe=""))
                     elif field["in"] == "query" and chance.random() < 0.5:
                         query.append((field["name"], text[:2000]))
@@ -82,7 +84,7 @@ def test_r34_whatever_is_asked_is_answered_as_the_document_says(furnished: World
                 if media := said.get("requestBody", {}).get("content", {}).get("application/json"):
                     raw = msgspec.json.encode(anything(chance, media["schema"]))
                 client = chance.choice(clients)
-                answer = client.ask(method.upper(), target[:8000], raw=raw, query=query, **headers)
+                answer = client.ask(method.upper(), target, raw=raw, query=query, **headers)
                 place = f"{method} {target[:300]} {query} {raw and raw[:300]!r} {answer.body[:300]!r}"
                 assert answer.status < 500, place
                 if answer.status in {204, 304, 429}:
@@ -90,5 +92,8 @@ def test_r34_whatever_is_asked_is_answered_as_the_document_says(furnished: World
                 described = said["responses"].get(str(answer.status))
                 assert described is not None, place
                 described = found(described["$ref"]) if "$ref" in described else described
-                content = described["content"][answer.headers["content-type"]]["schema"]
+                media = answer.headers["content-type"].partition(";")[0]
+                content = described["content"][media]["schema"]
+                if not media.endswith("json"):
+                    continue
                 jsonschema.Draft202012Validator({"components": DOCUMENT["components"], **content}).validate(answer.json)

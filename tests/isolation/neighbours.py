@@ -64,6 +64,11 @@ BY_HAND = (
     INSERT INTO descriptions (organisation, learner, occurred_at, version, said)
     SELECT organisation, 1, '2000-01-01', 0, json_build_object('first_name', name) FROM organisations
     """,
+    "INSERT INTO uploads (organisation, asked) SELECT organisation, json_build_object('of', name) FROM organisations",
+    """
+    INSERT INTO upload_blocks (organisation, upload, part, number, block)
+    SELECT organisation, upload, 'file', 1, '' FROM uploads
+    """,
     """
     INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
     SELECT organisation, min(course), 9, 1, true, 0, now() FROM courses GROUP BY organisation

@@ -40,7 +40,7 @@ class Bulkhead:
     `statement`: seconds that one statement may take; None where the server's own limit is to decide, as of an event:
     what exceeds that is set aside, and what exceeds ours would be sent for ever. Before it is asked what may take
     long, the database has to show that it is there. `connections`: those that one question may need at once; `kept`:
-    those that stay open while nobody asks.
+    those that stay open while nobody asks; `ping`: see `make_engine`.
     """
 
     def __init__(
@@ -54,10 +54,12 @@ class Bulkhead:
         statement: float | None,
         connections: int = 1,
         kept: int = 1,
+        ping: bool = True,
     ) -> None:
         patience = Patience(POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, statement)
         more = max(0, at_once * connections + 1 - kept)
-        engine = make_engine(runtime.endpoints.database_url, role=role, pool=kept, more=more, patience=patience)
+        url = runtime.endpoints.database_url
+        engine = make_engine(url, role=role, pool=kept, more=more, patience=patience, ping=ping)
         self.runtime = replace(runtime, engine=engine)
         outages.watch(engine)
         self._wait, self._seconds, self._probed = wait, seconds, seconds > THERE_SECONDS

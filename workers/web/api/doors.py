@@ -68,10 +68,10 @@ def weight_of(act: Act[Any, Any]) -> Weight:
 def make_bulkheads(runtime: Runtime) -> dict[Weight, Bulkhead]:
     """The bulkheads of the API. An act with an Idempotency-Key has two connections."""
     return {
-        Weight.ACCESS: Bulkhead(runtime, "web access", at_once=8, wait=1, seconds=3, statement=2, kept=8),
+        Weight.ACCESS: Bulkhead(runtime, "web access", at_once=8, wait=1, seconds=3, statement=2, kept=8, ping=False),
         Weight.QUICK: Bulkhead(runtime, "web api", at_once=8, wait=2, seconds=20, statement=10, connections=2, kept=4),
         Weight.LIST: Bulkhead(runtime, "web lists", at_once=4, wait=3, seconds=60, statement=30, connections=2),
-        Weight.EXPORT: Bulkhead(runtime, "web exports", at_once=4, wait=3, seconds=60, statement=None, connections=2),
+        Weight.EXPORT: Bulkhead(runtime, "web exports", at_once=4, wait=3, seconds=60, statement=None),
     }
 
 

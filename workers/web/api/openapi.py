@@ -172,6 +172,9 @@ def _parameters(route: ActRoute, schemas: dict[str, Any]) -> Iterator[dict[str, 
         key = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
         about = "The same for each repeat of one request: it is done once, and answered the same."
         yield {"name": "Idempotency-Key", "in": "header", "schema": key, "description": about}
+    if route.act.method == "GET" and route.tagged:
+        about = "The ETag of what you have: if it is the same still, the answer is 304 and nothing more."
+        yield {"name": "If-None-Match", "in": "header", "schema": {"type": "string"}, "description": about}
     if route.act.conditional:
         about = "The ETag of what was read: nothing is changed if it is another thing by now."
         yield {"name": "If-Match", "in": "header", "schema": {"type": "string"}, "description": about}
@@ -196,7 +199,9 @@ def _responses(route: ActRoute, schemas: dict[str, Any]) -> dict[str, Any]:
         made = [schemas[repr(kind)] for kind in plain]
         schema = made[0] if len(made) == 1 else {"anyOf": made}
         found[str(act.status)] = {"description": problems.phrase(act.status), "content": _json(schema)}
-        found[str(act.status)] |= {"headers": tag} if act.conditional else {}
+        found[str(act.status)] |= {"headers": tag} if route.tagged else {}
+        if act.method == "GET" and route.tagged:
+            found["304"] = {"description": "It is as you have it.", "headers": tag}
     for kind in kinds:
         if get_origin(kind) is Begun:
             begun = schemas[repr(UnderWay[get_args(kind)[0]])]  # type: ignore[misc]

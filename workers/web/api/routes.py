@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 import structlog
 from anyio import CancelScope
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -70,6 +71,11 @@ class ActRoute:
         """Whether what is asked comes in a body."""
         in_path = {part[1:-1] for part in self.parts if part.startswith("{")}
         return self.act.method not in {"GET", "HEAD"} and bool(self.known.keys() - in_path)
+
+    @property
+    def tagged(self) -> bool:
+        """Whether its answers have an ETag: what shows one thing, and what changes it."""
+        return self.act.conditional or (self.act.method == "GET" and self.weight is Weight.QUICK)
 
     def fits(self, parts: list[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this route's."""
@@ -217,8 +223,7 @@ class Api:
             return Response(as_json(answer.document), 202, {"Location": location}, "application/json")
         if answer is None:
             return Response(status_code=204)
-        tagged = act.conditional or (act.method == "GET" and call.route.weight is not Weight.LIST)
-        headers = {"ETag": f'"{tag_of(answer)}"'} if tagged else None
+        headers = {"ETag": f'"{tag_of(answer)}"'} if call.route.tagged else None
         return Response(as_json(answer), act.status, headers, "application/json")
 
     def _done_once(self, runtime: Runtime, call: Call) -> Response:
@@ -309,7 +314,12 @@ class _Export(StreamingResponse):
 
 def _at_the_door(runtime: Runtime, call: Call) -> Response:
     """What a platform asks at the door of every course, by one statement."""
-    answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
+    try:
+        answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
+    except DBAPIError as problem:  # nobody asks first whether a connection is there still: that takes as long again
+        if not problem.connection_invalidated:
+            raise
+        answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
     return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
