@@ -91,7 +91,14 @@ class RemoteServer:
     ) -> http.client.HTTPResponse:
         values = {field.name: getattr(asked, field.name) for field in fields(asked)}
         path = f"{self._path}/{_path(act, values, organisation)}"
-        said = {name: value for name, value in values.items() if f"{{{name}}}" not in act.path and value is not None}
+        usual = {field.name: field.default for field in fields(asked)}
+        said = {
+            name: value
+            for name, value in values.items()
+            if f"{{{name}}}" not in act.path
+            and value != usual[name]  # which it is taken for if it is not said
+            and (value is not None or act.method != "GET")
+        }
         body: Iterable[bytes] | bytes | None = None
         file = said.pop("file", None)
         if file is not None:

@@ -83,8 +83,8 @@ def numbered(connection: Connection, organisation: int, mailing: int) -> Announc
 
 
 def version_of(found: Announcement) -> str:
-    """What tells whether an announcement still says the same, to the same, at the same time, and stands as it did."""
-    said = (found.state, found.subject, found.body, found.audience, found.policy, found.send_at, found.time_zone)
+    """What tells whether an announcement still says the same, to the same, at the same time."""
+    said = (found.subject, found.body, found.audience, found.policy, found.send_at, found.time_zone)
     return sha256(msgspec.json.encode(said, order="sorted")).hexdigest()[:32]
 
 

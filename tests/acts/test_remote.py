@@ -146,6 +146,18 @@ def test_r34_a_command_prints_the_same_far_away(
     assert different == {}, different
 
 
+@pytest.mark.usefixtures("neighbours")
+def test_what_is_taken_away_far_away_is_told_apart_from_what_is_not_said(far: Callable[..., Result]) -> None:
+    def shown(*words: str) -> str:
+        changed = far("announcements", "edit", "unsent", *words, "-o", "acme")
+        assert changed.exit_code == 0, changed.exception
+        return far("announcements", "show", "unsent", "-o", "acme").stdout
+
+    assert "to be sent at 2099-01-01 09:00" in shown("--send-at", "2099-01-01T09:00", "--learner", "A")
+    assert "to be sent at 2099-01-01 09:00" in shown("--subject", "Another", "--everyone")
+    assert "to be sent at" not in shown("--no-send-at")
+
+
 def test_an_import_far_away_is_done_by_a_worker_and_says_the_same(
     far: Callable[..., Result], world: World, tmp_path: Path
 ) -> None:

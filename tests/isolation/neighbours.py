@@ -22,8 +22,8 @@ BY_HAND = (
     SELECT organisation, 'root', 'command', 'learners.status', json_build_object('of', name), 'done' FROM organisations
     """,
     """
-    INSERT INTO mailings (organisation, kind, id, state, policy, subject, body)
-    SELECT organisation, 'announcement', 'unsent', 'draft', 'hold', name, name FROM organisations
+    INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience)
+    SELECT organisation, 'announcement', 'unsent', 'draft', 'hold', name, name, '{"everyone": true}' FROM organisations
     """,
     """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, reason)
