@@ -2,7 +2,6 @@
 
 import base64
 import http.client
-import io
 import json
 import re
 import time
@@ -13,6 +12,7 @@ from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from argon2 import PasswordHasher
 from starlette.responses import Response
 
 from config.database import transaction
@@ -87,6 +87,13 @@ class Browser:
         return "You are signed in" in self.open("/sign-in").text
 
 
+@pytest.fixture(autouse=True)
+def _cheap_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passwords are hashed as always, and for a hundredth of the cost."""
+    cheap = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    monkeypatch.setattr("tasks.accounts.passwords._hasher", lambda: cheap)
+
+
 @pytest.fixture
 def pages(world: World) -> Iterator[Runtime]:
     """The pages, and an account with a password."""
@@ -145,18 +152,17 @@ def test_over_https_the_cookies_are_secure_and_of_the_host_alone() -> None:
 
 
 def test_the_demo_ends_with_a_link_where_the_database_is_embedded(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     identity = {"public_url": "http://127.0.0.1:8000", "secret_key": "x", "mail_from": "x"}
     write_private(world.runtime.home / "identity.json", json.dumps(identity))
-    monkeypatch.setattr("workers.commands.demo.out.file", io.StringIO())
 
     link = demo._sign_in_link(world.runtime)
     demo._print_account([], world.runtime.home, link)
     named = world.runtime.settings.model_copy(update={"database_url": "postgresql://db/x"})
 
     assert str(link).startswith("http://127.0.0.1:8000/sign-in/once/")
-    assert f"{link} while that runs; once, and within ten minutes" in demo.out.file.getvalue()  # type: ignore[attr-defined]
+    assert f"{link} while that runs; once, and within ten minutes" in capsys.readouterr().out
     assert demo._sign_in_link(replace(world.runtime, settings=named)) is None
 
 
