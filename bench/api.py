@@ -12,7 +12,8 @@ from random import Random
 
 from bench.figures import Goal, Ratio, percentile
 from bench.system import ORGANISATION, Database, System, id_of, wait_until
-from config.database import make_engine, transaction
+from config.database import transaction
+from config.engine import make_engine
 from config.sql import query
 from tasks import accounts
 
