@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks import announcements, enrolments, erasure, intake, mail, work
+from tasks import announcements, enrolments, erasure, imports, intake, mail, work
 from tasks.work import LostLease, Piece, accuse, claim, heartbeat, pause_before
 from workers.queues import Broker
 
@@ -27,6 +27,7 @@ ACTORS = (
     enrolments.chunk,
     enrolments.survey,
     erasure.erase,
+    imports.run,
     intake.retake,
     intake.take_turn,
     mail.deliver,

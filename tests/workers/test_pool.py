@@ -1,7 +1,9 @@
 """What a worker of a pool does with a wake-up: R31, R33."""
 
 import logging
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -36,15 +38,22 @@ def works(runtime: Runtime) -> None:
     pool.run(runtime, ["mail"], 2)
 
 
+ROOT = Path(__file__).parents[2]
+ACTOR = re.compile(r'(?m)^@actor\("([\w.]+)"')
+
+
 def test_every_actor_is_named_for_its_capability_and_says_what_it_does() -> None:
     assert {
         name: actor.fn.__module__.split(".")[1] for name, actor in REGISTRY.actors.items() if "." in name
     } == dict.fromkeys(("announcements.audience", "announcements.cancel", "announcements.launch",
                         "announcements.survey"), "announcements") | {
         "enrolments.chunk": "enrolments", "enrolments.survey": "enrolments", "events.retake": "intake",
-        "events.take_turn": "intake", "learners.erase": "erasure", "mail.deliver": "mail",
+        "events.take_turn": "intake", "imports.run": "imports", "learners.erase": "erasure",
+        "mail.deliver": "mail",
     }  # fmt: skip
     assert all(actor.fn.__doc__ for actor in REGISTRY.actors.values())
+    written = [name for file in ROOT.glob("tasks/*/actors.py") for name in ACTOR.findall(file.read_text("utf-8"))]
+    assert {*written} == {name for name in REGISTRY.actors if "." in name}, "a pool knows them all: workers/pool.py"
 
 
 def test_a_mail_to_one_person_is_claimed_in_six_round_trips(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
