@@ -129,6 +129,9 @@ def _made_of(secret: str, key: str) -> bytes:
 
 def forget_old(connection: Connection, *, in_savepoints: bool = False) -> int:  # noqa: ARG001 - one statement is all
     """Delete what is older than a day, the oldest first, a few thousand at once; how many."""
+    old = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE at < now() - CAST(:kept AS interval))"
+    if not value(connection, old, kept=KEPT):
+        return 0
     return execute(
         connection,
         """
