@@ -202,6 +202,8 @@ def test_no_body_takes_much_memory() -> None:
         "x@{{ organisation }}.example",
         "mailto:{{ email }}",
         "sip:{{ email }}",
+        "mailto:a@a.examplehttp://a.example{{ email }}",
+        "x@x.examplewww.x{{ email }}",
     ],
 )
 def test_no_field_touches_what_mail_programs_link(written: str) -> None:

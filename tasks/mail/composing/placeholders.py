@@ -3,6 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from tasks.mail.composing.merge import MergeError, Slot
 
@@ -23,6 +24,9 @@ _IN_TEXT = re.compile(
       |  (?<![\w.-])[\w.-]*[\w-]\.[\w-]{{2,}}\.{_TOP}(?![\w-])""",
     re.IGNORECASE | re.VERBOSE,
 )
+
+#: The same where no word begins, within what looks like another address: some mail programs begin there.
+_ANYWHERE = re.compile(rf"(?:https?://|www\.|mailto:){_REST}", re.IGNORECASE)
 
 #: What mail programs leave out at the end of one.
 _ENDS = ".,;:!?'"
@@ -83,7 +87,8 @@ class Placeholders:
                 spelt += text[end : found.start()] + said
                 slots.append((len(spelt) - len(said), len(spelt), int(found[1])))
                 end = found.end()
-            for address in _IN_TEXT.finditer(spelt + text[end:]):
+            whole = spelt + text[end:]
+            for address in chain(_IN_TEXT.finditer(whole), _ANYWHERE.finditer(whole)):
                 low, high = address.span()
                 touched = [slot for slot in slots if slot[0] <= high and low <= slot[1]]
                 seen = low + len(address[0].rstrip(_ENDS))
