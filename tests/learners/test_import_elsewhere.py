@@ -440,7 +440,7 @@ def test_r15_digests_of_those_who_return_are_counted_with_the_notices(
 def test_r15_an_import_that_mails_many_is_refused_unless_a_person_says_yes(
     world: World, rollcall: Rollcall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("workers.commands.imports.UNASKED", 2)
+    monkeypatch.setattr("tasks.imports.UNASKED", 2)
     world.has_course("safety", "everyone")
     text = ("id,email,status\n" + "".join(f"{n},{n}@acme.example,new\n" for n in range(3))).encode()
 
@@ -490,7 +490,7 @@ def test_r02_an_import_tells_a_person_what_was_used_and_what_was_not(
 def test_r15_a_person_at_a_terminal_is_asked_before_many_are_mailed(
     world: World, rollcall: Rollcall, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: str, standing: object
 ) -> None:
-    monkeypatch.setattr("workers.commands.imports.UNASKED", 0)
+    monkeypatch.setattr("tasks.imports.UNASKED", 0)
     monkeypatch.setattr("workers.commands.imports.at_a_terminal", lambda: True)
     world.has_course("safety", "everyone")
     path = tmp_path / "given.csv"
