@@ -149,14 +149,17 @@ def test_r31_an_event_that_kills_its_process_is_set_aside_and_those_beside_it_ar
 
     with without_newcomers(two):
         killed.until(
-            lambda: id_of(killer) in two.quarantine() and two.redis.xpending(IN, GROUP)["pending"] == 0,
-            "it is set aside, and acknowledged",
+            lambda: (
+                id_of(killer) in two.quarantine()
+                and two.redis.xpending(IN, GROUP)["pending"] == 0
+                and two.redis.keys("rollcall:trying:*") == []
+            ),
+            "it is set aside, acknowledged, and suspected no more",
         )
 
     assert killed.kills == 1 + MOST_TRIES
     assert neighbours(two) == ["first", "last"]
     assert (two.quarantine()[id_of(killer)].reason, len(two.quarantine())) == ("internal error", 1)
-    assert two.redis.keys("rollcall:trying:*") == []
     release(two.runtime.engine, two.runtime.settings, inbox.EventRef(id_of(killer)), by="ann", why="mended")
     assert two.list("SELECT standing FROM learners WHERE id = 'A'") == ["active"]
 
