@@ -31,8 +31,11 @@ $(VENV)/.installed: $(VENV)/.runs constraints-dev.txt
 demo: $(VENV)/.runs  ## the main job on a sample organisation, told as a story
 	@$(BIN)/rollcall demo
 
+# A test that stands still for so long says where, and fails.
+STUCK := -o faulthandler_timeout=300 -o faulthandler_exit_on_timeout=true
+
 test: $(VENV)/.installed  ## the whole suite, against real servers it starts itself
-	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(STUCK)
 
 test-fast: $(VENV)/.installed  ## the tests that need no server, in seconds
 	@$(BIN)/pytest -m fast -n 2 -q --hypothesis-profile=fast
