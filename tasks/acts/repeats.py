@@ -127,7 +127,7 @@ def _made_of(secret: str, key: str) -> bytes:
     return hmac.digest(secret.encode(), b"first answer\0" + key.encode(), "sha256")
 
 
-def forget_old(connection: Connection, *, in_savepoints: bool = False) -> int:  # noqa: ARG001 - one statement is all
+def forget_old(connection: Connection) -> int:
     """Delete what is older than a day, the oldest first, a few thousand at once; how many."""
     old = "SELECT EXISTS (SELECT FROM idempotency_keys WHERE at < now() - CAST(:kept AS interval))"
     if not value(connection, old, kept=KEPT):

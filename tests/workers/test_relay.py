@@ -127,7 +127,7 @@ def test_a_relay_that_has_nothing_to_do_asks_little_and_writes_nothing(
             chore.run()
         assert not [sql for sql in trips.statements if "INSERT" in sql or "DELETE" in sql]
         asked = trips.since()
-    assert asked["postgresql"] <= 33 * ROUNDS, "psycopg prepares what it asks often"
+    assert asked["postgresql"] <= 30 * ROUNDS, "psycopg prepares what it asks often"
     assert asked["redis"] <= 8 * ROUNDS
 
 

@@ -1,6 +1,6 @@
 """Looks whether the database was restored from a backup; else remembers in the home how far it has come."""
 
-from config.database import transaction
+from config.database import autocommit, transaction
 from config.runtime import Runtime
 from tasks import mail
 from workers.relay.chore import Chore
@@ -18,6 +18,9 @@ class WatchWitness(Chore):
 
     def do(self) -> None:
         """Hold all mail if the database was restored."""
-        with transaction(self.runtime.engine) as connection:
-            if not mail.notice_restore(connection, self._witness):
+        with autocommit(self.runtime.engine) as connection:
+            if not self._witness.is_behind(connection):
                 self._witness.keep(connection)
+                return
+        with transaction(self.runtime.engine) as connection:
+            mail.notice_restore(connection, self._witness)
