@@ -79,10 +79,8 @@ def preview(doing: Doing, asked: CourseChange) -> CoursePreview:
         known_course(connection, doing, asked.course)
         course = enrolments.find_course(connection, org.organisation, asked.course)
         assert course is not None  # noqa: S101 - it is known
-        charging = enrolments.Charging(seats.unit_of(org), seats.period_of(org))
         of = _of_rules if asked.method else _of_request
-        found, selected = of(connection, doing, asked, course, charging)
-    each = 1 if charging.unit == "seat" else course.cost
+        found, selected = of(connection, doing, asked, course)
     return CoursePreview(
         course=course.id,
         enrolled=found.enrolled,
@@ -91,7 +89,7 @@ def preview(doing: Doing, asked: CourseChange) -> CoursePreview:
         withdrawn=found.withdrawn,
         notices=found.notices,
         not_told=found.not_told,
-        starts=Startable(charging.unit, found.startable, found.startable * each),
+        starts=Startable(seats.unit_of(org), found.startable, found.startable * seats.price(org, course.cost)),
         selected=selected.total if selected else None,
         not_eligible=selected.not_eligible if selected else {},
     )
@@ -100,16 +98,13 @@ def preview(doing: Doing, asked: CourseChange) -> CoursePreview:
 Found = tuple[enrolments.EnrolmentPreview, enrolments.Selected | None]
 
 
-def _of_rules(
-    connection: Connection, doing: Doing, asked: CourseChange, course: enrolments.Course, charging: enrolments.Charging
-) -> Found:
+def _of_rules(connection: Connection, doing: Doing, asked: CourseChange, course: enrolments.Course) -> Found:
     named = list(dict.fromkeys(asked.segments or []))
     numbers = known_segments(connection, doing, named)
     found = enrolments.preview_rules(
         connection,
-        doing.organisation.organisation,
+        doing.organisation,
         course,
-        charging,
         doing.runtime.settings.rollcall_notice_window_seconds,
         everyone=asked.method == EnrolmentMethod.EVERYONE,
         segments=list(numbers.values()) if asked.method == EnrolmentMethod.SEGMENTS else [],
@@ -117,9 +112,7 @@ def _of_rules(
     return found, None
 
 
-def _of_request(
-    connection: Connection, doing: Doing, asked: CourseChange, course: enrolments.Course, charging: enrolments.Charging
-) -> Found:
+def _of_request(connection: Connection, doing: Doing, asked: CourseChange, course: enrolments.Course) -> Found:
     at = datetime.now(UTC)
     if asked.segment is not None:
         known_segments(connection, doing, [asked.segment])
@@ -136,9 +129,8 @@ def _of_request(
     assert selected is not None  # noqa: S101 - the segment is known
     found = enrolments.preview_request(
         connection,
-        doing.organisation.organisation,
+        doing.organisation,
         course,
-        charging,
         doing.runtime.settings.rollcall_notice_window_seconds,
         cycle=asked.cycle,
         at=at,

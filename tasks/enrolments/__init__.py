@@ -41,7 +41,7 @@ if TYPE_CHECKING:
         settle_learners,
         settle_places,
     )
-    from tasks.enrolments.previews import Charging, EnrolmentPreview, preview_request, preview_rules
+    from tasks.enrolments.previews import EnrolmentPreview, preview_request, preview_rules
     from tasks.enrolments.reconcile import mend, off_the_rules
     from tasks.enrolments.store import Newcomer
 else:

@@ -11,9 +11,10 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import planned_for_sets, rows
-from tasks import mail
+from tasks import mail, seats
 from tasks.enrolments.courses import Course
 from tasks.enrolments.rules import Became, NotTold
+from tasks.organisations import Organisation
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +49,6 @@ _WITHDRAWN_BY_NAME = """EXISTS (
 
 _VERDICT = mail.VERDICT.format(kind="'enrolment'", state="'sending'")
 
-#: Whether the entry `c` is what the learner's start of this course would be charged for, so that it costs nothing more
-#: (R25).
-_CHARGED = """EXISTS (
-    SELECT FROM consumptions c
-    WHERE c.organisation = :organisation AND c.learner = l.learner AND c.unit = :unit
-      AND CASE c.unit WHEN 'seat' THEN c.period = :period ELSE c.course = :course AND c.cycle = :cycle END)"""
-
 #: Of every learner that is {wanted}, or enrolled: what would become of them, and whether they would be told.
 _GROUPS = f"""
 WITH judged AS (
@@ -66,7 +60,7 @@ WITH judged AS (
                  AND v.learner = l.learner) AS void,
            CASE WHEN d.state = 'pending' OR d.state = 'accepted' AND d.settled_at > now() - CAST(:window AS interval)
                 THEN '{NotTold.TOLD_LATELY}' ELSE {_VERDICT} END AS verdict,
-           {_CHARGED} AS charged
+           {seats.CHARGED} AS charged
     FROM {{learners}}
     LEFT JOIN enrolments e ON e.organisation = :organisation AND e.course = :course AND e.cycle = :cycle
         AND e.learner = l.learner
@@ -96,26 +90,17 @@ _BY_REQUEST = _GROUPS.format(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Charging:
-    """How a start would be charged today: the unit, and when the licence period begins (R25)."""
-
-    unit: str
-    period: datetime
-
-
 def preview_rules(
     connection: Connection,
-    organisation: int,
+    organisation: Organisation,
     course: Course,
-    charging: Charging,
     window_seconds: float,
     *,
     everyone: bool,
     segments: Sequence[int],
 ) -> EnrolmentPreview:
     """What would come of these rules in place of those the course has (R7, R10)."""
-    scope = _scope(organisation, course, charging, window_seconds)
+    scope = _scope(organisation, course, window_seconds)
     with planned_for_sets(connection):
         groups = rows(connection, _Group, _BY_RULE, **scope, everyone=everyone, segments=list(segments))
     return _counted(groups, on_hold=course.on_hold, notify=True)
@@ -123,9 +108,8 @@ def preview_rules(
 
 def preview_request(
     connection: Connection,
-    organisation: int,
+    organisation: Organisation,
     course: Course,
-    charging: Charging,
     window_seconds: float,
     *,
     cycle: int,
@@ -134,20 +118,19 @@ def preview_request(
     notify: bool,
 ) -> EnrolmentPreview:
     """What would come of a request for these learners, who are eligible (R8, R9, R11)."""
-    scope = _scope(organisation, course, charging, window_seconds)
+    scope = _scope(organisation, course, window_seconds)
     scope |= {"cycle": cycle, "asked": True, "at": at, "listed": list(learners)}
     return _counted(rows(connection, _Group, _BY_REQUEST, **scope), on_hold=course.on_hold, notify=notify)
 
 
-def _scope(organisation: int, course: Course, charging: Charging, window_seconds: float) -> dict[str, object]:
+def _scope(organisation: Organisation, course: Course, window_seconds: float) -> dict[str, object]:
     return {
-        "organisation": organisation,
+        "organisation": organisation.organisation,
         "course": course.course,
         "cycle": 1,
         "asked": False,
         "at": None,
-        "unit": charging.unit,
-        "period": charging.period,
+        **seats.charging(organisation),
         "window": f"{window_seconds} seconds",
     }
 

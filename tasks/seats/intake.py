@@ -66,7 +66,7 @@ def _charge(
     total = before = store.used(connection, organisation)
     charges = []
     for event, known, start in counted:
-        amount = price(organisation, known)
+        amount = price(organisation, known.cost)
         total += amount
         overdrawn = organisation.pool is not None and amount > 0 and total > organisation.pool
         charges.append(store.Charge(start.learner, start.course, start.cycle, amount, overdrawn, event.time, event.id))

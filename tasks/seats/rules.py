@@ -119,9 +119,9 @@ def judge_completion(facts: Facts, place: Occurrence) -> Deferred | None:
     return not_enrolled(facts.learner, facts.course, place) if facts.enrolled_at is None else None
 
 
-def price(organisation: Organisation, facts: Facts) -> int:
+def price(organisation: Organisation, cost: int | None) -> int:
     """What a first start costs: the course's credits, or one seat (R25)."""
-    return 1 if unit_of(organisation) is Unit.SEAT else (facts.cost or 0)
+    return 1 if unit_of(organisation) is Unit.SEAT else (cost or 0)
 
 
 def reviews(organisation: Organisation, facts: Facts, time: datetime) -> list[Review]:

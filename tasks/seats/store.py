@@ -61,6 +61,25 @@ class Balance:
     review: int
 
 
+#: Whether a start of the learner `l` in the :course and :cycle is paid for already, for a statement with `charging`:
+#: what `seats.facts_of_starts` asks of each place. Each is looked up, however large the ledger is.
+CHARGED = """coalesce((
+    SELECT true FROM consumptions paid
+    WHERE paid.organisation = :organisation AND paid.learner = l.learner AND paid.unit = :unit
+      AND CASE paid.unit WHEN 'seat' THEN in_period(paid.period, paid.occurred_at, :period, :ends)
+          ELSE paid.course = :course AND paid.cycle = :cycle END
+    LIMIT 1), false)"""
+
+
+def charging(organisation: Organisation) -> dict[str, object]:
+    """How a start would be charged now: the unit, and the bounds of the licence period (R25)."""
+    return {
+        "unit": unit_of(organisation).value,
+        "period": period_of(organisation),
+        "ends": organisation.licence_ends,
+    }
+
+
 def facts(
     connection: Connection, organisation: Organisation, places: Sequence[Occurrence], lead: timedelta
 ) -> list[Facts]:
@@ -73,9 +92,7 @@ def facts(
         Facts,
         query("seats.facts_of_starts"),
         organisation=organisation.organisation,
-        unit=unit_of(organisation).value,
-        period=period_of(organisation),
-        ends=organisation.licence_ends,
+        **charging(organisation),
         lead=lead,
         learners=[p.learner for p in places],
         courses=[p.course for p in places],

@@ -204,6 +204,23 @@ def test_a_preview_of_what_cannot_be_done_is_refused(
         previewed(world, change)
 
 
+def test_r25_a_preview_reckons_with_what_was_charged_when_the_licence_period_moves(world: World) -> None:
+    world.has_organisation(licence="seats")
+    world.has_learners("A")
+    world.has_course("first")
+    world.has_course("safety")
+    world.asks_to_enrol("first", "A")
+    world.starts("A", "first")
+    world.has_organisation(licence="seats", licence_starts="2026-01-05")
+
+    said = previewed(world, CourseChange("safety", EnrolmentMethod.EVERYONE))
+    world.has_course("safety", "everyone")
+    world.starts("A", "safety")
+
+    assert (said.enrolled, said.starts.learners, said.starts.amount) == (1, 0, 0)
+    assert [entry.course for entry in world.ledger()] == ["first"]
+
+
 def test_r08_a_person_reads_what_would_come_of_it(world: World, rollcall: Rollcall) -> None:
     world.has_learners("A", "B", "C", "D")
     world.has_learners("E", email=None)

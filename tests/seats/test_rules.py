@@ -139,7 +139,7 @@ def test_s14_a_completion_waits_for_its_enrolment(known: dict[str, Any], why: De
 )
 def test_r25_a_start_costs_the_courses_credits_or_one_seat(licence: str, cost: int, unit: Unit, paid: int) -> None:
     assert unit_of(organisation(licence=licence)) is unit
-    assert price(organisation(licence=licence), facts(cost=cost)) == paid
+    assert price(organisation(licence=licence), cost) == paid
 
 
 def test_r25_a_licence_without_a_beginning_has_one_period() -> None:
