@@ -117,13 +117,20 @@ class Doing:
         outcome: str = "done",
     ) -> None:
         """Write what was done into the audit log, in the transaction that does it. What takes several transactions is
-        written as `begun` before the first. Never a secret, never a body, and nobody's name or address."""
+        written as `begun` in the first, and as done in the last. Never a secret or a body, nobody's name or address."""
         entry = audit.AuditEntry(self.act, subject, before, after, outcome)
         audit.record(connection, self.number, self.caller, [entry])
 
-    def record_each(self, connection: Connection, changes: Mapping[str, tuple[dict[str, Any], dict[str, Any]]]) -> None:
+    def record_each(
+        self,
+        connection: Connection,
+        changes: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
+        outcome: str = "done",
+    ) -> None:
         """The same of many subjects at once, by id: each as it was, and as it is."""
-        entries = [audit.AuditEntry(self.act, subject, before, after) for subject, (before, after) in changes.items()]
+        entries = [
+            audit.AuditEntry(self.act, subject, before, after, outcome) for subject, (before, after) in changes.items()
+        ]
         audit.record(connection, self.number, self.caller, entries)
 
 

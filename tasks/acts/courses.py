@@ -74,12 +74,11 @@ def _set_method(doing: Doing, asked: CourseMethod, segments: list[str]) -> Cours
         before = known_course(connection, doing, asked.course)
         doing.check_unchanged(before)
         known_segments(connection, doing, segments)
-        doing.record(
-            connection,
-            asked.course,
-            before={"method": before.method, "segments": before.segments},
-            after={"method": asked.method, "segments": segments},
+        was, is_now = (
+            {"method": before.method, "segments": before.segments},
+            {"method": asked.method, "segments": segments},
         )
+        doing.record(connection, asked.course, before=was, after=is_now, outcome="begun")
     at = moment_after(before.saved_at)
     said = {"course": before.course, "title": before.title, "cost": before.cost, "on_hold": before.on_hold}
     happen(doing, "course.saved", said | {"method": asked.method, "segments": segments}, at)
@@ -87,5 +86,6 @@ def _set_method(doing: Doing, asked: CourseMethod, segments: list[str]) -> Cours
         now = known_course(connection, doing, asked.course)
         if (now.method, now.segments) != (asked.method, sorted(segments)):
             raise Conflict(f"The course {asked.course!r} was described anew meanwhile: read it again.")
+        doing.record(connection, asked.course, before=was, after=is_now)
         fanout = under_way(connection, doing, at)
         return now if fanout is None else begun(connection, doing, fanout)

@@ -71,12 +71,13 @@ def request(doing: Doing, asked: EnrolmentsAsked) -> EnrolmentCounts | Begun[Enr
         known_course(connection, doing, asked.course)
         if asked.segment is not None:
             known_segments(connection, doing, [asked.segment])
-        doing.record(connection, asked.course, after=said)
+        doing.record(connection, asked.course, after=said, outcome="begun")
     happen(doing, "enrolment.requested", said, at)
     with doing.transaction() as connection:
         found = enrolments.fanout_details(connection, doing.organisation.organisation, request=id_)
         if found is None:
             raise Conflict("The request could not be applied: rollcall events quarantined says why.")
+        doing.record(connection, asked.course, after=said)
         return begun(connection, doing, found.fanout) if found.left else found.counts()
 
 
@@ -96,7 +97,9 @@ def withdraw(doing: Doing, asked: WithdrawalAsked) -> WithdrawnLearners:
     with doing.transaction() as connection:
         known_course(connection, doing, asked.course)
         known_learners(connection, doing, ids)
-        doing.record(connection, asked.course, after=said)
+        doing.record(connection, asked.course, after=said, outcome="begun")
     if ids:
         happen(doing, "enrolment.withdrawn", said, datetime.now(UTC))
+    with doing.transaction() as connection:
+        doing.record(connection, asked.course, after=said)
     return WithdrawnLearners(asked.course, ids, asked.cycle)

@@ -187,7 +187,7 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
     with doing.transaction() as connection:
         before = known_learners(connection, doing, wanted)
         changes = {id_: ({"status": one.standing}, {"status": status}) for id_, one in before.items()}
-        doing.record_each(connection, changes)
+        doing.record_each(connection, changes, "begun")
     now = datetime.now(UTC)
     for low in range(0, len(wanted), SLICE):
         with doing.transaction() as connection:
@@ -196,9 +196,10 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
         intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True)
     with doing.transaction() as connection:
         after = known_learners(connection, doing, wanted)
-    ahead = [id_ for id_ in wanted if after[id_].standing != status]
-    if ahead:
-        raise Conflict(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
+        ahead = [id_ for id_ in wanted if after[id_].standing != status]
+        if ahead:
+            raise Conflict(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
+        doing.record_each(connection, changes)
     return [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
 
 

@@ -86,14 +86,12 @@ def _save(doing: Doing, asked: NamedSegment) -> SegmentDetails:
     with doing.transaction() as connection:
         before = learners.segment_details(connection, doing.organisation.organisation, asked.segment)
         doing.check_unchanged(before)
-        doing.record(
-            connection,
-            asked.segment,
-            before=None if before is None else {"name": before.name},
-            after={"name": asked.name},
-        )
+        was, is_now = None if before is None else {"name": before.name}, {"name": asked.name}
+        doing.record(connection, asked.segment, before=was, after=is_now, outcome="begun")
     at = moment_after(None if before is None else before.saved_at)
     happen(doing, "segment.saved", {"segment": asked.segment, "name": asked.name}, at)
+    with doing.transaction() as connection:
+        doing.record(connection, asked.segment, before=was, after=is_now)
     return show.does(doing, OneSegment(asked.segment))
 
 
@@ -116,7 +114,7 @@ def _move(doing: Doing, asked: MembersNamed, *, member: bool) -> Members | Begun
         numbers = {one.learner: id_ for id_, one in known_learners(connection, doing, ids).items()}
         inside = {*learners.members_among(connection, number, segment, list(numbers))}
         newest = learners.newest_membership(connection, number, segment, list(numbers))
-        doing.record(connection, asked.segment, after={"member": member, "learners": ids})
+        doing.record(connection, asked.segment, after={"member": member, "learners": ids}, outcome="begun")
     at = moment_after(newest)
     if ids:
         event = "segment.joined" if member else "segment.left"
@@ -126,6 +124,7 @@ def _move(doing: Doing, asked: MembersNamed, *, member: bool) -> Members | Begun
         ahead = [id_ for one, id_ in numbers.items() if (one in now) != member]
         if ahead:
             raise Conflict(f"A change that came meanwhile holds for {some_of(ahead)}: ask again.")
+        doing.record(connection, asked.segment, after={"member": member, "learners": ids})
         fanout = under_way(connection, doing, at)
         changed = sum((one in inside) != member for one in numbers)
         return Members(asked.segment, ids, changed) if fanout is None else begun(connection, doing, fanout)

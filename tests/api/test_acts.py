@@ -265,6 +265,7 @@ def test_what_is_done_is_in_the_audit_log_with_its_door_and_address(api: Served)
     assert api.world.rows(
         "SELECT who, door, address, act, subject, outcome FROM audit WHERE door = 'api' ORDER BY id"
     ) == [
+        ("admin-", "api", "127.0.0.1", "learners.deactivate", "A", "begun"),
         ("admin-", "api", "127.0.0.1", "learners.deactivate", "A", "done"),
         ("reader-", "api", "127.0.0.1", "learners.activate", None, "refused: Forbidden"),
     ]
