@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from config.settings import table
 from config.webhooks import MOST_KEYS
 from tasks.accounts import passwords, people, secret, sessions, throttle, totp
+from tasks.acts import access, learners, paging, repeats
 from tasks.bounces import BounceKind, Ignored
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
@@ -35,6 +37,8 @@ from workers.relay.readers import WatchReaders
 from workers.relay.witness import WatchWitness
 from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract
 from workers.web import app, bodies, connections, signing_in
+from workers.web.api import doors, limits, routes
+from workers.web.api.doors import Weight
 
 ROOT = Path(__file__).parents[1]
 
@@ -148,6 +152,22 @@ def test_the_page_on_security_says_which_bounds_there_are() -> None:
         "password": "1 day, 0:00:00",
         "once": "0:10:00",
     }
+
+
+def test_the_guide_to_the_api_says_which_bounds_there_are() -> None:
+    said = " ".join((ROOT / "docs" / "guides" / "api.md").read_text(encoding="utf-8").split())
+    costs = [doors.COSTS[weight] for weight in (Weight.ACCESS, Weight.QUICK, Weight.LIST, Weight.EXPORT)]
+    bounds = [
+        f"answers for up to {access.MOST_PAIRS:,} pairs",
+        f"`limit` is {paging.USUAL} unless you say otherwise, and {paging.MOST:,} at most",
+        f"looks at {learners.SCANNED:,} of them, with `search` at {learners.SEARCHED:,}",
+        f"the body is larger than {routes.LONGEST_BODY // 1_000_000} MB",
+        "asking for access counts {}, another act {}, a list {}, an export {}.".format(*costs),
+        f"may do so {limits.STRANGERS_AT_ONCE} times, and ten times a second after that",
+    ]
+
+    assert [bound for bound in bounds if bound not in said] == []
+    assert (1.0, timedelta(days=1)) == (doors.REMEMBERED_SECONDS, repeats.KEPT), "a second or so, and a day"
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from anyio.lowlevel import checkpoint
 from starlette.requests import Request
 
 from workers.web import bodies
@@ -46,7 +47,7 @@ class Sender:
 async def quiet() -> None:
     """Let everything happen that can."""
     for _ in range(20):
-        await asyncio.sleep(0)
+        await checkpoint()
 
 
 @pytest.fixture

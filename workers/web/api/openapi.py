@@ -89,7 +89,7 @@ def _schemas(routes: list[ActRoute]) -> tuple[dict[str, Any], dict[str, Any]]:
 def _of_file(kind: Any) -> dict[str, Any]:
     """The schema of a file in a form."""
     if kind is not IO[bytes] and kind is not IO:
-        raise NotImplementedError(kind)
+        raise TypeError(f"a field of the API cannot be {kind}: no JSON and no file holds one")
     return {"type": "string", "contentMediaType": "application/octet-stream"}
 
 
