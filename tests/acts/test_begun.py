@@ -9,7 +9,7 @@ from tasks.acts import courses, enrolments, learners, segments
 from tests.acts.doing import audited, do
 from tests.world import World
 
-ACTS = [
+ACTS: list[tuple[Any, Any]] = [
     (learners.activate, learners.LearnerToggle("B")),
     (learners.deactivate, learners.LearnerToggle("A")),
     (learners.set_status, learners.LearnersStatus(["A", "B"], "inactive")),
