@@ -41,7 +41,7 @@ _ONE_START = (
     """
     INSERT INTO inbox (source, id, type, organisation, state)
     VALUES (%(source)s, %(id)s, %(type)s, %(organisation)s, 'applied')
-    ON CONFLICT (source, id) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+    ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
     """,
     """
     WITH started AS (
