@@ -42,7 +42,12 @@ work = Table(
         "fence", Integer, "grows with each claim: an outcome is written only under the fence of its claim", default="0"
     ),
     required("failures", Integer, "in a row; the pause before the next try grows with it", default="0"),
-    optional("begun", Integer, "mail: the last recipient whose sending has begun, unless every outcome is written"),
+    optional(
+        "begun",
+        BigInteger,
+        "mail: the last recipient whose sending has begun, unless every outcome is written; of events, the last that"
+        " somebody began to take in its turn",
+    ),
     required("lost", Integer, "claims in a row after which nothing was heard", default="0"),
     required(
         "alone", Integer, "of these, tries with nothing beside it in its process: after some it is failing", default="0"

@@ -235,6 +235,31 @@ def test_r33_an_event_that_kills_whoever_takes_it_is_set_aside_and_those_behind_
     assert world.ask("SELECT count(*) FROM work WHERE state = 'failing'") == 0
 
 
+def test_r33_what_a_worker_was_killed_with_is_taken_in_parts_and_not_one_by_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.intake.waiting.FREED_ROWS", 1000)
+    flood = [world.event("learner.saved", world.learner(f"L{n}")) for n in range(400)]
+    world.send(*flips(world, STEPS + 1, "L0"))  # whoever is not known waits: what follows is behind that
+    world.send(*flood)
+    few = len(waiting(world))
+    assert few > 300
+    applied: list[int] = []
+
+    def kill(wave: Sequence[Event]) -> None:
+        applied.append(len(wave))
+        if len(applied) <= 3:
+            raise Killed
+
+    before_each(monkeypatch, kill)
+    while work_once(world):
+        pass
+
+    assert world.ask("SELECT count(*) FROM learners WHERE organisation = 1") == 400
+    assert len(applied) < 40, "a part of a part of a part, and then all of the rest"
+    assert (world.quarantine().keys() & {id_of(one) for one in flood}, waiting(world)) == (set(), [])
+
+
 def test_r33_whoever_is_killed_while_it_takes_a_turn_loses_nothing_and_does_nothing_twice(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
