@@ -3,6 +3,10 @@
 As long as anything of an organisation waits so, what it sends is stored behind it, and one piece of work takes it, in
 the order of arrival and in bounded portions. Storing it needs no more than the turn lock, which nobody holds for long:
 whoever stores does not wait for whoever takes.
+
+What is first in line is asked for by a range of one organisation, in the order of the index of what waits so. Where
+most of the inbox waits, the planner would read `= :organisation` as "nearly all", and look through everything that came
+before.
 """
 
 from collections.abc import Iterable, Sequence
@@ -46,8 +50,9 @@ def standing(connection: Connection, ids: Iterable[str]) -> list[TurnState]:
                waiting.seq IS NOT NULL AS behind
         FROM organisations o
         LEFT JOIN LATERAL (
-            SELECT i.seq FROM inbox i WHERE i.awaits_organisation = o.organisation AND i.awaits = 'turn'
-            LIMIT 1) waiting ON true
+            SELECT i.seq FROM inbox i
+            WHERE i.awaits = 'turn' AND i.awaits_organisation BETWEEN o.organisation AND o.organisation
+            ORDER BY i.awaits_organisation, i.seq LIMIT 1) waiting ON true
         WHERE o.id = ANY(:ids)
         """,
         ids=list(ids),
@@ -92,8 +97,9 @@ def next_(connection: Connection, organisation: int, most: int = MOST) -> list[S
         SELECT seq, awaits, body FROM inbox WHERE seq IN (
             SELECT seq FROM (
                 SELECT seq, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before
-                FROM (SELECT seq, body FROM inbox WHERE awaits_organisation = :organisation AND awaits = 'turn'
-                      ORDER BY seq LIMIT :most) line) page
+                FROM (SELECT seq, body FROM inbox
+                      WHERE awaits = 'turn' AND awaits_organisation BETWEEN :organisation AND :organisation
+                      ORDER BY awaits_organisation, seq LIMIT :most) line) page
             WHERE before < :octets)
         ORDER BY seq FOR UPDATE
         """,
@@ -136,7 +142,11 @@ def _any(connection: Connection, organisation: int) -> bool:
     return bool(
         value(
             connection,
-            "SELECT EXISTS (SELECT FROM inbox WHERE awaits_organisation = :organisation AND awaits = 'turn')",
+            """
+            SELECT true FROM inbox
+            WHERE awaits = 'turn' AND awaits_organisation BETWEEN :organisation AND :organisation
+            ORDER BY awaits_organisation, seq LIMIT 1
+            """,
             organisation=organisation,
         )
     )

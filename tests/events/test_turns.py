@@ -9,11 +9,12 @@ import pytest
 
 from config.database import transaction
 from tasks import announcements
-from tasks.events import Event, decode, inbox
+from tasks.events import Event, decode, inbox, turns
 from tasks.events.rules import TURN, WAVE, affordable
 from tasks.intake import NotResolved, actors, discard, release
 from tasks.work.store import offer
 from tests.events.handling import before_each
+from tests.scale.explained import explained
 from tests.world import DAWN, World, id_of, work_on
 from workers.queues import QUEUES
 
@@ -398,3 +399,26 @@ def test_r31_what_a_large_customer_sends_on_an_ordinary_day_does_not_wait(world:
 
     for batch in (starts, again, people, requests):
         assert affordable(batch, TURN) == len(batch)
+
+
+def test_r31_what_has_its_turn_is_found_past_however_much_came_before_it(world: World) -> None:
+    world.has_learners("A")
+    world.execute("""
+        INSERT INTO inbox (source, id, type, organisation, state)
+        SELECT 'before', n::text, 'learner.saved', 'acme', 'applied' FROM generate_series(1, 20000) n
+    """)
+    world.execute("""
+        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, awaits, awaits_organisation, body)
+        SELECT 'flood', n::text, 'learner.saved', 'acme', 'waiting', 'its turn', '', 'turn', 1, 'x'
+        FROM generate_series(1, 60000) n
+    """)
+    world.execute("ANALYZE inbox")
+
+    with explained(world.runtime.engine) as found, transaction(world.runtime.engine, 1) as connection:
+        [standing] = turns.standing(connection, ["acme"])
+        few = turns.next_(connection, 1, 10)
+        turns.park(connection, 1, [])
+
+    assert (standing.behind, len(few)) == (True, 10)
+    assert {cost.pages for cost in found.values() if cost.pages > 100} == set()
+    assert len(found) >= 4
