@@ -80,7 +80,7 @@ class EntryReview:
     """What a person found, who looked at an entry."""
 
     id: str
-    why: str
+    why: str = "reviewed by hand"
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class PoolPause:
     """A pool that is to begin nothing, and why."""
 
     pool: Pool
-    why: Why
+    why: Why = "paused by hand"
 
 
 @dataclass(frozen=True, slots=True)

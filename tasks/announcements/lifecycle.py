@@ -29,10 +29,10 @@ def move(connection: Connection, organisation: int, announcement: store.Announce
     `NotAllowed`."""
     state = mail.make_move(connection, organisation, announcement.mailing, move_, expected=announcement.state, by=by)
     if state is None:
-        allowed = ", ".join(sorted(MOVES[move_]))
+        allowed = " or ".join(sorted(MOVES[move_]))
         raise NotAllowed(
-            f"the announcement {announcement.announcement} is {announcement.state}; only what is {allowed} can be"
-            f" made to {move_}"
+            f"the announcement {announcement.announcement} is {announcement.state}; to {move_} it, it has to be"
+            f" {allowed}"
         )
     execute(connection, "NOTIFY rollcall_relay, 'mailings'")  # a mailing to nobody leaves no work that would say so
     what = "mailing.launched" if move_ == "launch" else "mailing.moved"

@@ -86,6 +86,19 @@ def test_every_route_allows_what_the_table_allows_and_nothing_else(api: Served) 
     assert all(PERMISSIONS[name].scope in Scope for name in every())
 
 
+def test_what_the_contract_gives_no_body_needs_none(api: Served) -> None:
+    operator = api.client(Role.OPERATOR)
+    api.world.has_learners("A")
+    operator.post("announcements", {"announcement": "n", "subject": "S", "body": "B", "audience": {"everyone": True}})
+    paths = ["learners/A/activate", "learners/A/deactivate", "seats/ledger/1/reviewed"]
+    paths += [f"/system/pools/mail/{move}" for move in ("pause", "resume")]
+    paths += [f"/system/work/1/{move}" for move in ("retry", "discard")]
+    paths += [f"announcements/n/{move}" for move in ("preview", "launch", "pause", "resume", "cancel", "retry")]
+
+    refused = {path: answer.json for path in paths if (answer := operator.post(path)).status == 422}
+    assert refused == {}
+
+
 def test_another_organisation_and_one_that_is_not_there_are_told_the_same(api: Served) -> None:
     api.world.send(api.world.event("organisation.saved", {"name": CANARY, "licence": "seats"}, organisation="other"))
     admin = api.client()
