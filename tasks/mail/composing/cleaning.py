@@ -51,7 +51,7 @@ _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9-]*+)([^<>]*+)>")
 _REOPENED = re.compile(r"<(b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u)(?=[\s/])[^>]*>?", re.IGNORECASE)
 _LINKED = re.compile(r"<(a|img)\b([^>]*)", re.IGNORECASE)
 _LINK = re.compile(r"""\b(?:href|src)\s*=\s*(?:"([^"]*)"|'([^']*)'|([^\s"'>]+))""", re.IGNORECASE)
-_WITHOUT_SOURCE = re.compile("<img(?![^>]* src=)")
+_WITHOUT_SOURCE = re.compile("<img(?![^<>]* src=)")  # of cleaned HTML: neither stands in an attribute
 
 
 def as_typed(html: str) -> str:
