@@ -1,42 +1,164 @@
 """The schema, by Alembic, which takes 8 MB and is loaded only to migrate. `bring_up_to_date` is what `rollcall migrate`
-runs."""
+runs.
 
+Old code and new work side by side while processes are replaced. So each revision says the `oldest` code that can work
+with it, by the revision that this code knows; one that says nothing fits its own code alone. docs/migrations.md has the
+rules for a new one.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, text
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
 from config.errors import UserError
 from migrations.isolation import RoleRefused, isolate
 
-__all__ = ["RoleRefused", "bring_up_to_date", "current", "head"]
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+__all__ = ["LockTaken", "NotAllowed", "RoleRefused", "bring_up_to_date", "current", "head", "misfit"]
 
 #: Advisory lock held while migrating: of several processes started together one migrates, the others wait.
 MIGRATION_LOCK = 7400
+
+#: Seconds for which a revision waits for a lock, while whoever needs the table waits behind it; then it is taken back,
+#: and tried again after as long, so many times.
+LOCK_SECONDS, MOST_TRIES = 3, 100
 
 
 class NotAllowed(UserError):
     """The database's user may not do what is needed; the message says what, and who can allow it."""
 
 
-def bring_up_to_date(engine: Engine) -> tuple[str | None, str | None]:
-    """Run what is missing, in one transaction, and bring all of it under row security; the revisions before and after.
+class LockTaken(UserError):
+    """A table was in use for too long; what was migrated until then is whole."""
 
-    Raises `RoleRefused` or `NotAllowed`, and then changes nothing.
+
+def bring_up_to_date(
+    engine: Engine, waits: Callable[[str], None] = lambda _: None, *, seconds: float = LOCK_SECONDS
+) -> tuple[str | None, str | None]:
+    """Run what is missing, each revision in a transaction, and bring all of it under row security; the revisions before
+    and after. A schema that is ahead of this code stays as it is.
+
+    No table is locked for longer than a revision that has all its locks takes: one that has to wait for a lock for more
+    than so many `seconds` is taken back and tried again, and `waits` is told what it waits for.
+
+    Raises `RoleRefused` or `NotAllowed`, and then changes nothing; and `LockTaken`.
     """
+    with engine.connect() as connection, _alone(connection):
+        before = current(connection)
+        if before != head():
+            _check_rights(connection)
+        connection.rollback()
+        missing: list[str | None] = [revision for revision in _revisions() if before is None or revision > before]
+        if before is None:
+            missing = missing[-1:]  # in one transaction: nobody uses it yet
+        if before is None or before <= head():
+            for revision in missing or [None]:
+                _run(connection, revision, waits, seconds)
+        return before, current(connection)
+
+
+@contextmanager
+def _alone(connection: Connection) -> Iterator[None]:
+    """Be the only one to migrate, across transactions."""
+    connection.execute(text("SELECT pg_advisory_lock(:lock)"), {"lock": MIGRATION_LOCK})
+    connection.commit()
+    try:
+        yield
+    finally:
+        connection.rollback()
+        connection.execute(text("SELECT pg_advisory_unlock(:lock)"), {"lock": MIGRATION_LOCK})
+        connection.commit()
+
+
+def _run(connection: Connection, to: str | None, waits: Callable[[str], None], seconds: float) -> None:
+    """Go `to` a revision, if one is given, and bring what is there under row security, in one transaction, as often as
+    it takes to get its locks."""
+
+    def said(state: RetryCallState) -> None:
+        waits(f"{to or 'row security'} waits for a lock: try {state.attempt_number} of {MOST_TRIES}")
+
+    retrying = Retrying(
+        retry=retry_if_exception(_is_locked),
+        stop=stop_after_attempt(MOST_TRIES),
+        wait=wait_fixed(seconds),
+        before_sleep=said,
+        reraise=True,
+    )
+    try:
+        for attempt in retrying:
+            with attempt, connection.begin():
+                connection.execute(text(f"SET LOCAL lock_timeout = {seconds * 1000:.0f}"))
+                if to is not None:
+                    _upgrade(connection, to)
+                isolate(connection)
+    except Exception as problem:
+        if not _is_locked(problem):
+            raise
+        raise LockTaken(
+            f"Somebody held a lock on a table for all of {MOST_TRIES} tries, each {seconds:g} s long: see"
+            " pg_stat_activity for a transaction that is not ended; then run rollcall migrate again."
+        ) from None
+
+
+def _upgrade(connection: Connection, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - 8 MB that only migrating needs
+
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, revision)
+    if connection.scalar(text(_SAYS_OLDEST)):
+        connection.execute(text("UPDATE alembic_version SET oldest = :oldest"), {"oldest": oldest(revision)})
+
+
+def _config() -> "Config":
     from alembic.config import Config  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
-    with engine.begin() as connection:
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": MIGRATION_LOCK})
-        before = current(connection)
-        if before != head():
-            _check_rights(connection)
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-        isolate(connection)
-        return before, current(connection)
+    return config
+
+
+def oldest(revision: str) -> str:
+    """The oldest code that can work with the schema at a revision, by the revision that this code knows."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    run = ScriptDirectory.from_config(_config()).iterate_revisions(revision, "base")
+    return str(max(getattr(one.module, "oldest", one.revision) for one in run))
+
+
+def _is_locked(problem: BaseException) -> bool:
+    """Whether a lock was somebody else's, said by SQLAlchemy or by psycopg itself."""
+    return getattr(getattr(problem, "orig", problem), "sqlstate", None) == "55P03"
+
+
+#: Whether the table that says where a schema is also says which code fits it.
+_SAYS_OLDEST = """
+    SELECT EXISTS (SELECT FROM pg_attribute
+                   WHERE attrelid = to_regclass('alembic_version') AND attname = 'oldest' AND NOT attisdropped)
+"""
+
+
+def misfit(connection: Connection) -> str | None:
+    """Why this code cannot work with the schema, and what to do; None where it can."""
+    at, known = current(connection), head()
+    if at == known:
+        return None
+    if at is None or at < known:
+        return f"The database is at schema {at or 'none'}, this code needs {known}: run rollcall migrate."
+    fits = connection.scalar(text(_SAYS_OLDEST)) and connection.scalar(text("SELECT oldest FROM alembic_version"))
+    if fits and fits <= known:
+        return None
+    return (
+        f"The database is at schema {at}, of a newer Rollcall, and this one knows {known} and cannot work with it:"
+        " install the newer one."
+    )
 
 
 def current(connection: Connection) -> str | None:
@@ -48,8 +170,15 @@ def current(connection: Connection) -> str | None:
 
 
 def head() -> str:
-    """The revision this code needs: that of the last file, whose name begins with it."""
-    return max(file.stem.partition("_")[0] for file in (Path(__file__).parent / "versions").glob("[0-9]*_*.py"))
+    """The revision this code knows: that of the last file, whose name begins with it."""
+    return _revisions()[-1]
+
+
+@cache
+def _revisions() -> tuple[str, ...]:
+    """Every revision, the first first."""
+    files = (Path(__file__).parent / "versions").glob("[0-9]*_*.py")
+    return tuple(sorted(file.stem.partition("_")[0] for file in files))
 
 
 def _check_rights(connection: Connection) -> None:

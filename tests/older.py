@@ -45,13 +45,19 @@ _TABLES = """
 Row = dict[str, Any]
 
 
+def config() -> Config:
+    """Where Alembic finds the migrations."""
+    found = Config()
+    found.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    return found
+
+
 def move(engine: Engine, to: Callable[[Config, str], object], revision: str) -> None:
     """Bring a database to a revision, by Alembic's `upgrade` or `downgrade`, in one transaction."""
-    config = Config()
-    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    by = config()
     with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        to(config, revision)
+        by.attributes["connection"] = connection
+        to(by, revision)
 
 
 def rows(connection: psycopg.Connection[Any]) -> dict[str, list[Row]]:

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 from alembic.command import downgrade, upgrade
+from alembic.script import ScriptDirectory
 from psycopg import sql
 from psycopg.types.json import Jsonb
 from sqlalchemy import Engine
@@ -135,6 +136,76 @@ def test_the_way_back_works_or_is_refused_with_what_to_do_and_changes_nothing(se
         assert refused.endswith(": drop the database")
         assert older.rows(connection) == before
         assert migrations.bring_up_to_date(engine) == (REVISIONS[at], REVISIONS[-1])
+
+
+def test_a_revision_that_waits_for_a_lock_is_taken_back_says_so_and_is_tried_again(servers: Embedded) -> None:
+    with database_at(servers, "0037") as url, opened(url) as (engine, connection), psycopg.connect(url) as reader:
+        reader.execute("SELECT FROM alembic_version")
+        said: list[str] = []
+
+        def waits(what: str) -> None:
+            said.append(what)
+            connection.execute("SELECT FROM alembic_version")  # nobody waits behind it meanwhile
+            reader.rollback()
+
+        assert migrations.bring_up_to_date(engine, waits, seconds=0.1) == ("0037", REVISIONS[-1])
+        assert said[0].startswith("0038 waits for a lock")
+
+
+def test_a_lock_that_nobody_lets_go_of_is_said_and_what_was_migrated_stays(
+    servers: Embedded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrations, "MOST_TRIES", 2)
+    with database_at(servers, "0036") as url, opened(url) as (engine, connection), psycopg.connect(url) as reader:
+
+        def waits(_what: str) -> None:
+            reader.execute("SELECT FROM alembic_version")
+
+        connection.execute("BEGIN; SELECT FROM work")
+        with pytest.raises(migrations.LockTaken, match="pg_stat_activity"):
+            migrations.bring_up_to_date(engine, seconds=0.05)
+        connection.rollback()
+        with engine.connect() as one:
+            assert migrations.current(one) == "0036"
+
+        reader.execute("SELECT FROM alembic_version")
+        with pytest.raises(migrations.LockTaken):
+            migrations.bring_up_to_date(engine, waits, seconds=0.05)
+        reader.rollback()
+        with engine.connect() as one:
+            assert migrations.current(one) == "0037"
+        assert migrations.bring_up_to_date(engine) == ("0037", REVISIONS[-1])
+
+
+#: The schema of a newer Rollcall: the oldest code that fits it, and what is said by this one.
+NEWER = {
+    REVISIONS[-1]: None,
+    "0038": None,
+    "9998": "of a newer Rollcall",
+    None: "of a newer Rollcall",
+}
+
+
+@pytest.mark.parametrize(("oldest", "said"), NEWER.items())
+def test_a_newer_schema_that_this_code_fits_is_worked_with_and_another_refused(
+    servers: Embedded, oldest: str | None, said: str | None
+) -> None:
+    with database_at(servers, REVISIONS[-1]) as url, opened(url) as (engine, connection):
+        connection.execute("UPDATE alembic_version SET version_num = '9999', oldest = %s", (oldest,))
+
+        assert migrations.bring_up_to_date(engine) == ("9999", "9999"), "it is left as it is"
+        with engine.connect() as one:
+            misfit = migrations.misfit(one)
+        assert said in misfit if said and misfit else misfit is said
+
+
+def test_each_revision_says_since_two_versions_work_side_by_side_which_code_fits_it() -> None:
+    scripts = {one.revision: one.module for one in ScriptDirectory.from_config(older.config()).walk_revisions()}
+    unsaid = [revision for revision, module in scripts.items() if revision >= "0038" and not hasattr(module, "oldest")]
+
+    assert unsaid == []
+    assert all(getattr(module, "oldest", revision) <= revision for revision, module in scripts.items())
+    assert migrations.oldest(REVISIONS[-1]) >= "0037"
 
 
 #: What events wait for, as it was written down, and as it is.

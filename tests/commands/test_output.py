@@ -264,6 +264,18 @@ def test_migrate_says_where_the_schema_was_and_is(rollcall: Rollcall) -> None:
     assert done["before"] == done["after"]
 
 
+def test_what_an_older_rollcall_says_of_a_newer_schema(
+    story: World, rollcall: Rollcall, refused: Callable[..., str]
+) -> None:
+    story.execute("UPDATE alembic_version SET version_num = '9999', oldest = '0038'")
+    assert rollcall("seats", "show", "-o", "acme").exit_code == 0
+    assert "is at 9999, ahead of this Rollcall" in rollcall("migrate").stdout
+
+    story.execute("UPDATE alembic_version SET oldest = '9999'")
+    assert "install the newer one" in refused("seats", "show", "-o", "acme")
+    assert "install the newer one" in refused("migrate")
+
+
 def test_r10_reconcile_says_what_is_off_and_mends_it(
     story: World, rollcall: Rollcall, refused: Callable[..., str]
 ) -> None:

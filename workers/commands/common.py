@@ -216,25 +216,24 @@ def opened(
     configure_logging(style, "warning" if quiet else level, role)
     with services.runtime(settings, role, need=need, make=make) as runtime:
         if "database" in need:
-            if settings.database_url is None and schema(runtime) != migrations.head():
-                migrations.bring_up_to_date(runtime.engine)
+            if settings.database_url is None:
+                _bring_up_to_date(runtime)
             check_schema(runtime)
         yield runtime
 
 
-def schema(runtime: Runtime) -> str | None:
-    """The schema that the database is at."""
+def _bring_up_to_date(runtime: Runtime) -> None:
     with runtime.engine.connect() as connection:
-        return migrations.current(connection)
+        behind = (migrations.current(connection) or "") < migrations.head()
+    if behind:
+        migrations.bring_up_to_date(runtime.engine)
 
 
 def check_schema(runtime: Runtime) -> None:
-    """Refuse to go on where the schema is not the one this code needs."""
-    current = schema(runtime)
-    if current != migrations.head():
-        raise Refused(
-            f"The database is at schema {current or 'none'}, this code needs {migrations.head()}: run rollcall migrate."
-        )
+    """Refuse to go on where this code cannot work with the schema."""
+    with runtime.engine.connect() as connection:
+        if (misfit := migrations.misfit(connection)) is not None:
+            raise Refused(misfit)
 
 
 @contextmanager

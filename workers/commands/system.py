@@ -38,7 +38,19 @@ from tasks.acts.acting import Nothing
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
 from tasks.system import SystemState, system_state
 from tasks.webhooks import Health
-from workers.commands.common import Json, Refused, acting, cell, document, err, opened, out, refuse_remote, who
+from workers.commands.common import (
+    Json,
+    Refused,
+    acting,
+    cell,
+    check_schema,
+    document,
+    err,
+    opened,
+    out,
+    refuse_remote,
+    who,
+)
 from workers.console import visible
 
 if TYPE_CHECKING:
@@ -81,14 +93,16 @@ def migrate(json_: Json = False) -> None:
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     with services.runtime(settings, "migrate", need=services.DATABASE, make=True) as runtime:
-        before, after = migrations.bring_up_to_date(runtime.engine)
+        before, after = migrations.bring_up_to_date(runtime.engine, lambda what: err.print(f"Migration {what}."))
+        check_schema(runtime)
         with transaction(runtime.engine) as connection:
             asks = asks_after_restore(connection, Witness(runtime.endpoints.redis_url, runtime.home))
     if json_:
         document(Migrated(before, after, asks))
     else:
         was = "as it was" if before == after else f"it was {before or 'empty'}"
-        out.print(f"The schema is at {after}; {was}.")
+        ahead = f", ahead of this Rollcall, which knows {migrations.head()}" if str(after) > migrations.head() else ""
+        out.print(f"The schema is at {after}{ahead}; {was}.")
     if asks:
         err.print(f"{IT_WAS_RESTORED}: rollcall restored.", style="bold red")
 
