@@ -94,6 +94,12 @@ class Course:
     since: datetime
 
     @property
+    def rank(self) -> tuple[object, ...]:
+        """Which of two descriptions holds: the newer, and of two of the same time the greater, whichever is heard last
+        (R6)."""
+        return self.saved_at, self.method, sorted(self.linked), self.on_hold
+
+    @property
     def rules(self) -> tuple[str, frozenset[str]]:
         """Its method, and its links where they count (R10)."""
         return self.method, self.linked if self.method == "segments" else frozenset()
@@ -198,10 +204,10 @@ class Facts:
     def course_described(self, event: Event) -> bool:
         """The newest description of a course holds (R6); whether its rules are new."""
         data, known = event.data, self.courses.get(event.data["course"])
-        if known is not None and known.saved_at > event.time:
-            return False
         linked = frozenset(data.get("segments", ()))
         said = Course(event.time, data.get("on_hold", False), data.get("method", "manual"), linked, event.time)
+        if known is not None and known.rank > said.rank:
+            return False
         new = said.rules != (known.rules if known else ("manual", frozenset()))
         self.courses[data["course"]] = said if new or known is None else replace(said, since=known.since)
         return new
