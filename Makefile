@@ -51,10 +51,11 @@ chaos: $(VENV)/.installed  ## workers killed every two seconds, again and again:
 	@$(BIN)/pytest -m slow -q
 	@HISTORIES=200 $(BIN)/pytest tests/model -q  # the suite looks at a few
 
-lint: $(VENV)/.installed  ## ruff, format check, mypy --strict
+lint: $(VENV)/.installed  ## ruff, format check, mypy --strict, and squawk for the SQL of migrations
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/python -m migrations.rendering > $(VENV)/migrations.sql && $(BIN)/squawk $(VENV)/migrations.sql
 
 pythons: $(VENV)/.installed  ## what can be checked of every Python without it: types against its library, and wheels
 	@for python in $(PYTHONS); do $(BIN)/mypy --python-version $$python && $(BIN)/pip --disable-pip-version-check \

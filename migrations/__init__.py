@@ -60,6 +60,8 @@ def bring_up_to_date(
             missing = missing[-1:]  # in one transaction: nobody uses it yet
         if before is None or before <= head():
             for revision in missing or [None]:
+                if before is not None and revision is not None:
+                    _build(connection, revision)
                 _run(connection, revision, waits, seconds)
         return before, current(connection)
 
@@ -110,26 +112,37 @@ def _run(connection: Connection, to: str | None, waits: Callable[[str], None], s
 def _upgrade(connection: Connection, revision: str) -> None:
     from alembic import command  # noqa: PLC0415 - 8 MB that only migrating needs
 
-    config = _config()
-    config.attributes["connection"] = connection
-    command.upgrade(config, revision)
+    found = config()
+    found.attributes["connection"] = connection
+    command.upgrade(found, revision)
     if connection.scalar(text(_SAYS_OLDEST)):
         connection.execute(text("UPDATE alembic_version SET oldest = :oldest"), {"oldest": oldest(revision)})
 
 
-def _config() -> "Config":
+def _build(connection: Connection, revision: str) -> None:
+    """Build the indexes that a revision names, while everybody works."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    from migrations import indexes  # noqa: PLC0415
+
+    script = ScriptDirectory.from_config(config()).get_revision(revision)
+    indexes.build(connection, getattr(script.module, "indexes", {}))
+
+
+def config() -> "Config":
+    """Where Alembic finds the revisions."""
     from alembic.config import Config  # noqa: PLC0415
 
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    return config
+    found = Config()
+    found.set_main_option("script_location", str(Path(__file__).parent))
+    return found
 
 
 def oldest(revision: str) -> str:
     """The oldest code that can work with the schema at a revision, by the revision that this code knows."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415
 
-    run = ScriptDirectory.from_config(_config()).iterate_revisions(revision, "base")
+    run = ScriptDirectory.from_config(config()).iterate_revisions(revision, "base")
     return str(max(getattr(one.module, "oldest", one.revision) for one in run))
 
 

@@ -4,7 +4,6 @@ import itertools
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -45,16 +44,9 @@ _TABLES = """
 Row = dict[str, Any]
 
 
-def config() -> Config:
-    """Where Alembic finds the migrations."""
-    found = Config()
-    found.set_main_option("script_location", str(Path(migrations.__file__).parent))
-    return found
-
-
 def move(engine: Engine, to: Callable[[Config, str], object], revision: str) -> None:
     """Bring a database to a revision, by Alembic's `upgrade` or `downgrade`, in one transaction."""
-    by = config()
+    by = migrations.config()
     with engine.begin() as connection:
         by.attributes["connection"] = connection
         to(by, revision)

@@ -18,6 +18,7 @@ from sqlalchemy import Engine
 import migrations
 from config.embedded import Embedded
 from config.engine import make_engine
+from migrations import indexes
 from tests import older
 from tests.conftest import WORKER, database_named
 from tests.world import World, id_of
@@ -177,6 +178,24 @@ def test_a_lock_that_nobody_lets_go_of_is_said_and_what_was_migrated_stays(
         assert migrations.bring_up_to_date(engine) == ("0037", REVISIONS[-1])
 
 
+def test_an_index_is_built_while_others_write_and_what_was_left_unfinished_is_built_anew(servers: Embedded) -> None:
+    with database_at(servers, REVISIONS[-1]) as url, opened(url) as (engine, connection):
+        older.fill(connection)
+        connection.execute("INSERT INTO mail_pulses SELECT 1000 + n FROM generate_series(1, 2) n")
+        with pytest.raises(psycopg.errors.UniqueViolation):
+            connection.execute("CREATE UNIQUE INDEX CONCURRENTLY pulses_by_n ON mail_pulses (n)")
+        valid = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass('pulses_by_n')"
+        assert connection.execute(valid).fetchone() == (False,)
+        written = "SELECT state FROM work FOR UPDATE"
+
+        with psycopg.connect(url) as writer, engine.connect() as one:
+            writer.execute(written)
+            indexes.build(one, {"pulses_by_n": "ON mail_pulses (n)", "other": "ON mail_pulses (shard, n)"})
+            indexes.build(one, {"pulses_by_n": "ON no_such_table (n)"})
+
+        assert connection.execute(valid).fetchone() == (True,)
+
+
 #: The schema of a newer Rollcall: the oldest code that fits it, and what is said by this one.
 NEWER = {
     REVISIONS[-1]: None,
@@ -200,7 +219,7 @@ def test_a_newer_schema_that_this_code_fits_is_worked_with_and_another_refused(
 
 
 def test_each_revision_says_since_two_versions_work_side_by_side_which_code_fits_it() -> None:
-    scripts = {one.revision: one.module for one in ScriptDirectory.from_config(older.config()).walk_revisions()}
+    scripts = {one.revision: one.module for one in ScriptDirectory.from_config(migrations.config()).walk_revisions()}
     unsaid = [revision for revision, module in scripts.items() if revision >= "0038" and not hasattr(module, "oldest")]
 
     assert unsaid == []
