@@ -1,6 +1,7 @@
 """Deleting a learner: S15."""
 
 import itertools
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -158,6 +159,29 @@ def test_s15_who_is_saved_after_the_deletion_is_made_anew_with_nothing_of_before
     with world.about() as (connection, organisation):
         assert learners.history(connection, organisation.organisation, 1) == []
     assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 1)]
+
+
+@pytest.mark.parametrize("reached", [True, False])
+@pytest.mark.parametrize(("before", "after"), [("active", "inactive"), ("inactive", "active")])
+def test_s15_who_is_made_anew_is_enrolled_by_the_rules_silently_or_not_as_they_are_now(
+    world: World, before: str, after: str, reached: bool
+) -> None:
+    world.has_learners("A", "B", "C", "D", status=before, at=DAWN)
+    if reached:
+        world.has_course("safety", "everyone", at=DAWN + HOUR)
+        world.settle()
+    else:  # the deletion comes while the fan-out is under way
+        few = replace(world.runtime, settings=world.runtime.settings.model_copy(update={"rollcall_chunk": 1}))
+        replace(world, runtime=few).has_course("safety", "everyone", at=DAWN + HOUR)
+
+    world.say("learner.deleted", learner="D", at=DAWN + 2 * HOUR)
+    world.has_learners("D", status=after, at=DAWN + 3 * HOUR)
+    world.settle()
+
+    enrolment = world.enrolments("D")["safety"]
+    assert (enrolment.silent, enrolment.enrolled_at) == (after == "inactive", DAWN + 3 * HOUR)
+    assert enrolment.activated_at == (None if after == "inactive" else DAWN + 3 * HOUR)
+    assert world.access("D") == (set() if after == "inactive" else {"safety"})
 
 
 def test_s15_a_deletion_beats_what_happened_at_the_same_time_in_any_order(world: World) -> None:

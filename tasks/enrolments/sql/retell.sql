@@ -1,5 +1,17 @@
--- Write of these enrolments what was told anew.
-UPDATE enrolments e SET enrolled_at = new.begin, withdrawn_at = new.until, withdrawn_by = new.by,
+-- Write of these enrolments what was told anew. One that begins after it was withdrawn, or after its learner was deleted,
+-- is recorded anew: silent or not by the status when it is (S3, S15).
+UPDATE enrolments e SET
+    silent = CASE
+        WHEN e.withdrawn_at <= new.begin OR EXISTS (
+            SELECT FROM stints s
+            WHERE s.organisation = e.organisation AND s.course = e.course AND s.cycle = e.cycle
+              AND s.learner = e.learner AND s.withdrawn_by = 'deletion'
+              AND s.withdrawn_at BETWEEN e.enrolled_at AND new.begin)
+        THEN (SELECT l.standing <> 'active' FROM learners l
+              WHERE l.organisation = e.organisation AND l.learner = e.learner)
+        ELSE e.silent
+    END,
+    enrolled_at = new.begin, withdrawn_at = new.until, withdrawn_by = new.by,
     started_at = new.started, activated_at = new.activated,
     requests = (SELECT array_agg(f.fanout ORDER BY f.fanout) FROM fanouts f
                 WHERE f.organisation = e.organisation AND f.fanout = ANY(e.asked)
