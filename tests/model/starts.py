@@ -99,7 +99,7 @@ class Starts:
         it is taken: by now it may be known that the learner was inactive."""
         listed = {(one.state, one.reason)}
         started = one.event.type == "course.started" and one.reason == NOT_ENROLLED
-        if started and not self._active(one.event) and self.stints[_place(one.event)]:
+        if started and not self._active(one.event):
             listed.add(("quarantined", INACTIVE))
         return listed
 
