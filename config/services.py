@@ -191,16 +191,15 @@ def write_private(path: Path, content: str) -> None:
         raise
 
 
-def write_services(home: Path, found: Endpoints, bounces_url: str, pids: dict[str, int]) -> None:
+def write_services(home: Path, found: Endpoints, bounces_url: str, metrics_url: str, pids: dict[str, int]) -> None:
     """Tell the outside which URLs are in use and which processes run: `services.json`, passwords left out."""
     urls = {
         name.upper(): without_password(url)
         for name, url in asdict(found).items()
         if name in {"database_url", "redis_url", "smtp_url", "public_url"}
     }
-    write_private(
-        home / "services.json", json.dumps({**urls, "BOUNCES_URL": bounces_url, "pids": pids}, indent=2) + "\n"
-    )
+    urls |= {"BOUNCES_URL": bounces_url, "METRICS_URL": metrics_url}
+    write_private(home / "services.json", json.dumps({**urls, "pids": pids}, indent=2) + "\n")
 
 
 def without_password(url: str) -> str:

@@ -154,6 +154,10 @@ class Settings(BaseModel):
         None,
         description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",
     )
+    rollcall_metrics_host: str = Field(
+        "127.0.0.1", description="where the web process serves /metrics, apart from the pages"
+    )
+    rollcall_metrics_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
     rollcall_session_seconds: float = Field(
         43_200, gt=0, description="how long somebody stays signed in who does nothing"
     )

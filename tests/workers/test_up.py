@@ -120,6 +120,10 @@ def lets_in_once(log: Path) -> None:
         urllib.request.urlopen(link[1])  # noqa: S310 - it is good once
 
 
+#: What `rollcall up` tells of where it is.
+URLS = {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "METRICS_URL"}
+
+
 def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves_nothing(
     machine: Machine, tmp_path: Path
 ) -> None:
@@ -133,7 +137,7 @@ def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves
     assert set(services["pids"]) == roles | {"rollcall", "postgresql", "valkey", "mailbox"}
     rollcall = psutil.Process(services["pids"]["rollcall"])
     assert up.pid in {rollcall.pid, rollcall.ppid()}
-    assert set(services) == {"DATABASE_URL", "REDIS_URL", "SMTP_URL", "PUBLIC_URL", "BOUNCES_URL", "pids"}
+    assert set(services) == URLS | {"pids"}
     assert re.fullmatch(r"lmtp://127\.0\.0\.1:\d+", services["BOUNCES_URL"])
 
     lets_in_once(log)
@@ -158,7 +162,7 @@ def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves
     assert machine.asks("learners", "show", somebody, "-o", "aurora")["learner"] == somebody
     assert {entry["state"] for entry in machine.asks("events", "quarantined")} <= {"waiting", "quarantined"}
 
-    _pages_answer(services["PUBLIC_URL"])
+    _pages_answer(services["PUBLIC_URL"], services["METRICS_URL"])
     _one_click(machine, services["PUBLIC_URL"])
     _reports_are_taken(machine, services["BOUNCES_URL"])
 
@@ -170,7 +174,7 @@ def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves
         os.kill(pid, signal.SIGKILL)
     until(lambda: all(machine.services["pids"][name] != pid for name, pid in servers.items()), "new servers")
     assert {**machine.services, "pids": {}} == {**services, "pids": {}}, "where they were"
-    _pages_answer(services["PUBLIC_URL"])
+    _pages_answer(services["PUBLIC_URL"], services["METRICS_URL"])
 
     pids = machine.services["pids"]
     began = time.monotonic()
@@ -209,8 +213,8 @@ def _reports_are_taken(machine: Machine, url: str) -> None:
     assert machine.asks("suppressions", "list", "-o", "aurora")["address"] == recipient.lower()
 
 
-def _pages_answer(url: str) -> None:
-    """/healthz says that all is well, /metrics gives the numbers."""
+def _pages_answer(url: str, metrics_url: str) -> None:
+    """/healthz says that all is well, /metrics gives the numbers, at an address of its own."""
     last = b""
 
     def healthy() -> bool:
@@ -223,7 +227,7 @@ def _pages_answer(url: str) -> None:
         return bool(json.loads(last) == {"database": True, "redis": True})
 
     until(healthy, "a healthy /healthz")
-    with urllib.request.urlopen(f"{url}/metrics", timeout=5) as page:  # noqa: S310 - our own
+    with urllib.request.urlopen(metrics_url, timeout=5) as page:  # noqa: S310 - our own
         text = page.read().decode()
     assert page.headers["Content-Type"].startswith("text/plain")
     assert re.search(r"^rollcall_events_unread 0\.0$", text, re.MULTILINE)

@@ -1,14 +1,17 @@
-"""/healthz and /metrics while something is wrong."""
+"""/livez, /readyz, /healthz and /metrics, while something is wrong too."""
 
 import json
+import socket
 import threading
 import urllib.error
 import urllib.request
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from config.runtime import Runtime
 from tests.mailserver import free_port
 from tests.workers.deployment import Valkey, until
+from tests.workers.serving import served
 from tests.world import World
 from workers.web import app
 
@@ -23,15 +26,59 @@ def test_healthz_says_what_is_away(platform: World, valkey: Valkey) -> None:
         until(lambda: _health(port) == (200, {"database": True, "redis": True}), "a healthy answer")
         valkey.stop()
         assert _health(port) == (503, {"database": True, "redis": False})
+        assert _health(port, "readyz") == (503, {"ready": False, "why": ["Redis cannot be used."]})
+        assert _health(port, "livez") == (200, {"live": True})
     finally:
         runtime.stopping.set()
         server.join(10)
     assert not server.is_alive()
 
 
-def _health(port: int) -> tuple[int, object]:
+def test_readyz_says_what_this_process_is_not_fit_for(world: World) -> None:
+    with served(world.runtime) as runtime:
+        port = urlsplit(runtime.endpoints.public_url).port or 0
+        assert _health(port, "readyz") == (200, {"ready": True})
+
+        world.execute("UPDATE alembic_version SET version_num = '9999', oldest = '9999'")
+        until(lambda: _health(port, "readyz")[0] == 503, "the schema of a newer version is noticed")
+        assert "install the newer one" in str(_health(port, "readyz")[1])
+        assert _health(port, "livez") == (200, {"live": True})
+
+
+def test_metrics_are_served_apart_from_the_pages_and_never_where_those_are_public(world: World) -> None:
+    metrics = free_port()
+    settings = world.runtime.settings.model_copy(update={"rollcall_metrics_port": metrics})
+    with served(replace(world.runtime, settings=settings)) as runtime:
+        here = urlsplit(runtime.endpoints.public_url).port or 0
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics", timeout=20) as page:
+            assert b"rollcall_up{" in page.read()
+        assert _status(metrics, "healthz") == 404
+        assert _status(here, "metrics") == 200, "that is this machine's"
+
+    public = replace(runtime.endpoints, public_url="https://rollcall.acme.example")
+    with served(replace(world.runtime, endpoints=public), public=True) as runtime:
+        port = runtime.settings.rollcall_web_port
+        assert (_status(port, "metrics"), _status(port, "livez")) == (404, 200)
+
+
+def test_the_pages_are_served_even_if_the_address_of_the_metrics_is_taken(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        settings = world.runtime.settings.model_copy(update={"rollcall_metrics_port": taken.getsockname()[1]})
+        with served(replace(world.runtime, settings=settings)) as runtime:
+            assert _status(runtime.settings.rollcall_web_port, "livez") == 200
+
+
+def _status(port: int, path: str) -> int:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=20) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as page:
+            return int(page.status)
+    except urllib.error.HTTPError as problem:
+        return problem.code
+
+
+def _health(port: int, path: str = "healthz") -> tuple[int, object]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=20) as page:
             return page.status, json.loads(page.read())
     except urllib.error.HTTPError as problem:
         return problem.code, json.loads(problem.read())

@@ -89,7 +89,8 @@ def bounces() -> None:
 
 @app.command()
 def web() -> None:
-    """Take events at /events; serve /healthz, /metrics and the pages that links in mails lead to."""
+    """Take events at /events; serve the API, /livez, /readyz, /healthz, /metrics and the pages that links in mails lead
+    to."""
     from workers.web import app as process
 
     with _process("web", listens=True) as runtime:

@@ -164,17 +164,18 @@ async def _supervise(
 ) -> int:
     from workers.supervisor import Supervisor
 
-    home, host = settings.rollcall_home.absolute(), settings.rollcall_bounces_host
+    home = settings.rollcall_home.absolute()
     port = settings.rollcall_web_port or _free_port(settings, found.public_url)
     if settings.public_url is None:
         found = replace(found, public_url=f"http://{_reached_at(settings.rollcall_web_host)}:{port}")
         with suppress(OSError):  # the next time links may lead elsewhere
             services.keep_public_url(home, found.public_url)
-    bounces_port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
-    bounces_url = f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{bounces_port}"
+    bounces_port, bounces_url = _bounces_at(settings)
+    metrics_port, metrics_url = _metrics_at(settings)
     env = {
         **os.environ,
         "ROLLCALL_WEB_PORT": str(port),
+        "ROLLCALL_METRICS_PORT": str(metrics_port),
         "ROLLCALL_BOUNCES_PORT": str(bounces_port),
         "ROLLCALL_HOME": str(home),
         "PUBLIC_URL": found.public_url,
@@ -190,7 +191,7 @@ async def _supervise(
         nonlocal running
         running = pids
         try:
-            write_services(home, found, bounces_url, {"rollcall": os.getpid(), **embedded, **running})
+            write_services(home, found, bounces_url, metrics_url, {"rollcall": os.getpid(), **embedded, **running})
             say_once("services", "")
         except OSError as problem:  # a convenience; what runs, runs on
             say_once("services", f"{home}/services.json cannot be written: {problem.strerror}")
@@ -270,6 +271,18 @@ def _once(on_line: Callable[[str, str], None]) -> Callable[[str, str], None]:
         said[about] = line
 
     return say
+
+
+def _bounces_at(settings: Settings) -> tuple[int, str]:
+    host = settings.rollcall_bounces_host
+    port = settings.rollcall_bounces_port or _unused_port(host, 0, "ROLLCALL_BOUNCES_HOST")
+    return port, f"{settings.rollcall_bounces_protocol}://{_in_url(host)}:{port}"
+
+
+def _metrics_at(settings: Settings) -> tuple[int, str]:
+    host = settings.rollcall_metrics_host
+    port = settings.rollcall_metrics_port or _unused_port(host, 0, "ROLLCALL_METRICS_HOST")
+    return port, f"http://{_reached_at(host)}:{port}/metrics"
 
 
 def _free_port(settings: Settings, public_url: str) -> int:
