@@ -149,11 +149,12 @@ def _enrolment_periods(
     person: Person, causes: Causes, life: tuple[datetime, datetime], lead: timedelta
 ) -> list[EnrolmentPeriod]:
     """The periods of one life. A withdrawal by name ends every source and stands against rules; a request holds until
-    the next one. What was started in it, no rule ends (R10)."""
+    the next one. After a deletion, requests select nobody until the learner is made anew (S15). What was started in it,
+    no rule ends (R10)."""
     began, ended = life
     known = person.known_since(life)
     withdrawn = sorted(time for time in causes.withdrawals if began < time < ended)
-    asked = sorted(time for time in causes.requests if began < time < ended)
+    asked = sorted(time for time in causes.requests if began < time < ended and (began == NEVER or known <= time))
     moves = {
         segment: sorted((time, not member) for time, member in changes if began < time < ended)
         for segment, changes in causes.moves.items()

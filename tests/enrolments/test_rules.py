@@ -212,7 +212,10 @@ def test_s15_what_happened_at_a_deletion_is_of_neither_life(moment: float) -> No
     who = person(described=[0, 4, 8], deletions=[4])
 
     assert stood(told(who, requests=[moment])) == ([(moment, 4, BY_DELETION)] if before else [])
-    assert stood(told(person(described=[], deletions=[4]), rules=[everyone(1)], requests=[5])) == [(5, None, None)]
+    assert stood(told(person(described=[4.5], deletions=[4]), requests=[5])) == [(5, None, None)]
+    assert stood(told(person(described=[5], deletions=[4]), requests=[5])) == [(5, None, None)]
+    for described in ([], [6]):  # whoever is deleted is selected by nothing until they are made anew
+        assert stood(told(person(described=described, deletions=[4]), requests=[5])) == []
     gone = told(who, rules=[everyone(1)], withdrawals=[moment])
     assert stood(gone) == [(1, moment, BY_NAME if before else BY_DELETION), (8, None, None)]
     assert gone.asked_since == at(4)

@@ -2,7 +2,7 @@
 
 import itertools
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -159,6 +159,23 @@ def test_s15_who_is_saved_after_the_deletion_is_made_anew_with_nothing_of_before
     with world.about() as (connection, organisation):
         assert learners.history(connection, organisation.organisation, 1) == []
     assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 1)]
+
+
+@pytest.mark.parametrize("deletion", [DAWN + HOUR, DAWN + 2 * HOUR])
+@pytest.mark.parametrize("asked", [True, False])
+def test_s13_s15_a_charge_after_the_deletion_is_flagged_whatever_was_asked_for_after_it(
+    world: World, asked: bool, deletion: datetime
+) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    world.settle()
+    if asked:
+        world.asks_to_enrol("safety", "A", at=DAWN + 2 * HOUR + HOUR / 2)
+    world.starts("A", "safety", at=DAWN + 2 * HOUR)
+
+    world.say("learner.deleted", learner="A", at=deletion)
+
+    assert [(entry.amount, entry.review) for entry in world.ledger()] == [(1, "not enrolled")]
 
 
 @pytest.mark.parametrize("reached", [True, False])

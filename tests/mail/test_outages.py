@@ -38,7 +38,7 @@ from tests.mail.scripted import Script, serving
 from tests.mailserver import free_port
 from tests.world import DAWN, World
 from workers.schemas import FOLDER
-from workers.web import app
+from workers.web import watching
 from workers.web.metrics import Numbers
 
 __all__ = ["rollcall"]
@@ -349,7 +349,7 @@ def test_an_outage_is_shown_wherever_somebody_looks(world: World, rollcall: Roll
         one for one in Numbers(None, in_redis(world.runtime, world.redis), []).collect() if "mail_stopped" in one.name
     ]
     assert [sample.labels["where"] for one in metrics for sample in one.samples] == [EVERYWHERE]
-    (found,) = app._mail_stopped(world.runtime, world.redis)
+    (found,) = watching._mail_stopped(world.runtime, world.redis)
     assert "5.7.0 Authentication required" in found.in_words
 
 

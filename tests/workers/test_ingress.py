@@ -16,7 +16,7 @@ from tests.workers.deployment import Valkey, until
 from tests.world import World
 from workers import ingress
 from workers.queues import QUEUES, Broker, message_for
-from workers.web import app
+from workers.web import watching
 
 
 @pytest.fixture
@@ -151,7 +151,7 @@ def test_r33_a_user_of_redis_with_the_least_rights_is_enough(platform: World, va
         for queue in QUEUES:
             Broker(url).wake(queue, [message_for(queue, "mail.send", 1, 1)])
             assert next(Broker(url).consume(queue)) is None
-        assert app._redis_answers(runtime, client)
+        assert watching._redis_answers(runtime, client)
         assert system_state(runtime, client).at_rest
         streams(runtime, client)
 
