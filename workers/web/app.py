@@ -106,6 +106,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
+    app.state.shortcut = api.doorway.take
     return app
 
 
@@ -197,10 +198,11 @@ def make_server(runtime: Runtime, files: int) -> uvicorn.Server:
     settings = runtime.settings
     most = connections.most_connections(files)
     proxies = networks_in(settings.rollcall_web_proxies or "")
-    door: Any = Gatekeeper(most, proxies).protocol
+    app = make_app(runtime, min(bodies.MOST, max(1, most // connections.SHARE)))
+    door: Any = Gatekeeper(most, proxies, app.state.shortcut).protocol
     return _Server(
         uvicorn.Config(
-            make_app(runtime, min(bodies.MOST, max(1, most // connections.SHARE))),
+            app,
             host=settings.rollcall_web_host,
             port=settings.rollcall_web_port,
             log_config=None,
