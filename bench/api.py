@@ -1,14 +1,17 @@
 """Who may open this course? `GET access` over HTTP, beside the same query in pgbench with as many connections."""
 
+import itertools
 import re
 import selectors
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from random import Random
+
+import psutil
 
 from bench.figures import Goal, Ratio, percentile
 from bench.system import ORGANISATION, Database, System, id_of, wait_until
@@ -22,6 +25,12 @@ COURSES = 20
 
 #: Connections that ask at once.
 CONNECTIONS = 8
+
+#: Web processes that share a port: one leaves the other core to PostgreSQL and to whoever asks.
+PROCESSES = 1
+
+#: Requests made before the clock runs, which are asked in turn.
+MADE = 20_000
 
 #: Requests a second at which the 99th percentile is taken.
 RATE = 1000
@@ -66,8 +75,8 @@ def measure(system: System, size: Size) -> list[Ratio]:
 
 
 @contextmanager
-def web(system: System, database: Database) -> Iterator[tuple[int, str]]:
-    """A web process, with a token of a reader; its port."""
+def web(system: System, database: Database, processes: int = PROCESSES) -> Iterator[tuple[int, str]]:
+    """Web processes, with a token of a reader; their port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     engine = make_engine(database.url, role="bench")
@@ -76,16 +85,18 @@ def web(system: System, database: Database) -> Iterator[tuple[int, str]]:
         role = accounts.Role.READER
         accounts.add_token(connection, "bench", token, role, [ORGANISATION], expires_at=None, made_by="bench")
     engine.dispose()
-    settings = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_API_RATE": "1000000"}
-    with system.process(database, "web", ("web",), settings):
-        wait_until(lambda: answers(port), "web to listen")
+    settings = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_WEB_SHARED": "1", "ROLLCALL_API_RATE": "1000000"}
+    with ExitStack() as stack:
+        for n in range(processes):
+            stack.enter_context(system.process(database, f"web {n + 1}", ("web",), settings))
+        wait_until(lambda: len(listening(port)) == processes, "web to listen")
         yield port, token
 
 
-def answers(port: int) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+def listening(port: int) -> set[int | None]:
+    """The processes that listen there."""
+    found = psutil.net_connections("tcp")
+    return {one.pid for one in found if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port}
 
 
 class Asked:
@@ -93,6 +104,7 @@ class Asked:
 
     def __init__(self, port: int, token: str, learners: int, chance: Random) -> None:
         self._port, self._token, self._learners, self._chance = port, token, learners, chance
+        self._requests = itertools.cycle([self._request() for _ in range(MADE)])
 
     def ask(self, seconds: float, rate: float | None) -> list[float]:
         """Ask for so many seconds, as fast as answers come or at a rate; how long each took from when it was due."""
@@ -100,7 +112,7 @@ class Asked:
         waiting: dict[socket.socket, float] = {}
         answers: dict[socket.socket, bytes] = {}
         idle = [socket.create_connection(("127.0.0.1", self._port)) for _ in range(CONNECTIONS)]
-        selector = selectors.DefaultSelector()
+        selector = selectors.SelectSelector()  # it waits for microseconds, and epoll for milliseconds
         for one in idle:
             selector.register(one, selectors.EVENT_READ)
         begun, due = time.perf_counter(), 0
@@ -109,8 +121,9 @@ class Asked:
                 one = idle.pop()
                 waiting[one] = now if rate is None else due / rate
                 due += 1
-                one.sendall(self._request())
-            for key, _ in selector.select(0.0005):
+                one.sendall(next(self._requests))
+            left = seconds - now if rate is None or not idle else due / rate - (time.perf_counter() - begun)
+            for key, _ in selector.select(max(0.0, left)):
                 one = key.fileobj  # type: ignore[assignment]
                 answers[one] = answers.get(one, b"") + one.recv(65_536)
                 if not answers[one].startswith(b"HTTP/1.1 200"):

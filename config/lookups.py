@@ -19,8 +19,8 @@ from sqlalchemy import Engine
 #: What hears the rows; None after trouble.
 Heard = Callable[[list[tuple[Any, ...]] | None], None]
 
-#: Questions in one packet at most: the answers to it come together.
-IN_ONE = 16
+#: Questions in one packet at most: the server begins with them while those that came with them are still read.
+IN_ONE = 2
 
 #: Seconds after which an answer is overdue, and the connection given up.
 OVERDUE_SECONDS = 0.5
@@ -134,7 +134,7 @@ class Lookups:
                     self._rows.set_pgresult(result)
                     self._asked.popleft()[1](self._rows.load_rows(0, result.ntuples, tuple))
                 else:
-                    raise psycopg.OperationalError("the question was not answered")  # noqa: TRY301 - one way out
+                    raise psycopg.OperationalError("the question was not answered")
         except psycopg.Error:
             self.close()
 

@@ -161,6 +161,9 @@ async def _supervise(
     env = {
         **os.environ,
         "ROLLCALL_WEB_PORT": str(port),
+        "ROLLCALL_WEB_SHARED": str(
+            settings.rollcall_web_shared or any(role.name == "web" and role.count > 1 for role in roles)
+        ),
         "ROLLCALL_BOUNCES_PORT": str(bounces_port),
         "ROLLCALL_HOME": str(home),
         "PUBLIC_URL": found.public_url,

@@ -6,7 +6,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import redis
@@ -23,7 +23,7 @@ from config.database import transaction, value
 from config.files import raise_limit
 from config.outages import REDIS
 from config.runtime import Runtime
-from config.settings import networks_in
+from config.settings import Settings, networks_in
 from config.streams import make_impatient_redis
 from tasks.mail import MailOutage, current_outages, paused
 from tasks.system import InRedis, in_database, in_redis, is_ingress_stalled, is_relay_stalled, streams
@@ -218,12 +218,28 @@ def make_server(runtime: Runtime, files: int) -> uvicorn.Server:
     )
 
 
+def _shared_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets at a port at which other processes of this user may have theirs: the system deals out connections."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    places = dict.fromkeys((family, address[:2]) for family, _, _, _, address in found)
+    return [
+        socket.create_server((str(name), int(number)), family=family, reuse_port=True)
+        for family, (name, number) in places
+    ]
+
+
+def _serve(server: uvicorn.Server, settings: Settings) -> None:
+    host, port = settings.rollcall_web_host, settings.rollcall_web_port
+    with suppress(OSError):  # it is seen that nothing is served
+        server.run(_shared_sockets(host, port) if settings.rollcall_web_shared else None)
+
+
 def run(runtime: Runtime) -> None:
     """Serve until told to stop."""
     settings = runtime.settings
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers could fill the log with what is no HTTP
     server = make_server(runtime, raise_limit())
-    thread = threading.Thread(target=server.run, name="web", daemon=True)
+    thread = threading.Thread(target=_serve, args=(server, settings), name="web", daemon=True)
     thread.start()
     while thread.is_alive() and not runtime.stopping.wait(LOOK_SECONDS):
         if server.started:

@@ -31,7 +31,7 @@ from tasks.acts.access import BY_TOKEN, AccessAsked, FoundByToken, by_token
 from workers.web.api import problems
 from workers.web.api.doors import COSTS, Callers, Weight, token_in
 from workers.web.asking import Bulkhead, Busy
-from workers.web.connections import Reply, place_of
+from workers.web.connections import LONGEST_HEADERS, Reply, place_of
 
 log = structlog.get_logger()
 
@@ -57,7 +57,8 @@ class Doorway:
     def __init__(
         self, bulkhead: Bulkhead, callers: Callers, public_url: str, below: Iterable[str], headers: Mapping[str, str]
     ) -> None:
-        self._bulkhead, self._callers, self._public_url, self._headers = bulkhead, callers, public_url, headers
+        self._bulkhead, self._callers, self._public_url = bulkhead, callers, public_url
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         self._request = re.compile(_REQUEST % "|".join(map(re.escape, below)), re.ASCII)
         self._names = lookups.numbered(BY_TOKEN)[1]
         self._lookups: Lookups | None = None
@@ -66,7 +67,7 @@ class Doorway:
 
     def take(self, octets: bytes, reply: Callable[[Reply | None], None]) -> bool:
         """Whether this is taken; then `reply` is called later, with None if it is to go the other way after all."""
-        if b"/access?" not in octets or not octets.isascii():
+        if b"/access?" not in octets or len(octets) > LONGEST_HEADERS or not octets.isascii():
             return False
         found = self._request.fullmatch(octets.decode("ascii"))
         if found is None or (token := _token(found["headers"])) is None:
@@ -74,26 +75,26 @@ class Doorway:
         if self._lookups is None or self._lookups.lost:
             self._connect()
             return False
-        hashed = digest(token)
         try:
-            organisation = unquote(found["organisation"], errors="strict")
-            asked = AccessAsked(
-                _of_form(found["learner"] or found["learner_last"]), _of_form(found["course"] or found["course_first"])
-            )
-        except UnicodeDecodeError:
+            return self._ask(self._lookups, digest(token), *_asked(found), reply)
+        except (LookupLost, UnicodeDecodeError):
             return False
+
+    def _ask(
+        self,
+        lookup: Lookups,
+        hashed: bytes,
+        organisation: str,
+        asked: AccessAsked,
+        reply: Callable[[Reply | None], None],
+    ) -> bool:
         if "\0" in organisation + asked.learner + asked.course:
             return False
         if not self._callers.admits(hashed, COSTS[Weight.ACCESS]):
             return False
         said = {"hash": hashed, "of": organisation.encode()}
         said |= {"learner": asked.learner.encode(), "course": asked.course.encode()}
-        try:
-            self._lookups.ask(
-                [said[name] for name in self._names], partial(self._heard, reply, hashed, organisation, asked)
-            )
-        except LookupLost:
-            return False
+        lookup.ask([said[name] for name in self._names], partial(self._heard, reply, hashed, organisation, asked))
         return True
 
     async def answer(self, request: Request, organisation: str, asked: AccessAsked) -> Response:
@@ -136,11 +137,10 @@ class Doorway:
             return None
         try:
             body = msgspec.json.encode(found.answer(organisation, asked))
-            answer = Response(body, 200, dict(self._headers), "application/json")
+            answer = Response(body, media_type="application/json")
         except NotFound as problem:
-            refusal = problems.RefusedCall(404, str(problem), dict(self._headers))
-            answer = problems.response(self._public_url, refusal)
-        return Reply(answer.status_code, answer.raw_headers, bytes(answer.body))
+            answer = problems.response(self._public_url, problems.RefusedCall(404, str(problem)))
+        return Reply(answer.status_code, [*answer.raw_headers, *self._headers], bytes(answer.body))
 
     def _connect(self) -> None:
         """Make a connection, unless that was tried just now."""
@@ -179,6 +179,12 @@ def _found(runtime: Runtime, hashed: bytes, organisation: str, asked: AccessAske
         if not problem.connection_invalidated:
             raise
         return by_token(runtime.engine, hashed, organisation, asked)
+
+
+def _asked(found: re.Match[str]) -> tuple[str, AccessAsked]:
+    """What is asked, and of which organisation. Raises `UnicodeDecodeError`."""
+    learner, course = found["learner"] or found["learner_last"], found["course"] or found["course_first"]
+    return unquote(found["organisation"], errors="strict"), AccessAsked(_of_form(learner), _of_form(course))
 
 
 def _of_form(value: str) -> str:
