@@ -75,14 +75,15 @@ def measure(system: System, size: Size) -> list[Ratio]:
 
 
 @contextmanager
-def web(system: System, database: Database, processes: int = PROCESSES) -> Iterator[tuple[int, str]]:
-    """Web processes, with a token of a reader; their port."""
+def web(
+    system: System, database: Database, processes: int = PROCESSES, role: accounts.Role = accounts.Role.READER
+) -> Iterator[tuple[int, str]]:
+    """Web processes, and the token of somebody with this role; their port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     engine = make_engine(database.url, role="bench")
     token = accounts.new_token()
     with transaction(engine) as connection:
-        role = accounts.Role.READER
         accounts.add_token(connection, "bench", token, role, [ORGANISATION], expires_at=None, made_by="bench")
     engine.dispose()
     settings = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_WEB_SHARED": "1", "ROLLCALL_API_RATE": "1000000"}

@@ -175,6 +175,7 @@ def test_what_is_no_plain_request_goes_the_long_way(
     ):
         found, expected = both_ways(port, monkeypatch, *pieces)
         assert found == expected
+    assert said(port, request(query, *usual, "X: " + "x" * 20_000)).startswith(b"HTTP/1.1 400 ")
     assert len(short) == before
 
 
