@@ -1,4 +1,4 @@
-"""`POST learners/{id}/activate` over HTTP, until it is answered and in effect: with everybody idle, and beside a fan-out."""
+"""`POST learners/{id}/activate` over HTTP, answered and in effect: with everybody idle, and beside a fan-out."""
 
 import http.client
 import itertools

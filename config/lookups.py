@@ -19,14 +19,16 @@ from sqlalchemy import Engine
 #: What hears the rows; None after trouble.
 Heard = Callable[[list[tuple[Any, ...]] | None], None]
 
-#: Questions in one packet at most: the server begins with them while those that came with them are still read.
-IN_ONE = 2
+#: Questions in one packet at most: the answers to it come together.
+IN_ONE = 8
 
 #: Seconds after which an answer is overdue, and the connection given up.
 OVERDUE_SECONDS = 0.5
 
+#: Where a value stands in a statement.
+PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
 _STATEMENT = b"lookup"
-_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
 class LookupLost(Exception):
@@ -35,8 +37,8 @@ class LookupLost(Exception):
 
 def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
     """A statement with `$1` for the first of its parameters, and so on; and their names in this order."""
-    names = tuple(dict.fromkeys(_PARAMETER.findall(statement)))
-    return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", statement), names
+    names = tuple(dict.fromkeys(PARAMETER.findall(statement)))
+    return PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", statement), names
 
 
 def prepare(engine: Engine, statement: str) -> "psycopg.Connection[Any]":
@@ -79,10 +81,10 @@ class Lookups:
             raise LookupLost from None
         self._asked.append((self._loop.time(), heard))
         self._unsent += 1
-        if self._unsent == 1:
-            self._loop.call_soon(self._send)
-        elif self._unsent == IN_ONE:
+        if not self._ends or self._unsent == IN_ONE:  # nobody waits where there is nothing to do
             self._send()
+        elif self._unsent == 1:
+            self._loop.call_soon(self._send)
         if self._timer is None:
             self._timer = self._loop.call_later(OVERDUE_SECONDS, self._look)
 
