@@ -32,10 +32,10 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
+activating, api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
     Later,
-    ("api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer", "requests",
-     "starts", "waking"),
+    ("activating", "api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer",
+     "requests", "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
@@ -55,6 +55,11 @@ PARTS = {
         "Who may open this course?",
         lambda on: api.measure(on, api.Size(learners=1_000_000, seconds=10, rounds=3)),
         lambda on: api.measure(on, api.Size(learners=20_000, seconds=2, rounds=2)),
+    ),
+    "activating": Part(
+        "A learner is made active over HTTP",
+        lambda on: activating.measure(on, activating.Size(learners=1_000_000, activations=200, rounds=3)),
+        lambda on: activating.measure(on, activating.Size(learners=20_000, activations=50, rounds=1)),
     ),
     "commands": Part(
         "A command, before it does anything",

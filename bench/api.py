@@ -1,27 +1,38 @@
 """Who may open this course? `GET access` over HTTP, beside the same query in pgbench with as many connections."""
 
+import itertools
+import os
 import re
 import selectors
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from random import Random
+
+import psutil
 
 from bench.figures import Goal, Ratio, percentile
 from bench.system import ORGANISATION, Database, System, id_of, wait_until
 from config.database import transaction
 from config.engine import make_engine
-from config.sql import query
+from config.lookups import PARAMETER
 from tasks import accounts
+from tasks.acts.access import BY_TOKEN
 
 #: Courses that every learner is enrolled in.
 COURSES = 20
 
-#: Connections that ask at once.
-CONNECTIONS = 8
+#: Connections that ask at once: of a few programs, and of many. The many are those that ask at a steady pace.
+FEW, MANY = 8, 32
+
+#: Web processes that share a port: one leaves the other core to PostgreSQL and to whoever asks.
+PROCESSES = 1
+
+#: Requests made before the clock runs, which are asked in turn.
+MADE = 20_000
 
 #: Requests a second at which the 99th percentile is taken.
 RATE = 1000
@@ -44,48 +55,82 @@ class Size:
 
 
 def measure(system: System, size: Size) -> list[Ratio]:
-    """Questions a second as fast as they are answered, beside pgbench; and milliseconds at a steady pace."""
-    served, bare, paced = [], [], []
+    """Questions a second as fast as they are answered, beside pgbench; milliseconds at a steady pace; and who takes how
+    much of a processor for each answer."""
+    served: dict[int, list[float]] = {FEW: [], MANY: []}
+    bare: dict[int, list[float]] = {FEW: [], MANY: []}
+    paced, taken = [], []
     with system.database("api", size.learners) as database:
         database.execute(_FILL)
         database.execute("VACUUM ANALYZE")
         with web(system, database) as (port, token):
             for round_ in range(size.rounds):
                 asked = Asked(port, token, size.learners, Random(round_))  # noqa: S311 - not for secrets
-                asked.ask(1, None)
-                served.append(len(asked.ask(size.seconds, None)) / size.seconds)
-                bare.append(pgbench(system, database, size))
-                paced.append(percentile([1000 * one for one in asked.ask(size.seconds, RATE)], 99))
+                asked.ask(1, FEW, None)
+                for connections in (FEW, MANY):
+                    before = processor(database, port)
+                    answers = len(asked.ask(size.seconds, connections, None))
+                    after = processor(database, port)
+                    served[connections].append(answers / size.seconds)
+                    bare[connections].append(pgbench(system, database, size, token, connections))
+                taken.append([1_000_000 * (late - early) / answers for early, late in zip(before, after, strict=True)])
+                paced.append(percentile([1000 * one for one in asked.ask(size.seconds, MANY, RATE)], 99))
+    webs, databases, askers = zip(*taken, strict=True)
     return [
-        Ratio("GET access", f"pgbench, {CONNECTIONS} connections", "/s", served, bare, goal=Goal(0.5)),
+        *(
+            Ratio(
+                f"GET access, {connections} connections", f"pgbench, {connections} connections", "/s",
+                served[connections], bare[connections], goal=Goal(0.5),
+            )
+            for connections in (FEW, MANY)
+        ),
         Ratio(
             f"GET access at {RATE:,}/s, p99", "5 ms", "ms", paced, [5.0] * len(paced), digits=1,
             goal=Goal(5.0, most=True, of_ratio=False),
         ),
+        Ratio("processor of web for an answer", "of PostgreSQL", "µs", webs, databases),
+        Ratio("processor of whoever asks", "of PostgreSQL", "µs", askers, databases),
     ]  # fmt: skip
 
 
+def processor(database: Database, port: int) -> tuple[float, float, float]:
+    """Seconds of a processor that were taken: by those who listen there, by the connections of PostgreSQL, by us."""
+    backends = database.session.execute(
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'rollcall web access'"
+    ).fetchall()
+    webs = [pid for pid in listening(port) if pid is not None]
+    return _seconds(webs), _seconds(pid for (pid,) in backends), _seconds([os.getpid()])
+
+
+def _seconds(pids: Iterable[int]) -> float:
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return sum(one.user + one.system for one in times)
+
+
 @contextmanager
-def web(system: System, database: Database) -> Iterator[tuple[int, str]]:
-    """A web process, with a token of a reader; its port."""
+def web(
+    system: System, database: Database, processes: int = PROCESSES, role: accounts.Role = accounts.Role.READER
+) -> Iterator[tuple[int, str]]:
+    """Web processes, and the token of somebody with this role; their port."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     engine = make_engine(database.url, role="bench")
     token = accounts.new_token()
     with transaction(engine) as connection:
-        role = accounts.Role.READER
         accounts.add_token(connection, "bench", token, role, [ORGANISATION], expires_at=None, made_by="bench")
     engine.dispose()
-    settings = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_API_RATE": "1000000"}
-    with system.process(database, "web", ("web",), settings):
-        wait_until(lambda: answers(port), "web to listen")
+    settings = {"ROLLCALL_WEB_PORT": str(port), "ROLLCALL_WEB_SHARED": "1", "ROLLCALL_API_RATE": "1000000"}
+    with ExitStack() as stack:
+        for n in range(processes):
+            stack.enter_context(system.process(database, f"web {n + 1}", ("web",), settings))
+        wait_until(lambda: len(listening(port)) == processes, "web to listen")
         yield port, token
 
 
-def answers(port: int) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as one:
-        return one.connect_ex(("127.0.0.1", port)) == 0
+def listening(port: int) -> set[int | None]:
+    """The processes that listen there."""
+    found = psutil.net_connections("tcp")
+    return {one.pid for one in found if one.status == psutil.CONN_LISTEN and one.laddr and one.laddr.port == port}
 
 
 class Asked:
@@ -93,14 +138,16 @@ class Asked:
 
     def __init__(self, port: int, token: str, learners: int, chance: Random) -> None:
         self._port, self._token, self._learners, self._chance = port, token, learners, chance
+        self._requests = itertools.cycle([self._request() for _ in range(MADE)])
 
-    def ask(self, seconds: float, rate: float | None) -> list[float]:
-        """Ask for so many seconds, as fast as answers come or at a rate; how long each took from when it was due."""
+    def ask(self, seconds: float, connections: int, rate: float | None) -> list[float]:
+        """Ask on so many connections for so many seconds, as fast as answers come or at a rate; how long each took from
+        when it was due."""
         took: list[float] = []
         waiting: dict[socket.socket, float] = {}
         answers: dict[socket.socket, bytes] = {}
-        idle = [socket.create_connection(("127.0.0.1", self._port)) for _ in range(CONNECTIONS)]
-        selector = selectors.DefaultSelector()
+        idle = [socket.create_connection(("127.0.0.1", self._port)) for _ in range(connections)]
+        selector = selectors.SelectSelector()  # it waits for microseconds, and epoll for milliseconds
         for one in idle:
             selector.register(one, selectors.EVENT_READ)
         begun, due = time.perf_counter(), 0
@@ -109,8 +156,9 @@ class Asked:
                 one = idle.pop()
                 waiting[one] = now if rate is None else due / rate
                 due += 1
-                one.sendall(self._request())
-            for key, _ in selector.select(0.0005):
+                one.sendall(next(self._requests))
+            left = seconds - now if rate is None or not idle else due / rate - (time.perf_counter() - begun)
+            for key, _ in selector.select(max(0.0, left)):
                 one = key.fileobj  # type: ignore[assignment]
                 answers[one] = answers.get(one, b"") + one.recv(65_536)
                 if not answers[one].startswith(b"HTTP/1.1 200"):
@@ -131,15 +179,19 @@ class Asked:
         return f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {self._token}\r\n\r\n".encode()
 
 
-def pgbench(system: System, database: Database, size: Size) -> float:
+def pgbench(system: System, database: Database, size: Size, token: str, connections: int) -> float:
     """The same query, as often as it is answered in a second."""
     script = system.home / "access.sql"
-    statement = query("enrolments.access_of").replace(":of", f"'{ORGANISATION}'")
-    statement = statement.replace(":learner", "CAST(CAST(md5('learner ' || :n) AS uuid) AS text)")
-    statement = statement.replace(":course", "('course-' || :c)")
+    said = {
+        "hash": f"'\\x{accounts.digest(token).hex()}'",
+        "of": f"'{ORGANISATION}'",
+        "learner": "CAST(CAST(md5('learner ' || :n) AS uuid) AS text)",
+        "course": "('course-' || :c)",
+    }
+    statement = PARAMETER.sub(lambda found: said[found[1]], BY_TOKEN)
     script.write_text(f"\\set n random(1, {size.learners})\n\\set c random(1, {COURSES})\n{statement.strip()};\n")
     done = subprocess.run(
-        [system.psql.with_name("pgbench"), "-n", "-M", "prepared", "-c", str(CONNECTIONS), "-j", "2",
+        [system.psql.with_name("pgbench"), "-n", "-M", "prepared", "-c", str(connections), "-j", "2",
          "-T", str(size.seconds), "-f", str(script), database.url],
         check=True, capture_output=True, text=True,
     )  # fmt: skip

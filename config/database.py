@@ -255,6 +255,12 @@ def transaction(engine: Engine, organisation: int | None = None, *, pipelined: b
         log.info(what, **fields)
 
 
+def durable_with_the_next(connection: Connection) -> None:
+    """Do not wait until this transaction is on the disk. What is committed after it cannot be there without it, as the
+    log is written in order: so this is for what has no meaning unless more follows."""
+    later(connection, "SET LOCAL synchronous_commit = off")
+
+
 @contextmanager
 def autocommit(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
     """A connection on which each statement is a transaction of its own, about one organisation if it is named: that

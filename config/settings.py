@@ -150,6 +150,9 @@ class Settings(BaseModel):
     rollcall_events_seconds: float = Field(30, gt=0, description="how long such a body may take")
     rollcall_web_host: str = Field("127.0.0.1", description="where the web process listens")
     rollcall_web_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_web_shared: bool = Field(
+        False, description="whether several web processes of this user listen at that port; up --scale web=N sets it"
+    )
     rollcall_web_proxies: str | None = Field(
         None,
         description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",

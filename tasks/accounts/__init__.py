@@ -36,7 +36,15 @@ if TYPE_CHECKING:
         sessions_after,
     )
     from tasks.accounts.throttle import Tries
-    from tasks.accounts.tokens import TokenDetails, TokenUses, add_token, caller_of_token, revoke_token, tokens_after
+    from tasks.accounts.tokens import (
+        TokenDetails,
+        TokenHolder,
+        TokenUses,
+        add_token,
+        caller_of_token,
+        revoke_token,
+        tokens_after,
+    )
     from tasks.accounts.totp import SecondFactors
 else:
     __getattr__ = lazily(__name__)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
+from config.sql import query
 from tasks.accounts.rules import Caller, Door, Role
 from tasks.accounts.secret import digest, is_token
 
@@ -31,12 +32,17 @@ class TokenDetails:
 
 
 @dataclass(frozen=True, slots=True)
-class _Holder:
+class TokenHolder:
     """What a token says of who shows it."""
 
     name: str
     role: str
     organisations: list[str] | None
+
+    def as_caller(self, door: Door = Door.API, address: str | None = None) -> Caller:
+        """Who shows it, at this door, from this address."""
+        organisations = None if self.organisations is None else frozenset(self.organisations)
+        return Caller(self.name, door, Role(self.role), organisations, address)
 
 
 def add_token(
@@ -100,19 +106,8 @@ def caller_of_token(connection: Connection, text: str, address: str | None, *, d
     none for what cannot be a token."""
     if not is_token(text):
         return None
-    found = one(
-        connection,
-        _Holder,
-        """
-        SELECT name, role, organisations FROM tokens
-        WHERE hash = :hash AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())
-        """,
-        hash=digest(text),
-    )
-    if found is None:
-        return None
-    organisations = None if found.organisations is None else frozenset(found.organisations)
-    return Caller(found.name, door, Role(found.role), organisations, address)
+    found = one(connection, TokenHolder, query("accounts.holder"), hash=digest(text))
+    return None if found is None else found.as_caller(door, address)
 
 
 class TokenUses:

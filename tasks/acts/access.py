@@ -6,10 +6,13 @@ from typing import Annotated
 from msgspec import Meta
 from sqlalchemy import Engine
 
-from config.database import autocommit
+from config.database import autocommit, one
 from config.errors import BadField, Invalid, NotFound
+from config.sql import query
 from tasks import enrolments
+from tasks.accounts import Caller, TokenHolder
 from tasks.acts.acting import Doing, act
+from tasks.enrolments import AccessFound
 
 #: Pairs of a learner and a course that are asked about at once, at most.
 MOST_PAIRS = 1000
@@ -49,6 +52,52 @@ def at_the_door(engine: Engine, organisation: str, asked: AccessAsked) -> Access
     """The same, by one statement in all: the organisation, too, is looked up in it."""
     with autocommit(engine) as connection:
         found = enrolments.access_of(connection, organisation, asked.learner, asked.course)
+    return answer_of(found, organisation, asked)
+
+
+#: Whose a token is, and the answer to what is asked with it: a token that was revoked opens nothing any more.
+BY_TOKEN = f"""
+    WITH holder AS ({query("accounts.holder")}), found AS ({query("enrolments.access_of")})
+    SELECT holder.name, holder.role, holder.organisations, found.learner_known, found.course_known, found.access,
+           found.because
+    FROM holder LEFT JOIN found ON true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundByToken:
+    """Who asks, and what was found. `access` and the rest: None if there is no such organisation."""
+
+    name: str
+    role: str
+    organisations: list[str] | None
+    learner_known: bool | None
+    course_known: bool | None
+    access: bool | None
+    because: list[str] | None
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return TokenHolder(self.name, self.role, self.organisations).as_caller()
+
+    def answer(self, organisation: str, asked: AccessAsked) -> AccessAnswer:
+        """What is answered to somebody who may ask. Raises `NotFound`."""
+        if self.access is None:
+            return answer_of(None, organisation, asked)
+        found = AccessFound(bool(self.learner_known), bool(self.course_known), self.access, self.because or [])
+        return answer_of(found, organisation, asked)
+
+
+def by_token(engine: Engine, hashed: bytes, organisation: str, asked: AccessAsked) -> FoundByToken | None:
+    """The same with who asks, by one statement in all; None if the token is not known, expired or revoked."""
+    with autocommit(engine) as connection:
+        fields = {"hash": hashed, "of": organisation, "learner": asked.learner, "course": asked.course}
+        return one(connection, FoundByToken, BY_TOKEN, **fields)
+
+
+def answer_of(found: AccessFound | None, organisation: str, asked: AccessAsked) -> AccessAnswer:
+    """What is answered. Raises `NotFound` if one of the three is not there."""
     if found is None:
         raise NotFound(f"There is no organisation {organisation!r}.")
     if not found.learner_known:

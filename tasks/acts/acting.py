@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, ProgrammingError
 
-from config.database import enter_tenant_role, execute, transaction
+from config.database import autocommit, enter_tenant_role, execute, transaction
 from config.errors import Forbidden, NotFound, Stale, UserError
 from config.runtime import Runtime
 from config.words import as_json
@@ -95,9 +95,10 @@ class Doing:
             yield
 
     @contextmanager
-    def transaction(self) -> Iterator[Connection]:
-        """One transaction: about the organisation, with the rights of its people alone (R31), if there is one."""
-        with transaction(self.runtime.engine, self.number) as connection:
+    def transaction(self, *, pipelined: bool = False) -> Iterator[Connection]:
+        """One transaction: about the organisation, with the rights of its people alone (R31), if there is one.
+        `pipelined`: see `config.database.transaction`."""
+        with transaction(self.runtime.engine, self.number, pipelined=pipelined) as connection:
             if self.about:
                 try:
                     enter_tenant_role(connection, self.about.organisation)
@@ -217,7 +218,7 @@ def perform(
 
 def _found(runtime: Runtime, caller: Caller, organisation: str) -> Organisation:
     """This organisation, if it is there and the caller's; the same refusal for both."""
-    with transaction(runtime.engine) as connection:
+    with autocommit(runtime.engine) as connection:
         found = organisations.find(connection, [organisation]).get(organisation)
     if found is None or not caller.sees(organisation):
         raise NotFound(f"There is no organisation {organisation!r}.")

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from config.database import durable_with_the_next
 from config.errors import Conflict, NotFound
 from config.words import as_json, some_of
 from tasks import enrolments, intake, learners, mail, seats
@@ -184,17 +185,21 @@ def set_status(doing: Doing, asked: LearnersStatus) -> list[Toggled]:
 def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) -> list[Toggled]:
     """Make learners active or inactive, by events like any other (S1); in effect when this returns."""
     org, wanted = doing.organisation, list(dict.fromkeys(ids))
-    with doing.transaction() as connection:
+    now = datetime.now(UTC)
+    with doing.transaction(pipelined=True) as connection:
+        durable_with_the_next(connection)
         before = known_learners(connection, doing, wanted)
+        moments = _moments(connection, org.organisation, [before[id_] for id_ in wanted[:SLICE]], now)
         changes = {id_: ({"status": one.standing}, {"status": status}) for id_, one in before.items()}
         doing.record_each(connection, changes, "begun")
-    now = datetime.now(UTC)
     for low in range(0, len(wanted), SLICE):
-        with doing.transaction() as connection:
-            moments = _moments(connection, org.organisation, [before[id_] for id_ in wanted[low : low + SLICE]], now)
+        if low:
+            with doing.transaction() as connection:
+                slice_ = [before[id_] for id_ in wanted[low : low + SLICE]]
+                moments = _moments(connection, org.organisation, slice_, now)
         events = [_status_event(doing, id_, status, moment) for id_, moment in moments.items()]
         intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True)
-    with doing.transaction() as connection:
+    with doing.transaction(pipelined=True) as connection:
         after = known_learners(connection, doing, wanted)
         ahead = [id_ for id_ in wanted if after[id_].standing != status]
         if ahead:

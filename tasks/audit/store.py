@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, scoped
+from config.database import later, rows, scoped
 from config.words import as_json
 from tasks.accounts import Caller
 
@@ -59,7 +59,7 @@ def record(connection: Connection, organisation: int | None, caller: Caller, ent
     """Write entries, in the transaction of what they tell of."""
     number = organisation or INSTALLATION
     with scoped(connection, number):
-        execute(
+        later(
             connection,
             """
             INSERT INTO audit (organisation, who, door, address, act, subject, before, after, outcome)

@@ -6,6 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.enrolments.access import (
+        AccessFound,
         Accessible,
         Enrolment,
         Explained,

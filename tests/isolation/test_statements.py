@@ -19,6 +19,7 @@ ACROSS = {
         "tasks.organisations.store.save",
     },
     "access at the door of a course, in one look-up from the id of the organisation on; it joins on that": {
+        "tasks.acts.access.by_token",
         "tasks.enrolments.access.access_of",
     },
     "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {

@@ -272,12 +272,14 @@ def own_servers(machine: Machine, database_url: str, redis_url: str) -> Machine:
     return machine
 
 
-def _up(machine: Machine, procfile: str, log: Path, output: Path | None = None) -> "subprocess.Popen[bytes]":
-    """`rollcall up` with this Procfile; what it says is in the log, unless it goes elsewhere."""
+def _up(
+    machine: Machine, procfile: str, log: Path, output: Path | None = None, words: tuple[str, ...] = ()
+) -> "subprocess.Popen[bytes]":
+    """`rollcall up` with this Procfile and more words; what it says is in the log, unless it goes elsewhere."""
     file = log.with_name("Procfile")
     file.write_text(procfile)
     with (output or log).open("wb") as out, log.open("ab") as errors:
-        command = [sys.executable, "-m", "workers.cli", "up", "--procfile", str(file)]
+        command = [sys.executable, "-m", "workers.cli", "up", "--procfile", str(file), *words]
         return subprocess.Popen(command, env=machine.env, stdout=out, stderr=errors)
 
 
@@ -324,6 +326,24 @@ def test_up_is_ready_once_each_process_is(own_servers: Machine, tmp_path: Path) 
         finally:
             up.terminate()
     assert up.wait(DRAIN) == 0
+
+
+def test_up_runs_as_many_web_processes_at_one_port_as_it_is_told_to(own_servers: Machine, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    up = _up(own_servers, "web: rollcall run web", log, words=("--scale", "web=2"))
+    try:
+        until(lambda: "ready: 2 processes," in log.read_text(), "pages that are served by both")
+        ports = [
+            {one.laddr.port for one in psutil.Process(pid).net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+            for pid in _children(up, "web")
+        ]
+    finally:
+        up.terminate()
+    assert up.wait(DRAIN) == 0
+    assert "ended with" not in log.read_text()
+    assert len(ports) == 2
+    assert ports[0] == ports[1]
+    assert len(ports[0]) == 2, "that of the pages, and that of the metrics"
 
 
 def test_up_refuses_to_scale_what_the_procfile_does_not_have(machine: Machine) -> None:

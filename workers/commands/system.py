@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -154,6 +155,10 @@ def _roles(procfile: Path | None, scale: list[str]) -> list["ProcessKind"]:
         raise typer.BadParameter(str(problem)) from None
 
 
+def _has_several_webs(roles: list["ProcessKind"]) -> bool:
+    return any(role.count > 1 for role in roles if shlex.split(role.command)[:3] == ["rollcall", "run", "web"])
+
+
 async def _supervise(
     settings: Settings,
     found: Endpoints,
@@ -176,6 +181,7 @@ async def _supervise(
         **os.environ,
         "ROLLCALL_WEB_PORT": str(port),
         "ROLLCALL_METRICS_PORT": str(metrics_port),
+        "ROLLCALL_WEB_SHARED": str(settings.rollcall_web_shared or _has_several_webs(roles)),
         "ROLLCALL_BOUNCES_PORT": str(bounces_port),
         "ROLLCALL_HOME": str(home),
         "PUBLIC_URL": found.public_url,

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
@@ -14,7 +14,7 @@ from starlette.applications import Starlette
 
 from config.files import raise_limit
 from config.runtime import Runtime
-from config.settings import networks_in
+from config.settings import Settings, networks_in
 from workers import readiness
 from workers.web import bodies, connections, event_posts, signing_in, unsubscribe
 from workers.web.api import page
@@ -58,6 +58,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
+    app.state.shortcut = api.doorway.take
     return app
 
 
@@ -77,10 +78,11 @@ def make_server(runtime: Runtime, files: int) -> uvicorn.Server:
     settings = runtime.settings
     most = connections.most_connections(files)
     proxies = networks_in(settings.rollcall_web_proxies or "")
-    door: Any = Gatekeeper(most, proxies).protocol
+    app = make_app(runtime, min(bodies.MOST, max(1, most // connections.SHARE)))
+    door: Any = Gatekeeper(most, proxies, app.state.shortcut).protocol
     return _Server(
         uvicorn.Config(
-            make_app(runtime, min(bodies.MOST, max(1, most // connections.SHARE))),
+            app,
             host=settings.rollcall_web_host,
             port=settings.rollcall_web_port,
             log_config=None,
@@ -96,12 +98,28 @@ def make_server(runtime: Runtime, files: int) -> uvicorn.Server:
     )
 
 
+def _shared_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets at a port at which other processes of this user may have theirs: the system deals out connections."""
+    found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    places = dict.fromkeys((family, address[:2]) for family, _, _, _, address in found)
+    return [
+        socket.create_server((str(name), int(number)), family=family, reuse_port=True)
+        for family, (name, number) in places
+    ]
+
+
+def _serve(server: uvicorn.Server, settings: Settings) -> None:
+    host, port = settings.rollcall_web_host, settings.rollcall_web_port
+    with suppress(OSError):  # it is seen that nothing is served
+        server.run(_shared_sockets(host, port) if settings.rollcall_web_shared else None)
+
+
 def run(runtime: Runtime) -> None:
     """Serve until told to stop."""
     settings = runtime.settings
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers could fill the log with what is no HTTP
     server = make_server(runtime, raise_limit())
-    thread = threading.Thread(target=server.run, name="web", daemon=True)
+    thread = threading.Thread(target=_serve, args=(server, settings), name="web", daemon=True)
     thread.start()
     while thread.is_alive() and not runtime.stopping.wait(LOOK_SECONDS):
         if server.started:

@@ -8,13 +8,13 @@ that was answered before it ended, reading what we answer. How long a body may t
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any
+from typing import Any, NamedTuple
 
 import h11
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
 
 #: Octets of a request's headers at most; what is longer is answered 400, like all that is not HTTP.
 LONGEST_HEADERS = 16_384
@@ -89,11 +89,27 @@ def place_of(address: str) -> str:
     return str(ip)
 
 
-class Gatekeeper:
-    """Who is let in. `most`: connections at once; `proxies`: whose connections are those of many people."""
+class Reply(NamedTuple):
+    """An answer, as it is written."""
 
-    def __init__(self, most: int, proxies: Iterable[IPv4Network | IPv6Network] = ()) -> None:
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+
+
+#: What may take the octets of a whole request, and reply later, or with None to have them read here after all.
+Shortcut = Callable[[bytes, Callable[[Reply | None], None]], bool]
+
+
+class Gatekeeper:
+    """Who is let in. `most`: connections at once; `proxies`: whose connections are those of many people; `shortcut`: by
+    which a request is answered without being read here."""
+
+    def __init__(
+        self, most: int, proxies: Iterable[IPv4Network | IPv6Network] = (), shortcut: Shortcut | None = None
+    ) -> None:
         self.most = most
+        self.shortcut = shortcut
         self.most_of_one = max(1, most // SHARE)
         self._proxies = list(proxies)
         self.inside: dict[Conversation, str] = {}
@@ -219,6 +235,8 @@ class Conversation(H11Protocol):
         self._door = door
         self._owed = _Owed.NOTHING
         self._requests = 0
+        self._taken: bytes | None = None
+        self._length, self._last = 0, False
         self._deadline: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
 
@@ -240,6 +258,49 @@ class Conversation(H11Protocol):
                 deadline.cancel()
         super().connection_lost(exc)
         self._unset_keepalive_if_required()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came in, if need be once what came before is answered."""
+        if self._taken is not None:
+            self._taken += data
+            if len(self._taken) > 2 * LONGEST_HEADERS:
+                self.flow.pause_reading()
+        elif self._is_between_requests() and self._door.shortcut and self._door.shortcut(data, self._reply):
+            self._unset_keepalive_if_required()
+            self._taken, self._length = data, len(data)
+            self._watch()
+        else:
+            super().data_received(data)
+
+    def _is_between_requests(self) -> bool:
+        idle = self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE
+        return idle and not self.conn.trailing_data[0] and not self.flow.write_paused
+
+    def _reply(self, reply: Reply | None) -> None:
+        """Write what came by the shortcut, or read the request here; then go on."""
+        octets, self._taken = self._taken or b"", None
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if reply is None:
+            super().data_received(octets)
+        else:
+            head = [b"HTTP/1.1 %d %s" % (reply.status, STATUS_PHRASES[reply.status])]
+            head += [b"%s: %s" % header for header in (*self.server_state.default_headers, *reply.headers)]
+            self.transport.write(b"\r\n".join([*head, b"", reply.body]))
+            self._requests += 1
+            self.server_state.total_requests += 1
+            self._watch()
+        if self._last:
+            super().shutdown()
+        elif reply is not None and (rest := octets[self._length :]):
+            self.data_received(rest)
+
+    def shutdown(self) -> None:
+        """End, once what is being answered is answered."""
+        if self._taken is None:
+            super().shutdown()
+        self._last = True
 
     def handle_events(self) -> None:
         """Do what came in."""
@@ -272,7 +333,7 @@ class Conversation(H11Protocol):
         self.transport.close()
 
     def _owes(self) -> _Owed:
-        if self.transport.is_closing():
+        if self.transport.is_closing() or self._taken is not None:
             return _Owed.NOTHING
         if self.conn.their_state is h11.IDLE:
             return _Owed.REQUEST if self._requests and not self.conn.trailing_data[0] else _Owed.HEAD

@@ -73,7 +73,9 @@ class Watching:
         settings = self._runtime.settings
         host, port = settings.rollcall_metrics_host, settings.rollcall_metrics_port
         try:
-            listening = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            shared = settings.rollcall_web_shared
+            listening = socket.create_server((host, port), family=family, reuse_port=shared)
         except OSError as problem:
             log.warning("web.metrics_not_served", host=host, port=port, problem=problem.strerror)
             yield

@@ -4,7 +4,6 @@ Each kind has a bulkhead of its own, with its own threads and connections: an ex
 a toggle.
 """
 
-import hashlib
 import time
 from collections import OrderedDict
 from dataclasses import replace
@@ -37,6 +36,7 @@ MOST_REMEMBERED = 10_000
 #: Exports of one caller at once.
 EXPORTS_OF_ONE = 2
 
+_NOBODY: tuple[float, Caller | None] = (0.0, None)
 _TOO_MANY = "Too many requests without a token that holds come from this address: ask again later."
 _BEARER = 'Bearer realm="rollcall"'
 
@@ -75,6 +75,12 @@ def make_bulkheads(runtime: Runtime) -> dict[Weight, Bulkhead]:
     }
 
 
+def token_in(authorization: str) -> str | None:
+    """The token in a header `Authorization`."""
+    kind, _, token = authorization.strip().partition(" ")
+    return (token.strip() or None) if kind.lower() == "bearer" else None
+
+
 class Callers:
     """Whose tokens these are, and how much they may still ask."""
 
@@ -89,26 +95,37 @@ class Callers:
         """Who asks. Raises `RefusedCall` for somebody without a token that holds, and one who asks too much."""
         address = request.client.host if request.client else ""
         place = place_of(address)
-        kind, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip()
-        if kind.lower() != "bearer" or not token:
+        token = token_in(request.headers.get("authorization", ""))
+        if token is None:
             self._count(place)
             raise RefusedCall(401, "Show a token: Authorization: Bearer rck_….", {"WWW-Authenticate": _BEARER})
         found = await self._of(token, place)
         if found is None:
-            self._count(place)
-            raise RefusedCall(
-                401,
-                "The token is not known, expired or revoked.",
-                {"WWW-Authenticate": f'{_BEARER}, error="invalid_token"'},
-            )
+            raise self.unknown(place)
         if seconds := self._rates.wait(found.who, cost):
             raise RefusedCall(429, "This token asks too much: ask again later.", {"Retry-After": str(seconds)})
         return replace(found, address=address or None)
 
+    def unknown(self, place: str) -> RefusedCall:
+        """The refusal of a token that is not known, which is counted. Raises `RefusedCall` if there are too many."""
+        self._count(place)
+        why = {"WWW-Authenticate": f'{_BEARER}, error="invalid_token"'}
+        return RefusedCall(401, "The token is not known, expired or revoked.", why)
+
+    def admits(self, hashed: bytes, cost: float) -> bool:
+        """Whether this is the token of somebody who is remembered, and may ask this, which is counted. Whether it holds
+        still is to be asked with it."""
+        until, caller = self._known.get(hashed, _NOBODY)
+        used_of_late = time.monotonic() < until + WRITTEN_SECONDS  # each use of a look-up is noted
+        return caller is not None and used_of_late and not self._rates.wait(caller.who, cost)
+
+    def forget(self, hashed: bytes) -> None:
+        """Look this token up anew the next time: it does not hold any more."""
+        self._known.pop(hashed, None)
+
     async def _of(self, token: str, place: str) -> Caller | None:
-        hashed = hashlib.sha256(token.encode()).digest()
-        until, caller = self._known.get(hashed, (0.0, None))
+        hashed = accounts.digest(token)
+        until, caller = self._known.get(hashed, _NOBODY)
         if until > time.monotonic():
             return caller
         if self._strangers.is_empty(place):

@@ -11,7 +11,6 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 import structlog
 from anyio import CancelScope
-from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -26,12 +25,12 @@ from tasks import acts
 from tasks.accounts import PERMISSIONS, Caller, Permission, permits
 from tasks.accounts import Scope as ActScope
 from tasks.acts import Act, perform
-from tasks.acts.access import at_the_door
 from tasks.acts.acting import tag_of
 from tasks.acts.paging import Begun, Stream
 from tasks.acts.repeats import FirstAnswer, once
 from workers.web.api import forms, problems, reading
 from workers.web.api.doors import COSTS, EXPORTS_OF_ONE, Callers, Weight, make_bulkheads, weight_of
+from workers.web.api.doorway import Doorway
 from workers.web.api.problems import RefusedCall, refusal_of
 from workers.web.asking import AGAIN, Bulkhead, Busy
 from workers.web.bodies import Bodies
@@ -128,16 +127,21 @@ class Api:
         self._depth = len([part for part in urlsplit(self._public_url).path.split("/") if part])
         self.bulkheads = make_bulkheads(runtime)
         self.callers = Callers(self.bulkheads[Weight.QUICK], runtime.settings.rollcall_api_rate)
+        paths = [f"{path}{BASE}" for path in self._behind()]
+        self.doorway = Doorway(self.bulkheads[Weight.ACCESS], self.callers, self._public_url, paths, HEADERS)
         self._routes = every_route()
         self._exports: dict[str, int] = {}
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
-        behind = {"", urlsplit(self._public_url).path.rstrip("/")}
-        return [Route(f"{path}{BASE}/{{rest:path}}", self) for path in behind]
+        return [Route(f"{path}{BASE}/{{rest:path}}", self) for path in self._behind()]
+
+    def _behind(self) -> set[str]:
+        return {"", urlsplit(self._public_url).path.rstrip("/")}
 
     def close(self) -> None:
         """Close the connections."""
+        self.doorway.close()
         for bulkhead in self.bulkheads.values():
             bulkhead.runtime.engine.dispose()
 
@@ -173,7 +177,7 @@ class Api:
         if route.weight is Weight.EXPORT:
             return await self._streamed(bulkhead, call)
         if route.weight is Weight.ACCESS:
-            return await bulkhead.ask(_at_the_door, bulkhead.runtime, call)
+            return await self.doorway.answer(request, organisation or "", asked)
         do = self._done if key is None else self._done_once
         return _unchanged(request, await bulkhead.ask(do, bulkhead.runtime, call))
 
@@ -310,17 +314,6 @@ class _Export(StreamingResponse):
             if block:
                 yield block
             block = await self._bulkhead.within(next, self._blocks, None)
-
-
-def _at_the_door(runtime: Runtime, call: Call) -> Response:
-    """What a platform asks at the door of every course, by one statement."""
-    try:
-        answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
-    except DBAPIError as problem:  # nobody asks first whether a connection is there still: that takes as long again
-        if not problem.connection_invalidated:
-            raise
-        answer = at_the_door(runtime.engine, call.organisation or "", call.asked)
-    return Response(msgspec.json.encode(answer), media_type="application/json")
 
 
 def _close(blocks: Iterator[bytes]) -> None:

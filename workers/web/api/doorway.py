@@ -1,0 +1,192 @@
+"""`GET access`, which a platform asks at the door of every course: answered in the event loop, by one statement that
+many share the way to.
+
+What is taken here is a plain request by somebody who is remembered and may ask more; the rest, and whatever goes wrong
+here, takes the way of every other act (`workers.web.api.routes`), which says why not.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+import psycopg
+import structlog
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from config import lookups
+from config.errors import NotFound, UserError
+from config.log import without_data
+from config.lookups import LookupLost, Lookups
+from config.runtime import Runtime
+from tasks.accounts import digest, permits
+from tasks.acts.access import BY_TOKEN, AccessAsked, FoundByToken, by_token
+from workers.web.api import problems
+from workers.web.api.doors import COSTS, Callers, Weight, token_in
+from workers.web.asking import Bulkhead, Busy
+from workers.web.connections import LONGEST_HEADERS, Reply, place_of
+
+log = structlog.get_logger()
+
+#: Seconds between two tries to connect.
+AGAIN_SECONDS = 1.0
+
+#: A request without a body whose connection stays open, in printable ASCII (RFC 9112), below these paths.
+_REQUEST = (
+    r"GET (?:%s)/organisations/(?P<organisation>[^/?#\s]+)/access\?"
+    r"(?:learner=(?P<learner>[^&#\s]+)&course=(?P<course>[^&#\s]+)"
+    r"|course=(?P<course_first>[^&#\s]+)&learner=(?P<learner_last>[^&#\s]+)) HTTP/1\.1\r\n"
+    r"(?P<headers>(?:[!#$%%&'*+.^_`|~0-9A-Za-z-]+:[ -~\t]*\r\n){1,50})\r\n"
+)
+
+#: Headers with which a request is no plain one.
+_NOT_PLAIN = {"content-length", "expect", "if-match", "te", "trailer", "transfer-encoding", "upgrade"}
+
+
+class Doorway:
+    """Answers what it can, with the connection of this bulkhead. `below`: the paths of the API; `headers`: those of
+    each of its answers."""
+
+    def __init__(
+        self, bulkhead: Bulkhead, callers: Callers, public_url: str, below: Iterable[str], headers: Mapping[str, str]
+    ) -> None:
+        self._bulkhead, self._callers, self._public_url = bulkhead, callers, public_url
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._request = re.compile(_REQUEST % "|".join(map(re.escape, below)), re.ASCII)
+        self._names = lookups.numbered(BY_TOKEN)[1]
+        self._lookups: Lookups | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._not_before = 0.0
+
+    def take(self, octets: bytes, reply: Callable[[Reply | None], None]) -> bool:
+        """Whether this is taken; then `reply` is called later, with None if it is to go the other way after all."""
+        if b"/access?" not in octets or len(octets) > LONGEST_HEADERS or not octets.isascii():
+            return False
+        found = self._request.fullmatch(octets.decode("ascii"))
+        if found is None or (token := _token(found["headers"])) is None:
+            return False
+        if self._lookups is None or self._lookups.lost:
+            self._connect()
+            return False
+        try:
+            return self._ask(self._lookups, digest(token), *_asked(found), reply)
+        except (LookupLost, UnicodeDecodeError):
+            return False
+
+    def _ask(
+        self,
+        lookup: Lookups,
+        hashed: bytes,
+        organisation: str,
+        asked: AccessAsked,
+        reply: Callable[[Reply | None], None],
+    ) -> bool:
+        if "\0" in organisation + asked.learner + asked.course:
+            return False
+        if not self._callers.admits(hashed, COSTS[Weight.ACCESS]):
+            return False
+        said = {"hash": hashed, "of": organisation.encode()}
+        said |= {"learner": asked.learner.encode(), "course": asked.course.encode()}
+        lookup.ask([said[name] for name in self._names], partial(self._heard, reply, hashed, organisation, asked))
+        return True
+
+    async def answer(self, request: Request, organisation: str, asked: AccessAsked) -> Response:
+        """The answer to somebody who may ask, found in a thread. Raises `RefusedCall`, `NotFound`, and what a bulkhead
+        raises."""
+        hashed = digest(token_in(request.headers["authorization"]) or "")
+        found = await self._bulkhead.ask(_found, self._bulkhead.runtime, hashed, organisation, asked)
+        if found is None:
+            self._callers.forget(hashed)
+            raise self._callers.unknown(place_of(request.client.host if request.client else ""))
+        return Response(msgspec.json.encode(found.answer(organisation, asked)), media_type="application/json")
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._lookups is not None:
+            self._lookups.close()
+
+    def _heard(
+        self,
+        reply: Callable[[Reply | None], None],
+        hashed: bytes,
+        organisation: str,
+        asked: AccessAsked,
+        rows: list[tuple[Any, ...]] | None,
+    ) -> None:
+        answer = None
+        if rows == []:
+            self._callers.forget(hashed)
+        elif rows:
+            try:
+                answer = self._reply(FoundByToken(*rows[0]), organisation, asked)
+            except Exception as problem:  # noqa: BLE001 - whatever it was, it is answered the other way
+                log.error("api.failed", **without_data(problem))  # noqa: TRY400 - a traceback may quote people's data
+        reply(answer)
+
+    def _reply(self, found: FoundByToken, organisation: str, asked: AccessAsked) -> Reply | None:
+        if not permits(found.caller, "access.ask", organisation):
+            return None
+        try:
+            body = msgspec.json.encode(found.answer(organisation, asked))
+            answer = Response(body, media_type="application/json")
+        except NotFound as problem:
+            answer = problems.response(self._public_url, problems.RefusedCall(404, str(problem)))
+        return Reply(answer.status_code, [*answer.raw_headers, *self._headers], bytes(answer.body))
+
+    def _connect(self) -> None:
+        """Make a connection, unless that was tried just now."""
+        now = time.monotonic()
+        if now >= self._not_before and (self._connecting is None or self._connecting.done()):
+            self._not_before = now + AGAIN_SECONDS
+            self._connecting = asyncio.create_task(self._connected())
+
+    async def _connected(self) -> None:
+        with suppress(Busy, SQLAlchemyError, psycopg.Error, UserError):  # the other way says so
+            connection = await self._bulkhead.ask(lookups.prepare, self._bulkhead.runtime.engine, BY_TOKEN)
+            self._lookups = Lookups(connection)
+
+
+def _token(lines: str) -> str | None:
+    """The token in the headers of a plain request; None if it is none, or has no such token."""
+    hosts, tokens = 0, list[str | None]()
+    for line in lines.splitlines():
+        name, _, value = line.partition(":")
+        match name.lower():
+            case "host":
+                hosts += 1
+            case "authorization":
+                tokens.append(token_in(value))
+            case "connection" if value.strip().lower() != "keep-alive":
+                return None
+            case other if other in _NOT_PLAIN:
+                return None
+    return tokens[0] if hosts == 1 and len(tokens) == 1 else None
+
+
+def _found(runtime: Runtime, hashed: bytes, organisation: str, asked: AccessAsked) -> FoundByToken | None:
+    try:
+        return by_token(runtime.engine, hashed, organisation, asked)
+    except DBAPIError as problem:  # nobody asks first whether a connection is there still: that takes as long again
+        if not problem.connection_invalidated:
+            raise
+        return by_token(runtime.engine, hashed, organisation, asked)
+
+
+def _asked(found: re.Match[str]) -> tuple[str, AccessAsked]:
+    """What is asked, and of which organisation. Raises `UnicodeDecodeError`."""
+    learner, course = found["learner"] or found["learner_last"], found["course"] or found["course_first"]
+    return unquote(found["organisation"], errors="strict"), AccessAsked(_of_form(learner), _of_form(course))
+
+
+def _of_form(value: str) -> str:
+    """A value in a query, as `parse_qsl` reads it. Raises `UnicodeDecodeError`."""
+    return unquote(value.replace("+", " "), errors="strict")
