@@ -29,7 +29,7 @@ from tasks.mail import MailOutage, current_outages, paused
 from tasks.system import InRedis, in_database, in_redis, is_ingress_stalled, is_relay_stalled, streams
 from tasks.work import STALLED_AFTER, loads, paused_pools
 from workers import readiness
-from workers.web import bodies, connections, event_posts, signing_in, unsubscribe
+from workers.web import bodies, connections, event_posts, signing_in, single_sign_on, unsubscribe
 from workers.web.api import page
 from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead, Busy, Shared, in_time
@@ -57,6 +57,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     client = make_impatient_redis(runtime.endpoints.redis_url, REDIS_SECONDS)
     links = Bulkhead(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
     signing = Bulkhead(runtime, "web sign-in", at_once=signing_in.AT_ONCE, wait=5, seconds=10, statement=2)
+    through = Bulkhead(runtime, "web openid", at_once=single_sign_on.AT_ONCE, wait=5, seconds=30, statement=2)
     posts = Bulkhead(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
     health = Bulkhead(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
     scraped = Bulkhead(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
@@ -97,13 +98,14 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        for bulkhead in (links, signing, posts, health, scraped):
+        for bulkhead in (links, signing, through, posts, health, scraped):
             bulkhead.runtime.engine.dispose()
         api.close()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
     found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
-    found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
+    found += [*signing_in.routes(signing, read), *single_sign_on.routes(through, read)]
+    found += [*page.routes(runtime.endpoints.public_url), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app
