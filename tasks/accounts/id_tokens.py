@@ -37,7 +37,7 @@ def claims_of(token: str, keys: Sequence[dict[str, Any]], *, issuer: str, client
     except jwt.PyJWTError:
         raise TokenRefused("it is no signed token") from None
     algorithm, kid = header.get("alg"), header.get("kid")
-    if algorithm not in ALGORITHMS:
+    if not isinstance(algorithm, str) or algorithm not in ALGORITHMS:
         raise TokenRefused("it is not signed in a way that is accepted")
     claims = _verified(token, [key for key in keys if _fits(key, algorithm, kid)], algorithm, issuer, client_id)
     audiences = claims["aud"]
@@ -57,7 +57,7 @@ def _fits(key: dict[str, Any], algorithm: str, kid: object) -> bool:
         key.get("kty") == ALGORITHMS[algorithm]
         and key.get("use", "sig") == "sig"
         and key.get("alg", algorithm) == algorithm
-        and kid in {None, key.get("kid")}
+        and kid in (None, key.get("kid"))
     )
 
 
