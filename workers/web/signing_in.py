@@ -104,15 +104,20 @@ class Visitors:
         """What a form carries that belongs to this cookie."""
         return accounts.form_key(self._keys[0], cookie)
 
-    def from_here(self, request: Request) -> bool:
-        """Whether a browser does not say that another site had it send this."""
+    def asked_by_us(self, request: Request, *, safe: bool = False) -> bool:
+        """Whether a browser does not say that another site had it ask this. `safe`: it changes nothing, so it may be
+        what somebody typed as well."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         here = {None, self._origin, f"{request.url.scheme}://{request.headers.get('host', '')}"}
-        return site in {None, "same-origin"} and origin in here
+        return (site in {None, "same-origin"} or (safe and site == "none")) and origin in here
+
+    def is_key(self, request: Request, key: str) -> bool:
+        """Whether this is what pages of ours carry that belong to the session of this request."""
+        return accounts.is_form_key(self._keys, self.session(request), key)
 
     def sent_by_us(self, request: Request, cookie: str, key: str) -> bool:
         """Whether a form was sent by a page of ours, in the browser that was given it."""
-        return self.from_here(request) and bool(cookie) and accounts.is_form_key(self._keys, cookie, key)
+        return self.asked_by_us(request) and bool(cookie) and accounts.is_form_key(self._keys, cookie, key)
 
 
 def _origin(url: str) -> str:
