@@ -37,6 +37,9 @@ def sign_in_through_provider(
             caller = Caller(mine.email, Door.CONSOLE, mine.role, None, address)
             entry = audit.AuditEntry("sessions.end", str(mine.account), {"sessions": ended}, {"sessions": 0})
             audit.record(connection, None, caller, [entry])
+        if person.email is not None and person.verified:
+            caller = Caller(person.email, Door.CONSOLE, accounts.Role.READER, frozenset(), address)
+            audit.record_refusal(connection, None, caller, audit.AuditEntry("sessions.begin", outcome="refused"))
     raise SignInRefused(problem or AGAIN)
 
 
