@@ -46,7 +46,12 @@ def group_roles(text: str) -> list[GroupRole]:
 def checked_issuer(url: str) -> str:
     """The issuer as the provider has it. Raises ValueError for one that cannot be trusted to be who it is."""
     parts = urlsplit(url)
-    if not parts.hostname or parts.username is not None or not re.fullmatch(r"[!#-%(-;=?-~]+", url) or "?" in url:
+    if (
+        not parts.hostname
+        or parts.username is not None
+        or not re.fullmatch(r"[!#-%(-;=?-~]+", url)
+        or {"?", "#"} & {*url}
+    ):
         raise ValueError("must be a URL like https://login.example.org, as the provider's discovery document has it")
     if not is_trustworthy(url):
         raise ValueError("must begin with https: whoever is on the way could be the provider")

@@ -7,7 +7,7 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.accounts.emails import as_email
     from tasks.accounts.fetching import ProviderAway
-    from tasks.accounts.groups import Grant, grant_of
+    from tasks.accounts.groups import RoleGrant, grant_of
     from tasks.accounts.id_tokens import TokenRefused
     from tasks.accounts.openid import BEGUN_SECONDS, Beginning, OpenIdProvider, beginning_of, begun_by, new_cookie
     from tasks.accounts.passwords import LEAST, fault_of, hash_password, is_outdated, is_password
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
         use_totp,
     )
     from tasks.accounts.provided import (
-        Person,
         ProvidedAccount,
+        ProvidedPerson,
         accounts_for,
         add_provided,
         forget_links,

@@ -8,14 +8,14 @@ from tasks.accounts.rules import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class RoleGrant:
     """A role, and the ids of the organisations it is of; none for an operator, whose are all."""
 
     role: Role
     organisations: frozenset[str] = frozenset()
 
 
-def grant_of(said: Sequence[GroupRole], groups: Iterable[str]) -> Grant | None:
+def grant_of(said: Sequence[GroupRole], groups: Iterable[str]) -> RoleGrant | None:
     """The highest role that these groups have, with the organisations of that role alone: nobody is an admin of what
     they may only read. None if no group has a role."""
     groups = frozenset(groups)
@@ -31,7 +31,7 @@ def grant_of(said: Sequence[GroupRole], groups: Iterable[str]) -> Grant | None:
             found.setdefault(Role(one.role), set()).update(ids)
     for role in reversed(Role):
         if role in found:
-            return Grant(role, frozenset(found[role]))
+            return RoleGrant(role, frozenset(found[role]))
     return None
 
 

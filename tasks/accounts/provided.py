@@ -9,12 +9,12 @@ from sqlalchemy import Connection
 
 from config.database import execute, rows, value
 from tasks.accounts.emails import as_email
-from tasks.accounts.groups import Grant
+from tasks.accounts.groups import RoleGrant
 from tasks.accounts.rules import Role
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class ProvidedPerson:
     """Somebody, as their provider knows them. `verified`: whether the provider says that the address is theirs."""
 
     provider: str
@@ -37,11 +37,11 @@ class ProvidedAccount:
     disabled: bool
 
 
-def person_of(provider: str, claims: Mapping[str, Any], *, groups_claim: str, trusted: bool) -> Person:
+def person_of(provider: str, claims: Mapping[str, Any], *, groups_claim: str, trusted: bool) -> ProvidedPerson:
     """Whom the claims of a provider are about. `trusted`: its addresses are people's own if it does not say so."""
     email, verified, groups = claims.get("email"), claims.get("email_verified", trusted), claims.get(groups_claim)
     named = groups if isinstance(groups, list) else [groups]
-    return Person(
+    return ProvidedPerson(
         provider,
         claims["sub"],
         as_email(email) if isinstance(email, str) else None,
@@ -50,7 +50,7 @@ def person_of(provider: str, claims: Mapping[str, Any], *, groups_claim: str, tr
     )
 
 
-def accounts_for(connection: Connection, person: Person) -> list[ProvidedAccount]:
+def accounts_for(connection: Connection, person: ProvidedPerson) -> list[ProvidedAccount]:
     """The account that is theirs, and the one with their address; locked."""
     return rows(
         connection,
@@ -66,7 +66,7 @@ def accounts_for(connection: Connection, person: Person) -> list[ProvidedAccount
     )
 
 
-def add_provided(connection: Connection, person: Person, grant: Grant) -> int | None:
+def add_provided(connection: Connection, person: ProvidedPerson, grant: RoleGrant) -> int | None:
     """Make an account of somebody; its number, or None if one came to be meanwhile."""
     found: int | None = value(
         connection,
@@ -84,7 +84,7 @@ def add_provided(connection: Connection, person: Person, grant: Grant) -> int | 
     return found
 
 
-def provide(connection: Connection, account: int, person: Person, grant: Grant) -> None:
+def provide(connection: Connection, account: int, person: ProvidedPerson, grant: RoleGrant) -> None:
     """Make an account somebody's who signs in through their provider, with what their groups let them do. No password
     lets anybody in by it from now on."""
     execute(
@@ -108,5 +108,5 @@ def forget_links(connection: Connection, account: int) -> None:
     execute(connection, "DELETE FROM sign_in_links WHERE account = :account", account=account)
 
 
-def _organisations(grant: Grant) -> Sequence[str] | None:
+def _organisations(grant: RoleGrant) -> Sequence[str] | None:
     return None if grant.role is Role.OPERATOR else sorted(grant.organisations)

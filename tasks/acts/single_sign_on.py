@@ -6,7 +6,7 @@ from config.database import transaction
 from config.openid import group_roles
 from config.runtime import Runtime
 from tasks import accounts, audit
-from tasks.accounts import Caller, Door, Grant, Person, ProvidedAccount
+from tasks.accounts import Caller, Door, ProvidedAccount, ProvidedPerson, RoleGrant
 from tasks.acts.signing_in import SignedIn, SignInRefused, begin
 
 NO_ROLE = "None of the groups that your provider names gives you a role here: ask an operator."
@@ -17,7 +17,7 @@ AGAIN = "Somebody signed in as you at the same moment: begin again."
 
 
 def sign_in_through_provider(
-    runtime: Runtime, person: Person, address: str | None, before: str | None = None
+    runtime: Runtime, person: ProvidedPerson, address: str | None, before: str | None = None
 ) -> SignedIn:
     """Let somebody in whom the provider knows. `before`: the cookie that they had. If they have no role any more, their
     sessions end. Raises `SignInRefused`."""
@@ -44,7 +44,7 @@ def sign_in_through_provider(
 
 
 def _fault(
-    person: Person, grant: Grant | None, mine: ProvidedAccount | None, other: ProvidedAccount | None
+    person: ProvidedPerson, grant: RoleGrant | None, mine: ProvidedAccount | None, other: ProvidedAccount | None
 ) -> str | None:
     """Why somebody is not let in."""
     if grant is None:
@@ -58,8 +58,8 @@ def _fault(
 
 def _provided(
     connection: Connection,
-    person: Person,
-    grant: Grant,
+    person: ProvidedPerson,
+    grant: RoleGrant,
     account: ProvidedAccount | None,
     address: str | None,
     *,

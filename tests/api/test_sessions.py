@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
@@ -53,7 +54,7 @@ def test_a_request_that_changes_something_needs_the_key_of_the_session(api: Serv
     path = {"POST": "tokens", "PUT": "segments/x", "PATCH": "announcements/x", "DELETE": "tokens/x"}[method]
     path = f"/{path}" if path.startswith("tokens") else path
 
-    def tried(**headers: str) -> ApiAnswer:
+    def tried(**headers: Any) -> ApiAnswer:
         return who.ask(method, path, {}, Cookie=cookie, **headers)
 
     other = accounts.form_key(api.world.runtime.endpoints.secret_key, "another")
@@ -91,8 +92,8 @@ def test_a_session_that_ended_is_nobodys_at_once(api: Served) -> None:
     assert who.ask("GET", "learners", Cookie=cookie).status == 200
     perform(api.world.runtime, ROOT, acts.sign_out, acts.OneAccount(BOSS))
 
-    for headers in ({"Cookie": cookie}, {"Cookie": "rollcall="}, {"Cookie": "rollcall=x"}, {"Cookie": "rollcall=é"}):
-        assert who.ask("GET", "learners", **headers).status == 401, headers
+    for sent in (cookie, "rollcall=", "rollcall=x", "rollcall=é"):
+        assert who.ask("GET", "learners", Cookie=sent).status == 401, sent
     assert who.post("learners/A/activate", Cookie=cookie, X_CSRF_Token=key).status == 401
 
 

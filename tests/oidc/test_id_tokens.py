@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.openid import GroupRole, group_roles
-from tasks.accounts.groups import Grant, grant_of
+from tasks.accounts.groups import RoleGrant, grant_of
 from tasks.accounts.id_tokens import KeyUnknown, TokenRefused, claims_of
 from tasks.accounts.provided import person_of
 from tasks.accounts.rules import Role
@@ -138,16 +138,16 @@ SAID = group_roles("CN=ops,OU=it=operator; acme-admins=admin:acme, borealis ;*-s
     [
         ((), None),
         (("canteen", "OPS", "acme-admins "), None),
-        (("CN=ops,OU=it",), Grant(Role.OPERATOR)),
-        (("acme-admins",), Grant(Role.ADMIN, frozenset({"acme", "borealis"}))),
-        (("acme-staff", "x y-staff"), Grant(Role.READER, frozenset({"acme", "x y"}))),
+        (("CN=ops,OU=it",), RoleGrant(Role.OPERATOR)),
+        (("acme-admins",), RoleGrant(Role.ADMIN, frozenset({"acme", "borealis"}))),
+        (("acme-staff", "x y-staff"), RoleGrant(Role.READER, frozenset({"acme", "x y"}))),
         (("-staff", "team "), None),
-        (("team acme", "borealis-staff"), Grant(Role.ADMIN, frozenset({"acme"}))),
-        (("acme-admins", "CN=ops,OU=it", "z-staff"), Grant(Role.OPERATOR)),
+        (("team acme", "borealis-staff"), RoleGrant(Role.ADMIN, frozenset({"acme"}))),
+        (("acme-admins", "CN=ops,OU=it", "z-staff"), RoleGrant(Role.OPERATOR)),
     ],
 )
 def test_r34_the_highest_role_of_the_groups_counts_for_its_organisations_alone(
-    groups: tuple[str, ...], grant: Grant | None
+    groups: tuple[str, ...], grant: RoleGrant | None
 ) -> None:
     assert grant_of(SAID, groups) == grant
 

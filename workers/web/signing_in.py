@@ -239,7 +239,7 @@ class _Pages:
     def _form(
         self, request: Request, status: int = 200, problem: str = "", headers: dict[str, str] | None = None
     ) -> Response:
-        said = {"problem": problem, "provider": self._provider}
+        said: dict[str, object] = {"problem": problem, "provider": self._provider}
         return self._with_key(request, "sign_in", status, said, headers)
 
     def _password_form(self, request: Request, email: str, status: int = 200, problem: str = "") -> Response:

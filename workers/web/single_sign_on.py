@@ -56,7 +56,7 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
         settings.rollcall_oidc_scopes,
         settings.rollcall_oidc_groups_claim,
     )
-    pages = _Pages(provider, Visitors(bulkhead.runtime), public_url)
+    pages = _ProviderPages(provider, Visitors(bulkhead.runtime), public_url)
     return [
         Route(prefix + path, answering(bulkhead, bodies, partial(pages.answered, does)), methods=["GET"])
         for prefix in {"", urlsplit(public_url).path.rstrip("/")}
@@ -64,7 +64,7 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     ]
 
 
-class _Pages:
+class _ProviderPages:
     def __init__(self, provider: OpenIdProvider, visitors: Visitors, public_url: str) -> None:
         self._provider, self._visitors, self._public_url = provider, visitors, public_url
         self._host = urlsplit(provider.issuer).netloc
