@@ -43,8 +43,9 @@ test-fast: $(VENV)/.installed  ## the tests that need no server, in seconds
 mutants: $(VENV)/.installed  ## change what decides, one place at a time: which changes no fast test sees
 	@$(BIN)/python -m tests.mutation
 
-servers:  ## Postfix, Dovecot and Exim for the tests that send through them, unpacked into .servers (root, Debian)
+servers:  ## Postfix, Dovecot and Exim (root, Debian), and an OpenID provider (node), for the tests that need them
 	@.ci/mail-servers
+	@.ci/oidc-provider
 
 chaos: $(VENV)/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q
@@ -89,4 +90,4 @@ lock: $(VENV)/.installed  ## resolve constraints.txt, what runs, and constraints
 	$(COMPILE) --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
 
 clean:  ## remove the environment and local state
-	rm -rf .venv* .wheels .rollcall .bench .servers
+	rm -rf .venv* .wheels .rollcall .bench .servers .oidc-provider

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from config.errors import UserError
+from config.openid import checked_issuer, group_roles
 from config.urls import SmtpServer, is_here, refuse_open_redis, with_scheme
 from config.urls import verified_postgresql as _verified_postgresql
 from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
@@ -164,6 +165,27 @@ class Settings(BaseModel):
     rollcall_session_seconds: float = Field(
         43_200, gt=0, description="how long somebody stays signed in who does nothing"
     )
+    rollcall_oidc_issuer: str | None = Field(
+        None,
+        description="an OpenID provider that people sign in through, by its issuer's URL; unset: by password alone",
+    )
+    rollcall_oidc_client_id: str | None = Field(None, description="what the provider knows us by")
+    rollcall_oidc_client_secret: SecretStr | None = Field(
+        None, description="what it gave us to show that it is us; unset: a public client, by PKCE alone"
+    )
+    rollcall_oidc_groups: str | None = Field(
+        None,
+        description="roles of the provider's groups: GROUP=operator; GROUP=admin:ORG,ORG; or with `*` for the"
+        " organisation, staff-*=reader",
+    )
+    rollcall_oidc_groups_claim: str = Field("groups", description="the claim that names somebody's groups")
+    rollcall_oidc_scopes: str = Field("openid email", description="the scopes that are asked for")
+    rollcall_oidc_email_verified: bool = Field(
+        False, description="whether the provider's addresses are people's own, if it does not say (email_verified)"
+    )
+    rollcall_keep_audit_days: int = Field(
+        730, ge=1, le=36_500, description="how long an entry of the audit log is kept"
+    )
     rollcall_api_rate: float = Field(
         2000,
         gt=0,
@@ -265,6 +287,31 @@ class Settings(BaseModel):
         if "?" in url or "#" in url or parts.username is not None:
             raise ValueError("links are made by adding to it: leave out names, ? and #")
         return url.rstrip("/")
+
+    @field_validator("rollcall_oidc_issuer")
+    @classmethod
+    def _issuer(cls, url: str | None) -> str | None:
+        return None if url is None else checked_issuer(url)
+
+    @field_validator("rollcall_oidc_groups")
+    @classmethod
+    def _groups(cls, text: str | None) -> str | None:
+        group_roles(text or "x=operator")
+        return text
+
+    @field_validator("rollcall_oidc_scopes")
+    @classmethod
+    def _scopes(cls, text: str) -> str:
+        if "openid" not in text.split():
+            raise ValueError("must have openid among them")
+        return " ".join(text.split())
+
+    @model_validator(mode="after")
+    def _provider(self) -> "Settings":
+        for name in ("rollcall_oidc_client_id", "rollcall_oidc_groups", "public_url"):
+            if self.rollcall_oidc_issuer is not None and getattr(self, name) is None:
+                raise ValueError(f"{name.upper()} must be set when ROLLCALL_OIDC_ISSUER is set")
+        return self
 
     @field_validator("rollcall_web_proxies")
     @classmethod

@@ -12,6 +12,7 @@ from config.errors import UserError
 #: What people may do besides reading: what the commands about one organisation write, and the pages of links in mail.
 WRITES = {
     "audit": ["INSERT"],
+    "audit_refusals": ["INSERT", "UPDATE"],
     "mailings": ["INSERT", "UPDATE", "DELETE"],
     "mailing_changes": ["INSERT", "DELETE"],
     "deliveries": ["INSERT", "UPDATE"],

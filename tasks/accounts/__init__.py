@@ -6,6 +6,10 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.accounts.emails import as_email
+    from tasks.accounts.fetching import ProviderAway
+    from tasks.accounts.groups import RoleGrant, grant_of
+    from tasks.accounts.id_tokens import TokenRefused
+    from tasks.accounts.openid import BEGUN_SECONDS, Beginning, OpenIdProvider, beginning_of, begun_by, new_cookie
     from tasks.accounts.passwords import LEAST, fault_of, hash_password, is_outdated, is_password
     from tasks.accounts.people import (
         AccountDetails,
@@ -21,6 +25,15 @@ if TYPE_CHECKING:
         set_password,
         set_totp,
         use_totp,
+    )
+    from tasks.accounts.provided import (
+        ProvidedAccount,
+        ProvidedPerson,
+        accounts_for,
+        add_provided,
+        forget_links,
+        person_of,
+        provide,
     )
     from tasks.accounts.rules import PERMISSIONS, Caller, Door, Permission, Role, Scope, permits
     from tasks.accounts.secret import digest, is_token, new_secret, new_token

@@ -26,7 +26,7 @@ GOOD_FOR = {LinkPurpose.PASSWORD: timedelta(days=1), LinkPurpose.ONCE: timedelta
 @dataclass(frozen=True, slots=True)
 class AccountDetails:
     """An account, as it is shown. `organisations`: none if it is an operator's, and so of all. `has_password`: whether
-    one was chosen; `has_totp`: whether a code is asked for besides."""
+    one was chosen; `has_totp`: whether a code is asked for besides; `provider`: whom they sign in through instead."""
 
     id: int
     email: str
@@ -34,6 +34,7 @@ class AccountDetails:
     organisations: list[str]
     has_password: bool
     has_totp: bool
+    provider: str | None
     made_by: str
     made_at: datetime
     signed_in_at: datetime | None
@@ -51,17 +52,18 @@ class Credentials:
     password: str | None
     totp: str | None
     totp_step: int | None
+    provider: str | None
 
 
 _SHOWN = """
     SELECT account AS id, email, role, coalesce(organisations, '{}') AS organisations,
-           password IS NOT NULL AS has_password, totp IS NOT NULL AS has_totp, made_by, made_at, signed_in_at,
+           password IS NOT NULL AS has_password, totp IS NOT NULL AS has_totp, provider, made_by, made_at, signed_in_at,
            disabled_at
     FROM accounts
 """
 
 _CREDENTIALS = """
-    SELECT a.account, a.email, a.role, a.organisations, a.password, a.totp, a.totp_step FROM accounts a
+    SELECT a.account, a.email, a.role, a.organisations, a.password, a.totp, a.totp_step, a.provider FROM accounts a
 """
 
 
@@ -77,7 +79,8 @@ def add_account(
         VALUES (:email, :role, CAST(:organisations AS text[]), :made_by)
         ON CONFLICT (email) DO UPDATE
         SET role = excluded.role, organisations = excluded.organisations, made_by = excluded.made_by, made_at = now(),
-            password = NULL, totp = NULL, totp_step = NULL, disabled_at = NULL, disabled_by = NULL
+            password = NULL, totp = NULL, totp_step = NULL, provider = NULL, subject = NULL,
+            disabled_at = NULL, disabled_by = NULL
         WHERE a.disabled_at IS NOT NULL
         RETURNING account
         """,
@@ -100,9 +103,10 @@ def accounts_after(connection: Connection, after: int, limit: int) -> list[Accou
     )
 
 
-def account_of(connection: Connection, email: str) -> Credentials | None:
-    """The account with this address, if it is enabled."""
-    return one(connection, Credentials, f"{_CREDENTIALS} WHERE email = :email AND disabled_at IS NULL", email=email)
+def account_of(connection: Connection, email: str, *, lock: bool = False) -> Credentials | None:
+    """The account with this address, if it is enabled. `lock`: nobody changes it before this transaction ends."""
+    enabled = f"{_CREDENTIALS} WHERE email = :email AND disabled_at IS NULL{' FOR UPDATE' if lock else ''}"
+    return one(connection, Credentials, enabled, email=email)
 
 
 def disable_account(connection: Connection, account: int, by: str) -> None:

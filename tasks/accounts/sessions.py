@@ -15,8 +15,16 @@ from tasks.accounts.secret import digest, new_secret
 #: Seconds after which the last use of a session is written again.
 SEEN_SECONDS = 60
 
-#: Days after which somebody signs in again, however busy the session.
+#: Days after which somebody signs in again, however busy the session. Whoever signs in through a provider does so after
+#: the time that a session may be idle: it says then which groups they are in.
 LONGEST_DAYS = 30
+
+#: Whether a session holds.
+_HOLDS = """
+    disabled_at IS NULL AND used_at > now() - make_interval(secs => :idle)
+    AND began_at > now() - CASE WHEN provider IS NULL THEN make_interval(days => :days)
+                                ELSE make_interval(secs => :idle) END
+"""
 
 FORMS = b"rollcall forms"
 
@@ -74,11 +82,9 @@ def caller_of_session(
     found = one(
         connection,
         _SignedIn,
-        """
+        f"""
         SELECT account, email, role, organisations, used_at < now() - make_interval(secs => :seen) AS unseen
-        FROM sessions JOIN accounts USING (account)
-        WHERE hash = :hash AND disabled_at IS NULL AND used_at > now() - make_interval(secs => :idle)
-          AND began_at > now() - make_interval(days => :days)
+        FROM sessions JOIN accounts USING (account) WHERE hash = :hash AND {_HOLDS}
         """,
         hash=digest(secret),
         seen=SEEN_SECONDS,
@@ -101,10 +107,9 @@ def sessions_after(
     return rows(
         connection,
         SessionDetails,
-        """
+        f"""
         SELECT email, address, began_at, used_at FROM sessions JOIN accounts USING (account)
-        WHERE (began_at, email) > (:began_at, :email) AND used_at > now() - make_interval(secs => :idle)
-          AND began_at > now() - make_interval(days => :days) AND disabled_at IS NULL
+        WHERE (began_at, email) > (:began_at, :email) AND {_HOLDS}
         ORDER BY began_at, email LIMIT :limit
         """,
         began_at=began_at,

@@ -1,6 +1,15 @@
 """Who may do what."""
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Integer, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from config.tables import MOMENT, index, key, metadata, optional, required
@@ -42,7 +51,14 @@ accounts = Table(
     optional("signed_in_at", MOMENT, "the last time; null: never"),
     optional("disabled_at", MOMENT, "null: it is enabled"),
     optional("disabled_by", Text, "who disabled it; null: nobody"),
+    optional("provider", Text, "the OpenID provider that they sign in through; null: by a password"),
+    optional("subject", Text, "what the provider knows them by"),
     UniqueConstraint("email"),
+    CheckConstraint(
+        "(provider IS NULL) = (subject IS NULL) AND (provider IS NULL OR password IS NULL AND totp IS NULL)",
+        name="accounts_provided",
+    ),
+    index("accounts_subject", "provider", "subject", unique=True, where="subject IS NOT NULL"),
     comment="people who may sign in",
 )
 

@@ -221,7 +221,7 @@ def disable_account(doing: Doing, asked: OneAccount) -> DisabledAccount:
 def reset_password(doing: Doing, asked: OneAccount) -> PasswordLink:
     """Make a link by which a person chooses a new password. Until they do, the old one holds."""
     with doing.transaction() as connection:
-        found = _account(connection, asked.email)
+        found = _by_password(connection, asked.email)
         link, until = link_to(doing.runtime, connection, found.account, LinkPurpose.PASSWORD)
         doing.record(connection, str(found.account), after={"link_until": until})
     return PasswordLink(found.email, link, until)
@@ -232,7 +232,7 @@ def set_totp(doing: Doing, asked: SecondFactorWish) -> SecondFactor:
     """Ask a person for a code of an authenticator app (RFC 6238) besides the password; or not any more."""
     factors = accounts.SecondFactors(doing.runtime.endpoints.secret_key)
     with doing.transaction() as connection:
-        found = _account(connection, asked.email)
+        found = _by_password(connection, asked.email)
         uri, kept = factors.make(found.email) if asked.wanted else (None, None)
         accounts.set_totp(connection, found.account, kept)
         before, after = {"totp": found.totp is not None}, {"totp": asked.wanted}
@@ -265,6 +265,14 @@ def _account(connection: Connection, email: str) -> Credentials:
     found = accounts.account_of(connection, accounts.as_email(email) or "")
     if found is None:
         raise NotFound(f"There is no account of {email} that is enabled.")
+    return found
+
+
+def _by_password(connection: Connection, email: str) -> Credentials:
+    """The account with this address, or a refusal; also for somebody who signs in elsewhere."""
+    found = _account(connection, email)
+    if found.provider is not None:
+        raise Conflict(f"{found.email} signs in through {found.provider}, and by no password.")
     return found
 
 

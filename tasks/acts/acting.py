@@ -197,7 +197,8 @@ def perform(
     expected: str | None = None,
     key: str | None = None,
 ) -> Answer:
-    """Do an act, if the caller may. An attempt to change something that is refused is written down. See `Doing`.
+    """Do an act, if the caller may. An attempt to change something that is refused is written down, or
+    counted if there are many. See `Doing`.
 
     Raises `NotFound` where there is no such organisation or it is not the caller's, `Forbidden` where the role does not
     allow it, and whatever `UserError` the act has.
@@ -212,7 +213,8 @@ def perform(
     except UserError as problem:
         if what.changes:
             with doing.transaction() as connection:
-                doing.record(connection, outcome=f"refused: {type(problem).__name__}")
+                entry = audit.AuditEntry(what.name, outcome=f"refused: {type(problem).__name__}")
+                audit.record_refusal(connection, doing.number, caller, entry)
         raise
 
 

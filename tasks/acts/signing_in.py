@@ -96,28 +96,32 @@ def sign_in(runtime: Runtime, said: SignIn, address: str | None, before: str | N
         found = accounts.account_of(connection, email)
     right = accounts.is_password(found.password if found else None, said.password)
     with transaction(runtime.engine) as connection:
+        if right and found is not None:  # unless it was changed, or disabled, while the password was looked at
+            right = accounts.account_of(connection, email, lock=True) == found
         if found is None or not right or not _code_fits(runtime, connection, found, said.code):
             raise SignInRefused("The address, the password or the code is wrong.")
         if found.password and accounts.is_outdated(found.password):
             accounts.renew_password(connection, found.account, accounts.hash_password(said.password))
         tries.forgive(connection)
-        return _let_in(runtime, connection, found, address, before)
+        return begin(runtime, connection, found.account, _caller(found, address), before)
 
 
 def sign_in_by_link(runtime: Runtime, secret: str, address: str | None, before: str | None = None) -> SignedIn:
     """Let somebody in who opens a link that was made for that; it is good once. Raises `NotFound`."""
     with transaction(runtime.engine) as connection:
         found = _behind(connection, secret, LinkPurpose.ONCE, use=True)
-        return _let_in(runtime, connection, found, address, before)
+        return begin(runtime, connection, found.account, _caller(found, address), before)
 
 
-def sign_out(runtime: Runtime, cookie: str, address: str | None) -> None:
-    """End the session of this cookie, if there is one."""
+def sign_out(runtime: Runtime, cookie: str, address: str | None) -> str | None:
+    """End the session of this cookie, if there is one; the provider that they signed in through, if it was by one."""
     with transaction(runtime.engine) as connection:
         idle = runtime.settings.rollcall_session_seconds
         caller = accounts.caller_of_session(connection, cookie, address, idle_seconds=idle)
         if accounts.end_session(connection, cookie) and caller is not None:
             audit.record(connection, None, caller, [audit.AuditEntry("sessions.end")])
+        found = accounts.account_of(connection, caller.who) if caller is not None else None
+    return None if found is None else found.provider
 
 
 def whose_password(runtime: Runtime, secret: str) -> str:
@@ -147,12 +151,12 @@ def _behind(connection: Connection, secret: str, purpose: LinkPurpose, *, use: b
     return found
 
 
-def _let_in(
-    runtime: Runtime, connection: Connection, found: Credentials, address: str | None, before: str | None
+def begin(
+    runtime: Runtime, connection: Connection, account: int, caller: Caller, before: str | None = None
 ) -> SignedIn:
+    """Let somebody in whom we know now. `before`: the cookie that they had."""
     accounts.forget_sessions(connection, idle_seconds=runtime.settings.rollcall_session_seconds)
-    cookie = accounts.begin_session(connection, found.account, address, before=before)
-    caller = _caller(found, address)
+    cookie = accounts.begin_session(connection, account, caller.address, before=before)
     audit.record(connection, None, caller, [audit.AuditEntry("sessions.begin")])
     return SignedIn(cookie, caller)
 

@@ -1,3 +1,14 @@
 """The audit log: what was done, by whom, through which door, and with which outcome."""
 
-from tasks.audit.store import AuditEntry, AuditFilter, AuditRecord, Place, record, records, records_of_all
+from tasks.audit.store import (
+    AuditEntry,
+    AuditFilter,
+    AuditRecord,
+    Place,
+    forget,
+    record,
+    record_refusal,
+    records,
+    records_of_all,
+    settle_refusals,
+)

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv6Network, ip_address
 from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import later, rows, scoped
+from config.database import later, rows, scoped, value
 from config.words import as_json
-from tasks.accounts import Caller
+from tasks.accounts import Caller, Door, Role
 
 #: The number that stands for the installation, where an act is about no organisation.
 INSTALLATION = 0
@@ -51,6 +52,24 @@ class AuditFilter:
     act: str | None = None
 
 
+#: Refused attempts of one caller from one address that are written within a minute or so; the rest are counted.
+MOST_REFUSED, TOGETHER_SECONDS = 60, 60
+
+#: Entries dropped, and callers settled, in one transaction.
+MOST = 500
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusals:
+    organisation: int
+    who: str
+    door: str
+    address: str
+    since: datetime
+    until: datetime
+    refused: int
+
+
 #: Where a page begins: behind an entry, by its time and number.
 Place = tuple[datetime, int]
 
@@ -79,6 +98,59 @@ def record(connection: Connection, organisation: int | None, caller: Caller, ent
             afters=[_json(entry.after) for entry in entries],
             outcomes=[entry.outcome for entry in entries],
         )
+
+
+def record_refusal(connection: Connection, organisation: int | None, caller: Caller, entry: AuditEntry) -> None:
+    """Write down that an attempt was refused, unless there were too many of this caller lately: then it is counted."""
+    number = organisation or INSTALLATION
+    with scoped(connection, number):
+        refused: int = value(
+            connection,
+            """
+            INSERT INTO audit_refusals AS r (organisation, who, door, address)
+            VALUES (:organisation, :who, :door, :address)
+            ON CONFLICT (organisation, who, door, address) DO UPDATE SET refused = r.refused + 1
+            RETURNING refused
+            """,
+            organisation=number,
+            who=caller.who,
+            door=caller.door,
+            address=_place_of(caller.address),
+        )
+    if refused <= MOST_REFUSED:
+        record(connection, organisation, caller, [entry])
+
+
+def settle_refusals(connection: Connection) -> bool:
+    """Write down how many attempts were counted and not written, of callers whose minute is over, some hundreds at
+    once; whether there may be more."""
+    over = rows(
+        connection,
+        _Refusals,
+        """
+        DELETE FROM audit_refusals WHERE (organisation, who, door, address) IN (
+            SELECT organisation, who, door, address FROM audit_refusals
+            WHERE since < now() - make_interval(secs => :seconds) ORDER BY since LIMIT :most FOR UPDATE SKIP LOCKED)
+        RETURNING organisation, who, door, address, since, now() AS until, refused
+        """,
+        seconds=TOGETHER_SECONDS,
+        most=MOST,
+    )
+    for one in over:
+        left_out = one.refused - MOST_REFUSED
+        if left_out > 0:
+            caller = Caller(one.who, Door(one.door), Role.READER, address=one.address or None)
+            said = {"left_out": left_out, "since": one.since, "until": one.until}
+            entry = AuditEntry("audit.left_out", after=said, outcome=f"refused: {left_out} more")
+            record(connection, one.organisation, caller, [entry])
+    return len(over) == MOST
+
+
+def forget(connection: Connection, days: int) -> bool:
+    """Drop entries older than so many days, the oldest first, some hundreds at once; whether there may be more. The
+    database lets nothing else drop any."""
+    forgotten: int = value(connection, "SELECT forget_audit(:days, :most)", days=days, most=MOST)
+    return forgotten == MOST
 
 
 _RECORD = """
@@ -121,6 +193,15 @@ def records_of_all(connection: Connection, chosen: AuditFilter, after: Place, li
         act=chosen.act,
         limit=limit,
     )
+
+
+def _place_of(address: str | None) -> str:
+    """Where somebody comes from: of IPv6 a network of 64 bits, of which everybody has one at least."""
+    try:
+        ip = ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return address or ""
+    return str(IPv6Network((int(ip) >> 64 << 64, 64))) if ip.version == 6 else str(ip)
 
 
 def _json(said: dict[str, Any] | None) -> str | None:

@@ -6,7 +6,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 from config.tables import MOMENT, index, key, metadata, optional, required
 
 FUNCTIONS = {
-    "refuse_audit_change": "trigger: what was written stays as it is",
+    "forget_audit": "drop the oldest entries that are older than is kept, so many at most; how many",
+    "refuse_audit_change": "trigger: what was written stays as it is, until `forget_audit` drops it",
 }
 
 audit = Table(
@@ -30,4 +31,17 @@ audit = Table(
     required("outcome", Text, "done, begun, or refused: and why"),
     index("audit_at", "at", "id"),
     comment="who did what, append-only",
+)
+
+audit_refusals = Table(
+    "audit_refusals",
+    metadata,
+    key("organisation", Integer, "0: the installation, and no organisation"),
+    key("who", Text, "who was refused, as in the audit log"),
+    key("door", Text, "the way in"),
+    key("address", Text, "where they came from, of IPv6 the network; empty: this machine"),
+    required("since", MOMENT, default="now()"),
+    required("refused", Integer, "how many attempts since then", default="1"),
+    index("audit_refusals_since", "since"),
+    comment="who was refused how often lately, so that nobody fills the audit log",
 )

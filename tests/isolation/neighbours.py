@@ -22,6 +22,10 @@ BY_HAND = (
     SELECT organisation, 'root', 'command', 'learners.status', json_build_object('of', name), 'done' FROM organisations
     """,
     """
+    INSERT INTO audit_refusals (organisation, who, door, address)
+    SELECT organisation, name, 'command', '' FROM organisations
+    """,
+    """
     INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience)
     SELECT organisation, 'announcement', 'unsent', 'draft', 'hold', name, name, '{"everyone": true}' FROM organisations
     """,

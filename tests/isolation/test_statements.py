@@ -57,6 +57,7 @@ ACROSS = {
         "tasks.work.resting.resume_all",
     },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
+        "tasks.audit.store.settle_refusals",
         "tasks.enrolments.fanouts._finish",
         "tasks.enrolments.fanouts.finish_fanouts",
         "tasks.events.inbox._quarantine_overdue",

@@ -13,9 +13,9 @@ from workers.web import app
 
 
 @contextmanager
-def served(runtime: Runtime, *, public: bool = False) -> Iterator[Runtime]:
+def served(runtime: Runtime, port: int = 0, *, public: bool = False) -> Iterator[Runtime]:
     """The pages, served where the links in mails lead, or behind a `public` address."""
-    port = free_port()
+    port = port or free_port()
     endpoints = runtime.endpoints if public else replace(runtime.endpoints, public_url=f"http://127.0.0.1:{port}")
     settings = runtime.settings.model_copy(update={"rollcall_web_port": port})
     found = Runtime(settings, endpoints, runtime.engine)

@@ -21,6 +21,7 @@ from config.runtime import Runtime
 from config.streams import make_redis
 from tasks.chores import complain
 from tasks.events import LEADER_LOCK
+from workers.relay.audit import KeepAudit
 from workers.relay.chore import Chore
 from workers.relay.fanouts import FinishFanouts
 from workers.relay.mailings import FinishMailings
@@ -47,6 +48,7 @@ CHORES: tuple[type[Chore], ...] = (
     Quarantine,
     WatchReaders,
     ForgetRepeats,
+    KeepAudit,
 )
 
 #: Seconds within which an idle relay obeys.

@@ -16,7 +16,7 @@ from config.files import raise_limit
 from config.runtime import Runtime
 from config.settings import Settings, networks_in
 from workers import readiness
-from workers.web import bodies, connections, event_posts, signing_in, unsubscribe
+from workers.web import bodies, connections, event_posts, signing_in, single_sign_on, unsubscribe
 from workers.web.api import page
 from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead
@@ -38,6 +38,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     """The pages of one deployment."""
     links = Bulkhead(runtime, "web links", at_once=LINKS_AT_ONCE, wait=2, seconds=3, statement=2)
     signing = Bulkhead(runtime, "web sign-in", at_once=signing_in.AT_ONCE, wait=5, seconds=10, statement=2)
+    through = Bulkhead(runtime, "web openid", at_once=single_sign_on.AT_ONCE, wait=5, seconds=30, statement=2)
     posts = Bulkhead(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
     settings = runtime.settings
     read = Bodies(MOST_BODIES * settings.rollcall_events_bytes, settings.rollcall_events_seconds, most_bodies)
@@ -49,13 +50,14 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         async with watching.listening():
             yield
-        for bulkhead in (links, signing, posts):
+        for bulkhead in (links, signing, through, posts):
             bulkhead.runtime.engine.dispose()
         watching.close()
         api.close()
 
     found = [*watching.routes(), *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
-    found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
+    found += [*signing_in.routes(signing, read), *single_sign_on.routes(through, read)]
+    found += [*page.routes(runtime.endpoints.public_url), *api.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     app.state.shortcut = api.doorway.take

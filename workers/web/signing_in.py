@@ -57,6 +57,11 @@ class Cookies:
         """The one that a form belongs to before anybody is known."""
         return f"{self.session}-form"
 
+    @property
+    def openid(self) -> str:
+        """The one of the browser that began to sign in through a provider."""
+        return f"{self.session}-openid"
+
     def set(self, response: Response, name: str, value: str) -> None:
         """Have the browser keep a cookie until it is closed, for us alone and out of the reach of scripts."""
         response.set_cookie(name, value, path="/", secure=self.secure, httponly=True, samesite="lax")
@@ -88,19 +93,31 @@ class Visitors:
             idle = runtime.settings.rollcall_session_seconds
             return accounts.caller_of_session(connection, session, address_of(request), idle_seconds=idle)
 
+    def let_in(self, cookie: str, to: str) -> Response:
+        """Give a browser the cookie of a new session, and send it on."""
+        response = elsewhere(to)
+        self.cookies.set(response, self.cookies.session, cookie)
+        self.cookies.forget(response, self.cookies.form)
+        return response
+
     def form_key(self, cookie: str) -> str:
         """What a form carries that belongs to this cookie."""
         return accounts.form_key(self._keys[0], cookie)
 
+    def asked_by_us(self, request: Request, *, safe: bool = False) -> bool:
+        """Whether a browser does not say that another site had it ask this. `safe`: it changes nothing, so it may be
+        what somebody typed as well."""
+        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
+        here = {None, self._origin, f"{request.url.scheme}://{request.headers.get('host', '')}"}
+        return (site in {None, "same-origin"} or (safe and site == "none")) and origin in here
+
+    def is_key(self, request: Request, key: str) -> bool:
+        """Whether this is what pages of ours carry that belong to the session of this request."""
+        return accounts.is_form_key(self._keys, self.session(request), key)
+
     def sent_by_us(self, request: Request, cookie: str, key: str) -> bool:
         """Whether a form was sent by a page of ours, in the browser that was given it."""
-        site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
-        if site is not None and site != "same-origin":
-            return False
-        here = {self._origin, f"{request.url.scheme}://{request.headers.get('host', '')}"}
-        if origin is not None and origin not in here:
-            return False
-        return bool(cookie) and accounts.is_form_key(self._keys, cookie, key)
+        return self.asked_by_us(request) and bool(cookie) and accounts.is_form_key(self._keys, cookie, key)
 
 
 def _origin(url: str) -> str:
@@ -116,10 +133,10 @@ def address_of(request: Request) -> str | None:
 def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     """The pages, below the path of `PUBLIC_URL` and without it: a proxy in front may take it away or leave it."""
     runtime = bulkhead.runtime
-    pages = _Pages(bulkhead, bodies, Visitors(runtime))
+    pages = _Pages(Visitors(runtime), runtime.settings.rollcall_oidc_issuer)
     behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
     return [
-        Route(prefix + path, pages.answer(does), methods=methods)
+        Route(prefix + path, answering(bulkhead, bodies, does), methods=methods)
         for prefix in behind
         for path, does, methods in (
             (SIGN_IN_PATH, pages.sign_in, ["GET", "POST"]),
@@ -130,35 +147,38 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     ]
 
 
+def answering(
+    bulkhead: Bulkhead, bodies: Bodies, does: Callable[[Runtime, Request, dict[str, str]], Response]
+) -> Callable[[Request], object]:
+    """A page that asks the database, in a thread, once the form is there."""
+    safe = acts.is_safe(bulkhead.runtime.endpoints.public_url)
+
+    async def endpoint(request: Request) -> Response:
+        if not safe:
+            return page("sign_in_refused", 403, {"said": "Passwords would travel openly: PUBLIC_URL needs https."})
+        try:
+            fields: dict[str, str] = {}
+            if request.method == "POST":
+                async with bodies.read(request, LONGEST_FORM) as body:
+                    fields = urlencoded(body)
+            return await bulkhead.ask(does, bulkhead.runtime, request, fields)
+        except NotRead as problem:
+            return Response(status_code=problem.status, headers=HEADERS | problem.headers)
+        except NotFound:
+            return page("sign_in_no_such_link", 404)
+        except (SQLAlchemyError, Busy) as problem:
+            if not is_passing(problem):
+                raise
+            log.warning("sign_in.database_busy" if is_busy(problem) else "sign_in.database_away")
+            return Response(status_code=503, headers=HEADERS | {"Retry-After": str(AGAIN)})
+
+    return endpoint
+
+
 class _Pages:
-    def __init__(self, bulkhead: Bulkhead, bodies: Bodies, visitors: Visitors) -> None:
-        self._bulkhead, self._bodies, self._visitors = bulkhead, bodies, visitors
-        self._cookies = visitors.cookies
-
-    def answer(self, does: Callable[[Runtime, Request, dict[str, str]], Response]) -> Callable[[Request], object]:
-        """A page that asks the database, in a thread, once the form is there."""
-        safe = acts.is_safe(self._bulkhead.runtime.endpoints.public_url)
-
-        async def endpoint(request: Request) -> Response:
-            if not safe:
-                return page("sign_in_refused", 403, {"said": "Passwords would travel openly: PUBLIC_URL needs https."})
-            try:
-                fields: dict[str, str] = {}
-                if request.method == "POST":
-                    async with self._bodies.read(request, LONGEST_FORM) as body:
-                        fields = urlencoded(body)
-                return await self._bulkhead.ask(does, self._bulkhead.runtime, request, fields)
-            except NotRead as problem:
-                return Response(status_code=problem.status, headers=HEADERS | problem.headers)
-            except NotFound:
-                return page("sign_in_no_such_link", 404)
-            except (SQLAlchemyError, Busy) as problem:
-                if not is_passing(problem):
-                    raise
-                log.warning("sign_in.database_busy" if is_busy(problem) else "sign_in.database_away")
-                return Response(status_code=503, headers=HEADERS | {"Retry-After": str(AGAIN)})
-
-        return endpoint
+    def __init__(self, visitors: Visitors, issuer: str | None) -> None:
+        self._visitors, self._cookies = visitors, visitors.cookies
+        self._issuer, self._provider = issuer, urlsplit(issuer).netloc if issuer else None
 
     def sign_in(self, runtime: Runtime, request: Request, fields: dict[str, str]) -> Response:
         """Ask who somebody is; or say it, to somebody who is signed in."""
@@ -174,7 +194,7 @@ class _Pages:
             log.info("sign_in.refused", throttled=bool(problem.wait))
             status, more = (429, {"Retry-After": str(problem.wait)}) if problem.wait else (403, {})
             return self._form(request, status, str(problem), more)
-        return self._let_in(signed_in.cookie, "sign-in")
+        return self._visitors.let_in(signed_in.cookie, "sign-in")
 
     def once(self, runtime: Runtime, request: Request, _fields: dict[str, str]) -> Response:
         """Let in whoever opens a link that was made for that. HEAD, by which scanners look, uses nothing up."""
@@ -182,7 +202,7 @@ class _Pages:
             raise NotFound("This link is for a browser.")
         secret = request.path_params["secret"]
         found = acts.sign_in_by_link(runtime, secret, address_of(request), self._visitors.session(request))
-        return self._let_in(found.cookie, "../../sign-in")
+        return self._visitors.let_in(found.cookie, "../../sign-in")
 
     def password(self, runtime: Runtime, request: Request, fields: dict[str, str]) -> Response:
         """Let somebody choose a password who opens a link that was made for that."""
@@ -207,8 +227,8 @@ class _Pages:
         session = self._visitors.session(request)
         if session and not self._visitors.sent_by_us(request, session, fields.get("key", "")):
             return page("sign_in_refused", 403, {"said": "The form was not sent from a page of ours."})
-        acts.sign_out(runtime, session, address_of(request))
-        response = _elsewhere("sign-in")
+        provider = acts.sign_out(runtime, session, address_of(request))
+        response = elsewhere("sign-in/openid/out" if provider and provider == self._issuer else "sign-in")
         self._cookies.forget(response, self._cookies.session)
         return response
 
@@ -219,7 +239,8 @@ class _Pages:
     def _form(
         self, request: Request, status: int = 200, problem: str = "", headers: dict[str, str] | None = None
     ) -> Response:
-        return self._with_key(request, "sign_in", status, {"problem": problem}, headers)
+        said: dict[str, object] = {"problem": problem, "provider": self._provider}
+        return self._with_key(request, "sign_in", status, said, headers)
 
     def _password_form(self, request: Request, email: str, status: int = 200, problem: str = "") -> Response:
         said = {"problem": problem, "email": email, "least": accounts.LEAST}
@@ -248,13 +269,7 @@ class _Pages:
             "signed_in", 200, {"who": caller.who, "role": caller.role, "organisations": organisations, "key": key}
         )
 
-    def _let_in(self, cookie: str, to: str) -> Response:
-        response = _elsewhere(to)
-        self._cookies.set(response, self._cookies.session, cookie)
-        self._cookies.forget(response, self._cookies.form)
-        return response
 
-
-def _elsewhere(to: str) -> Response:
+def elsewhere(to: str) -> Response:
     """Go there, by GET: `to` is relative, so that it is right whatever a proxy in front takes away."""
     return Response(status_code=303, headers=HEADERS | {"Location": to})

@@ -23,6 +23,7 @@ from workers.web.api.problems import RefusedCall
 from workers.web.api.reading import fields_of
 from workers.web.asking import Bulkhead
 from workers.web.connections import place_of
+from workers.web.signing_in import Visitors
 
 #: Seconds for which it is remembered whose a token is: a revoked one is refused after that.
 REMEMBERED_SECONDS = 1.0
@@ -37,6 +38,11 @@ MOST_REMEMBERED = 10_000
 EXPORTS_OF_ONE = 2
 
 _NOBODY: tuple[float, Caller | None] = (0.0, None)
+#: The header by which a page of ours shows that a request that changes something is its own: the key of its forms.
+CSRF_HEADER = "X-CSRF-Token"
+
+_SAFE = {"GET", "HEAD"}
+
 _TOO_MANY = "Too many requests without a token that holds come from this address: ask again later."
 _BEARER = 'Bearer realm="rollcall"'
 
@@ -82,19 +88,22 @@ def token_in(authorization: str) -> str | None:
 
 
 class Callers:
-    """Whose tokens these are, and how much they may still ask."""
+    """Whose tokens and sessions these are, and how much they may still ask."""
 
     def __init__(self, bulkhead: Bulkhead, rate: float) -> None:
-        self._bulkhead = bulkhead
+        self._bulkhead, self._visitors = bulkhead, Visitors(bulkhead.runtime)
         self._known: OrderedDict[bytes, tuple[float, Caller | None]] = OrderedDict()
         self._rates = Buckets(2 * rate, rate)
         self._strangers = Buckets(STRANGERS_AT_ONCE, STRANGERS)
         self._uses, self._written = TokenUses(), time.monotonic()
 
     async def caller(self, request: Request, cost: float) -> Caller:
-        """Who asks. Raises `RefusedCall` for somebody without a token that holds, and one who asks too much."""
+        """Who asks. Raises `RefusedCall` for somebody without a token or session that holds, and one who asks too much.
+        Where there is a token, the session does not count."""
         address = request.client.host if request.client else ""
         place = place_of(address)
+        if "authorization" not in request.headers and self._visitors.session(request):
+            return self._within_rate(await self._of_session(request, place), cost)
         token = token_in(request.headers.get("authorization", ""))
         if token is None:
             self._count(place)
@@ -102,9 +111,26 @@ class Callers:
         found = await self._of(token, place)
         if found is None:
             raise self.unknown(place)
-        if seconds := self._rates.wait(found.who, cost):
-            raise RefusedCall(429, "This token asks too much: ask again later.", {"Retry-After": str(seconds)})
-        return replace(found, address=address or None)
+        return self._within_rate(replace(found, address=address or None), cost)
+
+    def _within_rate(self, caller: Caller, cost: float) -> Caller:
+        if seconds := self._rates.wait(caller.who, cost):
+            raise RefusedCall(429, "Too much is asked as this caller: ask again later.", {"Retry-After": str(seconds)})
+        return caller
+
+    async def _of_session(self, request: Request, place: str) -> Caller:
+        """Who is signed in. A browser sends its cookie whoever has it ask, so a page of ours shows that it does."""
+        safe = request.method in _SAFE
+        key = request.headers.get(CSRF_HEADER, "")
+        if not self._visitors.asked_by_us(request, safe=safe) or not (safe or self._visitors.is_key(request, key)):
+            raise RefusedCall(403, f"This was not asked by a page of ours, which sends {CSRF_HEADER}.")
+        if self._strangers.is_empty(place):
+            raise RefusedCall(429, _TOO_MANY, {"Retry-After": "1"})
+        found = await self._bulkhead.ask(self._visitors.caller, self._bulkhead.runtime, request)
+        if found is None:
+            self._count(place)
+            raise RefusedCall(401, "The session has ended: sign in again.", {"WWW-Authenticate": _BEARER})
+        return found
 
     def unknown(self, place: str) -> RefusedCall:
         """The refusal of a token that is not known, which is counted. Raises `RefusedCall` if there are too many."""
