@@ -81,9 +81,19 @@ def _schemas(routes: list[ActRoute]) -> tuple[dict[str, Any], dict[str, Any]]:
         for kind in [route.act.takes, *(field.hint for field in route.known.values()), *_answers(route.act.gives)]:
             kinds.setdefault(repr(kind), kind)
     made, components = msgspec.json.schema_components(list(kinds.values()), ref_template=_REF, schema_hook=_of_file)
-    names = {name: re.sub(r"_(\w+)_$", r"Of\1", name) for name in components}
+    names = {name: _name(name) for name in components}
     schemas = {key: _renamed(schema, names) for key, schema in zip(kinds, made, strict=True)}
-    return schemas, {names[name]: _renamed(schema, names) for name, schema in components.items()}
+    return schemas, {
+        names[name]: _renamed(schema, names) | {"title": names[name]} for name, schema in components.items()
+    }
+
+
+def _name(name: str) -> str:
+    """What a component is called: one word, as generators of clients name their classes. msgspec writes the module
+    before a name that two types have."""
+    *where, last = name.split(".")
+    told_apart = "".join(part.capitalize() for part in where if part not in {"tasks", "acts", "rules"})
+    return told_apart + re.sub(r"_(\w+)_$", r"Of\1", last)
 
 
 def _of_file(kind: Any) -> dict[str, Any]:
@@ -121,6 +131,10 @@ def _renamed(schema: Any, names: dict[str, str]) -> Any:
         found["$ref"] = _REF.format(name=names.get(name, name))
     if isinstance(found.get("description"), str):
         found["description"] = re.sub(r"\s+", " ", found["description"]).strip()
+    if found.get("enum") == [True]:
+        found["const"] = found.pop("enum")[0]
+    elif isinstance(enum := found.get("enum"), list) and all(isinstance(one, str) for one in enum):
+        found["type"] = "string"
     return found
 
 
