@@ -23,8 +23,9 @@ Every act of Rollcall as a route. A program shows a token that `rollcall tokens 
 print them with `--json`. Errors are problems of RFC 9457. Lists are answered page by page: give `next` back as `after`.
 A POST with an `Idempotency-Key` may be sent again: the answer is the first one, for a day."""
 
-#: Problems that any route may answer with, and those of routes with a body, of changes, and of conditional ones.
-ALWAYS, OF_BODIES, OF_CHANGES, OF_CONDITIONAL = (
+#: Problems that any route may answer with, and those of routes with a body, of those that do more than
+#: look something up, and of conditional ones.
+ALWAYS, OF_BODIES, OF_ACTING, OF_CONDITIONAL = (
     (401, 403, 404, 422, 429, 500, 503),
     (400, 408, 413, 415),
     (409,),
@@ -226,7 +227,7 @@ def _responses(route: ActRoute, schemas: dict[str, Any]) -> dict[str, Any]:
     if Stream in kinds:
         text = {"schema": {"type": "string"}}
         found["200"] = {"description": "Line by line.", "content": {"application/jsonl": text, "text/csv": text}}
-    statuses = {*ALWAYS, *(OF_BODIES if route.has_body else ()), *(OF_CHANGES if act.changes else ())}
+    statuses = {*ALWAYS, *(OF_BODIES if route.has_body else ()), *(OF_ACTING if act.method != "GET" else ())}
     statuses |= {*OF_CONDITIONAL} if act.conditional else set()
     return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
 
