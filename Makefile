@@ -74,8 +74,8 @@ bench-mail: $(VENV)/.installed  ## mail beside smtp-source and three peers, whic
 client: .client/.made  ## make a typed Python client from docs/openapi.json, into .client/rollcall-client
 
 # An environment of its own: what makes the client needs an older typer than Rollcall runs on.
-.client/.installed: clients/python/constraints.txt | $(VENV)/.runs
-	@$(BIN)/python -m venv .client/venv
+.client/.installed: clients/python/constraints.txt
+	@$(or $(PYTHON),false) -m venv .client/venv
 	@.client/venv/bin/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-deps \
 		--only-binary :all: -r clients/python/constraints.txt
 	@touch $@
