@@ -59,8 +59,9 @@ def nothing_of_another_organisation(_context: Any, response: Any, _case: Any) ->
         assert canary not in said or canary in asked, f"{canary} is in the answer"
 
 
-def fuzz(client: Client, *options: str, sees_all: bool = False) -> str:
-    """What schemathesis finds; nothing if all is well. Its `options` say how long it looks."""
+def fuzz(client: Client, place: Path, *options: str, sees_all: bool = False) -> str:
+    """What schemathesis finds; nothing if all is well. It leaves its notes at `place`; its `options` say how long it
+    looks."""
     env = os.environ | {"SCHEMATHESIS_HOOKS": __name__, "PYTHONPATH": str(ROOT)}
     command = [
         sys.executable, "-m", "schemathesis.cli", "--config-file", str(Path(__file__).with_name("schemathesis.toml")),
@@ -70,7 +71,11 @@ def fuzz(client: Client, *options: str, sees_all: bool = False) -> str:
     if client.token is not None:
         command += ["--header", f"Authorization: Bearer {client.token}"]
     done = subprocess.run(
-        command, env=env | ({SEES_ALL: "1"} if sees_all else {}), capture_output=True, text=True, check=False
+        command,
+        env=env | ({SEES_ALL: "1"} if sees_all else {}),
+        cwd=place,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    print(done.stdout, done.stderr)
     return "" if done.returncode == 0 else done.stdout + done.stderr

@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from anyio import CancelScope
 from sqlalchemy.exc import DBAPIError
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -49,6 +50,15 @@ LONGEST_KEY = 200
 
 #: What every answer says: it is for whoever asked, and is what its type says.
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class _Anything(PathConvertor):
+    """The rest of a path, with ends of lines, which Starlette's own `path` does not match."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +144,7 @@ class Api:
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
         behind = {"", urlsplit(self._public_url).path.rstrip("/")}
-        return [Route(f"{path}{BASE}/{{rest:path}}", self) for path in behind]
+        return [Route(f"{path}{BASE}/{{rest:anything}}", self) for path in behind]
 
     def close(self) -> None:
         """Close the connections."""
