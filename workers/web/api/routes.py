@@ -312,8 +312,11 @@ class _Export(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._leave()
-            with CancelScope(shield=True), suppress(ValueError, Busy):  # its thread may be at work still, and ends it
-                await self._bulkhead.within(_close, self._blocks)
+            with CancelScope(shield=True), suppress(Busy):
+                try:
+                    await self._bulkhead.within(_close, self._blocks)
+                except ValueError:  # its thread is at work still: it ends with its statement
+                    await self._bulkhead.stop()
 
     async def _each(self, block: bytes | None) -> AsyncIterator[bytes]:
         while block is not None:
