@@ -10,7 +10,7 @@ PYTHON ?= $(shell for python in $(PYTHONS:%=python%) python3; do \
 PLATFORMS := any manylinux2014_x86_64 manylinux_2_17_x86_64 manylinux_2_28_x86_64
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
-.PHONY: help demo test test-fast mutants servers chaos lint pythons format bench bench-mail schemas templates dependencies lock clean
+.PHONY: help demo test test-fast mutants servers chaos lint pythons format bench bench-mail client schemas templates dependencies lock clean
 
 help:  ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -73,6 +73,21 @@ bench: $(VENV)/.installed  ## ratios, each beside what it is measured against
 bench-mail: $(VENV)/.installed  ## mail beside smtp-source and three peers, which it installs into .bench
 	@$(BIN)/python -m bench.mail
 
+client: .client/.made  ## make a typed Python client from docs/openapi.json, into .client/rollcall-client
+
+# An environment of its own: what makes the client needs an older typer than Rollcall runs on.
+.client/.installed: clients/python/constraints.txt
+	@$(or $(PYTHON),false) -m venv .client/venv
+	@.client/venv/bin/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-deps \
+		--only-binary :all: -r clients/python/constraints.txt
+	@touch $@
+
+.client/.made: docs/openapi.json $(wildcard clients/python/*.* clients/python/templates/*/*) .client/.installed
+	@PATH="$(CURDIR)/.client/venv/bin:$$PATH" openapi-python-client generate --path docs/openapi.json --meta uv \
+		--config clients/python/config.yaml --custom-template-path clients/python/templates \
+		--output-path .client/rollcall-client --overwrite --fail-on-warning
+	@touch $@
+
 schemas: $(VENV)/.installed  ## write docs/schemas, docs/asyncapi.json and docs/commands.md anew from the types
 	@$(BIN)/python -m workers.schemas
 
@@ -88,6 +103,7 @@ COMPILE := $(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-h
 lock: $(VENV)/.installed  ## resolve constraints.txt, what runs, and constraints-dev.txt, what develops it, anew
 	$(COMPILE) --extra embedded --extra build --output-file constraints.txt pyproject.toml
 	$(COMPILE) --extra dev --constraint constraints.txt --output-file constraints-dev.txt pyproject.toml
+	$(COMPILE) --output-file clients/python/constraints.txt clients/python/requirements.in
 
 clean:  ## remove the environment and local state
-	rm -rf .venv* .wheels .rollcall .bench .servers .oidc-provider
+	rm -rf .venv* .wheels .rollcall .bench .servers .oidc-provider .client

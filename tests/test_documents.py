@@ -353,3 +353,18 @@ def test_every_command_in_a_sentence_exists_with_its_options(page: Path) -> None
             unknown.append(line)
 
     assert unknown == []
+
+
+def test_the_page_on_security_names_a_test_for_each_attack_and_each_is_there() -> None:
+    rows = re.findall(r"^\| (API\d+) .*\| ([^|]*) \|$", (ROOT / "docs" / "security.md").read_text(), re.MULTILINE)
+    named = {attack: re.findall(r"`(tests/[\w/]+\.py)::(test_\w+)`", tests) for attack, tests in rows}
+
+    assert [*named] == [f"API{number}" for number in range(1, 11)]
+    assert [attack for attack, tests in named.items() if not tests] == []
+    missing = [
+        (file, name)
+        for tests in named.values()
+        for file, name in tests
+        if not re.search(rf"^ *def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert missing == []

@@ -119,6 +119,8 @@ def test_unknown_paths_methods_and_types_of_content(api: Served) -> None:
 
     assert problem(admin.get("nothing"))[0] == HTTPStatus.NOT_FOUND
     assert problem(admin.get("/organisations/acme/learners/%FF"))[0] == HTTPStatus.NOT_FOUND
+    assert problem(admin.get("/organisations/acme/learners/A%0A"))[0] == HTTPStatus.NOT_FOUND
+    assert problem(admin.get("/nothing%0A/at"))[0] == HTTPStatus.NOT_FOUND
     not_allowed = admin.ask("PATCH", "learners/A/activate")
     assert problem(not_allowed) == (405, "This path has POST.")
     assert not_allowed.headers["allow"] == "POST"
@@ -152,6 +154,8 @@ QUERIES: list[tuple[dict[str, object], list[str]]] = [
     ({"limit": ["1", "2"]}, ["/limit"]),
     ({"after": "abc"}, ["/after"]),
     ({"search": "\0"}, ["/search"]),
+    ({"limit": "null"}, ["/limit"]),
+    ({"tab": "null"}, ["/tab"]),
 ]
 
 
@@ -159,8 +163,9 @@ def test_what_is_wrong_is_said_by_pointers(api: Served) -> None:
     admin = api.client()
     bodies = {body: admin.ask("POST", "learners/status", raw=body) for body in BODIES}
     queries = [admin.get("learners", **query) for query, _ in QUERIES]
+    null = [admin.get("announcements", state="null"), admin.get("seats/ledger", until="null")]  # a text, and no date
 
-    assert {problem(answer)[0] for answer in [*bodies.values(), *queries]} == {422}
+    assert {problem(answer)[0] for answer in [*bodies.values(), *queries, *null]} == {422}
     assert {body: answer.pointers for body, answer in bodies.items()} == BODIES
     assert [answer.pointers for answer in queries] == [pointers for _, pointers in QUERIES]
 

@@ -18,6 +18,7 @@ from config import outages
 from config.database import is_connection_problem
 from config.engine import Patience, make_engine
 from config.runtime import Runtime
+from workers.web import stopping
 
 Answer = TypeVar("Answer")
 
@@ -33,6 +34,10 @@ THERE_SECONDS = 3.0
 
 class Busy(Exception):
     """Too much is asked at once, or the database is silent."""
+
+
+class TooLong(Busy):
+    """It took longer than it may."""
 
 
 class Bulkhead:
@@ -63,6 +68,7 @@ class Bulkhead:
         engine = make_engine(url, role=role, pool=kept, more=more, patience=patience, ping=ping)
         self.runtime = replace(runtime, engine=engine)
         outages.watch(engine)
+        stopping.watch(engine)
         self._wait, self._seconds, self._probed = wait, seconds, seconds > THERE_SECONDS
         self._bounded = statement is not None
         self._turns = CapacityLimiter(at_once)
@@ -78,6 +84,7 @@ class Bulkhead:
     async def enter(self) -> object:
         """Wait for a turn, which is given back by `leave`. Raises `Busy`."""
         turn = object()
+        stopping.ASKED.set(stopping.Question())
         try:
             with anyio.fail_after(self._wait):
                 await self._turns.acquire_on_behalf_of(turn)
@@ -109,7 +116,14 @@ class Bulkhead:
         except Busy:
             if bounded:
                 outages.POSTGRESQL.begin(TimeoutError("timed out"))
+            await self.stop()
             raise
+
+    async def stop(self) -> None:
+        """End what this task asks: nobody waits for it any more."""
+        if asked := stopping.ASKED.get():
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(asked.stop, abandon_on_cancel=True, limiter=CapacityLimiter(1))
 
     def _is_there(self) -> None:
         with self.runtime.engine.connect():  # it answers, or the pool does not give one
@@ -122,7 +136,7 @@ async def in_time(seconds: float, question: Callable[..., Answer], *about: objec
         with anyio.fail_after(seconds):
             return await to_thread.run_sync(question, *about, abandon_on_cancel=True, limiter=CapacityLimiter(1))
     except TimeoutError:
-        raise Busy from None
+        raise TooLong from None
 
 
 class Shared(Generic[Answer]):
@@ -149,6 +163,11 @@ def is_busy(problem: Exception) -> bool:
     """Whether what was asked is to be asked again soon: connections, locks or time were used up."""
     state = getattr(getattr(problem, "orig", None), "sqlstate", None)
     return isinstance(problem, (Busy, PoolTimeout)) or state in {"55P03", "57014", "53300"}
+
+
+def took_too_long(problem: Exception) -> bool:
+    """Whether it was ended because it took longer than it may."""
+    return isinstance(problem, TooLong) or getattr(getattr(problem, "orig", None), "sqlstate", None) == "57014"
 
 
 def is_passing(problem: Exception) -> bool:

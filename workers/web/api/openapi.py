@@ -23,8 +23,9 @@ Every act of Rollcall as a route. A program shows a token that `rollcall tokens 
 print them with `--json`. Errors are problems of RFC 9457. Lists are answered page by page: give `next` back as `after`.
 A POST with an `Idempotency-Key` may be sent again: the answer is the first one, for a day."""
 
-#: Problems that any route may answer with, and those of routes with a body, of changes, and of conditional ones.
-ALWAYS, OF_BODIES, OF_CHANGES, OF_CONDITIONAL = (
+#: Problems that any route may answer with, and those of routes with a body, of those that do more than
+#: look something up, and of conditional ones.
+ALWAYS, OF_BODIES, OF_ACTING, OF_CONDITIONAL = (
     (401, 403, 404, 422, 429, 500, 503),
     (400, 408, 413, 415),
     (409,),
@@ -81,9 +82,19 @@ def _schemas(routes: list[ActRoute]) -> tuple[dict[str, Any], dict[str, Any]]:
         for kind in [route.act.takes, *(field.hint for field in route.known.values()), *_answers(route.act.gives)]:
             kinds.setdefault(repr(kind), kind)
     made, components = msgspec.json.schema_components(list(kinds.values()), ref_template=_REF, schema_hook=_of_file)
-    names = {name: re.sub(r"_(\w+)_$", r"Of\1", name) for name in components}
+    names = {name: _name(name) for name in components}
     schemas = {key: _renamed(schema, names) for key, schema in zip(kinds, made, strict=True)}
-    return schemas, {names[name]: _renamed(schema, names) for name, schema in components.items()}
+    return schemas, {
+        names[name]: _renamed(schema, names) | {"title": names[name]} for name, schema in components.items()
+    }
+
+
+def _name(name: str) -> str:
+    """What a component is called: one word, as generators of clients name their classes. msgspec writes the module
+    before a name that two types have."""
+    *where, last = name.split(".")
+    told_apart = "".join(part.capitalize() for part in where if part not in {"tasks", "acts", "rules"})
+    return told_apart + re.sub(r"_(\w+)_$", r"Of\1", last)
 
 
 def _of_file(kind: Any) -> dict[str, Any]:
@@ -121,6 +132,10 @@ def _renamed(schema: Any, names: dict[str, str]) -> Any:
         found["$ref"] = _REF.format(name=names.get(name, name))
     if isinstance(found.get("description"), str):
         found["description"] = re.sub(r"\s+", " ", found["description"]).strip()
+    if found.get("enum") == [True]:
+        found["const"] = found.pop("enum")[0]
+    elif isinstance(enum := found.get("enum"), list) and all(isinstance(one, str) for one in enum):
+        found["type"] = "string"
     return found
 
 
@@ -212,7 +227,7 @@ def _responses(route: ActRoute, schemas: dict[str, Any]) -> dict[str, Any]:
     if Stream in kinds:
         text = {"schema": {"type": "string"}}
         found["200"] = {"description": "Line by line.", "content": {"application/jsonl": text, "text/csv": text}}
-    statuses = {*ALWAYS, *(OF_BODIES if route.has_body else ()), *(OF_CHANGES if act.changes else ())}
+    statuses = {*ALWAYS, *(OF_BODIES if route.has_body else ()), *(OF_ACTING if act.method != "GET" else ())}
     statuses |= {*OF_CONDITIONAL} if act.conditional else set()
     return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from config.errors import BadField, Conflict, Forbidden, Invalid, NotFound, Stale, UserError
 from tasks.acts.repeats import UnderWayElsewhere
-from workers.web.asking import AGAIN, Busy, is_busy, is_passing
+from workers.web.asking import AGAIN, Busy, is_busy, is_passing, took_too_long
 from workers.web.bodies import NotRead
 
 #: The type of content of a problem.
@@ -75,8 +75,10 @@ def refusal_of(problem: Exception) -> RefusedCall | None:
         return RefusedCall(problem.status, str(problem), problem.headers)
     if isinstance(problem, Busy) or (isinstance(problem, SQLAlchemyError) and is_passing(problem)):
         busy = is_busy(problem)
-        why = "Too much is asked at once" if busy else "The database is away"
-        return RefusedCall(503, f"{why}: ask again.", {"Retry-After": str(AGAIN if busy else AWAY)})
+        why = "Too much is asked at once: ask again." if busy else "The database is away: ask again."
+        if took_too_long(problem):
+            why = "It took too long and was stopped: ask for less at once, or again later."
+        return RefusedCall(503, why, {"Retry-After": str(AGAIN if busy else AWAY)})
     if isinstance(problem, DataError):
         return RefusedCall(422, "A value is outside of what can be stored.")
     return None

@@ -3,7 +3,9 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -105,7 +107,8 @@ def read(
         try:
             errors += unknown_in(field.hint, value, [name])
             errors += [BadField(where, "It has a NUL character.") for where in nul_in(value, [name])]
-            values[name] = msgspec.convert(value, field.hint, strict=strict and name not in path)
+            as_text = name in path or not strict
+            values[name] = msgspec.convert(value, _of_text(field.hint) if as_text else field.hint, strict=not as_text)
         except msgspec.ValidationError as problem:
             errors.append(_bad_field(name, str(problem)))
     errors += [BadField(pointer(name), "There is no such field.") for name in more if name not in known or name in path]
@@ -161,6 +164,16 @@ def _alternatives(hint: Any) -> list[Any]:
     if get_origin(hint) in {list, dict, tuple} or not get_args(hint):
         return [hint]
     return [found for one in get_args(hint) for found in _alternatives(one)]
+
+
+@cache
+def _of_text(hint: Any) -> Any:
+    """What a text may say: not null, as msgspec would read the text `null`."""
+    if hasattr(hint, "__metadata__"):
+        return Annotated[(_of_text(hint.__origin__), *hint.__metadata__)]  # type: ignore[return-value]
+    if get_origin(hint) not in {Union, UnionType}:
+        return hint
+    return Union[tuple(_of_text(one) for one in get_args(hint) if one is not type(None))]  # noqa: UP007
 
 
 def _is_plain(hint: Any) -> bool:

@@ -11,6 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 import msgspec
 import structlog
 from anyio import CancelScope
+from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -48,6 +49,15 @@ LONGEST_KEY = 200
 
 #: What every answer says: it is for whoever asked, and is what its type says.
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class _Anything(PathConvertor):
+    """The rest of a path, with ends of lines, which Starlette's own `path` does not match."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +144,7 @@ class Api:
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
-        return [Route(f"{path}{BASE}/{{rest:path}}", self) for path in self._behind()]
+        return [Route(f"{path}{BASE}/{{rest:anything}}", self) for path in self._behind()]
 
     def _behind(self) -> set[str]:
         return {"", urlsplit(self._public_url).path.rstrip("/")}
@@ -306,8 +316,11 @@ class _Export(StreamingResponse):
             await super().__call__(scope, receive, send)
         finally:
             self._leave()
-            with CancelScope(shield=True), suppress(ValueError, Busy):  # its thread may be at work still, and ends it
-                await self._bulkhead.within(_close, self._blocks)
+            with CancelScope(shield=True), suppress(Busy):
+                try:
+                    await self._bulkhead.within(_close, self._blocks)
+                except ValueError:  # its thread is at work still: it ends with its statement
+                    await self._bulkhead.stop()
 
     async def _each(self, block: bytes | None) -> AsyncIterator[bytes]:
         while block is not None:

@@ -1,0 +1,63 @@
+"""R31, R34: schemathesis asks each route a little, by turns as each role. `make chaos` does so for ten minutes."""
+
+from collections.abc import Callable
+
+import hypothesis
+import schemathesis
+from hypothesis import HealthCheck, Phase
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi import checks
+
+from tasks.accounts import Role
+from tests.api.conftest import Client, Served
+from tests.api.fuzzing import nothing_of_another_organisation
+from tests.api.test_openapi import DOCUMENT
+from tests.world import World
+
+#: What holds of every answer. A stranger's 401 is what `negative_data_rejection` takes as well.
+CHECKS = [
+    not_a_server_error, checks.status_code_conformance, checks.content_type_conformance,
+    checks.response_headers_conformance, checks.response_schema_conformance, checks.negative_data_rejection,
+    nothing_of_another_organisation,
+]  # fmt: skip
+
+#: Who asks. An operator sees everybody's, so its answers hold no secret.
+ROLES = [Role.ADMIN, Role.READER, Role.ADMIN, None]
+
+#: Examples of one route, of what the document allows and of what it does not.
+EXAMPLES = {GenerationMode.POSITIVE: 1, GenerationMode.NEGATIVE: 1}
+
+
+def asking(client: Client, statuses: list[int], wrong: list[str]) -> Callable[[Case], None]:
+    """Asks what it is given, and notes the status of the answer and what is wrong with it."""
+    headers = {"Authorization": f"Bearer {client.token}"} if client.token else {}
+
+    def ask(case: Case) -> None:
+        answer = case.call(base_url=f"{client.public_url}/api/v1", headers=headers)
+        statuses.append(answer.status_code)
+        try:
+            case.validate_response(answer, checks=CHECKS, headers=headers)
+        except BaseExceptionGroup as problem:
+            wrong.append(f"{case.as_curl_command()}: {answer.status_code} {answer.text}: {problem.exceptions}")
+
+    return ask
+
+
+def test_r31_r34_no_answer_breaks_the_document_and_none_has_anything_of_others(
+    neighbours: World, serve: Callable[..., Served]
+) -> None:
+    api = serve(rollcall_api_rate=1_000_000)
+    statuses: list[int] = []
+    wrong: list[str] = []
+    for number, found in enumerate(schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()):
+        operation, client = found.ok(), api.client(ROLES[number % len(ROLES)])
+        for mode, examples in EXAMPLES.items():
+            within = hypothesis.settings(
+                max_examples=examples, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
+            )
+            cases = operation.as_strategy(generation_mode=mode)
+            within(hypothesis.given(cases)(asking(client, statuses, wrong)))()
+
+    assert wrong == []
+    assert {200, 401, 403, 404, 422} <= {*statuses}
