@@ -57,8 +57,9 @@ def in_source(file: Path, root: Path = ROOT) -> Iterator[Statement]:
     }
     for constant, line in constants.items():
         said = getattr(module, constant, None)
-        if isinstance(said, str) and BEGINS.match(said):
-            yield Statement(name, constant, line, said)
+        for one in said if isinstance(said, tuple) else (said,):
+            if isinstance(one, str) and BEGINS.match(one):
+                yield Statement(name, constant, line, one)
     for function, node in texts:
         if function and BEGINS.match(_beginning(node)):
             yield Statement(name, function, node.lineno, _evaluated(node, module))
