@@ -357,6 +357,7 @@ class Model:
         self._newest: dict[str, datetime] = {}
         self._waiting: dict[str, tuple[Event, tuple[str, str]]] = {}
         self._kept: dict[str, str] = {}
+        self._kept_at: dict[str, datetime] = {}
         self._seen: set[str] = set()
         self._heard: dict[Place, datetime] = {}
         self._unsure: dict[Place, tuple[datetime, datetime]] = {}
@@ -400,6 +401,15 @@ class Model:
         saved yet, which is in the history already (S2)."""
         kept = {id_ for id_, learner in self._kept.items() if self.facts.learners[learner].standing == "unsaved"}
         return kept | set(self._waiting)
+
+    def beaten(self) -> set[str]:
+        """Of these, every status that a deletion beats which waits itself (S15): it is erased some time."""
+        deletions = [event for event, _ in self._waiting.values() if event.type == "learner.deleted"]
+        return {
+            id_
+            for id_, learner in self._kept.items()
+            if any(gone.data["learner"] == learner and self._kept_at[id_] <= gone.time for gone in deletions)
+        }
 
     def _active(self) -> set[str]:
         return {id_ for id_, learner in self.facts.learners.items() if learner.standing == "active"}
@@ -465,7 +475,7 @@ class Model:
         else:
             self.facts.learner_described(event)
         if event.type == "learner.status_changed":
-            self._kept[event.id] = id_
+            self._kept[event.id], self._kept_at[event.id] = id_, event.time
         new = before in {"unsaved", "deleted"} or event.type == "learner.deleted"
         if new and learner.known:
             ruled = [place for place in self._places(learner=id_, cycle=1) if place.course in self.facts.courses]

@@ -216,10 +216,13 @@ class Starts:
     def _arrives(self, event: Event) -> None:
         """Who is new is enrolled in the course for everyone, unless they were withdrawn by name (R7, R10)."""
         who = event.data["learner"]
+        place = Place(who, self.everyone, 1)
         if who in self.since:
+            if event.time < self.since[who]:  # they were there before anybody was told
+                self.since[who] = event.time
+                self._hear(place, event.time)
             return
         self.since[who] = event.time
-        place = Place(who, self.everyone, 1)
         self._hear(place, event.time)
         if place not in self.withdrawn:
             self.stints[place].append(Stint(event.time))
