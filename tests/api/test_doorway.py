@@ -169,13 +169,12 @@ def test_what_is_no_plain_request_goes_the_long_way(
         (request(query, *usual[1:]), LAST),
         (request(query, *usual[:1]), LAST),
         (request(query, *usual, *(f"X-{n}: {n}" for n in range(60))), LAST),
-        (request(query, *usual, "X: " + "x" * 20_000), LAST),
         (whole + LAST,),
         (whole.replace(b"/api", b"http://x/api", 1), LAST),
     ):
         found, expected = both_ways(port, monkeypatch, *pieces)
-        assert found == expected
-    assert said(port, request(query, *usual, "X: " + "x" * 20_000)).startswith(b"HTTP/1.1 400 ")
+        assert found == expected, pieces
+    assert said(port, request(query, *usual, "X: " + "x" * 16_384)).startswith(b"HTTP/1.1 400 ")
     assert len(short) == before
 
 
