@@ -64,9 +64,9 @@ def one_answer(line: socket.socket, *, body: bool = True) -> bytes:
     found = b""
     while b"\r\n\r\n" not in found and (block := line.recv(1)):
         found += block
-    if b"connection: close" in found and body:
+    if b"connection: close" in found.lower() and body:
         return found + b"".join(iter(lambda: line.recv(65_536), b""))
-    length = re.search(rb"content-length: (\d+)", found)
+    length = re.search(rb"content-length: (\d+)", found.lower())
     left = int(length[1]) if length and body else 0
     while left and (block := line.recv(left)):
         found, left = found + block, left - len(block)
