@@ -253,6 +253,25 @@ def test_a_statement_that_stands_is_answered_by_a_refusal_in_time(api: Served, s
     assert reader.get("access", learner="A", course="safety").status == 200
 
 
+def test_what_was_asked_is_answered_before_the_end(api: Served, short: list[int]) -> None:
+    token = make(api)
+    port = warm(api, short)
+    before = len(short)
+
+    with (
+        api.world.runtime.engine.begin() as connection,
+        socket.create_connection(("127.0.0.1", port), timeout=30) as line,
+    ):
+        connection.exec_driver_sql("LOCK TABLE courses IN ACCESS EXCLUSIVE MODE")
+        line.sendall(request("learner=A&course=safety", "Host: x", f"Authorization: Bearer {token}"))
+        until(lambda: len(short) > before, "it is being asked")
+        api.world.runtime.stopping.set()
+        found, rest = one_answer(line), line.recv(1)
+
+    assert found.startswith(b"HTTP/1.1 503 ")
+    assert rest == b"", "it is the last one"
+
+
 def test_several_processes_may_share_a_port(world: World) -> None:
     port = free_port()
     settings = world.runtime.settings.model_copy(update={"rollcall_web_port": port, "rollcall_web_shared": True})
