@@ -1,6 +1,7 @@
 """R31, R34: schemathesis asks each route a little, by turns as each role. `make chaos` does so for ten minutes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import hypothesis
 import schemathesis
@@ -25,8 +26,19 @@ CHECKS = [
 #: Who asks. An operator sees everybody's, so its answers hold no secret.
 ROLES = [Role.ADMIN, Role.READER, Role.ADMIN, None]
 
-#: Examples of one route, of what the document allows and of what it does not.
-EXAMPLES = {GenerationMode.POSITIVE: 1, GenerationMode.NEGATIVE: 1}
+#: What the document allows, and what it does not. Each role asks for both.
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE, GenerationMode.POSITIVE]
+
+
+def exact(part: Any) -> Any:
+    """The document, where an answer has no field that is not named: a client may not count on that, and we do."""
+    if isinstance(part, list):
+        return [exact(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    made = {name: exact(one) for name, one in part.items()}
+    closed = isinstance(part.get("properties"), dict) and "additionalProperties" not in part
+    return made | ({"additionalProperties": False} if closed else {})
 
 
 def asking(client: Client, statuses: list[int], wrong: list[str]) -> Callable[[Case], None]:
@@ -50,14 +62,13 @@ def test_r31_r34_no_answer_breaks_the_document_and_none_has_anything_of_others(
     api = serve(rollcall_api_rate=1_000_000)
     statuses: list[int] = []
     wrong: list[str] = []
-    for number, found in enumerate(schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()):
+    for number, found in enumerate(schemathesis.openapi.from_dict(exact(DOCUMENT)).get_all_operations()):
         operation, client = found.ok(), api.client(ROLES[number % len(ROLES)])
-        for mode, examples in EXAMPLES.items():
-            within = hypothesis.settings(
-                max_examples=examples, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
-            )
-            cases = operation.as_strategy(generation_mode=mode)
-            within(hypothesis.given(cases)(asking(client, statuses, wrong)))()
+        cases = operation.as_strategy(generation_mode=MODES[number % len(MODES)])
+        one = hypothesis.settings(
+            max_examples=1, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
+        )
+        one(hypothesis.given(cases)(asking(client, statuses, wrong)))()
 
     assert wrong == []
     assert {200, 401, 403, 404, 422} <= {*statuses}
