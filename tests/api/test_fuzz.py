@@ -6,6 +6,7 @@ from typing import Any
 import hypothesis
 import schemathesis
 from hypothesis import HealthCheck, Phase
+from requests import Session
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -41,12 +42,12 @@ def exact(part: Any) -> Any:
     return made | ({"additionalProperties": False} if closed else {})
 
 
-def asking(client: Client, statuses: list[int], wrong: list[str]) -> Callable[[Case], None]:
+def asking(client: Client, session: Session, statuses: list[int], wrong: list[str]) -> Callable[[Case], None]:
     """Asks what it is given, and notes the status of the answer and what is wrong with it."""
     headers = {"Authorization": f"Bearer {client.token}"} if client.token else {}
 
     def ask(case: Case) -> None:
-        answer = case.call(base_url=f"{client.public_url}/api/v1", headers=headers)
+        answer = case.call(base_url=f"{client.public_url}/api/v1", session=session, headers=headers)
         statuses.append(answer.status_code)
         try:
             case.validate_response(answer, checks=CHECKS, headers=headers)
@@ -60,7 +61,7 @@ def test_r31_r34_no_answer_breaks_the_document_and_none_has_anything_of_others(
     neighbours: World, serve: Callable[..., Served]
 ) -> None:
     api = serve(rollcall_api_rate=1_000_000)
-    statuses: list[int] = []
+    session, statuses = Session(), list[int]()
     wrong: list[str] = []
     for number, found in enumerate(schemathesis.openapi.from_dict(exact(DOCUMENT)).get_all_operations()):
         operation, client = found.ok(), api.client(ROLES[number % len(ROLES)])
@@ -68,7 +69,7 @@ def test_r31_r34_no_answer_breaks_the_document_and_none_has_anything_of_others(
         one = hypothesis.settings(
             max_examples=1, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
         )
-        one(hypothesis.given(cases)(asking(client, statuses, wrong)))()
+        one(hypothesis.given(cases)(asking(client, session, statuses, wrong)))()
 
     assert wrong == []
     assert {200, 401, 403, 404, 422} <= {*statuses}
