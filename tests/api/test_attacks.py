@@ -95,10 +95,11 @@ def test_r34_no_route_lets_anybody_in_without_a_token_that_holds(
     )
     api.world.execute("UPDATE tokens SET expires_at = now() - interval '1 day' WHERE name = 'expired'")
     api.world.execute("UPDATE tokens SET revoked_at = now() WHERE name = 'revoked'")
-    shown = ["", "Basic cm9vdDpyb290", "Bearer", "Bearer \u00ff", f"bearer {expired}", f"Bearer {revoked}"]
+    shown = ["Basic cm9vdDpyb290", "Bearer", "Bearer \u00ff", f"bearer {expired}", f"Bearer {revoked}"]
     client = Client(api.public_url, None)
 
-    for (method, path, said), token in itertools.product(ROUTES, [*shown, f"Bearer {new_token()}"]):
+    tokens = itertools.cycle([*shown, f"Bearer {new_token()}"])
+    for (method, path, said), token in [(route, token) for route in ROUTES for token in ("", next(tokens))]:
         target, query, body = asked(path, said, OURS, "A")
         headers = {"Authorization": token} if token else {}
         answer = client.ask(method, target, body if "requestBody" in said else None, query=query, **headers)

@@ -1,10 +1,12 @@
 """R31, R34: schemathesis asks each route a little, by turns as each role. `make chaos` does so for ten minutes."""
 
 from collections.abc import Callable
+from typing import Any
 
 import hypothesis
 import schemathesis
 from hypothesis import HealthCheck, Phase
+from requests import Session
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import not_a_server_error
 from schemathesis.specs.openapi import checks
@@ -25,16 +27,27 @@ CHECKS = [
 #: Who asks. An operator sees everybody's, so its answers hold no secret.
 ROLES = [Role.ADMIN, Role.READER, Role.ADMIN, None]
 
-#: Examples of one route, of what the document allows and of what it does not.
-EXAMPLES = {GenerationMode.POSITIVE: 1, GenerationMode.NEGATIVE: 1}
+#: What the document allows, and what it does not. Each role asks for both.
+MODES = [GenerationMode.POSITIVE, GenerationMode.NEGATIVE, GenerationMode.POSITIVE]
 
 
-def asking(client: Client, statuses: list[int], wrong: list[str]) -> Callable[[Case], None]:
+def exact(part: Any) -> Any:
+    """The document, where an answer has no field that is not named: a client may not count on that, and we do."""
+    if isinstance(part, list):
+        return [exact(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    made = {name: exact(one) for name, one in part.items()}
+    closed = isinstance(part.get("properties"), dict) and "additionalProperties" not in part
+    return made | ({"additionalProperties": False} if closed else {})
+
+
+def asking(client: Client, session: Session, statuses: list[int], wrong: list[str]) -> Callable[[Case], None]:
     """Asks what it is given, and notes the status of the answer and what is wrong with it."""
     headers = {"Authorization": f"Bearer {client.token}"} if client.token else {}
 
     def ask(case: Case) -> None:
-        answer = case.call(base_url=f"{client.public_url}/api/v1", headers=headers)
+        answer = case.call(base_url=f"{client.public_url}/api/v1", session=session, headers=headers)
         statuses.append(answer.status_code)
         try:
             case.validate_response(answer, checks=CHECKS, headers=headers)
@@ -48,16 +61,15 @@ def test_r31_r34_no_answer_breaks_the_document_and_none_has_anything_of_others(
     neighbours: World, serve: Callable[..., Served]
 ) -> None:
     api = serve(rollcall_api_rate=1_000_000)
-    statuses: list[int] = []
+    session, statuses = Session(), list[int]()
     wrong: list[str] = []
-    for number, found in enumerate(schemathesis.openapi.from_dict(DOCUMENT).get_all_operations()):
+    for number, found in enumerate(schemathesis.openapi.from_dict(exact(DOCUMENT)).get_all_operations()):
         operation, client = found.ok(), api.client(ROLES[number % len(ROLES)])
-        for mode, examples in EXAMPLES.items():
-            within = hypothesis.settings(
-                max_examples=examples, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
-            )
-            cases = operation.as_strategy(generation_mode=mode)
-            within(hypothesis.given(cases)(asking(client, statuses, wrong)))()
+        cases = operation.as_strategy(generation_mode=MODES[number % len(MODES)])
+        one = hypothesis.settings(
+            max_examples=1, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
+        )
+        one(hypothesis.given(cases)(asking(client, session, statuses, wrong)))()
 
     assert wrong == []
     assert {200, 401, 403, 404, 422} <= {*statuses}

@@ -170,7 +170,7 @@ def _alternatives(hint: Any) -> list[Any]:
 def _of_text(hint: Any) -> Any:
     """What a text may say: not null, as msgspec would read the text `null`."""
     if hasattr(hint, "__metadata__"):
-        return Annotated[(_of_text(hint.__origin__), *hint.__metadata__)]  # type: ignore[return-value]
+        return Annotated[(_of_text(hint.__origin__), *hint.__metadata__)]
     if get_origin(hint) not in {Union, UnionType}:
         return hint
     return Union[tuple(_of_text(one) for one in get_args(hint) if one is not type(None))]  # noqa: UP007
