@@ -40,7 +40,7 @@ def test_the_settings_in_the_guide_are_taken(monkeypatch: pytest.MonkeyPatch) ->
     ["http://login.example", "https://", "ftp://x", "https://a@x", "https://x?y", "https://x#y", "https://x y"],
 )
 def test_an_issuer_that_cannot_be_one_is_refused(issuer: str) -> None:
-    with pytest.raises(ValueError, match="must be a URL|must begin with https"):
+    with pytest.raises(ValueError, match=r"must be a URL|must begin with https"):
         Settings(rollcall_oidc_issuer=issuer)
 
 
