@@ -1,6 +1,6 @@
 // An OpenID provider for tests: the certified oidc-provider, on this machine, for whoever is named in the login_hint.
 // Usage: node provider.mjs SETTINGS (a file of JSON: issuer, port, modules, keys, clients, people); it writes a line
-// when it is ready. People are read again at each sign-in.
+// when it is ready, and ends when its input does. People are read again at each sign-in.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { pathToFileURL } from 'node:url';
@@ -38,4 +38,5 @@ provider.use(async (context, next) => {
   await provider.interactionFinished(context.req, context.res, { login: { accountId: params.login_hint } });
 });
 
+process.stdin.on('end', () => process.exit()).resume(); // so that it ends with whoever started it
 createServer(provider.callback()).listen(port, '127.0.0.1', () => console.log('ready'));

@@ -64,7 +64,9 @@ class Provider:
         self._write()
         node = shutil.which("node") or "node"
         command = [node, str(Path(__file__).with_name("provider.mjs")), str(self.folder / "settings.json")]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         assert self.process.stdout is not None
         assert self.process.stdout.readline() == "ready\n"
 
@@ -73,8 +75,9 @@ class Provider:
         if self.process is not None:
             self.process.kill()
             self.process.wait()
-            assert self.process.stdout is not None
-            self.process.stdout.close()
+            for pipe in (self.process.stdin, self.process.stdout):
+                assert pipe is not None
+                pipe.close()
             self.process = None
 
     def let_in(self, address: str, who: str) -> str:
