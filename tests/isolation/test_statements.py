@@ -63,6 +63,7 @@ ACROSS = {
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
+        "tasks.learners.listing.index_learners",
         "tasks.mail.ledger.mailings.unworked",
         "tasks.work.store.next_due_seconds",
         "tasks.work.store.offer",

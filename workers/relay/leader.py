@@ -28,6 +28,7 @@ from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
 from workers.relay.repeats import ForgetRepeats
+from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
 
@@ -47,6 +48,7 @@ CHORES: tuple[type[Chore], ...] = (
     Quarantine,
     WatchReaders,
     ForgetRepeats,
+    IndexLearners,
 )
 
 #: Seconds within which an idle relay obeys.
