@@ -141,7 +141,8 @@ CREATE FUNCTION search_learners(
     searched text, standings text[], of_segment int, behind int, most int, budget int,
     OUT matched int[], OUT reached int
 ) LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path FROM CURRENT SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan  -- shown the keys, the planner leaves the index
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
     of_organisation CONSTANT int := served();
     words CONSTANT text[] := ARRAY(
