@@ -63,7 +63,7 @@ ALTER TABLE unsearchable ALTER organisation SET (n_distinct = -0.001);
 INDEXED = """
 CREATE FUNCTION search_text(learner learners) RETURNS text LANGUAGE sql STABLE PARALLEL SAFE AS $$
     SELECT folded(concat_ws(chr(10), learner.id, learner.username, learner.email,
-                            concat_ws(' ', learner.first_name, learner.last_name)))
+                            nullif(concat_ws(' ', learner.first_name, learner.last_name), '')))
 $$;
 COMMENT ON FUNCTION search_text IS 'what of a learner can be searched for';
 
@@ -101,50 +101,18 @@ CREATE TRIGGER search_again AFTER UPDATE ON learners FOR EACH ROW
 WHEN ((OLD.id, OLD.username, OLD.email, OLD.first_name, OLD.last_name)
       IS DISTINCT FROM (NEW.id, NEW.username, NEW.email, NEW.first_name, NEW.last_name))
 EXECUTE FUNCTION search_again();
-
-CREATE FUNCTION index_learners(of_organisation int, slice int) RETURNS int LANGUAGE plpgsql AS $$
-DECLARE
-    done int;
-    behind int;
-BEGIN
-    INSERT INTO search_ends VALUES (of_organisation, 0) ON CONFLICT DO NOTHING;
-    SELECT through INTO behind FROM search_ends WHERE organisation = of_organisation FOR UPDATE;
-    WITH gone AS (
-        DELETE FROM unsearchable WHERE (organisation, learner, change) IN (
-            SELECT organisation, learner, change FROM unsearchable WHERE organisation = of_organisation
-            ORDER BY organisation, learner, change LIMIT slice)
-        RETURNING learner
-    ), next AS (
-        SELECT l.learner FROM learners l WHERE l.organisation = of_organisation AND l.learner > behind
-        ORDER BY l.learner LIMIT slice - (SELECT count(*) FROM gone)
-    ), reached AS (
-        UPDATE search_ends SET through = (SELECT max(learner) FROM next)
-        WHERE organisation = of_organisation AND EXISTS (SELECT FROM next)
-    ), written AS (
-        INSERT INTO searchable
-        SELECT l.organisation, l.learner, search_text(l)
-        FROM (SELECT learner FROM gone UNION SELECT learner FROM next) each
-        JOIN learners l ON l.organisation = of_organisation AND l.learner = each.learner
-        ON CONFLICT (organisation, learner) DO UPDATE SET said = excluded.said
-    )
-    SELECT (SELECT count(*) FROM gone) + (SELECT count(*) FROM next) INTO done;
-    RETURN done;
-END
-$$;
-COMMENT ON FUNCTION index_learners IS 'index so many learners of an organisation who are not yet; how many there were';
 """
 
-#: Row security would keep the planner from the index, whose operator might tell what it is shown. So the search acts as
-#: the owner of the tables, and asks itself whose people it serves (R31).
+#: Row security would keep the planner from the index, whose operator might tell what it is shown. So this is asked with
+#: the rights of the owner of the tables, and whom it found is shown with those of the organisation's people (R31).
 SEARCH = r"""
 CREATE FUNCTION search_learners(
-    searched text, standings text[], of_segment int, behind int, most int, budget int,
+    of_organisation int, searched text, standings text[], of_segment int, behind int, most int, budget int,
     OUT matched int[], OUT reached int
-) LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path FROM CURRENT SET plan_cache_mode = force_generic_plan  -- shown the keys, the planner leaves the index
+) LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan  -- shown the keys, the planner leaves the index
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
-    of_organisation CONSTANT int := served();
     words CONSTANT text[] := ARRAY(
         SELECT word FROM regexp_split_to_table(folded(searched), ' +') AS word WHERE word <> '');
     patterns CONSTANT text[] := ARRAY(
@@ -243,7 +211,7 @@ def downgrade() -> None:
     op.execute(
         """
         DROP TRIGGER search_again ON learners;
-        DROP FUNCTION search_learners, search_again, index_learners, search_text;
+        DROP FUNCTION search_learners, search_again, search_text;
         DROP TABLE searchable, search_ends, unsearchable;
         DROP FUNCTION search_keys, search_key, folded
         """

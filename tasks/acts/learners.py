@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from config.database import transaction
 from config.errors import Conflict, NotFound
 from config.words import as_json, some_of
 from tasks import enrolments, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
 from tasks.acts.changing import known_learners, known_segments
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page, page_ending_at
+from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page_ending_at
 
 Wanted = Literal["active", "inactive"]
 
@@ -117,21 +118,25 @@ def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
     listed = ("learners", org.organisation, asked.tab, asked.search, asked.segment)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
     standings = [learners.Standing.ACTIVE, learners.Standing.INACTIVE] if asked.tab == "all" else [asked.tab]
-    with doing.transaction() as connection:
-        segment = None
-        if asked.segment is not None:
+    number, segment = org.organisation, None
+    if asked.segment is not None:
+        with doing.transaction() as connection:
             segment = known_segments(connection, doing, [asked.segment])[asked.segment]
-        chosen, number = learners.LearnerFilter(standings, segment), org.organisation
-        if asked.search is None:
+    chosen = learners.LearnerFilter(standings, segment)
+    if asked.search is not None:
+        with transaction(doing.runtime.engine, number) as connection:
+            hits = learners.search(connection, number, asked.search, after, chosen, SEARCHED, asked.limit + 1)
+        matched = hits.matched[: asked.limit]
+        with doing.transaction() as connection:
+            found = learners.numbered(connection, number, matched, chosen) if matched else []
+        end = matched[-1] if len(hits.matched) > asked.limit else hits.reached
+    else:
+        with doing.transaction() as connection:
             found = learners.learners_after(connection, number, after, chosen, SCANNED, asked.limit + 1)
-        else:
-            words, most = asked.search, asked.limit + 1
-            found, end = learners.search(connection, number, words, after, chosen, SEARCHED, most)
-        shown = [one.summary() for one in found]
-        if len(found) > asked.limit:
-            return page(shown, asked.limit, lambda _: (found[asked.limit - 1].number,), *listed)
-        if asked.search is None:
-            end = learners.scanned_to(connection, number, after, segment, SCANNED)
+            end = found[asked.limit - 1].number if len(found) > asked.limit else None
+            if end is None:
+                end = learners.scanned_to(connection, number, after, segment, SCANNED)
+    shown = [one.summary() for one in found[: asked.limit]]
     return page_ending_at(shown, None if end is None else (end,), *listed)
 
 

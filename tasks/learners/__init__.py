@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         LearnerSummary,
         index_learners,
         learners_after,
+        numbered,
         scanned_to,
         search,
     )

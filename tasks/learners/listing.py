@@ -86,27 +86,40 @@ def learners_after(
 
 def search(
     connection: Connection, organisation: int, words: str, after: int, chosen: LearnerFilter, looked_at: int, limit: int
-) -> tuple[list[NumberedLearner], int | None]:
-    """The first of these learners behind a number in whose id, username, address or name is each of these words; and
-    how far it has looked, None if to the last. At most so many are looked at. The transaction serves the organisation's
-    people."""
-    standings = [str(standing) for standing in chosen.standings]
+) -> Matches:
+    """The first of these learners behind a number in whose id, username, address or name is each of these words.
+    At most so many are looked at. It needs the rights of the tables' owner: row security keeps others from the index.
+    """
     found = one(
         connection,
         Matches,
-        "SELECT matched, reached FROM search_learners(:words, :standings, :of, :after, :limit, :looked_at)",
+        """
+        SELECT matched, reached
+        FROM search_learners(:organisation, :words, :standings, :of, :after, :limit, :looked_at)
+        """,
+        organisation=organisation,
         words=words,
-        standings=standings,
+        standings=[str(standing) for standing in chosen.standings],
         of=chosen.segment,
         after=after,
         limit=limit,
         looked_at=looked_at,
     )
-    if found is None or not found.matched:
-        return [], found and found.reached
-    asked: dict[str, object] = {"learners": found.matched, "standings": standings}
-    shown = rows(connection, NumberedLearner, query("learners.list_numbered"), organisation=organisation, **asked)
-    return shown, found.reached
+    return found or Matches([], None)
+
+
+def numbered(
+    connection: Connection, organisation: int, learners: Sequence[int], chosen: LearnerFilter
+) -> list[NumberedLearner]:
+    """The learners with these numbers, who stand so."""
+    return rows(
+        connection,
+        NumberedLearner,
+        query("learners.list_numbered"),
+        organisation=organisation,
+        learners=list(learners),
+        standings=[str(standing) for standing in chosen.standings],
+    )
 
 
 def index_learners(engine: Engine, most: int) -> int:
@@ -125,9 +138,16 @@ def index_learners(engine: Engine, most: int) -> int:
     if organisation is None:
         return 0
     with transaction(engine, organisation) as connection:
-        done = int(
-            value(connection, "SELECT index_learners(:organisation, :most)", organisation=organisation, most=most)
+        behind = value(
+            connection,
+            """
+            INSERT INTO search_ends (organisation, through) VALUES (:organisation, 0)
+            ON CONFLICT (organisation) DO UPDATE SET through = search_ends.through RETURNING through
+            """,
+            organisation=organisation,
         )
+        asked: dict[str, object] = {"behind": behind, "most": most}
+        done = int(value(connection, query("learners.index"), organisation=organisation, **asked))
     with transaction(engine) as connection:  # what waits to be sorted into the index makes each search slower
         value(connection, "SELECT gin_clean_pending_list('searchable_keys')")
     return done

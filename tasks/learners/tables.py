@@ -17,8 +17,7 @@ FUNCTIONS = {
     "search_text": "what of a learner can be searched for",
     "search_key": "a key of the index: some letters of some learner of a block of an organisation",
     "search_keys": "the keys of a text",
-    "search_learners": "the first learners whom all words are said of; with the rights of the tables' owner (R31)",
-    "index_learners": "index so many learners of an organisation who are not yet",
+    "search_learners": "the first learners whom all words are said of, by the index and what it has not reached",
     "search_again": "trigger: what a learner was called leaves the search at once (S15)",
     "keep_description": "trigger: keeps in descriptions what a learner's row said before",
 }
@@ -120,7 +119,7 @@ searchable = Table(
     key("organisation", Integer),
     key("learner", Integer),
     required("said", Text, "id, username, address and name, folded"),
-    index("searchable_keys", "search_keys(organisation, learner >> 14, said)", postgresql_using="gin"),
+    index("searchable_keys", "public.search_keys(organisation, learner >> 14, said)", postgresql_using="gin"),
     comment="what of a learner can be searched for, as far as it is indexed",
 )
 

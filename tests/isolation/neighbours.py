@@ -71,9 +71,12 @@ BY_HAND = (
     """,
     """
     INSERT INTO searchable (organisation, learner, said)
-    SELECT l.organisation, l.learner, search_text(l) FROM learners l
+    SELECT l.organisation, l.learner, search_text(l) FROM learners l ON CONFLICT DO NOTHING
     """,
-    "INSERT INTO search_ends (organisation, through) SELECT organisation, learners FROM organisations",
+    """
+    INSERT INTO search_ends (organisation, through) SELECT organisation, learners FROM organisations
+    ON CONFLICT DO NOTHING
+    """,
     "INSERT INTO unsearchable (organisation, learner) SELECT organisation, 1 FROM organisations",
     """
     INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
