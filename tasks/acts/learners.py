@@ -67,10 +67,11 @@ class OneLearner:
 
 @dataclass(frozen=True, slots=True)
 class LearnersStatus:
-    """A status, and whose it is to be."""
+    """A status, and whose it is to be. `dry_run`: only what would come of it."""
 
     learners: list[str]
     status: Wanted
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,11 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChange:
-    """Who is to get announcements, or none."""
+    """Who is to get announcements, or none. `dry_run`: only whether all are known."""
 
     learners: list[str]
     subscribed: bool
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +188,15 @@ def deactivate(doing: Doing, asked: LearnerToggle) -> Toggled:
     return set_statuses(doing, [asked.learner], learners.Standing.INACTIVE)[0]
 
 
-@act("learners.status", "POST learners/status")
+@act("learners.status", "POST learners/status", each="learners")
 def set_status(doing: Doing, asked: LearnersStatus) -> list[Toggled]:
     """Make learners active or inactive."""
-    return set_statuses(doing, asked.learners, learners.Standing(asked.status))
+    status = learners.Standing(asked.status)
+    if not asked.dry_run:
+        return set_statuses(doing, asked.learners, status)
+    with doing.transaction() as connection:
+        known = known_learners(connection, doing, list(dict.fromkeys(asked.learners)))
+    return [Toggled(id_, status, one.standing != status) for id_, one in known.items()]
 
 
 def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) -> list[Toggled]:
@@ -214,11 +221,13 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
     return [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
 
 
-@act("learners.subscription", "POST learners/subscription")
+@act("learners.subscription", "POST learners/subscription", each="learners")
 def subscribe(doing: Doing, asked: SubscriptionChange) -> list[Subscribed]:
     """Send learners no announcements any more, as the link in each does; or again, at their own wish alone."""
     with doing.transaction() as connection:
         found = known_learners(connection, doing, asked.learners)
+        if asked.dry_run:
+            return [Subscribed(id_, asked.subscribed) for id_ in found]
         change = mail.resubscribe if asked.subscribed else mail.unsubscribe
         change(connection, doing.organisation.organisation, [learner.learner for learner in found.values()])
         doing.record_each(connection, {id_: ({}, {"subscribed": asked.subscribed}) for id_ in found})
