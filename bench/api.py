@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from random import Random
 
+from bench import lists
 from bench.figures import Goal, Ratio, percentile
 from bench.system import ORGANISATION, Database, System, id_of, wait_until
 from config.database import transaction
@@ -49,19 +50,23 @@ def measure(system: System, size: Size) -> list[Ratio]:
     with system.database("api", size.learners) as database:
         database.execute(_FILL)
         database.execute("VACUUM ANALYZE")
+        lists.index(database)
         with web(system, database) as (port, token):
+            pages = lists.Lists(port, token, size.learners)
             for round_ in range(size.rounds):
                 asked = Asked(port, token, size.learners, Random(round_))  # noqa: S311 - not for secrets
                 asked.ask(1, None)
                 served.append(len(asked.ask(size.seconds, None)) / size.seconds)
                 bare.append(pgbench(system, database, size))
                 paced.append(percentile([1000 * one for one in asked.ask(size.seconds, RATE)], 99))
+                pages.round(database, Random(round_))  # noqa: S311
     return [
         Ratio("GET access", f"pgbench, {CONNECTIONS} connections", "/s", served, bare, goal=Goal(0.5)),
         Ratio(
             f"GET access at {RATE:,}/s, p99", "5 ms", "ms", paced, [5.0] * len(paced), digits=1,
             goal=Goal(5.0, most=True, of_ratio=False),
         ),
+        *pages.ratios(),
     ]  # fmt: skip
 
 
