@@ -1,3 +1,13 @@
 """The audit log: what was done, by whom, through which door, and with which outcome."""
 
-from tasks.audit.store import AuditEntry, AuditFilter, AuditRecord, Place, record, records, records_of_all
+from tasks.audit.store import (
+    AuditEntry,
+    AuditFilter,
+    AuditRecord,
+    Place,
+    place_after,
+    place_after_of_all,
+    record,
+    records,
+    records_of_all,
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, scoped
+from config.database import execute, one, rows, scoped
 from config.words import as_json
 from tasks.accounts import Caller
 
@@ -45,10 +45,11 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries: of an act, or of all whose name begins with it and a dot."""
+    """Which entries: of an act, or of all whose name begins with it and a dot; up to a place, if it is named."""
 
     who: str | None = None
     act: str | None = None
+    until: "Place | None" = None
 
 
 #: Where a page begins: behind an entry, by its time and number.
@@ -87,7 +88,9 @@ _RECORD = """
 """
 
 _CHOSEN = """
-    (a.at, a.id) > (:at, :id) AND (CAST(:who AS text) IS NULL OR a.who = :who)
+    (a.at, a.id) > (:at, :id)
+    AND (a.at, a.id) <= (coalesce(CAST(:until AS timestamptz), 'infinity'), CAST(:last AS bigint))
+    AND (CAST(:who AS text) IS NULL OR a.who = :who)
     AND (CAST(:act AS text) IS NULL OR a.act = :act OR starts_with(a.act, CAST(:act AS text) || '.'))
 """
 
@@ -105,6 +108,7 @@ def records(
         id=after[1],
         who=chosen.who,
         act=chosen.act,
+        **_until(chosen),
         limit=limit,
     )
 
@@ -119,8 +123,50 @@ def records_of_all(connection: Connection, chosen: AuditFilter, after: Place, li
         id=after[1],
         who=chosen.who,
         act=chosen.act,
+        **_until(chosen),
         limit=limit,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    at: datetime
+    id: int
+
+
+def place_after(connection: Connection, organisation: int, after: Place, entries: int) -> Place | None:
+    """The place of the last of so many entries about an organisation behind a place; None if there are fewer."""
+    found = one(
+        connection,
+        _Place,
+        """
+        SELECT at, id FROM audit WHERE organisation = :organisation AND (at, id) > (:at, :id)
+        ORDER BY at, id OFFSET :before LIMIT 1
+        """,
+        organisation=organisation,
+        at=after[0],
+        id=after[1],
+        before=entries - 1,
+    )
+    return found and (found.at, found.id)
+
+
+def place_after_of_all(connection: Connection, after: Place, entries: int) -> Place | None:
+    """The same of every organisation and of the installation."""
+    found = one(
+        connection,
+        _Place,
+        "SELECT at, id FROM audit WHERE (at, id) > (:at, :id) ORDER BY at, id OFFSET :before LIMIT 1",
+        at=after[0],
+        id=after[1],
+        before=entries - 1,
+    )
+    return found and (found.at, found.id)
+
+
+def _until(chosen: AuditFilter) -> dict[str, object]:
+    at, id_ = chosen.until or (None, 0)
+    return {"until": at, "last": id_}
 
 
 def _json(said: dict[str, Any] | None) -> str | None:

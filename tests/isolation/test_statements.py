@@ -41,6 +41,7 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.audit.store.place_after_of_all",
         "tasks.audit.store.records_of_all",
         "tasks.work.backlog.failing",
         "tasks.work.pools.resume_pool",
