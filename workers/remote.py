@@ -82,13 +82,14 @@ class RemoteServer:
         if len(parts) == 1:
             return self._done(act, asked, organisation)
         for part in parts:
-            self._done(act, replace(part, dry_run=True), organisation)  # type: ignore[type-var, call-arg]
+            self._done(act, replace(part, dry_run=True), organisation)  # type: ignore[type-var]
         answers: list[Any] = []
         for part in parts:
             try:
-                answers += self._done(act, part, organisation)  # type: ignore[call-overload]
+                some: Any = self._done(act, part, organisation)
             except Unreachable as problem:
                 raise Unreachable(f"{problem} The first {len(answers):,} are done: do the same again.") from None
+            answers += some
         return answers  # type: ignore[return-value]
 
     def _done(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None) -> Answer:
