@@ -148,7 +148,7 @@ def place_after(connection: Connection, organisation: int, after: Place, entries
         id=after[1],
         before=entries - 1,
     )
-    return found and (found.at, found.id)
+    return None if found is None else (found.at, found.id)
 
 
 def place_after_of_all(connection: Connection, after: Place, entries: int) -> Place | None:
@@ -161,7 +161,7 @@ def place_after_of_all(connection: Connection, after: Place, entries: int) -> Pl
         id=after[1],
         before=entries - 1,
     )
-    return found and (found.at, found.id)
+    return None if found is None else (found.at, found.id)
 
 
 def _until(chosen: AuditFilter) -> dict[str, object]:

@@ -110,7 +110,8 @@ def test_a_page_of_each_list_looks_at_what_it_shows_and_little_more(
     with explained(large.runtime.engine) as found:
         nobody = perform(large.runtime, CALLER, auditing.list_, auditing.AuditAsked(who="nobody", limit=LIMIT), "acme")
     monkeypatch.setattr(auditing, "SCANNED", 1000)
-    pages, after = [], None
+    pages: list[Any] = []
+    after = None
     while len(pages) < 10 and (not pages or after):
         asked = auditing.AuditAsked(who="bob", limit=1, after=after)
         pages.append(perform(large.runtime, CALLER, auditing.list_, asked, "acme"))
