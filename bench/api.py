@@ -14,6 +14,7 @@ from random import Random
 
 import psutil
 
+from bench import lists
 from bench.figures import Goal, Ratio, percentile
 from bench.system import ORGANISATION, Database, System, id_of, wait_until
 from config.database import transaction
@@ -63,7 +64,9 @@ def measure(system: System, size: Size) -> list[Ratio]:
     with system.database("api", size.learners) as database:
         database.execute(_FILL)
         database.execute("VACUUM ANALYZE")
+        lists.index(database)
         with web(system, database) as (port, token):
+            pages = lists.Lists(port, token, size.learners)
             for round_ in range(size.rounds):
                 asked = Asked(port, token, size.learners, Random(round_))  # noqa: S311 - not for secrets
                 asked.ask(1, FEW, None)
@@ -75,6 +78,7 @@ def measure(system: System, size: Size) -> list[Ratio]:
                     bare[connections].append(pgbench(system, database, size, token, connections))
                 taken.append([1_000_000 * (late - early) / answers for early, late in zip(before, after, strict=True)])
                 paced.append(percentile([1000 * one for one in asked.ask(size.seconds, MANY, RATE)], 99))
+                pages.round(database, Random(round_))  # noqa: S311
     webs, databases, askers = zip(*taken, strict=True)
     return [
         *(
@@ -90,6 +94,7 @@ def measure(system: System, size: Size) -> list[Ratio]:
         ),
         Ratio("processor of web for an answer", "of PostgreSQL", "µs", webs, databases),
         Ratio("processor of whoever asks", "of PostgreSQL", "µs", askers, databases),
+        *pages.ratios(),
     ]  # fmt: skip
 
 

@@ -160,7 +160,7 @@ def test_the_guide_to_the_api_says_which_bounds_there_are() -> None:
     bounds = [
         f"answers for up to {access.MOST_PAIRS:,} pairs",
         f"`limit` is {paging.USUAL} unless you say otherwise, and {paging.MOST:,} at most",
-        f"looks at {learners.SCANNED:,} of them, with `search` at {learners.SEARCHED:,}",
+        f"looks at {learners.SCANNED:,} of them, with `search` at {learners.SEARCHED:,} besides",
         f"the body is larger than {routes.LONGEST_BODY // 1_000_000} MB",
         "asking for access counts {}, another act {}, a list {}, an export {}.".format(*costs),
         f"may do so {limits.STRANGERS_AT_ONCE} times, and ten times a second after that",

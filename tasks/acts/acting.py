@@ -144,7 +144,9 @@ def tag_of(answer: object) -> str:
 class Act(Generic[Asked, Answer]):
     """One thing that can be done. `method` and `path` are its route, below the organisation if it is about one; the
     names in braces are fields of `takes`, and what else that has comes in the query (GET) or the body. `conditional`:
-    it calls `check_unchanged`, so that a caller may say what it is to change (If-Match)."""
+    it calls `check_unchanged`, so that a caller may say what it is to change (If-Match). `each`: the field with a list
+    for each of which it does the same and answers once, so that a long one may be done in parts; it has a `dry_run`.
+    """
 
     name: str
     method: str
@@ -155,6 +157,7 @@ class Act(Generic[Asked, Answer]):
     changes: bool
     status: int
     conditional: bool = False
+    each: str | None = None
 
 
 #: What has been declared.
@@ -162,7 +165,13 @@ ACTS: dict[str, Act[Any, Any]] = {}
 
 
 def act(
-    name: str, route: str, *, changes: bool | None = None, status: int = 200, conditional: bool = False
+    name: str,
+    route: str,
+    *,
+    changes: bool | None = None,
+    status: int = 200,
+    conditional: bool = False,
+    each: str | None = None,
 ) -> Callable[[Callable[[Doing, Asked], Answer]], Act[Asked, Answer]]:
     """Declare a function of `Doing` and what is asked as an act. `route`: `GET learners/{learner}`, or `GET /system`
     for one that is about no organisation. `changes`: whether it changes something, and so is written down."""
@@ -173,7 +182,7 @@ def act(
         if name not in PERMISSIONS:
             raise LookupError(f"nobody may do {name}: it is not in the table of permissions")
         changing = method != "GET" if changes is None else changes
-        declared = Act(name, method, path, does, said["asked"], said["return"], changing, status, conditional)
+        declared = Act(name, method, path, does, said["asked"], said["return"], changing, status, conditional, each)
         ACTS[name] = declared
         return declared
 

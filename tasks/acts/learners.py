@@ -8,18 +8,19 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from sqlalchemy import Connection
 
-from config.database import durable_with_the_next
+from config.database import durable_with_the_next, transaction
 from config.errors import Conflict, NotFound
 from config.words import as_json, some_of
 from tasks import enrolments, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
 from tasks.acts.changing import known_learners, known_segments
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page, page_ending_at
+from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page_ending_at
 
 Wanted = Literal["active", "inactive"]
 
-#: Learners that one page of a list looks at, and one page of a search: tens of milliseconds.
-SCANNED, SEARCHED = 100_000, 20_000
+#: Learners that one page of a list looks at, and one page of a search, besides what its index passes over: tens of
+#: milliseconds.
+SCANNED, SEARCHED = 100_000, 5000
 
 #: Learners whose status is changed in one transaction.
 SLICE = 5000
@@ -66,10 +67,11 @@ class OneLearner:
 
 @dataclass(frozen=True, slots=True)
 class LearnersStatus:
-    """A status, and whose it is to be."""
+    """A status, and whose it is to be. `dry_run`: only what would come of it."""
 
     learners: list[str]
     status: Wanted
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +91,17 @@ class Subscribed:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionChange:
-    """Who is to get announcements, or none."""
+    """Who is to get announcements, or none. `dry_run`: only whether all are known."""
 
     learners: list[str]
     subscribed: bool
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LearnersAsked:
-    """Which learners. `search`: part of an id, username, address or name, in capitals or not.
+    """Which learners. `search`: words, each a part of an id, username, address or name; accents and capitals do not
+    count.
 
     A page looks at so many learners and may hold fewer than `limit`, even none: go on while `next` is not null.
     """
@@ -116,17 +120,25 @@ def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
     listed = ("learners", org.organisation, asked.tab, asked.search, asked.segment)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
     standings = [learners.Standing.ACTIVE, learners.Standing.INACTIVE] if asked.tab == "all" else [asked.tab]
-    scanned = SCANNED if asked.search is None else SEARCHED
-    with doing.transaction() as connection:
-        segment = None
-        if asked.segment is not None:
+    number, segment = org.organisation, None
+    if asked.segment is not None:
+        with doing.transaction() as connection:
             segment = known_segments(connection, doing, [asked.segment])[asked.segment]
-        chosen = learners.LearnerFilter(standings, asked.search, segment)
-        found = learners.learners_after(connection, org.organisation, after, chosen, scanned, asked.limit + 1)
-        shown = [one.summary() for one in found]
-        if len(found) > asked.limit:
-            return page(shown, asked.limit, lambda _: (found[asked.limit - 1].number,), *listed)
-        end = learners.scanned_to(connection, org.organisation, after, segment, scanned)
+    chosen = learners.LearnerFilter(standings, segment)
+    if asked.search is not None:
+        with transaction(doing.runtime.engine, number) as connection:
+            hits = learners.search(connection, number, asked.search, after, chosen, SEARCHED, asked.limit + 1)
+        matched = hits.matched[: asked.limit]
+        with doing.transaction() as connection:
+            found = learners.numbered(connection, number, matched, chosen) if matched else []
+        end = matched[-1] if len(hits.matched) > asked.limit else hits.reached
+    else:
+        with doing.transaction() as connection:
+            found = learners.learners_after(connection, number, after, chosen, SCANNED, asked.limit + 1)
+            end = found[asked.limit - 1].number if len(found) > asked.limit else None
+            if end is None:
+                end = learners.scanned_to(connection, number, after, segment, SCANNED)
+    shown = [one.summary() for one in found[: asked.limit]]
     return page_ending_at(shown, None if end is None else (end,), *listed)
 
 
@@ -176,10 +188,15 @@ def deactivate(doing: Doing, asked: LearnerToggle) -> Toggled:
     return set_statuses(doing, [asked.learner], learners.Standing.INACTIVE)[0]
 
 
-@act("learners.status", "POST learners/status")
+@act("learners.status", "POST learners/status", each="learners")
 def set_status(doing: Doing, asked: LearnersStatus) -> list[Toggled]:
     """Make learners active or inactive."""
-    return set_statuses(doing, asked.learners, learners.Standing(asked.status))
+    status = learners.Standing(asked.status)
+    if not asked.dry_run:
+        return set_statuses(doing, asked.learners, status)
+    with doing.transaction() as connection:
+        known = known_learners(connection, doing, list(dict.fromkeys(asked.learners)))
+    return [Toggled(id_, status, one.standing != status) for id_, one in known.items()]
 
 
 def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) -> list[Toggled]:
@@ -208,11 +225,13 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
     return [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
 
 
-@act("learners.subscription", "POST learners/subscription")
+@act("learners.subscription", "POST learners/subscription", each="learners")
 def subscribe(doing: Doing, asked: SubscriptionChange) -> list[Subscribed]:
     """Send learners no announcements any more, as the link in each does; or again, at their own wish alone."""
     with doing.transaction() as connection:
         found = known_learners(connection, doing, asked.learners)
+        if asked.dry_run:
+            return [Subscribed(id_, asked.subscribed) for id_ in found]
         change = mail.resubscribe if asked.subscribed else mail.unsubscribe
         change(connection, doing.organisation.organisation, [learner.learner for learner in found.values()])
         doing.record_each(connection, {id_: ({}, {"subscribed": asked.subscribed}) for id_ in found})

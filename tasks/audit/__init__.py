@@ -6,6 +6,8 @@ from tasks.audit.store import (
     AuditRecord,
     Place,
     forget,
+    place_after,
+    place_after_of_all,
     record,
     record_refusal,
     records,

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import later, rows, scoped, value
+from config.database import later, one, rows, scoped, value
 from config.words import as_json
 from tasks.accounts import Caller, Door, Role
 
@@ -46,10 +46,11 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which entries: of an act, or of all whose name begins with it and a dot."""
+    """Which entries: of an act, or of all whose name begins with it and a dot; up to a place, if it is named."""
 
     who: str | None = None
     act: str | None = None
+    until: "Place | None" = None
 
 
 #: Refused attempts of one caller from one address that are written within a minute or so; the rest are counted.
@@ -136,13 +137,13 @@ def settle_refusals(connection: Connection) -> bool:
         seconds=TOGETHER_SECONDS,
         most=MOST,
     )
-    for one in over:
-        left_out = one.refused - MOST_REFUSED
+    for much in over:
+        left_out = much.refused - MOST_REFUSED
         if left_out > 0:
-            caller = Caller(one.who, Door(one.door), Role.READER, address=one.address or None)
-            said = {"left_out": left_out, "since": one.since, "until": one.until}
+            caller = Caller(much.who, Door(much.door), Role.READER, address=much.address or None)
+            said = {"left_out": left_out, "since": much.since, "until": much.until}
             entry = AuditEntry("audit.left_out", after=said, outcome=f"refused: {left_out} more")
-            record(connection, one.organisation, caller, [entry])
+            record(connection, much.organisation, caller, [entry])
     return len(over) == MOST
 
 
@@ -159,7 +160,9 @@ _RECORD = """
 """
 
 _CHOSEN = """
-    (a.at, a.id) > (:at, :id) AND (CAST(:who AS text) IS NULL OR a.who = :who)
+    (a.at, a.id) > (:at, :id)
+    AND (a.at, a.id) <= (coalesce(CAST(:until AS timestamptz), 'infinity'), CAST(:last AS bigint))
+    AND (CAST(:who AS text) IS NULL OR a.who = :who)
     AND (CAST(:act AS text) IS NULL OR a.act = :act OR starts_with(a.act, CAST(:act AS text) || '.'))
 """
 
@@ -177,6 +180,7 @@ def records(
         id=after[1],
         who=chosen.who,
         act=chosen.act,
+        **_until(chosen),
         limit=limit,
     )
 
@@ -191,6 +195,7 @@ def records_of_all(connection: Connection, chosen: AuditFilter, after: Place, li
         id=after[1],
         who=chosen.who,
         act=chosen.act,
+        **_until(chosen),
         limit=limit,
     )
 
@@ -202,6 +207,47 @@ def _place_of(address: str | None) -> str:
     except ValueError:
         return address or ""
     return str(IPv6Network((int(ip) >> 64 << 64, 64))) if ip.version == 6 else str(ip)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    at: datetime
+    id: int
+
+
+def place_after(connection: Connection, organisation: int, after: Place, entries: int) -> Place | None:
+    """The place of the last of so many entries about an organisation behind a place; None if there are fewer."""
+    found = one(
+        connection,
+        _Place,
+        """
+        SELECT at, id FROM audit WHERE organisation = :organisation AND (at, id) > (:at, :id)
+        ORDER BY at, id OFFSET :before LIMIT 1
+        """,
+        organisation=organisation,
+        at=after[0],
+        id=after[1],
+        before=entries - 1,
+    )
+    return None if found is None else (found.at, found.id)
+
+
+def place_after_of_all(connection: Connection, after: Place, entries: int) -> Place | None:
+    """The same of every organisation and of the installation."""
+    found = one(
+        connection,
+        _Place,
+        "SELECT at, id FROM audit WHERE (at, id) > (:at, :id) ORDER BY at, id OFFSET :before LIMIT 1",
+        at=after[0],
+        id=after[1],
+        before=entries - 1,
+    )
+    return None if found is None else (found.at, found.id)
+
+
+def _until(chosen: AuditFilter) -> dict[str, object]:
+    at, id_ = chosen.until or (None, 0)
+    return {"until": at, "last": id_}
 
 
 def _json(said: dict[str, Any] | None) -> str | None:

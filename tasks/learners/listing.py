@@ -1,17 +1,16 @@
 """Lists of learners, and the search in them, as SQL.
 
-A page is found by looking at so many learners in the order of their numbers, whatever is searched for: so each page
-costs about the same, the last of a million like the first, and nothing is kept up to date for it when learners are
-written. An index of all three letters in a row would cost each learner that is written tens of times what it saves.
+A page of a list is found by looking at so many learners in the order of their numbers: so each page costs about the
+same, the last of a million like the first. A search has an index, which the relay writes in the background; what it has
+not reached yet is read, so that a search always finds who is there now.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 
-from config.database import rows, value
+from config.database import one, rows, transaction, value
 from config.sql import query
 
 
@@ -59,33 +58,99 @@ class NumberedLearner:
 
 @dataclass(frozen=True, slots=True)
 class LearnerFilter:
-    """Which learners: those who stand so, with this text in what is known of them, in the segment of this number."""
+    """Which learners: those who stand so, in the segment of this number."""
 
     standings: Sequence[str]
-    search: str | None
     segment: int | None
 
 
-def pattern_of(search: str) -> str:
-    """A regular expression for a text, each letter of it in capitals or not, whatever the locale of the database."""
-    return "".join(
-        f"[{''.join(forms)}]" if len(forms) > 1 else re.escape(letter)
-        for letter in search
-        for forms in [sorted({one for one in (letter, letter.lower(), letter.upper()) if len(one) == 1})]
-    )
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """The numbers of learners who were searched for, and how far was looked: None if to the last."""
+
+    matched: list[int]
+    reached: int | None
 
 
 def learners_after(
     connection: Connection, organisation: int, after: int, chosen: LearnerFilter, scanned: int, limit: int
 ) -> list[NumberedLearner]:
     """The first of these learners behind a number, of the next so many that are looked at."""
-    search = None if chosen.search is None else pattern_of(chosen.search)
-    asked: dict[str, object] = {"after": after, "scanned": scanned, "limit": limit, "search": search}
+    asked: dict[str, object] = {"after": after, "scanned": scanned, "limit": limit}
     asked["standings"] = [str(standing) for standing in chosen.standings]
     if chosen.segment is None:
         return rows(connection, NumberedLearner, query("learners.list_all"), organisation=organisation, **asked)
     asked["segment"] = chosen.segment
     return rows(connection, NumberedLearner, query("learners.list_segment"), organisation=organisation, **asked)
+
+
+def search(
+    connection: Connection, organisation: int, words: str, after: int, chosen: LearnerFilter, looked_at: int, limit: int
+) -> Matches:
+    """The first of these learners behind a number in whose id, username, address or name is each of these words.
+    At most so many are looked at. It needs the rights of the tables' owner: row security keeps others from the index.
+    """
+    found = one(
+        connection,
+        Matches,
+        """
+        SELECT matched, reached
+        FROM search_learners(:organisation, :words, :standings, :of, :after, :limit, :looked_at)
+        """,
+        organisation=organisation,
+        words=words,
+        standings=[str(standing) for standing in chosen.standings],
+        of=chosen.segment,
+        after=after,
+        limit=limit,
+        looked_at=looked_at,
+    )
+    return found or Matches([], None)
+
+
+def numbered(
+    connection: Connection, organisation: int, learners: Sequence[int], chosen: LearnerFilter
+) -> list[NumberedLearner]:
+    """The learners with these numbers, who stand so."""
+    return rows(
+        connection,
+        NumberedLearner,
+        query("learners.list_numbered"),
+        organisation=organisation,
+        learners=list(learners),
+        standings=[str(standing) for standing in chosen.standings],
+    )
+
+
+def index_learners(engine: Engine, most: int) -> int:
+    """Index so many learners at most of one organisation that has some who are not, or not as they are now described;
+    how many there were."""
+    with transaction(engine) as connection:
+        organisation: int | None = value(
+            connection,
+            """
+            SELECT coalesce(
+                (SELECT organisation FROM unsearchable LIMIT 1),
+                (SELECT o.organisation FROM organisations o LEFT JOIN search_ends e USING (organisation)
+                 WHERE o.learners > coalesce(e.through, 0) LIMIT 1))
+            """,
+        )
+    if organisation is None:
+        return 0
+    with transaction(engine, organisation) as connection:
+        behind = value(
+            connection,
+            """
+            INSERT INTO search_ends (organisation, through) VALUES (:organisation, 0)
+            ON CONFLICT (organisation) DO UPDATE SET through = search_ends.through RETURNING through
+            """,
+            organisation=organisation,
+        )
+        asked: dict[str, object] = {"behind": behind, "most": most}
+        done = int(value(connection, query("learners.index"), organisation=organisation, **asked))
+    with transaction(engine) as connection:  # what waits to be sorted into the index makes each search slower
+        value(connection, "SELECT gin_clean_pending_list('searchable_keys')")
+    return done
 
 
 def scanned_to(connection: Connection, organisation: int, after: int, segment: int | None, scanned: int) -> int | None:

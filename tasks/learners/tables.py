@@ -13,6 +13,12 @@ FUNCTIONS = {
     "status_at": "the same of one learner, in the life in which the moment lies (S15)",
     "life_began": "the last deletion before a moment: what was before it is somebody else's (S15)",
     "memberships_off": "the memberships that are not what the history of their segment says, and what it says",
+    "folded": "a text as it is searched in and for: small letters without accents",
+    "search_text": "what of a learner can be searched for",
+    "search_key": "a key of the index: some letters of some learner of a block of an organisation",
+    "search_keys": "the keys of a text",
+    "search_learners": "the first learners whom all words are said of, by the index and what it has not reached",
+    "search_again": "trigger: what a learner was called leaves the search at once (S15)",
     "keep_description": "trigger: keeps in descriptions what a learner's row said before",
 }
 
@@ -105,4 +111,32 @@ memberships = Table(
     required("since", MOMENT, "time of the event that says so"),
     index("memberships_of_learner", "organisation", "learner"),
     comment="in which segments a learner is now, or was last",
+)
+
+searchable = Table(
+    "searchable",
+    metadata,
+    key("organisation", Integer),
+    key("learner", Integer),
+    required("said", Text, "id, username, address and name, folded"),
+    index("searchable_keys", "public.search_keys(organisation, learner >> 14, said)", postgresql_using="gin"),
+    comment="what of a learner can be searched for, as far as it is indexed",
+)
+
+search_ends = Table(
+    "search_ends",
+    metadata,
+    key("organisation", Integer),
+    required("through", Integer, "the number of the last learner that is"),
+    comment="how far the learners of an organisation are indexed for the search",
+)
+
+unsearchable = Table(
+    "unsearchable",
+    metadata,
+    key("organisation", Integer),
+    key("learner", Integer),
+    key("change", BigInteger, numbered=True),
+    comment="learners who were described anew and are not indexed again yet: a row for each time, so that none waits "
+    "for another",
 )

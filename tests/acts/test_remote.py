@@ -183,6 +183,30 @@ def test_an_import_far_away_is_done_by_a_worker_and_says_the_same(
     assert ",n2,n2@acme.example" in file.with_suffix(".refused.csv").read_text()
 
 
+def test_a_list_too_long_for_one_request_is_asked_for_in_parts_and_all_or_nothing_happens(
+    far: Callable[..., Result], rollcall: Rollcall, world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.remote.LONGEST_LIST", 60)
+    ids = [f"learner-{n}" for n in range(20)]
+    world.has_learners(*ids)
+    file = tmp_path / "ids"
+    file.write_text("\n".join([*ids, "nobody"]))
+    words = ("learners", "deactivate", "--file", str(file), "-o", "acme")
+    refused, refused_here = told(far(*words)), told(rollcall(*words))
+    inactive = world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'")
+    file.write_text("\n".join(ids))
+    done, again = told(far(*words, "--json")), told(far(*words, "--json"))
+    undone, here = rollcall("learners", "activate", *ids, "-o", "acme"), told(rollcall(*words, "--json"))
+    subscribed = told(far("learners", "unsubscribe", *ids, "-o", "acme"))
+
+    assert (refused, inactive) == (refused_here, 0)
+    assert undone.exit_code == 0
+    assert done == here
+    assert again == (0, done[1].replace('"changed":true', '"changed":false'), done[2], done[3])
+    assert again != done
+    assert subscribed == told(rollcall("learners", "unsubscribe", *ids, "-o", "acme"))
+
+
 def test_what_is_the_servers_own_is_refused(far: Callable[..., Result]) -> None:
     for words in ("migrate", "events publish -", "reconcile", "restored", "wait"):
         result = far(*words.split())
@@ -274,6 +298,25 @@ def test_who_is_asked_for_patience_waits_and_asks_the_same_again(monkeypatch: py
     keys = [line for one in asked for line in one.split(b"\r\n") if line.startswith(b"Idempotency-Key")]
     assert (len(keys), len(set(keys))) == (2, 1)
     assert all(one.startswith(b"POST /api/v1/organisations/ac%20me/webhooks/h%2F1/disable HTTP/1.1") for one in asked)
+
+
+@pytest.mark.serves
+def test_a_connection_that_the_server_did_not_keep_is_made_again_and_a_part_asked_for_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("workers.remote.LONGEST_LIST", 6)
+    said = '[{"learner":"A","status":"active","changed":true}]'
+    fine = problem("200 OK", said).replace(b"Connection: close\r\n", b"")
+    asked_for = learners.LearnersStatus(["A", "B"], "active")
+
+    found, asked = answered(fine, fine, fine, fine, do=lambda server: server(learners.set_status, asked_for, "acme"))
+    broken, _ = answered(fine, fine, fine, b"?\r\n", do=lambda server: server(learners.set_status, asked_for, "acme"))
+
+    assert [one.learner for one in found] == ["A", "A"]
+    assert len(asked) == 4
+    assert len({line for one in asked for line in one.split(b"\r\n") if line.startswith(b"Idempotency-Key")}) == 4
+    assert type(broken) is Unreachable
+    assert str(broken).endswith("The first 1 are done: do the same again.")
 
 
 def test_a_token_is_not_sent_for_everybody_to_read() -> None:

@@ -78,4 +78,7 @@ def test_whatever_is_not_plain_has_a_comment() -> None:
 
 
 def _parts(connection: Connection, schema: str) -> set[str]:
-    return {part.replace(f"{schema}.", "") for part in connection.scalars(text(PARTS), {"schema": schema})}
+    return {
+        part.replace(f"{schema}.", "").replace("public.", "")
+        for part in connection.scalars(text(PARTS), {"schema": schema})
+    }

@@ -74,6 +74,15 @@ BY_HAND = (
     SELECT organisation, upload, 'file', 1, '' FROM uploads
     """,
     """
+    INSERT INTO searchable (organisation, learner, said)
+    SELECT l.organisation, l.learner, search_text(l) FROM learners l ON CONFLICT DO NOTHING
+    """,
+    """
+    INSERT INTO search_ends (organisation, through) SELECT organisation, learners FROM organisations
+    ON CONFLICT DO NOTHING
+    """,
+    "INSERT INTO unsearchable (organisation, learner) SELECT organisation, 1 FROM organisations",
+    """
     INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)
     SELECT organisation, min(course), 9, 1, true, 0, now() FROM courses GROUP BY organisation
     """,

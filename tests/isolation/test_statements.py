@@ -42,6 +42,7 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.audit.store.place_after_of_all",
         "tasks.audit.store.records_of_all",
         "tasks.work.backlog.failing",
         "tasks.work.pools.resume_pool",
@@ -65,6 +66,7 @@ ACROSS = {
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
+        "tasks.learners.listing.index_learners",
         "tasks.mail.ledger.mailings.unworked",
         "tasks.work.store.next_due_seconds",
         "tasks.work.store.offer",

@@ -6,7 +6,7 @@ from tasks.accounts import Caller, Door, Role
 from tasks.acts import access, learners
 from tasks.acts.acting import Act, perform
 from tasks.acts.paging import Page, page_ending_at
-from tasks.learners import LearnerSummary
+from tasks.learners import LearnerSummary, index_learners
 from tests.scale.explained import Cost, counted, explained
 from tests.world import World
 
@@ -15,6 +15,10 @@ LEARNERS, COURSES = 30_000, 5
 
 #: Pages that a question for access touches at most, and rows that it looks at: five indexes, and what they lead to.
 MOST_PAGES, MOST_ROWS = 40, 60
+
+#: Pages that a search which the index knows touches at most: the first 512 learners, a sample of 256, and few of the
+#: index for each block of 16,384.
+MOST_SEARCHED = 4 * (512 + 256) + 2 * 60
 
 CALLER = Caller("test", Door.API, Role.READER, frozenset({"acme"}))
 
@@ -84,10 +88,42 @@ def test_a_page_deep_inside_costs_what_the_first_costs(large: World) -> None:
 
 def test_a_search_looks_at_so_many_learners_and_no_more(large: World) -> None:
     asked = learners.LearnersAsked(search="nobody at all")
-    none, page = cost(large, "FROM learners l", learners.list_, asked)
-    many, found = cost(large, "FROM learners l", learners.list_, learners.LearnersAsked(search="jansen"))
+    none, page = cost(large, "search_learners", learners.list_, asked)
+    many, found = cost(large, "JOIN learners l", learners.list_, learners.LearnersAsked(search="jansen"))
 
     assert (page.items, page.next is None) == ([], False)
     assert none.rows <= learners.SEARCHED + 100
+    assert none.pages <= 4 * learners.SEARCHED
     assert len(found.items) == 100
     assert many.rows <= 4 * 100 + 20
+
+
+def test_an_indexed_search_reads_what_it_finds_and_little_more(large: World) -> None:
+    while index_learners(large.runtime.engine, LEARNERS):
+        pass
+    rare, one = cost(large, "search_learners", learners.list_, learners.LearnersAsked(search="a27182@x"))
+    none, nobody = cost(large, "search_learners", learners.list_, learners.LearnersAsked(search="nobody at all"))
+    many, found = cost(large, "search_learners", learners.list_, learners.LearnersAsked(search="anna jans"))
+    cursor = page_ending_at([], (LEARNERS - 200,), "learners", 1, "active", "jansen", None).next
+    deep, last = cost(large, "search_learners", learners.list_, learners.LearnersAsked(search="jansen", after=cursor))
+
+    assert ([item.learner for item in one.items], one.next) == (["A27182"], None)
+    assert (nobody.items, nobody.next) == ([], None)
+    assert (len(found.items), len(last.items)) == (100, 100)
+    assert last.items[0].learner == f"A{LEARNERS - 199}"
+    assert max(rare.pages, none.pages, many.pages, deep.pages) <= MOST_SEARCHED
+
+
+def test_a_large_neighbour_costs_a_search_nothing(large: World) -> None:
+    large.send(large.event("organisation.saved", {"name": "B", "licence": "seats"}, organisation="borealis"))
+    alone = {"learner": "b1", "first_name": "Anna", "version": 1, "status": "active"}
+    large.send(large.event("learner.saved", alone, organisation="borealis"))
+    while index_learners(large.runtime.engine, LEARNERS):
+        pass
+    caller = Caller("test", Door.API, Role.READER, frozenset({"borealis"}))
+    with explained(large.runtime.engine) as found:
+        page = perform(large.runtime, caller, learners.list_, learners.LearnersAsked(search="anna"), "borealis")
+    (one,) = (cost for statement, cost in found.items() if "search_learners" in statement)
+
+    assert [item.learner for item in page.items] == ["b1"]
+    assert one.pages <= 400  # the neighbour's learners fill twice as many

@@ -1,11 +1,8 @@
--- Of the learners with the next so many numbers, those who stand so and have this text in what is known of them.
+-- Of the learners with the next so many numbers, those who stand so.
 SELECT l.learner AS number, l.id AS learner, CAST(l.standing AS text) AS status, l.username, l.email, l.first_name,
        l.last_name, l.locale, l.time_zone
 FROM learners l
 WHERE l.organisation = :organisation AND l.learner > CAST(:after AS int)
   AND l.learner <= CAST(:after AS int) + CAST(:scanned AS int)
   AND CAST(l.standing AS text) = ANY(CAST(:standings AS text[]))
-  AND (CAST(:search AS text) IS NULL
-       OR concat_ws(chr(10), l.id, l.username, l.email, concat_ws(' ', l.first_name, l.last_name)) COLLATE "C"
-          ~ CAST(:search AS text))
 ORDER BY l.learner LIMIT :limit

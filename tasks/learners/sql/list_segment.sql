@@ -1,5 +1,4 @@
--- Of the next so many learners who are or were in a segment, its members who stand so and have this text in what is
--- known of them.
+-- Of the next so many learners who are or were in a segment, its members who stand so.
 SELECT l.learner AS number, l.id AS learner, CAST(l.standing AS text) AS status, l.username, l.email, l.first_name,
        l.last_name, l.locale, l.time_zone
 FROM (SELECT m.organisation, m.learner, m.member FROM memberships m
@@ -7,7 +6,4 @@ FROM (SELECT m.organisation, m.learner, m.member FROM memberships m
       ORDER BY m.learner LIMIT :scanned) looked
 JOIN learners l ON l.organisation = looked.organisation AND l.learner = looked.learner
 WHERE looked.member AND CAST(l.standing AS text) = ANY(CAST(:standings AS text[]))
-  AND (CAST(:search AS text) IS NULL
-       OR concat_ws(chr(10), l.id, l.username, l.email, concat_ws(' ', l.first_name, l.last_name)) COLLATE "C"
-          ~ CAST(:search AS text))
 ORDER BY l.learner LIMIT :limit
