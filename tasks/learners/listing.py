@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from config.database import one, rows, transaction, value
+from config.database import autocommit, one, rows, transaction, value
 from config.sql import query
 
 
@@ -125,7 +125,7 @@ def numbered(
 def index_learners(engine: Engine, most: int) -> int:
     """Index so many learners at most of one organisation that has some who are not, or not as they are now described;
     how many there were."""
-    with transaction(engine) as connection:
+    with autocommit(engine) as connection:
         organisation: int | None = value(
             connection,
             """
