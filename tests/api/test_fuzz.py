@@ -70,7 +70,8 @@ def test_r31_r34_no_answer_breaks_the_document_and_none_has_anything_of_others(
         one = hypothesis.settings(
             max_examples=1, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
         )
-        one(hypothesis.given(cases)(asking(client, session, statuses, wrong)))()
+        run: Any = one(hypothesis.given(cases)(asking(client, session, statuses, wrong)))
+        run()
 
     assert wrong == []
     assert {200, 401, 403, 404, 422} <= {*statuses}
