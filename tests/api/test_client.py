@@ -66,7 +66,8 @@ def test_r34_acts_by_role_problems_pages_and_an_export(package: Path, api: Serve
     assert act("courses.show").sync("acme", "none", client=reader).status == 404
     assert act("courses.list").sync_detailed("acme", client=of(None)).status_code == 401
 
-    pages, after = [], None
+    pages: list[list[str]] = []
+    after = None
     while not pages or after is not None:
         page = act("learners.list").sync(
             "acme", client=reader, limit=2, tab=models.LearnersListTab.ALL, **({"after": after} if after else {})
