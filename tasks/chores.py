@@ -20,6 +20,13 @@ SELDOM_SECONDS = 60.0
 _said: dict[str, float] = {}
 
 
+class Question(Protocol):
+    """Says whether there may be anything to do."""
+
+    def __call__(self, connection: Connection) -> object:
+        """Anything that is true, if there may be."""
+
+
 class Sweep(Protocol):
     """Does all there is of a kind; `in_savepoints`: each in one of its own. How much it was."""
 

@@ -6,6 +6,7 @@ from tasks.audit.store import (
     AuditRecord,
     Place,
     forget,
+    has_old,
     place_after,
     place_after_of_all,
     record,

@@ -122,6 +122,21 @@ def record_refusal(connection: Connection, organisation: int | None, caller: Cal
         record(connection, organisation, caller, [entry])
 
 
+def has_old(connection: Connection, days: int) -> bool:
+    """Whether some refusals were counted for long enough, or an entry is older than so many days."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (SELECT FROM audit_refusals WHERE since < now() - make_interval(secs => :seconds))
+                OR coalesce((SELECT min(at) FROM audit) < now() - make_interval(days => :days), false)
+            """,
+            seconds=TOGETHER_SECONDS,
+            days=days,
+        )
+    )
+
+
 def settle_refusals(connection: Connection) -> bool:
     """Write down how many attempts were counted and not written, of callers whose minute is over, some hundreds at
     once; whether there may be more."""
@@ -210,7 +225,7 @@ def _place_of(address: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class _EntryPlace:
     at: datetime
     id: int
 
@@ -219,7 +234,7 @@ def place_after(connection: Connection, organisation: int, after: Place, entries
     """The place of the last of so many entries about an organisation behind a place; None if there are fewer."""
     found = one(
         connection,
-        _Place,
+        _EntryPlace,
         """
         SELECT at, id FROM audit WHERE organisation = :organisation AND (at, id) > (:at, :id)
         ORDER BY at, id OFFSET :before LIMIT 1
@@ -236,7 +251,7 @@ def place_after_of_all(connection: Connection, after: Place, entries: int) -> Pl
     """The same of every organisation and of the installation."""
     found = one(
         connection,
-        _Place,
+        _EntryPlace,
         "SELECT at, id FROM audit WHERE (at, id) > (:at, :id) ORDER BY at, id OFFSET :before LIMIT 1",
         at=after[0],
         id=after[1],

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         UnresolvedEvent,
         any_waiting_for_enrolment,
         decided,
+        has_overdue,
         held_after,
         is_called,
         quarantine_malformed,

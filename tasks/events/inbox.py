@@ -217,6 +217,11 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
     announce_quarantine(connection, seqs)
 
 
+def has_overdue(connection: Connection) -> bool:
+    """Whether any event waited its time (R6)."""
+    return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE state = 'waiting' AND until <= now())"))
+
+
 def quarantine_overdue(connection: Connection, *, in_savepoints: bool = False) -> int:
     """Quarantine what waited its time (R6); it still is taken by itself when what it waits for comes."""
     if in_savepoints:

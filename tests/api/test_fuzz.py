@@ -70,7 +70,8 @@ def test_r31_r34_no_answer_breaks_the_document_and_none_has_anything_of_others(
         one = hypothesis.settings(
             max_examples=1, phases=[Phase.generate], suppress_health_check=[*HealthCheck], database=None
         )
-        run: Any = one(hypothesis.given(cases)(asking(client, session, statuses, wrong)))
+        given: Any = hypothesis.given(cases)
+        run: Any = one(given(asking(client, session, statuses, wrong)))
         run()
 
     assert wrong == []

@@ -121,7 +121,8 @@ def test_postgresql_understands_each_statement_of_the_benches(connection: Connec
             for statement in (found.text or "").split(";"):
                 if not BEGINS.match(statement) or OF_BENCHES.search(statement) or re.search(r"\{\w*\}", statement):
                     continue
-                problem = problem_with(connection, re.sub(r"%\((\w+)\)s", r":\1", statement).replace("%%", "%"))
+                named = re.sub(r"%s(?= )", ":value", re.sub(r"%\((\w+)\)s", r":\1", statement))
+                problem = problem_with(connection, named.replace("%%", "%"))
                 problems |= {f"{found.module}.{found.name}": problem} if problem else {}
                 whole += not problem
 

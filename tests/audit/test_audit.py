@@ -149,7 +149,15 @@ def test_r34_a_long_log_is_read_in_pages_by_an_index(written: World) -> None:
     with written.runtime.engine.connect() as connection:
         connection.execute(text("SET enable_seqscan = off"))
         connection.execute(text("SET enable_sort = off"))
-        after = {"at": datetime(2026, 1, 1, tzinfo=UTC), "id": 0, "who": None, "act": None, "limit": 10}
+        after = {
+            "at": datetime(2026, 1, 1, tzinfo=UTC),
+            "id": 0,
+            "who": None,
+            "act": None,
+            "limit": 10,
+            "until": None,
+            "last": 0,
+        }
         plan = " ".join(connection.execute(text(f"EXPLAIN {audit.store._RECORD} WHERE {audit.store._CHOSEN}"
                                                 " ORDER BY a.at, a.id LIMIT :limit"), after).scalars())  # fmt: skip
 

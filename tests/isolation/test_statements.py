@@ -58,10 +58,12 @@ ACROSS = {
         "tasks.work.resting.resume_all",
     },
     "the relay's chores, for everybody in turn; what they touch they join on the organisation": {
+        "tasks.audit.store.has_old",
         "tasks.audit.store.settle_refusals",
         "tasks.enrolments.fanouts._finish",
         "tasks.enrolments.fanouts.finish_fanouts",
         "tasks.events.inbox._quarantine_overdue",
+        "tasks.events.inbox.has_overdue",
         "tasks.events.inbox.quarantine_overdue",
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.order_next",

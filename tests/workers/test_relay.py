@@ -133,6 +133,7 @@ def test_a_relay_that_has_nothing_to_do_asks_little_and_writes_nothing(
 
 def test_one_event_is_published_in_five_round_trips(platform: World, monkeypatch: pytest.MonkeyPatch) -> None:
     platform.has_learners("A", "B")
+    platform.settle()
     with counted(platform.runtime, monkeypatch) as trips:
         leader = Relay(trips.runtime)
         for learner in ("A", "B"):  # the first event also brings the script that writes it

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Set as AbstractSet
 from typing import ClassVar
 
+from config.database import autocommit
 from config.runtime import Runtime
 from tasks import chores
 
@@ -59,7 +60,13 @@ class ForEverybody(Chore):
 
     #: What does all there is of it.
     all_of_it: ClassVar[chores.Sweep]
+    #: Whether there may be any, asked first: that is less than a transaction.
+    any_of_it: ClassVar[chores.Question | None] = None
 
     def do(self) -> None:
         """Do all there is."""
+        if self.any_of_it is not None:
+            with autocommit(self.runtime.engine) as connection:
+                if not self.any_of_it(connection):
+                    return
         chores.do(self.runtime.engine, self.name, self.all_of_it)

@@ -1,6 +1,6 @@
 """Finishes fan-outs of which no piece of work is left, and says what became of them."""
 
-from tasks.enrolments import finish_fanouts
+from tasks.enrolments import finish_fanouts, running_fanouts
 from workers.relay.chore import ForEverybody
 
 
@@ -11,3 +11,4 @@ class FinishFanouts(ForEverybody):
     seconds = 2.5
     news = frozenset({"fanouts"})
     all_of_it = staticmethod(finish_fanouts)
+    any_of_it = staticmethod(running_fanouts)

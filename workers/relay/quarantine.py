@@ -1,6 +1,6 @@
 """Quarantines events that have waited for their time (R6)."""
 
-from tasks.events import quarantine_overdue
+from tasks.events import has_overdue, quarantine_overdue
 from workers.relay.chore import ForEverybody
 
 
@@ -10,3 +10,4 @@ class Quarantine(ForEverybody):
     name = "quarantine"
     seconds = 2.5
     all_of_it = staticmethod(quarantine_overdue)
+    any_of_it = staticmethod(has_overdue)

@@ -14,16 +14,8 @@ class IndexLearners(Chore):
     """Indexes learners who are new, or were described anew; until then they are read when somebody searches."""
 
     name = "search"
-    seconds = 15.0
-
-    #: Whether there was nothing the last time: then every other time is left out.
-    rests = False
+    seconds = 30.0
 
     def do(self) -> float | None:
         """Index some; soon again if there may be more."""
-        if self.rests:
-            self.rests = False
-            return None
-        indexed = learners.index_learners(self.runtime.engine, SLICE)
-        self.rests = indexed == 0
-        return REST_SECONDS if indexed else None
+        return REST_SECONDS if learners.index_learners(self.runtime.engine, SLICE) else None
