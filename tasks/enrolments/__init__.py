@@ -7,11 +7,13 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.enrolments.access import (
         Accessible,
+        AtStake,
         Enrolment,
         Explained,
         PairAccess,
         access_of,
         access_of_pairs,
+        at_stake,
         enrolments_of,
         explain,
         unopened,

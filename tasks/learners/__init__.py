@@ -8,7 +8,15 @@ if TYPE_CHECKING:
     from tasks.learners.deletions import end_memberships, erase, keep_outdone
     from tasks.learners.importing import ADD_DESCRIBED, DESCRIBE, RECORD_STATUSES, begin_history
     from tasks.learners.intake import learner_deleted, learner_saved, segment_saved, status_changed
-    from tasks.learners.listing import LearnerFilter, LearnerSummary, learners_after, scanned_to
+    from tasks.learners.listing import (
+        LearnerCounts,
+        LearnerFilter,
+        LearnerSummary,
+        counts,
+        learners_after,
+        scanned_to,
+        summaries,
+    )
     from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (
         SegmentDetails,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import rows, value
+from config.database import one, rows, value
 from config.sql import query
 
 
@@ -55,6 +55,14 @@ class NumberedLearner:
             self.locale,
             self.time_zone,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LearnerCounts:
+    """How many learners are active, and how many inactive."""
+
+    active: int
+    inactive: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,3 +121,25 @@ def scanned_to(connection: Connection, organisation: int, after: int, segment: i
         scanned=scanned,
     )
     return end
+
+
+def counts(connection: Connection, organisation: int) -> LearnerCounts:
+    """How many learners stand how. Learners are numbered densely, so that only those who are not active are counted."""
+    found = one(connection, LearnerCounts, query("learners.counts"), organisation=organisation)
+    assert found is not None  # noqa: S101 - counts
+    return found
+
+
+def summaries(connection: Connection, organisation: int, numbers: Sequence[int]) -> list[LearnerSummary]:
+    """These learners, in the order of their numbers."""
+    return rows(
+        connection,
+        LearnerSummary,
+        """
+        SELECT id AS learner, CAST(standing AS text) AS status, username, email, first_name, last_name, locale,
+               time_zone
+        FROM learners WHERE organisation = :organisation AND learner = ANY(CAST(:numbers AS int[])) ORDER BY learner
+        """,
+        organisation=organisation,
+        numbers=list(numbers),
+    )

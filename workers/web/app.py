@@ -35,6 +35,7 @@ from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead, Busy, Shared, in_time
 from workers.web.bodies import Bodies
 from workers.web.connections import Gatekeeper
+from workers.web.console.app import Console
 from workers.web.metrics import Numbers
 
 Answer = TypeVar("Answer")
@@ -92,7 +93,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     async def metrics(_request: Request) -> Response:
         return Response(await counted(), media_type=CONTENT_TYPE_LATEST)
 
-    api = Api(runtime, read)
+    api, console = Api(runtime, read), Console(runtime, read)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -100,10 +101,12 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
         for bulkhead in (links, signing, posts, health, scraped):
             bulkhead.runtime.engine.dispose()
         api.close()
+        console.close()
 
     pages = [Route("/healthz", healthz), Route("/metrics", metrics)]
     found = [*pages, *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
     found += [*signing_in.routes(signing, read), *page.routes(runtime.endpoints.public_url), *api.routes()]
+    found += console.routes()
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     return app
