@@ -131,8 +131,8 @@ def _change(visit: Visit) -> LearnersStatus:
     if not ids:
         raise UserError(visit.reader.words.gettext("Nobody is ticked: go back, tick somebody, and press the button."))
     if len(ids) > MOST:
-        words = "More than {number} are ticked: change them in several steps."
-        raise UserError(visit.reader.words.gettext(words).format(number=visit.reader.number(MOST)))
+        says = visit.reader.words.gettext("More than {number} are ticked: change them in several steps.")
+        raise UserError(says.format(number=visit.reader.number(MOST)))
     return LearnersStatus(ids, cast("Wanted", wanted))
 
 
