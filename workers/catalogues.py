@@ -17,6 +17,12 @@ CONSOLE = CATALOGUES.parent
 #: What is looked through, and how messages are written there.
 METHODS = [("**.py", "python"), ("templates/**.j2", "jinja2")]
 
+#: How each language counts: as gettext has always had it, and not as Babel does, which gives a million in French a form
+#: of its own.
+PLURALS = {"nl": "nplurals=2; plural=(n != 1);", "fr": "nplurals=2; plural=(n > 1);"}
+
+HEADER = 'msgid ""\nmsgstr ""\n"Content-Type: text/plain; charset=utf-8\\n"\n"Plural-Forms: {plurals}\\n"\n\n'
+
 
 def messages() -> Catalog:
     """All that the console says, in English."""
@@ -35,16 +41,14 @@ def path_of(language: str) -> Path:
 
 def updated(language: str) -> bytes:
     """A catalogue as it is, with what is new, and without what is said no more."""
-    path = path_of(language)
-    catalogue = Catalog(locale=language)
-    if path.exists():
-        with path.open("rb") as file:
-            catalogue = read_po(file, locale=language)
+    header, path = HEADER.format(plurals=PLURALS[language]).encode(), path_of(language)
+    known = path.read_bytes() if path.exists() else header
+    catalogue = read_po(BytesIO(known), locale=language)
     catalogue.update(messages(), no_fuzzy_matching=True, update_creation_date=False)
     catalogue.obsolete.clear()
     written = BytesIO()
     write_po(written, catalogue, width=110, sort_output=True, omit_header=True, no_location=True)
-    return written.getvalue()
+    return header + written.getvalue()
 
 
 def main() -> None:

@@ -186,9 +186,7 @@ def access_of(connection: Connection, organisation: str, learner: str, course: s
 
 def at_stake(connection: Connection, organisation: int, learners: Sequence[int]) -> AtStake:
     """What is open to these learners while they are active, and closed while they are not (R3, R4)."""
-    found = one(
-        connection, AtStake, query("enrolments.at_stake"), organisation=organisation, learners=list(learners)
-    )
+    found = one(connection, AtStake, query("enrolments.at_stake"), organisation=organisation, learners=list(learners))
     assert found is not None  # noqa: S101 - counts
     return found
 

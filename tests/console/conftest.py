@@ -38,9 +38,8 @@ class Forms(HTMLParser):
             self.found.setdefault(self._form, [])
         elif tag == "form":
             self._form = ""
-        elif tag == "input" and self._form and "name" in said:
-            if said.get("type") != "checkbox" or "checked" in said:
-                self.found[self._form].append((said["name"], said.get("value", "on")))
+        elif tag == "input" and self._form and "name" in said and (said.get("type") != "checkbox" or "checked" in said):
+            self.found[self._form].append((said["name"], said.get("value", "on")))
 
 
 @dataclass

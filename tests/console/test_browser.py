@@ -36,7 +36,15 @@ def window(console: Consoled) -> Iterator[Browser]:
     world.send(world.event("organisation.saved", {"name": "Zeta GmbH", "licence": "seats"}, organisation="zeta"))
     world.has_course("safety", title="Safety at work")
     world.has_course("fire", title="Fire drill, and what to do when the alarm is only a test")
-    names = ["Ann Larsen", "Bo de Vries", "Zoë O’Neill", "‮Evil Name", "<b>Bold</b> Tag", "Ünal Şahin", "W" * 150 + " Long"]
+    names = [
+        "Ann Larsen",
+        "Bo de Vries",
+        "Zoë O’Neill",
+        "\u202eEvil Name",
+        "<b>Bold</b> Tag",
+        "Ünal Şahin",
+        "W" * 150 + " Long",
+    ]
     for n in range(60):
         first, _, last = names[n % len(names)].partition(" ")
         world.has_learners(f"l{n:02}", first_name=first, last_name=last)

@@ -7,6 +7,7 @@ from workers.web.console.visits import Gone, Shown, Visit, page
 #: Where the first page of an organisation is.
 FIRST = "users"
 
+
 @page("GET ")
 def home(visit: Visit) -> Gone:
     """Go where there is something to do: to the one organisation that there is, or to the list of them."""
