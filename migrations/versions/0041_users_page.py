@@ -8,8 +8,13 @@ branch_labels = None
 depends_on = None
 
 
+INDEX = """
+CREATE INDEX learners_not_active ON learners (organisation, standing, learner) WHERE standing <> 'active'
+"""
+
+
 def upgrade() -> None:
-    op.execute("CREATE INDEX learners_not_active ON learners (organisation, standing, learner) WHERE standing <> 'active'")
+    op.execute(INDEX)
 
 
 def downgrade() -> None:

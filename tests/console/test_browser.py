@@ -62,23 +62,47 @@ def window(console: Consoled) -> Iterator[Browser]:
         yield opened
 
 
-def test_no_page_keeps_anybody_out_by_day_and_by_night_in_each_language(window: Browser, console: Consoled) -> None:
+def looked_at(
+    window: Browser, console: Consoled, looks: list[tuple[str, str, int]], pages: list[str]
+) -> dict[str, list[str]]:
+    """What is wrong with these pages, so looked at: language, colours, width."""
     found = {}
-    looks = [("en", "light", 1280), ("nl", "dark", 1280), ("fr", "light", 390), ("en", "dark", 390)]
     for language, colours, width in looks:
         window.emulate(prefers_color_scheme=colours)
         window.sized(width, 900)
         window.cookie("rollcall-language", language)
-        for page in PAGES:
+        for page in pages:
             window.open(f"{console.runtime.endpoints.public_url}/console/{page}")
-            window.picture(f"{page}-{language}-{colours}-{width}")
+            name = f"{page}-{language}-{colours}-{width}"
+            window.picture(name)
             wide = window.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
             if violations := [*window.violations(), *([f"wider than the window by {wide}"] if wide > 0 else [])]:
-                found[page, language, colours, width] = violations
+                found[name] = violations
+    complaints = [one for one in window.complaints() if "status of 404" not in one and "/healthz" not in one]
+    return found | ({"the browser says": complaints} if complaints else {})
 
-    assert found == {}
-    refused = [one for one in window.complaints() if "status of 404" not in one]
-    assert refused == [], "errors of scripts, or what the policy refuses"
+
+def test_a_page_keeps_nobody_out_by_day_on_a_desk_and_by_night_on_a_phone(window: Browser, console: Consoled) -> None:
+    assert looked_at(window, console, [("en", "light", 1280)], [USERS]) == {}
+    assert looked_at(window, console, [("nl", "dark", 390)], ["organisations/acme/learners/l01"]) == {}
+
+
+@pytest.mark.slow
+def test_no_page_keeps_anybody_out_in_any_language_by_day_and_by_night(window: Browser, console: Consoled) -> None:
+    looks = [("en", "light", 1280), ("nl", "dark", 1280), ("fr", "light", 390), ("en", "dark", 390)]
+
+    assert looked_at(window, console, looks, PAGES) == {}
+
+
+def test_a_real_browser_signs_in_and_out_by_the_forms(window: Browser, console: Consoled) -> None:
+    window.open(f"{console.runtime.endpoints.public_url}/console/{USERS}")
+    window.click(".account summary")
+    window.click(".account button")
+    window.wait("Sign in to Rollcall")
+    window.type("[name=email]", "nobody@acme.example")
+    window.type("[name=password]", "no such password")
+    window.click("button")
+    window.wait("The address, the password or the code is wrong.")
 
 
 def test_somebody_is_found_while_one_types_and_made_inactive_by_keys_and_clicks(
@@ -98,7 +122,7 @@ def test_somebody_is_found_while_one_types_and_made_inactive_by_keys_and_clicks(
     window.picture("switch-moved")
     assert "Access to 2 courses ends." in window.says
     window.click(".switching button")
-    window.wait("1 learner is inactive now.")
+    window.wait("1 user is inactive now.")
     window.picture("switched")
     assert console.world.access("l01") == set()
 
@@ -118,5 +142,5 @@ def test_ticks_stay_across_pages_and_are_sent_together(window: Browser, console:
     window.picture("confirm")
     assert "3 are ticked. 1 of them is inactive already" in window.says
     window.click("form.buttons button")
-    window.wait("2 learners are inactive now.")
+    window.wait("2 users are inactive now.")
     assert "Tick users to change many at once." in window.says

@@ -59,7 +59,7 @@ def test_numbers_and_times_are_as_the_reader_writes_them() -> None:
         "1.234.567",
         "1\u202f234\u202f567",
     ]
-    assert Reading("fr").words.ngettext("{number} learner is active now.", "{number} learners are active now.", 0) == (
+    assert Reading("fr").words.ngettext("{number} user is active now.", "{number} users are active now.", 0) == (
         "{number} utilisateur est désormais actif."
     )
     assert Reading("en").in_utc(at) == "2026-07-01 22:30:00 UTC"

@@ -103,7 +103,7 @@ def switch(visit: Visit) -> Shown | Gone:
         return _card(visit, visit.reader.words.gettext("Nothing was changed: move the switch first."), 422)
     preview = visit.ask(learner_previews.preview, LearnersStatus([learner], wanted))
     if not preview.changed:
-        says = visit.reader.words.gettext("Somebody else was faster: the learner has that status already.")
+        says = visit.reader.words.gettext("Somebody else was faster: the user has that status already.")
         return _card(visit, says, 409)
     try:
         act = learners.activate if wanted == "active" else learners.deactivate
@@ -145,9 +145,9 @@ def _back(visit: Visit) -> str:
 def _said(visit: Visit, status: str, done: int, usernames: int) -> str:
     words, number = visit.reader.words, visit.reader.number
     if status == "inactive":
-        said = words.ngettext("{number} learner is inactive now.", "{number} learners are inactive now.", done)
+        said = words.ngettext("{number} user is inactive now.", "{number} users are inactive now.", done)
         return said.format(number=number(done))
-    said = words.ngettext("{number} learner is active now.", "{number} learners are active now.", done)
+    said = words.ngettext("{number} user is active now.", "{number} users are active now.", done)
     said = said.format(number=number(done))
     if usernames:
         more = words.ngettext(
