@@ -42,7 +42,7 @@ def preview(doing: Doing, asked: LearnersStatus) -> StatusPreview:
     """Say what would come of a change of status: whose access ends or begins, whose password becomes void, who is told.
     Nothing is changed. Nothing is ever given back (R24), and becoming inactive sends no mail (R15)."""
     wanted, org = list(dict.fromkeys(asked.learners)), doing.organisation
-    active = asked.status == learners.Standing.ACTIVE
+    active = asked.status == "active"
     with doing.transaction() as connection:
         found = known_learners(connection, doing, wanted)
         changing = sorted(one.learner for one in found.values() if one.standing != asked.status)

@@ -3,7 +3,7 @@
 from typing import Any, Literal, cast
 
 from config.errors import Conflict, Invalid, UserError
-from tasks.acts import learner_previews, learners
+from tasks.acts import Nothing, learner_previews, learners
 from tasks.acts.learners import LearnersAsked, LearnersStatus, LearnerToggle, OneLearner
 from tasks.acts.paging import Page as Listed
 from tasks.learners import LearnerSummary
@@ -47,7 +47,7 @@ def list_users(visit: Visit) -> Shown:
         {
             "asked": asked,
             "learners": listed.items,
-            "counts": visit.ask(learner_previews.counts, learner_previews.Nothing()),
+            "counts": visit.ask(learner_previews.counts, Nothing()),
             "before": before,
             "after": after,
             "ticked": {*ticked} & on_page,
