@@ -8,6 +8,7 @@ import pytest
 from tasks.accounts import Role
 from tests.console.conftest import Consoled, Visitor
 from workers.web.asking import Busy
+from workers.web.console import app
 from workers.web.console.looks import ASSETS
 from workers.web.console.visits import PAGES
 from workers.web.signing_in import Visitors
@@ -228,3 +229,16 @@ def test_a_database_that_does_not_answer_is_said_and_so_is_what_nobody_foresaw(
     admin.open("preferences")
     assert (admin.status, "The database cannot be reached" in admin.says) == (503, True)
     assert admin.headers["retry-after"]
+
+
+def test_the_page_on_the_console_says_which_bounds_there_are() -> None:
+    said = " ".join((ASSETS.parents[3] / "docs" / "console.md").read_text(encoding="utf-8").split())
+    script = (ASSETS / "console.js").read_text(encoding="utf-8")
+    look, idle = (int(re.findall(rf"{name} = (\d+);", script)[0]) for name in ("LOOK_MS", "IDLE_MS"))
+    bounds = [
+        f"may open {app.RATE:.0f} pages a second, {app.AT_ONCE} at once",
+        f"looked at again every {look // 1000} seconds",
+        f"stops asking after {idle // 60_000} minutes",
+    ]
+
+    assert [bound for bound in bounds if bound not in said] == []
