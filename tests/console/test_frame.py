@@ -120,6 +120,8 @@ def test_a_form_is_taken_from_our_own_page_in_the_same_session_alone(console: Co
         admin.open(path, fields, **headers)
         assert (admin.status, "was not sent from a page of ours" in admin.says) == (403, True), headers
     assert console.world.ask("SELECT standing::text FROM learners WHERE id = 'ann'") == "active"
+    admin.open(path, [*said, ("key", own)], Origin="null", Sec_Fetch_Site="same-origin")
+    assert (admin.status, "1 user is inactive now." in admin.says) == (200, True), "as a page that hides its address"
 
 
 def test_no_page_lets_in_what_is_not_ours(console: Consoled) -> None:
