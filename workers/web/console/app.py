@@ -29,7 +29,7 @@ from workers.web.bodies import Bodies, NotRead
 from workers.web.console import home, users
 from workers.web.console.languages import Reading
 from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, SECTIONS, Gone, Page, Shown, Visit
+from workers.web.console.visits import PAGES, SECTIONS, Gone, ConsolePage, Shown, Visit
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
@@ -56,7 +56,7 @@ KEPT_SECONDS = 400 * 86_400
 FLASH_SECONDS = 60
 
 
-class Refused(Exception):
+class RefusedVisit(Exception):
     """A request that is answered with a page that says why."""
 
     def __init__(self, status: int, says: str = "", wait: int = 0) -> None:
@@ -69,7 +69,7 @@ class _Asked:
     """A request, read. `session`: the cookie of the session; `flash`: that of what is to be said once."""
 
     request: Request
-    page: Page
+    page: ConsolePage
     path: dict[str, str]
     reader: Reading
     session: str
@@ -132,7 +132,7 @@ class Console:
             raw = request.scope["raw_path"].partition(b"?")[0].decode("ascii")
             parts = [unquote(part, errors="strict") for part in raw.split("/")[1:]]
         except ValueError:
-            raise Refused(404) from None
+            raise RefusedVisit(404) from None
         depth = 0 if parts[0] == BASE[1:] else len([part for part in self._prefix.split("/") if part])
         return parts[depth + 1 :] or [""]
 
@@ -141,9 +141,9 @@ class Console:
         if caller is None:
             return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
         if wait := self._rates.wait(caller.who):
-            raise Refused(429, wait=wait)
+            raise RefusedVisit(429, wait=wait)
         if asked.request.method == "POST" and not self._is_ours(asked):
-            raise Refused(403, asked.reader.words.gettext("The form was not sent from a page of ours."))
+            raise RefusedVisit(403, asked.reader.words.gettext("The form was not sent from a page of ours."))
         visit = self._visit(runtime, asked, caller)
         try:
             answer = asked.page.does(visit)
@@ -220,16 +220,16 @@ class Console:
         """A page for what went wrong, if nothing is known of who asks."""
         refused = problem
         if isinstance(problem, UserError):
-            refused = Refused(_status(problem), str(problem))
+            refused = RefusedVisit(_status(problem), str(problem))
         elif isinstance(problem, NotRead):
-            refused = Refused(problem.status, str(problem))
+            refused = RefusedVisit(problem.status, str(problem))
         elif is_passing(problem):
             log.warning("console.unavailable", **without_data(problem))
-            refused = Refused(503, wait=AGAIN)
-        elif not isinstance(problem, Refused):
+            refused = RefusedVisit(503, wait=AGAIN)
+        elif not isinstance(problem, RefusedVisit):
             log.error("console.failed", **without_data(problem))  # a traceback may quote people's data
-            refused = Refused(500)
-        assert isinstance(refused, Refused)  # noqa: S101 - whatever it was
+            refused = RefusedVisit(500)
+        assert isinstance(refused, RefusedVisit)  # noqa: S101 - whatever it was
         said = {"status": refused.status, "says": refused.says, "base": f"{self._prefix}{BASE}", "wait": refused.wait}
         response = HTMLResponse(render("outside", reader, said), refused.status)
         if refused.wait:
@@ -249,23 +249,23 @@ def _status(problem: UserError) -> int:
     return next((status for kind, status in kinds.items() if isinstance(problem, kind)), 422)
 
 
-def _found(method: str, parts: list[str]) -> tuple[Page, dict[str, str]]:
+def _found(method: str, parts: list[str]) -> tuple[ConsolePage, dict[str, str]]:
     fitting = [(page, path) for page in PAGES if (path := page.fits(parts)) is not None]
     wanted = "GET" if method == "HEAD" else method
     found = next(((page, path) for page, path in fitting if page.method == wanted), None)
     if found is None:
-        raise Refused(405 if fitting else 404)
+        raise RefusedVisit(405 if fitting else 404)
     return found
 
 
 def _pairs(text: bytes) -> list[tuple[str, str]]:
-    """The fields of a form or a query. Raises `Refused`."""
+    """The fields of a form or a query. Raises `RefusedVisit`."""
     try:
         found = parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
     except ValueError:
-        raise Refused(422, "The form cannot be read.") from None
+        raise RefusedVisit(422, "The form cannot be read.") from None
     if any("\0" in name or "\0" in value for name, value in found):
-        raise Refused(422, "The form cannot be read.")
+        raise RefusedVisit(422, "The form cannot be read.")
     return found
 
 
@@ -273,7 +273,7 @@ def _asset(request: Request, parts: list[str]) -> Response:
     """The stylesheet or the script, which a browser may keep for good."""
     found = assets().get("/".join(parts[1:]))
     if found is None or request.method not in {"GET", "HEAD"}:
-        raise Refused(404)
+        raise RefusedVisit(404)
     body, kind = found
     kept = {"Cache-Control": "public, max-age=31536000, immutable", "Content-Type": kind}
     return Response(body, headers=kept)

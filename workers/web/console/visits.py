@@ -35,7 +35,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class ConsolePage:
     """A page: `parts` are the segments of its path, those in braces are fields. Whoever may do `needs` may see it; None
     is for everybody who is signed in. `section`: where in the navigation it is."""
 
@@ -68,7 +68,7 @@ class Section:
 
 
 #: What has been declared: pages, and sections in the order of the navigation.
-PAGES: list[Page] = []
+PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
 
@@ -79,7 +79,7 @@ def page(
     method, _, path = route.partition(" ")
 
     def declare(does: Callable[["Visit"], Shown | Gone]) -> Callable[["Visit"], Shown | Gone]:
-        PAGES.append(Page(method, tuple(path.split("/")), does, needs, section))
+        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section))
         PAGES.sort(key=lambda one: [part.startswith("{") for part in one.parts])
         return does
 
