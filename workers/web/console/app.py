@@ -29,7 +29,7 @@ from workers.web.bodies import Bodies, NotRead
 from workers.web.console import home, users
 from workers.web.console.languages import Reading
 from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, SECTIONS, Gone, ConsolePage, Shown, Visit
+from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Gone, Shown, Visit
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
