@@ -3,7 +3,7 @@
 WITH asked AS (
     SELECT l.organisation, l.learner, coalesce(l.email, '') = '' AS unreachable
     FROM learners l
-    WHERE l.organisation = CAST(:organisation AS int) AND l.learner = ANY(CAST(:learners AS int[]))
+    WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[]))
 ),
 open AS (
     SELECT DISTINCT ON (e.learner, e.course) e.learner, e.course,
