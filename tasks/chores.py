@@ -20,7 +20,7 @@ SELDOM_SECONDS = 60.0
 _said: dict[str, float] = {}
 
 
-class Question(Protocol):
+class Precheck(Protocol):
     """Says whether there may be anything to do."""
 
     def __call__(self, connection: Connection) -> object:

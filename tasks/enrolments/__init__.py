@@ -8,11 +8,13 @@ if TYPE_CHECKING:
     from tasks.enrolments.access import (
         AccessFound,
         Accessible,
+        AtStake,
         Enrolment,
         Explained,
         PairAccess,
         access_of,
         access_of_pairs,
+        at_stake,
         enrolments_of,
         explain,
         unopened,

@@ -77,6 +77,18 @@ class PairAccess:
     because: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class AtStake:
+    """What is open to learners while they are active: `access`, pairs of a learner and a course; `waiting`, those never
+    open yet; `unreachable`, learners without an address; `digests`, those who could be told what is open at last."""
+
+    access: int
+    courses: int
+    waiting: int
+    unreachable: int
+    digests: int
+
+
 def activate(
     connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
 ) -> list[Opened]:
@@ -170,6 +182,13 @@ def access_of(connection: Connection, organisation: str, learner: str, course: s
     """Whether a learner has access to a course (R3), in one look-up by the ids of all three; None if there is no such
     organisation."""
     return one(connection, AccessFound, query("enrolments.access_of"), of=organisation, learner=learner, course=course)
+
+
+def at_stake(connection: Connection, organisation: int, learners: Sequence[int]) -> AtStake:
+    """What is open to these learners while they are active, and closed while they are not (R3, R4)."""
+    found = one(connection, AtStake, query("enrolments.at_stake"), organisation=organisation, learners=list(learners))
+    assert found is not None  # noqa: S101 - counts
+    return found
 
 
 def access_of_pairs(

@@ -9,13 +9,16 @@ if TYPE_CHECKING:
     from tasks.learners.importing import ADD_DESCRIBED, DESCRIBE, RECORD_STATUSES, begin_history
     from tasks.learners.intake import learner_deleted, learner_saved, segment_saved, status_changed
     from tasks.learners.listing import (
+        LearnerCounts,
         LearnerFilter,
         LearnerSummary,
+        counts,
         index_learners,
         learners_after,
         numbered,
         scanned_to,
         search,
+        summaries,
     )
     from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (

@@ -57,6 +57,14 @@ class NumberedLearner:
 
 
 @dataclass(frozen=True, slots=True)
+class LearnerCounts:
+    """How many learners are active, and how many inactive."""
+
+    active: int
+    inactive: int
+
+
+@dataclass(frozen=True, slots=True)
 class LearnerFilter:
     """Which learners: those who stand so, in the segment of this number."""
 
@@ -178,3 +186,25 @@ def scanned_to(connection: Connection, organisation: int, after: int, segment: i
         scanned=scanned,
     )
     return end
+
+
+def counts(connection: Connection, organisation: int) -> LearnerCounts:
+    """How many learners stand how. Learners are numbered densely, so that only those who are not active are counted."""
+    found = one(connection, LearnerCounts, query("learners.counts"), organisation=organisation)
+    assert found is not None  # noqa: S101 - counts
+    return found
+
+
+def summaries(connection: Connection, organisation: int, numbers: Sequence[int]) -> list[LearnerSummary]:
+    """These learners, in the order of their numbers."""
+    return rows(
+        connection,
+        LearnerSummary,
+        """
+        SELECT id AS learner, CAST(standing AS text) AS status, username, email, first_name, last_name, locale,
+               time_zone
+        FROM learners WHERE organisation = :organisation AND learner = ANY(CAST(:numbers AS int[])) ORDER BY learner
+        """,
+        organisation=organisation,
+        numbers=list(numbers),
+    )

@@ -32,7 +32,7 @@ READER = """
     enrolments.show
     events.decided events.quarantined events.replays
     imports.refused imports.show
-    learners.explain learners.list learners.show
+    learners.counts learners.explain learners.list learners.preview learners.show
     reports.history reports.summary reports.training
     seats.explain seats.export seats.ledger seats.show
     segments.list segments.show

@@ -472,6 +472,9 @@ class Model:
         before = learner.standing
         if event.type == "learner.deleted":
             self.facts.learner_deleted(event, self.segments)
+            if learner.standing == "deleted":  # nothing of before is left to who is made anew
+                for place in self._places(learner=id_):
+                    self.cases[place] = {replace(case, enrolment=None) for case in self.cases[place]}
         else:
             self.facts.learner_described(event)
         if event.type == "learner.status_changed":

@@ -61,7 +61,7 @@ class ForEverybody(Chore):
     #: What does all there is of it.
     all_of_it: ClassVar[chores.Sweep]
     #: Whether there may be any, asked first: that is less than a transaction.
-    any_of_it: ClassVar[chores.Question | None] = None
+    any_of_it: ClassVar[chores.Precheck | None] = None
 
     def do(self) -> None:
         """Do all there is."""

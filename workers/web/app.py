@@ -22,6 +22,7 @@ from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead
 from workers.web.bodies import Bodies
 from workers.web.connections import Gatekeeper
+from workers.web.console.app import Console
 from workers.web.watching import Watching
 
 #: Seconds between two looks at whether the server still serves.
@@ -44,7 +45,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     read = Bodies(MOST_BODIES * settings.rollcall_events_bytes, settings.rollcall_events_seconds, most_bodies)
     registry = CollectorRegistry(auto_describe=False)
     watching = Watching(runtime, registry)
-    api = Api(runtime, read)
+    api, console = Api(runtime, read), Console(runtime, read)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -54,10 +55,11 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
             bulkhead.runtime.engine.dispose()
         watching.close()
         api.close()
+        console.close()
 
     found = [*watching.routes(), *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
     found += [*signing_in.routes(signing, read), *single_sign_on.routes(through, read)]
-    found += [*page.routes(runtime.endpoints.public_url), *api.routes()]
+    found += [*page.routes(runtime.endpoints.public_url), *api.routes(), *console.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     app.state.shortcut = api.doorway.take

@@ -109,7 +109,8 @@ class Visitors:
         what somebody typed as well."""
         site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
         here = {None, self._origin, f"{request.url.scheme}://{request.headers.get('host', '')}"}
-        return (site in {None, "same-origin"} or (safe and site == "none")) and origin in here
+        hidden = origin == "null" and site == "same-origin"  # as a page without a referrer sends its forms (Fetch, 3.1)
+        return (site in {None, "same-origin"} or (safe and site == "none")) and (origin in here or hidden)
 
     def is_key(self, request: Request, key: str) -> bool:
         """Whether this is what pages of ours carry that belong to the session of this request."""

@@ -1,0 +1,122 @@
+"""The console, served on a real socket, and people who are signed in there."""
+
+import html
+import http.client
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from http.cookies import SimpleCookie
+from urllib.parse import urlencode, urlsplit
+
+import pytest
+
+from config.database import transaction
+from config.runtime import Runtime
+from tasks import accounts
+from tasks.accounts import Role
+from tests.workers.serving import served
+from tests.world import World
+
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
+
+class Forms(HTMLParser):
+    """The fields of the forms of a page, as a browser without scripts sends them, by where they are sent to."""
+
+    def __init__(self, page: str, at: str) -> None:
+        super().__init__()
+        self.found: dict[str, list[tuple[str, str]]] = {}
+        self._at, self._form = at, ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Take a form, or a field of the one that is open."""
+        said = {name: value or "" for name, value in attrs}
+        if tag == "form" and said.get("method") == "post":
+            self._form = said.get("action") or self._at
+            self.found.setdefault(self._form, [])
+        elif tag == "form":
+            self._form = ""
+        elif tag == "input" and self._form and "name" in said and (said.get("type") != "checkbox" or "checked" in said):
+            self.found[self._form].append((said["name"], said.get("value", "on")))
+
+
+@dataclass
+class Visitor:
+    """Somebody with a browser that runs no script: it keeps cookies, and sends forms as its pages have them."""
+
+    url: str
+    cookies: dict[str, str] = field(default_factory=dict)
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    text: str = ""
+    at: str = ""
+
+    def open(
+        self, path: str, fields: list[tuple[str, str]] | None = None, method: str = "GET", **headers: str
+    ) -> "Visitor":
+        """Open a page or, with fields, send a form; go where that leads to."""
+        parts = urlsplit(self.url)
+        connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        body = None if fields is None else urlencode(fields)
+        whole = path if path.startswith("/") else f"/console/{path}"
+        connection.request(method if fields is None else "POST", whole, body, sent if fields is None else sent | FORM)
+        response = connection.getresponse()
+        self.at, self.status, self.text = whole, response.status, response.read().decode()
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        for name, value in response.getheaders():
+            if name.lower() == "set-cookie":
+                for key, morsel in SimpleCookie(value).items():
+                    self.cookies[key] = morsel.value
+                    if morsel["max-age"] == "0":
+                        del self.cookies[key]
+        connection.close()
+        if self.status == 303 and not self.headers["location"].endswith("/sign-in"):
+            return self.open(self.headers["location"])
+        return self
+
+    def send(self, to: str, *said: tuple[str, str], leave: frozenset[str] = frozenset()) -> "Visitor":
+        """Send the form of this page that goes there, with these fields besides, and without some."""
+        fields = Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
+        sent = [one for one in fields if one[0] not in leave]
+        return self.open(to, [*sent, *said], Sec_Fetch_Site="same-origin", Origin=self.url)
+
+    @property
+    def says(self) -> str:
+        """What the page says, without its tags."""
+        return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", self.text)).split())
+
+
+@dataclass(frozen=True)
+class Consoled:
+    """A world whose console is served."""
+
+    world: World
+    runtime: Runtime
+
+    def visitor(self, role: Role | None = Role.ADMIN, *organisations: str) -> Visitor:
+        """Somebody who is signed in with this role; None: nobody."""
+        visitor = Visitor(self.runtime.endpoints.public_url)
+        if role is not None:
+            of = [] if role is Role.OPERATOR else [*organisations] or ["acme"]
+            visitor.cookies["rollcall"] = self.session(role, of)
+        return visitor
+
+    def session(self, role: Role, organisations: list[str]) -> str:
+        """The cookie of a new session."""
+        with transaction(self.runtime.engine) as connection:
+            email = f"{role}-{'-'.join(organisations)}@acme.example"
+            accounts.add_account(connection, email, role, organisations, "root")
+            known = accounts.account_of(connection, email)
+            assert known is not None
+            return accounts.begin_session(connection, known.account, None)
+
+
+@pytest.fixture
+def console(world: World) -> Iterator[Consoled]:
+    """The world, its console served."""
+    with served(world.runtime) as runtime:
+        yield Consoled(world, runtime)

@@ -1,0 +1,65 @@
+"""The languages of the console: everything is translated, with the same places, and as a browser or somebody asks."""
+
+import re
+from datetime import UTC, datetime
+from io import BytesIO
+
+import pytest
+from babel.messages.pofile import read_po
+
+from workers.catalogues import path_of, updated
+from workers.web.console.languages import Reading, accepted
+
+
+@pytest.mark.parametrize("language", ["nl", "fr"])
+def test_everything_is_translated_and_keeps_its_places(language: str) -> None:
+    written = path_of(language).read_bytes()
+    untranslated, torn = [], []
+    for message in read_po(BytesIO(written), locale=language):
+        said = message.string if isinstance(message.string, tuple) else (message.string,)
+        source = message.id if isinstance(message.id, tuple) else (message.id,)
+        if not message.id:
+            continue
+        if not all(said):
+            untranslated.append(message.id)
+        places = [sorted(re.findall(r"%\(\w+\)s|{\w+}", one)) for one in (*said, *source)]
+        if any(one != places[0] for one in places):
+            torn.append(message.id)
+
+    assert updated(language) == written, "run python -m workers.catalogues"
+    assert (untranslated, torn) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("header", "language"),
+    [
+        ("", "en"),
+        ("nl-BE,nl;q=0.9,en;q=0.8", "nl"),
+        ("de-DE,de;q=0.9,fr;q=0.8,en;q=0.7", "fr"),
+        ("en;q=0.1, FR-ca ; q=0.5", "fr"),
+        ("nl;q=0, en", "en"),
+        ("nl;q=0", "en"),
+        ("nl;q=..", "en"),
+        ("*", "en"),
+        ("fr" * 5000, "en"),
+    ],
+)
+def test_the_language_is_what_the_browser_wants_most(header: str, language: str) -> None:
+    assert accepted(header) == language
+
+
+def test_numbers_and_times_are_as_the_reader_writes_them() -> None:
+    at = datetime(2026, 7, 1, 22, 30, tzinfo=UTC)
+
+    assert Reading("en", "Europe/Amsterdam").moment(at) == "2 Jul 2026 00:30"
+    assert Reading("nl").moment(at) == "1 jul 2026 22:30"
+    assert Reading("fr", "America/New_York").moment(at) == "1 juil. 2026 18:30"
+    assert [Reading(one).number(1234567) for one in ("en", "nl", "fr")] == [
+        "1,234,567",
+        "1.234.567",
+        "1\u202f234\u202f567",
+    ]
+    assert Reading("fr").words.ngettext("{number} user is active now.", "{number} users are active now.", 0) == (
+        "{number} utilisateur est désormais actif."
+    )
+    assert Reading("en").in_utc(at) == "2026-07-01 22:30:00 UTC"

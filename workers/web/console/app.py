@@ -1,0 +1,279 @@
+"""Every page of the console as it is asked for: who asks, may they, the form, the act, and the page as an answer."""
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from config.database import transaction
+from config.errors import Conflict, Forbidden, Invalid, NotFound, UserError
+from config.log import without_data
+from config.runtime import Runtime
+from config.settings import keys_in
+from tasks import accounts, organisations
+from tasks.accounts import Caller, permits
+from tasks.acts import organisations as organisation_acts
+from tasks.acts import perform
+from tasks.acts.signing_in import SIGN_IN_PATH
+from workers.web.api.limits import Buckets
+from workers.web.asking import AGAIN, Bulkhead, is_passing
+from workers.web.bodies import Bodies, NotRead
+from workers.web.console import home, users
+from workers.web.console.languages import Reading
+from workers.web.console.looks import HEADERS, assets, render
+from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Gone, Shown, Visit
+from workers.web.signing_in import SIGN_OUT_PATH, Visitors
+
+log = structlog.get_logger()
+
+#: What is imported for the pages that it declares.
+DECLARING = (home, users)
+
+#: Where the console is, below `PUBLIC_URL`.
+BASE = "/console"
+
+#: Octets of a form, and its fields, at most: a thousand learners with ids of the longest sort.
+LONGEST_FORM, MOST_FIELDS = 1_000_000, 2000
+
+#: Pages that one person may open a second, and at once, in one process.
+RATE, AT_ONCE = 10.0, 60
+
+#: Organisations that the switch names; who sees more chooses from the list of them.
+SWITCHED = 20
+
+#: Seconds that a choice of language, zone or colours is kept.
+KEPT_SECONDS = 400 * 86_400
+
+#: Seconds that what is to be said once waits for the page to say it on.
+FLASH_SECONDS = 60
+
+
+class RefusedVisit(Exception):
+    """A request that is answered with a page that says why."""
+
+    def __init__(self, status: int, says: str = "", wait: int = 0) -> None:
+        super().__init__(says)
+        self.status, self.says, self.wait = status, says, wait
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request, read. `session`: the cookie of the session; `flash`: that of what is to be said once."""
+
+    request: Request
+    page: ConsolePage
+    path: dict[str, str]
+    reader: Reading
+    session: str
+    query: Sequence[tuple[str, str]]
+    fields: Sequence[tuple[str, str]]
+
+
+class Console:
+    """Answers requests below `BASE`. It is an ASGI application."""
+
+    def __init__(self, runtime: Runtime, bodies: Bodies) -> None:
+        self._bodies, self._visitors = bodies, Visitors(runtime)
+        self._prefix = urlsplit(runtime.endpoints.public_url).path.rstrip("/")
+        self._key = keys_in(runtime.endpoints.secret_key)[0]
+        self._bulkhead = Bulkhead(
+            runtime, "web console", at_once=8, wait=3, seconds=60, statement=30, connections=2, kept=2
+        )
+        self._rates = Buckets(AT_ONCE, RATE)
+
+    def routes(self) -> list[Route]:
+        """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
+        behind = {"", self._prefix}
+        return [Route(f"{path}{BASE}{rest}", self) for path in behind for rest in ("", "/{rest:path}")]
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._bulkhead.runtime.engine.dispose()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request. Every one of them is answered by a page."""
+        request = Request(scope, receive)
+        reader = Reading.of(request)
+        try:
+            answer = await self._answer(request, reader)
+        except Exception as problem:  # noqa: BLE001 - whatever it was, it is answered
+            answer = self._problem(reader, problem)
+        finally:
+            await request.close()
+        for name, value in HEADERS.items():
+            answer.headers.setdefault(name, value)
+        await answer(scope, receive, send)
+
+    async def _answer(self, request: Request, reader: Reading) -> Response:
+        parts = self._parts(request)
+        if parts[:1] == ["assets"]:
+            return _asset(request, parts)
+        page, path = _found(request.method, parts)
+        query = _pairs(request.scope["query_string"])
+        fields: Sequence[tuple[str, str]] = ()
+        if request.method == "POST":
+            async with self._bodies.read(request, LONGEST_FORM) as body:
+                fields = _pairs(body)
+        session = self._visitors.session(request)
+        asked = _Asked(request, page, path, reader, session, query, fields)
+        return await self._bulkhead.ask(self._show, self._bulkhead.runtime, asked)
+
+    def _parts(self, request: Request) -> list[str]:
+        """The segments of a path below `BASE`, each decoded by itself: an id may hold a slash."""
+        try:
+            raw = request.scope["raw_path"].partition(b"?")[0].decode("ascii")
+            parts = [unquote(part, errors="strict") for part in raw.split("/")[1:]]
+        except ValueError:
+            raise RefusedVisit(404) from None
+        depth = 0 if parts[0] == BASE[1:] else len([part for part in self._prefix.split("/") if part])
+        return parts[depth + 1 :] or [""]
+
+    def _show(self, runtime: Runtime, asked: _Asked) -> Response:
+        caller = self._visitors.caller(runtime, asked.request)
+        if caller is None:
+            return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
+        if wait := self._rates.wait(caller.who):
+            raise RefusedVisit(429, wait=wait)
+        if asked.request.method == "POST" and not self._is_ours(asked):
+            raise RefusedVisit(403, asked.reader.words.gettext("The form was not sent from a page of ours."))
+        visit = self._visit(runtime, asked, caller)
+        try:
+            answer = asked.page.does(visit)
+        except UserError as problem:
+            answer = _refusal(visit, problem)
+        if isinstance(answer, Gone):
+            return self._gone(asked, answer)
+        return self._page(asked, visit, answer)
+
+    def _visit(self, runtime: Runtime, asked: _Asked, caller: Caller) -> Visit:
+        """What a page knows. Raises what the act does whose permission the page needs, which writes a refusal down."""
+        base, needs = f"{self._prefix}{BASE}", asked.page.needs
+        here = base + "".join(f"/{quote(part, safe='')}" for part in self._parts(asked.request) if part)
+        query = asked.request.scope["query_string"].decode("latin-1")
+        here = f"{here}?{query}" if query else here
+        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields)
+        organisation = asked.path.get("organisation")
+        if needs is not None and not permits(caller, needs.name, organisation):
+            perform(runtime, caller, needs, None, organisation)
+        if organisation is None:
+            return visit
+        with transaction(runtime.engine) as connection:
+            found = organisations.find(connection, [organisation]).get(organisation)
+        if found is None or not caller.sees(organisation):
+            raise NotFound(f"There is no organisation {organisation!r}.")
+        return replace(visit, organisation=found)
+
+    def _page(self, asked: _Asked, visit: Visit, shown: Shown) -> Response:
+        switch = visit.ask(organisation_acts.list_, organisation_acts.OrganisationsAsked(limit=SWITCHED))
+        cookie = asked.request.cookies.get(self._flash_cookie, "")
+        said: dict[str, Any] = {
+            **shown.said,
+            "visit": visit,
+            "sections": [one for one in SECTIONS if visit.organisation and visit.may(one.needs.name)],
+            "current": asked.page.section,
+            "switch": switch.items if len(switch.items) > 1 else [],
+            "more_organisations": switch.next is not None,
+            "key": self._visitors.form_key(asked.session),
+            "sign_out": f"{self._prefix}{SIGN_OUT_PATH}",
+            "flash": self._flash(asked.session, cookie),
+        }
+        response = HTMLResponse(render(shown.template, asked.reader, said), shown.status)
+        response.headers["Content-Language"] = asked.reader.language
+        if cookie:
+            self._visitors.cookies.forget(response, self._flash_cookie)
+        return response
+
+    def _gone(self, asked: _Asked, gone: Gone) -> Response:
+        response = Response(status_code=303, headers={"Location": gone.to})
+        for name, value in gone.cookies.items():
+            response.set_cookie(name, quote(value, safe=""), max_age=KEPT_SECONDS, path="/", samesite="lax")
+        if gone.flash:
+            text = urlsafe_b64encode(json.dumps(gone.flash).encode()).decode()
+            value = f"{text}.{accounts.form_key(self._key, asked.session + text)}"
+            self._visitors.cookies.set(response, self._flash_cookie, value)
+        return response
+
+    def _flash(self, session: str, cookie: str) -> str:
+        """What is to be said once, if it was said by us to this session."""
+        text, _, signed = cookie.partition(".")
+        if not text or not accounts.is_form_key([self._key], session + text, signed):
+            return ""
+        return str(json.loads(urlsafe_b64decode(text)))
+
+    @property
+    def _flash_cookie(self) -> str:
+        return f"{self._visitors.cookies.session}-said"
+
+    def _is_ours(self, asked: _Asked) -> bool:
+        key = next((value for name, value in asked.fields if name == "key"), "")
+        return self._visitors.sent_by_us(asked.request, asked.session, key)
+
+    def _problem(self, reader: Reading, problem: Exception) -> Response:
+        """A page for what went wrong, if nothing is known of who asks."""
+        refused = problem
+        if isinstance(problem, UserError):
+            refused = RefusedVisit(_status(problem), str(problem))
+        elif isinstance(problem, NotRead):
+            refused = RefusedVisit(problem.status, str(problem))
+        elif is_passing(problem):
+            log.warning("console.unavailable", **without_data(problem))
+            refused = RefusedVisit(503, wait=AGAIN)
+        elif not isinstance(problem, RefusedVisit):
+            log.error("console.failed", **without_data(problem))  # a traceback may quote people's data
+            refused = RefusedVisit(500)
+        assert isinstance(refused, RefusedVisit)  # noqa: S101 - whatever it was
+        said = {"status": refused.status, "says": refused.says, "base": f"{self._prefix}{BASE}", "wait": refused.wait}
+        response = HTMLResponse(render("outside", reader, said), refused.status)
+        if refused.wait:
+            response.headers["Retry-After"] = str(refused.wait)
+        return response
+
+
+def _refusal(visit: Visit, problem: UserError) -> Shown:
+    """The page of somebody who is signed in, of what an act refuses."""
+    fields = [one.detail for one in problem.errors] if isinstance(problem, Invalid) else []
+    said = {"status": _status(problem), "says": str(problem), "details": fields, "back": visit.said("back")}
+    return Shown("refused", said, _status(problem))
+
+
+def _status(problem: UserError) -> int:
+    kinds = {NotFound: 404, Forbidden: 403, Conflict: 409}
+    return next((status for kind, status in kinds.items() if isinstance(problem, kind)), 422)
+
+
+def _found(method: str, parts: list[str]) -> tuple[ConsolePage, dict[str, str]]:
+    fitting = [(page, path) for page in PAGES if (path := page.fits(parts)) is not None]
+    wanted = "GET" if method == "HEAD" else method
+    found = next(((page, path) for page, path in fitting if page.method == wanted), None)
+    if found is None:
+        raise RefusedVisit(405 if fitting else 404)
+    return found
+
+
+def _pairs(text: bytes) -> list[tuple[str, str]]:
+    """The fields of a form or a query. Raises `RefusedVisit`."""
+    try:
+        found = parse_qsl(text.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS, errors="strict")
+    except ValueError:
+        raise RefusedVisit(422, "The form cannot be read.") from None
+    if any("\0" in name or "\0" in value for name, value in found):
+        raise RefusedVisit(422, "The form cannot be read.")
+    return found
+
+
+def _asset(request: Request, parts: list[str]) -> Response:
+    """The stylesheet or the script, which a browser may keep for good."""
+    found = assets().get("/".join(parts[1:]))
+    if found is None or request.method not in {"GET", "HEAD"}:
+        raise RefusedVisit(404)
+    body, kind = found
+    kept = {"Cache-Control": "public, max-age=31536000, immutable", "Content-Type": kind}
+    return Response(body, headers=kept)

@@ -1,0 +1,173 @@
+// What a browser with scripts does more: search while one types, lists that follow what happens, ticks that stay across
+// pages, times in the reader's zone. Every page works without it.
+"use strict";
+
+const LOOK_MS = 20000;   // between two looks at whether a list has changed
+const IDLE_MS = 900000;  // after which nobody seems to be there, and nothing is asked any more
+const TYPED_MS = 200;    // after the last letter that is typed
+
+const page = document.documentElement;
+let used = Date.now();
+for (const kind of ["pointerdown", "keydown", "scroll"]) addEventListener(kind, () => { used = Date.now(); }, { passive: true });
+
+// --- Times -------------------------------------------------------------------------------------------------------
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+function localise(within) {
+  if (page.dataset.zone || !zone) return;
+  const format = new Intl.DateTimeFormat(page.lang === "en" ? "en-GB" : page.lang, {
+    day: "numeric", month: "short", year: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+  for (const time of within.querySelectorAll("time")) time.textContent = format.format(new Date(time.dateTime)).replace(",", "");
+  for (const name of within.querySelectorAll("[data-zone-name]")) name.textContent = zone;
+}
+if (!page.dataset.zone && zone) {
+  document.cookie = `rollcall-zone=${encodeURIComponent(zone)}; path=/; max-age=34560000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+}
+
+// --- Ticks, kept while one goes from page to page ------------------------------------------------------------------
+const many = () => document.querySelector("[data-many]");
+const store = (organisation) => `rollcall-ticked-${organisation}`;
+function ticked() {
+  const form = many();
+  try { return new Map(JSON.parse(sessionStorage.getItem(store(form.dataset.many)) || "[]")); } catch { return new Map(); }
+}
+function keep(found) {
+  try { sessionStorage.setItem(store(many().dataset.many), JSON.stringify([...found])); } catch { /* they hold for this page */ }
+}
+function show() {
+  const form = many(), says = form && form.querySelector("[data-ticked]");
+  if (!says) return;
+  const found = ticked(), boxes = [...form.querySelectorAll("input[name=learner][type=checkbox]")];
+  for (const box of boxes) box.checked = found.has(box.value);
+  const all = form.querySelector("[data-tick-all]");
+  const here = boxes.filter((box) => box.checked).length;
+  all.hidden = false;
+  all.checked = boxes.length > 0 && here === boxes.length;
+  all.indeterminate = here > 0 && here < boxes.length;
+  form.querySelector("[data-untick]").hidden = found.size === 0;
+  if (!says.dataset.none) says.dataset.none = says.textContent;
+  const number = new Intl.NumberFormat(page.lang), inactive = [...found.values()].filter((one) => one === "inactive").length;
+  const text = found.size ? says.dataset.one.replace("{n}", number.format(found.size)).replace("{inactive}", number.format(inactive)) : says.dataset.none;
+  if (says.textContent !== text) says.textContent = text;
+}
+addEventListener("change", (event) => {
+  const box = event.target;
+  if (!box.closest || !box.closest("[data-many]") || box.type !== "checkbox") return;
+  const found = ticked();
+  const boxes = box.hasAttribute("data-tick-all") ? many().querySelectorAll("input[name=learner][type=checkbox]") : [box];
+  for (const one of boxes) box.checked ? found.set(one.value, one.dataset.status) : found.delete(one.value);
+  keep(found);
+  show();
+});
+addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.matches("[data-done]")) {
+    try { sessionStorage.removeItem(store(form.dataset.done)); } catch { /* nothing was kept */ }
+  }
+  if (!form.matches("[data-many]")) return;
+  for (const old of form.querySelectorAll("input[type=hidden][name=learner]")) old.remove();
+  const here = new Set([...form.querySelectorAll("input[name=learner][type=checkbox]")].map((box) => box.value));
+  for (const [id] of ticked()) if (!here.has(id)) {
+    form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "learner", value: id }));
+  }
+});
+
+// --- Lists: searched while one types, and gone through, without the whole page -------------------------------------
+const list = () => document.querySelector("[data-list]");
+let asking = null;
+async function fetched(url, signal) {
+  const answer = await fetch(url, { headers: { Accept: "text/html" }, signal, redirect: "manual" });
+  if (!answer.ok) throw new Error(String(answer.status));
+  return new DOMParser().parseFromString(await answer.text(), "text/html");
+}
+async function go(url, how) {
+  if (asking) asking.abort();
+  asking = new AbortController();
+  try {
+    const found = (await fetched(url, asking.signal)).querySelector("[data-list]");
+    if (!found) throw new Error("no list");
+    const focused = document.activeElement, name = focused && focused.id, typed = focused && focused.matches("[data-search]");
+    const value = typed ? focused.value : "", at = typed ? focused.selectionStart : 0;
+    list().replaceChildren(...found.childNodes);
+    if (how) history[how]({}, "", url);
+    const again = name && document.getElementById(name);
+    if (again) {
+      again.focus({ preventScroll: true });
+      if (typed) { again.value = value; again.setSelectionRange(at, at); }
+    } else if (!document.activeElement || document.activeElement === document.body) {
+      list().tabIndex = -1;
+      list().focus({ preventScroll: true });
+    }
+    if (how === "pushState" && list().getBoundingClientRect().top < 0) list().scrollIntoView();
+    localise(list());
+    show();
+    const says = list().querySelector("[data-say]");  // said again, so that a screen reader hears it
+    if (says) { const text = says.textContent; says.textContent = ""; setTimeout(() => { says.textContent = text; }, 50); }
+  } catch (problem) {
+    if (problem.name !== "AbortError") location.assign(url);
+  }
+}
+let typing = 0;
+addEventListener("input", (event) => {
+  if (!event.target.matches || !event.target.matches("[data-search]")) return;
+  clearTimeout(typing);
+  const form = event.target.form;
+  typing = setTimeout(() => go(address(form), "replaceState"), TYPED_MS);
+});
+function address(form) {
+  const said = [...new FormData(form)].filter(([, value]) => value !== "");
+  return `${form.action}?${new URLSearchParams(said)}`;
+}
+addEventListener("submit", (event) => {
+  if (!event.target.matches("form.search") || !list()) return;
+  event.preventDefault();
+  clearTimeout(typing);
+  go(address(event.target), "pushState");
+});
+addEventListener("click", (event) => {
+  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty) a");
+  if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
+    event.preventDefault();
+    go(link.href, "pushState");
+  }
+  if (event.target.closest && event.target.closest("[data-untick]")) { keep(new Map()); show(); many().querySelector("[data-tick-all]").focus(); }
+  if (event.target.closest && event.target.closest("[data-changes] button")) go(location.href, null);
+  for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
+});
+addEventListener("popstate", () => { if (list()) go(location.href, null); });
+addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+  }
+});
+
+// --- What changes meanwhile: rows in their place; if others come or go, it is only said that they did --------------
+async function look() {
+  const shown = document.querySelector("[data-live]");
+  if (!shown || document.hidden || Date.now() - used > IDLE_MS) return;
+  try {
+    const found = (await fetched(location.href)).querySelector("[data-live]");
+    if (!found || shown !== document.querySelector("[data-live]")) return;
+    localise(found);
+    const before = [...shown.querySelectorAll("[data-key]")], after = [...found.querySelectorAll("[data-key]")];
+    const same = before.length === after.length && before.every((row, n) => row.dataset.key === after[n].dataset.key);
+    const notice = shown.querySelector("[data-changes]");
+    if (notice) notice.hidden = same;
+    if (!same) return;
+    before.forEach((row, n) => [...row.cells].forEach((cell, m) => {
+      const other = after[n].cells[m];
+      if (other && !cell.querySelector("input, details") && cell.innerHTML !== other.innerHTML && !cell.contains(document.activeElement)) {
+        cell.replaceChildren(...other.childNodes);
+      }
+      const box = cell.querySelector("input[data-status]"), now = other && other.querySelector("input[data-status]");
+      if (box && now) box.dataset.status = now.dataset.status;
+    }));
+    const counts = [...shown.querySelectorAll(".tabs .count")];
+    [...found.querySelectorAll(".tabs .count")].forEach((count, n) => { if (counts[n]) counts[n].textContent = count.textContent; });
+  } catch { /* the next look may find it */ }
+}
+setInterval(look, LOOK_MS);
+
+localise(document);
+if (many()) show();

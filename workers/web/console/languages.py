@@ -1,0 +1,106 @@
+"""In which language, zone and colours somebody reads: catalogues of gettext, and dates and numbers by Babel."""
+
+import gettext
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache, cached_property
+from io import BytesIO
+from pathlib import Path
+from zoneinfo import ZoneInfo, available_timezones
+
+from babel import Locale
+from babel.dates import format_datetime
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
+from starlette.requests import Request
+
+#: The catalogues: `LANGUAGE/LC_MESSAGES/console.po`. English is what the templates say.
+CATALOGUES = Path(__file__).with_name("locale")
+
+#: The languages, by the name that each has for itself; the first is for everybody else.
+LANGUAGES = {"en": "English", "nl": "Nederlands", "fr": "Français"}
+
+#: How a page looks: as the system does, or always so.
+THEMES = ("auto", "light", "dark")
+
+_ACCEPTED = re.compile(r"\s*([A-Za-z]{1,8})(?:-[\w-]+)?\s*(?:;\s*q=([\d.]+)\s*)?")
+
+
+@cache
+def catalogue(language: str) -> gettext.NullTranslations:
+    """What to say in a language."""
+    source = CATALOGUES / language / "LC_MESSAGES" / "console.po"
+    if not source.exists():
+        return gettext.NullTranslations()
+    compiled = BytesIO()
+    with source.open("rb") as file:
+        write_mo(compiled, read_po(file, locale=language))
+    compiled.seek(0)
+    return gettext.GNUTranslations(compiled)
+
+
+@cache
+def zones() -> list[str]:
+    """The time zones to choose from."""
+    return sorted(name for name in available_timezones() if "/" in name and not name.startswith(("Etc/", "posix")))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How somebody reads. `zone`: None until it is known; times are in UTC until then."""
+
+    language: str
+    zone: str | None = None
+    theme: str = "auto"
+
+    @classmethod
+    def of(cls, request: Request) -> "Reading":
+        """As the browser says, or somebody chose in it."""
+        cookies = request.cookies
+        language = cookies.get("rollcall-language")
+        zone = cookies.get("rollcall-zone", "").replace("%2F", "/")
+        theme = cookies.get("rollcall-theme", "")
+        return cls(
+            language if language in LANGUAGES else accepted(request.headers.get("accept-language", "")),
+            zone if zone == "UTC" or zone in available_timezones() else None,
+            theme if theme in THEMES else "auto",
+        )
+
+    @cached_property
+    def locale(self) -> Locale:
+        """The conventions of dates and numbers."""
+        return Locale.parse("en_GB" if self.language == "en" else self.language)
+
+    @cached_property
+    def words(self) -> gettext.NullTranslations:
+        """What to say."""
+        return catalogue(self.language)
+
+    def number(self, number: int) -> str:
+        """A number as it is written."""
+        return format_decimal(number, locale=self.locale)
+
+    def moment(self, at: datetime) -> str:
+        """A moment in the reader's zone."""
+        zone = ZoneInfo(self.zone or "UTC")
+        return format_datetime(at.astimezone(zone), "d MMM y HH:mm", tzinfo=zone, locale=self.locale)
+
+    def in_utc(self, at: datetime) -> str:
+        """The same moment in UTC."""
+        return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def accepted(header: str) -> str:
+    """The first of our languages in what a browser wants most (RFC 9110, 12.5.4)."""
+    wanted: list[tuple[float, str]] = []
+    for part in header.split(",")[:20]:
+        found = _ACCEPTED.fullmatch(part)
+        if found and found[1].lower() in LANGUAGES:
+            try:
+                wanted.append((float(found[2] or 1), found[1].lower()))
+            except ValueError:
+                continue
+    best = max((quality for quality, _ in wanted), default=0.0)
+    return next((language for quality, language in wanted if quality == best > 0), "en")

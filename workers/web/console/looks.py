@@ -1,0 +1,83 @@
+"""How pages look: templates in the reader's language, one stylesheet and one script, and the headers of each page."""
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from workers.web.console.languages import LANGUAGES, Reading
+
+ASSETS = Path(__file__).with_name("assets")
+
+#: What a browser may do with a page: only what comes from here, and nothing that stands in the page itself.
+POLICY = (
+    "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src 'self'; "
+    "script-src 'self'; img-src 'self' data:; connect-src 'self'"
+)
+
+#: A form is sent with its origin, which `no-referrer` would hide.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": POLICY,
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Referrer-Policy": "same-origin",
+    "X-Content-Type-Options": "nosniff",
+    "X-Robots-Tag": "noindex, nofollow",
+}
+
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+
+
+@cache
+def assets() -> dict[str, tuple[bytes, str]]:
+    """The stylesheet and the script, by names that change with what they hold."""
+    found = {}
+    for path in sorted(ASSETS.iterdir()):
+        if path.suffix in TYPES:
+            body = path.read_bytes()
+            found[f"{path.stem}.{hashlib.sha256(body).hexdigest()[:12]}{path.suffix}"] = (body, TYPES[path.suffix])
+    return found
+
+
+@cache
+def asset_names() -> dict[str, str]:
+    """Those names, by `console.css` and `console.js`."""
+    return {f"{name.split('.')[0]}.{name.rpartition('.')[2]}": name for name in assets()}
+
+
+@cache
+def _environment(language: str) -> Environment:
+    made = Environment(
+        loader=PackageLoader("workers.web.console"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        extensions=["jinja2.ext.i18n"],
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.policies["ext.i18n.trimmed"] = True
+    made.globals |= {"asset": asset_names(), "languages": LANGUAGES}
+    made.install_gettext_translations(Reading(language).words, newstyle=True)  # type: ignore[attr-defined]
+    return made
+
+
+def render(template: str, reader: Reading, said: Mapping[str, Any]) -> str:
+    """A page in the reader's language, with times in their zone."""
+
+    def when(at: datetime | None) -> Markup:
+        if at is None:
+            return Markup('<span class="none">–</span>')
+        utc = reader.in_utc(at)
+        parts = (at.isoformat(), utc, reader.moment(at))
+        return Markup('<time datetime="{}" title="{}">{}</time>').format(*parts)
+
+    return (
+        _environment(reader.language)
+        .get_template(f"{template}.html.j2")
+        .render({**said, "reader": reader, "number": reader.number, "when": when})
+    )

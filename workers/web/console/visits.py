@@ -1,0 +1,137 @@
+"""What a page of the console is made of: how one is declared, and what it knows of the visit it answers."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from urllib.parse import quote, urlencode
+
+from config.runtime import Runtime
+from tasks.accounts import Caller, permits
+from tasks.acts import Act, perform
+from tasks.organisations import Organisation
+from workers.web.api import reading
+from workers.web.console.languages import Reading
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A page to show: a template, and what it says."""
+
+    template: str
+    said: Mapping[str, Any] = field(default_factory=dict)
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """Somewhere else to go once a form is done; `flash`: what is said there, once; `cookies`: what was chosen."""
+
+    to: str
+    flash: str = ""
+    cookies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePage:
+    """A page: `parts` are the segments of its path, those in braces are fields. Whoever may do `needs` may see it; None
+    is for everybody who is signed in. `section`: where in the navigation it is."""
+
+    method: str
+    parts: tuple[str, ...]
+    does: Callable[["Visit"], Shown | Gone]
+    needs: Act[Any, Any] | None
+    section: str
+
+    def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
+        """The fields in a path, if it is this page's."""
+        if len(parts) != len(self.parts):
+            return None
+        found = {}
+        for own, part in zip(self.parts, parts, strict=True):
+            if own.startswith("{") and part:
+                found[own[1:-1]] = part
+            elif own != part:
+                return None
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """An entry of the navigation, below an organisation. `title`: as in the catalogues."""
+
+    name: str
+    title: str
+    needs: Act[Any, Any]
+
+
+#: What has been declared: pages, and sections in the order of the navigation.
+PAGES: list[ConsolePage] = []
+SECTIONS: list[Section] = []
+
+
+def page(
+    route: str, *, needs: Act[Any, Any] | None = None, section: str = ""
+) -> Callable[[Callable[["Visit"], Shown | Gone]], Callable[["Visit"], Shown | Gone]]:
+    """Declare a page, `GET organisations/{organisation}/users`. Pages without a field at a place are found first."""
+    method, _, path = route.partition(" ")
+
+    def declare(does: Callable[["Visit"], Shown | Gone]) -> Callable[["Visit"], Shown | Gone]:
+        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section))
+        PAGES.sort(key=lambda one: [part.startswith("{") for part in one.parts])
+        return does
+
+    return declare
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's."""
+
+    runtime: Runtime
+    caller: Caller
+    reader: Reading
+    base: str
+    here: str
+    path: Mapping[str, str]
+    query: Sequence[tuple[str, str]]
+    fields: Sequence[tuple[str, str]]
+    organisation: Organisation | None = None
+
+    def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
+        """Do an act, as any other door does."""
+        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
+
+    def may(self, *acts: str) -> bool:
+        """Whether the caller may do these, so that it is worth offering them."""
+        return all(permits(self.caller, one, self.path.get("organisation")) for one in acts)
+
+    def read(self, kind: type[Asked], **more: object) -> Asked:
+        """What is asked, out of the query: fields that are not an act's are the page's own, and empty ones are none.
+        Raises `Invalid`."""
+        known = reading.fields_of(kind)
+        pairs = [(name, value) for name, value in self.query if name in known and name not in more and value]
+        found: Asked = reading.read(kind, known, {}, {**reading.in_pairs(pairs, known), **more}, strict=False)
+        return found
+
+    def said(self, name: str, default: str = "") -> str:
+        """A field of the form, or of the query."""
+        return next((value for known, value in (*self.fields, *self.query) if known == name), default)
+
+    def all_said(self, name: str) -> list[str]:
+        """Each value of a field of the form, once."""
+        return list(dict.fromkeys(value for known, value in self.fields if known == name and value))
+
+    def url(self, *parts: str, **query: object) -> str:
+        """A page below the organisation's, or with `at="/"` below the console's. What is None or empty is left out."""
+        organisation = self.path.get("organisation")
+        whole = parts if organisation is None else ("organisations", organisation, *parts)
+        return self.top(*whole, **query)
+
+    def top(self, *parts: str, **query: object) -> str:
+        """A page of the console."""
+        path = "/".join([self.base, *(quote(part, safe="") for part in parts)])
+        kept = {name: value for name, value in query.items() if value not in (None, "")}
+        return path + (f"?{urlencode(kept, doseq=True)}" if kept else "")
