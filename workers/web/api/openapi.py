@@ -197,9 +197,9 @@ def _parameters(route: ActRoute, schemas: dict[str, Any]) -> Iterator[dict[str, 
 
 def _parameter(name: str, where: str, schema: dict[str, Any], *, needed: bool) -> dict[str, Any]:
     others = [one for one in schema.get("anyOf", []) if one != {"type": "null"}]
-    plain = others[0] if len(others) == 1 else {"anyOf": others} if others else dict(schema)
+    plain = dict(others[0]) if len(others) == 1 else {"anyOf": others} if others else dict(schema)
     said: dict[str, Any] = {"name": name, "in": where, "required": needed, "schema": plain}
-    about = plain.pop("description", None) if plain is not schema else None
+    about = plain.pop("description", None)
     said |= {"description": about} if about else {}
     return said | ({"example": _EXAMPLES[name]} if name in _EXAMPLES else {})
 
