@@ -151,6 +151,7 @@ def test_a_picture_is_made_by_a_real_browser(found_browser: str, rollcall: Rollc
     assert size(Path(written["png"]))[0] == browser.WIDTH
 
 
+@pytest.mark.serves
 def test_a_picture_is_as_tall_as_its_page_and_fetches_nothing(found_browser: str, tmp_path: Path) -> None:
     png = tmp_path / "page.png"
     with socket.create_server(("127.0.0.1", 0)) as server:
