@@ -83,16 +83,20 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
+#: Folders of the tests that start whole processes, tell many histories, or make much.
+LONGEST = ("workers", "model", "scale")
+
+
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs no server as `fast`. Begin with the tests that start whole processes: they take longest, and at
-    the end others would wait for them."""
+    """Mark what needs no server as `fast`. Begin with the folders whose files take longest: at the end others would
+    wait for them."""
     for item in items:
         served = SERVERS & set(getattr(item, "fixturenames", ()))
         marked = any(item.get_closest_marker(name) for name in ("serves", "slow"))
         if not served and not marked and item.path.parent.name != "chaos":
             item.add_marker("fast")
-    items.sort(key=lambda item: item.path.parent.name != "workers")
+    items.sort(key=lambda item: LONGEST.index(item.path.parent.name) if item.path.parent.name in LONGEST else 9)
 
 
 @pytest.hookimpl(wrapper=True)
