@@ -249,8 +249,9 @@ class Starts:
                 self.withdrawn[place] = max(self.withdrawn.get(place, NEVER), event.time)
                 self.requests[place] = [time for time in self.requests[place] if time > event.time]
                 if self._stands(place) and not self.requests[place]:
-                    last = self.stints[place][-1]
-                    self.stints[place][-1] = Stint(last.begin, event.time, "name")
+                    last = self.stints[place].pop()
+                    if last.begin < event.time:  # what ends as it begins never was
+                        self.stints[place].append(Stint(last.begin, event.time, "name"))
                     for entry in self.entries:
                         if entry.place == place and entry.occurred_at >= event.time:
                             entry.flags.add(NOT_ENROLLED)
