@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -117,8 +117,8 @@ def measure(system: System, size: Size) -> list[Ratio]:
             with system.processes(database, INGRESS | RELAY | TASKS):
                 through_the_queue(system, database, f"warm-{turn}")
                 ours.append(size.learners / through_the_queue(system, database, f"course-{turn}"))
-            with _worker(system, other):
-                theirs.append(size.learners / _a_task_each(other, size.learners))
+            with _worker(system, other) as done:
+                theirs.append(size.learners / _a_task_each(other, size.learners, done))
     return [
         Ratio(
             f"everyone, {size.learners:,} learners: XADD to finished, two workers",
@@ -130,30 +130,34 @@ def measure(system: System, size: Size) -> list[Ratio]:
     ]
 
 
-def _a_task_each(database: Database, learners: int) -> float:
+def _a_task_each(database: Database, learners: int, done: "Done") -> float:
     """Seconds from the first task sent until every learner is enrolled."""
     database.execute("TRUNCATE enrolments, deliveries")
     begun = time.perf_counter()
     with app.producer_pool.acquire(block=True) as producer:
         for learner in range(1, learners + 1):
             enrol.apply_async((learner,), producer=producer)
-    database.wait_for(f"SELECT count(*) = {learners} FROM enrolments")
+    done(f"SELECT count(*) = {learners} FROM enrolments")
     return time.perf_counter() - begun
 
 
 def a_start_each(system: System, database: Database, bodies: Sequence[bytes]) -> float:
     """Seconds from the first task sent until every start is charged."""
-    with _worker(system, database):
+    with _worker(system, database) as done:
         begun = time.perf_counter()
         with app.producer_pool.acquire(block=True) as producer:
             for body in bodies:
                 start.apply_async((body.decode(),), producer=producer)
-        database.wait_for(f"SELECT count(*) = {len(bodies)} FROM consumptions")
+        done(f"SELECT count(*) = {len(bodies)} FROM consumptions")
         return time.perf_counter() - begun
 
 
+#: Returns as soon as a query answers true. Raises `RuntimeError` once a task of Celery's has failed: it would never.
+Done = Callable[[str], None]
+
+
 @contextmanager
-def _worker(system: System, database: Database) -> Iterator[None]:
+def _worker(system: System, database: Database) -> Iterator[Done]:
     """A Celery worker of two processes, ready; the queue is empty."""
     system.redis.flushall()
     url = system.redis_url.replace("unix://", "redis+socket://")
@@ -169,7 +173,14 @@ def _worker(system: System, database: Database) -> Iterator[None]:
         )  # fmt: skip
     try:
         wait_until(lambda: b" ready." in log.read_bytes(), "Celery to be ready")
-        yield
+        with log.open(encoding="utf-8", errors="replace") as said:
+
+            def answers(query: str) -> bool:
+                if failed := next((line for line in said if " raised unexpected: " in line), None):
+                    raise RuntimeError(f"Celery: {failed.strip()}")
+                return bool(database.value(query))
+
+            yield lambda query: wait_until(lambda: answers(query), query)
     finally:
         app.close()
         worker.terminate()
