@@ -31,9 +31,11 @@ from tests.mailserver import MailServer
 from tests.outgoing import checked
 from workers.pool import Leases
 from workers.queues import Broker, message_for
+from workers.relay.audit import KeepAudit
 from workers.relay.leader import Relay
 from workers.relay.publish import Publish
 from workers.relay.readers import WatchReaders
+from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
 
@@ -208,9 +210,11 @@ class World:
 
     def settle(self) -> None:
         """Do everything that is due, in this process: the relay does its chores, and whoever it wakes works. What is
-        due later stays, and so does what it does once in some seconds: streams are not trimmed under a test's eyes."""
+        due later stays, and so does what it does once in some seconds and no test waits for: streams are not trimmed
+        under a test's eyes, and no learner is indexed for the search."""
         relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
-        relay.chores = [chore for chore in relay.chores if not isinstance(chore, WatchReaders | WatchWitness)]
+        left = WatchReaders | WatchWitness | IndexLearners | KeepAudit
+        relay.chores = [chore for chore in relay.chores if not isinstance(chore, left)]
         for chore in relay.chores:
             if isinstance(chore, Wake):
                 chore.broker = woken
