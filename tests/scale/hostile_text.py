@@ -6,9 +6,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import product
-from re import _constants as ops  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
 from typing import Any
+
+#: How `re` reads a pattern. Whether their types are known is up to what else is installed.
+ops: Any = importlib.import_module("re._constants")
+_parser: Any = importlib.import_module("re._parser")
 
 #: Characters tried where a pattern takes any but some.
 _ANY = "a \"'<[{(;.-\\1\n"
