@@ -229,8 +229,8 @@ def nobody_to_blame(connection: Connection | None = None, patience: float | None
 
 
 def is_locked(problem: BaseException) -> bool:
-    """Whether a lock is somebody else's, and was not to be waited for any longer."""
-    return isinstance(problem, OperationalError) and getattr(problem.orig, "sqlstate", None) == "55P03"
+    """Whether a lock is somebody else's, and was not to be waited for any longer; said by SQLAlchemy or psycopg."""
+    return getattr(getattr(problem, "orig", problem), "sqlstate", None) == "55P03"
 
 
 def share_organisation(connection: Connection, organisation: int) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, Engine, text
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_fixed
 
+from config.database import is_locked
 from config.errors import UserError
 from migrations.isolation import RoleRefused, isolate
 
@@ -87,7 +88,7 @@ def _run(connection: Connection, to: str | None, waits: Callable[[str], None], s
         waits(f"{to or 'row security'} waits for a lock: try {state.attempt_number} of {MOST_TRIES}")
 
     retrying = Retrying(
-        retry=retry_if_exception(_is_locked),
+        retry=retry_if_exception(is_locked),
         stop=stop_after_attempt(MOST_TRIES),
         wait=wait_fixed(seconds),
         before_sleep=said,
@@ -101,7 +102,7 @@ def _run(connection: Connection, to: str | None, waits: Callable[[str], None], s
                     _upgrade(connection, to)
                 isolate(connection)
     except Exception as problem:
-        if not _is_locked(problem):
+        if not is_locked(problem):
             raise
         raise LockTaken(
             f"Somebody held a lock on a table for all of {MOST_TRIES} tries, each {seconds:g} s long: see"
@@ -144,11 +145,6 @@ def oldest(revision: str) -> str:
 
     run = ScriptDirectory.from_config(config()).iterate_revisions(revision, "base")
     return str(max(getattr(one.module, "oldest", one.revision) for one in run))
-
-
-def _is_locked(problem: BaseException) -> bool:
-    """Whether a lock was somebody else's, said by SQLAlchemy or by psycopg itself."""
-    return getattr(getattr(problem, "orig", problem), "sqlstate", None) == "55P03"
 
 
 #: Whether the table that says where a schema is also says which code fits it.

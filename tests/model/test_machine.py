@@ -383,7 +383,8 @@ class Histories(RuleBasedStateMachine):
             parts = data["enrolled"] + data["silent"] + data["already"] + sum(reasons.values())
             assert data["selected"] == parts, data
             # Who is deleted before a chunk of the fan-out comes to them is nobody's to select.
-            gone = 0 if self.model.at_once else sum(self.model.facts.learners[id_].was_deleted for id_ in LEARNERS)
+            chosen = () if self.model.at_once else requests[id_].eligible
+            gone = sum(self.model.facts.learners[who].was_deleted for who in chosen)
             assert requests[id_].selected - gone <= parts <= requests[id_].selected, data
             assert Counter(reasons) - Counter(withdrawn=parts) == requests[id_].not_eligible, data
 

@@ -35,6 +35,7 @@ from workers.web.api.doorway import Doorway
 from workers.web.api.problems import RefusedCall, refusal_of
 from workers.web.asking import AGAIN, Bulkhead, Busy
 from workers.web.bodies import Bodies
+from workers.web.paths import fields_in
 
 log = structlog.get_logger()
 
@@ -88,15 +89,7 @@ class ActRoute:
 
     def fits(self, parts: list[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this route's."""
-        if len(parts) != len(self.parts):
-            return None
-        found = {}
-        for own, part in zip(self.parts, parts, strict=True):
-            if own.startswith("{") and part:
-                found[own[1:-1]] = part
-            elif own != part:
-                return None
-        return found
+        return fields_in(self.parts, parts)
 
 
 def route_of(act: Act[Any, Any]) -> ActRoute:

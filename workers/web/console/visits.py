@@ -11,6 +11,7 @@ from tasks.acts import Act, perform
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
+from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -47,15 +48,7 @@ class ConsolePage:
 
     def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this page's."""
-        if len(parts) != len(self.parts):
-            return None
-        found = {}
-        for own, part in zip(self.parts, parts, strict=True):
-            if own.startswith("{") and part:
-                found[own[1:-1]] = part
-            elif own != part:
-                return None
-        return found
+        return fields_in(self.parts, parts)
 
 
 @dataclass(frozen=True, slots=True)
