@@ -91,7 +91,7 @@ def test_a_search_looks_at_so_many_learners_and_no_more(large: World) -> None:
     none, page = cost(large, "search_learners", learners.list_, asked)
     many, found = cost(large, "JOIN learners l", learners.list_, learners.LearnersAsked(search="jansen"))
 
-    looked = page_ending_at([], (learners.SEARCHED,), "learners", 1, "active", "nobody at all", None)
+    looked: Page[object] = page_ending_at([], (learners.SEARCHED,), "learners", 1, "active", "nobody at all", None)
     assert page == looked, "so many, and the next page goes on behind them"
     assert none.pages <= 4 * learners.SEARCHED
     assert len(found.items) == 100
