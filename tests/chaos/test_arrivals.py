@@ -1,12 +1,14 @@
 """Sets of up to six facts in every order of arrival, on all processors: R6, R10, R27, R28, S15."""
 
 import os
+import sys
 import time
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ProcessPoolExecutor, wait
 from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed
 from hypothesis import settings as examples
 from hypothesis import strategies as st
@@ -55,6 +57,8 @@ def shard(database_url: str, redis_url: str, home: Path, number: int, tried: int
         @given(data=st.data())
         def every_order_ends_alike(data: st.DataObject) -> None:
             beginning, said = data.draw(beginnings), data.draw(sets(MOST))
+            with (home / f"shard-{number}").open("a") as progress:
+                progress.write(".")
             wrong = differences(arrivals.ends(beginning, said), said)
             assert not wrong, f"{beginning} at first\n{wrong[0]}"
 
@@ -69,6 +73,7 @@ def test_r06_r28_every_order_of_arrival_ends_in_the_same_rows_and_ledger(
     _databases: Databases,  # noqa: PT019 - it gives what is named
     redis_url: str,
     tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     processors = min(os.cpu_count() or 1, 8)
     begun = time.monotonic()
@@ -76,6 +81,11 @@ def test_r06_r28_every_order_of_arrival_ends_in_the_same_rows_and_ledger(
         urls = [database_named(servers, stack.enter_context(_databases.fresh())) for _ in range(processors)]
         pool = stack.enter_context(ProcessPoolExecutor(processors, mp_context=get_context("spawn")))
         parts = [pool.submit(shard, url, redis_url, tmp_path, n, -(-SETS // processors)) for n, url in enumerate(urls)]
+        while wait(parts, 60, FIRST_EXCEPTION).not_done and not any(part.done() and part.exception() for part in parts):
+            with capsys.disabled():
+                begun_sets = sum(file.stat().st_size for file in tmp_path.glob("shard-*"))
+                sys.stdout.write(f"{begun_sets:,} of {SETS:,} sets after {time.monotonic() - begun:,.0f} s\n")
+                sys.stdout.flush()
         arrived = sum(part.result() for part in parts)
     took = time.monotonic() - begun
     say(f"arrivals: {SETS:,} sets of facts in every order, {arrived:,} arrivals, {SETS / took:.1f} sets a second")
