@@ -26,16 +26,16 @@ from tasks.acts.signing_in import SIGN_IN_PATH
 from workers.web.api.limits import Buckets
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import home, users
+from workers.web.console import home, operators, people, technical, users
 from workers.web.console.languages import Reading
 from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Gone, Shown, Visit
+from workers.web.console.visits import PAGES, ConsolePage, Gone, Shown, Visit, sections
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users)
+DECLARING = (home, users, technical, operators, people)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -159,7 +159,8 @@ class Console:
         here = base + "".join(f"/{quote(part, safe='')}" for part in self._parts(asked.request) if part)
         query = asked.request.scope["query_string"].decode("latin-1")
         here = f"{here}?{query}" if query else here
-        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields)
+        own = accounts.session_id(asked.session)
+        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields, session=own)
         organisation = asked.path.get("organisation")
         if needs is not None and not permits(caller, needs.name, organisation):
             perform(runtime, caller, needs, None, organisation)
@@ -177,7 +178,7 @@ class Console:
         said: dict[str, Any] = {
             **shown.said,
             "visit": visit,
-            "sections": [one for one in SECTIONS if visit.organisation and visit.may(one.needs.name)],
+            "sections": [one for one in sections() if (visit.organisation or one.whole) and visit.may(one.needs.name)],
             "current": asked.page.section,
             "switch": switch.items if len(switch.items) > 1 else [],
             "more_organisations": switch.next is not None,

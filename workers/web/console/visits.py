@@ -53,16 +53,32 @@ class ConsolePage:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """An entry of the navigation, below an organisation. `title`: as in the catalogues."""
+    """An entry of the navigation, below an organisation or, if it is about the `whole` installation, below the console.
+    `title`: as in the catalogues."""
 
     name: str
     title: str
     needs: Act[Any, Any]
+    whole: bool = False
 
 
-#: What has been declared: pages, and sections in the order of the navigation.
+#: What has been declared: pages, and sections.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
+
+#: The order of the sections in the navigation; others come before what is technical.
+ORDER = ("users", "courses", "enrolments", "segments", "announcements", "reports", "seats", "import", "imports")
+LAST = ("technical", "system")
+
+
+def sections() -> list[Section]:
+    """The sections in the order of the navigation."""
+
+    def place(one: Section) -> int:
+        known = (*ORDER, "", *LAST)
+        return known.index(one.name) if one.name in known else known.index("")
+
+    return sorted(SECTIONS, key=place)
 
 
 def page(
@@ -81,7 +97,8 @@ def page(
 
 @dataclass(frozen=True)
 class Visit:
-    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's."""
+    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's;
+    `session`: what the session is called among the caller's own."""
 
     runtime: Runtime
     caller: Caller
@@ -92,6 +109,7 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
+    session: str = ""
 
     def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
         """Do an act, as any other door does."""
@@ -122,6 +140,14 @@ class Visit:
         organisation = self.path.get("organisation")
         whole = parts if organisation is None else ("organisations", organisation, *parts)
         return self.top(*whole, **query)
+
+    def api(self, *parts: str, **query: object) -> str:
+        """A route of the API, below the organisation's if there is one: what it answers is downloaded."""
+        organisation = self.path.get("organisation")
+        whole = parts if organisation is None else ("organisations", organisation, *parts)
+        path = "/".join([self.base.removesuffix("/console") + "/api/v1", *(quote(part, safe="") for part in whole)])
+        kept = {name: value for name, value in query.items() if value not in (None, "")}
+        return path + (f"?{urlencode(kept)}" if kept else "")
 
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""
