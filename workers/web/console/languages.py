@@ -78,7 +78,7 @@ class Reading:
         """What to say."""
         return catalogue(self.language)
 
-    def number(self, number: int) -> str:
+    def number(self, number: float) -> str:
         """A number as it is written."""
         return format_decimal(number, locale=self.locale)
 
