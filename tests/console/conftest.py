@@ -15,6 +15,7 @@ from config.database import transaction
 from config.runtime import Runtime
 from tasks import accounts
 from tasks.accounts import Role
+from tasks.acts.signing_in import link_for_this_machine
 from tests.workers.serving import served
 from tests.world import World
 
@@ -39,7 +40,8 @@ class Forms(HTMLParser):
         elif tag == "form":
             self._form = ""
         elif tag == "input" and self._form and "name" in said and (said.get("type") != "checkbox" or "checked" in said):
-            self.found[self._form].append((said["name"], said.get("value", "on")))
+            usual = "on" if said.get("type") == "checkbox" else ""
+            self.found[self._form].append((said["name"], said.get("value", usual)))
 
 
 @dataclass
@@ -79,9 +81,10 @@ class Visitor:
         return self
 
     def send(self, to: str, *said: tuple[str, str], leave: frozenset[str] = frozenset()) -> "Visitor":
-        """Send the form of this page that goes there, with these fields besides, and without some."""
+        """Send the form of this page that goes there, with these fields besides or filled in, and without some."""
         fields = Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
-        sent = [one for one in fields if one[0] not in leave]
+        filled = {name for name, _ in said}
+        sent = [one for one in fields if one[0] not in leave and (one[1] or one[0] not in filled)]
         return self.open(to, [*sent, *said], Sec_Fetch_Site="same-origin", Origin=self.url)
 
     @property
@@ -104,6 +107,10 @@ class Consoled:
             of = [] if role is Role.OPERATOR else [*organisations] or ["acme"]
             visitor.cookies["rollcall"] = self.session(role, of)
         return visitor
+
+    def link(self) -> str:
+        """A link that lets an operator in."""
+        return urlsplit(link_for_this_machine(self.runtime, "ops")).path
 
     def session(self, role: Role, organisations: list[str]) -> str:
         """The cookie of a new session."""

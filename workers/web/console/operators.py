@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
+
+from markupsafe import Markup
 
 from config.errors import UserError
 from tasks.acts import Nothing, mail, organisations, system, underway
@@ -12,6 +13,8 @@ from tasks.acts.system import Pieces, PoolPause, PoolResumption, SystemStatus, W
 from tasks.acts.underway import Hours, UnderWayList
 from tasks.system import Flow, FlowSample
 from tasks.work import Load, Pool
+from workers.web.console.languages import Reading
+from workers.web.console.plots import sparkline
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
 
 #: Hours of samples that the overview shows, pieces of work on a page, and what is on its way that it lists.
@@ -41,9 +44,8 @@ class FlowShown:
     stalled: bool
     paused: bool
     rate: int | None
-    times: Sequence[datetime]
-    waited: Sequence[int | None]
-    passed: Sequence[int | None]
+    waited: Markup
+    passed: Markup
 
 
 @page("GET system", needs=system.show, section="system")
@@ -56,7 +58,7 @@ def overview(visit: Visit) -> Shown:
         {
             "stands": stands,
             "troubles": troubles(visit, stands),
-            "flows": _flows(stands, samples),
+            "flows": _flows(visit.reader, stands, samples),
             "hours": HOURS,
             "mailings": visit.ask(underway.mailings, UnderWayList(LISTED)),
             "fanouts": visit.ask(underway.fanouts, UnderWayList(LISTED)),
@@ -95,7 +97,8 @@ def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
     return found
 
 
-def _flows(stands: SystemStatus, samples: list[FlowSample]) -> list[FlowShown]:
+def _flows(reader: Reading, stands: SystemStatus, samples: list[FlowSample]) -> list[FlowShown]:
+    _ = reader.words.gettext
     loads = {load.queue: load for load in stands.queues}
     paused = {one.pool for one in stands.pools_paused}
     now = {Flow.IN: stands.unread, Flow.OUT: stands.unpublished}
@@ -113,9 +116,8 @@ def _flows(stands: SystemStatus, samples: list[FlowSample]) -> list[FlowShown]:
                 load.stalled or load.unoffered,
                 flow in paused,
                 those[-1].passed if those else None,
-                [one.at for one in those],
-                [one.waiting for one in those],
-                [one.passed for one in those],
+                sparkline(reader, _("Waiting"), [one.waiting for one in those]),
+                sparkline(reader, _("A minute"), [one.passed for one in those]),
             )
         )
     return found
