@@ -25,7 +25,8 @@ WRITES = {
     "replays": ["INSERT"],
     "webhooks": ["INSERT", "UPDATE", "DELETE"],
     "uploads": ["INSERT", "DELETE"],
-    "upload_blocks": ["INSERT"],
+    "upload_blocks": ["INSERT", "UPDATE", "DELETE"],
+    "counts": ["INSERT", "UPDATE"],
 }
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.
