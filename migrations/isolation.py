@@ -24,8 +24,8 @@ WRITES = {
     "lifted_suppressions": ["INSERT", "UPDATE"],
     "replays": ["INSERT"],
     "webhooks": ["INSERT", "UPDATE", "DELETE"],
-    "uploads": ["INSERT", "DELETE"],
-    "upload_blocks": ["INSERT", "UPDATE", "DELETE"],
+    "uploads": ["INSERT", "UPDATE", "DELETE"],
+    "upload_blocks": ["INSERT", "DELETE"],
     "counts": ["INSERT", "UPDATE"],
 }
 

@@ -28,6 +28,7 @@ ACTORS = (
     enrolments.chunk,
     enrolments.survey,
     erasure.erase,
+    imports.drop,
     imports.run,
     intake.retake,
     intake.take_turn,
