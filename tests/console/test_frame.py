@@ -8,7 +8,7 @@ import pytest
 from tasks.accounts import Role
 from tests.console.conftest import Consoled, Visitor
 from workers.web.asking import Busy
-from workers.web.console import app
+from workers.web.console import app, changes, choosing
 from workers.web.console.looks import ASSETS
 from workers.web.console.visits import PAGES
 from workers.web.signing_in import Visitors
@@ -21,6 +21,7 @@ TABLE = {
     "GET preferences": "all",
     "POST preferences": "all",
     "GET organisations/{organisation}/users": "reader",
+    "GET organisations/{organisation}/users/export": "reader",
     "POST organisations/{organisation}/users": "reader",
     "POST organisations/{organisation}/users/confirm": "admin",
     "POST organisations/{organisation}/users/status": "admin",
@@ -239,8 +240,11 @@ def test_the_page_on_the_console_says_which_bounds_there_are() -> None:
     look, idle = (int(re.findall(rf"{name} = (\d+);", script)[0]) for name in ("LOOK_MS", "IDLE_MS"))
     bounds = [
         f"may open {app.RATE:.0f} pages a second, {app.AT_ONCE} at once",
-        f"looked at again every {look // 1000} seconds",
+        f"the script asks every {look // 1000} seconds",
         f"stops asking after {idle // 60_000} minutes",
+        f"A process has {changes.MOST} streams, and {changes.OF_ONE} of one person",
+        f"each ends after {changes.LONGEST_SECONDS / 60:.0f} minutes",
+        f"up to {choosing.MOST_FOUND:,}",
     ]
 
     assert [bound for bound in bounds if bound not in said] == []
