@@ -76,6 +76,7 @@ class ArchivedLearner:
 @dataclass(frozen=True, slots=True)
 class Use:
     """What was used of the pool of the current licence period, by day (UTC); `ends` is the first moment after it.
+    `periods`: what is used in each that there was, the latest first.
     `runs_out`: the day on which the pool is used up if use goes on as in the last `pace_days`, which is `per_day`;
     null: not within the period. `counted_at` and `counting`: see `Analytics`."""
 
@@ -91,6 +92,7 @@ class Use:
     pace_days: int
     per_day: float
     runs_out: date | None
+    periods: list[seats.KeptBalance]
     counted_at: datetime | None
     counting: bool
 
@@ -147,6 +149,7 @@ def use(doing: Doing, asked: Nothing) -> Use:  # noqa: ARG001
     with doing.transaction() as connection:
         known, counting = _state(connection, org.organisation)
         days = analytics.used_days(connection, org, live=known.live)
+        periods = seats.kept_balances(connection, org.organisation)
     starts, ends = org.licence_starts, org.licence_ends
     expected = analytics.forecast(org.pool, days, starts and starts.date(), ends and ends.date(), known.now.date())
     return Use(
@@ -162,6 +165,7 @@ def use(doing: Doing, asked: Nothing) -> Use:  # noqa: ARG001
         expected.days,
         expected.per_day,
         expected.runs_out,
+        periods,
         _counted_at(known),
         counting,
     )

@@ -27,19 +27,20 @@ from workers.web.api.doors import EXPORTS_OF_ONE
 from workers.web.api.limits import Buckets, Places
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import home, users
+from workers.web.console import home, imports, reports, seats, uploading, users
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
 from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Gone, Shown, Visit
+from workers.web.console.uploading import Upload
+from workers.web.console.visits import PAGES, ConsolePage, Gone, Shown, Visit, navigation
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 from workers.web.streaming import Export
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users)
+DECLARING = (home, users, reports, seats, imports)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -76,6 +77,7 @@ class _Asked:
     session: str
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
+    file: Upload | None = None
 
 
 class Console:
@@ -92,6 +94,7 @@ class Console:
         self._looks = Bulkhead(runtime, "web console changes", at_once=2, wait=3, seconds=5, statement=3)
         self._rates = Buckets(AT_ONCE, RATE)
         self._changes, self._exporting = Changes(runtime.stopping), Places(EXPORTS_OF_ONE)
+        self._uploading = Places(uploading.OF_ONE, uploading.MOST)
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
@@ -123,17 +126,44 @@ class Console:
             return _asset(request, parts)
         page, path = _found(request.method, parts)
         query = _pairs(request.scope["query_string"])
-        fields: Sequence[tuple[str, str]] = ()
+        asked = _Asked(request, page, path, reader, self._visitors.session(request), query, ())
+        if page.uploads:
+            return await self._sent(asked)
         if request.method == "POST":
             async with self._bodies.read(request, LONGEST_FORM) as body:
-                fields = _pairs(body)
-        session = self._visitors.session(request)
-        asked = _Asked(request, page, path, reader, session, query, fields)
+                asked = replace(asked, fields=_pairs(body))
         if page.live is not None and "text/event-stream" in request.headers.get("accept", ""):
             return await self._told(asked)
         if page.exports:
             return await self._exported(asked)
         return await self._bulkhead.ask(self._show, self._bulkhead.runtime, asked)
+
+    async def _sent(self, asked: _Asked) -> Response:
+        """The answer to a form with a file, which is read of somebody who may send it alone."""
+        who = await self._bulkhead.ask(self._sender, self._bulkhead.runtime, asked)
+        if isinstance(who, Response):
+            return who
+        if not self._uploading.take(who):
+            raise RefusedVisit(429, wait=AGAIN)
+        try:
+            fields, file = await uploading.read(asked.request)
+            sent = replace(asked, fields=fields, file=file)
+            return await self._bulkhead.ask(self._show, self._bulkhead.runtime, sent)
+        finally:
+            self._uploading.give(who)
+
+    def _sender(self, runtime: Runtime, asked: _Asked) -> Response | str:
+        """Who sends a file, if they may."""
+        caller = self._visitors.caller(runtime, asked.request)
+        if caller is None:
+            return self._sign_in()
+        if not self._visitors.asked_by_us(asked.request):
+            raise RefusedVisit(403, asked.reader.words.gettext("The form was not sent from a page of ours."))
+        self._visit(runtime, asked, caller)
+        return caller.who
+
+    def _sign_in(self) -> Response:
+        return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
 
     async def _told(self, asked: _Asked) -> Response:
         """The stream that tells a page of changes."""
@@ -211,7 +241,7 @@ class Console:
         """The answer or, of somebody, a file to stream."""
         caller = self._visitors.caller(runtime, asked.request)
         if caller is None:
-            return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
+            return self._sign_in()
         if wait := self._rates.wait(caller.who):
             raise RefusedVisit(429, wait=wait)
         if asked.request.method == "POST" and not self._is_ours(asked):
@@ -233,7 +263,7 @@ class Console:
         here = base + "".join(f"/{quote(part, safe='')}" for part in self._parts(asked.request) if part)
         query = asked.request.scope["query_string"].decode("latin-1")
         here = f"{here}?{query}" if query else here
-        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields)
+        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields, file=asked.file)
         organisation = asked.path.get("organisation")
         if needs is not None and not permits(caller, needs.name, organisation):
             perform(runtime, caller, needs, None, organisation)
@@ -251,7 +281,7 @@ class Console:
         said: dict[str, Any] = {
             **shown.said,
             "visit": visit,
-            "sections": [one for one in SECTIONS if visit.organisation and visit.may(one.needs.name)],
+            "sections": [one for one in navigation() if visit.organisation and visit.may(one.needs.name)],
             "current": asked.page.section,
             "switch": switch.items if len(switch.items) > 1 else [],
             "more_organisations": switch.next is not None,

@@ -12,6 +12,7 @@ from tasks.acts.paging import Stream
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
+from workers.web.console.uploading import Upload
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
@@ -51,7 +52,7 @@ class ConsolePage:
     """A page: `parts` are the segments of its path, those in braces are fields. Whoever may do `needs` may see it; None
     is for everybody who is signed in. `section`: where in the navigation it is. `live`: a question that costs little,
     whose answer is another if the page would say something else: it is told so (`changes`). `exports`: it answers a
-    `Stream`."""
+    `Stream`. `uploads`: its form has a file."""
 
     method: str
     parts: tuple[str, ...]
@@ -60,6 +61,7 @@ class ConsolePage:
     section: str
     live: "Callable[[Visit], object] | None" = None
     exports: bool = False
+    uploads: bool = False
 
     def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this page's."""
@@ -75,9 +77,18 @@ class Section:
     needs: Act[Any, Any]
 
 
-#: What has been declared: pages, and sections in the order of the navigation.
+#: What has been declared: pages, and sections, whose order is that of `NAVIGATION`.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
+
+#: The titles of the sections, in the order of the navigation.
+NAVIGATION = ("Users", "Enrolments", "Segments", "Announcements", "Reports", "Seats", "Import", "Operators")
+
+
+def navigation() -> list[Section]:
+    """The sections in the order of the navigation; those that it does not know come last."""
+    places = {title: place for place, title in enumerate(NAVIGATION)}
+    return sorted(SECTIONS, key=lambda one: places.get(one.title, len(places)))
 
 
 def page(
@@ -87,12 +98,13 @@ def page(
     section: str = "",
     live: "Callable[[Visit], object] | None" = None,
     exports: bool = False,
+    uploads: bool = False,
 ) -> "Callable[[Does], Does]":
     """Declare a page, `GET organisations/{organisation}/users`. Pages without a field at a place are found first."""
     method, _, path = route.partition(" ")
 
     def declare(does: "Does") -> "Does":
-        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section, live, exports))
+        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section, live, exports, uploads))
         PAGES.sort(key=lambda one: [part.startswith("{") for part in one.parts])
         return does
 
@@ -112,6 +124,7 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
+    file: Upload | None = None
 
     def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
         """Do an act, as any other door does."""
