@@ -55,7 +55,7 @@ def test_r16_what_is_written_is_read_as_a_real_learner_would_and_counted_by_reas
     world.has_learners("una", email=None)
     world.has_learners("gone", "off")
     world.becomes("inactive", "off")
-    world.say("segment.saved", segment="s", name="S", members=["bob", "off"])
+    world.has_segment("s", "bob", "off")
     written = "Hello {{ first_name }},\n\n**bold**"
 
     first = ask(world, previews.see, previews.Writing("To {{ full_name }}", written, EVERYONE))

@@ -26,16 +26,16 @@ from tasks.acts.signing_in import SIGN_IN_PATH
 from workers.web.api.limits import Buckets
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import home, users
+from workers.web.console import announcements, home, launching, users, writing
 from workers.web.console.languages import Reading
-from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Gone, Shown, Visit
+from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
+from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Framed, Gone, Shown, Visit
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users)
+DECLARING = (home, users, announcements, writing, launching)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -151,6 +151,8 @@ class Console:
             answer = _refusal(visit, problem)
         if isinstance(answer, Gone):
             return self._gone(asked, answer)
+        if isinstance(answer, Framed):
+            return HTMLResponse(answer.html, headers={"Content-Security-Policy": FRAMED_POLICY})
         return self._page(asked, visit, answer)
 
     def _visit(self, runtime: Runtime, asked: _Asked, caller: Caller) -> Visit:
@@ -187,6 +189,8 @@ class Console:
         }
         response = HTMLResponse(render(shown.template, asked.reader, said), shown.status)
         response.headers["Content-Language"] = asked.reader.language
+        if shown.frames:
+            response.headers["Content-Security-Policy"] = FRAMING_POLICY
         if cookie:
             self._visitors.cookies.forget(response, self._flash_cookie)
         return response

@@ -14,16 +14,24 @@ from workers.web.console.languages import Reading
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page to show: a template, and what it says."""
+    """A page to show: a template, and what it says. `frames`: whether it shows pages of ours in frames."""
 
     template: str
     said: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    frames: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A document that is not ours, for a frame of one of our pages, where it can do nothing."""
+
+    html: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +43,10 @@ class Gone:
     cookies: Mapping[str, str] = field(default_factory=dict)
 
 
+#: What a page may answer with.
+Answer = Shown | Gone | Framed
+
+
 @dataclass(frozen=True, slots=True)
 class ConsolePage:
     """A page: `parts` are the segments of its path, those in braces are fields. Whoever may do `needs` may see it; None
@@ -42,7 +54,7 @@ class ConsolePage:
 
     method: str
     parts: tuple[str, ...]
-    does: Callable[["Visit"], Shown | Gone]
+    does: Callable[["Visit"], Answer]
     needs: Act[Any, Any] | None
     section: str
 
@@ -67,11 +79,11 @@ SECTIONS: list[Section] = []
 
 def page(
     route: str, *, needs: Act[Any, Any] | None = None, section: str = ""
-) -> Callable[[Callable[["Visit"], Shown | Gone]], Callable[["Visit"], Shown | Gone]]:
+) -> Callable[[Callable[["Visit"], Answer]], Callable[["Visit"], Answer]]:
     """Declare a page, `GET organisations/{organisation}/users`. Pages without a field at a place are found first."""
     method, _, path = route.partition(" ")
 
-    def declare(does: Callable[["Visit"], Shown | Gone]) -> Callable[["Visit"], Shown | Gone]:
+    def declare(does: Callable[["Visit"], Answer]) -> Callable[["Visit"], Answer]:
         PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section))
         PAGES.sort(key=lambda one: [part.startswith("{") for part in one.parts])
         return does
@@ -93,7 +105,7 @@ class Visit:
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
 
-    def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
+    def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
         """Do an act, as any other door does."""
         return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
 
