@@ -44,7 +44,8 @@ class Forms(HTMLParser):
             and "name" in said
             and (said.get("type") not in {"checkbox", "radio"} or "checked" in said)
         ):
-            self.found[self._form].append((said["name"], said.get("value", "on")))
+            unsaid = "on" if said.get("type") in {"checkbox", "radio"} else ""
+            self.found[self._form].append((said["name"], said.get("value", unsaid)))
 
 
 @dataclass
