@@ -74,6 +74,8 @@ PERMISSIONS = {
     "announcements.resume": _ADMIN,
     "announcements.retry": _ADMIN,
     "announcements.schedule": _ADMIN,
+    "announcements.see": _READER,
+    "announcements.settle": _ADMIN,
     "announcements.show": _READER,
     "announcements.test": _ADMIN,
     "announcements.unschedule": _ADMIN,

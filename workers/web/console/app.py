@@ -27,20 +27,20 @@ from workers.web.api.doors import EXPORTS_OF_ONE
 from workers.web.api.limits import Buckets, Places
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import home, imports, reports, seats, uploading, users
+from workers.web.console import announcements, home, imports, launching, reports, seats, uploading, users, writing
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
-from workers.web.console.looks import HEADERS, assets, render
+from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
 from workers.web.console.uploading import Upload
-from workers.web.console.visits import PAGES, ConsolePage, Gone, Shown, Visit, navigation
+from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 from workers.web.streaming import Export
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users, reports, seats, imports)
+DECLARING = (home, users, announcements, writing, launching, reports, seats, imports)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -255,6 +255,8 @@ class Console:
             return caller.who, answer
         if isinstance(answer, Gone):
             return self._gone(asked, answer)
+        if isinstance(answer, Framed):
+            return HTMLResponse(answer.html, headers={"Content-Security-Policy": FRAMED_POLICY})
         return self._page(asked, visit, answer)
 
     def _visit(self, runtime: Runtime, asked: _Asked, caller: Caller) -> Visit:
@@ -292,6 +294,8 @@ class Console:
         }
         response = HTMLResponse(render(shown.template, asked.reader, said), shown.status)
         response.headers["Content-Language"] = asked.reader.language
+        if shown.frames:
+            response.headers["Content-Security-Policy"] = FRAMING_POLICY
         if cookie:
             self._visitors.cookies.forget(response, self._flash_cookie)
         return response

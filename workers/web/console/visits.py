@@ -16,16 +16,24 @@ from workers.web.console.uploading import Upload
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page to show: a template, and what it says."""
+    """A page to show: a template, and what it says. `frames`: whether it shows pages of ours in frames."""
 
     template: str
     said: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    frames: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A document that is not ours, for a frame of one of our pages, where it can do nothing."""
+
+    html: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ class Visit:
     organisation: Organisation | None = None
     file: Upload | None = None
 
-    def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
+    def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
         """Do an act, as any other door does."""
         return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
 
@@ -171,4 +179,4 @@ class Visit:
 
 
 #: What answers a page.
-Does = Callable[[Visit], Shown | Gone | Stream]
+Does = Callable[[Visit], Shown | Gone | Framed | Stream]
