@@ -16,7 +16,7 @@ from config.errors import Conflict, Forbidden, Invalid, NotFound, UserError
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import keys_in
-from tasks import organisations
+from tasks import accounts, organisations
 from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
 from tasks.acts import perform
@@ -27,7 +27,20 @@ from workers.web.api.doors import EXPORTS_OF_ONE
 from workers.web.api.limits import Buckets, Places
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import announcements, home, imports, launching, reports, seats, uploading, users, writing
+from workers.web.console import (
+    announcements,
+    home,
+    imports,
+    launching,
+    operators,
+    people,
+    reports,
+    seats,
+    technical,
+    uploading,
+    users,
+    writing,
+)
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
@@ -40,7 +53,7 @@ from workers.web.streaming import Export
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users, announcements, writing, launching, reports, seats, imports)
+DECLARING = (home, users, announcements, writing, launching, reports, seats, imports, technical, operators, people)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -265,7 +278,18 @@ class Console:
         here = base + "".join(f"/{quote(part, safe='')}" for part in self._parts(asked.request) if part)
         query = asked.request.scope["query_string"].decode("latin-1")
         here = f"{here}?{query}" if query else here
-        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields, file=asked.file)
+        visit = Visit(
+            runtime,
+            caller,
+            asked.reader,
+            base,
+            here,
+            asked.path,
+            asked.query,
+            asked.fields,
+            file=asked.file,
+            session=accounts.session_id(asked.session),
+        )
         organisation = asked.path.get("organisation")
         if needs is not None and not permits(caller, needs.name, organisation):
             perform(runtime, caller, needs, None, organisation)
@@ -283,7 +307,9 @@ class Console:
         said: dict[str, Any] = {
             **shown.said,
             "visit": visit,
-            "sections": [one for one in navigation() if visit.organisation and visit.may(one.needs.name)],
+            "sections": [
+                one for one in navigation() if (visit.organisation or one.whole) and visit.may(one.needs.name)
+            ],
             "current": asked.page.section,
             "switch": switch.items if len(switch.items) > 1 else [],
             "more_organisations": switch.next is not None,
