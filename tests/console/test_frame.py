@@ -6,11 +6,15 @@ from urllib.parse import quote
 
 import pytest
 
+from tasks import mail
 from tasks.accounts import Role
-from tasks.acts import imports
+from tasks.acts import accounts, imports, webhooks
+from tasks.acts.accounts import NewToken
 from tasks.acts.imports import ImportRun
+from tasks.acts.webhooks import WebhookAddition
 from tests.acts.doing import do
 from tests.console.conftest import Consoled, Visitor
+from tests.world import World
 from workers.web.asking import Busy
 from workers.web.console import app, changes, choosing
 from workers.web.console.looks import ASSETS
@@ -35,7 +39,9 @@ TABLE = {
     "POST sessions": "all",
     "GET organisations/{organisation}/technical": "reader",
     "GET organisations/{organisation}/technical/audit": "admin",
+    "GET organisations/{organisation}/technical/audit/export": "admin",
     "GET organisations/{organisation}/technical/quarantine": "reader",
+    "GET organisations/{organisation}/technical/suppressions/export": "reader",
     "GET organisations/{organisation}/technical/suppressions": "reader",
     "GET organisations/{organisation}/technical/webhooks": "reader",
     "GET organisations/{organisation}/technical/webhooks/{webhook}": "reader",
@@ -48,6 +54,7 @@ TABLE = {
     "GET system": "operator",
     "GET system/accounts": "operator",
     "GET system/audit": "operator",
+    "GET system/audit/export": "operator",
     "GET system/quarantine": "operator",
     "GET system/quarantine/decided": "operator",
     "GET system/suppressions": "operator",
@@ -102,6 +109,24 @@ def _organisations(console: Consoled) -> None:
     world.organisation = "acme"
     world.has_learners("ann")
     do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\n")))
+    technical(world)
+
+
+def technical(world: World) -> None:
+    """Something of all that is technical: what each of two may decide about."""
+    for n in range(4):
+        world.starts(f"ghost{n}", "safety")
+    with world.about("acme") as (connection, org):
+        for n in range(3):
+            mail.suppress(connection, org.organisation, f"a{n}@acme.example", mail.Suppressed.HARD, why=None)
+    world.execute(
+        "INSERT INTO work (organisation, queue, actor, subject, state, due_at)"
+        " SELECT 1, 'bulk', 'mail.deliver', 7, 'failing', now() + interval '1 hour' FROM generate_series(1, 2)"
+    )
+    hook = WebhookAddition("https://hooks.invalid/x", id="hook")
+    do(world, webhooks.add, hook)
+    do(world, webhooks.of_platform["webhooks.add"], hook, None)
+    do(world, accounts.add_token, NewToken("spare", Role.OPERATOR), None)
 
 
 def key(visitor: Visitor) -> str:
@@ -113,13 +138,20 @@ def asks(visitor: Visitor, route: str, organisation: str) -> int:
     """Ask for a page as its form does."""
     method, _, path = route.partition(" ")
     known = {"organisation": organisation, "learner": "ann" if organisation == "acme" else "zoe"}
-    path = path.format(**known, id=1, entry=1)
+    path = path.format(**known, id=1, entry=1, webhook="hook", pool="bulk", token="spare")
     if method == "GET":
         return visitor.open(path).status
     own = key(visitor.open("preferences"))
     said = [("key", own), ("learner", "ann"), ("status", "active"), ("active", "yes"), ("was", "inactive")]
     file = ("people.csv", b"id,email,status\n") if path.endswith("/imports") else None
-    return visitor.open(path, [*said, ("why", "seen")], file=file, Sec_Fetch_Site="same-origin").status
+    said += [("why", "seen"), ("wanted", "discard"), ("url", "https://hooks.invalid/y"), ("role", "operator")]
+    said += [("name", "another"), ("email", "reader-acme@acme.example"), ("address", "b@acme.example")]
+    said += [("event", "1"), ("work", "1")] if path.endswith("/confirm") else []
+    if path.endswith(("/quarantine", "/work")):
+        said += re.findall(r'name="(event|work)" value="(\d+)"', visitor.open(path).text)[:1]
+    elif path.endswith("/suppressions"):
+        said += re.findall(r'name="(address)" value="([^"]+)"', visitor.open(path).text)[:1]
+    return visitor.open(path, said, file=file, Sec_Fetch_Site="same-origin").status
 
 
 def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: Consoled) -> None:

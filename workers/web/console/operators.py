@@ -1,7 +1,8 @@
 """Operators: how everything stands on one page that may be left open, what failed, and what rests."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from markupsafe import Markup
@@ -48,7 +49,14 @@ class FlowShown:
     passed: Markup
 
 
-@page("GET system", needs=system.show, section="system")
+def _standing(visit: Visit) -> object:
+    """What the overview is asked by: how everything stands, and the minute, whose sample is another."""
+    stands = visit.ask(system.show, Nothing())
+    queues = [replace(load, oldest_due_seconds=None) for load in stands.queues]
+    return replace(stands, queues=queues), int(time.time() // 60)
+
+
+@page("GET system", needs=system.show, section="system", live=_standing)
 def overview(visit: Visit) -> Shown:
     """Everything at a glance, what is wrong first."""
     stands = visit.ask(system.show, Nothing())
