@@ -13,9 +13,14 @@ import pytest
 
 from config.database import transaction
 from config.runtime import Runtime
-from tasks import accounts
+from tasks import accounts, mail
 from tasks.accounts import Role
+from tasks.acts import accounts as account_acts
+from tasks.acts import webhooks
+from tasks.acts.accounts import NewToken
 from tasks.acts.signing_in import link_for_this_machine
+from tasks.acts.webhooks import WebhookAddition
+from tests.acts.doing import do
 from tests.workers.serving import served
 from tests.world import World
 
@@ -151,6 +156,23 @@ class Consoled:
             known = accounts.account_of(connection, email)
             assert known is not None
             return accounts.begin_session(connection, known.account, None)
+
+
+def technical(world: World) -> None:
+    """Something of all that is technical: what each of two may decide about."""
+    for n in range(4):
+        world.starts(f"ghost{n}", "safety")
+    with world.about("acme") as (connection, org):
+        for n in range(3):
+            mail.suppress(connection, org.organisation, f"a{n}@acme.example", mail.Suppressed.HARD, why=None)
+    world.execute(
+        "INSERT INTO work (organisation, queue, actor, subject, state, due_at)"
+        " SELECT 1, 'bulk', 'mail.deliver', 7, 'failing', now() + interval '1 hour' FROM generate_series(1, 2)"
+    )
+    hook = WebhookAddition("https://hooks.invalid/x", id="hook")
+    do(world, webhooks.add, hook)
+    do(world, webhooks.of_platform["webhooks.add"], hook, None)
+    do(world, account_acts.add_token, NewToken("spare", Role.OPERATOR), None)
 
 
 @pytest.fixture

@@ -6,15 +6,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tasks import mail
 from tasks.accounts import Role
-from tasks.acts import accounts, imports, webhooks
-from tasks.acts.accounts import NewToken
+from tasks.acts import imports
 from tasks.acts.imports import ImportRun
-from tasks.acts.webhooks import WebhookAddition
 from tests.acts.doing import do
-from tests.console.conftest import Consoled, Visitor
-from tests.world import World
+from tests.console.conftest import Consoled, Visitor, technical
 from workers.web.asking import Busy
 from workers.web.console import app, changes, choosing
 from workers.web.console.looks import ASSETS
@@ -110,23 +106,6 @@ def _organisations(console: Consoled) -> None:
     world.has_learners("ann")
     do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\n")))
     technical(world)
-
-
-def technical(world: World) -> None:
-    """Something of all that is technical: what each of two may decide about."""
-    for n in range(4):
-        world.starts(f"ghost{n}", "safety")
-    with world.about("acme") as (connection, org):
-        for n in range(3):
-            mail.suppress(connection, org.organisation, f"a{n}@acme.example", mail.Suppressed.HARD, why=None)
-    world.execute(
-        "INSERT INTO work (organisation, queue, actor, subject, state, due_at)"
-        " SELECT 1, 'bulk', 'mail.deliver', 7, 'failing', now() + interval '1 hour' FROM generate_series(1, 2)"
-    )
-    hook = WebhookAddition("https://hooks.invalid/x", id="hook")
-    do(world, webhooks.add, hook)
-    do(world, webhooks.of_platform["webhooks.add"], hook, None)
-    do(world, accounts.add_token, NewToken("spare", Role.OPERATOR), None)
 
 
 def key(visitor: Visitor) -> str:
