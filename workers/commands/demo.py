@@ -284,7 +284,7 @@ def _sign_in_link(runtime: Runtime) -> str | None:
 
 
 def _somebody_watches() -> bool:
-    """Whether a person reads this, who may want to open the console: then everything stays up until they have seen it."""
+    """Whether a person reads this, who may want to open the console: then everything stays up for them."""
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
