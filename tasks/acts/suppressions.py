@@ -14,7 +14,7 @@ from tasks.events import Moment
 from tasks.reports import Format, stream
 
 Address = Annotated[str, Meta(min_length=1, max_length=320, description="A mail address, in any case.")]
-Why = Annotated[str, Meta(max_length=1000)]
+Why = Annotated[str, Meta(max_length=10_000)]
 
 #: Addresses that a page of those that are searched for looks at.
 SCANNED = 20_000
@@ -67,7 +67,7 @@ class SuppressionsChosen:
     """Addresses by name; or all that the others choose together: those of a reason, those that the announcement
     `mailing` was refused at or came back from, those of a stretch of time."""
 
-    addresses: Annotated[list[Address], Meta(max_length=1000)] | None = None
+    addresses: Annotated[list[Address], Meta(max_length=10_000)] | None = None
     reason: mail.Suppressed | None = None
     mailing: str | None = None
     since: Moment | None = None
