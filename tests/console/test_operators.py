@@ -75,7 +75,7 @@ def test_samples_are_kept_a_minute_each_for_two_days_and_shown(
     world.execute("DELETE FROM samples")
     chore.do()
     world.execute("UPDATE samples SET at = at - interval '1 minute'")
-    world.starts("ann", "safety")
+    world.has_course("fire", "everyone")
     WOKEN["tasks"] += 3
     world.settle()
     with counted(world.runtime, monkeypatch) as trips:

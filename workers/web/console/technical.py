@@ -1,6 +1,7 @@
 """What is technical about an organisation, and about the installation: events that were not taken, webhooks, addresses
 that get no mail, and the audit log. The pages are the same; an organisation's people see what is theirs."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from config.errors import UserError
@@ -21,6 +22,9 @@ SHOWN, ATTEMPTS = 100, 50
 
 #: Pages of the act that are asked for at most, if few entries fit what is searched for.
 ASKED = 20
+
+#: Days that the audit log can be asked for by one click.
+LATELY = (1, 7, 30)
 
 SECTIONS.append(Section("technical", "Technical", suppressions.list_))
 
@@ -211,6 +215,7 @@ def list_audit(visit: Visit) -> Shown:
         "entries": found.items,
         "after": found.next and at(visit, "audit", **chosen, after=found.next),
         "export": at(visit, "audit", "export", **chosen),
+        "lately": {days: at(visit, "audit", **{**chosen, "since": _days_ago(days)}) for days in LATELY},
     }
     return Shown("technical_audit", _with(visit, said))
 
@@ -228,6 +233,11 @@ def export_audit(visit: Visit) -> Stream:
 def export_suppressions(visit: Visit) -> Stream:
     """Every address that gets no more mail, as a file."""
     return visit.ask(suppressions.export, visit.read(SuppressionsExport))
+
+
+def _days_ago(days: int) -> str:
+    """A time so many days ago, to the minute, so that it makes a link that can be shared."""
+    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%MZ}"
 
 
 def _with(visit: Visit, said: dict[str, Any]) -> dict[str, Any]:
