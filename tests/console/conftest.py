@@ -38,8 +38,13 @@ class Forms(HTMLParser):
             self.found.setdefault(self._form, [])
         elif tag == "form":
             self._form = ""
-        elif tag == "input" and self._form and "name" in said and (said.get("type") != "checkbox" or "checked" in said):
+        elif tag == "input" and self._form and "name" in said and _sent(said):
             self.found[self._form].append((said["name"], said.get("value", "on")))
+
+
+def _sent(said: dict[str, str]) -> bool:
+    """Whether a browser sends a field that nobody touched."""
+    return said.get("type") not in {"checkbox", "radio"} or "checked" in said
 
 
 @dataclass
@@ -83,6 +88,13 @@ class Visitor:
         fields = Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
         sent = [one for one in fields if one[0] not in leave]
         return self.open(to, [*sent, *said], Sec_Fetch_Site="same-origin", Origin=self.url)
+
+    def undo(self) -> "Visitor":
+        """Press Undo in the message that says what was done."""
+        form = self.text.split('<div class="flash">')[1].split("</form>")[0]
+        to = html.unescape(re.findall(r'action="([^"]+)"', form)[0])
+        fields = re.findall(r'name="([^"]+)" value="([^"]*)"', form)
+        return self.open(to, [(name, html.unescape(value)) for name, value in fields], Sec_Fetch_Site="same-origin")
 
     @property
     def says(self) -> str:

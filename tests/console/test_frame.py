@@ -10,7 +10,7 @@ from tests.console.conftest import Consoled, Visitor
 from workers.web.asking import Busy
 from workers.web.console import app, changes, choosing
 from workers.web.console.looks import ASSETS
-from workers.web.console.visits import PAGES
+from workers.web.console.visits import ORDER, PAGES
 from workers.web.signing_in import Visitors
 
 #: Each page, written by hand: who may see or send it, of their own organisation. `all`: whoever is signed in.
@@ -25,6 +25,31 @@ TABLE = {
     "POST organisations/{organisation}/users": "reader",
     "POST organisations/{organisation}/users/confirm": "admin",
     "POST organisations/{organisation}/users/status": "admin",
+    "GET organisations/{organisation}/enrolments": "reader",
+    "GET organisations/{organisation}/enrolments/export": "reader",
+    "GET organisations/{organisation}/enrolments/{fanout}": "reader",
+    "GET organisations/{organisation}/courses/{course}": "reader",
+    "POST organisations/{organisation}/courses/{course}": "reader",
+    "GET organisations/{organisation}/courses/{course}/export": "reader",
+    "GET organisations/{organisation}/courses/{course}/users": "admin",
+    "POST organisations/{organisation}/courses/{course}/users": "admin",
+    "POST organisations/{organisation}/courses/{course}/confirm": "admin",
+    "POST organisations/{organisation}/courses/{course}/method": "admin",
+    "POST organisations/{organisation}/courses/{course}/enrol": "admin",
+    "POST organisations/{organisation}/courses/{course}/withdraw/confirm": "admin",
+    "POST organisations/{organisation}/courses/{course}/withdraw": "admin",
+    "GET organisations/{organisation}/segments": "reader",
+    "POST organisations/{organisation}/segments": "admin",
+    "GET organisations/{organisation}/segments/export": "reader",
+    "GET organisations/{organisation}/segments/{segment}": "reader",
+    "POST organisations/{organisation}/segments/{segment}": "reader",
+    "GET organisations/{organisation}/segments/{segment}/export": "reader",
+    "GET organisations/{organisation}/segments/{segment}/users": "admin",
+    "POST organisations/{organisation}/segments/{segment}/users": "admin",
+    "POST organisations/{organisation}/segments/{segment}/name": "admin",
+    "POST organisations/{organisation}/segments/{segment}/link": "admin",
+    "POST organisations/{organisation}/segments/{segment}/join": "admin",
+    "POST organisations/{organisation}/segments/{segment}/leave": "admin",
     "GET organisations/{organisation}/learners/{learner}": "reader",
     "POST organisations/{organisation}/learners/{learner}": "admin",
 }
@@ -60,14 +85,27 @@ def key(visitor: Visitor) -> str:
 def asks(visitor: Visitor, route: str, organisation: str) -> int:
     """Ask for a page as its form does."""
     method, _, path = route.partition(" ")
-    path = path.format(organisation=organisation, learner="ann" if organisation == "acme" else "zoe")
+    own_ids = {"acme": {"learner": "ann", "fanout": "2"}, "zeta": {"learner": "zoe", "fanout": "1"}}[organisation]
+    path = path.format(**{"organisation": organisation, "course": "c1", "segment": "s1"} | own_ids)
     if method == "GET":
         return visitor.open(path).status
     own = key(visitor.open("preferences"))
     said = [("key", own), ("learner", "ann"), ("status", "active"), ("active", "yes"), ("was", "inactive")]
+    said += [("how", "learners"), ("method", "everyone"), ("segment", "s1"), ("name", "New"), ("course", "c1")]
     return visitor.open(path, said, Sec_Fetch_Site="same-origin").status
 
 
+@pytest.fixture
+def courses(console: Consoled) -> None:
+    world = console.world
+    for world.organisation, learner in (("zeta", "zoe"), ("acme", "ann")):
+        world.has_course("c1")
+        world.has_segment("s1")
+        world.asks_to_enrol("c1", learner)
+    world.settle()
+
+
+@pytest.mark.usefixtures("courses")
 def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: Consoled) -> None:
     declared = {f"{page.method} {'/'.join(page.parts)}" for page in PAGES}
     assert declared == TABLE.keys()
@@ -86,6 +124,7 @@ def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: 
     assert ("reader-acme@acme.example", "learners.status", "refused: Forbidden") in refused
 
 
+@pytest.mark.usefixtures("courses")
 def test_r31_what_is_another_organisations_is_not_there(console: Consoled) -> None:
     admin = console.visitor(Role.ADMIN, "acme")
     for route in TABLE:
@@ -96,6 +135,15 @@ def test_r31_what_is_another_organisations_is_not_there(console: Consoled) -> No
             assert asks(admin, missing, "zeta") == 404, route
     assert "Zeta" not in admin.open("organisations").says
     assert "Zeta" in console.visitor(Role.OPERATOR).open("organisations").says
+
+
+def test_the_sections_stand_in_the_order_in_which_they_are_used(console: Consoled) -> None:
+    page = console.visitor().open("organisations/acme/users").text
+    nav = page.split('<nav class="sections"')[1].split("</nav>")[0]
+    found = [one for one in re.findall(r'href="[^"]*/([a-z]+)"', nav) if one in ORDER]
+
+    assert found[:3] == ["users", "enrolments", "segments"]
+    assert found == sorted(found, key=ORDER.index)
 
 
 def test_the_navigation_offers_other_organisations_to_those_who_see_several(console: Consoled) -> None:

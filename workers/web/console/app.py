@@ -27,19 +27,19 @@ from workers.web.api.doors import EXPORTS_OF_ONE
 from workers.web.api.limits import Buckets, Places
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import home, users
+from workers.web.console import enrolments, home, segments, users
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
 from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Gone, Shown, Visit
+from workers.web.console.visits import PAGES, ConsolePage, Gone, Shown, Visit, sections
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 from workers.web.streaming import Export
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users)
+DECLARING = (home, users, enrolments, segments)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -251,7 +251,7 @@ class Console:
         said: dict[str, Any] = {
             **shown.said,
             "visit": visit,
-            "sections": [one for one in SECTIONS if visit.organisation and visit.may(one.needs.name)],
+            "sections": sections(visit),
             "current": asked.page.section,
             "switch": switch.items if len(switch.items) > 1 else [],
             "more_organisations": switch.next is not None,

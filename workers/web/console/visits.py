@@ -75,9 +75,20 @@ class Section:
     needs: Act[Any, Any]
 
 
-#: What has been declared: pages, and sections in the order of the navigation.
+#: The order of the navigation; what is not named here comes last.
+ORDER = ("users", "enrolments", "segments", "announcements", "reports", "seats", "import", "system")
+
+#: What has been declared: pages, and sections.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
+
+
+def sections(visit: "Visit") -> list[Section]:
+    """The entries of the navigation for somebody, in their order."""
+    if visit.organisation is None:
+        return []
+    found = [one for one in SECTIONS if visit.may(one.needs.name)]
+    return sorted(found, key=lambda one: ORDER.index(one.name) if one.name in ORDER else len(ORDER))
 
 
 def page(
@@ -113,9 +124,9 @@ class Visit:
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
 
-    def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
-        """Do an act, as any other door does."""
-        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
+    def ask(self, what: Act[Asked, Answer], asked: Asked, *, expected: str | None = None) -> Answer:
+        """Do an act, as any other door does. `expected`: the tag of what it is to change."""
+        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"), expected=expected)
 
     def may(self, *acts: str) -> bool:
         """Whether the caller may do these, so that it is worth offering them."""
