@@ -1,6 +1,7 @@
 """Every page of the console as it is asked for: who asks, may they, the form, the act, and the page as an answer."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -16,30 +17,49 @@ from config.errors import Conflict, Forbidden, Invalid, NotFound, UserError
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import keys_in
-from tasks import organisations
+from tasks import accounts, organisations
 from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
 from tasks.acts import perform
 from tasks.acts.acting import tag_of
 from tasks.acts.paging import Stream
 from tasks.acts.signing_in import SIGN_IN_PATH
-from workers.web.api.doors import EXPORTS_OF_ONE
 from workers.web.api.limits import Buckets, Places
+from workers.web.api.problems import RefusedCall
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import enrolments, home, segments, users
+from workers.web.console import (
+    announcements,
+    enrolments,
+    home,
+    imports,
+    launching,
+    operators,
+    people,
+    reports,
+    seats,
+    segments,
+    technical,
+    uploading,
+    users,
+    writing,
+)
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
-from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, ConsolePage, Gone, Shown, Visit, sections
+from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
+from workers.web.console.uploading import Upload
+from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
+from workers.web.exporting import Exports
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
-from workers.web.streaming import Export
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users, enrolments, segments)
+DECLARING = (
+    home, users, enrolments, segments, announcements, writing, launching, reports, seats, imports, technical, operators,
+    people,
+)  # fmt: skip
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -76,6 +96,7 @@ class _Asked:
     session: str
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
+    file: Upload | None = None
 
 
 class Console:
@@ -88,10 +109,12 @@ class Console:
         self._bulkhead = Bulkhead(
             runtime, "web console", at_once=8, wait=3, seconds=60, statement=30, connections=2, kept=2
         )
-        self._exports = Bulkhead(runtime, "web console exports", at_once=2, wait=3, seconds=60, statement=None)
+        self._downloads = Bulkhead(runtime, "web console exports", at_once=2, wait=3, seconds=60, statement=None)
         self._looks = Bulkhead(runtime, "web console changes", at_once=2, wait=3, seconds=5, statement=3)
         self._rates = Buckets(AT_ONCE, RATE)
-        self._changes, self._exporting = Changes(runtime.stopping), Places(EXPORTS_OF_ONE)
+        self._exports = Exports(self._downloads)
+        self._changes = Changes(runtime.stopping)
+        self._uploading = Places(uploading.OF_ONE, uploading.MOST)
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
@@ -100,7 +123,7 @@ class Console:
 
     def close(self) -> None:
         """Close the connections."""
-        for bulkhead in (self._bulkhead, self._exports, self._looks):
+        for bulkhead in (self._bulkhead, self._downloads, self._looks):
             bulkhead.runtime.engine.dispose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,17 +146,44 @@ class Console:
             return _asset(request, parts)
         page, path = _found(request.method, parts)
         query = _pairs(request.scope["query_string"])
-        fields: Sequence[tuple[str, str]] = ()
+        asked = _Asked(request, page, path, reader, self._visitors.session(request), query, ())
+        if page.uploads:
+            return await self._sent(asked)
         if request.method == "POST":
             async with self._bodies.read(request, LONGEST_FORM) as body:
-                fields = _pairs(body)
-        session = self._visitors.session(request)
-        asked = _Asked(request, page, path, reader, session, query, fields)
+                asked = replace(asked, fields=_pairs(body))
         if page.live is not None and "text/event-stream" in request.headers.get("accept", ""):
             return await self._told(asked)
         if page.exports:
             return await self._exported(asked)
         return await self._bulkhead.ask(self._show, self._bulkhead.runtime, asked)
+
+    async def _sent(self, asked: _Asked) -> Response:
+        """The answer to a form with a file, which is read of somebody who may send it alone."""
+        who = await self._bulkhead.ask(self._sender, self._bulkhead.runtime, asked)
+        if isinstance(who, Response):
+            return who
+        if not self._uploading.take(who):
+            raise RefusedVisit(429, wait=AGAIN)
+        try:
+            fields, file = await uploading.read(asked.request)
+            sent = replace(asked, fields=fields, file=file)
+            return await self._bulkhead.ask(self._show, self._bulkhead.runtime, sent)
+        finally:
+            self._uploading.give(who)
+
+    def _sender(self, runtime: Runtime, asked: _Asked) -> Response | str:
+        """Who sends a file, if they may."""
+        caller = self._visitors.caller(runtime, asked.request)
+        if caller is None:
+            return self._sign_in()
+        if not self._visitors.asked_by_us(asked.request):
+            raise RefusedVisit(403, asked.reader.words.gettext("The form was not sent from a page of ours."))
+        self._visit(runtime, asked, caller)
+        return caller.who
+
+    def _sign_in(self) -> Response:
+        return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
 
     async def _told(self, asked: _Asked) -> Response:
         """The stream that tells a page of changes."""
@@ -164,28 +214,18 @@ class Console:
         return caller.who, self._changes.shared(same, lambda: tag_of(live(visit)))
 
     async def _exported(self, asked: _Asked) -> Response:
-        """A file, made while it is read; one person has a few at once."""
-        turn = await self._exports.enter()
-        held: list[str] = []
-
-        def leave() -> None:
-            self._exports.leave(turn)
-            for who in held:
-                self._exporting.give(who)
-
-        try:
-            found = await self._exports.within(self._streamed, self._exports.runtime, asked)
+        """A file, made while it is read; one person and one organisation have a few at once."""
+        with ExitStack() as held:
+            await self._exports.enter(held)
+            found = await self._downloads.within(self._streamed, self._downloads.runtime, asked)
             if isinstance(found, Response):
-                leave()
                 return found
             who, stream = found
-            self._hold(who, held)
-            first = await self._exports.within(next, stream.blocks, None)
-        except BaseException:
-            leave()
-            raise
-        headers = {"Content-Disposition": f'attachment; filename="{stream.name}"'}
-        return Export(self._exports, first, stream.blocks, leave, headers=headers, media_type=stream.media_type)
+            try:
+                self._exports.take_place(held, who, asked.path.get("organisation"))
+            except RefusedCall:
+                raise RefusedVisit(429, wait=AGAIN) from None
+            return await self._exports.send(held, stream)
 
     def _parts(self, request: Request) -> list[str]:
         """The segments of a path below `BASE`, each decoded by itself: an id may hold a slash."""
@@ -197,11 +237,6 @@ class Console:
         depth = 0 if parts[0] == BASE[1:] else len([part for part in self._prefix.split("/") if part])
         return parts[depth + 1 :] or [""]
 
-    def _hold(self, who: str, held: list[str]) -> None:
-        if not self._exporting.take(who):
-            raise RefusedVisit(429, wait=AGAIN)
-        held.append(who)
-
     def _show(self, runtime: Runtime, asked: _Asked) -> Response:
         found = self._streamed(runtime, asked)
         assert isinstance(found, Response), f"{asked.page.parts} exports, and does not say so"  # noqa: S101
@@ -211,7 +246,7 @@ class Console:
         """The answer or, of somebody, a file to stream."""
         caller = self._visitors.caller(runtime, asked.request)
         if caller is None:
-            return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
+            return self._sign_in()
         if wait := self._rates.wait(caller.who):
             raise RefusedVisit(429, wait=wait)
         if asked.request.method == "POST" and not self._is_ours(asked):
@@ -225,6 +260,8 @@ class Console:
             return caller.who, answer
         if isinstance(answer, Gone):
             return self._gone(asked, answer)
+        if isinstance(answer, Framed):
+            return HTMLResponse(answer.html, headers={"Content-Security-Policy": FRAMED_POLICY})
         return self._page(asked, visit, answer)
 
     def _visit(self, runtime: Runtime, asked: _Asked, caller: Caller) -> Visit:
@@ -233,7 +270,18 @@ class Console:
         here = base + "".join(f"/{quote(part, safe='')}" for part in self._parts(asked.request) if part)
         query = asked.request.scope["query_string"].decode("latin-1")
         here = f"{here}?{query}" if query else here
-        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields)
+        visit = Visit(
+            runtime,
+            caller,
+            asked.reader,
+            base,
+            here,
+            asked.path,
+            asked.query,
+            asked.fields,
+            file=asked.file,
+            session=accounts.session_id(asked.session),
+        )
         organisation = asked.path.get("organisation")
         if needs is not None and not permits(caller, needs.name, organisation):
             perform(runtime, caller, needs, None, organisation)
@@ -251,7 +299,9 @@ class Console:
         said: dict[str, Any] = {
             **shown.said,
             "visit": visit,
-            "sections": sections(visit),
+            "sections": [
+                one for one in navigation() if (visit.organisation or one.whole) and visit.may(one.needs.name)
+            ],
             "current": asked.page.section,
             "switch": switch.items if len(switch.items) > 1 else [],
             "more_organisations": switch.next is not None,
@@ -262,6 +312,8 @@ class Console:
         }
         response = HTMLResponse(render(shown.template, asked.reader, said), shown.status)
         response.headers["Content-Language"] = asked.reader.language
+        if shown.frames:
+            response.headers["Content-Security-Policy"] = FRAMING_POLICY
         if cookie:
             self._visitors.cookies.forget(response, self._flash_cookie)
         return response

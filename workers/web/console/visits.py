@@ -12,19 +12,28 @@ from tasks.acts.paging import Stream
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
+from workers.web.console.uploading import Upload
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page to show: a template, and what it says."""
+    """A page to show: a template, and what it says. `frames`: whether it shows pages of ours in frames."""
 
     template: str
     said: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    frames: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A document that is not ours, for a frame of one of our pages, where it can do nothing."""
+
+    html: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +60,7 @@ class ConsolePage:
     """A page: `parts` are the segments of its path, those in braces are fields. Whoever may do `needs` may see it; None
     is for everybody who is signed in. `section`: where in the navigation it is. `live`: a question that costs little,
     whose answer is another if the page would say something else: it is told so (`changes`). `exports`: it answers a
-    `Stream`."""
+    `Stream`. `uploads`: its form has a file."""
 
     method: str
     parts: tuple[str, ...]
@@ -60,6 +69,7 @@ class ConsolePage:
     section: str
     live: "Callable[[Visit], object] | None" = None
     exports: bool = False
+    uploads: bool = False
 
     def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this page's."""
@@ -68,27 +78,29 @@ class ConsolePage:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """An entry of the navigation, below an organisation. `title`: as in the catalogues."""
+    """An entry of the navigation, below an organisation or, if it is about the `whole` installation, below the console.
+    `title`: as in the catalogues."""
 
     name: str
     title: str
     needs: Act[Any, Any]
+    whole: bool = False
 
 
-#: The order of the navigation; what is not named here comes last.
-ORDER = ("users", "enrolments", "segments", "announcements", "reports", "seats", "import", "system")
-
-#: What has been declared: pages, and sections.
+#: What has been declared: pages, and sections, whose order is that of `NAVIGATION`.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
+#: The sections in the order of the navigation, and those that stand behind all others.
+NAVIGATION = ("users", "courses", "enrolments", "segments", "announcements", "reports", "seats", "imports")
+LAST = ("technical", "system")
 
-def sections(visit: "Visit") -> list[Section]:
-    """The entries of the navigation for somebody, in their order."""
-    if visit.organisation is None:
-        return []
-    found = [one for one in SECTIONS if visit.may(one.needs.name)]
-    return sorted(found, key=lambda one: ORDER.index(one.name) if one.name in ORDER else len(ORDER))
+
+def navigation() -> list[Section]:
+    """The sections in the order of the navigation."""
+    known = (*NAVIGATION, "", *LAST)
+    places = {name: place for place, name in enumerate(known)}
+    return sorted(SECTIONS, key=lambda one: places.get(one.name, places[""]))
 
 
 def page(
@@ -98,12 +110,13 @@ def page(
     section: str = "",
     live: "Callable[[Visit], object] | None" = None,
     exports: bool = False,
+    uploads: bool = False,
 ) -> "Callable[[Does], Does]":
     """Declare a page, `GET organisations/{organisation}/users`. Pages without a field at a place are found first."""
     method, _, path = route.partition(" ")
 
     def declare(does: "Does") -> "Does":
-        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section, live, exports))
+        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section, live, exports, uploads))
         PAGES.sort(key=lambda one: [part.startswith("{") for part in one.parts])
         return does
 
@@ -112,7 +125,8 @@ def page(
 
 @dataclass(frozen=True)
 class Visit:
-    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's."""
+    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's;
+    `session`: what the session is called among the caller's own."""
 
     runtime: Runtime
     caller: Caller
@@ -123,8 +137,10 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
+    file: Upload | None = None
+    session: str = ""
 
-    def ask(self, what: Act[Asked, Answer], asked: Asked, *, expected: str | None = None) -> Answer:
+    def ask(self, what: Act[Asked, Told], asked: Asked, *, expected: str | None = None) -> Told:
         """Do an act, as any other door does. `expected`: the tag of what it is to change."""
         return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"), expected=expected)
 
@@ -161,6 +177,14 @@ class Visit:
         kept += [(name, str(value)) for name, value in query.items() if value not in (None, "")]
         return self.here.partition("?")[0] + (f"?{urlencode(kept)}" if kept else "")
 
+    def api(self, *parts: str, **query: object) -> str:
+        """A route of the API, below the organisation's if there is one: what it answers is downloaded."""
+        organisation = self.path.get("organisation")
+        whole = parts if organisation is None else ("organisations", organisation, *parts)
+        path = "/".join([self.base.removesuffix("/console") + "/api/v1", *(quote(part, safe="") for part in whole)])
+        kept = {name: value for name, value in query.items() if value not in (None, "")}
+        return path + (f"?{urlencode(kept)}" if kept else "")
+
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""
         path = "/".join([self.base, *(quote(part, safe="") for part in parts)])
@@ -169,4 +193,4 @@ class Visit:
 
 
 #: What answers a page.
-Does = Callable[[Visit], Shown | Gone | Stream]
+Does = Callable[[Visit], Shown | Gone | Framed | Stream]
