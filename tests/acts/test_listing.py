@@ -89,10 +89,12 @@ def test_r09_members_are_counted_and_the_courses_of_a_segment_found(
 def test_r14_what_enrols_many_is_listed_until_it_is_done(world: World) -> None:
     world.has_organisation()
     world.has_course("c1")
-    world.has_learners("a")
+    world.has_learners("a", "b")
     world.settle()
     assert do(world, enrolments.running, Nothing()) == []
-    world.asks_to_enrol("c1", "a")
+    settings = world.runtime.settings.model_copy(update={"rollcall_chunk": 1})
+    world.runtime = replace(world.runtime, settings=settings)
+    world.asks_to_enrol("c1", "a", "b")
     (one,) = do(world, enrolments.running, Nothing())
     assert (one.cause, one.course, one.title) == ("request", "c1", "Course c1")
     world.settle()

@@ -5,6 +5,7 @@ import io
 
 import pytest
 
+from config.settings import Settings
 from tasks.accounts import Role
 from tests.console.conftest import Consoled, Visitor
 
@@ -220,21 +221,40 @@ def test_the_list_of_a_course_has_who_is_enrolled_and_who_was(console: Consoled)
     assert "l001" not in reader.open(f"{COURSE}/export").text
 
 
-def test_r14_the_enrolling_of_many_is_followed_until_its_counts_add_up(console: Consoled) -> None:
-    world = console.world
-    world.asks_to_enrol("c1", "ann", "bob", "ina")
-    fanout = world.ask("SELECT max(fanout) FROM fanouts")
-    reader = console.visitor(Role.READER).open("organisations/acme/enrolments")
-    assert "Under way Enrolling by hand: Course c1" in reader.says
-    reader.open(f"{BASE}/enrolments/{fanout}")
-    assert "Enrolling under way" in reader.says
-    assert "0 of 3, 0 %" in reader.says
+class TestOfMany:
+    """An organisation that is large, as two learners make a chunk of work."""
 
-    world.settle()
-    reader.open(f"{BASE}/enrolments/{fanout}")
-    assert "Enrolling is done" in reader.says
-    assert "3 of 3, 100 %" in reader.says
-    assert "Selected 3 Enrolled 2 Enrolled silently 1" in reader.says
-    assert "Under way" not in reader.open("organisations/acme/enrolments").says
-    assert reader.open(f"{BASE}/enrolments/{fanout + 1}").status == 404
-    assert reader.open(f"{BASE}/enrolments/x").status == 422
+    @pytest.fixture
+    def settings(self, settings: Settings) -> Settings:
+        return settings.model_copy(update={"rollcall_chunk": 2})
+
+    def test_r14_the_enrolling_of_many_is_followed_until_its_counts_add_up(self, console: Consoled) -> None:
+        world = console.world
+        admin = console.visitor()
+        ticks(admin, "all", "ann", "bob", "ina").send(f"{COURSE}/enrol")
+        fanout = world.ask("SELECT max(fanout) FROM fanouts")
+        assert admin.at == f"{BASE}/enrolments/{fanout}"
+        assert "Enrolling under way" in admin.says
+        assert "Enrolling by hand: Course c1" in admin.says
+        assert "0 of 3, 0 %" in admin.says
+        assert "Under way Enrolling by hand: Course c1" in admin.open("organisations/acme/enrolments").says
+
+        world.settle()
+        admin.open(f"{BASE}/enrolments/{fanout}")
+        assert "Enrolling is done" in admin.says
+        assert "3 of 3, 100 %" in admin.says
+        assert "Selected 3 Enrolled 2 Enrolled silently 1" in admin.says
+        assert "Under way" not in admin.open("organisations/acme/enrolments").says
+        assert admin.open(f"{BASE}/enrolments/{fanout + 1}").status == 404
+        assert admin.open(f"{BASE}/enrolments/x").status == 422
+
+    def test_r07_new_rules_for_many_are_followed_and_can_be_undone(self, console: Consoled) -> None:
+        admin = console.visitor().open(COURSE)
+        admin.send(f"{COURSE}/confirm", ("method", "everyone"), leave=frozenset({"method"})).send(f"{COURSE}/method")
+        assert "The course enrols everyone from now on." in admin.says
+        assert "New rules of a course: Course c1" in admin.says
+        console.world.settle()
+        assert console.world.access("ann") == {"c1"}
+        admin.undo()
+        console.world.settle()
+        assert console.world.access("ann") == set()
