@@ -28,15 +28,15 @@ READER = """
     access.ask access.ask_many
     announcements.export announcements.list announcements.preview announcements.ready announcements.recipients
     announcements.see announcements.show
-    courses.list courses.preview courses.show
-    enrolments.show
+    courses.enrolments courses.list courses.preview courses.show
+    enrolments.running enrolments.show
     events.decided events.quarantined events.replays
     imports.list imports.refused imports.show
     learners.counts learners.explain learners.list learners.preview learners.show
     reports.analytics reports.archived reports.by_course reports.by_segment reports.history reports.summary
     reports.training
     seats.explain seats.export seats.ledger seats.show seats.use
-    segments.list segments.show
+    segments.counts segments.list segments.show
     suppressions.export suppressions.list
     templates.render
     webhooks.list webhooks.log webhooks.show

@@ -29,6 +29,31 @@ TABLE = {
     "POST organisations/{organisation}/users": "reader",
     "POST organisations/{organisation}/users/confirm": "admin",
     "POST organisations/{organisation}/users/status": "admin",
+    "GET organisations/{organisation}/enrolments": "reader",
+    "GET organisations/{organisation}/enrolments/export": "reader",
+    "GET organisations/{organisation}/enrolments/{fanout}": "reader",
+    "GET organisations/{organisation}/courses/{course}": "reader",
+    "POST organisations/{organisation}/courses/{course}": "reader",
+    "GET organisations/{organisation}/courses/{course}/export": "reader",
+    "GET organisations/{organisation}/courses/{course}/users": "admin",
+    "POST organisations/{organisation}/courses/{course}/users": "admin",
+    "POST organisations/{organisation}/courses/{course}/confirm": "admin",
+    "POST organisations/{organisation}/courses/{course}/method": "admin",
+    "POST organisations/{organisation}/courses/{course}/enrol": "admin",
+    "POST organisations/{organisation}/courses/{course}/withdraw/confirm": "admin",
+    "POST organisations/{organisation}/courses/{course}/withdraw": "admin",
+    "GET organisations/{organisation}/segments": "reader",
+    "POST organisations/{organisation}/segments": "admin",
+    "GET organisations/{organisation}/segments/export": "reader",
+    "GET organisations/{organisation}/segments/{segment}": "reader",
+    "POST organisations/{organisation}/segments/{segment}": "reader",
+    "GET organisations/{organisation}/segments/{segment}/export": "reader",
+    "GET organisations/{organisation}/segments/{segment}/users": "admin",
+    "POST organisations/{organisation}/segments/{segment}/users": "admin",
+    "POST organisations/{organisation}/segments/{segment}/name": "admin",
+    "POST organisations/{organisation}/segments/{segment}/link": "admin",
+    "POST organisations/{organisation}/segments/{segment}/join": "admin",
+    "POST organisations/{organisation}/segments/{segment}/leave": "admin",
     "GET organisations/{organisation}/learners/{learner}": "reader",
     "POST organisations/{organisation}/learners/{learner}": "admin",
     "GET organisations/{organisation}/reports": "reader",
@@ -77,16 +102,28 @@ def key(visitor: Visitor) -> str:
 def asks(visitor: Visitor, route: str, organisation: str) -> int:
     """Ask for a page as its form does."""
     method, _, path = route.partition(" ")
-    known = {"organisation": organisation, "learner": "ann" if organisation == "acme" else "zoe"}
-    path = path.format(**known, id=1, entry=1)
+    own_ids = {"acme": {"learner": "ann", "fanout": "2"}, "zeta": {"learner": "zoe", "fanout": "1"}}[organisation]
+    path = path.format(**{"organisation": organisation, "course": "c1", "segment": "s1"} | own_ids, id=1, entry=1)
     if method == "GET":
         return visitor.open(path).status
     own = key(visitor.open("preferences"))
     said = [("key", own), ("learner", "ann"), ("status", "active"), ("active", "yes"), ("was", "inactive")]
+    said += [("how", "learners"), ("method", "everyone"), ("segment", "s1"), ("name", "New"), ("course", "c1")]
     file = ("people.csv", b"id,email,status\n") if path.endswith("/imports") else None
     return visitor.open(path, [*said, ("why", "seen")], file=file, Sec_Fetch_Site="same-origin").status
 
 
+@pytest.fixture
+def courses(console: Consoled) -> None:
+    world = console.world
+    for world.organisation, learner in (("zeta", "zoe"), ("acme", "ann")):
+        world.has_course("c1")
+        world.has_segment("s1")
+        world.asks_to_enrol("c1", learner)
+    world.settle()
+
+
+@pytest.mark.usefixtures("courses")
 def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: Consoled) -> None:
     declared = {f"{page.method} {'/'.join(page.parts)}" for page in PAGES}
     assert declared == TABLE.keys()
@@ -105,6 +142,7 @@ def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: 
     assert ("reader-acme@acme.example", "learners.status", "refused: Forbidden") in refused
 
 
+@pytest.mark.usefixtures("courses")
 def test_r31_what_is_another_organisations_is_not_there(console: Consoled) -> None:
     admin = console.visitor(Role.ADMIN, "acme")
     for route in TABLE:

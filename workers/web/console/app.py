@@ -30,6 +30,7 @@ from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
 from workers.web.console import (
     announcements,
+    enrolments,
     home,
     imports,
     launching,
@@ -37,6 +38,7 @@ from workers.web.console import (
     people,
     reports,
     seats,
+    segments,
     technical,
     uploading,
     users,
@@ -54,7 +56,10 @@ from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users, announcements, writing, launching, reports, seats, imports, technical, operators, people)
+DECLARING = (
+    home, users, enrolments, segments, announcements, writing, launching, reports, seats, imports, technical, operators,
+    people,
+)  # fmt: skip
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"

@@ -140,9 +140,9 @@ class Visit:
     file: Upload | None = None
     session: str = ""
 
-    def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
-        """Do an act, as any other door does."""
-        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
+    def ask(self, what: Act[Asked, Told], asked: Asked, *, expected: str | None = None) -> Told:
+        """Do an act, as any other door does. `expected`: the tag of what it is to change."""
+        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"), expected=expected)
 
     def may(self, *acts: str) -> bool:
         """Whether the caller may do these, so that it is worth offering them."""

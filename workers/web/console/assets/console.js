@@ -131,7 +131,7 @@ addEventListener("submit", (event) => {
   go(address(event.target), "pushState");
 });
 addEventListener("click", (event) => {
-  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty, th) a:not([data-whole])");
+  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty, thead) a:not([data-whole])");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
     go(link.href, "pushState");
