@@ -26,6 +26,23 @@ TABLE = {
     "POST organisations/{organisation}/users/status": "admin",
     "GET organisations/{organisation}/learners/{learner}": "reader",
     "POST organisations/{organisation}/learners/{learner}": "admin",
+    "GET organisations/{organisation}/announcements": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/frame": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/recipients": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/edit": "admin",
+    "GET organisations/{organisation}/announcements/{announcement}/launch": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/edit": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/test": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/launch": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/move": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/retry": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/settle": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/delete": "admin",
+    "GET organisations/{organisation}/drafts/new": "admin",
+    "POST organisations/{organisation}/drafts/new": "admin",
+    "POST organisations/{organisation}/drafts/see": "admin",
+    "POST organisations/{organisation}/drafts/frame": "reader",
 }
 
 ROLES = {"reader": Role.READER, "admin": Role.ADMIN, "operator": Role.OPERATOR, "nobody": None}
@@ -47,8 +64,10 @@ def _organisations(console: Consoled) -> None:
     world.organisation = "zeta"
     world.has_organisation(name="Zeta")
     world.has_learners("zoe")
+    world.announces("news", send_at="2099-01-01T00:00:00Z")
     world.organisation = "acme"
     world.has_learners("ann")
+    world.announces("news", send_at="2099-01-01T00:00:00Z")
 
 
 def key(visitor: Visitor) -> str:
@@ -59,11 +78,15 @@ def key(visitor: Visitor) -> str:
 def asks(visitor: Visitor, route: str, organisation: str) -> int:
     """Ask for a page as its form does."""
     method, _, path = route.partition(" ")
-    path = path.format(organisation=organisation, learner="ann" if organisation == "acme" else "zoe")
+    path = path.format(
+        organisation=organisation, announcement="news", learner="ann" if organisation == "acme" else "zoe"
+    )
     if method == "GET":
         return visitor.open(path).status
     own = key(visitor.open("preferences"))
     said = [("key", own), ("learner", "ann"), ("status", "active"), ("active", "yes"), ("was", "inactive")]
+    said += [("subject", "S"), ("body", "B"), ("to", "everyone"), ("will_receive", "9"), ("move", "pause")]
+    said += [("outcome", "sent"), ("why", "seen"), ("all", "yes"), ("address", "ann@acme.example")]
     return visitor.open(path, said, Sec_Fetch_Site="same-origin").status
 
 

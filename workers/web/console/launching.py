@@ -84,7 +84,7 @@ def launch(visit: Visit) -> Shown | Gone:
 )
 def test(visit: Visit) -> Gone:
     """Send it to one address, and say what the mail server answered."""
-    words, to = visit.reader.words, visit.said("to").strip()
+    words, to = visit.reader.words, visit.said("address").strip()
     if not to:
         raise UserError(words.gettext("Say to which address the test is to go: go back, and write it down."))
     reader = visit.said("reader").strip() or None
