@@ -75,10 +75,16 @@ def end_sessions(connection: Connection, account: int) -> int:
 
 
 def caller_of_session(
-    connection: Connection, secret: str, address: str | None, *, idle_seconds: float, door: Door = Door.CONSOLE
+    connection: Connection,
+    secret: str,
+    address: str | None,
+    *,
+    idle_seconds: float,
+    door: Door = Door.CONSOLE,
+    used: bool = True,
 ) -> Caller | None:
     """Who shows this cookie, from this address; None if the session was ended, or not used for so long. That it is used
-    is written once a minute."""
+    is written once a minute, unless this is no use."""
     found = one(
         connection,
         _SignedIn,
@@ -93,7 +99,7 @@ def caller_of_session(
     )
     if found is None:
         return None
-    if found.unseen:
+    if used and found.unseen:
         execute(connection, "UPDATE sessions SET used_at = now() WHERE hash = :hash", hash=digest(secret))
     organisations = None if found.organisations is None else frozenset(found.organisations)
     return Caller(found.email, door, Role(found.role), organisations, address)

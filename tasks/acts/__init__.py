@@ -11,9 +11,9 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 
 #: The modules that have acts: `every` imports them all.
 MODULES = (
-    "access", "accounts", "announcements", "auditing", "course_previews", "courses", "drafts", "enrolments", "events",
-    "explaining", "imports", "launching", "learners", "learner_previews", "mail", "organisations", "previews",
-    "reports", "seats", "segments", "suppressions", "system", "templates", "webhooks",
+    "access", "accounts", "analytics", "announcements", "auditing", "course_previews", "courses", "drafts",
+    "enrolments", "events", "explaining", "imports", "launching", "learners", "learner_previews", "mail",
+    "organisations", "previews", "reports", "seats", "segments", "suppressions", "system", "templates", "webhooks",
 )  # fmt: skip
 
 

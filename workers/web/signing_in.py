@@ -84,14 +84,15 @@ class Visitors:
         """The session that a browser shows, or nothing."""
         return request.cookies.get(self.cookies.session, "")
 
-    def caller(self, runtime: Runtime, request: Request) -> Caller | None:
-        """Who opens a page; None for somebody who is not signed in. It asks the database."""
+    def caller(self, runtime: Runtime, request: Request, *, used: bool = True) -> Caller | None:
+        """Who opens a page; None for somebody who is not signed in. It asks the database. `used`: it
+        counts as a use of the session, which keeps it."""
         session = self.session(request)
         if not session:
             return None
         with transaction(runtime.engine) as connection:
             idle = runtime.settings.rollcall_session_seconds
-            return accounts.caller_of_session(connection, session, address_of(request), idle_seconds=idle)
+            return accounts.caller_of_session(connection, session, address_of(request), idle_seconds=idle, used=used)
 
     def let_in(self, cookie: str, to: str) -> Response:
         """Give a browser the cookie of a new session, and send it on."""

@@ -1,8 +1,6 @@
 """Every act as a route: who asks, what is asked, done in a thread, answered or refused."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -10,10 +8,9 @@ from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 import structlog
-from anyio import CancelScope
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -33,9 +30,10 @@ from workers.web.api import forms, problems, reading
 from workers.web.api.doors import COSTS, EXPORTS_OF_ONE, Callers, Weight, make_bulkheads, weight_of
 from workers.web.api.doorway import Doorway
 from workers.web.api.problems import RefusedCall, refusal_of
-from workers.web.asking import AGAIN, Bulkhead, Busy
+from workers.web.asking import AGAIN, Bulkhead
 from workers.web.bodies import Bodies
 from workers.web.paths import fields_in
+from workers.web.streaming import Export
 
 log = structlog.get_logger()
 
@@ -284,49 +282,7 @@ class Api:
             leave_both()
             raise
         headers = {"Content-Disposition": f'attachment; filename="{found.name}"'} if found.name else None
-        return _Export(bulkhead, first, found.blocks, leave_both, headers=headers, media_type=found.media_type)
-
-
-class _Export(StreamingResponse):
-    """A stream of blocks, each of which is made in a thread while the one before is read."""
-
-    def __init__(
-        self,
-        bulkhead: Bulkhead,
-        first: bytes | None,
-        blocks: Iterator[bytes],
-        leave: Callable[[], None],
-        *,
-        headers: dict[str, str] | None,
-        media_type: str,
-    ) -> None:
-        self._bulkhead, self._blocks, self._leave = bulkhead, blocks, leave
-        super().__init__(self._each(first), headers=headers, media_type=media_type)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it all, and give back what it took, also if nobody reads on."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._leave()
-            with CancelScope(shield=True), suppress(Busy):
-                try:
-                    await self._bulkhead.within(_close, self._blocks)
-                except ValueError:  # its thread is at work still: it ends with its statement
-                    await self._bulkhead.stop()
-
-    async def _each(self, block: bytes | None) -> AsyncIterator[bytes]:
-        while block is not None:
-            if block:
-                yield block
-            block = await self._bulkhead.within(next, self._blocks, None)
-
-
-def _close(blocks: Iterator[bytes]) -> None:
-    """End the transaction of a stream that nobody reads on."""
-    close = getattr(blocks, "close", None)
-    if close is not None:
-        close()
+        return Export(bulkhead, first, found.blocks, leave_both, headers=headers, media_type=found.media_type)
 
 
 def _packed(answer: Response) -> bytes:

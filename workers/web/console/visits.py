@@ -8,9 +8,11 @@ from urllib.parse import quote, urlencode
 from config.runtime import Runtime
 from tasks.accounts import Caller, permits
 from tasks.acts import Act, perform
+from tasks.acts.paging import Stream
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
+from workers.web.console.uploading import Upload
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
@@ -35,28 +37,39 @@ class Framed:
 
 
 @dataclass(frozen=True, slots=True)
+class Undo:
+    """A form that does the reverse of what was just done: where it is sent, and its fields."""
+
+    to: str
+    fields: list[tuple[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class Gone:
-    """Somewhere else to go once a form is done; `flash`: what is said there, once; `cookies`: what was chosen."""
+    """Somewhere else to go once a form is done; `flash`: what is said there, once, with what undoes it; `cookies`: what
+    was chosen."""
 
     to: str
     flash: str = ""
+    undo: Undo | None = None
     cookies: Mapping[str, str] = field(default_factory=dict)
-
-
-#: What a page may answer with.
-Answer = Shown | Gone | Framed
 
 
 @dataclass(frozen=True, slots=True)
 class ConsolePage:
     """A page: `parts` are the segments of its path, those in braces are fields. Whoever may do `needs` may see it; None
-    is for everybody who is signed in. `section`: where in the navigation it is."""
+    is for everybody who is signed in. `section`: where in the navigation it is. `live`: a question that costs little,
+    whose answer is another if the page would say something else: it is told so (`changes`). `exports`: it answers a
+    `Stream`. `uploads`: its form has a file."""
 
     method: str
     parts: tuple[str, ...]
-    does: Callable[["Visit"], Answer]
+    does: "Does"
     needs: Act[Any, Any] | None
     section: str
+    live: "Callable[[Visit], object] | None" = None
+    exports: bool = False
+    uploads: bool = False
 
     def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this page's."""
@@ -72,19 +85,34 @@ class Section:
     needs: Act[Any, Any]
 
 
-#: What has been declared: pages, and sections in the order of the navigation.
+#: What has been declared: pages, and sections, whose order is that of `NAVIGATION`.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
+#: The titles of the sections, in the order of the navigation.
+NAVIGATION = ("Users", "Enrolments", "Segments", "Announcements", "Reports", "Seats", "Import", "Operators")
+
+
+def navigation() -> list[Section]:
+    """The sections in the order of the navigation; those that it does not know come last."""
+    places = {title: place for place, title in enumerate(NAVIGATION)}
+    return sorted(SECTIONS, key=lambda one: places.get(one.title, len(places)))
+
 
 def page(
-    route: str, *, needs: Act[Any, Any] | None = None, section: str = ""
-) -> Callable[[Callable[["Visit"], Answer]], Callable[["Visit"], Answer]]:
+    route: str,
+    *,
+    needs: Act[Any, Any] | None = None,
+    section: str = "",
+    live: "Callable[[Visit], object] | None" = None,
+    exports: bool = False,
+    uploads: bool = False,
+) -> "Callable[[Does], Does]":
     """Declare a page, `GET organisations/{organisation}/users`. Pages without a field at a place are found first."""
     method, _, path = route.partition(" ")
 
-    def declare(does: Callable[["Visit"], Answer]) -> Callable[["Visit"], Answer]:
-        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section))
+    def declare(does: "Does") -> "Does":
+        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section, live, exports, uploads))
         PAGES.sort(key=lambda one: [part.startswith("{") for part in one.parts])
         return does
 
@@ -104,6 +132,7 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
+    file: Upload | None = None
 
     def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
         """Do an act, as any other door does."""
@@ -135,8 +164,19 @@ class Visit:
         whole = parts if organisation is None else ("organisations", organisation, *parts)
         return self.top(*whole, **query)
 
+    def again(self, **query: object) -> str:
+        """This page from its beginning, with another part of its query."""
+        gone = {"after", "trail", *query}
+        kept = [(name, value) for name, value in self.query if name not in gone and value]
+        kept += [(name, str(value)) for name, value in query.items() if value not in (None, "")]
+        return self.here.partition("?")[0] + (f"?{urlencode(kept)}" if kept else "")
+
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""
         path = "/".join([self.base, *(quote(part, safe="") for part in parts)])
         kept = {name: value for name, value in query.items() if value not in (None, "")}
         return path + (f"?{urlencode(kept, doseq=True)}" if kept else "")
+
+
+#: What answers a page.
+Does = Callable[[Visit], Shown | Gone | Framed | Stream]

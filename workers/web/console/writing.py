@@ -19,11 +19,9 @@ from tasks.acts.drafts import DraftChange, NewDraft, Policy
 from tasks.acts.segments import SegmentsAsked
 from tasks.announcements import Seen
 from tasks.events import Audience
+from workers.web.console.announcements import VIEWS
 from workers.web.console.languages import zones
 from workers.web.console.visits import Framed, Gone, Shown, Visit, page
-
-#: How a mail can be looked at.
-VIEWS = ("desktop", "phone", "text", "dark")
 
 #: Learners of an organisation up to which everybody is counted while one writes; of a larger one if it is asked for.
 COUNTED = 20_000
