@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import (
         Mailing,
+        MailingUnderWay,
         ReceivedMail,
         Tally,
         in_progress,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         received_by,
         tallies,
         tally,
+        under_way,
         unworked,
     )
     from tasks.mail.ledger.moves import MailingChange, close_cancelled, history, make_move, why_paused
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
         count_suppressions,
         lift,
         suppress,
+        suppression_of,
+        suppression_place,
         suppressions_after,
     )
     from tasks.mail.ledger.witness import Witness

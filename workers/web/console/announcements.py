@@ -103,12 +103,12 @@ def move(visit: Visit) -> Gone:
     if wanted not in MOVES:
         raise Invalid("It is not said what is to be done with it: go back, and press a button.")
     visit.ask(MOVES[wanted], OneAnnouncement(visit.path["announcement"]))
-    words = visit.reader.words.gettext
+    words = visit.reader.words
     said = {
-        "pause": words("It is paused: what is under way is finished, and no further mail begins."),
-        "resume": words("It goes on."),
-        "cancel": words("It is cancelled: no further mail begins."),
-        "unschedule": words("It is a draft again, and will not go by itself."),
+        "pause": words.gettext("It is paused: what is under way is finished, and no further mail begins."),
+        "resume": words.gettext("It goes on."),
+        "cancel": words.gettext("It is cancelled: no further mail begins."),
+        "unschedule": words.gettext("It is a draft again, and will not go by itself."),
     }
     return Gone(_page_of(visit), said[wanted])
 

@@ -78,25 +78,29 @@ class ConsolePage:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """An entry of the navigation, below an organisation. `title`: as in the catalogues."""
+    """An entry of the navigation, below an organisation or, if it is about the `whole` installation, below the console.
+    `title`: as in the catalogues."""
 
     name: str
     title: str
     needs: Act[Any, Any]
+    whole: bool = False
 
 
 #: What has been declared: pages, and sections, whose order is that of `NAVIGATION`.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
-#: The titles of the sections, in the order of the navigation.
-NAVIGATION = ("Users", "Enrolments", "Segments", "Announcements", "Reports", "Seats", "Import", "Operators")
+#: The sections in the order of the navigation, and those that stand behind all others.
+NAVIGATION = ("users", "courses", "enrolments", "segments", "announcements", "reports", "seats", "imports")
+LAST = ("technical", "system")
 
 
 def navigation() -> list[Section]:
-    """The sections in the order of the navigation; those that it does not know come last."""
-    places = {title: place for place, title in enumerate(NAVIGATION)}
-    return sorted(SECTIONS, key=lambda one: places.get(one.title, len(places)))
+    """The sections in the order of the navigation."""
+    known = (*NAVIGATION, "", *LAST)
+    places = {name: place for place, name in enumerate(known)}
+    return sorted(SECTIONS, key=lambda one: places.get(one.name, places[""]))
 
 
 def page(
@@ -121,7 +125,8 @@ def page(
 
 @dataclass(frozen=True)
 class Visit:
-    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's."""
+    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's;
+    `session`: what the session is called among the caller's own."""
 
     runtime: Runtime
     caller: Caller
@@ -133,6 +138,7 @@ class Visit:
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
     file: Upload | None = None
+    session: str = ""
 
     def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
         """Do an act, as any other door does."""
@@ -170,6 +176,14 @@ class Visit:
         kept = [(name, value) for name, value in self.query if name not in gone and value]
         kept += [(name, str(value)) for name, value in query.items() if value not in (None, "")]
         return self.here.partition("?")[0] + (f"?{urlencode(kept)}" if kept else "")
+
+    def api(self, *parts: str, **query: object) -> str:
+        """A route of the API, below the organisation's if there is one: what it answers is downloaded."""
+        organisation = self.path.get("organisation")
+        whole = parts if organisation is None else ("organisations", organisation, *parts)
+        path = "/".join([self.base.removesuffix("/console") + "/api/v1", *(quote(part, safe="") for part in whole)])
+        kept = {name: value for name, value in query.items() if value not in (None, "")}
+        return path + (f"?{urlencode(kept)}" if kept else "")
 
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""

@@ -195,17 +195,17 @@ def frame_stored(visit: Visit) -> Framed:
 
 
 def _frame(visit: Visit, writing: Writing) -> Framed:
-    words = visit.reader.words.gettext
+    words = visit.reader.words
     view = visit.said("view")
     try:
         seen = _seen(visit, writing, count=False)
     except NotFound as problem:
         return Framed(_plain(str(problem), "light"))
     if seen.faults:
-        said = "\n".join([words("There is a mistake in it:"), *(one.says for one in seen.faults)])
+        said = "\n".join([words.gettext("There is a mistake in it:"), *(one.says for one in seen.faults)])
         return Framed(_plain(said, "light"))
     if seen.mail is None:
-        return Framed(_plain(words("This user has no address that mail can be sent to."), "light"))
+        return Framed(_plain(words.gettext("This user has no address that mail can be sent to."), "light"))
     if view == "text":
         return Framed(_plain(seen.mail.text, "light"))
     scheme = "dark" if view == "dark" else "light"
