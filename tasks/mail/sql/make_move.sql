@@ -2,7 +2,8 @@
 WITH moved AS (
     UPDATE mailings SET state = :state,
         launched_at = CASE WHEN :state = 'sending' THEN coalesce(launched_at, now()) ELSE launched_at END,
-        finished_at = CASE WHEN :state IN ('finished', 'finished with failures') THEN now() END
+        finished_at = CASE WHEN :state IN ('finished', 'finished with failures') THEN now() END,
+        counts = NULL
     WHERE organisation = :organisation AND mailing = :mailing AND state = :expected
     RETURNING organisation, mailing, kind
 ), logged AS (
