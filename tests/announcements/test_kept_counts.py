@@ -35,16 +35,16 @@ def test_a_list_of_what_is_closed_reads_no_delivery(closed: World) -> None:
 
     assert listed(closed) == before
     assert (before.selected, before.accepted, before.uncertain, before.skipped) == (3, 1, 1, {"inactive": 1})
-    closed.execute("UPDATE mailings SET counts = NULL")
+    closed.execute("UPDATE mailings SET counted_at = NULL")
     assert listed(closed).selected == 0, "without them they are counted"
 
 
 def test_what_was_closed_before_counts_were_kept_is_counted_by_the_relay(closed: World) -> None:
-    closed.execute("UPDATE mailings SET counts = NULL")
+    closed.execute("UPDATE mailings SET counted_at = NULL")
     adds_up(closed)
     closed.settle()
 
-    assert closed.ask("SELECT count(*) FROM mailings WHERE counts IS NOT NULL AND kind = 'announcement'") == 1
+    assert closed.ask("SELECT count(*) FROM mailings WHERE counted_at = finished_at AND kind = 'announcement'") == 1
     adds_up(closed)
 
 

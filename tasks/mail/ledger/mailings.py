@@ -85,11 +85,12 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
         FROM mailings kept
         CROSS JOIN LATERAL jsonb_to_recordset(kept.counts) AS tally (state text, reason text, n bigint)
         WHERE kept.organisation = :organisation AND kept.mailing = ANY(CAST(:mailings AS bigint[]))
+          AND kept.counted_at = kept.finished_at
         UNION ALL
         SELECT live.mailing, CAST(tally.state AS text), tally.reason, tally.n
         FROM mailings live CROSS JOIN LATERAL ({_TALLY.format(mailing="live.mailing")} OFFSET 0) tally
         WHERE live.organisation = :organisation AND live.mailing = ANY(CAST(:mailings AS bigint[]))
-          AND live.counts IS NULL AND live.state <> 'draft'
+          AND (live.counted_at = live.finished_at) IS NOT TRUE AND live.state <> 'draft'
         ORDER BY 1, 2, 3
         """,
         organisation=organisation,
@@ -106,15 +107,15 @@ KEPT_AT_ONCE = 5
 def keep_counts(connection: Connection) -> int:
     """Keep how the deliveries stand of some announcements that are closed; of how many.
 
-    Whoever changes such a delivery takes the counts away, and so waits for this, or is seen by it: the row of the
-    mailing is locked before its deliveries are counted.
+    They hold for one closing. Whoever changes a delivery without opening the announcement again takes them away, and so
+    waits for this, or is seen by it: the row of the mailing is locked before its deliveries are counted.
     """
     some = rows(
         connection,
         _Closed,
         """
         SELECT organisation, mailing FROM mailings
-        WHERE kind = 'announcement' AND finished_at IS NOT NULL AND counts IS NULL
+        WHERE kind = 'announcement' AND finished_at IS NOT NULL AND counted_at IS DISTINCT FROM finished_at
         ORDER BY organisation, mailing LIMIT :most FOR UPDATE SKIP LOCKED
         """,
         most=KEPT_AT_ONCE,
@@ -124,7 +125,7 @@ def keep_counts(connection: Connection) -> int:
             execute(
                 connection,
                 f"""
-                UPDATE mailings SET counts = (
+                UPDATE mailings SET counted_at = finished_at, counts = (
                     SELECT coalesce(jsonb_agg(jsonb_build_object('state', state, 'reason', reason, 'n', n)), '[]')
                     FROM ({_TALLY.format(mailing=":mailing")}) tally)
                 WHERE organisation = :organisation AND mailing = :mailing

@@ -210,8 +210,8 @@ def _settle(connection: Connection, organisation: int, mailing: int, recipients:
     execute(
         connection,
         """
-        UPDATE mailings SET counts = NULL
-        WHERE organisation = :organisation AND mailing = :mailing AND counts IS NOT NULL
+        UPDATE mailings SET counted_at = NULL
+        WHERE organisation = :organisation AND mailing = :mailing AND counted_at IS NOT NULL
         """,
         organisation=organisation,
         mailing=mailing,

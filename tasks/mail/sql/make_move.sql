@@ -2,8 +2,7 @@
 WITH moved AS (
     UPDATE mailings SET state = :state,
         launched_at = CASE WHEN :state = 'sending' THEN coalesce(launched_at, now()) ELSE launched_at END,
-        finished_at = CASE WHEN :state IN ('finished', 'finished with failures') THEN now() END,
-        counts = NULL
+        finished_at = CASE WHEN :state IN ('finished', 'finished with failures') THEN now() END
     WHERE organisation = :organisation AND mailing = :mailing AND state = :expected
     RETURNING organisation, mailing, kind
 ), logged AS (
