@@ -65,6 +65,11 @@ class Writing:
             )
         return Audience(everyone=True)
 
+    @property
+    def time(self) -> tuple[str | None, str | None]:
+        """When it is to go, and in which zone; None: when it is launched."""
+        return (self.send_at or "?", self.time_zone) if self.later else (None, None)
+
     def parts(self) -> dict[str, str]:
         """What each part says, in a form that tells it from any other."""
         audience = self.audience
@@ -120,10 +125,9 @@ def new(visit: Visit) -> Shown:
 def create(visit: Visit) -> Shown | Gone:
     """Keep a new draft."""
     writing = _sent(visit)
-    time = (writing.send_at or "?", writing.time_zone) if writing.later else (None, None)
     policy = Policy(writing.policy)
     try:
-        asked = NewDraft(writing.subject, writing.body, writing.audience, None, *time, policy)
+        asked = NewDraft(writing.subject, writing.body, writing.audience, None, *writing.time, policy)
         made = visit.ask(drafts.create, asked)
     except Invalid as problem:
         return _refused(visit, writing, problem)
@@ -150,11 +154,11 @@ def save(visit: Visit) -> Shown | Gone:
         return _overtaken(visit, writing, found)
     before = _stored(found)
     same_time = (before.later, before.send_at, before.time_zone) == (writing.later, writing.send_at, writing.time_zone)
-    time = (writing.send_at or "?", writing.time_zone) if writing.later else (None, None)
-    sent_at, zone = (UNSET, UNSET) if same_time or before.later is writing.later is False else time
     change = DraftChange(
-        id_, writing.subject, writing.body, writing.audience, sent_at, zone, Policy(writing.policy), found.version
+        id_, writing.subject, writing.body, writing.audience, *writing.time, Policy(writing.policy), found.version
     )
+    if same_time or not (before.later or writing.later):
+        change = replace(change, send_at=UNSET, time_zone=UNSET)
     try:
         visit.ask(drafts.edit, change)
     except Invalid as problem:

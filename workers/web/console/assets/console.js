@@ -241,12 +241,12 @@ function preview(form, said) {  // into a new frame each time: no step is added 
   const around = form.querySelector("[data-frames]"), old = around.querySelectorAll("iframe");
   const frame = Object.assign(document.createElement("iframe"), { name: `seen-${++frames}`, title: form.dataset.frameTitle, className: "coming" });
   frame.setAttribute("sandbox", "");
-  frame.addEventListener("load", () => {
+  around.append(frame);
+  frame.addEventListener("load", () => {  // now that the empty one is there
     for (const one of old) one.remove();
     frame.className = "";
     form.querySelector("[data-preview]").setAttribute("formtarget", frame.name);
   });
-  around.append(frame);
   const sent = Object.assign(document.createElement("form"), { method: "post", action: form.dataset.frame, target: frame.name, hidden: true });
   for (const [name, value] of said) sent.append(Object.assign(document.createElement("textarea"), { name, value }));
   document.body.append(sent);
