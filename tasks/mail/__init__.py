@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ReceivedMail,
         Tally,
         in_progress,
+        keep_counts,
         mailing,
         received_by,
         tallies,

@@ -56,6 +56,24 @@ TABLE = {
     "POST organisations/{organisation}/segments/{segment}/leave": "admin",
     "GET organisations/{organisation}/learners/{learner}": "reader",
     "POST organisations/{organisation}/learners/{learner}": "admin",
+    "GET organisations/{organisation}/announcements": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/frame": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/recipients": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/recipients/export": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/edit": "admin",
+    "GET organisations/{organisation}/announcements/{announcement}/launch": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/edit": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/test": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/launch": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/move": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/retry": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/settle": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/delete": "admin",
+    "GET organisations/{organisation}/drafts/new": "admin",
+    "POST organisations/{organisation}/drafts/new": "admin",
+    "POST organisations/{organisation}/drafts/see": "admin",
+    "POST organisations/{organisation}/drafts/frame": "reader",
     "GET organisations/{organisation}/reports": "reader",
     "GET organisations/{organisation}/reports/training": "reader",
     "GET organisations/{organisation}/reports/history": "reader",
@@ -89,8 +107,10 @@ def _organisations(console: Consoled) -> None:
     world.organisation = "zeta"
     world.has_organisation(name="Zeta")
     world.has_learners("zoe")
+    world.announces("news", send_at="2099-01-01T00:00:00Z")
     world.organisation = "acme"
     world.has_learners("ann")
+    world.announces("news", send_at="2099-01-01T00:00:00Z")
     do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\n")))
 
 
@@ -103,12 +123,15 @@ def asks(visitor: Visitor, route: str, organisation: str) -> int:
     """Ask for a page as its form does."""
     method, _, path = route.partition(" ")
     own_ids = {"acme": {"learner": "ann", "fanout": "2"}, "zeta": {"learner": "zoe", "fanout": "1"}}[organisation]
-    path = path.format(**{"organisation": organisation, "course": "c1", "segment": "s1"} | own_ids, id=1, entry=1)
+    known = {"organisation": organisation, "course": "c1", "segment": "s1", "announcement": "news"}
+    path = path.format(**known | own_ids, id=1, entry=1)
     if method == "GET":
         return visitor.open(path).status
     own = key(visitor.open("preferences"))
     said = [("key", own), ("learner", "ann"), ("status", "active"), ("active", "yes"), ("was", "inactive")]
     said += [("how", "learners"), ("method", "everyone"), ("segment", "s1"), ("name", "New"), ("course", "c1")]
+    said += [("subject", "S"), ("body", "B"), ("to", "everyone"), ("will_receive", "9"), ("move", "pause")]
+    said += [("outcome", "sent"), ("all", "yes"), ("address", "ann@acme.example")]
     file = ("people.csv", b"id,email,status\n") if path.endswith("/imports") else None
     return visitor.open(path, [*said, ("why", "seen")], file=file, Sec_Fetch_Site="same-origin").status
 

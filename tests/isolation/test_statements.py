@@ -69,6 +69,7 @@ ACROSS = {
         "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
         "tasks.learners.listing.index_learners",
+        "tasks.mail.ledger.mailings.keep_counts",
         "tasks.mail.ledger.mailings.unworked",
         "tasks.work.store.next_due_seconds",
         "tasks.work.store.offer",
