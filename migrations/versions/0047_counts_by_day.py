@@ -6,7 +6,7 @@ Nothing is counted here: a worker is asked by whoever looks first.
 from alembic import op
 
 revision = "0047"
-down_revision = "0042"
+down_revision = "0043"
 branch_labels = None
 depends_on = None
 

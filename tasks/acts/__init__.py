@@ -13,7 +13,8 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing, act, perform
 MODULES = (
     "access", "accounts", "analytics", "announcements", "auditing", "course_previews", "courses", "drafts",
     "enrolments", "events", "explaining", "imports", "launching", "learners", "learner_previews", "mail",
-    "organisations", "previews", "reports", "seats", "segments", "suppressions", "system", "templates", "webhooks",
+    "organisations", "previews", "reports", "seats", "segments", "sessions", "suppressions", "system", "templates",
+    "underway", "webhooks",
 )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ ANYBODY = "mail.show organisations.list templates.list templates.sample"
 READER = """
     access.ask access.ask_many
     announcements.export announcements.list announcements.preview announcements.ready announcements.recipients
-    announcements.show
+    announcements.see announcements.show
     courses.list courses.preview courses.show
     enrolments.show
     events.decided events.quarantined events.replays
@@ -46,7 +46,7 @@ READER = """
 ADMIN = """
     announcements.cancel announcements.create announcements.delete announcements.edit announcements.launch
     announcements.pause announcements.resume announcements.retry announcements.schedule announcements.test
-    announcements.unschedule
+    announcements.settle announcements.unschedule
     audit.list
     courses.method
     enrolments.request enrolments.withdraw

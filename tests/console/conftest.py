@@ -47,10 +47,14 @@ class Forms(HTMLParser):
             self.found.setdefault(self._form, [])
         elif tag == "form":
             self._form = ""
-        elif tag == "input" and self._form and "name" in said and (said.get("type") != "checkbox" or "checked" in said):
-            self.found[self._form].append(
-                (said["name"], said.get("value", "on" if said.get("type") == "checkbox" else ""))
-            )
+        elif (
+            tag == "input"
+            and self._form
+            and "name" in said
+            and (said.get("type") not in {"checkbox", "radio"} or "checked" in said)
+        ):
+            unsaid = "on" if said.get("type") in {"checkbox", "radio"} else ""
+            self.found[self._form].append((said["name"], said.get("value", unsaid)))
 
 
 @dataclass
@@ -105,9 +109,12 @@ class Visitor:
         file: tuple[str, bytes] | None = None,
     ) -> "Visitor":
         """Send the form of this page that goes there, with these fields besides, and without some."""
-        fields = Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
-        sent = [one for one in fields if one[0] not in leave]
+        sent = [one for one in self.form(to) if one[0] not in leave]
         return self.open(to, [*sent, *said], file=file, Sec_Fetch_Site="same-origin", Origin=self.url)
+
+    def form(self, to: str) -> list[tuple[str, str]]:
+        """The fields of the form of this page that goes there."""
+        return Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
 
     @property
     def says(self) -> str:

@@ -132,6 +132,20 @@ def address_of(request: Request) -> str | None:
     return request.client.host if request.client else None
 
 
+#: How a browser names itself, and what it is called. Most name others besides, whose pages they want to be shown: the
+#: first counts.
+_BROWSERS = (
+    ("Edg", "Edge"), ("OPR", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("Chrom", "Chrome"), ("Safari", "Safari"), ("curl", "curl"),
+)  # fmt: skip
+
+
+def browser_of(request: Request) -> str | None:
+    """The family of the browser: a word of a short list, which tells nobody from anybody else."""
+    said = request.headers.get("user-agent", "")
+    return next((name for word, name in _BROWSERS if word in said), None)
+
+
 def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     """The pages, below the path of `PUBLIC_URL` and without it: a proxy in front may take it away or leave it."""
     runtime = bulkhead.runtime
@@ -191,7 +205,9 @@ class _Pages:
             return self._form(request, 403, "The form was not sent from this page: try again.")
         said = SignIn(fields.get("email", ""), fields.get("password", ""), fields.get("code", ""))
         try:
-            signed_in = acts.sign_in(runtime, said, address_of(request), self._visitors.session(request))
+            signed_in = acts.sign_in(
+                runtime, said, address_of(request), self._visitors.session(request), browser_of(request)
+            )
         except SignInRefused as problem:
             log.info("sign_in.refused", throttled=bool(problem.wait))
             status, more = (429, {"Retry-After": str(problem.wait)}) if problem.wait else (403, {})
@@ -203,7 +219,8 @@ class _Pages:
         if request.method == "HEAD":
             raise NotFound("This link is for a browser.")
         secret = request.path_params["secret"]
-        found = acts.sign_in_by_link(runtime, secret, address_of(request), self._visitors.session(request))
+        before = self._visitors.session(request)
+        found = acts.sign_in_by_link(runtime, secret, address_of(request), before, browser_of(request))
         return self._visitors.let_in(found.cookie, "../../sign-in")
 
     def password(self, runtime: Runtime, request: Request, fields: dict[str, str]) -> Response:

@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -24,16 +25,15 @@ from tasks.accounts import PERMISSIONS, Caller, Permission, permits
 from tasks.accounts import Scope as ActScope
 from tasks.acts import Act, perform
 from tasks.acts.acting import tag_of
-from tasks.acts.paging import Begun, Stream
+from tasks.acts.paging import Begun
 from tasks.acts.repeats import FirstAnswer, once
 from workers.web.api import forms, problems, reading
-from workers.web.api.doors import COSTS, EXPORTS_OF_ONE, Callers, Weight, make_bulkheads, weight_of
+from workers.web.api.doors import COSTS, Callers, Weight, make_bulkheads, weight_of
 from workers.web.api.doorway import Doorway
 from workers.web.api.problems import RefusedCall, refusal_of
-from workers.web.asking import AGAIN, Bulkhead
 from workers.web.bodies import Bodies
+from workers.web.exporting import Exports
 from workers.web.paths import fields_in
-from workers.web.streaming import Export
 
 log = structlog.get_logger()
 
@@ -131,7 +131,7 @@ class Api:
         paths = [f"{path}{BASE}" for path in self._behind()]
         self.doorway = Doorway(self.bulkheads[Weight.ACCESS], self.callers, self._public_url, paths, HEADERS)
         self._routes = every_route()
-        self._exports: dict[str, int] = {}
+        self.exports = Exports(self.bulkheads[Weight.EXPORT])
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
@@ -176,7 +176,8 @@ class Api:
         asked, hashed = await self._asked(request, route, path)
         call = Call(route, caller, organisation, asked, expected, key, hashed)
         if route.weight is Weight.EXPORT:
-            return await self._streamed(bulkhead, call)
+            find = partial(perform, bulkhead.runtime, caller, route.act, asked, organisation)
+            return await self.exports.answer(find, caller.who, organisation, only_head=request.method == "HEAD")
         if route.weight is Weight.ACCESS:
             return await self.doorway.answer(request, organisation or "", asked)
         do = self._done if key is None else self._done_once
@@ -246,43 +247,6 @@ class Api:
                 answer = problems.response(self._public_url, refusal)
             request.first = FirstAnswer(answer.status_code, _packed(answer))
             return answer
-
-    async def _streamed(self, bulkhead: Bulkhead, call: Call) -> Response:
-        """An export, block by block; one caller has a few at once."""
-        who = call.caller.who
-        if self._exports.get(who, 0) >= EXPORTS_OF_ONE:
-            again = {"Retry-After": str(AGAIN)}
-            raise RefusedCall(429, f"This token has {EXPORTS_OF_ONE} exports under way: wait for one to end.", again)
-        self._exports[who] = self._exports.get(who, 0) + 1
-
-        def leave() -> None:
-            self._exports[who] -= 1
-            if not self._exports[who]:
-                del self._exports[who]
-
-        try:
-            turn = await bulkhead.enter()
-        except BaseException:
-            leave()
-            raise
-
-        def leave_both() -> None:
-            leave()
-            bulkhead.leave(turn)
-
-        try:
-            found = await bulkhead.within(
-                perform, bulkhead.runtime, call.caller, call.route.act, call.asked, call.organisation
-            )
-            if not isinstance(found, Stream):
-                leave_both()
-                return Response(as_json(found), call.route.act.status, media_type="application/json")
-            first = await bulkhead.within(next, found.blocks, None)
-        except BaseException:
-            leave_both()
-            raise
-        headers = {"Content-Disposition": f'attachment; filename="{found.name}"'} if found.name else None
-        return Export(bulkhead, first, found.blocks, leave_both, headers=headers, media_type=found.media_type)
 
 
 def _packed(answer: Response) -> bytes:

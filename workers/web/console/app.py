@@ -1,6 +1,7 @@
 """Every page of the console as it is asked for: who asks, may they, the form, the act, and the page as an answer."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -16,31 +17,44 @@ from config.errors import Conflict, Forbidden, Invalid, NotFound, UserError
 from config.log import without_data
 from config.runtime import Runtime
 from config.settings import keys_in
-from tasks import organisations
+from tasks import accounts, organisations
 from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
 from tasks.acts import perform
 from tasks.acts.acting import tag_of
 from tasks.acts.paging import Stream
 from tasks.acts.signing_in import SIGN_IN_PATH
-from workers.web.api.doors import EXPORTS_OF_ONE
 from workers.web.api.limits import Buckets, Places
+from workers.web.api.problems import RefusedCall
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import home, imports, reports, seats, uploading, users
+from workers.web.console import (
+    announcements,
+    home,
+    imports,
+    launching,
+    operators,
+    people,
+    reports,
+    seats,
+    technical,
+    uploading,
+    users,
+    writing,
+)
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
-from workers.web.console.looks import HEADERS, assets, render
+from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
 from workers.web.console.uploading import Upload
-from workers.web.console.visits import PAGES, ConsolePage, Gone, Shown, Visit, navigation
+from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
+from workers.web.exporting import Exports
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
-from workers.web.streaming import Export
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users, reports, seats, imports)
+DECLARING = (home, users, announcements, writing, launching, reports, seats, imports, technical, operators, people)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -90,10 +104,11 @@ class Console:
         self._bulkhead = Bulkhead(
             runtime, "web console", at_once=8, wait=3, seconds=60, statement=30, connections=2, kept=2
         )
-        self._exports = Bulkhead(runtime, "web console exports", at_once=2, wait=3, seconds=60, statement=None)
+        self._downloads = Bulkhead(runtime, "web console exports", at_once=2, wait=3, seconds=60, statement=None)
         self._looks = Bulkhead(runtime, "web console changes", at_once=2, wait=3, seconds=5, statement=3)
         self._rates = Buckets(AT_ONCE, RATE)
-        self._changes, self._exporting = Changes(runtime.stopping), Places(EXPORTS_OF_ONE)
+        self._exports = Exports(self._downloads)
+        self._changes = Changes(runtime.stopping)
         self._uploading = Places(uploading.OF_ONE, uploading.MOST)
 
     def routes(self) -> list[Route]:
@@ -103,7 +118,7 @@ class Console:
 
     def close(self) -> None:
         """Close the connections."""
-        for bulkhead in (self._bulkhead, self._exports, self._looks):
+        for bulkhead in (self._bulkhead, self._downloads, self._looks):
             bulkhead.runtime.engine.dispose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -194,28 +209,18 @@ class Console:
         return caller.who, self._changes.shared(same, lambda: tag_of(live(visit)))
 
     async def _exported(self, asked: _Asked) -> Response:
-        """A file, made while it is read; one person has a few at once."""
-        turn = await self._exports.enter()
-        held: list[str] = []
-
-        def leave() -> None:
-            self._exports.leave(turn)
-            for who in held:
-                self._exporting.give(who)
-
-        try:
-            found = await self._exports.within(self._streamed, self._exports.runtime, asked)
+        """A file, made while it is read; one person and one organisation have a few at once."""
+        with ExitStack() as held:
+            await self._exports.enter(held)
+            found = await self._downloads.within(self._streamed, self._downloads.runtime, asked)
             if isinstance(found, Response):
-                leave()
                 return found
             who, stream = found
-            self._hold(who, held)
-            first = await self._exports.within(next, stream.blocks, None)
-        except BaseException:
-            leave()
-            raise
-        headers = {"Content-Disposition": f'attachment; filename="{stream.name}"'}
-        return Export(self._exports, first, stream.blocks, leave, headers=headers, media_type=stream.media_type)
+            try:
+                self._exports.take_place(held, who, asked.path.get("organisation"))
+            except RefusedCall:
+                raise RefusedVisit(429, wait=AGAIN) from None
+            return await self._exports.send(held, stream)
 
     def _parts(self, request: Request) -> list[str]:
         """The segments of a path below `BASE`, each decoded by itself: an id may hold a slash."""
@@ -226,11 +231,6 @@ class Console:
             raise RefusedVisit(404) from None
         depth = 0 if parts[0] == BASE[1:] else len([part for part in self._prefix.split("/") if part])
         return parts[depth + 1 :] or [""]
-
-    def _hold(self, who: str, held: list[str]) -> None:
-        if not self._exporting.take(who):
-            raise RefusedVisit(429, wait=AGAIN)
-        held.append(who)
 
     def _show(self, runtime: Runtime, asked: _Asked) -> Response:
         found = self._streamed(runtime, asked)
@@ -255,6 +255,8 @@ class Console:
             return caller.who, answer
         if isinstance(answer, Gone):
             return self._gone(asked, answer)
+        if isinstance(answer, Framed):
+            return HTMLResponse(answer.html, headers={"Content-Security-Policy": FRAMED_POLICY})
         return self._page(asked, visit, answer)
 
     def _visit(self, runtime: Runtime, asked: _Asked, caller: Caller) -> Visit:
@@ -263,7 +265,18 @@ class Console:
         here = base + "".join(f"/{quote(part, safe='')}" for part in self._parts(asked.request) if part)
         query = asked.request.scope["query_string"].decode("latin-1")
         here = f"{here}?{query}" if query else here
-        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields, file=asked.file)
+        visit = Visit(
+            runtime,
+            caller,
+            asked.reader,
+            base,
+            here,
+            asked.path,
+            asked.query,
+            asked.fields,
+            file=asked.file,
+            session=accounts.session_id(asked.session),
+        )
         organisation = asked.path.get("organisation")
         if needs is not None and not permits(caller, needs.name, organisation):
             perform(runtime, caller, needs, None, organisation)
@@ -281,7 +294,9 @@ class Console:
         said: dict[str, Any] = {
             **shown.said,
             "visit": visit,
-            "sections": [one for one in navigation() if visit.organisation and visit.may(one.needs.name)],
+            "sections": [
+                one for one in navigation() if (visit.organisation or one.whole) and visit.may(one.needs.name)
+            ],
             "current": asked.page.section,
             "switch": switch.items if len(switch.items) > 1 else [],
             "more_organisations": switch.next is not None,
@@ -292,6 +307,8 @@ class Console:
         }
         response = HTMLResponse(render(shown.template, asked.reader, said), shown.status)
         response.headers["Content-Language"] = asked.reader.language
+        if shown.frames:
+            response.headers["Content-Security-Policy"] = FRAMING_POLICY
         if cookie:
             self._visitors.cookies.forget(response, self._flash_cookie)
         return response

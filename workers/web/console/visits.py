@@ -16,16 +16,24 @@ from workers.web.console.uploading import Upload
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page to show: a template, and what it says."""
+    """A page to show: a template, and what it says. `frames`: whether it shows pages of ours in frames."""
 
     template: str
     said: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    frames: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A document that is not ours, for a frame of one of our pages, where it can do nothing."""
+
+    html: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,25 +78,29 @@ class ConsolePage:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """An entry of the navigation, below an organisation. `title`: as in the catalogues."""
+    """An entry of the navigation, below an organisation or, if it is about the `whole` installation, below the console.
+    `title`: as in the catalogues."""
 
     name: str
     title: str
     needs: Act[Any, Any]
+    whole: bool = False
 
 
 #: What has been declared: pages, and sections, whose order is that of `NAVIGATION`.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
-#: The titles of the sections, in the order of the navigation.
-NAVIGATION = ("Users", "Enrolments", "Segments", "Announcements", "Reports", "Seats", "Import", "Operators")
+#: The sections in the order of the navigation, and those that stand behind all others.
+NAVIGATION = ("users", "courses", "enrolments", "segments", "announcements", "reports", "seats", "imports")
+LAST = ("technical", "system")
 
 
 def navigation() -> list[Section]:
-    """The sections in the order of the navigation; those that it does not know come last."""
-    places = {title: place for place, title in enumerate(NAVIGATION)}
-    return sorted(SECTIONS, key=lambda one: places.get(one.title, len(places)))
+    """The sections in the order of the navigation."""
+    known = (*NAVIGATION, "", *LAST)
+    places = {name: place for place, name in enumerate(known)}
+    return sorted(SECTIONS, key=lambda one: places.get(one.name, places[""]))
 
 
 def page(
@@ -113,7 +125,8 @@ def page(
 
 @dataclass(frozen=True)
 class Visit:
-    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's."""
+    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's;
+    `session`: what the session is called among the caller's own."""
 
     runtime: Runtime
     caller: Caller
@@ -125,8 +138,9 @@ class Visit:
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
     file: Upload | None = None
+    session: str = ""
 
-    def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
+    def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
         """Do an act, as any other door does."""
         return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
 
@@ -163,6 +177,14 @@ class Visit:
         kept += [(name, str(value)) for name, value in query.items() if value not in (None, "")]
         return self.here.partition("?")[0] + (f"?{urlencode(kept)}" if kept else "")
 
+    def api(self, *parts: str, **query: object) -> str:
+        """A route of the API, below the organisation's if there is one: what it answers is downloaded."""
+        organisation = self.path.get("organisation")
+        whole = parts if organisation is None else ("organisations", organisation, *parts)
+        path = "/".join([self.base.removesuffix("/console") + "/api/v1", *(quote(part, safe="") for part in whole)])
+        kept = {name: value for name, value in query.items() if value not in (None, "")}
+        return path + (f"?{urlencode(kept)}" if kept else "")
+
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""
         path = "/".join([self.base, *(quote(part, safe="") for part in parts)])
@@ -171,4 +193,4 @@ class Visit:
 
 
 #: What answers a page.
-Does = Callable[[Visit], Shown | Gone | Stream]
+Does = Callable[[Visit], Shown | Gone | Framed | Stream]

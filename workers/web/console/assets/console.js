@@ -209,6 +209,115 @@ setInterval(() => {
 }, LOOK_MS);
 document.addEventListener("visibilitychange", listen);
 
+// --- Writing: mistakes, counts and the preview follow what is typed --------------------------------------------------
+const SEEN_MS = 600;  // after the last letter
+const draft = () => document.querySelector("[data-draft]");
+let seeing = 0, looked = null, frames = 0, typedIn = null;
+async function see() {
+  const form = draft(), said = new URLSearchParams([...new FormData(form)].filter(([, value]) => typeof value === "string"));
+  if (looked) looked.abort();
+  looked = new AbortController();
+  let found;
+  try {
+    const answer = await fetch(form.dataset.see, { method: "POST", body: said, signal: looked.signal, redirect: "manual" });
+    if (!answer.ok) return;
+    found = new DOMParser().parseFromString(await answer.text(), "text/html");
+  } catch { return; }
+  for (const part of form.querySelectorAll("[data-seen]")) {
+    const other = found.getElementById(part.id);
+    if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
+  }
+  for (const field of form.querySelectorAll("[data-says]")) {
+    const other = found.getElementById(field.id);
+    for (const name of ["aria-invalid", "aria-describedby"]) {
+      const value = other && other.getAttribute(name);
+      value === null ? field.removeAttribute(name) : field.setAttribute(name, value);
+    }
+  }
+  mark();
+  if (!form.querySelector(".mistake")) preview(form, said);
+}
+function preview(form, said) {  // into a new frame each time: no step is added to the history, and nothing flickers
+  const around = form.querySelector("[data-frames]"), old = around.querySelectorAll("iframe");
+  const frame = Object.assign(document.createElement("iframe"), { name: `seen-${++frames}`, title: form.dataset.frameTitle, className: "coming" });
+  frame.setAttribute("sandbox", "");
+  frame.addEventListener("load", () => {
+    for (const one of old) one.remove();
+    frame.className = "";
+    form.querySelector("[data-preview]").setAttribute("formtarget", frame.name);
+  });
+  around.append(frame);
+  const sent = Object.assign(document.createElement("form"), { method: "post", action: form.dataset.frame, target: frame.name, hidden: true });
+  for (const [name, value] of said) sent.append(Object.assign(document.createElement("textarea"), { name, value }));
+  document.body.append(sent);
+  sent.submit();
+  sent.remove();
+}
+function mark() {  // the lines with mistakes, behind the text
+  const text = document.getElementById("body"), behind = document.querySelector("[data-marked]");
+  if (!behind || !text) return;
+  const faults = new Map([...document.querySelectorAll("[data-line]")].reverse().map((one) => [Number(one.dataset.line), one.hasAttribute("data-warns")]));
+  behind.replaceChildren(...text.value.split("\n").flatMap((line, n) => {
+    const one = faults.has(n + 1) ? Object.assign(document.createElement("mark"), { className: faults.get(n + 1) ? "warns" : "" }) : document.createElement("span");
+    one.textContent = line || " ";
+    return [one, "\n"];
+  }));
+  behind.scrollTop = text.scrollTop;
+}
+function written(event) {
+  const field = event.target;
+  if (!draft() || !draft().contains(field)) return;
+  if (field.id === "body") mark();
+  clearTimeout(seeing);
+  seeing = setTimeout(see, event.type === "change" ? 0 : SEEN_MS);
+}
+addEventListener("input", written);
+addEventListener("change", (event) => { if (event.target.matches("[type=radio], [type=checkbox]")) written(event); });
+addEventListener("focusin", (event) => { if (event.target.matches("[data-says]")) typedIn = event.target; });
+addEventListener("scroll", (event) => { if (event.target.id === "body") document.querySelector("[data-marked]").scrollTop = event.target.scrollTop; }, { capture: true, passive: true });
+addEventListener("click", (event) => {
+  const field = event.target.closest && event.target.closest("[data-insert]"), line = event.target.closest && event.target.closest("[data-line]");
+  if (field) {
+    const into = typedIn && typedIn.isConnected ? typedIn : document.getElementById("body");
+    field.closest("details").open = false;
+    into.focus();
+    into.setRangeText(field.dataset.insert, into.selectionStart, into.selectionEnd, "end");
+    into.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  if (line && draft()) {
+    event.preventDefault();
+    const text = document.getElementById("body"), lines = text.value.split("\n"), n = Number(line.dataset.line) - 1;
+    const from = lines.slice(0, n).reduce((sum, one) => sum + one.length + 1, 0);
+    text.focus();
+    text.setSelectionRange(from, from + (lines[n] || "").length);
+    text.scrollTop = Math.max(0, (text.scrollHeight * n) / lines.length - text.clientHeight / 3);
+  }
+});
+
+// --- One thing as it goes on: asked for again every second or so, until it is over ----------------------------------
+const FOLLOW_MS = 1500;
+async function follow() {
+  const shown = document.querySelector("[data-follow]");
+  if (!shown || shown.dataset.follow === "0" || document.hidden || Date.now() - used > IDLE_MS) return;
+  if (shown.querySelector("details[open]")) return;  // somebody is about to confirm something
+  try {
+    const found = (await fetched(location.href)).querySelector("[data-follow]");
+    if (!found || shown.innerHTML === found.innerHTML || shown.querySelector("details[open]")) return;
+    localise(found);
+    const focused = shown.contains(document.activeElement) ? document.activeElement.id || " " : "";
+    const before = shown.querySelector("[data-say]"), after = found.querySelector("[data-say]");
+    if (before && after) { if (before.textContent !== after.textContent) before.textContent = after.textContent; after.replaceWith(before); }
+    shown.dataset.follow = found.dataset.follow;
+    shown.replaceChildren(...found.childNodes);
+    if (focused) {
+      const again = document.getElementById(focused) || document.getElementById("main");
+      again.focus({ preventScroll: true });
+    }
+  } catch { /* the next time may find it */ }
+}
+setInterval(follow, FOLLOW_MS);
+
 localise(document);
 if (many()) show();
 listen();
+mark();
