@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from config.errors import Conflict, Invalid, NotFound
 from tasks.acts import Nothing, analytics, seats
-from tasks.acts.analytics import Use
+from tasks.acts.analytics import PoolUse
 from tasks.acts.paging import Stream
 from tasks.acts.seats import EntryReview, LedgerExport, LedgerPage
 from tasks.reports import Format
@@ -80,7 +80,7 @@ def reviewed(visit: Visit) -> Gone:
     )
 
 
-def _plot(visit: Visit, found: Use, today: date) -> Markup:
+def _plot(visit: Visit, found: PoolUse, today: date) -> Markup:
     """What was used, added up, beside the pool and what is expected, from the beginning of the period to its end."""
     gettext, first = visit.reader.words.gettext, min((one.day for one in found.days), default=today)
     starts = found.starts.date() if found.starts else first
