@@ -12,7 +12,7 @@ from tasks.acts.paging import Stream
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
-from workers.web.console.uploading import Upload
+from workers.web.console.uploading import SentFile
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
@@ -137,7 +137,7 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
-    file: Upload | None = None
+    file: SentFile | None = None
     session: str = ""
 
     def ask(self, what: Act[Asked, Told], asked: Asked, *, expected: str | None = None) -> Told:
