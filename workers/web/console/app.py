@@ -244,7 +244,8 @@ class Console:
 
     def _streamed(self, runtime: Runtime, asked: _Asked) -> Response | tuple[str, Stream]:
         """The answer or, of somebody, a file to stream."""
-        caller = self._visitors.caller(runtime, asked.request)
+        used = "rollcall-unused" not in asked.request.headers  # a page that asks while nobody is there
+        caller = self._visitors.caller(runtime, asked.request, used=used)
         if caller is None:
             return self._sign_in()
         if wait := self._rates.wait(caller.who):

@@ -177,14 +177,6 @@ class Visit:
         kept += [(name, str(value)) for name, value in query.items() if value not in (None, "")]
         return self.here.partition("?")[0] + (f"?{urlencode(kept)}" if kept else "")
 
-    def api(self, *parts: str, **query: object) -> str:
-        """A route of the API, below the organisation's if there is one: what it answers is downloaded."""
-        organisation = self.path.get("organisation")
-        whole = parts if organisation is None else ("organisations", organisation, *parts)
-        path = "/".join([self.base.removesuffix("/console") + "/api/v1", *(quote(part, safe="") for part in whole)])
-        kept = {name: value for name, value in query.items() if value not in (None, "")}
-        return path + (f"?{urlencode(kept)}" if kept else "")
-
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""
         path = "/".join([self.base, *(quote(part, safe="") for part in parts)])
