@@ -107,6 +107,7 @@ SHELLS_OWN = {
     "mail dkim": "reads a key of this machine",
     "migrate": "changes the schema",
     "reconcile": "looks for faults of ours",
+    "verify": "looks for faults of ours",
     "restored": "decides what becomes of a database that was restored",
     "run bounces": "is a process",
     "run ingress": "is a process",

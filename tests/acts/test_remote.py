@@ -208,7 +208,7 @@ def test_a_list_too_long_for_one_request_is_asked_for_in_parts_and_all_or_nothin
 
 
 def test_what_is_the_servers_own_is_refused(far: Callable[..., Result]) -> None:
-    for words in ("migrate", "events publish -", "reconcile", "restored", "wait"):
+    for words in ("migrate", "events publish -", "reconcile", "restored", "verify", "wait"):
         result = far(*words.split())
         assert (result.exit_code, "the server's own" in str(result.exception)) == (1, True), words
     assert "--by cannot be given" in str(far("pools", "resume", "bulk", "--by", "ann").exception)

@@ -95,6 +95,9 @@ ACROSS = {
     "an operator's question: whether a word is the id of any event": {
         "tasks.events.inbox.is_called",
     },
+    "what must hold of the database as a whole: the order of events out, events in by their state, rows of nobody": {
+        "tasks.verification.invariants.of_database",
+    },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
         "tasks.events.inbox.unresolved_counts",
