@@ -29,7 +29,7 @@ $$;
 
 
 def upgrade() -> None:
-    op.get_bind().connection.cursor().execute(UP)
+    op.execute(UP)
 
 
 def downgrade() -> None:

@@ -86,6 +86,8 @@ CHANGES = {
     "work retry 999": "",
     "work discard 999": "",
     "pools pause bulk --why x": "pools resume bulk",
+    "work pause mail.deliver --why x": "work resume mail.deliver",
+    "work resume mail.deliver": "work pause mail.deliver --why x",
     "pools resume bulk": "pools pause bulk --why x",
 }
 

@@ -81,6 +81,10 @@ BY_HAND = (
     INSERT INTO search_ends (organisation, through) SELECT organisation, learners FROM organisations
     ON CONFLICT DO NOTHING
     """,
+    """
+    INSERT INTO halts (organisation, kind, by_whom, why)
+    SELECT organisation, 'imports.run', 'root', name FROM organisations
+    """,
     "INSERT INTO unsearchable (organisation, learner) SELECT organisation, 1 FROM organisations",
     """
     INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)

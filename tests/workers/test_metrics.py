@@ -92,6 +92,7 @@ def test_a_piece_that_fails_and_one_whose_lease_is_lost_are_counted(world: World
 
 def test_what_processes_counted_is_kept_if_it_cannot_be_stored_and_added_up(world: World) -> None:
     engine = world.runtime.engine
+    counts.take()
     counts.count("rollcall_bounces_total", 2, kind="hard")
     world.execute("ALTER TABLE counted RENAME TO gone")
     with pytest.raises(Exception, match="counted"):

@@ -18,6 +18,7 @@ from rich.text import Text
 from sqlalchemy.exc import OperationalError
 
 from config import services
+from config.errors import UserError
 from config.outages import why
 from config.words import counted
 from tasks.acts import system as acts
@@ -79,8 +80,9 @@ def _look(ask: Callable[[], acts.SystemStatus], rates: GrowthRates) -> Renderabl
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     try:
         standing = ask()
-    except (OperationalError, redis.RedisError) as problem:
-        return Group(Text(f"{now} · Ctrl-C ends", style="dim"), "", Text(f"It cannot be asked: {why(problem)}.", "red"))
+    except (OperationalError, redis.RedisError, UserError) as problem:
+        says = str(problem) if isinstance(problem, UserError) else f"It cannot be asked: {why(problem)}."
+        return Group(Text(f"{now} · Ctrl-C ends", style="dim"), "", Text(says, "red"))
     fast = rates.see(time.monotonic(), standing.totals)
     line = " · ".join(f"{fast[name]:.1f} {name}/s" for name in standing.totals)
     return Group(Text(f"{now} · {line} · Ctrl-C ends", style="dim"), "", _shown(standing))

@@ -202,8 +202,8 @@ def _of_streams(found: Iterable[StreamStanding]) -> list[Metric]:
     pins = GaugeMetricFamily("rollcall_group_pins", "Whether the stream is kept because of it", labels=names)
     for stream in found:
         length.add_metric([stream.stream], stream.length)
-        if stream.bytes is not None:
-            memory.add_metric([stream.stream], stream.bytes)
+        if stream.bytes is not None or not stream.length:  # some servers do not say
+            memory.add_metric([stream.stream], stream.bytes or 0)
         for group in stream.groups[:MOST_GROUPS]:
             labels = [stream.stream, group.name]
             consumers.add_metric(labels, group.consumers)
