@@ -49,7 +49,7 @@ COUNTED = {
     "rollcall_events_published_total": CountedMetric("Events out that were written to the stream"),
     "rollcall_starts_charged_total": CountedMetric("Course starts that were charged", {"unit": ("seat", "credit")}),
     "rollcall_mails_total": CountedMetric(
-        "What became of mails; of one that is tried again, each time",
+        "What became of mails at the gate and after it; of one that is tried again, each time",
         {
             "kind": ("announcement", "enrolment", "digest", "password", "seats"),
             "outcome": ("accepted", "skipped", "failed", "cancelled", "uncertain", "deferred"),
