@@ -175,16 +175,26 @@ class System:
         return self.database_url.replace("/rollcall?", f"/{database}?")
 
     @contextmanager
-    def database(self, name: str, learners: int) -> Iterator[Database]:
+    def database(self, name: str, learners: int, template: str = TEMPLATE) -> Iterator[Database]:
         """A database with one organisation of so many learners, as a system has it that has known them for a while."""
         named = sql.Identifier(name)
-        self._administer(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(named, sql.Identifier(TEMPLATE)))
+        self._administer(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(named, sql.Identifier(template)))
         try:
             with psycopg.connect(self.url_of(name), autocommit=True, application_name="bench") as session:
                 session.execute("UPDATE mail_control SET installation = gen_random_uuid()")  # no backup of another
                 psycopg.ClientCursor(session).execute(_FILL, {"id": ORGANISATION, "learners": learners})
                 session.execute("VACUUM ANALYZE")
                 yield Database(name, self.url_of(name), session)
+        finally:
+            self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
+
+    @contextmanager
+    def empty(self, name: str) -> Iterator[str]:
+        """The URL of a database without a schema."""
+        named = sql.Identifier(name)
+        self._administer(sql.SQL("CREATE DATABASE {}").format(named))
+        try:
+            yield self.url_of(name)
         finally:
             self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
 

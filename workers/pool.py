@@ -15,7 +15,7 @@ from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
 from config.tracing import tracing
-from tasks import announcements, enrolments, erasure, imports, intake, mail, work
+from tasks import analytics, announcements, enrolments, erasure, imports, intake, mail, work
 from tasks.fleet import ProcessRole
 from tasks.work import Fuses, LostLease, Piece, accuse, claim, heartbeat, pause_before
 from workers.presence import Presence
@@ -25,6 +25,7 @@ log = structlog.get_logger()
 
 #: What does the work that there is; each registers where it stands.
 ACTORS = (
+    analytics.count,
     announcements.audience,
     announcements.cancel_rest,
     announcements.launch_scheduled,
@@ -32,6 +33,7 @@ ACTORS = (
     enrolments.chunk,
     enrolments.survey,
     erasure.erase,
+    imports.drop,
     imports.run,
     intake.retake,
     intake.take_turn,

@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from datetime import datetime
 from enum import Enum
 from http import HTTPStatus
-from typing import IO, Any
+from typing import IO, Any, get_args, get_origin
 from urllib.parse import quote, urlencode, urlsplit
 
 import msgspec
@@ -37,6 +37,9 @@ BLOCK = 1 << 16
 #: Octets of the list of one request: where it is longer, it is sent in parts. A server takes a body of 1 MB, and does
 #: what some 5,000 ids ask of it within seconds.
 LONGEST_LIST = 200_000
+
+#: Things of a list in one request, where they are done one after the other, each in its own time.
+ONE_BY_ONE = 500
 
 #: What a refusal is here, by its status there.
 _REFUSALS: dict[int, type[UserError]] = {403: Forbidden, 404: NotFound, 409: Conflict, 412: Stale}
@@ -81,16 +84,19 @@ class RemoteServer:
         parts = [asked] if act.each is None else _parts(act.each, asked)
         if len(parts) == 1:
             return self._done(act, asked, organisation)
-        for part in parts:
-            self._done(act, replace(part, dry_run=True), organisation)  # type: ignore[type-var]
-        answers: list[Any] = []
-        for part in parts:
+        if hasattr(asked, "dry_run"):
+            for part in parts:
+                self._done(act, replace(part, dry_run=True), organisation)  # type: ignore[type-var]
+        answers: list[Answer] = []
+        for n, part in enumerate(parts):
             try:
-                some: Any = self._done(act, part, organisation)
+                answers.append(self._done(act, part, organisation))
             except Unreachable as problem:
-                raise Unreachable(f"{problem} The first {len(answers):,} are done: do the same again.") from None
-            answers += some
-        return answers  # type: ignore[return-value]
+                done = sum(len(getattr(one, act.each or "")) for one in parts[:n])
+                go_on = "do the same again" if hasattr(asked, "dry_run") else "go on with the rest"
+                raise Unreachable(f"{problem} The first {done:,} are done: {go_on}.") from None
+        found: Answer = act.together(answers)
+        return found
 
     def _done(self, act: Act[Asked, Answer], asked: Asked, organisation: str | None) -> Answer:
         """Do an act by one request, which is repeated while the server asks for patience."""
@@ -162,7 +168,7 @@ class RemoteServer:
             if answer.status == HTTPStatus.ACCEPTED:
                 location = answer.headers.get("Location", "").rpartition("/organisations/")[2].partition("/")[2]
                 return Begun(location, msgspec.json.decode(body, type=UnderWay))
-            return msgspec.json.decode(body, type=kind) if body else None
+            return msgspec.json.decode(body, type=_at_once(kind)) if body else None
         except msgspec.MsgspecError:
             raise Unreachable(
                 f"{self._host} gave an answer that cannot be read: is it as new as this rollcall?"
@@ -183,13 +189,21 @@ class RemoteServer:
         return _REFUSALS.get(answer.status, UserError)(said.detail)
 
 
+def _at_once(kind: Any) -> Any:
+    """What is answered where it does not take long."""
+    kinds = get_args(kind)
+    is_long = [get_origin(one) is Begun for one in kinds]
+    return kinds[is_long.index(False)] if any(is_long) else kind
+
+
 def _parts(each: str, asked: Asked) -> list[Asked]:
     """What is asked, in requests whose list is not too long."""
+    most = LONGEST_LIST if hasattr(asked, "dry_run") else ONE_BY_ONE
     parts: list[list[Any]] = [[]]
     room = LONGEST_LIST
-    for one in getattr(asked, each):
+    for one in getattr(asked, each) or ():
         room -= len(as_json(one)) + 1
-        if room < 0 and parts[-1]:
+        if (room < 0 or len(parts[-1]) >= most) and parts[-1]:
             parts.append([])
             room = LONGEST_LIST - len(as_json(one)) - 1
         parts[-1].append(one)

@@ -140,12 +140,18 @@ def tag_of(answer: object) -> str:
     return urlsafe_b64encode(hashlib.sha256(as_json(answer)).digest()[:15]).decode()
 
 
+def all_of(answers: list[list[Answer]]) -> list[Answer]:
+    """One list of several."""
+    return [one for answer in answers for one in answer]
+
+
 @dataclass(frozen=True, slots=True)
 class Act(Generic[Asked, Answer]):
     """One thing that can be done. `method` and `path` are its route, below the organisation if it is about one; the
     names in braces are fields of `takes`, and what else that has comes in the query (GET) or the body. `conditional`:
     it calls `check_unchanged`, so that a caller may say what it is to change (If-Match). `each`: the field with a list
-    for each of which it does the same and answers once, so that a long one may be done in parts; it has a `dry_run`.
+    for each of which it does the same, so that a long one may be done in parts; a `dry_run` of it refuses what it would
+    refuse. `together`: the one answer that the answers to parts are.
     """
 
     name: str
@@ -158,6 +164,7 @@ class Act(Generic[Asked, Answer]):
     status: int
     conditional: bool = False
     each: str | None = None
+    together: Callable[[list[Any]], Any] = all_of
 
 
 #: What has been declared.
@@ -172,6 +179,7 @@ def act(
     status: int = 200,
     conditional: bool = False,
     each: str | None = None,
+    together: Callable[[list[Any]], Any] = all_of,
 ) -> Callable[[Callable[[Doing, Asked], Answer]], Act[Asked, Answer]]:
     """Declare a function of `Doing` and what is asked as an act. `route`: `GET learners/{learner}`, or `GET /system`
     for one that is about no organisation. `changes`: whether it changes something, and so is written down."""
@@ -182,7 +190,8 @@ def act(
         if name not in PERMISSIONS:
             raise LookupError(f"nobody may do {name}: it is not in the table of permissions")
         changing = method != "GET" if changes is None else changes
-        declared = Act(name, method, path, does, said["asked"], said["return"], changing, status, conditional, each)
+        takes, gives = said["asked"], said["return"]
+        declared = Act(name, method, path, does, takes, gives, changing, status, conditional, each, together)
         ACTS[name] = declared
         return declared
 
@@ -192,7 +201,15 @@ def act(
 def of_all(one: Act[Asked, Answer]) -> Act[Asked, Answer]:
     """The same act about no organisation, for operators: `system.NAME`, below `/system`."""
     route = f"{one.method} /system/{one.path}"
-    declare = act(f"system.{one.name}", route, changes=one.changes, status=one.status, conditional=one.conditional)
+    declare = act(
+        f"system.{one.name}",
+        route,
+        changes=one.changes,
+        status=one.status,
+        conditional=one.conditional,
+        each=one.each,
+        together=one.together,
+    )
     return declare(one.does)
 
 

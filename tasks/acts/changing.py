@@ -1,8 +1,8 @@
 """What acts that change learners, courses and segments share: they go the way of events, at once (S1)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from msgspec import Meta
 from sqlalchemy import Connection
@@ -12,6 +12,8 @@ from config.words import as_json, some_of
 from tasks import enrolments, events, intake, learners
 from tasks.acts.acting import Doing
 from tasks.acts.paging import Begun, UnderWay
+
+Counts = TypeVar("Counts")
 
 #: A cycle of a course.
 Cycle = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -79,6 +81,20 @@ def known_segments(connection: Connection, doing: Doing, ids: Sequence[str]) -> 
     if unknown:
         raise NotFound(f"Nothing was changed: {doing.organisation.id!r} has no segment {some_of(unknown)}.")
     return found
+
+
+def in_parts(
+    add: Callable[[list[Counts]], Counts],
+) -> Callable[[list[Counts | Begun[enrolments.EnrolmentCounts]]], Counts | Begun[enrolments.EnrolmentCounts]]:
+    """What the answers to the parts of one request are: added up; or, if any is still under way, the last that is."""
+
+    def answer(
+        answers: list[Counts | Begun[enrolments.EnrolmentCounts]],
+    ) -> Counts | Begun[enrolments.EnrolmentCounts]:
+        running = [one for one in answers if isinstance(one, Begun)]
+        return running[-1] if running else add([one for one in answers if not isinstance(one, Begun)])
+
+    return answer
 
 
 def under_way(connection: Connection, doing: Doing, at: datetime) -> int | None:

@@ -167,13 +167,13 @@ def release(doing: Doing, asked: Decision) -> EventDecision:
     return release_many.does(doing, Decisions([str(asked.seq)], asked.why, by_number=True))[0]
 
 
-@act("events.release_many", "POST events/release")
+@act("events.release_many", "POST events/release", each="ids")
 def release_many(doing: Doing, asked: Decisions) -> list[EventDecision]:
     """Take events as valid, one after the other, because a person says so."""
     return _decide(doing, asked, doing.organisation.id, "released")
 
 
-@act("system.events.release_many", "POST /system/events/release")
+@act("system.events.release_many", "POST /system/events/release", each="ids")
 def release_anywhere(doing: Doing, asked: AnybodysDecisions) -> list[EventDecision]:
     """The same, whoever's they are."""
     return _decide(doing, asked, asked.organisation, "released")
@@ -185,13 +185,13 @@ def discard(doing: Doing, asked: Discarding) -> EventDecision:
     return discard_many.does(doing, Decisions([str(asked.seq)], asked.why, by_number=True))[0]
 
 
-@act("events.discard_many", "POST events/discard")
+@act("events.discard_many", "POST events/discard", each="ids")
 def discard_many(doing: Doing, asked: Decisions) -> list[EventDecision]:
     """Give events up, one after the other, for good."""
     return _decide(doing, asked, doing.organisation.id, "discarded")
 
 
-@act("system.events.discard_many", "POST /system/events/discard")
+@act("system.events.discard_many", "POST /system/events/discard", each="ids")
 def discard_anywhere(doing: Doing, asked: AnybodysDecisions) -> list[EventDecision]:
     """The same, whoever's they are."""
     return _decide(doing, asked, asked.organisation, "discarded")

@@ -18,9 +18,9 @@ from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page_ending
 
 Wanted = Literal["active", "inactive"]
 
-#: Learners that one page of a list looks at, and one page of a search, besides what its index passes over: tens of
-#: milliseconds.
-SCANNED, SEARCHED = 100_000, 5000
+#: Members of a segment that one page of a list looks at, and learners that one page of a search does, besides what its
+#: index passes over: tens of milliseconds.
+SCANNED, SEARCHED = 20_000, 5000
 
 #: Learners whose status is changed in one transaction.
 SLICE = 5000
@@ -103,7 +103,8 @@ class LearnersAsked:
     """Which learners. `search`: words, each a part of an id, username, address or name; accents and capitals do not
     count.
 
-    A page looks at so many learners and may hold fewer than `limit`, even none: go on while `next` is not null.
+    A page of a segment or of a search looks at so many learners and may hold fewer than `limit`, even none: go on while
+    `next` is not null.
     """
 
     tab: Literal["active", "all", "inactive"] = "active"
@@ -136,7 +137,7 @@ def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
         with doing.transaction() as connection:
             found = learners.learners_after(connection, number, after, chosen, SCANNED, asked.limit + 1)
             end = found[asked.limit - 1].number if len(found) > asked.limit else None
-            if end is None:
+            if end is None and segment is not None:
                 end = learners.scanned_to(connection, number, after, segment, SCANNED)
     shown = [one.summary() for one in found[: asked.limit]]
     return page_ending_at(shown, None if end is None else (end,), *listed)

@@ -9,7 +9,7 @@ from config.errors import Conflict, NotFound
 from config.words import some_of
 from tasks import learners
 from tasks.acts.acting import Doing, act
-from tasks.acts.changing import begun, happen, known_learners, known_segments, moment_after, under_way
+from tasks.acts.changing import begun, happen, in_parts, known_learners, known_segments, moment_after, under_way
 from tasks.acts.paging import USUAL, After, Begun, Limit, Page, keys_after, page
 from tasks.enrolments import EnrolmentCounts
 from tasks.learners import SegmentDetails
@@ -40,10 +40,11 @@ class NamedSegment:
 
 @dataclass(frozen=True, slots=True)
 class MembersNamed:
-    """Who is to join a segment, or to leave it."""
+    """Who is to join a segment, or to leave it. `dry_run`: only for how many that would be a change."""
 
     segment: str
     learners: Annotated[list[str], Meta(max_length=100_000)]
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class Members:
     segment: str
     learners: list[str]
     changed: int
+
+
+def _all(members: list[Members]) -> Members:
+    named = [id_ for one in members for id_ in one.learners]
+    return Members(members[0].segment, named, sum(one.changed for one in members))
 
 
 @act("segments.list", "GET segments")
@@ -95,13 +101,13 @@ def _save(doing: Doing, asked: NamedSegment) -> SegmentDetails:
     return show.does(doing, OneSegment(asked.segment))
 
 
-@act("segments.join", "POST segments/{segment}/members")
+@act("segments.join", "POST segments/{segment}/members", each="learners", together=in_parts(_all))
 def join(doing: Doing, asked: MembersNamed) -> Members | Begun[EnrolmentCounts]:
     """Let learners join a segment; the courses that are linked to it enrol them (R9, R10)."""
     return _move(doing, asked, member=True)
 
 
-@act("segments.leave", "DELETE segments/{segment}/members")
+@act("segments.leave", "DELETE segments/{segment}/members", each="learners", together=in_parts(_all))
 def leave(doing: Doing, asked: MembersNamed) -> Members | Begun[EnrolmentCounts]:
     """Let learners leave a segment; who is in a course by it alone is withdrawn (R9, R10)."""
     return _move(doing, asked, member=False)
@@ -114,6 +120,8 @@ def _move(doing: Doing, asked: MembersNamed, *, member: bool) -> Members | Begun
         numbers = {one.learner: id_ for id_, one in known_learners(connection, doing, ids).items()}
         inside = {*learners.members_among(connection, number, segment, list(numbers))}
         newest = learners.newest_membership(connection, number, segment, list(numbers))
+        if asked.dry_run:
+            return Members(asked.segment, ids, sum((one in inside) != member for one in numbers))
         doing.record(connection, asked.segment, after={"member": member, "learners": ids}, outcome="begun")
     at = moment_after(newest)
     if ids:

@@ -105,7 +105,7 @@ def learner_deleted(context: EventContext, events: Sequence[Event]) -> None:
     follow(context, restate(connection, number, list(gone)), gone)
     bring_back(context, gone)
     seats.flag_contradicted(connection, number, list(gone))
-    context.know(*(Awaited.saved_learner(number, id_) for id_ in known))
+    context.know(*(Awaited.saved_learner(number, id_) for id_, one in known.items() if one.learner in gone))
     context.know_statuses(gone)
     context.know_enrolments()
 

@@ -83,12 +83,12 @@ class Matches:
 def learners_after(
     connection: Connection, organisation: int, after: int, chosen: LearnerFilter, scanned: int, limit: int
 ) -> list[NumberedLearner]:
-    """The first of these learners behind a number, of the next so many that are looked at."""
-    asked: dict[str, object] = {"after": after, "scanned": scanned, "limit": limit}
+    """The first of these learners behind a number; of a segment, among so many of its members at most."""
+    asked: dict[str, object] = {"after": after, "limit": limit}
     asked["standings"] = [str(standing) for standing in chosen.standings]
     if chosen.segment is None:
         return rows(connection, NumberedLearner, query("learners.list_all"), organisation=organisation, **asked)
-    asked["segment"] = chosen.segment
+    asked |= {"segment": chosen.segment, "scanned": scanned}
     return rows(connection, NumberedLearner, query("learners.list_segment"), organisation=organisation, **asked)
 
 
@@ -161,17 +161,8 @@ def index_learners(engine: Engine, most: int) -> int:
     return done
 
 
-def scanned_to(connection: Connection, organisation: int, after: int, segment: int | None, scanned: int) -> int | None:
-    """The number of the last learner that was looked at; None if that is the last there is."""
-    if segment is None:
-        last = int(
-            value(
-                connection,
-                "SELECT learners FROM organisations WHERE organisation = :organisation",
-                organisation=organisation,
-            )
-        )
-        return after + scanned if last > after + scanned else None
+def scanned_to(connection: Connection, organisation: int, after: int, segment: int, scanned: int) -> int | None:
+    """The number of the last learner of a segment that was looked at; None if that is the last there is."""
     end: int | None = value(
         connection,
         """

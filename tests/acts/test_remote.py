@@ -4,7 +4,7 @@ import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,10 @@ from config.errors import Forbidden, Invalid, NotFound, UserError
 from config.settings import load_settings
 from tasks import accounts
 from tasks.accounts import Role
-from tasks.acts import learners, system, webhooks
+from tasks.acts import enrolments, learners, segments, system, webhooks
 from tasks.acts.acting import Nothing
+from tasks.acts.paging import Begun
+from tasks.enrolments import EnrolmentCounts
 from tests.acts.test_permissions import SHELLS_OWN
 from tests.isolation.conftest import Rollcall, neighbours, rollcall
 from tests.isolation.test_commands import commands
@@ -207,6 +209,71 @@ def test_a_list_too_long_for_one_request_is_asked_for_in_parts_and_all_or_nothin
     assert again == (0, done[1].replace('"changed":true', '"changed":false'), done[2], done[3])
     assert again != done
     assert subscribed == told(rollcall("learners", "unsubscribe", *ids, "-o", "acme"))
+
+
+@pytest.fixture
+def server(world: World) -> Iterator[RemoteServer]:
+    """The same, as a program has it."""
+    with served(world.runtime) as found:
+        remote = RemoteServer(found.endpoints.public_url, token_of(world))
+        yield remote
+        remote.close()
+
+
+def test_enrolments_and_segments_take_lists_of_any_length_in_parts(
+    server: RemoteServer, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.remote.LONGEST_LIST", 60)
+    ids = [f"learner-{n}" for n in range(20)]
+    world.has_learners(*ids)
+    world.has_course("safety")
+    world.has_segment("s", *ids[:5])
+    named, known = segments.MembersNamed("s", [*ids, "nobody"]), segments.MembersNamed("s", ids)
+    withdrawn = enrolments.WithdrawalAsked("safety", ids)
+
+    for act, asked in ((segments.join, named), (enrolments.withdraw, replace(withdrawn, learners=[*ids, "nobody"]))):
+        with pytest.raises(NotFound, match="Nothing was changed: 'acme' has no learner 'nobody'"):
+            server(act, asked, "acme")
+    joined, left = server(segments.join, known, "acme"), server(segments.leave, known, "acme")
+    counts = server(enrolments.request, enrolments.EnrolmentsAsked("safety", [*ids, "nobody"], "all"), "acme")
+    gone = server(enrolments.withdraw, withdrawn, "acme")
+
+    assert (joined, left) == (segments.Members("s", ids, 15), segments.Members("s", ids, 20))
+    assert isinstance(counts, EnrolmentCounts)
+    assert (counts.selected, counts.enrolled, counts.not_eligible) == (21, 20, {"unknown": 1})
+    assert gone == enrolments.WithdrawnLearners("safety", ids, None)
+    assert world.ask("SELECT count(*) FROM enrolments WHERE withdrawn_at IS NULL") == 0
+
+
+@pytest.mark.serves
+def test_of_parts_that_are_under_way_the_last_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.remote.LONGEST_LIST", 6)
+    running = problem(
+        "202 Accepted", '{"state":"running","done":0,"total":1}', "Location: /organisations/acme/enrolments/7"
+    )
+    done = problem("200 OK", '{"segment":"s","learners":["B"],"changed":1}')
+    named = segments.MembersNamed("s", ["A", "B"])
+
+    found, asked = answered(done, done, running, done, do=lambda server: server(segments.join, named, "acme"))
+
+    assert isinstance(found, Begun)
+    assert (found.location, len(asked)) == ("enrolments/7", 4)
+
+
+def test_decisions_on_many_events_are_asked_for_in_parts(
+    far: Callable[..., Result], world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.remote.ONE_BY_ONE", 3)
+    held = [f"held-{n}" for n in range(8)]
+    for id_ in held:
+        world.say("course.started", id_=id_, learner="nobody", course="none", cycle=1)
+
+    done = far("events", "discard", *held, "--why", "a test", "-o", "acme")
+    again = far("events", "discard", *held, "--why", "a test", "-o", "acme")
+
+    assert done.stdout == "".join(f"{id_} is discarded.\n" for id_ in held)
+    assert again.exit_code == 1
+    assert world.ask("SELECT count(*) FROM inbox WHERE state = 'discarded'") == len(held)
 
 
 def test_what_is_the_servers_own_is_refused(far: Callable[..., Result]) -> None:

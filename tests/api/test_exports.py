@@ -1,8 +1,10 @@
 """Exports: as much is made as is read, whoever stops reading gives everything back, and one has a few at once."""
 
 import http.client
+import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +17,8 @@ from tasks.acts.acting import ACTS, Act, Doing, Nothing
 from tasks.acts.paging import Stream
 from tests.api.conftest import Client, Served
 from tests.workers.deployment import until
-from workers.web.api.doors import EXPORTS_OF_ONE
+from workers.web import exporting
+from workers.web.exporting import OF_ONE, OF_ORGANISATION
 
 #: Bytes of a block: a row of the kernel's buffers is soon full of them.
 BLOCK = b"x" * 65_535 + b"\n"
@@ -25,15 +28,17 @@ HELD = 200
 
 
 class Endless:
-    """An export without an end, which counts the blocks that were taken of it, and notes when it is closed."""
+    """An export without an end, or with `most` blocks, which counts the blocks that were taken of it, and notes when it
+    is closed."""
 
     def __init__(self) -> None:
         self.taken = self.closed = 0
+        self.most: int | None = None
 
     def blocks(self) -> Iterator[bytes]:
         """More and more."""
         try:
-            while True:
+            for _ in range(self.most) if self.most else itertools.count():
                 self.taken += 1
                 yield BLOCK
         finally:
@@ -58,7 +63,7 @@ def endless(monkeypatch: pytest.MonkeyPatch) -> Endless:
 def reading(client: Client) -> Iterator[tuple[http.client.HTTPConnection, http.client.HTTPResponse]]:
     """An export that somebody has begun to read."""
     connection = http.client.HTTPConnection(urlsplit(client.public_url).netloc, timeout=20)
-    target = "/api/v1/organisations/acme/endless"
+    target = f"/api/v1/organisations/{client.organisation}/endless"
     connection.request("GET", target, headers={"Authorization": f"Bearer {client.token}"})
     response = connection.getresponse()
     try:
@@ -90,7 +95,7 @@ def test_one_caller_has_a_few_exports_at_once(endless: Endless, api: Served) -> 
         with reading(operator) as (_, of_another):
             assert of_another.read(1) == b"x"
 
-    assert EXPORTS_OF_ONE == 2
+    assert OF_ONE == 2
     assert (third.status, third.headers["retry-after"]) == (429, "2")
     until(lambda: endless.closed == 3, "the exports are closed")
 
@@ -104,7 +109,53 @@ def test_an_export_that_fails_before_it_begins_is_a_problem(
 
     monkeypatch.setattr(endless, "blocks", fail)
 
-    answers = [api.client().get("endless") for _ in range(EXPORTS_OF_ONE + 1)]
+    answers = [api.client().get("endless") for _ in range(OF_ONE + 1)]
 
     assert {answer.status for answer in answers} == {500}
     assert {answer.headers["content-type"] for answer in answers} == {"application/problem+json"}
+
+
+def test_one_organisation_has_a_share_of_the_exports_and_no_more(endless: Endless, api: Served) -> None:
+    replace(api.world, organisation="globex").has_organisation()
+    token = api.client(Role.ADMIN, "globex", organisation="globex").token
+    tokens = [api.client(Role.OPERATOR), api.client(), api.client(Role.ADMIN, "acme", "globex")]
+    with ExitStack() as stack:
+        for client in tokens[:OF_ORGANISATION]:
+            _, response = stack.enter_context(reading(client))
+            assert response.read(1) == b"x"
+        refused = api.client(Role.ADMIN, "globex", "acme").get("endless")
+        _, of_another = stack.enter_context(reading(Client(api.public_url, token, "globex")))
+        assert of_another.read(1) == b"x"
+
+    assert (refused.status, refused.headers["retry-after"]) == (429, "2")
+    assert refused.json["detail"] == "This organisation has 3 exports under way: wait for one to end."
+    until(lambda: endless.closed == OF_ORGANISATION + 1, "the exports are closed")
+
+
+def test_an_export_ends_however_slowly_it_is_read(
+    endless: Endless, api: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exporting, "SECONDS", 0.2)
+    with reading(api.client()) as (_, response), pytest.raises((http.client.IncompleteRead, ConnectionError)):
+        until(lambda: not response.read(len(BLOCK)), "the export ends")
+
+    until(lambda: endless.closed == 1, "the export is closed")
+
+
+def test_nothing_is_made_for_somebody_who_asks_for_the_head_alone(endless: Endless, api: Served) -> None:
+    found = [api.client().ask("HEAD", "endless") for _ in range(OF_ONE + 1)]
+
+    assert {(answer.status, answer.headers["content-type"], answer.body) for answer in found} == {
+        (200, "application/jsonl", b"")
+    }
+    assert endless.taken == 0
+
+
+def test_whoever_has_read_an_export_to_its_end_may_have_the_next(endless: Endless, api: Served) -> None:
+    endless.most = 3
+    admin = api.client()
+
+    with reading(admin):
+        answers = [admin.get("endless") for _ in range(20)]
+
+    assert {(answer.status, len(answer.body)) for answer in answers} == {(200, 3 * len(BLOCK))}

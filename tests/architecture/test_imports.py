@@ -24,6 +24,7 @@ ORDER = [
     "explaining",
     "verification",
     "reconcile",
+    "analytics",
     "imports",
     "intake",
     "erasure",

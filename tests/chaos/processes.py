@@ -20,7 +20,7 @@ from bench.system import Commands, Database, System
 PATIENCE_SECONDS = 90.0
 
 #: What a process says when it is at work: one that has not come so far yet is not worth killing.
-_AT_WORK = (b"ingress.started", b"relay.started", b"pool.started")
+AT_WORK = (b"ingress.started", b"relay.started", b"pool.started")
 
 #: Seconds a process has to end when it is told to.
 _GOODBYE_SECONDS = 10.0
@@ -28,7 +28,7 @@ _GOODBYE_SECONDS = 10.0
 
 @dataclass
 class Processes:
-    """What runs on a database of its own, by name."""
+    """What runs on a database of its own, by name; of another version if `sources` names a folder for it."""
 
     system: System
     database: Database
@@ -36,6 +36,7 @@ class Processes:
     random: Random
     commands: Commands = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    sources: dict[str, Path] = field(default_factory=dict)
     kills: int = 0
 
     def start(self, name: str, words: Sequence[str]) -> None:
@@ -44,17 +45,28 @@ class Processes:
         with self._log(name).open("wb") as log:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "workers.cli", "run", *words],
-                env=self.system.environment(self.database, self.settings),
+                env=self.system.environment(self.database, self.settings) | of_version(self.sources.get(name)),
+                cwd=self.sources.get(name),
                 stdout=log,
                 stderr=log,
             )
+
+    def replace(self, name: str, source: Path | None) -> None:
+        """Let a process finish what it has begun, and start one of another version in its place."""
+        self.running[name].terminate()
+        self.running[name].wait(_GOODBYE_SECONDS)
+        if source is None:
+            self.sources.pop(name, None)
+        else:
+            self.sources[name] = source
+        self.start(name, self.commands[name])
 
     def kill_one(self, kind: str) -> bool:
         """SIGKILL one of a kind that is at work, whichever, and start another in its place; whether there was one."""
         at_work = [
             name
             for name in self.running
-            if name.startswith(kind) and any(word in self._log(name).read_bytes() for word in _AT_WORK)
+            if name.startswith(kind) and any(word in self._log(name).read_bytes() for word in AT_WORK)
         ]
         if not at_work:
             return False
@@ -119,6 +131,11 @@ class Processes:
             ).fetchone()
         assert found is not None
         os.kill(found[0], 9)
+
+
+def of_version(source: Path | None) -> dict[str, str]:
+    """What a process is told so that it runs the code in a folder; None for the code that runs this."""
+    return {} if source is None else {"PYTHONPATH": str(source)}
 
 
 @contextmanager

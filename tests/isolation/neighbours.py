@@ -85,6 +85,11 @@ BY_HAND = (
     INSERT INTO halts (organisation, kind, by_whom, why)
     SELECT organisation, 'imports.run', 'root', name FROM organisations
     """,
+    "INSERT INTO counts (organisation, asked_at) SELECT organisation, now() FROM organisations",
+    "INSERT INTO course_counts SELECT organisation, 'x', name, 1, 1, 1, 1, 1 FROM organisations",
+    "INSERT INTO segment_counts SELECT organisation, 'x', name, 1, 1, 1, 1 FROM organisations",
+    "INSERT INTO training_days SELECT organisation, 'x', '2026-01-01', 1, 1 FROM organisations",
+    "INSERT INTO ledger_days SELECT organisation, 'seat', '2026-01-01', '2026-01-01', 1, 1, 1 FROM organisations",
     "INSERT INTO unsearchable (organisation, learner) SELECT organisation, 1 FROM organisations",
     """
     INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)

@@ -47,6 +47,18 @@ def test_s15_a_deletion_waits_for_a_learner_who_was_only_mentioned(world: World)
     assert world.ask("SELECT standing FROM learners") == "deleted"
 
 
+def test_s02_s15_a_deletion_beside_that_of_another_leaves_a_status_listed_as_waiting(world: World) -> None:
+    world.has_learners("B", at=DAWN)
+    status = world.event("learner.status_changed", {"learner": "A", "status": "inactive"}, at=DAWN + 5 * HOUR)
+    world.send(status)
+
+    world.send(*(world.event("learner.deleted", {"learner": id_}, at=DAWN + 3 * HOUR) for id_ in "AB"))
+
+    held = world.quarantine()
+    assert {one.reason for one in held.values()} == {"unknown learner"}
+    assert len(held) == 2, "the deletion of A, and the status that they will have"
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_s15_a_deletion_ends_the_memberships_from_before_it_in_any_order(world: World, order: tuple[int, ...]) -> None:
     world.has_learners("A", version=1, at=DAWN)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tasks.accounts import Caller, Door, Role
-from tasks.acts import announcements, auditing, courses, events, seats, segments, suppressions
+from tasks.acts import announcements, auditing, courses, events, learners, seats, segments, suppressions
 from tasks.acts.acting import perform
 from tests.scale.explained import explained
 from tests.world import World
@@ -123,3 +123,29 @@ def test_a_page_of_each_list_looks_at_what_it_shows_and_little_more(
     assert [one.who for page in pages for one in page.items] == ["bob"]
     assert after is None
     assert shown == dict.fromkeys(LISTS, LIMIT)
+
+
+@pytest.mark.parametrize("many", ["active", "inactive", "deleted"])
+def test_a_page_of_each_tab_of_learners_looks_at_what_it_shows_however_few_stand_so(large: World, many: str) -> None:
+    few = {"active", "inactive"} - {many}
+    large.execute("UPDATE learners SET standing = CAST(:many AS standing)", many=many)
+    for n, standing in enumerate(sorted(few)):
+        large.execute(
+            "UPDATE learners SET standing = CAST(:standing AS standing) WHERE learner % 1000 = :n",
+            standing=standing,
+            n=n,
+        )
+    large.execute("ANALYZE")
+    dear: dict[str, int] = {}
+    shown: dict[str, tuple[int, bool]] = {}
+    for tab in ("active", "inactive", "all"):
+        asked = learners.LearnersAsked(tab=tab, limit=LIMIT)  # type: ignore[arg-type]
+        with explained(large.runtime.engine) as found:
+            page = perform(large.runtime, CALLER, learners.list_, asked, "acme")
+        shown[tab] = len(page.items), page.next is None
+        dear |= {f"{tab}: {statement}": cost.rows for statement, cost in found.items() if cost.rows > MOST_ROWS}
+
+    assert dear == {}
+    tabs = {"active", "inactive", "all"} if many == "deleted" else few
+    sizes = {"active": 4, "inactive": 4, "all": 8}
+    assert shown == {tab: (sizes[tab], True) if tab in tabs else (LIMIT, False) for tab in shown}

@@ -166,6 +166,26 @@ SELECT 'unknown organisation', 'halts of ' || found.organisation, 'no organisati
 FROM between_ CROSS JOIN LATERAL (
     SELECT t.organisation FROM halts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
 UNION ALL
+SELECT 'unknown organisation', 'counts of ' || found.organisation, 'no organisation has this number'
+FROM between_ CROSS JOIN LATERAL (
+    SELECT t.organisation FROM counts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
+UNION ALL
+SELECT 'unknown organisation', 'course_counts of ' || found.organisation, 'no organisation has this number'
+FROM between_ CROSS JOIN LATERAL (
+    SELECT t.organisation FROM course_counts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
+UNION ALL
+SELECT 'unknown organisation', 'segment_counts of ' || found.organisation, 'no organisation has this number'
+FROM between_ CROSS JOIN LATERAL (
+    SELECT t.organisation FROM segment_counts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
+UNION ALL
+SELECT 'unknown organisation', 'training_days of ' || found.organisation, 'no organisation has this number'
+FROM between_ CROSS JOIN LATERAL (
+    SELECT t.organisation FROM training_days t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
+UNION ALL
+SELECT 'unknown organisation', 'ledger_days of ' || found.organisation, 'no organisation has this number'
+FROM between_ CROSS JOIN LATERAL (
+    SELECT t.organisation FROM ledger_days t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
+UNION ALL
 SELECT 'unknown organisation', 'webhooks of ' || found.organisation, 'no organisation has this number'
 FROM between_ CROSS JOIN LATERAL (
     SELECT t.organisation FROM webhooks t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found

@@ -34,9 +34,6 @@ WRITTEN_SECONDS = 60.0
 #: Tokens remembered at most.
 MOST_REMEMBERED = 10_000
 
-#: Exports of one caller at once.
-EXPORTS_OF_ONE = 2
-
 _NOBODY: tuple[float, Caller | None] = (0.0, None)
 #: The header by which a page of ours shows that a request that changes something is its own: the key of its forms.
 CSRF_HEADER = "X-CSRF-Token"
@@ -77,7 +74,7 @@ def make_bulkheads(runtime: Runtime) -> dict[Weight, Bulkhead]:
         Weight.ACCESS: Bulkhead(runtime, "web access", at_once=8, wait=1, seconds=3, statement=2, kept=8, ping=False),
         Weight.QUICK: Bulkhead(runtime, "web api", at_once=8, wait=2, seconds=20, statement=10, connections=2, kept=4),
         Weight.LIST: Bulkhead(runtime, "web lists", at_once=4, wait=3, seconds=60, statement=30, connections=2),
-        Weight.EXPORT: Bulkhead(runtime, "web exports", at_once=4, wait=3, seconds=60, statement=None),
+        Weight.EXPORT: Bulkhead(runtime, "web exports", at_once=6, wait=3, seconds=60, statement=None),
     }
 
 

@@ -1,19 +1,17 @@
 """Every act as a route: who asks, what is asked, done in a thread, answered or refused."""
 
 import hashlib
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 import structlog
-from anyio import CancelScope
 from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
@@ -27,14 +25,14 @@ from tasks.accounts import PERMISSIONS, Caller, Permission, permits
 from tasks.accounts import Scope as ActScope
 from tasks.acts import Act, perform
 from tasks.acts.acting import tag_of
-from tasks.acts.paging import Begun, Stream
+from tasks.acts.paging import Begun
 from tasks.acts.repeats import FirstAnswer, once
 from workers.web.api import forms, problems, reading
-from workers.web.api.doors import COSTS, EXPORTS_OF_ONE, Callers, Weight, make_bulkheads, weight_of
+from workers.web.api.doors import COSTS, Callers, Weight, make_bulkheads, weight_of
 from workers.web.api.doorway import Doorway
 from workers.web.api.problems import RefusedCall, refusal_of
-from workers.web.asking import AGAIN, Bulkhead, Busy
 from workers.web.bodies import Bodies
+from workers.web.exporting import Exports
 from workers.web.paths import fields_in
 
 log = structlog.get_logger()
@@ -133,7 +131,7 @@ class Api:
         paths = [f"{path}{BASE}" for path in self._behind()]
         self.doorway = Doorway(self.bulkheads[Weight.ACCESS], self.callers, self._public_url, paths, HEADERS)
         self._routes = every_route()
-        self._exports: dict[str, int] = {}
+        self.exports = Exports(self.bulkheads[Weight.EXPORT])
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
@@ -178,7 +176,8 @@ class Api:
         asked, hashed = await self._asked(request, route, path)
         call = Call(route, caller, organisation, asked, expected, key, hashed)
         if route.weight is Weight.EXPORT:
-            return await self._streamed(bulkhead, call)
+            find = partial(perform, bulkhead.runtime, caller, route.act, asked, organisation)
+            return await self.exports.answer(find, caller.who, organisation, only_head=request.method == "HEAD")
         if route.weight is Weight.ACCESS:
             return await self.doorway.answer(request, organisation or "", asked)
         do = self._done if key is None else self._done_once
@@ -248,85 +247,6 @@ class Api:
                 answer = problems.response(self._public_url, refusal)
             request.first = FirstAnswer(answer.status_code, _packed(answer))
             return answer
-
-    async def _streamed(self, bulkhead: Bulkhead, call: Call) -> Response:
-        """An export, block by block; one caller has a few at once."""
-        who = call.caller.who
-        if self._exports.get(who, 0) >= EXPORTS_OF_ONE:
-            again = {"Retry-After": str(AGAIN)}
-            raise RefusedCall(429, f"This token has {EXPORTS_OF_ONE} exports under way: wait for one to end.", again)
-        self._exports[who] = self._exports.get(who, 0) + 1
-
-        def leave() -> None:
-            self._exports[who] -= 1
-            if not self._exports[who]:
-                del self._exports[who]
-
-        try:
-            turn = await bulkhead.enter()
-        except BaseException:
-            leave()
-            raise
-
-        def leave_both() -> None:
-            leave()
-            bulkhead.leave(turn)
-
-        try:
-            found = await bulkhead.within(
-                perform, bulkhead.runtime, call.caller, call.route.act, call.asked, call.organisation
-            )
-            if not isinstance(found, Stream):
-                leave_both()
-                return Response(as_json(found), call.route.act.status, media_type="application/json")
-            first = await bulkhead.within(next, found.blocks, None)
-        except BaseException:
-            leave_both()
-            raise
-        headers = {"Content-Disposition": f'attachment; filename="{found.name}"'} if found.name else None
-        return _Export(bulkhead, first, found.blocks, leave_both, headers=headers, media_type=found.media_type)
-
-
-class _Export(StreamingResponse):
-    """A stream of blocks, each of which is made in a thread while the one before is read."""
-
-    def __init__(
-        self,
-        bulkhead: Bulkhead,
-        first: bytes | None,
-        blocks: Iterator[bytes],
-        leave: Callable[[], None],
-        *,
-        headers: dict[str, str] | None,
-        media_type: str,
-    ) -> None:
-        self._bulkhead, self._blocks, self._leave = bulkhead, blocks, leave
-        super().__init__(self._each(first), headers=headers, media_type=media_type)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it all, and give back what it took, also if nobody reads on."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._leave()
-            with CancelScope(shield=True), suppress(Busy):
-                try:
-                    await self._bulkhead.within(_close, self._blocks)
-                except ValueError:  # its thread is at work still: it ends with its statement
-                    await self._bulkhead.stop()
-
-    async def _each(self, block: bytes | None) -> AsyncIterator[bytes]:
-        while block is not None:
-            if block:
-                yield block
-            block = await self._bulkhead.within(next, self._blocks, None)
-
-
-def _close(blocks: Iterator[bytes]) -> None:
-    """End the transaction of a stream that nobody reads on."""
-    close = getattr(blocks, "close", None)
-    if close is not None:
-        close()
 
 
 def _packed(answer: Response) -> bytes:
