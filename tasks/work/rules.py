@@ -16,8 +16,8 @@ def pause_before(failures: int, first: timedelta) -> timedelta:
 #: What an act may name a kind of work by: the names of the actors.
 KINDS = (
     "analytics.count", "announcements.audience", "announcements.cancel", "announcements.launch", "announcements.survey",
-    "enrolments.chunk", "enrolments.survey", "events.retake", "events.take_turn", "imports.drop", "imports.run", "learners.erase",
-    "mail.deliver",
+    "enrolments.chunk", "enrolments.survey", "events.retake", "events.take_turn", "imports.drop", "imports.run",
+    "learners.erase", "mail.deliver",
 )  # fmt: skip
 
 #: Stands for every organisation.

@@ -3,6 +3,7 @@
 import itertools
 import re
 import threading
+from importlib.metadata import version
 
 import pytest
 from sqlalchemy import event
@@ -35,8 +36,8 @@ def test_status_shows_the_processes_of_other_hosts_and_the_queues_without_any(
     shown = rollcall("status").stdout
 
     assert [(one["host"], one["queues"], one["release"]) for one in found["fleet"]] == [
-        ("venus", ["mail"], "0.1.0"),
-        ("mars", ["mail", "bulk"], "0.1.0"),
+        ("venus", ["mail"], version("rollcall")),
+        ("mars", ["mail", "bulk"], version("rollcall")),
     ]
     assert found["unserved"] == ["tasks"]
     assert re.search(r"tasks +0 .* nobody works on it", shown)
