@@ -43,8 +43,11 @@ from workers.relay.witness import WatchWitness
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
 
-#: Whether any work is due.
-DUE = "SELECT EXISTS (SELECT FROM work WHERE state IN ('due', 'scheduled') AND due_at <= now())"
+#: Whether any work is due that may be begun.
+DUE = """
+SELECT EXISTS (
+    SELECT FROM work WHERE state IN ('due', 'scheduled') AND due_at <= now() AND NOT halted(organisation, actor))
+"""
 
 _numbers = itertools.count(1)
 

@@ -195,6 +195,8 @@ PERMISSIONS = {
     "work.discard": _OPERATOR,
     "work.discard_many": _OPERATOR,
     "work.failing": _OPERATOR,
+    "work.pause": _OPERATOR,
+    "work.resume": _OPERATOR,
     "work.retry": _OPERATOR,
     "work.retry_many": _OPERATOR,
 }

@@ -75,7 +75,7 @@ OPERATOR = """
     system.webhooks.add system.webhooks.disable system.webhooks.enable system.webhooks.list system.webhooks.log
     system.webhooks.remove system.webhooks.rotate system.webhooks.show system.webhooks.test
     tokens.add tokens.list tokens.revoke
-    work.discard work.discard_many work.failing work.retry work.retry_many
+    work.discard work.discard_many work.failing work.pause work.resume work.retry work.retry_many
 """
 
 #: The least role for each act, and whether it is about an organisation.
@@ -113,6 +113,7 @@ SHELLS_OWN = {
     "mail dkim": "reads a key of this machine",
     "migrate": "changes the schema",
     "reconcile": "looks for faults of ours",
+    "verify": "looks for faults of ours",
     "restored": "decides what becomes of a database that was restored",
     "run bounces": "is a process",
     "run ingress": "is a process",

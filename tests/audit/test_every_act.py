@@ -136,6 +136,8 @@ CHANGES: dict[str, Asked] = {
     "work.retry": lambda world: {"id": failing(world)},
     "work.retry_many": lambda world: {"numbers": [failing(world)]},
     "work.discard": lambda world: {"id": failing(world)},
+    "work.pause": {"kind": "mail.deliver", "organisation": OURS, "why": WHY},
+    "work.resume": {"kind": "mail.deliver", "organisation": OURS},
     "work.discard_many": lambda world: {"numbers": [failing(world)]},
 }  # fmt: skip
 

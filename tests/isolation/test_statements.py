@@ -49,6 +49,9 @@ ACROSS = {
         "tasks.mail.ledger.mailings.under_way",
         "tasks.work.backlog.failing",
         "tasks.work.pools.resume_pool",
+        "tasks.work.halts.current_halts",
+        "tasks.work.halts.halt",
+        "tasks.work.halts.unhalt",
         "tasks.work.store.give_up",
         "tasks.work.store.retry",
         "tasks.events.inbox.decided",
@@ -99,6 +102,9 @@ ACROSS = {
     },
     "an operator's question: whether a word is the id of any event": {
         "tasks.events.inbox.is_called",
+    },
+    "what must hold of the database as a whole: the order of events out, events in by their state, rows of nobody": {
+        "tasks.verification.invariants.of_database",
     },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
