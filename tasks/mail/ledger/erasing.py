@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import column, execute, rows
 
 #: Announcements of which the texts are read at once.
 TEXTS = 20
@@ -105,3 +105,31 @@ def rewrite_texts(
                 said=one.body,
             )
     return page[-1].mailing if page else None
+
+
+def rewrite_reasons(connection: Connection, organisation: int, left_of: Callable[[str], str]) -> None:
+    """Keep what is `left_of` the reasons that people gave as they suppressed addresses of others, and lifted that."""
+    said = column(
+        connection,
+        """
+        SELECT why FROM suppressions WHERE organisation = :organisation AND by_whom IS NOT NULL AND why IS NOT NULL
+        UNION
+        SELECT why FROM lifted_suppressions WHERE organisation = :organisation AND why IS NOT NULL
+        """,
+        organisation=organisation,
+    )
+    changed = {text: left for text in said if (left := left_of(text)) != text}
+    for table in (
+        """
+        UPDATE suppressions s SET why = new.left_
+        FROM unnest(CAST(:texts AS text[]), CAST(:lefts AS text[])) AS new (text, left_)
+        WHERE s.organisation = :organisation AND s.by_whom IS NOT NULL AND s.why = new.text
+        """,
+        """
+        UPDATE lifted_suppressions s SET why = new.left_
+        FROM unnest(CAST(:texts AS text[]), CAST(:lefts AS text[])) AS new (text, left_)
+        WHERE s.organisation = :organisation AND s.why = new.text
+        """,
+    ):
+        if changed:
+            execute(connection, table, organisation=organisation, texts=list(changed), lefts=list(changed.values()))
