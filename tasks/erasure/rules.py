@@ -128,6 +128,10 @@ class Needles:
         envelope = {name: document[name] for name in CloudEventEnvelope.__struct_fields__}
         return msgspec.json.encode(envelope | {"data": said})
 
+    def says(self, text: str) -> bool:
+        """Whether a text names somebody."""
+        return self.left_of(text) != [text]
+
     def left_of(self, *texts: str) -> list[str]:
         """What is left of what somebody wrote, its parts read together: addresses, usernames and full names go, and
         where any of these named somebody, their first and last name alone, unless it is an ordinary word there."""

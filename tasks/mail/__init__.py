@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         forget_texts,
         rewrite_reasons,
         rewrite_texts,
+        texts_naming,
     )
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import (

@@ -1,6 +1,6 @@
 """What mail keeps that names learners who are erased, removed; as SQL (S15, R35)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -105,6 +105,54 @@ def rewrite_texts(
                 said=one.body,
             )
     return page[-1].mailing if page else None
+
+
+@dataclass(frozen=True, slots=True)
+class NamingText:
+    """A mailing that is about somebody, or whose text names them."""
+
+    mailing: int
+    kind: str
+    id: str
+    subject: str
+    body: str
+
+
+def texts_naming(
+    connection: Connection, organisation: int, learner: int, id_: str, says: Callable[[str], bool]
+) -> Iterator[NamingText]:
+    """The mailings whose audience or list names a learner, and those whose subject or body does, in their order."""
+    last = 0
+    while page := rows(
+        connection,
+        _Candidate,
+        """
+        SELECT mailing, kind, id, subject, body,
+               coalesce(audience -> 'learners' ? :id, false) OR CAST(:learner AS int) = ANY(learners) AS is_in
+        FROM mailings
+        WHERE organisation = :organisation AND mailing > :last AND (subject || body <> '' OR learners <> '{}')
+        ORDER BY mailing LIMIT :page
+        """,
+        organisation=organisation,
+        learner=learner,
+        id=id_,
+        last=last,
+        page=TEXTS,
+    ):
+        last = page[-1].mailing
+        for one in page:
+            if one.is_in or says(f"{one.subject}\n{one.body}"):
+                yield NamingText(one.mailing, one.kind, one.id, one.subject, one.body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    mailing: int
+    kind: str
+    id: str
+    subject: str
+    body: str
+    is_in: bool
 
 
 def rewrite_reasons(connection: Connection, organisation: int, left_of: Callable[[str], str]) -> None:
