@@ -22,7 +22,7 @@ PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _Row:
+class _KeptRow:
     of_table: str
     said: str
 
@@ -44,7 +44,7 @@ def document(connection: Connection, organisation: int, id_: str, learner: int, 
 def _kept(connection: Connection, organisation: int, id_: str, learner: int, named: str) -> Iterator[tuple[str, bytes]]:
     """What is kept, table by table: what names them by number, and what does in a text."""
     for row in rows(
-        connection, _Row, query("erasure.kept_of_learner"), organisation=organisation, learner=learner, id=named
+        connection, _KeptRow, query("erasure.kept_of_learner"), organisation=organisation, learner=learner, id=named
     ):
         yield row.of_table, _MOMENT.sub(_rfc3339, row.said).encode()
     known = one(connection, Erased, query("erasure.known_by"), organisation=organisation, learner=learner)
