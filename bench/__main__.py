@@ -32,10 +32,11 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-activating, api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
+(activating, aging, api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts,
+ waking) = map(
     Later,
-    ("activating", "api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer",
-     "requests", "starts", "waking"),
+    ("activating", "aging", "api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory",
+     "peer", "requests", "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
@@ -51,6 +52,11 @@ class Part:
 
 
 PARTS = {
+    "aging": Part(
+        "A month of attempts is dropped",
+        lambda on: aging.measure(on, aging.Size(attempts=20_000_000, learners=60_000, rounds=1)),
+        lambda on: aging.measure(on, aging.Size(attempts=200_000, learners=20_000, rounds=1)),
+    ),
     "api": Part(
         "Who may open this course?",
         lambda on: api.measure(on, api.Size(learners=1_000_000, seconds=10, rounds=3)),

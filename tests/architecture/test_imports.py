@@ -40,6 +40,7 @@ ORDER = [
     "events",
     "work",
     "reports",
+    "retention",
     "chores",
 ]
 

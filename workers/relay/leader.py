@@ -29,6 +29,7 @@ from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
 from workers.relay.repeats import ForgetRepeats
+from workers.relay.retention import KeepPartitions
 from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
@@ -50,6 +51,7 @@ CHORES: tuple[type[Chore], ...] = (
     WatchReaders,
     ForgetRepeats,
     KeepAudit,
+    KeepPartitions,
     IndexLearners,
 )
 
