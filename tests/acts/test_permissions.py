@@ -31,15 +31,15 @@ READER = """
     access.ask access.ask_many
     announcements.export announcements.list announcements.preview announcements.ready announcements.recipients
     announcements.see announcements.show
-    courses.list courses.preview courses.show
-    enrolments.show
+    courses.enrolments courses.list courses.preview courses.show
+    enrolments.running enrolments.show
     events.decided events.quarantined events.replays
     imports.list imports.refused imports.show
     learners.counts learners.explain learners.list learners.preview learners.show
     reports.analytics reports.archived reports.by_course reports.by_segment reports.history reports.summary
     reports.training
     seats.explain seats.export seats.ledger seats.show seats.use
-    segments.list segments.show
+    segments.counts segments.list segments.show
     suppressions.export suppressions.list
     templates.render
     webhooks.list webhooks.log webhooks.show
@@ -55,7 +55,7 @@ ADMIN = """
     enrolments.request enrolments.withdraw
     events.discard events.discard_many events.release events.release_many events.replay
     imports.again imports.run
-    learners.activate learners.deactivate learners.status learners.subscription
+    learners.activate learners.deactivate learners.export learners.status learners.subscription
     mail.retry
     seats.reviewed seats.reviewed_many
     segments.join segments.leave segments.save
@@ -75,7 +75,7 @@ OPERATOR = """
     system.webhooks.add system.webhooks.disable system.webhooks.enable system.webhooks.list system.webhooks.log
     system.webhooks.remove system.webhooks.rotate system.webhooks.show system.webhooks.test
     tokens.add tokens.list tokens.revoke
-    work.discard work.discard_many work.failing work.retry work.retry_many
+    work.discard work.discard_many work.failing work.pause work.resume work.retry work.retry_many
 """
 
 #: The least role for each act, and whether it is about an organisation.
@@ -113,6 +113,7 @@ SHELLS_OWN = {
     "mail dkim": "reads a key of this machine",
     "migrate": "changes the schema",
     "reconcile": "looks for faults of ours",
+    "verify": "looks for faults of ours",
     "restored": "decides what becomes of a database that was restored",
     "run bounces": "is a process",
     "run ingress": "is a process",

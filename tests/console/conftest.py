@@ -123,6 +123,13 @@ class Visitor:
         """The fields of the form of this page that goes there."""
         return Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
 
+    def undo(self) -> "Visitor":
+        """Press Undo in the message that says what was done."""
+        form = self.text.split('<div class="flash">')[1].split("</form>")[0]
+        to = html.unescape(re.findall(r'action="([^"]+)"', form)[0])
+        fields = re.findall(r'name="([^"]+)" value="([^"]*)"', form)
+        return self.open(to, [(name, html.unescape(value)) for name, value in fields], Sec_Fetch_Site="same-origin")
+
     @property
     def says(self) -> str:
         """What the page says, without its tags."""

@@ -12,7 +12,7 @@ from tasks.acts.paging import Stream
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
-from workers.web.console.uploading import Upload
+from workers.web.console.uploading import SentFile
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
@@ -137,12 +137,12 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
-    file: Upload | None = None
+    file: SentFile | None = None
     session: str = ""
 
-    def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
-        """Do an act, as any other door does."""
-        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
+    def ask(self, what: Act[Asked, Told], asked: Asked, *, expected: str | None = None) -> Told:
+        """Do an act, as any other door does. `expected`: the tag of what it is to change."""
+        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"), expected=expected)
 
     def may(self, *acts: str) -> bool:
         """Whether the caller may do these, so that it is worth offering them."""

@@ -133,7 +133,7 @@ addEventListener("submit", (event) => {
   go(address(event.target), "pushState");
 });
 addEventListener("click", (event) => {
-  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty, th) a:not([data-whole])");
+  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty, thead) a:not([data-whole])");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
     go(link.href, "pushState");
@@ -261,12 +261,12 @@ function preview(form, said) {  // into a new frame each time: no step is added 
   const around = form.querySelector("[data-frames]"), old = around.querySelectorAll("iframe");
   const frame = Object.assign(document.createElement("iframe"), { name: `seen-${++frames}`, title: form.dataset.frameTitle, className: "coming" });
   frame.setAttribute("sandbox", "");
-  frame.addEventListener("load", () => {
+  around.append(frame);
+  frame.addEventListener("load", () => {  // now that the empty one is there
     for (const one of old) one.remove();
     frame.className = "";
     form.querySelector("[data-preview]").setAttribute("formtarget", frame.name);
   });
-  around.append(frame);
   const sent = Object.assign(document.createElement("form"), { method: "post", action: form.dataset.frame, target: frame.name, hidden: true });
   for (const [name, value] of said) sent.append(Object.assign(document.createElement("textarea"), { name, value }));
   document.body.append(sent);
@@ -313,29 +313,6 @@ addEventListener("click", (event) => {
     text.scrollTop = Math.max(0, (text.scrollHeight * n) / lines.length - text.clientHeight / 3);
   }
 });
-
-// --- One thing as it goes on: asked for again every second or so, until it is over ----------------------------------
-const FOLLOW_MS = 1500;
-async function follow() {
-  const shown = document.querySelector("[data-follow]");
-  if (!shown || shown.dataset.follow === "0" || document.hidden || Date.now() - used > IDLE_MS) return;
-  if (shown.querySelector("details[open]")) return;  // somebody is about to confirm something
-  try {
-    const found = (await fetched(location.href)).querySelector("[data-follow]");
-    if (!found || shown.innerHTML === found.innerHTML || shown.querySelector("details[open]")) return;
-    localise(found);
-    const focused = shown.contains(document.activeElement) ? document.activeElement.id || " " : "";
-    const before = shown.querySelector("[data-say]"), after = found.querySelector("[data-say]");
-    if (before && after) { if (before.textContent !== after.textContent) before.textContent = after.textContent; after.replaceWith(before); }
-    shown.dataset.follow = found.dataset.follow;
-    shown.replaceChildren(...found.childNodes);
-    if (focused) {
-      const again = document.getElementById(focused) || document.getElementById("main");
-      again.focus({ preventScroll: true });
-    }
-  } catch { /* the next time may find it */ }
-}
-setInterval(follow, FOLLOW_MS);
 
 localise(document);
 if (many()) show();
