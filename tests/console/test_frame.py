@@ -172,9 +172,12 @@ def asks(visitor: Visitor, route: str, organisation: str) -> int:
     said += [("subject", "S"), ("body", "B"), ("to", "everyone"), ("will_receive", "9"), ("move", "pause")]
     said += [("outcome", "sent"), ("all", "yes"), ("address", "ann@acme.example")]
     file = ("people.csv", b"id,email,status\n") if path.endswith("/imports") else None
-    said += [("why", "seen"), ("wanted", "discard"), ("url", "https://hooks.invalid/y"), ("role", "operator")]
-    said += [("name", "another"), ("email", "reader-acme@acme.example"), ("address", "b@acme.example")]
-    said += [("event", "1"), ("work", "1")] if path.endswith("/confirm") else []
+    said += [("why", "seen")]
+    if "/technical/" in path or path.startswith("system"):
+        said = [("key", own), ("why", "seen"), ("wanted", "discard"), ("url", "https://hooks.invalid/y")]
+        said += [("role", "operator"), ("name", "another"), ("email", "reader-acme@acme.example")]
+        said += [("address", "b@acme.example")]
+    said += [("event", "1"), ("work", "1")] if path.endswith(("quarantine/confirm", "work/confirm")) else []
     if path.endswith(("/quarantine", "/work")):
         said += re.findall(r'name="(event|work)" value="(\d+)"', visitor.open(path).text)[:1]
     elif path.endswith("/suppressions"):

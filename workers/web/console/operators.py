@@ -124,11 +124,16 @@ def _flows(reader: Reading, stands: SystemStatus, samples: list[FlowSample]) -> 
                 load.stalled or load.unoffered,
                 flow in paused,
                 those[-1].passed if those else None,
-                sparkline(reader, _("Waiting"), [one.waiting for one in those]),
-                sparkline(reader, _("A minute"), [one.passed for one in those]),
+                _spark(reader, _("Waiting"), [one.waiting for one in those]),
+                _spark(reader, _("A minute"), [one.passed for one in those]),
             )
         )
     return found
+
+
+def _spark(reader: Reading, title: str, values: Sequence[int | None]) -> Markup:
+    """A sparkline, if there is anything that it could show."""
+    return sparkline(reader, title, values) if any(one is not None for one in values) else Markup("")
 
 
 @page("POST system/pools/{pool}", needs=system.pause, section="system")
