@@ -102,6 +102,7 @@ TABLE = {
     "GET system/webhooks/{webhook}": "operator",
     "GET system/work": "operator",
     "POST system/accounts": "operator",
+    "POST system/halts": "operator",
     "POST system/mail": "operator",
     "POST system/pools/{pool}": "operator",
     "POST system/quarantine": "operator",
@@ -176,7 +177,7 @@ def asks(visitor: Visitor, route: str, organisation: str) -> int:
     if "/technical/" in path or path.startswith("system"):
         said = [("key", own), ("why", "seen"), ("wanted", "discard"), ("url", "https://hooks.invalid/y")]
         said += [("role", "operator"), ("name", "another"), ("email", "reader-acme@acme.example")]
-        said += [("address", "b@acme.example")]
+        said += [("address", "b@acme.example"), ("organisation", "acme")]
     said += [("event", "1"), ("work", "1")] if path.endswith(("quarantine/confirm", "work/confirm")) else []
     if path.endswith(("/quarantine", "/work")):
         said += re.findall(r'name="(event|work)" value="(\d+)"', visitor.open(path).text)[:1]

@@ -68,6 +68,22 @@ def test_pools_and_all_mail_rest_and_go_on(console: Consoled) -> None:
     assert audited == [(f"{act}", "done") for act in ("system.pause", "mail.pause", "mail.resume", "system.resume")]
 
 
+def test_the_work_of_an_organisation_rests_and_goes_on(console: Consoled) -> None:
+    operator = console.visitor(Role.OPERATOR).open("system")
+    operator.send("system/halts", ("organisation", "zeta"), ("why", "they asked for it"))
+    assert "That work is not begun until it is resumed." in operator.says
+    assert "they asked for it" in operator.says
+    operator.open(
+        "system/halts",
+        [("key", key_of(operator.text)), ("organisation", "zeta"), ("wanted", "resume")],
+        Sec_Fetch_Site="same-origin",
+    )
+    assert "That work is begun again." in operator.says
+    assert "they asked for it" not in operator.says
+    acts = console.world.list("SELECT act FROM audit WHERE door = 'console' ORDER BY at, id")
+    assert acts == ["work.pause", "work.resume"]
+
+
 def test_samples_are_kept_a_minute_each_for_two_days_and_shown(
     console: Consoled, monkeypatch: pytest.MonkeyPatch
 ) -> None:

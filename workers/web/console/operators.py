@@ -3,17 +3,16 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from markupsafe import Markup
 
 from config.errors import UserError
 from tasks.acts import Nothing, mail, organisations, system, underway
 from tasks.acts import events as event_acts
-from tasks.acts.system import Pieces, PoolPause, PoolResumption, SystemStatus, WorkFilter
+from tasks.acts.system import Pieces, PoolPause, PoolResumption, SystemStatus, WorkFilter, WorkPause, WorkResumption
 from tasks.acts.underway import Hours, UnderWayList
 from tasks.system import Flow, FlowSample
-from tasks.work import Load, Pool
+from tasks.work import KINDS, Load, Pool
 from workers.web.console.languages import Reading
 from workers.web.console.plots import sparkline
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
@@ -68,6 +67,7 @@ def overview(visit: Visit) -> Shown:
             "troubles": troubles(visit, stands),
             "flows": _flows(visit.reader, stands, samples),
             "hours": HOURS,
+            "kinds": KINDS,
             "mailings": visit.ask(underway.mailings, UnderWayList(LISTED)),
             "fanouts": visit.ask(underway.fanouts, UnderWayList(LISTED)),
         },
@@ -89,7 +89,8 @@ def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
     found += [Trouble(True, one.in_words) for one in stands.mail_stopped]
     if stands.mail_paused is not None:
         found.append(Trouble(True, stands.mail_paused.in_words))
-    found += [Trouble(True, one.in_words) for one in (*stands.pools_paused, *stands.halts)]
+    found += [Trouble(True, one.in_words) for one in stands.pools_paused]
+    found += [Trouble(True, halt.in_words) for halt in stands.halts]
     if failing := sum(load.failing for load in stands.queues):
         says = words.ngettext("{n} piece of work is set aside.", "{n} pieces of work are set aside.", failing)
         found.append(Trouble(True, says.format(n=number(failing)), visit.top("system", "work")))
@@ -161,6 +162,17 @@ def change_mail(visit: Visit) -> Gone:
     return Gone(visit.top("system"), visit.reader.words.gettext("No mail leaves until it is resumed."))
 
 
+@page("POST system/halts", needs=system.halt, section="system")
+def change_halts(visit: Visit) -> Gone:
+    """Let nobody begin the work of an organisation, of a kind, or both; or let it be begun again."""
+    kind, whose, _ = visit.said("kind") or None, visit.said("organisation").strip() or None, visit.reader.words.gettext
+    if visit.said("wanted") == "resume":
+        visit.ask(system.unhalt, WorkResumption(kind, whose))
+        return Gone(visit.top("system"), _("That work is begun again."))
+    visit.ask(system.halt, WorkPause(kind, whose, why(visit)))
+    return Gone(visit.top("system"), _("That work is not begun until it is resumed."))
+
+
 @page("GET system/work", needs=system.failing, section="system")
 def list_work(visit: Visit) -> Shown:
     """The work that was set aside."""
@@ -179,12 +191,12 @@ def change_work(visit: Visit) -> Gone:
     """Try work again, or give it up."""
     chosen, words = numbers(visit, "work"), visit.reader.words
     if visit.said("wanted") == "discard":
-        done: Sequence[Any] = visit.ask(system.discard_many, Pieces(chosen))
-        said = words.ngettext("{n} piece of work was given up.", "{n} pieces of work were given up.", len(done))
+        done = len(visit.ask(system.discard_many, Pieces(chosen)))
+        said = words.ngettext("{n} piece of work was given up.", "{n} pieces of work were given up.", done)
     else:
-        done = visit.ask(system.retry_many, Pieces(chosen))
-        said = words.ngettext("{n} piece of work is tried again.", "{n} pieces of work are tried again.", len(done))
-    return Gone(visit.top("system", "work"), said.format(n=visit.reader.number(len(done))))
+        done = len(visit.ask(system.retry_many, Pieces(chosen)))
+        said = words.ngettext("{n} piece of work is tried again.", "{n} pieces of work are tried again.", done)
+    return Gone(visit.top("system", "work"), said.format(n=visit.reader.number(done)))
 
 
 @page("GET system/suppressions", needs=system.show, section="system")
