@@ -64,7 +64,7 @@ _MAILING = """
 _DELIVERIES = """
     INSERT INTO deliveries (organisation, mailing, recipient, state, attempts, code, settled_at)
     SELECT 1, mailing, learner, 'accepted', 1, 250, now() FROM mailings CROSS JOIN learners
-    WHERE id = 'news-{n}' AND learner > {first} AND learner <= {last}
+    WHERE mailings.id = 'news-{n}' AND learner > {first} AND learner <= {last}
 """
 
 
