@@ -94,7 +94,8 @@ def test_pages_of_the_ledger_go_on(console: Consoled, monkeypatch: pytest.Monkey
     onward = reader.text.split('rel="next" href="')[1].split('"')[0].replace("&amp;", "&")
 
     assert "since=2020-01-01" in onward
-    assert reader.open(onward).text.count("data-key=") == 1
+    rest = reader.open(onward).text
+    assert (rest.count("data-key="), "held" in rest.split("<tbody>")[1]) == (1, True), "the one that happened last"
 
 
 def test_r28_a_flag_is_reviewed_with_a_reason_and_the_entry_stays(console: Consoled) -> None:
