@@ -32,11 +32,12 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-activating, api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
+activating, api, commands, console, events, export, fanout, idle, imports, latency, memory, peer, requests = map(
     Later,
-    ("activating", "api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer",
-     "requests", "starts", "waking"),
+    ("activating", "api", "commands", "console", "events", "export", "fanout", "idle", "imports", "latency", "memory",
+     "peer", "requests"),
 )  # fmt: skip
+starts, waking = map(Later, ("starts", "waking"))
 
 out = Console(highlight=False, width=WIDTH)
 
@@ -49,6 +50,9 @@ class Part:
     full: Callable[[System], Sequence[Ratio]]
     quick: Callable[[System], Sequence[Ratio]]
 
+
+#: Learners and deliveries of the console's organisation, if they are said.
+_sizes: list[int] = []
 
 PARTS = {
     "api": Part(
@@ -65,6 +69,11 @@ PARTS = {
         "A command, before it does anything",
         lambda on: commands.measure(on, commands.Size(rounds=9)),
         lambda on: commands.measure(on, commands.Size(rounds=3)),
+    ),
+    "console": Part(
+        "Every page of the console, 20 people at once",
+        lambda on: console.measure(on, console.Size(*(_sizes or (1_000_000, 10_000_000)), rounds=5)),
+        lambda on: console.measure(on, console.Size(*(_sizes or (20_000, 200_000)), rounds=2)),
     ),
     "fanout": Part(
         "A course for everyone",
@@ -148,7 +157,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("part", nargs="*", help=f"which of {', '.join(PARTS)}; all unless named")
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it runs, not for figures")
+    parser.add_argument("--sizes", type=int, nargs=2, metavar=("LEARNERS", "DELIVERIES"), help="of `console`")
     arguments = parser.parse_args()
+    _sizes.extend(arguments.sizes or [])
     if unknown := sorted(set(arguments.part) - PARTS.keys()):
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
     begun = time.monotonic()

@@ -21,6 +21,9 @@ FUNCTIONS = {
     "served": "the organisation whose people this transaction serves; null: they see nothing",
 }
 
+#: What a column `traceparent` has by default: the trace of the transaction (`config.tracing`).
+TRACEPARENT = "NULLIF(current_setting('rollcall.traceparent', true), '')"
+
 Type = TypeEngine[Any] | type[TypeEngine[Any]]
 
 
@@ -39,7 +42,7 @@ def required(name: str, type_: Type, comment: str | None = None, *, numbered: bo
 
 
 def optional(name: str, type_: Type, comment: str | None = None, **more: str) -> Column[Any]:
-    """A column that may be null; its comment says what that means."""
+    """A column that may be null; its comment says what that means. `default` and `check` are SQL."""
     return _column(name, type_, comment, nullable=True, **more)
 
 

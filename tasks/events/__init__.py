@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from tasks.events.outbox import (
         BATCH_BYTES,
         EMIT,
+        EMIT_TRACED,
         ENROLMENTS_CHANGED,
         Outgoing,
         Publication,

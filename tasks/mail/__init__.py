@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         ReceivedMail,
         Tally,
         in_progress,
+        keep_counts,
         mailing,
         received_by,
         tallies,
@@ -101,7 +102,7 @@ if TYPE_CHECKING:
     from tasks.mail.sending.checking import ServerCheck
     from tasks.mail.sending.checking import check as check_server
     from tasks.mail.sending.envelope import Envelope
-    from tasks.mail.sending.outages import UNREACHABLE, MailOutage
+    from tasks.mail.sending.outages import EVERYWHERE, UNREACHABLE, MailOutage
     from tasks.mail.sending.pool import Mailer
     from tasks.mail.sending.rates import current_outages
 else:

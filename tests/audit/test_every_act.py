@@ -66,7 +66,7 @@ def draft(world: World) -> str:
 def unsure(world: World) -> str:
     """An announcement that is finished, of which it is uncertain whether anybody got it."""
     world.execute("UPDATE mailings SET state = 'finished' WHERE id = 'sent'")
-    world.execute("UPDATE deliveries SET state = 'uncertain' WHERE recipient > 0")
+    world.execute("UPDATE deliveries SET state = 'uncertain', reason = 'ambiguous', settled_at = now()")
     return "sent"
 
 
@@ -136,6 +136,8 @@ CHANGES: dict[str, Asked] = {
     "work.retry": lambda world: {"id": failing(world)},
     "work.retry_many": lambda world: {"numbers": [failing(world)]},
     "work.discard": lambda world: {"id": failing(world)},
+    "work.pause": {"kind": "mail.deliver", "organisation": OURS, "why": WHY},
+    "work.resume": {"kind": "mail.deliver", "organisation": OURS},
     "work.discard_many": lambda world: {"numbers": [failing(world)]},
 }  # fmt: skip
 

@@ -81,6 +81,10 @@ BY_HAND = (
     INSERT INTO search_ends (organisation, through) SELECT organisation, learners FROM organisations
     ON CONFLICT DO NOTHING
     """,
+    """
+    INSERT INTO halts (organisation, kind, by_whom, why)
+    SELECT organisation, 'imports.run', 'root', name FROM organisations
+    """,
     "INSERT INTO counts (organisation, asked_at) SELECT organisation, now() FROM organisations",
     "INSERT INTO course_counts SELECT organisation, 'x', name, 1, 1, 1, 1, 1 FROM organisations",
     "INSERT INTO segment_counts SELECT organisation, 'x', name, 1, 1, 1, 1 FROM organisations",
