@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.indexes import create
 
-revision = "0051"
-down_revision = "0049"
+revision = "0076"
+down_revision = "0075"
 branch_labels = None
 depends_on = None
 
