@@ -32,12 +32,12 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-activating, api, commands, console, events, export, fanout, idle, imports, latency, memory, peer, requests = map(
+(activating, aging, api, commands, console, events, export, fanout, idle, imports, latency, memory, peer, requests,
+ starts, waking) = map(
     Later,
-    ("activating", "api", "commands", "console", "events", "export", "fanout", "idle", "imports", "latency", "memory",
-     "peer", "requests"),
+    ("activating", "aging", "api", "commands", "console", "events", "export", "fanout", "idle", "imports", "latency",
+     "memory", "peer", "requests", "starts", "waking"),
 )  # fmt: skip
-starts, waking = map(Later, ("starts", "waking"))
 
 out = Console(highlight=False, width=WIDTH)
 
@@ -55,6 +55,11 @@ class Part:
 _sizes: list[int] = []
 
 PARTS = {
+    "aging": Part(
+        "A month of attempts is dropped",
+        lambda on: aging.measure(on, aging.Size(attempts=20_000_000, learners=60_000, rounds=1)),
+        lambda on: aging.measure(on, aging.Size(attempts=200_000, learners=20_000, rounds=1)),
+    ),
     "api": Part(
         "Who may open this course?",
         lambda on: api.measure(on, api.Size(learners=1_000_000, seconds=10, rounds=3)),

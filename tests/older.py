@@ -37,7 +37,8 @@ _REFERENCES = """
 """
 _TABLES = """
     SELECT c.oid::regclass::text FROM pg_class c
-    WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND c.relname <> 'alembic_version'
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+      AND c.relnamespace = current_schema()::regnamespace AND c.relname <> 'alembic_version'
     ORDER BY c.relname
 """
 

@@ -117,6 +117,7 @@ PERMISSIONS = {
     "learners.counts": _READER,
     "learners.deactivate": _ADMIN,
     "learners.explain": _READER,
+    "learners.export": _ADMIN,
     "learners.list": _READER,
     "learners.preview": _READER,
     "learners.show": _READER,

@@ -120,7 +120,8 @@ attempts = Table(
     required("reason", Text, "as in deliveries"),
     optional("reply", Text, "the server's text"),
     optional("address", Text, "where it went, which the learner's may not be any more"),
-    comment="attempts that settled nothing; the one that did is the delivery itself (R18)",
+    postgresql_partition_by="RANGE (attempted_at)",
+    comment="attempts that settled nothing; the one that did is the delivery itself (R18). A partition for each month",
 )
 
 suppressions = Table(

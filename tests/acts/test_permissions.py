@@ -55,7 +55,7 @@ ADMIN = """
     enrolments.request enrolments.withdraw
     events.discard events.discard_many events.release events.release_many events.replay
     imports.again imports.run
-    learners.activate learners.deactivate learners.status learners.subscription
+    learners.activate learners.deactivate learners.export learners.status learners.subscription
     mail.retry
     seats.reviewed seats.reviewed_many
     segments.join segments.leave segments.save

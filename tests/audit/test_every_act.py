@@ -6,6 +6,7 @@ What erasing a learner would have to take out (S15) must not be in the log: it i
 import io
 import re
 from collections.abc import Callable
+from types import GeneratorType
 from typing import Any
 
 import msgspec
@@ -102,6 +103,7 @@ CHANGES: dict[str, Asked] = {
     "announcements.settle": lambda world: {"announcement": unsure(world), "sent": True, "why": WHY},
     "announcements.delete": lambda world: {"announcement": draft(world)},
     "courses.method": {"course": "law", "method": "manual", "segments": []},
+    "learners.export": {"learner": "A"},
     "enrolments.request": {"course": "art", "learners": ["B"], "tab": "all"},
     "enrolments.withdraw": {"course": "art", "learners": ["B"]},
     "events.release": held("w1"),
@@ -180,7 +182,8 @@ def tried(world: World, act: Act[Any, Any], role: Role) -> tuple[set[str], set[s
     shown: set[str] = set()
     try:
         answer = msgspec.to_builtins(
-            perform(world.runtime, Caller(f"by-{role}", Door.API, role, of), act, asked, organisation)
+            perform(world.runtime, Caller(f"by-{role}", Door.API, role, of), act, asked, organisation),
+            builtin_types=(GeneratorType,),  # of what is streamed: a secret that is shown once is none of it
         )
         said = answer.items() if isinstance(answer, dict) else ()
         shown = {value for field, value in said if field in SHOWN_ONCE and isinstance(value, str)}

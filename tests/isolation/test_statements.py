@@ -99,6 +99,7 @@ ACROSS = {
     },
     "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
         "tasks.events.inbox.held_after",
+        "tasks.events.erasing.rewrite_reasons",
     },
     "an operator's question: whether a word is the id of any event": {
         "tasks.events.inbox.is_called",
