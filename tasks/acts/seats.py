@@ -119,10 +119,15 @@ def show(doing: Doing, asked: BalanceOf) -> BalanceDetails:
 
 @act("seats.ledger", "GET seats/ledger")
 def ledger(doing: Doing, asked: LedgerPage) -> Page[Entry]:
-    """List the entries, oldest first."""
+    """List the entries, oldest first: as they were written or, of a stretch, as they happened."""
     number = doing.organisation.organisation
     wanted = LedgerFilter(asked.learner, asked.review, asked.since, asked.until)
     listed = ("seats.ledger", number, wanted)
+    if (asked.since or asked.until) and asked.learner is None and not asked.review:
+        behind = keys_after(asked.after, tuple[datetime, int], *listed)
+        with doing.transaction() as connection:
+            found = seats.ledger_between(connection, number, wanted, behind, asked.limit + 1)
+        return page(found, asked.limit, lambda entry: (entry.occurred_at, int(entry.id)), *listed)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
     with doing.transaction() as connection:
         found = seats.ledger(connection, number, wanted, after=after, limit=asked.limit + 1)

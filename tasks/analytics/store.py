@@ -17,7 +17,8 @@ from tasks.analytics.rules import LOST, UsedDay, is_stale
 from tasks.organisations import Organisation
 from tasks.reports import CourseSummary
 
-#: Enrolments, and entries of the ledger, that are few enough to be counted whenever somebody looks.
+#: Learners, memberships, enrolments and entries of the ledger: so many are few enough to be counted whenever somebody
+#: looks.
 FEW = 10_000
 
 #: Days that are counted, up to today.
@@ -65,7 +66,10 @@ def state(connection: Connection, organisation: int) -> CountState:
         connection,
         CountState,
         """
-        SELECT (SELECT count(*) FROM (
+        SELECT (SELECT learners FROM organisations WHERE organisation = :organisation) < :most
+           AND (SELECT count(*) FROM (
+                   SELECT FROM memberships WHERE organisation = :organisation LIMIT :most) m) < :most
+           AND (SELECT count(*) FROM (
                    SELECT FROM enrolments WHERE organisation = :organisation LIMIT :most) e) < :most
            AND (SELECT count(*) FROM (
                    SELECT FROM consumptions WHERE organisation = :organisation LIMIT :most) c) < :most AS live,

@@ -12,6 +12,7 @@ from tasks.seats.ledger import (
     Period,
     kept_balances,
     ledger,
+    ledger_between,
     periods,
     stream_ledger,
     warned,

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from psycopg import sql
 from sqlalchemy import Connection
@@ -63,6 +63,9 @@ class KeptBalance:
     used: int
 
 
+#: Before and after whatever happened.
+BEFORE_ALL, AFTER_ALL = datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)
+
 #: The same with times as they are written.
 _WRITTEN = """
 SELECT id, organisation, learner, course, cycle, unit, amount, rfc3339(occurred_at) AS occurred_at, event, overdrawn,
@@ -83,6 +86,25 @@ def ledger(
     has none of their data in it (S15)."""
     scope = asdict(wanted) | {"organisation": organisation, "after": after, "limit": limit}
     return rows(connection, Entry, query("seats.entries"), **scope)
+
+
+def ledger_between(
+    connection: Connection, organisation: int, wanted: LedgerFilter, after: tuple[datetime, int] | None, limit: int
+) -> list[Entry]:
+    """The entries that happened in a stretch, of everybody, in the order in which they did: so many, those `after` one,
+    by its time and number."""
+    at, number = after or (BEFORE_ALL, 0)
+    return rows(
+        connection,
+        Entry,
+        query("seats.entries_between"),
+        organisation=organisation,
+        since=wanted.since or BEFORE_ALL,
+        until=wanted.until or AFTER_ALL,
+        at=at,
+        after=number,
+        limit=limit,
+    )
 
 
 def stream_ledger(connection: Connection, organisation: int, wanted: LedgerFilter, format_: Format) -> Iterator[bytes]:

@@ -39,6 +39,7 @@ consumptions = Table(
     required("occurred_at", MOMENT, "when the course was started"),
     required("recorded_at", MOMENT, default="now()"),
     required("event", Text, "id of the start"),
+    index("consumptions_by_time", "organisation", "occurred_at", "consumption"),
     index("consumptions_of_learner", "organisation", "learner"),
     index("one_credit_charge", "organisation", "learner", "course", "cycle", unique=True, where="unit = 'credit'"),
     index("one_seat_charge", "organisation", "learner", "period", unique=True, where="unit = 'seat'"),

@@ -93,7 +93,8 @@ def test_r29_by_course_is_what_the_summary_says_and_by_segment_adds_up(counted: 
 
 def test_pages_of_one_have_each_once(counted: World) -> None:
     for act, key in ((acts.by_course, "course"), (acts.by_segment, "segment")):
-        found, after = [], None
+        found: list[str] = []
+        after = None
         while not found or after:
             part = do(counted, act, acts.CountsPage(limit=1, after=after))
             found += [getattr(one, key) for one in part.items]

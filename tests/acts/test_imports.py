@@ -132,7 +132,8 @@ def test_a_file_that_was_looked_at_is_corrected_looked_at_again_and_imported(wor
 
 
 def listed(world: World, organisation: str = "acme") -> list[acts.ListedImport]:
-    found, after = [], None
+    found: list[acts.ListedImport] = []
+    after = None
     while not found or after:
         page = do(world, acts.list_, acts.ImportsPage(limit=1, after=after), organisation)
         found += page.items

@@ -75,24 +75,24 @@ class Visitor:
     at: str = ""
 
     def open(
-        self,
-        path: str,
-        fields: list[tuple[str, str]] | None = None,
-        method: str = "GET",
-        file: tuple[str, bytes] | None = None,
-        **headers: str,
+        self, path: str, fields: list[tuple[str, str]] | None = None, method: str = "GET", **headers: str
     ) -> "Visitor":
-        """Open a page or, with fields, send a form, with a `file` of a name; go where that leads to."""
+        """Open a page or, with fields, send a form; go where that leads to."""
+        if fields is None:
+            return self._ask(method, path, None, headers)
+        return self._ask("POST", path, urlencode(fields).encode(), headers | FORM)
+
+    def drop(self, path: str, fields: list[tuple[str, str]], name: str, content: bytes, **headers: str) -> "Visitor":
+        """Send a form with a file; go where that leads to."""
+        return self._ask("POST", path, parts_of(fields, name, content), headers | PARTS)
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> "Visitor":
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        body: str | bytes | None = None if fields is None else urlencode(fields)
-        kind = FORM
-        if fields is not None and file is not None:
-            body, kind = parts_of(fields, *file), PARTS
         whole = path if path.startswith("/") else f"/console/{path}"
-        connection.request(method if fields is None else "POST", whole, body, sent if fields is None else sent | kind)
+        connection.request(method, whole, body, sent)
         response = connection.getresponse()
         self.at, self.status, self.text = whole, response.status, response.read().decode()
         self.headers = {name.lower(): value for name, value in response.getheaders()}
@@ -107,17 +107,11 @@ class Visitor:
             return self.open(self.headers["location"])
         return self
 
-    def send(
-        self,
-        to: str,
-        *said: tuple[str, str],
-        leave: frozenset[str] = frozenset(),
-        file: tuple[str, bytes] | None = None,
-    ) -> "Visitor":
+    def send(self, to: str, *said: tuple[str, str], leave: frozenset[str] = frozenset()) -> "Visitor":
         """Send the form of this page that goes there, with these fields besides or filled in, and without some."""
         filled = {name for name, _ in said}
         sent = [one for one in self.form(to) if one[0] not in leave and (one[1] or one[0] not in filled)]
-        return self.open(to, [*sent, *said], file=file, Sec_Fetch_Site="same-origin", Origin=self.url)
+        return self.open(to, [*sent, *said], Sec_Fetch_Site="same-origin", Origin=self.url)
 
     def form(self, to: str) -> list[tuple[str, str]]:
         """The fields of the form of this page that goes there."""

@@ -16,7 +16,9 @@ def _acme(console: Consoled) -> None:
 
 
 def dropped(admin: Visitor, content: bytes = FILE, name: str = "staff.csv") -> Visitor:
-    return admin.open(IMPORTS).send(IMPORTS, file=(name, content))
+    fields = admin.open(IMPORTS).form(IMPORTS)
+    sent = [one for one in fields if one[0] != "file"]
+    return admin.drop(IMPORTS, sent, name, content, Sec_Fetch_Site="same-origin", Origin=admin.url)
 
 
 def test_a_file_is_looked_at_corrected_looked_at_again_and_imported(console: Consoled) -> None:
@@ -111,11 +113,11 @@ def test_a_file_is_not_read_of_somebody_who_may_not_send_it(console: Consoled) -
     fields = [("key", key)]
     reader = console.visitor(Role.READER)
     assert "Import a file" not in reader.open(IMPORTS).says
-    assert reader.open(IMPORTS, fields, file=("a", FILE), Sec_Fetch_Site="same-origin").status == 403
-    assert console.visitor(None).open(IMPORTS, fields, file=("a", FILE)).status == 303
+    assert reader.drop(IMPORTS, fields, "a", FILE, Sec_Fetch_Site="same-origin").status == 403
+    assert console.visitor(None).drop(IMPORTS, fields, "a", FILE).status == 303
     operator = console.visitor(Role.OPERATOR)
-    assert operator.open(IMPORTS, fields, file=("a", FILE), Sec_Fetch_Site="cross-site").status == 403
-    assert operator.open(IMPORTS, fields, file=("a", FILE), Sec_Fetch_Site="same-origin").status == 403, "not its key"
+    assert operator.drop(IMPORTS, fields, "a", FILE, Sec_Fetch_Site="cross-site").status == 403
+    assert operator.drop(IMPORTS, fields, "a", FILE, Sec_Fetch_Site="same-origin").status == 403, "not its key"
     assert console.world.ask("SELECT count(*) FROM uploads") == 0
 
 

@@ -124,3 +124,17 @@ def test_pages_of_courses_segments_and_the_archive_go_on(console: Consoled, monk
         onward = part.split('rel="next" href="')[1].split('"')[0].partition("#")[0].replace("&amp;", "&")
         part = reader.open(onward).text.split(caption)[1].split("</table>")[0]
         assert (first in part, then in part) == (False, True)
+
+
+def test_what_takes_long_to_count_is_said_until_it_is_counted(
+    console: Consoled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.analytics.store.FEW", 1)
+    reader = console.visitor(Role.READER)
+    for path in (REPORTS, "organisations/acme/seats"):
+        assert "being counted for the first time" in reader.open(path).says
+        assert "<svg role" not in reader.text
+    console.world.settle()
+    for path in (REPORTS, "organisations/acme/seats"):
+        assert "As counted" in reader.open(path).says
+        assert "<svg role" in reader.text

@@ -1,5 +1,6 @@
 """A page of numbers looks at what was counted, not at what there is to count: by rows, however many enrolments."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from tests.world import World
 
 #: Learners, and what a page looks at: some of what it counts at most to see that it is much, and what it shows.
 THERE_ARE, FEW, MOST_ROWS = 4000, 100, 1000
+
+THEN = datetime.now(UTC) - timedelta(days=10, hours=1)
 
 CALLER = Caller("test", Door.API, Role.OPERATOR, frozenset({"acme"}))
 
@@ -56,6 +59,9 @@ PAGES: dict[str, tuple[Any, Any]] = {
     "archived": (analytics.archived, analytics.CountsPage(25)),
     "use": (analytics.use, Nothing()),
     "ledger of one": (seats.ledger, seats.LedgerPage("A7", limit=50)),
+    "ledger of days": (seats.ledger, seats.LedgerPage(since=THEN, until=THEN + timedelta(days=2), limit=20)),
+    "ledger since": (seats.ledger, seats.LedgerPage(since=THEN, limit=20)),
+    "ledger until": (seats.ledger, seats.LedgerPage(until=THEN, limit=20)),
     "imports": (imports.list_, imports.ImportsPage(20)),
 }
 

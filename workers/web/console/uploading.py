@@ -14,7 +14,7 @@ from workers.web.bodies import NotRead
 LONGEST, SECONDS = 100_000_000, 300.0
 
 #: Fields besides the file, at most.
-MOST_FIELDS = 20
+MOST_FIELDS = 100
 
 #: Files of one person that come at once, and of everybody in one process.
 OF_ONE, MOST = 2, 8
