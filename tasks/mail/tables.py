@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Enum, Integer, SmallInteger, Table, Text, UniqueConstraint, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from config.tables import MOMENT, index, key, metadata, optional, required
+from config.tables import MOMENT, TRACEPARENT, index, key, metadata, optional, required
 
 DELIVERY_STATE = Enum(
     "pending", "accepted", "skipped", "failed", "cancelled", "uncertain", name="delivery_state", metadata=metadata
@@ -63,6 +63,7 @@ mailings = Table(
     required("created_at", MOMENT, default="now()"),
     optional("launched_at", MOMENT, "null: not yet"),
     optional("finished_at", MOMENT, "since when nothing is left to do: of a cancelled one, soon after it was"),
+    optional("traceparent", Text, "the trace that it belongs to; null: none is known", default=TRACEPARENT),
     UniqueConstraint("organisation", "kind", "source", "id"),
     index("mailings_open", "organisation", where="state IN ('sending', 'cancelled') AND (finished_at IS NULL)"),
     index("mailings_announcements", "organisation", "mailing", where="kind = 'announcement'"),
@@ -119,7 +120,8 @@ attempts = Table(
     required("reason", Text, "as in deliveries"),
     optional("reply", Text, "the server's text"),
     optional("address", Text, "where it went, which the learner's may not be any more"),
-    comment="attempts that settled nothing; the one that did is the delivery itself (R18)",
+    postgresql_partition_by="RANGE (attempted_at)",
+    comment="attempts that settled nothing; the one that did is the delivery itself (R18). A partition for each month",
 )
 
 suppressions = Table(

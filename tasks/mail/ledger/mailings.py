@@ -28,6 +28,7 @@ class Mailing:
     logo: str | None = None
     colour: str | None = None
     figures: str | None = None
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "kind", Kind(self.kind))
@@ -46,7 +47,7 @@ class Tally:
 _MAILING = """
 SELECT m.organisation, o.id AS organisation_id, o.name AS organisation_name, m.mailing, m.kind, m.source, m.id, m.state,
        m.policy, m.subject, m.body, o.logo, o.colour,
-       CAST(m.figures AS text) AS figures
+       CAST(m.figures AS text) AS figures, m.traceparent
 FROM mailings m JOIN organisations o USING (organisation)
 """
 
