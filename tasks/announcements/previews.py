@@ -210,7 +210,7 @@ def _as_seen(mailing: Mailing, reader: Recipient | None, runtime: Runtime) -> Se
     if message is None:
         return None
     plain, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
-    return SeenMail(reader and reader.id, str(message["Subject"]), html, plain)
+    return SeenMail(None if reader is None else reader.id, str(message["Subject"]), html, plain)
 
 
 def _known(connection: Connection, organisation: int, learner: str) -> Recipient:

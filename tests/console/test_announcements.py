@@ -192,7 +192,7 @@ def test_r20_somebody_pauses_resumes_and_cancels_and_it_is_said(console: Console
 
 
 def key_of(visitor: Visitor) -> str:
-    return re.findall(r'name="key" value="(\w+)"', visitor.text)[0]
+    return str(re.findall(r'name="key" value="(\w+)"', visitor.text)[0])
 
 
 def test_r16_more_than_were_shown_are_not_sent_to(console: Consoled) -> None:

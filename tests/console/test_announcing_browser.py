@@ -69,6 +69,8 @@ def _written(window: Browser, console: Consoled) -> dict[str, list[str]]:
     window.click("[name=view][value=dark] + span")
     until(lambda: window.run(SEEN) != first, "another view is shown")
     window.click("[name=to][value=segments]")
+    window.wait("0 users will get it.")
+    window.click("[name=segment][value=night]")
     window.wait("1 user will get it.")
     window.click("[name=to][value=everyone]")
     window.wait("2 users will get it.")
@@ -108,4 +110,6 @@ def test_somebody_writes_sees_the_mistake_previews_launches_watches_and_retries(
 
     assert world.mail.recipients == ["bob@acme.example"]
     assert wrong == {}
-    assert [one for one in window.complaints() if "healthz" not in one] == []
+    # axe speaks to frames, which hear nothing.
+    known = ("healthz", "favicon", "'postMessage'")
+    assert [one for one in window.complaints() if not any(part in one for part in known)] == []

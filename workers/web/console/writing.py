@@ -41,7 +41,7 @@ _LINK = re.compile(r'<a href="([^"]*)"')
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class DraftForm:
     """What stands in the form. `later`: whether it has a time; `named`: ids, one on a line."""
 
     subject: str = ""
@@ -84,10 +84,10 @@ class Writing:
         return ".".join(hashlib.sha256(one.encode(errors="replace")).hexdigest()[:12] for one in self.parts().values())
 
 
-def _sent(visit: Visit) -> Writing:
+def _sent(visit: Visit) -> DraftForm:
     """What the form says."""
     to, policy = visit.said("to"), visit.said("policy", "hold")
-    return Writing(
+    return DraftForm(
         visit.said("subject"),
         visit.said("body").replace("\r\n", "\n"),
         to if to in {"segments", "learners"} else "everyone",
@@ -100,21 +100,21 @@ def _sent(visit: Visit) -> Writing:
     )
 
 
-def _stored(found: WholeAnnouncement) -> Writing:
+def _stored(found: WholeAnnouncement) -> DraftForm:
     """What a draft says."""
     audience, zone = found.audience, found.time_zone or "UTC"
     at = found.send_at.astimezone(ZoneInfo(zone)).strftime("%Y-%m-%dT%H:%M") if found.send_at else ""
     chosen = () if audience.segments is UNSET else tuple(audience.segments)
     named = "" if audience.learners is UNSET else "\n".join(audience.learners)
     to = "segments" if audience.segments is not UNSET else "learners" if audience.learners is not UNSET else "everyone"
-    return Writing(found.subject, found.body, to, chosen, named, bool(at), at, zone if at else "", found.policy)
+    return DraftForm(found.subject, found.body, to, chosen, named, bool(at), at, zone if at else "", found.policy)
 
 
 @page("GET organisations/{organisation}/drafts/new", needs=drafts.create, section="announcements")
 def new(visit: Visit) -> Shown:
     """An empty draft, or what another announcement says."""
     copied = visit.said("copy")
-    writing = Writing()
+    writing = DraftForm()
     if copied:
         found = visit.ask(announcements.show, OneAnnouncement(copied))
         writing = replace(_stored(found), later=False, send_at="", time_zone="")
@@ -198,7 +198,7 @@ def frame_stored(visit: Visit) -> Framed:
     return _frame(visit, _stored(visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))))
 
 
-def _frame(visit: Visit, writing: Writing) -> Framed:
+def _frame(visit: Visit, writing: DraftForm) -> Framed:
     words = visit.reader.words
     view = visit.said("view")
     try:
@@ -228,14 +228,14 @@ def _plain(text: str, scheme: str) -> str:
     return f'<!doctype html><html lang="und"><head>{head}</head>{body}</html>'
 
 
-def _seen(visit: Visit, writing: Writing, *, count: bool) -> Seen:
+def _seen(visit: Visit, writing: DraftForm, *, count: bool) -> Seen:
     reader = visit.said("reader").strip() or None
     asked = previews.Writing(writing.subject, writing.body, writing.audience, reader, count)
     return visit.ask(previews.see, asked)
 
 
 def _editor(
-    visit: Visit, writing: Writing, found: WholeAnnouncement | None = None, *, sent: bool = False, status: int = 200,
+    visit: Visit, writing: DraftForm, found: WholeAnnouncement | None = None, *, sent: bool = False, status: int = 200,
     **more: object,
 ) -> Shown:  # fmt: skip
     """The editor. `found`: the draft that it changes; `sent`: whether something was sent already, so that it is said
@@ -277,7 +277,7 @@ def _editor(
     return Shown("writing", {**said, **more}, status, frames=True)
 
 
-def _refused(visit: Visit, writing: Writing, problem: Invalid, found: WholeAnnouncement | None = None) -> Shown:
+def _refused(visit: Visit, writing: DraftForm, problem: Invalid, found: WholeAnnouncement | None = None) -> Shown:
     """The editor, with what is wrong at each field."""
     problems = {one.pointer.split("/")[1]: one.detail for one in problem.errors}
     if "audience" in problems and visit.said("to") not in {"everyone", "segments", "learners"}:
@@ -285,7 +285,7 @@ def _refused(visit: Visit, writing: Writing, problem: Invalid, found: WholeAnnou
     return _editor(visit, writing, found, sent=True, status=422, problems=problems)
 
 
-def _overtaken(visit: Visit, mine: Writing, found: WholeAnnouncement) -> Shown:
+def _overtaken(visit: Visit, mine: DraftForm, found: WholeAnnouncement) -> Shown:
     """The editor, after somebody else changed the draft: what only they changed is taken over; where both did, one's
     own is kept, and theirs is shown."""
     theirs = _stored(found)
