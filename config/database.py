@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 
 from config.engine import READ_ONLY
 from config.pipeline import pipelining
+from config.tracing import TRACE
 
 Row = TypeVar("Row")
 
@@ -242,17 +243,37 @@ def share_organisation(connection: Connection, organisation: int) -> None:
 def transaction(engine: Engine, organisation: int | None = None, *, pipelined: bool = False) -> Iterator[Connection]:
     """One transaction, about one organisation if it is named, committed at the end of the block. `pipelined`: BEGIN,
     what is run `later` and COMMIT are sent with what is waited for; COPY is not possible in it."""
-    said: list[tuple[str, dict[str, object]]] = []
+    after: list[Callable[[], object]] = []
     with (
         autocommit(engine) if pipelined else engine.connect() as connection,
         connection.begin(),
         pipelining(connection) if pipelined else nullcontext(),
         nullcontext() if organisation is None else scoped(connection, organisation),
     ):
-        connection.execution_options(said=said)
+        connection.execution_options(after=after)
+        if (trace := TRACE.get()) is not None:
+            trace_as(connection, trace)
         yield connection
-    for what, fields in said:
-        log.info(what, **fields)
+    for do in after:
+        do()
+
+
+def trace_as(connection: Connection, traceparent: str | None) -> None:
+    """Have what this transaction writes from here on belong to a trace, or to none."""
+    later(
+        connection,
+        "SELECT set_config('rollcall.traceparent', coalesce(:traceparent, ''), true)",
+        traceparent=traceparent,
+    )
+
+
+def after_commit(connection: Connection, do: Callable[[], object]) -> None:
+    """Do something once what a transaction has done is committed, and not if it is not: what is said, or counted."""
+    after = connection.get_execution_options().get("after")
+    if after is None:
+        do()
+    else:
+        after.append(do)
 
 
 def durable_with_the_next(connection: Connection) -> None:
@@ -274,20 +295,20 @@ def autocommit(engine: Engine, organisation: int | None = None) -> Iterator[Conn
 
 def say(connection: Connection, what: str, **fields: object) -> None:
     """Log what a transaction has done, once it is committed. No names, addresses or ids of people: numbers alone."""
-    said = connection.get_execution_options().get("said")
-    if said is None:
-        log.info(what, **fields)
-    else:
-        said.append((what, fields))
+    bound = structlog.contextvars.get_contextvars()
+    after_commit(connection, lambda: log.info(what, **bound | fields))
 
 
 @contextmanager
-def snapshot(engine: Engine, organisation: int) -> Iterator[Connection]:
-    """One transaction about one organisation that sees one moment, however long it looks."""
+def snapshot(engine: Engine, organisation: int | None, *, read_only: bool = False) -> Iterator[Connection]:
+    """One transaction about one organisation, if it is named, that sees one moment, however long it looks.
+    `read_only`: the database refuses to let it write anything, as a replica does."""
     with (
-        engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection,
+        engine.connect().execution_options(
+            isolation_level="REPEATABLE READ", postgresql_readonly=read_only
+        ) as connection,
         connection.begin(),
-        scoped(connection, organisation),
+        nullcontext() if organisation is None else scoped(connection, organisation),
     ):
         yield connection
 

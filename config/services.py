@@ -5,7 +5,7 @@ import os
 import re
 import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
@@ -200,6 +200,12 @@ def write_services(home: Path, found: Endpoints, bounces_url: str, metrics_url: 
     }
     urls |= {"BOUNCES_URL": bounces_url, "METRICS_URL": metrics_url}
     write_private(home / "services.json", json.dumps({**urls, "pids": pids}, indent=2) + "\n")
+
+
+def forget_services(home: Path) -> None:
+    """Nothing runs any more."""
+    with suppress(OSError):
+        (home / "services.json").unlink(missing_ok=True)
 
 
 def without_password(url: str) -> str:

@@ -83,6 +83,9 @@ class Settings(BaseModel):
         super().__init__(**said | given)
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
+    database_replica_url: SecretStr | None = Field(
+        None, description="a replica of it that rollcall verify reads in its place; unset: none"
+    )
     redis_url: SecretStr | None = Field(
         None, description="Redis 7 or Valkey 8, or newer, also under Sentinel; unset: an embedded one"
     )
@@ -164,6 +167,10 @@ class Settings(BaseModel):
         "127.0.0.1", description="where the web process serves /metrics, apart from the pages"
     )
     rollcall_metrics_port: int = Field(0, ge=0, le=65535, description="its port; 0: a free one is found")
+    rollcall_probe_host: str = Field("127.0.0.1", description="where a process answers probes, /livez and /readyz")
+    rollcall_probe_port: int = Field(
+        0, ge=0, le=65535, description="its port, one for each process of a host; 0: it answers none"
+    )
     rollcall_session_seconds: float = Field(
         43_200, gt=0, description="how long somebody stays signed in who does nothing"
     )
@@ -184,6 +191,12 @@ class Settings(BaseModel):
     rollcall_oidc_scopes: str = Field("openid email", description="the scopes that are asked for")
     rollcall_oidc_email_verified: bool = Field(
         False, description="whether the provider's addresses are people's own, if it does not say (email_verified)"
+    )
+    rollcall_keep_deliveries_days: int = Field(
+        400,
+        ge=31,
+        le=36_500,
+        description="how long attempts to send a mail that settled nothing are kept; they go by whole months, in UTC",
     )
     rollcall_keep_audit_days: int = Field(
         730, ge=1, le=36_500, description="how long an entry of the audit log is kept"
@@ -249,7 +262,7 @@ class Settings(BaseModel):
             raise ValueError("names database, redis and smtp, those that may be embedded, or is none")
         return ",".join(SERVERS if "all" in words else sorted({_SERVER_NAMES[word] for word in words}))
 
-    @field_validator("database_url")
+    @field_validator("database_url", "database_replica_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         return None if url is None else SecretStr(_verified_postgresql(url.get_secret_value()))

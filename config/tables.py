@@ -17,9 +17,14 @@ MOMENT = DateTime(timezone=True)
 
 #: SQL functions that belong to no capability, and what each is for.
 FUNCTIONS = {
+    "drop_partition": "drops a partition of a time, with its rows",
+    "make_partition": "makes the partition of a table from one time to another, with what came before; its name",
     "people": "the role with the rights of an organisation's people",
     "served": "the organisation whose people this transaction serves; null: they see nothing",
 }
+
+#: What a column `traceparent` has by default: the trace of the transaction (`config.tracing`).
+TRACEPARENT = "NULLIF(current_setting('rollcall.traceparent', true), '')"
 
 Type = TypeEngine[Any] | type[TypeEngine[Any]]
 
@@ -39,7 +44,7 @@ def required(name: str, type_: Type, comment: str | None = None, *, numbered: bo
 
 
 def optional(name: str, type_: Type, comment: str | None = None, **more: str) -> Column[Any]:
-    """A column that may be null; its comment says what that means."""
+    """A column that may be null; its comment says what that means. `default` and `check` are SQL."""
     return _column(name, type_, comment, nullable=True, **more)
 
 

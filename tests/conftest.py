@@ -23,6 +23,7 @@ import structlog
 from psycopg import sql
 
 import migrations
+from config.counting import counts
 from config.embedded import Embedded, embedded_services
 from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
@@ -76,6 +77,12 @@ def _logs_as_a_process_does_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(structlog, "configure", lambda **said: configure(**said | {"cache_logger_on_first_use": False}))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _counts_as_a_process_does_that_begins() -> None:
+    """What other tests of this process made it count is not this one's."""
+    counts.take()
 
 
 def pytest_xdist_auto_num_workers() -> int:

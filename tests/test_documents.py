@@ -11,8 +11,10 @@ from urllib.parse import unquote
 
 import pytest
 
+from config.counting import COUNTED
 from config.settings import table
 from config.webhooks import MOST_KEYS
+from tasks import fleet
 from tasks.accounts import passwords, people, secret, sessions, throttle, totp
 from tasks.acts import access, learners, paging, repeats
 from tasks.bounces import BounceKind, Ignored
@@ -29,9 +31,11 @@ from tasks.mail.ledger.restored import Settled
 from tasks.mail.rules import MOVES, Delivery, MailResult, Verdict
 from tasks.seats import Discrepancy
 from tasks.seats.rules import Review, Unit
+from tasks.verification import Invariant
 from tasks.webhooks import Because, Problem, State, client
 from tasks.webhooks.server import MOST_OF_ONE
-from workers import outline, queues, webhooks
+from tasks.work.rules import FUSE_FAILURES, FUSE_ORGANISATIONS
+from workers import outline, presence, queues, webhooks
 from workers.commands.common import UNASKED
 from workers.relay.readers import WatchReaders
 from workers.relay.witness import WatchWitness
@@ -182,6 +186,7 @@ def test_the_guide_to_the_api_says_which_bounds_there_are() -> None:
         Review,
         Unit,
         Discrepancy,
+        Invariant,
         PreviousStatus,
         Refusal,
         BounceKind,
@@ -198,6 +203,23 @@ def test_the_documents_list_every_state_and_reason(kind: type[StrEnum]) -> None:
     shown_nowhere = {Verdict.SEND, Verdict.PAUSED}
 
     assert [one for one in kind if one not in shown_nowhere and f"`{one}`" not in listed] == []
+
+
+def test_the_page_on_watching_says_how_often_and_for_how_long() -> None:
+    page = " ".join((ROOT / "docs" / "guides" / "watching.md").read_text(encoding="utf-8").split())
+    bounds = [
+        "says once a minute that it runs",
+        "is shown for two and a half minutes more",
+        "has done nothing for two minutes",
+        "they store it every ten seconds",
+        "If ten tries in a row of one kind of work fail",
+        "if it is about three organisations or more",
+    ]
+
+    assert (presence.BEAT_SECONDS, fleet.GONE_AFTER.total_seconds(), presence.SILENT_SECONDS) == (60, 150, 120)
+    assert (presence.STORE_SECONDS, FUSE_FAILURES, FUSE_ORGANISATIONS) == (10, 10, 3)
+    assert [bound for bound in bounds if bound not in page] == []
+    assert [name for name in COUNTED if f"| `{name}` | " not in page] == []
 
 
 def test_the_page_on_restoring_says_for_how_long_what_is_remembered() -> None:

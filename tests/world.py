@@ -35,6 +35,8 @@ from workers.relay.audit import KeepAudit
 from workers.relay.leader import Relay
 from workers.relay.publish import Publish
 from workers.relay.readers import WatchReaders
+from workers.relay.retention import KeepPartitions
+from workers.relay.sampling import Sample
 from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
@@ -42,8 +44,11 @@ from workers.relay.witness import WatchWitness
 #: The platform's clock starts here and moves a second with each event, unless the test says when.
 DAWN = datetime(2026, 1, 10, 9, tzinfo=UTC)
 
-#: Whether any work is due.
-DUE = "SELECT EXISTS (SELECT FROM work WHERE state IN ('due', 'scheduled') AND due_at <= now())"
+#: Whether any work is due that may be begun.
+DUE = """
+SELECT EXISTS (
+    SELECT FROM work WHERE state IN ('due', 'scheduled') AND due_at <= now() AND NOT halted(organisation, actor))
+"""
 
 _numbers = itertools.count(1)
 
@@ -213,7 +218,7 @@ class World:
         due later stays, and so does what it does once in some seconds and no test waits for: streams are not trimmed
         under a test's eyes, and no learner is indexed for the search."""
         relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
-        left = WatchReaders | WatchWitness | IndexLearners | KeepAudit
+        left = WatchReaders | WatchWitness | IndexLearners | KeepAudit | KeepPartitions | Sample
         relay.chores = [chore for chore in relay.chores if not isinstance(chore, left)]
         for chore in relay.chores:
             if isinstance(chore, Wake):

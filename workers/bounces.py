@@ -19,8 +19,10 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from config.log import without_data
 from config.runtime import Runtime
 from tasks.bounces import Arrived, record_bounce
+from tasks.fleet import ProcessRole
 from tasks.mail import ReturnPaths
 from workers import readiness
+from workers.presence import Presence
 
 log = structlog.get_logger()
 
@@ -35,6 +37,9 @@ MOST_COMMANDS = 1000
 #: Seconds of patience with a silent client, and with one message until it is stored.
 IDLE_SECONDS = 60.0
 MESSAGE_SECONDS = 120.0
+
+#: Seconds between two times at which the process says that it goes on.
+LIFE_SECONDS = 5.0
 #: Messages read and stored at once.
 THREADS = 2
 #: The end of a message; its first CRLF may be the one that ended the DATA command (RFC 5321, 4.1.1.4).
@@ -216,12 +221,21 @@ async def serve(runtime: Runtime, on_listening: Callable[[int], None], *, idle_s
     await receiver.close(settings.rollcall_drain_seconds)
 
 
-def run(runtime: Runtime) -> None:
+async def _live(presence: Presence) -> None:
+    while True:
+        presence.lives()
+        await asyncio.sleep(LIFE_SECONDS)
+
+
+def run(runtime: Runtime, presence: Presence | None = None) -> None:
     """Take reports until told to stop."""
     settings = runtime.settings
     where = f"{settings.rollcall_bounces_protocol}://{settings.rollcall_bounces_host}"
 
+    living: set[asyncio.Task[None]] = set()  # or it would be forgotten
+
     def started(port: int) -> None:
+        living.add(asyncio.get_running_loop().create_task(_live(presence or Presence(runtime, ProcessRole.BOUNCES))))
         log.info("bounces.started", at=f"{where}:{port}")
         readiness.report()
 

@@ -4,6 +4,7 @@ import os
 import socket
 import time
 from collections import deque
+from collections.abc import Iterator
 from math import inf
 from secrets import token_hex
 from typing import Any
@@ -14,12 +15,15 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config.counting import counts
 from config.database import is_connection_problem, transaction
 from config.log import without_data
 from config.outages import REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
+from tasks.fleet import ProcessRole
 from tasks.intake import give_up, process_batch, set_aside
+from workers.presence import Presence
 from workers.suspects import MOST_TRIES, Suspects
 
 log = structlog.get_logger()
@@ -74,17 +78,19 @@ LONGEST_BEGINNING = 64_000
 _AWAY = (redis.RedisError, OperationalError, PoolTimeout)
 
 
-def run(runtime: Runtime) -> None:
+def run(runtime: Runtime, presence: Presence | None = None) -> None:
     """Take events until told to stop. Whatever is away comes back, or the supervisor's patience ends elsewhere."""
     client = make_redis(runtime.endpoints.redis_url)
     consumer = f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"  # in containers, all have the same number
     log.info("ingress.started", consumer=consumer)
     warned = False
+    presence = presence or Presence(runtime, ProcessRole.INGRESS)
     while not runtime.stopping.is_set():
+        presence.lives()
         try:
             ensure_group(client)
             warned = warned or _warn_of_eviction(client)
-            _follow(runtime, client, consumer)
+            _follow(runtime, client, consumer, presence)
         except (OperationalError, PoolTimeout) as problem:
             if not is_connection_problem(problem):  # that is said by whoever watches the engine
                 log.warning("ingress.interrupted", **without_data(problem))
@@ -128,12 +134,13 @@ def ensure_group(client: redis.Redis) -> None:
             raise
 
 
-def _follow(runtime: Runtime, client: redis.Redis, consumer: str) -> None:
+def _follow(runtime: Runtime, client: redis.Redis, consumer: str, presence: Presence) -> None:
     batch = runtime.settings.rollcall_ingress_batch
     lease = runtime.lease.total_seconds()
     look_again = time.monotonic()
     left: deque[str] = deque()
     while not runtime.stopping.is_set():
+        presence.lives()
         if time.monotonic() >= look_again:  # by the clock: a busy stream never has a quiet moment
             left.extend(entry for entry in claim(client, consumer, int(lease * 1000)) if entry not in left)
             forget_the_dead(client, int(FORGOTTEN_AFTER * lease * 1000))
@@ -212,8 +219,16 @@ def _process_entries(runtime: Runtime, client: redis.Redis, entries: Any) -> Non
     set_aside(runtime.engine, [(_as_text(fields), NO_EVENT) for fields in arrived if b"event" not in fields])
     bodies = [fields[b"event"] for fields in arrived if b"event" in fields]
     done = process_batch(runtime.engine, runtime.settings, bodies)
+    now = time.time()
+    came = (now - int(entry.partition(b"-")[0]) / 1000 for entry, fields in _as_bytes(entries) if fields is not None)
+    counts.observe_each("rollcall_event_effect_seconds", came, door="stream")
     client.xack(IN, GROUP, *(entry for entry, _ in entries))
     log.debug("ingress.taken", new=done.new, repeated=done.repeated, held=done.deferred, malformed=done.malformed)
+
+
+def _as_bytes(entries: Any) -> Iterator[tuple[bytes, Any]]:
+    """The same entries, whether their ids were read or asked for. They begin with milliseconds of Unix time."""
+    return ((entry.encode() if isinstance(entry, str) else entry, fields) for entry, fields in entries)
 
 
 def _as_text(fields: dict[bytes, bytes]) -> bytes:

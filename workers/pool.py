@@ -5,15 +5,20 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
 import dramatiq
+import redis
 import structlog
 from dramatiq.broker import MessageProxy
 from sqlalchemy.exc import SQLAlchemyError
 
+from config.counting import counts
 from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
+from config.tracing import tracing
 from tasks import analytics, announcements, enrolments, erasure, imports, intake, mail, work
-from tasks.work import LostLease, Piece, accuse, claim, heartbeat, pause_before
+from tasks.fleet import ProcessRole
+from tasks.work import Fuses, LostLease, Piece, accuse, claim, heartbeat, pause_before
+from workers.presence import Presence
 from workers.queues import Broker
 
 log = structlog.get_logger()
@@ -82,10 +87,12 @@ class Leases(dramatiq.Middleware):
     for as long as the actor works, and gives the piece back if that fails: nothing is lost by it. A piece that may have
     taken its worker down is worked on with nothing beside it (R31)."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, presence: Presence | None = None) -> None:
         self._runtime = runtime
+        self._presence = presence or Presence(runtime, ProcessRole.POOL)
         self._lock = _SharedLock()
         self._held: dict[str, tuple[Piece, ExitStack]] = {}
+        self._fuses, self._fusing = Fuses(), threading.Lock()
 
     def before_process_message(self, _broker: dramatiq.Broker, message: MessageProxy) -> None:
         """Drop the message, unless its piece can be had."""
@@ -95,7 +102,9 @@ class Leases(dramatiq.Middleware):
             return
         try:
             with ExitStack() as stack:
+                stack.enter_context(tracing(piece.traceparent))
                 stack.enter_context(heartbeat(self._runtime, piece))
+                stack.enter_context(self._presence.doing(piece.actor))
                 stack.enter_context(self._lock.exclusive() if piece.lost > 1 else self._lock.shared())
                 if piece.lost > 1:  # it, or what was beside it, took its worker down
                     with transaction(self._runtime.engine, piece.organisation) as connection:
@@ -120,41 +129,65 @@ class Leases(dramatiq.Middleware):
             held.close()
             if exception is not None:
                 self._give_back(piece, exception)
+            else:
+                with self._fusing:
+                    self._fuses.succeeded(piece.actor, piece.organisation)
 
     def _claim(self, message: MessageProxy) -> Piece | None:
         organisation, number = message.args
         try:
             with autocommit(self._runtime.engine, organisation) as connection:
-                return claim(connection, organisation, number, self._runtime.lease)
+                piece = claim(connection, organisation, number, self._runtime.lease)
         except SQLAlchemyError as problem:  # it is offered again
             if not is_connection_problem(problem):
                 log.error(  # noqa: TRY400 - as below
                     "work.not_claimed", actor=message.actor_name, work=number, **without_data(problem)
                 )
             return None
+        if piece is not None:
+            counts.count("rollcall_work_claims_total", queue=piece.queue)
+            counts.observe("rollcall_work_begun_seconds", piece.waited, queue=piece.queue)
+            if piece.lost > 1:
+                counts.count("rollcall_work_leases_lost_total", queue=piece.queue)
+        return piece
 
     def _give_back(self, piece: Piece, problem: BaseException) -> None:
         if isinstance(problem, LostLease):
+            counts.count("rollcall_work_leases_lost_total", queue=piece.queue)
             log.warning("work.lease_lost", actor=piece.actor, work=piece.work)
             return
+        counts.count("rollcall_work_retries_total", queue=piece.queue)
         log.error(  # a traceback may quote people's data
             "work.failed", actor=piece.actor, work=piece.work, failures=piece.failures + 1, **without_data(problem)
         )
         with suppress(LostLease), transaction(self._runtime.engine, piece.organisation) as connection:
             pause = pause_before(piece.failures, self._runtime.retry)
             work.release(connection, piece, after=pause, failed=True, written=False)
+        self._count_against_its_kind(piece, problem)
+
+    def _count_against_its_kind(self, piece: Piece, problem: BaseException) -> None:
+        """Open the fuse of a kind of work that fails again and again. No piece is to blame if a server is away."""
+        if is_connection_problem(problem) or isinstance(problem, redis.RedisError):
+            return
+        with self._fusing:
+            whose = self._fuses.failed(piece.actor, piece.organisation, piece.work)
+        if whose is not None:
+            with suppress(SQLAlchemyError), transaction(self._runtime.engine) as connection:
+                work.blow(connection, whose, piece.actor, type(problem).__name__)
 
 
-def run(runtime: Runtime, queues: list[str], threads: int) -> None:
+def run(runtime: Runtime, queues: list[str], threads: int, presence: Presence | None = None) -> None:
     """Work on these queues until told to stop; then finish what was begun. Raises SystemExit where a thread has died:
     the others finish what they have begun, and whoever started this process starts it again."""
     broker = Broker(runtime.endpoints.redis_url, runtime.stopping)
-    broker.add_middleware(Leases(runtime))
+    presence = presence or Presence(runtime, ProcessRole.POOL, queues)
+    broker.add_middleware(Leases(runtime, presence))
     worker = dramatiq.Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=IDLE_MS)
     worker.start()
     log.info("pool.started", queues=queues, threads=threads)
     died = False
     while not died and not runtime.stopping.wait(LOOK_SECONDS):
+        presence.lives()
         died = not all(thread.is_alive() for thread in (*worker.workers, *worker.consumers.values()))
     log.info("pool.stopping")
     for consumer in worker.consumers.values():

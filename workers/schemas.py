@@ -47,6 +47,7 @@ from workers.commands import (
     seats,
     system,
     templates,
+    verify,
 )
 from workers.web.api import openapi
 
@@ -129,6 +130,7 @@ RESULTS: dict[str, Any] = {
     "tokens-add": account_acts.AddedToken,
     "tokens-list": list[TokenDetails],
     "tokens-revoke": account_acts.RevokedToken,
+    "verify": verify.VerifiedDatabase,
     "wait": system.Waited,
     "webhooks-add": webhook_acts.Added,
     "webhooks-disable": webhook_acts.Changed,
@@ -141,6 +143,8 @@ RESULTS: dict[str, Any] = {
     "webhooks-test": webhook_acts.Tested,
     "work-failing": list[FailingWork],
     "work-discard": list[system_acts.DiscardedWork],
+    "work-pause": system_acts.HaltState,
+    "work-resume": system_acts.HaltState,
     "work-retry": list[system_acts.Retried],
 }
 

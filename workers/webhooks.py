@@ -16,7 +16,9 @@ from config.engine import deadlines
 from config.log import without_data
 from config.outages import Outage
 from config.runtime import Runtime
+from tasks.fleet import ProcessRole
 from tasks.webhooks import Claimed, WebhookServer
+from workers.presence import Presence
 
 log = structlog.get_logger()
 
@@ -38,13 +40,13 @@ HEARING = Outage("webhooks.news")
 MOST = 200
 
 
-def run(runtime: Runtime) -> None:
+def run(runtime: Runtime, presence: Presence | None = None) -> None:
     """Serve webhooks until told to stop; each then finishes the request it has begun."""
     log.info("webhooks.started")
-    asyncio.run(_serve(WebhookServer(runtime)))
+    asyncio.run(_serve(WebhookServer(runtime), presence or Presence(runtime, ProcessRole.WEBHOOKS)))
 
 
-async def _serve(server: WebhookServer) -> None:
+async def _serve(server: WebhookServer, presence: Presence) -> None:
     stopping = server.runtime.stopping
     news = asyncio.Event()
     told = asyncio.get_running_loop().run_in_executor(None, stopping.wait)
@@ -53,6 +55,7 @@ async def _serve(server: WebhookServer) -> None:
     turns: set[asyncio.Task[None]] = set()
     suspects = False
     while not stopping.is_set():
+        presence.lives()
         news.clear()
         if hearing.done():
             hearing.result()  # it only ends of an error, and so do we

@@ -117,6 +117,7 @@ PERMISSIONS = {
     "learners.counts": _READER,
     "learners.deactivate": _ADMIN,
     "learners.explain": _READER,
+    "learners.export": _ADMIN,
     "learners.list": _READER,
     "learners.preview": _READER,
     "learners.show": _READER,
@@ -195,6 +196,8 @@ PERMISSIONS = {
     "work.discard": _OPERATOR,
     "work.discard_many": _OPERATOR,
     "work.failing": _OPERATOR,
+    "work.pause": _OPERATOR,
+    "work.resume": _OPERATOR,
     "work.retry": _OPERATOR,
     "work.retry_many": _OPERATOR,
 }

@@ -1,6 +1,6 @@
 """Learners: what an admin sees of them, and what is changed by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from sqlalchemy import Connection
 
-from config.database import durable_with_the_next, transaction
+from config.database import durable_with_the_next, snapshot, transaction
 from config.errors import BadField, Conflict, Invalid, NotFound
 from config.words import as_json, some_of
-from tasks import enrolments, intake, learners, mail, seats
+from tasks import enrolments, erasure, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
 from tasks.acts.changing import known_learners, known_segments
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page_ending_at
+from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page_ending_at
 
 Wanted = Literal["active", "inactive"]
 
@@ -192,6 +192,24 @@ def show(doing: Doing, asked: OneLearner) -> LearnerDetails:
             unsubscribed_at=subscribed.unsubscribed_at if subscribed else None,
             explained=explained,
         )
+
+
+@act("learners.export", "GET learners/{learner}/export", changes=True)
+def export(doing: Doing, asked: LearnerToggle) -> Stream:
+    """Everything that is kept of a learner, from every table and payload, as one JSON document: for a person who asks
+    what is kept of them (R35). As long as nothing changes, it stays the same."""
+    org = doing.organisation
+    with doing.transaction() as connection:
+        found = learners.find(connection, org.organisation, [asked.learner]).get(asked.learner)
+        if found is None:
+            raise NotFound(f"There is no learner {asked.learner!r} in the organisation {org.id!r}.")
+        doing.record(connection, found.id)
+
+    def blocks() -> Iterator[bytes]:
+        with snapshot(doing.runtime.engine, org.organisation) as connection:
+            yield from erasure.document(connection, org.organisation, org.id, found.learner, found.id)
+
+    return Stream("application/json", blocks(), f"learner-{found.learner}.json")
 
 
 @act("learners.activate", "POST learners/{learner}/activate")

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from sqlalchemy import Connection
 
-from config.errors import NotFound
+from config.counting import COUNTED, series_of
+from config.errors import NotFound, UserError
 from config.streams import make_redis
-from tasks import system, work
+from tasks import fleet, organisations, system, work
 from tasks.acts.acting import Doing, Nothing, act
 from tasks.acts.paging import After, Limit, Page, keys_after, page
 from tasks.mail import MailOutage, MailPaused
@@ -22,11 +24,24 @@ from tasks.work import FailingWork, Load, PausedPool, Pool
 Why = Annotated[str, Meta(min_length=1, max_length=1000)]
 
 
+#: What is done most, by what is counted of it.
+TOTALS = {
+    "events": [series_of("rollcall_events_taken_total", {"outcome": one}) for one in ("applied", "deferred")],
+    "mails": [
+        series_of("rollcall_mails_total", labels | {"outcome": "accepted"})
+        for labels in ({"kind": kind} for kind in COUNTED["rollcall_mails_total"].labels["kind"])
+    ],
+    "starts": [series_of("rollcall_starts_charged_total", {"unit": unit}) for unit in ("seat", "credit")],
+}
+
+
 @dataclass(frozen=True, slots=True)
 class SystemStatus:
     """How everything stands, and the pids of what `rollcall up` runs on this machine. `stalled`: `ingress` or `relay`,
-    if something has waited for it for ten seconds; `pools_paused`: those that begin nothing, because somebody said so.
-    """
+    if something has waited for it for ten seconds; `pools_paused`: those that begin nothing, because somebody said so;
+    `fleet`: the processes that run, on every host; `unserved`: the queues that none of them works on;
+    `totals`: what all of them did since the installation began; `halts`: work that is not begun, because somebody or
+    its fuse says so."""
 
     processes: dict[str, int]
     queues: list[Load]
@@ -43,6 +58,10 @@ class SystemStatus:
     stalled: list[str]
     mail_paused: MailPaused | None
     pools_paused: list[PausedPool]
+    fleet: list[fleet.Process]
+    unserved: list[str]
+    totals: dict[str, float]
+    halts: list[work.Halt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,33 @@ class PoolState:
 
     pool: str
     paused: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WorkPause:
+    """Work that is not to be begun: of a kind, of an organisation, or both; and why."""
+
+    kind: str | None = None
+    organisation: str | None = None
+    why: Why = "paused by hand"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkResumption:
+    """Work that is to be begun again."""
+
+    kind: str | None = None
+    organisation: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HaltState:
+    """Whether such work is stopped, and whether that is news."""
+
+    organisation: str | None
+    kind: str | None
+    halted: bool
     changed: bool
 
 
@@ -112,6 +158,8 @@ def show(doing: Doing, asked: Nothing) -> SystemStatus:  # noqa: ARG001 - there 
     runtime = doing.runtime
     with make_redis(runtime.endpoints.redis_url) as client:
         standing = system.system_state(runtime, client)
+        with doing.transaction() as connection:
+            running, counted = fleet.processes(connection), fleet.counted(connection)
         return SystemStatus(
             processes=_processes(runtime.home),
             queues=standing.queues,
@@ -128,6 +176,10 @@ def show(doing: Doing, asked: Nothing) -> SystemStatus:  # noqa: ARG001 - there 
             stalled=standing.stalled,
             mail_paused=standing.mail_paused,
             pools_paused=standing.pools_paused,
+            fleet=running,
+            unserved=fleet.unserved(running, [*work.Pool]),
+            totals={what: sum(counted.get(one, 0.0) for one in series) for what, series in TOTALS.items()},
+            halts=standing.halts,
         )
 
 
@@ -155,6 +207,44 @@ def resume(doing: Doing, asked: PoolResumption) -> PoolState:
         changed = work.resume_pool(connection, asked.pool)
         doing.record(connection, asked.pool, before={"paused": changed}, after={"paused": False})
     return PoolState(asked.pool, False, changed)
+
+
+@act("work.pause", "POST /system/work/pause")
+def halt(doing: Doing, asked: WorkPause) -> HaltState:
+    """Let nobody begin work of a kind, of an organisation, or both, until it is resumed."""
+    with doing.transaction() as connection:
+        whose = _whose(connection, asked.organisation, asked.kind)
+        changed = work.halt(connection, whose, asked.kind, by=doing.caller.who, why=asked.why)
+        doing.record(connection, _named(asked), before={"halted": not changed}, after={"halted": True})
+    return HaltState(asked.organisation, asked.kind, True, changed)
+
+
+@act("work.resume", "POST /system/work/resume")
+def unhalt(doing: Doing, asked: WorkResumption) -> HaltState:
+    """Let work be begun again that somebody, or its fuse, has stopped."""
+    with doing.transaction() as connection:
+        whose = _whose(connection, asked.organisation, asked.kind)
+        changed = work.unhalt(connection, whose, asked.kind)
+        doing.record(connection, _named(asked), before={"halted": changed}, after={"halted": False})
+    return HaltState(asked.organisation, asked.kind, False, changed)
+
+
+def _named(asked: WorkPause | WorkResumption) -> str:
+    return " of ".join(filter(None, (asked.kind or "work", asked.organisation)))
+
+
+def _whose(connection: Connection, organisation: str | None, kind: str | None) -> int:
+    """The number of the organisation that is meant, or of all."""
+    if organisation is None and kind is None:
+        raise UserError("Name a kind of work, an organisation, or both: all of everybody is paused pool by pool.")
+    if kind is not None and kind not in work.KINDS:
+        raise UserError(f"There is no kind of work {kind!r}: there are {', '.join(work.KINDS)}.")
+    if organisation is None:
+        return work.EVERYBODY
+    found = organisations.find(connection, [organisation]).get(organisation)
+    if found is None:
+        raise NotFound(f"There is no organisation {organisation!r}.")
+    return found.organisation
 
 
 @act("work.failing", "GET /system/work")

@@ -218,7 +218,7 @@ def finish_mailings(connection: Connection, *, in_savepoints: bool = False) -> i
         else:
             done += sum(_finish(connection, mailing) for mailing in found.values())
         after = max(found)
-    return done
+    return done + mail.keep_counts(connection)
 
 
 def _finish(connection: Connection, mailing: mail.Mailing) -> bool:
@@ -243,7 +243,7 @@ def _finished(connection: Connection, mailing: mail.Mailing) -> bool:
     if mailing.kind is mail.Kind.ANNOUNCEMENT:
         ended_as = "cancelled" if state == "cancelled" else "finished"
         data = [{**asdict(counts), "state": state}]
-        emit(connection, mailing.organisation, f"rollcall.announcement.{ended_as}", data)
+        emit(connection, mailing.organisation, f"rollcall.announcement.{ended_as}", data, [mailing.traceparent])
         ended_with = {name: n for name, n in asdict(counts).items() if name not in {"announcement", "state", "pending"}}
         numbers = {"organisation": mailing.organisation, "mailing": mailing.mailing}
         say(connection, "mailing.finished", **numbers, state=state, **ended_with)

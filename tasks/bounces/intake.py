@@ -6,6 +6,7 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from sqlalchemy import Connection, Engine
 
+from config.counting import counts
 from config.database import retrying, share_organisation, transaction
 from tasks import mail
 from tasks.bounces import store
@@ -38,6 +39,8 @@ def record_bounce(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> Bou
         outcome = _unsubscribe(engine, *learner, report.feedback_id.partition(":")[0])
     else:
         outcome = Ignored.UNMATCHED
+    if isinstance(outcome, BounceKind):
+        counts.count("rollcall_bounces_total", kind=outcome.value)
     log.info(
         "bounces.taken" if isinstance(outcome, BounceKind) else "bounces.ignored",
         outcome=outcome.value,

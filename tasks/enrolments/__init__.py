@@ -55,6 +55,6 @@ if TYPE_CHECKING:
         roster_scanned_to,
         running,
     )
-    from tasks.enrolments.store import Newcomer
+    from tasks.enrolments.store import Newcomer, forget_results
 else:
     __getattr__ = lazily(__name__)

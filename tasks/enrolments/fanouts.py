@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from config.database import column, execute, one, rows, say, value
 from tasks.chores import one_by_one
 from tasks.enrolments.store import Newcomer
-from tasks.events import EMIT
+from tasks.events import EMIT_TRACED
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,14 +171,14 @@ def count_up(connection: Connection, fanout: Fanout, counts: Counts) -> None:
 
 #: What became of the requests among the `finished`: every learner selected is counted once (R14).
 _RESULT = (
-    EMIT
+    EMIT_TRACED
     + """
 SELECT finished.organisation, 'rollcall.enrolment.finished', json_build_object(
     'request', request, 'course', c.id, 'selected', selected, 'enrolled', enrolled, 'silent', silent,
     'already', already, 'not_eligible',
     CASE WHEN selected - enrolled - silent - already - known.total > 0
          THEN reasons || jsonb_build_object('withdrawn', selected - enrolled - silent - already - known.total)
-         ELSE reasons END)
+         ELSE reasons END), finished.traceparent
 FROM finished JOIN courses c ON c.organisation = finished.organisation AND c.course = courses[1]
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(CAST(n AS int)), 0) AS total FROM jsonb_each_text(reasons) AS r (reason, n)

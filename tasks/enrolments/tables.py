@@ -4,7 +4,7 @@ from sqlalchemy import BigInteger, Boolean, CheckConstraint, Double, Integer, Ta
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.schema import SchemaItem
 
-from config.tables import MOMENT, index, key, metadata, optional, required
+from config.tables import MOMENT, TRACEPARENT, index, key, metadata, optional, required
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
@@ -89,6 +89,7 @@ fanouts = Table(
     optional("sources", ARRAY(Text), "with events and times: of each learner in turn the event that caused it"),
     optional("events", ARRAY(Text)),
     optional("times", ARRAY(MOMENT), "of each learner in turn the event (source, id and time) that caused it"),
+    optional("traceparent", Text, "the trace that it belongs to; null: none is known", default=TRACEPARENT),
     index("fanouts_request", "organisation", "request", unique=True, where="request IS NOT NULL"),
     index("fanouts_running", "organisation", where="finished_at IS NULL"),
     comment="requests and rules that enrol many learners: what they are to do, and the counts they report (R14)",

@@ -28,6 +28,7 @@ class Outgoing:
     organisation: str
     data: str
     replayed: bool = False
+    traceparent: str | None = None
 
 
 class _CloudEvent(msgspec.Struct, kw_only=True):
@@ -38,6 +39,7 @@ class _CloudEvent(msgspec.Struct, kw_only=True):
     time: str
     organisation: str
     replayed: bool | msgspec.UnsetType = msgspec.UNSET
+    traceparent: str | msgspec.UnsetType = msgspec.UNSET
     datacontenttype: str = "application/json"
     data: msgspec.Raw
 
@@ -50,6 +52,7 @@ def cloud_event(event: Outgoing) -> bytes:
         time=rfc3339(event.time),
         organisation=event.organisation,
         replayed=event.replayed or msgspec.UNSET,
+        traceparent=event.traceparent or msgspec.UNSET,
         data=msgspec.Raw(event.data.encode()),
     )
     return msgspec.json.encode(document)
@@ -66,23 +69,34 @@ class Publication:
 #: The beginning of a statement that writes events in the transaction, and the reading, that makes them true.
 EMIT = "INSERT INTO outbox (organisation, type, data)"
 
+#: The same of a statement that says of each event which trace it belongs to.
+EMIT_TRACED = "INSERT INTO outbox (organisation, type, data, traceparent)"
+
 
 def emit(
-    connection: Connection, organisation: int, type_: str, data: Iterable[OutgoingEvent | dict[str, object]]
+    connection: Connection,
+    organisation: int,
+    type_: str,
+    data: Iterable[OutgoingEvent | dict[str, object]],
+    traces: Iterable[str | None] | None = None,
 ) -> None:
-    """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true."""
+    """Write events of one type of `TYPES_OUT` into the outbox, in the transaction that makes them true. `traces`: of
+    each the trace it belongs to; unless it is given, that of the transaction."""
     documents = [as_json(item).decode() for item in data]
     if documents:
         later(
             connection,
             """
-            INSERT INTO outbox (organisation, type, data)
-            SELECT :organisation, :type, CAST(document AS json)
-            FROM unnest(CAST(:documents AS text[])) WITH ORDINALITY AS new (document, n) ORDER BY n
+            INSERT INTO outbox (organisation, type, data, traceparent)
+            SELECT :organisation, :type, CAST(document AS json),
+                   coalesce(trace, nullif(current_setting('rollcall.traceparent', true), ''))
+            FROM unnest(CAST(:documents AS text[]), CAST(:traces AS text[])) WITH ORDINALITY AS new (document, trace, n)
+            ORDER BY n
             """,
             organisation=organisation,
             type=type_,
             documents=documents,
+            traces=[None] * len(documents) if traces is None else list(traces),
         )
 
 

@@ -179,5 +179,6 @@ class Document(Struct, frozen=True, kw_only=True):
     time: Annotated[datetime, Meta(tz=True, description="when it was written, in the transaction that made it true")]
     organisation: Annotated[str, Meta(description="whose it is, by the platform's id")]
     replayed: Annotated[Literal[True] | UnsetType, Meta(description="published once more, by hand")] = UNSET
+    traceparent: Annotated[str | UnsetType, Meta(description="that of the event that caused it, if any")] = UNSET
     datacontenttype: Literal["application/json"]
     data: Any

@@ -8,10 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Annotated, Literal, Protocol, TypeAlias
+from typing import Annotated, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+from config import tracing
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, description="the platform's own id")]
 Name: TypeAlias = Annotated[str, Meta(max_length=1000)]
@@ -310,6 +312,9 @@ class CloudEventEnvelope(Struct, frozen=True):
     time: Moment
     organisation: Id
     data: msgspec.Raw
+    traceparent: Annotated[Any, Meta(description="W3C Trace Context: carried on to the events out; else ignored")] = (
+        None
+    )
 
 
 class Cause(Protocol):
@@ -323,6 +328,10 @@ class Cause(Protocol):
     def time(self) -> datetime:
         """When it happened."""
 
+    @property
+    def traceparent(self) -> str | None:
+        """The trace that it belongs to."""
+
 
 @dataclass(frozen=True, slots=True)
 class KnownCause:
@@ -330,6 +339,7 @@ class KnownCause:
 
     key: tuple[str, str]
     time: datetime
+    traceparent: str | None = None
 
 
 #: The organisation, the source and the id of an event.
@@ -347,6 +357,7 @@ class Event:
     organisation: str
     data: Data
     body: bytes
+    traceparent: str | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -389,7 +400,14 @@ def decode(body: bytes, *, now: datetime, skew: timedelta) -> Event | Malformed:
     except Exception as problem:  # noqa: BLE001 - whatever it was, those behind it go on
         return read_malformed(body, f"it cannot be read: {type(problem).__name__}")
     return Event(
-        envelope.id, envelope.source, envelope.type, envelope.time.astimezone(UTC), envelope.organisation, data, body
+        envelope.id,
+        envelope.source,
+        envelope.type,
+        envelope.time.astimezone(UTC),
+        envelope.organisation,
+        data,
+        body,
+        tracing.read(envelope.traceparent),
     )
 
 

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSON
 
-from config.tables import MOMENT, index, key, metadata, optional, required
+from config.tables import MOMENT, TRACEPARENT, index, key, metadata, optional, required
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
@@ -70,6 +70,7 @@ outbox = Table(
     optional(
         "position", BigInteger, "its place in the one order of all events out; null: the relay has not given it one yet"
     ),
+    optional("traceparent", Text, "the trace that it belongs to; null: none is known", default=TRACEPARENT),
     index("outbox_position", "position", unique=True, where="position IS NOT NULL"),
     index("outbox_unordered", "seq", where="position IS NULL"),
     index("outbox_usernames", "organisation", "(data ->> 'learner')", where="type = 'rollcall.learner.password_void'"),

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config.counting import counts
 from config.database import (
     autocommit,
     is_connection_problem,
@@ -25,11 +26,13 @@ from config.database import (
     lock_organisations,
     retrying,
     scoped,
+    trace_as,
     transaction,
 )
 from config.log import without_data
 from config.pipeline import savepoint
 from config.settings import Settings
+from config.tracing import TRACE, tracing
 from tasks import announcements, organisations
 from tasks.events import (
     AnnouncementRequested,
@@ -151,7 +154,7 @@ def process_batch(
         done += [store_part(engine, settings, part, known, turn_of=number) for part in parts]
     _quarantine(engine, malformed)
     total = sum(done, BatchResult())
-    return replace(
+    result = replace(
         total,
         events=len(bodies),
         repeated=len(events) - total.new,
@@ -163,6 +166,10 @@ def process_batch(
             if isinstance(entry, Malformed) or not _may_send(entry, only)
         ),
     )
+    for outcome in ("deferred", "repeated", "malformed", "refused"):
+        counts.count("rollcall_events_taken_total", getattr(result, outcome), outcome=outcome)
+    counts.count("rollcall_events_taken_total", result.new - result.deferred, outcome="applied")
+    return result
 
 
 def store_part(
@@ -331,8 +338,13 @@ class Batch:
     def apply(self, events: Sequence[Event], *, released: bool = False) -> Effects:
         """Have events applied by the handlers of their types; what came of them."""
         effects = Effects()
+        outside = TRACE.get()
+        traced = any(event.traceparent is not None for event in events)
         for wave in waves(events):
             first = wave[0]
+            trace = _trace_of(wave)
+            if traced:
+                trace_as(self.connection, trace)
             before = organisation = self._organisation(first.organisation)
             if isinstance(first.data, OrganisationSaved):
                 organisation = organisations.save(self.connection, first)
@@ -349,8 +361,10 @@ class Batch:
                 lock_organisations(self.connection, [organisation.organisation])
                 self.locked.add(organisation.organisation)
             context = EventContext(self.connection, self.settings, organisation, effects, before, released)
-            with scoped(self.connection, organisation.organisation):
+            with tracing(trace), scoped(self.connection, organisation.organisation):
                 handlers.HANDLERS[type(first.data)](context, wave)
+        if traced:
+            trace_as(self.connection, outside)
         return effects
 
     def _organisation(self, id_: str) -> organisations.Organisation | None:
@@ -410,6 +424,12 @@ class Batch:
         events = self.take(stored)
         self.lock(events, {})
         self.finish(events, self.apply_stored(events) if events else Effects(), stored=True)
+
+
+def _trace_of(events: Sequence[Event]) -> str | None:
+    """The trace that events belong to. What several cause together belongs to that of none."""
+    traces = {event.traceparent for event in events}
+    return traces.pop() if len(traces) == 1 else None
 
 
 def apply_waiting(connection: Connection, settings: Settings, effects: Effects) -> None:

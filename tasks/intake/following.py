@@ -33,10 +33,16 @@ def follow(context: EventContext, changes: Sequence[Change], causes: Mapping[int
         number,
         "rollcall.access.suspended",
         [AccessSuspended(learner=change.id) for change in changes if change.suspended],
+        [_trace(causes, change) for change in changes if change.suspended],
     )
     reactivated = [change for change in changes if change.reactivated]
     if reactivated:
         _reactivate(context, reactivated, causes)
+
+
+def _trace(causes: Mapping[int, Cause], change: Change) -> str | None:
+    """The trace of the event that a change is due to."""
+    return causes[change.learner].traceparent
 
 
 def bring_back(context: EventContext, causes: Mapping[int, Cause]) -> None:
@@ -59,6 +65,7 @@ def _reactivate(context: EventContext, changes: Sequence[Change], causes: Mappin
         context.number,
         "rollcall.learner.password_void",
         [PasswordVoid(learner=change.id, username=change.username) for change in void],
+        [_trace(causes, change) for change in void],
     )
     if void:
         lost = context.effects.void.setdefault(context.number, [])

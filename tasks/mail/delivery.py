@@ -5,18 +5,19 @@ leaves at most one group uncertain (R19). What is not done within a turn is give
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import structlog
 from sqlalchemy import Connection, Engine
 
-from config.database import retrying, transaction
+from config.counting import counts, provider_of, reply_class
+from config.database import after_commit, retrying, transaction
 from config.log import without_data
 from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer, sender_address
@@ -37,6 +38,9 @@ from tasks.mail.rules import (
     outcome_of,
     refused_by_nearly_all,
     skipped,
+)
+from tasks.mail.rules import (
+    Delivery as DeliveryState,
 )
 from tasks.mail.sending import Envelope, Lanes, Mailer, Rates, as_said
 
@@ -189,9 +193,18 @@ def _judge_lost(connection: Connection, delivery: _Delivery, begun: int) -> None
         )
         for recipient, tried in lost
     ]
-    deliveries.settle(connection, piece.organisation, piece.subject, outcomes)
+    _settle(connection, delivery, outcomes)
     work.extend(connection, piece, delivery.runtime.lease)
     log.warning("mail.worker_lost", mailing=piece.subject, begun=len(lost))
+
+
+def _settle(connection: Connection, delivery: _Delivery, outcomes: Sequence[Outcome]) -> None:
+    """Write outcomes into the ledger, and count them once that is committed."""
+    deliveries.settle(connection, delivery.piece.organisation, delivery.piece.subject, outcomes)
+    became = Counter("deferred" if one.state is DeliveryState.PENDING else one.state.value for one in outcomes)
+    kind = delivery.mailing.kind.value
+    for outcome, n in became.items():
+        after_commit(connection, partial(counts.count, "rollcall_mails_total", n, kind=kind, outcome=outcome))
 
 
 def _record(delivery: _Delivery, results: Results) -> BegunGroup | Leaving:
@@ -207,7 +220,7 @@ def _record(delivery: _Delivery, results: Results) -> BegunGroup | Leaving:
             if why and pause_once(connection, piece.organisation, piece.subject, why):
                 outcomes = [deferred_by_pause(outcome) for outcome in outcomes]
                 log.warning("mail.paused_itself", mailing=piece.subject, why=why)
-            deliveries.settle(connection, piece.organisation, piece.subject, outcomes)
+            _settle(connection, delivery, outcomes)
             found = Leaving(Leaves.RESTS) if results.turn_is_over else _next_group(connection, delivery)
             if isinstance(found, Leaving):
                 _leave(connection, piece, found)
@@ -242,7 +255,7 @@ def _next_group(connection: Connection, delivery: _Delivery) -> BegunGroup | Lea
                 return Leaving(Leaves.PAUSED)
             continue
         refused = [skipped(one.recipient, one.verdict) for one in asked if one.verdict is not Verdict.SEND]
-        deliveries.settle(connection, piece.organisation, piece.subject, refused)
+        _settle(connection, delivery, refused)
         group = [recipient for recipient in asked if recipient.verdict is Verdict.SEND]
         if group and group[0].look_up:
             group = restored.without_known(connection, mailing, group)
@@ -324,6 +337,8 @@ def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
     attempts = mailer.send(_envelopes(delivery, group, unmade), within=within, lanes=group.lanes)
     tried = {recipient.recipient: recipient for recipient in group.recipients}
     became = [(tried[each.recipient].domain, each) for each in attempts]
+    for (class_, provider), n in Counter((reply_class(one.code), provider_of(on)) for on, one in became).items():
+        counts.count("rollcall_smtp_replies_total", n, **{"class": class_, "domain": provider})
     hold_back(became, {number: one.before for number, one in tried.items()}, delivery.rates.taken)
     delivery.rates.learn(
         became,

@@ -5,6 +5,8 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from config.counting import counts
+from config.database import after_commit
 from tasks.events import CourseCompleted, CourseStarted, Event, emit
 from tasks.intake import EventContext
 from tasks.organisations import Organisation
@@ -71,6 +73,12 @@ def _charge(
         overdrawn = organisation.pool is not None and amount > 0 and total > organisation.pool
         charges.append(store.Charge(start.learner, start.course, start.cycle, amount, overdrawn, event.time, event.id))
     entries = store.consume(connection, organisation.organisation, unit, period, charges)
+    after_commit(connection, lambda: counts.count("rollcall_starts_charged_total", len(entries), unit=unit.value))
+    announced = [
+        (event, charge)
+        for (event, _, _), charge in zip(counted, charges, strict=True)
+        if charge.learner in entries and isinstance(event.data, CourseStarted)
+    ]
     emit(
         connection,
         organisation.organisation,
@@ -86,9 +94,10 @@ def _charge(
                 "occurred_at": charge.occurred_at,
                 "overdrawn": charge.overdrawn,
             }
-            for (event, _, _), charge in zip(counted, charges, strict=True)
-            if charge.learner in entries and isinstance(event.data, CourseStarted)
+            for event, charge in announced
+            if isinstance(event.data, CourseStarted)
         ],
+        [event.traceparent for event, _ in announced],
     )
     if reached(organisation.pool, total) != reached(organisation.pool, before):
         charged = ((charge.amount, event.key) for (event, *_), charge in zip(counted, charges, strict=True))

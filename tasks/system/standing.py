@@ -13,7 +13,7 @@ from tasks.enrolments import running_fanouts
 from tasks.mail import MailOutage, MailPaused, current_outages, in_progress, paused
 from tasks.system.readers import StreamStanding, is_ingress_stalled, standings, unread
 from tasks.webhooks import Health, health
-from tasks.work import STALLED_AFTER, Load, PausedPool, loads, paused_pools, unfinished
+from tasks.work import STALLED_AFTER, Halt, Load, PausedPool, current_halts, loads, paused_pools, unfinished
 
 #: What may be left, by its plural: one of it.
 _ONE = {
@@ -41,6 +41,7 @@ class InDatabase:
     webhooks: Health
     mail_paused: MailPaused | None
     pools_paused: list[PausedPool]
+    halts: list[Halt]
 
     @property
     def mailings_sending(self) -> int:
@@ -125,6 +126,7 @@ def in_database(runtime: Runtime) -> InDatabase:
             webhooks=health(connection),
             mail_paused=paused(connection),
             pools_paused=paused_pools(connection),
+            halts=current_halts(connection),
         )
 
 

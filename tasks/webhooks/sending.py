@@ -3,10 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows
+from config.counting import counts
+from config.database import after_commit, execute, one, rows
 from config.sql import query
 from tasks.events import BATCH_BYTES, Outgoing, emit
 from tasks.webhooks.rules import Answer, Because, WebhookFailures
@@ -167,6 +169,8 @@ def record(
     if counted is None:
         return False
     _keep(connection, webhook, tried, counted)
+    for outcome, n in (("delivered", delivered), ("failed", len(tried) - delivered)):
+        after_commit(connection, partial(counts.count, "rollcall_webhook_attempts_total", n, outcome=outcome))
     return True
 
 

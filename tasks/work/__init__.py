@@ -7,10 +7,11 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.work.actors import REGISTRY, actor
     from tasks.work.backlog import STALLED_AFTER, FailingWork, Load, failing, loads, unfinished
+    from tasks.work.halts import Halt, blow, current_halts, halt, unhalt
     from tasks.work.leases import heartbeat
     from tasks.work.pools import PausedPool, Pool, pause_pool, paused_pools, resume_pool
     from tasks.work.resting import discard, hold, hold_all, resume, resume_all
-    from tasks.work.rules import LONGEST_PAUSE, pause_before
+    from tasks.work.rules import EVERYBODY, KINDS, LONGEST_PAUSE, Fuses, pause_before
     from tasks.work.store import (
         ADD,
         Beat,

@@ -40,8 +40,18 @@ def loads(connection: Connection) -> list[Load]:
 
 
 def unfinished(connection: Connection) -> int:
-    """How many pieces are to be done yet; what is scheduled, held or set aside rests and does not count."""
-    return int(value(connection, "SELECT count(*) FROM work WHERE state NOT IN ('held', 'scheduled', 'failing')") or 0)
+    """How many pieces are to be done yet; what is scheduled, held, halted or set aside rests and does not count."""
+    return int(
+        value(
+            connection,
+            """
+            SELECT count(*) FROM work
+            WHERE state NOT IN ('held', 'scheduled', 'failing')
+              AND (state = 'running' OR NOT halted(organisation, actor))
+            """,
+        )
+        or 0
+    )
 
 
 @dataclass(frozen=True, slots=True)

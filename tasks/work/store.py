@@ -43,7 +43,7 @@ class LostLease(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of work that is ours, as long as the fence stands."""
+    """A piece of work that is ours, as long as the fence stands. `waited`: seconds since it first became due."""
 
     organisation: int
     work: int
@@ -56,6 +56,8 @@ class Piece:
     failures: int
     begun: int | None
     lost: int
+    waited: float = 0.0
+    traceparent: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,7 +286,8 @@ def release(
 
 
 def others_wait(connection: Connection, queue: str) -> bool:
-    """Whether any piece of a queue is due that nobody has begun, or its pool is paused: whoever works leaves off."""
+    """Whether any piece of a queue is due that nobody has begun, or its pool is paused, or anything is
+    halted: whoever works leaves off."""
     return bool(
         value(
             connection,
@@ -292,6 +295,7 @@ def others_wait(connection: Connection, queue: str) -> bool:
             SELECT EXISTS (
                 SELECT FROM work WHERE queue = :queue AND (state = 'offered' OR state = 'due' AND due_at <= now()))
                 OR EXISTS (SELECT FROM pools WHERE queue = :queue AND paused_at IS NOT NULL)
+                OR EXISTS (SELECT FROM halts)
             """,
             queue=queue,
         )

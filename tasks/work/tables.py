@@ -1,11 +1,12 @@
 """What is to be done."""
 
-from sqlalchemy import BigInteger, Integer, SmallInteger, Table, Text
+from sqlalchemy import BigInteger, Boolean, Integer, SmallInteger, Table, Text
 
-from config.tables import MOMENT, index, key, metadata, optional, required
+from config.tables import MOMENT, TRACEPARENT, index, key, metadata, optional, required
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
+    "halted": "whether a kind of work of an organisation is not to be begun: the one answer",
     "wake_relay": "trigger of work, fanouts, outbox and replays: notifies the relay that there is something to do",
 }
 
@@ -53,6 +54,7 @@ work = Table(
         "alone", Integer, "of these, tries with nothing beside it in its process: after some it is failing", default="0"
     ),
     required("since", MOMENT, "when it first became due; offers and leases leave it alone", default="now()"),
+    optional("traceparent", Text, "the trace that it belongs to; null: none is known", default=TRACEPARENT),
     index("work_due", "queue", "organisation", "due_at"),
     index("work_in_flight", "queue", where="state IN ('offered', 'running')"),
     index("work_next", "due_at"),
@@ -71,6 +73,18 @@ pools = Table(
     optional("paused_by", Text, "a user, an account or a token"),
     optional("paused_why", Text, "as whoever paused it said"),
     comment="whether a pool works: when it began a piece last, to within two seconds, and whether it is paused",
+)
+
+halts = Table(
+    "halts",
+    metadata,
+    key("organisation", Integer, "0: every organisation"),
+    key("kind", Text, "the name of an actor; empty: every kind of work"),
+    required("since", MOMENT, default="now()"),
+    required("by_whom", Text, "a user, an account or a token; rollcall: its fuse"),
+    required("why", Text),
+    required("is_fuse", Boolean, "it opened by itself, since that work failed again and again", default="false"),
+    comment="what is not begun until a person says so: the work of an organisation, a kind of work, or both",
 )
 
 mail_pulses = Table(

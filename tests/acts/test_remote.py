@@ -88,6 +88,8 @@ CHANGES = {
     "work retry 999": "",
     "work discard 999": "",
     "pools pause bulk --why x": "pools resume bulk",
+    "work pause mail.deliver --why x": "work resume mail.deliver",
+    "work resume mail.deliver": "work pause mail.deliver --why x",
     "pools resume bulk": "pools pause bulk --why x",
 }
 
@@ -275,7 +277,7 @@ def test_decisions_on_many_events_are_asked_for_in_parts(
 
 
 def test_what_is_the_servers_own_is_refused(far: Callable[..., Result]) -> None:
-    for words in ("migrate", "events publish -", "reconcile", "restored", "wait"):
+    for words in ("migrate", "events publish -", "reconcile", "restored", "verify", "wait"):
         result = far(*words.split())
         assert (result.exit_code, "the server's own" in str(result.exception)) == (1, True), words
     assert "--by cannot be given" in str(far("pools", "resume", "bulk", "--by", "ann").exception)

@@ -22,6 +22,7 @@ ORDER = [
     "acts",
     "system",
     "explaining",
+    "verification",
     "reconcile",
     "analytics",
     "imports",
@@ -39,8 +40,10 @@ ORDER = [
     "organisations",
     "uploads",
     "events",
+    "fleet",
     "work",
     "reports",
+    "retention",
     "chores",
 ]
 

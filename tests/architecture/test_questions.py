@@ -28,13 +28,18 @@ QUESTIONS = {
         (r"(?:FROM|JOIN|USING) withdrawals\b",),
         {
             "tasks.enrolments.sql.withdrawals_of": "the past is told anew by all that was said, whatever the cycle",
+            "tasks.erasure.sql.kept_of_learner": "what is kept is shown as it is, whatever it covers",
             "tasks.enrolments.overtaken": "whether anything was said of these, whatever the cycle",
+            "tasks.verification.sql.orphans": "whether what each row names is there, and nothing else of it",
         },
     ),
     "linked by segment": Question(
         "the view linked",
         (r"\bcourse_segments\b", r"\bmemberships\b"),
-        {"tasks.enrolments.enrolling": "fragments.LINKED_LISTED: of a learner who is looked up, not of all linked"},
+        {
+            "tasks.enrolments.enrolling": "fragments.LINKED_LISTED: of a learner who is looked up, not of all linked",
+            "tasks.verification.sql.orphans": "whether what each row names is there, and nothing else of it",
+        },
     ),
     "status at a time": Question(
         "the functions status_in_life and status_at",

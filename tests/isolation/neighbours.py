@@ -31,7 +31,8 @@ BY_HAND = (
     """,
     """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, reason)
-    SELECT organisation, min(mailing), 1, now(), 'deferred' FROM mailings GROUP BY organisation
+    SELECT organisation, min(mailing), 1, at, 'deferred'
+    FROM mailings, unnest(ARRAY[now(), '2999-01-01']) AS at GROUP BY organisation, at  -- for each partition
     """,
     "INSERT INTO suppressions (organisation, address, reason) SELECT organisation, 'x@x', '' FROM organisations",
     "INSERT INTO unsubscribed (organisation, learner) SELECT organisation, 1 FROM organisations",
@@ -80,6 +81,10 @@ BY_HAND = (
     """
     INSERT INTO search_ends (organisation, through) SELECT organisation, learners FROM organisations
     ON CONFLICT DO NOTHING
+    """,
+    """
+    INSERT INTO halts (organisation, kind, by_whom, why)
+    SELECT organisation, 'imports.run', 'root', name FROM organisations
     """,
     "INSERT INTO counts (organisation, asked_at) SELECT organisation, now() FROM organisations",
     "INSERT INTO course_counts SELECT organisation, 'x', name, 1, 1, 1, 1, 1 FROM organisations",

@@ -44,6 +44,7 @@ ABOUT_ONE = {
     "explain": ["A"],
     "learners activate": ["B"],
     "learners deactivate": ["A"],
+    "learners export": ["A"],
     "learners import": [str(Path(__file__).with_name("learners.csv"))],
     "learners resubscribe": ["A"],
     "learners show": ["A"],
@@ -83,8 +84,8 @@ OPERATORS = {
     "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "mail pause", "mail resume",
     "mail sent-since", "migrate", "restored", "run bounces", "run ingress", "run pool", "run relay", "run web",
     "run webhooks", "status", "templates list",
-    "tokens add", "tokens list", "tokens revoke", "up", "wait", "work discard", "work failing",
-    "work retry", "pools pause", "pools resume",
+    "tokens add", "tokens list", "tokens revoke", "up", "verify", "wait", "work discard", "work failing",
+    "work retry", "work pause", "work resume", "pools pause", "pools resume",
 }  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.work.rules import LONGEST_PAUSE, pause_before
+from tasks.work.rules import EVERYBODY, FUSE_FAILURES, LONGEST_PAUSE, Fuses, pause_before
 
 SECOND = timedelta(seconds=1)
 
@@ -12,3 +12,28 @@ SECOND = timedelta(seconds=1)
 @pytest.mark.parametrize(("failures", "seconds"), [(0, 10), (1, 20), (3, 80), (8, 2560), (9, 3600), (10**6, 3600)])
 def test_r33_a_pause_doubles_with_each_failure_up_to_an_hour(failures: int, seconds: int) -> None:
     assert pause_before(failures, 10 * SECOND) == seconds * SECOND <= LONGEST_PAUSE
+
+
+def test_r31_a_fuse_opens_for_all_only_if_it_is_about_several_organisations() -> None:
+    fuses = Fuses()
+    opened = [fuses.failed("mail.deliver", organisation, n) for n, organisation in enumerate([1, 2, 3] * 4)]
+    assert [n for n, whose in enumerate(opened) if whose == EVERYBODY] == [FUSE_FAILURES - 1]
+
+    fuses = Fuses()
+    assert [fuses.failed("mail.deliver", 7, n) for n in range(FUSE_FAILURES)] == [None] * (FUSE_FAILURES - 1) + [7]
+    assert {fuses.failed("mail.deliver", 8, 1) for _ in range(30)} == {None}, "of one piece, that one is to blame"
+
+
+def test_a_fuse_stays_closed_as_long_as_its_kind_of_work_succeeds() -> None:
+    fuses = Fuses()
+    for n in range(100):
+        if n % 5 == 0:
+            fuses.succeeded("mail.deliver", 1)
+        assert fuses.failed("mail.deliver", 1, n) is None
+        assert fuses.failed("imports.run", n, n) != 1
+    for n in range(FUSE_FAILURES * 2):
+        fuses.succeeded("mail.deliver", 2)
+        last = fuses.failed("mail.deliver", 1, n)
+        if last is not None:
+            break
+    assert last == 1, "others succeed, and this organisation never does"

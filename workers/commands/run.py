@@ -1,7 +1,7 @@
 """`rollcall run`: one process of the Procfile."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Annotated
@@ -12,9 +12,11 @@ from config import outages, services
 from config.files import raise_limit
 from config.runtime import Runtime
 from config.streams import make_redis
-from workers import readiness
+from tasks.fleet import ProcessRole
+from workers import probes, readiness
 from workers.commands.common import opened
 from workers.life import ending_with_its_threads
+from workers.presence import Presence
 from workers.queues import QUEUES
 
 app = typer.Typer(
@@ -23,7 +25,14 @@ app = typer.Typer(
 
 
 @contextmanager
-def _process(role: str, need: frozenset[str] = services.EVERYTHING, *, listens: bool = False) -> Iterator[Runtime]:
+def _process(
+    role: str,
+    kind: ProcessRole,
+    need: frozenset[str] = services.EVERYTHING,
+    *,
+    listens: bool = False,
+    queues: Sequence[str] = (),
+) -> Iterator[tuple[Runtime, Presence]]:
     """The servers of a process that SIGTERM and Ctrl-C tell to finish what it has begun. It is ready once they answer,
     or once it listens, of which it tells itself. It ends with exit code 1 where it fails or a thread of it dies, so
     that whoever started it starts it again; it may open all the files that the system allows."""
@@ -41,8 +50,13 @@ def _process(role: str, need: frozenset[str] = services.EVERYTHING, *, listens: 
                 client.ping()
         if not listens:
             readiness.report()
-        with ending_with_its_threads(runtime):
-            yield runtime
+        presence = Presence(runtime, kind, queues)
+        with (
+            ending_with_its_threads(runtime),
+            presence.shown(),
+            probes.answering(runtime, presence, needs_redis="redis" in need),
+        ):
+            yield runtime, presence
 
 
 @app.command()
@@ -50,8 +64,8 @@ def ingress() -> None:
     """Take the platform's events off the inbound stream."""
     from workers import ingress as process
 
-    with _process("ingress") as runtime:
-        process.run(runtime)
+    with _process("ingress", ProcessRole.INGRESS) as (runtime, presence):
+        process.run(runtime, presence)
 
 
 @app.command()
@@ -59,8 +73,8 @@ def relay() -> None:
     """Wake workers, publish events, launch what is scheduled. One leads, any number stand by."""
     from workers import relay as process
 
-    with _process("relay") as runtime:
-        process.run(runtime)
+    with _process("relay", ProcessRole.RELAY) as (runtime, presence):
+        process.run(runtime, presence)
 
 
 @app.command()
@@ -74,8 +88,8 @@ def pool(
     unknown = sorted(set(queues) - set(QUEUES))
     if unknown:
         raise typer.BadParameter(f"there is no queue {', '.join(unknown)}; there are {', '.join(QUEUES)}")
-    with _process(f"pool {' '.join(queues)}") as runtime:
-        process.run(runtime, queues, threads)
+    with _process(f"pool {' '.join(queues)}", ProcessRole.POOL, queues=queues) as (runtime, presence):
+        process.run(runtime, queues, threads, presence)
 
 
 @app.command()
@@ -83,8 +97,8 @@ def bounces() -> None:
     """Take delivery reports and complaints, over LMTP or SMTP."""
     from workers import bounces as process
 
-    with _process("bounces", services.DATABASE, listens=True) as runtime:
-        process.run(runtime)
+    with _process("bounces", ProcessRole.BOUNCES, services.DATABASE, listens=True) as (runtime, presence):
+        process.run(runtime, presence)
 
 
 @app.command()
@@ -93,8 +107,8 @@ def web() -> None:
     to."""
     from workers.web import app as process
 
-    with _process("web", listens=True) as runtime:
-        process.run(runtime)
+    with _process("web", ProcessRole.WEB, listens=True) as (runtime, presence):
+        process.run(runtime, presence)
 
 
 @app.command()
@@ -102,5 +116,5 @@ def webhooks() -> None:
     """Send events out to webhooks. Any number may run."""
     from workers import webhooks as process
 
-    with _process("webhooks", services.DATABASE) as runtime:
-        process.run(runtime)
+    with _process("webhooks", ProcessRole.WEBHOOKS, services.DATABASE) as (runtime, presence):
+        process.run(runtime, presence)

@@ -16,12 +16,6 @@ from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
 
 import typer
-from rich.console import Group
-from rich.filesize import decimal
-from rich.live import Live
-from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 import migrations
 from config import services
@@ -34,16 +28,12 @@ from config.services import write_services
 from config.settings import Settings, is_here, load_settings
 from config.streams import make_redis
 from config.words import counted
-from tasks.acts import system as acts
-from tasks.acts.acting import Nothing
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
 from tasks.system import SystemState, system_state
-from tasks.webhooks import Health
+from workers import readiness
 from workers.commands.common import (
     Json,
     Refused,
-    acting,
-    cell,
     check_schema,
     document,
     err,
@@ -57,9 +47,8 @@ from workers.console import visible
 if TYPE_CHECKING:
     from workers.supervisor import ProcessKind
 
-#: Seconds between two looks of `wait` and `status --watch`.
+#: Seconds between two looks of `wait`.
 LOOK_SECONDS = 0.1
-WATCH_SECONDS = 1.0
 
 #: Seconds that `wait` has, after its timeout, to see what is left.
 LAST_LOOK_SECONDS = 4.0
@@ -178,7 +167,7 @@ async def _supervise(
     bounces_port, bounces_url = _bounces_at(settings)
     metrics_port, metrics_url = _metrics_at(settings)
     env = {
-        **os.environ,
+        **{name: said for name, said in os.environ.items() if name not in readiness.OF_SYSTEMD},
         "ROLLCALL_WEB_PORT": str(port),
         "ROLLCALL_METRICS_PORT": str(metrics_port),
         "ROLLCALL_WEB_SHARED": str(settings.rollcall_web_shared or _has_several_webs(roles)),
@@ -220,6 +209,7 @@ async def _supervise(
 
     async def ready(pids: dict[str, int]) -> None:
         remember(pids)
+        readiness.report()
         line = f"ready: {counted(len(pids), 'process', 'processes')}, pages at {found.public_url}, state in {home}"
         await _say_ready(line, settings, found, roles, on_line)
         if on_ready is not None:
@@ -231,8 +221,7 @@ async def _supervise(
         return await supervisor.run(ready)
     finally:
         keeper.cancel()
-        with suppress(OSError):
-            (home / "services.json").unlink(missing_ok=True)
+        services.forget_services(home)
 
 
 async def _say_ready(
@@ -333,78 +322,6 @@ def _print_json(pids: Callable[[], dict[str, int]]) -> Callable[[str, str], None
         sys.stdout.flush()
 
     return print_line
-
-
-def status(
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew each second, until Ctrl-C.")] = False,
-    json_: Json = False,
-) -> None:
-    """Show what runs, what is due, what is on its way, and what could not be taken."""
-    with acting("status", READ_STATUS) as do:
-        if json_:
-            document(do(acts.show, Nothing()))
-        elif not watch:
-            out.print(_shown(do(acts.show, Nothing())))
-        else:
-            with Live(_shown(do(acts.show, Nothing())), console=out, auto_refresh=False) as live:
-                resting = threading.Event()
-                while not resting.wait(WATCH_SECONDS):
-                    live.update(_shown(do(acts.show, Nothing())), refresh=True)
-
-
-def _shown(standing: acts.SystemStatus) -> Group:
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("queue", "due", "oldest due", "in flight", "at rest", "failing", ""):
-        grid.add_column(column)
-    for load in standing.queues:
-        age = "–" if load.oldest_due_seconds is None else f"{load.oldest_due_seconds:.1f} s"
-        idle = "stalled: nobody begins any" if load.stalled else "nobody is woken" if load.unoffered else ""
-        counts = (load.in_flight, load.resting, load.failing)
-        grid.add_row(load.queue, cell(load.due), age, *map(cell, counts), idle)
-    if not standing.queues:
-        grid.add_row("–", "0", "–", "0", "0", "0")
-    grid.caption_justify = "left"
-    grid.caption = (
-        f"{counted(len(standing.processes), 'process', 'processes')} here ·"
-        f" {counted(standing.mailings_sending - standing.notices_sending, 'announcement')} and"
-        f" {counted(standing.notices_sending, 'notice')} being sent ·"
-        f" {counted(standing.fanouts_running, 'fan-out')} running · {counted(standing.unread, 'event')} unread ·"
-        f" {standing.unpublished} unpublished · {standing.quarantine['waiting']} waiting ·"
-        f" {standing.quarantine['turn']} waiting for their turn ·"
-        f" {standing.quarantine['quarantined']} quarantined{_webhooks(standing.webhooks)}"
-    )
-    ill = [f"{name} does not run, and something has waited for it for ten seconds." for name in standing.stalled]
-    paused = [] if standing.mail_paused is None else [standing.mail_paused.in_words]
-    pools = [one.in_words for one in standing.pools_paused]
-    said = (*paused, *pools, *ill, *(one.in_words for one in standing.mail_stopped))
-    lines = [line for told in said for line in (Text(told, style="bold red"), "")]
-    return Group(*lines, grid, "", _readers(standing))
-
-
-def _readers(standing: acts.SystemStatus) -> Table:
-    """The streams, with who reads them."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("stream", "length", "memory", "group", "consumers", "unread", "pending", "oldest", ""):
-        grid.add_column(column)
-    for stream in standing.streams:
-        memory = "–" if stream.bytes is None else decimal(stream.bytes)
-        first = [stream.stream, cell(stream.length), memory]
-        if not stream.groups:
-            grid.add_row(*first, "–", "0", "–", "–", "–", "no group: not trimmed" if stream.length else "")
-        for group in stream.groups:
-            age = "–" if group.oldest_seconds is None else f"{group.oldest_seconds:.1f} s"
-            counts = (cell(group.consumers), cell(group.unread), cell(group.pending), age)
-            grid.add_row(*first, escape(cell(group.name)), *counts, "keeps the stream" if group.pins else "")
-            first = ["", "", ""]
-    return grid
-
-
-def _webhooks(found: Health) -> str:
-    """How the webhooks stand, where there are any."""
-    if not found.enabled + found.disabled:
-        return ""
-    lag = "nothing waits" if found.lag_seconds is None else f"the oldest event waits {found.lag_seconds:.0f} s"
-    return f" · {counted(found.enabled, 'webhook')}, {found.failing} failing, {found.disabled} disabled, {lag}"
 
 
 def wait(

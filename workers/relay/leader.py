@@ -21,6 +21,8 @@ from config.runtime import Runtime
 from config.streams import make_redis
 from tasks.chores import complain
 from tasks.events import LEADER_LOCK
+from tasks.fleet import ProcessRole
+from workers.presence import Presence
 from workers.relay.audit import KeepAudit
 from workers.relay.chore import Chore
 from workers.relay.fanouts import FinishFanouts
@@ -29,6 +31,7 @@ from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
 from workers.relay.repeats import ForgetRepeats
+from workers.relay.retention import KeepPartitions
 from workers.relay.sampling import Sample
 from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
@@ -51,6 +54,7 @@ CHORES: tuple[type[Chore], ...] = (
     WatchReaders,
     ForgetRepeats,
     KeepAudit,
+    KeepPartitions,
     IndexLearners,
     Sample,
 )
@@ -63,17 +67,20 @@ STANDBY_SECONDS = 1.0
 PAUSE_SECONDS = 0.5
 
 
-def run(runtime: Runtime) -> None:
+def run(runtime: Runtime, presence: Presence | None = None) -> None:
     """Lead whenever nobody else does, until told to stop."""
     log.info("relay.started")
+    presence = presence or Presence(runtime, ProcessRole.RELAY)
     while not runtime.stopping.is_set():
+        presence.lives()
         try:
             with _leadership(runtime) as news:
                 if news is None:
                     runtime.stopping.wait(STANDBY_SECONDS)
                 else:
                     log.info("relay.leads")
-                    Relay(runtime).lead(news)
+                    with presence.leading():
+                        Relay(runtime, presence).lead(news)
         except (psycopg.OperationalError, OperationalError) as problem:
             POSTGRESQL.begin(problem)
             runtime.stopping.wait(STANDBY_SECONDS)
@@ -101,8 +108,9 @@ class Relay:
     """Whoever does the chores. One that fails, or needs Redis while it is away, does not keep the others from being
     done. Raises where the database is away."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, presence: Presence | None = None) -> None:
         self.runtime = runtime
+        self._presence = presence or Presence(runtime, ProcessRole.RELAY)
         self.chores = [chore(runtime) for chore in CHORES]
         self._redis = make_redis(runtime.endpoints.redis_url)
         self._away = False
@@ -116,6 +124,7 @@ class Relay:
     def _hear(self, news: psycopg.Connection[Any]) -> None:
         """Wait until a chore is due; what is announced meanwhile may make one due sooner."""
         while not self.runtime.stopping.is_set():
+            self._presence.lives()
             patience = min(max(self._seconds_left(), 0), OBEY_SECONDS)
             heard = {each.payload for each in news.notifies(timeout=patience, stop_after=1)}
             for chore in self.chores if heard else ():
@@ -129,6 +138,7 @@ class Relay:
     def round(self) -> None:
         """Do every chore that is due."""
         for chore in self.chores:
+            self._presence.lives()
             if chore.due_at <= time.monotonic() and not self.runtime.stopping.is_set():
                 self._do(chore)
 

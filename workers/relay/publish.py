@@ -11,6 +11,7 @@ import redis
 import structlog
 from sqlalchemy import Connection
 
+from config.counting import counts
 from config.database import autocommit
 from config.runtime import Runtime
 from config.streams import OUT, make_redis
@@ -85,7 +86,9 @@ class Publish(Chore):
         arguments: list[str | bytes] = [str(end)]
         for event in batch:
             arguments += (f"{event.position}-0", cloud_event(event))
-        return bool(self._append(keys=[OUT], args=arguments))
+        written = bool(self._append(keys=[OUT], args=arguments))
+        counts.count("rollcall_events_published_total", len(batch) * written)
+        return written
 
 
 def _stream_end(client: redis.Redis) -> StreamId:

@@ -9,13 +9,14 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import uvicorn
-from prometheus_client.core import CollectorRegistry
 from starlette.applications import Starlette
 
 from config.files import raise_limit
 from config.runtime import Runtime
 from config.settings import Settings, networks_in
+from tasks.fleet import ProcessRole
 from workers import readiness
+from workers.presence import Presence
 from workers.web import bodies, connections, event_posts, signing_in, single_sign_on, unsubscribe
 from workers.web.api import page
 from workers.web.api.routes import Api
@@ -43,8 +44,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     posts = Bulkhead(runtime, "web posts", at_once=TAKEN_AT_ONCE, wait=3, seconds=30, statement=None)
     settings = runtime.settings
     read = Bodies(MOST_BODIES * settings.rollcall_events_bytes, settings.rollcall_events_seconds, most_bodies)
-    registry = CollectorRegistry(auto_describe=False)
-    watching = Watching(runtime, registry)
+    watching = Watching(runtime)
     api, console = Api(runtime, read), Console(runtime, read)
 
     @asynccontextmanager
@@ -57,7 +57,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
         api.close()
         console.close()
 
-    found = [*watching.routes(), *event_posts.routes(posts, read, registry), *unsubscribe.routes(links, read)]
+    found = [*watching.routes(), *event_posts.routes(posts, read), *unsubscribe.routes(links, read)]
     found += [*signing_in.routes(signing, read), *single_sign_on.routes(through, read)]
     found += [*page.routes(runtime.endpoints.public_url), *api.routes(), *console.routes()]
     app = Starlette(routes=found, lifespan=lifespan)
@@ -118,14 +118,16 @@ def _serve(server: uvicorn.Server, settings: Settings) -> None:
         server.run(_shared_sockets(host, port) if settings.rollcall_web_shared else None)
 
 
-def run(runtime: Runtime) -> None:
+def run(runtime: Runtime, presence: Presence | None = None) -> None:
     """Serve until told to stop."""
     settings = runtime.settings
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers could fill the log with what is no HTTP
     server = make_server(runtime, raise_limit())
     thread = threading.Thread(target=_serve, args=(server, settings), name="web", daemon=True)
     thread.start()
+    presence = presence or Presence(runtime, ProcessRole.WEB)
     while thread.is_alive() and not runtime.stopping.wait(LOOK_SECONDS):
+        presence.lives()
         if server.started:
             readiness.report()
     if not runtime.stopping.is_set():

@@ -4,6 +4,7 @@
 said, sending the same again does no harm (R32). Whether a request is signed is decided before anything in it is read.
 """
 
+import time
 from collections.abc import Sequence
 from hashlib import sha256
 from threading import Lock
@@ -12,13 +13,12 @@ from urllib.parse import urlsplit
 import msgspec
 import structlog
 from anyio import CapacityLimiter, to_thread
-from prometheus_client import Counter
-from prometheus_client.registry import CollectorRegistry
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from config.counting import counts
 from config.database import transaction
 from config.log import without_data
 from config.streams import make_redis
@@ -51,9 +51,9 @@ class _RequestRefused(Exception):
         self.answer = JSONResponse({"error": says}, status)
 
 
-def routes(bulkhead: Bulkhead, bodies: Bodies, registry: CollectorRegistry) -> list[Route]:
+def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     """The way in, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
-    way = _Way(bulkhead, bodies, registry)
+    way = _Way(bulkhead, bodies)
     behind = {"", urlsplit(bulkhead.runtime.endpoints.public_url).path.rstrip("/")}
     return [Route(f"{path}{PATH}", way.answer, methods=["POST"]) for path in behind]
 
@@ -61,7 +61,7 @@ def routes(bulkhead: Bulkhead, bodies: Bodies, registry: CollectorRegistry) -> l
 class _Way:
     """Takes requests."""
 
-    def __init__(self, bulkhead: Bulkhead, bodies: Bodies, registry: CollectorRegistry) -> None:
+    def __init__(self, bulkhead: Bulkhead, bodies: Bodies) -> None:
         self._bulkhead, self._bodies = bulkhead, bodies
         self._runtime = bulkhead.runtime
         self._signatures = Signatures(self._runtime.events_keys)
@@ -70,12 +70,10 @@ class _Way:
         self._suspects = Suspects(make_redis(self._runtime.endpoints.redis_url), needed=False)
         self._alone = Lock()
         self._names: list[str] = []
-        self._answers = Counter(
-            "rollcall_events_posts", "Answers to what was posted to /events", ["status"], registry=registry
-        )
 
     async def answer(self, request: Request) -> Response:
         """One request. Every one of them is answered."""
+        came = time.monotonic()
         try:
             answer = await self._taken(request)
         except _RequestRefused as problem:
@@ -91,7 +89,9 @@ class _Way:
         except Exception as problem:  # noqa: BLE001 - whatever it was, it is answered
             log.error("posted.not_taken", **without_data(problem))  # noqa: TRY400 - a traceback may quote people's data
             answer = JSONResponse({"error": "The events could not be taken: send all of them again."}, 500)
-        self._answers.labels(str(answer.status_code)).inc()
+        if answer.status_code == 202:
+            counts.observe("rollcall_event_effect_seconds", time.monotonic() - came, door="http")
+        counts.count("rollcall_events_posts_total", status=str(answer.status_code))
         return answer
 
     async def _taken(self, request: Request) -> JSONResponse:

@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 import redis
 import structlog
 import uvicorn
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from prometheus_client.core import CollectorRegistry
+from prometheus_client import CONTENT_TYPE_LATEST
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -28,12 +27,14 @@ from config.outages import REDIS
 from config.runtime import Runtime
 from config.streams import make_impatient_redis
 from config.urls import is_here
+from tasks import fleet
 from tasks.mail import MailOutage, current_outages, paused
 from tasks.system import InRedis, in_database, in_redis, is_ingress_stalled, is_relay_stalled, streams
 from tasks.work import STALLED_AFTER, loads, paused_pools
+from workers.presence import store_counts
 from workers.web.asking import Bulkhead, Busy, Shared, in_time
 from workers.web.connections import Gatekeeper
-from workers.web.metrics import Numbers
+from workers.web.metrics import CountedByAll, Numbers
 
 Answer = TypeVar("Answer")
 
@@ -47,10 +48,10 @@ REDIS_SECONDS, REDIS_SECONDS_IN_ALL = 1.5, 3.0
 
 
 class Watching:
-    """The pages of one process that say how things are. `registry`: what this process counts itself."""
+    """The pages of one process that say how things are."""
 
-    def __init__(self, runtime: Runtime, registry: CollectorRegistry) -> None:
-        self._runtime, self._registry = runtime, registry
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
         self._client = make_impatient_redis(runtime.endpoints.redis_url, REDIS_SECONDS)
         self._health = Bulkhead(runtime, "web healthz", at_once=1, wait=2, seconds=3, statement=2)
         self._scraped = Bulkhead(runtime, "web metrics", at_once=1, wait=2, seconds=10, statement=8)
@@ -139,7 +140,8 @@ class Watching:
             _said(_in_redis, self._runtime, self._client), _asked(self._scraped, in_database)
         )
         found = await _asked(self._scraped, streams, self._client) if said and tables else None
-        return generate_latest(self._registry) + Numbers(tables, said, found or []).page()
+        fleet_ = await _asked(self._scraped, _counted) if tables else None
+        return Numbers(tables, said, found or [], fleet_).page()
 
 
 def _host(url: str) -> str | None:
@@ -182,6 +184,12 @@ def _in_redis(runtime: Runtime, client: redis.Redis) -> InRedis | None:
         return None
     REDIS.end()
     return found
+
+
+def _counted(runtime: Runtime) -> CountedByAll:
+    store_counts(runtime.engine)  # what this process counts is seen at once
+    with transaction(runtime.engine) as connection:
+        return CountedByAll(fleet.processes(connection), fleet.counted(connection))
 
 
 def _stalled(runtime: Runtime) -> tuple[list[str], list[str], list[str]] | None:

@@ -19,7 +19,7 @@ WITH state AS (
 ), placed_new AS (
     UPDATE outbox SET position = place FROM new_places
     WHERE outbox.organisation = new_places.organisation AND outbox.seq = new_places.seq AND place IS NOT NULL
-    RETURNING outbox.organisation, position, id, type, time, data, false AS replayed
+    RETURNING outbox.organisation, position, id, type, time, data, false AS replayed, traceparent
 ), places_again AS (
     SELECT organisation, replay, (SELECT before FROM counted) + (SELECT count(*) FROM new)
                + row_number() OVER (ORDER BY replay) AS place
@@ -34,12 +34,12 @@ WITH state AS (
     UNION ALL
     SELECT organisation, seq, position FROM placed_again
 ), placed AS (
-    (SELECT organisation, position, id, type, time, data, false AS replayed
+    (SELECT organisation, position, id, type, time, data, false AS replayed, traceparent
      FROM outbox WHERE position > :after ORDER BY position LIMIT :limit)
     UNION ALL
     SELECT * FROM placed_new
     UNION ALL
-    SELECT r.organisation, r.position, e.id, e.type, e.time, e.data, true
+    SELECT r.organisation, r.position, e.id, e.type, e.time, e.data, true, e.traceparent
     FROM repeated r JOIN outbox e ON e.organisation = r.organisation AND e.seq = r.seq
 ), next AS (
     SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
@@ -48,7 +48,7 @@ WITH state AS (
     SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
            CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
                 THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
-           replayed
+           replayed, traceparent
     FROM next LEFT JOIN organisations o USING (organisation) WHERE bytes_before < :most
 )
 SELECT events.*, coalesce((SELECT ordered FROM counted), state.ordered) AS ordered, published

@@ -1,6 +1,6 @@
 -- The next events for a webhook after a position, in order; of at most about so many bytes, but at least one.
 WITH next AS (
-    SELECT organisation, position, id, type, time, data,
+    SELECT organisation, position, id, type, time, data, traceparent,
            sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
     FROM outbox
     WHERE position > :position AND (:organisation = 0 OR organisation = :organisation)
@@ -9,6 +9,7 @@ WITH next AS (
 )
 SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
        CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
-            THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data
+            THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
+       traceparent
 FROM next LEFT JOIN organisations o USING (organisation)
 WHERE bytes_before < :most ORDER BY position

@@ -1,5 +1,6 @@
 -- Make a piece ours for lease, or None where it is finished, resting, or someone else's; or is set aside now for a
--- while, because the workers that tried it alone never came back. Nobody begins any of a pool that is paused.
+-- while, because the workers that tried it alone never came back. Nobody begins any of a pool that is paused, or
+-- of what is halted.
 WITH claimed AS (
     UPDATE work SET fence = fence + 1, lost = lost + 1,
         state = CASE WHEN alone < :most THEN 'running' ELSE 'failing' END,
@@ -12,8 +13,10 @@ WITH claimed AS (
     WHERE organisation = :organisation AND work = :work
       AND (state = 'offered' OR state IN ('due', 'running', 'scheduled') AND due_at <= now())
       AND NOT EXISTS (SELECT FROM pools p WHERE p.queue = work.queue AND p.paused_at IS NOT NULL)
-    RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun,
-        CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost
+      AND NOT halted(organisation, actor)
+    RETURNING organisation, work, actor, queue, subject, low, high, fence, failures, begun, traceparent,
+        CASE WHEN state = 'failing' THEN :failing ELSE lost END AS lost,
+        CAST(extract(epoch FROM now() - since) AS float) AS waited
 ), noted AS (
     UPDATE pools SET claimed_at = now() FROM claimed
     WHERE pools.queue = claimed.queue AND claimed_at < now() - interval '2 seconds'

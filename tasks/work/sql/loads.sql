@@ -1,9 +1,9 @@
--- How the queues stand. One whose pool is paused waits for a person, and not for its pool.
+-- How the queues stand. One whose pool is paused waits for a person, and not for its pool; what is halted rests.
 WITH pieces AS (
     SELECT queue, since, state = 'running' AND due_at > now() AS in_flight, state = 'failing' AS failing,
-           state = 'offered' OR state <> 'held' AND due_at <= now() AS due,
-           state = 'offered' AND due_at > now() - CAST(:after AS interval) AS offered
-    FROM work
+           (state = 'offered' OR state <> 'held' AND due_at <= now()) AND NOT rests AS due,
+           state = 'offered' AND NOT rests AND due_at > now() - CAST(:after AS interval) AS offered
+    FROM (SELECT work.*, state <> 'running' AND halted(organisation, actor) AS rests FROM work) work
 ), queues AS (
     SELECT queue, count(*) FILTER (WHERE due) AS due,
            CAST(extract(epoch FROM now() - min(since) FILTER (WHERE due)) AS float) AS oldest_due_seconds,

@@ -1,5 +1,5 @@
 -- Choose what to wake workers for: at most bound pieces of each queue in flight, organisations in turns (R31).
--- Nobody is woken for a pool that is paused. What somebody begins, or rests, meanwhile is left alone: at the end it is due no more.
+-- Nobody is woken for a pool that is paused, or for what is halted. What somebody begins, or rests, meanwhile is left alone: at the end it is due no more.
 WITH chosen AS (
     SELECT chosen.organisation, chosen.work
     FROM (SELECT queue FROM unnest(CAST(:queues AS text[])) AS asked (queue)
@@ -17,7 +17,8 @@ WITH chosen AS (
             FROM waiting WHERE waiting.organisation IS NOT NULL
         ), in_flight AS (
             SELECT organisation, work, due_at FROM work
-            WHERE work.queue = queues.queue AND state IN ('offered', 'running')
+            WHERE work.queue = queues.queue
+              AND (state = 'running' OR state = 'offered' AND NOT halted(organisation, actor))
         ), busy AS (
             SELECT organisation, count(*) AS pieces FROM in_flight GROUP BY organisation
         ), turns AS (
@@ -25,11 +26,11 @@ WITH chosen AS (
                    coalesce(busy.pieces, 0)
                        + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work)
                        AS turn
-            FROM waiting
+            FROM (SELECT organisation FROM waiting WHERE NOT halted(organisation, '')) waiting
             CROSS JOIN LATERAL (
                 SELECT w.organisation, w.work, w.due_at, w.since FROM work w
                 WHERE w.queue = queues.queue AND w.organisation = waiting.organisation AND w.due_at <= now()
-                  AND w.state IN ('due', 'scheduled', 'failing')
+                  AND w.state IN ('due', 'scheduled', 'failing') AND NOT halted(w.organisation, w.actor)
                 ORDER BY w.due_at, w.work LIMIT :bound
             ) next
             LEFT JOIN busy ON busy.organisation = next.organisation

@@ -48,7 +48,7 @@ from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
 from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
-from workers.web.console.uploading import Upload
+from workers.web.console.uploading import SentFile
 from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.exporting import Exports
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
@@ -96,7 +96,7 @@ class _Asked:
     session: str
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
-    file: Upload | None = None
+    file: SentFile | None = None
 
 
 class Console:
@@ -244,7 +244,8 @@ class Console:
 
     def _streamed(self, runtime: Runtime, asked: _Asked) -> Response | tuple[str, Stream]:
         """The answer or, of somebody, a file to stream."""
-        caller = self._visitors.caller(runtime, asked.request)
+        used = "rollcall-unused" not in asked.request.headers  # a page that asks while nobody is there
+        caller = self._visitors.caller(runtime, asked.request, used=used)
         if caller is None:
             return self._sign_in()
         if wait := self._rates.wait(caller.who):
