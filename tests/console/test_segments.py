@@ -37,12 +37,13 @@ def test_r09_inactive_members_stay_and_are_shown_as_inactive(console: Consoled) 
 
 def test_a_segment_is_made_and_named_and_its_name_is_undone(console: Consoled) -> None:
     admin = console.visitor().open("organisations/acme/segments")
-    admin.send(f"{BASE}/segments", ("segment", "night"), ("name", "Night shift"))
+    empty = frozenset({"segment", "name"})
+    admin.send(f"{BASE}/segments", ("segment", "night"), ("name", "Night shift"), leave=empty)
     assert (admin.at, "The segment is saved." in admin.says) == (f"{BASE}/segments/night", True)
 
     admin.open("organisations/acme/segments")
     assert "Night shift night" in admin.says
-    admin.send(f"{BASE}/segments", ("segment", "s1"), ("name", "Taken"))
+    admin.send(f"{BASE}/segments", ("segment", "s1"), ("name", "Taken"), leave=empty)
     assert (admin.status, "There is a segment with this id already" in admin.says) == (409, True)
 
     admin.open(SEGMENT).send(f"{SEGMENT}/name", ("name", "Ones"), leave=frozenset({"name"}))
