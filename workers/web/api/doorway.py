@@ -27,7 +27,15 @@ from config.log import without_data
 from config.lookups import LookupLost, Lookups
 from config.runtime import Runtime
 from tasks.accounts import digest, permits
-from tasks.acts.access import BY_TOKEN, AccessAsked, FoundByToken, by_token
+from tasks.acts.access import (
+    BY_TOKEN,
+    AccessAsked,
+    FoundByToken,
+    PairsAsked,
+    PairsByToken,
+    by_token,
+    pairs_by_token,
+)
 from workers.web.api import problems
 from workers.web.api.doors import COSTS, Callers, Weight, token_in
 from workers.web.asking import Bulkhead, Busy
@@ -97,11 +105,11 @@ class Doorway:
         lookup.ask([said[name] for name in self._names], partial(self._heard, reply, hashed, organisation, asked))
         return True
 
-    async def answer(self, request: Request, organisation: str, asked: AccessAsked) -> Response:
+    async def answer(self, bulkhead: Bulkhead, request: Request, organisation: str, asked: Any) -> Response:
         """The answer to somebody who may ask, found in a thread. Raises `RefusedCall`, `NotFound`, and what a bulkhead
         raises."""
         hashed = digest(token_in(request.headers["authorization"]) or "")
-        found = await self._bulkhead.ask(_found, self._bulkhead.runtime, hashed, organisation, asked)
+        found = await bulkhead.ask(_found, bulkhead.runtime, hashed, organisation, asked)
         if found is None:
             self._callers.forget(hashed)
             raise self._callers.unknown(place_of(request.client.host if request.client else ""))
@@ -172,13 +180,16 @@ def _token(lines: str) -> str | None:
     return tokens[0] if hosts == 1 and len(tokens) == 1 else None
 
 
-def _found(runtime: Runtime, hashed: bytes, organisation: str, asked: AccessAsked) -> FoundByToken | None:
+def _found(
+    runtime: Runtime, hashed: bytes, organisation: str, asked: AccessAsked | PairsAsked
+) -> FoundByToken | PairsByToken | None:
+    find: Any = by_token if isinstance(asked, AccessAsked) else pairs_by_token
     try:
-        return by_token(runtime.engine, hashed, organisation, asked)
+        return find(runtime.engine, hashed, organisation, asked)  # type: ignore[no-any-return]
     except DBAPIError as problem:  # nobody asks first whether a connection is there still: that takes as long again
         if not problem.connection_invalidated:
             raise
-        return by_token(runtime.engine, hashed, organisation, asked)
+        return find(runtime.engine, hashed, organisation, asked)  # type: ignore[no-any-return]
 
 
 def _asked(found: re.Match[str]) -> tuple[str, AccessAsked]:
