@@ -23,6 +23,7 @@ LISTEN_SECONDS = 0.5
 #: What is wrong, by what the client or the server says, in lower case; the first that fits. libpq gives no SQLSTATE for
 #: a connection that failed, and what it says may quote a password that was written in the wrong place of a URL.
 _WHY = {
+    r"no master found for '[^']*'(\n|$)": "no sentinel knows a primary of the group",
     r"no password supplied|noauth|authentication required": "a password is needed, and the URL has none",
     r"password authentication failed|wrongpass|invalid (username|password)|auth failed|called without any password":
         "the user name or the password is wrong",

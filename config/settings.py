@@ -23,7 +23,7 @@ from pydantic import (
 
 from config.errors import UserError
 from config.openid import checked_issuer, group_roles
-from config.urls import SmtpServer, is_here, refuse_open_redis, with_scheme
+from config.urls import Sentinels, SmtpServer, is_here, refuse_open_redis, with_scheme
 from config.urls import verified_postgresql as _verified_postgresql
 from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
 
@@ -83,7 +83,9 @@ class Settings(BaseModel):
         super().__init__(**said | given)
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
-    redis_url: SecretStr | None = Field(None, description="Redis 7 or Valkey 8, or newer; unset: an embedded one")
+    redis_url: SecretStr | None = Field(
+        None, description="Redis 7 or Valkey 8, or newer, also under Sentinel; unset: an embedded one"
+    )
     smtp_url: SecretStr | None = Field(None, description="mail server; unset: an embedded one that keeps all mail")
     mail_from: str | None = Field(None, description="sender of every mail; needed when SMTP_URL is set")
     public_url: str | None = Field(None, description="base of links; needed when SMTP_URL is set")
@@ -255,9 +257,11 @@ class Settings(BaseModel):
     @field_validator("redis_url")
     @classmethod
     def _redis(cls, url: SecretStr | None) -> SecretStr | None:
-        url = with_scheme(url, {"redis", "rediss", "unix"}, "redis://host:6379/0")
-        if url is not None:
-            refuse_open_redis(url.get_secret_value())
+        sentinels = None if url is None else Sentinels.parse(url.get_secret_value())
+        server = SecretStr(sentinels.server) if sentinels else url
+        server = with_scheme(server, {"redis", "rediss", "unix"}, "redis://host:6379/0")
+        if server is not None:
+            refuse_open_redis(server.get_secret_value())
         return url
 
     @field_validator("smtp_url")

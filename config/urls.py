@@ -82,6 +82,53 @@ class SmtpServer:
         return cls(host, parts.port or port, tls, user or None, password or None)
 
 
+@dataclass(frozen=True, slots=True)
+class Sentinels:
+    """Who says which server of a group is the primary by now, as a `REDIS_URL` of Redis Sentinel names them."""
+
+    hosts: tuple[tuple[str, int], ...]
+    #: What the sentinels call the group.
+    group: str
+    #: The URL of a server of the group, where a sentinel stands for the server: which one it is, they say.
+    server: str
+    user: str | None = None
+    password: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> "Sentinels | None":
+        """Read a URL like `redis+sentinel://user:pass@a:26379,b:26379/group/0`; None for one of a Redis itself.
+
+        Options are those of a Redis URL, and `sentinel_username` and `sentinel_password`. With `rediss+sentinel://`
+        the sentinels are asked over TLS, too. Raises ValueError without a quotation.
+        """
+        if not url.startswith(("redis+sentinel:", "rediss+sentinel:")):
+            return None
+        found = re.fullmatch(
+            r"(rediss?)\+sentinel://([^\s@/?#]*@)?([^\s@/?#]+)/([A-Za-z0-9._-]+)(/\d{1,9})?/?(\?[^\s#]*)?", url
+        )
+        hosts = (
+            [re.fullmatch(r"([^:,[\]]+|\[[^\s,[\]]+\])(?::(\d{1,5}))?", host) for host in found[3].split(",")]
+            if found
+            else []
+        )
+        if found is None or not all(host and int(host[2] or 1) in range(1, 65536) for host in hosts):
+            raise ValueError(
+                "must read redis+sentinel://user:pass@host:26379,host:26379/group/0, special characters as %XX"
+            )
+        places = tuple((host[1].strip("[]"), int(host[2] or 26379)) for host in hosts if host)
+        told = parse_qsl((found[6] or "")[1:], keep_blank_values=True)
+        own = {name: value for name, value in told if name in {"sentinel_username", "sentinel_password"}}
+        if own.keys() and len(told) - len(dict(told)):
+            raise ValueError("says an option twice")
+        elsewhere = next((host for host in places if not is_here(host[0])), places[0])
+        named = f"[{elsewhere[0]}]" if ":" in elsewhere[0] else elsewhere[0]
+        rest = "&".join(f"{quote(name)}={quote(value)}" for name, value in told if name not in own)
+        server = f"{found[1]}://{found[2] or ''}{named}{found[5] or '/0'}{'?' * bool(rest)}{rest}"
+        if own.get("sentinel_password") and found[1] == "redis" and not is_here(elsewhere[0]):
+            raise ValueError("a password is not sent over a plain connection; use rediss+sentinel://")
+        return cls(places, found[4], server, own.get("sentinel_username"), own.get("sentinel_password"))
+
+
 def is_here(host: str | None) -> bool:
     """Whether a connection to this host stays on this machine: a socket, or loopback."""
     if not host or host.startswith("/") or host == "localhost":

@@ -24,8 +24,9 @@ WRITES = {
     "lifted_suppressions": ["INSERT", "UPDATE"],
     "replays": ["INSERT"],
     "webhooks": ["INSERT", "UPDATE", "DELETE"],
-    "uploads": ["INSERT", "DELETE"],
-    "upload_blocks": ["INSERT"],
+    "uploads": ["INSERT", "UPDATE", "DELETE"],
+    "upload_blocks": ["INSERT", "DELETE"],
+    "counts": ["INSERT", "UPDATE"],
 }
 
 #: SQLSTATEs where a role may not be made, granted or taken on, is not there, or was made by somebody else meanwhile.

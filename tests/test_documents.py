@@ -230,7 +230,7 @@ def test_the_documents_list_every_state_of_a_mailing() -> None:
 def test_the_documents_list_every_move_of_a_mailing() -> None:
     listed = (ROOT / "docs" / "states.md").read_text(encoding="utf-8").splitlines()
     rows = [
-        f"| `{move}` | {', '.join(f'`{state}`' for state in pairs)} | `{state}` |"
+        f"| `{move}` | {', '.join(f'`{before}`' for before, after in pairs.items() if after == state)} | `{state}` |"
         for move, pairs in MOVES.items()
         for state in set(pairs.values())
     ]

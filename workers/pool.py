@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from config.database import autocommit, is_connection_problem, transaction
 from config.log import without_data
 from config.runtime import Runtime
-from tasks import announcements, enrolments, erasure, imports, intake, mail, work
+from tasks import analytics, announcements, enrolments, erasure, imports, intake, mail, work
 from tasks.work import LostLease, Piece, accuse, claim, heartbeat, pause_before
 from workers.queues import Broker
 
@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 #: What does the work that there is; each registers where it stands.
 ACTORS = (
+    analytics.count,
     announcements.audience,
     announcements.cancel_rest,
     announcements.launch_scheduled,
@@ -27,6 +28,7 @@ ACTORS = (
     enrolments.chunk,
     enrolments.survey,
     erasure.erase,
+    imports.drop,
     imports.run,
     intake.retake,
     intake.take_turn,

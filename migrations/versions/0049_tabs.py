@@ -9,7 +9,7 @@ from alembic import op
 from migrations.indexes import create
 
 revision = "0049"
-down_revision = "0042"
+down_revision = "0047"
 branch_labels = None
 depends_on = None
 

@@ -38,14 +38,19 @@ if TYPE_CHECKING:
     from tasks.accounts.rules import PERMISSIONS, Caller, Door, Permission, Role, Scope, permits
     from tasks.accounts.secret import digest, is_token, new_secret, new_token
     from tasks.accounts.sessions import (
+        OwnSession,
         SessionDetails,
         begin_session,
         caller_of_session,
+        end_other_sessions,
+        end_own_session,
         end_session,
         end_sessions,
         forget_sessions,
         form_key,
         is_form_key,
+        own_sessions,
+        session_id,
         sessions_after,
     )
     from tasks.accounts.throttle import Tries
@@ -56,6 +61,7 @@ if TYPE_CHECKING:
         add_token,
         caller_of_token,
         revoke_token,
+        revoke_tokens_of,
         tokens_after,
     )
     from tasks.accounts.totp import SecondFactors

@@ -28,6 +28,9 @@ _HOLDS = """
 
 FORMS = b"rollcall forms"
 
+#: Letters of a session's name: of its hash, which lets nobody in, so many that no two of an account have the same.
+_ID_LETTERS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class SessionDetails:
@@ -35,6 +38,18 @@ class SessionDetails:
 
     email: str
     address: str | None
+    began_at: datetime
+    used_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OwnSession:
+    """A session, as whoever it is of sees it. `id` tells it from their others, and lets nobody in; `browser`: its
+    family alone, null where that is not known."""
+
+    id: str
+    address: str | None
+    browser: str | None
     began_at: datetime
     used_at: datetime
 
@@ -48,17 +63,20 @@ class _SignedIn:
     unseen: bool
 
 
-def begin_session(connection: Connection, account: int, address: str | None, *, before: str | None = None) -> str:
+def begin_session(
+    connection: Connection, account: int, address: str | None, *, before: str | None = None, browser: str | None = None
+) -> str:
     """Begin a session; its secret, for a cookie. `before`: the cookie there was, whose session ends: nobody comes to
-    know the new one by having planted the old one."""
+    know the new one by having planted the old one. `browser`: the family of the browser."""
     end_session(connection, before or "")
     secret = new_secret()
     execute(
         connection,
-        "INSERT INTO sessions (hash, account, address) VALUES (:hash, :account, :address)",
+        "INSERT INTO sessions (hash, account, address, browser) VALUES (:hash, :account, :address, :browser)",
         hash=digest(secret),
         account=account,
         address=address,
+        browser=browser,
     )
     execute(connection, "UPDATE accounts SET signed_in_at = now() WHERE account = :account", account=account)
     return secret
@@ -74,11 +92,67 @@ def end_sessions(connection: Connection, account: int) -> int:
     return execute(connection, "DELETE FROM sessions WHERE account = :account", account=account)
 
 
+def session_id(secret: str) -> str:
+    """What the session of this cookie is called among those of its account."""
+    return digest(secret).hex()[:_ID_LETTERS]
+
+
+def own_sessions(
+    connection: Connection, account: int, after: tuple[datetime, str] | None, limit: int, *, idle_seconds: float
+) -> list[OwnSession]:
+    """The sessions of an account that hold, those used last first, from behind this one."""
+    used_at, id_ = after or (datetime(9999, 1, 1, tzinfo=UTC), "")
+    return rows(
+        connection,
+        OwnSession,
+        f"""
+        SELECT left(encode(hash, 'hex'), {_ID_LETTERS}) AS id, address, browser, began_at, used_at
+        FROM sessions JOIN accounts USING (account)
+        WHERE account = :account AND (used_at, left(encode(hash, 'hex'), {_ID_LETTERS})) < (:used_at, :id) AND {_HOLDS}
+        ORDER BY used_at DESC, 1 DESC LIMIT :limit
+        """,
+        account=account,
+        used_at=used_at,
+        id=id_,
+        idle=idle_seconds,
+        days=LONGEST_DAYS,
+        limit=limit,
+    )
+
+
+def end_own_session(connection: Connection, account: int, id_: str) -> bool:
+    """End one session of an account; whether there was one."""
+    return bool(
+        execute(
+            connection,
+            f"DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), {_ID_LETTERS}) = :id",
+            account=account,
+            id=id_,
+        )
+    )
+
+
+def end_other_sessions(connection: Connection, account: int, keep: str) -> int:
+    """End the sessions of an account but for one; how many there were."""
+    return execute(
+        connection,
+        f"DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), {_ID_LETTERS}) <> :keep",
+        account=account,
+        keep=keep,
+    )
+
+
 def caller_of_session(
-    connection: Connection, secret: str, address: str | None, *, idle_seconds: float, door: Door = Door.CONSOLE
+    connection: Connection,
+    secret: str,
+    address: str | None,
+    *,
+    idle_seconds: float,
+    door: Door = Door.CONSOLE,
+    used: bool = True,
 ) -> Caller | None:
     """Who shows this cookie, from this address; None if the session was ended, or not used for so long. That it is used
-    is written once a minute."""
+    is written once a minute, unless this is no use."""
     found = one(
         connection,
         _SignedIn,
@@ -93,7 +167,7 @@ def caller_of_session(
     )
     if found is None:
         return None
-    if found.unseen:
+    if used and found.unseen:
         execute(connection, "UPDATE sessions SET used_at = now() WHERE hash = :hash", hash=digest(secret))
     organisations = None if found.organisations is None else frozenset(found.organisations)
     return Caller(found.email, door, Role(found.role), organisations, address)

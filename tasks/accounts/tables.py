@@ -81,6 +81,7 @@ sessions = Table(
     optional("address", Text, "the network address they signed in from; null: not known"),
     required("began_at", MOMENT, default="now()"),
     required("used_at", MOMENT, "to the minute", default="now()"),
+    optional("browser", Text, "its family alone, as `Firefox`; null: not known"),
     ForeignKeyConstraint(["account"], ["accounts.account"]),
     index("sessions_began", "began_at"),
     comment="people who are signed in",

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import column, execute, one, rows, value
 from config.sql import query
 from tasks.accounts.rules import Caller, Door, Role
 from tasks.accounts.secret import digest, is_token
@@ -98,6 +98,17 @@ def revoke_token(connection: Connection, name: str, by: str) -> bool:
             name=name,
             by=by,
         )
+    )
+
+
+def revoke_tokens_of(connection: Connection, made_by: str, by: str) -> list[str]:
+    """Make the tokens void that somebody has made; their names."""
+    return column(
+        connection,
+        "UPDATE tokens SET revoked_at = now(), revoked_by = :by WHERE made_by = :made_by AND revoked_at IS NULL"
+        " RETURNING name",
+        made_by=made_by,
+        by=by,
     )
 
 

@@ -181,6 +181,14 @@ class SignedOut:
     sessions: int
 
 
+@dataclass(frozen=True, slots=True)
+class RevokedTokens:
+    """The names of the tokens of a person that let nobody in any more."""
+
+    email: str
+    tokens: list[str]
+
+
 @act("accounts.add", "POST /accounts", status=201)
 def add_account(doing: Doing, asked: NewAccount) -> PasswordLink:
     """Let a person in, by an address, once they have chosen a password by the link that this answers with. One that was
@@ -248,6 +256,16 @@ def list_sessions(doing: Doing, asked: SessionList) -> Page[accounts.SessionDeta
     with doing.transaction() as connection:
         found = accounts.sessions_after(connection, after, asked.limit + 1, idle_seconds=idle)
     return page(found, asked.limit, lambda one: (one.began_at, one.email), doing.act)
+
+
+@act("accounts.revoke_tokens", "POST /accounts/revoke-tokens")
+def revoke_tokens(doing: Doing, asked: OneAccount) -> RevokedTokens:
+    """Make all tokens void that a person has made, at once and for good; also of an account that is disabled."""
+    email = accounts.as_email(asked.email) or ""
+    with doing.transaction() as connection:
+        names = accounts.revoke_tokens_of(connection, email, doing.caller.who)
+        doing.record_each(connection, {name: ({"revoked": False}, {"revoked": True}) for name in names})
+    return RevokedTokens(email, names)
 
 
 @act("accounts.sign_out", "POST /accounts/sign-out")

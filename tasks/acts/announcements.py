@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from config.database import transaction
 from config.errors import Conflict, NotFound
 from config.runtime import Runtime
-from tasks import announcements, bounces, mail
+from tasks import announcements, bounces, learners, mail
 from tasks.acts.acting import Doing, act
 from tasks.acts.exporting import exported
 from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page, page_ending_at
@@ -29,6 +29,9 @@ Version = Annotated[str, Meta(max_length=100, description="As `show` gave it: re
 
 #: Learners among whom one page looks for the recipients who stand as is asked for: tens of milliseconds.
 SCANNED = 100_000
+
+#: Learners that a search for recipients looks at, as that for learners does.
+SEARCHED = 5000
 
 #: Larger than the number of any mailing.
 FIRST = 2**63 - 1
@@ -105,11 +108,12 @@ class OneAnnouncement:
 
 @dataclass(frozen=True, slots=True)
 class RecipientsPage:
-    """Of an announcement, those who stand so, for this reason; or all."""
+    """Of an announcement, those who stand so, for this reason, and are found by these words as learners are; or all."""
 
     announcement: str
     state: Delivery | None = None
     reason: str | None = None
+    search: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     limit: Limit = USUAL
     after: After | None = None
 
@@ -219,12 +223,14 @@ def _all_paused(runtime: Runtime) -> str | None:
 def recipients(doing: Doing, asked: RecipientsPage) -> Page[announcements.RecipientDetails]:
     """List the recipients: how they stand, why, what their server said, and every attempt (R18).
 
-    With `state` or `reason`, a page looks at so many learners and may hold fewer than `limit`, even none: go on while
-    `next` is not null.
+    With `state`, `reason` or `search`, a page looks at so many learners and may hold fewer than `limit`, even none: go
+    on while `next` is not null.
     """
     org = doing.organisation
-    listed = ("recipients", org.organisation, asked.announcement, asked.state, asked.reason)
+    listed = ("recipients", org.organisation, asked.announcement, asked.state, asked.reason, asked.search)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
+    if asked.search is not None:
+        return _searched(doing, asked, asked.search, after, listed)
     last = org.learners if asked.state is asked.reason is None else min(after + SCANNED, org.learners)
     with doing.transaction() as connection:
         mailing = found_by(connection, org, asked.announcement).mailing
@@ -235,6 +241,24 @@ def recipients(doing: Doing, asked: RecipientsPage) -> Page[announcements.Recipi
     if len(found) > asked.limit:
         found, last = found[: asked.limit], found[asked.limit - 1][0]
     return page_ending_at([one for _, one in found], (last,) if last < org.learners else None, *listed)
+
+
+def _searched(
+    doing: Doing, asked: RecipientsPage, words: str, after: int, listed: tuple[object, ...]
+) -> Page[announcements.RecipientDetails]:
+    number = doing.organisation.organisation
+    with doing.transaction() as connection:
+        mailing = found_by(connection, doing.organisation, asked.announcement).mailing
+    known = learners.LearnerFilter([learners.Standing.ACTIVE, learners.Standing.INACTIVE], None)
+    with transaction(doing.runtime.engine, number) as connection:
+        hits = learners.search(connection, number, words, after, known, SEARCHED, asked.limit + 1)
+    matched = hits.matched[: asked.limit]
+    with doing.transaction() as connection:
+        found = announcements.recipients_after(
+            connection, number, mailing, after, asked.limit, state=asked.state, reason=asked.reason, only=matched
+        )
+    end = matched[-1] if len(hits.matched) > asked.limit else hits.reached
+    return page_ending_at([one for _, one in found], None if end is None else (end,), *listed)
 
 
 @act("announcements.export", "GET announcements/{announcement}/recipients/export")

@@ -10,7 +10,9 @@ from sqlalchemy import Connection
 
 from tasks import audit
 from tasks.acts.acting import Doing, act
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page, page_ending_at
+from tasks.acts.exporting import exported
+from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page, page_ending_at
+from tasks.reports import Format
 
 Reading = Callable[[Connection, audit.AuditFilter, audit.Place, int], list[audit.AuditRecord]]
 Looking = Callable[[Connection, audit.Place, int], audit.Place | None]
@@ -34,6 +36,16 @@ class AuditAsked:
     after: After | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class AuditExport:
+    """Which entries, and how they are written."""
+
+    since: datetime | None = None
+    who: Annotated[str, Meta(max_length=300)] | None = None
+    act: Annotated[str, Meta(max_length=100)] | None = None
+    format: Format = Format.CSV
+
+
 @act("audit.list", "GET audit")
 def list_(doing: Doing, asked: AuditAsked) -> Page[audit.AuditRecord]:
     """What was done about an organisation, through whichever door: the oldest first."""
@@ -50,6 +62,29 @@ def list_(doing: Doing, asked: AuditAsked) -> Page[audit.AuditRecord]:
 def all_(doing: Doing, asked: AuditAsked) -> Page[audit.AuditRecord]:
     """What was done about every organisation and about the installation: the oldest first."""
     return _page(doing, asked, audit.records_of_all, audit.place_after_of_all)
+
+
+@act("audit.export", "GET audit/export")
+def export(doing: Doing, asked: AuditExport) -> Stream:
+    """Export what was done about an organisation, the oldest first."""
+    return _exported(doing, asked, doing.organisation.organisation)
+
+
+@act("audit.export_all", "GET /audit/export")
+def export_all(doing: Doing, asked: AuditExport) -> Stream:
+    """Export what was done about every organisation and about the installation, the oldest first."""
+    return _exported(doing, asked, None)
+
+
+def _exported(doing: Doing, asked: AuditExport, number: int | None) -> Stream:
+    return exported(
+        doing,
+        "audit",
+        asked.format,
+        lambda connection: audit.stream_entries(
+            connection, number, asked.format, since=asked.since, who=asked.who, act=asked.act
+        ),
+    )
 
 
 def _page(doing: Doing, asked: AuditAsked, read: Reading, look: Looking) -> Page[audit.AuditRecord]:

@@ -187,7 +187,7 @@ def _check(connection: Connection, org: Organisation, draft: mail.Draft) -> None
     try:
         announcements.check_message(draft.subject, draft.body, org.name)
     except announcements.BadMessage as problem:
-        raise _invalid("/subject" if "subject" in str(problem) else "/body", str(problem)) from None
+        raise _invalid(f"/{problem.part}", str(problem)) from None
     segments, named = draft.audience.get("segments", []), draft.audience.get("learners", [])
     assert isinstance(segments, list) and isinstance(named, list)  # noqa: S101, PT018 - as `Audience` has them
     saved = learners.saved_segments(connection, org.organisation, segments)

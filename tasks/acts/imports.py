@@ -2,15 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 import msgspec
 
-from config.errors import BadField, Invalid, NotFound
+from config.errors import BadField, Conflict, Invalid, NotFound
 from tasks import imports, uploads, work
 from tasks.acts.acting import Act, Doing, act
-from tasks.acts.paging import Begun, Stream, UnderWay
+from tasks.acts.paging import USUAL, After, Begun, Limit, Page, Stream, UnderWay, keys_after, page
 from tasks.imports import Imported, ImportRequest
 
 
@@ -28,11 +29,43 @@ class OneImport:
     id: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportAgain(ImportRequest):
+    """An import whose file is kept, and how it is to be read now."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ImportsPage:
+    """Which part of the list."""
+
+    limit: Limit = USUAL
+    after: After | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class ImportUnderWay(UnderWay[Imported]):
-    """How far an import is; `problem`: why it failed, if it did."""
+    """How far an import is; `problem`: why it failed, if it did. `asked`: how the file is read; `kept`: it is there for
+    a day, to be read again."""
 
     problem: str | None = None
+    asked: ImportRequest | None = None
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ListedImport:
+    """A file that came, and how far its import is: `read` lines, of which so many were `refused`; null until then."""
+
+    id: int
+    at: datetime
+    name: str
+    dry_run: bool
+    state: str
+    problem: str | None
+    read: int | None
+    refused: int | None
 
 
 @act("imports.run", "POST imports", status=202)
@@ -49,12 +82,54 @@ def run(doing: Doing, asked: ImportRun) -> Begun[Imported]:
     return Begun(f"imports/{upload}", ImportUnderWay("running", 0, 0))
 
 
+@act("imports.again", "POST imports/{id}/again", status=202)
+def again(doing: Doing, asked: ImportAgain) -> Begun[Imported]:
+    """Read a file once more that was only looked at, or could not be read: as is asked now. It is kept for a day."""
+    check(asked)
+    number = doing.organisation.organisation
+    found = _found(doing, asked.id)
+    how = {one: getattr(asked, one) for one in ImportRequest.__slots__} | {"name": found.asked.get("name", "")}
+    with doing.transaction() as connection:
+        if not uploads.again(connection, number, asked.id, how):
+            raise Conflict(f"Import {asked.id} is being read, or its file is not kept any more: send the file again.")
+        work.add(connection, number, "tasks", "imports.run", asked.id)
+        doing.record(connection, str(asked.id), after={"dry_run": asked.dry_run}, outcome="begun")
+    return Begun(f"imports/{asked.id}", ImportUnderWay("running", 0, 0))
+
+
+@act("imports.list", "GET imports")
+def list_(doing: Doing, asked: ImportsPage) -> Page[ListedImport]:
+    """List the imports of the last month, the newest first."""
+    number = doing.organisation.organisation
+    (before,) = keys_after(asked.after, tuple[int], "imports", number) or (None,)
+    with doing.transaction() as connection:
+        found = uploads.newest(connection, number, before, asked.limit + 1)
+    listed = [_listed(one) for one in found]
+    return page(listed, asked.limit, lambda one: (one.id,), "imports", number)
+
+
+def _listed(one: uploads.Upload) -> ListedImport:
+    result = one.result or {}
+    read, refused = result.get("read"), result.get("refused")
+    return ListedImport(
+        one.upload,
+        one.at,
+        one.asked.get("name", ""),
+        bool(one.asked.get("dry_run")),
+        one.state,
+        one.problem,
+        read,
+        None if refused is None else sum(refused.values()),
+    )
+
+
 @act("imports.show", "GET imports/{id}")
 def show(doing: Doing, asked: OneImport) -> ImportUnderWay:
     """How far an import is, and its result."""
     found = _found(doing, asked.id)
     result = None if found.result is None else msgspec.convert(found.result, Imported)
-    return ImportUnderWay(found.state, found.done, found.total, result, found.problem)
+    how = msgspec.convert(found.asked, ImportRequest)
+    return ImportUnderWay(found.state, found.done, found.total, result, found.problem, how, found.kept)
 
 
 @act("imports.refused", "GET imports/{id}/refused")

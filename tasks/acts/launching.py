@@ -83,6 +83,17 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class Settling:
+    """What a person found out of those of whom it is uncertain whether they got the mail, of these learners or all, and
+    how they know."""
+
+    announcement: str
+    sent: bool
+    why: Annotated[str, Meta(min_length=1, max_length=1000)]
+    learners: Annotated[list[str], Meta(min_length=1, max_length=100_000)] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class _Audience:
     """How many would receive an announcement, and the address of the first, if no mail to anybody was accepted yet."""
 
@@ -237,3 +248,22 @@ def retry(doing: Doing, asked: Retry) -> announcements.RetriedAnnouncement:
             after={"state": retried.state, "pending": retried.pending, "held_back": retried.held_back},
         )
     return retried
+
+
+@act("announcements.settle", "POST announcements/{announcement}/settle")
+def settle(doing: Doing, asked: Settling) -> announcements.SettledAnnouncement:
+    """Say of the uncertain, once all is done, that they got the mail, or that they did not: then a retry sends it to
+    them again (R19)."""
+    number = doing.organisation.organisation
+    with doing.transaction() as connection:
+        found = to_change(connection, doing.organisation, asked.announcement)
+        done = announcements.settle(
+            connection, number, found, asked.learners, sent=asked.sent, by=doing.caller.who, why=asked.why
+        )
+        doing.record(
+            connection,
+            found.announcement,
+            before={"state": found.state},
+            after={"state": done.state, "sent": asked.sent, "settled": done.settled},
+        )
+    return done

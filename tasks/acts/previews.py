@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from config.database import transaction
@@ -10,6 +11,7 @@ from config.errors import Conflict
 from tasks import announcements, mail
 from tasks.acts.acting import Doing, act
 from tasks.acts.announcements import found_by
+from tasks.events import Audience
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +20,18 @@ class PreviewOf:
 
     announcement: str
     learner: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What is being written, and to whom; as this learner reads it, or as the first who would get it. `count`: whether
+    to say how many would, which takes seconds of a million."""
+
+    subject: str
+    body: str
+    audience: Audience
+    learner: str | None = None
+    count: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +50,18 @@ def preview(doing: Doing, asked: PreviewOf) -> announcements.Preview:
     with doing.transaction() as connection:
         found = found_by(connection, org, asked.announcement)
         return announcements.preview(connection, doing.runtime, org.organisation, found, asked.learner)
+
+
+@act("announcements.see", "POST announcements/see", changes=False)
+def see(doing: Doing, asked: Writing) -> announcements.Seen:
+    """Look at what is being written: its mistakes, each at its line; what a learner would read; who would get it, were
+    it launched now, and who not and why (R16). Nothing is kept."""
+    org = doing.organisation
+    audience = msgspec.to_builtins(asked.audience)
+    with doing.transaction() as connection:
+        return announcements.see(
+            connection, doing.runtime, org, asked.subject, asked.body, audience, asked.learner, count=asked.count
+        )
 
 
 @act("announcements.test", "POST announcements/{announcement}/test")

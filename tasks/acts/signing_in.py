@@ -84,8 +84,11 @@ def link_for_this_machine(runtime: Runtime, who: str) -> str:
         return link_to(runtime, connection, known.account, LinkPurpose.ONCE)[0]
 
 
-def sign_in(runtime: Runtime, said: SignIn, address: str | None, before: str | None = None) -> SignedIn:
-    """Let somebody in by address and password. `before`: the cookie that they had. Raises `SignInRefused`."""
+def sign_in(
+    runtime: Runtime, said: SignIn, address: str | None, before: str | None = None, browser: str | None = None
+) -> SignedIn:
+    """Let somebody in by address and password. `before`: the cookie that they had; `browser`: its family. Raises
+    `SignInRefused`."""
     email, secret_key = accounts.as_email(said.email) or "", runtime.endpoints.secret_key
     tries = Tries.of(secret_key, email, address)
     with transaction(runtime.engine) as connection:
@@ -103,14 +106,16 @@ def sign_in(runtime: Runtime, said: SignIn, address: str | None, before: str | N
         if found.password and accounts.is_outdated(found.password):
             accounts.renew_password(connection, found.account, accounts.hash_password(said.password))
         tries.forgive(connection)
-        return begin(runtime, connection, found.account, _caller(found, address), before)
+        return begin(runtime, connection, found.account, _caller(found, address), before, browser)
 
 
-def sign_in_by_link(runtime: Runtime, secret: str, address: str | None, before: str | None = None) -> SignedIn:
+def sign_in_by_link(
+    runtime: Runtime, secret: str, address: str | None, before: str | None = None, browser: str | None = None
+) -> SignedIn:
     """Let somebody in who opens a link that was made for that; it is good once. Raises `NotFound`."""
     with transaction(runtime.engine) as connection:
         found = _behind(connection, secret, LinkPurpose.ONCE, use=True)
-        return begin(runtime, connection, found.account, _caller(found, address), before)
+        return begin(runtime, connection, found.account, _caller(found, address), before, browser)
 
 
 def sign_out(runtime: Runtime, cookie: str, address: str | None) -> str | None:
@@ -152,11 +157,16 @@ def _behind(connection: Connection, secret: str, purpose: LinkPurpose, *, use: b
 
 
 def begin(
-    runtime: Runtime, connection: Connection, account: int, caller: Caller, before: str | None = None
+    runtime: Runtime,
+    connection: Connection,
+    account: int,
+    caller: Caller,
+    before: str | None = None,
+    browser: str | None = None,
 ) -> SignedIn:
-    """Let somebody in whom we know now. `before`: the cookie that they had."""
+    """Let somebody in whom we know now. `before`: the cookie that they had; `browser`: its family."""
     accounts.forget_sessions(connection, idle_seconds=runtime.settings.rollcall_session_seconds)
-    cookie = accounts.begin_session(connection, account, caller.address, before=before)
+    cookie = accounts.begin_session(connection, account, caller.address, before=before, browser=browser)
     audit.record(connection, None, caller, [audit.AuditEntry("sessions.begin")])
     return SignedIn(cookie, caller)
 

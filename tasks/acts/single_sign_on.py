@@ -17,10 +17,14 @@ AGAIN = "Somebody signed in as you at the same moment: begin again."
 
 
 def sign_in_through_provider(
-    runtime: Runtime, person: ProvidedPerson, address: str | None, before: str | None = None
+    runtime: Runtime,
+    person: ProvidedPerson,
+    address: str | None,
+    before: str | None = None,
+    browser: str | None = None,
 ) -> SignedIn:
-    """Let somebody in whom the provider knows. `before`: the cookie that they had. If they have no role any more, their
-    sessions end. Raises `SignInRefused`."""
+    """Let somebody in whom the provider knows. `before`: the cookie that they had; `browser`: its family. If they have
+    no role any more, their sessions end. Raises `SignInRefused`."""
     grant = accounts.grant_of(group_roles(runtime.settings.rollcall_oidc_groups or ""), person.groups)
     with transaction(runtime.engine) as connection:
         found = accounts.accounts_for(connection, person)
@@ -32,7 +36,7 @@ def sign_in_through_provider(
             if number is not None:
                 organisations = grant.organisations if grant.role is not accounts.Role.OPERATOR else None
                 caller = Caller(person.email or "", Door.CONSOLE, grant.role, organisations, address)
-                return begin(runtime, connection, number, caller, before)
+                return begin(runtime, connection, number, caller, before, browser)
         if grant is None and mine is not None and (ended := accounts.end_sessions(connection, mine.account)):
             caller = Caller(mine.email, Door.CONSOLE, mine.role, None, address)
             entry = audit.AuditEntry("sessions.end", str(mine.account), {"sessions": ended}, {"sessions": 0})

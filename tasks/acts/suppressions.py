@@ -9,12 +9,15 @@ from config.errors import BadField, Invalid, NotFound
 from tasks import announcements, mail
 from tasks.acts.acting import Doing, act
 from tasks.acts.exporting import exported
-from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page
+from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page, page_ending_at
 from tasks.events import Moment
 from tasks.reports import Format, stream
 
 Address = Annotated[str, Meta(min_length=1, max_length=320, description="A mail address, in any case.")]
 Why = Annotated[str, Meta(max_length=10_000)]
+
+#: Addresses that a page of those that are searched for looks at.
+SCANNED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,10 @@ class Lifted:
 
 @dataclass(frozen=True, slots=True)
 class SuppressionsPage:
-    """How many, and after which."""
+    """How many, and after which; of those alone whose address has this part. With `search`, a page looks at so many
+    addresses and may hold fewer than `limit`, even none: go on while `next` is not null."""
 
+    search: Annotated[str, Meta(max_length=320)] | None = None
     limit: Limit = USUAL
     after: After | None = None
 
@@ -75,11 +80,17 @@ class SuppressionsChosen:
 def list_(doing: Doing, asked: SuppressionsPage) -> Page[mail.NumberedSuppression]:
     """List the addresses, in the order in which they were suppressed."""
     number = doing.organisation.organisation
-    listed = ("suppressions", number)
+    listed = ("suppressions", number, asked.search)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
     with doing.transaction() as connection:
-        found = mail.suppressions_after(connection, number, after, asked.limit + 1)
-    return page(found, asked.limit, lambda one: (one.number,), *listed)
+        if asked.search and not after and (whole := mail.suppression_of(connection, number, asked.search)):
+            return Page([*whole], None)
+        end = mail.suppression_place(connection, number, after, SCANNED) if asked.search else None
+        part = asked.search or None
+        found = mail.suppressions_after(connection, number, after, asked.limit + 1, part=part, until=end)
+    if len(found) > asked.limit:
+        return page(found, asked.limit, lambda one: (one.number,), *listed)
+    return page_ending_at(found, None if end is None else (end,), *listed)
 
 
 @act("suppressions.export", "GET suppressions/export")

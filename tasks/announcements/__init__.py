@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from tasks.announcements.intake import announcement_requested, fault_of, is_judged
     from tasks.announcements.lifecycle import (
         RetriedAnnouncement,
+        SettledAnnouncement,
         cancel,
         check_words,
         finish_mailings,
@@ -19,19 +20,23 @@ if TYPE_CHECKING:
         resume,
         retry,
         schedule,
+        settle,
     )
-    from tasks.announcements.previews import Preview, Sent, preview, send_trial, trial
+    from tasks.announcements.previews import Hole, Preview, Seen, Sent, preview, see, send_trial, trial
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,
         MOST_LEARNERS,
         BadMessage,
         BadSchedule,
+        Fault,
         NotAllowed,
         Progress,
         check_message,
+        faults,
         local_time,
         moment_of,
+        pace,
         progress,
         zone_named,
     )

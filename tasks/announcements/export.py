@@ -1,6 +1,6 @@
 """The recipients of an announcement, one row each, with every attempt (R18): streamed, however many they are."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -76,8 +76,10 @@ def recipients_after(
     state: Delivery | None = None,
     reason: str | None = None,
     last: int = LAST,
+    only: Sequence[int] | None = None,
 ) -> list[tuple[int, RecipientDetails]]:
-    """So many recipients at most, those after one, up to the `last` that is looked at, by their numbers."""
+    """So many recipients at most, those after one, up to the `last` that is looked at, by their numbers; or those with
+    some numbers alone."""
     found = rows(
         connection,
         dict,
@@ -87,6 +89,7 @@ def recipients_after(
         after=after,
         limit=limit,
         last=last,
+        only=None if only is None else list(only),
         state=None if state is None else state.value,
         reason=reason,
     )

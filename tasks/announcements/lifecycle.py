@@ -1,5 +1,6 @@
 """An announcement's way from draft to finished."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import structlog
@@ -24,10 +25,20 @@ SURVEYED = 50
 RESUMED = ("mail.deliver", "announcements.audience")
 
 
-def move(connection: Connection, organisation: int, announcement: store.Announcement, move_: str, *, by: str) -> str:
+def move(
+    connection: Connection,
+    organisation: int,
+    announcement: store.Announcement,
+    move_: str,
+    *,
+    by: str,
+    why: str | None = None,
+) -> str:
     """Move an announcement on as the table of moves allows, and keep who did; the state it is in now, or
     `NotAllowed`."""
-    state = mail.make_move(connection, organisation, announcement.mailing, move_, expected=announcement.state, by=by)
+    state = mail.make_move(
+        connection, organisation, announcement.mailing, move_, expected=announcement.state, by=by, why=why
+    )
     if state is None:
         allowed = " or ".join(sorted(MOVES[move_]))
         raise NotAllowed(
@@ -165,6 +176,36 @@ def retry(
         )
     mail.enqueue(connection, number, found.mailing, "bulk", 1, organisation.learners, settings.rollcall_mail_batch)
     return RetriedAnnouncement(found.announcement, state, pending, held_back)
+
+
+@dataclass(frozen=True, slots=True)
+class SettledAnnouncement:
+    """Of how many a person said whether they got the mail, and how the announcement stands."""
+
+    announcement: str
+    state: str
+    settled: int
+
+
+def settle(
+    connection: Connection,
+    organisation: int,
+    found: store.Announcement,
+    learners: Sequence[str] | None,
+    *,
+    sent: bool,
+    by: str,
+    why: str,
+) -> SettledAnnouncement:
+    """Write of the uncertain, of these learners or all, that they got the mail, or did not and may be sent it again
+    (R19). It ends again at once, and its new counts go out."""
+    named = f"settle as {'sent' if sent else 'not sent'}"
+    state = move(connection, organisation, found, named, by=by, why=why)
+    settled = mail.settle_uncertain(connection, organisation, found.mailing, learners, sent=sent)
+    if not settled:
+        whom = "nobody" if learners is None else "none of these"
+        raise NotAllowed(f"nothing was changed: of the announcement {found.announcement}, {whom} is uncertain")
+    return SettledAnnouncement(found.announcement, state, settled)
 
 
 def finish_mailings(connection: Connection, *, in_savepoints: bool = False) -> int:

@@ -1,17 +1,19 @@
 """What an announcement will be, before it is launched: who gets it, what they read, and one to look at (R16)."""
 
 import uuid
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from email import message_from_bytes, policy
+from email.message import EmailMessage
 
 from sqlalchemy import Connection
 
 from config.errors import NotFound
 from config.runtime import Runtime
 from config.settings import SmtpServer
-from tasks import mail
+from tasks import mail, organisations
 from tasks.announcements.lifecycle import check_words
-from tasks.announcements.rules import NotAllowed
+from tasks.announcements.rules import Fault, NotAllowed, faults
 from tasks.announcements.store import Announcement
 from tasks.mail import (
     NOBODY,
@@ -27,6 +29,9 @@ from tasks.mail import (
     without_default,
 )
 from tasks.mail import mailing as mailing_numbered
+
+#: What stands in a preview for what proves that somebody may unsubscribe, and for the address of nobody.
+HIDDEN, NOWHERE = "…", "nobody@example.org"
 
 #: What the subject of a test begins with.
 MARK = "[Test] "
@@ -61,6 +66,42 @@ class Preview:
     left_out: dict[str, int]
     mistakes: list[Mistake]
     sample: Sample | None
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A merge field without a default that has nothing to say for so many of those who will receive the mail; in the
+    `subject` or the `body`, there on the first `line` that has it."""
+
+    part: str
+    line: int | None
+    field: str
+    without_value: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class SeenMail:
+    """What one learner will read, as both their mail programs show it; `learner` is null if nobody would get it. Their
+    link to unsubscribe leads nowhere here."""
+
+    learner: str | None
+    subject: str
+    html: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was written, seen before it is kept: its mistakes; if it has none, what a learner will read; and, if they
+    were to be counted, who will receive it, and who is left out and why."""
+
+    faults: list[Fault]
+    mail: SeenMail | None
+    selected: int | None = None
+    will_receive: int | None = None
+    left_out: dict[str, int] = field(default_factory=dict)
+    holes: list[Hole] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +158,61 @@ def preview(
     )
 
 
+def see(
+    connection: Connection,
+    runtime: Runtime,
+    organisation: organisations.Organisation,
+    subject: str,
+    body: str,
+    audience: Mapping[str, object],
+    learner: str | None,
+    *,
+    count: bool,
+) -> Seen:
+    """Look at what was written, though nobody keeps it yet, as this learner reads it, or the first who would get it;
+    and, if they are to be counted, at how many would."""
+    number = organisation.organisation
+    wrong = faults(subject, body, organisation.name)
+    mailing = Mailing(
+        number, organisation.id, organisation.name, 0, mail.Kind.ANNOUNCEMENT, "", "preview", "draft", "hold",
+        subject, body, organisation.logo, organisation.colour,
+    )  # fmt: skip
+    letter = None
+    if not wrong:
+        if learner is None:
+            reader = mail.some_of_audience(connection, number, audience)
+        else:
+            reader = _known(connection, number, learner)
+        letter = _as_seen(mailing, reader, runtime)
+    if not count:
+        return Seen(wrong, letter)
+    judged = {one.verdict: one for one in mail.judged_audience(connection, number, audience)}
+    will = judged.pop("send", None)
+    left_out = {verdict: one.n for verdict, one in judged.items()}
+    received = 0 if will is None else will.n
+    holes = [] if will is None or wrong else _holes(subject, body, asdict(will))
+    return Seen(wrong, letter, received + sum(left_out.values()), received, left_out, holes)
+
+
+def _holes(subject: str, body: str, lacking: Mapping[str, int]) -> list[Hole]:
+    return [
+        Hole(part, line if part == "body" else None, name.value, lacking[name.value], lacking["n"])
+        for part, text in (("subject", subject), ("body", body))
+        for name, line in mail.first_lines_without_default(text).items()
+        if lacking.get(name.value)
+    ]
+
+
+def _as_seen(mailing: Mailing, reader: Recipient | None, runtime: Runtime) -> SeenMail | None:
+    """The message in both forms; of nobody in particular if nobody would get it."""
+    who = reader or mail.nobody_in_particular(NOWHERE)
+    message = _composed(mailing, who, runtime)
+    if message is None:
+        return None
+    plain, html = (part.get_content().replace("\r\n", "\n") for part in message.iter_parts())
+    return SeenMail(reader and reader.id, str(message["Subject"]), html, plain)
+
+
 def _known(connection: Connection, organisation: int, learner: str) -> Recipient:
     found = mail.as_recipient(connection, organisation, learner)
     if found is None:
@@ -131,14 +227,28 @@ def _mailing(connection: Connection, organisation: int, found: Announcement) -> 
 
 
 def _as_read(mailing: Mailing, reader: Recipient, runtime: Runtime) -> Sample | None:
-    """The message as it would be sent, read as the one who gets it reads it; None where no server would take it."""
+    """The message as the one who gets it reads it; None where no server would take it."""
+    message = _composed(mailing, reader, runtime)
+    if message is None:
+        return None
+    body = message.get_body(("plain",))
+    return Sample(reader.id, str(message["Subject"]), "" if body is None else body.get_content())
+
+
+def _composed(mailing: Mailing, reader: Recipient, runtime: Runtime) -> EmailMessage | None:
+    """The message as it would be sent, but for the link to unsubscribe: nobody but the reader is to have that (R34)."""
+    us = identity(runtime)
     try:
-        envelope = compose(mailing, reader, identity(runtime))
+        envelope = compose(mailing, reader, us)
     except ValueError:
         return None
     message = message_from_bytes(envelope.message, policy=policy.default)
-    body = message.get_body(("plain",))
-    return Sample(reader.id, str(message["Subject"]), "" if body is None else body.get_content())
+    assert isinstance(message, EmailMessage)  # noqa: S101 - its policy makes one
+    if us.links:
+        token = us.links.token(mailing.organisation, reader.recipient)
+        for part in message.iter_parts():
+            part.set_content(part.get_content().replace(token, HIDDEN), subtype=part.get_content_subtype())
+    return message
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,24 @@ class NotAllowed(Conflict):
 
 
 class BadMessage(ValueError):
-    """What is wrong with a subject or a body."""
+    """What is wrong with a subject or a body: of the `part` that is named, on a line of the body if one is to blame."""
+
+    def __init__(self, says: str, part: str = "body", line: int | None = None) -> None:
+        super().__init__(says)
+        self.part, self.line = part, line
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A mistake in the `subject` or the `body`, with the line of the body, counted from 1, if one is to blame."""
+
+    part: str
+    line: int | None
+    says: str
+
+
+#: Mistakes that are named at once.
+MOST_FAULTS = 20
 
 
 class BadSchedule(ValueError):
@@ -40,11 +57,11 @@ class BadSchedule(ValueError):
 def check_message(subject: str, body: str, organisation: str) -> None:
     """Refuse what no mail of the organisation with this name could say, or none should. Raises `BadMessage`."""
     if not subject.strip():
-        raise BadMessage("The subject is empty.")
+        raise BadMessage("The subject is empty.", "subject")
     if _CONTROL.search(subject):
-        raise BadMessage("The subject must be one line, without line breaks or control characters.")
+        raise BadMessage("The subject must be one line, without line breaks or control characters.", "subject")
     if len(subject) > LONGEST_SUBJECT:
-        raise BadMessage(f"The subject has {len(subject)} characters; it may have {LONGEST_SUBJECT}.")
+        raise BadMessage(f"The subject has {len(subject)} characters; it may have {LONGEST_SUBJECT}.", "subject")
     if not body.strip():
         raise BadMessage("The body is empty.")
     if "\0" in body:
@@ -59,7 +76,20 @@ def check_message(subject: str, body: str, organisation: str) -> None:
     try:
         mail.check_template(subject, body, organisation)
     except mail.MergeError as problem:
-        raise BadMessage(str(problem)) from None
+        part = "subject" if isinstance(problem, mail.SubjectError) else "body"
+        raise BadMessage(str(problem), part, problem.line) from None
+
+
+def faults(subject: str, body: str, organisation: str) -> list[Fault]:
+    """The mistakes in a message: all that are wrong with merge fields, or else the first of any other sort."""
+    found = [Fault("subject", None, str(one)) for one in mail.merge_problems(subject, MOST_FAULTS, "Subject")]
+    found += [Fault("body", one.line, str(one)) for one in mail.merge_problems(body, MOST_FAULTS)]
+    if not found:
+        try:
+            check_message(subject, body, organisation)
+        except BadMessage as problem:
+            found = [Fault(problem.part, problem.line, str(problem))]
+    return found[:MOST_FAULTS]
 
 
 def zone_named(name: str) -> ZoneInfo:
@@ -138,3 +168,18 @@ def progress(announcement: str, state: str, tallies: Sequence["mail.Tally"]) -> 
         counts.get("uncertain", 0),
         counts.get("pending", 0),
     )
+
+
+def pace(history: Sequence["mail.MailingChange"], sent: int, now: datetime) -> float | None:
+    """Mails a second, on average over the time in which the announcement was being sent; None if that is unknown."""
+    seconds = 0.0
+    since: datetime | None = None
+    for change in history:
+        if since is not None and change.before == "sending":
+            seconds += (change.at - since).total_seconds()
+            since = None
+        if change.after == "sending":
+            since = change.at
+    if since is not None:
+        seconds += (now - since).total_seconds()
+    return sent / seconds if sent and seconds > 0 else None

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from tasks.enrolments.fanouts import (
         EnrolmentCounts,
         FanoutDetails,
+        FanoutUnderWay,
         any_running,
         fanout_details,
+        fanouts_under_way,
         finish_fanouts,
         running_fanouts,
         unfinished_since,

@@ -276,6 +276,40 @@ def running_fanouts(connection: Connection) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class FanoutUnderWay:
+    """A fan-out that is not finished, and how far it is. `place`: with its number, its place in the list."""
+
+    place: int
+    fanout: int
+    organisation: str
+    cause: str
+    request: str | None
+    since: datetime
+    selected: int
+    enrolled: int
+    silent: int
+    already: int
+
+
+def fanouts_under_way(connection: Connection, after: tuple[int, int], limit: int) -> list[FanoutUnderWay]:
+    """The fan-outs of every organisation that are not finished, from behind this place."""
+    return rows(
+        connection,
+        FanoutUnderWay,
+        """
+        SELECT f.organisation AS place, f.fanout, o.id AS organisation, f.cause, f.request, f.occurred_at AS since,
+               f.selected, f.enrolled, f.silent, f.already
+        FROM fanouts f JOIN organisations o USING (organisation)
+        WHERE f.finished_at IS NULL AND (f.organisation, f.fanout) > (:organisation_before, :fanout_before)
+        ORDER BY f.organisation, f.fanout LIMIT :limit
+        """,
+        organisation_before=after[0],
+        fanout_before=after[1],
+        limit=limit,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class EnrolmentCounts:
     """What came of a request: every learner selected is counted once (R14). `not_eligible`: how many, by why."""
 

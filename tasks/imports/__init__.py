@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.imports.actors import run
+    from tasks.imports.actors import drop, run
+    from tasks.imports.cells import safe
     from tasks.imports.intake import Imported, ImportOptions, import_file
     from tasks.imports.reader import Layout, LineBatch, batches, first_cells, layout_of
     from tasks.imports.requests import (

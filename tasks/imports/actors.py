@@ -1,6 +1,6 @@
 """Files that came through the API, imported by a worker. One whose worker is lost is imported again, and goes on."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,6 +17,9 @@ from tasks.work import actor
 
 #: Advisory lock of whoever imports a file.
 IMPORT_LOCK = 7403
+
+#: How long a file is kept that was only looked at, or could not be read: to be corrected, and read again.
+KEPT = timedelta(days=1)
 
 #: How long an import waits before it looks again whether it is its turn.
 TURN_SOON = timedelta(seconds=1)
@@ -79,4 +82,15 @@ def _run(runtime: Runtime, piece: work.Piece) -> None:
                 result.refused_file = f"imports/{subject}/refused"
                 with refused.open("rb") as lines:
                     uploads.write(connection, number, subject, "refused", lines)
-            uploads.settle(connection, number, subject, result=result, problem=problem)
+            keep = asked.dry_run or result is None
+            if keep:
+                work.add(connection, number, "tasks", "imports.drop", subject, scheduled_for=datetime.now(UTC) + KEPT)
+            uploads.settle(connection, number, subject, result=result, problem=problem, keep=keep)
+
+
+@actor("imports.drop")
+def drop(runtime: Runtime, piece: work.Piece) -> None:
+    """Keep a file no longer that nobody had read to its end."""
+    with transaction(runtime.engine, piece.organisation) as connection:
+        uploads.drop(connection, piece.organisation, piece.subject)
+        work.finish(connection, piece)

@@ -31,6 +31,9 @@ SLICE_PAGES = 500
 #: Time zones that are none, named in the result, at most.
 ODD_ZONES = 20
 
+#: Statuses that nobody knows, named in the result, at most.
+ODD_STATUSES = 50
+
 
 @dataclass(slots=True)
 class Imported:
@@ -43,7 +46,8 @@ class Imported:
     read, and names as they were.
     `columns`: which column holds a field; `status_columns`: those that say who is inactive; `unused`: those of which
     nothing was taken. `cleaned`: cells that invisible characters were taken off, and `emptied`: what was known and is
-    not any more, both by field. `unknown_time_zones`: what stands for one, with the number of lines.
+    not any more, both by field. `unknown_time_zones` and `unknown_statuses`: what stands for one, with the number of
+    lines.
     """
 
     organisation: str
@@ -68,6 +72,7 @@ class Imported:
     cleaned: dict[str, int] = field(default_factory=dict)
     emptied: dict[str, int] = field(default_factory=dict)
     unknown_time_zones: dict[str, int] = field(default_factory=dict)
+    unknown_statuses: dict[str, int] = field(default_factory=dict)
     refused: dict[str, int] = field(default_factory=dict)
     refused_file: str | None = None
 
@@ -182,6 +187,8 @@ def _judged(
     result.cleaned = dict(sorted(staging.cleaned.items()))
     if odd_zones:
         result.unknown_time_zones = judging.odd_zones(connection, ODD_ZONES)
+    if Refusal.UNKNOWN_STATUS in result.refused:
+        result.unknown_statuses = judging.odd_statuses(connection, ODD_STATUSES)
     if known and not options.keep_empty:
         result.emptied = {field: n for field, n in asdict(judging.emptied(connection)).items() if n}
     digests = known > 0 and organisation.reactivation_digest

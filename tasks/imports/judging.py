@@ -218,6 +218,21 @@ def odd_zones(connection: Connection, most: int) -> dict[str, int]:
     return {each.what: each.n for each in found}
 
 
+def odd_statuses(connection: Connection, most: int) -> dict[str, int]:
+    """What stands for a status in lines that are refused, and is none that we know; those of most lines first."""
+    found = rows(
+        connection,
+        Counted,
+        """
+        SELECT detail AS what, count(*) AS n FROM import_rows WHERE reason = :unknown_status AND detail IS NOT NULL
+        GROUP BY detail ORDER BY count(*) DESC, detail LIMIT :most
+        """,
+        unknown_status=Refusal.UNKNOWN_STATUS,
+        most=most,
+    )
+    return {each.what: each.n for each in found}
+
+
 def emptied(connection: Connection) -> Emptied:
     """What the lines that are taken would empty of what is known."""
     return rows(

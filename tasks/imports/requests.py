@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from msgspec import Meta
 
 from config.words import counted
 from tasks.imports.rules import Field, NotReadable, ReadingOptions, field_named
@@ -14,6 +16,9 @@ if TYPE_CHECKING:
 
 #: People who are mailed at most by an import that nobody was asked about.
 UNASKED = 1000
+
+#: Letters of the name of a file at most.
+LONGEST_NAME = 200
 
 #: The ways in which a column says who is inactive, as a person names them in `map`.
 _HOW = {
@@ -45,7 +50,8 @@ class BadOption(ValueError):
 class ImportRequest:
     """How a file is to be read: `map` has FIELD=COLUMN, `map_status` STATUS=active or STATUS=inactive, `ignore` columns
     that are not to be used. `status`: that of all of whom the file says none. `keep_empty`: an empty cell leaves what
-    is known alone. `notices`: newcomers are told what the rules enrol them in; `yes`: however many that are."""
+    is known alone. `notices`: newcomers are told what the rules enrol them in; `yes`: however many that are. `name`:
+    what the file is called, by which the list of imports tells it from others."""
 
     kind: Literal["auto", "learners"] = "auto"
     dry_run: bool = False
@@ -58,6 +64,7 @@ class ImportRequest:
     delimiter: str | None = None
     notices: bool = True
     yes: bool = False
+    name: Annotated[str, Meta(max_length=LONGEST_NAME)] = ""
 
 
 def check_options(asked: ImportRequest) -> None:

@@ -12,7 +12,14 @@ if TYPE_CHECKING:
     from tasks.mail.composing.envelopes import compose, identity
     from tasks.mail.composing.links import PATH as UNSUBSCRIBE_PATH
     from tasks.mail.composing.links import Links
-    from tasks.mail.composing.merge import MergeError, MergeField, without_default
+    from tasks.mail.composing.merge import (
+        MergeError,
+        MergeField,
+        SubjectError,
+        first_lines_without_default,
+        without_default,
+    )
+    from tasks.mail.composing.merge import problems as merge_problems
     from tasks.mail.composing.phrases import LANGUAGES, spoken
     from tasks.mail.composing.return_paths import LONGEST_TOKEN, ReturnPaths, Token, fingerprint
     from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
@@ -25,6 +32,7 @@ if TYPE_CHECKING:
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import (
         Mailing,
+        MailingUnderWay,
         ReceivedMail,
         Tally,
         in_progress,
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
         received_by,
         tallies,
         tally,
+        under_way,
         unworked,
     )
     from tasks.mail.ledger.moves import MailingChange, close_cancelled, history, make_move, why_paused
@@ -52,9 +61,11 @@ if TYPE_CHECKING:
         as_recipient,
         cancel_idle,
         judged,
+        judged_audience,
         left_settled,
         make_pending,
         nobody_in_particular,
+        some_of_audience,
         some_recipient,
         verdict_on,
     )
@@ -69,6 +80,7 @@ if TYPE_CHECKING:
         settle_restore,
     )
     from tasks.mail.ledger.retrying import NOTICES, RetriedNotices, retry_notices
+    from tasks.mail.ledger.settling import settle_uncertain
     from tasks.mail.ledger.subscriptions import Subscription, resubscribe, subscription, unsubscribe
     from tasks.mail.ledger.suppressions import (
         SUPPRESSIONS,
@@ -79,6 +91,8 @@ if TYPE_CHECKING:
         count_suppressions,
         lift,
         suppress,
+        suppression_of,
+        suppression_place,
         suppressions_after,
     )
     from tasks.mail.ledger.witness import Witness

@@ -282,4 +282,7 @@ MOVES: dict[str, dict[str, str]] = {
     "finish": {"sending": "finished"},
     "finish with failures": {"sending": "finished with failures"},
     "retry": {"finished": "sending", "finished with failures": "sending"},
+    # It is finished again by whoever closes what is left with nothing to do, who says the new counts.
+    "settle as sent": {"finished": "sending", "finished with failures": "sending", "cancelled": "cancelled"},
+    "settle as not sent": {"finished": "sending", "finished with failures": "sending", "cancelled": "cancelled"},
 }

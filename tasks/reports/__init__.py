@@ -8,9 +8,11 @@ if TYPE_CHECKING:
     from tasks.reports.export import Format, Report, Tab, bound, stream, stream_rows
     from tasks.reports.history import HISTORY
     from tasks.reports.store import (
+        ArchivedRow,
         CourseCount,
         CourseSummary,
         MailCount,
+        archived,
         course_counts,
         headcounts,
         mail_counts,

@@ -1,6 +1,7 @@
 """What is counted, as SQL."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection
 
@@ -42,6 +43,27 @@ class CourseSummary:
     completed: int
     not_started: int
     withdrawn: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchivedRow:
+    """An enrolment of a learner who is inactive; of one who was never enrolled all of it is None."""
+
+    number: int
+    learner: str
+    username: str | None
+    email: str | None
+    first_name: str | None
+    last_name: str | None
+    course: str | None
+    title: str | None
+    cycle: int | None
+    enrolled_at: datetime | None
+    silent: bool | None
+    started_at: datetime | None
+    completed_at: datetime | None
+    result: str | None
+    withdrawn_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,3 +125,8 @@ def mail_counts(connection: Connection, organisation: int) -> list[MailCount]:
         """,
         organisation=organisation,
     )
+
+
+def archived(connection: Connection, organisation: int, after: int, limit: int) -> list[ArchivedRow]:
+    """The enrolments of so many inactive learners, those `after` one, by their number (R29, R30)."""
+    return rows(connection, ArchivedRow, query("reports.archived"), organisation=organisation, after=after, limit=limit)

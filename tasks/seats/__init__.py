@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 # `ledger` is called as its module is
-from tasks.seats.ledger import Entry, LedgerFilter, Period, ledger, periods, stream_ledger, warned
+from tasks.seats.ledger import (
+    Entry,
+    KeptBalance,
+    LedgerFilter,
+    Period,
+    kept_balances,
+    ledger,
+    periods,
+    stream_ledger,
+    warned,
+)
 
 if TYPE_CHECKING:
     from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle

@@ -52,6 +52,17 @@ class Period:
     overdrawn: int
 
 
+@dataclass(frozen=True, slots=True)
+class KeptBalance:
+    """What is used of the pool of a period; `ends` is the first moment after it, and None is open."""
+
+    unit: str
+    starts: datetime | None
+    ends: datetime | None
+    pool: int | None
+    used: int
+
+
 #: The same with times as they are written.
 _WRITTEN = """
 SELECT id, organisation, learner, course, cycle, unit, amount, rfc3339(occurred_at) AS occurred_at, event, overdrawn,
@@ -91,6 +102,19 @@ def periods(connection: Connection, organisation: int) -> list[Period]:
         SELECT period, unit, CAST(sum(amount) AS bigint) AS used, count(*) AS entries,
                count(*) FILTER (WHERE overdrawn) AS overdrawn
         FROM consumptions WHERE organisation = :organisation GROUP BY period, unit ORDER BY period DESC, unit
+        """,
+        organisation=organisation,
+    )
+
+
+def kept_balances(connection: Connection, organisation: int) -> list[KeptBalance]:
+    """What is used of the pool of each period, as it is kept (R26), the latest first."""
+    return rows(
+        connection,
+        KeptBalance,
+        """
+        SELECT unit, nullif(period, '1970-01-01T00:00:00Z') AS starts, ends, pool, used FROM balances
+        WHERE organisation = :organisation ORDER BY period DESC, unit
         """,
         organisation=organisation,
     )

@@ -5,6 +5,19 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.uploads.store import Part, Upload, begin, blocks, find, forget, progressed, settle, write
+    from tasks.uploads.store import (
+        Part,
+        Upload,
+        again,
+        begin,
+        blocks,
+        drop,
+        find,
+        forget,
+        newest,
+        progressed,
+        settle,
+        write,
+    )
 else:
     __getattr__ = lazily(__name__)

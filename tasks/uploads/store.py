@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Any, Literal
 
 from sqlalchemy import Connection, Engine
 
-from config.database import execute, one, transaction, value
+from config.database import execute, one, rows, transaction, value
 from config.words import as_json
 
 #: Bytes of a block.
@@ -21,7 +22,7 @@ Part = Literal["file", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """How far the work on a file is. `asked`: how it is to be read."""
+    """How far the work on a file is. `asked`: how it is to be read; `kept`: the file is there, to be read again."""
 
     upload: int
     state: Literal["running", "done", "failed"]
@@ -30,6 +31,15 @@ class Upload:
     total: int
     result: dict[str, Any] | None
     problem: str | None
+    at: datetime
+    kept: bool
+
+
+#: Whether the file is kept; the first of its blocks is.
+_KEPT = """EXISTS (
+    SELECT FROM upload_blocks b
+    WHERE b.organisation = uploads.organisation AND b.upload = uploads.upload AND b.part = 'file' AND b.number = 0
+) AS kept"""
 
 
 def begin(connection: Connection, organisation: int, asked: object) -> int:
@@ -98,9 +108,61 @@ def find(connection: Connection, organisation: int, upload: int) -> Upload | Non
     return one(
         connection,
         Upload,
-        """
-        SELECT upload, state, asked, done, total, result, problem FROM uploads
+        f"""
+        SELECT upload, state, asked, done, total, result, problem, at, {_KEPT} FROM uploads
         WHERE organisation = :organisation AND upload = :upload
+        """,
+        organisation=organisation,
+        upload=upload,
+    )
+
+
+def newest(connection: Connection, organisation: int, before: int | None, limit: int) -> list[Upload]:
+    """So many files, the newest first; `before`: those that came earlier than this one."""
+    return rows(
+        connection,
+        Upload,
+        f"""
+        SELECT upload, state, asked, done, total, result, problem, at, {_KEPT} FROM uploads
+        WHERE organisation = :organisation AND upload < :before ORDER BY upload DESC LIMIT :limit
+        """,
+        organisation=organisation,
+        before=before if before is not None else 1 << 62,
+        limit=limit,
+    )
+
+
+def again(connection: Connection, organisation: int, upload: int, asked: object) -> bool:
+    """Have a file read once more, as is asked now: what became of it before is forgotten. False if it is being read, or
+    is not kept any more."""
+    return bool(
+        execute(
+            connection,
+            """
+            WITH refused AS (
+                DELETE FROM upload_blocks WHERE organisation = :organisation AND upload = :upload AND part = 'refused'
+            )
+            UPDATE uploads SET state = 'running', asked = CAST(:asked AS jsonb), done = 0, total = 0, result = NULL,
+                problem = NULL
+            WHERE organisation = :organisation AND upload = :upload AND state <> 'running' AND EXISTS (
+                SELECT FROM upload_blocks b
+                WHERE b.organisation = :organisation AND b.upload = :upload AND b.part = 'file' AND b.number = 0)
+            """,
+            organisation=organisation,
+            upload=upload,
+            asked=as_json(asked).decode(),
+        )
+    )
+
+
+def drop(connection: Connection, organisation: int, upload: int) -> None:
+    """Keep a file no longer, unless it is being read."""
+    execute(
+        connection,
+        """
+        DELETE FROM upload_blocks b USING uploads u
+        WHERE b.organisation = :organisation AND b.upload = :upload AND b.part = 'file'
+          AND u.organisation = :organisation AND u.upload = :upload AND u.state <> 'running'
         """,
         organisation=organisation,
         upload=upload,
@@ -120,14 +182,21 @@ def progressed(connection: Connection, organisation: int, upload: int, done: int
 
 
 def settle(
-    connection: Connection, organisation: int, upload: int, *, result: object | None, problem: str | None = None
+    connection: Connection,
+    organisation: int,
+    upload: int,
+    *,
+    result: object | None,
+    problem: str | None = None,
+    keep: bool = False,
 ) -> None:
-    """Note what became of a file, which is then not kept any longer."""
+    """Note what became of a file, which is then not kept any longer; or is, so that it can be read again."""
     execute(
         connection,
         """
         WITH read AS (
-            DELETE FROM upload_blocks WHERE organisation = :organisation AND upload = :upload AND part = 'file'
+            DELETE FROM upload_blocks
+            WHERE organisation = :organisation AND upload = :upload AND part = 'file' AND NOT :keep
         )
         UPDATE uploads SET state = CASE WHEN CAST(:problem AS text) IS NULL THEN 'done' ELSE 'failed' END,
             result = CAST(:result AS jsonb), problem = :problem, done = total
@@ -137,6 +206,7 @@ def settle(
         upload=upload,
         result=None if result is None else as_json(result).decode(),
         problem=problem,
+        keep=keep,
     )
 
 
@@ -145,10 +215,12 @@ def forget(connection: Connection, organisation: int) -> None:
     execute(
         connection,
         """
-        WITH refused AS (
-            DELETE FROM upload_blocks WHERE organisation = :organisation AND part = 'refused'
+        WITH said AS (
+            DELETE FROM upload_blocks b USING uploads u
+            WHERE b.organisation = :organisation AND u.organisation = :organisation AND u.upload = b.upload
+              AND (b.part = 'refused' OR u.state <> 'running')
         )
-        UPDATE uploads SET result = result || '{"sample": [], "unknown_time_zones": {}}'
+        UPDATE uploads SET result = result || '{"sample": [], "unknown_time_zones": {}, "unknown_statuses": {}}'
         WHERE organisation = :organisation AND state <> 'running'
         """,
         organisation=organisation,

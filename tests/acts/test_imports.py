@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from config.errors import Invalid, NotFound
+from config.errors import Conflict, Invalid, NotFound
 from tasks.acts import imports as acts
 from tasks.imports import UNASKED
 from tests.acts.doing import audited, do
@@ -86,14 +86,72 @@ def test_r31_nothing_of_another_organisation_is_shown(world: World) -> None:
     for act in (acts.show, acts.refused):
         with pytest.raises(NotFound):
             do(world, act, one, "borealis")
+    with pytest.raises(NotFound):
+        do(world, acts.again, acts.ImportAgain(id=one.id), "borealis")
+    assert listed(world, "borealis") == []
 
 
 def test_r35_who_is_erased_is_in_no_lines_that_were_refused(world: World) -> None:
     world.has_learners("A")
     one = begin(world)
+    looked_at = begin(world, FILE.replace(b"n1,n1@acme.example,active", b"n1,n1@acme.example,gone"), dry_run=True)
     world.settle()
     world.say("learner.deleted", learner="A")
     world.settle()
 
     assert refused(world, one) == b""
     assert do(world, acts.show, one).result.sample == []
+    assert do(world, acts.show, looked_at).result.unknown_statuses == {}
+    assert world.ask("SELECT count(*) FROM upload_blocks") == 0, "nor in a file that is kept"
+
+
+def test_a_file_that_was_looked_at_is_corrected_looked_at_again_and_imported(world: World) -> None:
+    strange = b"id,username,email,status\nN1,n1,,blue\nN2,n2,,Blue\nN3,n3,,active\nN4,,,active\n"
+    one = begin(world, strange, dry_run=True, name="staff.csv")
+    world.settle()
+    first = do(world, acts.show, one)
+    again = acts.ImportAgain(id=one.id, dry_run=True, map_status=["blue=inactive"])
+    assert do(world, acts.again, again).location == f"imports/{one.id}"
+    world.settle()
+    second = do(world, acts.show, one)
+    do(world, acts.again, acts.ImportAgain(id=one.id, map_status=["blue=inactive"]))
+    world.settle()
+    last = do(world, acts.show, one)
+
+    assert (first.kept, first.result.unknown_statuses) == (True, {"blue": 1, "Blue": 1})
+    assert first.result.refused == {"neither username nor e-mail": 1, "unknown status": 2}
+    assert (second.kept, second.result.new, second.result.inactive) == (True, 3, 2)
+    assert second.asked.map_status == ["blue=inactive"]
+    assert refused(world, one).count(b"\n") == 2, "of the last reading alone"
+    assert (last.kept, last.result.new, world.ask("SELECT count(*) FROM learners")) == (False, 3, 3)
+    with pytest.raises(Conflict, match="send the file again"):
+        do(world, acts.again, again)
+    assert [(found.id, found.name, found.dry_run, found.read, found.refused) for found in listed(world)] == [
+        (one.id, "staff.csv", False, 4, 1)
+    ]
+
+
+def listed(world: World, organisation: str = "acme") -> list[acts.ListedImport]:
+    found, after = [], None
+    while not found or after:
+        page = do(world, acts.list_, acts.ImportsPage(limit=1, after=after), organisation)
+        found += page.items
+        after = page.next
+        if not page.items:
+            break
+    return found
+
+
+def test_a_file_that_nobody_imports_is_kept_for_a_day(world: World) -> None:
+    one, failed, running = begin(world, dry_run=True), begin(world, b"a,b\n1,2\n"), None
+    world.settle()
+    assert [do(world, acts.show, each).kept for each in (one, failed)] == [True, True]
+    running = begin(world, dry_run=True)
+    world.execute("UPDATE work SET due_at = now(), state = 'due' WHERE actor = 'imports.drop'")
+    world.settle()
+
+    assert [do(world, acts.show, each).kept for each in (one, failed, running)] == [False, False, True]
+    assert [each.id for each in listed(world)] == [running.id, failed.id, one.id]
+    assert (
+        world.ask("SELECT count(*) FROM work WHERE actor = 'imports.drop' AND due_at > now() + interval '1 hour'") == 1
+    )

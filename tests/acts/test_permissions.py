@@ -27,14 +27,15 @@ ANYBODY = "mail.show organisations.list templates.list templates.sample"
 READER = """
     access.ask access.ask_many
     announcements.export announcements.list announcements.preview announcements.ready announcements.recipients
-    announcements.show
+    announcements.see announcements.show
     courses.list courses.preview courses.show
     enrolments.show
     events.decided events.quarantined events.replays
-    imports.refused imports.show
+    imports.list imports.refused imports.show
     learners.counts learners.explain learners.list learners.preview learners.show
-    reports.history reports.summary reports.training
-    seats.explain seats.export seats.ledger seats.show
+    reports.analytics reports.archived reports.by_course reports.by_segment reports.history reports.summary
+    reports.training
+    seats.explain seats.export seats.ledger seats.show seats.use
     segments.list segments.show
     suppressions.export suppressions.list
     templates.render
@@ -45,12 +46,12 @@ READER = """
 ADMIN = """
     announcements.cancel announcements.create announcements.delete announcements.edit announcements.launch
     announcements.pause announcements.resume announcements.retry announcements.schedule announcements.test
-    announcements.unschedule
+    announcements.settle announcements.unschedule
     audit.list
     courses.method
     enrolments.request enrolments.withdraw
     events.discard events.discard_many events.release events.release_many events.replay
-    imports.run
+    imports.again imports.run
     learners.activate learners.deactivate learners.status learners.subscription
     mail.retry
     seats.reviewed seats.reviewed_many

@@ -23,6 +23,7 @@ ORDER = [
     "system",
     "explaining",
     "reconcile",
+    "analytics",
     "imports",
     "intake",
     "erasure",

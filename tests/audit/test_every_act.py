@@ -63,6 +63,13 @@ def draft(world: World) -> str:
     return id_
 
 
+def unsure(world: World) -> str:
+    """An announcement that is finished, of which it is uncertain whether anybody got it."""
+    world.execute("UPDATE mailings SET state = 'finished' WHERE id = 'sent'")
+    world.execute("UPDATE deliveries SET state = 'uncertain' WHERE recipient > 0")
+    return "sent"
+
+
 #: Each act that changes something, as it is asked for; done in this order.
 CHANGES: dict[str, Asked] = {
     "accounts.add": {"email": MAIL, "role": "admin", "organisations": [OURS]},
@@ -82,6 +89,7 @@ CHANGES: dict[str, Asked] = {
     "announcements.resume": {"announcement": "made"},
     "announcements.cancel": {"announcement": "made"},
     "announcements.retry": {"announcement": "sent"},
+    "announcements.settle": lambda world: {"announcement": unsure(world), "sent": True, "why": WHY},
     "announcements.delete": lambda world: {"announcement": draft(world)},
     "courses.method": {"course": "law", "method": "manual", "segments": []},
     "enrolments.request": {"course": "art", "learners": ["B"], "tab": "all"},

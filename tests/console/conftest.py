@@ -19,6 +19,15 @@ from tests.workers.serving import served
 from tests.world import World
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+PARTS = {"Content-Type": "multipart/form-data; boundary=parts"}
+
+
+def parts_of(fields: list[tuple[str, str]], name: str, content: bytes) -> bytes:
+    """A form of fields and, at its end, a file, as a browser sends it."""
+    each = [f'Content-Disposition: form-data; name="{key}"\r\n\r\n{value}'.encode() for key, value in fields]
+    quoted = name.replace('"', "%22")
+    each.append(f'Content-Disposition: form-data; name="file"; filename="{quoted}"\r\n\r\n'.encode() + content)
+    return b"".join(b"--parts\r\n" + one + b"\r\n" for one in each) + b"--parts--\r\n"
 
 
 class Forms(HTMLParser):
@@ -38,8 +47,14 @@ class Forms(HTMLParser):
             self.found.setdefault(self._form, [])
         elif tag == "form":
             self._form = ""
-        elif tag == "input" and self._form and "name" in said and (said.get("type") != "checkbox" or "checked" in said):
-            self.found[self._form].append((said["name"], said.get("value", "on")))
+        elif (
+            tag == "input"
+            and self._form
+            and "name" in said
+            and (said.get("type") not in {"checkbox", "radio"} or "checked" in said)
+        ):
+            unsaid = "on" if said.get("type") in {"checkbox", "radio"} else ""
+            self.found[self._form].append((said["name"], said.get("value", unsaid)))
 
 
 @dataclass
@@ -54,16 +69,24 @@ class Visitor:
     at: str = ""
 
     def open(
-        self, path: str, fields: list[tuple[str, str]] | None = None, method: str = "GET", **headers: str
+        self,
+        path: str,
+        fields: list[tuple[str, str]] | None = None,
+        method: str = "GET",
+        file: tuple[str, bytes] | None = None,
+        **headers: str,
     ) -> "Visitor":
-        """Open a page or, with fields, send a form; go where that leads to."""
+        """Open a page or, with fields, send a form, with a `file` of a name; go where that leads to."""
         parts = urlsplit(self.url)
         connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=30)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        body = None if fields is None else urlencode(fields)
+        body: str | bytes | None = None if fields is None else urlencode(fields)
+        kind = FORM
+        if fields is not None and file is not None:
+            body, kind = parts_of(fields, *file), PARTS
         whole = path if path.startswith("/") else f"/console/{path}"
-        connection.request(method if fields is None else "POST", whole, body, sent if fields is None else sent | FORM)
+        connection.request(method if fields is None else "POST", whole, body, sent if fields is None else sent | kind)
         response = connection.getresponse()
         self.at, self.status, self.text = whole, response.status, response.read().decode()
         self.headers = {name.lower(): value for name, value in response.getheaders()}
@@ -78,11 +101,20 @@ class Visitor:
             return self.open(self.headers["location"])
         return self
 
-    def send(self, to: str, *said: tuple[str, str], leave: frozenset[str] = frozenset()) -> "Visitor":
+    def send(
+        self,
+        to: str,
+        *said: tuple[str, str],
+        leave: frozenset[str] = frozenset(),
+        file: tuple[str, bytes] | None = None,
+    ) -> "Visitor":
         """Send the form of this page that goes there, with these fields besides, and without some."""
-        fields = Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
-        sent = [one for one in fields if one[0] not in leave]
-        return self.open(to, [*sent, *said], Sec_Fetch_Site="same-origin", Origin=self.url)
+        sent = [one for one in self.form(to) if one[0] not in leave]
+        return self.open(to, [*sent, *said], file=file, Sec_Fetch_Site="same-origin", Origin=self.url)
+
+    def form(self, to: str) -> list[tuple[str, str]]:
+        """The fields of the form of this page that goes there."""
+        return Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
 
     @property
     def says(self) -> str:

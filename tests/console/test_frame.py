@@ -1,14 +1,18 @@
 """R31, R34: who sees which page, what no page lets in, and what each says when something is wrong."""
 
+import io
 import re
 from urllib.parse import quote
 
 import pytest
 
 from tasks.accounts import Role
+from tasks.acts import imports
+from tasks.acts.imports import ImportRun
+from tests.acts.doing import do
 from tests.console.conftest import Consoled, Visitor
 from workers.web.asking import Busy
-from workers.web.console import app
+from workers.web.console import app, changes, choosing
 from workers.web.console.looks import ASSETS
 from workers.web.console.visits import PAGES
 from workers.web.signing_in import Visitors
@@ -21,11 +25,24 @@ TABLE = {
     "GET preferences": "all",
     "POST preferences": "all",
     "GET organisations/{organisation}/users": "reader",
+    "GET organisations/{organisation}/users/export": "reader",
     "POST organisations/{organisation}/users": "reader",
     "POST organisations/{organisation}/users/confirm": "admin",
     "POST organisations/{organisation}/users/status": "admin",
     "GET organisations/{organisation}/learners/{learner}": "reader",
     "POST organisations/{organisation}/learners/{learner}": "admin",
+    "GET organisations/{organisation}/reports": "reader",
+    "GET organisations/{organisation}/reports/training": "reader",
+    "GET organisations/{organisation}/reports/history": "reader",
+    "GET organisations/{organisation}/seats": "reader",
+    "GET organisations/{organisation}/seats/ledger": "reader",
+    "GET organisations/{organisation}/seats/ledger/export": "reader",
+    "POST organisations/{organisation}/seats/ledger/{entry}": "admin",
+    "GET organisations/{organisation}/imports": "reader",
+    "POST organisations/{organisation}/imports": "admin",
+    "GET organisations/{organisation}/imports/{id}": "reader",
+    "POST organisations/{organisation}/imports/{id}": "admin",
+    "GET organisations/{organisation}/imports/{id}/refused": "reader",
 }
 
 ROLES = {"reader": Role.READER, "admin": Role.ADMIN, "operator": Role.OPERATOR, "nobody": None}
@@ -49,6 +66,7 @@ def _organisations(console: Consoled) -> None:
     world.has_learners("zoe")
     world.organisation = "acme"
     world.has_learners("ann")
+    do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\n")))
 
 
 def key(visitor: Visitor) -> str:
@@ -59,12 +77,14 @@ def key(visitor: Visitor) -> str:
 def asks(visitor: Visitor, route: str, organisation: str) -> int:
     """Ask for a page as its form does."""
     method, _, path = route.partition(" ")
-    path = path.format(organisation=organisation, learner="ann" if organisation == "acme" else "zoe")
+    known = {"organisation": organisation, "learner": "ann" if organisation == "acme" else "zoe"}
+    path = path.format(**known, id=1, entry=1)
     if method == "GET":
         return visitor.open(path).status
     own = key(visitor.open("preferences"))
     said = [("key", own), ("learner", "ann"), ("status", "active"), ("active", "yes"), ("was", "inactive")]
-    return visitor.open(path, said, Sec_Fetch_Site="same-origin").status
+    file = ("people.csv", b"id,email,status\n") if path.endswith("/imports") else None
+    return visitor.open(path, [*said, ("why", "seen")], file=file, Sec_Fetch_Site="same-origin").status
 
 
 def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: Consoled) -> None:
@@ -239,8 +259,11 @@ def test_the_page_on_the_console_says_which_bounds_there_are() -> None:
     look, idle = (int(re.findall(rf"{name} = (\d+);", script)[0]) for name in ("LOOK_MS", "IDLE_MS"))
     bounds = [
         f"may open {app.RATE:.0f} pages a second, {app.AT_ONCE} at once",
-        f"looked at again every {look // 1000} seconds",
+        f"the script asks every {look // 1000} seconds",
         f"stops asking after {idle // 60_000} minutes",
+        f"A process has {changes.MOST} streams, and {changes.OF_ONE} of one person",
+        f"each ends after {changes.LONGEST_SECONDS / 60:.0f} minutes",
+        f"up to {choosing.MOST_FOUND:,}",
     ]
 
     assert [bound for bound in bounds if bound not in said] == []

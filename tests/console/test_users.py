@@ -1,5 +1,9 @@
 """R1, R3, R4, R5, R30: the Users section, by forms alone, as a browser without scripts sends them."""
 
+import csv
+import io
+import re
+
 import pytest
 
 from tasks.accounts import Role
@@ -170,3 +174,80 @@ def test_an_id_may_hold_anything(console: Consoled) -> None:
     assert odd in admin.open(link).says
     admin.send(link.partition("#")[0], leave=frozenset({"active"}))
     assert "1 user is inactive now." in admin.says
+
+
+def test_r01_what_was_done_is_undone_from_the_message_that_says_it(console: Consoled) -> None:
+    world = console.world
+    admin = console.visitor().open(card("ann"))
+    admin.send(card("ann"), leave=frozenset({"active"}))
+    admin.send(f"/console/{USERS}/status")
+
+    assert (admin.at, "1 user is active now." in admin.says) == (card("ann"), True)
+    assert world.access("ann") == {"c1", "c2"}
+    assert world.ask("SELECT count(*) FROM enrolments WHERE NOT silent AND learner = 1") == 3, "none is made anew (R1)"
+    admin.send(f"/console/{USERS}/status")
+    assert world.access("ann") == set()
+
+    admin.open(f"{USERS}?tab=all")
+    admin.send(f"{USERS}/confirm", ("learner", "ann"), ("learner", "bob"), ("status", "inactive"))
+    admin.send(f"{USERS}/status").send(f"/console/{USERS}/status")
+    assert world.rows("SELECT id FROM learners WHERE standing = 'inactive'") == [("ann",)], "who was so before stays so"
+
+
+def test_r05_r12_what_would_void_a_password_or_send_mail_is_not_undone_by_a_click(console: Consoled) -> None:
+    admin = console.visitor().open(card("una"))
+    admin.send(card("una"), leave=frozenset({"active"}))
+    assert "1 user is inactive now." in admin.says
+    assert "Undo" not in admin.says
+
+    console.world.has_organisation(reactivation_digest=True)
+    admin.open(card("ann")).send(card("ann"), leave=frozenset({"active"}))
+    assert "Undo" not in admin.says
+
+
+def test_all_that_a_list_finds_is_changed_at_once_if_it_still_finds_the_same(console: Consoled) -> None:
+    world = console.world
+    world.has_learners(*(f"found{n:03}" for n in range(60)))
+    admin = console.visitor().open(f"{USERS}?tab=active&search=found")
+    admin.send(f"{USERS}/confirm", ("every", "yes"), ("status", "inactive"))
+    assert "Make 60 users inactive?" in admin.says
+    assert "The list finds 60 users." in admin.says
+    assert "found001" not in str(re.findall(r"<input[^>]*>", admin.text))
+
+    world.has_learners("found999")
+    admin.send(f"{USERS}/status")
+    assert (admin.status, "The list finds others than before" in admin.says) == (409, True)
+    assert world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'") == 0
+    admin.open(f"{USERS}?tab=active&search=found").send(f"{USERS}/confirm", ("every", "yes"), ("status", "inactive"))
+    admin.send(f"{USERS}/status")
+    assert "61 users are inactive now." in admin.says
+    assert world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'") == 61
+
+
+def test_a_list_that_finds_too_many_is_refused(console: Consoled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.web.console.choosing.MOST_FOUND", 2)
+    admin = console.visitor().open(USERS)
+    admin.send(f"{USERS}/confirm", ("every", "yes"), ("status", "inactive"))
+
+    assert (admin.status, "The list finds more than 2" in admin.says) == (422, True)
+
+
+def test_the_export_has_what_the_list_finds_and_no_formulas(console: Consoled) -> None:
+    console.world.has_learners("eve", first_name="=1+1", last_name="Larsén, née O’Neill")
+    console.world.becomes("inactive", "bob", "eve")
+    reader = console.visitor(Role.READER).open(f"{USERS}?tab=inactive")
+    assert f'href="/console/{USERS}/export?tab=inactive"' in reader.text
+    reader.open(f"{USERS}/export?tab=inactive")
+
+    assert reader.headers["content-disposition"] == 'attachment; filename="users-inactive.csv"'
+    rows = list(csv.DictReader(io.StringIO(reader.text)))
+    assert [(row["learner"], row["status"]) for row in rows] == [("bob", "inactive"), ("eve", "inactive")]
+    assert (rows[1]["first_name"], rows[1]["last_name"]) == ("'=1+1", "Larsén, née O’Neill")
+    assert len(list(csv.reader(io.StringIO(reader.open(f"{USERS}/export?search=ann").text)))) == 2
+
+
+def test_an_export_is_whole_however_many_pages_its_list_has(console: Consoled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("workers.web.console.choosing.PAGE", 2)
+    monkeypatch.setattr("workers.web.console.exporting.BLOCK", 10)
+
+    assert console.visitor().open(f"{USERS}/export?tab=all").text.count("\r\n") == 4

@@ -81,6 +81,11 @@ BY_HAND = (
     INSERT INTO search_ends (organisation, through) SELECT organisation, learners FROM organisations
     ON CONFLICT DO NOTHING
     """,
+    "INSERT INTO counts (organisation, asked_at) SELECT organisation, now() FROM organisations",
+    "INSERT INTO course_counts SELECT organisation, 'x', name, 1, 1, 1, 1, 1 FROM organisations",
+    "INSERT INTO segment_counts SELECT organisation, 'x', name, 1, 1, 1, 1 FROM organisations",
+    "INSERT INTO training_days SELECT organisation, 'x', '2026-01-01', 1, 1 FROM organisations",
+    "INSERT INTO ledger_days SELECT organisation, 'seat', '2026-01-01', '2026-01-01', 1, 1, 1 FROM organisations",
     "INSERT INTO unsearchable (organisation, learner) SELECT organisation, 1 FROM organisations",
     """
     INSERT INTO void_enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at)

@@ -29,6 +29,7 @@ from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
 from workers.relay.repeats import ForgetRepeats
+from workers.relay.sampling import Sample
 from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
@@ -51,6 +52,7 @@ CHORES: tuple[type[Chore], ...] = (
     ForgetRepeats,
     KeepAudit,
     IndexLearners,
+    Sample,
 )
 
 #: Seconds within which an idle relay obeys.

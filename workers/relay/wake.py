@@ -1,5 +1,6 @@
 """Wakes workers for what is due, organisations in turns (R31). A wake-up that is lost is repeated (R33)."""
 
+from collections import Counter
 from datetime import timedelta
 from itertools import groupby
 from operator import attrgetter
@@ -9,6 +10,9 @@ from config.runtime import Runtime
 from tasks.work import next_due_seconds, offer
 from workers.queues import QUEUES, Broker, message_for
 from workers.relay.chore import PACE_SECONDS, Chore
+
+#: For how many pieces of each queue this process has woken somebody; repeats included.
+WOKEN: Counter[str] = Counter()
 
 
 class Wake(Chore):
@@ -29,6 +33,7 @@ class Wake(Chore):
         repeat = timedelta(seconds=settings.rollcall_offer_seconds)
         with autocommit(self.runtime.engine) as connection:
             offers = offer(connection, *QUEUES, bound=settings.rollcall_in_flight, repeat=repeat)
+            WOKEN.update(it.queue for it in offers)
             for queue, those in groupby(sorted(offers, key=attrgetter("queue")), attrgetter("queue")):
                 self.broker.wake(queue, [message_for(queue, it.actor, it.organisation, it.work) for it in those])
             seconds = next_due_seconds(connection)

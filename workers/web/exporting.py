@@ -42,14 +42,27 @@ class Exports:
         """What is found, streamed if it is a `Stream`. Raises `RefusedCall` if there is no room for it, and what a
         bulkhead raises. `only_head`: nobody reads the rest."""
         with ExitStack() as held:
-            for whose, name, most in (("token", caller, OF_ONE), ("organisation", organisation or "", OF_ORGANISATION)):
-                held.enter_context(self._share(whose, name, most))
-            held.callback(self._bulkhead.leave, await self._bulkhead.enter())
+            self.take_place(held, caller, organisation)
+            await self.enter(held)
             found = await self._bulkhead.within(find)
             if not isinstance(found, Stream):
                 return Response(as_json(found), media_type="application/json")
-            first = None if only_head else await self._bulkhead.within(next, found.blocks, None)
-            return _Export(self._bulkhead, first, found, held.pop_all().close)
+            return await self.send(held, found, only_head=only_head)
+
+    def take_place(self, held: ExitStack, caller: str, organisation: str | None) -> None:
+        """Count an export as one of its caller and of its organisation, for as long as it is held. Raises
+        `RefusedCall` if one of them has no place left."""
+        for whose, name, most in (("token", caller, OF_ONE), ("organisation", organisation or "", OF_ORGANISATION)):
+            held.enter_context(self._share(whose, name, most))
+
+    async def enter(self, held: ExitStack) -> None:
+        """Wait for one of the places of this process. Raises what a bulkhead raises."""
+        held.callback(self._bulkhead.leave, await self._bulkhead.enter())
+
+    async def send(self, held: ExitStack, found: Stream, *, only_head: bool = False) -> Response:
+        """The answer, which gives back what is held once it was read or somebody gave up reading it."""
+        first = None if only_head else await self._bulkhead.within(next, found.blocks, None)
+        return _Export(self._bulkhead, first, found, held.pop_all().close)
 
     @contextmanager
     def _share(self, whose: str, name: str, most: int) -> Iterator[None]:

@@ -84,14 +84,15 @@ class Visitors:
         """The session that a browser shows, or nothing."""
         return request.cookies.get(self.cookies.session, "")
 
-    def caller(self, runtime: Runtime, request: Request) -> Caller | None:
-        """Who opens a page; None for somebody who is not signed in. It asks the database."""
+    def caller(self, runtime: Runtime, request: Request, *, used: bool = True) -> Caller | None:
+        """Who opens a page; None for somebody who is not signed in. It asks the database. `used`: it
+        counts as a use of the session, which keeps it."""
         session = self.session(request)
         if not session:
             return None
         with transaction(runtime.engine) as connection:
             idle = runtime.settings.rollcall_session_seconds
-            return accounts.caller_of_session(connection, session, address_of(request), idle_seconds=idle)
+            return accounts.caller_of_session(connection, session, address_of(request), idle_seconds=idle, used=used)
 
     def let_in(self, cookie: str, to: str) -> Response:
         """Give a browser the cookie of a new session, and send it on."""
@@ -129,6 +130,20 @@ def _origin(url: str) -> str:
 def address_of(request: Request) -> str | None:
     """The network address that somebody comes from."""
     return request.client.host if request.client else None
+
+
+#: How a browser names itself, and what it is called. Most name others besides, whose pages they want to be shown: the
+#: first counts.
+_BROWSERS = (
+    ("Edg", "Edge"), ("OPR", "Opera"), ("SamsungBrowser", "Samsung Internet"), ("Firefox", "Firefox"),
+    ("FxiOS", "Firefox"), ("CriOS", "Chrome"), ("Chrom", "Chrome"), ("Safari", "Safari"), ("curl", "curl"),
+)  # fmt: skip
+
+
+def browser_of(request: Request) -> str | None:
+    """The family of the browser: a word of a short list, which tells nobody from anybody else."""
+    said = request.headers.get("user-agent", "")
+    return next((name for word, name in _BROWSERS if word in said), None)
 
 
 def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
@@ -190,7 +205,9 @@ class _Pages:
             return self._form(request, 403, "The form was not sent from this page: try again.")
         said = SignIn(fields.get("email", ""), fields.get("password", ""), fields.get("code", ""))
         try:
-            signed_in = acts.sign_in(runtime, said, address_of(request), self._visitors.session(request))
+            signed_in = acts.sign_in(
+                runtime, said, address_of(request), self._visitors.session(request), browser_of(request)
+            )
         except SignInRefused as problem:
             log.info("sign_in.refused", throttled=bool(problem.wait))
             status, more = (429, {"Retry-After": str(problem.wait)}) if problem.wait else (403, {})
@@ -202,7 +219,8 @@ class _Pages:
         if request.method == "HEAD":
             raise NotFound("This link is for a browser.")
         secret = request.path_params["secret"]
-        found = acts.sign_in_by_link(runtime, secret, address_of(request), self._visitors.session(request))
+        before = self._visitors.session(request)
+        found = acts.sign_in_by_link(runtime, secret, address_of(request), before, browser_of(request))
         return self._visitors.let_in(found.cookie, "../../sign-in")
 
     def password(self, runtime: Runtime, request: Request, fields: dict[str, str]) -> Response:

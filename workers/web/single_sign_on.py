@@ -24,7 +24,7 @@ from tasks.acts.single_sign_on import sign_in_through_provider
 from workers.web.asking import Bulkhead
 from workers.web.bodies import Bodies
 from workers.web.pages import page
-from workers.web.signing_in import Visitors, address_of, answering, elsewhere
+from workers.web.signing_in import Visitors, address_of, answering, browser_of, elsewhere
 
 log = structlog.get_logger()
 
@@ -128,7 +128,8 @@ class _ProviderPages:
             groups_claim=runtime.settings.rollcall_oidc_groups_claim,
             trusted=runtime.settings.rollcall_oidc_email_verified,
         )
-        found = sign_in_through_provider(runtime, person, address, self._visitors.session(request))
+        before = self._visitors.session(request)
+        found = sign_in_through_provider(runtime, person, address, before, browser_of(request))
         with transaction(runtime.engine) as connection:
             tries.forgive(connection)
         response = self._visitors.let_in(found.cookie, "../../sign-in")

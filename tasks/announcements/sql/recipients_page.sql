@@ -1,4 +1,5 @@
--- A page of the recipients of an announcement, after one by their number (R18); what belongs to each is looked up.
+-- A page of the recipients of an announcement, after one by their number, or :only some (R18); what belongs to each is
+-- looked up.
 SELECT d.recipient, l.id AS learner,
        CASE WHEN d.state IN ('accepted', 'failed', 'uncertain') THEN d.address ELSE l.email END AS address,
        d.state, d.reason, d.code, d.reply, rfc3339(d.settled_at) AS settled_at,
@@ -10,11 +11,18 @@ SELECT d.recipient, l.id AS learner,
            ELSE '[]' END AS attempts,
        CAST(b.kind AS text) AS bounced, rfc3339(b.at) AS bounced_at, b.status AS bounce_status
 FROM (
-    SELECT * FROM deliveries
-    WHERE organisation = :organisation AND mailing = :mailing AND recipient > :after AND recipient <= :last
-      AND (CAST(:state AS text) IS NULL OR state = CAST(:state AS delivery_state))
-      AND (CAST(:reason AS text) IS NULL OR reason = :reason)
-    ORDER BY recipient LIMIT :limit
+    (SELECT * FROM deliveries
+     WHERE CAST(:only AS int[]) IS NULL
+       AND organisation = :organisation AND mailing = :mailing AND recipient > :after AND recipient <= :last
+       AND (CAST(:state AS text) IS NULL OR state = CAST(:state AS delivery_state))
+       AND (CAST(:reason AS text) IS NULL OR reason = :reason)
+     ORDER BY recipient LIMIT :limit)
+    UNION ALL
+    (SELECT named.* FROM unnest(CAST(:only AS int[])) AS wanted (recipient) CROSS JOIN LATERAL (
+         SELECT * FROM deliveries one
+         WHERE one.organisation = :organisation AND one.mailing = :mailing AND one.recipient = wanted.recipient
+           AND (CAST(:state AS text) IS NULL OR one.state = CAST(:state AS delivery_state))
+           AND (CAST(:reason AS text) IS NULL OR one.reason = :reason) OFFSET 0) named)
 ) d
 JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
 LEFT JOIN LATERAL (

@@ -25,6 +25,16 @@ class MergeField(StrEnum):
 class MergeError(Exception):
     """What is wrong with what an admin wrote, where, and what can be written in its place."""
 
+    @property
+    def line(self) -> int | None:
+        """The line of the body that is to blame, counted from 1, if one is."""
+        found = _LINE.match(str(self))
+        return int(found[1]) if found else None
+
+
+class SubjectError(MergeError):
+    """The same, of a subject."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -63,6 +73,7 @@ class Raw:
 _SLOT = re.compile(rf'\{{\{{\s*({"|".join(MergeField)})\s*(?:\|\s*default\s*:\s*"([^"{{}}\r\n]*)"\s*)?\}}\}}')
 _SLOT_OR_STRAY = re.compile(rf"{_SLOT.pattern}|\{{\{{(?:[^\r\n]*?\}}\}})?|\}}\}}")
 _SLOT_OR_RAW = re.compile(rf"{_SLOT.pattern}|\[\[raw:([a-z_]+)\]\]")
+_LINE = re.compile(r"Line (\d+): ")
 _BLANK = re.compile("[\x00-\x20\x7f-\x9f\u2028\u2029]+")
 
 #: The longest value of a recipient, in characters; of a longer one the beginning is said. The longest address has 254
@@ -84,14 +95,27 @@ def parse(text: str, name: str | None = None) -> tuple[str | Slot, ...]:
     parts: list[str | Slot] = []
     end = 0
     for match in _SLOT_OR_STRAY.finditer(text):
-        if not match[1] or len(match[2] or "") > LONGEST_VALUE:
-            where = name or f"Line {text.count(chr(10), 0, match.start()) + 1}"
-            if not match[1]:
-                raise MergeError(_mistake(match[0], where=where))
-            raise MergeError(f"{where}: the default of {match[1]} has more than {LONGEST_VALUE} characters.")
+        if problem := _problem(match, text, name):
+            raise problem
         parts += (text[end : match.start()], _slot(match))
         end = match.end()
     return tuple(part for part in (*parts, text[end:]) if part != "")
+
+
+def problems(text: str, most: int, name: str | None = None) -> list[MergeError]:
+    """Everything for which `parse` raises, in its order, so many at most."""
+    found = (_problem(match, text, name) for match in _SLOT_OR_STRAY.finditer(text))
+    return list(islice((one for one in found if one), most))
+
+
+def _problem(match: re.Match[str], text: str, name: str | None) -> MergeError | None:
+    """What is wrong with what stands in double braces."""
+    if match[1] and len(match[2] or "") <= LONGEST_VALUE:
+        return None
+    where = name or f"Line {text.count(chr(10), 0, match.start()) + 1}"
+    if not match[1]:
+        return MergeError(_mistake(match[0], where=where))
+    return MergeError(f"{where}: the default of {match[1]} has more than {LONGEST_VALUE} characters.")
 
 
 def line_of_slot(text: str, number: int) -> int:
@@ -113,6 +137,15 @@ def tokens(text: str) -> tuple[str | Slot | Raw, ...]:
 def without_default(*texts: str) -> set[MergeField]:
     """The fields for which an admin wrote no default: where a recipient has no value, they leave a hole."""
     return {part.field for text in texts for part in parse(text) if isinstance(part, Slot) and not part.default}
+
+
+def first_lines_without_default(text: str) -> dict[MergeField, int]:
+    """The same of one text, each with the first line on which it stands."""
+    found: dict[MergeField, int] = {}
+    for match in _SLOT.finditer(text):
+        if not match[2]:
+            found.setdefault(MergeField(match[1]), text.count("\n", 0, match.start()) + 1)
+    return found
 
 
 def one_line(text: str) -> str:

@@ -16,7 +16,7 @@ from markupsafe import escape
 import email_templates
 from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.markdown import MOST_SLOTS_OF_SUBJECT, letter, refuse_slots
-from tasks.mail.composing.merge import MergeError, MergeField, Slot, parse, said
+from tasks.mail.composing.merge import MergeError, MergeField, Slot, SubjectError, parse, said
 from tasks.mail.composing.message import compile_message
 from tasks.mail.composing.phrases import Language, Notice, spoken
 from tasks.mail.composing.placeholders import Placeholders
@@ -192,10 +192,13 @@ def _body(body_markdown: str, organisation: str) -> tuple[str, str]:
 
 
 def _subject(subject: str, organisation: str) -> str:
-    parts = parse(subject, "Subject")
-    refuse_slots(parts, MOST_SLOTS_OF_SUBJECT, "The subject")
-    placeholders = Placeholders(parts)
-    return _text(placeholders.source, placeholders, organisation)
+    try:
+        parts = parse(subject, "Subject")
+        refuse_slots(parts, MOST_SLOTS_OF_SUBJECT, "The subject")
+        placeholders = Placeholders(parts)
+        return _text(placeholders.source, placeholders, organisation)
+    except MergeError as problem:
+        raise SubjectError(str(problem)) from None
 
 
 def _html(html: str, placeholders: Placeholders, organisation: str) -> str:

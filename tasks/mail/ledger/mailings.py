@@ -133,6 +133,44 @@ def in_progress(connection: Connection) -> InProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class MailingUnderWay:
+    """A mailing that is being sent, was cancelled and is not closed yet, or is paused. `pieces`: of work, which are
+    left. `place` and `number`: its place in the list."""
+
+    place: int
+    number: int
+    organisation: str
+    kind: str
+    mailing: str
+    state: str
+    since: datetime
+    pieces: int
+
+
+def under_way(connection: Connection, after: tuple[int, int], limit: int) -> list[MailingUnderWay]:
+    """The mailings of every organisation that are not at their end, from behind this place."""
+    return rows(
+        connection,
+        MailingUnderWay,
+        """
+        SELECT m.organisation AS place, m.mailing AS number, o.id AS organisation, m.kind, m.id AS mailing, m.state,
+               coalesce(m.launched_at, m.created_at) AS since,
+               (SELECT count(*) FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
+                  AND w.actor IN ('mail.deliver', 'announcements.survey', 'announcements.audience',
+                                  'announcements.cancel')) AS pieces
+        FROM mailings m JOIN organisations o USING (organisation)
+        WHERE (m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL
+               OR m.kind = 'announcement' AND m.state = 'paused')
+          AND (m.organisation, m.mailing) > (:organisation_before, :mailing_before)
+        ORDER BY m.organisation, m.mailing LIMIT :limit
+        """,
+        organisation_before=after[0],
+        mailing_before=after[1],
+        limit=limit,
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class ReceivedMail:
     """What became of a mail for one learner: what the server said of it, and what came back."""
 

@@ -67,28 +67,24 @@ VERDICT = """mail_verdict({kind}, {state}, l.standing, l.email,
         (SELECT EXISTS (SELECT FROM suppressions WHERE organisation = :organisation)) AND EXISTS (
             SELECT FROM suppressions s WHERE s.organisation = :organisation AND s.address = mail_key(l.email)))"""
 
-#: The learners from :low to :high who are in the audience of the mailing whose number is :mailing, as a relation of a
-#: FROM. An empty list is nobody (R13); whoever is in three segments is there once. Those whom an audience names are
-#: looked up one by one, whatever the planner believes: how many the organisation has, or only ever mentioned, costs
-#: nothing.
-AUDIENCE = """(
+#: The learners from :low to :high who are in an audience, as a relation of a FROM. An empty list is nobody (R13);
+#: whoever is in three segments is there once. Those whom an audience names are looked up one by one, whatever the
+#: planner believes: how many the organisation has, or only ever mentioned, costs nothing.
+_AUDIENCE = """(
     SELECT every.* FROM learners every
-    WHERE (SELECT a.audience ? 'everyone' FROM mailings a
-           WHERE a.organisation = :organisation AND a.mailing = :mailing)
+    WHERE (SELECT a.audience ? 'everyone' FROM {of})
       AND every.organisation = :organisation AND every.learner BETWEEN :low AND :high
     UNION ALL
     SELECT one.* FROM (
         SELECT n.organisation, n.learner
-        FROM (SELECT a.organisation, jsonb_array_elements_text(a.audience -> 'learners') AS id FROM mailings a
-              WHERE a.organisation = :organisation AND a.mailing = :mailing) named
+        FROM (SELECT a.organisation, jsonb_array_elements_text(a.audience -> 'learners') AS id FROM {of}) named
         CROSS JOIN LATERAL (
             SELECT l.organisation, l.learner FROM learners l
             WHERE l.organisation = named.organisation AND l.id = named.id OFFSET 0) n
         WHERE n.learner BETWEEN :low AND :high
         UNION
         SELECT g.organisation, g.learner
-        FROM (SELECT a.organisation, jsonb_array_elements_text(a.audience -> 'segments') AS id FROM mailings a
-              WHERE a.organisation = :organisation AND a.mailing = :mailing) named
+        FROM (SELECT a.organisation, jsonb_array_elements_text(a.audience -> 'segments') AS id FROM {of}) named
         CROSS JOIN LATERAL (
             SELECT s.organisation, s.segment FROM segments s
             WHERE s.organisation = named.organisation AND s.id = named.id OFFSET 0) s
@@ -101,6 +97,12 @@ AUDIENCE = """(
         SELECT l.* FROM learners l
         WHERE l.organisation = chosen.organisation AND l.learner = chosen.learner OFFSET 0) one
 )"""
+
+#: Those in the audience of the mailing whose number is :mailing; and in an :audience that no mailing has yet.
+AUDIENCE = _AUDIENCE.format(of="mailings a WHERE a.organisation = :organisation AND a.mailing = :mailing")
+WRITTEN_AUDIENCE = _AUDIENCE.format(
+    of="(SELECT CAST(:organisation AS int) AS organisation, CAST(:audience AS jsonb) AS audience) a"
+)
 
 #: What a verdict makes of a delivery: (state, reason, settled_at).
 _OPENED = """CASE WHEN verdict = 'send' THEN CAST('pending' AS delivery_state)

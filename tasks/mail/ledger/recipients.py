@@ -1,14 +1,16 @@
 """The recipients of an announcement as its admin deals with them: before the launch, retried, cancelled; as SQL."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+import msgspec
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, value
 from config.sql import query
 from tasks import work
 from tasks.mail.ledger.gate import Recipient
-from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT
+from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT, WRITTEN_AUDIENCE
 from tasks.mail.rules import Verdict
 
 #: Pieces of work whose recipients are cancelled in one transaction: some 20,000 mails.
@@ -46,7 +48,15 @@ CROSS JOIN {AUDIENCE} l
 WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.standing IN ('active', 'inactive')
 """
 
-_COUNTED = f"""
+#: The same of an audience that no mailing has yet.
+_JUDGED_WRITTEN = f"""
+SELECT l.learner, l.first_name, l.last_name, l.username,
+       {VERDICT.format(kind="'announcement'", state="'sending'")} AS verdict
+FROM {WRITTEN_AUDIENCE} l
+WHERE l.standing IN ('active', 'inactive')
+"""
+
+_COUNTED_OF = f"""
 SELECT verdict, count(*) AS n, count(*) FILTER (WHERE no_first_name) AS first_name,
        count(*) FILTER (WHERE no_last_name) AS last_name,
        count(*) FILTER (WHERE no_first_name AND no_last_name) AS full_name,
@@ -54,10 +64,11 @@ SELECT verdict, count(*) AS n, count(*) FILTER (WHERE no_first_name) AS first_na
 FROM (
     SELECT verdict, {_EMPTY.format("first_name")} AS no_first_name, {_EMPTY.format("last_name")} AS no_last_name,
            {_EMPTY.format("username")} AS no_username
-    FROM ({_JUDGED}) judged
+    FROM ({{judged}}) judged
 ) said
 GROUP BY verdict ORDER BY verdict
 """
+_COUNTED, _COUNTED_WRITTEN = _COUNTED_OF.format(judged=_JUDGED), _COUNTED_OF.format(judged=_JUDGED_WRITTEN)
 
 
 def judged(connection: Connection, organisation: int, mailing: int) -> list[AudienceVerdict]:
@@ -65,6 +76,34 @@ def judged(connection: Connection, organisation: int, mailing: int) -> list[Audi
     however many they are."""
     return rows(
         connection, AudienceVerdict, _COUNTED, organisation=organisation, mailing=mailing, low=1, high=MOST_LEARNERS
+    )
+
+
+def judged_audience(connection: Connection, organisation: int, audience: Mapping[str, object]) -> list[AudienceVerdict]:
+    """The same of an audience that no mailing has yet."""
+    return rows(
+        connection,
+        AudienceVerdict,
+        _COUNTED_WRITTEN,
+        organisation=organisation,
+        audience=msgspec.json.encode(audience).decode(),
+        low=1,
+        high=MOST_LEARNERS,
+    )
+
+
+def some_of_audience(connection: Connection, organisation: int, audience: Mapping[str, object]) -> Recipient | None:
+    """The first of such an audience who would get the announcement, or None where nobody would."""
+    found = value(
+        connection,
+        f"SELECT learner FROM ({_JUDGED_WRITTEN}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1",
+        organisation=organisation,
+        audience=msgspec.json.encode(audience).decode(),
+        low=1,
+        high=MOST_LEARNERS,
+    )
+    return one(
+        connection, Recipient, query("mail.as_recipient"), organisation=organisation, id=None, learner=found or 0
     )
 
 

@@ -25,8 +25,9 @@ log = structlog.get_logger()
 
 
 class Settled(StrEnum):
-    """Why a delivery is uncertain, or accepted, that no worker settled: what went is known from elsewhere."""
+    """Why a delivery is uncertain, or accepted, that no worker settled: a person, or a log, knows what went."""
 
+    BY_HAND = "by hand"
     RESTORED = "restored"
     IN_THE_LOG = "in the log"
 

@@ -38,19 +38,62 @@ class NumberedSuppression(Suppression):
     number: int
 
 
-def suppressions_after(connection: Connection, organisation: int, number: int, limit: int) -> list[NumberedSuppression]:
-    """So many suppressions at most, those after one, by its number."""
+def suppressions_after(
+    connection: Connection,
+    organisation: int,
+    number: int,
+    limit: int,
+    *,
+    part: str | None = None,
+    until: int | None = None,
+) -> list[NumberedSuppression]:
+    """So many suppressions at most, those after one, by its number, and up to another; those alone whose address has
+    this part."""
     return rows(
         connection,
         NumberedSuppression,
         """
         SELECT address, reason, since, why, by_whom AS by, number FROM suppressions
-        WHERE organisation = :organisation AND number > :number ORDER BY number LIMIT :limit
+        WHERE organisation = :organisation AND number > :number
+          AND (CAST(:until AS bigint) IS NULL OR number <= :until)
+          AND (CAST(:part AS text) IS NULL OR strpos(address, mail_key(:part)) > 0)
+        ORDER BY number LIMIT :limit
         """,
         organisation=organisation,
         number=number,
+        until=until,
+        part=part,
         limit=limit,
     )
+
+
+def suppression_of(connection: Connection, organisation: int, address: str) -> list[NumberedSuppression]:
+    """The suppression of this address, if there is one."""
+    return rows(
+        connection,
+        NumberedSuppression,
+        """
+        SELECT address, reason, since, why, by_whom AS by, number FROM suppressions
+        WHERE organisation = :organisation AND address = mail_key(:address)
+        """,
+        organisation=organisation,
+        address=address,
+    )
+
+
+def suppression_place(connection: Connection, organisation: int, number: int, beyond: int) -> int | None:
+    """The number of the suppression that is so many behind another; None if there are fewer."""
+    found: int | None = value(
+        connection,
+        """
+        SELECT number FROM suppressions WHERE organisation = :organisation AND number > :number
+        ORDER BY number OFFSET :before LIMIT 1
+        """,
+        organisation=organisation,
+        number=number,
+        before=beyond - 1,
+    )
+    return found
 
 
 def suppress(

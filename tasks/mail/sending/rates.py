@@ -17,7 +17,7 @@ import redis
 import structlog
 
 from config.settings import sender_address
-from config.streams import in_resp2
+from config.streams import connect
 from tasks.mail.rules import ANYWHERE, MailAttempt, MailResult
 from tasks.mail.sending.outages import EVERYWHERE, MailOutage, outage
 from tasks.mail.sending.pace import (
@@ -83,9 +83,7 @@ class Rates:
     def __init__(self, redis_url: str, sender: str, *, rate: float, domain_rate: float, pause: float) -> None:
         """`rate` and `domain_rate`: mails a second of all workers together, 0 where there is no limit. `pause`: seconds
         before another try where nobody answers; doubles."""
-        self._redis = redis.Redis.from_url(
-            in_resp2(redis_url), socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
-        )
+        self._redis = connect(redis_url, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
         self._prefix = f"{PREFIX}{sender}:"
         self._limits = Limits(rate or math.inf, domain_rate or math.inf, pause)
         self._name = uuid.uuid4().hex

@@ -6,7 +6,7 @@ server is asked, and the limit holds while Redis is away. With several `web` pro
 
 import math
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 #: Buckets remembered at most; the one that was used longest ago is forgotten, and full again.
 MOST = 10_000
@@ -43,3 +43,27 @@ class Buckets:
     def _now(self, name: str, moment: float) -> float:
         left, then = self._left.get(name, (self._size, moment))
         return min(self._size, left + (moment - then) * self._rate)
+
+
+class Places:
+    """What somebody may have open at once: so many of one's own, and so many of all."""
+
+    def __init__(self, of_one: int, most: float = math.inf) -> None:
+        self._of_one, self._most = of_one, most
+        self._taken: Counter[str] = Counter()
+
+    def is_full(self, name: str) -> bool:
+        """Whether there is no place left."""
+        return self._taken[name] >= self._of_one or self._taken.total() >= self._most
+
+    def take(self, name: str) -> bool:
+        """Take a place, if there is one."""
+        if self.is_full(name):
+            return False
+        self._taken[name] += 1
+        return True
+
+    def give(self, name: str) -> None:
+        """Give a place back."""
+        self._taken[name] -= 1
+        self._taken += Counter()  # those with none are forgotten

@@ -1,8 +1,7 @@
 """Every page of the console as it is asked for: who asks, may they, the form, the act, and the page as an answer."""
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
@@ -22,20 +21,40 @@ from tasks import accounts, organisations
 from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
 from tasks.acts import perform
+from tasks.acts.acting import tag_of
+from tasks.acts.paging import Stream
 from tasks.acts.signing_in import SIGN_IN_PATH
-from workers.web.api.limits import Buckets
+from workers.web.api.limits import Buckets, Places
+from workers.web.api.problems import RefusedCall
 from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
-from workers.web.console import home, users
+from workers.web.console import (
+    announcements,
+    home,
+    imports,
+    launching,
+    operators,
+    people,
+    reports,
+    seats,
+    technical,
+    uploading,
+    users,
+    writing,
+)
+from workers.web.console.changes import Changes
+from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
-from workers.web.console.looks import HEADERS, assets, render
-from workers.web.console.visits import PAGES, SECTIONS, ConsolePage, Gone, Shown, Visit
+from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
+from workers.web.console.uploading import Upload
+from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
+from workers.web.exporting import Exports
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users)
+DECLARING = (home, users, announcements, writing, launching, reports, seats, imports, technical, operators, people)
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -51,9 +70,6 @@ SWITCHED = 20
 
 #: Seconds that a choice of language, zone or colours is kept.
 KEPT_SECONDS = 400 * 86_400
-
-#: Seconds that what is to be said once waits for the page to say it on.
-FLASH_SECONDS = 60
 
 
 class RefusedVisit(Exception):
@@ -75,6 +91,7 @@ class _Asked:
     session: str
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
+    file: Upload | None = None
 
 
 class Console:
@@ -83,11 +100,16 @@ class Console:
     def __init__(self, runtime: Runtime, bodies: Bodies) -> None:
         self._bodies, self._visitors = bodies, Visitors(runtime)
         self._prefix = urlsplit(runtime.endpoints.public_url).path.rstrip("/")
-        self._key = keys_in(runtime.endpoints.secret_key)[0]
+        self._flashes = Flashes(keys_in(runtime.endpoints.secret_key))
         self._bulkhead = Bulkhead(
             runtime, "web console", at_once=8, wait=3, seconds=60, statement=30, connections=2, kept=2
         )
+        self._downloads = Bulkhead(runtime, "web console exports", at_once=2, wait=3, seconds=60, statement=None)
+        self._looks = Bulkhead(runtime, "web console changes", at_once=2, wait=3, seconds=5, statement=3)
         self._rates = Buckets(AT_ONCE, RATE)
+        self._exports = Exports(self._downloads)
+        self._changes = Changes(runtime.stopping)
+        self._uploading = Places(uploading.OF_ONE, uploading.MOST)
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
@@ -96,7 +118,8 @@ class Console:
 
     def close(self) -> None:
         """Close the connections."""
-        self._bulkhead.runtime.engine.dispose()
+        for bulkhead in (self._bulkhead, self._downloads, self._looks):
+            bulkhead.runtime.engine.dispose()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Every one of them is answered by a page."""
@@ -118,13 +141,86 @@ class Console:
             return _asset(request, parts)
         page, path = _found(request.method, parts)
         query = _pairs(request.scope["query_string"])
-        fields: Sequence[tuple[str, str]] = ()
+        asked = _Asked(request, page, path, reader, self._visitors.session(request), query, ())
+        if page.uploads:
+            return await self._sent(asked)
         if request.method == "POST":
             async with self._bodies.read(request, LONGEST_FORM) as body:
-                fields = _pairs(body)
-        session = self._visitors.session(request)
-        asked = _Asked(request, page, path, reader, session, query, fields)
+                asked = replace(asked, fields=_pairs(body))
+        if page.live is not None and "text/event-stream" in request.headers.get("accept", ""):
+            return await self._told(asked)
+        if page.exports:
+            return await self._exported(asked)
         return await self._bulkhead.ask(self._show, self._bulkhead.runtime, asked)
+
+    async def _sent(self, asked: _Asked) -> Response:
+        """The answer to a form with a file, which is read of somebody who may send it alone."""
+        who = await self._bulkhead.ask(self._sender, self._bulkhead.runtime, asked)
+        if isinstance(who, Response):
+            return who
+        if not self._uploading.take(who):
+            raise RefusedVisit(429, wait=AGAIN)
+        try:
+            fields, file = await uploading.read(asked.request)
+            sent = replace(asked, fields=fields, file=file)
+            return await self._bulkhead.ask(self._show, self._bulkhead.runtime, sent)
+        finally:
+            self._uploading.give(who)
+
+    def _sender(self, runtime: Runtime, asked: _Asked) -> Response | str:
+        """Who sends a file, if they may."""
+        caller = self._visitors.caller(runtime, asked.request)
+        if caller is None:
+            return self._sign_in()
+        if not self._visitors.asked_by_us(asked.request):
+            raise RefusedVisit(403, asked.reader.words.gettext("The form was not sent from a page of ours."))
+        self._visit(runtime, asked, caller)
+        return caller.who
+
+    def _sign_in(self) -> Response:
+        return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
+
+    async def _told(self, asked: _Asked) -> Response:
+        """The stream that tells a page of changes."""
+
+        async def look() -> str | None:
+            found = await self._looks.ask(self._look, self._looks.runtime, asked)
+            return None if found is None else found[1]
+
+        found = await self._looks.ask(self._look, self._looks.runtime, asked)
+        if found is None:
+            return Response(status_code=204)  # which a browser does not ask again
+        if wait := self._rates.wait(found[0]):
+            raise RefusedVisit(429, wait=wait)
+        stream = self._changes.stream(found[0], look)
+        if stream is None:
+            raise RefusedVisit(503, wait=AGAIN)
+        return stream
+
+    def _look(self, runtime: Runtime, asked: _Asked) -> tuple[str, str] | None:
+        """Who has a page open, and the tag of what it is asked by; None for somebody who is not signed in any more."""
+        caller = self._visitors.caller(runtime, asked.request, used=False)
+        if caller is None:
+            return None
+        live = asked.page.live
+        assert live is not None  # noqa: S101 - the caller looked
+        visit = self._visit(runtime, asked, caller)
+        same = (asked.page.parts, tuple(asked.path.items()), tuple(asked.query))
+        return caller.who, self._changes.shared(same, lambda: tag_of(live(visit)))
+
+    async def _exported(self, asked: _Asked) -> Response:
+        """A file, made while it is read; one person and one organisation have a few at once."""
+        with ExitStack() as held:
+            await self._exports.enter(held)
+            found = await self._downloads.within(self._streamed, self._downloads.runtime, asked)
+            if isinstance(found, Response):
+                return found
+            who, stream = found
+            try:
+                self._exports.take_place(held, who, asked.path.get("organisation"))
+            except RefusedCall:
+                raise RefusedVisit(429, wait=AGAIN) from None
+            return await self._exports.send(held, stream)
 
     def _parts(self, request: Request) -> list[str]:
         """The segments of a path below `BASE`, each decoded by itself: an id may hold a slash."""
@@ -137,9 +233,15 @@ class Console:
         return parts[depth + 1 :] or [""]
 
     def _show(self, runtime: Runtime, asked: _Asked) -> Response:
+        found = self._streamed(runtime, asked)
+        assert isinstance(found, Response), f"{asked.page.parts} exports, and does not say so"  # noqa: S101
+        return found
+
+    def _streamed(self, runtime: Runtime, asked: _Asked) -> Response | tuple[str, Stream]:
+        """The answer or, of somebody, a file to stream."""
         caller = self._visitors.caller(runtime, asked.request)
         if caller is None:
-            return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
+            return self._sign_in()
         if wait := self._rates.wait(caller.who):
             raise RefusedVisit(429, wait=wait)
         if asked.request.method == "POST" and not self._is_ours(asked):
@@ -149,8 +251,12 @@ class Console:
             answer = asked.page.does(visit)
         except UserError as problem:
             answer = _refusal(visit, problem)
+        if isinstance(answer, Stream):
+            return caller.who, answer
         if isinstance(answer, Gone):
             return self._gone(asked, answer)
+        if isinstance(answer, Framed):
+            return HTMLResponse(answer.html, headers={"Content-Security-Policy": FRAMED_POLICY})
         return self._page(asked, visit, answer)
 
     def _visit(self, runtime: Runtime, asked: _Asked, caller: Caller) -> Visit:
@@ -159,7 +265,18 @@ class Console:
         here = base + "".join(f"/{quote(part, safe='')}" for part in self._parts(asked.request) if part)
         query = asked.request.scope["query_string"].decode("latin-1")
         here = f"{here}?{query}" if query else here
-        visit = Visit(runtime, caller, asked.reader, base, here, asked.path, asked.query, asked.fields)
+        visit = Visit(
+            runtime,
+            caller,
+            asked.reader,
+            base,
+            here,
+            asked.path,
+            asked.query,
+            asked.fields,
+            file=asked.file,
+            session=accounts.session_id(asked.session),
+        )
         organisation = asked.path.get("organisation")
         if needs is not None and not permits(caller, needs.name, organisation):
             perform(runtime, caller, needs, None, organisation)
@@ -177,16 +294,21 @@ class Console:
         said: dict[str, Any] = {
             **shown.said,
             "visit": visit,
-            "sections": [one for one in SECTIONS if visit.organisation and visit.may(one.needs.name)],
+            "sections": [
+                one for one in navigation() if (visit.organisation or one.whole) and visit.may(one.needs.name)
+            ],
             "current": asked.page.section,
             "switch": switch.items if len(switch.items) > 1 else [],
             "more_organisations": switch.next is not None,
             "key": self._visitors.form_key(asked.session),
             "sign_out": f"{self._prefix}{SIGN_OUT_PATH}",
-            "flash": self._flash(asked.session, cookie),
+            "flash": self._flashes.read(asked.session, cookie),
+            "live": asked.page.live is not None,
         }
         response = HTMLResponse(render(shown.template, asked.reader, said), shown.status)
         response.headers["Content-Language"] = asked.reader.language
+        if shown.frames:
+            response.headers["Content-Security-Policy"] = FRAMING_POLICY
         if cookie:
             self._visitors.cookies.forget(response, self._flash_cookie)
         return response
@@ -196,17 +318,8 @@ class Console:
         for name, value in gone.cookies.items():
             response.set_cookie(name, quote(value, safe=""), max_age=KEPT_SECONDS, path="/", samesite="lax")
         if gone.flash:
-            text = urlsafe_b64encode(json.dumps(gone.flash).encode()).decode()
-            value = f"{text}.{accounts.form_key(self._key, asked.session + text)}"
-            self._visitors.cookies.set(response, self._flash_cookie, value)
+            self._visitors.cookies.set(response, self._flash_cookie, self._flashes.written(asked.session, gone))
         return response
-
-    def _flash(self, session: str, cookie: str) -> str:
-        """What is to be said once, if it was said by us to this session."""
-        text, _, signed = cookie.partition(".")
-        if not text or not accounts.is_form_key([self._key], session + text, signed):
-            return ""
-        return str(json.loads(urlsafe_b64decode(text)))
 
     @property
     def _flash_cookie(self) -> str:

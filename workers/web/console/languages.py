@@ -3,14 +3,14 @@
 import gettext
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
 from io import BytesIO
 from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
-from babel.dates import format_datetime
+from babel.dates import format_date, format_datetime, format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -78,7 +78,7 @@ class Reading:
         """What to say."""
         return catalogue(self.language)
 
-    def number(self, number: int) -> str:
+    def number(self, number: float) -> str:
         """A number as it is written."""
         return format_decimal(number, locale=self.locale)
 
@@ -86,6 +86,14 @@ class Reading:
         """A moment in the reader's zone."""
         zone = ZoneInfo(self.zone or "UTC")
         return format_datetime(at.astimezone(zone), "d MMM y HH:mm", tzinfo=zone, locale=self.locale)
+
+    def day(self, day: date) -> str:
+        """A day."""
+        return format_date(day, "d MMM y", locale=self.locale)
+
+    def span(self, span: timedelta) -> str:
+        """For how long."""
+        return format_timedelta(span, locale=self.locale)
 
     def in_utc(self, at: datetime) -> str:
         """The same moment in UTC."""

@@ -20,6 +20,16 @@ POLICY = (
     "script-src 'self'; img-src 'self' data:; connect-src 'self'"
 )
 
+#: The same for a page that shows pages of ours in frames.
+FRAMING_POLICY = f"{POLICY}; frame-src 'self'"
+
+#: What a document in a frame may do, which is not ours, whatever it holds: look as it says. It runs and loads nothing,
+#: sends no form, and is of an origin that has nothing, even if somebody opens it by itself.
+FRAMED_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'self'; sandbox"
+)
+
 #: A form is sent with its origin, which `no-referrer` would hide.
 HEADERS = {
     "Cache-Control": "no-store",

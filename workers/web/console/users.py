@@ -2,12 +2,16 @@
 
 from typing import Any, Literal, cast
 
-from config.errors import Conflict, Invalid, UserError
+from config.errors import Conflict, Invalid
 from tasks.acts import Nothing, learner_previews, learners
+from tasks.acts.learner_previews import StatusPreview
 from tasks.acts.learners import LearnersAsked, LearnersStatus, LearnerToggle, OneLearner
 from tasks.acts.paging import Page as Listed
+from tasks.acts.paging import Stream
 from tasks.learners import LearnerSummary
-from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+from workers.web.console.choosing import MOST_TICKED, Chosen, chosen
+from workers.web.console.exporting import exported
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Undo, Visit, page
 
 Wanted = Literal["active", "inactive"]
 
@@ -17,16 +21,18 @@ SHOWN = 50
 #: Pages of the act that are asked for at most to fill one of ours, if few learners fit what is searched for.
 ASKED = 20
 
-#: Learners that are changed at once at most.
-MOST = 1000
-
 #: Pages that one can go back by their links.
 TRAIL = 20
 
 SECTIONS.append(Section("users", "Users", learners.list_))
 
 
-@page("GET organisations/{organisation}/users", needs=learners.list_, section="users")
+def _standings(visit: Visit) -> object:
+    """What is another if learners come, go or change their status."""
+    return visit.ask(learner_previews.counts, Nothing())
+
+
+@page("GET organisations/{organisation}/users", needs=learners.list_, section="users", live=_standings)
 @page("POST organisations/{organisation}/users", needs=learners.list_, section="users")
 def list_users(visit: Visit) -> Shown:
     """The list. A form sends it what is ticked on other pages, if no script keeps that."""
@@ -40,7 +46,7 @@ def list_users(visit: Visit) -> Shown:
         last = trail[-1] if trail else "-"
         before = visit.url("users", **kept, after=None if last == "-" else last, trail=".".join(trail[:-1]))
     after = listed.next and visit.url("users", **kept, after=listed.next, trail=".".join(here))
-    ticked = visit.all_said("learner")[:MOST]
+    ticked = visit.all_said("learner")[:MOST_TICKED]
     on_page = {one.learner for one in listed.items}
     return Shown(
         "users",
@@ -74,18 +80,25 @@ def _filled(visit: Visit, asked: LearnersAsked) -> Listed[LearnerSummary]:
 @page("POST organisations/{organisation}/users/confirm", needs=learners.set_status, section="users")
 def confirm(visit: Visit) -> Shown:
     """Say what would come of a change, before it is done."""
-    asked = _change(visit)
-    preview = visit.ask(learner_previews.preview, asked)
-    return Shown("confirm", {"preview": preview, "learners": asked.learners, "back": _back(visit)})
+    status, these = _change(visit)
+    preview = visit.ask(learner_previews.preview, LearnersStatus(these.ids, status))
+    return Shown("confirm", {"preview": preview, "fields": these.fields, "every": these.every, "back": _back(visit)})
 
 
 @page("POST organisations/{organisation}/users/status", needs=learners.set_status, section="users")
 def change(visit: Visit) -> Gone:
     """Make learners active or inactive."""
-    asked = _change(visit)
-    preview = visit.ask(learner_previews.preview, asked)
-    done = sum(one.changed for one in visit.ask(learners.set_status, asked))
-    return Gone(_back(visit), _said(visit, asked.status, done, preview.usernames))
+    status, these = _change(visit)
+    preview = visit.ask(learner_previews.preview, LearnersStatus(these.ids, status))
+    done = [one.learner for one in visit.ask(learners.set_status, LearnersStatus(these.ids, status)) if one.changed]
+    undo = _undo(visit, preview, done, _back(visit))
+    return Gone(_back(visit), _said(visit, status, len(done), preview.usernames), undo)
+
+
+@page("GET organisations/{organisation}/users/export", needs=learners.list_, exports=True)
+def export(visit: Visit) -> Stream:
+    """What the list finds, as a file."""
+    return exported(visit, f"users-{visit.said('tab', 'active')}", learners.list_)
 
 
 @page("GET organisations/{organisation}/learners/{learner}", needs=learners.show, section="users")
@@ -110,7 +123,21 @@ def switch(visit: Visit) -> Shown | Gone:
         visit.ask(act, LearnerToggle(learner))
     except Conflict as problem:
         return _card(visit, str(problem), 409)
-    return Gone(visit.url("learners", learner), _said(visit, wanted, 1, preview.usernames))
+    here = visit.url("learners", learner)
+    return Gone(here, _said(visit, wanted, 1, preview.usernames), _undo(visit, preview, [learner], here))
+
+
+def _undo(visit: Visit, preview: StatusPreview, changed: list[str], back: str) -> Undo | None:
+    """The form that gives them the status that they had. If that would void passwords (R5) or send mail (R12), it is
+    more than to undo: it is done by the switch, which says so."""
+    org = visit.organisation
+    to_active = preview.status == "inactive"
+    if not changed or org is None or (to_active and (preview.usernames or org.reactivation_digest)):
+        return None
+    status = "active" if to_active else "inactive"
+    return Undo(
+        visit.url("users", "status"), [("status", status), ("back", back), *(("learner", one) for one in changed)]
+    )
 
 
 def _card(visit: Visit, problem: str = "", status: int = 200) -> Shown:
@@ -123,23 +150,17 @@ def _card(visit: Visit, problem: str = "", status: int = 200) -> Shown:
     return Shown("card", said, status)
 
 
-def _change(visit: Visit) -> LearnersStatus:
+def _change(visit: Visit) -> tuple[Wanted, Chosen]:
     wanted = visit.said("status")
     if wanted not in {"active", "inactive"}:
         raise Invalid("It is not said whether they are to be active or inactive: go back, and press a button.")
-    ids = visit.all_said("learner")
-    if not ids:
-        raise UserError(visit.reader.words.gettext("Nobody is ticked: go back, tick somebody, and press the button."))
-    if len(ids) > MOST:
-        says = visit.reader.words.gettext("More than {number} are ticked: change them in several steps.")
-        raise UserError(says.format(number=visit.reader.number(MOST)))
-    return LearnersStatus(ids, cast("Wanted", wanted))
+    return cast("Wanted", wanted), chosen(visit, learners.list_, lambda one: one.learner)
 
 
 def _back(visit: Visit) -> str:
-    """The list that somebody came from, if it is ours."""
-    back, own = visit.said("back"), visit.url("users")
-    return back if back == own or back.startswith(f"{own}?") else own
+    """The list or card that somebody came from, if it is ours."""
+    back, own, cards = visit.said("back"), visit.url("users"), visit.url("learners", "")
+    return back if back == own or back.startswith((f"{own}?", cards)) else own
 
 
 def _said(visit: Visit, status: str, done: int, usernames: int) -> str:

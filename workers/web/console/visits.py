@@ -8,43 +8,68 @@ from urllib.parse import quote, urlencode
 from config.runtime import Runtime
 from tasks.accounts import Caller, permits
 from tasks.acts import Act, perform
+from tasks.acts.paging import Stream
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
+from workers.web.console.uploading import Upload
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A page to show: a template, and what it says."""
+    """A page to show: a template, and what it says. `frames`: whether it shows pages of ours in frames."""
 
     template: str
     said: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
+    frames: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A document that is not ours, for a frame of one of our pages, where it can do nothing."""
+
+    html: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """A form that does the reverse of what was just done: where it is sent, and its fields."""
+
+    to: str
+    fields: list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Somewhere else to go once a form is done; `flash`: what is said there, once; `cookies`: what was chosen."""
+    """Somewhere else to go once a form is done; `flash`: what is said there, once, with what undoes it; `cookies`: what
+    was chosen."""
 
     to: str
     flash: str = ""
+    undo: Undo | None = None
     cookies: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsolePage:
     """A page: `parts` are the segments of its path, those in braces are fields. Whoever may do `needs` may see it; None
-    is for everybody who is signed in. `section`: where in the navigation it is."""
+    is for everybody who is signed in. `section`: where in the navigation it is. `live`: a question that costs little,
+    whose answer is another if the page would say something else: it is told so (`changes`). `exports`: it answers a
+    `Stream`. `uploads`: its form has a file."""
 
     method: str
     parts: tuple[str, ...]
-    does: Callable[["Visit"], Shown | Gone]
+    does: "Does"
     needs: Act[Any, Any] | None
     section: str
+    live: "Callable[[Visit], object] | None" = None
+    exports: bool = False
+    uploads: bool = False
 
     def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
         """The fields in a path, if it is this page's."""
@@ -53,26 +78,45 @@ class ConsolePage:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """An entry of the navigation, below an organisation. `title`: as in the catalogues."""
+    """An entry of the navigation, below an organisation or, if it is about the `whole` installation, below the console.
+    `title`: as in the catalogues."""
 
     name: str
     title: str
     needs: Act[Any, Any]
+    whole: bool = False
 
 
-#: What has been declared: pages, and sections in the order of the navigation.
+#: What has been declared: pages, and sections, whose order is that of `NAVIGATION`.
 PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
+#: The sections in the order of the navigation, and those that stand behind all others.
+NAVIGATION = ("users", "courses", "enrolments", "segments", "announcements", "reports", "seats", "imports")
+LAST = ("technical", "system")
+
+
+def navigation() -> list[Section]:
+    """The sections in the order of the navigation."""
+    known = (*NAVIGATION, "", *LAST)
+    places = {name: place for place, name in enumerate(known)}
+    return sorted(SECTIONS, key=lambda one: places.get(one.name, places[""]))
+
 
 def page(
-    route: str, *, needs: Act[Any, Any] | None = None, section: str = ""
-) -> Callable[[Callable[["Visit"], Shown | Gone]], Callable[["Visit"], Shown | Gone]]:
+    route: str,
+    *,
+    needs: Act[Any, Any] | None = None,
+    section: str = "",
+    live: "Callable[[Visit], object] | None" = None,
+    exports: bool = False,
+    uploads: bool = False,
+) -> "Callable[[Does], Does]":
     """Declare a page, `GET organisations/{organisation}/users`. Pages without a field at a place are found first."""
     method, _, path = route.partition(" ")
 
-    def declare(does: Callable[["Visit"], Shown | Gone]) -> Callable[["Visit"], Shown | Gone]:
-        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section))
+    def declare(does: "Does") -> "Does":
+        PAGES.append(ConsolePage(method, tuple(path.split("/")), does, needs, section, live, exports, uploads))
         PAGES.sort(key=lambda one: [part.startswith("{") for part in one.parts])
         return does
 
@@ -81,7 +125,8 @@ def page(
 
 @dataclass(frozen=True)
 class Visit:
-    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's."""
+    """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's;
+    `session`: what the session is called among the caller's own."""
 
     runtime: Runtime
     caller: Caller
@@ -92,8 +137,10 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
+    file: Upload | None = None
+    session: str = ""
 
-    def ask(self, what: Act[Asked, Answer], asked: Asked) -> Answer:
+    def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
         """Do an act, as any other door does."""
         return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
 
@@ -123,8 +170,27 @@ class Visit:
         whole = parts if organisation is None else ("organisations", organisation, *parts)
         return self.top(*whole, **query)
 
+    def again(self, **query: object) -> str:
+        """This page from its beginning, with another part of its query."""
+        gone = {"after", "trail", *query}
+        kept = [(name, value) for name, value in self.query if name not in gone and value]
+        kept += [(name, str(value)) for name, value in query.items() if value not in (None, "")]
+        return self.here.partition("?")[0] + (f"?{urlencode(kept)}" if kept else "")
+
+    def api(self, *parts: str, **query: object) -> str:
+        """A route of the API, below the organisation's if there is one: what it answers is downloaded."""
+        organisation = self.path.get("organisation")
+        whole = parts if organisation is None else ("organisations", organisation, *parts)
+        path = "/".join([self.base.removesuffix("/console") + "/api/v1", *(quote(part, safe="") for part in whole)])
+        kept = {name: value for name, value in query.items() if value not in (None, "")}
+        return path + (f"?{urlencode(kept)}" if kept else "")
+
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""
         path = "/".join([self.base, *(quote(part, safe="") for part in parts)])
         kept = {name: value for name, value in query.items() if value not in (None, "")}
         return path + (f"?{urlencode(kept, doseq=True)}" if kept else "")
+
+
+#: What answers a page.
+Does = Callable[[Visit], Shown | Gone | Framed | Stream]

@@ -3,6 +3,7 @@
 "use strict";
 
 const LOOK_MS = 20000;   // between two looks at whether a list has changed
+const TOLD_LOOKS = 3;    // looks of which one is made if a stream tells of changes
 const IDLE_MS = 900000;  // after which nobody seems to be there, and nothing is asked any more
 const TYPED_MS = 200;    // after the last letter that is typed
 
@@ -25,6 +26,7 @@ if (!page.dataset.zone && zone) {
 
 // --- Ticks, kept while one goes from page to page ------------------------------------------------------------------
 const many = () => document.querySelector("[data-many]");
+const rows = (form) => [...form.querySelectorAll("tbody input[type=checkbox]")];
 const store = (organisation) => `rollcall-ticked-${organisation}`;
 function ticked() {
   const form = many();
@@ -36,24 +38,26 @@ function keep(found) {
 function show() {
   const form = many(), says = form && form.querySelector("[data-ticked]");
   if (!says) return;
-  const found = ticked(), boxes = [...form.querySelectorAll("input[name=learner][type=checkbox]")];
+  const found = ticked(), boxes = rows(form), every = form.querySelector("[data-every]");
   for (const box of boxes) box.checked = found.has(box.value);
+  for (const box of [...boxes, form.querySelector("[data-tick-all]")]) box.disabled = Boolean(every && every.checked);
   const all = form.querySelector("[data-tick-all]");
   const here = boxes.filter((box) => box.checked).length;
   all.hidden = false;
   all.checked = boxes.length > 0 && here === boxes.length;
   all.indeterminate = here > 0 && here < boxes.length;
-  form.querySelector("[data-untick]").hidden = found.size === 0;
+  form.querySelector("[data-untick]").hidden = found.size === 0 || (every && every.checked);
   if (!says.dataset.none) says.dataset.none = says.textContent;
   const number = new Intl.NumberFormat(page.lang), inactive = [...found.values()].filter((one) => one === "inactive").length;
-  const text = found.size ? says.dataset.one.replace("{n}", number.format(found.size)).replace("{inactive}", number.format(inactive)) : says.dataset.none;
+  const text = every && every.checked ? says.dataset.every : found.size ? says.dataset.one.replace("{n}", number.format(found.size)).replace("{inactive}", number.format(inactive)) : says.dataset.none;
   if (says.textContent !== text) says.textContent = text;
 }
 addEventListener("change", (event) => {
   const box = event.target;
   if (!box.closest || !box.closest("[data-many]") || box.type !== "checkbox") return;
+  if (box.hasAttribute("data-every")) { show(); return; }
   const found = ticked();
-  const boxes = box.hasAttribute("data-tick-all") ? many().querySelectorAll("input[name=learner][type=checkbox]") : [box];
+  const boxes = box.hasAttribute("data-tick-all") ? rows(many()) : [box];
   for (const one of boxes) box.checked ? found.set(one.value, one.dataset.status) : found.delete(one.value);
   keep(found);
   show();
@@ -64,10 +68,12 @@ addEventListener("submit", (event) => {
     try { sessionStorage.removeItem(store(form.dataset.done)); } catch { /* nothing was kept */ }
   }
   if (!form.matches("[data-many]")) return;
-  for (const old of form.querySelectorAll("input[type=hidden][name=learner]")) old.remove();
-  const here = new Set([...form.querySelectorAll("input[name=learner][type=checkbox]")].map((box) => box.value));
+  const every = form.querySelector("[data-every]"), boxes = rows(form), name = boxes.length ? boxes[0].name : "learner";
+  for (const old of form.querySelectorAll(`input[type=hidden][name=${name}]`)) old.remove();
+  if (every && every.checked) return;
+  const here = new Set(boxes.map((box) => box.value));
   for (const [id] of ticked()) if (!here.has(id)) {
-    form.append(Object.assign(document.createElement("input"), { type: "hidden", name: "learner", value: id }));
+    form.append(Object.assign(document.createElement("input"), { type: "hidden", name, value: id }));
   }
 });
 
@@ -100,6 +106,7 @@ async function go(url, how) {
     if (how === "pushState" && list().getBoundingClientRect().top < 0) list().scrollIntoView();
     localise(list());
     show();
+    listen();
     const says = list().querySelector("[data-say]");  // said again, so that a screen reader hears it
     if (says) { const text = says.textContent; says.textContent = ""; setTimeout(() => { says.textContent = text; }, 50); }
   } catch (problem) {
@@ -124,7 +131,7 @@ addEventListener("submit", (event) => {
   go(address(event.target), "pushState");
 });
 addEventListener("click", (event) => {
-  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty) a");
+  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty, th) a:not([data-whole])");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
     go(link.href, "pushState");
@@ -150,6 +157,7 @@ async function look() {
     const found = (await fetched(location.href)).querySelector("[data-live]");
     if (!found || shown !== document.querySelector("[data-live]")) return;
     localise(found);
+    renew(shown, found);
     const before = [...shown.querySelectorAll("[data-key]")], after = [...found.querySelectorAll("[data-key]")];
     const same = before.length === after.length && before.every((row, n) => row.dataset.key === after[n].dataset.key);
     const notice = shown.querySelector("[data-changes]");
@@ -163,11 +171,153 @@ async function look() {
       const box = cell.querySelector("input[data-status]"), now = other && other.querySelector("input[data-status]");
       if (box && now) box.dataset.status = now.dataset.status;
     }));
-    const counts = [...shown.querySelectorAll(".tabs .count")];
-    [...found.querySelectorAll(".tabs .count")].forEach((count, n) => { if (counts[n]) counts[n].textContent = count.textContent; });
   } catch { /* the next look may find it */ }
 }
-setInterval(look, LOOK_MS);
+// What stands in [data-part] is replaced where it is, unless somebody is in it, has opened something there, or marks text.
+function renew(shown, found) {
+  const marked = getSelection();
+  for (const part of shown.querySelectorAll("[data-part]")) {
+    const other = found.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
+    if (!other || part.innerHTML === other.innerHTML || part.contains(document.activeElement)) continue;
+    if (part.querySelector("details[open]") || (!marked.isCollapsed && marked.containsNode(part, true))) continue;
+    part.replaceChildren(...other.childNodes);
+  }
+}
+
+// --- Told of changes: a stream while the page is seen, which says that something is another, and not what -----------
+let told = null, tag = "";
+function listen() {
+  const wanted = document.querySelector("[data-stream]") && !document.hidden && Date.now() - used < IDLE_MS;
+  if (told && (!wanted || told.readyState === EventSource.CLOSED || told.of !== location.href)) {
+    if (told.of !== location.href) tag = "";
+    told.close();
+    told = null;
+  }
+  if (!wanted || told) return;
+  const stream = told = new EventSource(location.href);
+  stream.of = location.href;
+  stream.onmessage = (event) => {
+    if (tag && tag !== event.data) look();
+    tag = event.data;
+  };
+  stream.onerror = () => { stream.close(); if (told === stream) told = null; };  // begun again at the next look
+}
+let looks = 0;
+setInterval(() => {
+  listen();
+  if (!told || ++looks % TOLD_LOOKS === 0) look();
+}, LOOK_MS);
+document.addEventListener("visibilitychange", listen);
+
+// --- Writing: mistakes, counts and the preview follow what is typed --------------------------------------------------
+const SEEN_MS = 600;  // after the last letter
+const draft = () => document.querySelector("[data-draft]");
+let seeing = 0, looked = null, frames = 0, typedIn = null;
+async function see() {
+  const form = draft(), said = new URLSearchParams([...new FormData(form)].filter(([, value]) => typeof value === "string"));
+  if (looked) looked.abort();
+  looked = new AbortController();
+  let found;
+  try {
+    const answer = await fetch(form.dataset.see, { method: "POST", body: said, signal: looked.signal, redirect: "manual" });
+    if (!answer.ok) return;
+    found = new DOMParser().parseFromString(await answer.text(), "text/html");
+  } catch { return; }
+  for (const part of form.querySelectorAll("[data-seen]")) {
+    const other = found.getElementById(part.id);
+    if (other && other.innerHTML !== part.innerHTML) part.replaceChildren(...other.childNodes);
+  }
+  for (const field of form.querySelectorAll("[data-says]")) {
+    const other = found.getElementById(field.id);
+    for (const name of ["aria-invalid", "aria-describedby"]) {
+      const value = other && other.getAttribute(name);
+      value === null ? field.removeAttribute(name) : field.setAttribute(name, value);
+    }
+  }
+  mark();
+  if (!form.querySelector(".mistake")) preview(form, said);
+}
+function preview(form, said) {  // into a new frame each time: no step is added to the history, and nothing flickers
+  const around = form.querySelector("[data-frames]"), old = around.querySelectorAll("iframe");
+  const frame = Object.assign(document.createElement("iframe"), { name: `seen-${++frames}`, title: form.dataset.frameTitle, className: "coming" });
+  frame.setAttribute("sandbox", "");
+  frame.addEventListener("load", () => {
+    for (const one of old) one.remove();
+    frame.className = "";
+    form.querySelector("[data-preview]").setAttribute("formtarget", frame.name);
+  });
+  around.append(frame);
+  const sent = Object.assign(document.createElement("form"), { method: "post", action: form.dataset.frame, target: frame.name, hidden: true });
+  for (const [name, value] of said) sent.append(Object.assign(document.createElement("textarea"), { name, value }));
+  document.body.append(sent);
+  sent.submit();
+  sent.remove();
+}
+function mark() {  // the lines with mistakes, behind the text
+  const text = document.getElementById("body"), behind = document.querySelector("[data-marked]");
+  if (!behind || !text) return;
+  const faults = new Map([...document.querySelectorAll("[data-line]")].reverse().map((one) => [Number(one.dataset.line), one.hasAttribute("data-warns")]));
+  behind.replaceChildren(...text.value.split("\n").flatMap((line, n) => {
+    const one = faults.has(n + 1) ? Object.assign(document.createElement("mark"), { className: faults.get(n + 1) ? "warns" : "" }) : document.createElement("span");
+    one.textContent = line || " ";
+    return [one, "\n"];
+  }));
+  behind.scrollTop = text.scrollTop;
+}
+function written(event) {
+  const field = event.target;
+  if (!draft() || !draft().contains(field)) return;
+  if (field.id === "body") mark();
+  clearTimeout(seeing);
+  seeing = setTimeout(see, event.type === "change" ? 0 : SEEN_MS);
+}
+addEventListener("input", written);
+addEventListener("change", (event) => { if (event.target.matches("[type=radio], [type=checkbox]")) written(event); });
+addEventListener("focusin", (event) => { if (event.target.matches("[data-says]")) typedIn = event.target; });
+addEventListener("scroll", (event) => { if (event.target.id === "body") document.querySelector("[data-marked]").scrollTop = event.target.scrollTop; }, { capture: true, passive: true });
+addEventListener("click", (event) => {
+  const field = event.target.closest && event.target.closest("[data-insert]"), line = event.target.closest && event.target.closest("[data-line]");
+  if (field) {
+    const into = typedIn && typedIn.isConnected ? typedIn : document.getElementById("body");
+    field.closest("details").open = false;
+    into.focus();
+    into.setRangeText(field.dataset.insert, into.selectionStart, into.selectionEnd, "end");
+    into.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  if (line && draft()) {
+    event.preventDefault();
+    const text = document.getElementById("body"), lines = text.value.split("\n"), n = Number(line.dataset.line) - 1;
+    const from = lines.slice(0, n).reduce((sum, one) => sum + one.length + 1, 0);
+    text.focus();
+    text.setSelectionRange(from, from + (lines[n] || "").length);
+    text.scrollTop = Math.max(0, (text.scrollHeight * n) / lines.length - text.clientHeight / 3);
+  }
+});
+
+// --- One thing as it goes on: asked for again every second or so, until it is over ----------------------------------
+const FOLLOW_MS = 1500;
+async function follow() {
+  const shown = document.querySelector("[data-follow]");
+  if (!shown || shown.dataset.follow === "0" || document.hidden || Date.now() - used > IDLE_MS) return;
+  if (shown.querySelector("details[open]")) return;  // somebody is about to confirm something
+  try {
+    const found = (await fetched(location.href)).querySelector("[data-follow]");
+    if (!found || shown.innerHTML === found.innerHTML || shown.querySelector("details[open]")) return;
+    localise(found);
+    const focused = shown.contains(document.activeElement) ? document.activeElement.id || " " : "";
+    const before = shown.querySelector("[data-say]"), after = found.querySelector("[data-say]");
+    if (before && after) { if (before.textContent !== after.textContent) before.textContent = after.textContent; after.replaceWith(before); }
+    shown.dataset.follow = found.dataset.follow;
+    shown.replaceChildren(...found.childNodes);
+    if (focused) {
+      const again = document.getElementById(focused) || document.getElementById("main");
+      again.focus({ preventScroll: true });
+    }
+  } catch { /* the next time may find it */ }
+}
+setInterval(follow, FOLLOW_MS);
 
 localise(document);
 if (many()) show();
+listen();
+mark();

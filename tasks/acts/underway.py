@@ -1,0 +1,50 @@
+"""What is on its way in the whole installation, and how much of it there was, minute by minute: an operator's."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from msgspec import Meta
+
+from tasks import enrolments, mail, system
+from tasks.acts.acting import Doing, act
+from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Of how many hours, until now."""
+
+    hours: Annotated[int, Meta(ge=1, le=48)] = 6
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWayList:
+    """A page of what is on its way."""
+
+    limit: Limit = USUAL
+    after: After | None = None
+
+
+@act("system.samples", "GET /system/samples")
+def samples(doing: Doing, asked: Hours) -> list[system.FlowSample]:
+    """How much waited and went through, a line for each flow and minute, the oldest first."""
+    with doing.transaction() as connection:
+        return system.samples(connection, asked.hours)
+
+
+@act("system.mailings", "GET /system/mailings")
+def mailings(doing: Doing, asked: UnderWayList) -> Page[mail.MailingUnderWay]:
+    """The mailings that are on their way or paused, of every organisation."""
+    after = keys_after(asked.after, tuple[int, int], doing.act) or (0, 0)
+    with doing.transaction() as connection:
+        found = mail.under_way(connection, after, asked.limit + 1)
+    return page(found, asked.limit, lambda one: (one.place, one.number), doing.act)
+
+
+@act("system.fanouts", "GET /system/fanouts")
+def fanouts(doing: Doing, asked: UnderWayList) -> Page[enrolments.FanoutUnderWay]:
+    """The fan-outs that are not finished, of every organisation."""
+    after = keys_after(asked.after, tuple[int, int], doing.act) or (0, 0)
+    with doing.transaction() as connection:
+        found = enrolments.fanouts_under_way(connection, after, asked.limit + 1)
+    return page(found, asked.limit, lambda one: (one.place, one.fanout), doing.act)

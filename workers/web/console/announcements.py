@@ -1,0 +1,195 @@
+"""Announcements: the list, one as it stands, its recipients, and what may be done once it was launched."""
+
+from datetime import UTC, datetime
+
+from config.errors import Invalid, UserError
+from tasks.acts import announcements, launching
+from tasks.acts.announcements import AnnouncementsPage, OneAnnouncement, RecipientsPage, State, WholeAnnouncement
+from tasks.acts.launching import Retry, Settling
+from tasks.acts.paging import Page as Listed
+from tasks.announcements import RecipientDetails, pace
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+
+#: Announcements and recipients on a page.
+SHOWN = 50
+
+#: Pages of the act that are asked for at most to fill one of ours, if few recipients stand as is asked for.
+ASKED = 20
+
+#: Pages that one can go back by their links.
+TRAIL = 20
+
+#: Recipients that are settled by their ticks at once.
+MOST = 1000
+
+#: Who moves an announcement how, by the name of the button.
+MOVES = {
+    "pause": launching.pause,
+    "resume": launching.resume,
+    "cancel": launching.cancel,
+    "unschedule": launching.unschedule,
+}
+
+SECTIONS.append(Section("announcements", "Announcements", announcements.list_))
+
+
+def trailed(visit: Visit, after: str | None, next_: str | None, *parts: str, **kept: object) -> dict[str, str | None]:
+    """Links to the page before this one and to the one after it."""
+    trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
+    before = None
+    if after is not None:
+        last = trail[-1] if trail else "-"
+        before = visit.url(*parts, **kept, after=None if last == "-" else last, trail=".".join(trail[:-1]))
+    onward = next_ and visit.url(*parts, **kept, after=next_, trail=".".join([*trail, after or "-"]))
+    return {"before": before, "after": onward, "first": visit.url(*parts, **kept)}
+
+
+@page("GET organisations/{organisation}/announcements", needs=announcements.list_, section="announcements")
+def list_announcements(visit: Visit) -> Shown:
+    """The list, newest first."""
+    asked = visit.read(AnnouncementsPage, limit=SHOWN)
+    found = visit.ask(announcements.list_, asked)
+    links = trailed(visit, asked.after, found.next, "announcements", state=asked.state)
+    return Shown("announcements", {"asked": asked, "items": found.items, "states": [*State], **links})
+
+
+@page(
+    "GET organisations/{organisation}/announcements/{announcement}", needs=announcements.show, section="announcements"
+)
+def one(visit: Visit) -> Shown:
+    """One announcement: how it stands, what it says, and what may be done with it."""
+    found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    return Shown(
+        "announcement", {"it": found, "views": ("desktop", "phone", "text", "dark"), **_speed(found)}, frames=True
+    )
+
+
+def _speed(found: WholeAnnouncement) -> dict[str, object]:
+    """How fast it goes, and how many seconds are left; None if that is unknown."""
+    rate = None
+    if found.state == "sending":
+        rate = pace(found.history, found.accepted + found.failed + found.uncertain, datetime.now(UTC))
+    left = None if rate is None or not found.pending else found.pending / rate
+    return {"rate": rate, "left": left}
+
+
+@page(
+    "POST organisations/{organisation}/announcements/{announcement}/move",
+    needs=launching.pause,
+    section="announcements",
+)
+def move(visit: Visit) -> Gone:
+    """Pause it, go on with it, cancel it, or make it a draft again."""
+    wanted = visit.said("move")
+    if wanted not in MOVES:
+        raise Invalid("It is not said what is to be done with it: go back, and press a button.")
+    visit.ask(MOVES[wanted], OneAnnouncement(visit.path["announcement"]))
+    words = visit.reader.words.gettext
+    said = {
+        "pause": words("It is paused: what is under way is finished, and no further mail begins."),
+        "resume": words("It goes on."),
+        "cancel": words("It is cancelled: no further mail begins."),
+        "unschedule": words("It is a draft again, and will not go by itself."),
+    }
+    return Gone(_page_of(visit), said[wanted])
+
+
+@page(
+    "POST organisations/{organisation}/announcements/{announcement}/retry",
+    needs=launching.retry,
+    section="announcements",
+)
+def retry(visit: Visit) -> Gone:
+    """Send it again to those who failed."""
+    done = visit.ask(launching.retry, Retry(visit.path["announcement"]))
+    words, number = visit.reader.words, visit.reader.number
+    said = words.ngettext("{number} mail is sent again.", "{number} mails are sent again.", done.pending)
+    text = said.format(number=number(done.pending))
+    if held := sum(done.held_back.values()):
+        more = words.ngettext(
+            "{number} stays failed: no mail may go to them now.",
+            "{number} stay failed: no mail may go to them now.",
+            held,
+        )
+        text = f"{text} {more.format(number=number(held))}"
+    return Gone(_page_of(visit), text)
+
+
+@page(
+    "POST organisations/{organisation}/announcements/{announcement}/settle",
+    needs=launching.settle,
+    section="announcements",
+)
+def settle(visit: Visit) -> Gone:
+    """Say of the uncertain whether they got it."""
+    words, outcome, why = visit.reader.words, visit.said("outcome"), visit.said("why").strip()
+    chosen = visit.all_said("learner")
+    if outcome not in {"sent", "not-sent"}:
+        raise UserError(words.gettext("Say whether it was sent: go back, and choose."))
+    if not why:
+        raise UserError(words.gettext("Say how you know: go back, and write it down."))
+    if not chosen and visit.said("all") != "yes":
+        raise UserError(words.gettext("Nobody is ticked: go back, tick somebody, and press the button."))
+    learners = None if visit.said("all") == "yes" else chosen[:MOST]
+    done = visit.ask(launching.settle, Settling(visit.path["announcement"], outcome == "sent", why[:1000], learners))
+    if outcome == "sent":
+        said = words.ngettext("{number} counts as sent now.", "{number} count as sent now.", done.settled)
+    else:
+        said = words.ngettext(
+            "{number} counts as failed now, and can be tried again.",
+            "{number} count as failed now, and can be tried again.",
+            done.settled,
+        )
+    return Gone(_page_of(visit), said.format(number=visit.reader.number(done.settled)))
+
+
+def _page_of(visit: Visit) -> str:
+    return visit.url("announcements", visit.path["announcement"])
+
+
+@page(
+    "GET organisations/{organisation}/announcements/{announcement}/recipients",
+    needs=announcements.recipients,
+    section="announcements",
+)
+def recipients(visit: Visit) -> Shown:
+    """The recipients, as they stand, with each attempt."""
+    id_ = visit.path["announcement"]
+    it = visit.ask(announcements.show, OneAnnouncement(id_))
+    asked = visit.read(RecipientsPage, limit=SHOWN, announcement=id_)
+    found = _filled(visit, asked)
+    kept = {"state": asked.state, "reason": asked.reason, "search": asked.search}
+    links = trailed(visit, asked.after, found.next, "announcements", id_, "recipients", **kept)
+    skipped = sum(it.skipped.values())
+    counts = {
+        "pending": it.pending, "accepted": it.accepted, "failed": it.failed, "uncertain": it.uncertain,
+        "skipped": skipped, "cancelled": it.cancelled,
+    }  # fmt: skip
+    settles = asked.state == "uncertain" and it.uncertain and visit.may("announcements.settle")
+    over = it.state in {"finished", "finished with failures", "cancelled"}
+    said = {
+        "it": it,
+        "asked": asked,
+        "items": found.items,
+        "counts": counts,
+        "settles": bool(settles) and over,
+        **links,
+    }
+    return Shown("recipients", said)
+
+
+def _filled(visit: Visit, asked: RecipientsPage) -> Listed[RecipientDetails]:
+    """A page as full as the list allows: the act may answer fewer, and say that there are more."""
+    found: list[RecipientDetails] = []
+    after = asked.after
+    for _ in range(ASKED):
+        more = visit.read(
+            RecipientsPage, limit=SHOWN - len(found), announcement=asked.announcement,
+            **({} if after is None else {"after": after}),
+        )  # fmt: skip
+        part = visit.ask(announcements.recipients, more)
+        found += part.items
+        after = part.next
+        if after is None or len(found) == SHOWN:
+            break
+    return Listed(found, after)

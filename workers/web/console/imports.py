@@ -1,0 +1,147 @@
+"""Import: a file of learners is looked at, corrected, looked at again, and imported by a worker (R2)."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from config.errors import Invalid, UserError
+from tasks.acts import imports
+from tasks.acts.imports import ImportAgain, ImportRun, ImportsPage, ImportUnderWay, OneImport
+from tasks.acts.paging import Stream
+from tasks.imports import UNASKED, Field, ImportRequest, StatusOfAll
+from workers.web.console.progress import Progress
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+
+#: Imports on a page of the list.
+SHOWN = 20
+
+#: Encodings to choose from, and what writes them.
+ENCODINGS = {
+    "utf-8": "UTF-8",
+    "cp1252": "Windows: Western Europe (cp1252)",
+    "cp1250": "Windows: Central Europe (cp1250)",
+    "cp1254": "Windows: Turkish (cp1254)",
+    "iso8859-15": "ISO 8859-15",
+    "mac-roman": "Old Mac (mac-roman)",
+    "cp850": "DOS (cp850)",
+    "utf-16": "UTF-16",
+}
+
+#: What separates cells, to choose from.
+DELIMITERS = {",": ",", ";": ";", "tab": "tab", "|": "|"}
+
+SECTIONS.append(Section("imports", "Import", imports.list_))
+
+
+@page("GET organisations/{organisation}/imports", needs=imports.list_, section="imports")
+def list_imports(visit: Visit) -> Shown:
+    """Where a file is dropped, and what became of those before."""
+    found = visit.ask(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
+    may = visit.may("imports.run")
+    return Shown("imports", {"imports": found.items, "after": found.next, "may": may, "problem": ""})
+
+
+@page("POST organisations/{organisation}/imports", needs=imports.run, section="imports", uploads=True)
+def begin(visit: Visit) -> Gone:
+    """Look at a file: nothing is changed yet."""
+    if visit.file is None or not visit.file.name:
+        raise UserError(visit.reader.words.gettext("No file was chosen: go back, and choose one."))
+    name = visit.file.name.rpartition("\\")[2][:200]
+    begun = visit.ask(imports.run, ImportRun(file=visit.file.content, dry_run=True, name=name))
+    return Gone(visit.url("imports", begun.location.rpartition("/")[2]))
+
+
+def _state(visit: Visit) -> object:
+    found = visit.ask(imports.show, _one(visit))
+    return found.state, found.done, found.total
+
+
+@page("GET organisations/{organisation}/imports/{id}", needs=imports.show, section="imports", live=_state)
+def show(visit: Visit) -> Shown:
+    """What a file says, as it is understood; how far the import is; what became of it."""
+    return _shown(visit, visit.ask(imports.show, _one(visit)))
+
+
+@page("POST organisations/{organisation}/imports/{id}", needs=imports.again, section="imports")
+def again(visit: Visit) -> Gone | Shown:
+    """Look at the file again, as it was corrected; or import it, as it was looked at."""
+    one = _one(visit)
+    found = visit.ask(imports.show, one)
+    asked = _corrected(visit, found.asked or ImportRequest())
+    if visit.said("do") == "import":
+        asked = replace(found.asked or asked, dry_run=False, yes=bool(visit.said("yes")))
+    how = {name: getattr(asked, name) for name in ImportRequest.__slots__}
+    try:
+        visit.ask(imports.again, ImportAgain(id=one.id, **how))
+    except Invalid as problem:
+        return _shown(visit, replace(found, asked=asked), str(problem))
+    return Gone(visit.url("imports", str(one.id)))
+
+
+@page("GET organisations/{organisation}/imports/{id}/refused", needs=imports.refused, exports=True)
+def refused(visit: Visit) -> Stream:
+    """The lines that were refused, to be corrected and imported."""
+    return visit.ask(imports.refused, _one(visit))
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What the form of corrections says: the column of each field, and what each status means."""
+
+    columns: dict[str, str]
+    words: dict[str, str]
+
+
+def _one(visit: Visit) -> OneImport:
+    id_ = visit.path["id"]
+    if not (id_.isascii() and id_.isdigit() and len(id_) <= 18):
+        id_ = "0"
+    return OneImport(int(id_))
+
+
+def _shown(visit: Visit, found: ImportUnderWay, problem: str = "") -> Shown:
+    asked = found.asked or ImportRequest()
+    result = found.result
+    columns = dict(pair.partition("=")[::2] for pair in asked.map)
+    words = dict(pair.rpartition("=")[::2] for pair in asked.map_status)
+    if result is not None:
+        words = dict.fromkeys(result.unknown_statuses, "") | words
+    known = [] if result is None else [*result.columns.values(), *result.status_columns, *result.unused]
+    said: dict[str, Any] = {
+        "id": visit.path["id"],
+        "found": found,
+        "asked": asked,
+        "result": result,
+        "form": _Form(columns, words),
+        "fields": [*Field],
+        "known_columns": list(dict.fromkeys(known)),
+        "encodings": ENCODINGS,
+        "delimiters": DELIMITERS,
+        "refused": 0 if result is None else sum(result.refused.values()),
+        "unasked": UNASKED,
+        "problem": problem,
+        "may": visit.may("imports.again"),
+        "progress": Progress(found.done, found.total),
+    }
+    return Shown("import", said, 422 if problem else 200)
+
+
+def _corrected(visit: Visit, before: ImportRequest) -> ImportRequest:
+    """What the form says of how the file is to be read. Raises `UserError`."""
+    words = [value for name, value in visit.fields if name == "word"]
+    means = [value for name, value in visit.fields if name == "means"]
+    status = visit.said("status")
+    if status and status not in {*StatusOfAll}:
+        raise UserError(f"There is no status {status!r}.")
+    return ImportRequest(
+        kind=before.kind,
+        dry_run=True,
+        map=[f"{field}={column}" for field in Field if (column := visit.said(f"map-{field}").strip())],
+        map_status=[f"{word}={mean}" for word, mean in zip(words, means, strict=False) if mean],
+        status=StatusOfAll(status) if status else None,
+        ignore=[line.strip() for line in visit.said("ignore").splitlines() if line.strip()],
+        keep_empty=bool(visit.said("keep_empty")),
+        encoding=visit.said("encoding") or None,
+        delimiter=visit.said("delimiter") or None,
+        notices=bool(visit.said("notices")),
+        name=before.name,
+    )

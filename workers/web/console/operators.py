@@ -1,0 +1,202 @@
+"""Operators: how everything stands on one page that may be left open, what failed, and what rests."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from config.errors import UserError
+from tasks.acts import Nothing, mail, organisations, system, underway
+from tasks.acts import events as event_acts
+from tasks.acts.system import Pieces, PoolPause, PoolResumption, SystemStatus, WorkFilter
+from tasks.acts.underway import Hours, UnderWayList
+from tasks.system import Flow, FlowSample
+from tasks.work import Load, Pool
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+
+#: Hours of samples that the overview shows, pieces of work on a page, and what is on its way that it lists.
+HOURS, SHOWN, LISTED = 6, 100, 20
+
+SECTIONS.append(Section("system", "Operators", system.show, whole=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Something that a person should look at. `bad`: now; `to`: where, if there is a page."""
+
+    bad: bool
+    says: str
+    to: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowShown:
+    """How a flow stands now, and how it did: `rate`, pieces or events a minute, of the last minute that is known."""
+
+    flow: Flow
+    waiting: int | None
+    oldest_seconds: float | None
+    in_flight: int
+    failing: int
+    stalled: bool
+    paused: bool
+    rate: int | None
+    times: Sequence[datetime]
+    waited: Sequence[int | None]
+    passed: Sequence[int | None]
+
+
+@page("GET system", needs=system.show, section="system")
+def overview(visit: Visit) -> Shown:
+    """Everything at a glance, what is wrong first."""
+    stands = visit.ask(system.show, Nothing())
+    samples = visit.ask(underway.samples, Hours(HOURS))
+    return Shown(
+        "system",
+        {
+            "stands": stands,
+            "troubles": troubles(visit, stands),
+            "flows": _flows(stands, samples),
+            "hours": HOURS,
+            "mailings": visit.ask(underway.mailings, UnderWayList(LISTED)),
+            "fanouts": visit.ask(underway.fanouts, UnderWayList(LISTED)),
+        },
+    )
+
+
+def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
+    """What is wrong, the worst first."""
+    _, words, number = visit.reader.words.gettext, visit.reader.words, visit.reader.number
+    found = [
+        Trouble(True, _("The process {name} does nothing, though something waits for it.").format(name=name))
+        for name in stands.stalled
+    ]
+    found += [
+        Trouble(True, _("The pool {name} does nothing, though workers were woken for it.").format(name=load.queue))
+        for load in stands.queues
+        if load.stalled
+    ]
+    found += [Trouble(True, one.in_words) for one in stands.mail_stopped]
+    if stands.mail_paused is not None:
+        found.append(Trouble(True, stands.mail_paused.in_words))
+    found += [Trouble(True, one.in_words) for one in stands.pools_paused]
+    if failing := sum(load.failing for load in stands.queues):
+        says = words.ngettext("{n} piece of work is set aside.", "{n} pieces of work are set aside.", failing)
+        found.append(Trouble(True, says.format(n=number(failing)), visit.top("system", "work")))
+    if held := stands.quarantine.get("quarantined", 0):
+        says = words.ngettext("{n} event is in quarantine.", "{n} events are in quarantine.", held)
+        found.append(Trouble(False, says.format(n=number(held)), visit.top("system", "quarantine")))
+    if stands.webhooks.failing:
+        says = words.ngettext("{n} webhook fails.", "{n} webhooks fail.", stands.webhooks.failing)
+        found.append(Trouble(False, says.format(n=number(stands.webhooks.failing)), visit.top("system", "webhooks")))
+    if stands.webhooks.disabled:
+        says = words.ngettext("{n} webhook is disabled.", "{n} webhooks are disabled.", stands.webhooks.disabled)
+        found.append(Trouble(False, says.format(n=number(stands.webhooks.disabled)), visit.top("system", "webhooks")))
+    return found
+
+
+def _flows(stands: SystemStatus, samples: list[FlowSample]) -> list[FlowShown]:
+    loads = {load.queue: load for load in stands.queues}
+    paused = {one.pool for one in stands.pools_paused}
+    now = {Flow.IN: stands.unread, Flow.OUT: stands.unpublished}
+    found = []
+    for flow in Flow:
+        those = [one for one in samples if one.flow == flow]
+        load = loads.get(flow) or Load(flow, now.get(flow, 0), None, 0, 0, 0, stalled=False)
+        found.append(
+            FlowShown(
+                flow,
+                load.due,
+                load.oldest_due_seconds,
+                load.in_flight,
+                load.failing,
+                load.stalled or load.unoffered,
+                flow in paused,
+                those[-1].passed if those else None,
+                [one.at for one in those],
+                [one.waiting for one in those],
+                [one.passed for one in those],
+            )
+        )
+    return found
+
+
+@page("POST system/pools/{pool}", needs=system.pause, section="system")
+def change_pool(visit: Visit) -> Gone:
+    """Let a pool rest, or go on."""
+    pool = next((one for one in Pool if one == visit.path["pool"]), None)
+    if pool is None:
+        raise UserError(visit.reader.words.gettext("There is no such pool."))
+    if visit.said("wanted") == "resume":
+        visit.ask(system.resume, PoolResumption(pool))
+        said = visit.reader.words.gettext("The pool {name} works.")
+    else:
+        visit.ask(system.pause, PoolPause(pool, why(visit)))
+        said = visit.reader.words.gettext("The pool {name} is paused.")
+    return Gone(visit.top("system"), said.format(name=pool))
+
+
+@page("POST system/mail", needs=mail.pause, section="system")
+def change_mail(visit: Visit) -> Gone:
+    """Let no mail leave, or let it leave again."""
+    if visit.said("wanted") == "resume":
+        visit.ask(mail.resume, Nothing())
+        return Gone(visit.top("system"), visit.reader.words.gettext("Mail leaves again."))
+    visit.ask(mail.pause, Nothing())
+    return Gone(visit.top("system"), visit.reader.words.gettext("No mail leaves until it is resumed."))
+
+
+@page("GET system/work", needs=system.failing, section="system")
+def list_work(visit: Visit) -> Shown:
+    """The work that was set aside."""
+    found = visit.ask(system.failing, visit.read(WorkFilter, limit=SHOWN))
+    return Shown("system_work", {"work": found.items, "next": found.next})
+
+
+@page("POST system/work/confirm", needs=system.discard_many, section="system")
+def confirm_work(visit: Visit) -> Shown:
+    """Say what it means to give work up, before it is done."""
+    return Shown("system_discard", {"numbers": numbers(visit, "work")})
+
+
+@page("POST system/work", needs=system.retry_many, section="system")
+def change_work(visit: Visit) -> Gone:
+    """Try work again, or give it up."""
+    chosen, words = numbers(visit, "work"), visit.reader.words
+    if visit.said("wanted") == "discard":
+        done: Sequence[Any] = visit.ask(system.discard_many, Pieces(chosen))
+        said = words.ngettext("{n} piece of work was given up.", "{n} pieces of work were given up.", len(done))
+    else:
+        done = visit.ask(system.retry_many, Pieces(chosen))
+        said = words.ngettext("{n} piece of work is tried again.", "{n} pieces of work are tried again.", len(done))
+    return Gone(visit.top("system", "work"), said.format(n=visit.reader.number(len(done))))
+
+
+@page("GET system/suppressions", needs=system.show, section="system")
+def choose_organisation(visit: Visit) -> Shown:
+    """Suppressions are an organisation's: choose one."""
+    found = visit.ask(organisations.list_, visit.read(organisations.OrganisationsAsked))
+    return Shown("system_suppressions", {"organisations": found.items, "next": found.next})
+
+
+@page("GET system/quarantine/decided", needs=event_acts.decided_anywhere, section="system")
+def list_decided(visit: Visit) -> Shown:
+    """What was decided about events, by whom and why."""
+    found = visit.ask(event_acts.decided_anywhere, visit.read(event_acts.AnybodysDecidedFilter))
+    return Shown("system_decided", {"events": found.items, "next": found.next})
+
+
+def numbers(visit: Visit, name: str) -> list[int]:
+    """What is ticked. Raises `UserError` if nothing is."""
+    found = [int(one) for one in visit.all_said(name) if one.isascii() and one.isdigit() and len(one) < 19]
+    if not found:
+        raise UserError(visit.reader.words.gettext("Nothing is ticked: go back, tick something, and press the button."))
+    return found
+
+
+def why(visit: Visit) -> str:
+    """The reason that somebody gives. Raises `UserError` if they give none."""
+    said = visit.said("why").strip()
+    if not said:
+        raise UserError(visit.reader.words.gettext("Say why: it is kept with what is done."))
+    return said[:1000]

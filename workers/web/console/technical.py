@@ -1,0 +1,218 @@
+"""What is technical about an organisation, and about the installation: events that were not taken, webhooks, addresses
+that get no mail, and the audit log. The pages are the same; an organisation's people see what is theirs."""
+
+from typing import Any
+
+from config.errors import UserError
+from tasks import events as event_parts
+from tasks.acts import auditing, events, suppressions, webhooks
+from tasks.acts.auditing import AuditAsked
+from tasks.acts.events import AnybodysDecisions, AnybodysHeldFilter, Decisions, HeldFilter, UnresolvedState
+from tasks.acts.suppressions import NewSuppression, SuppressionsChosen, SuppressionsPage
+from tasks.acts.webhooks import AttemptFilter, Enabling, OneWebhook, WebhookAddition, WebhookList
+from workers.web.console.operators import numbers, why
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+
+OF_ONE, OF_ALL = "organisations/{organisation}/technical", "system"
+
+#: Rows of a page, and attempts of a webhook.
+SHOWN, ATTEMPTS = 100, 50
+
+#: Pages of the act that are asked for at most, if few entries fit what is searched for.
+ASKED = 20
+
+SECTIONS.append(Section("technical", "Technical", suppressions.list_))
+
+
+def _section(visit: Visit) -> str:
+    return "technical" if visit.organisation is not None else "system"
+
+
+def at(visit: Visit, *parts: str, **query: object) -> str:
+    """A page of the organisation or, where there is none, of the installation."""
+    return visit.url(_section(visit), *parts, **query)
+
+
+@page(f"GET {OF_ONE}", needs=suppressions.list_, section="technical")
+def first(visit: Visit) -> Gone:
+    """The first of these pages."""
+    return Gone(at(visit, "suppressions"))
+
+
+@page(f"GET {OF_ONE}/quarantine", needs=events.quarantined, section="technical")
+@page(f"GET {OF_ALL}/quarantine", needs=events.quarantined_anywhere, section="system")
+def list_quarantine(visit: Visit) -> Shown:
+    """The events that wait, or that a person is to decide about."""
+    asked: HeldFilter
+    if visit.organisation is not None:
+        asked = visit.read(HeldFilter, limit=SHOWN)
+        found = visit.ask(events.quarantined, asked)
+    else:
+        asked = visit.read(AnybodysHeldFilter, limit=SHOWN)
+        found = visit.ask(events.quarantined_anywhere, asked)
+    said = {
+        "asked": asked,
+        "events": found.items,
+        "after": found.next and at(visit, "quarantine", reason=asked.reason, state=asked.state, after=found.next,
+                                   organisation=getattr(asked, "organisation", None)),
+        "reasons": [*event_parts.Reason],
+        "states": [*UnresolvedState],
+        "may_decide": visit.may("events.release_many" if visit.organisation else "system.events.release_many"),
+    }  # fmt: skip
+    return Shown("technical_quarantine", _with(visit, said))
+
+
+@page(f"POST {OF_ONE}/quarantine/confirm", needs=events.discard_many, section="technical")
+@page(f"POST {OF_ALL}/quarantine/confirm", needs=events.discard_anywhere, section="system")
+def confirm_decision(visit: Visit) -> Shown:
+    """Say what a decision means, and ask why."""
+    wanted = _wanted(visit)
+    return Shown("technical_decide", _with(visit, {"numbers": numbers(visit, "event"), "wanted": wanted}))
+
+
+@page(f"POST {OF_ONE}/quarantine", needs=events.release_many, section="technical")
+@page(f"POST {OF_ALL}/quarantine", needs=events.release_anywhere, section="system")
+def decide(visit: Visit) -> Gone:
+    """Take events as valid, or give them up."""
+    ids, reason, wanted, words = (
+        [str(n) for n in numbers(visit, "event")],
+        why(visit),
+        _wanted(visit),
+        visit.reader.words,
+    )
+    if visit.organisation is not None:
+        act = events.release_many if wanted == "release" else events.discard_many
+        done = visit.ask(act, Decisions(ids, reason, by_number=True))
+    else:
+        anywhere = events.release_anywhere if wanted == "release" else events.discard_anywhere
+        done = visit.ask(anywhere, AnybodysDecisions(ids, reason, by_number=True))
+    if wanted == "release":
+        said = words.ngettext("{n} event was released.", "{n} events were released.", len(done))
+    else:
+        said = words.ngettext("{n} event was discarded.", "{n} events were discarded.", len(done))
+    return Gone(at(visit, "quarantine"), said.format(n=visit.reader.number(len(done))))
+
+
+def _wanted(visit: Visit) -> str:
+    wanted = visit.said("wanted")
+    if wanted not in {"release", "discard"}:
+        raise UserError(visit.reader.words.gettext("It is not said what is to be done: go back, and press a button."))
+    return wanted
+
+
+@page(f"GET {OF_ONE}/webhooks", needs=webhooks.list_, section="technical")
+@page(f"GET {OF_ALL}/webhooks", needs=webhooks.of_platform["webhooks.list"], section="system")
+def list_webhooks(visit: Visit) -> Shown:
+    """Webhooks, and how they stand."""
+    found = visit.ask(_hook(visit, "list"), visit.read(WebhookList))
+    return Shown("technical_webhooks", _with(visit, {"webhooks": found.items, "next": found.next, "added": None}))
+
+
+@page(f"POST {OF_ONE}/webhooks", needs=webhooks.add, section="technical")
+@page(f"POST {OF_ALL}/webhooks", needs=webhooks.of_platform["webhooks.add"], section="system")
+def add_webhook(visit: Visit) -> Shown:
+    """Send events somewhere from now on; the key is shown on this page alone."""
+    added = visit.ask(
+        _hook(visit, "add"), WebhookAddition(visit.said("url").strip(), id=visit.said("id").strip() or None)
+    )
+    found = visit.ask(_hook(visit, "list"), WebhookList())
+    return Shown("technical_webhooks", _with(visit, {"webhooks": found.items, "next": found.next, "added": added}))
+
+
+@page(f"GET {OF_ONE}/webhooks/{{webhook}}", needs=webhooks.show, section="technical")
+@page(f"GET {OF_ALL}/webhooks/{{webhook}}", needs=webhooks.of_platform["webhooks.show"], section="system")
+def show_webhook(visit: Visit) -> Shown:
+    """One webhook, and what was answered lately."""
+    return _webhook(visit, None)
+
+
+@page(f"POST {OF_ONE}/webhooks/{{webhook}}", needs=webhooks.test, section="technical")
+@page(f"POST {OF_ALL}/webhooks/{{webhook}}", needs=webhooks.of_platform["webhooks.test"], section="system")
+def change_webhook(visit: Visit) -> Shown | Gone:
+    """Pause it, let it go on, or test it."""
+    id_, wanted, words = visit.path["webhook"], visit.said("wanted"), visit.reader.words
+    if wanted == "test":
+        return _webhook(visit, visit.ask(_hook(visit, "test"), OneWebhook(id_)))
+    if wanted == "disable":
+        visit.ask(_hook(visit, "disable"), OneWebhook(id_))
+        return Gone(at(visit, "webhooks", id_), words.gettext("Nothing is sent to it until it is enabled."))
+    visit.ask(_hook(visit, "enable"), Enabling(id_, skip=bool(visit.said("skip"))))
+    return Gone(at(visit, "webhooks", id_), words.gettext("Events are sent to it again."))
+
+
+def _webhook(visit: Visit, tested: Any) -> Shown:
+    id_ = visit.path["webhook"]
+    asked = visit.read(AttemptFilter, id=id_, limit=ATTEMPTS)
+    log = visit.ask(_hook(visit, "log"), asked)
+    said = {
+        "webhook": visit.ask(_hook(visit, "show"), OneWebhook(id_)),
+        "attempts": log.items,
+        "asked": asked,
+        "next": log.next,
+        "tested": tested,
+    }
+    return Shown("technical_webhook", _with(visit, said))
+
+
+def _hook(visit: Visit, name: str) -> Any:
+    """The act about the organisation's webhooks, or about those of the platform."""
+    own = {one.name: one for one in (webhooks.add, webhooks.list_, webhooks.show, webhooks.log, webhooks.enable,
+                                     webhooks.disable, webhooks.test)}  # fmt: skip
+    return (own if visit.organisation is not None else webhooks.of_platform)[f"webhooks.{name}"]
+
+
+@page(f"GET {OF_ONE}/suppressions", needs=suppressions.list_, section="technical")
+def list_suppressions(visit: Visit) -> Shown:
+    """The addresses that get no more mail."""
+    asked = visit.read(SuppressionsPage, limit=SHOWN)
+    items: list[Any] = []
+    after = asked.after
+    for _ in range(ASKED):
+        more = {} if after is None else {"after": after}
+        part = visit.ask(suppressions.list_, visit.read(SuppressionsPage, limit=SHOWN - len(items), **more))
+        items += part.items
+        after = part.next
+        if after is None or len(items) == SHOWN:
+            break
+    said = {"asked": asked, "suppressions": items, "next": after, "may_change": visit.may("suppressions.remove")}
+    return Shown("technical_suppressions", _with(visit, said))
+
+
+@page(f"POST {OF_ONE}/suppressions", needs=suppressions.remove, section="technical")
+def lift(visit: Visit) -> Gone:
+    """Let addresses get mail again."""
+    chosen, words = visit.all_said("address"), visit.reader.words
+    if not chosen:
+        raise UserError(words.gettext("Nothing is ticked: go back, tick something, and press the button."))
+    done = visit.ask(suppressions.remove, SuppressionsChosen(chosen, why=why(visit))).lifted
+    said = words.ngettext("{n} address gets mail again.", "{n} addresses get mail again.", done)
+    return Gone(at(visit, "suppressions"), said.format(n=visit.reader.number(done)))
+
+
+@page(f"POST {OF_ONE}/suppressions/add", needs=suppressions.add, section="technical")
+def suppress(visit: Visit) -> Gone:
+    """Send an address no more mail."""
+    done = visit.ask(suppressions.add, NewSuppression(visit.said("address").strip(), why(visit)))
+    words = visit.reader.words
+    said = words.gettext("It gets no more mail.") if done.changed else words.gettext("It got no mail already.")
+    return Gone(at(visit, "suppressions"), said)
+
+
+@page(f"GET {OF_ONE}/audit", needs=auditing.list_, section="technical")
+@page(f"GET {OF_ALL}/audit", needs=auditing.all_, section="system")
+def list_audit(visit: Visit) -> Shown:
+    """What was done, by whom, and what was refused."""
+    asked = visit.read(AuditAsked, limit=SHOWN)
+    found = visit.ask(auditing.list_ if visit.organisation is not None else auditing.all_, asked)
+    chosen = {"since": asked.since and asked.since.isoformat(), "who": asked.who, "act": asked.act}
+    said = {
+        "asked": asked,
+        "entries": found.items,
+        "after": found.next and at(visit, "audit", **chosen, after=found.next),
+        "export": visit.api("audit", "export", **chosen),
+    }
+    return Shown("technical_audit", _with(visit, said))
+
+
+def _with(visit: Visit, said: dict[str, Any]) -> dict[str, Any]:
+    return {**said, "at": lambda *parts, **query: at(visit, *parts, **query)}
