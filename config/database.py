@@ -93,7 +93,7 @@ def within(connection: Connection, organisation: object) -> object:
 def enter_tenant_role(connection: Connection, organisation: int) -> None:
     """Keep, until the transaction ends, only the rights of an organisation's people: row security then shows and
     changes nothing of another's, whatever a statement says (R31)."""
-    execute(
+    later(
         connection,
         """
         SELECT set_config('rollcall.organisation', CAST(:organisation AS text), true),

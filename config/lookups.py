@@ -63,7 +63,7 @@ class Lookups:
         self._asked: deque[tuple[float, Heard]] = deque()
         self._ends = self._unsent = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._rows = Transformer(connection)
+        self._rows, self._is_new = Transformer(connection), True
         self.lost = False
         self._wire.nonblocking = 1
         self._wire.enter_pipeline_mode()
@@ -133,7 +133,8 @@ class Lookups:
                 if result.status == pq.ExecStatus.PIPELINE_SYNC:
                     self._ends -= 1
                 elif result.status == pq.ExecStatus.TUPLES_OK:
-                    self._rows.set_pgresult(result)
+                    self._rows.set_pgresult(result, set_loaders=self._is_new)  # the columns are always the same
+                    self._is_new = False
                     self._asked.popleft()[1](self._rows.load_rows(0, result.ntuples, tuple))
                 else:
                     raise psycopg.OperationalError("the question was not answered")

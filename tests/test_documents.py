@@ -40,7 +40,7 @@ from workers.commands.common import UNASKED
 from workers.relay.readers import WatchReaders
 from workers.relay.witness import WatchWitness
 from workers.schemas import COMMANDS, CONTRACT, FOLDER, all_schemas, commands, commands_page, contract
-from workers.web import app, bodies, connections, signing_in
+from workers.web import app, bodies, connections, exporting, signing_in
 from workers.web.api import doors, limits, routes
 from workers.web.api.doors import Weight
 
@@ -167,6 +167,8 @@ def test_the_guide_to_the_api_says_which_bounds_there_are() -> None:
         f"looks at {learners.SCANNED:,} of them, with `search` at {learners.SEARCHED:,} besides",
         f"the body is larger than {routes.LONGEST_BODY // 1_000_000} MB",
         "asking for access counts {}, another act {}, a list {}, an export {}.".format(*costs),
+        f"takes {exporting.SECONDS / 60:.0f} minutes at most",
+        f"A token has {exporting.OF_ONE} exports under way at once, and an organisation {exporting.OF_ORGANISATION};",
         f"may do so {limits.STRANGERS_AT_ONCE} times, and ten times a second after that",
     ]
 

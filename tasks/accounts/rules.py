@@ -203,10 +203,13 @@ PERMISSIONS = {
 }
 
 
+_RANKS = {role: rank for rank, role in enumerate(Role)}
+
+
 def permits(caller: Caller, act: str, organisation: str | None = None) -> bool:
     """Whether this caller may do this act, of this organisation if the act is about one."""
     permission = PERMISSIONS[act]
-    high = list(Role).index(caller.role) >= list(Role).index(permission.role)
+    high = _RANKS[caller.role] >= _RANKS[permission.role]
     if permission.scope is not Scope.ORGANISATION:
         return high
     return high and organisation is not None and caller.sees(organisation)

@@ -1,18 +1,19 @@
 """Whether somebody may open a course: what a platform asks at the door of each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated
 
 from msgspec import Meta
 from sqlalchemy import Engine
 
-from config.database import autocommit, one
+from config.database import autocommit, one, rows
 from config.errors import BadField, Invalid, NotFound
 from config.sql import query
 from tasks import enrolments
 from tasks.accounts import Caller, TokenHolder
 from tasks.acts.acting import Doing, act
-from tasks.enrolments import AccessFound
+from tasks.enrolments import AccessFound, PairAccess
 
 #: Pairs of a learner and a course that are asked about at once, at most.
 MOST_PAIRS = 1000
@@ -40,6 +41,14 @@ class PairsAsked:
 
     learners: list[str]
     courses: list[str]
+
+    def distinct(self) -> tuple[list[str], list[str]]:
+        """The learners and the courses, each once. Raises `Invalid` if they are too many pairs."""
+        learners, courses = list(dict.fromkeys(self.learners)), list(dict.fromkeys(self.courses))
+        if len(learners) * len(courses) > MOST_PAIRS:
+            detail = f"{len(learners)} learners in {len(courses)} courses are more than {MOST_PAIRS} pairs."
+            raise Invalid(f"At most {MOST_PAIRS} pairs are answered at once.", [BadField("/learners", detail)])
+        return learners, courses
 
 
 @act("access.ask", "GET access")
@@ -108,11 +117,60 @@ def answer_of(found: AccessFound | None, organisation: str, asked: AccessAsked) 
 
 
 @act("access.ask_many", "POST access", changes=False)
-def ask_many(doing: Doing, asked: PairsAsked) -> list[enrolments.PairAccess]:
+def ask_many(doing: Doing, asked: PairsAsked) -> list[PairAccess]:
     """Say the same of every pair of these learners and courses. Who is not known has no access."""
-    learners, courses = list(dict.fromkeys(asked.learners)), list(dict.fromkeys(asked.courses))
-    if len(learners) * len(courses) > MOST_PAIRS:
-        detail = f"{len(learners)} learners in {len(courses)} courses are more than {MOST_PAIRS} pairs."
-        raise Invalid(f"At most {MOST_PAIRS} pairs are answered at once.", [BadField("/learners", detail)])
-    with doing.transaction() as connection:
-        return enrolments.access_of_pairs(connection, doing.organisation.organisation, learners, courses)
+    with autocommit(doing.runtime.engine) as connection:
+        found = enrolments.access_of_pairs(connection, doing.organisation.id, *asked.distinct())
+    return _in_order(found, asked)
+
+
+def _in_order(found: Iterable[PairAccess], asked: PairsAsked) -> list[PairAccess]:
+    learners, courses = asked.distinct()
+    pairs = {(one.learner, one.course): one for one in found}
+    return [pairs[learner, course] for learner in learners for course in courses]
+
+
+#: The same of many pairs: a row for each, and one at least if the token holds.
+PAIRS_BY_TOKEN = f"""
+    WITH holder AS ({query("accounts.holder")}), found AS ({query("enrolments.access_of_pairs")})
+    SELECT o.organisation IS NOT NULL AS known, found.learner, found.course, found.access, found.because
+    FROM holder LEFT JOIN organisations o ON o.id = :of LEFT JOIN found ON true
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PairByToken:
+    """A pair, or that there is none."""
+
+    known: bool
+    learner: str | None
+    course: str | None
+    access: bool | None
+    because: list[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class PairsByToken:
+    """What was found for somebody whose token holds."""
+
+    rows: list[PairByToken]
+
+    def answer(self, organisation: str, asked: PairsAsked) -> list[PairAccess]:
+        """What is answered to somebody who may ask. Raises `NotFound`."""
+        if not self.rows[0].known:
+            raise NotFound(f"There is no organisation {organisation!r}.")
+        found = [
+            PairAccess(one.learner, one.course, bool(one.access), one.because or [])
+            for one in self.rows
+            if one.learner is not None and one.course is not None
+        ]
+        return _in_order(found, asked)
+
+
+def pairs_by_token(engine: Engine, hashed: bytes, organisation: str, asked: PairsAsked) -> PairsByToken | None:
+    """The same with who asks, by one statement in all; None if the token is not known, expired or revoked."""
+    learners, courses = asked.distinct()
+    with autocommit(engine) as connection:
+        fields = {"hash": hashed, "of": organisation, "learners": learners, "courses": courses}
+        found = rows(connection, PairByToken, PAIRS_BY_TOKEN, **fields)
+    return PairsByToken(found) if found else None

@@ -29,6 +29,9 @@ SOURCES = {Door.COMMAND: "cli", Door.API: "api", Door.CONSOLE: "console", Door.S
 #: Advisory lock class of things that are changed by whoever saw them; the second key is a hash of what it is.
 SUBJECT_LOCK = 7404
 
+#: SQLSTATEs of a role, or a function that names it, that is not there.
+LACKING = {"22023", "42883"}
+
 #: What ids of events are made from, if a request may be repeated.
 _EVENTS = uuid.UUID("5f1f0c5a-3c1e-4bb6-9f6c-0a4d7f0e6c11")
 
@@ -99,14 +102,18 @@ class Doing:
         """One transaction: about the organisation, with the rights of its people alone (R31), if there is one.
         `pipelined`: see `config.database.transaction`."""
         with transaction(self.runtime.engine, self.number, pipelined=pipelined) as connection:
-            if self.about:
-                try:
+            entering = True
+            try:
+                if self.about:
                     enter_tenant_role(connection, self.about.organisation)
-                except (DataError, ProgrammingError):
-                    raise UserError(
-                        "The database lacks the role of an organisation's people: run rollcall migrate."
-                    ) from None
-            yield connection
+                entering = pipelined  # then it is sent with the next statement
+                yield connection
+            except (DataError, ProgrammingError) as problem:
+                if not entering or getattr(problem.orig, "sqlstate", None) not in LACKING:
+                    raise
+                raise UserError(
+                    "The database lacks the role of an organisation's people: run rollcall migrate."
+                ) from None
 
     def record(
         self,

@@ -36,7 +36,8 @@ def happen(doing: Doing, type_: str, data: Mapping[str, object], at: datetime, p
     read = events.decode(body, now=at, skew=timedelta(seconds=1))
     if isinstance(read, events.Malformed):
         raise Invalid(f"It cannot be taken: {read.detail}.")
-    done = intake.process_batch(doing.runtime.engine, doing.runtime.settings, [body], at_once=True)
+    known = {doing.organisation.id: doing.organisation.organisation}
+    done = intake.process_batch(doing.runtime.engine, doing.runtime.settings, [body], at_once=True, known=known)
     if done.deferred:
         raise Conflict("It could not be applied: rollcall events quarantined says why.")
 

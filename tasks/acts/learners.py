@@ -251,7 +251,8 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
                 slice_ = [before[id_] for id_ in wanted[low : low + SLICE]]
                 moments = _moments(connection, org.organisation, slice_, now)
         events = [_status_event(doing, id_, status, moment) for id_, moment in moments.items()]
-        intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True)
+        known = {org.id: org.organisation}
+        intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True, known=known)
     with doing.transaction(pipelined=True) as connection:
         after = known_learners(connection, doing, wanted)
         ahead = [id_ for id_ in wanted if after[id_].standing != status]

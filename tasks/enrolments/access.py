@@ -192,14 +192,9 @@ def at_stake(connection: Connection, organisation: int, learners: Sequence[int])
 
 
 def access_of_pairs(
-    connection: Connection, organisation: int, learners: Sequence[str], courses: Sequence[str]
+    connection: Connection, organisation: str, learners: Sequence[str], courses: Sequence[str]
 ) -> list[PairAccess]:
-    """Whether each of these learners has access to each of these courses (R3)."""
-    return rows(
-        connection,
-        PairAccess,
-        query("enrolments.access_of_pairs"),
-        organisation=organisation,
-        learners=list(learners),
-        courses=list(courses),
-    )
+    """Whether each of these learners has access to each of these courses (R3), in any order; nothing if there is no
+    such organisation."""
+    asked = {"of": organisation, "learners": list(learners), "courses": list(courses)}
+    return rows(connection, PairAccess, query("enrolments.access_of_pairs"), **asked)

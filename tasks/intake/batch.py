@@ -117,10 +117,12 @@ def process_batch(
     *,
     only: Collection[str] | None = None,
     at_once: bool = False,
+    known: Mapping[str, int] | None = None,
 ) -> BatchResult:
     """Store and apply a batch, whatever is in it. When this returns, every one of them is applied, or stored with the
     reason why not; only a database that cannot be reached raises. `only`: organisations whose events alone their sender
-    may send; another's are refused, and stored nowhere (R31). `at_once`: none of them waits for its turn.
+    may send; another's are refused, and stored nowhere (R31). `at_once`: none of them waits for its turn; `known`: the
+    numbers of organisations that the caller has read.
 
     Nobody waits for what another organisation sent beyond a bound, nor for longer than a moment for whoever is changing
     another (R31).
@@ -131,7 +133,7 @@ def process_batch(
     events = [entry for entry in theirs if isinstance(entry, Event)]
     malformed = [entry for entry in theirs if isinstance(entry, Malformed)]
     standing = [] if at_once else _standing(engine, {event.organisation for event in events})
-    known = {one.id: one.organisation for one in standing}
+    known = {one.id: one.organisation for one in standing} | dict(known or {})
     busy = {one.id for one in standing if one.busy}
     first, rest = (events, {}) if at_once else in_turn(events, {one.id for one in standing if one.behind})
     parts = portions([event for event in first if event.organisation not in busy], settings.rollcall_chunk)

@@ -1,7 +1,7 @@
 """Lists of learners, and the search in them, as SQL.
 
-A page of a list is found by looking at so many learners in the order of their numbers: so each page costs about the
-same, the last of a million like the first. A search has an index, which the relay writes in the background; what it has
+A page of a list is found by the numbers of those who stand so: so each page costs about the same, the last of a million
+like the first, and however few they are. A search has an index, which the relay writes in the background; what it has
 not reached yet is read, so that a search always finds who is there now.
 """
 
@@ -85,10 +85,16 @@ def learners_after(
 ) -> list[NumberedLearner]:
     """The first of these learners behind a number; of a segment, among so many of its members at most."""
     asked: dict[str, object] = {"after": after, "limit": limit}
-    asked["standings"] = [str(standing) for standing in chosen.standings]
     if chosen.segment is None:
-        return rows(connection, NumberedLearner, query("learners.list_all"), organisation=organisation, **asked)
+        asked["organisation"] = organisation
+        match list(chosen.standings):
+            case ["active"]:
+                return rows(connection, NumberedLearner, query("learners.list_active"), **asked)
+            case ["inactive"]:
+                return rows(connection, NumberedLearner, query("learners.list_inactive"), **asked)
+        return rows(connection, NumberedLearner, query("learners.list_all"), **asked)
     asked |= {"segment": chosen.segment, "scanned": scanned}
+    asked["standings"] = [str(standing) for standing in chosen.standings]
     return rows(connection, NumberedLearner, query("learners.list_segment"), organisation=organisation, **asked)
 
 

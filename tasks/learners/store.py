@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
+from config.database import column, execute, later, one, rows, value
 from config.sql import query
 from tasks.learners.rules import Change, Standing
 from tasks.organisations import NUMBER_LEARNERS
@@ -165,7 +165,7 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
     """Add to the history of status. Of two that claim the same version and time, inactive holds: the safe one."""
     if not changes:
         return
-    execute(
+    later(
         connection,
         query("learners.record_status"),
         organisation=organisation,
@@ -175,7 +175,7 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
         actives=[c.active for c in changes],
         causes=[c.cause for c in changes],
     )
-    execute(
+    later(
         connection,
         """
         UPDATE learners SET version = new.version

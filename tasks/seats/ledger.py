@@ -85,6 +85,9 @@ def ledger(
     """The entries that are wanted, oldest first: those `after` one, by its number, and `limit` at most. Who was deleted
     has none of their data in it (S15)."""
     scope = asdict(wanted) | {"organisation": organisation, "after": after, "limit": limit}
+    if wanted.learner is not None:
+        return rows(connection, Entry, query("seats.entries_of"), **scope)
+    del scope["learner"]
     return rows(connection, Entry, query("seats.entries"), **scope)
 
 
@@ -110,7 +113,8 @@ def ledger_between(
 def stream_ledger(connection: Connection, organisation: int, wanted: LedgerFilter, format_: Format) -> Iterator[bytes]:
     """The same, in blocks of whole rows, as the database makes them."""
     within(connection, organisation)
-    entries = bound(query("seats.entries"), organisation=organisation, after=0, limit=None, **asdict(wanted))
+    asked = query("seats.entries") if wanted.learner is None else query("seats.entries_of")
+    entries = bound(asked, organisation=organisation, after=0, limit=None, **asdict(wanted))
     written = sql.SQL(_WRITTEN).format(entries=entries)
     return stream_rows(connection, written, query("seats.entries_cells"), format_)
 

@@ -231,7 +231,11 @@ def test_enrolments_and_segments_take_lists_of_any_length_in_parts(
     named, known = segments.MembersNamed("s", [*ids, "nobody"]), segments.MembersNamed("s", ids)
     withdrawn = enrolments.WithdrawalAsked("safety", ids)
 
-    for act, asked in ((segments.join, named), (enrolments.withdraw, replace(withdrawn, learners=[*ids, "nobody"]))):
+    refused: list[tuple[Any, Any]] = [
+        (segments.join, named),
+        (enrolments.withdraw, replace(withdrawn, learners=[*ids, "nobody"])),
+    ]
+    for act, asked in refused:
         with pytest.raises(NotFound, match="Nothing was changed: 'acme' has no learner 'nobody'"):
             server(act, asked, "acme")
     joined, left = server(segments.join, known, "acme"), server(segments.leave, known, "acme")

@@ -12,7 +12,7 @@ from tests.world import World
 SEEN = 6
 
 #: Round trips of one change of status: of who it is and whether it may be, the change itself, and that it is done.
-MOST_TRIPS = 32
+MOST_TRIPS = 21
 
 
 def test_r04_a_change_of_status_waits_for_the_database_a_bounded_number_of_times(

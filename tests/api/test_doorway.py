@@ -5,6 +5,7 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import psutil
@@ -12,10 +13,13 @@ import pytest
 
 from config.lookups import Lookups
 from config.runtime import Runtime
+from config.words import as_json
 from tasks.accounts import Role
+from tasks.acts import access
 from tasks.acts import accounts as token_acts
+from tasks.acts.access import PairsAsked
 from tasks.acts.acting import perform
-from tests.api.conftest import ROOT, Served
+from tests.api.conftest import ROOT, Client, Served
 from tests.mailserver import free_port
 from tests.workers.deployment import until
 from tests.workers.serving import answers
@@ -143,6 +147,25 @@ def test_r03_the_short_way_answers_as_the_long_one(
         found, expected = both_ways(port, monkeypatch, request(query, *usual, *lines), LAST)
         assert found == expected, name
         assert (len(short) > before) == (name in PLAIN), name
+
+
+def test_r03_many_pairs_are_answered_by_a_token_as_by_the_act(api: Served) -> None:
+    token = make(api)
+    api.world.has_course("held", "everyone", on_hold=True)
+    asked = PairsAsked(["B", "A", "nobody", "a b/ü", "A"], ["held", "safety", "x", "held"])
+    body = {"learners": asked.learners, "courses": asked.courses}
+    reader = api.client(Role.READER)
+
+    for pairs, sent in ((asked, body), (PairsAsked([], ["safety"]), {"learners": [], "courses": ["safety"]})):
+        expected = as_json(perform(api.world.runtime, ROOT, access.ask_many, pairs, "acme"))
+        answer = reader.post("access", sent)
+        assert (answer.status, answer.headers["content-type"], answer.body) == (200, "application/json", expected)
+    unknown = replace(api.client(Role.OPERATOR), organisation="nowhere").post("access", body)
+    perform(api.world.runtime, ROOT, token_acts.revoke_token, token_acts.OneToken(f"{Role.READER}-"))
+    revoked = Client(api.public_url, token).post("access", body)
+
+    assert (unknown.status, unknown.json["detail"]) == (404, "There is no organisation 'nowhere'.")
+    assert revoked.status == 401
 
 
 def test_r31_the_short_way_knows_no_other_organisation(

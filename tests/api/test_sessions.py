@@ -44,6 +44,11 @@ def test_r34_a_person_does_what_their_role_may_and_it_is_written_down_as_theirs(
     assert who.ask("GET", "learners/A", Cookie=cookie).json["status"] == "inactive"
     assert who.ask("GET", "/accounts", Cookie=cookie).status == 403
     assert replace(who, organisation="borealis").ask("GET", "learners", Cookie=cookie).status == 404
+    api.world.has_course("safety", "everyone")
+    asked, pairs = {"learner": "A", "course": "safety"}, {"learners": ["A"], "courses": ["safety"]}
+    one = who.ask("GET", "access", query=asked, Cookie=cookie)
+    many = who.ask("POST", "access", pairs, Cookie=cookie, X_CSRF_Token=key, Sec_Fetch_Site="same-origin")
+    assert [one.json["because"], *(pair["because"] for pair in many.json)] == [["active"], ["active"]]
     written = "SELECT DISTINCT who, door, address, act FROM audit WHERE act LIKE 'learners.%'"
     assert api.world.rows(written) == [(BOSS, "console", "127.0.0.1", "learners.deactivate")]
 

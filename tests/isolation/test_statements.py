@@ -20,6 +20,8 @@ ACROSS = {
     },
     "access at the door of a course, in one look-up from the id of the organisation on; it joins on that": {
         "tasks.acts.access.by_token",
+        "tasks.acts.access.pairs_by_token",
+        "tasks.enrolments.access.access_of_pairs",
         "tasks.enrolments.access.access_of",
     },
     "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {

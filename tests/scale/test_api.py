@@ -5,11 +5,13 @@ from typing import TypeVar
 
 import pytest
 
+from tasks import accounts
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import access, enrolments, learners
 from tasks.acts.acting import Act, perform
 from tasks.acts.paging import Page, page_ending_at
 from tasks.learners import index_learners
+from tests.acts.test_remote import token_of
 from tests.scale.explained import Cost, counted, explained
 from tests.world import World
 
@@ -76,6 +78,23 @@ def test_r03_access_is_one_statement_that_looks_up_by_indexes(large: World) -> N
     assert sum(cost.runs for cost in runs.values()) == 1
     assert one.pages <= MOST_PAGES
     assert one.rows <= MOST_ROWS
+
+
+def test_r03_access_of_a_thousand_pairs_is_one_statement_that_looks_up_by_indexes(large: World) -> None:
+    pairs = access.PairsAsked([f"A{n}" for n in range(17_000, 17_200)], [f"c{n}" for n in range(1, 6)])
+    assert access.pairs_by_token(large.runtime.engine, b"x", "acme", pairs) is None
+    hashed = accounts.digest(token_of(large, Role.READER, "acme"))
+    with counted(large.runtime.engine) as runs:
+        found = access.pairs_by_token(large.runtime.engine, hashed, "acme", pairs)
+    with explained(large.runtime.engine) as costs:
+        access.pairs_by_token(large.runtime.engine, hashed, "acme", pairs)
+    (one,) = costs.values()
+
+    assert found is not None
+    assert [pair.access for pair in found.answer("acme", pairs)] == [True] * access.MOST_PAIRS
+    assert sum(cost.runs for cost in runs.values()) == 1
+    assert one.pages <= MOST_PAGES // 4 * access.MOST_PAIRS
+    assert one.rows <= MOST_ROWS // 2 * access.MOST_PAIRS
 
 
 def test_a_page_deep_inside_costs_what_the_first_costs(large: World) -> None:

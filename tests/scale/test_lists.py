@@ -139,7 +139,7 @@ def test_a_page_of_each_tab_of_learners_looks_at_what_it_shows_however_few_stand
     dear: dict[str, int] = {}
     shown: dict[str, tuple[int, bool]] = {}
     for tab in ("active", "inactive", "all"):
-        asked = learners.LearnersAsked(tab=tab, limit=LIMIT)  # type: ignore[arg-type]
+        asked = learners.LearnersAsked(tab=tab, limit=LIMIT)
         with explained(large.runtime.engine) as found:
             page = perform(large.runtime, CALLER, learners.list_, asked, "acme")
         shown[tab] = len(page.items), page.next is None

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -118,11 +118,12 @@ def _serve(server: uvicorn.Server, settings: Settings) -> None:
         server.run(_shared_sockets(host, port) if settings.rollcall_web_shared else None)
 
 
-def run(runtime: Runtime, presence: Presence | None = None) -> None:
-    """Serve until told to stop."""
+def run(runtime: Runtime, presence: Presence | None = None, made: Callable[[], None] = lambda: None) -> None:
+    """Serve until told to stop. `made`: called once all that stays is there, before anybody is served."""
     settings = runtime.settings
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # strangers could fill the log with what is no HTTP
     server = make_server(runtime, raise_limit())
+    made()
     thread = threading.Thread(target=_serve, args=(server, settings), name="web", daemon=True)
     thread.start()
     presence = presence or Presence(runtime, ProcessRole.WEB)

@@ -50,6 +50,8 @@ WAITING_OUTSIDE = 1024
 _TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 _TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 
+_STATUS_LINES = {status: b"HTTP/1.1 %d %s\r\n" % (status, phrase) for status, phrase in STATUS_PHRASES.items()}
+
 _HEAD_END = re.compile(rb"\n\r?\n")
 _HEAD = re.compile(
     rb"[!-~]+ [!-~]+ HTTP/1\.([01])\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[^\r\n\0]*\r\n){0,"
@@ -90,10 +92,10 @@ def place_of(address: str) -> str:
 
 
 class Reply(NamedTuple):
-    """An answer, as it is written."""
+    """An answer, as it is written: with the lines of its own headers, and the empty one after them."""
 
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: bytes
     body: bytes
 
 
@@ -237,6 +239,7 @@ class Conversation(H11Protocol):
         self._requests = 0
         self._taken: bytes | None = None
         self._length, self._last = 0, False
+        self._until: float | None = None
         self._deadline: asyncio.TimerHandle | None = None
         self._write_deadline: asyncio.TimerHandle | None = None
 
@@ -285,9 +288,8 @@ class Conversation(H11Protocol):
         if reply is None:
             super().data_received(octets)
         else:
-            head = [b"HTTP/1.1 %d %s" % (reply.status, STATUS_PHRASES[reply.status])]
-            head += [b"%s: %s" % header for header in (*self.server_state.default_headers, *reply.headers)]
-            self.transport.write(b"\r\n".join([*head, b"", reply.body]))
+            usual = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
+            self.transport.write(b"".join((_STATUS_LINES[reply.status], *usual, reply.headers, reply.body)))
             self._requests += 1
             self.server_state.total_requests += 1
             self._watch()
@@ -347,13 +349,26 @@ class Conversation(H11Protocol):
             return
         self._owed = owed
         self._door.waits(self, owed is not _Owed.NOTHING)
-        if self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        if owed in _SECONDS:
-            self._deadline = self.loop.call_later(_SECONDS[owed], self._hang_up)
+        self._until = self.loop.time() + _SECONDS[owed] if owed in _SECONDS else None
+        if self._until is not None:
+            self._look_at(self._until)
 
-    def _hang_up(self) -> None:
+    def _look_at(self, moment: float) -> None:
+        """Look then at the latest; a look that comes too early is cheaper than one that is put off each time."""
+        if self._deadline is not None:
+            if self._deadline.when() <= moment:
+                return
+            self._deadline.cancel()
+        self._deadline = self.loop.call_at(moment, self._look)
+
+    def _look(self) -> None:
+        """Hang up, if it is time to."""
+        self._deadline = None
+        if self._until is None:
+            return
+        if self._until > self.loop.time():
+            self._look_at(self._until)
+            return
         if self._owed is _Owed.HEAD and self.conn.trailing_data[0]:
             self.transport.write(_TOO_SLOW)
         self.transport.close()

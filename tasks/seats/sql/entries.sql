@@ -1,5 +1,4 @@
--- The entries of the ledger that are wanted, oldest first. Who was deleted has none of their data in it (S15). Those of
--- one learner are found by their index: of the two parts one is empty before anything is read.
+-- The entries of the ledger that are wanted, oldest first. Who was deleted has none of their data in it (S15).
 SELECT * FROM (
     SELECT CAST(c.consumption AS text) AS id, o.id AS organisation,
            CASE WHEN l.standing <> 'deleted' AND c.occurred_at >= coalesce(l.deleted_at, '-infinity') THEN l.id
@@ -9,13 +8,7 @@ SELECT * FROM (
             WHERE r.organisation = c.organisation AND r.consumption = c.consumption AND NOT EXISTS (
                 SELECT FROM settled_reviews d WHERE d.organisation = r.organisation
                   AND d.consumption = r.consumption AND d.code = r.code)) AS review
-    FROM (
-        SELECT * FROM consumptions WHERE organisation = :organisation AND CAST(:learner AS text) IS NULL
-        UNION ALL
-        SELECT own.* FROM learners one JOIN consumptions own USING (organisation, learner)
-        WHERE one.organisation = :organisation AND one.id = CAST(:learner AS text) AND one.standing <> 'deleted'
-          AND own.occurred_at >= coalesce(one.deleted_at, '-infinity')
-    ) c
+    FROM consumptions c
     JOIN organisations o ON o.organisation = c.organisation
     JOIN learners l ON l.organisation = c.organisation AND l.learner = c.learner
     JOIN courses course ON course.organisation = c.organisation AND course.course = c.course

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
+from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote
 
@@ -27,7 +28,15 @@ from config.log import without_data
 from config.lookups import LookupLost, Lookups
 from config.runtime import Runtime
 from tasks.accounts import digest, permits
-from tasks.acts.access import BY_TOKEN, AccessAsked, FoundByToken, by_token
+from tasks.acts.access import (
+    BY_TOKEN,
+    AccessAsked,
+    FoundByToken,
+    PairsAsked,
+    PairsByToken,
+    by_token,
+    pairs_by_token,
+)
 from workers.web.api import problems
 from workers.web.api.doors import COSTS, Callers, Weight, token_in
 from workers.web.asking import Bulkhead, Busy
@@ -38,13 +47,18 @@ log = structlog.get_logger()
 #: Seconds between two tries to connect.
 AGAIN_SECONDS = 1.0
 
-#: A request without a body whose connection stays open, in printable ASCII (RFC 9112), below these paths.
+#: The first line of a request, in printable ASCII (RFC 9112), below these paths.
 _REQUEST = (
     r"GET (?:%s)/organisations/(?P<organisation>[^/?#\s]+)/access\?"
     r"(?:learner=(?P<learner>[^&#\s]+)&course=(?P<course>[^&#\s]+)"
-    r"|course=(?P<course_first>[^&#\s]+)&learner=(?P<learner_last>[^&#\s]+)) HTTP/1\.1\r\n"
-    r"(?P<headers>(?:[!#$%%&'*+.^_`|~0-9A-Za-z-]+:[ -~\t]*\r\n){1,50})\r\n"
+    r"|course=(?P<course_first>[^&#\s]+)&learner=(?P<learner_last>[^&#\s]+)) HTTP/1\.1"
 )
+
+#: The rest of one without a body, whose connection stays open.
+_HEADERS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~\t]*\r\n){1,50}\r\n", re.ASCII)
+
+#: Headers that are remembered, by a hash of them: whoever asks much has always the same.
+MOST_HEADERS = 1000
 
 #: Headers with which a request is no plain one.
 _NOT_PLAIN = {"content-length", "expect", "if-match", "te", "trailer", "transfer-encoding", "upgrade"}
@@ -58,8 +72,9 @@ class Doorway:
         self, bulkhead: Bulkhead, callers: Callers, public_url: str, below: Iterable[str], headers: Mapping[str, str]
     ) -> None:
         self._bulkhead, self._callers, self._public_url = bulkhead, callers, public_url
-        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        self._headers = b"".join(f"{name.lower()}: {value}\r\n".encode() for name, value in headers.items()) + b"\r\n"
         self._request = re.compile(_REQUEST % "|".join(map(re.escape, below)), re.ASCII)
+        self._hashed: dict[bytes, bytes] = {}
         self._names = lookups.numbered(BY_TOKEN)[1]
         self._lookups: Lookups | None = None
         self._connecting: asyncio.Task[None] | None = None
@@ -69,16 +84,30 @@ class Doorway:
         """Whether this is taken; then `reply` is called later, with None if it is to go the other way after all."""
         if b"/access?" not in octets or len(octets) > LONGEST_HEADERS or not octets.isascii():
             return False
-        found = self._request.fullmatch(octets.decode("ascii"))
-        if found is None or (token := _token(found["headers"])) is None:
+        line, _, headers = octets.partition(b"\r\n")
+        found = self._request.fullmatch(line.decode("ascii"))
+        if found is None or (hashed := self._hash_in(headers)) is None:
             return False
         if self._lookups is None or self._lookups.lost:
             self._connect()
             return False
         try:
-            return self._ask(self._lookups, digest(token), *_asked(found), reply)
+            return self._ask(self._lookups, hashed, *_asked(found), reply)
         except (LookupLost, UnicodeDecodeError):
             return False
+
+    def _hash_in(self, headers: bytes) -> bytes | None:
+        """The hash of the token in the headers of a plain request; None if it is none, or has no such token."""
+        seen = sha256(headers).digest()
+        if (hashed := self._hashed.get(seen)) is not None:
+            return hashed
+        said = headers.decode("ascii")
+        if _HEADERS.fullmatch(said) is None or (token := _token(said)) is None:
+            return None
+        if len(self._hashed) >= MOST_HEADERS:
+            self._hashed.clear()
+        hashed = self._hashed[seen] = digest(token)
+        return hashed
 
     def _ask(
         self,
@@ -97,11 +126,11 @@ class Doorway:
         lookup.ask([said[name] for name in self._names], partial(self._heard, reply, hashed, organisation, asked))
         return True
 
-    async def answer(self, request: Request, organisation: str, asked: AccessAsked) -> Response:
+    async def answer(self, bulkhead: Bulkhead, request: Request, organisation: str, asked: Any) -> Response:
         """The answer to somebody who may ask, found in a thread. Raises `RefusedCall`, `NotFound`, and what a bulkhead
         raises."""
         hashed = digest(token_in(request.headers["authorization"]) or "")
-        found = await self._bulkhead.ask(_found, self._bulkhead.runtime, hashed, organisation, asked)
+        found = await bulkhead.ask(_found, bulkhead.runtime, hashed, organisation, asked)
         if found is None:
             self._callers.forget(hashed)
             raise self._callers.unknown(place_of(request.client.host if request.client else ""))
@@ -137,10 +166,12 @@ class Doorway:
             return None
         try:
             body = msgspec.json.encode(found.answer(organisation, asked))
-            answer = Response(body, media_type="application/json")
         except NotFound as problem:
             answer = problems.response(self._public_url, problems.RefusedCall(404, str(problem)))
-        return Reply(answer.status_code, [*answer.raw_headers, *self._headers], bytes(answer.body))
+            lines = [b"%s: %s\r\n" % header for header in answer.raw_headers]
+            return Reply(answer.status_code, b"".join([*lines, self._headers]), bytes(answer.body))
+        said = b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body)
+        return Reply(200, said + self._headers, body)
 
     def _connect(self) -> None:
         """Make a connection, unless that was tried just now."""
@@ -158,7 +189,7 @@ class Doorway:
 def _token(lines: str) -> str | None:
     """The token in the headers of a plain request; None if it is none, or has no such token."""
     hosts, tokens = 0, list[str | None]()
-    for line in lines.splitlines():
+    for line in lines.split("\r\n")[:-2]:
         name, _, value = line.partition(":")
         match name.lower():
             case "host":
@@ -172,13 +203,16 @@ def _token(lines: str) -> str | None:
     return tokens[0] if hosts == 1 and len(tokens) == 1 else None
 
 
-def _found(runtime: Runtime, hashed: bytes, organisation: str, asked: AccessAsked) -> FoundByToken | None:
+def _found(
+    runtime: Runtime, hashed: bytes, organisation: str, asked: AccessAsked | PairsAsked
+) -> FoundByToken | PairsByToken | None:
+    find: Any = by_token if isinstance(asked, AccessAsked) else pairs_by_token
     try:
-        return by_token(runtime.engine, hashed, organisation, asked)
+        return find(runtime.engine, hashed, organisation, asked)  # type: ignore[no-any-return]
     except DBAPIError as problem:  # nobody asks first whether a connection is there still: that takes as long again
         if not problem.connection_invalidated:
             raise
-        return by_token(runtime.engine, hashed, organisation, asked)
+        return find(runtime.engine, hashed, organisation, asked)  # type: ignore[no-any-return]
 
 
 def _asked(found: re.Match[str]) -> tuple[str, AccessAsked]:

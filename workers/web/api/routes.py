@@ -24,6 +24,7 @@ from tasks import acts
 from tasks.accounts import PERMISSIONS, Caller, Permission, permits
 from tasks.accounts import Scope as ActScope
 from tasks.acts import Act, perform
+from tasks.acts.access import AccessAsked, PairsAsked
 from tasks.acts.acting import tag_of
 from tasks.acts.paging import Begun
 from tasks.acts.repeats import FirstAnswer, once
@@ -178,8 +179,8 @@ class Api:
         if route.weight is Weight.EXPORT:
             find = partial(perform, bulkhead.runtime, caller, route.act, asked, organisation)
             return await self.exports.answer(find, caller.who, organisation, only_head=request.method == "HEAD")
-        if route.weight is Weight.ACCESS:
-            return await self.doorway.answer(request, organisation or "", asked)
+        if isinstance(asked, AccessAsked | PairsAsked) and "authorization" in request.headers:
+            return await self.doorway.answer(bulkhead, request, organisation or "", asked)
         do = self._done if key is None else self._done_once
         return _unchanged(request, await bulkhead.ask(do, bulkhead.runtime, call))
 
