@@ -30,6 +30,7 @@ QUESTIONS = {
             "tasks.enrolments.sql.withdrawals_of": "the past is told anew by all that was said, whatever the cycle",
             "tasks.enrolments.overtaken": "whether anything was said of these, whatever the cycle",
             "tasks.verification.sql.orphans": "whether what each row names is there, and nothing else of it",
+            "tasks.verification.sql.strays": "whether rows are of an organisation that is not there",
         },
     ),
     "linked by segment": Question(
@@ -38,6 +39,7 @@ QUESTIONS = {
         {
             "tasks.enrolments.enrolling": "fragments.LINKED_LISTED: of a learner who is looked up, not of all linked",
             "tasks.verification.sql.orphans": "whether what each row names is there, and nothing else of it",
+            "tasks.verification.sql.strays": "whether rows are of an organisation that is not there",
         },
     ),
     "status at a time": Question(
