@@ -32,10 +32,11 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-activating, api, commands, events, export, fanout, idle, imports, latency, memory, peer, requests, starts, waking = map(
+(activating, aging, api, commands, console, events, export, fanout, idle, imports, latency, memory, peer, requests,
+ starts, waking) = map(
     Later,
-    ("activating", "api", "commands", "events", "export", "fanout", "idle", "imports", "latency", "memory", "peer",
-     "requests", "starts", "waking"),
+    ("activating", "aging", "api", "commands", "console", "events", "export", "fanout", "idle", "imports", "latency",
+     "memory", "peer", "requests", "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
@@ -50,7 +51,15 @@ class Part:
     quick: Callable[[System], Sequence[Ratio]]
 
 
+#: Learners and deliveries of the console's organisation, if they are said.
+_sizes: list[int] = []
+
 PARTS = {
+    "aging": Part(
+        "A month of attempts is dropped",
+        lambda on: aging.measure(on, aging.Size(attempts=20_000_000, learners=60_000, rounds=1)),
+        lambda on: aging.measure(on, aging.Size(attempts=200_000, learners=20_000, rounds=1)),
+    ),
     "api": Part(
         "Who may open this course?",
         lambda on: api.measure(on, api.Size(learners=1_000_000, seconds=10, rounds=3)),
@@ -65,6 +74,11 @@ PARTS = {
         "A command, before it does anything",
         lambda on: commands.measure(on, commands.Size(rounds=9)),
         lambda on: commands.measure(on, commands.Size(rounds=3)),
+    ),
+    "console": Part(
+        "Every page of the console, 20 people at once",
+        lambda on: console.measure(on, console.Size(*(_sizes or (1_000_000, 10_000_000)), rounds=5)),
+        lambda on: console.measure(on, console.Size(*(_sizes or (20_000, 200_000)), rounds=2)),
     ),
     "fanout": Part(
         "A course for everyone",
@@ -148,7 +162,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("part", nargs="*", help=f"which of {', '.join(PARTS)}; all unless named")
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it runs, not for figures")
+    parser.add_argument("--sizes", type=int, nargs=2, metavar=("LEARNERS", "DELIVERIES"), help="of `console`")
     arguments = parser.parse_args()
+    _sizes.extend(arguments.sizes or [])
     if unknown := sorted(set(arguments.part) - PARTS.keys()):
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
     begun = time.monotonic()

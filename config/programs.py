@@ -44,6 +44,9 @@ POSTGRESQL_SETTINGS = {
     "jit": "off",
     "random_page_cost": "1.1",
     "log_min_messages": "warning",
+    # Rows, keys and parameters of a statement that failed would name people (R35): not in a log.
+    "log_error_verbosity": "terse",
+    "log_min_error_statement": "panic",
 }
 #: For tests: what is written need not survive a crash of the machine.
 POSTGRESQL_FORGETFUL = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}

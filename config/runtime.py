@@ -11,9 +11,13 @@ from config.settings import Settings, keys_in
 from config.webhooks import EventsKey
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Endpoints:
-    """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`."""
+    """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`.
+
+    It is not written out as other values are: it has passwords and keys, and whoever logs what it is called with,
+    as dramatiq does, would say them.
+    """
 
     database_url: str
     redis_url: str

@@ -192,6 +192,12 @@ class Settings(BaseModel):
     rollcall_oidc_email_verified: bool = Field(
         False, description="whether the provider's addresses are people's own, if it does not say (email_verified)"
     )
+    rollcall_keep_deliveries_days: int = Field(
+        400,
+        ge=31,
+        le=36_500,
+        description="how long attempts to send a mail that settled nothing are kept; they go by whole months, in UTC",
+    )
     rollcall_keep_audit_days: int = Field(
         730, ge=1, le=36_500, description="how long an entry of the audit log is kept"
     )

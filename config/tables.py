@@ -17,6 +17,8 @@ MOMENT = DateTime(timezone=True)
 
 #: SQL functions that belong to no capability, and what each is for.
 FUNCTIONS = {
+    "drop_partition": "drops a partition of a time, with its rows",
+    "make_partition": "makes the partition of a table from one time to another, with what came before; its name",
     "people": "the role with the rights of an organisation's people",
     "served": "the organisation whose people this transaction serves; null: they see nothing",
 }

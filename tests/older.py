@@ -16,8 +16,8 @@ import migrations
 
 #: What a row holds where nothing else is asked for, by the type.
 _VALUES: dict[str, Any] = {
-    "bool": True, "bytea": b"octets", "float8": 0.5, "int2": 1, "int4": 1, "int8": 1, "json": Jsonb({}),
-    "jsonb": Jsonb({}), "name": "name", "numeric": 1, "text": "words", "varchar": "words",
+    "bool": True, "bytea": b"octets", "date": "2026-02-01", "float8": 0.5, "int2": 1, "int4": 1, "int8": 1,
+    "json": Jsonb({}), "jsonb": Jsonb({}), "name": "name", "numeric": 1, "text": "words", "varchar": "words",
     "timestamptz": datetime(2026, 2, 1, tzinfo=UTC), "uuid": "00000000-0000-0000-0000-000000000001",
 }  # fmt: skip
 
@@ -37,7 +37,8 @@ _REFERENCES = """
 """
 _TABLES = """
     SELECT c.oid::regclass::text FROM pg_class c
-    WHERE c.relkind = 'r' AND c.relnamespace = current_schema()::regnamespace AND c.relname <> 'alembic_version'
+    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+      AND c.relnamespace = current_schema()::regnamespace AND c.relname <> 'alembic_version'
     ORDER BY c.relname
 """
 

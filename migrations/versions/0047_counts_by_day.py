@@ -37,6 +37,11 @@ CREATE TABLE course_counts (
 );
 CREATE INDEX course_counts_most ON course_counts (organisation, enrolled DESC, id);
 COMMENT ON TABLE course_counts IS 'analytics of the active by course, as they were counted last (R29)';
+COMMENT ON COLUMN course_counts.enrolled IS 'who are, and are not withdrawn';
+COMMENT ON COLUMN course_counts.started IS 'of these';
+COMMENT ON COLUMN course_counts.completed IS 'of these';
+COMMENT ON COLUMN course_counts.not_started IS 'of those enrolled';
+COMMENT ON COLUMN course_counts.withdrawn IS 'who were enrolled';
 COMMENT ON COLUMN course_counts.id IS 'the platform''s id';
 
 CREATE TABLE segment_counts (
@@ -51,6 +56,9 @@ CREATE TABLE segment_counts (
 );
 CREATE INDEX segment_counts_most ON segment_counts (organisation, enrolled DESC, id);
 COMMENT ON TABLE segment_counts IS 'analytics of the active by segment, as they were counted last (R29)';
+COMMENT ON COLUMN segment_counts.enrolled IS 'enrolments of its active members that are not withdrawn';
+COMMENT ON COLUMN segment_counts.started IS 'of these';
+COMMENT ON COLUMN segment_counts.completed IS 'of these';
 COMMENT ON COLUMN segment_counts.id IS 'the platform''s id';
 COMMENT ON COLUMN segment_counts.members IS 'who are active';
 
@@ -63,6 +71,8 @@ CREATE TABLE training_days (
     PRIMARY KEY (organisation, id, day)
 );
 COMMENT ON TABLE training_days IS 'what the active started and completed by day, as it was counted last (R29)';
+COMMENT ON COLUMN training_days.started IS 'enrolments';
+COMMENT ON COLUMN training_days.completed IS 'enrolments';
 COMMENT ON COLUMN training_days.id IS 'the platform''s id of a course; empty: all courses together';
 COMMENT ON COLUMN training_days.day IS 'in UTC';
 
@@ -77,6 +87,8 @@ CREATE TABLE ledger_days (
     PRIMARY KEY (organisation, unit, period, day)
 );
 COMMENT ON TABLE ledger_days IS 'what was used in the current licence period by day, as it was counted last (R25)';
+COMMENT ON COLUMN ledger_days.used IS 'seats or credits';
+COMMENT ON COLUMN ledger_days.entries IS 'of the ledger';
 COMMENT ON COLUMN ledger_days.period IS 'when the licence period begins';
 COMMENT ON COLUMN ledger_days.day IS 'in UTC';
 COMMENT ON COLUMN ledger_days.overdrawn IS 'entries past the pool';

@@ -74,7 +74,7 @@ class ArchivedLearner:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class PoolUse:
     """What was used of the pool of the current licence period, by day (UTC); `ends` is the first moment after it.
     `periods`: what is used in each that there was, the latest first.
     `runs_out`: the day on which the pool is used up if use goes on as in the last `pace_days`, which is `per_day`;
@@ -143,7 +143,7 @@ def archived(doing: Doing, asked: CountsPage) -> Page[ArchivedLearner]:
 
 
 @act("seats.use", "GET seats/use")
-def use(doing: Doing, asked: Nothing) -> Use:  # noqa: ARG001
+def use(doing: Doing, asked: Nothing) -> PoolUse:  # noqa: ARG001
     """Count what was used of the pool in this period by day, and say when it is used up if that goes on."""
     org = doing.organisation
     with doing.transaction() as connection:
@@ -152,7 +152,7 @@ def use(doing: Doing, asked: Nothing) -> Use:  # noqa: ARG001
         periods = seats.kept_balances(connection, org.organisation)
     starts, ends = org.licence_starts, org.licence_ends
     expected = analytics.forecast(org.pool, days, starts and starts.date(), ends and ends.date(), known.now.date())
-    return Use(
+    return PoolUse(
         org.licence,
         seats.unit_of(org),
         org.pool,

@@ -22,8 +22,9 @@ from tasks.enrolments import CourseDetails, EnrolmentCounts
 
 @dataclass(frozen=True, slots=True)
 class CoursesAsked:
-    """Which part of the list."""
+    """Which part of the list. `segment`: only courses that are linked to it, whatever their method is now."""
 
+    segment: str | None = None
     limit: Limit = USUAL
     after: After | None = None
 
@@ -48,10 +49,12 @@ class CourseMethod:
 def list_(doing: Doing, asked: CoursesAsked) -> Page[CourseDetails]:
     """List courses with their methods, in the order of their ids."""
     number = doing.organisation.organisation
-    (after,) = keys_after(asked.after, tuple[str], "courses", number) or ("",)
+    listed = ("courses", number, *([asked.segment] if asked.segment else []))
+    (after,) = keys_after(asked.after, tuple[str], *listed) or ("",)
     with doing.transaction() as connection:
-        found = enrolments.courses_after(connection, number, after, asked.limit + 1)
-    return page(found, asked.limit, lambda one: (one.course,), "courses", number)
+        of = None if asked.segment is None else known_segments(connection, doing, [asked.segment])[asked.segment]
+        found = enrolments.courses_after(connection, number, after, asked.limit + 1, segment=of)
+    return page(found, asked.limit, lambda one: (one.course,), *listed)
 
 
 @act("courses.show", "GET courses/{course}")

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from config.errors import Conflict
 from tasks import enrolments
-from tasks.acts.acting import Doing, act
+from tasks.acts.acting import Doing, Nothing, act
 from tasks.acts.changing import (
     Cycle,
     begun,
@@ -21,8 +21,11 @@ from tasks.acts.changing import (
     known_learners,
     known_segments,
 )
-from tasks.acts.paging import Begun, UnderWay
-from tasks.enrolments import EnrolmentCounts
+from tasks.acts.paging import USUAL, After, Begun, Limit, Page, UnderWay, keys_after, page_ending_at
+from tasks.enrolments import EnrolledLearner, EnrolmentCounts, RunningFanout
+
+#: Enrolments that one page of a list looks at: tens of milliseconds.
+SCANNED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,19 @@ class WithdrawnLearners:
     course: str
     learners: list[str]
     cycle: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RosterAsked:
+    """Whose enrolments in a course: those that stand, those that were withdrawn, or all.
+
+    A page looks at so many enrolments and may hold fewer than `limit`, even none: go on while `next` is not null.
+    """
+
+    course: str
+    state: Literal["enrolled", "withdrawn", "all"] = "enrolled"
+    limit: Limit = USUAL
+    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +119,32 @@ def show(doing: Doing, asked: OneFanout) -> UnderWay[EnrolmentCounts]:
     """Show how far the enrolling of many is, and what came of it (R14)."""
     with doing.transaction() as connection:
         return document_of(connection, doing, asked.fanout)
+
+
+@act("enrolments.running", "GET enrolments")
+def running(doing: Doing, asked: Nothing) -> list[RunningFanout]:  # noqa: ARG001
+    """List what enrols many at this moment, the oldest first; a hundred at most."""
+    with doing.transaction() as connection:
+        return enrolments.running(connection, doing.organisation.organisation, USUAL)
+
+
+@act("courses.enrolments", "GET courses/{course}/enrolments")
+def roster(doing: Doing, asked: RosterAsked) -> Page[EnrolledLearner]:
+    """List who is enrolled in a course, in each cycle; who is inactive is shown as such, and keeps the enrolment."""
+    number = doing.organisation.organisation
+    listed = ("roster", number, asked.course, asked.state)
+    after = keys_after(asked.after, tuple[int, int], *listed) or (0, 0)
+    states = ["enrolled", "withdrawn"] if asked.state == "all" else [asked.state]
+    with doing.transaction() as connection:
+        known_course(connection, doing, asked.course)
+        course = enrolments.find_course(connection, number, asked.course)
+        assert course is not None  # noqa: S101 - it is known
+        found = enrolments.enrolled_after(connection, number, course.course, after, states, SCANNED, asked.limit + 1)
+        if len(found) > asked.limit:
+            end = (found[asked.limit - 1].cycle, found[asked.limit - 1].number)
+        else:
+            end = enrolments.roster_scanned_to(connection, number, course.course, after, SCANNED)
+    return page_ending_at([one.shown() for one in found[: asked.limit]], end, *listed)
 
 
 @act("enrolments.withdraw", "DELETE courses/{course}/enrolments", each="learners", together=_all_withdrawn)

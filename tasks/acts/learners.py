@@ -1,6 +1,6 @@
 """Learners: what an admin sees of them, and what is changed by hand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 from msgspec import Meta
 from sqlalchemy import Connection
 
-from config.database import durable_with_the_next, transaction
-from config.errors import Conflict, NotFound
+from config.database import durable_with_the_next, snapshot, transaction
+from config.errors import BadField, Conflict, Invalid, NotFound
 from config.words import as_json, some_of
-from tasks import enrolments, intake, learners, mail, seats
+from tasks import enrolments, erasure, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
 from tasks.acts.changing import known_learners, known_segments
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page_ending_at
+from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page_ending_at
 
 Wanted = Literal["active", "inactive"]
 
@@ -101,7 +101,7 @@ class SubscriptionChange:
 @dataclass(frozen=True, slots=True)
 class LearnersAsked:
     """Which learners. `search`: words, each a part of an id, username, address or name; accents and capitals do not
-    count.
+    count. `order`: as they were added or, without a search and a segment, the newest first (`-added`).
 
     A page of a segment or of a search looks at so many learners and may hold fewer than `limit`, even none: go on while
     `next` is not null.
@@ -110,6 +110,7 @@ class LearnersAsked:
     tab: Literal["active", "all", "inactive"] = "active"
     search: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     segment: str | None = None
+    order: Literal["added", "-added"] = "added"
     limit: Limit = USUAL
     after: After | None = None
 
@@ -118,6 +119,8 @@ class LearnersAsked:
 def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
     """List learners: the tabs of the Users page."""
     org = doing.organisation
+    if asked.order != "added":
+        return _newest(doing, asked)
     listed = ("learners", org.organisation, asked.tab, asked.search, asked.segment)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
     standings = [learners.Standing.ACTIVE, learners.Standing.INACTIVE] if asked.tab == "all" else [asked.tab]
@@ -141,6 +144,20 @@ def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
                 end = learners.scanned_to(connection, number, after, segment, SCANNED)
     shown = [one.summary() for one in found[: asked.limit]]
     return page_ending_at(shown, None if end is None else (end,), *listed)
+
+
+def _newest(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
+    if asked.search is not None or asked.segment is not None:
+        what = "Members and what a search finds are listed in the order in which they were added."
+        raise Invalid(f"They cannot be listed so: {what}", [BadField("/order", what)])
+    number = doing.organisation.organisation
+    listed = ("newest learners", number, asked.tab)
+    (before,) = keys_after(asked.after, tuple[int], *listed) or (None,)
+    standings = [learners.Standing.ACTIVE, learners.Standing.INACTIVE] if asked.tab == "all" else [asked.tab]
+    chosen = learners.LearnerFilter(standings, None)
+    with doing.transaction() as connection:
+        found, end = learners.learners_before(connection, number, before, chosen, SCANNED, asked.limit + 1)
+    return page_ending_at([one.summary() for one in found], None if end is None else (end,), *listed)
 
 
 @act("learners.show", "GET learners/{learner}")
@@ -175,6 +192,24 @@ def show(doing: Doing, asked: OneLearner) -> LearnerDetails:
             unsubscribed_at=subscribed.unsubscribed_at if subscribed else None,
             explained=explained,
         )
+
+
+@act("learners.export", "GET learners/{learner}/export", changes=True)
+def export(doing: Doing, asked: LearnerToggle) -> Stream:
+    """Everything that is kept of a learner, from every table and payload, as one JSON document: for a person who asks
+    what is kept of them (R35). As long as nothing changes, it stays the same."""
+    org = doing.organisation
+    with doing.transaction() as connection:
+        found = learners.find(connection, org.organisation, [asked.learner]).get(asked.learner)
+        if found is None:
+            raise NotFound(f"There is no learner {asked.learner!r} in the organisation {org.id!r}.")
+        doing.record(connection, found.id)
+
+    def blocks() -> Iterator[bytes]:
+        with snapshot(doing.runtime.engine, org.organisation) as connection:
+            yield from erasure.document(connection, org.organisation, org.id, found.learner, found.id)
+
+    return Stream("application/json", blocks(), f"learner-{found.learner}.json")
 
 
 @act("learners.activate", "POST learners/{learner}/activate")

@@ -12,7 +12,10 @@ from tasks.acts.acting import Doing, act
 from tasks.acts.changing import begun, happen, in_parts, known_learners, known_segments, moment_after, under_way
 from tasks.acts.paging import USUAL, After, Begun, Limit, Page, keys_after, page
 from tasks.enrolments import EnrolmentCounts
-from tasks.learners import SegmentDetails
+from tasks.learners import MemberCounts, SegmentDetails
+
+#: Memberships that are counted at most: tens of milliseconds.
+COUNTED = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,14 @@ def show(doing: Doing, asked: OneSegment) -> SegmentDetails:
     if found is None:
         raise NotFound(f"There is no segment {asked.segment!r} in the organisation {doing.organisation.id!r}.")
     return found
+
+
+@act("segments.counts", "GET segments/{segment}/counts")
+def counts(doing: Doing, asked: OneSegment) -> MemberCounts:
+    """Count the members of a segment: active, and inactive ones, who stay in it (R9)."""
+    with doing.transaction() as connection:
+        segment = known_segments(connection, doing, [asked.segment])[asked.segment]
+        return learners.member_counts(connection, doing.organisation.organisation, segment, COUNTED)
 
 
 @act("segments.save", "PUT segments/{segment}", conditional=True)

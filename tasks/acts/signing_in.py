@@ -20,6 +20,9 @@ from tasks.accounts import Caller, Credentials, Door, LinkPurpose, Role, Tries
 #: Where the pages are, below `PUBLIC_URL`.
 SIGN_IN_PATH = "/sign-in"
 
+#: What a link that lets somebody in ends with if it leads to the console.
+TO_CONSOLE = "?console"
+
 
 class SignInRefused(UserError):
     """Nobody was let in; `wait`: seconds until it is worth another try, if it was tried too often."""

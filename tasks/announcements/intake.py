@@ -101,4 +101,7 @@ def _requested(context: EventContext, event: Event) -> Deferred | None:
         launch(connection, context.settings, organisation, found, by=event.source)
     else:
         schedule(connection, organisation, found, by=event.source)
+    named = data.audience.learners
+    if named is not UNSET and store.all_erased(connection, number, named):
+        mail.forget_texts(connection, number, named)
     return None

@@ -218,7 +218,7 @@ def finish_mailings(connection: Connection, *, in_savepoints: bool = False) -> i
         else:
             done += sum(_finish(connection, mailing) for mailing in found.values())
         after = max(found)
-    return done
+    return done + mail.keep_counts(connection)
 
 
 def _finish(connection: Connection, mailing: mail.Mailing) -> bool:

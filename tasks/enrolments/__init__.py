@@ -48,6 +48,13 @@ if TYPE_CHECKING:
     )
     from tasks.enrolments.previews import EnrolmentPreview, preview_request, preview_rules
     from tasks.enrolments.reconcile import mend, off_the_rules
-    from tasks.enrolments.store import Newcomer
+    from tasks.enrolments.roster import (
+        EnrolledLearner,
+        RunningFanout,
+        enrolled_after,
+        roster_scanned_to,
+        running,
+    )
+    from tasks.enrolments.store import Newcomer, forget_results
 else:
     __getattr__ = lazily(__name__)

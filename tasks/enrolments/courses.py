@@ -264,6 +264,14 @@ FROM courses c WHERE c.organisation = :organisation
 """
 _ONE = _DETAILS + " AND c.id = :id"
 _AFTER = _DETAILS + " AND c.id > :after ORDER BY c.id LIMIT :limit"
+_LINKED = (
+    _DETAILS
+    + """
+  AND c.course IN (SELECT cs.course FROM course_segments cs
+                   WHERE cs.organisation = :organisation AND cs.segment = :segment)
+  AND c.id > :after ORDER BY c.id LIMIT :limit
+"""
+)
 
 
 def course_details(connection: Connection, organisation: int, id_: str) -> CourseDetails | None:
@@ -271,6 +279,11 @@ def course_details(connection: Connection, organisation: int, id_: str) -> Cours
     return one(connection, CourseDetails, _ONE, organisation=organisation, id=id_)
 
 
-def courses_after(connection: Connection, organisation: int, id_: str, limit: int) -> list[CourseDetails]:
-    """So many courses whose ids follow this one, in the order of ids."""
+def courses_after(
+    connection: Connection, organisation: int, id_: str, limit: int, *, segment: int | None = None
+) -> list[CourseDetails]:
+    """So many courses whose ids follow this one, in the order of ids; with a segment, those that are linked to it."""
+    if segment is not None:
+        linked: dict[str, object] = {"segment": segment, "after": id_, "limit": limit}
+        return rows(connection, CourseDetails, _LINKED, organisation=organisation, **linked)
     return rows(connection, CourseDetails, _AFTER, organisation=organisation, after=id_, limit=limit)

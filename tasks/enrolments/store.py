@@ -187,3 +187,20 @@ def withdraw(
 class _Gone:
     cycle: int
     learner: int
+
+
+def forget_results(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
+    """Remove what was said of how these learners, who are erased, completed courses: that may name them (S15)."""
+    for table in (
+        """
+        UPDATE enrolments e SET result = NULL FROM learners l
+        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[])) AND l.standing = 'deleted'
+          AND e.organisation = :organisation AND e.learner = l.learner AND e.result IS NOT NULL
+        """,
+        """
+        UPDATE void_enrolments e SET result = NULL FROM learners l
+        WHERE l.organisation = :organisation AND l.learner = ANY(CAST(:learners AS int[])) AND l.standing = 'deleted'
+          AND e.organisation = :organisation AND e.learner = l.learner AND e.result IS NOT NULL
+        """,
+    ):
+        execute(connection, table, organisation=organisation, learners=list(learners))

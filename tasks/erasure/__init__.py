@@ -1,4 +1,4 @@
-"""What is left of a learner who was erased, looked for everywhere: tables, payloads and both streams (S15, R35)."""
+"""What is kept of a learner, looked for everywhere: to be shown to them, or removed when they are erased (S15, R35)."""
 
 from typing import TYPE_CHECKING
 
@@ -6,6 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.erasure.actors import erase
+    from tasks.erasure.kept import document
     from tasks.erasure.store import begin
 else:
     __getattr__ = lazily(__name__)

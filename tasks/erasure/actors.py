@@ -14,7 +14,7 @@ import redis
 from config.database import retrying, transaction
 from config.runtime import Runtime
 from config.streams import GROUP, IN, OUT, make_redis
-from tasks import bounces, events, mail, organisations, uploads, webhooks, work
+from tasks import bounces, enrolments, events, mail, organisations, seats, uploads, webhooks, work
 from tasks.erasure import store
 from tasks.erasure.rules import Needles
 from tasks.work import actor
@@ -53,7 +53,11 @@ def erase(runtime: Runtime, piece: work.Piece) -> None:
         mail.forget_addresses(connection, number, list(needles.digests))
         mail.forget_texts(connection, number, [one.id for one in erased])
         uploads.forget(connection, number)
-        webhooks.forget_answers(connection, events.forget_usernames(connection, number, named))
+        enrolments.forget_results(connection, number, numbers)
+        events.forget_usernames(connection, number, named)
+        webhooks.forget_answers(connection, number, [one.id for one in erased])
+        for rewrite in (events.rewrite_reasons, seats.rewrite_reasons, mail.rewrite_reasons):
+            rewrite(connection, number, lambda text: needles.left_of(text)[0])
     last: int | None = 0
     while last is not None:
         for attempt in retrying():

@@ -10,7 +10,15 @@ from typing import Any
 
 import msgspec
 
-from tasks.events import AnnouncementRequested, CloudEventEnvelope, Event, LearnerSaved, Malformed, decode
+from tasks.events import (
+    AnnouncementRequested,
+    CloudEventEnvelope,
+    CourseCompleted,
+    Event,
+    LearnerSaved,
+    Malformed,
+    decode,
+)
 
 #: The texts of a JSON document, however broken it is; one without an end goes on to the end of all.
 _TEXT = re.compile(rb'"((?:[^"\\]|\\.)*+)"?', re.DOTALL)
@@ -78,7 +86,9 @@ class Needles:
         if event.organisation != organisation and not (isinstance(event, Malformed) and event.organisation is None):
             return False
         if isinstance(event, Event) and isinstance(event.data, LearnerSaved):
-            return event.data.learner in self.until and event.time <= self.until[event.data.learner]
+            return self._beats(event, event.data.learner)
+        if isinstance(event, Event) and self._results_in(event):
+            return True
         if isinstance(event, Malformed) and any(_text(found[1]) in self.until for found in _ABOUT.finditer(body)):
             return True
         texts = list(_texts(body))
@@ -89,6 +99,15 @@ class Needles:
         if isinstance(event, Event):
             written = [event.data.subject, event.data.body] if isinstance(event.data, AnnouncementRequested) else []
         return self.left_of(*written) != written
+
+    def _beats(self, event: Event, learner: str) -> bool:
+        """Whether an event is about somebody who was erased, and happened before that."""
+        return learner in self.until and event.time <= self.until[learner]
+
+    def _results_in(self, event: Event) -> bool:
+        """Whether it says how somebody who was erased completed a course, in whatever words."""
+        data = event.data
+        return isinstance(data, CourseCompleted) and data.result is not None and self._beats(event, data.learner)
 
     def _whose(self, found: set[bytes]) -> Iterator[int]:
         """Whose first and last name may be among these: nobody else is asked about."""
@@ -101,11 +120,17 @@ class Needles:
         if isinstance(event, Malformed) or isinstance(event.data, LearnerSaved):
             return None
         said: dict[str, Any] = msgspec.to_builtins(event.data)  # and no field that nobody asked for
+        if self._results_in(event):
+            said["result"] = None
         if isinstance(event.data, AnnouncementRequested):
             said["subject"], said["body"] = self.left_of(said["subject"], said["body"])
         document: dict[str, Any] = msgspec.json.decode(body)
         envelope = {name: document[name] for name in CloudEventEnvelope.__struct_fields__}
         return msgspec.json.encode(envelope | {"data": said})
+
+    def says(self, text: str) -> bool:
+        """Whether a text names somebody."""
+        return self.left_of(text) != [text]
 
     def left_of(self, *texts: str) -> list[str]:
         """What is left of what somebody wrote, its parts read together: addresses, usernames and full names go, and

@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.events.awaited import Awaited
-    from tasks.events.erasing import forget_usernames, usernames_published
+    from tasks.events.erasing import forget_usernames, rewrite_reasons, usernames_published
     from tasks.events.inbox import (
         DecidedEvent,
         EventRef,

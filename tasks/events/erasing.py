@@ -1,26 +1,24 @@
 """What the outbox keeps that names learners who are erased; as SQL (S15, R35)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from uuid import UUID
 
 from sqlalchemy import Connection
 
-from config.database import column, value
+from config.database import column, execute, value
 from config.sql import query
 
 
-def forget_usernames(connection: Connection, organisation: int, erased: Sequence[tuple[str, datetime]]) -> list[UUID]:
+def forget_usernames(connection: Connection, organisation: int, erased: Sequence[tuple[str, datetime]]) -> None:
     """Remove the usernames of these learners from what went out until a moment, (id, moment) each, so that nothing
-    publishes them again; which events these are."""
-    return column(
+    publishes them again."""
+    execute(
         connection,
         """
         UPDATE outbox o SET data = json_build_object('learner', gone.id, 'username', null)
         FROM unnest(CAST(:ids AS text[]), CAST(:ats AS timestamptz[])) AS gone (id, at)
         WHERE o.organisation = :organisation AND o.type = 'rollcall.learner.password_void'
           AND o.data ->> 'learner' = gone.id AND o.time <= gone.at
-        RETURNING o.id
         """,
         organisation=organisation,
         ids=[id_ for id_, _ in erased],
@@ -41,3 +39,28 @@ def usernames_published(
     )
     published = int(value(connection, "SELECT published FROM publication") or 0)
     return None if any(at is None or at > published for at in found) else found
+
+
+def rewrite_reasons(connection: Connection, organisation: int, left_of: Callable[[str], str]) -> None:
+    """Keep what is `left_of` the reasons that people gave as they released or discarded events."""
+    said = column(
+        connection,
+        """
+        SELECT DISTINCT i.resolved_why FROM organisations o JOIN inbox i ON i.organisation = o.id
+        WHERE o.organisation = :organisation AND i.state IN ('released', 'discarded')
+        """,
+        organisation=organisation,
+    )
+    if changed := {text: left for text in said if (left := left_of(text)) != text}:
+        execute(
+            connection,
+            """
+            UPDATE inbox i SET resolved_why = new.left_
+            FROM organisations o, unnest(CAST(:texts AS text[]), CAST(:lefts AS text[])) AS new (text, left_)
+            WHERE o.organisation = :organisation AND i.organisation = o.id AND i.state IN ('released', 'discarded')
+              AND i.resolved_why = new.text
+            """,
+            organisation=organisation,
+            texts=list(changed),
+            lefts=list(changed.values()),
+        )

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryFile
 
 import msgspec
 
@@ -52,10 +52,9 @@ def _run(runtime: Runtime, piece: work.Piece) -> None:
     asked = msgspec.convert(upload.asked, ImportRequest)
     result: Imported | None = None
     problem: str | None = None
-    with TemporaryDirectory(prefix="rollcall-") as folder:
-        file, refused = Path(folder, "file"), Path(folder, "refused")
-        with file.open("wb") as copy:
-            copy.writelines(uploads.blocks(runtime.engine, number, subject, "file"))
+    with TemporaryFile() as source, TemporaryFile() as refused:  # without a name: gone with whoever is killed
+        source.writelines(uploads.blocks(runtime.engine, number, subject, "file"))
+        source.seek(0)
 
         def progressed(done: int, total: int) -> None:
             with transaction(runtime.engine, number) as connection:
@@ -63,25 +62,25 @@ def _run(runtime: Runtime, piece: work.Piece) -> None:
                 uploads.progressed(connection, number, subject, done, total)
 
         try:
-            with file.open("rb") as source:
-                result = import_file(
-                    runtime.engine,
-                    runtime.settings,
-                    organisation,
-                    source,
-                    layout_of(source, reading_options(asked), encoding=asked.encoding, delimiter=delimiter_of(asked)),
-                    ImportOptions(refused, notify=asked.notices, keep_empty=asked.keep_empty, dry_run=asked.dry_run),
-                    approve=approval(asked),
-                    on_slice=progressed,
-                )
+            listed = Path(f"/dev/fd/{refused.fileno()}")
+            result = import_file(
+                runtime.engine,
+                runtime.settings,
+                organisation,
+                source,
+                layout_of(source, reading_options(asked), encoding=asked.encoding, delimiter=delimiter_of(asked)),
+                ImportOptions(listed, notify=asked.notices, keep_empty=asked.keep_empty, dry_run=asked.dry_run),
+                approve=approval(asked),
+                on_slice=progressed,
+            )
         except NotReadable as said:
             problem = str(said)
         with transaction(runtime.engine, number) as connection:
             work.finish(connection, piece)
             if result is not None and result.refused:
                 result.refused_file = f"imports/{subject}/refused"
-                with refused.open("rb") as lines:
-                    uploads.write(connection, number, subject, "refused", lines)
+                refused.seek(0)
+                uploads.write(connection, number, subject, "refused", refused)
             keep = asked.dry_run or result is None
             if keep:
                 work.add(connection, number, "tasks", "imports.drop", subject, scheduled_for=datetime.now(UTC) + KEPT)

@@ -28,6 +28,9 @@ log = structlog.get_logger()
 #: the organisation wait that long, not until a million learners are imported.
 SLICE_PAGES = 500
 
+#: What the log says of an import besides its numbers; the rest of the result may name people.
+COUNTED = {"encoding", "refused", "emptied", "cleaned"}
+
 #: Time zones that are none, named in the result, at most.
 ODD_ZONES = 20
 
@@ -147,7 +150,7 @@ def import_file(
             result.deactivated_by_refused += done.by_refused
             on_slice(min(low + SLICE_PAGES, pages), pages)
     result.unchanged = result.read - result.new - result.changed - sum(result.refused.values())
-    counts = {name: n for name, n in asdict(result).items() if name not in {"organisation", "refused_file"}}
+    counts = {name: n for name, n in asdict(result).items() if name in COUNTED or isinstance(n, int)}
     log.info("import.finished", organisation=number, **counts)
     return result
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         counts,
         index_learners,
         learners_after,
+        learners_before,
         numbered,
         scanned_to,
         search,
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
     )
     from tasks.learners.rules import Change, Standing, chunks, effective_version, holds
     from tasks.learners.segments import (
+        MemberCounts,
         SegmentDetails,
         ensure_segments,
+        member_counts,
         members_among,
         members_at,
         memberships_off,

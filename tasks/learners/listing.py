@@ -92,6 +92,26 @@ def learners_after(
     return rows(connection, NumberedLearner, query("learners.list_segment"), organisation=organisation, **asked)
 
 
+def learners_before(
+    connection: Connection, organisation: int, before: int | None, chosen: LearnerFilter, scanned: int, limit: int
+) -> tuple[list[NumberedLearner], int | None]:
+    """The newest of these learners before a number, or of all, and the number before which the next page begins."""
+    if before is None:
+        before = 1 + int(
+            value(
+                connection,
+                "SELECT learners FROM organisations WHERE organisation = :organisation",
+                organisation=organisation,
+            )
+        )
+    asked: dict[str, object] = {"before": before, "scanned": scanned, "limit": limit}
+    asked["standings"] = [str(standing) for standing in chosen.standings]
+    found = rows(connection, NumberedLearner, query("learners.list_newest"), organisation=organisation, **asked)
+    if len(found) == limit:
+        return found[:-1], found[-2].number
+    return found, before - scanned if before - scanned > 1 else None
+
+
 def search(
     connection: Connection, organisation: int, words: str, after: int, chosen: LearnerFilter, looked_at: int, limit: int
 ) -> Matches:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, value
+from config.database import column, execute, one, rows, value
 from config.sql import query
 
 
@@ -165,6 +165,36 @@ def segment_details(connection: Connection, organisation: int, id_: str) -> Segm
 def segments_after(connection: Connection, organisation: int, id_: str, limit: int) -> list[SegmentDetails]:
     """So many segments whose ids follow this one, in the order of ids."""
     return rows(connection, SegmentDetails, _AFTER, organisation=organisation, after=id_, limit=limit)
+
+
+@dataclass(frozen=True, slots=True)
+class MemberCounts:
+    """How many members of a segment are active, and how many inactive (R9). `more`: more than were counted."""
+
+    active: int
+    inactive: int
+    more: bool
+
+
+def member_counts(connection: Connection, organisation: int, segment: int, most: int) -> MemberCounts:
+    """Count the members of a segment, as far as so many memberships."""
+    found = one(
+        connection,
+        MemberCounts,
+        """
+        SELECT count(*) FILTER (WHERE looked.member AND l.standing = 'active') AS active,
+               count(*) FILTER (WHERE looked.member AND l.standing = 'inactive') AS inactive,
+               count(*) = :most AS more
+        FROM (SELECT m.learner, m.member FROM memberships m
+              WHERE m.organisation = :organisation AND m.segment = :segment ORDER BY m.learner LIMIT :most) looked
+        LEFT JOIN learners l ON l.organisation = :organisation AND l.learner = looked.learner
+        """,
+        organisation=organisation,
+        segment=segment,
+        most=most,
+    )
+    assert found is not None  # noqa: S101 - counts
+    return found
 
 
 def members_among(connection: Connection, organisation: int, segment: int, learners: Sequence[int]) -> list[int]:

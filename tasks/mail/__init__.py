@@ -28,7 +28,14 @@ if TYPE_CHECKING:
     from tasks.mail.ledger.control import pause as pause_all
     from tasks.mail.ledger.control import resume as resume_all
     from tasks.mail.ledger.drafts import Draft, create_draft, delete_draft, rewrite_draft
-    from tasks.mail.ledger.erasing import forget_addresses, forget_recipients, forget_texts, rewrite_texts
+    from tasks.mail.ledger.erasing import (
+        forget_addresses,
+        forget_recipients,
+        forget_texts,
+        rewrite_reasons,
+        rewrite_texts,
+        texts_naming,
+    )
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import (
         Mailing,
@@ -36,6 +43,7 @@ if TYPE_CHECKING:
         ReceivedMail,
         Tally,
         in_progress,
+        keep_counts,
         mailing,
         received_by,
         tallies,

@@ -52,6 +52,12 @@ mailings = Table(
     ),
     optional("figures", JSONB, "of a warning of seats: how much of the pool is used; null: of any other"),
     required("learners", ARRAY(Integer), "for a password notice: the learners it lists", default="'{}'"),
+    optional("counts", JSONB, "how its deliveries stood at counted_at, by state and reason"),
+    optional(
+        "counted_at",
+        MOMENT,
+        "of an announcement: finished_at as its deliveries were counted; any other: they are counted anew",
+    ),
     optional("send_at", MOMENT, "null: not scheduled"),
     optional("time_zone", Text, "of send_at, as it was written"),
     required("created_at", MOMENT, default="now()"),
@@ -61,6 +67,12 @@ mailings = Table(
     UniqueConstraint("organisation", "kind", "source", "id"),
     index("mailings_open", "organisation", where="state IN ('sending', 'cancelled') AND (finished_at IS NULL)"),
     index("mailings_announcements", "organisation", "mailing", where="kind = 'announcement'"),
+    index(
+        "mailings_uncounted",
+        "organisation",
+        "mailing",
+        where="kind = 'announcement' AND (finished_at IS NOT NULL) AND (counted_at IS DISTINCT FROM finished_at)",
+    ),
     comment="announcements and notices: what is sent, and how far it is",
 )
 
@@ -108,7 +120,8 @@ attempts = Table(
     required("reason", Text, "as in deliveries"),
     optional("reply", Text, "the server's text"),
     optional("address", Text, "where it went, which the learner's may not be any more"),
-    comment="attempts that settled nothing; the one that did is the delivery itself (R18)",
+    postgresql_partition_by="RANGE (attempted_at)",
+    comment="attempts that settled nothing; the one that did is the delivery itself (R18). A partition for each month",
 )
 
 suppressions = Table(

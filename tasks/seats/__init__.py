@@ -18,7 +18,7 @@ from tasks.seats.ledger import (
 )
 
 if TYPE_CHECKING:
-    from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, settle
+    from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, rewrite_reasons, settle
     from tasks.seats.intake import course_completed, course_started
     from tasks.seats.pools import recount, terms_changed
     from tasks.seats.rules import percent_used, period_of, price, unit_of

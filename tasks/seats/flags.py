@@ -1,6 +1,6 @@
 """Flags for review: what a person should look at, since what arrived later contradicts it; as SQL."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -111,3 +111,24 @@ def settle(connection: Connection, organisation: int, consumption: int, *, by: s
         by=by,
         why=why,
     )
+
+
+def rewrite_reasons(connection: Connection, organisation: int, left_of: Callable[[str], str]) -> None:
+    """Keep what is `left_of` the reasons that people gave as they settled reviews (S15)."""
+    said = column(
+        connection,
+        "SELECT DISTINCT why FROM settled_reviews WHERE organisation = :organisation",
+        organisation=organisation,
+    )
+    if changed := {text: left for text in said if (left := left_of(text)) != text}:
+        execute(
+            connection,
+            """
+            UPDATE settled_reviews s SET why = new.left_
+            FROM unnest(CAST(:texts AS text[]), CAST(:lefts AS text[])) AS new (text, left_)
+            WHERE s.organisation = :organisation AND s.why = new.text
+            """,
+            organisation=organisation,
+            texts=list(changed),
+            lefts=list(changed.values()),
+        )

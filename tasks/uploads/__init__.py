@@ -14,8 +14,10 @@ if TYPE_CHECKING:
         drop,
         find,
         forget,
+        lines_naming,
         newest,
         progressed,
+        results_naming,
         settle,
         write,
     )

@@ -1,6 +1,6 @@
 """Files that came through the API, in blocks, so that nobody holds a whole one in memory; as SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any, Literal
@@ -225,3 +225,79 @@ def forget(connection: Connection, organisation: int) -> None:
         """,
         organisation=organisation,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class NamingResult:
+    """What a result says of somebody."""
+
+    upload: int
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class NamingLine:
+    """A line of a file, or one that was refused, that names somebody."""
+
+    upload: int
+    part: str
+    line: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    upload: int
+    part: str
+    number: int
+    block: bytes
+
+
+def results_naming(connection: Connection, organisation: int, says: Callable[[str], bool]) -> list[NamingResult]:
+    """What the results of files say that names somebody."""
+    found = rows(
+        connection,
+        NamingResult,
+        """
+        SELECT u.upload, said.says
+        FROM uploads u CROSS JOIN LATERAL (
+            SELECT one.value AS says FROM jsonb_array_elements_text(u.result -> 'sample') AS one
+            UNION ALL
+            SELECT jsonb_object_keys(u.result -> 'unknown_time_zones')) said
+        WHERE u.organisation = :organisation AND u.result IS NOT NULL
+        ORDER BY u.upload, said.says
+        """,
+        organisation=organisation,
+    )
+    return [one for one in found if says(one.says)]
+
+
+def lines_naming(connection: Connection, organisation: int, says: Callable[[str], bool]) -> Iterator[NamingLine]:
+    """The lines of files, as far as they are kept, that name somebody; a line that two blocks share is read whole."""
+    of, number, left = ("", 0), -1, b""
+    while page := rows(
+        connection,
+        _Piece,
+        """
+        SELECT upload, part, number, block FROM upload_blocks
+        WHERE organisation = :organisation AND (upload, part, number) > (:upload, :part, :number)
+        ORDER BY upload, part, number LIMIT 1
+        """,
+        organisation=organisation,
+        upload=of[1],
+        part=of[0],
+        number=number,
+    ):
+        (piece,) = page
+        if (piece.part, piece.upload) != of:
+            yield from _naming(of, left, says)
+            left = b""
+        of, number = (piece.part, piece.upload), piece.number
+        whole, _, left = (left + piece.block).rpartition(b"\n")
+        yield from _naming(of, whole, says)
+    yield from _naming(of, left, says)
+
+
+def _naming(of: tuple[str, int], lines: bytes, says: Callable[[str], bool]) -> Iterator[NamingLine]:
+    for line in lines.decode(errors="replace").splitlines():
+        if says(line):
+            yield NamingLine(of[1], of[0], line)

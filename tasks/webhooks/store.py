@@ -255,10 +255,16 @@ def health(connection: Connection) -> Health:
     return found
 
 
-def forget_answers(connection: Connection, events: Sequence[UUID]) -> None:
-    """Remove what those said who got these events, and refused them: they may name whom the events are about (S15)."""
+def forget_answers(connection: Connection, organisation: int, ids: Sequence[str]) -> None:
+    """Remove what those said who got events about these learners, and refused them: it may name them (S15)."""
     execute(
         connection,
-        "UPDATE webhook_attempts SET said = '' WHERE event = ANY(CAST(:events AS uuid[])) AND said <> ''",
-        events=list(events),
+        """
+        UPDATE webhook_attempts a SET said = '' FROM outbox o
+        WHERE o.organisation = :organisation AND o.position = a.position AND a.said <> '' AND EXISTS (
+            SELECT FROM unnest(CAST(:ids AS text[])) AS gone (id)
+            WHERE strpos(CAST(o.data AS text), CAST(to_json(gone.id) AS text)) > 0)
+        """,
+        organisation=organisation,
+        ids=list(ids),
     )

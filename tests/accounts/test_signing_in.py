@@ -162,7 +162,10 @@ def test_the_demo_ends_with_a_link_where_the_database_is_embedded(
     named = world.runtime.settings.model_copy(update={"database_url": "postgresql://db/x"})
 
     assert str(link).startswith("http://127.0.0.1:8000/sign-in/once/")
+    assert str(link).endswith("?console")
     assert f"{link} while that runs; once, and within ten minutes" in capsys.readouterr().out
+    demo._print_account([], world.runtime.home, link, stays=True)
+    assert capsys.readouterr().out.endswith(f"Everything runs until you press Ctrl-C. Open the console:\n   {link}\n")
     assert demo._sign_in_link(replace(world.runtime, settings=named)) is None
 
 
@@ -422,6 +425,8 @@ def test_the_person_at_this_machine_is_let_in_once_as_an_operator(pages: Runtime
     assert (one.status, one.headers["location"]) == (303, "../../sign-in")
     assert "You are root@localhost, with the role operator of all organisations." in one.open("/sign-in").text
     assert browser(pages).open(link.path).status == 404
+    opened = browser(pages).open(f"{urlsplit(link_for_this_machine(pages, 'root')).path}?console")
+    assert (opened.status, opened.headers["location"]) == (303, "../../console")
     assert urlsplit(link_for_this_machine(pages, "root")).path != link.path
     assert world.ask("SELECT count(*) FROM accounts WHERE role = 'operator'") == 1
 

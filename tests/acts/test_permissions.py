@@ -23,20 +23,23 @@ from workers import cli
 #: Whoever signs in or shows a token may do these, about what is theirs.
 ANYBODY = "mail.show organisations.list templates.list templates.sample"
 
+#: Whoever signs in may see and end their own sessions, as they may sign out.
+OWN_SESSIONS = "sessions.end_one sessions.end_others sessions.list"
+
 #: A reader of an organisation looks, and changes nothing.
 READER = """
     access.ask access.ask_many
     announcements.export announcements.list announcements.preview announcements.ready announcements.recipients
     announcements.see announcements.show
-    courses.list courses.preview courses.show
-    enrolments.show
+    courses.enrolments courses.list courses.preview courses.show
+    enrolments.running enrolments.show
     events.decided events.quarantined events.replays
     imports.list imports.refused imports.show
     learners.counts learners.explain learners.list learners.preview learners.show
     reports.analytics reports.archived reports.by_course reports.by_segment reports.history reports.summary
     reports.training
     seats.explain seats.export seats.ledger seats.show seats.use
-    segments.list segments.show
+    segments.counts segments.list segments.show
     suppressions.export suppressions.list
     templates.render
     webhooks.list webhooks.log webhooks.show
@@ -47,12 +50,12 @@ ADMIN = """
     announcements.cancel announcements.create announcements.delete announcements.edit announcements.launch
     announcements.pause announcements.resume announcements.retry announcements.schedule announcements.test
     announcements.settle announcements.unschedule
-    audit.list
+    audit.export audit.list
     courses.method
     enrolments.request enrolments.withdraw
     events.discard events.discard_many events.release events.release_many events.replay
     imports.again imports.run
-    learners.activate learners.deactivate learners.status learners.subscription
+    learners.activate learners.deactivate learners.export learners.status learners.subscription
     mail.retry
     seats.reviewed seats.reviewed_many
     segments.join segments.leave segments.save
@@ -62,12 +65,13 @@ ADMIN = """
 
 #: Accounts, tokens and the system are an operator's, and so is what is about every organisation.
 OPERATOR = """
-    accounts.add accounts.disable accounts.list accounts.password accounts.sessions accounts.sign_out accounts.totp
-    audit.all
+    accounts.add accounts.disable accounts.list accounts.password accounts.revoke_tokens accounts.sessions
+    accounts.sign_out accounts.totp
+    audit.all audit.export_all
     mail.check mail.pause mail.resume mail.sent_since
     system.events.decided system.events.discard_many system.events.quarantined system.events.release_many
     system.events.replay system.events.replays
-    system.pause system.resume system.show
+    system.fanouts system.mailings system.pause system.resume system.samples system.show
     system.webhooks.add system.webhooks.disable system.webhooks.enable system.webhooks.list system.webhooks.log
     system.webhooks.remove system.webhooks.rotate system.webhooks.show system.webhooks.test
     tokens.add tokens.list tokens.revoke
@@ -79,6 +83,7 @@ TABLE = {
     act: (role, about_one)
     for names, role, about_one in (
         (ANYBODY, "reader", False),
+        (OWN_SESSIONS, "reader", False),
         (READER, "reader", True),
         (ADMIN, "admin", True),
         (OPERATOR, "operator", False),
@@ -128,7 +133,7 @@ def test_r34_the_table_of_permissions_is_what_the_contract_says() -> None:
     scopes = {name: one.scope.value for name, one in PERMISSIONS.items()}
 
     assert said == {name: TABLE.get(name) for name in PERMISSIONS}
-    assert {name for name, scope in scopes.items() if scope == "own"} <= {*ANYBODY.split()}
+    assert {name for name, scope in scopes.items() if scope == "own"} <= {*ANYBODY.split(), *OWN_SESSIONS.split()}
     assert {name for name, scope in scopes.items() if scope == "system"} <= {*OPERATOR.split()}
 
 

@@ -1,6 +1,6 @@
 """What may be said, when it goes, and that the counts add up: R16, R18, R20."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -13,9 +13,10 @@ from tasks.announcements.rules import (
     check_message,
     local_time,
     moment_of,
+    pace,
     progress,
 )
-from tasks.mail import Tally
+from tasks.mail import MailingChange, Tally
 
 
 @pytest.mark.parametrize(
@@ -128,3 +129,22 @@ def test_r18_the_counts_of_an_announcement_add_up() -> None:
     skipped = {"inactive": 3, "no address": 1, "unknown": 9}
     assert found == Progress("news", "sending", 45, 7, skipped, 4, 6, 7, 8)
     assert progress("news", "finished", []) == Progress("news", "finished")
+
+
+def test_r20_the_pace_is_that_of_the_time_in_which_it_was_sent() -> None:
+    began = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def change(second: int, move: str, before: str | None, after: str) -> MailingChange:
+        return MailingChange(began + timedelta(seconds=second), move, before, after, "Ada")
+
+    history = [
+        change(0, "create", None, "draft"),
+        change(100, "launch", "draft", "sending"),
+        change(110, "pause", "sending", "paused"),
+        change(500, "resume", "paused", "sending"),
+    ]
+
+    assert pace(history, 60, began + timedelta(seconds=520)) == 2.0
+    assert pace(history[:3], 60, began + timedelta(seconds=520)) == 6.0
+    assert pace(history[:1], 0, began + timedelta(seconds=520)) is None
+    assert pace(history, 0, began + timedelta(seconds=520)) is None

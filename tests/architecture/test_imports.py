@@ -43,6 +43,7 @@ ORDER = [
     "fleet",
     "work",
     "reports",
+    "retention",
     "chores",
 ]
 

@@ -28,6 +28,7 @@ QUESTIONS = {
         (r"(?:FROM|JOIN|USING) withdrawals\b",),
         {
             "tasks.enrolments.sql.withdrawals_of": "the past is told anew by all that was said, whatever the cycle",
+            "tasks.erasure.sql.kept_of_learner": "what is kept is shown as it is, whatever it covers",
             "tasks.enrolments.overtaken": "whether anything was said of these, whatever the cycle",
             "tasks.verification.sql.orphans": "whether what each row names is there, and nothing else of it",
             "tasks.verification.sql.strays": "whether rows are of an organisation that is not there",

@@ -20,6 +20,7 @@ PARTS = """
 WITH relations AS (
     SELECT * FROM pg_class
     WHERE relnamespace = CAST(:schema AS regnamespace) AND relkind IN ('r', 'p', 'v') AND relname <> 'alembic_version'
+      AND NOT relispartition  -- as many as there are months
 )
 SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttypid, a.atttypmod)
        || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END

@@ -109,7 +109,8 @@ class Browser:
     def violations(self) -> list[str]:
         """What axe finds wrong with the page."""
         self.run(AXE.read_text(encoding="utf-8") + "; window.axe = axe")
-        wait = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(one => one.id + ': ' + "
+        wait = "const done = arguments[0]; axe.run({rules: {'target-size': {enabled: true}}})"
+        wait += ".then(found => done(found.violations.map(one => one.id + ': ' + "
         return [
             str(one)
             for one in self.do(

@@ -13,8 +13,14 @@ import pytest
 
 from config.database import transaction
 from config.runtime import Runtime
-from tasks import accounts
+from tasks import accounts, mail
 from tasks.accounts import Role
+from tasks.acts import accounts as account_acts
+from tasks.acts import webhooks
+from tasks.acts.accounts import NewToken
+from tasks.acts.signing_in import link_for_this_machine
+from tasks.acts.webhooks import WebhookAddition
+from tests.acts.doing import do
 from tests.workers.serving import served
 from tests.world import World
 
@@ -108,13 +114,21 @@ class Visitor:
         leave: frozenset[str] = frozenset(),
         file: tuple[str, bytes] | None = None,
     ) -> "Visitor":
-        """Send the form of this page that goes there, with these fields besides, and without some."""
-        sent = [one for one in self.form(to) if one[0] not in leave]
+        """Send the form of this page that goes there, with these fields besides or filled in, and without some."""
+        filled = {name for name, _ in said}
+        sent = [one for one in self.form(to) if one[0] not in leave and (one[1] or one[0] not in filled)]
         return self.open(to, [*sent, *said], file=file, Sec_Fetch_Site="same-origin", Origin=self.url)
 
     def form(self, to: str) -> list[tuple[str, str]]:
         """The fields of the form of this page that goes there."""
         return Forms(self.text, self.at).found[to if to.startswith("/") else f"/console/{to}"]
+
+    def undo(self) -> "Visitor":
+        """Press Undo in the message that says what was done."""
+        form = self.text.split('<div class="flash">')[1].split("</form>")[0]
+        to = html.unescape(re.findall(r'action="([^"]+)"', form)[0])
+        fields = re.findall(r'name="([^"]+)" value="([^"]*)"', form)
+        return self.open(to, [(name, html.unescape(value)) for name, value in fields], Sec_Fetch_Site="same-origin")
 
     @property
     def says(self) -> str:
@@ -137,6 +151,10 @@ class Consoled:
             visitor.cookies["rollcall"] = self.session(role, of)
         return visitor
 
+    def link(self) -> str:
+        """A link that lets an operator in."""
+        return urlsplit(link_for_this_machine(self.runtime, "ops")).path
+
     def session(self, role: Role, organisations: list[str]) -> str:
         """The cookie of a new session."""
         with transaction(self.runtime.engine) as connection:
@@ -145,6 +163,23 @@ class Consoled:
             known = accounts.account_of(connection, email)
             assert known is not None
             return accounts.begin_session(connection, known.account, None)
+
+
+def technical(world: World) -> None:
+    """Something of all that is technical: what each of two may decide about."""
+    for n in range(4):
+        world.starts(f"ghost{n}", "safety")
+    with world.about("acme") as (connection, org):
+        for n in range(3):
+            mail.suppress(connection, org.organisation, f"a{n}@acme.example", mail.Suppressed.HARD, why=None)
+    world.execute(
+        "INSERT INTO work (organisation, queue, actor, subject, state, due_at)"
+        " SELECT 1, 'bulk', 'mail.deliver', 7, 'failing', now() + interval '1 hour' FROM generate_series(1, 2)"
+    )
+    hook = WebhookAddition("https://hooks.invalid/x", id="hook")
+    do(world, webhooks.add, hook)
+    do(world, webhooks.of_platform["webhooks.add"], hook, None)
+    do(world, account_acts.add_token, NewToken("spare", Role.OPERATOR), None)
 
 
 @pytest.fixture

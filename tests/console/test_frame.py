@@ -10,7 +10,7 @@ from tasks.accounts import Role
 from tasks.acts import imports
 from tasks.acts.imports import ImportRun
 from tests.acts.doing import do
-from tests.console.conftest import Consoled, Visitor
+from tests.console.conftest import Consoled, Visitor, technical
 from workers.web.asking import Busy
 from workers.web.console import app, changes, choosing
 from workers.web.console.looks import ASSETS
@@ -29,8 +29,89 @@ TABLE = {
     "POST organisations/{organisation}/users": "reader",
     "POST organisations/{organisation}/users/confirm": "admin",
     "POST organisations/{organisation}/users/status": "admin",
+    "GET organisations/{organisation}/enrolments": "reader",
+    "GET organisations/{organisation}/enrolments/export": "reader",
+    "GET organisations/{organisation}/enrolments/{fanout}": "reader",
+    "GET organisations/{organisation}/courses/{course}": "reader",
+    "POST organisations/{organisation}/courses/{course}": "reader",
+    "GET organisations/{organisation}/courses/{course}/export": "reader",
+    "GET organisations/{organisation}/courses/{course}/users": "admin",
+    "POST organisations/{organisation}/courses/{course}/users": "admin",
+    "POST organisations/{organisation}/courses/{course}/confirm": "admin",
+    "POST organisations/{organisation}/courses/{course}/method": "admin",
+    "POST organisations/{organisation}/courses/{course}/enrol": "admin",
+    "POST organisations/{organisation}/courses/{course}/withdraw/confirm": "admin",
+    "POST organisations/{organisation}/courses/{course}/withdraw": "admin",
+    "GET organisations/{organisation}/segments": "reader",
+    "POST organisations/{organisation}/segments": "admin",
+    "GET organisations/{organisation}/segments/export": "reader",
+    "GET organisations/{organisation}/segments/{segment}": "reader",
+    "POST organisations/{organisation}/segments/{segment}": "reader",
+    "GET organisations/{organisation}/segments/{segment}/export": "reader",
+    "GET organisations/{organisation}/segments/{segment}/users": "admin",
+    "POST organisations/{organisation}/segments/{segment}/users": "admin",
+    "POST organisations/{organisation}/segments/{segment}/name": "admin",
+    "POST organisations/{organisation}/segments/{segment}/link": "admin",
+    "POST organisations/{organisation}/segments/{segment}/join": "admin",
+    "POST organisations/{organisation}/segments/{segment}/leave": "admin",
     "GET organisations/{organisation}/learners/{learner}": "reader",
     "POST organisations/{organisation}/learners/{learner}": "admin",
+    "GET organisations/{organisation}/announcements": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/frame": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/recipients": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/recipients/export": "reader",
+    "GET organisations/{organisation}/announcements/{announcement}/edit": "admin",
+    "GET organisations/{organisation}/announcements/{announcement}/launch": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/edit": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/test": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/launch": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/move": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/retry": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/settle": "admin",
+    "POST organisations/{organisation}/announcements/{announcement}/delete": "admin",
+    "GET organisations/{organisation}/drafts/new": "admin",
+    "POST organisations/{organisation}/drafts/new": "admin",
+    "POST organisations/{organisation}/drafts/see": "admin",
+    "POST organisations/{organisation}/drafts/frame": "reader",
+    "GET sessions": "all",
+    "POST sessions": "all",
+    "GET organisations/{organisation}/technical": "reader",
+    "GET organisations/{organisation}/technical/audit": "admin",
+    "GET organisations/{organisation}/technical/audit/export": "admin",
+    "GET organisations/{organisation}/technical/quarantine": "reader",
+    "GET organisations/{organisation}/technical/suppressions/export": "reader",
+    "GET organisations/{organisation}/technical/suppressions": "reader",
+    "GET organisations/{organisation}/technical/webhooks": "reader",
+    "GET organisations/{organisation}/technical/webhooks/{webhook}": "reader",
+    "POST organisations/{organisation}/technical/quarantine": "admin",
+    "POST organisations/{organisation}/technical/quarantine/confirm": "admin",
+    "POST organisations/{organisation}/technical/suppressions": "admin",
+    "POST organisations/{organisation}/technical/suppressions/add": "admin",
+    "POST organisations/{organisation}/technical/webhooks": "admin",
+    "POST organisations/{organisation}/technical/webhooks/{webhook}": "admin",
+    "GET system": "operator",
+    "GET system/accounts": "operator",
+    "GET system/audit": "operator",
+    "GET system/audit/export": "operator",
+    "GET system/quarantine": "operator",
+    "GET system/quarantine/decided": "operator",
+    "GET system/suppressions": "operator",
+    "GET system/tokens": "operator",
+    "GET system/webhooks": "operator",
+    "GET system/webhooks/{webhook}": "operator",
+    "GET system/work": "operator",
+    "POST system/accounts": "operator",
+    "POST system/mail": "operator",
+    "POST system/pools/{pool}": "operator",
+    "POST system/quarantine": "operator",
+    "POST system/quarantine/confirm": "operator",
+    "POST system/tokens": "operator",
+    "POST system/tokens/{token}/revoke": "operator",
+    "POST system/webhooks": "operator",
+    "POST system/webhooks/{webhook}": "operator",
+    "POST system/work": "operator",
+    "POST system/work/confirm": "operator",
     "GET organisations/{organisation}/reports": "reader",
     "GET organisations/{organisation}/reports/training": "reader",
     "GET organisations/{organisation}/reports/history": "reader",
@@ -64,9 +145,12 @@ def _organisations(console: Consoled) -> None:
     world.organisation = "zeta"
     world.has_organisation(name="Zeta")
     world.has_learners("zoe")
+    world.announces("news", send_at="2099-01-01T00:00:00Z")
     world.organisation = "acme"
     world.has_learners("ann")
+    world.announces("news", send_at="2099-01-01T00:00:00Z")
     do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\n")))
+    technical(world)
 
 
 def key(visitor: Visitor) -> str:
@@ -77,16 +161,38 @@ def key(visitor: Visitor) -> str:
 def asks(visitor: Visitor, route: str, organisation: str) -> int:
     """Ask for a page as its form does."""
     method, _, path = route.partition(" ")
-    known = {"organisation": organisation, "learner": "ann" if organisation == "acme" else "zoe"}
-    path = path.format(**known, id=1, entry=1)
+    own_ids = {"acme": {"learner": "ann", "fanout": "2"}, "zeta": {"learner": "zoe", "fanout": "1"}}[organisation]
+    known = {"organisation": organisation, "course": "c1", "segment": "s1", "announcement": "news", "id": 1, "entry": 1}
+    path = path.format(**known | own_ids, webhook="hook", pool="bulk", token="spare")
     if method == "GET":
         return visitor.open(path).status
     own = key(visitor.open("preferences"))
     said = [("key", own), ("learner", "ann"), ("status", "active"), ("active", "yes"), ("was", "inactive")]
+    said += [("how", "learners"), ("method", "everyone"), ("segment", "s1"), ("name", "New"), ("course", "c1")]
+    said += [("subject", "S"), ("body", "B"), ("to", "everyone"), ("will_receive", "9"), ("move", "pause")]
+    said += [("outcome", "sent"), ("all", "yes"), ("address", "ann@acme.example")]
     file = ("people.csv", b"id,email,status\n") if path.endswith("/imports") else None
-    return visitor.open(path, [*said, ("why", "seen")], file=file, Sec_Fetch_Site="same-origin").status
+    said += [("why", "seen"), ("wanted", "discard"), ("url", "https://hooks.invalid/y"), ("role", "operator")]
+    said += [("name", "another"), ("email", "reader-acme@acme.example"), ("address", "b@acme.example")]
+    said += [("event", "1"), ("work", "1")] if path.endswith("/confirm") else []
+    if path.endswith(("/quarantine", "/work")):
+        said += re.findall(r'name="(event|work)" value="(\d+)"', visitor.open(path).text)[:1]
+    elif path.endswith("/suppressions"):
+        said += re.findall(r'name="(address)" value="([^"]+)"', visitor.open(path).text)[:1]
+    return visitor.open(path, said, file=file, Sec_Fetch_Site="same-origin").status
 
 
+@pytest.fixture
+def courses(console: Consoled) -> None:
+    world = console.world
+    for world.organisation, learner in (("zeta", "zoe"), ("acme", "ann")):
+        world.has_course("c1")
+        world.has_segment("s1")
+        world.asks_to_enrol("c1", learner)
+    world.settle()
+
+
+@pytest.mark.usefixtures("courses")
 def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: Consoled) -> None:
     declared = {f"{page.method} {'/'.join(page.parts)}" for page in PAGES}
     assert declared == TABLE.keys()
@@ -105,6 +211,7 @@ def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: 
     assert ("reader-acme@acme.example", "learners.status", "refused: Forbidden") in refused
 
 
+@pytest.mark.usefixtures("courses")
 def test_r31_what_is_another_organisations_is_not_there(console: Consoled) -> None:
     admin = console.visitor(Role.ADMIN, "acme")
     for route in TABLE:

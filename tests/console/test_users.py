@@ -180,17 +180,17 @@ def test_r01_what_was_done_is_undone_from_the_message_that_says_it(console: Cons
     world = console.world
     admin = console.visitor().open(card("ann"))
     admin.send(card("ann"), leave=frozenset({"active"}))
-    admin.send(f"/console/{USERS}/status")
+    admin.undo()
 
     assert (admin.at, "1 user is active now." in admin.says) == (card("ann"), True)
     assert world.access("ann") == {"c1", "c2"}
     assert world.ask("SELECT count(*) FROM enrolments WHERE NOT silent AND learner = 1") == 3, "none is made anew (R1)"
-    admin.send(f"/console/{USERS}/status")
+    admin.undo()
     assert world.access("ann") == set()
 
     admin.open(f"{USERS}?tab=all")
     admin.send(f"{USERS}/confirm", ("learner", "ann"), ("learner", "bob"), ("status", "inactive"))
-    admin.send(f"{USERS}/status").send(f"/console/{USERS}/status")
+    admin.send(f"{USERS}/status").undo()
     assert world.rows("SELECT id FROM learners WHERE standing = 'inactive'") == [("ann",)], "who was so before stays so"
 
 

@@ -44,6 +44,10 @@ def saved(id_: str, **other: Any) -> bytes:
     return event("learner.saved", {"learner": id_, "username": "u"}, **other)
 
 
+def completed(id_: str, result: str | None, **other: Any) -> bytes:
+    return event("course.completed", {"learner": id_, "course": "c", "result": result}, **other)
+
+
 def announced(subject: str, body: str = "Hello.") -> bytes:
     said = {"announcement": "n", "subject": subject, "body": body, "audience": {"everyone": True}}
     return event("announcement.requested", said)
@@ -63,6 +67,10 @@ def announced(subject: str, body: str = "Hello.") -> bytes:
         (event("segment.saved", {"segment": "s", "name": "Ann"}), False),  # half a name is nobody's
         (event("segment.saved", {"segment": "s", "name": "Carl"}), False),
         (event("segment.saved", {"segment": "Ann", "name": "Carl"}), False),
+        (completed("A", "passed"), True),  # whatever words it is said in
+        (completed("A", None), False),
+        (completed("A", "passed", at=GONE + timedelta(seconds=1)), False),
+        (completed("B", "passed"), False),
         (announced("News"), False),
         (announced("About Ann Baker"), True),
         (announced("News", "Write to ann.b@acme.example."), True),
@@ -160,6 +168,16 @@ def test_s15_what_is_left_of_an_event_can_be_taken_and_has_no_field_that_nobody_
     assert (found["id"], found["organisation"], found["type"]) == ("e1", "acme", "platform.announcement.requested")
     assert (found["data"]["subject"], found["data"]["body"]) == ("About NN", "NN left.")
     assert "extra" not in found
+    of_a, of_b = needles().without(completed("A", "Ann passed")), needles().without(completed("B", "passed"))
+    assert of_a is not None
+    assert of_b is not None
+    assert json.loads(of_a)["data"]["result"] is None
+    assert json.loads(of_b)["data"]["result"] == "passed"
     segment = needles().without(event("segment.saved", {"segment": "s", "name": "Ann Baker"}))
     assert segment is not None
     assert json.loads(segment)["data"] == {"segment": "s", "name": "Ann Baker"}
+
+
+def test_r35_a_text_says_who_somebody_is_or_does_not() -> None:
+    assert needles().says("A,ann77,Ann,Baker")
+    assert not needles().says("B,ben,Ben,Baker")

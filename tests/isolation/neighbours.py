@@ -31,7 +31,8 @@ BY_HAND = (
     """,
     """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, reason)
-    SELECT organisation, min(mailing), 1, now(), 'deferred' FROM mailings GROUP BY organisation
+    SELECT organisation, min(mailing), 1, at, 'deferred'
+    FROM mailings, unnest(ARRAY[now(), '2999-01-01']) AS at GROUP BY organisation, at  -- for each partition
     """,
     "INSERT INTO suppressions (organisation, address, reason) SELECT organisation, 'x@x', '' FROM organisations",
     "INSERT INTO unsubscribed (organisation, learner) SELECT organisation, 1 FROM organisations",

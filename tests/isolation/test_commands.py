@@ -44,6 +44,7 @@ ABOUT_ONE = {
     "explain": ["A"],
     "learners activate": ["B"],
     "learners deactivate": ["A"],
+    "learners export": ["A"],
     "learners import": [str(Path(__file__).with_name("learners.csv"))],
     "learners resubscribe": ["A"],
     "learners show": ["A"],

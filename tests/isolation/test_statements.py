@@ -42,8 +42,11 @@ ACROSS = {
         "tasks.imports.store.awaited",
     },
     "an operator's, who may name an organisation": {
+        "tasks.audit.export.stream_entries",
         "tasks.audit.store.place_after_of_all",
         "tasks.audit.store.records_of_all",
+        "tasks.enrolments.fanouts.fanouts_under_way",
+        "tasks.mail.ledger.mailings.under_way",
         "tasks.work.backlog.failing",
         "tasks.work.pools.resume_pool",
         "tasks.work.halts.current_halts",
@@ -72,7 +75,9 @@ ACROSS = {
         "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
         "tasks.learners.listing.index_learners",
+        "tasks.mail.ledger.mailings.keep_counts",
         "tasks.mail.ledger.mailings.unworked",
+        "tasks.system.flows.positions",
         "tasks.work.store.next_due_seconds",
         "tasks.work.store.offer",
         "tasks.work.store.others_wait",
@@ -94,6 +99,7 @@ ACROSS = {
     },
     "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
         "tasks.events.inbox.held_after",
+        "tasks.events.erasing.rewrite_reasons",
     },
     "an operator's question: whether a word is the id of any event": {
         "tasks.events.inbox.is_called",

@@ -23,7 +23,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from tests.model.model import Model, Place, Seen
+from tasks.events import Event as Taken
+from tasks.events import decode, portions
+from tests.model.model import EVER, Event, Model, Place, Seen
 from tests.model.present import Tables, compare_enrolments, compare_people, event_of, histories, tables
 from tests.world import DAWN, World, id_of, work_on
 
@@ -210,10 +212,22 @@ class Histories(RuleBasedStateMachine):
         """A batch is taken; before its organisation is known it only waits."""
         self.world.send(*batch)
         if self.known:
-            self.model.take([event_of(body) for body in batch])
+            meanwhile = set[str]()
+            for part in self.taken_together(batch):
+                self.model.take(part)
+                meanwhile |= self.model.active_meanwhile
+            self.model.active_meanwhile = meanwhile
             self.checked = False
         else:
             self.early += batch
+
+    def taken_together(self, batch: list[bytes]) -> list[list[Event]]:
+        """What of a batch is taken in a transaction each (R31). A request that waited for something in one of them is
+        decided at its end, by what is known then (S3): what the next one says comes later."""
+        decoded = [decode(body, now=EVER, skew=timedelta()) for body in batch]
+        said = {event.id: event_of(body) for event, body in zip(decoded, batch, strict=True)}
+        parts = portions([one for one in decoded if isinstance(one, Taken)], self.world.runtime.settings.rollcall_chunk)
+        return [[said[event.id] for event in part] for part in parts]
 
     def organisation_saved(self) -> None:
         """The organisation is known: what waited for it is taken, in its order (S2)."""

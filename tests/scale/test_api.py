@@ -1,14 +1,20 @@
 """What is asked most costs the same in a large organisation as in a small one, by pages touched and rows looked at."""
 
+from dataclasses import replace
+from typing import TypeVar
+
 import pytest
 
 from tasks.accounts import Caller, Door, Role
-from tasks.acts import access, learners
+from tasks.acts import access, enrolments, learners
 from tasks.acts.acting import Act, perform
 from tasks.acts.paging import Page, page_ending_at
-from tasks.learners import LearnerSummary, index_learners
+from tasks.learners import index_learners
 from tests.scale.explained import Cost, counted, explained
 from tests.world import World
+
+Asked = TypeVar("Asked")
+Item = TypeVar("Item")
 
 #: Learners of the large organisation; each is enrolled in `COURSES`.
 LEARNERS, COURSES = 30_000, 5
@@ -50,9 +56,7 @@ def large(world: World) -> World:
     return world
 
 
-def cost(
-    world: World, about: str, what: Act[learners.LearnersAsked, Page[LearnerSummary]], asked: learners.LearnersAsked
-) -> tuple[Cost, Page[LearnerSummary]]:
+def cost(world: World, about: str, what: Act[Asked, Page[Item]], asked: Asked) -> tuple[Cost, Page[Item]]:
     """What the statement with this text costs, and the answer."""
     with explained(world.runtime.engine) as found:
         answer = perform(world.runtime, CALLER, what, asked, "acme")
@@ -84,6 +88,28 @@ def test_a_page_deep_inside_costs_what_the_first_costs(large: World) -> None:
     assert first.rows <= 4 * 100 + 20
     assert deep.rows <= 4 * 100 + 20
     assert deep.pages <= first.pages + 10
+
+
+def test_the_newest_are_listed_at_the_same_cost_on_every_page(large: World) -> None:
+    asked = learners.LearnersAsked(limit=100, order="-added")
+    first, page = cost(large, "l.learner DESC", learners.list_, asked)
+    cursor = page_ending_at([], (200,), "newest learners", 1, "active").next
+    deep, last = cost(large, "l.learner DESC", learners.list_, replace(asked, after=cursor))
+
+    assert (page.items[0].learner, last.items[0].learner) == (f"A{LEARNERS}", "A199")
+    assert max(first.rows, deep.rows) <= 4 * 100 + 20
+    assert deep.pages <= first.pages + 10
+
+
+def test_who_is_enrolled_is_listed_at_the_same_cost_on_every_page(large: World) -> None:
+    asked = enrolments.RosterAsked("c3", limit=100)
+    first, page = cost(large, "l.standing IN", enrolments.roster, asked)
+    cursor = page_ending_at([], (1, LEARNERS - 200), "roster", 1, "c3", "enrolled").next
+    deep, last = cost(large, "l.standing IN", enrolments.roster, replace(asked, after=cursor))
+
+    assert (len(page.items), last.items[0].learner) == (100, f"A{LEARNERS - 199}")
+    assert max(first.rows, deep.rows) <= 8 * 100 + 20
+    assert deep.pages <= first.pages + 20
 
 
 def test_a_search_looks_at_so_many_learners_and_no_more(large: World) -> None:

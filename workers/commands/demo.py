@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from config.streams import OUT, make_redis
 from config.words import counted
 from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
-from tasks.acts.signing_in import link_for_this_machine
+from tasks.acts.signing_in import TO_CONSOLE, link_for_this_machine
 from tasks.system import system_state
 from workers.commands.common import Json, Refused, asked, document, err, opened, out, who
 from workers.commands.events import publish_lines
@@ -74,17 +74,24 @@ def demo(json_: Json = False) -> None:
     with opened("demo", services.EVERYTHING, make=True) as runtime:
         client = make_redis(runtime.endpoints.redis_url)
         before = events_known(runtime)
-        with _everything_up(runtime.home.absolute()), _progress(json_) as progress:
-            with SAMPLE.open("rb") as lines:
-                published = publish_lines(client, (line.rstrip(b"\n") for line in lines), progress)
-            _until_done(runtime, client, progress)
-        chapters = account(runtime, client, published, events_known(runtime) - before)
-        link = _sign_in_link(runtime)
-    fits = all(part.adds_up for chapter in chapters for part in chapter.sums)
-    if json_:
-        document(DemoResult(fits, chapters))
-    else:
-        _print_account(chapters, runtime.home, link)
+        with ExitStack() as up:
+            up.enter_context(_everything_up(runtime.home.absolute()))
+            with _progress(json_) as progress:
+                with SAMPLE.open("rb") as lines:
+                    published = publish_lines(client, (line.rstrip(b"\n") for line in lines), progress)
+                _until_done(runtime, client, progress)
+            stays = not json_ and _somebody_watches()
+            if not stays:
+                up.close()
+            chapters = account(runtime, client, published, events_known(runtime) - before)
+            fits = all(part.adds_up for chapter in chapters for part in chapter.sums)
+            if json_:
+                document(DemoResult(fits, chapters))
+            else:
+                _print_account(chapters, runtime.home, _sign_in_link(runtime), stays=stays)
+            if stays and fits:
+                with suppress(KeyboardInterrupt):
+                    threading.Event().wait()
     if not fits:
         raise Refused("The counts do not add up: this is a bug in Rollcall, please report it.")
 
@@ -273,10 +280,15 @@ def _sign_in_link(runtime: Runtime) -> str | None:
     if settings.database_url is not None or not public_url:
         return None
     endpoints = replace(runtime.endpoints, public_url=public_url)
-    return link_for_this_machine(replace(runtime, endpoints=endpoints), who(None))
+    return link_for_this_machine(replace(runtime, endpoints=endpoints), who(None)) + TO_CONSOLE
 
 
-def _print_account(chapters: list[Chapter], home: Path, link: str | None) -> None:
+def _somebody_watches() -> bool:
+    """Whether a person reads this, who may want to open the console: then everything stays up for them."""
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
+def _print_account(chapters: list[Chapter], home: Path, link: str | None, *, stays: bool = False) -> None:
     out.print()
     out.print("[bold]What happened at Aurora Learning[/]")
     out.print()
@@ -296,6 +308,11 @@ def _print_account(chapters: list[Chapter], home: Path, link: str | None) -> Non
         f"what was not taken {rollcall} events quarantined",
         f"the ledger         {rollcall} seats ledger --organisation {sample.ORGANISATION}",
         f"every process      {rollcall} up        and, in another terminal, {rollcall} status --watch",
-        *([f"sign in            {link} while that runs; once, and within ten minutes"] if link else []),
+        *([f"the console        {link} while that runs; once, and within ten minutes"] if link and not stays else []),
     ):
         out.print(f"   {line}", markup=False)
+    if stays:
+        out.print()
+        out.print("[bold]Everything runs until you press Ctrl-C.[/]" + (" Open the console:" if link else ""))
+        if link:
+            out.print(f"   {link}", markup=False)

@@ -7,7 +7,19 @@ import typer
 from config.words import counted
 from tasks import imports, mail
 from tasks.acts import learners as acts
-from workers.commands.common import Json, Org, Refused, cell, document, done, out, readable, table
+from workers.commands.common import (
+    Json,
+    Org,
+    Refused,
+    acting,
+    cell,
+    document,
+    done,
+    out,
+    readable,
+    table,
+    write_blocks,
+)
 from workers.commands.imports import import_
 
 app = typer.Typer(help="Learners: status, history, access.", no_args_is_help=True)
@@ -35,6 +47,20 @@ def show(
         document(shown)
     else:
         _print(shown)
+
+
+@app.command()
+def export(
+    id_: Annotated[str, typer.Argument(metavar="ID", help="The platform's id of the learner.")],
+    organisation: Org,
+    json_: Annotated[bool, typer.Option("--json", help="It is JSON, with or without this.")] = False,  # noqa: ARG001
+) -> None:
+    """Write everything that is kept of a learner, from every table, as one JSON document.
+
+    It is for a person who asks what is kept of them. That it was made is written into the audit log.
+    """
+    with acting("learners") as do:
+        write_blocks(do(acts.export, acts.LearnerToggle(id_), organisation).blocks, lambda _: None)
 
 
 def _print(shown: acts.LearnerDetails) -> None:

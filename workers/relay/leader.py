@@ -31,6 +31,7 @@ from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
 from workers.relay.repeats import ForgetRepeats
+from workers.relay.retention import KeepPartitions
 from workers.relay.sampling import Sample
 from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
@@ -53,6 +54,7 @@ CHORES: tuple[type[Chore], ...] = (
     WatchReaders,
     ForgetRepeats,
     KeepAudit,
+    KeepPartitions,
     IndexLearners,
     Sample,
 )

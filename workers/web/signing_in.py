@@ -22,7 +22,7 @@ from config.settings import keys_in
 from tasks import accounts
 from tasks.accounts import Caller, LinkPurpose
 from tasks.acts import signing_in as acts
-from tasks.acts.signing_in import SIGN_IN_PATH, SignIn, SignInRefused
+from tasks.acts.signing_in import SIGN_IN_PATH, TO_CONSOLE, SignIn, SignInRefused
 from workers.web.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
 from workers.web.bodies import Bodies, NotRead
 from workers.web.pages import HEADERS, LONGEST_FORM, page, urlencoded
@@ -221,7 +221,8 @@ class _Pages:
         secret = request.path_params["secret"]
         before = self._visitors.session(request)
         found = acts.sign_in_by_link(runtime, secret, address_of(request), before, browser_of(request))
-        return self._visitors.let_in(found.cookie, "../../sign-in")
+        to = "../../console" if request.url.query == TO_CONSOLE[1:] else "../../sign-in"
+        return self._visitors.let_in(found.cookie, to)
 
     def password(self, runtime: Runtime, request: Request, fields: dict[str, str]) -> Response:
         """Let somebody choose a password who opens a link that was made for that."""

@@ -1,11 +1,11 @@
 """What mail keeps that names learners who are erased, removed; as SQL (S15, R35)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import column, execute, rows
 
 #: Announcements of which the texts are read at once.
 TEXTS = 20
@@ -105,3 +105,79 @@ def rewrite_texts(
                 said=one.body,
             )
     return page[-1].mailing if page else None
+
+
+@dataclass(frozen=True, slots=True)
+class NamingText:
+    """A mailing that is about somebody, or whose text names them."""
+
+    mailing: int
+    kind: str
+    id: str
+    subject: str
+    body: str
+
+
+def texts_naming(
+    connection: Connection, organisation: int, learner: int, id_: str, says: Callable[[str], bool]
+) -> Iterator[NamingText]:
+    """The mailings whose audience or list names a learner, and those whose subject or body does, in their order."""
+    last = 0
+    while page := rows(
+        connection,
+        _Candidate,
+        """
+        SELECT mailing, kind, id, subject, body,
+               coalesce(audience -> 'learners' ? :id, false) OR CAST(:learner AS int) = ANY(learners) AS is_in
+        FROM mailings
+        WHERE organisation = :organisation AND mailing > :last AND (subject || body <> '' OR learners <> '{}')
+        ORDER BY mailing LIMIT :page
+        """,
+        organisation=organisation,
+        learner=learner,
+        id=id_,
+        last=last,
+        page=TEXTS,
+    ):
+        last = page[-1].mailing
+        for one in page:
+            if one.is_in or says(f"{one.subject}\n{one.body}"):
+                yield NamingText(one.mailing, one.kind, one.id, one.subject, one.body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidate:
+    mailing: int
+    kind: str
+    id: str
+    subject: str
+    body: str
+    is_in: bool
+
+
+def rewrite_reasons(connection: Connection, organisation: int, left_of: Callable[[str], str]) -> None:
+    """Keep what is `left_of` the reasons that people gave as they suppressed addresses of others, and lifted that."""
+    said = column(
+        connection,
+        """
+        SELECT why FROM suppressions WHERE organisation = :organisation AND by_whom IS NOT NULL AND why IS NOT NULL
+        UNION
+        SELECT why FROM lifted_suppressions WHERE organisation = :organisation AND why IS NOT NULL
+        """,
+        organisation=organisation,
+    )
+    changed = {text: left for text in said if (left := left_of(text)) != text}
+    for table in (
+        """
+        UPDATE suppressions s SET why = new.left_
+        FROM unnest(CAST(:texts AS text[]), CAST(:lefts AS text[])) AS new (text, left_)
+        WHERE s.organisation = :organisation AND s.by_whom IS NOT NULL AND s.why = new.text
+        """,
+        """
+        UPDATE lifted_suppressions s SET why = new.left_
+        FROM unnest(CAST(:texts AS text[]), CAST(:lefts AS text[])) AS new (text, left_)
+        WHERE s.organisation = :organisation AND s.why = new.text
+        """,
+    ):
+        if changed:
+            execute(connection, table, organisation=organisation, texts=list(changed), lefts=list(changed.values()))

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import one, rows
+from config.database import execute, one, rows, scoped
 from tasks.mail.rules import Kind
 
 
@@ -63,6 +63,13 @@ def mailing(connection: Connection, organisation: int, number: int) -> Mailing |
     )
 
 
+#: How the deliveries of a mailing stand: counted.
+_TALLY = """
+SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n FROM deliveries d
+WHERE d.organisation = :organisation AND d.mailing = {mailing} GROUP BY 1, 2
+"""
+
+
 def tally(connection: Connection, organisation: int, mailing: int) -> list[Tally]:
     """How the deliveries of a mailing stand."""
     return tallies(connection, organisation, [mailing])[mailing]
@@ -74,16 +81,66 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
     for entry in rows(
         connection,
         Tally,
-        """
-        SELECT mailing, state, CASE WHEN state = 'skipped' THEN reason END AS reason, count(*) AS n FROM deliveries
-        WHERE organisation = :organisation AND mailing = ANY(CAST(:mailings AS bigint[]))
-        GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+        f"""
+        SELECT kept.mailing, tally.state, tally.reason, tally.n
+        FROM mailings kept
+        CROSS JOIN LATERAL jsonb_to_recordset(kept.counts) AS tally (state text, reason text, n bigint)
+        WHERE kept.organisation = :organisation AND kept.mailing = ANY(CAST(:mailings AS bigint[]))
+          AND kept.counted_at = kept.finished_at
+        UNION ALL
+        SELECT live.mailing, CAST(tally.state AS text), tally.reason, tally.n
+        FROM mailings live CROSS JOIN LATERAL ({_TALLY.format(mailing="live.mailing")} OFFSET 0) tally
+        WHERE live.organisation = :organisation AND live.mailing = ANY(CAST(:mailings AS bigint[]))
+          AND (live.counted_at = live.finished_at) IS NOT TRUE AND live.state <> 'draft'
+        ORDER BY 1, 2, 3
         """,
         organisation=organisation,
         mailings=list(mailings),
     ):
         found[entry.mailing].append(entry)
     return found
+
+
+#: Announcements of which the counts are kept in one transaction at most.
+KEPT_AT_ONCE = 5
+
+
+def keep_counts(connection: Connection) -> int:
+    """Keep how the deliveries stand of some announcements that are closed; of how many.
+
+    They hold for one closing. Whoever changes a delivery without opening the announcement again takes them away, and so
+    waits for this, or is seen by it: the row of the mailing is locked before its deliveries are counted.
+    """
+    some = rows(
+        connection,
+        _Closed,
+        """
+        SELECT organisation, mailing FROM mailings
+        WHERE kind = 'announcement' AND finished_at IS NOT NULL AND counted_at IS DISTINCT FROM finished_at
+        ORDER BY organisation, mailing LIMIT :most FOR UPDATE SKIP LOCKED
+        """,
+        most=KEPT_AT_ONCE,
+    )
+    for closed in some:
+        with scoped(connection, closed.organisation):
+            execute(
+                connection,
+                f"""
+                UPDATE mailings SET counted_at = finished_at, counts = (
+                    SELECT coalesce(jsonb_agg(jsonb_build_object('state', state, 'reason', reason, 'n', n)), '[]')
+                    FROM ({_TALLY.format(mailing=":mailing")}) tally)
+                WHERE organisation = :organisation AND mailing = :mailing
+                """,
+                organisation=closed.organisation,
+                mailing=closed.mailing,
+            )
+    return len(some)
+
+
+@dataclass(frozen=True, slots=True)
+class _Closed:
+    organisation: int
+    mailing: int
 
 
 def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:

@@ -207,6 +207,15 @@ def _write(
 
 
 def _settle(connection: Connection, organisation: int, mailing: int, recipients: Sequence[int], *, taken: bool) -> int:
+    execute(
+        connection,
+        """
+        UPDATE mailings SET counted_at = NULL
+        WHERE organisation = :organisation AND mailing = :mailing AND counted_at IS NOT NULL
+        """,
+        organisation=organisation,
+        mailing=mailing,
+    )
     return execute(
         connection,
         """

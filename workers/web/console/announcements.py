@@ -1,14 +1,26 @@
 """Announcements: the list, one as it stands, its recipients, and what may be done once it was launched."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from config.errors import Invalid, UserError
 from tasks.acts import announcements, launching
-from tasks.acts.announcements import AnnouncementsPage, OneAnnouncement, RecipientsPage, State, WholeAnnouncement
+from tasks.acts.announcements import (
+    AnnouncementsPage,
+    OneAnnouncement,
+    RecipientsExport,
+    RecipientsPage,
+    State,
+    WholeAnnouncement,
+)
 from tasks.acts.launching import Retry, Settling
 from tasks.acts.paging import Page as Listed
+from tasks.acts.paging import Stream
 from tasks.announcements import RecipientDetails, pace
+from workers.web.console.progress import Progress
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+
+#: How a mail can be looked at.
+VIEWS = ("desktop", "phone", "text", "dark")
 
 #: Announcements and recipients on a page.
 SHOWN = 50
@@ -53,24 +65,31 @@ def list_announcements(visit: Visit) -> Shown:
     return Shown("announcements", {"asked": asked, "items": found.items, "states": [*State], **links})
 
 
+def _state(visit: Visit) -> object:
+    found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    return found.state, found.version, found.why, found.selected, found.accepted, found.pending, found.failed
+
+
 @page(
-    "GET organisations/{organisation}/announcements/{announcement}", needs=announcements.show, section="announcements"
+    "GET organisations/{organisation}/announcements/{announcement}",
+    needs=announcements.show,
+    section="announcements",
+    live=_state,
 )
 def one(visit: Visit) -> Shown:
     """One announcement: how it stands, what it says, and what may be done with it."""
     found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
-    return Shown(
-        "announcement", {"it": found, "views": ("desktop", "phone", "text", "dark"), **_speed(found)}, frames=True
-    )
+    said = {"it": found, "progress": _progress(found, datetime.now(UTC)), "views": VIEWS}
+    return Shown("announcement", said, frames=True)
 
 
-def _speed(found: WholeAnnouncement) -> dict[str, object]:
-    """How fast it goes, and how many seconds are left; None if that is unknown."""
-    rate = None
-    if found.state == "sending":
-        rate = pace(found.history, found.accepted + found.failed + found.uncertain, datetime.now(UTC))
-    left = None if rate is None or not found.pending else found.pending / rate
-    return {"rate": rate, "left": left}
+def _progress(found: WholeAnnouncement, now: datetime) -> Progress:
+    """How far it is, and how fast it goes while it is being sent."""
+    done, total = found.selected - found.pending, found.selected
+    rate = pace(found.history, found.accepted + found.failed + found.uncertain, now)
+    if rate is None or found.state != "sending" or not found.pending:
+        return Progress(done, total)
+    return Progress(done, total, round(rate, 1), timedelta(seconds=found.pending / rate))
 
 
 @page(
@@ -84,12 +103,12 @@ def move(visit: Visit) -> Gone:
     if wanted not in MOVES:
         raise Invalid("It is not said what is to be done with it: go back, and press a button.")
     visit.ask(MOVES[wanted], OneAnnouncement(visit.path["announcement"]))
-    words = visit.reader.words.gettext
+    words = visit.reader.words
     said = {
-        "pause": words("It is paused: what is under way is finished, and no further mail begins."),
-        "resume": words("It goes on."),
-        "cancel": words("It is cancelled: no further mail begins."),
-        "unschedule": words("It is a draft again, and will not go by itself."),
+        "pause": words.gettext("It is paused: what is under way is finished, and no further mail begins."),
+        "resume": words.gettext("It goes on."),
+        "cancel": words.gettext("It is cancelled: no further mail begins."),
+        "unschedule": words.gettext("It is a draft again, and will not go by itself."),
     }
     return Gone(_page_of(visit), said[wanted])
 
@@ -176,6 +195,17 @@ def recipients(visit: Visit) -> Shown:
         **links,
     }
     return Shown("recipients", said)
+
+
+@page(
+    "GET organisations/{organisation}/announcements/{announcement}/recipients/export",
+    needs=announcements.export,
+    exports=True,
+)
+def export(visit: Visit) -> Stream:
+    """The recipients who stand so, or for this reason, as a file."""
+    asked = visit.read(RecipientsExport, announcement=visit.path["announcement"])
+    return visit.ask(announcements.export, asked)
 
 
 def _filled(visit: Visit, asked: RecipientsPage) -> Listed[RecipientDetails]:

@@ -30,6 +30,7 @@ from workers.web.asking import AGAIN, Bulkhead, is_passing
 from workers.web.bodies import Bodies, NotRead
 from workers.web.console import (
     announcements,
+    enrolments,
     home,
     imports,
     launching,
@@ -37,6 +38,7 @@ from workers.web.console import (
     people,
     reports,
     seats,
+    segments,
     technical,
     uploading,
     users,
@@ -46,7 +48,7 @@ from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
 from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
-from workers.web.console.uploading import Upload
+from workers.web.console.uploading import SentFile
 from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.exporting import Exports
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
@@ -54,7 +56,10 @@ from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 log = structlog.get_logger()
 
 #: What is imported for the pages that it declares.
-DECLARING = (home, users, announcements, writing, launching, reports, seats, imports, technical, operators, people)
+DECLARING = (
+    home, users, enrolments, segments, announcements, writing, launching, reports, seats, imports, technical, operators,
+    people,
+)  # fmt: skip
 
 #: Where the console is, below `PUBLIC_URL`.
 BASE = "/console"
@@ -91,7 +96,7 @@ class _Asked:
     session: str
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
-    file: Upload | None = None
+    file: SentFile | None = None
 
 
 class Console:
@@ -239,7 +244,8 @@ class Console:
 
     def _streamed(self, runtime: Runtime, asked: _Asked) -> Response | tuple[str, Stream]:
         """The answer or, of somebody, a file to stream."""
-        caller = self._visitors.caller(runtime, asked.request)
+        used = "rollcall-unused" not in asked.request.headers  # a page that asks while nobody is there
+        caller = self._visitors.caller(runtime, asked.request, used=used)
         if caller is None:
             return self._sign_in()
         if wait := self._rates.wait(caller.who):

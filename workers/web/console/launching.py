@@ -1,10 +1,12 @@
 """An announcement's launch: a test to oneself, the confirmation that names the number, and what is deleted instead."""
 
+from datetime import UTC, datetime
+
 from config.errors import Conflict, UserError
 from tasks.acts import announcements, drafts, launching, previews
 from tasks.acts.announcements import OneAnnouncement, WholeAnnouncement
 from tasks.acts.drafts import DraftDeletion
-from tasks.acts.launching import Launching, Readiness, ReadinessOf
+from tasks.acts.launching import Launching
 from tasks.acts.previews import PreviewOf, TrialOf
 from workers.web.console.visits import Gone, Shown, Visit, page
 
@@ -31,21 +33,9 @@ def _confirm(visit: Visit, problem: str = "", status: int = 200) -> Shown:
     it = _found(visit)
     if it.launched_at is not None or it.state not in {"draft", "scheduled", "late"}:
         raise Conflict(visit.reader.words.gettext("It was launched already, or cancelled."))
-    ready = visit.ask(launching.ready, ReadinessOf(it.announcement, now=True))
     seen = visit.ask(previews.preview, PreviewOf(it.announcement))
-    said = {"it": it, "ready": ready, "seen": seen, "ahead": _ahead(visit, it, ready), "problem": problem}
-    return Shown("launch", said, status)
-
-
-def _ahead(visit: Visit, it: WholeAnnouncement, ready: Readiness) -> bool:
-    """Whether it has a time that did not pass, so that it can wait for that."""
-    if it.send_at is None or it.state != "draft" or ready.will_receive is None:
-        return False
-    try:
-        visit.ask(launching.ready, ReadinessOf(it.announcement))
-    except Conflict:
-        return False
-    return True
+    ahead = it.state == "draft" and it.send_at is not None and it.send_at > datetime.now(UTC)
+    return Shown("launch", {"it": it, "seen": seen, "ahead": ahead, "problem": problem}, status)
 
 
 @page(
@@ -84,7 +74,7 @@ def launch(visit: Visit) -> Shown | Gone:
 )
 def test(visit: Visit) -> Gone:
     """Send it to one address, and say what the mail server answered."""
-    words, to = visit.reader.words, visit.said("to").strip()
+    words, to = visit.reader.words, visit.said("address").strip()
     if not to:
         raise UserError(words.gettext("Say to which address the test is to go: go back, and write it down."))
     reader = visit.said("reader").strip() or None

@@ -1,9 +1,11 @@
 """Operators: how everything stands on one page that may be left open, what failed, and what rests."""
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
 from typing import Any
+
+from markupsafe import Markup
 
 from config.errors import UserError
 from tasks.acts import Nothing, mail, organisations, system, underway
@@ -12,6 +14,8 @@ from tasks.acts.system import Pieces, PoolPause, PoolResumption, SystemStatus, W
 from tasks.acts.underway import Hours, UnderWayList
 from tasks.system import Flow, FlowSample
 from tasks.work import Load, Pool
+from workers.web.console.languages import Reading
+from workers.web.console.plots import sparkline
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
 
 #: Hours of samples that the overview shows, pieces of work on a page, and what is on its way that it lists.
@@ -41,12 +45,18 @@ class FlowShown:
     stalled: bool
     paused: bool
     rate: int | None
-    times: Sequence[datetime]
-    waited: Sequence[int | None]
-    passed: Sequence[int | None]
+    waited: Markup
+    passed: Markup
 
 
-@page("GET system", needs=system.show, section="system")
+def _standing(visit: Visit) -> object:
+    """What the overview is asked by: how everything stands, and the minute, whose sample is another."""
+    stands = visit.ask(system.show, Nothing())
+    queues = [replace(load, oldest_due_seconds=None) for load in stands.queues]
+    return replace(stands, queues=queues), int(time.time() // 60)
+
+
+@page("GET system", needs=system.show, section="system", live=_standing)
 def overview(visit: Visit) -> Shown:
     """Everything at a glance, what is wrong first."""
     stands = visit.ask(system.show, Nothing())
@@ -56,7 +66,7 @@ def overview(visit: Visit) -> Shown:
         {
             "stands": stands,
             "troubles": troubles(visit, stands),
-            "flows": _flows(stands, samples),
+            "flows": _flows(visit.reader, stands, samples),
             "hours": HOURS,
             "mailings": visit.ask(underway.mailings, UnderWayList(LISTED)),
             "fanouts": visit.ask(underway.fanouts, UnderWayList(LISTED)),
@@ -96,7 +106,8 @@ def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
     return found
 
 
-def _flows(stands: SystemStatus, samples: list[FlowSample]) -> list[FlowShown]:
+def _flows(reader: Reading, stands: SystemStatus, samples: list[FlowSample]) -> list[FlowShown]:
+    _ = reader.words.gettext
     loads = {load.queue: load for load in stands.queues}
     paused = {one.pool for one in stands.pools_paused}
     now = {Flow.IN: stands.unread, Flow.OUT: stands.unpublished}
@@ -114,9 +125,8 @@ def _flows(stands: SystemStatus, samples: list[FlowSample]) -> list[FlowShown]:
                 load.stalled or load.unoffered,
                 flow in paused,
                 those[-1].passed if those else None,
-                [one.at for one in those],
-                [one.waiting for one in those],
-                [one.passed for one in those],
+                sparkline(reader, _("Waiting"), [one.waiting for one in those]),
+                sparkline(reader, _("A minute"), [one.passed for one in those]),
             )
         )
     return found

@@ -54,8 +54,8 @@ def _analytics(visit: Visit) -> Shown:
     found = visit.ask(analytics.of_days, asked)
     courses = visit.ask(analytics.by_course, CountsPage(SHOWN, visit.said("courses") or None))
     segments = visit.ask(analytics.by_segment, CountsPage(SHOWN, visit.said("segments") or None))
-    said = visit.reader.words.gettext
-    series = (("started", said("Started")), ("completed", said("Completed")))
+    gettext = visit.reader.words.gettext
+    series = (("started", gettext("Started")), ("completed", gettext("Completed")))
 
     def drawn(title: str, along: str, each: Sequence[object], name: str) -> Markup:
         values = [Series(title, [getattr(one, field) for one in each]) for field, title in series]
@@ -73,9 +73,11 @@ def _analytics(visit: Visit) -> Shown:
             "more_courses": courses.next,
             "segments": segments.items,
             "more_segments": segments.next,
-            "by_course": drawn(said("Started and completed by course"), said("Course"), courses.items[:DRAWN], "title"),
+            "by_course": drawn(
+                gettext("Started and completed by course"), gettext("Course"), courses.items[:DRAWN], "title"
+            ),
             "by_segment": drawn(
-                said("Started and completed by segment"), said("Segment"), segments.items[:DRAWN], "name"
+                gettext("Started and completed by segment"), gettext("Segment"), segments.items[:DRAWN], "name"
             ),
         },
     )
@@ -83,19 +85,19 @@ def _analytics(visit: Visit) -> Shown:
 
 def _over_time(visit: Visit, found: Analytics) -> Markup:
     """The line of days or, where there are many, of weeks, each named by its first day."""
-    said, reader, days = visit.reader.words.gettext, visit.reader, found.days
+    gettext, reader, days = visit.reader.words.gettext, visit.reader, found.days
     weekly = len(days) > BY_WEEK
     if weekly:
         days = [_added(days[n : n + 7]) for n in range(len(days) % 7, len(days), 7)]
-    title = said("Started and completed by week") if weekly else said("Started and completed by day")
+    title = gettext("Started and completed by week") if weekly else gettext("Started and completed by day")
     return line(
         reader,
         title,
-        said("Week from") if weekly else said("Day (UTC)"),
+        gettext("Week from") if weekly else gettext("Day (UTC)"),
         [reader.day(one.day) for one in days],
         [
-            Series(said("Started"), [one.started for one in days]),
-            Series(said("Completed"), [one.completed for one in days]),
+            Series(gettext("Started"), [one.started for one in days]),
+            Series(gettext("Completed"), [one.completed for one in days]),
         ],
     )
 

@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from config.errors import Conflict, Invalid, NotFound
 from tasks.acts import Nothing, analytics, seats
-from tasks.acts.analytics import Use
+from tasks.acts.analytics import PoolUse
 from tasks.acts.paging import Stream
 from tasks.acts.seats import EntryReview, LedgerExport, LedgerPage
 from tasks.reports import Format
@@ -80,9 +80,9 @@ def reviewed(visit: Visit) -> Gone:
     )
 
 
-def _plot(visit: Visit, found: Use, today: date) -> Markup:
+def _plot(visit: Visit, found: PoolUse, today: date) -> Markup:
     """What was used, added up, beside the pool and what is expected, from the beginning of the period to its end."""
-    said, first = visit.reader.words.gettext, min((one.day for one in found.days), default=today)
+    gettext, first = visit.reader.words.gettext, min((one.day for one in found.days), default=today)
     starts = found.starts.date() if found.starts else first
     ends = (found.ends - timedelta(microseconds=1)).date() if found.ends else max(today, starts)
     starts = max(starts, ends - timedelta(days=OPEN_DAYS)) if found.ends is None else starts
@@ -93,14 +93,14 @@ def _plot(visit: Visit, found: Use, today: date) -> Markup:
     every = sorted({*by_day, *days})
     sums = dict(zip(every, accumulate(by_day.get(day, 0) for day in every), strict=True))
     used = [sums[day] if day <= today else None for day in days]
-    series = [Series(said("Used"), used)]
+    series = [Series(gettext("Used"), used)]
     if found.per_day and today < ends:
         expected = [round(sums[today] + found.per_day * (day - today).days) if day >= today else None for day in days]
-        series.append(Series(said("Expected"), expected, "forecast"))
+        series.append(Series(gettext("Expected"), expected, "forecast"))
     if found.pool is not None:
-        series.append(Series(said("Pool"), [found.pool] * len(days), "limit"))
-    title = said("Seats used in this period") if found.unit == "seat" else said("Credits used in this period")
-    return line(visit.reader, title, said("Day (UTC)"), [visit.reader.day(day) for day in days], series)
+        series.append(Series(gettext("Pool"), [found.pool] * len(days), "limit"))
+    title = gettext("Seats used in this period") if found.unit == "seat" else gettext("Credits used in this period")
+    return line(visit.reader, title, gettext("Day (UTC)"), [visit.reader.day(day) for day in days], series)
 
 
 def _day(visit: Visit, name: str) -> date | None:

@@ -6,9 +6,10 @@ from typing import Any
 from config.errors import UserError
 from tasks import events as event_parts
 from tasks.acts import auditing, events, suppressions, webhooks
-from tasks.acts.auditing import AuditAsked
+from tasks.acts.auditing import AuditAsked, AuditExport
 from tasks.acts.events import AnybodysDecisions, AnybodysHeldFilter, Decisions, HeldFilter, UnresolvedState
-from tasks.acts.suppressions import NewSuppression, SuppressionsChosen, SuppressionsPage
+from tasks.acts.paging import Stream
+from tasks.acts.suppressions import NewSuppression, SuppressionsChosen, SuppressionsExport, SuppressionsPage
 from tasks.acts.webhooks import AttemptFilter, Enabling, OneWebhook, WebhookAddition, WebhookList
 from workers.web.console.operators import numbers, why
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
@@ -209,9 +210,24 @@ def list_audit(visit: Visit) -> Shown:
         "asked": asked,
         "entries": found.items,
         "after": found.next and at(visit, "audit", **chosen, after=found.next),
-        "export": visit.api("audit", "export", **chosen),
+        "export": at(visit, "audit", "export", **chosen),
     }
     return Shown("technical_audit", _with(visit, said))
+
+
+@page(f"GET {OF_ONE}/audit/export", needs=auditing.export, section="technical", exports=True)
+@page(f"GET {OF_ALL}/audit/export", needs=auditing.export_all, section="system", exports=True)
+def export_audit(visit: Visit) -> Stream:
+    """The same as a file."""
+    return visit.ask(
+        auditing.export if visit.organisation is not None else auditing.export_all, visit.read(AuditExport)
+    )
+
+
+@page(f"GET {OF_ONE}/suppressions/export", needs=suppressions.export, section="technical", exports=True)
+def export_suppressions(visit: Visit) -> Stream:
+    """Every address that gets no more mail, as a file."""
+    return visit.ask(suppressions.export, visit.read(SuppressionsExport))
 
 
 def _with(visit: Visit, said: dict[str, Any]) -> dict[str, Any]:

@@ -21,14 +21,14 @@ OF_ONE, MOST = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class SentFile:
     """A file as it came, there until the request is closed; `name` is what its owner calls it, or nothing."""
 
     name: str
     content: IO[bytes]
 
 
-async def read(request: Request) -> tuple[list[tuple[str, str]], Upload | None]:
+async def read(request: Request) -> tuple[list[tuple[str, str]], SentFile | None]:
     """The fields of a form, and its file. Raises `NotRead`."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise NotRead(415, "The form is to have a file in it.")
@@ -45,4 +45,4 @@ async def read(request: Request) -> tuple[list[tuple[str, str]], Upload | None]:
     file = next((value for _, value in form.multi_items() if isinstance(value, UploadFile)), None)
     texts = [(name, value) for name, value in form.multi_items() if isinstance(value, str) and "\0" not in value]
     name = "".join(letter for letter in (file and file.filename) or "" if letter.isprintable())
-    return texts, None if file is None else Upload(name, file.file)
+    return texts, None if file is None else SentFile(name, file.file)

@@ -5,24 +5,14 @@ from typing import Any, Literal, cast
 from config.errors import Conflict, Invalid
 from tasks.acts import Nothing, learner_previews, learners
 from tasks.acts.learner_previews import StatusPreview
-from tasks.acts.learners import LearnersAsked, LearnersStatus, LearnerToggle, OneLearner
-from tasks.acts.paging import Page as Listed
+from tasks.acts.learners import LearnersStatus, LearnerToggle, OneLearner
 from tasks.acts.paging import Stream
-from tasks.learners import LearnerSummary
-from workers.web.console.choosing import MOST_TICKED, Chosen, chosen
+from workers.web.console.choosing import Chosen, chosen
 from workers.web.console.exporting import exported
+from workers.web.console.lists import listing
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Undo, Visit, page
 
 Wanted = Literal["active", "inactive"]
-
-#: Learners on a page of the list.
-SHOWN = 50
-
-#: Pages of the act that are asked for at most to fill one of ours, if few learners fit what is searched for.
-ASKED = 20
-
-#: Pages that one can go back by their links.
-TRAIL = 20
 
 SECTIONS.append(Section("users", "Users", learners.list_))
 
@@ -36,45 +26,12 @@ def _standings(visit: Visit) -> object:
 @page("POST organisations/{organisation}/users", needs=learners.list_, section="users")
 def list_users(visit: Visit) -> Shown:
     """The list. A form sends it what is ticked on other pages, if no script keeps that."""
-    asked = visit.read(LearnersAsked, limit=SHOWN)
-    listed = _filled(visit, asked)
-    trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
-    here = [*trail, asked.after or "-"]
-    kept = {"tab": asked.tab, "search": asked.search, "segment": asked.segment}
-    before = None
-    if asked.after is not None:
-        last = trail[-1] if trail else "-"
-        before = visit.url("users", **kept, after=None if last == "-" else last, trail=".".join(trail[:-1]))
-    after = listed.next and visit.url("users", **kept, after=listed.next, trail=".".join(here))
-    ticked = visit.all_said("learner")[:MOST_TICKED]
-    on_page = {one.learner for one in listed.items}
-    return Shown(
-        "users",
-        {
-            "asked": asked,
-            "learners": listed.items,
-            "counts": visit.ask(learner_previews.counts, Nothing()),
-            "before": before,
-            "after": after,
-            "ticked": {*ticked} & on_page,
-            "elsewhere": [one for one in ticked if one not in on_page],
-            "may_change": visit.may("learners.status", "learners.preview"),
-        },
-    )
-
-
-def _filled(visit: Visit, asked: LearnersAsked) -> Listed[LearnerSummary]:
-    """A page as full as the list allows: the act may answer fewer, and say that there are more."""
-    found: list[LearnerSummary] = []
-    after = asked.after
-    for _ in range(ASKED):
-        more = visit.read(LearnersAsked, limit=SHOWN - len(found), **({} if after is None else {"after": after}))
-        part = visit.ask(learners.list_, more)
-        found += part.items
-        after = part.next
-        if after is None or len(found) == SHOWN:
-            break
-    return Listed(found, after)
+    said = {
+        "listing": listing(visit, learners.list_),
+        "counts": visit.ask(learner_previews.counts, Nothing()),
+        "may_change": visit.may("learners.status", "learners.preview"),
+    }
+    return Shown("users", said)
 
 
 @page("POST organisations/{organisation}/users/confirm", needs=learners.set_status, section="users")
@@ -144,6 +101,7 @@ def _card(visit: Visit, problem: str = "", status: int = 200) -> Shown:
     learner = visit.path["learner"]
     found = visit.ask(learners.show, OneLearner(learner))
     said: dict[str, Any] = {"learner": found, "problem": problem, "preview": None}
+    said["may_withdraw"] = visit.may("enrolments.withdraw")
     if visit.may("learners.activate", "learners.deactivate", "learners.preview"):
         other: Wanted = "inactive" if found.status == "active" else "active"
         said["preview"] = visit.ask(learner_previews.preview, LearnersStatus([learner], other))

@@ -12,7 +12,7 @@ from tasks.acts.paging import Stream
 from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
-from workers.web.console.uploading import Upload
+from workers.web.console.uploading import SentFile
 from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
@@ -137,12 +137,12 @@ class Visit:
     query: Sequence[tuple[str, str]]
     fields: Sequence[tuple[str, str]]
     organisation: Organisation | None = None
-    file: Upload | None = None
+    file: SentFile | None = None
     session: str = ""
 
-    def ask(self, what: Act[Asked, Told], asked: Asked) -> Told:
-        """Do an act, as any other door does."""
-        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"))
+    def ask(self, what: Act[Asked, Told], asked: Asked, *, expected: str | None = None) -> Told:
+        """Do an act, as any other door does. `expected`: the tag of what it is to change."""
+        return perform(self.runtime, self.caller, what, asked, self.path.get("organisation"), expected=expected)
 
     def may(self, *acts: str) -> bool:
         """Whether the caller may do these, so that it is worth offering them."""
@@ -176,14 +176,6 @@ class Visit:
         kept = [(name, value) for name, value in self.query if name not in gone and value]
         kept += [(name, str(value)) for name, value in query.items() if value not in (None, "")]
         return self.here.partition("?")[0] + (f"?{urlencode(kept)}" if kept else "")
-
-    def api(self, *parts: str, **query: object) -> str:
-        """A route of the API, below the organisation's if there is one: what it answers is downloaded."""
-        organisation = self.path.get("organisation")
-        whole = parts if organisation is None else ("organisations", organisation, *parts)
-        path = "/".join([self.base.removesuffix("/console") + "/api/v1", *(quote(part, safe="") for part in whole)])
-        kept = {name: value for name, value in query.items() if value not in (None, "")}
-        return path + (f"?{urlencode(kept)}" if kept else "")
 
     def top(self, *parts: str, **query: object) -> str:
         """A page of the console."""

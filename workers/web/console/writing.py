@@ -19,11 +19,9 @@ from tasks.acts.drafts import DraftChange, NewDraft, Policy
 from tasks.acts.segments import SegmentsAsked
 from tasks.announcements import Seen
 from tasks.events import Audience
+from workers.web.console.announcements import VIEWS
 from workers.web.console.languages import zones
 from workers.web.console.visits import Framed, Gone, Shown, Visit, page
-
-#: How a mail can be looked at.
-VIEWS = ("desktop", "phone", "text", "dark")
 
 #: Learners of an organisation up to which everybody is counted while one writes; of a larger one if it is asked for.
 COUNTED = 20_000
@@ -66,6 +64,11 @@ class Writing:
                 learners=list(dict.fromkeys(one for line in self.named.splitlines() if (one := line.strip())))
             )
         return Audience(everyone=True)
+
+    @property
+    def time(self) -> tuple[str | None, str | None]:
+        """When it is to go, and in which zone; None: when it is launched."""
+        return (self.send_at or "?", self.time_zone) if self.later else (None, None)
 
     def parts(self) -> dict[str, str]:
         """What each part says, in a form that tells it from any other."""
@@ -122,10 +125,9 @@ def new(visit: Visit) -> Shown:
 def create(visit: Visit) -> Shown | Gone:
     """Keep a new draft."""
     writing = _sent(visit)
-    time = (writing.send_at or "?", writing.time_zone) if writing.later else (None, None)
     policy = Policy(writing.policy)
     try:
-        asked = NewDraft(writing.subject, writing.body, writing.audience, None, *time, policy)
+        asked = NewDraft(writing.subject, writing.body, writing.audience, None, *writing.time, policy)
         made = visit.ask(drafts.create, asked)
     except Invalid as problem:
         return _refused(visit, writing, problem)
@@ -152,11 +154,11 @@ def save(visit: Visit) -> Shown | Gone:
         return _overtaken(visit, writing, found)
     before = _stored(found)
     same_time = (before.later, before.send_at, before.time_zone) == (writing.later, writing.send_at, writing.time_zone)
-    time = (writing.send_at or "?", writing.time_zone) if writing.later else (None, None)
-    sent_at, zone = (UNSET, UNSET) if same_time or before.later is writing.later is False else time
     change = DraftChange(
-        id_, writing.subject, writing.body, writing.audience, sent_at, zone, Policy(writing.policy), found.version
+        id_, writing.subject, writing.body, writing.audience, *writing.time, Policy(writing.policy), found.version
     )
+    if same_time or not (before.later or writing.later):
+        change = replace(change, send_at=UNSET, time_zone=UNSET)
     try:
         visit.ask(drafts.edit, change)
     except Invalid as problem:
@@ -197,17 +199,17 @@ def frame_stored(visit: Visit) -> Framed:
 
 
 def _frame(visit: Visit, writing: Writing) -> Framed:
-    words = visit.reader.words.gettext
+    words = visit.reader.words
     view = visit.said("view")
     try:
         seen = _seen(visit, writing, count=False)
     except NotFound as problem:
         return Framed(_plain(str(problem), "light"))
     if seen.faults:
-        said = "\n".join([words("There is a mistake in it:"), *(one.says for one in seen.faults)])
+        said = "\n".join([words.gettext("There is a mistake in it:"), *(one.says for one in seen.faults)])
         return Framed(_plain(said, "light"))
     if seen.mail is None:
-        return Framed(_plain(words("This user has no address that mail can be sent to."), "light"))
+        return Framed(_plain(words.gettext("This user has no address that mail can be sent to."), "light"))
     if view == "text":
         return Framed(_plain(seen.mail.text, "light"))
     scheme = "dark" if view == "dark" else "light"

@@ -5,6 +5,7 @@
 const LOOK_MS = 20000;   // between two looks at whether a list has changed
 const TOLD_LOOKS = 3;    // looks of which one is made if a stream tells of changes
 const IDLE_MS = 900000;  // after which nobody seems to be there, and nothing is asked any more
+const STALE_MS = 90000;  // without an answer, after which a page that is watched says that it is old
 const TYPED_MS = 200;    // after the last letter that is typed
 
 const page = document.documentElement;
@@ -80,8 +81,9 @@ addEventListener("submit", (event) => {
 // --- Lists: searched while one types, and gone through, without the whole page -------------------------------------
 const list = () => document.querySelector("[data-list]");
 let asking = null;
-async function fetched(url, signal) {
-  const answer = await fetch(url, { headers: { Accept: "text/html" }, signal, redirect: "manual" });
+async function fetched(url, signal, unused) {  // unused: nobody is there, so that the session is not used by it
+  const headers = unused ? { Accept: "text/html", "Rollcall-Unused": "1" } : { Accept: "text/html" };
+  const answer = await fetch(url, { headers, signal, redirect: "manual" });
   if (!answer.ok) throw new Error(String(answer.status));
   return new DOMParser().parseFromString(await answer.text(), "text/html");
 }
@@ -131,7 +133,7 @@ addEventListener("submit", (event) => {
   go(address(event.target), "pushState");
 });
 addEventListener("click", (event) => {
-  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty, th) a:not([data-whole])");
+  const link = event.target.closest && event.target.closest("[data-list] :is(.tabs, .pager, .search, .empty, thead) a:not([data-whole])");
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey && event.button === 0) {
     event.preventDefault();
     go(link.href, "pushState");
@@ -150,11 +152,17 @@ addEventListener("keydown", (event) => {
 });
 
 // --- What changes meanwhile: rows in their place; if others come or go, it is only said that they did --------------
+const watched = () => document.querySelector("[data-watch]");  // left open on a second screen: asked on and on
+const alone = () => Date.now() - used > IDLE_MS;
+let answered = Date.now();
 async function look() {
   const shown = document.querySelector("[data-live]");
-  if (!shown || document.hidden || Date.now() - used > IDLE_MS) return;
+  if (!shown || document.hidden || (alone() && !watched())) return;
+  const stale = shown.querySelector("[data-stale]");
+  if (stale) stale.hidden = Date.now() - answered < STALE_MS;
   try {
-    const found = (await fetched(location.href)).querySelector("[data-live]");
+    const found = (await fetched(location.href, undefined, alone())).querySelector("[data-live]");
+    if (found) answered = Date.now();
     if (!found || shown !== document.querySelector("[data-live]")) return;
     localise(found);
     renew(shown, found);
@@ -187,7 +195,7 @@ function renew(shown, found) {
 // --- Told of changes: a stream while the page is seen, which says that something is another, and not what -----------
 let told = null, tag = "";
 function listen() {
-  const wanted = document.querySelector("[data-stream]") && !document.hidden && Date.now() - used < IDLE_MS;
+  const wanted = document.querySelector("[data-stream]") && !document.hidden && (!alone() || watched());
   if (told && (!wanted || told.readyState === EventSource.CLOSED || told.of !== location.href)) {
     if (told.of !== location.href) tag = "";
     told.close();
@@ -208,6 +216,18 @@ setInterval(() => {
   if (!told || ++looks % TOLD_LOOKS === 0) look();
 }, LOOK_MS);
 document.addEventListener("visibilitychange", listen);
+
+// --- Ticks of one page -----------------------------------------------------------------------------------------------
+for (const all of document.querySelectorAll("[data-ticks] [data-tick-page]")) {
+  const boxes = [...all.closest("form").querySelectorAll("tbody input[type=checkbox]")];
+  all.hidden = boxes.length === 0;
+  all.addEventListener("change", () => { for (const box of boxes) box.checked = all.checked; });
+  all.closest("form").addEventListener("change", () => {
+    const ticked = boxes.filter((box) => box.checked).length;
+    all.checked = ticked === boxes.length;
+    all.indeterminate = ticked > 0 && ticked < boxes.length;
+  });
+}
 
 // --- Writing: mistakes, counts and the preview follow what is typed --------------------------------------------------
 const SEEN_MS = 600;  // after the last letter
@@ -241,12 +261,12 @@ function preview(form, said) {  // into a new frame each time: no step is added 
   const around = form.querySelector("[data-frames]"), old = around.querySelectorAll("iframe");
   const frame = Object.assign(document.createElement("iframe"), { name: `seen-${++frames}`, title: form.dataset.frameTitle, className: "coming" });
   frame.setAttribute("sandbox", "");
-  frame.addEventListener("load", () => {
+  around.append(frame);
+  frame.addEventListener("load", () => {  // now that the empty one is there
     for (const one of old) one.remove();
     frame.className = "";
     form.querySelector("[data-preview]").setAttribute("formtarget", frame.name);
   });
-  around.append(frame);
   const sent = Object.assign(document.createElement("form"), { method: "post", action: form.dataset.frame, target: frame.name, hidden: true });
   for (const [name, value] of said) sent.append(Object.assign(document.createElement("textarea"), { name, value }));
   document.body.append(sent);
@@ -293,29 +313,6 @@ addEventListener("click", (event) => {
     text.scrollTop = Math.max(0, (text.scrollHeight * n) / lines.length - text.clientHeight / 3);
   }
 });
-
-// --- One thing as it goes on: asked for again every second or so, until it is over ----------------------------------
-const FOLLOW_MS = 1500;
-async function follow() {
-  const shown = document.querySelector("[data-follow]");
-  if (!shown || shown.dataset.follow === "0" || document.hidden || Date.now() - used > IDLE_MS) return;
-  if (shown.querySelector("details[open]")) return;  // somebody is about to confirm something
-  try {
-    const found = (await fetched(location.href)).querySelector("[data-follow]");
-    if (!found || shown.innerHTML === found.innerHTML || shown.querySelector("details[open]")) return;
-    localise(found);
-    const focused = shown.contains(document.activeElement) ? document.activeElement.id || " " : "";
-    const before = shown.querySelector("[data-say]"), after = found.querySelector("[data-say]");
-    if (before && after) { if (before.textContent !== after.textContent) before.textContent = after.textContent; after.replaceWith(before); }
-    shown.dataset.follow = found.dataset.follow;
-    shown.replaceChildren(...found.childNodes);
-    if (focused) {
-      const again = document.getElementById(focused) || document.getElementById("main");
-      again.focus({ preventScroll: true });
-    }
-  } catch { /* the next time may find it */ }
-}
-setInterval(follow, FOLLOW_MS);
 
 localise(document);
 if (many()) show();

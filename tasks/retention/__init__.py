@@ -1,0 +1,11 @@
+"""For how long what happened is kept: partitions by month, made ahead and dropped, without deleting a row (R35)."""
+
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.retention.rules import Partition, months_to_make, to_drop
+    from tasks.retention.store import drop, make, partitions
+else:
+    __getattr__ = lazily(__name__)

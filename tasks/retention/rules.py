@@ -1,0 +1,46 @@
+"""Which partitions are to be made, and which have had their time. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+#: Months beyond this one for which partitions are made: for as long a relay may be away, and everything finds its own.
+AHEAD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Partition:
+    """A partition of a table. `until`: what is in it lies before; None: it takes what no other does. `now`: the
+    database's time as it was found."""
+
+    of_table: str
+    name: str
+    until: datetime | None
+    now: datetime
+
+
+def months_to_make(partitions: Sequence[Partition], now: datetime) -> list[tuple[datetime, datetime]]:
+    """The months, from one time to another, for which a table has no partition yet; up to some months ahead."""
+    ends = [one.until for one in partitions if one.until is not None]
+    low, last = max(ends, default=_month(now)).astimezone(UTC), _month(now)
+    for _ in range(AHEAD + 1):
+        last = _next(last)
+    found = []
+    while low < last:
+        found.append((low, _next(low)))
+        low = _next(low)
+    return found
+
+
+def to_drop(partitions: Sequence[Partition], now: datetime, days: int) -> list[Partition]:
+    """The partitions in which everything is older than so many days, the oldest first."""
+    ended = [(one.until, one) for one in partitions if one.until is not None and one.until <= now - timedelta(days)]
+    return [one for _, one in sorted(ended, key=lambda each: each[0])]
+
+
+def _month(moment: datetime) -> datetime:
+    return moment.astimezone(UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+
+def _next(month: datetime) -> datetime:
+    return _month(month + timedelta(days=32))

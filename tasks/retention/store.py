@@ -1,0 +1,48 @@
+"""Partitions, as SQL."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from config.database import nobody_to_blame, rows, say, value
+from tasks.retention.rules import Partition
+
+#: Seconds for which a lock is waited for, while whoever needs the table waits behind us; then it is tried later.
+PATIENCE = 0.2
+
+
+def partitions(connection: Connection) -> list[Partition]:
+    """Every partition of every table that has some, and the database's time."""
+    return rows(
+        connection,
+        Partition,
+        r"""
+        SELECT whole.relname AS of_table, part.relname AS name,
+               CAST(substring(pg_get_expr(part.relpartbound, part.oid) FROM 'TO \(''([^'']+)''\)') AS timestamptz)
+                   AS until,
+               now() AS now
+        FROM pg_inherits JOIN pg_class part ON part.oid = inhrelid JOIN pg_class whole ON whole.oid = inhparent
+        WHERE whole.relkind = 'p' AND whole.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace)
+        ORDER BY whole.relname, part.relname
+        """,
+    )
+
+
+def make(connection: Connection, of_table: str, low: datetime, high: datetime) -> None:
+    """Make the partition of a table from one time to another. Raises what `is_locked` knows."""
+    with nobody_to_blame(connection, PATIENCE):
+        name = value(
+            connection,
+            "SELECT make_partition(:of_table, CAST(:low AS timestamptz), CAST(:high AS timestamptz))",
+            of_table=of_table,
+            low=low,
+            high=high,
+        )
+    say(connection, "partition.made", name=name)
+
+
+def drop(connection: Connection, partition: Partition) -> None:
+    """Drop a partition: its files go, and no row is touched. Raises what `is_locked` knows."""
+    with nobody_to_blame(connection, PATIENCE):
+        value(connection, "SELECT drop_partition(:name)", name=partition.name)
+    say(connection, "partition.dropped", name=partition.name)

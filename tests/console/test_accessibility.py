@@ -1,0 +1,263 @@
+"""WCAG 2.2 AA, as far as a test can hold it: over every page there is. docs/accessibility.md has each criterion."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tasks.accounts import Role
+from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.console.conftest import Consoled, technical
+from workers.web.console.looks import ASSETS
+from workers.web.console.visits import PAGES
+
+ROOT = Path(__file__).parents[2]
+
+#: What stands in the paths of pages here.
+KNOWN = {"organisation": "acme", "learner": "ann", "webhook": "hook", "announcement": "news", "id": "1"}
+
+#: Elements without an end.
+VOID = {"br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
+
+
+def pages() -> list[str]:
+    """Every page that is shown, with something in it."""
+    found = []
+    for page in PAGES:
+        fields = {name[1:-1] for name in page.parts if name.startswith("{")}
+        if page.method == "GET" and not page.exports and page.parts[-1] != "frame" and fields <= KNOWN.keys():
+            found.append("/".join(page.parts).format(**KNOWN))
+    return found
+
+
+@dataclass
+class Read(HTMLParser):
+    """A page, as far as somebody who does not see it depends on it."""
+
+    text: str
+    problems: list[str] = field(default_factory=list)
+    title: str = ""
+    headings: list[int] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    labelled: set[str] = field(default_factory=set)
+    open: list[str] = field(default_factory=list)
+    said: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self.labelled = set(re.findall(r'<label[^>]* for="([^"]+)"', self.text))
+        self.feed(self.text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Look at an element."""
+        said = {name: value or "" for name, value in attrs}
+        if tag not in VOID:
+            self.open.append(tag)
+        if "id" in said:
+            self.ids.append(said["id"])
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        self.problems += [
+            problem
+            for problem, found in (
+                ("no language", tag == "html" and not said.get("lang")),
+                ("it goes elsewhere by itself", tag == "meta" and said.get("http-equiv") == "refresh"),
+                ("a picture without a text", tag == "img" and "alt" not in said),
+                ("a plot without a name", tag == "svg" and not (said.get("aria-label") or said.get("aria-hidden"))),
+                ("a heading of a table that does not say of what", tag == "th" and "scope" not in said),
+                ("the focus has an order of its own", int(said.get("tabindex") or 0) > 0 or "autofocus" in said),
+            )
+            if found
+        ]
+        if tag in {"input", "select", "textarea"} and said.get("type") not in {"hidden", "submit"}:
+            named = "label" in self.open or "aria-label" in said or said.get("id") in self.labelled
+            if not (named or "aria-labelledby" in said):
+                self.problems.append(f"a field without a label: {said.get('name')}")
+        if tag == "table":
+            start = self.text[self.text.index(self.get_starttag_text() or "") :]
+            if "<caption" not in start.partition("</table>")[0]:
+                self.problems.append("a table without a caption")
+
+    def handle_endtag(self, tag: str) -> None:
+        """Leave an element. Each is closed, in its order (the parts of a page are told apart by that)."""
+        if not self.open or self.open[-1] != tag:
+            self.problems.append(f"</{tag}> closes {self.open[-1:]}")
+        else:
+            self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        """Take the title."""
+        if self.open[-1:] == ["title"] and "svg" not in self.open:
+            self.title += data
+
+
+@pytest.fixture
+def furnished(console: Consoled) -> Consoled:
+    """There is something on every page."""
+    world = console.world
+    world.has_organisation()
+    world.has_learners("ann", "bob")
+    world.has_course("safety", "everyone")
+    world.settle()
+    world.starts("ann", "safety")
+    world.announces("news", send_at="2099-01-01T00:00:00Z")
+    technical(world)
+    return console
+
+
+def test_every_page_is_told_apart_named_and_ordered_for_those_who_do_not_see_it(furnished: Consoled) -> None:
+    operator, titles, problems = furnished.visitor(Role.OPERATOR), dict[str, str](), {}
+    for path in pages():
+        page = Read(operator.open(path).text)
+        found = list(page.problems)
+        if page.headings.count(1) != 1 or page.headings[0] != 1:
+            found.append(f"headings {page.headings}")
+        if any(deeper > before + 1 for before, deeper in zip(page.headings, page.headings[1:], strict=False)):
+            found.append(f"a heading is left out: {page.headings}")
+        if len(set(page.ids)) < len(page.ids):
+            found.append(f"an id is given twice: {sorted(one for one in page.ids if page.ids.count(one) > 1)}")
+        if '<a class="skip" href="#main">' not in operator.text or '<main id="main"' not in operator.text:
+            found.append("no way past the navigation")
+        there = operator.status == 200 and operator.at.partition("?")[0] == f"/console/{path}"
+        if there and (other := titles.setdefault(page.title, path)) != path:
+            found.append(f"the title of {other}: {page.title}")
+        if found:
+            problems[path] = found
+
+    assert len(titles) > 20
+    assert problems == {}
+
+
+def test_colours_can_be_told_apart_by_day_and_by_night() -> None:
+    css = (ASSETS / "console.css").read_text(encoding="utf-8")
+    tokens = {
+        name: (day, night) for name, day, night in re.findall(r"--([\w-]+): light-dark\((#\w{6}), (#\w{6})\)", css)
+    }
+    text = [(ink, ground) for ink in ("ink", "soft") for ground in ("ground", "surface", "raised", "quiet-soft")]
+    text += [(one, f"{one}-soft") for one in ("good", "warn", "bad", "accent")]
+    text += [("accent", "surface"), ("accent", "ground"), ("accent-ink", "accent"), ("ink", "accent-soft")]
+    lines = [("strong-line", "surface"), ("focus", "surface"), ("focus", "ground"), ("good", "surface")]
+
+    for pairs, least in ((text, 4.5), (lines, 3.0)):
+        for one, other in pairs:
+            for hour in (0, 1):
+                found = contrast(tokens[one][hour], tokens[other][hour])
+                assert found >= least, (one, other, "night" if hour else "day", round(found, 2))
+
+
+def contrast(one: str, other: str) -> float:
+    """How far two colours stand apart (WCAG 2.2, contrast ratio)."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def test_nothing_moves_for_those_who_do_not_want_it_and_the_focus_is_always_seen() -> None:
+    css = (ASSETS / "console.css").read_text(encoding="utf-8")
+
+    assert "@media (prefers-reduced-motion: reduce)" in css
+    assert "@media (forced-colors: active)" in css
+    assert "animation" not in css
+    assert "user-scalable" not in (ASSETS.parent / "templates" / "skeleton.html.j2").read_text(encoding="utf-8")
+    removed = re.findall(r"([^{}]+)\{[^}]*outline: none", css)
+    assert [one.strip() for one in removed] == ["main:focus, #list:focus"], "these are moved to, and never tabbed to"
+
+
+CRITERION = re.compile(r"^\| (\d\.\d\.\d+) ([^|]+) \| (A|AA) \| ([^|]+) \| ([^|]*) \|$", re.MULTILINE)
+
+
+def test_each_criterion_is_in_the_table_and_each_test_that_it_names_is_there() -> None:
+    found = CRITERION.findall((ROOT / "docs" / "accessibility.md").read_text(encoding="utf-8"))
+    levels = [level for _, _, level, _, _ in found]
+    named = [(number, one) for number, _, _, _, tests in found for one in re.findall(r"`(tests/[^`]+)`", tests)]
+
+    assert (levels.count("A"), levels.count("AA")) == (31, 24), "of WCAG 2.2, without 4.1.1, which it gave up"
+    assert len({number for number, *_ in found}) == len(found)
+    assert len(named) > 25
+    missing = []
+    for number, test in named:
+        file, _, name = test.partition("::")
+        if not re.search(rf"^ *def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE):
+            missing.append((number, test))
+    assert missing == []
+
+
+@pytest.fixture
+def window(furnished: Consoled) -> Iterator[Browser]:
+    """A browser in which an operator is signed in."""
+    if not (DRIVER and CHROMIUM and AXE.exists()):
+        pytest.skip("there is no Chromium with its driver and axe: run .ci/browser")
+    with browser() as opened:
+        opened.open(f"{furnished.runtime.endpoints.public_url}/healthz")
+        opened.cookie("rollcall", furnished.session(Role.OPERATOR, []))
+        yield opened
+
+
+def wrong(window: Browser, console: Consoled, page: str, language: str, colours: str, width: int) -> list[str]:
+    """What is wrong with a page, so looked at; a picture of it, if pictures are wanted."""
+    window.emulate(prefers_color_scheme=colours)
+    window.sized(width, 900)
+    window.cookie("rollcall-language", language)
+    window.open(f"{console.runtime.endpoints.public_url}/console/{page}")
+    window.picture(f"{page}-{language}-{colours}-{width}")
+    wide = window.run("return document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return [*window.violations(), *([f"wider than the window by {wide}"] if wide > 0 else [])]
+
+
+def test_the_pages_of_operators_keep_nobody_out(window: Browser, furnished: Consoled) -> None:
+    assert wrong(window, furnished, "system", "en", "light", 1280) == []
+    assert wrong(window, furnished, "system/quarantine", "fr", "dark", 320) == []
+    assert window.complaints() == []
+
+
+@pytest.mark.slow
+def test_axe_finds_nothing_on_any_page_in_any_language_by_day_and_by_night(
+    window: Browser, furnished: Consoled
+) -> None:
+    looks = [("en", "light", 1280), ("nl", "light", 390), ("fr", "light", 1280)]
+    looks += [("en", "dark", 390), ("nl", "dark", 1280), ("fr", "dark", 320)]
+    found = {(page, *look): wrong(window, furnished, page, *look) for look in looks for page in pages()}
+
+    assert len(found) > 120
+    assert {what: problems for what, problems in found.items() if problems} == {}
+
+
+@pytest.mark.slow
+def test_every_page_can_be_gone_through_by_keys_alone_and_the_focus_is_seen(
+    window: Browser, furnished: Consoled
+) -> None:
+    window.sized(1280, 900)
+    lost = {}
+    for page in pages():
+        window.open(f"{furnished.runtime.endpoints.public_url}/console/{page}")
+        found = window.run(
+            """
+            const seen = [];
+            for (const one of document.querySelectorAll("a[href], button, input:not([type=hidden]), select, summary")) {
+                if (!one.checkVisibility({visibilityProperty: true})) continue;
+                one.focus({focusVisible: true});
+                const name = one.outerHTML.slice(0, 80);
+                if (document.activeElement !== one) { seen.push("not reached: " + name); continue; }
+                one.scrollIntoView({block: "nearest"});
+                const box = one.getBoundingClientRect();
+                const top = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+                const ringed = (it) => it && getComputedStyle(it).outlineStyle !== "none";
+                if (!ringed(one) && !ringed(one.nextElementSibling)) seen.push("not seen: " + name);
+                if (top && !(one.contains(top) || top.contains(one) || top.closest("label, .bar, .switch")))
+                    seen.push("covered: " + name);
+            }
+            return seen;
+            """
+        )
+        if found:
+            lost[page] = found
+    assert lost == {}

@@ -1,0 +1,50 @@
+"""Which months are made ahead, and which have had their time: R35."""
+
+from datetime import UTC, datetime, timedelta
+
+from tasks.retention.rules import AHEAD, Partition, months_to_make, to_drop
+
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def until(year: int, month: int) -> Partition:
+    return Partition("attempts", f"attempts before {year} {month}", datetime(year, month, 1, tzinfo=UTC), NOW)
+
+
+OTHER = Partition("attempts", "attempts_other", None, NOW)
+
+
+def test_r35_months_are_made_from_where_the_last_ends_to_some_ahead() -> None:
+    made = months_to_make([OTHER, until(2026, 12), until(2027, 1)], NOW)
+
+    assert made[0] == (datetime(2027, 1, 1, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC))
+    assert made[-1][1] == datetime(2027, 3, 1, tzinfo=UTC)
+    assert len(made) == 2
+    assert AHEAD == 3, "December, January and February lie ahead"
+
+
+def test_r35_there_is_no_gap_however_long_nobody_made_any() -> None:
+    made = months_to_make([until(2025, 1)], NOW)
+
+    assert made[0][0] == datetime(2025, 1, 1, tzinfo=UTC)
+    assert [high for _, high in made[:-1]] == [low for low, _ in made[1:]]
+    assert made[-1][1] == datetime(2027, 3, 1, tzinfo=UTC)
+
+
+def test_r35_a_table_without_any_begins_this_month_in_utc() -> None:
+    east = timedelta(hours=14)
+    made = months_to_make([OTHER], datetime(2026, 12, 1, 6, tzinfo=UTC).astimezone(UTC) - east)
+
+    assert made[0][0] == datetime(2026, 11, 1, tzinfo=UTC)
+    assert months_to_make([until(2027, 3)], NOW) == []
+
+
+def test_r35_what_ended_so_long_ago_is_dropped_the_oldest_first() -> None:
+    found = [OTHER, until(2026, 10), until(2026, 8), until(2026, 9), until(2026, 12)]
+
+    assert to_drop(found, NOW, 57) == [until(2026, 8), until(2026, 9), until(2026, 10)]
+    assert to_drop(found, NOW, 58) == [until(2026, 8), until(2026, 9)]
+    assert to_drop(found, NOW, 400) == []
+    exactly = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(days=30)
+    assert len(to_drop([until(2026, 10)], exactly, 30)) == 1
+    assert to_drop([until(2026, 10)], exactly - timedelta(microseconds=1), 30) == []

@@ -1,0 +1,53 @@
+"""Makes partitions ahead, and drops those whose time is over."""
+
+from collections.abc import Callable
+from functools import partial
+from itertools import groupby
+
+import structlog
+from sqlalchemy import Connection
+from sqlalchemy.exc import OperationalError
+
+from config.database import autocommit, is_locked, transaction
+from tasks import retention
+from workers.relay.chore import Chore
+
+log = structlog.get_logger()
+
+#: Seconds until it is tried again where somebody has a lock: whoever needs the table has waited for us meanwhile.
+AGAIN_SECONDS = 60.0
+
+
+class KeepPartitions(Chore):
+    """Makes partitions ahead, and drops those whose time is over: one in a transaction, so that each has its locks for
+    as long as the catalogue takes."""
+
+    name = "partitions"
+    seconds = 3600.0
+
+    def do(self) -> float | None:
+        """Do all there is, one after the other; again in a minute if somebody has a lock."""
+        kept = {"attempts": self.runtime.settings.rollcall_keep_deliveries_days}
+        with autocommit(self.runtime.engine) as connection:
+            found = retention.partitions(connection)
+        done = True
+        for table, several in groupby(found, key=lambda one: one.of_table):
+            partitions = list(several)
+            now = partitions[0].now
+            for low, high in retention.months_to_make(partitions, now):
+                done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
+            for one in retention.to_drop(partitions, now, kept[table]):
+                done &= self._try(partial(retention.drop, partition=one))
+        return None if done else AGAIN_SECONDS
+
+    def _try(self, do: Callable[[Connection], None]) -> bool:
+        """Do it, unless somebody has a lock; whether it is done."""
+        try:
+            with transaction(self.runtime.engine) as connection:
+                do(connection)
+        except OperationalError as problem:
+            if not is_locked(problem):
+                raise
+            log.info("partition.locked")
+            return False
+        return True

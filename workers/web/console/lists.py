@@ -1,0 +1,67 @@
+"""A list page by page: each is a link, one goes both ways, and what is ticked on other pages is kept."""
+
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from tasks.acts import Act
+from tasks.acts.paging import Page
+from workers.web.console.choosing import MOST_TICKED
+from workers.web.console.visits import Visit
+
+Item = TypeVar("Item")
+
+#: Items of a page.
+SHOWN = 50
+
+#: Pages of the act that are asked for at most to fill one of ours, if few of what it looks at fit.
+ASKED = 20
+
+#: Pages that one can go back by their links.
+TRAIL = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[Item]):
+    """A page of a list. `asked`: what the act was asked; `before` and `after`: the pages on both sides; `ticked`: the
+    ids that the form says are ticked, if no script keeps that."""
+
+    asked: Any
+    items: list[Item]
+    before: str | None
+    after: str | None
+    ticked: list[str]
+
+    def elsewhere(self, name: str = "learner") -> list[str]:
+        """What is ticked on other pages. `name`: what an item has its id in."""
+        here = {getattr(one, name) for one in self.items}
+        return [one for one in self.ticked if one not in here]
+
+
+def listing(visit: Visit, what: Act[Any, Page[Item]], name: str = "learner", **more: object) -> Listing[Item]:
+    """The page of the list that the query of this visit asks for. `name`: of the boxes; `more`: what the act is asked
+    besides."""
+    asked = visit.read(what.takes, **({"limit": SHOWN} | more))
+    items, following = _filled(visit, what, asked.after, more)
+    trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
+    before = None
+    if asked.after is not None:
+        last = trail[-1] if trail else "-"
+        before = visit.again(after=None if last == "-" else last, trail=".".join(trail[:-1]))
+    here = ".".join([*trail, asked.after or "-"])
+    after = None if following is None else visit.again(after=following, trail=here)
+    return Listing(asked, items, before, after, visit.all_said(name)[:MOST_TICKED])
+
+
+def _filled(
+    visit: Visit, what: Act[Any, Page[Item]], after: str | None, more: dict[str, object]
+) -> tuple[list[Item], str | None]:
+    """A page as full as the list allows: the act may answer fewer, and say that there are more."""
+    found: list[Item] = []
+    for _ in range(ASKED):
+        begin = {} if after is None else {"after": after}
+        part = visit.ask(what, visit.read(what.takes, **({"limit": SHOWN - len(found)} | more | begin)))
+        found += part.items
+        after = part.next
+        if after is None or len(found) == SHOWN:
+            break
+    return found, after
