@@ -31,6 +31,7 @@ QUESTIONS = {
             "tasks.erasure.sql.kept_of_learner": "what is kept is shown as it is, whatever it covers",
             "tasks.enrolments.overtaken": "whether anything was said of these, whatever the cycle",
             "tasks.verification.sql.orphans": "whether what each row names is there, and nothing else of it",
+            "tasks.verification.sql.strays": "whether rows are of an organisation that is not there",
         },
     ),
     "linked by segment": Question(
@@ -39,6 +40,7 @@ QUESTIONS = {
         {
             "tasks.enrolments.enrolling": "fragments.LINKED_LISTED: of a learner who is looked up, not of all linked",
             "tasks.verification.sql.orphans": "whether what each row names is there, and nothing else of it",
+            "tasks.verification.sql.strays": "whether rows are of an organisation that is not there",
         },
     ),
     "status at a time": Question(

@@ -10,7 +10,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from config.database import transaction
-from tasks import fleet
+from tasks import fleet, retention
 from tasks.system import in_database, in_redis, streams
 from tests.world import World
 from workers.web.metrics import CountedByAll, Numbers
@@ -48,7 +48,7 @@ def series(world: World) -> dict[str, dict[str, set[str]]]:
     world.has_learners("A")
     world.redis.xgroup_create("rollcall:out", "billing", mkstream=True)
     with transaction(world.runtime.engine) as connection:
-        counted = CountedByAll(fleet.processes(connection), fleet.counted(connection))
+        counted = CountedByAll(fleet.processes(connection), fleet.counted(connection), retention.partitions(connection))
     numbers = Numbers(
         in_database(world.runtime), in_redis(world.runtime, world.redis), streams(world.runtime, world.redis), counted
     )

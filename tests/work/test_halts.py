@@ -62,14 +62,16 @@ def test_a_kind_of_work_that_is_paused_waits_and_goes_on_when_it_is_resumed(worl
 def test_r31_the_work_of_an_organisation_that_is_paused_waits_and_that_of_others_does_not(
     world: World, rollcall: Rollcall
 ) -> None:
-    other = {"organisation": "borealis"}
-    world.send(world.event("organisation.saved", {"name": "B", "licence": "seats", "admin_emails": []}, **other))
-    world.send(world.event("learner.saved", world.learner("Z", email="z@borealis.example"), **other))
+    other = "borealis"
+    world.send(
+        world.event("organisation.saved", {"name": "B", "licence": "seats", "admin_emails": []}, organisation=other)
+    )
+    world.send(world.event("learner.saved", world.learner("Z", email="z@borealis.example"), organisation=other))
     world.has_learners("A")
     rollcall("work", "pause", "-o", "acme", "--why", "they asked")
     said = {"subject": "Hi", "body": "Hi", "audience": {"everyone": True}}
     world.announces("news")
-    world.send(world.event("announcement.requested", {"announcement": "news", **said}, **other))
+    world.send(world.event("announcement.requested", {"announcement": "news", **said}, organisation=other))
     world.settle()
 
     assert announced(world) == ["z@borealis.example"]

@@ -121,7 +121,8 @@ def _shown(standing: acts.SystemStatus) -> Group:
     halts = [one.in_words for one in standing.halts]
     said = (*paused, *pools, *halts, *ill, *(one.in_words for one in standing.mail_stopped))
     lines = [line for told in said for line in (Text(told, style="bold red"), "")]
-    return Group(*lines, grid, "", _readers(standing), *(["", _fleet(standing.fleet)] if standing.fleet else []))
+    fleet: list[RenderableType] = ["", _fleet(standing.fleet)] if standing.fleet else []
+    return Group(*lines, grid, "", _readers(standing), *fleet)
 
 
 def _fleet(running: list[Process]) -> Table:

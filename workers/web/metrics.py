@@ -19,7 +19,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from config.counting import COUNTED, QUEUES, CountedMetric, series_of
-from tasks import fleet
+from tasks import fleet, retention
 from tasks.mail import EVERYWHERE
 from tasks.system import InDatabase, InRedis, StreamStanding
 from tasks.webhooks import Health
@@ -38,10 +38,11 @@ MOST_GROUPS = 32
 
 @dataclass(frozen=True, slots=True)
 class CountedByAll:
-    """Which processes run, and what all of them counted."""
+    """Which processes run, what all of them counted, and the partitions that one of them makes and drops."""
 
     processes: list[fleet.Process]
     counted: Mapping[str, float]
+    partitions: list[retention.Partition]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,6 +169,13 @@ def _of_fleet(found: CountedByAll) -> Iterator[Metric]:
         "releases",
         "Versions of Rollcall that run: more than one during an upgrade",
         len({one.release for one in running}),
+    )
+    ends: dict[str, float] = {}
+    for part in found.partitions:
+        if part.until is not None:
+            ends[part.of_table] = max(ends.get(part.of_table, 0.0), part.until.timestamp())
+    yield _gauge(
+        "partitions_end_timestamp_seconds", "Unix time at which the last partition of a table ends", ends, "table"
     )
     for name, metric in COUNTED.items():
         yield (_histogram if metric.buckets else _counter)(name, metric, found.counted)

@@ -27,7 +27,7 @@ from config.outages import REDIS
 from config.runtime import Runtime
 from config.streams import make_impatient_redis
 from config.urls import is_here
-from tasks import fleet
+from tasks import fleet, retention
 from tasks.mail import MailOutage, current_outages, paused
 from tasks.system import InRedis, in_database, in_redis, is_ingress_stalled, is_relay_stalled, streams
 from tasks.work import STALLED_AFTER, loads, paused_pools
@@ -189,7 +189,7 @@ def _in_redis(runtime: Runtime, client: redis.Redis) -> InRedis | None:
 def _counted(runtime: Runtime) -> CountedByAll:
     store_counts(runtime.engine)  # what this process counts is seen at once
     with transaction(runtime.engine) as connection:
-        return CountedByAll(fleet.processes(connection), fleet.counted(connection))
+        return CountedByAll(fleet.processes(connection), fleet.counted(connection), retention.partitions(connection))
 
 
 def _stalled(runtime: Runtime) -> tuple[list[str], list[str], list[str]] | None:

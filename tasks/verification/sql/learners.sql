@@ -7,8 +7,4 @@ SELECT 'erased', id, 'the learner is deleted, and is named still'
 FROM learners
 WHERE organisation = :organisation AND standing = 'deleted'
   AND num_nonnulls(username, email, first_name, last_name) > 0
-UNION ALL
-SELECT 'erased', l.id, 'the learner is deleted, and is a member of a segment still'
-FROM memberships m JOIN learners l ON l.organisation = m.organisation AND l.learner = m.learner
-WHERE m.organisation = :organisation AND m.member AND l.standing = 'deleted'
 ORDER BY 2 LIMIT :listed

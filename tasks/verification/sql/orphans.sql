@@ -112,7 +112,7 @@ FROM mailing_changes t WHERE t.organisation = :organisation AND NOT EXISTS (
     SELECT FROM mailings o WHERE o.organisation = t.organisation AND o.mailing = t.mailing)
 UNION ALL
 SELECT 'orphan', 'enrolments ' || t.course || ' ' || t.cycle || ' ' || t.learner, 'its fan-out is not there'
-FROM enrolments t WHERE t.organisation = :organisation AND NOT EXISTS (
+FROM enrolments t WHERE t.organisation = :organisation AND t.fanout <> 0 AND NOT EXISTS (
     SELECT FROM fanouts o WHERE o.organisation = t.organisation AND o.fanout = t.fanout)
 UNION ALL
 SELECT 'orphan', 'enrolments ' || t.course || ' ' || t.cycle || ' ' || t.learner, 'its mailing is not there'

@@ -90,7 +90,7 @@ def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
     if stands.mail_paused is not None:
         found.append(Trouble(True, stands.mail_paused.in_words))
     found += [Trouble(True, one.in_words) for one in stands.pools_paused]
-    found += [Trouble(True, halt.in_words) for halt in stands.halts]
+    found += [Trouble(True, one.in_words) for one in stands.halts]
     if failing := sum(load.failing for load in stands.queues):
         says = words.ngettext("{n} piece of work is set aside.", "{n} pieces of work are set aside.", failing)
         found.append(Trouble(True, says.format(n=number(failing)), visit.top("system", "work")))
