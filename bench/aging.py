@@ -68,7 +68,8 @@ class Size:
 
 
 def measure(system: System, size: Size) -> list[Ratio]:
-    """Milliseconds: the longest pause between mails, and the transaction that drops."""
+    """Milliseconds: the longest pause between mails, and the transaction that drops, which unlinks files after it has
+    given its locks back."""
     pauses: list[tuple[float, float]] = []
     drops: list[tuple[float, float]] = []
     for _ in range(size.rounds):

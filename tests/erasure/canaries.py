@@ -44,19 +44,21 @@ A,{USERNAME},{NEW},{FIRST},{LAST}é,active,{LAST}
 
 
 def in_tables(url: str) -> dict[str, list[str]]:
-    """The lines of every table, as COPY writes them, that have the canary in them: bytes as they are."""
+    """The lines of every table, as COPY writes them, that have the canary in them: bytes as they are. A partition
+    counts as its table."""
     found: dict[str, list[str]] = {}
     with psycopg.connect(url) as connection:
         tables = connection.execute(
-            "SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+            "SELECT c.relname, CAST(CAST(coalesce(pg_partition_root(c.oid), c.oid) AS regclass) AS text)"
+            " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
             " WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema')"
         ).fetchall()
-        for (table,) in tables:
+        for table, whole in tables:
             copying = sql.SQL("COPY {} TO STDOUT").format(sql.Identifier(table))
             with connection.cursor().copy(copying) as copy:
                 lines = [readable(bytes(row)) for row in copy]
             if named := [line for line in lines if CANARY in line.lower()]:
-                found[table] = named
+                found.setdefault(whole, []).extend(named)
     return found
 
 

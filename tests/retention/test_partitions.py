@@ -12,6 +12,7 @@ from sqlalchemy import event, text
 from config.embedded import Embedded
 from tasks import retention
 from tests import older
+from tests.round_trips import counted
 from tests.test_migrations import REVISIONS, database_at, opened
 from tests.world import World
 from workers.relay.retention import AGAIN_SECONDS, KeepPartitions
@@ -145,3 +146,18 @@ def test_r33_attempts_of_before_are_a_partition_and_none_of_them_is_read_for_tha
         older.move(engine, downgrade, "0042")
         assert sorted(older.rows(connection)["attempts"], key=repr) == sorted(found, key=repr)
         older.move(engine, upgrade, REVISIONS[-1])
+
+
+def test_r33_whatever_is_announced_it_is_looked_at_once_an_hour_and_a_minute_after_a_lock(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    divided(world, 3)
+    settings = world.runtime.settings.model_copy(update={"rollcall_keep_deliveries_days": 31})
+    with counted(type(world.runtime)(settings, world.runtime.endpoints, world.runtime.engine), monkeypatch) as trips:
+        chore = KeepPartitions(trips.runtime)
+        with psycopg.connect(world.runtime.endpoints.database_url) as reader:
+            reader.execute("SELECT FROM attempts")
+            assert chore.do() == AGAIN_SECONDS
+        trips.since()
+        assert (chore.do() or 0) > AGAIN_SECONDS / 2
+        assert trips.since()["postgresql"] == 0

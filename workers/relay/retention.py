@@ -1,5 +1,6 @@
 """Makes partitions ahead, and drops those whose time is over."""
 
+import time
 from collections.abc import Callable
 from functools import partial
 from itertools import groupby
@@ -9,6 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
 from config.database import autocommit, is_locked, transaction
+from config.runtime import Runtime
 from tasks import retention
 from workers.relay.chore import Chore
 
@@ -25,8 +27,20 @@ class KeepPartitions(Chore):
     name = "partitions"
     seconds = 3600.0
 
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime)
+        self._rests_until = 0.0
+
     def do(self) -> float | None:
-        """Do all there is, one after the other; again in a minute if somebody has a lock."""
+        """Do all there is, one after the other; again in a minute if somebody has a lock. News make none of it due."""
+        left = self._rests_until - time.monotonic()
+        if left > 0:
+            return left
+        again = None if self._all_done() else AGAIN_SECONDS
+        self._rests_until = time.monotonic() + (again or self.seconds)
+        return again
+
+    def _all_done(self) -> bool:
         kept = {"attempts": self.runtime.settings.rollcall_keep_deliveries_days}
         with autocommit(self.runtime.engine) as connection:
             found = retention.partitions(connection)
@@ -38,7 +52,7 @@ class KeepPartitions(Chore):
                 done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
             for one in retention.to_drop(partitions, now, kept[table]):
                 done &= self._try(partial(retention.drop, partition=one))
-        return None if done else AGAIN_SECONDS
+        return done
 
     def _try(self, do: Callable[[Connection], None]) -> bool:
         """Do it, unless somebody has a lock; whether it is done."""
