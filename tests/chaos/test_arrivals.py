@@ -63,6 +63,7 @@ def shard(database_url: str, redis_url: str, home: Path, number: int, tried: int
             assert not wrong, f"{beginning} at first\n{wrong[0]}"
 
         every_order_ends_alike()
+        arrivals.close()
     runtime.engine.dispose()
     controller.stop()
     return arrivals.arrived

@@ -4,6 +4,7 @@ To look at other sets than the suite's own, and at larger ones: `make chaos`.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -112,9 +113,10 @@ def test_r09_sources_and_segments_name_the_same(told: World) -> None:
 
 
 @pytest.fixture
-def arrivals(world: World) -> Arrivals:
+def arrivals(world: World) -> Iterator[Arrivals]:
     """One organisation, to which things happen."""
-    return Arrivals(world)
+    with closing(Arrivals(world)) as found:
+        yield found
 
 
 def described(hour: float, method: str, *segments: str) -> Fact:
