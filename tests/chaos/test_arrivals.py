@@ -20,7 +20,7 @@ from config.settings import Settings
 from config.streams import make_redis
 from tests import mailserver
 from tests.chaos.conftest import say
-from tests.conftest import Databases, database_named
+from tests.databases import Databases, database_named
 from tests.model.arrivals import Arrivals, beginnings, differences, sets
 from tests.world import World
 

@@ -15,7 +15,8 @@ from config.embedded import Embedded
 from config.settings import Settings
 from config.streams import make_redis
 from tasks import learners
-from tests.conftest import Databases, database_named, runtime_over
+from tests.conftest import runtime_over
+from tests.databases import Databases, database_named
 from tests.mailserver import MailServer
 from tests.model.arrivals import Arrivals, Fact, beginnings, differences, sets
 from tests.model.present import histories
