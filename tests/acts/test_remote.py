@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from config.database import transaction
 from config.errors import Forbidden, Invalid, NotFound, UserError
@@ -19,11 +19,11 @@ from tasks.accounts import Role
 from tasks.acts import learners, system, webhooks
 from tasks.acts.acting import Nothing
 from tests.acts.test_permissions import SHELLS_OWN
+from tests.commands.console import invoke
 from tests.isolation.conftest import Rollcall, neighbours, rollcall
 from tests.isolation.test_commands import commands
 from tests.workers.serving import served
 from tests.world import World
-from workers import cli
 from workers.remote import RemoteServer, Unreachable
 
 __all__ = ["neighbours", "rollcall"]  # fixtures
@@ -117,7 +117,7 @@ def far(world: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch) -> It
                 patched.setenv("ROLLCALL_TOKEN", token)
                 load_settings.cache_clear()
                 try:
-                    return CliRunner().invoke(cli.app, words)
+                    return invoke(*words)
                 finally:
                     load_settings.cache_clear()
 
