@@ -169,9 +169,11 @@ class Lent:
     database: Database | None = None
 
     def engine(self) -> Engine:
-        """An engine of one's own, over sessions that are kept."""
-        connect = psycopg.connect if self.database is None else self.database.session
-        return make_engine(self.url, role="test", connect=connect)
+        """An engine of one's own, over sessions that are kept; as nobody ends them, none is asked if it is there
+        before each transaction."""
+        if self.database is None:
+            return make_engine(self.url, role="test")
+        return make_engine(self.url, role="test", connect=self.database.session, ping=False)
 
 
 @dataclass(frozen=True)
