@@ -5,6 +5,7 @@ number in Valkey of its own.
 """
 
 import fcntl
+import gc
 import os
 import shutil
 import sys
@@ -58,7 +59,8 @@ NOT_FAST = {"os.fork", "os.posix_spawn", "socket.bind", "socket.connect", "subpr
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Remove what runs that were killed have left in memory."""
+    """Remove what runs that were killed have left in memory. Look for no garbage while tests are collected."""
+    gc.disable()
     for left in MEMORY.glob(f"{SERVERS_OF}*"):
         if not psutil.pid_exists(int(left.name.removeprefix(SERVERS_OF))):
             shutil.rmtree(left, ignore_errors=True)  # a PostgreSQL that still runs there ends by itself
@@ -92,6 +94,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not served and not marked and item.path.parent.name != "chaos":
             item.add_marker("fast")
     items.sort(key=lambda item: LONGEST.index(item.path.parent.name) if item.path.parent.name in LONGEST else 9)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was collected stays, and is not looked at again for garbage: that takes longer than what tests leave."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
