@@ -222,7 +222,7 @@ class Content:
             " AND attgenerated = '' AND NOT attisdropped ORDER BY attnum"
         )
         columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in session.execute(asked, (table,)))
-        name = sql.SQL(table)  # type: ignore[arg-type]  # quoted, as the server says it
+        name = sql.SQL(table)  # quoted, as the server says it
         found = session.execute(sql.SQL("SELECT CAST(json_agg(x) AS text) FROM {} x").format(name)).fetchone()
         said = sql.SQL(
             "DELETE FROM {table} x WHERE CAST(to_json(x) AS text) NOT IN"
