@@ -10,6 +10,9 @@ PYTHON ?= $(shell for python in $(PYTHONS:%=python%) python3; do \
 PLATFORMS := any manylinux2014_x86_64 manylinux_2_17_x86_64 manylinux_2_28_x86_64
 PIP := $(BIN)/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-build-isolation
 
+# Python keeps what it compiled, whatever the environment says: each process of the tests would compile all of it anew.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help demo test test-fast mutants servers chaos lint pythons format bench bench-mail client schemas templates dependencies lock clean
 
 help:  ## what there is

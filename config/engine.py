@@ -1,6 +1,7 @@
 """Engines: the connections of a process to PostgreSQL, and what they take for granted."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,12 +63,19 @@ class Patience:
 
 
 def make_engine(
-    url: str, *, role: str, pool: int = 4, more: int = 4, patience: Patience | None = None, ping: bool = True
+    url: str,
+    *,
+    role: str,
+    pool: int = 4,
+    more: int = 4,
+    patience: Patience | None = None,
+    ping: bool = True,
+    connect: Callable[..., psycopg.Connection[Any]] = psycopg.connect,
 ) -> Engine:
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again; else its
-    user asks anew if it was not."""
+    user asks anew if it was not. `connect` is what makes one."""
     bounds = deadlines(url)
     said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
     options = " ".join([said, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
@@ -104,7 +112,7 @@ def make_engine(
 
     @event.listens_for(engine, "do_connect")
     def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
-        connection = psycopg.connect(url, **arguments)
+        connection = connect(url, **arguments)
         place.enter(connection)
         return connection
 

@@ -1,16 +1,15 @@
-"""The real servers, started once for the run; a database of its own, cloned from a template, for each test.
+"""The real servers, started once for the run; an empty database of its own for each test.
 
 Where the run is shared out between processes (`pytest -n 2`), they share the servers: each has names of databases and a
 number in Valkey of its own.
 """
 
 import fcntl
-import itertools
+import gc
 import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import psycopg
 import pytest
 import structlog
 from psycopg import sql
+from sqlalchemy import Engine
 
 import migrations
 from config.counting import counts
@@ -30,6 +30,7 @@ from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import make_redis
 from tests import mailserver
+from tests.databases import TEMPLATE, Databases, Lent, administer, database_named
 from tests.mailserver import MailServer
 from tests.world import World
 
@@ -39,9 +40,6 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.register_profile("fast", hypothesis.settings.get_profile("rollcall"), max_examples=20)
 hypothesis.settings.load_profile("rollcall")
-
-#: The database every test's own is a copy of.
-TEMPLATE = "rollcall_template"
 
 #: A file system in memory, if there is one with room for the databases: to copy one there takes a tenth of the time.
 MEMORY, ROOM = Path("/dev/shm"), 4 << 30  # noqa: S108 - nobody else can read what we make there
@@ -60,11 +58,10 @@ SERVERS = {"servers", "_mail_server", "valkey", "receiver"}
 #: What a `fast` test does not do, as Python's audit events name it.
 NOT_FAST = {"os.fork", "os.posix_spawn", "socket.bind", "socket.connect", "subprocess.Popen"}
 
-_numbers = itertools.count(1)
-
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Remove what runs that were killed have left in memory."""
+    """Remove what runs that were killed have left in memory. Look for no garbage while tests are collected."""
+    gc.disable()
     for left in MEMORY.glob(f"{SERVERS_OF}*"):
         if not psutil.pid_exists(int(left.name.removeprefix(SERVERS_OF))):
             shutil.rmtree(left, ignore_errors=True)  # a PostgreSQL that still runs there ends by itself
@@ -104,6 +101,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not served and not marked and item.path.parent.name != "chaos":
             item.add_marker("fast")
     items.sort(key=lambda item: LONGEST.index(item.path.parent.name) if item.path.parent.name in LONGEST else 9)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was collected stays, and is not looked at again for garbage: that takes longer than what tests leave."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -156,55 +160,12 @@ def _make_template(embedded: Embedded, home: Path) -> None:
         fcntl.flock(made, fcntl.LOCK_EX)
         if made.seek(0, os.SEEK_END):
             return
-        _administer(embedded, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        administer(embedded, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         engine = make_engine(database_named(embedded, TEMPLATE), role="template")
         migrations.bring_up_to_date(engine)
         engine.dispose()
+        psycopg.connect(database_named(embedded, TEMPLATE)).close()  # which keeps what a session must know: for copies
         made.write("made")
-
-
-def database_named(embedded: Embedded, name: str) -> str:
-    """The URL of another database on the same server."""
-    assert embedded.database_url is not None
-    return embedded.database_url.replace("/rollcall?", f"/{name}?")
-
-
-def _administer(embedded: Embedded, statement: sql.Composed) -> None:
-    assert embedded.database_url is not None
-    cloned = "-c file_copy_method=clone"  # the kernel copies whole files: a quarter of the processor's time
-    with psycopg.connect(embedded.database_url, autocommit=True, options=cloned) as connection:
-        connection.execute(statement)
-
-
-class Databases:
-    """Copies of the template, made and dropped while tests run: one is always ready."""
-
-    def __init__(self, servers: Embedded) -> None:
-        self._servers = servers
-        self._behind = ThreadPoolExecutor(1)
-        self._next = self._behind.submit(self._clone)
-
-    def _clone(self) -> str:
-        name = f"test_{os.getpid()}_{next(_numbers)}"
-        clone = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")  # five times faster than through the WAL
-        _administer(self._servers, clone.format(sql.Identifier(name), sql.Identifier(TEMPLATE)))
-        return name
-
-    @contextmanager
-    def fresh(self) -> Iterator[str]:
-        """A migrated, empty database, by its name."""
-        name = self._next.result()
-        self._next = self._behind.submit(self._clone)
-        yield name
-        self._behind.submit(self._drop, name)
-
-    def _drop(self, name: str) -> None:
-        _administer(self._servers, sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-    def close(self) -> None:
-        """Make and drop no more."""
-        self._behind.submit(self._drop, self._next.result())
-        self._behind.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -214,11 +175,32 @@ def _databases(servers: Embedded) -> Iterator[Databases]:
     databases.close()
 
 
+#: Folders of the tests that kill what is at work, or ask what the planner thinks: each has a database of its own.
+APART = ("workers", "servers", "scale", "chaos")
+
+
 @pytest.fixture
-def database_url(servers: Embedded, _databases: Databases) -> Iterator[str]:
-    """A migrated, empty database of this test's own."""
-    with _databases.fresh() as name:
-        yield database_named(servers, name)
+def used_before(request: pytest.FixtureRequest) -> bool:
+    """Whether a test can do with the database of an earlier one, and with sessions that are kept when they are closed:
+    a module whose tests rename databases, or change more than is seen in one, overrides this fixture."""
+    return request.path.parent.name not in APART
+
+
+@pytest.fixture
+def database(servers: Embedded, _databases: Databases, used_before: bool) -> Iterator[Lent]:
+    """A migrated, empty database, this test's own."""
+    if used_before:
+        with _databases.used() as lent:
+            yield lent
+    else:
+        with _databases.fresh() as name:
+            yield Lent(database_named(servers, name))
+
+
+@pytest.fixture
+def database_url(database: Lent) -> str:
+    """Where it is."""
+    return database.url
 
 
 @pytest.fixture
@@ -251,7 +233,9 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @contextmanager
-def runtime_over(settings: Settings, database_url: str, redis_url: str, mail_server: MailServer) -> Iterator[Runtime]:
+def runtime_over(
+    settings: Settings, database_url: str, redis_url: str, mail_server: MailServer, engine: Engine | None = None
+) -> Iterator[Runtime]:
     """What a process works with, over these."""
     endpoints = Endpoints(
         database_url=database_url,
@@ -262,15 +246,19 @@ def runtime_over(settings: Settings, database_url: str, redis_url: str, mail_ser
         secret_key="only for tests",
         bounce_address="bounces@bounces.rollcall.example",
     )
-    engine = make_engine(database_url, role="test")
+    engine = engine or make_engine(database_url, role="test")
     yield Runtime(settings, endpoints, engine)
     engine.dispose()
 
 
 @pytest.fixture
-def runtime(settings: Settings, database_url: str, redis_url: str, mail_server: MailServer) -> Iterator[Runtime]:
+def runtime(
+    settings: Settings, database_url: str, redis_url: str, mail_server: MailServer, request: pytest.FixtureRequest
+) -> Iterator[Runtime]:
     """What a process works with, over this test's own database."""
-    with runtime_over(settings, database_url, redis_url, mail_server) as found:
+    own = "database" in request.fixturenames and request.getfixturevalue("database")
+    engine = own.engine() if own and own.url == database_url else None
+    with runtime_over(settings, database_url, redis_url, mail_server, engine) as found:
         yield found
 
 

@@ -24,10 +24,16 @@ from config.database import (
 from config.embedded import Embedded
 from config.engine import DEADLINES, deadlines, make_engine
 from config.pipeline import savepoint
-from tests.conftest import database_named
+from tests.databases import database_named
 from tests.world import World
 
 WRITE = "INSERT INTO segments (organisation, id, saved_at) VALUES (1, 's', now())"
+
+
+@pytest.fixture
+def used_before() -> bool:
+    """A database for each test: these are renamed, or told what holds in all that is asked of them."""
+    return False
 
 
 def administer(url: str, statement: str) -> None:

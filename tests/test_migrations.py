@@ -20,7 +20,8 @@ from config.embedded import Embedded
 from config.engine import make_engine
 from migrations import indexes
 from tests import older
-from tests.conftest import WORKER, database_named
+from tests.conftest import WORKER
+from tests.databases import database_named
 from tests.world import World, id_of
 
 #: Every revision, the oldest first.

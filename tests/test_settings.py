@@ -19,7 +19,7 @@ from config.engine import make_engine
 from config.services import endpoints, without_password
 from config.settings import ConfigurationError, Settings, SmtpServer, keys_in, load_settings, sender_address
 from config.urls import verified_postgresql
-from tests.conftest import database_named
+from tests.databases import database_named
 
 #: The password in every URL below; it must never be shown.
 SECRET = "hunter2secret"

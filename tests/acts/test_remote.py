@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from config.database import transaction
 from config.errors import Forbidden, Invalid, NotFound, UserError
@@ -21,11 +21,11 @@ from tasks.acts.acting import Nothing
 from tasks.acts.paging import Begun
 from tasks.enrolments import EnrolmentCounts
 from tests.acts.test_permissions import SHELLS_OWN
+from tests.commands.console import invoke
 from tests.isolation.conftest import Rollcall, neighbours, rollcall
 from tests.isolation.test_commands import commands
 from tests.workers.serving import served
 from tests.world import World
-from workers import cli
 from workers.remote import RemoteServer, Unreachable
 
 __all__ = ["neighbours", "rollcall"]  # fixtures
@@ -121,7 +121,7 @@ def far(world: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch) -> It
                 patched.setenv("ROLLCALL_TOKEN", token)
                 load_settings.cache_clear()
                 try:
-                    return CliRunner().invoke(cli.app, words)
+                    return invoke(*words)
                 finally:
                     load_settings.cache_clear()
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import structlog
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from config.errors import Conflict, Invalid, NotFound
 from config.settings import load_settings
+from tests.commands.console import invoke
 from tests.world import World
-from workers import cli
 from workers.commands.common import Refused
 
 Admin = Callable[..., Any]
@@ -42,7 +42,7 @@ def rollcall(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> It
     load_settings.cache_clear()
 
     def run(command: str, *words: str, stdin: str | None = None) -> Result:
-        return CliRunner().invoke(cli.app, ["announcements", command, *words, "-o", "acme"], input=stdin)
+        return invoke("announcements", command, *words, "-o", "acme", stdin=stdin)
 
     yield run
     logging.getLogger().handlers.clear()  # the console's stderr is gone

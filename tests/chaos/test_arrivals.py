@@ -20,7 +20,7 @@ from config.settings import Settings
 from config.streams import make_redis
 from tests import mailserver
 from tests.chaos.conftest import say
-from tests.conftest import Databases, database_named
+from tests.databases import Databases, database_named
 from tests.model.arrivals import Arrivals, beginnings, differences, sets
 from tests.world import World
 
@@ -63,6 +63,7 @@ def shard(database_url: str, redis_url: str, home: Path, number: int, tried: int
             assert not wrong, f"{beginning} at first\n{wrong[0]}"
 
         every_order_ends_alike()
+        arrivals.close()
     runtime.engine.dispose()
     controller.stop()
     return arrivals.arrived

@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import structlog
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from config.settings import Settings, load_settings
+from tests.commands.console import invoke
 from tests.isolation.neighbours import BY_HAND, OURS, THEIRS, furnish
 from tests.world import World
-from workers import cli
 
 Rollcall = Callable[..., Result]
 
@@ -39,6 +39,6 @@ def rollcall(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rollcall
     monkeypatch.setenv("SECRET_KEY", found.secret_key)
     monkeypatch.setenv("ROLLCALL_HOME", str(world.runtime.home))
     load_settings.cache_clear()
-    yield lambda *words: CliRunner().invoke(cli.app, words)
+    yield invoke
     logging.getLogger().handlers.clear()  # the console's stderr is gone
     structlog.reset_defaults()

@@ -19,7 +19,8 @@ from config.database import enter_tenant_role, scoped, transaction
 from config.embedded import Embedded
 from config.engine import make_engine
 from migrations import RoleRefused
-from tests.conftest import WORKER, database_named
+from tests.conftest import WORKER
+from tests.databases import database_named
 from tests.isolation.conftest import Rollcall
 from tests.isolation.neighbours import OURS, SECRET, THEIRS, belongings, number_of, tables_of_organisations
 from tests.isolation.test_row_security import people, seen

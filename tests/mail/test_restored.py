@@ -28,6 +28,12 @@ MANY = 30
 
 
 @pytest.fixture
+def used_before() -> bool:
+    """A database for each test: these are renamed, or told what holds in all that is asked of them."""
+    return False
+
+
+@pytest.fixture
 def backup(world: World) -> Iterator[Backup]:
     """A backup, not taken yet."""
     found = Backup(world)

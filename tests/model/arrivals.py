@@ -130,6 +130,7 @@ class Arrivals:
 
     def __init__(self, world: World) -> None:
         self.world, self.arrived = world, 0
+        self._connection: Connection | None = None
         self.settings = world.runtime.settings
         self.numbers: dict[str, int] = {}
         for method, segments in BEGINNINGS.items():
@@ -148,17 +149,32 @@ class Arrivals:
         self.world.organisation, number = beginning, self.numbers[beginning]
         events = [self._event(n, one) for n, one in enumerate(said)]
         found: list[End] = []
-        with self.world.runtime.engine.connect() as connection:
-            connection.exec_driver_sql("SET LOCAL plan_cache_mode = force_generic_plan")
-            _psycopg(connection).prepare_threshold = 1
-            try:
-                self._go_on(connection, number, events, (), set(), found)
-                with self._undone(connection):
-                    self._arrive(connection, events[::-1])
-                    found.append(self._end(connection, number, tuple(reversed(range(len(events))))))
-            finally:
-                connection.rollback()
+        with self._never_committed() as connection:
+            self._go_on(connection, number, events, (), set(), found)
+            with self._undone(connection):
+                self._arrive(connection, events[::-1])
+                found.append(self._end(connection, number, tuple(reversed(range(len(events))))))
         return found
+
+    @contextmanager
+    def _never_committed(self) -> Iterator[Connection]:
+        """A transaction over the one connection, on which each statement is planned once for all sets."""
+        if self._connection is None:
+            self._connection = self.world.runtime.engine.connect()
+            _psycopg(self._connection).prepare_threshold = 1
+            _psycopg(self._connection).prepared_max = None
+            self._connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
+            self._connection.commit()
+        _by_libpq(self._connection, b"BEGIN")
+        try:
+            yield self._connection
+        finally:
+            _by_libpq(self._connection, b"ROLLBACK")
+
+    def close(self) -> None:
+        """Give the connection back."""
+        if self._connection is not None:
+            self._connection.close()
 
     def _event(self, n: int, said: Fact) -> Event:
         data = {name: value for name, value in said.data.items() if value is not None}
@@ -194,12 +210,9 @@ class Arrivals:
 
     @contextmanager
     def _undone(self, connection: Connection) -> Iterator[None]:
-        """By libpq alone: psycopg forgets all that it prepared when it sees a ROLLBACK."""
-        pq = _psycopg(connection).pgconn
-        pq.exec_(b"SAVEPOINT undone")
+        _by_libpq(connection, b"SAVEPOINT undone")
         yield
-        done = pq.exec_(b"ROLLBACK TO SAVEPOINT undone; RELEASE SAVEPOINT undone")
-        assert done.status == ExecStatus.COMMAND_OK, done.error_message
+        _by_libpq(connection, b"ROLLBACK TO SAVEPOINT undone; RELEASE SAVEPOINT undone")
 
     def _arrive(self, connection: Connection, events: Sequence[Event]) -> None:
         self.arrived += len(events)
@@ -237,6 +250,12 @@ def _psycopg(connection: Connection) -> psycopg.Connection[Any]:
     driver = connection.connection.driver_connection
     assert isinstance(driver, psycopg.Connection)
     return driver
+
+
+def _by_libpq(connection: Connection, command: bytes) -> None:
+    """Past psycopg, which forgets all that it prepared when it sees a ROLLBACK."""
+    done = _psycopg(connection).pgconn.exec_(command)
+    assert done.status == ExecStatus.COMMAND_OK, done.error_message
 
 
 def differences(found: Sequence[End], said: Sequence[Fact]) -> list[str]:

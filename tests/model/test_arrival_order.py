@@ -4,6 +4,7 @@ To look at other sets than the suite's own, and at larger ones: `make chaos`.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from config.embedded import Embedded
 from config.settings import Settings
 from config.streams import make_redis
 from tasks import learners
-from tests.conftest import Databases, database_named, runtime_over
+from tests.conftest import runtime_over
+from tests.databases import Databases, database_named
 from tests.mailserver import MailServer
 from tests.model.arrivals import Arrivals, Fact, beginnings, differences, sets
 from tests.model.present import histories
@@ -112,9 +114,10 @@ def test_r09_sources_and_segments_name_the_same(told: World) -> None:
 
 
 @pytest.fixture
-def arrivals(world: World) -> Arrivals:
+def arrivals(world: World) -> Iterator[Arrivals]:
     """One organisation, to which things happen."""
-    return Arrivals(world)
+    with closing(Arrivals(world)) as found:
+        yield found
 
 
 def described(hour: float, method: str, *segments: str) -> Fact:

@@ -9,14 +9,14 @@ from collections.abc import Callable
 
 import jsonschema
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from config.errors import NotFound
 from config.settings import load_settings
 from tasks.reports import HISTORY, Tab
+from tests.commands.console import invoke
 from tests.reports.reading import lines, sheet
 from tests.world import World
-from workers import cli
 from workers.schemas import FOLDER
 
 Reports = Callable[..., Result]
@@ -40,7 +40,7 @@ def reports(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Rep
     for name in ("DATABASE_URL", "ROLLCALL_HOME"):
         monkeypatch.setenv(name, environment[name])
     load_settings.cache_clear()
-    return lambda *words: CliRunner().invoke(cli.app, ["reports", *words])
+    return lambda *words: invoke("reports", *words)
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
 """What is asked most costs the same in a large organisation as in a small one, by pages touched and rows looked at."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import TypeVar
 
 import pytest
 
+from config.embedded import Embedded
+from config.settings import Settings
+from config.streams import make_redis
 from tasks import accounts
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import access, enrolments, learners
@@ -12,6 +16,9 @@ from tasks.acts.acting import Act, perform
 from tasks.acts.paging import Page, page_ending_at
 from tasks.learners import index_learners
 from tests.acts.test_remote import token_of
+from tests.conftest import runtime_over
+from tests.databases import Databases, Lent, database_named
+from tests.mailserver import MailServer
 from tests.scale.explained import Cost, counted, explained
 from tests.world import World
 
@@ -49,13 +56,34 @@ MADE = (
 )
 
 
+@pytest.fixture(scope="module")
+def filled(
+    servers: Embedded, _databases: Databases, _mail_server: MailServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database with a large organisation that the planner knows."""
+    settings, redis_url = Settings(rollcall_home=tmp_path_factory.mktemp("filled")), str(servers.redis_url)
+    with _databases.fresh() as name:
+        url = database_named(servers, name)
+        with runtime_over(settings, url, redis_url, _mail_server) as runtime, make_redis(redis_url) as client:
+            world = World(runtime, client, _mail_server)
+            world.has_organisation()
+            for statement in MADE:
+                world.execute(statement, n=LEARNERS)
+            world.execute("ANALYZE learners, courses, enrolments")
+        yield name
+
+
 @pytest.fixture
-def large(world: World) -> World:
+def database(servers: Embedded, _databases: Databases, filled: str) -> Iterator[Lent]:
+    """A copy of it."""
+    with _databases.copied(filled) as name:
+        yield Lent(database_named(servers, name))
+
+
+@pytest.fixture
+def large(empty_world: World) -> World:
     """A large organisation that the planner knows."""
-    for statement in MADE:
-        world.execute(statement, n=LEARNERS)
-    world.execute("ANALYZE learners, courses, enrolments")
-    return world
+    return empty_world
 
 
 def cost(world: World, about: str, what: Act[Asked, Page[Item]], asked: Asked) -> tuple[Cost, Page[Item]]:

@@ -20,14 +20,13 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from typer.testing import CliRunner
 
 from config import services
 from config.settings import Settings, load_settings
 from tests.bounces import reports
+from tests.commands.console import invoke
 from tests.first_steps import Reader
 from tests.workers.deployment import alive, until
-from workers import cli
 from workers.commands.system import _free_port
 from workers.supervisor import USUAL
 
@@ -68,7 +67,7 @@ class Machine:
     def asks(self, *words: str) -> Any:
         """What a command prints with --json, in this process: one document and nothing else."""
         load_settings.cache_clear()
-        done = CliRunner().invoke(cli.app, [*words, "--json"], env=self.env)
+        done = invoke(*words, "--json", env=self.env)
         load_settings.cache_clear()
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)

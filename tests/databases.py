@@ -1,0 +1,320 @@
+"""Databases for the tests: copies of a template, and those of earlier tests that were left as a copy is, but for rows.
+
+A database that is used again, and the sessions in it that are kept, save half of what a test costs the server: what a
+new session learns of the tables takes it longer than most of what it is asked.
+"""
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
+from sqlalchemy import Engine
+
+from config.embedded import Embedded
+from config.engine import make_engine
+
+#: The database every test's own is a copy of.
+TEMPLATE = "rollcall_template"
+
+#: Bytes of a table up to which the planner thinks of it as of one that was never written to: ten pages.
+SMALL = 10 * 8192
+
+#: Seconds to wait until the sessions of a test that ended are gone.
+ENDS_WITHIN = 0.2
+
+#: What a copy has, but for rows: each catalog with what is ours in it. A change of a row gives it a newer xmin; rows
+#: of triggers are changed here, and back.
+_CATALOGS = {
+    "pg_attrdef": "oid >= 16384",
+    "pg_attribute": "attrelid >= 16384",
+    "pg_class": "oid >= 16384",
+    "pg_constraint": "oid >= 16384",
+    "pg_db_role_setting": "setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())",
+    "pg_default_acl": "true",
+    "pg_event_trigger": "true",
+    "pg_extension": "true",
+    "pg_index": "indexrelid >= 16384",
+    "pg_namespace": "nspname NOT LIKE 'pg_temp%' AND nspname NOT LIKE 'pg_toast_temp%'",
+    "pg_policy": "true",
+    "pg_proc": "oid >= 16384",
+    "pg_rewrite": "oid >= 16384",
+    "pg_statistic": "starelid >= 16384",
+    "pg_statistic_ext": "true",
+    "pg_type": "oid >= 16384",
+}
+_LOOK = (
+    """
+    SELECT
+        (SELECT count(*) FROM pg_stat_activity
+         WHERE datname = current_database() AND backend_type = 'client backend') AS sessions,
+        ARRAY(SELECT CAST(CAST(oid AS regclass) AS text) FROM pg_class
+              WHERE oid >= 16384 AND relkind = 'r' AND pg_relation_size(oid) > 0 ORDER BY oid) AS written,
+        (SELECT max(pg_relation_size(oid)) FROM pg_class WHERE oid >= 16384 AND relkind = 'r') AS largest,
+        (SELECT concat_ws(' ', sum(relpages), sum(reltuples)) FROM pg_class WHERE oid >= 16384) || ' ' ||
+        (SELECT sum(hashtext(concat_ws(' ', oid, tgfoid, tgtype, tgenabled))) FROM pg_trigger) || ' ' ||
+        (SELECT string_agg(concat_ws(' ', catalog, n, newest), ' ' ORDER BY catalog) FROM (
+    """
+    + " UNION ALL ".join(
+        f"SELECT '{name}' AS catalog, count(*) AS n, max(CAST(CAST(xmin AS text) AS bigint)) AS newest FROM {name}"
+        f" WHERE {ours}"
+        for name, ours in _CATALOGS.items()
+    )
+    + ") found) AS shape"
+)
+
+
+class Seen(NamedTuple):
+    """How many sessions a database has, the tables that were ever written to, the bytes of the largest, and what tells
+    whether anything but rows has changed."""
+
+    sessions: int
+    written: list[str]
+    largest: int
+    shape: str
+
+
+def database_named(embedded: Embedded, name: str) -> str:
+    """The URL of another database on the same server."""
+    assert embedded.database_url is not None
+    return embedded.database_url.replace("/rollcall?", f"/{name}?")
+
+
+def administer(embedded: Embedded, statement: sql.Composed) -> None:
+    """Do this as the server's administrator."""
+    assert embedded.database_url is not None
+    cloned = "-c file_copy_method=clone"  # the kernel copies whole files: a quarter of the processor's time
+    with psycopg.connect(embedded.database_url, autocommit=True, options=cloned) as connection:
+        connection.execute(statement)
+
+
+class Session(psycopg.Connection[Any]):
+    """A session that its database keeps when it is closed."""
+
+    database: "Database | None" = None
+
+    def close(self) -> None:
+        """Be kept as if new; end where that cannot be."""
+        database, self.database = self.database, None
+        if database is None or not database.keep(self):
+            super().close()
+
+
+@dataclass
+class Database:
+    """A copy of the template, and its sessions that nobody uses now."""
+
+    name: str
+    url: str
+    _sessions: list[Session] = field(default_factory=list)
+    _gone: bool = False
+
+    def session(self, url: str, **arguments: Any) -> Session:
+        """One that is kept, or a new one."""
+        while self._sessions:
+            found = self._sessions.pop()
+            if not found.closed:
+                break
+        else:
+            found = Session.connect(url, **arguments)
+        found.database = self
+        return found
+
+    def keep(self, session: Session) -> bool:
+        """Keep a session that nobody uses any more, as if it were new, unless something happened to it."""
+        idle = session.pgconn.transaction_status == TransactionStatus.IDLE
+        if self._gone or session.closed or not idle or session.pgconn.pipeline_status != PipelineStatus.OFF:
+            return False
+        try:
+            session.set_isolation_level(None)
+            session.set_read_only(None)
+            session.set_deferrable(None)
+            session.set_autocommit(False)
+            session.execute("SELECT")
+            session.rollback()  # psycopg then forgets what it prepared
+            done = session.pgconn.exec_(b"DISCARD ALL")
+        except psycopg.Error:
+            return False
+        if done.status != ExecStatus.COMMAND_OK:
+            return False
+        session.prepare_threshold, session.prepared_max = 5, 100
+        self._sessions.append(session)
+        return True
+
+    def end(self) -> None:
+        """Keep no session."""
+        self._gone = True
+        for session in self._sessions:
+            session.close()
+
+    @property
+    def kept(self) -> int:
+        """How many sessions wait."""
+        return len(self._sessions)
+
+
+@dataclass(frozen=True)
+class Lent:
+    """A database that a test is lent: its URL, which nobody had before, and what keeps its sessions, if anything."""
+
+    url: str
+    database: Database | None = None
+
+    def engine(self) -> Engine:
+        """An engine of one's own, over sessions that are kept; as nobody ends them, none is asked if it is there
+        before each transaction."""
+        if self.database is None:
+            return make_engine(self.url, role="test")
+        return make_engine(self.url, role="test", connect=self.database.session, ping=False)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a copy holds at first: all that is not rows, the statements that write its rows again, by their table, and
+    set its sequences, and the triggers that nobody passes by, by their table."""
+
+    shape: str
+    rows: dict[str, str]
+    sequences: str
+    guards: dict[str, list[str]]
+
+    @classmethod
+    def of(cls, session: Session) -> "Content":
+        """What this one does, which nobody has used."""
+        seen = _look(session)
+        rows = {table: cls._statement(session, table) for table in seen.written}
+        asked = "SELECT schemaname, sequencename, coalesce(last_value, 1), last_value IS NOT NULL FROM pg_sequences"
+        said = [
+            sql.SQL("setval({}, {}, {})").format(sql.Identifier(schema, name).as_string(), last, called)
+            for schema, name, last, called in session.execute(asked)
+        ]
+        sequences = sql.SQL("SELECT {};").format(sql.SQL(", ").join(said))
+        asked = (
+            "SELECT CAST(CAST(tgrelid AS regclass) AS text), array_agg(quote_ident(tgname)) FROM pg_trigger"
+            " WHERE tgenabled = 'A' GROUP BY tgrelid"
+        )
+        return cls(seen.shape, rows, sequences.as_string(session), dict(session.execute(asked).fetchall()))
+
+    def again(self, written: list[str]) -> str:
+        """Statements that make it so again, of one transaction."""
+        done = "".join(self.rows.get(table) or self._emptied(table) for table in written)
+        return f"SET session_replication_role = replica; {done} {self.sequences} RESET ALL;"
+
+    def _emptied(self, table: str) -> str:
+        guards = self.guards.get(table, [])
+        asleep = "".join(f"ALTER TABLE {table} DISABLE TRIGGER {guard};" for guard in guards)
+        awake = "".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard};" for guard in guards)
+        return f"{asleep} DELETE FROM {table}; {awake}"
+
+    @staticmethod
+    def _statement(session: Session, table: str) -> str:
+        """Write a table's rows."""
+        asked = (
+            "SELECT attname FROM pg_attribute WHERE attrelid = CAST(%s AS regclass) AND attnum > 0"
+            " AND attgenerated = '' AND NOT attisdropped ORDER BY attnum"
+        )
+        columns = sql.SQL(", ").join(sql.Identifier(name) for (name,) in session.execute(asked, (table,)))
+        name = sql.SQL(table)  # quoted, as the server says it
+        found = session.execute(sql.SQL("SELECT CAST(json_agg(x) AS text) FROM {} x").format(name)).fetchone()
+        said = sql.SQL(
+            "DELETE FROM {table} x WHERE CAST(to_json(x) AS text) NOT IN"
+            " (SELECT CAST(said AS text) FROM json_array_elements({rows}) said);"
+            "INSERT INTO {table} ({columns}) OVERRIDING SYSTEM VALUE"
+            " SELECT {columns} FROM json_array_elements({rows}) said, json_populate_record(CAST(NULL AS {table}), said)"
+            " WHERE CAST(said AS text) NOT IN (SELECT CAST(to_json(x) AS text) FROM {table} x);"
+        )
+        return said.format(table=name, columns=columns, rows=found[0] if found else None).as_string(session)
+
+
+def _look(session: Session) -> Seen:
+    found = session.execute(_LOOK).fetchone()
+    assert found is not None
+    return Seen(*found)
+
+
+class Databases:
+    """What tests are lent. Copies are made and dropped while tests run: one is always ready."""
+
+    def __init__(self, servers: Embedded) -> None:
+        self._servers = servers
+        self._behind = ThreadPoolExecutor(1)
+        self._numbers = itertools.count(1)
+        self._lent = itertools.count(1)
+        self._next = self._behind.submit(self._copied)
+        self._empty: list[Database] = []
+        self._content: Content | None = None
+
+    def _copied(self, template: str = TEMPLATE) -> Database:
+        name = f"test_{os.getpid()}_{next(self._numbers)}"
+        copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")  # five times faster than through the WAL
+        administer(self._servers, copy.format(sql.Identifier(name), sql.Identifier(template)))
+        found = Database(name, database_named(self._servers, name))
+        if self._content is None:
+            with found.session(found.url) as session:
+                self._content = Content.of(session)
+        return found
+
+    @contextmanager
+    def copied(self, name: str) -> Iterator[str]:
+        """A copy of a database that nobody has open, by its name."""
+        found = self._copied(name)
+        yield found.name
+        self._drop(found)
+
+    def _taken(self) -> Database:
+        found = self._next.result()
+        self._next = self._behind.submit(self._copied)
+        return found
+
+    @contextmanager
+    def fresh(self) -> Iterator[str]:
+        """A migrated, empty database that nobody had before, by its name."""
+        found = self._taken()
+        found.end()
+        yield found.name
+        self._drop(found)
+
+    @contextmanager
+    def used(self) -> Iterator[Lent]:
+        """A migrated, empty database, which an earlier test may have had."""
+        found = self._empty.pop() if self._empty else self._taken()
+        yield Lent(f"{found.url}&fallback_application_name=test-{next(self._lent)}", found)
+        if self._emptied(found):
+            self._empty.append(found)
+        else:
+            self._drop(found)
+
+    def _emptied(self, found: Database) -> bool:
+        """Whether it is as a copy is: no session of somebody else's is left, and all that was changed were rows, few
+        enough for the planner not to know; and these are as they were."""
+        if not found.kept or self._content is None:
+            return False
+        with found.session(found.url) as session:
+            deadline = time.monotonic() + ENDS_WITHIN
+            while (seen := _look(session)).sessions > found.kept + 1 and time.monotonic() < deadline:
+                threading.Event().wait(0.002)
+            session.rollback()
+            if seen.sessions > found.kept + 1 or seen.shape != self._content.shape or seen.largest > SMALL:
+                return False
+            done = session.pgconn.exec_(self._content.again(seen.written).encode())
+            assert done.status == ExecStatus.COMMAND_OK, done.error_message
+        return True
+
+    def _drop(self, found: Database) -> None:
+        found.end()
+        drop = sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(found.name))
+        self._behind.submit(administer, self._servers, drop)
+
+    def close(self) -> None:
+        """Make and drop no more."""
+        for found in [*self._empty, self._next.result()]:
+            self._drop(found)
+        self._behind.shutdown()
