@@ -172,7 +172,6 @@ def asks(visitor: Visitor, route: str, organisation: str) -> int:
     said += [("how", "learners"), ("method", "everyone"), ("segment", "s1"), ("name", "New"), ("course", "c1")]
     said += [("subject", "S"), ("body", "B"), ("to", "everyone"), ("will_receive", "9"), ("move", "pause")]
     said += [("outcome", "sent"), ("all", "yes"), ("address", "ann@acme.example")]
-    file = ("people.csv", b"id,email,status\n") if path.endswith("/imports") else None
     said += [("why", "seen")]
     if "/technical/" in path or path.startswith("system"):
         said = [("key", own), ("why", "seen"), ("wanted", "discard"), ("url", "https://hooks.invalid/y")]
