@@ -63,13 +63,6 @@ def mailing(connection: Connection, organisation: int, number: int) -> Mailing |
     )
 
 
-#: How the deliveries of a mailing stand: counted.
-_TALLY = """
-SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n FROM deliveries d
-WHERE d.organisation = :organisation AND d.mailing = {mailing} GROUP BY 1, 2
-"""
-
-
 def tally(connection: Connection, organisation: int, mailing: int) -> list[Tally]:
     """How the deliveries of a mailing stand."""
     return tallies(connection, organisation, [mailing])[mailing]
@@ -81,7 +74,7 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
     for entry in rows(
         connection,
         Tally,
-        f"""
+        """
         SELECT kept.mailing, tally.state, tally.reason, tally.n
         FROM mailings kept
         CROSS JOIN LATERAL jsonb_to_recordset(kept.counts) AS tally (state text, reason text, n bigint)
@@ -89,7 +82,9 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
           AND kept.counted_at = kept.finished_at
         UNION ALL
         SELECT live.mailing, CAST(tally.state AS text), tally.reason, tally.n
-        FROM mailings live CROSS JOIN LATERAL ({_TALLY.format(mailing="live.mailing")} OFFSET 0) tally
+        FROM mailings live CROSS JOIN LATERAL (
+            SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n FROM deliveries d
+            WHERE d.organisation = :organisation AND d.mailing = live.mailing GROUP BY 1, 2 OFFSET 0) tally
         WHERE live.organisation = :organisation AND live.mailing = ANY(CAST(:mailings AS bigint[]))
           AND (live.counted_at = live.finished_at) IS NOT TRUE AND live.state <> 'draft'
         ORDER BY 1, 2, 3
@@ -125,10 +120,13 @@ def keep_counts(connection: Connection) -> int:
         with scoped(connection, closed.organisation):
             execute(
                 connection,
-                f"""
+                """
                 UPDATE mailings SET counted_at = finished_at, counts = (
                     SELECT coalesce(jsonb_agg(jsonb_build_object('state', state, 'reason', reason, 'n', n)), '[]')
-                    FROM ({_TALLY.format(mailing=":mailing")}) tally)
+                    FROM (
+                        SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n
+                        FROM deliveries d WHERE d.organisation = :organisation AND d.mailing = :mailing
+                        GROUP BY 1, 2) tally)
                 WHERE organisation = :organisation AND mailing = :mailing
                 """,
                 organisation=closed.organisation,
