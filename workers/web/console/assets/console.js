@@ -205,7 +205,7 @@ function listen() {
   const stream = told = new EventSource(location.href);
   stream.of = location.href;
   stream.onmessage = (event) => {
-    if (tag && tag !== event.data) look();
+    if (tag !== event.data && (tag || watched())) look();  // watched: also for what changed before the stream began
     tag = event.data;
   };
   stream.onerror = () => { stream.close(); if (told === stream) told = null; };  // begun again at the next look
