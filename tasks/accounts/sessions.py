@@ -106,9 +106,10 @@ def own_sessions(
         connection,
         OwnSession,
         f"""
-        SELECT left(encode(hash, 'hex'), {_ID_LETTERS}) AS id, address, browser, began_at, used_at
+        SELECT left(encode(hash, 'hex'), CAST(:letters AS int)) AS id, address, browser, began_at, used_at
         FROM sessions JOIN accounts USING (account)
-        WHERE account = :account AND (used_at, left(encode(hash, 'hex'), {_ID_LETTERS})) < (:used_at, :id) AND {_HOLDS}
+        WHERE account = :account AND {_HOLDS}
+          AND (used_at, left(encode(hash, 'hex'), CAST(:letters AS int))) < (:used_at, :id)
         ORDER BY used_at DESC, 1 DESC LIMIT :limit
         """,
         account=account,
@@ -117,6 +118,7 @@ def own_sessions(
         idle=idle_seconds,
         days=LONGEST_DAYS,
         limit=limit,
+        letters=_ID_LETTERS,
     )
 
 
@@ -125,9 +127,10 @@ def end_own_session(connection: Connection, account: int, id_: str) -> bool:
     return bool(
         execute(
             connection,
-            f"DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), {_ID_LETTERS}) = :id",
+            "DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), CAST(:letters AS int)) = :id",
             account=account,
             id=id_,
+            letters=_ID_LETTERS,
         )
     )
 
@@ -136,9 +139,10 @@ def end_other_sessions(connection: Connection, account: int, keep: str) -> int:
     """End the sessions of an account but for one; how many there were."""
     return execute(
         connection,
-        f"DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), {_ID_LETTERS}) <> :keep",
+        "DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), CAST(:letters AS int)) <> :keep",
         account=account,
         keep=keep,
+        letters=_ID_LETTERS,
     )
 
 

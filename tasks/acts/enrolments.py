@@ -134,6 +134,7 @@ def roster(doing: Doing, asked: RosterAsked) -> Page[EnrolledLearner]:
     number = doing.organisation.organisation
     listed = ("roster", number, asked.course, asked.state)
     after = keys_after(asked.after, tuple[int, int], *listed) or (0, 0)
+    end: tuple[int, int] | None
     states = ["enrolled", "withdrawn"] if asked.state == "all" else [asked.state]
     with doing.transaction() as connection:
         known_course(connection, doing, asked.course)

@@ -34,7 +34,7 @@ def test_the_newest_first_is_the_list_from_behind(world: World, monkeypatch: pyt
     world.has_learners(*(f"l{n}" for n in range(9)))
     world.becomes("inactive", "l0", "l3", "l4", "l8")
     for tab in ("active", "all", "inactive"):
-        asked = LearnersAsked(tab=tab, limit=2)  # type: ignore[arg-type]
+        asked = LearnersAsked(tab=tab, limit=2)
         upwards = whole(world, learners.list_, asked)
         assert whole(world, learners.list_, replace(asked, order="-added")) == upwards[::-1], tab
     for more in ({"search": "l0"}, {"segment": "s1"}):
