@@ -31,7 +31,8 @@ ALWAYS = "1970-01-01T00:00:00+00:00"
 
 
 class Facts(NamedTuple):
-    """What is known when a start or completion is judged. A tuple: one is made for each of thousands a second."""
+    """What is known when a start or completion is judged; `beaten`: its learner was deleted at that moment. A tuple: one
+    is made for each of thousands a second."""
 
     n: int
     learner: int | None
@@ -46,6 +47,7 @@ class Facts(NamedTuple):
     withdrawn_by: str | None
     stood_before: bool
     charged: bool
+    beaten: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,12 +113,14 @@ def is_simple(facts: Facts, place: Occurrence) -> bool:
 
 
 def judge_completion(facts: Facts, place: Occurrence) -> Deferred | None:
-    """Whether a completion is taken (None), or what it waits for (S14)."""
+    """Whether a completion is taken (None), or what it waits for (S14). One of the moment of a deletion is of neither
+    life, so what began after it was not completed then (S15)."""
     if facts.learner is None:
         return Deferred.unknown_learner(place.organisation, place.learner)
     if facts.course is None:
         return Deferred.unknown_course(place.organisation, place.course)
-    return not_enrolled(facts.learner, facts.course, place) if facts.enrolled_at is None else None
+    stood = facts.enrolled_at is not None and not (facts.beaten and facts.enrolled_at > place.time)
+    return None if stood else not_enrolled(facts.learner, facts.course, place)
 
 
 def price(organisation: Organisation, cost: int | None) -> int:

@@ -259,3 +259,19 @@ def test_s15_a_start_from_before_the_deletion_that_nothing_enrolled_is_released_
 
     assert [(entry.learner, entry.amount) for entry in world.ledger()] == [(None, 3)]
     assert world.quarantine() == {}
+
+
+@pytest.mark.parametrize("first", ["deletion", "completion"])
+def test_s14_s15_a_completion_at_the_moment_of_a_deletion_is_of_neither_life(world: World, first: str) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    world.settle()
+    moment = DAWN + 5 * HOUR
+    completed = world.event("course.completed", {"learner": "A", "course": "safety", "result": "passed"}, at=moment)
+    deleted = world.event("learner.deleted", {"learner": "A"}, at=moment)
+    for event in (deleted, completed) if first == "deletion" else (completed, deleted):
+        world.send(event)
+    world.has_learners("A", at=moment + HOUR)
+    world.settle()
+
+    assert world.list("SELECT completed_at FROM enrolments WHERE withdrawn_at IS NULL") == [None]
