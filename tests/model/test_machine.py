@@ -236,6 +236,9 @@ class Histories(RuleBasedStateMachine):
             "SELECT organisation FROM organisations WHERE id = :id", id=self.world.organisation
         )
         self.known = True
+        while parts := self.ask("SELECT work FROM work WHERE organisation = :org AND actor = 'events.retake'"):
+            for (work,) in parts:  # what waited for it and is more than is taken at once
+                work_on(self.world.runtime, "events.retake", self.number, work)
         self.model.take([event_of(body) for body in self.early])
         self.checked = False
         self.check()
