@@ -36,7 +36,7 @@ from workers.relay.leader import Relay
 from workers.relay.publish import Publish
 from workers.relay.readers import WatchReaders
 from workers.relay.retention import KeepPartitions
-from workers.relay.sampling import Sample
+from workers.relay.sampling import TakeSamples
 from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
@@ -218,7 +218,7 @@ class World:
         due later stays, and so does what it does once in some seconds and no test waits for: streams are not trimmed
         under a test's eyes, and no learner is indexed for the search."""
         relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
-        left = WatchReaders | WatchWitness | IndexLearners | KeepAudit | KeepPartitions | Sample
+        left = WatchReaders | WatchWitness | IndexLearners | KeepAudit | KeepPartitions | TakeSamples
         relay.chores = [chore for chore in relay.chores if not isinstance(chore, left)]
         for chore in relay.chores:
             if isinstance(chore, Wake):

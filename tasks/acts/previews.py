@@ -53,7 +53,7 @@ def preview(doing: Doing, asked: PreviewOf) -> announcements.Preview:
 
 
 @act("announcements.see", "POST announcements/see", changes=False)
-def see(doing: Doing, asked: Writing) -> announcements.Seen:
+def see(doing: Doing, asked: Writing) -> announcements.SeenLetter:
     """Look at what is being written: its mistakes, each at its line; what a learner would read; who would get it, were
     it launched now, and who not and why (R16). Nothing is kept."""
     org = doing.organisation

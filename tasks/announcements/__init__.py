@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         schedule,
         settle,
     )
-    from tasks.announcements.previews import Hole, Preview, Seen, Sent, preview, see, send_trial, trial
+    from tasks.announcements.previews import Hole, Preview, SeenLetter, Sent, preview, see, send_trial, trial
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,

@@ -92,7 +92,7 @@ class SeenMail:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class SeenLetter:
     """What was written, seen before it is kept: its mistakes; if it has none, what a learner will read; and, if they
     were to be counted, who will receive it, and who is left out and why."""
 
@@ -168,7 +168,7 @@ def see(
     learner: str | None,
     *,
     count: bool,
-) -> Seen:
+) -> SeenLetter:
     """Look at what was written, though nobody keeps it yet, as this learner reads it, or the first who would get it;
     and, if they are to be counted, at how many would."""
     number = organisation.organisation
@@ -185,13 +185,13 @@ def see(
             reader = _known(connection, number, learner)
         letter = _as_seen(mailing, reader, runtime)
     if not count:
-        return Seen(wrong, letter)
+        return SeenLetter(wrong, letter)
     judged = {one.verdict: one for one in mail.judged_audience(connection, number, audience)}
     will = judged.pop("send", None)
     left_out = {verdict: one.n for verdict, one in judged.items()}
     received = 0 if will is None else will.n
     holes = [] if will is None or wrong else _holes(subject, body, asdict(will))
-    return Seen(wrong, letter, received + sum(left_out.values()), received, left_out, holes)
+    return SeenLetter(wrong, letter, received + sum(left_out.values()), received, left_out, holes)
 
 
 def _holes(subject: str, body: str, lacking: Mapping[str, int]) -> list[Hole]:

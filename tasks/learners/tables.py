@@ -42,6 +42,8 @@ learners = Table(
     optional("time_zone", Text, "IANA name"),
     optional("deleted_at", MOMENT, "ended every membership until then (S15), also if saved again since"),
     UniqueConstraint("organisation", "id"),
+    index("learners_active", "organisation", "learner", where="standing = 'active'"),
+    index("learners_inactive", "organisation", "learner", where="standing = 'inactive'"),
     index("learners_not_active", "organisation", "standing", "learner", where="standing <> 'active'"),
     postgresql_with={"fillfactor": 90},
     comment="learners, as the platform described them last",

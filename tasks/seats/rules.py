@@ -31,8 +31,8 @@ ALWAYS = "1970-01-01T00:00:00+00:00"
 
 
 class Facts(NamedTuple):
-    """What is known when a start or completion is judged; `beaten`: its learner was deleted at that moment. A tuple: one
-    is made for each of thousands a second."""
+    """What is known when a start or completion is judged; `beaten`: its learner was deleted at that moment. A tuple, as
+    one is made for each of thousands a second."""
 
     n: int
     learner: int | None

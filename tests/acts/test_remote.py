@@ -1,5 +1,6 @@
 """Commands at a server far away: what an act prints there is, to the byte, what it prints at the server."""
 
+import json
 import re
 import socket
 import threading
@@ -148,6 +149,17 @@ def test_r34_a_command_prints_the_same_far_away(
             different[words] = (here, there)
 
     assert different == {}, different
+
+
+@pytest.mark.usefixtures("neighbours")
+def test_r35_all_that_is_kept_of_a_learner_is_written_far_away_as_well(
+    far: Callable[..., Result], rollcall: Rollcall
+) -> None:
+    here, there = (json.loads(run("learners", "export", "A", "-o", "acme").stdout) for run in (rollcall, far))
+    made_here, made_there = here["kept"].pop("audit"), there["kept"].pop("audit")
+
+    assert here == there
+    assert made_there[:-1] == made_here, "that it was written is written down, too"
 
 
 @pytest.mark.usefixtures("neighbours")
@@ -417,7 +429,7 @@ def test_a_reader_looks_and_changes_nothing(world: World) -> None:
 
 
 #: Tried far away by the tests of what they are about.
-ELSEWHERE = {"learners import", "templates render", "webhooks rotate", "webhooks test"}
+ELSEWHERE = {"learners export", "learners import", "templates render", "webhooks rotate", "webhooks test"}
 
 #: Groups of commands that are tried where they are made.
 GROUPS = {"accounts", "announcements", "audit", "courses", "mail", "reports", "seats", "suppressions", "tokens"}

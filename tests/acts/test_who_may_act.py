@@ -66,6 +66,8 @@ ASKED = {
     "announcements.resume": named(announcements.OneAnnouncement, "made"),
     "announcements.cancel": named(announcements.OneAnnouncement, "made"),
     "announcements.retry": named(launching.Retry, "sent"),
+    "announcements.settle": named(launching.Settling, "sent", sent=True, why="their log says so"),
+    "announcements.see": Tried(previews.Writing("Hi", "Dear all", Audience(everyone=True))),
     "mail.retry": Tried(mail.NoticesRetry(DAY)),
     "mail.show": Tried(Nothing()),
     "mail.check": Tried(mail.ServerCheckTo()),
@@ -164,6 +166,22 @@ def test_r34_each_act_is_done_by_whom_the_table_says_and_of_ours_alone(neighbour
                 """,
                 ours=OURS,
                 entry=int(entry),
+            )
+        if name == "announcements.settle":
+            neighbours.execute(
+                """
+                UPDATE mailings m SET state = 'finished' FROM organisations o
+                WHERE o.organisation = m.organisation AND o.id = :ours AND m.id = 'sent'
+                """,
+                ours=OURS,
+            )
+            neighbours.execute(
+                """
+                UPDATE deliveries d SET state = 'uncertain', reason = 'ambiguous', settled_at = now()
+                FROM mailings m JOIN organisations o USING (organisation)
+                WHERE o.id = :ours AND m.id = 'sent' AND d.organisation = m.organisation AND d.mailing = m.mailing
+                """,
+                ours=OURS,
             )
         if name == "mail.sent_since":
             assert isinstance(tried.ours, mail.ServerLog)

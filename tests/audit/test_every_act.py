@@ -14,8 +14,8 @@ import pytest
 
 from config.errors import Forbidden
 from tasks import acts
-from tasks.accounts import PERMISSIONS, Caller, Door, Role, Scope
-from tasks.acts import signing_in
+from tasks.accounts import PERMISSIONS, Caller, Door, Role, Scope, session_id
+from tasks.acts import sessions, signing_in
 from tasks.acts.acting import Act, perform
 from tests.isolation.neighbours import OURS, furnish
 from tests.world import World
@@ -69,6 +69,12 @@ def unsure(world: World) -> str:
     world.execute("UPDATE mailings SET state = 'finished' WHERE id = 'sent'")
     world.execute("UPDATE deliveries SET state = 'uncertain', reason = 'ambiguous', settled_at = now()")
     return "sent"
+
+
+def whose_tokens(world: World) -> str:
+    """Somebody who made a token that holds."""
+    world.execute("UPDATE tokens SET made_by = :mail, revoked_at = NULL, revoked_by = NULL", mail=MAIL)
+    return MAIL
 
 
 def looked_at(world: World) -> int:
@@ -135,6 +141,7 @@ CHANGES: dict[str, Asked] = {
     "system.resume": {"pool": "bulk"},
     "tokens.add": {"name": "ci", "role": "admin", "organisations": [OURS]},
     "tokens.revoke": {"name": "ci"},
+    "accounts.revoke_tokens": lambda world: {"email": whose_tokens(world)},
     "work.retry": lambda world: {"id": failing(world)},
     "work.retry_many": lambda world: {"numbers": [failing(world)]},
     "work.discard": lambda world: {"id": failing(world)},
@@ -149,6 +156,9 @@ WEBHOOKS: dict[str, dict[str, Any]] = {
     **{act: {"id": "h1"} for act in ("test", "disable", "enable", "rotate", "remove")},
 }
 CHANGES |= {f"{prefix}webhooks.{act}": asked for prefix in ("", "system.") for act, asked in WEBHOOKS.items()}
+
+#: What whoever is signed in does with their own sessions: no role is refused it.
+OWN = {"sessions.end_one", "sessions.end_others"}
 
 #: What an answer shows once: tokens, keys, links.
 SHOWN_ONCE = {"token", "key", "link", "uri"}
@@ -195,7 +205,7 @@ def tried(world: World, act: Act[Any, Any], role: Role) -> tuple[set[str], set[s
 
 def test_r34_every_act_that_changes_something_is_written_down_and_nothing_personal_with_it(planted: World) -> None:
     changing = {name: one for name, one in acts.every().items() if one.changes}
-    assert changing.keys() - CHANGES.keys() == set(), "say how these are asked for"
+    assert changing.keys() - CHANGES.keys() == OWN, "say how these are asked for"
     wrong, secrets = {}, set[str]()
 
     for name in (name for name in CHANGES if name in changing):
@@ -213,12 +223,17 @@ def test_r34_every_act_that_changes_something_is_written_down_and_nothing_person
     ).link.rpartition("/")[2]
     signing_in.choose_password(planted.runtime, link, PASSWORD, None)
     cookie = signing_in.sign_in(planted.runtime, signing_in.SignIn(MAIL, PASSWORD), None).cookie
+    other = signing_in.sign_in(planted.runtime, signing_in.SignIn(MAIL, PASSWORD), None).cookie
+    own = Caller(MAIL, Door.API, Role.READER, frozenset({OURS}))
+    perform(planted.runtime, own, changing["sessions.end_one"], sessions.OneSession(session_id(other)))
+    perform(planted.runtime, own, changing["sessions.end_others"], sessions.OtherSessions(session_id(cookie)))
     signing_in.sign_out(planted.runtime, cookie, None)
 
+    assert {*planted.list("SELECT act FROM audit WHERE act LIKE 'sessions.end_o%' AND outcome = 'done'")} == OWN
     assert wrong == {}
     assert len(secrets) > 6
     rows = planted.list("SELECT CAST(to_jsonb(a) - 'who' AS text) FROM audit a")
-    hidden = {*secrets, link, cookie, *(secret.rpartition("/")[2] for secret in secrets)}
+    hidden = {*secrets, link, cookie, other, *(secret.rpartition("/")[2] for secret in secrets)}
     assert [row for row in rows if CANARY in row.lower() or any(secret in row for secret in hidden)] == []
     assert [row for row in rows if re.search(r"[^\s\"]@[\w-]+\.\w", row)] == [], "no address of anybody"
     of_people = set(planted.list("SELECT DISTINCT who FROM audit WHERE who LIKE '%@%'"))

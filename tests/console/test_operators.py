@@ -11,7 +11,7 @@ from tasks.accounts import Role
 from tasks.system import Flow
 from tests.console.conftest import Consoled
 from tests.round_trips import counted
-from workers.relay.sampling import Sample
+from workers.relay.sampling import TakeSamples
 from workers.relay.wake import WOKEN
 
 WORK, QUARANTINE = "system/work", "system/quarantine"
@@ -87,7 +87,7 @@ def test_the_work_of_an_organisation_rests_and_goes_on(console: Consoled) -> Non
 def test_samples_are_kept_a_minute_each_for_two_days_and_shown(
     console: Consoled, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world, chore = console.world, Sample(console.world.runtime)
+    world, chore = console.world, TakeSamples(console.world.runtime)
     world.execute("DELETE FROM samples")
     chore.do()
     world.execute("UPDATE samples SET at = at - interval '1 minute'")
@@ -95,7 +95,7 @@ def test_samples_are_kept_a_minute_each_for_two_days_and_shown(
     WOKEN["tasks"] += 3
     world.settle()
     with counted(world.runtime, monkeypatch) as trips:
-        counting = Sample(trips.runtime)
+        counting = TakeSamples(trips.runtime)
         counting._before = chore._before
         counting.do()
         trips.since()
@@ -125,7 +125,7 @@ def test_while_redis_is_away_what_waits_there_is_not_known(console: Consoled, mo
 
     console.world.execute("DELETE FROM samples")
     monkeypatch.setattr(system, "unread", away, raising=False)
-    Sample(console.world.runtime).do()
+    TakeSamples(console.world.runtime).do()
     assert dict(console.world.rows("SELECT flow, waiting FROM samples")) == {
         "tasks": 0, "mail": 0, "bulk": 0, "in": None, "out": 0,
     }  # fmt: skip

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from workers.web.console.languages import Reading
-from workers.web.console.progress import Progress
+from workers.web.console.progress import HowFar
 
 BEGAN = datetime(2026, 7, 1, tzinfo=UTC)
 
@@ -25,7 +25,7 @@ BEGAN = datetime(2026, 7, 1, tzinfo=UTC)
 def test_rate_and_time_left_are_said_where_they_are_known(
     done: int, total: int, after: float, rate: float | None, left: float | None, percent: int
 ) -> None:
-    found = Progress.since(BEGAN, done, total, BEGAN + timedelta(seconds=after))
+    found = HowFar.since(BEGAN, done, total, BEGAN + timedelta(seconds=after))
 
     assert (found.rate, found.percent) == (rate, percent)
     assert (None if found.left is None else found.left.total_seconds()) == (

@@ -119,4 +119,5 @@ def _fill(world: World, learners: int) -> None:
 def _have_analysed(world: World) -> None:
     world.execute("ANALYZE")
     for table in world.list("SELECT quote_ident(tablename) FROM pg_tables WHERE schemaname = current_schema()"):
-        world.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = false)")
+        for leaf in world.list("SELECT CAST(relid AS text) FROM pg_partition_tree(:name) WHERE isleaf", name=table):
+            world.execute(f"ALTER TABLE {leaf} SET (autovacuum_enabled = false)")

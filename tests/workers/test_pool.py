@@ -47,6 +47,7 @@ def test_every_actor_is_named_for_its_capability_and_says_what_it_does() -> None
         name: actor.fn.__module__.split(".")[1] for name, actor in REGISTRY.actors.items() if "." in name
     } == dict.fromkeys(("announcements.audience", "announcements.cancel", "announcements.launch",
                         "announcements.survey"), "announcements") | {
+        "analytics.count": "analytics", "imports.drop": "imports",
         "enrolments.chunk": "enrolments", "enrolments.survey": "enrolments", "events.retake": "intake",
         "events.take_turn": "intake", "imports.run": "imports", "learners.erase": "erasure",
         "mail.deliver": "mail",

@@ -32,7 +32,7 @@ from workers.relay.quarantine import Quarantine
 from workers.relay.readers import WatchReaders
 from workers.relay.repeats import ForgetRepeats
 from workers.relay.retention import KeepPartitions
-from workers.relay.sampling import Sample
+from workers.relay.sampling import TakeSamples
 from workers.relay.searching import IndexLearners
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
@@ -56,7 +56,7 @@ CHORES: tuple[type[Chore], ...] = (
     KeepAudit,
     KeepPartitions,
     IndexLearners,
-    Sample,
+    TakeSamples,
 )
 
 #: Seconds within which an idle relay obeys.

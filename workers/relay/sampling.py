@@ -13,7 +13,7 @@ from workers.relay.chore import Chore
 from workers.relay.wake import WOKEN
 
 
-class Sample(Chore):
+class TakeSamples(Chore):
     """Takes a sample of each flow. While Redis is away, what waits on its stream is not known, and the rest is kept."""
 
     name = "samples"

@@ -1,5 +1,5 @@
 -- What the active started and completed by day (R29), of each course, and of all of them under no id.
-SELECT CAST(:organisation AS int) AS organisation, coalesce(c.id, '') AS id, happened.day,
+SELECT e.organisation, coalesce(c.id, '') AS id, happened.day,
        count(*) FILTER (WHERE NOT happened.completed) AS started, count(*) FILTER (WHERE happened.completed) AS completed
 FROM enrolments e
 JOIN learners l USING (organisation, learner)
@@ -10,4 +10,4 @@ CROSS JOIN LATERAL (
     SELECT CAST(e.completed_at AT TIME ZONE 'UTC' AS date), true WHERE e.completed_at >= :since
 ) happened
 WHERE e.organisation = :organisation AND l.standing = 'active' AND e.withdrawn_at IS NULL
-GROUP BY GROUPING SETS ((happened.day), (happened.day, c.id))
+GROUP BY e.organisation, GROUPING SETS ((happened.day), (happened.day, c.id))

@@ -1,5 +1,5 @@
 -- Analytics of the active by segment (R29): what each learner has is added up once, however many segments they are in.
-SELECT CAST(:organisation AS int) AS organisation, s.id, coalesce(s.name, s.id) AS name,
+SELECT s.organisation, s.id, coalesce(s.name, s.id) AS name,
        count(l.learner) AS members, CAST(coalesce(sum(own.enrolled), 0) AS bigint) AS enrolled,
        CAST(coalesce(sum(own.started), 0) AS bigint) AS started,
        CAST(coalesce(sum(own.completed), 0) AS bigint) AS completed
@@ -11,4 +11,4 @@ LEFT JOIN (
     FROM enrolments e WHERE e.organisation = :organisation AND e.withdrawn_at IS NULL GROUP BY e.learner
 ) own ON own.learner = m.learner
 WHERE s.organisation = :organisation AND s.saved_at IS NOT NULL
-GROUP BY s.id, s.name
+GROUP BY s.organisation, s.id, s.name

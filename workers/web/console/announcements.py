@@ -16,7 +16,7 @@ from tasks.acts.launching import Retry, Settling
 from tasks.acts.paging import Page as Listed
 from tasks.acts.paging import Stream
 from tasks.announcements import RecipientDetails, pace
-from workers.web.console.progress import Progress
+from workers.web.console.progress import HowFar
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
 
 #: How a mail can be looked at.
@@ -83,13 +83,13 @@ def one(visit: Visit) -> Shown:
     return Shown("announcement", said, frames=True)
 
 
-def _progress(found: WholeAnnouncement, now: datetime) -> Progress:
+def _progress(found: WholeAnnouncement, now: datetime) -> HowFar:
     """How far it is, and how fast it goes while it is being sent."""
     done, total = found.selected - found.pending, found.selected
     rate = pace(found.history, found.accepted + found.failed + found.uncertain, now)
     if rate is None or found.state != "sending" or not found.pending:
-        return Progress(done, total)
-    return Progress(done, total, round(rate, 1), timedelta(seconds=found.pending / rate))
+        return HowFar(done, total)
+    return HowFar(done, total, round(rate, 1), timedelta(seconds=found.pending / rate))
 
 
 @page(

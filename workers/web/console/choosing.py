@@ -20,7 +20,7 @@ MOST_TICKED, MOST_FOUND = 1000, 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class ChosenIds:
     """Ids. `every`: they are all that the list finds, and `seal` tells whether it finds the same later: a page does not
     repeat so many. `fields`: what a form that confirms it carries."""
 
@@ -43,7 +43,7 @@ class Chosen:
 
 def chosen(
     visit: Visit, what: Act[Asked, Page[Any]], id_of: Callable[[Any], str], name: str = "learner", **more: object
-) -> Chosen:
+) -> ChosenIds:
     """Whom the form is about. `what`: the act of the list, which `back` is the address of; `name`: of the boxes;
     `more`: what the list is asked besides.
 
@@ -63,7 +63,7 @@ def chosen(
             if len(ids) > MOST_FOUND:
                 says = words.gettext("The list finds more than {number}: search for fewer of them.")
                 raise UserError(says.format(number=number(MOST_FOUND)))
-    found = Chosen(ids, bool(visit.said("every")), name)
+    found = ChosenIds(ids, bool(visit.said("every")), name)
     if visit.said("seal") not in {"", found.seal}:
         raise Conflict(words.gettext("The list finds others than before: go back, and look at it again."))
     if not ids:

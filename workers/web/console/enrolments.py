@@ -13,10 +13,10 @@ from tasks.acts.enrolments import EnrolmentsAsked, OneFanout, WithdrawalAsked
 from tasks.acts.paging import Begun, Stream
 from tasks.acts.segments import SegmentsAsked
 from tasks.enrolments import CourseDetails, EnrolmentCounts
-from workers.web.console.choosing import Chosen, chosen
+from workers.web.console.choosing import ChosenIds, chosen
 from workers.web.console.exporting import exported
 from workers.web.console.lists import listing
-from workers.web.console.progress import Progress
+from workers.web.console.progress import HowFar
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Undo, Visit, page
 
 #: Segments that are offered to choose from; others are named by their ids.
@@ -54,9 +54,9 @@ def show_fanout(visit: Visit) -> Shown:
     found = visit.ask(enrolments.show, OneFanout(_number(visit)))
     under_way = visit.ask(enrolments.running, Nothing())
     about = next((one for one in under_way if one.fanout == _number(visit)), None)
-    progress = Progress(found.done, found.total)
+    progress = HowFar(found.done, found.total)
     if about is not None:
-        progress = Progress.since(about.began_at, found.done, found.total, datetime.now(UTC))
+        progress = HowFar.since(about.began_at, found.done, found.total, datetime.now(UTC))
     return Shown("enrolments_fanout", {"found": found, "about": about, "progress": progress})
 
 
@@ -199,7 +199,7 @@ def _rules(visit: Visit) -> CourseMethod:
     return CourseMethod(visit.path["course"], cast("Literal['manual', 'everyone', 'segments']", method), named)
 
 
-def _request(visit: Visit) -> tuple[EnrolmentsAsked, Chosen | None]:
+def _request(visit: Visit) -> tuple[EnrolmentsAsked, ChosenIds | None]:
     """Whom a form says to enrol."""
     course, cycle, notify = visit.path["course"], _cycle(visit), bool(visit.said("notify"))
     if visit.said("how") == "segment":
@@ -212,7 +212,7 @@ def _request(visit: Visit) -> tuple[EnrolmentsAsked, Chosen | None]:
     return EnrolmentsAsked(course, these.ids, tab, None, cycle, notify), these
 
 
-def _withdrawn(visit: Visit) -> Chosen:
+def _withdrawn(visit: Visit) -> ChosenIds:
     return chosen(visit, enrolments.roster, lambda one: one.learner, course=visit.path["course"], state="enrolled")
 
 

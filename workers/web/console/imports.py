@@ -8,7 +8,7 @@ from tasks.acts import imports
 from tasks.acts.imports import ImportAgain, ImportRun, ImportsPage, ImportUnderWay, OneImport
 from tasks.acts.paging import Stream
 from tasks.imports import UNASKED, Field, ImportRequest, StatusOfAll
-from workers.web.console.progress import Progress
+from workers.web.console.progress import HowFar
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
 
 #: Imports on a page of the list.
@@ -120,7 +120,7 @@ def _shown(visit: Visit, found: ImportUnderWay, problem: str = "") -> Shown:
         "unasked": UNASKED,
         "problem": problem,
         "may": visit.may("imports.again"),
-        "progress": Progress(found.done, found.total),
+        "progress": HowFar(found.done, found.total),
     }
     return Shown("import", said, 422 if problem else 200)
 

@@ -21,7 +21,7 @@ TRAIL = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[Item]):
+class ListedPage(Generic[Item]):
     """A page of a list. `asked`: what the act was asked; `before` and `after`: the pages on both sides; `ticked`: the
     ids that the form says are ticked, if no script keeps that."""
 
@@ -37,7 +37,7 @@ class Listing(Generic[Item]):
         return [one for one in self.ticked if one not in here]
 
 
-def listing(visit: Visit, what: Act[Any, Page[Item]], name: str = "learner", **more: object) -> Listing[Item]:
+def listing(visit: Visit, what: Act[Any, Page[Item]], name: str = "learner", **more: object) -> ListedPage[Item]:
     """The page of the list that the query of this visit asks for. `name`: of the boxes; `more`: what the act is asked
     besides."""
     asked = visit.read(what.takes, **({"limit": SHOWN} | more))
@@ -49,7 +49,7 @@ def listing(visit: Visit, what: Act[Any, Page[Item]], name: str = "learner", **m
         before = visit.again(after=None if last == "-" else last, trail=".".join(trail[:-1]))
     here = ".".join([*trail, asked.after or "-"])
     after = None if following is None else visit.again(after=following, trail=here)
-    return Listing(asked, items, before, after, visit.all_said(name)[:MOST_TICKED])
+    return ListedPage(asked, items, before, after, visit.all_said(name)[:MOST_TICKED])
 
 
 def _filled(

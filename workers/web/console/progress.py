@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class HowFar:
     """So much is `done` of a `total`; `rate`: a second, on average, and the time `left` if it goes on so. Both are None
     where nothing can be said of them."""
 
@@ -15,7 +15,7 @@ class Progress:
     left: timedelta | None = None
 
     @classmethod
-    def since(cls, began_at: datetime, done: int, total: int, now: datetime) -> "Progress":
+    def since(cls, began_at: datetime, done: int, total: int, now: datetime) -> "HowFar":
         """What was begun then, at this moment."""
         seconds = (now - began_at).total_seconds()
         if not 0 < done < total or seconds <= 0:

@@ -7,7 +7,7 @@ from tasks.acts import Nothing, courses, learner_previews, learners, segments
 from tasks.acts.courses import CourseMethod, CoursesAsked, OneCourse
 from tasks.acts.paging import Begun, Stream
 from tasks.acts.segments import Members, MembersNamed, NamedSegment, OneSegment
-from workers.web.console.choosing import Chosen, chosen
+from workers.web.console.choosing import ChosenIds, chosen
 from workers.web.console.enrolments import confirm_rules
 from workers.web.console.exporting import exported
 from workers.web.console.lists import listing
@@ -127,7 +127,7 @@ def leave(visit: Visit) -> Shown | Gone:
     return _move(visit, these, joins=False)
 
 
-def _move(visit: Visit, these: Chosen, *, joins: bool) -> Shown | Gone:
+def _move(visit: Visit, these: ChosenIds, *, joins: bool) -> Shown | Gone:
     id_ = visit.path["segment"]
     here, words = visit.url("segments", id_), visit.reader.words
     linked = visit.ask(courses.list_, CoursesAsked(segment=id_, limit=OFFERED)).items
@@ -148,7 +148,7 @@ def _move(visit: Visit, these: Chosen, *, joins: bool) -> Shown | Gone:
     return Gone(here, says.format(number=count), _undo(visit, these, found, joins=joins, enrols=bool(enrolling)))
 
 
-def _undo(visit: Visit, these: Chosen, done: Members, *, joins: bool, enrols: bool) -> Undo | None:
+def _undo(visit: Visit, these: ChosenIds, done: Members, *, joins: bool, enrols: bool) -> Undo | None:
     """The form that does the reverse, if that is for exactly those, and enrols nobody anew, who would be told."""
     if done.changed != len(these.ids) or (enrols and not joins):
         return None

@@ -7,7 +7,7 @@ from tasks.acts import Nothing, learner_previews, learners
 from tasks.acts.learner_previews import StatusPreview
 from tasks.acts.learners import LearnersStatus, LearnerToggle, OneLearner
 from tasks.acts.paging import Stream
-from workers.web.console.choosing import Chosen, chosen
+from workers.web.console.choosing import ChosenIds, chosen
 from workers.web.console.exporting import exported
 from workers.web.console.lists import listing
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Undo, Visit, page
@@ -108,7 +108,7 @@ def _card(visit: Visit, problem: str = "", status: int = 200) -> Shown:
     return Shown("card", said, status)
 
 
-def _change(visit: Visit) -> tuple[Wanted, Chosen]:
+def _change(visit: Visit) -> tuple[Wanted, ChosenIds]:
     wanted = visit.said("status")
     if wanted not in {"active", "inactive"}:
         raise Invalid("It is not said whether they are to be active or inactive: go back, and press a button.")

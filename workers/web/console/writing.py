@@ -17,7 +17,7 @@ from tasks.acts import announcements, drafts, previews, segments
 from tasks.acts.announcements import OneAnnouncement, WholeAnnouncement
 from tasks.acts.drafts import DraftChange, NewDraft, Policy
 from tasks.acts.segments import SegmentsAsked
-from tasks.announcements import Seen
+from tasks.announcements import SeenLetter
 from tasks.events import Audience
 from workers.web.console.announcements import VIEWS
 from workers.web.console.languages import zones
@@ -228,7 +228,7 @@ def _plain(text: str, scheme: str) -> str:
     return f'<!doctype html><html lang="und"><head>{head}</head>{body}</html>'
 
 
-def _seen(visit: Visit, writing: DraftForm, *, count: bool) -> Seen:
+def _seen(visit: Visit, writing: DraftForm, *, count: bool) -> SeenLetter:
     reader = visit.said("reader").strip() or None
     asked = previews.Writing(writing.subject, writing.body, writing.audience, reader, count)
     return visit.ask(previews.see, asked)
