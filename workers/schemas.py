@@ -153,7 +153,9 @@ def whole(name: str, data: type[Data]) -> type[msgspec.Struct]:
     """A whole event in of one type: its envelope, whose `type` is its name, with its data."""
     of_this_type = {"type": Literal[name], "data": data}
     fields = msgspec.structs.fields(CloudEventEnvelope)
-    return msgspec.defstruct(name, [(field.name, of_this_type.get(field.name, field.type)) for field in fields])
+    needed = [(field.name, of_this_type.get(field.name, field.type)) for field in fields if field.required]
+    others = [(field.name, field.type, field.default) for field in fields if not field.required]
+    return msgspec.defstruct(name, [*needed, *others])
 
 
 def _text(document: Any, *, sort_keys: bool = False) -> str:

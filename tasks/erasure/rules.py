@@ -125,7 +125,7 @@ class Needles:
         if isinstance(event.data, AnnouncementRequested):
             said["subject"], said["body"] = self.left_of(said["subject"], said["body"])
         document: dict[str, Any] = msgspec.json.decode(body)
-        envelope = {name: document[name] for name in CloudEventEnvelope.__struct_fields__}
+        envelope = {name: document[name] for name in CloudEventEnvelope.__struct_fields__ if name in document}
         return msgspec.json.encode(envelope | {"data": said})
 
     def says(self, text: str) -> bool:

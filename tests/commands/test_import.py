@@ -49,7 +49,7 @@ def test_r02_an_import_says_exactly_what_was_taken(world: World, rollcall: Rollc
         "encoding_guessed": False, "delimiter": ";", "sample": [],
         "columns": {"learner": "Benutzer-ID", "username": "Anmeldename", "email": "E-Mail"},
         "status_columns": ["Status"], "unused": ["Vorname", "Nachname", "Sprache"], "cleaned": {}, "emptied": {},
-        "unknown_time_zones": {}, "refused": {}, "refused_file": None,
+        "unknown_time_zones": {}, "unknown_statuses": {}, "refused": {}, "refused_file": None,
     }  # fmt: skip
     assert world.rows("SELECT id, last_name, locale, standing FROM learners ORDER BY id") == [
         ("L1", None, None, "inactive"),
