@@ -95,7 +95,9 @@ def _ensure_role(connection: Connection) -> None:
     for statement in make:
         if _done(connection, act, keep=False):
             return
-        _done(connection, statement, keep=True)
+        if not _done(connection, statement, keep=True):
+            # It may be made already, by now: only with a lock that is new a session hears of what others committed.
+            connection.exec_driver_sql("SELECT FROM pg_catalog.pg_tablespace LIMIT 0")
     if not _done(connection, act, keep=False):
         raise RoleRefused(
             f"We may not make the role {people}, for which row security is. Have an administrator of the database"

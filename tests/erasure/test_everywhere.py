@@ -83,6 +83,9 @@ def test_r35_everything_that_is_kept_of_a_person_is_in_one_document(world: World
         table: {row for one in found for row in map(msgspec.json.encode, one["kept"].get(table, []))}
         for table in named.keys() | found[0]["kept"].keys()
     }
+    shown["upload_blocks"] = {  # of a block, each is shown the lines that name them
+        f"{CANARY} {one['upload']} {one['part']}".encode() for kept in found for one in kept["kept"]["upload_blocks"]
+    }
     with_canary = {table: [row for row in rows if CANARY in row.decode().lower()] for table, rows in shown.items()}
     assert {table: len(with_canary[table]) for table in named} == {table: len(rows) for table, rows in named.items()}
     assert shown.keys() >= {"enrolments", "status_changes", "consumptions", "starts", "memberships", "audit", "fanouts"}
