@@ -28,7 +28,7 @@ ROUTES = [
 
 
 #: What names no thing that is there: a segment of our own is made, and a template is one of the product's.
-MADE = {"PUT segments/{segment}", "POST templates/{template}"}
+MADE = {"PUT segments/{segment}", "GET segments/{segment}/counts", "POST templates/{template}"}
 
 
 def named(schema: dict[str, Any], text: str) -> Any:
