@@ -11,6 +11,7 @@ from tasks.acts import imports
 from tasks.acts.imports import ImportRun
 from tests.acts.doing import do
 from tests.console.conftest import Consoled, Visitor, technical
+from workers.web.api.limits import Buckets
 from workers.web.asking import Busy
 from workers.web.console import app, changes, choosing
 from workers.web.console.looks import ASSETS
@@ -198,7 +199,10 @@ def courses(console: Consoled) -> None:
 
 
 @pytest.mark.usefixtures("courses")
-def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: Consoled) -> None:
+def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(
+    console: Consoled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Buckets, "wait", lambda *_: 0)  # who opens every page would have to wait
     declared = {f"{page.method} {'/'.join(page.parts)}" for page in PAGES}
     assert declared == TABLE.keys()
     order = [*Role]
@@ -217,7 +221,8 @@ def test_r34_each_page_is_for_those_the_table_says_and_for_nobody_else(console: 
 
 
 @pytest.mark.usefixtures("courses")
-def test_r31_what_is_another_organisations_is_not_there(console: Consoled) -> None:
+def test_r31_what_is_another_organisations_is_not_there(console: Consoled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Buckets, "wait", lambda *_: 0)  # who opens every page would have to wait
     admin = console.visitor(Role.ADMIN, "acme")
     for route in TABLE:
         if "{organisation}" in route and route != "GET organisations/{organisation}":
@@ -356,7 +361,7 @@ def test_a_database_that_does_not_answer_is_said_and_so_is_what_nobody_foresaw(
     console.world.execute("ALTER TABLE hidden RENAME TO sessions")
     assert (admin.status, "Something is wrong here" in admin.says) == (500, True)
 
-    def silent(*_: object) -> None:
+    def silent(*_: object, **__: object) -> None:
         raise Busy
 
     monkeypatch.setattr(Visitors, "caller", silent)
