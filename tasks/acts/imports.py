@@ -79,7 +79,7 @@ def run(doing: Doing, asked: ImportRun) -> Begun[Imported]:
         uploads.write(connection, number, upload, "file", asked.file)
         work.add(connection, number, "tasks", "imports.run", upload)
         doing.record(connection, str(upload), after={"dry_run": asked.dry_run}, outcome="begun")
-    return Begun(f"imports/{upload}", ImportUnderWay("running", 0, 0))
+    return Begun(f"imports/{upload}", UnderWay("running", 0, 0))
 
 
 @act("imports.again", "POST imports/{id}/again", status=202)
@@ -94,7 +94,7 @@ def again(doing: Doing, asked: ImportAgain) -> Begun[Imported]:
             raise Conflict(f"Import {asked.id} is being read, or its file is not kept any more: send the file again.")
         work.add(connection, number, "tasks", "imports.run", asked.id)
         doing.record(connection, str(asked.id), after={"dry_run": asked.dry_run}, outcome="begun")
-    return Begun(f"imports/{asked.id}", ImportUnderWay("running", 0, 0))
+    return Begun(f"imports/{asked.id}", UnderWay("running", 0, 0))
 
 
 @act("imports.list", "GET imports")
