@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         finish_mailings,
         launch,
         move,
+        open_mailings,
         pause,
         resume,
         retry,

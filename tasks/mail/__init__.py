@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         MailingUnderWay,
         ReceivedMail,
         Tally,
+        are_open,
         in_progress,
         keep_counts,
         mailing,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.system.flows import KEPT, Flow, FlowSample, Positions, forget_samples, keep, positions, samples
+    from tasks.system.flows import KEPT, Positions, forget_samples, keep, positions, samples
     from tasks.system.readers import (
         ConsumerGroup,
         GroupStanding,
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         trim,
         unread,
     )
+    from tasks.system.rules import Flow, FlowSample, is_idle
     from tasks.system.standing import (
         InDatabase,
         InRedis,

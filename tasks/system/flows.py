@@ -1,48 +1,27 @@
 """How much waited and how much went through, minute by minute, for the last two days; as SQL."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows
+from config.database import execute, one, rows, value
+from tasks.system.rules import FlowSample, with_idle_minutes
 
 #: How long samples are kept: of five flows every minute, some 14,000 rows.
 KEPT = timedelta(hours=48)
 
 
-class Flow(StrEnum):
-    """What work or events go through: the queues of the pools, and the streams."""
-
-    TASKS = "tasks"
-    MAIL = "mail"
-    BULK = "bulk"
-    IN = "in"
-    OUT = "out"
-
-
-@dataclass(frozen=True, slots=True)
-class FlowSample:
-    """How a flow stood in a minute. `passed`: pieces that workers were woken for, events that were stored or published,
-    since the minute before; what is null was not known."""
-
-    at: datetime
-    flow: Flow
-    waiting: int | None
-    oldest_seconds: float | None
-    in_flight: int
-    failing: int
-    passed: int | None
-
-
 @dataclass(frozen=True, slots=True)
 class Positions:
-    """Numbers that only grow: of events stored and published."""
+    """Numbers that only grow, of events stored and published, in this minute. `at_rest`: there is no work, not even for
+    later, and every event is published."""
 
+    minute: datetime
     stored: int
     published: int
+    at_rest: bool
 
 
 def positions(connection: Connection) -> Positions:
@@ -50,31 +29,30 @@ def positions(connection: Connection) -> Positions:
     found = one(
         connection,
         Positions,
-        "SELECT coalesce((SELECT max(seq) FROM inbox), 0) AS stored, published FROM publication",
+        """
+        SELECT date_trunc('minute', now()) AS minute, coalesce((SELECT max(seq) FROM inbox), 0) AS stored, published,
+               ordered = published AND NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
+               AND NOT EXISTS (SELECT FROM work) AS at_rest
+        FROM publication
+        """,
     )
     assert found is not None  # noqa: S101 - the migration wrote the one row
     return found
 
 
-def keep(connection: Connection, found: Mapping[Flow, Sequence[float | None]]) -> None:
-    """Keep the sample of this minute, unless there is one: of each flow what waits, for how long, what is in flight and
-    failing, and what has passed."""
-    waiting, oldest, in_flight, failing, passed = zip(*found.values(), strict=True)
+def keep(connection: Connection, found: Sequence[FlowSample]) -> None:
+    """Keep the samples of a minute, unless there are some."""
     execute(
         connection,
         """
         INSERT INTO samples (at, flow, waiting, oldest_seconds, in_flight, failing, passed)
-        SELECT date_trunc('minute', now()), * FROM unnest(
-            CAST(:flows AS text[]), CAST(:waiting AS bigint[]), CAST(:oldest AS float[]),
-            CAST(:in_flight AS bigint[]), CAST(:failing AS bigint[]), CAST(:passed AS bigint[]))
+        SELECT * FROM unnest(
+            CAST(:at AS timestamptz[]), CAST(:flow AS text[]), CAST(:waiting AS bigint[]),
+            CAST(:oldest_seconds AS float[]), CAST(:in_flight AS bigint[]), CAST(:failing AS bigint[]),
+            CAST(:passed AS bigint[]))
         ON CONFLICT DO NOTHING
         """,
-        flows=list(found),
-        waiting=list(waiting),
-        oldest=list(oldest),
-        in_flight=list(in_flight),
-        failing=list(failing),
-        passed=list(passed),
+        **{field.name: [getattr(one, field.name) for one in found] for field in fields(FlowSample)},
     )
 
 
@@ -84,8 +62,8 @@ def forget_samples(connection: Connection) -> int:
 
 
 def samples(connection: Connection, hours: int) -> list[FlowSample]:
-    """The samples of the last hours, the oldest first."""
-    return rows(
+    """How each flow stood in each minute of the last hours, as far as it is known, the oldest first."""
+    kept = rows(
         connection,
         FlowSample,
         """
@@ -94,3 +72,4 @@ def samples(connection: Connection, hours: int) -> list[FlowSample]:
         """,
         hours=hours,
     )
+    return with_idle_minutes(kept, value(connection, "SELECT date_trunc('minute', now())"))

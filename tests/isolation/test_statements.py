@@ -77,6 +77,7 @@ ACROSS = {
         "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
         "tasks.learners.listing.index_learners",
+        "tasks.mail.ledger.mailings.are_open",
         "tasks.mail.ledger.mailings.keep_counts",
         "tasks.mail.ledger.mailings.unworked",
         "tasks.system.flows.positions",

@@ -7,14 +7,16 @@ from config.outages import is_redis_outage
 from config.runtime import Runtime
 from config.streams import make_redis
 from tasks import events, system, work
-from tasks.system import Flow
+from tasks.system import Flow, FlowSample
 from workers.queues import QUEUES
 from workers.relay.chore import Chore
 from workers.relay.wake import WOKEN
 
 
 class TakeSamples(Chore):
-    """Takes a sample of each flow. While Redis is away, what waits on its stream is not known, and the rest is kept."""
+    """Takes a sample of each flow, and keeps none of a minute that was as idle as the one before it.
+
+    While Redis is away, what waits on its stream is not known, and the rest is kept."""
 
     name = "samples"
     seconds = 60.0
@@ -23,27 +25,31 @@ class TakeSamples(Chore):
         super().__init__(runtime)
         self._redis = make_redis(runtime.endpoints.redis_url)
         self._before: dict[Flow, int] = {}
+        self._was_idle = False
 
     def do(self) -> None:
         """Take them, and drop those whose time is over."""
         unread = self._unread()
         with autocommit(self.runtime.engine) as connection:
-            loads = {load.queue: load for load in work.loads(connection)}
             reached = system.positions(connection)
+            loads = {} if reached.at_rest else {load.queue: load for load in work.loads(connection)}
             now = {Flow(queue): WOKEN[queue] for queue in QUEUES}
             now |= {Flow.IN: reached.stored, Flow.OUT: reached.published}
             passed = {
                 flow: n - self._before[flow] if n >= self._before.get(flow, n + 1) else None for flow, n in now.items()
             }
-            found: dict[Flow, tuple[float | None, ...]] = {}
+            found = []
             for queue in QUEUES:
                 load = loads.get(queue)
                 stands = (load.due, load.oldest_due_seconds, load.in_flight, load.failing) if load else (0, None, 0, 0)
-                found[Flow(queue)] = (*stands, passed[Flow(queue)])
-            found[Flow.IN] = (unread, None, 0, 0, passed[Flow.IN])
-            found[Flow.OUT] = (events.unpublished(connection), None, 0, 0, passed[Flow.OUT])
-            system.keep(connection, found)
-            system.forget_samples(connection)
+                found.append(FlowSample(reached.minute, Flow(queue), *stands, passed[Flow(queue)]))
+            waiting = {Flow.IN: unread, Flow.OUT: 0 if reached.at_rest else events.unpublished(connection)}
+            found += [FlowSample(reached.minute, flow, n, None, 0, 0, passed[flow]) for flow, n in waiting.items()]
+            idle = system.is_idle(found)
+            if not (idle and self._was_idle):
+                system.keep(connection, found)
+                system.forget_samples(connection)
+        self._was_idle = idle
         self._before = now
 
     def _unread(self) -> int | None:

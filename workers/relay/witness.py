@@ -19,8 +19,7 @@ class WatchWitness(Chore):
     def do(self) -> None:
         """Hold all mail if the database was restored."""
         with autocommit(self.runtime.engine) as connection:
-            if not self._witness.is_behind(connection):
-                self._witness.keep(connection)
+            if self._witness.keeps_up(connection):
                 return
         with transaction(self.runtime.engine) as connection:
             mail.notice_restore(connection, self._witness)

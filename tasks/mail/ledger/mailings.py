@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, scoped
+from config.database import execute, one, rows, scoped, value
 from tasks.mail.rules import Kind
 
 
@@ -139,6 +139,20 @@ def keep_counts(connection: Connection) -> int:
 class _Closed:
     organisation: int
     mailing: int
+
+
+def are_open(connection: Connection) -> bool:
+    """Whether any mailing is not finished, or any announcement is closed and not counted yet."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (SELECT FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL)
+                OR EXISTS (SELECT FROM mailings WHERE kind = 'announcement' AND finished_at IS NOT NULL
+                           AND counted_at IS DISTINCT FROM finished_at)
+            """,
+        )
+    )
 
 
 def unworked(connection: Connection, after: tuple[int, int]) -> list[Mailing]:

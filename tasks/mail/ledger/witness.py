@@ -115,14 +115,24 @@ class Witness:
 
     def is_behind(self, connection: Connection) -> bool:
         """Whether the database has counted less than anybody remembers: it was restored."""
+        return self._look(connection)[0]
+
+    def keeps_up(self, connection: Connection) -> bool:
+        """Whether the database has not: its counts are then written to the home, if they have changed."""
+        behind, counts = self._look(connection)
+        if not behind:
+            self._keep(connection, counts)
+        return not behind
+
+    def _look(self, connection: Connection) -> tuple[bool, dict[int, int]]:
         connected = self._connected
-        highest = self.highest(connection)
-        behind = any(n < highest.get(shard, 0) for shard, n in control.pulses(connection).items())
+        highest, counts = self.highest(connection), control.pulses(connection)  # in this order: others count on
+        behind = any(n < highest.get(shard, 0) for shard, n in counts.items())
         if behind:  # the transaction may see an older moment, where the server's default isolation says so
             behind = any(n < highest.get(shard, 0) for shard, n in control.pulses_now(connection).items())
         if not behind and connected == self._connected:
             self._look_at = time.monotonic() + LOOK_SECONDS
-        return behind
+        return behind, counts
 
     def contradicts(self, beat: Beat) -> bool:
         """Whether this was counted before: the database at the end of the connection is another one by now."""
@@ -170,7 +180,9 @@ class Witness:
 
     def keep(self, connection: Connection) -> None:
         """Write the counts to the home, if they have changed. Where it cannot be written, that is said once."""
-        counts = control.pulses(connection)
+        self._keep(connection, control.pulses(connection))
+
+    def _keep(self, connection: Connection, counts: Mapping[int, int]) -> None:
         if sum(counts.values()) == self._written:
             return
         name = control.installation(connection)
