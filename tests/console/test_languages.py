@@ -1,5 +1,6 @@
 """The languages of the console: everything is translated, with the same places, and as a browser or somebody asks."""
 
+import ast
 import re
 from datetime import UTC, datetime
 from io import BytesIO
@@ -7,7 +8,7 @@ from io import BytesIO
 import pytest
 from babel.messages.pofile import read_po
 
-from workers.catalogues import path_of, updated
+from workers.catalogues import CONSOLE, path_of, updated
 from workers.web.console.languages import Reading, accepted
 
 
@@ -28,6 +29,18 @@ def test_everything_is_translated_and_keeps_its_places(language: str) -> None:
 
     assert updated(language) == written, "run python -m workers.catalogues"
     assert (untranslated, torn) == ([], [])
+
+
+def test_no_message_is_within_a_literal_where_python_3_11_does_not_find_it() -> None:
+    literals = [
+        part
+        for path in sorted(CONSOLE.rglob("*.py"))
+        for literal in ast.walk(ast.parse(path.read_text()))
+        if isinstance(literal, ast.JoinedStr)
+        for part in ast.walk(literal)
+    ]
+    called = [one.func.id for one in literals if isinstance(one, ast.Call) and isinstance(one.func, ast.Name)]
+    assert not {"gettext", "ngettext", "_"} & set(called)
 
 
 @pytest.mark.parametrize(

@@ -250,4 +250,4 @@ def _counted(visit: Visit, found: EnrolmentCounts) -> str:
         gettext("{n} not enrolled"): sum(found.not_eligible.values()),
     }
     said = [text.format(n=number(n)) for text, n in parts.items() if n]
-    return f"{', '.join(said) or gettext('Nobody was enrolled')}."
+    return f"{', '.join(said)}." if said else gettext("Nobody was enrolled.")
