@@ -141,6 +141,7 @@ def test_one_event_is_published_in_five_round_trips(platform: World, monkeypatch
             trips.since()
             platform.becomes("inactive", learner)
             for chore in leader.chores:
+                chore.put_off(600)  # what is due by time, on a slow machine, is not what is counted
                 chore.not_before = 0.0
                 chore.hear({"outbox"})
             leader.round()
