@@ -47,7 +47,7 @@ from workers.web.console import (
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
-from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
+from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, asset, render
 from workers.web.console.uploading import SentFile
 from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.exporting import Exports
@@ -143,7 +143,10 @@ class Console:
     async def _answer(self, request: Request, reader: Reading) -> Response:
         parts = self._parts(request)
         if parts[:1] == ["assets"]:
-            return _asset(request, parts)
+            found = asset("/".join(parts[1:])) if request.method in {"GET", "HEAD"} else None
+            if found is None:
+                raise RefusedVisit(404)
+            return found
         page, path = _found(request.method, parts)
         query = _pairs(request.scope["query_string"])
         asked = _Asked(request, page, path, reader, self._visitors.session(request), query, ())
@@ -386,13 +389,3 @@ def _pairs(text: bytes) -> list[tuple[str, str]]:
     if any("\0" in name or "\0" in value for name, value in found):
         raise RefusedVisit(422, "The form cannot be read.")
     return found
-
-
-def _asset(request: Request, parts: list[str]) -> Response:
-    """The stylesheet or the script, which a browser may keep for good."""
-    found = assets().get("/".join(parts[1:]))
-    if found is None or request.method not in {"GET", "HEAD"}:
-        raise RefusedVisit(404)
-    body, kind = found
-    kept = {"Cache-Control": "public, max-age=31536000, immutable", "Content-Type": kind}
-    return Response(body, headers=kept)
