@@ -155,17 +155,26 @@ addEventListener("keydown", (event) => {
 const watched = () => document.querySelector("[data-watch]");  // left open on a second screen: asked on and on
 const alone = () => Date.now() - used > IDLE_MS;
 let answered = Date.now();
-async function look() {
+let looking = false, again = false;
+async function look() {  // one after the other, so that no page is shown that is older than the one before
+  if (looking) { again = true; return; }
+  looking = true;
+  again = false;
+  await lookOnce();
+  looking = false;
+  if (again) look();
+}
+async function lookOnce() {
   const shown = document.querySelector("[data-live]");
   if (!shown || document.hidden || (alone() && !watched())) return;
   const stale = shown.querySelector("[data-stale]");
   if (stale) stale.hidden = Date.now() - answered < STALE_MS;
   try {
-    const found = (await fetched(location.href, undefined, alone())).querySelector("[data-live]");
+    const at = location.href, whole = await fetched(at, undefined, alone()), found = whole.querySelector("[data-live]");
     if (found) answered = Date.now();
-    if (!found || shown !== document.querySelector("[data-live]")) return;
+    if (!found || at !== location.href) return;
     localise(found);
-    renew(shown, found);
+    if (renew(shown, found)) shows(whole);  // what was left as it is, is looked at again
     const before = [...shown.querySelectorAll("[data-key]")], after = [...found.querySelectorAll("[data-key]")];
     const same = before.length === after.length && before.every((row, n) => row.dataset.key === after[n].dataset.key);
     const notice = shown.querySelector("[data-changes]");
@@ -184,20 +193,30 @@ async function look() {
 // What stands in [data-part] is replaced where it is, unless somebody is in it, has opened something there, or marks text.
 function renew(shown, found) {
   const marked = getSelection();
+  let all = true;
   for (const part of shown.querySelectorAll("[data-part]")) {
     const other = found.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
-    if (!other || part.innerHTML === other.innerHTML || part.contains(document.activeElement)) continue;
-    if (part.querySelector("details[open]") || (!marked.isCollapsed && marked.containsNode(part, true))) continue;
-    part.replaceChildren(...other.childNodes);
+    if (!other || part.innerHTML === other.innerHTML) continue;
+    const used = part.contains(document.activeElement) || part.querySelector("details[open]") || (!marked.isCollapsed && marked.containsNode(part, true));
+    used ? all = false : part.replaceChildren(...other.childNodes);
   }
+  return all;
 }
 
 // --- Told of changes: a stream while the page is seen, which says that something is another, and not what -----------
-let told = null, tag = "";
+// [data-stream] is what the page was made of: what the stream says is compared with that, so that nothing is missed which
+// changed before the stream began, or while the page was asked for again.
+let told = null, heard = "";
+const isBehind = () => heard !== "" && heard !== document.querySelector("[data-stream]")?.dataset.stream;
+function shows(whole) {
+  const here = document.querySelector("[data-stream]"), there = whole.querySelector("[data-stream]");
+  if (here && there) here.dataset.stream = there.dataset.stream;
+  document.title = whole.title;
+}
 function listen() {
   const wanted = document.querySelector("[data-stream]") && !document.hidden && (!alone() || watched());
   if (told && (!wanted || told.readyState === EventSource.CLOSED || told.of !== location.href)) {
-    if (told.of !== location.href) tag = "";
+    if (told.of !== location.href) heard = "";
     told.close();
     told = null;
   }
@@ -205,15 +224,15 @@ function listen() {
   const stream = told = new EventSource(location.href);
   stream.of = location.href;
   stream.onmessage = (event) => {
-    if (tag !== event.data && (tag || watched())) look();  // watched: also for what changed before the stream began
-    tag = event.data;
+    heard = event.data;
+    if (isBehind()) look();
   };
   stream.onerror = () => { stream.close(); if (told === stream) told = null; };  // begun again at the next look
 }
 let looks = 0;
 setInterval(() => {
   listen();
-  if (!told || ++looks % TOLD_LOOKS === 0) look();
+  if (!told || isBehind() || ++looks % TOLD_LOOKS === 0) look();
 }, LOOK_MS);
 document.addEventListener("visibilitychange", listen);
 
