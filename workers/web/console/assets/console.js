@@ -89,47 +89,62 @@ async function fetched(url, signal, unused) {  // unused: nobody is there, so th
 }
 async function go(url, how) {
   if (asking) asking.abort();
-  asking = new AbortController();
+  const mine = asking = Object.assign(new AbortController(), { url });
   try {
-    const found = (await fetched(url, asking.signal)).querySelector("[data-list]");
+    const whole = await fetched(url, mine.signal), found = whole.querySelector("[data-list]");
     if (!found) throw new Error("no list");
-    const focused = document.activeElement, name = focused && focused.id, typed = focused && focused.matches("[data-search]");
-    const value = typed ? focused.value : "", at = typed ? focused.selectionStart : 0;
-    list().replaceChildren(...found.childNodes);
+    localise(whole);
+    const focused = document.activeElement, name = focused && focused.id, field = list().querySelector("[data-search]");
+    fill(list(), found, how && (typing || field === focused) ? field : null);
+    renew(document, whole);
+    shows(whole);
     if (how) history[how]({}, "", url);
     const again = name && document.getElementById(name);
     if (again) {
-      again.focus({ preventScroll: true });
-      if (typed) { again.value = value; again.setSelectionRange(at, at); }
+      if (again !== document.activeElement) again.focus({ preventScroll: true });
     } else if (!document.activeElement || document.activeElement === document.body) {
       list().tabIndex = -1;
       list().focus({ preventScroll: true });
     }
     if (how === "pushState" && list().getBoundingClientRect().top < 0) list().scrollIntoView();
-    localise(list());
     show();
     listen();
     const says = list().querySelector("[data-say]");  // said again, so that a screen reader hears it
     if (says) { const text = says.textContent; says.textContent = ""; setTimeout(() => { says.textContent = text; }, 50); }
   } catch (problem) {
     if (problem.name !== "AbortError") location.assign(url);
+  } finally {
+    if (asking === mine) asking = null;
   }
+}
+// All that stands in `into` is replaced, but for a field in which somebody types, and what that stands in.
+function fill(into, from, field) {
+  const held = field && [...into.children].find((one) => one.contains(field));
+  const twin = held && [...from.children].find((one) => one.id === field.id || one.querySelector(`#${CSS.escape(field.id)}`));
+  if (!twin) { into.replaceChildren(...from.childNodes); return; }
+  const others = [...from.childNodes], at = others.indexOf(twin);
+  for (const one of [...into.childNodes]) if (one !== held) one.remove();
+  held.before(...others.slice(0, at));
+  held.after(...others.slice(at + 1));
+  if (held !== field) fill(held, twin, field);
 }
 let typing = 0;
 addEventListener("input", (event) => {
   if (!event.target.matches || !event.target.matches("[data-search]")) return;
   clearTimeout(typing);
-  const form = event.target.form;
-  typing = setTimeout(() => go(address(form), "replaceState"), TYPED_MS);
+  const field = event.target;
+  typing = setTimeout(() => { typing = 0; go(address(field.form), "replaceState"); }, TYPED_MS);
 });
-function address(form) {
-  const said = [...new FormData(form)].filter(([, value]) => value !== "");
+function address(form) {  // what a link asked for that is not shown yet holds: a tab is not lost if one types at once
+  const asked = asking && new URL(asking.url).searchParams;
+  const said = [...new FormData(form)].map(([name, value]) => [name, asked && form.elements[name].type === "hidden" ? asked.get(name) || "" : value]).filter(([, value]) => value !== "");
   return `${form.action}?${new URLSearchParams(said)}`;
 }
 addEventListener("submit", (event) => {
   if (!event.target.matches("form.search") || !list()) return;
   event.preventDefault();
   clearTimeout(typing);
+  typing = 0;
   go(address(event.target), "pushState");
 });
 addEventListener("click", (event) => {
