@@ -5,14 +5,17 @@ A pytest plugin. One run collects the fast tests and notes which of them call wh
 function is tried in a fork, where the function's code is exchanged, by the tests that call it, the cheapest first. What
 a module says outside of functions is not changed: a fork is too late for it. What needs servers is tried by the tests
 that `-m` chooses in place of the fast ones: `python -m tests.mutation tasks/intake/*.py tests/events -m 'not slow'`.
+As that takes long, `--sample=40 --seed=7` tries but so many mutants, which the seed chooses: the same ones each time.
 """
 
 import ast
 import gc
 import os
+import random
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -200,7 +203,8 @@ def _code(module: CodeType, qualified: str) -> CodeType | None:
 class Mutation:
     """Tries mutants, once the tests are collected."""
 
-    def __init__(self, patterns: list[str]) -> None:
+    def __init__(self, patterns: list[str], sample: int | None = None, seed: int = 0) -> None:
+        self.sample, self.seed = sample, seed
         self.paths = sorted({path for pattern in patterns or MODULES for path in ROOT.glob(pattern)})
         self.calls: defaultdict[tuple[str, str], set[pytest.Item]] = defaultdict(set)
         self.seconds: dict[pytest.Item, float] = {}
@@ -218,6 +222,9 @@ class Mutation:
             return True
         self._leave_out_what_fails_in_a_fork(session)
         every = [mutant for path in self.paths for mutant in mutants(path)]
+        if self.sample is not None and self.sample < len(every):
+            print(f"\nof {len(every)} mutants {self.sample}, chosen by seed {self.seed}")  # noqa: T201
+            every = random.Random(self.seed).sample(every, self.sample)  # noqa: S311 - the same ones each time
         survived = []
         running: dict[int, tuple[Mutant, list[pytest.Item], int]] = {}
         slots = set(range(1, AT_ONCE + 1))
@@ -329,7 +336,11 @@ def _servers(session: pytest.Session) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    modules = [word for word in sys.argv[1:] if word.startswith("tasks/")]
-    options = [word for word in sys.argv[1:] if word not in modules]
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--sample", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    chosen, words = parser.parse_known_args()
+    modules = [word for word in words if word.startswith("tasks/")]
+    options = [word for word in words if word not in modules]
     plain = ["-m", "fast", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=fast"]
-    sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules)]))
+    sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules, chosen.sample, chosen.seed)]))
