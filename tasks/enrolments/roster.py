@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import one, rows
+from config.database import numbered_rows, one, rows
 from config.sql import query
 
 
@@ -30,44 +30,6 @@ class EnrolledLearner:
     completed_at: datetime | None
     withdrawn_at: datetime | None
     withdrawn_by: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NumberedEnrolment:
-    """The same, with the number of the learner, which the list is ordered by after the cycle."""
-
-    number: int
-    learner: str
-    status: str
-    username: str | None
-    email: str | None
-    first_name: str | None
-    last_name: str | None
-    cycle: int
-    silent: bool
-    enrolled_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    withdrawn_at: datetime | None
-    withdrawn_by: str | None
-
-    def shown(self) -> EnrolledLearner:
-        """What is shown."""
-        return EnrolledLearner(
-            self.learner,
-            self.status,
-            self.username,
-            self.email,
-            self.first_name,
-            self.last_name,
-            self.cycle,
-            self.silent,
-            self.enrolled_at,
-            self.started_at,
-            self.completed_at,
-            self.withdrawn_at,
-            self.withdrawn_by,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +59,12 @@ def enrolled_after(
     states: Sequence[str],
     scanned: int,
     limit: int,
-) -> list[NumberedEnrolment]:
-    """The first enrolments in a course behind a cycle and learner, of the next so many that are looked at. `states`:
-    enrolled, withdrawn."""
-    return rows(
+) -> list[tuple[int, EnrolledLearner]]:
+    """The first enrolments in a course behind a cycle and learner, of the next so many that are looked at, each with
+    the number of its learner, by which they are ordered after the cycle. `states`: enrolled, withdrawn."""
+    return numbered_rows(
         connection,
-        NumberedEnrolment,
+        EnrolledLearner,
         query("enrolments.roster"),
         organisation=organisation,
         course=course,

@@ -12,7 +12,7 @@ from config.database import transaction
 from config.engine import Patience, make_engine
 from config.settings import Settings
 from tasks import intake
-from tasks.events import inbox
+from tasks.events.quarantine import quarantined
 from tests.world import World, id_of
 
 TIME = "2026-01-10T09:00:00Z"
@@ -294,7 +294,7 @@ def test_r31_of_two_events_of_the_same_id_each_is_held_under_its_own_name(world:
 
     assert (taken.new, taken.repeated, taken.deferred) == (2, 2, 2)
     with transaction(world.runtime.engine) as connection:
-        held = list(inbox.quarantined(connection, None))
+        held = list(quarantined(connection, None))
     assert {entry.organisation: (entry.id, entry.type, entry.payload) for entry in held} == {
         "acme": ("same", "platform.course.started", first.decode()),
         "globex": ("same", "platform.learner.saved", second.decode()),

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from config.database import ORGANISATION_LOCK, transaction
-from tasks.events import Event, inbox
+from tasks.events import Event, EventRef
 from tasks.intake import NotResolved, process_batch, release
 from tests.events.handling import before_each
 from tests.workers.deployment import DEADLINE, until
@@ -165,7 +165,7 @@ def test_r27_what_cannot_be_released_stays_as_it_was_whatever_it_raises(
     odd_effects[id_of(start)] = MemoryError()
 
     with pytest.raises(NotResolved, match="cannot be taken even so"):
-        release(world.runtime.engine, world.runtime.settings, inbox.EventRef(id_of(start)), by="ann", why="it counts")
+        release(world.runtime.engine, world.runtime.settings, EventRef(id_of(start)), by="ann", why="it counts")
 
     assert world.quarantine()[id_of(start)].reason == "learner inactive"
 

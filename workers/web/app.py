@@ -12,9 +12,10 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from config.addresses import networks_in
 from config.files import raise_limit
 from config.runtime import Runtime
-from config.settings import Settings, networks_in
+from config.settings import Settings
 from tasks.fleet import ProcessRole
 from workers import readiness
 from workers.presence import Presence

@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from config.database import transaction
 from config.errors import Conflict, Forbidden, Invalid, NotFound, UserError
+from config.keys import keys_in
 from config.log import without_data
 from config.runtime import Runtime
-from config.settings import keys_in
 from tasks import accounts, organisations
 from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
