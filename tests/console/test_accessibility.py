@@ -19,6 +19,9 @@ ROOT = Path(__file__).parents[2]
 #: What stands in the paths of pages here.
 KNOWN = {"organisation": "acme", "learner": "ann", "webhook": "hook", "announcement": "news", "id": "1"}
 
+#: What has a name besides what stands on it.
+NAMED = re.compile(r'<(a|button|summary)\b[^>]* aria-label="([^"]*)"[^>]*>(.*?)</\1>', re.DOTALL)
+
 #: Elements without an end.
 VOID = {"br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 
@@ -48,6 +51,10 @@ class Read(HTMLParser):
 
     def __post_init__(self) -> None:
         super().__init__()
+        for _, name, inside in NAMED.findall(self.text):
+            seen = re.sub("<[^>]+>", "", re.sub(r"<(\w+)[^>]* aria-hidden.*?</\1>", "", inside))
+            if seen.strip() not in name:
+                self.problems.append(f"what is seen is not in its name: {seen} in {name}")
         self.labelled = set(re.findall(r'<label[^>]* for="([^"]+)"', self.text))
         self.feed(self.text)
         self.close()
