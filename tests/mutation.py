@@ -35,7 +35,7 @@ from tests import conftest
 ROOT = Path(__file__).parents[1]
 
 #: What decides without I/O.
-MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py"]
+MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py", "tasks/events/awaited.py"]
 
 #: Seconds of one test after which a mutant counts as seen: it never ends.
 DEADLINE = 120
