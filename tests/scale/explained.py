@@ -9,6 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, event
 
+from config.pipeline import pipeline_of
+
 #: What is explained; what else there is (SET, NOTIFY, a savepoint) has no plan.
 _PLANNED = re.compile(r"\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 
@@ -47,12 +49,14 @@ def explained(engine: Engine) -> Iterator[dict[str, Cost]]:
         if not _PLANNED.match(statement):
             return
         driver: Any = connection.connection.driver_connection
-        pipelined = connection.get_execution_options().get("pipeline") is not None
-        alone = driver.autocommit and not pipelined  # a transaction of its own
+        pipeline = pipeline_of(connection)
+        alone = driver.autocommit and pipeline is None  # a transaction of its own
         raw = connection.connection.cursor()
 
         raw.execute("BEGIN" if alone else "SAVEPOINT explained")
         raw.execute("EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) " + statement, parameters)
+        if pipeline is not None:
+            pipeline.wait()  # psycopg by itself may wait for the answer to what it has not sent in full
         [[[said]]] = raw.fetchall()
         plan = said["Plan"]
         raw.execute("ROLLBACK" if alone else "ROLLBACK TO SAVEPOINT explained")
