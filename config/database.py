@@ -1,7 +1,7 @@
 """The way to PostgreSQL: transactions, and the few helpers every `store.py` is written with."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -145,13 +145,13 @@ def numbered_rows(connection: Connection, shape: type[Row], sql: str, /, **param
     return list(zip([row[0] for row in found], _shaped(shape, names[1:], [row[1:] for row in found]), strict=True))
 
 
-def _read(connection: Connection, sql: str, parameters: dict[str, object]) -> tuple[tuple[str, ...], list[Any]]:
+def _read(connection: Connection, sql: str, parameters: dict[str, object]) -> tuple[tuple[str, ...], Sequence[Any]]:
     """The names of a query's columns, and its rows as they are: SQLAlchemy's `Row`s take as long again to make."""
     with closing(_run(connection, sql, parameters)) as result:
         return tuple(result.keys()), result.cursor.fetchall()
 
 
-def _shaped(shape: type[Row], names: tuple[str, ...], found: list[Any]) -> list[Row]:
+def _shaped(shape: type[Row], names: tuple[str, ...], found: Sequence[Any]) -> list[Row]:
     make: Callable[..., Row] = shape
     if names == getattr(shape, "__match_args__", ()):  # in the same order: three times cheaper
         return [make(*row) for row in found]

@@ -6,7 +6,8 @@ function is tried in a fork, where the function's code is exchanged, by the test
 a module says outside of functions is not changed: a fork is too late for it. What needs servers is tried by the tests
 that `-m` chooses in place of the fast ones: `python -m tests.mutation tasks/intake/*.py tests/events -m 'not slow'`.
 As that takes long, `--sample=40 --seed=7` tries but so many mutants, which the seed chooses: the same ones each time;
-and `tasks/intake/batch.py::Batch` those alone of what begins so.
+`tasks/intake/batch.py::Batch` means those alone of what begins so; and `--again=FILE` those that survived by the output
+in FILE, for other tests to try.
 """
 
 import ast
@@ -34,7 +35,7 @@ from tests import conftest
 ROOT = Path(__file__).parents[1]
 
 #: What decides without I/O.
-MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py"]
+MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py", "tasks/events/awaited.py"]
 
 #: Seconds of one test after which a mutant counts as seen: it never ends.
 DEADLINE = 120
@@ -214,8 +215,11 @@ def exchange(mutant: Mutant) -> None:
 class Mutation:
     """Tries mutants, once the tests are collected."""
 
-    def __init__(self, patterns: list[str], sample: int | None = None, seed: int = 0) -> None:
+    def __init__(
+        self, patterns: list[str], sample: int | None = None, seed: int = 0, again: Path | None = None
+    ) -> None:
         self.sample, self.seed = sample, seed
+        self.again = None if again is None else set(again.read_text(encoding="utf-8").splitlines())
         self.wanted: dict[Path, str] = {}
         for pattern in patterns or MODULES:
             files, _, begins = pattern.partition("::")
@@ -239,7 +243,7 @@ class Mutation:
             mutant
             for path, begins in self.wanted.items()
             for mutant in mutants(path)
-            if mutant.function.startswith(begins)
+            if mutant.function.startswith(begins) and (self.again is None or f"survived {mutant}" in self.again)
         ]
         if self.sample is not None and self.sample < len(every):
             print(f"\nof {len(every)} mutants {self.sample}, chosen by seed {self.seed}")  # noqa: T201
@@ -364,8 +368,9 @@ if __name__ == "__main__":
     parser = ArgumentParser(add_help=False, allow_abbrev=False)
     parser.add_argument("--sample", type=int)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", type=Path)
     chosen, words = parser.parse_known_args()
     modules = [word for word in words if word.startswith("tasks/")]
     options = [word for word in words if word not in modules]
     plain = ["-m", "fast", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=fast"]
-    sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules, chosen.sample, chosen.seed)]))
+    sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules, chosen.sample, chosen.seed, chosen.again)]))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from config.database import numbered_rows, one, rows
 from config.sql import query
+from tasks.enrolments.fragments import UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +107,10 @@ def running(connection: Connection, organisation: int, limit: int) -> list[Runni
     return rows(
         connection,
         RunningFanout,
-        """
+        f"""
         SELECT f.fanout, f.cause, c.id AS course, c.title, f.occurred_at AS began_at
         FROM fanouts f LEFT JOIN courses c ON c.organisation = f.organisation AND c.course = f.courses[1]
-        WHERE f.organisation = :organisation AND f.finished_at IS NULL AND EXISTS (
-            SELECT FROM work w
-            WHERE w.organisation = f.organisation AND w.subject = f.fanout
-              AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
+        WHERE f.organisation = :organisation AND f.finished_at IS NULL AND {UNDER_WAY}
         ORDER BY f.fanout LIMIT :limit
         """,
         organisation=organisation,

@@ -267,6 +267,19 @@ def test_r06_an_event_of_an_unknown_organisation_waits_for_it(world: World) -> N
     assert (held.state, held.reason, held.organisation) == ("waiting", "unknown organisation", "globex")
 
 
+def test_r06_each_event_of_an_unknown_organisation_waits_for_it_and_those_beside_them_are_taken(world: World) -> None:
+    theirs = [
+        world.event("learner.saved", {"learner": "G"}, organisation="aardvark"),
+        world.event("segment.saved", {"segment": "s", "name": "S"}, organisation="aardvark"),
+    ]
+
+    taken = world.send(*theirs, world.event("learner.saved", world.learner("A")))
+
+    assert (taken.new, taken.deferred) == (3, 2)
+    assert world.quarantine().keys() == {id_of(body) for body in theirs}
+    assert world.list("SELECT id FROM learners WHERE standing = 'active'") == ["A"]
+
+
 def test_r31_another_organisations_learners_and_courses_are_unknown(world: World) -> None:
     world.send(world.event("organisation.saved", {"name": "Globex", "licence": "seats"}, organisation="globex"))
     world.has_learners("A")
