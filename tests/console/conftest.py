@@ -127,7 +127,7 @@ class Visitor:
     @property
     def made_of(self) -> str:
         """The tag by which a page that follows what happens says what it was made of."""
-        return re.findall(r'data-stream="([^"]+)"', self.text)[0]
+        return str(re.findall(r'data-stream="([^"]+)"', self.text)[0])
 
     @property
     def says(self) -> str:
