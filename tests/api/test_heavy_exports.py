@@ -113,6 +113,7 @@ def streamed(web: Running) -> tuple[int, float]:
     return read, peak_megabytes(web.pid) - before
 
 
+@pytest.mark.slow
 def test_memory_is_flat_under_a_large_export(web: Running) -> None:
     read, grown = streamed(web)
 

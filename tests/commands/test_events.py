@@ -11,7 +11,7 @@ import pytest
 from starlette.datastructures import Headers
 
 from config.webhooks import BATCHED, STRUCTURED, Claim, EventsKey, Signatures
-from tasks.events import Reason, inbox
+from tasks.events import Reason, quarantine
 from tasks.events.schemas import WHAT_TO_DO
 from tests.commands.console import Rollcall, printed, refused, rollcall, story
 from tests.world import World, id_of
@@ -55,7 +55,7 @@ def test_what_could_not_be_taken_is_listed_with_its_payload_and_what_to_do(
 def test_r32_what_could_not_be_taken_is_listed_however_much_it_is(
     story: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inbox, "PAGE", 7)
+    monkeypatch.setattr(quarantine, "PAGE", 7)
     story.send(*(b"%d" % n for n in range(10, 35)))
 
     listed = printed("events-quarantined", rollcall("events", "quarantined", "--json"))
