@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.exc import OperationalError
 
 from config.pipeline import pipeline_of
+from config.pooler import WITHOUT_SESSION, Pooler
 from config.settings import ConfigurationError
 
 #: How soon libpq gives up a connection, unless the URL says otherwise: one that does not come about, in seconds; one
@@ -71,12 +72,16 @@ def make_engine(
     patience: Patience | None = None,
     ping: bool = True,
     connect: Callable[..., psycopg.Connection[Any]] = psycopg.connect,
+    pooler: str = "",
 ) -> Engine:
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again; else its
-    user asks anew if it was not. `connect` is what makes one."""
-    bounds = deadlines(url)
+    user asks anew if it was not. `connect` is what makes one. `pooler` is the URL of one that leads to the same database:
+    what does not need a session of its own goes that way."""
+    past = make_engine(url, role=role, pool=1, more=pool + more, patience=patience, connect=connect) if pooler else None
+    through = None if past is None else Pooler(pooler, past)
+    bounds = deadlines(pooler or url)
     said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
     options = " ".join([said, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
     if patience is not None:
@@ -97,8 +102,16 @@ def make_engine(
             "client_encoding": "utf8",
             "options": options,
             **bounds,
+            **({} if through is None else WITHOUT_SESSION),
         },
     )
+    if through is not None:
+        through.serve(engine)
+
+        @event.listens_for(engine, "before_cursor_execute")
+        def _begin(connection: Connection, *_: object) -> None:
+            if (pipeline := pipeline_of(connection)) is not None:
+                pipeline.begin()
 
     @event.listens_for(engine, "handle_error", retval=True)
     def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
@@ -112,6 +125,8 @@ def make_engine(
 
     @event.listens_for(engine, "do_connect")
     def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
+        if through is not None:
+            return through.connected(lambda: connect(pooler, **arguments), arguments)
         connection = connect(url, **arguments)
         place.enter(connection)
         return connection
@@ -133,7 +148,7 @@ def make_engine(
     def _wait(connection: Connection, _cursor: object, _sql: object, _words: object, run: Any, _many: bool) -> None:
         pipeline = pipeline_of(connection)
         if pipeline is not None and not run.execution_options.get("later"):
-            pipeline.wait()
+            pipeline.answer()
 
     return engine
 

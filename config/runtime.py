@@ -13,7 +13,8 @@ from config.webhooks import EventsKey
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Endpoints:
-    """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`.
+    """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`, and
+    no `pooler_url`, by which the database is reached for what needs no session of its own.
 
     It is not written out as other values are: it has passwords and keys, and whoever logs what it is called with,
     as dramatiq does, would say them.
@@ -26,6 +27,7 @@ class Endpoints:
     public_url: str
     secret_key: str
     bounce_address: str = ""
+    pooler_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from pydantic import (
 
 from config.errors import UserError
 from config.openid import checked_issuer, group_roles
-from config.urls import Sentinels, SmtpServer, is_here, refuse_open_redis, with_scheme
+from config.urls import Sentinels, SmtpServer, has_options, is_here, refuse_open_redis, with_scheme
 from config.urls import verified_postgresql as _verified_postgresql
 from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
 
@@ -85,6 +85,11 @@ class Settings(BaseModel):
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
     database_replica_url: SecretStr | None = Field(
         None, description="a replica of it that rollcall verify reads in its place; unset: none"
+    )
+    database_pooler_url: SecretStr | None = Field(
+        None,
+        description="a pooler in front of it, such as PgBouncer in transaction mode, for what needs no session of its own;"
+        " unset: none",
     )
     redis_url: SecretStr | None = Field(
         None, description="Redis 7 or Valkey 8, or newer, also under Sentinel; unset: an embedded one"
@@ -262,10 +267,23 @@ class Settings(BaseModel):
             raise ValueError("names database, redis and smtp, those that may be embedded, or is none")
         return ",".join(SERVERS if "all" in words else sorted({_SERVER_NAMES[word] for word in words}))
 
-    @field_validator("database_url", "database_replica_url")
+    @field_validator("database_url", "database_replica_url", "database_pooler_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         return None if url is None else SecretStr(_verified_postgresql(url.get_secret_value()))
+
+    @field_validator("database_pooler_url")
+    @classmethod
+    def _without_options(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and has_options(url.get_secret_value()):
+            raise ValueError("takes no options, which poolers refuse: those of the database's own URL hold there too")
+        return url
+
+    @model_validator(mode="after")
+    def _pooled(self) -> "Settings":
+        if self.database_pooler_url is not None and self.database_url is None:
+            raise ValueError("DATABASE_URL must be set when DATABASE_POOLER_URL is set")
+        return self
 
     @field_validator("redis_url")
     @classmethod
