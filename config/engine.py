@@ -77,8 +77,8 @@ def make_engine(
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again; else its
-    user asks anew if it was not. `connect` is what makes one. `pooler` is the URL of one that leads to the same database:
-    what does not need a session of its own goes that way."""
+    user asks anew if it was not. `connect` is what makes one. `pooler`: the URL of one in front of the same
+    database, for what needs no session of its own."""
     past = make_engine(url, role=role, pool=1, more=pool + more, patience=patience, connect=connect) if pooler else None
     through = None if past is None else Pooler(pooler, past)
     bounds = deadlines(pooler or url)

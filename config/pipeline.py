@@ -106,6 +106,8 @@ def pipelining(connection: Connection, *, each: str = "") -> Iterator[None]:
                 pipeline.drain()
     except psycopg.Error as problem:
         raised = raised or problem
+        if driver.pgconn.pipeline_status != PipelineStatus.OFF:
+            driver.close()  # it could not be left, as where a pooler gave the session up
     if isinstance(raised, psycopg.Error):
         raise _as_others_are(connection, raised) from raised
     if raised is not None:

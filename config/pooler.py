@@ -1,6 +1,7 @@
-"""The way to PostgreSQL through a pooler in transaction mode, as PgBouncer is: each transaction may be in another session,
-and what one leaves in its session is there for others. So a transaction relies on nothing that a session keeps, and
-leaves nothing; what needs a session of its own goes past the pooler."""
+"""The way to PostgreSQL through a pooler in transaction mode, such as PgBouncer.
+
+Each transaction may be in another session there, and others come after it. So it relies on nothing that a session
+keeps, and leaves nothing in it; what needs a session of its own goes past the pooler."""
 
 from collections.abc import Callable, Mapping
 from secrets import randbits
@@ -52,8 +53,8 @@ class Pooler:
     def connected(
         self, connect: Callable[[], psycopg.Connection[Any]], arguments: Mapping[str, Any]
     ) -> psycopg.Connection[Any]:
-        """A connection through it. The first is compared with one past it: raises ConfigurationError if the pooler leads
-        elsewhere, or does not lend a session for a whole transaction and no longer."""
+        """A connection through it. The first is compared with one past it: raises ConfigurationError if the pooler
+        leads elsewhere, or does not lend a session for a whole transaction and no longer."""
         try:
             connection = connect()
         except psycopg.OperationalError as problem:
@@ -106,7 +107,7 @@ def _lacking(past: Connection, through: psycopg.Connection[Any]) -> dict[str, st
     past.exec_driver_sql("SELECT pg_advisory_xact_lock(%s)", (key,))
     if through.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone() != (False,):
         raise ConfigurationError(f"{SETTING} leads to another database than DATABASE_URL: name the same in both.")
-    told: dict[str, str] = dict(past.exec_driver_sql(_TOLD).tuples().all())
+    told: dict[str, str] = dict(map(tuple, past.exec_driver_sql(_TOLD)))
     asked = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS asked (name)"
     known: dict[str, str] = dict(through.execute(asked, ([*told],)))
     lacking = {name: said for name, said in sorted(told.items()) if known[name] != said}

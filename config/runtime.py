@@ -13,8 +13,8 @@ from config.webhooks import EventsKey
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Endpoints:
-    """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`, and
-    no `pooler_url`, by which the database is reached for what needs no session of its own.
+    """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`.
+    If there is a `pooler_url`, the database is reached by it for what needs no session of its own.
 
     It is not written out as other values are: it has passwords and keys, and whoever logs what it is called with,
     as dramatiq does, would say them.

@@ -88,8 +88,7 @@ class Settings(BaseModel):
     )
     database_pooler_url: SecretStr | None = Field(
         None,
-        description="a pooler in front of it, such as PgBouncer in transaction mode, for what needs no session of its own;"
-        " unset: none",
+        description="a pooler in front of it, such as PgBouncer, in transaction mode; unset: none",
     )
     redis_url: SecretStr | None = Field(
         None, description="Redis 7 or Valkey 8, or newer, also under Sentinel; unset: an embedded one"

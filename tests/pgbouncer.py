@@ -17,18 +17,19 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.certificates import self_signed
-from tests.servers.unpacked import free_port, wait_until
+from tests.servers.unpacked import free_port, libraries, wait_until
 
 ROOT = Path(__file__).parents[1]
 INI = ROOT / "deploy" / "pgbouncer" / "pgbouncer.ini"
 
-#: Where it is: unpacked by `.ci/pgbouncer`, or installed.
-PLACES = (ROOT / ".pgbouncer" / "usr" / "sbin" / "pgbouncer", Path("/usr/sbin/pgbouncer"))
+#: Where Debian installs it, and where `.ci/pgbouncer` unpacks it, with libraries that the machine may not have.
+INSTALLED = Path("/usr/sbin/pgbouncer")
+UNPACKED = ROOT / ".pgbouncer"
 
 #: Sessions of PostgreSQL that all clients share.
 SESSIONS = 4
 
-PASSWORD = "let me / through"  # noqa: S105 - of a server that only a test reaches
+PASSWORD = "let me / through"
 
 
 class PgBouncer:
@@ -66,6 +67,7 @@ class PgBouncer:
         told = self._folder / "pgbouncer.ini"
         with told.open("w", encoding="utf-8") as file:
             self._ini.write(file)
+        program, path = self._program()
         account: dict[str, Any] = {}
         if os.geteuid() == 0:
             uid = self._host.stat().st_uid or pwd.getpwnam("nobody").pw_uid
@@ -73,8 +75,18 @@ class PgBouncer:
                 os.chown(path, uid, uid)
             account = {"user": uid, "group": uid, "extra_groups": []}
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([program(), str(told)], stdout=log, stderr=log, cwd="/", **account)
+            self._process = subprocess.Popen([program, str(told)], stdout=log, stderr=log, cwd="/", env=path, **account)
         wait_until(self._answers, "an answer of PgBouncer")
+
+    def _program(self) -> tuple[Path, dict[str, str]]:
+        """The program and where its libraries are, open to the account that it runs under, which a checkout need not
+        be."""
+        if INSTALLED.exists():
+            return INSTALLED, {}
+        copied = self._folder / "program"
+        if not copied.exists():
+            shutil.copytree(UNPACKED, copied, symlinks=True)
+        return copied / "usr" / "sbin" / "pgbouncer", {"LD_LIBRARY_PATH": ":".join(map(str, libraries(copied)))}
 
     def _answers(self) -> bool:
         assert self._process is not None
@@ -111,18 +123,11 @@ class PgBouncer:
             ]
 
 
-def program() -> str:
-    """Where PgBouncer is. Skips where it is not."""
-    found = next((str(place) for place in PLACES if place.exists()), shutil.which("pgbouncer"))
-    if found is None:
-        pytest.skip("there is no PgBouncer: .ci/pgbouncer unpacks it from Debian's package")
-    return found
-
-
 @contextmanager
 def pgbouncer(database_url: str, **settings: object) -> Iterator[PgBouncer]:
     """One that runs, in front of a server that is reached by a socket."""
-    program()
+    if not INSTALLED.exists() and not (UNPACKED / "usr" / "sbin" / "pgbouncer").exists():
+        pytest.skip("there is no PgBouncer: .ci/pgbouncer unpacks it from Debian's package")
     with tempfile.TemporaryDirectory(prefix="rollcall-", ignore_cleanup_errors=True) as folder:
         found = PgBouncer(Path(folder), database_url, **settings)
         try:
