@@ -46,6 +46,7 @@ _WHY = {
         "its certificate is for another name",
     r"certificate|self.signed": "its certificate cannot be verified",
     r"does not support ssl|server sent data before|rejected ssl": "it does not encrypt, and the URL asks for that",
+    r"ssl connection has been closed|ssl syscall error: eof": LOST,
     r"\bssl|\btls|wrong version number": "no encrypted connection came about",
     r"too many (clients|connections)|connection slots|max number of clients|no more connections|max_client_conn":
         "it has too many connections",

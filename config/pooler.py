@@ -108,7 +108,7 @@ def _lacking(past: Connection, through: psycopg.Connection[Any]) -> dict[str, st
     if through.execute("SELECT pg_try_advisory_xact_lock(%s)", (key,)).fetchone() != (False,):
         raise ConfigurationError(f"{SETTING} leads to another database than DATABASE_URL: name the same in both.")
     told: dict[str, str] = dict(map(tuple, past.exec_driver_sql(_TOLD)))
-    asked = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS asked (name)"
+    asked = "SELECT name, current_setting(name) FROM pg_settings WHERE name = ANY(%s)"
     known: dict[str, str] = dict(through.execute(asked, ([*told],)))
     lacking = {name: said for name, said in sorted(told.items()) if known[name] != said}
     for name, said in lacking.items():
@@ -121,7 +121,7 @@ def _lacking(past: Connection, through: psycopg.Connection[Any]) -> dict[str, st
 
 def _telling(told: dict[str, str], connection: psycopg.Connection[Any]) -> str:
     each = [sql.SQL("set_config({}, {}, true)").format(name, said) for name, said in told.items()]
-    return sql.SQL("SELECT {}").format(sql.SQL(", ").join(each)).as_string(connection) if each else ""
+    return (sql.SQL("SELECT ") + sql.SQL(", ").join(each)).as_string(connection) if each else ""
 
 
 def pooler_of(of: Connection | Engine) -> Pooler | None:

@@ -67,7 +67,7 @@ class PgBouncer:
         told = self._folder / "pgbouncer.ini"
         with told.open("w", encoding="utf-8") as file:
             self._ini.write(file)
-        program, path = self._program()
+        program, environment = self._program()
         account: dict[str, Any] = {}
         if os.geteuid() == 0:
             uid = self._host.stat().st_uid or pwd.getpwnam("nobody").pw_uid
@@ -75,7 +75,9 @@ class PgBouncer:
                 os.chown(path, uid, uid)
             account = {"user": uid, "group": uid, "extra_groups": []}
         with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen([program, str(told)], stdout=log, stderr=log, cwd="/", env=path, **account)
+            self._process = subprocess.Popen(
+                [program, str(told)], stdout=log, stderr=log, cwd="/", env=environment, **account
+            )
         wait_until(self._answers, "an answer of PgBouncer")
 
     def _program(self) -> tuple[Path, dict[str, str]]:

@@ -13,9 +13,19 @@ import pytest
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
-from config.database import autocommit, enter_tenant_role, execute, nobody_to_blame, snapshot, transaction, value
+from config.database import (
+    autocommit,
+    enter_tenant_role,
+    execute,
+    is_retryable,
+    later,
+    nobody_to_blame,
+    snapshot,
+    transaction,
+    value,
+)
 from config.engine import OURS, Patience, make_engine
-from config.outages import why
+from config.outages import LOST, why
 from config.settings import ConfigurationError
 from tasks import imports
 from tests.mailserver import MailServer, free_port
@@ -35,6 +45,7 @@ def pooler(database_url: str) -> Iterator[PgBouncer]:
 def shown(engine: Engine, name: str, *, pipelined: bool = False) -> str:
     """A setting within a transaction."""
     with transaction(engine, pipelined=pipelined) as connection:
+        later(connection, "SET LOCAL work_mem = '4MB'")
         return str(value(connection, "SELECT current_setting(:name)", name=name))
 
 
@@ -176,6 +187,25 @@ def test_r31_row_security_scopes_each_transaction_in_a_session_that_others_had(w
                 assert value(connection, SEEN) == [1, 2], "a worker has all of its rights"
         first.dispose()
         second.dispose()
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_r33_who_gets_no_session_in_time_fails_as_in_an_outage_and_goes_on_after_it(
+    database_url: str, pipelined: bool
+) -> None:
+    with pgbouncer(database_url, default_pool_size=1, query_wait_timeout=1) as pooler:
+        engine = make_engine(database_url, role="test", pooler=pooler.url)
+        assert shown(engine, "timezone", pipelined=pipelined)
+        with psycopg.connect(pooler.url) as other:
+            other.execute("SELECT 1")
+            with pytest.raises(OperationalError) as waited:
+                shown(engine, "timezone", pipelined=pipelined)
+        for _ in range(2):
+            assert shown(engine, "timezone", pipelined=pipelined)
+        engine.dispose()
+
+    assert is_retryable(waited.value)
+    assert why(waited.value) == (LOST if pipelined else "all sessions of the pooler are in use")
 
 
 def test_a_pooler_that_cannot_serve_is_refused_in_one_line(database_url: str, pooler: PgBouncer) -> None:
