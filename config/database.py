@@ -247,10 +247,12 @@ def share_organisation(connection: Connection, organisation: int) -> None:
 @contextmanager
 def transaction(engine: Engine, organisation: int | None = None, *, pipelined: bool = False) -> Iterator[Connection]:
     """One transaction, about one organisation if it is named, committed at the end of the block. `pipelined`: BEGIN,
-    what is run `later` and COMMIT are sent with what is waited for; COPY is not possible in it."""
+    what is run `later` and COMMIT are sent with what is waited for; COPY is not possible in it. Through a pooler it
+    is as others are: PgBouncer 1.18 keeps a session, at times, for a client whose pipelined transaction has ended."""
     after: list[Callable[[], object]] = []
+    pipelined = pipelined and pooler_of(engine) is None
     with (
-        _autocommitting(engine) if pipelined else engine.connect() as connection,
+        autocommit(engine) if pipelined else engine.connect() as connection,
         connection.begin(),
         pipelining(connection) if pipelined else nullcontext(),
         nullcontext() if organisation is None else scoped(connection, organisation),
@@ -287,17 +289,12 @@ def durable_with_the_next(connection: Connection) -> None:
     later(connection, "SET LOCAL synchronous_commit = off")
 
 
-def _autocommitting(engine: Engine) -> Connection:
-    return engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-
-
 @contextmanager
 def autocommit(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
     """A connection on which each statement is a transaction of its own, about one organisation if it is named: that
-    takes one round trip in place of three, also where a pooler's session must be told something first."""
+    takes one round trip in place of three, unless a pooler's session must be told something first."""
     with (
-        _autocommitting(engine) as connection,
-        pipelining(connection, each=pooler.tells) if (pooler := pooler_of(engine)) and pooler.tells else nullcontext(),
+        engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
         nullcontext() if organisation is None else scoped(connection, organisation),
     ):
         yield connection

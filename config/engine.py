@@ -108,11 +108,6 @@ def make_engine(
     if through is not None:
         through.serve(engine)
 
-        @event.listens_for(engine, "before_cursor_execute")
-        def _begin(connection: Connection, *_: object) -> None:
-            if (pipeline := pipeline_of(connection)) is not None:
-                pipeline.begin()
-
     @event.listens_for(engine, "handle_error", retval=True)
     def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
         problem = context.original_exception
@@ -148,7 +143,7 @@ def make_engine(
     def _wait(connection: Connection, _cursor: object, _sql: object, _words: object, run: Any, _many: bool) -> None:
         pipeline = pipeline_of(connection)
         if pipeline is not None and not run.execution_options.get("later"):
-            pipeline.answer()
+            pipeline.wait()
 
     return engine
 

@@ -10,8 +10,6 @@ from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from config.pooler import pooler_of
-
 #: How often the end of a pipeline is waited for at most, after an error: psycopg hears as much each time as has come.
 MOST_SYNCS = 10
 
@@ -31,25 +29,9 @@ def _sent(pgconn: Any) -> Generator[Wait, Ready, None]:
 class Pipeline:
     """psycopg's, with what it leaves to its user if something goes wrong."""
 
-    def __init__(self, driver: Any, pipeline: psycopg.Pipeline, each: str = "") -> None:
-        """`each`: what goes before each statement, which is a transaction by itself then."""
+    def __init__(self, driver: Any, pipeline: psycopg.Pipeline) -> None:
         self._driver = driver
         self._pipeline = pipeline
-        self._each = each
-
-    def begin(self) -> None:
-        """Send what goes before a statement, which has not been sent."""
-        if self._each:
-            self._driver.execute(self._each)
-
-    def answer(self) -> None:
-        """Wait for the answer to a statement. Raises the first error; what is a transaction by itself goes with it."""
-        try:
-            self.wait()
-        except psycopg.Error:
-            if self._each:
-                self.drain()
-            raise
 
     def send(self) -> None:
         """Send what is left."""
@@ -82,32 +64,24 @@ def pipeline_of(connection: Connection) -> Pipeline | None:
 
 
 @contextmanager
-def pipelining(connection: Connection, *, each: str = "") -> Iterator[None]:
-    """Send BEGIN, the statements of the block and COMMIT in a pipeline; or `each` before each statement, the two in a
-    transaction of their own. Raises what SQLAlchemy raises."""
+def pipelining(connection: Connection) -> Iterator[None]:
+    """Send BEGIN, the statements of the block and COMMIT in a pipeline. Raises what SQLAlchemy raises."""
     driver: Any = connection.connection.driver_connection
-    pooler = pooler_of(connection)
     raised: BaseException | None = None
     try:
         with driver.pipeline() as entered:
-            pipeline = Pipeline(driver, entered, each)
+            pipeline = Pipeline(driver, entered)
             connection.execution_options(pipeline=pipeline)
             try:
-                if not each:
-                    driver.execute("BEGIN")  # ours: psycopg waits for its own
-                    if pooler is not None and pooler.tells:
-                        driver.execute(pooler.tells)
+                driver.execute("BEGIN")  # ours: psycopg waits for its own
                 yield
-                if not each:
-                    driver.execute("COMMIT")  # sent with what is left and the end of the pipeline, waited for anyway
+                driver.execute("COMMIT")  # sent with what is left and the end of the pipeline, waited for anyway
                 pipeline.send()
             except BaseException as problem:  # noqa: BLE001 - raised below: psycopg would log what else it hears, names included
                 raised = problem
                 pipeline.drain()
     except psycopg.Error as problem:
         raised = raised or problem
-        if driver.pgconn.pipeline_status != PipelineStatus.OFF:
-            driver.close()  # it could not be left, as where a pooler gave the session up
     if isinstance(raised, psycopg.Error):
         raise _as_others_are(connection, raised) from raised
     if raised is not None:

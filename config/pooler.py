@@ -4,14 +4,15 @@ Each transaction may be in another session there, and others come after it. So i
 keeps, and leaves nothing in it; what needs a session of its own goes past the pooler."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from secrets import randbits
 from threading import Lock
 from typing import Any
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, Engine, event
+from sqlalchemy import Connection, Engine, ExceptionContext, event
+from sqlalchemy.exc import DBAPIError
 
 from config.settings import ConfigurationError
 
@@ -48,6 +49,9 @@ class Pooler:
         """Be the way of this engine's connections."""
         engine.update_execution_options(pooler=self)
         event.listen(engine, "begin", self._tell)
+        event.listen(engine, "before_cursor_execute", self._begin)
+        event.listen(engine, "after_cursor_execute", self._commit)
+        event.listen(engine, "handle_error", self._roll_back)
         event.listen(engine, "engine_disposed", lambda _: self.direct.dispose())
 
     def connected(
@@ -63,7 +67,7 @@ class Pooler:
         try:
             with self._lock:
                 if not self._compared:
-                    self._refuse_sessions(arguments)
+                    self._refuse_sessions(connection.info.dbname, arguments)
                     self._compare(connection)
         except BaseException:
             connection.close()
@@ -71,8 +75,37 @@ class Pooler:
         return connection
 
     def _tell(self, connection: Connection) -> None:
-        if self.tells and connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+        if self.tells and not _autocommits(connection):
             connection.exec_driver_sql(self.tells.replace("%", "%%"))
+
+    def _begin(self, connection: Connection, *_: object) -> None:
+        if not self.tells or not _autocommits(connection):
+            return
+        try:
+            _driver(connection).execute(f"BEGIN; {self.tells}")
+        except psycopg.Error as problem:  # raised as what a statement raises
+            lost = _driver(connection).closed
+            if lost:
+                connection.invalidate(problem)
+            raise DBAPIError.instance(
+                None,
+                None,
+                problem,
+                psycopg.Error,
+                hide_parameters=True,
+                connection_invalidated=lost,
+                dialect=connection.dialect,
+            ) from problem
+
+    def _commit(self, connection: Connection, *_: object) -> None:
+        if self.tells and _autocommits(connection):
+            _driver(connection).execute("COMMIT")
+
+    def _roll_back(self, context: ExceptionContext) -> None:
+        connection = context.connection
+        if connection is not None and self.tells and _autocommits(connection) and not connection.invalidated:
+            with suppress(psycopg.Error):  # it is closed, and its transaction has ended with it
+                _driver(connection).rollback()
 
     def _compare(self, connection: psycopg.Connection[Any]) -> None:
         try:
@@ -86,9 +119,8 @@ class Pooler:
             raise ConfigurationError(f"{SETTING}: its pool_mode is statement, and must be transaction.") from None
         self._compared = True
 
-    def _refuse_sessions(self, arguments: Mapping[str, Any]) -> None:
+    def _refuse_sessions(self, database: str, arguments: Mapping[str, Any]) -> None:
         """Ask PgBouncer itself for its mode, if it tells our user (`stats_users`): nothing else shows it for sure."""
-        said = conninfo_to_dict(self._url)
         try:
             with psycopg.connect(self._url, **{**arguments, "dbname": CONSOLE, "autocommit": True}) as console:
                 found = console.pgconn.exec_(b"SHOW POOLS")  # it only understands simple queries
@@ -97,8 +129,16 @@ class Pooler:
         names = {(found.fname(n) or b"").decode(): n for n in range(found.nfields)}
         for row in range(found.ntuples):
             cells = {name: (found.get_value(row, n) or b"").decode() for name, n in names.items()}
-            if cells["database"] == said.get("dbname") and cells.get("pool_mode", "transaction") == "session":
+            if cells["database"] == database and cells.get("pool_mode", "transaction") == "session":
                 raise ConfigurationError(f"{SETTING}: its pool_mode is session, and must be transaction.")
+
+
+def _autocommits(connection: Connection) -> bool:
+    return connection.get_execution_options().get("isolation_level") == "AUTOCOMMIT"
+
+
+def _driver(connection: Connection) -> Any:
+    return connection.connection.driver_connection
 
 
 def _lacking(past: Connection, through: psycopg.Connection[Any]) -> dict[str, str]:
