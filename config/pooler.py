@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, ExceptionContext, event
 from sqlalchemy.exc import DBAPIError
 
-from config.settings import ConfigurationError
+from config.errors import ConfigurationError
 
 #: The setting that names it, which is noted on what is raised if it cannot be reached.
 SETTING = "DATABASE_POOLER_URL"

@@ -25,8 +25,8 @@ from config.database import (
     value,
 )
 from config.engine import OURS, Patience, make_engine
+from config.errors import ConfigurationError
 from config.outages import LOST, why
-from config.settings import ConfigurationError
 from tasks import imports
 from tasks.acts.acting import Doing
 from tasks.acts.repeats import once
