@@ -14,6 +14,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_afte
 
 from config.engine import READ_ONLY
 from config.pipeline import pipelining
+from config.pooler import pooler_of
 from config.tracing import TRACE
 
 Row = TypeVar("Row")
@@ -38,6 +39,8 @@ QUERY_CANCELED = "57014"
 #: else's, the server only reads.
 NOT_ABOUT_US = {"53100", "53300", "55P03", READ_ONLY}
 
+#: How long a statement may wait for a lock, until the transaction ends.
+_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', :most, true)"
 
 #: Where a statement names what belongs to one organisation, and the type of that.
 _NAMED = re.compile(
@@ -232,7 +235,7 @@ def nobody_to_blame(connection: Connection | None = None, patience: float | None
     """Wait for locks within the block, for so many seconds at most; raises, where it takes longer, what `is_locked`
     knows, also where the statement was cancelled: whoever waits is not to blame."""
     if connection is not None and patience is not None:
-        later(connection, "SELECT set_config('lock_timeout', :most, true)", most=f"{max(patience * 1000, 1):.0f}ms")
+        later(connection, _LOCK_TIMEOUT, most=f"{max(patience * 1000, 1):.0f}ms")
     try:
         yield
     except OperationalError as problem:
@@ -242,6 +245,8 @@ def nobody_to_blame(connection: Connection | None = None, patience: float | None
         raise OperationalError(problem.statement, None, busy) from problem
     if connection is not None and patience is not None:
         later(connection, "SET LOCAL lock_timeout TO DEFAULT")
+        if (pooler := pooler_of(connection)) and "lock_timeout" in pooler.told:  # its session's default is not ours
+            later(connection, _LOCK_TIMEOUT, most=pooler.told["lock_timeout"])
 
 
 def is_locked(problem: BaseException) -> bool:
@@ -257,8 +262,10 @@ def share_organisation(connection: Connection, organisation: int) -> None:
 @contextmanager
 def transaction(engine: Engine, organisation: int | None = None, *, pipelined: bool = False) -> Iterator[Connection]:
     """One transaction, about one organisation if it is named, committed at the end of the block. `pipelined`: BEGIN,
-    what is run `later` and COMMIT are sent with what is waited for; COPY is not possible in it."""
+    what is run `later` and COMMIT are sent with what is waited for; COPY is not possible in it. Through a pooler it
+    is as others are: PgBouncer 1.18 keeps a session, at times, for a client whose pipelined transaction has ended."""
     after: list[Callable[[], object]] = []
+    pipelined = pipelined and pooler_of(engine) is None
     with (
         autocommit(engine) if pipelined else engine.connect() as connection,
         connection.begin(),
@@ -300,7 +307,7 @@ def durable_with_the_next(connection: Connection) -> None:
 @contextmanager
 def autocommit(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
     """A connection on which each statement is a transaction of its own, about one organisation if it is named: that
-    takes one round trip in place of three."""
+    takes one round trip in place of three, unless a pooler's session must be told something first."""
     with (
         engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection,
         nullcontext() if organisation is None else scoped(connection, organisation),

@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.errors import ConfigurationError
 from config.pipeline import pipeline_of
+from config.pooler import WITHOUT_SESSION, Pooler
 
 #: How soon libpq gives up a connection, unless the URL says otherwise: one that does not come about, in seconds; one
 #: that went without a word, by probes when nothing is said on it (seconds, seconds, how many) and by what is not
@@ -71,12 +72,16 @@ def make_engine(
     patience: Patience | None = None,
     ping: bool = True,
     connect: Callable[..., psycopg.Connection[Any]] = psycopg.connect,
+    pooler: str = "",
 ) -> Engine:
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
     means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again; else its
-    user asks anew if it was not. `connect` is what makes one."""
-    bounds = deadlines(url)
+    user asks anew if it was not. `connect` is what makes one. `pooler`: the URL of one in front of the same
+    database, for what needs no session of its own."""
+    past = make_engine(url, role=role, pool=1, more=pool + more, patience=patience, connect=connect) if pooler else None
+    through = None if past is None else Pooler(pooler, past)
+    bounds = deadlines(pooler or url)
     said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
     options = " ".join([said, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
     if patience is not None:
@@ -97,8 +102,11 @@ def make_engine(
             "client_encoding": "utf8",
             "options": options,
             **bounds,
+            **({} if through is None else WITHOUT_SESSION),
         },
     )
+    if through is not None:
+        through.serve(engine)
 
     @event.listens_for(engine, "handle_error", retval=True)
     def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
@@ -112,6 +120,8 @@ def make_engine(
 
     @event.listens_for(engine, "do_connect")
     def _as_libpq_does(_dialect: object, _record: object, _words: object, arguments: dict[str, Any]) -> object:
+        if through is not None:
+            return through.connected(lambda: connect(pooler, **arguments), arguments)
         connection = connect(url, **arguments)
         place.enter(connection)
         return connection

@@ -16,6 +16,8 @@ from psycopg import pq
 from psycopg.adapt import Transformer
 from sqlalchemy import Engine
 
+from config.pooler import session_engine
+
 #: What hears the rows; None after trouble.
 Heard = Callable[[list[tuple[Any, ...]] | None], None]
 
@@ -42,8 +44,8 @@ def numbered(statement: str) -> tuple[str, tuple[str, ...]]:
 
 
 def prepare(engine: Engine, statement: str) -> "psycopg.Connection[Any]":
-    """A connection of its own, as all of this engine are, on which a statement is prepared. It blocks."""
-    lent = engine.raw_connection()
+    """A connection of its own, past any pooler, on which a statement is prepared. It blocks."""
+    lent = session_engine(engine).raw_connection()
     connection = lent.driver_connection
     lent.detach()
     assert isinstance(connection, psycopg.Connection)  # noqa: S101 - it is psycopg's engine

@@ -24,8 +24,12 @@ LISTEN_SECONDS = 0.5
 #: a connection that failed, and what it says may quote a password that was written in the wrong place of a URL.
 _WHY = {
     r"no master found for '[^']*'(\n|$)": "no sentinel knows a primary of the group",
+    r"unsupported startup parameter": "a pooler answers there, which DATABASE_POOLER_URL is for",
+    r"query_wait_timeout": "all sessions of the pooler are in use",
+    r"server_login_retry|server login (failed|has been failing)|pgbouncer cannot connect":
+        "the pooler does not reach the server behind it",
     r"no password supplied|noauth|authentication required": "a password is needed, and the URL has none",
-    r"password authentication failed|wrongpass|invalid (username|password)|auth failed|called without any password":
+    r"(password|sasl) authentication failed|wrongpass|invalid (username|password)|auth failed|called without any pass":
         "the user name or the password is wrong",
     r"local user with id|could not look up (local|effective) user": "the URL names no user, and ours has no name here",
     r'role ".*" does not exist|no such user': "there is no such user",
@@ -42,6 +46,7 @@ _WHY = {
         "its certificate is for another name",
     r"certificate|self.signed": "its certificate cannot be verified",
     r"does not support ssl|server sent data before|rejected ssl": "it does not encrypt, and the URL asks for that",
+    r"ssl connection has been closed|ssl syscall error: eof": LOST,
     r"\bssl|\btls|wrong version number": "no encrypted connection came about",
     r"too many (clients|connections)|connection slots|max number of clients|no more connections|max_client_conn":
         "it has too many connections",
@@ -59,7 +64,7 @@ _WHY = {
     r"read.?only": "it only lets read, as a replica does",
     r"oom command|out of memory|maxmemory": "its memory is full",
     r"misconf|no space left|disk is full|could not extend": "it cannot write to its disk",
-    r"closed|reset by peer|broken pipe|eof|lost|terminated|bad connection": LOST,
+    r"closed|reset by peer|broken pipe|eof|lost|terminated|bad connection|conn crashed": LOST,
 }  # fmt: skip
 
 

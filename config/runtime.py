@@ -15,6 +15,7 @@ from config.webhooks import EventsKey
 @dataclass(frozen=True, slots=True, repr=False)
 class Endpoints:
     """The servers in use, whether the environment names them or they are embedded. There may be no `bounce_address`.
+    If there is a `pooler_url`, the database is reached by it for what needs no session of its own.
 
     It is not written out as other values are: it has passwords and keys, and whoever logs what it is called with,
     as dramatiq does, would say them.
@@ -27,6 +28,7 @@ class Endpoints:
     public_url: str
     secret_key: str
     bounce_address: str = ""
+    pooler_url: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ def runtime(
 ) -> Iterator[Runtime]:
     """Everything a process works with; embedded servers live as long as somebody uses them."""
     with endpoints(settings, need, make=make) as (found, _):
-        engine = make_engine(found.database_url, role=role)
+        engine = make_engine(found.database_url, role=role, pooler=found.pooler_url)
         try:
             yield Runtime(settings, found, engine)
         finally:
@@ -68,7 +68,7 @@ def endpoints(
         )
     with _embedded(settings, home, wanted) as (embedded, pids):
         database, redis_, smtp = (None if url is None else url.get_secret_value() for url in named.values())
-        identity = _identity(settings, home)
+        pooler, identity = settings.database_pooler_url, _identity(settings, home)
         yield (
             Endpoints(
                 database_url=database or embedded.get("database") or UNUSED,
@@ -78,6 +78,7 @@ def endpoints(
                 public_url=identity["public_url"],
                 secret_key=identity["secret_key"],
                 bounce_address=identity["bounce_address"],
+                pooler_url="" if pooler is None else pooler.get_secret_value(),
             ),
             pids,
         )

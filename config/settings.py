@@ -21,7 +21,7 @@ from config.environment import refuse_unknown
 from config.errors import ConfigurationError
 from config.keys import pem_of, refuse_weak_events_keys, refuse_weak_keys
 from config.openid import checked_issuer, group_roles
-from config.urls import Sentinels, SmtpServer, base_of_links, is_here, refuse_open_redis, with_scheme
+from config.urls import Sentinels, SmtpServer, base_of_links, has_options, is_here, refuse_open_redis, with_scheme
 from config.urls import verified_postgresql as _verified_postgresql
 
 #: Characters of the bounce address before the @, so that with a token it stays within 64 (RFC 5321 4.5.3.1.1).
@@ -62,6 +62,10 @@ class Settings(BaseModel):
     database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
     database_replica_url: SecretStr | None = Field(
         None, description="a replica of it that rollcall verify reads in its place; unset: none"
+    )
+    database_pooler_url: SecretStr | None = Field(
+        None,
+        description="a pooler in front of it, such as PgBouncer, in transaction mode; unset: none",
     )
     redis_url: SecretStr | None = Field(
         None, description="Redis 7 or Valkey 8, or newer, also under Sentinel; unset: an embedded one"
@@ -239,10 +243,23 @@ class Settings(BaseModel):
             raise ValueError("names database, redis and smtp, those that may be embedded, or is none")
         return ",".join(SERVERS if "all" in words else sorted({_SERVER_NAMES[word] for word in words}))
 
-    @field_validator("database_url", "database_replica_url")
+    @field_validator("database_url", "database_replica_url", "database_pooler_url")
     @classmethod
     def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
         return None if url is None else SecretStr(_verified_postgresql(url.get_secret_value()))
+
+    @field_validator("database_pooler_url")
+    @classmethod
+    def _without_options(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and has_options(url.get_secret_value()):
+            raise ValueError("takes no options, which poolers refuse: those of the database's own URL hold there too")
+        return url
+
+    @model_validator(mode="after")
+    def _pooled(self) -> "Settings":
+        if self.database_pooler_url is not None and self.database_url is None:
+            raise ValueError("DATABASE_URL must be set when DATABASE_POOLER_URL is set")
+        return self
 
     @field_validator("redis_url")
     @classmethod

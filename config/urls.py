@@ -190,6 +190,13 @@ def verified_postgresql(url: str) -> str:
     return url + ("&" if query else "?") * bool(more) + "&".join(more)
 
 
+def has_options(url: str) -> bool:
+    """Whether a URL to PostgreSQL has options for the server, that libpq sends as a session begins."""
+    from psycopg.conninfo import conninfo_to_dict
+
+    return bool(conninfo_to_dict(url).get("options"))
+
+
 def _verification(said: dict[str, str]) -> list[str]:
     """What is missing in a URL to PostgreSQL, of which this is said, for its certificate to be verified."""
     names = (said.get("host") or os.environ.get("PGHOST", "")).split(",")

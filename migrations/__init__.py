@@ -17,6 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from config.database import is_locked
 from config.errors import UserError
+from config.pooler import session_engine
 from migrations.isolation import RoleRefused, isolate
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def bring_up_to_date(
 
     Raises `RoleRefused` or `NotAllowed`, and then changes nothing; and `LockTaken`.
     """
-    with engine.connect() as connection, _alone(connection):
+    with session_engine(engine).connect() as connection, _alone(connection):
         before = current(connection)
         if before != head():
             _check_rights(connection)

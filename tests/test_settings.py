@@ -44,6 +44,8 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DATABASE_URL", f"mysql://u:{SECRET}@db/x"),
         ("DATABASE_URL", f"postgresql://u:{SECRET}@db.example.org/x?sslmode=require"),
         ("DATABASE_URL", f"postgresql://u:{SECRET}@db.example.org/x?sslmode=disable"),
+        ("DATABASE_POOLER_URL", f"postgresql://u:{SECRET}@pooler.example.org:6432/x?sslmode=require"),
+        ("DATABASE_POOLER_URL", f"postgresql://u:{SECRET}@localhost/x?options=-csearch_path%3Drc"),
         ("REDIS_URL", f"redis://:{SECRET}@redis.example.org:6379/0"),
         ("REDIS_URL", f"rediss://:{SECRET}@redis.example.org:6379/0?ssl_cert_reqs=none"),
         ("SMTP_URL", f"smtp://u:{SECRET}@mail.example.org?tls=none"),

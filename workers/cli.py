@@ -155,13 +155,16 @@ def _told_of_a_server(problem: Exception) -> str | None:
 
     from config.database import QUERY_CANCELED
     from config.outages import why
+    from config.pooler import SETTING
     from config.settings import load_settings
 
     match problem:
         case OperationalError() | psycopg.OperationalError():
             if getattr(getattr(problem, "orig", problem), "sqlstate", None) == QUERY_CANCELED:
                 return "The database gave up on it: it took longer than the server's statement_timeout allows."
-            return f"The database cannot be used: {why(problem)}. Look at DATABASE_URL and at its server."
+            notes: list[str] = getattr(getattr(problem, "orig", problem), "__notes__", [])
+            named = SETTING if SETTING in notes else "DATABASE_URL"
+            return f"The database cannot be used: {why(problem)}. Look at {named} and at its server."
         case ProgrammingError():
             missing = "The database's schema is not the one this code needs: run rollcall migrate."
             said = getattr(getattr(problem.orig, "diag", None), "message_primary", "")

@@ -65,7 +65,8 @@ def answering(runtime: Runtime, presence: Presence, *, needs_redis: bool) -> Ite
         yield
         return
     patience = Patience(pool=SECONDS, connect=int(SECONDS), lock=SECONDS, statement=SECONDS)
-    engine = make_engine(runtime.endpoints.database_url, role="probe", pool=1, more=0, patience=patience)
+    url, pooler = runtime.endpoints.database_url, runtime.endpoints.pooler_url
+    engine = make_engine(url, role="probe", pool=1, more=0, patience=patience, pooler=pooler)
     client = make_impatient_redis(runtime.endpoints.redis_url, SECONDS) if needs_redis else None
 
     def is_ready() -> list[str]:

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, ProgrammingError
 
 from config.database import autocommit, enter_tenant_role, execute, transaction
 from config.errors import Forbidden, NotFound, Stale, UserError
+from config.pooler import session_engine
 from config.runtime import Runtime
 from config.words import as_json
 from tasks import audit, organisations
@@ -92,7 +93,7 @@ class Doing:
         if self.expected is None:
             yield
             return
-        with transaction(self.runtime.engine) as connection:
+        with transaction(session_engine(self.runtime.engine)) as connection:
             named = f"{self.number} {subject}"
             execute(connection, "SELECT pg_advisory_xact_lock(:lock, hashtext(:named))", lock=SUBJECT_LOCK, named=named)
             yield

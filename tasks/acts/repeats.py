@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine
 
 from config.database import execute, one, transaction, value
 from config.errors import Conflict, Invalid
+from config.pooler import session_engine
 from tasks.accounts import Caller
 
 #: For how long a repeat gets the first answer.
@@ -82,7 +83,7 @@ def once(
             asked=asked,
             kept=KEPT,
         )
-    with transaction(engine) as connection:
+    with transaction(session_engine(engine)) as connection:  # what is done meanwhile waits for no second lent session
         lock = int.from_bytes(named[:8], signed=True)
         if not value(connection, "SELECT pg_try_advisory_xact_lock(:lock)", lock=lock):
             raise UnderWayElsewhere("The same request is being done at this moment: ask again.")

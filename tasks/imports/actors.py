@@ -7,6 +7,7 @@ from tempfile import TemporaryFile
 import msgspec
 
 from config.database import autocommit, transaction, value
+from config.pooler import session_engine
 from config.runtime import Runtime
 from tasks import organisations, uploads, work
 from tasks.imports.intake import Imported, ImportOptions, import_file
@@ -29,7 +30,7 @@ TURN_SOON = timedelta(seconds=1)
 def run(runtime: Runtime, piece: work.Piece) -> None:
     """Import a file, if no other is being imported: an import takes a thread of the pool for minutes, and what enrols
     and gives access must not wait for several (R31)."""
-    with autocommit(runtime.engine) as lock:
+    with autocommit(session_engine(runtime.engine)) as lock:
         if not value(lock, "SELECT pg_try_advisory_lock(:lock)", lock=IMPORT_LOCK):
             with transaction(runtime.engine, piece.organisation) as connection:
                 work.release(connection, piece, after=TURN_SOON, failed=False)

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine
 from tenacity import retry_if_exception
 
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped
+from config.pooler import session_engine
 from config.settings import Settings
 from tasks import enrolments, intake, learners, organisations
 from tasks.events import KnownCause
@@ -111,7 +112,7 @@ def import_file(
     Raises OSError where `options.refused` cannot be written, and `NotReadable`; nothing is taken then.
     """
     number, id_ = organisation.organisation, f"import-{uuid4()}"
-    with engine.connect() as connection, scoped(connection, number):
+    with session_engine(engine).connect() as connection, scoped(connection, number):
         connection.detach()  # its temporary tables end with it
         with connection.begin():
             staging = Staging(layout, datetime.now(UTC).date(), store.uncomposed(connection, number))

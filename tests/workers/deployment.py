@@ -34,6 +34,8 @@ ROLES = {
     "mail": ["pool", "mail", "--threads", "1"],
     "bulk": ["pool", "bulk", "--threads", "1"],
     "other bulk": ["pool", "bulk", "--threads", "1"],
+    "worker": ["pool", "tasks", "mail", "bulk", "--threads", "4"],
+    "other worker": ["pool", "tasks", "mail", "bulk", "--threads", "4"],
     "webhooks": ["webhooks"],
     "other webhooks": ["webhooks"],
     "web": ["web"],

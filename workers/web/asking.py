@@ -64,8 +64,8 @@ class Bulkhead:
     ) -> None:
         patience = Patience(POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, statement)
         more = max(0, at_once * connections + 1 - kept)
-        url = runtime.endpoints.database_url
-        engine = make_engine(url, role=role, pool=kept, more=more, patience=patience, ping=ping)
+        url, pooler = runtime.endpoints.database_url, runtime.endpoints.pooler_url
+        engine = make_engine(url, role=role, pool=kept, more=more, patience=patience, ping=ping, pooler=pooler)
         self.runtime = replace(runtime, engine=engine)
         outages.watch(engine)
         stopping.watch(engine)

@@ -1,0 +1,83 @@
+"""No transaction leaves anything in a session, or relies on what another one left: through a pooler it is shared."""
+
+import ast
+import re
+
+import pytest
+
+from tests.architecture.writes import ROOT
+
+#: What a statement has that is about a session, and not about a transaction.
+OF_SESSIONS = re.compile(
+    r"\A\s*(?:SET\s+(?!LOCAL\b|TRANSACTION\b)|RESET\b|LISTEN\b|UNLISTEN\b|DISCARD\b|PREPARE\b|DEALLOCATE\b)"
+    r"|\bset_config\([^()]*(?:\([^()]*\)[^()]*)*,\s*false\s*\)|\bpg_(?:try_)?advisory_(?:un)?lock(?!_xact)\w*"
+    r"|\bCREATE\s+(?:LOCAL\s+)?TEMP|\bCURSOR\b[^;]*\bWITH\s+HOLD\b"
+)
+
+#: Who has a session of its own, and which way.
+ALONE = {
+    "config/engine.py": "tells the schema to a session past the pooler alone",
+    "migrations/__init__.py": "migrates by session_engine",
+    "tasks/imports/actors.py": "locks by session_engine",
+    "tasks/imports/judging.py": "is given a connection of session_engine by the intake",
+    "workers/relay/leader.py": "leads by a connection to DATABASE_URL",
+    "workers/webhooks.py": "hears by a connection to DATABASE_URL",
+}
+
+
+def texts(source: str) -> list[str]:
+    """What a module says in strings, but for what its docstrings do."""
+    tree = ast.parse(source)
+    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+    ]
+
+
+def about_sessions() -> set[str]:
+    """The files with a statement about a session; a revision is applied in one of its own."""
+    files = [path for room in ("config", "tasks", "workers", "migrations") for path in (ROOT / room).rglob("*.py")]
+    said = {path: texts(path.read_text(encoding="utf-8")) for path in files if path.parent.name != "versions"}
+    said |= {path: [path.read_text(encoding="utf-8")] for path in (ROOT / "tasks").rglob("*.sql")}
+    return {
+        str(path.relative_to(ROOT)) for path, found in said.items() if any(OF_SESSIONS.search(text) for text in found)
+    }
+
+
+def test_r31_what_goes_through_a_pooler_says_nothing_about_its_session() -> None:
+    assert about_sessions() == ALONE.keys()
+
+
+@pytest.mark.parametrize("file", ["migrations/__init__.py", "tasks/imports/actors.py", "tasks/imports/intake.py"])
+def test_r31_what_needs_a_session_has_no_connection_of_the_pooled_engine(file: str) -> None:
+    source = (ROOT / file).read_text(encoding="utf-8")
+
+    assert "session_engine(" in source
+    assert not re.search(r"(?<!session_)(?<!session_engine\()\bengine\.(connect|raw_connection)\(", source)
+
+
+@pytest.mark.parametrize(
+    ("statement", "found"),
+    [
+        ("SET search_path TO x", True),
+        ("SET LOCAL lock_timeout = 1", False),
+        ("UPDATE learners SET name = 'x'", False),
+        ("SELECT set_config('role', people(), false)", True),
+        ("SELECT set_config('role', people(), true), false", False),
+        ("SELECT pg_try_advisory_lock(1)", True),
+        ("SELECT pg_advisory_xact_lock(1), pg_try_advisory_xact_lock_shared(2)", False),
+        ("LISTEN news", True),
+        ("SELECT pg_notify('news', '')", False),
+        ("CREATE TEMP TABLE x ()", True),
+        ("DECLARE c CURSOR WITH HOLD FOR SELECT", True),
+        ("\n    PREPARE asked AS SELECT", True),
+    ],
+)
+def test_a_statement_about_a_session_is_known(statement: str, found: bool) -> None:
+    assert bool(OF_SESSIONS.search(statement)) is found
+
+
+def test_prose_is_no_statement() -> None:
+    assert texts('"""SET x"""\nA = f"LISTEN {A}"\n') == ["LISTEN "]
