@@ -1,0 +1,226 @@
+"""A mailing, a fan-out and a stream of starts at once, of which the primary of PostgreSQL is killed; what it leaves."""
+
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bench.mail.letter import BODY, SUBJECT
+from bench.mail.rollcall import mail_settings
+from bench.mail.sink import RecordingSink, recording
+from bench.system import Commands, Database, System, course_for_everyone, event, id_of
+from tasks.system import unread
+from tests.chaos.processes import Processes, Standstill, processes
+from tests.chaos.test_starts import told
+from tests.failover.cluster import Cluster, Node
+
+COMMANDS: Commands = {
+    "ingress": ("ingress",),
+    "relay": ("relay",),
+    "tasks": ("pool", "tasks", "--threads", "2"),
+    "bulk": ("pool", "bulk", "--threads", "2"),
+}
+
+SETTINGS = {"ROLLCALL_LEASE_SECONDS": "5", "ROLLCALL_OFFER_SECONDS": "1", "ROLLCALL_RETRY_SECONDS": "0.5"}
+
+#: Mails that a thread begins together, and those that one kill may leave uncertain: what each had begun (R19).
+GROUP = 50
+BEGUN_AT_MOST = 2 * GROUP
+
+#: Seconds between two looks at what was done.
+LOOK_SECONDS = 0.05
+
+#: Learners of one request for enrolments.
+_ENROLLED_AT_ONCE = 5_000
+
+#: The first so many learners are whom the mailing is for.
+_SEGMENT = """
+    INSERT INTO segments (organisation, id, name, saved_at) VALUES (1, 'some', 'Some', now() - interval '1 day');
+    INSERT INTO membership_changes (organisation, segment, learner, occurred_at, member)
+    SELECT 1, segment, n, saved_at, true FROM segments, generate_series(1, {mails}) n;
+    INSERT INTO memberships (organisation, segment, learner, member, since)
+    SELECT 1, segment, n, true, saved_at FROM segments, generate_series(1, {mails}) n;
+"""
+
+#: Who is to get the mailing, and who is recorded as what; addresses in small letters.
+_SELECTED = """
+    SELECT lower(email) FROM learners JOIN memberships USING (organisation, learner)
+    WHERE standing = 'active' AND email IS NOT NULL
+"""
+_STATES = """
+    SELECT lower(l.email), CAST(d.state AS text) FROM deliveries d
+    JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
+    JOIN mailings m ON m.organisation = d.organisation AND m.mailing = d.mailing
+    WHERE m.id = 'news' AND l.email IS NOT NULL AND d.state <> 'skipped'
+"""
+
+#: Of how many the mailing is settled, how many were enrolled in the course for everybody, how many starts were charged.
+_DONE = """
+    SELECT (SELECT count(*) FROM deliveries d JOIN mailings m USING (organisation, mailing)
+            WHERE m.id = 'news' AND d.state IN ('accepted', 'uncertain')),
+        (SELECT count(*) FROM enrolments JOIN courses c USING (organisation, course) WHERE c.id = 'all'),
+        (SELECT count(*) FROM consumptions)
+"""
+_EVERYWHERE = """
+    SELECT l.id FROM enrolments JOIN courses c USING (organisation, course) JOIN learners l USING (organisation, learner)
+    WHERE c.id = 'all'
+"""
+_CHARGED = "SELECT l.id FROM consumptions JOIN learners l USING (organisation, learner)"
+
+#: What is left to be done; what is quarantined waits for a person, and the notices of the course have no pool here.
+_LEFT = """
+    SELECT (SELECT count(*) FROM outbox WHERE position IS NULL) + (SELECT ordered - published FROM publication)
+        + (SELECT count(*) FROM inbox WHERE state = 'waiting') + (SELECT count(*) FROM work WHERE queue <> 'mail')
+        + (SELECT count(*) FROM mailings WHERE finished_at IS NULL AND kind = 'announcement')
+"""
+
+
+@dataclass(frozen=True)
+class Load:
+    """How many learners there are, how many of them are in the segment that is mailed, and how many start; of the
+    mailing, what is settled when a primary is killed; and how many starts are sent at once."""
+
+    learners: int
+    mails: int
+    starts: int
+    kills: tuple[float, ...]
+    portion: int
+
+
+@dataclass
+class Run:
+    """The processes under a load, on a cluster."""
+
+    cluster: Cluster
+    running: Processes
+    load: Load
+    killed: list[Node] = field(default_factory=list)
+    amid: list[tuple[int, int, int]] = field(default_factory=list)
+
+    def done(self) -> tuple[int, int, int]:
+        """Mails, enrolments, charges."""
+        ((mails, enrolled, charged),) = self.running.rows(_DONE)
+        return mails, enrolled, charged
+
+    def ride(self) -> None:
+        """Send the starts, and kill the primary in the midst of it, until all is done."""
+        redis, still = self.running.system.redis, Standstill(time.monotonic)
+        starts = _portions(self.load)
+        while True:
+            for name, process in self.running.running.items():
+                assert process.poll() is None, f"{name} ended: {self.running.log_of(name)[-2000:].decode()}"
+            if unread(redis) < 2 * self.load.portion:
+                self.running.system.publish(next(starts, []))
+            found = self.done()
+            still.check(sum(found), 0)
+            if len(self.killed) < len(self.load.kills):
+                self._kill_if_due(found)
+            elif unread(redis) == 0 and self.running.column(_LEFT) == [0] and not next(starts, []):
+                return
+            threading.Event().wait(LOOK_SECONDS)
+
+    def _kill_if_due(self, found: tuple[int, int, int]) -> None:
+        due = self.load.kills[len(self.killed)] * self.load.mails
+        if found[0] < due or 0 in found or not self.cluster.replicated():
+            return
+        primary = self.cluster.primary()
+        assert primary is not None
+        self.cluster.kill(primary)
+        self.killed.append(primary)
+        self.amid.append(found)
+
+
+def _portions(load: Load) -> Iterator[list[bytes]]:
+    """A start of everybody, each sent twice, in parts."""
+    sent = [event("course.started", {"learner": id_of(n), "course": "started"}) for n in range(1, load.starts + 1)]
+    twice = sent + sent[::-1]
+    return (twice[first : first + load.portion] for first in range(0, len(twice), load.portion))
+
+
+def _enrolled(load: Load) -> Iterator[bytes]:
+    """The course of the starts, and everybody who starts it in it."""
+    yield event("course.saved", {"course": "started", "title": "Started", "cost": 3, "method": "manual"})
+    for first in range(1, load.starts + 1, _ENROLLED_AT_ONCE):
+        learners = [id_of(n) for n in range(first, min(first + _ENROLLED_AT_ONCE, load.starts + 1))]
+        request = {"request": f"r{first}", "course": "started", "notify": False, "tab": "all", "learners": learners}
+        yield event("enrolment.requested", request)
+
+
+def command(on: System, database: Database, settings: Mapping[str, str], *words: str) -> None:
+    """Run a command; what it says is the message if it fails."""
+    done = subprocess.run(
+        [sys.executable, "-m", "workers.cli", *words],
+        env=on.environment(database, settings),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{words}: {done.stdout}"
+
+
+def rides_it_out(cluster: Cluster, on: System, load: Load) -> str:
+    """R18, R19, R26, R32: the primary is killed, and nobody does anything about it: nothing is lost, nothing is doubled,
+    and the ledger is exact. What came of it, in a line."""
+    on.redis.flushall()
+    with recording(on.home) as sink, on.database("failover", load.learners) as database:
+        settings = mail_settings(sink.port) | SETTINGS | {"ROLLCALL_MAIL_GROUP": str(GROUP)}
+        database.execute(_SEGMENT.format(mails=load.mails))
+        with processes(on, database, settings, 1, COMMANDS) as running:
+            run = Run(cluster, running, load)
+            on.publish(_enrolled(load))
+            _wait_for(running, "SELECT count(*) FROM enrolments", load.starts)
+            words = ["--organisation", "acme", "--segment", "some", "--subject", SUBJECT, "--body", BODY, "--id", "news"]
+            command(on, database, settings, "announcements", "create", *words)
+            command(on, database, settings, "announcements", "launch", "news", "--yes", "--no-check", "-o", "acme")
+            on.publish([course_for_everyone("all")])
+            run.ride()
+        for proof in (["verify"], ["seats", "verify"], ["reconcile", "--organisation", "acme"]):
+            command(on, database, settings, *proof)
+        return _judged(run, sink, database)
+
+
+def _judged(run: Run, sink: RecordingSink, database: Database) -> str:
+    load, running = run.load, run.running
+    selected = set(running.column(_SELECTED))
+    states: dict[str, str] = dict(running.rows(_STATES))
+    uncertain = {address for address, state in states.items() if state == "uncertain"}
+    sink.settle()
+    taken = Counter(mail.recipient for mail in sink.taken())
+    active = {id_of(n) for n in range(1, load.starts + 1)} & set(
+        running.column("SELECT id FROM learners WHERE standing = 'active'")
+    )
+    consumed = Counter(
+        each["data"]["learner"] for each in told(running.system.redis) if each["type"] == "rollcall.seat.consumed"
+    )
+
+    assert len(run.amid) == len(load.kills)
+    assert all(mails < len(selected) for mails, _, _ in run.amid), "the mailing was under way"
+    assert all(charged < len(active) for _, _, charged in run.amid), "so were the starts"
+    assert states.keys() == selected
+    assert set(states.values()) <= {"accepted", "uncertain"}
+    assert selected - taken.keys() - uncertain == set(), "nobody is lost"
+    assert set(taken.values()) == {1}, "nobody gets two"
+    assert taken.keys() <= selected
+    assert len(uncertain) <= len(run.amid) * BEGUN_AT_MOST
+    assert Counter(running.column(_EVERYWHERE)) == Counter(id_of(n) for n in range(1, load.learners + 1))
+    assert Counter(running.column(_CHARGED)) == Counter(active)
+    assert consumed == Counter(active), "each charge is told once"
+    assert running.column("SELECT used FROM balances") == [3 * len(active)]
+    assert running.column("SELECT asks FROM mail_control") == [False], "what lost nothing is not taken for restored"
+    amid = ", ".join(
+        f"{mails:,} of {len(selected):,} mails, {enrolled:,} of {load.learners:,} enrolments and {charged:,} of"
+        f" {len(active):,} charges"
+        for mails, enrolled, charged in run.amid
+    )
+    return f"primaries killed amid {amid}: 0 lost, 0 doubled, {len(uncertain)} uncertain"
+
+
+def _wait_for(running: Processes, query: str, value: object) -> None:
+    still = Standstill(time.monotonic)
+    while running.column(query) != [value]:
+        still.check(0, 1)
+        threading.Event().wait(LOOK_SECONDS)
