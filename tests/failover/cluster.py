@@ -8,7 +8,6 @@ import json
 import os
 import secrets
 import shutil
-import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 import psycopg
@@ -30,6 +28,9 @@ FOLDER = Path(__file__).parents[2] / ".failover"
 
 #: Debian's PostgreSQL, if it is installed; else it is unpacked with the others.
 INSTALLED = Path("/usr/lib/postgresql/15/bin")
+
+#: A file system in memory, if there is one with room for the nodes: they need not survive a crash of the machine.
+MEMORY, ROOM = Path("/dev/shm"), 2 << 30  # noqa: S108 - nobody else can read what we make there
 
 #: Whose the processes are if we are root, of the accounts that every Debian has: PostgreSQL refuses to be root's.
 OWNER = "nobody"
@@ -56,12 +57,16 @@ class Node:
         """Where PostgreSQL keeps what it keeps."""
         return self.folder / "data"
 
-    def asked(self, path: str) -> dict[str, Any] | None:
-        """What its Patroni answers; None if it does not, or says no."""
-        with suppress(URLError, OSError, ValueError), urlopen(f"http://127.0.0.1:{self.rest}{path}", timeout=2) as said:
-            found: dict[str, Any] = json.load(said)
-            return found
-        return None
+    @property
+    def url(self) -> str:
+        """Of its Patroni."""
+        return f"http://127.0.0.1:{self.rest}"
+
+    def is_primary(self) -> bool:
+        """Whether its Patroni says so; one that is dead says nothing."""
+        with suppress(OSError), urlopen(f"{self.url}/primary", timeout=2):  # noqa: S310 - http, on this machine
+            return True
+        return False
 
 
 @dataclass
@@ -93,11 +98,11 @@ class Cluster:
 
     def primary(self) -> Node | None:
         """The node whose Patroni says that it is the primary."""
-        return next((node for node in self.nodes.values() if node.asked("/primary")), None)
+        return next((node for node in self.nodes.values() if node.is_primary()), None)
 
     def standby(self) -> Node:
         """A node that is not."""
-        return next(node for node in self.nodes.values() if not node.asked("/primary"))
+        return next(node for node in self.nodes.values() if not node.is_primary())
 
     def replicated(self) -> bool:
         """Whether a standby follows: whatever is committed is there first, if it is synchronous."""
@@ -115,12 +120,38 @@ class Cluster:
                 node.folder / "patroni.log",
             )
 
+    def is_whole(self, *, synchronous: bool) -> None:
+        """Start what was killed, and let the standby be waited for, or not."""
+        self.start(*(node for node in self.nodes.values() if node.patroni is None))
+        self.synchronous = synchronous
+        wait_until(self._is_told, "Patroni to take its settings", PATIENCE_SECONDS)
+        wait_until(self.replicated, "a standby that follows the primary", PATIENCE_SECONDS)
+
+    def _is_told(self) -> bool:
+        primary = self.primary()
+        if primary is None:
+            return False
+        told = json.dumps({"synchronous_mode": self.synchronous}).encode()
+        request = Request(f"{primary.url}/config", told, method="PATCH")  # noqa: S310 - http, on this machine
+        with suppress(OSError), urlopen(request, timeout=5):  # noqa: S310
+            return True
+        return False
+
+    def hold_back(self) -> psutil.Process:
+        """Stop what takes the primary's log on the standby: what is committed from now on is on the primary alone."""
+        found = postmaster(self.standby().data)
+        assert found is not None
+        receiver = next(one for one in found.children() if "walreceiver" in " ".join(one.cmdline()))
+        receiver.suspend()
+        return receiver
+
     def kill(self, node: Node) -> None:
         """End a node at once, as its machine does that loses power."""
         assert node.patroni is not None
         found = postmaster(node.data)
         node.patroni.kill()
         node.patroni.wait()
+        node.patroni = None
         for one in [found, *found.children(recursive=True)] if found else []:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
@@ -214,8 +245,11 @@ def cluster(nodes: int = 2, *, synchronous: bool = True, durable: bool = False) 
     programs."""
     if not (FOLDER / "complete").exists():
         pytest.skip("no Patroni, etcd and HAProxy in .failover: run .ci/failover on Debian")
+    memory = not durable and MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
     with (
-        tempfile.TemporaryDirectory(prefix="rollcall-ha-", ignore_cleanup_errors=True) as made,
+        tempfile.TemporaryDirectory(
+            prefix="rollcall-ha-", dir=MEMORY if memory else None, ignore_cleanup_errors=True
+        ) as made,
         ExitStack() as stack,
     ):
         place = Path(made)
@@ -253,8 +287,6 @@ def cluster(nodes: int = 2, *, synchronous: bool = True, durable: bool = False) 
 def _end(found: Cluster, started: list[subprocess.Popen[bytes]]) -> None:
     for node in found.nodes.values():
         if node.patroni is not None:
-            with suppress(psutil.NoSuchProcess):
-                psutil.Process(node.patroni.pid).send_signal(signal.SIGCONT)
             found.kill(node)
     for process in started:
         process.kill()
