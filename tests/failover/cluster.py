@@ -218,12 +218,8 @@ def _described(cluster: Cluster, node: Node) -> dict[str, Any]:
     }
 
 
-def _haproxy(cluster: Cluster) -> str:
-    """As docs/failover.md has it."""
-    servers = "\n".join(
-        f"    server {node.name} 127.0.0.1:{node.port} check port {node.rest}" for node in cluster.nodes.values()
-    )
-    return f"""
+#: Before the nodes, as docs/guides/failover.md has it.
+HAPROXY = """\
 defaults
     mode tcp
     timeout connect 2s
@@ -232,11 +228,17 @@ defaults
     timeout check 2s
 
 listen primary
-    bind 127.0.0.1:{cluster.port}
+    bind 127.0.0.1:{port}
     option httpchk OPTIONS /primary
     default-server inter 1s fall 2 rise 1 on-marked-down shutdown-sessions
-{servers}
 """
+
+
+def _haproxy(cluster: Cluster) -> str:
+    servers = (
+        f"    server {node.name} 127.0.0.1:{node.port} check port {node.rest}\n" for node in cluster.nodes.values()
+    )
+    return HAPROXY.format(port=cluster.port) + "".join(servers)
 
 
 @contextmanager

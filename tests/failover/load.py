@@ -88,8 +88,8 @@ _LEFT = """
 @dataclass(frozen=True)
 class Load:
     """How many learners there are, how many of them are in the segment that is mailed, and how many start; of the
-    mailing, what is settled when a primary is killed; how many starts are sent at once; and the seconds that the mail
-    server takes for a message."""
+    mailing, what is settled when a primary is killed; how many starts are sent at once; the seconds that the mail
+    server takes for a message, and those between two looks at what was done."""
 
     learners: int
     mails: int
@@ -97,6 +97,7 @@ class Load:
     kills: tuple[float, ...]
     portion: int
     takes: float = 0.0
+    look: float = 0.05
 
 
 @dataclass
@@ -130,7 +131,7 @@ class Run:
                 self._kill_if_due(found)
             elif not starts and unread(redis) == 0 and self.running.column(_LEFT) == [0]:
                 return
-            threading.Event().wait(LOOK_SECONDS)
+            threading.Event().wait(self.load.look)
 
     def _kill_if_due(self, found: tuple[int, int, int]) -> None:
         due = self.load.kills[len(self.killed)] * self.load.mails
