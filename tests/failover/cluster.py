@@ -255,7 +255,6 @@ def cluster(nodes: int = 2, *, synchronous: bool = True, durable: bool = False) 
         ExitStack() as stack,
     ):
         place = Path(made)
-        place.chmod(0o755)
         programs = FOLDER
         if not all(part.stat().st_mode & 0o001 for part in FOLDER.parents):
             programs = place / "programs"
@@ -268,13 +267,20 @@ def cluster(nodes: int = 2, *, synchronous: bool = True, durable: bool = False) 
             found.nodes[name] = node
         (place / "haproxy.cfg").write_text(_haproxy(found))
         if os.geteuid() == 0:
-            for path in (place, *place.glob("[!p]*")):
+            for path in (place, *place.glob("[!p]*")):  # all but the programs
                 shutil.chown(path, OWNER, "nogroup")
 
         started: list[subprocess.Popen[bytes]] = []
         stack.callback(_end, found, started)
         client, peer = f"http://127.0.0.1:{found.etcd}", f"http://127.0.0.1:{free_port()}"
-        etcd = ["--data-dir", place / "etcd", "--listen-client-urls", client, "--advertise-client-urls", client]
+        etcd: list[str | Path] = [
+            "--data-dir",
+            place / "etcd",
+            "--listen-client-urls",
+            client,
+            "--advertise-client-urls",
+            client,
+        ]
         etcd += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
         etcd += ["--initial-cluster", f"default={peer}", "--unsafe-no-fsync", "--logger", "zap", "--log-level", "warn"]
         started.append(found._run([programs / "usr/bin/etcd", *etcd], place / "etcd.log"))
