@@ -34,8 +34,8 @@ SLICE = 1_000_000
 _FILL = f"""
     INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
     SELECT 1, 'course-' || n, 'Course ' || n, 1, false, 'manual', now(), now() FROM generate_series(1, {COURSES}) AS n;
-    INSERT INTO segments (organisation, id, name)
-    SELECT 1, 'segment-' || n, 'Segment ' || n FROM generate_series(1, 50) AS n;
+    INSERT INTO segments (organisation, id, name, saved_at)
+    SELECT 1, 'segment-' || n, 'Segment ' || n, now() FROM generate_series(1, 50) AS n;
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, enrolled_at, activated_at, started_at,
                             completed_at)
     SELECT 1, course, 1, learner, standing = 'inactive', 1, now() - interval '20 days', now() - interval '20 days',

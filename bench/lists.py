@@ -48,6 +48,7 @@ class Lists:
     def round(self, database: Database, chance: Random) -> None:
         """Ask for some pages of each kind, and search without an index."""
         size = self._size
+        self._connection.close()  # since the last round it was idle for longer than a server waits
 
         def deep() -> dict[str, Any]:
             listed = ("learners", NUMBER, "active", None, None)

@@ -63,6 +63,9 @@ COUNTED = {
     "rollcall_work_begun_seconds": CountedMetric(
         "From when a piece of work was due until somebody began it", {"queue": QUEUES}, SECONDS
     ),
+    "rollcall_work_seconds": CountedMetric(
+        "For how long a piece of work was worked on, whatever came of it", {"queue": QUEUES}, SECONDS
+    ),
     "rollcall_work_retries_total": CountedMetric("Pieces that failed and are tried again", {"queue": QUEUES}),
     "rollcall_work_leases_lost_total": CountedMetric(
         "Leases that ran out before the work was done: its worker was lost, or too slow", {"queue": QUEUES}

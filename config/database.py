@@ -1,7 +1,7 @@
 """The way to PostgreSQL: transactions, and the few helpers every `store.py` is written with."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -134,9 +134,24 @@ def execute(connection: Connection, sql: str, /, **parameters: object) -> int:
 
 def rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[Row]:
     """The rows of a query, each in a `shape` whose fields are the query's columns."""
-    make: Callable[..., Row] = shape
+    names, found = _read(connection, sql, parameters)
+    return _shaped(shape, names, found)
+
+
+def numbered_rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[tuple[int, Row]]:
+    """The rows of a query, each as its first column, a number, and the others in a `shape`."""
+    names, found = _read(connection, sql, parameters)
+    return list(zip([row[0] for row in found], _shaped(shape, names[1:], [row[1:] for row in found]), strict=True))
+
+
+def _read(connection: Connection, sql: str, parameters: dict[str, object]) -> tuple[tuple[str, ...], Sequence[Any]]:
+    """The names of a query's columns, and its rows as they are: SQLAlchemy's `Row`s take as long again to make."""
     with closing(_run(connection, sql, parameters)) as result:
-        names, found = tuple(result.keys()), result.cursor.fetchall()  # as they are: `Row`s take as long again to make
+        return tuple(result.keys()), result.cursor.fetchall()
+
+
+def _shaped(shape: type[Row], names: tuple[str, ...], found: Sequence[Any]) -> list[Row]:
+    make: Callable[..., Row] = shape
     if names == getattr(shape, "__match_args__", ()):  # in the same order: three times cheaper
         return [make(*row) for row in found]
     return [make(**dict(zip(names, row, strict=True))) for row in found]

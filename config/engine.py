@@ -11,8 +11,8 @@ from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from config.errors import ConfigurationError
 from config.pipeline import READ_ONLY, pipeline_of
-from config.settings import ConfigurationError
 
 #: How soon libpq gives up a connection, unless the URL says otherwise: one that does not come about, in seconds; one
 #: that went without a word, by probes when nothing is said on it (seconds, seconds, how many) and by what is not

@@ -8,6 +8,10 @@ class UserError(Exception):
     """Its message is one line for whoever asked: what happened, to what, and what to do."""
 
 
+class ConfigurationError(UserError):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
 class NotFound(UserError):
     """What is named is not there, or is not the caller's: both are told in the same words."""
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
-from config.settings import Settings, keys_in
+from config.keys import keys_in
+from config.settings import Settings
 from config.webhooks import EventsKey
 
 

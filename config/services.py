@@ -11,8 +11,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from config.engine import make_engine
+from config.errors import ConfigurationError
 from config.runtime import Endpoints, Runtime
-from config.settings import SERVERS, ConfigurationError, Settings, SmtpServer, is_here
+from config.settings import SERVERS, Settings, SmtpServer, is_here
 
 #: Who sends where nobody said so: mail stays on this machine then.
 LOCAL_SENDER = "Rollcall <rollcall@localhost>"

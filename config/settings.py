@@ -1,14 +1,9 @@
 """Every setting, typed, and checked once at the start."""
 
 import os
-import re
-from collections.abc import Iterable
-from difflib import get_close_matches
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -21,20 +16,16 @@ from pydantic import (
     model_validator,
 )
 
-from config.errors import UserError
+from config.addresses import is_dns_name, networks_in, sender_address
+from config.environment import refuse_unknown
+from config.errors import ConfigurationError
+from config.keys import pem_of, refuse_weak_events_keys, refuse_weak_keys
 from config.openid import checked_issuer, group_roles
-from config.urls import Sentinels, SmtpServer, is_here, refuse_open_redis, with_scheme
+from config.urls import Sentinels, SmtpServer, base_of_links, is_here, refuse_open_redis, with_scheme
 from config.urls import verified_postgresql as _verified_postgresql
-from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
 
-#: One part of a name in DNS.
-_LABEL = "[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 #: Characters of the bounce address before the @, so that with a token it stays within 64 (RFC 5321 4.5.3.1.1).
 LONGEST_BOUNCE_NAME = 15
-
-#: Characters of a key at least, and bytes of one in base64 (Standard Webhooks has 24 of them made).
-SHORTEST_KEY = 8
-LEAST_KEY_BYTES = 16
 
 #: Seconds of the longest time that a setting may be: ten years.
 LONGEST_SECONDS = 315_360_000
@@ -49,27 +40,13 @@ _SERVER_NAMES = {
     "smtp": "smtp", "mail": "smtp", "mailbox": "smtp", "smtp_url": "smtp",
 }  # fmt: skip
 
-#: Variables that Kubernetes sets in every container, where a service is called rollcall or begins so.
-_OF_KUBERNETES = re.compile(r"ROLLCALL_(\w+_)?(SERVICE_(HOST|PORT(_\w+)?)|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)")
-
-
-#: What processes of ours tell each other by: `workers.readiness`, and the shell's completion.
-_INTERNAL = ("ROLLCALL_READY_FD", "ROLLCALL_COMPLETE")
-
 __all__ = [
-    "ConfigurationError",
     "Settings",
     "SmtpServer",
     "is_here",
-    "keys_in",
     "load_settings",
-    "sender_address",
     "table",
 ]
-
-
-class ConfigurationError(UserError):
-    """A setting is missing or wrong; the message names it and says what to do."""
 
 
 class Settings(BaseModel):
@@ -295,15 +272,7 @@ class Settings(BaseModel):
     @field_validator("public_url")
     @classmethod
     def _base(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        with_scheme(SecretStr(url), {"http", "https"}, "https://rollcall.example.org")
-        parts = urlsplit(url)
-        if not parts.hostname or not re.fullmatch(r"[!#-%(-;=?-~]+", url):
-            raise ValueError("must be a URL like https://rollcall.example.org")
-        if "?" in url or "#" in url or parts.username is not None:
-            raise ValueError("links are made by adding to it: leave out names, ? and #")
-        return url.rstrip("/")
+        return None if url is None else base_of_links(url)
 
     @field_validator("rollcall_oidc_issuer")
     @classmethod
@@ -339,40 +308,26 @@ class Settings(BaseModel):
     @field_validator("secret_key", "rollcall_events_key")
     @classmethod
     def _keys(cls, key: SecretStr | None) -> SecretStr | None:
-        keys = [] if key is None else keys_in(key.get_secret_value())
-        if key is not None and not keys:
-            raise ValueError("holds no key")
-        for number, one in enumerate(keys, 1):
-            if len(one) < SHORTEST_KEY:
-                raise ValueError(
-                    f"key {number} is shorter than {SHORTEST_KEY} characters: openssl rand -base64 32 makes one"
-                )
+        if key is not None:
+            refuse_weak_keys(key.get_secret_value())
         return key
 
     @field_validator("rollcall_events_key")
     @classmethod
     def _in_base64(cls, key: SecretStr | None) -> SecretStr | None:
-        found = [EventsKey.read(one).key for one in keys_in(key.get_secret_value())] if key is not None else []
-        if len(found) > MOST_KEYS:
-            raise ValueError(f"holds {len(found)} keys, and {MOST_KEYS} at most are accepted at once")
-        for number, one in enumerate(found, 1):
-            if one.startswith(PREFIX) and (decoded := decoded_key(one.removeprefix(PREFIX))) is None:
-                raise ValueError(f"after {PREFIX} comes base64, and in key {number} it does not")
-            if one.startswith(PREFIX) and len(decoded or b"") < LEAST_KEY_BYTES:
-                raise ValueError(
-                    f"key {number} is shorter than {LEAST_KEY_BYTES} bytes: openssl rand -base64 32 makes one"
-                )
+        if key is not None:
+            refuse_weak_events_keys(key.get_secret_value())
         return key
 
     @field_validator("dkim_key")
     @classmethod
     def _signing_key(cls, key: SecretStr | None) -> SecretStr | None:
-        return None if key is None else SecretStr(_pem(key.get_secret_value()))
+        return None if key is None else SecretStr(pem_of(key.get_secret_value()))
 
     @field_validator("dkim_selector", "dkim_domain")
     @classmethod
     def _in_dns(cls, name: str | None) -> str | None:
-        if name is not None and not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", name):
+        if name is not None and not is_dns_name(name):
             raise ValueError("must be a name as it stands in DNS, such as mail2026 or example.org")
         return None if name is None else name.lower()
 
@@ -416,88 +371,16 @@ class Settings(BaseModel):
         return self
 
 
-def sender_address(mail_from: str) -> str:
-    """The address in `MAIL_FROM`, which is `address` or `Name <address>`; an international domain in ASCII."""
-    local, _, domain = mail_from.strip().removesuffix(">").rpartition("<")[2].rpartition("@")
-    ascii_domain = domain if domain.isascii() else _in_ascii(domain)
-    atom = r"[!#-'*+\-/0-9=?A-Z^_`a-z{|}~]+"
-    if (
-        not re.fullmatch(rf"{atom}(\.{atom})*", local)
-        or not re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", ascii_domain)
-        or not mail_from.isprintable()
-    ):
-        raise ValueError("must be a mail address, such as Learning <learning@example.org>")
-    return f"{local}@{ascii_domain}"
-
-
-def _in_ascii(domain: str) -> str:
-    """An international domain in ASCII, or nothing where it is none."""
-    import idna
-
-    try:
-        return idna.encode(domain, uts46=True).decode()
-    except idna.IDNAError:
-        return ""
-
-
-def networks_in(addresses: str) -> list[IPv4Network | IPv6Network]:
-    """The networks in a list of addresses and networks. Raises ValueError for one that is neither."""
-    found = []
-    for number, part in enumerate(filter(None, map(str.strip, addresses.split(","))), 1):
-        try:
-            found.append(ip_network(part))
-        except ValueError:  # its message would quote what stands there, and that may be a secret in the wrong place
-            raise ValueError(
-                f"names addresses or networks, such as 10.0.0.7 or 10.0.0.0/24, and entry {number} is neither"
-            ) from None
-    return found
-
-
-def keys_in(secret_key: str) -> list[str]:
-    """The keys in `SECRET_KEY`: the first one signs, all are accepted, so that one can take another's place."""
-    return [key for key in map(str.strip, secret_key.split(",")) if key]
-
-
-def _pem(key: str) -> str:
-    """The PEM that `DKIM_KEY` is or names, once it is known to be a key."""
-    from config.signing import read_key
-
-    pem = key.replace("\\n", "\n")
-    if "-----BEGIN" not in pem:
-        try:
-            pem = Path(key).read_text(encoding="ascii")
-        except (OSError, ValueError):  # its message would quote what stands there, and that may be a key
-            raise ValueError("is neither a private key in PEM nor a file that can be read") from None
-    read_key(pem)
-    return pem.strip() + "\n"
-
-
 @lru_cache
 def load_settings() -> Settings:
     """Read the environment, or raise `ConfigurationError` with one line that names the variable at fault."""
-    _refuse_unknown(os.environ.items())
+    refuse_unknown(os.environ, [name for name in Settings.model_fields if name.startswith("rollcall_")])
     try:
         return Settings()
     except ValidationError as problem:
         first = problem.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() + ": " if first["loc"] else ""
         raise ConfigurationError(f"{name}{first['msg'].removeprefix('Value error, ')}") from None
-
-
-def _refuse_unknown(environment: Iterable[tuple[str, str]]) -> None:
-    """Refuse a variable of ours that is none: it was meant to do something."""
-    known = [name.upper() for name in Settings.model_fields if name.startswith("rollcall_")]
-    for name, value in environment:
-        given = name.upper()
-        if (
-            not given.startswith("ROLLCALL_")
-            or given in {*known, *_INTERNAL}
-            or not value
-            or _OF_KUBERNETES.fullmatch(given)
-        ):
-            continue
-        near = get_close_matches(given, known, 1, 0.0)[0]
-        raise ConfigurationError(f"{name} is no setting of Rollcall: is {near} meant? docs/settings.md lists them all.")
 
 
 def table() -> list[str]:

@@ -273,3 +273,14 @@ def with_scheme(url: SecretStr | None, schemes: set[str], example: str) -> Secre
     if re.search(r"[\s\x00-\x1f]", url.get_secret_value()):
         raise ValueError(f"has a blank in it; {misread}")
     return url
+
+
+def base_of_links(url: str) -> str:
+    """What links begin with, without a slash at the end. Raises ValueError for a URL that cannot be added to."""
+    with_scheme(SecretStr(url), {"http", "https"}, "https://rollcall.example.org")
+    parts = urlsplit(url)
+    if not parts.hostname or not re.fullmatch(r"[!#-%(-;=?-~]+", url):
+        raise ValueError("must be a URL like https://rollcall.example.org")
+    if "?" in url or "#" in url or parts.username is not None:
+        raise ValueError("links are made by adding to it: leave out names, ? and #")
+    return url.rstrip("/")

@@ -5,14 +5,19 @@ A pytest plugin. One run collects the fast tests and notes which of them call wh
 function is tried in a fork, where the function's code is exchanged, by the tests that call it, the cheapest first. What
 a module says outside of functions is not changed: a fork is too late for it. What needs servers is tried by the tests
 that `-m` chooses in place of the fast ones: `python -m tests.mutation tasks/intake/*.py tests/events -m 'not slow'`.
+As that takes long, `--sample=40 --seed=7` tries but so many mutants, which the seed chooses: the same ones each time;
+`tasks/intake/batch.py::Batch` means those alone of what begins so; and `--again=FILE` those that survived by the output
+in FILE, for other tests to try.
 """
 
 import ast
 import gc
 import os
+import random
 import signal
 import sys
 import time
+from argparse import ArgumentParser
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,10 +35,10 @@ from tests import conftest
 ROOT = Path(__file__).parents[1]
 
 #: What decides without I/O.
-MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py"]
+MODULES = ["tasks/*/rules.py", "tasks/enrolments/timeline.py", "tasks/events/awaited.py"]
 
 #: Seconds of one test after which a mutant counts as seen: it never ends.
-DEADLINE = 60
+DEADLINE = 120
 
 #: Mutants tried at once.
 AT_ONCE = 2
@@ -197,11 +202,28 @@ def _code(module: CodeType, qualified: str) -> CodeType | None:
     return module
 
 
+def exchange(mutant: Mutant) -> None:
+    """Put a mutant in the place of what it was made of."""
+    gc.unfreeze()  # what was there when the tests were collected is frozen, and no object that the collector shows
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType):
+            was = one.__code__
+            if (was.co_filename, was.co_qualname) == (mutant.full, mutant.function):
+                one.__code__ = mutant.code
+
+
 class Mutation:
     """Tries mutants, once the tests are collected."""
 
-    def __init__(self, patterns: list[str]) -> None:
-        self.paths = sorted({path for pattern in patterns or MODULES for path in ROOT.glob(pattern)})
+    def __init__(
+        self, patterns: list[str], sample: int | None = None, seed: int = 0, again: Path | None = None
+    ) -> None:
+        self.sample, self.seed = sample, seed
+        self.again = None if again is None else set(again.read_text(encoding="utf-8").splitlines())
+        self.wanted: dict[Path, str] = {}
+        for pattern in patterns or MODULES:
+            files, _, begins = pattern.partition("::")
+            self.wanted |= dict.fromkeys(sorted(ROOT.glob(files)), begins)
         self.calls: defaultdict[tuple[str, str], set[pytest.Item]] = defaultdict(set)
         self.seconds: dict[pytest.Item, float] = {}
         self.equivalent = set(EQUIVALENT.read_text(encoding="utf-8").splitlines())
@@ -217,8 +239,16 @@ class Mutation:
         if session.testsfailed:
             return True
         self._leave_out_what_fails_in_a_fork(session)
-        every = [mutant for path in self.paths for mutant in mutants(path)]
-        survived = []
+        every = [
+            mutant
+            for path, begins in self.wanted.items()
+            for mutant in mutants(path)
+            if mutant.function.startswith(begins) and (self.again is None or f"survived {mutant}" in self.again)
+        ]
+        if self.sample is not None and self.sample < len(every):
+            print(f"\nof {len(every)} mutants {self.sample}, chosen by seed {self.seed}")  # noqa: T201
+            every = random.Random(self.seed).sample(every, self.sample)  # noqa: S311 - the same ones each time
+        survived, late = [], 0
         running: dict[int, tuple[Mutant, list[pytest.Item], int]] = {}
         slots = set(range(1, AT_ONCE + 1))
         for n, mutant in enumerate([*every, *[None] * AT_ONCE]):
@@ -226,7 +256,10 @@ class Mutation:
                 pid, status = os.wait()
                 tried, tests, slot = running.pop(pid)
                 slots.add(slot)
-                if status:
+                if os.WIFSIGNALED(status):
+                    late += 1
+                    print(f"\nout of time {tried}", end="", flush=True)  # noqa: T201
+                elif status:
                     self._note_seen(tests, status)
                 elif tried.name not in self.equivalent:
                     survived.append(tried)
@@ -238,11 +271,11 @@ class Mutation:
                 slot = slots.pop()
                 running[self._fork(session, mutant, tests, slot)] = (mutant, tests, slot)
                 print(f"\r{n}/{len(every)} ", end="", file=sys.stderr, flush=True)  # noqa: T201
-        self._report(every, survived)
+        self._report(every, survived, late)
         return True
 
     def _note(self, session: pytest.Session) -> None:
-        ours = {str(path) for path in self.paths}
+        ours = {str(path) for path in self.wanted}
         for at, item in enumerate(session.items):
             called: set[CodeType] = set()
 
@@ -268,6 +301,10 @@ class Mutation:
         unchanged = Mutant("", 0, "", "", (lambda: None).__code__)
         while tests:
             _, status = os.waitpid(self._fork(session, unchanged, tests[: MOST - 1], 1), 0)
+            if os.WIFSIGNALED(status):
+                raise TimeoutError(
+                    f"with nothing changed, a test takes longer than {DEADLINE} s: the machine is too busy"
+                )
             place = os.waitstatus_to_exitcode(status)
             if place == 0:
                 tests = tests[MOST - 1 :]
@@ -289,11 +326,7 @@ class Mutation:
             return pid
         conftest.WORKER = f"gw{slot}"  # its number in Valkey is its own
         session.config.pluginmanager.unregister(name="terminalreporter")
-        for one in gc.get_objects():
-            if isinstance(one, FunctionType):
-                was = one.__code__
-                if (was.co_filename, was.co_qualname) == (mutant.full, mutant.function):
-                    one.__code__ = mutant.code
+        exchange(mutant)
         failed = 0
         try:
             for place, item in enumerate(tests, 1):
@@ -308,13 +341,16 @@ class Mutation:
             failed = MOST
         os._exit(failed)
 
-    def _report(self, every: list[Mutant], survived: list[Mutant]) -> None:
+    def _report(self, every: list[Mutant], survived: list[Mutant], late: int) -> None:
         print("\n")  # noqa: T201
         for path in dict.fromkeys(mutant.path for mutant in every):
             here = [mutant for mutant in every if mutant.path == path]
             left = sum(mutant.path == path for mutant in survived)
             print(f"{path}: {len(here)} mutants, {len(here) - left} seen, {left} not")  # noqa: T201
-        print(f"all: {len(every)} mutants, {len(every) - len(survived)} seen, {len(survived)} not")  # noqa: T201
+        print(  # noqa: T201
+            f"all: {len(every)} mutants, {len(every) - len(survived)} seen, {late} of them as a test took longer than"
+            f" {DEADLINE} s, {len(survived)} not"
+        )
 
 
 @contextmanager
@@ -329,7 +365,12 @@ def _servers(session: pytest.Session) -> Iterator[None]:
 
 
 if __name__ == "__main__":
-    modules = [word for word in sys.argv[1:] if word.startswith("tasks/")]
-    options = [word for word in sys.argv[1:] if word not in modules]
+    parser = ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--sample", type=int)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--again", type=Path)
+    chosen, words = parser.parse_known_args()
+    modules = [word for word in words if word.startswith("tasks/")]
+    options = [word for word in words if word not in modules]
     plain = ["-m", "fast", "-q", "-p", "no:cacheprovider", "--hypothesis-profile=fast"]
-    sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules)]))
+    sys.exit(pytest.main([*plain, *options], plugins=[Mutation(modules, chosen.sample, chosen.seed, chosen.again)]))

@@ -14,10 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy import text
 
 import migrations
+from config.addresses import sender_address
 from config.embedded import Embedded
 from config.engine import make_engine
+from config.errors import ConfigurationError
+from config.keys import keys_in
 from config.services import endpoints, without_password
-from config.settings import ConfigurationError, Settings, SmtpServer, keys_in, load_settings, sender_address
+from config.settings import Settings, SmtpServer, load_settings
 from config.urls import verified_postgresql
 from tests.databases import database_named
 

@@ -21,8 +21,7 @@ from config.streams import OUT
 from tasks import enrolments, learners, organisations, seats
 from tasks.announcements import Progress, find, progress
 from tasks.enrolments import Enrolment
-from tasks.events import inbox
-from tasks.events.inbox import Quarantined
+from tasks.events.quarantine import Quarantined, quarantined
 from tasks.intake import BatchResult, process_batch
 from tasks.mail import tally
 from tasks.reconcile import deviations
@@ -272,7 +271,7 @@ class World:
     def quarantine(self) -> dict[str, Quarantined]:
         """What could not be taken, by the event's id."""
         with transaction(self.runtime.engine) as connection:
-            return {entry.id: entry for entry in inbox.quarantined(connection, None)}
+            return {entry.id: entry for entry in quarantined(connection, None)}
 
     def progress(self, announcement: str) -> Progress:
         """How an announcement stands."""

@@ -1,6 +1,7 @@
 """A pool of dramatiq workers: each message names a piece of work, and the piece says what is to be done."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 
@@ -91,7 +92,7 @@ class Leases(dramatiq.Middleware):
         self._runtime = runtime
         self._presence = presence or Presence(runtime, ProcessRole.POOL)
         self._lock = _SharedLock()
-        self._held: dict[str, tuple[Piece, ExitStack]] = {}
+        self._held: dict[str, tuple[Piece, float, ExitStack]] = {}
         self._fuses, self._fusing = Fuses(), threading.Lock()
 
     def before_process_message(self, _broker: dramatiq.Broker, message: MessageProxy) -> None:
@@ -109,7 +110,7 @@ class Leases(dramatiq.Middleware):
                 if piece.lost > 1:  # it, or what was beside it, took its worker down
                     with transaction(self._runtime.engine, piece.organisation) as connection:
                         accuse(connection, piece)
-                self._held[message.message_id] = piece, stack.pop_all()
+                self._held[message.message_id] = piece, time.monotonic(), stack.pop_all()
         except Exception as problem:  # noqa: BLE001 - whatever it was, the piece is given back
             self._give_back(piece, problem)
             return
@@ -125,8 +126,9 @@ class Leases(dramatiq.Middleware):
     ) -> None:
         """Let go of the piece; what failed is written down, and tried again after a pause."""
         if message.message_id in self._held:
-            piece, held = self._held.pop(message.message_id)
+            piece, begun, held = self._held.pop(message.message_id)
             held.close()
+            counts.observe("rollcall_work_seconds", time.monotonic() - begun, queue=piece.queue)
             if exception is not None:
                 self._give_back(piece, exception)
             else:

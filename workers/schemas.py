@@ -35,6 +35,7 @@ from tasks.imports import Imported
 from tasks.mail import MailingChange, RetriedNotices, SentInLog, ServerCheck, Suppression
 from tasks.reports import CourseSummary
 from tasks.seats import Entry
+from tasks.system import PoolAdvice
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
@@ -111,6 +112,7 @@ RESULTS: dict[str, Any] = {
     "mail-retry": list[RetriedNotices],
     "mail-sent-since": SentInLog,
     "migrate": system.Migrated,
+    "pools-advise": list[PoolAdvice],
     "pools-pause": system_acts.PoolState,
     "pools-resume": system_acts.PoolState,
     "reconcile": reconcile.Reconciled,

@@ -165,6 +165,7 @@ PERMISSIONS = {
     "system.events.replays": _OPERATOR,
     "system.fanouts": _OPERATOR,
     "system.mailings": _OPERATOR,
+    "system.advise": _OPERATOR,
     "system.samples": _OPERATOR,
     "system.show": _OPERATOR,
     "system.pause": _OPERATOR,

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 
-from config.settings import keys_in
+from config.keys import keys_in
 from config.signing import derived
 
 #: Seconds that a code is shown, and how many codes before and after the present one are taken: clocks differ.

@@ -142,10 +142,11 @@ def roster(doing: Doing, asked: RosterAsked) -> Page[EnrolledLearner]:
         assert course is not None  # noqa: S101 - it is known
         found = enrolments.enrolled_after(connection, number, course.course, after, states, SCANNED, asked.limit + 1)
         if len(found) > asked.limit:
-            end = (found[asked.limit - 1].cycle, found[asked.limit - 1].number)
+            learner, last = found[asked.limit - 1]
+            end = (last.cycle, learner)
         else:
             end = enrolments.roster_scanned_to(connection, number, course.course, after, SCANNED)
-    return page_ending_at([one.shown() for one in found[: asked.limit]], end, *listed)
+    return page_ending_at([one for _, one in found[: asked.limit]], end, *listed)
 
 
 @act("enrolments.withdraw", "DELETE courses/{course}/enrolments", each="learners", together=_all_withdrawn)

@@ -8,10 +8,11 @@ from typing import Annotated
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from config.addresses import sender_address
 from config.database import lock_organisations
 from config.errors import Conflict
 from config.runtime import Runtime
-from config.settings import SmtpServer, sender_address
+from config.settings import SmtpServer
 from config.words import counted
 from tasks import announcements, mail, organisations
 from tasks.acts.acting import Doing, act

@@ -139,10 +139,10 @@ def list_(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]:
     else:
         with doing.transaction() as connection:
             found = learners.learners_after(connection, number, after, chosen, SCANNED, asked.limit + 1)
-            end = found[asked.limit - 1].number if len(found) > asked.limit else None
+            end = found[asked.limit - 1][0] if len(found) > asked.limit else None
             if end is None and segment is not None:
                 end = learners.scanned_to(connection, number, after, segment, SCANNED)
-    shown = [one.summary() for one in found[: asked.limit]]
+    shown = [one for _, one in found[: asked.limit]]
     return page_ending_at(shown, None if end is None else (end,), *listed)
 
 
@@ -157,7 +157,7 @@ def _newest(doing: Doing, asked: LearnersAsked) -> Page[learners.LearnerSummary]
     chosen = learners.LearnerFilter(standings, None)
     with doing.transaction() as connection:
         found, end = learners.learners_before(connection, number, before, chosen, SCANNED, asked.limit + 1)
-    return page_ending_at([one.summary() for one in found], None if end is None else (end,), *listed)
+    return page_ending_at([one for _, one in found], None if end is None else (end,), *listed)
 
 
 @act("learners.show", "GET learners/{learner}")

@@ -6,8 +6,9 @@ from typing import IO, Annotated
 
 from msgspec import Meta
 
+from config.addresses import sender_address
 from config.errors import BadField, Conflict, Invalid
-from config.settings import SmtpServer, sender_address
+from config.settings import SmtpServer
 from tasks import mail
 from tasks.acts.acting import Doing, Nothing, act
 from tasks.events import Moment

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from config.database import column, execute, one, rows, say, value
 from tasks.chores import one_by_one
+from tasks.enrolments.fragments import UNDER_WAY
 from tasks.enrolments.store import Newcomer
 from tasks.events import EMIT_TRACED
 
@@ -205,12 +206,9 @@ def finish_fanouts(connection: Connection, *, in_savepoints: bool = False) -> in
     """Close the fan-outs of which no piece is left, and say what became of those somebody asked for (R14)."""
     numbers = column(
         connection,
-        """
+        f"""
         SELECT fanout FROM fanouts f
-        WHERE finished_at IS NULL AND NOT EXISTS (
-            SELECT FROM work w
-            WHERE w.organisation = f.organisation AND w.subject = f.fanout
-              AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
+        WHERE finished_at IS NULL AND NOT {UNDER_WAY}
         ORDER BY fanout
         """,
     )
@@ -375,12 +373,9 @@ def unfinished_since(connection: Connection, organisation: int, occurred_at: dat
     """The fan-outs that an event at this moment began, and of which something is still to be done."""
     return column(
         connection,
-        """
+        f"""
         SELECT f.fanout FROM fanouts f
-        WHERE f.organisation = :organisation AND f.finished_at IS NULL AND f.occurred_at = :at AND EXISTS (
-            SELECT FROM work w
-            WHERE w.organisation = f.organisation AND w.subject = f.fanout
-              AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
+        WHERE f.organisation = :organisation AND f.finished_at IS NULL AND f.occurred_at = :at AND {UNDER_WAY}
         ORDER BY f.fanout
         """,
         organisation=organisation,

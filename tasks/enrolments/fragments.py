@@ -84,3 +84,9 @@ SINCE = """CASE WHEN CAST(:requests AS bigint[]) IS NOT NULL OR l.saved_at <= :a
         SELECT min(d.occurred_at) FROM descriptions d
         WHERE d.organisation = l.organisation AND d.learner = l.learner
           AND d.occurred_at > coalesce(l.deleted_at, '-infinity')))) END"""
+
+#: Whether a part of the fan-out `f` is still to be done.
+UNDER_WAY = """EXISTS (
+    SELECT FROM work w
+    WHERE w.organisation = f.organisation AND w.subject = f.fanout
+      AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))"""

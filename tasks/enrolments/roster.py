@@ -9,8 +9,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import one, rows
+from config.database import numbered_rows, one, rows
 from config.sql import query
+from tasks.enrolments.fragments import UNDER_WAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,44 +31,6 @@ class EnrolledLearner:
     completed_at: datetime | None
     withdrawn_at: datetime | None
     withdrawn_by: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NumberedEnrolment:
-    """The same, with the number of the learner, which the list is ordered by after the cycle."""
-
-    number: int
-    learner: str
-    status: str
-    username: str | None
-    email: str | None
-    first_name: str | None
-    last_name: str | None
-    cycle: int
-    silent: bool
-    enrolled_at: datetime
-    started_at: datetime | None
-    completed_at: datetime | None
-    withdrawn_at: datetime | None
-    withdrawn_by: str | None
-
-    def shown(self) -> EnrolledLearner:
-        """What is shown."""
-        return EnrolledLearner(
-            self.learner,
-            self.status,
-            self.username,
-            self.email,
-            self.first_name,
-            self.last_name,
-            self.cycle,
-            self.silent,
-            self.enrolled_at,
-            self.started_at,
-            self.completed_at,
-            self.withdrawn_at,
-            self.withdrawn_by,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +60,12 @@ def enrolled_after(
     states: Sequence[str],
     scanned: int,
     limit: int,
-) -> list[NumberedEnrolment]:
-    """The first enrolments in a course behind a cycle and learner, of the next so many that are looked at. `states`:
-    enrolled, withdrawn."""
-    return rows(
+) -> list[tuple[int, EnrolledLearner]]:
+    """The first enrolments in a course behind a cycle and learner, of the next so many that are looked at, each with
+    the number of its learner, by which they are ordered after the cycle. `states`: enrolled, withdrawn."""
+    return numbered_rows(
         connection,
-        NumberedEnrolment,
+        EnrolledLearner,
         query("enrolments.roster"),
         organisation=organisation,
         course=course,
@@ -144,13 +107,10 @@ def running(connection: Connection, organisation: int, limit: int) -> list[Runni
     return rows(
         connection,
         RunningFanout,
-        """
+        f"""
         SELECT f.fanout, f.cause, c.id AS course, c.title, f.occurred_at AS began_at
         FROM fanouts f LEFT JOIN courses c ON c.organisation = f.organisation AND c.course = f.courses[1]
-        WHERE f.organisation = :organisation AND f.finished_at IS NULL AND EXISTS (
-            SELECT FROM work w
-            WHERE w.organisation = f.organisation AND w.subject = f.fanout
-              AND w.actor IN ('enrolments.survey', 'enrolments.chunk'))
+        WHERE f.organisation = :organisation AND f.finished_at IS NULL AND {UNDER_WAY}
         ORDER BY f.fanout LIMIT :limit
         """,
         organisation=organisation,

@@ -8,25 +8,12 @@ if TYPE_CHECKING:
     from tasks.events.awaited import Awaited
     from tasks.events.erasing import forget_usernames, rewrite_reasons, usernames_published
     from tasks.events.inbox import (
-        DecidedEvent,
-        EventRef,
-        Quarantined,
         StoredEvent,
-        UnresolvedEvent,
         any_waiting_for_enrolment,
-        decided,
         has_overdue,
-        held_after,
-        is_called,
         quarantine_malformed,
         quarantine_overdue,
-        quarantined,
-        quarantined_page,
-        resolve,
-        rewrite,
         stored,
-        unresolved,
-        unresolved_counts,
         waiting_for,
         waiting_in_vain,
     )
@@ -68,6 +55,21 @@ if TYPE_CHECKING:
         PoolReached,
         SeatConsumed,
         WebhookDisabled,
+    )
+    from tasks.events.quarantine import (
+        DecidedEvent,
+        EventRef,
+        Quarantined,
+        UnresolvedEvent,
+        decided,
+        held_after,
+        is_called,
+        quarantined,
+        quarantined_page,
+        resolve,
+        rewrite,
+        unresolved,
+        unresolved_counts,
     )
     from tasks.events.readers import known as known_readers
     from tasks.events.readers import remember as remember_readers

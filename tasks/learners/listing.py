@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from config.database import autocommit, one, rows, transaction, value
+from config.database import autocommit, numbered_rows, one, rows, transaction, value
 from config.sql import query
 
 
@@ -26,34 +26,6 @@ class LearnerSummary:
     last_name: str | None
     locale: str | None
     time_zone: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class NumberedLearner:
-    """The same, with the number that the list is ordered by."""
-
-    number: int
-    learner: str
-    status: str
-    username: str | None
-    email: str | None
-    first_name: str | None
-    last_name: str | None
-    locale: str | None
-    time_zone: str | None
-
-    def summary(self) -> LearnerSummary:
-        """What is shown."""
-        return LearnerSummary(
-            self.learner,
-            self.status,
-            self.username,
-            self.email,
-            self.first_name,
-            self.last_name,
-            self.locale,
-            self.time_zone,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,26 +54,28 @@ class Matches:
 
 def learners_after(
     connection: Connection, organisation: int, after: int, chosen: LearnerFilter, scanned: int, limit: int
-) -> list[NumberedLearner]:
-    """The first of these learners behind a number; of a segment, among so many of its members at most."""
+) -> list[tuple[int, LearnerSummary]]:
+    """The first of these learners behind a number, each with theirs; of a segment, among so many of its members at
+    most."""
     asked: dict[str, object] = {"after": after, "limit": limit}
     if chosen.segment is None:
         asked["organisation"] = organisation
         match list(chosen.standings):
             case ["active"]:
-                return rows(connection, NumberedLearner, query("learners.list_active"), **asked)
+                return numbered_rows(connection, LearnerSummary, query("learners.list_active"), **asked)
             case ["inactive"]:
-                return rows(connection, NumberedLearner, query("learners.list_inactive"), **asked)
-        return rows(connection, NumberedLearner, query("learners.list_all"), **asked)
+                return numbered_rows(connection, LearnerSummary, query("learners.list_inactive"), **asked)
+        return numbered_rows(connection, LearnerSummary, query("learners.list_all"), **asked)
     asked |= {"segment": chosen.segment, "scanned": scanned}
     asked["standings"] = [str(standing) for standing in chosen.standings]
-    return rows(connection, NumberedLearner, query("learners.list_segment"), organisation=organisation, **asked)
+    return numbered_rows(connection, LearnerSummary, query("learners.list_segment"), organisation=organisation, **asked)
 
 
 def learners_before(
     connection: Connection, organisation: int, before: int | None, chosen: LearnerFilter, scanned: int, limit: int
-) -> tuple[list[NumberedLearner], int | None]:
-    """The newest of these learners before a number, or of all, and the number before which the next page begins."""
+) -> tuple[list[tuple[int, LearnerSummary]], int | None]:
+    """The newest of these learners before a number, or of all, each with theirs, and the number before which the next
+    page begins."""
     if before is None:
         before = 1 + int(
             value(
@@ -112,9 +86,9 @@ def learners_before(
         )
     asked: dict[str, object] = {"before": before, "scanned": scanned, "limit": limit}
     asked["standings"] = [str(standing) for standing in chosen.standings]
-    found = rows(connection, NumberedLearner, query("learners.list_newest"), organisation=organisation, **asked)
+    found = numbered_rows(connection, LearnerSummary, query("learners.list_newest"), organisation=organisation, **asked)
     if len(found) == limit:
-        return found[:-1], found[-2].number
+        return found[:-1], found[-2][0]
     return found, before - scanned if before - scanned > 1 else None
 
 
@@ -144,11 +118,11 @@ def search(
 
 def numbered(
     connection: Connection, organisation: int, learners: Sequence[int], chosen: LearnerFilter
-) -> list[NumberedLearner]:
-    """The learners with these numbers, who stand so."""
-    return rows(
+) -> list[tuple[int, LearnerSummary]]:
+    """The learners with these numbers, who stand so, each with theirs."""
+    return numbered_rows(
         connection,
-        NumberedLearner,
+        LearnerSummary,
         query("learners.list_numbered"),
         organisation=organisation,
         learners=list(learners),

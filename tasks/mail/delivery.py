@@ -16,11 +16,12 @@ from pathlib import Path
 import structlog
 from sqlalchemy import Connection, Engine
 
+from config.addresses import sender_address
 from config.counting import counts, provider_of, reply_class
 from config.database import after_commit, retrying, transaction
 from config.log import without_data
 from config.runtime import Endpoints, Runtime
-from config.settings import SmtpServer, sender_address
+from config.settings import SmtpServer
 from tasks import work
 from tasks.mail.composing import compose, identity
 from tasks.mail.ledger import Mailing, Recipient, Witness, deliveries, gate, mailings, numbers, pause_once, restored

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
+    from tasks.system.advice import TARGETS, THREADS, PoolAdvice, advise
     from tasks.system.flows import KEPT, Positions, forget_samples, keep, positions, samples
     from tasks.system.readers import (
         ConsumerGroup,

@@ -45,11 +45,11 @@ def keep(connection: Connection, found: Sequence[FlowSample]) -> None:
     execute(
         connection,
         """
-        INSERT INTO samples (at, flow, waiting, oldest_seconds, in_flight, failing, passed)
+        INSERT INTO samples (at, flow, waiting, oldest_seconds, in_flight, failing, passed, busy_seconds)
         SELECT * FROM unnest(
             CAST(:at AS timestamptz[]), CAST(:flow AS text[]), CAST(:waiting AS bigint[]),
             CAST(:oldest_seconds AS float[]), CAST(:in_flight AS bigint[]), CAST(:failing AS bigint[]),
-            CAST(:passed AS bigint[]))
+            CAST(:passed AS bigint[]), CAST(:busy_seconds AS float[]))
         ON CONFLICT DO NOTHING
         """,
         **{field.name: [getattr(one, field.name) for one in found] for field in fields(FlowSample)},
@@ -67,7 +67,8 @@ def samples(connection: Connection, hours: int) -> list[FlowSample]:
         connection,
         FlowSample,
         """
-        SELECT at, flow, waiting, oldest_seconds, in_flight, failing, passed FROM samples
+        SELECT at, flow, waiting, oldest_seconds, in_flight, failing, passed, busy_seconds
+        FROM samples
         WHERE at > now() - make_interval(hours => :hours) ORDER BY at, flow
         """,
         hours=hours,

@@ -22,7 +22,8 @@ class Flow(StrEnum):
 @dataclass(frozen=True, slots=True)
 class FlowSample:
     """How a flow stood in a minute. `passed`: pieces that workers were woken for, events that were stored or published,
-    since the minute before; what is null was not known."""
+    since the minute before; `busy_seconds`: for how long all workers together have worked on pieces since then. What is
+    null was not known."""
 
     at: datetime
     flow: Flow
@@ -31,6 +32,7 @@ class FlowSample:
     in_flight: int
     failing: int
     passed: int | None
+    busy_seconds: float | None = None
 
 
 def is_idle(samples: Iterable[FlowSample]) -> bool:

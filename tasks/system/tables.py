@@ -14,5 +14,6 @@ samples = Table(
     required("in_flight", BigInteger, "pieces that were being worked on"),
     required("failing", BigInteger, "pieces that were set aside"),
     optional("passed", BigInteger, "how many went through since the sample before; null: there was none"),
+    optional("busy_seconds", Double, "of pieces: for how long they were worked on since then; null: not known"),
     comment="how much waited, a row for each flow and minute; the relay keeps two days of them",
 )

@@ -8,7 +8,7 @@ from datetime import datetime
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from standardwebhooks import Webhook
 
-from config.settings import keys_in
+from config.keys import keys_in
 from config.signing import derived
 
 #: Bytes of a signing key; the specification asks for 24 to 64.

@@ -71,7 +71,7 @@ OPERATOR = """
     mail.check mail.pause mail.resume mail.sent_since
     system.events.decided system.events.discard_many system.events.quarantined system.events.release_many
     system.events.replay system.events.replays
-    system.fanouts system.mailings system.pause system.resume system.samples system.show
+    system.advise system.fanouts system.mailings system.pause system.resume system.samples system.show
     system.webhooks.add system.webhooks.disable system.webhooks.enable system.webhooks.list system.webhooks.log
     system.webhooks.remove system.webhooks.rotate system.webhooks.show system.webhooks.test
     tokens.add tokens.list tokens.revoke

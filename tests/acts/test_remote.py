@@ -35,6 +35,7 @@ __all__ = ["neighbours", "rollcall"]  # fixtures
 LOOKS = [
     "status",
     "work failing",
+    "pools advise",
     "events quarantined",
     "events quarantined -o acme",
     "events quarantined -o nobody",

@@ -5,16 +5,20 @@ import urllib.request
 
 import pytest
 
+from config.counting import counts
 from config.errors import Forbidden, NotFound
 from tasks import work
 from tasks.accounts import Role
 from tasks.acts import system as acts
+from tasks.acts import underway
 from tasks.acts.acting import Nothing
 from tasks.work import Pool
 from tests.acts.doing import audited, caller, do
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.workers.serving import served
 from tests.world import World, work_on
+from workers.presence import store_counts
+from workers.relay.sampling import TakeSamples
 from workers.relay.wake import Wake
 
 __all__ = ["rollcall"]  # a fixture
@@ -39,6 +43,29 @@ def offers(world: World) -> int:
     wake.broker.wake = lambda queue, messages: found.extend([queue] * len(list(messages)))  # type: ignore[method-assign]
     wake.do()
     return len(found)
+
+
+def test_what_is_advised_is_reckoned_from_what_workers_did(world: World, rollcall: Rollcall) -> None:
+    chore = TakeSamples(world.runtime)
+    world.has_learners("A", "B")
+    world.settle()
+    store_counts(world.runtime.engine)
+    chore.do()
+    world.execute("UPDATE samples SET at = at - interval '2 minutes'")
+
+    world.announces()
+    world.settle()
+    counts.observe("rollcall_work_seconds", 100.0, queue="bulk")
+    store_counts(world.runtime.engine)
+    chore.do()
+
+    tasks, mail, bulk = do(world, underway.advise, underway.AdviceTerms(target_seconds=1), None)
+    assert bulk.seconds_a_piece == pytest.approx(100, abs=20)  # what the worker really took is counted, too
+    assert (bulk.busiest_minute, bulk.processes) == (1, 3)
+    assert [one.processes for one in (tasks, mail)] == [1, 1]
+    told = json.loads(rollcall("pools", "advise", "--json", "--target", "30").stdout)
+    assert [(one["pool"], one["target_seconds"]) for one in told] == [("tasks", 30.0), ("mail", 30.0), ("bulk", 30.0)]
+    assert "busiest minute" in rollcall("pools", "advise").stdout
 
 
 def test_nobody_is_woken_for_a_paused_pool_and_whoever_was_begins_nothing(paused: World) -> None:

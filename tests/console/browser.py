@@ -101,6 +101,17 @@ class Browser:
         """Wait until this can be read."""
         until(lambda: text in self.says, f"the page says {text!r}")
 
+    def wait_for(self, selector: str) -> None:
+        """Wait until this is there."""
+        wanted = "return document.querySelector(arguments[0]) !== null"
+        until(lambda: bool(self.run(wanted, selector)), f"the page has {selector}")
+
+    def search(self, text: str) -> None:
+        """Type into the search of a list, and wait until all of it was searched for, not only its first letters."""
+        self.type("#search", text)
+        searched = "return new URLSearchParams(location.search).get('search')"
+        until(lambda: self.run(searched) == text, f"the list is searched for {text!r}")
+
     def complaints(self) -> list[str]:
         """What the browser has to say of the pages: errors of scripts, and what the policy refuses."""
         said = self._ask("POST", f"{self._session}/se/log", {"type": "browser"})

@@ -125,6 +125,11 @@ class Visitor:
         return self.open(to, [(name, html.unescape(value)) for name, value in fields], Sec_Fetch_Site="same-origin")
 
     @property
+    def made_of(self) -> str:
+        """The tag by which a page that follows what happens says what it was made of."""
+        return str(re.findall(r'data-stream="([^"]+)"', self.text)[0])
+
+    @property
     def says(self) -> str:
         """What the page says, without its tags."""
         return " ".join(html.unescape(re.sub(r"<[^>]+>", " ", self.text)).split())

@@ -109,7 +109,7 @@ def test_somebody_is_found_while_one_types_and_made_inactive_by_keys_and_clicks(
     window: Browser, console: Consoled
 ) -> None:
     window.open(f"{console.runtime.endpoints.public_url}/console/{USERS}")
-    window.type("#search", "l01@")
+    window.search("l01@")
     window.wait("1 user shown.")
     assert window.run("return document.activeElement.id + location.search") == "search?tab=active&search=l01%40"
     window.click(".dots summary")
@@ -125,6 +125,24 @@ def test_somebody_is_found_while_one_types_and_made_inactive_by_keys_and_clicks(
     window.wait("1 user is inactive now.")
     window.picture("switched")
     assert console.world.access("l01") == set()
+
+
+def test_no_tab_and_no_letter_is_lost_if_somebody_chooses_a_tab_and_types_at_once(
+    window: Browser, console: Consoled
+) -> None:
+    window.open(f"{console.runtime.endpoints.public_url}/console/{USERS}")
+    window.run(
+        """
+        window.field = document.querySelector("#search");
+        document.querySelector("#tab-all").click();
+        field.focus();
+        field.value = "l03@";
+        field.dispatchEvent(new Event("input", {bubbles: true}));
+        """
+    )
+    window.wait("1 user shown.")
+    assert window.run("return location.search") == "?tab=all&search=l03%40"
+    assert window.run("return document.activeElement === field && field.value === 'l03@'"), "it was never taken away"
 
 
 def test_ticks_stay_across_pages_and_are_sent_together(window: Browser, console: Consoled) -> None:

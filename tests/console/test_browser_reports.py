@@ -80,11 +80,6 @@ def chosen(window: Browser, path: Path) -> None:
     window.click("main form button")
 
 
-def complaints(window: Browser) -> list[str]:
-    """What the browser says against our pages: it asks for an icon of the one that it began with."""
-    return [one for one in window.complaints() if "favicon" not in one]
-
-
 def test_r29_the_archive_is_opened_and_exported(window: Browser, console: Consoled, tmp_path: Path) -> None:
     kept = {"behavior": "allow", "downloadPath": str(tmp_path)}
     window.do("goog/cdp/execute", cmd="Browser.setDownloadBehavior", params=kept)
@@ -103,7 +98,7 @@ def test_r29_the_archive_is_opened_and_exported(window: Browser, console: Consol
 
     assert {row["learner"] for row in rows} == {f"l{n:02}" for n in range(20, 26)}
     assert len(rows) == 12
-    assert complaints(window) == []
+    assert window.complaints() == []
 
 
 def test_a_file_is_dropped_corrected_and_imported(window: Browser, console: Consoled, tmp_path: Path) -> None:
@@ -132,7 +127,7 @@ def test_a_file_is_dropped_corrected_and_imported(window: Browser, console: Cons
         ("N1", "active"),
         ("N2", "inactive"),
     ]
-    assert complaints(window) == []
+    assert window.complaints() == []
 
 
 @pytest.mark.slow

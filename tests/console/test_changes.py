@@ -52,6 +52,16 @@ def test_a_page_is_told_that_something_changed_and_not_what(console: Consoled) -
     assert "ann" not in first + second
 
 
+def test_nothing_is_missed_that_changes_after_a_page_was_made_and_before_its_stream_begins(console: Consoled) -> None:
+    visitor = console.visitor()
+    with stream(visitor) as told:
+        assert said(told) == f"data: {visitor.open(USERS).made_of}\n", "a page that is as it was is not asked again"
+    made = visitor.open(USERS).made_of
+    console.world.becomes("inactive", "ann")
+    with stream(visitor) as told:
+        assert next(one for one in iter(lambda: said(told), "") if one != f"data: {made}\n")
+
+
 def test_everybody_who_has_a_page_open_costs_one_question(console: Consoled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(changes, "LOOK_SECONDS", 600)
     visitor = console.visitor()

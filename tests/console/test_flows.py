@@ -72,8 +72,8 @@ class Walk:
         """Users, search, three dots, View/Edit user details, the switch, Confirm."""
         self.to(f"{ACME}/users")
         self.window.click("#tab-all")
-        self.window.wait("user")
-        self.window.type("#search", learner)
+        self.window.wait_for("#tab-all[aria-current]")
+        self.window.search(learner)
         self.window.wait("1 user shown.")
         self.window.click(".dots summary")
         self.window.click(".dots li a")

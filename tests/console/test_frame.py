@@ -281,12 +281,19 @@ def test_stylesheet_and_script_are_small_and_kept_for_good(console: Consoled) ->
     admin = console.visitor().open("organisations/acme/users")
     links = re.findall(r'(?:src|href)="(/console/assets/[^"]+)"', admin.text)
 
-    assert len(links) == 2
+    assert [link.rpartition(".")[2] for link in links] == ["svg", "css", "js"]
     for link in links:
         admin.open(link)
         assert (admin.status, "immutable" in admin.headers["cache-control"]) == (200, True)
     assert sum(path.stat().st_size for path in ASSETS.iterdir()) < 100_000
     assert admin.open("assets/..%2Fapp.py").status == 404
+
+
+def test_the_icon_is_where_a_browser_asks_for_it_if_a_page_names_none(console: Consoled) -> None:
+    nobody = console.visitor(None).open("/favicon.ico")
+
+    assert (nobody.status, nobody.headers["content-type"]) == (200, "image/svg+xml")
+    assert "<svg" in nobody.text
 
 
 @pytest.mark.parametrize("name", NAMES)

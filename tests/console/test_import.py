@@ -42,11 +42,13 @@ def test_a_file_is_looked_at_corrected_looked_at_again_and_imported(console: Con
         assert said in admin.says
     refused = console.visitor().open(f"{here}/refused").text
     assert ("no id" in refused, "unknown status" in refused) == (True, False)
+    looked_at = admin.made_of
     key = admin.text.split('name="key" value="')[1].split('"')[0]
     admin.open(here, [("key", key), ("do", "import")], Sec_Fetch_Site="same-origin")
     world.settle()
     admin.open(here)
 
+    assert admin.made_of != looked_at, "who follows it is told, though as much was read before"
     assert "imported" in admin.says
     assert world.list("SELECT standing::text || first_name FROM learners ORDER BY id") == ["inactive1", "active2"]
     assert "Look again" not in admin.says

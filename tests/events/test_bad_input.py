@@ -12,7 +12,7 @@ from config.database import transaction
 from config.engine import Patience, make_engine
 from config.settings import Settings
 from tasks import intake
-from tasks.events import inbox
+from tasks.events.quarantine import quarantined
 from tests.world import World, id_of
 
 TIME = "2026-01-10T09:00:00Z"
@@ -267,6 +267,19 @@ def test_r06_an_event_of_an_unknown_organisation_waits_for_it(world: World) -> N
     assert (held.state, held.reason, held.organisation) == ("waiting", "unknown organisation", "globex")
 
 
+def test_r06_each_event_of_an_unknown_organisation_waits_for_it_and_those_beside_them_are_taken(world: World) -> None:
+    theirs = [
+        world.event("learner.saved", {"learner": "G"}, organisation="aardvark"),
+        world.event("segment.saved", {"segment": "s", "name": "S"}, organisation="aardvark"),
+    ]
+
+    taken = world.send(*theirs, world.event("learner.saved", world.learner("A")))
+
+    assert (taken.new, taken.deferred) == (3, 2)
+    assert world.quarantine().keys() == {id_of(body) for body in theirs}
+    assert world.list("SELECT id FROM learners WHERE standing = 'active'") == ["A"]
+
+
 def test_r31_another_organisations_learners_and_courses_are_unknown(world: World) -> None:
     world.send(world.event("organisation.saved", {"name": "Globex", "licence": "seats"}, organisation="globex"))
     world.has_learners("A")
@@ -294,7 +307,7 @@ def test_r31_of_two_events_of_the_same_id_each_is_held_under_its_own_name(world:
 
     assert (taken.new, taken.repeated, taken.deferred) == (2, 2, 2)
     with transaction(world.runtime.engine) as connection:
-        held = list(inbox.quarantined(connection, None))
+        held = list(quarantined(connection, None))
     assert {entry.organisation: (entry.id, entry.type, entry.payload) for entry in held} == {
         "acme": ("same", "platform.course.started", first.decode()),
         "globex": ("same", "platform.learner.saved", second.decode()),

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from tasks.events.inbox import EventRef
+from tasks.events.quarantine import EventRef
 from tasks.intake import NotResolved, discard, release
 from tests.world import DAWN, World, id_of
 

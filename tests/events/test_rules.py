@@ -45,6 +45,25 @@ def announced(body: str = "Hello.", organisation: str = "acme") -> Event:
     )
 
 
+def test_r06_what_is_waited_for_says_of_what_kind_it_is_and_whose() -> None:
+    """Column by column: what becomes known is joined on them with what waits."""
+    assert [
+        Awaited.saved_organisation("acme"),
+        Awaited.saved_learner(7, "A"),
+        Awaited.saved_course(7, "c"),
+        Awaited.saved_segment(7, "s"),
+        Awaited.enrolment(7, 1, 2, 3),
+        Awaited.status(7, 3),
+    ] == [
+        Awaited("organisation", 0, "acme", None, None, None),
+        Awaited("learner", 7, "A", None, None, None),
+        Awaited("course", 7, "c", None, None, None),
+        Awaited("segment", 7, "s", None, None, None),
+        Awaited("enrolment", 7, None, 1, 2, 3),
+        Awaited("status", 7, None, None, None, 3),
+    ]
+
+
 def test_r06_s02_what_is_not_known_yet_is_named_and_waited_for() -> None:
     assert Deferred.unknown_learner(1, "A", ", nor was it ever") == Deferred(
         Reason.UNKNOWN_LEARNER, "the learner A is not known, nor was it ever", Awaited.saved_learner(1, "A")

@@ -9,7 +9,7 @@ import pytest
 
 from config.database import transaction
 from tasks import announcements
-from tasks.events import Event, decode, inbox, turns
+from tasks.events import Event, EventRef, decode, inbox, turns
 from tasks.events.rules import TURN, WAVE, affordable
 from tasks.intake import NotResolved, actors, discard, release
 from tasks.work.store import offer
@@ -178,8 +178,8 @@ def test_r27_what_waits_for_its_turn_is_not_released_and_may_be_discarded(world:
     runtime = world.runtime
 
     with pytest.raises(NotResolved, match="its turn"):
-        release(runtime.engine, runtime.settings, inbox.EventRef(first), by="ann", why="now")
-    discard(runtime.engine, inbox.EventRef(second), by="ann", why="sent by mistake")
+        release(runtime.engine, runtime.settings, EventRef(first), by="ann", why="now")
+    discard(runtime.engine, EventRef(second), by="ann", why="sent by mistake")
 
     world.settle()
     assert recorded(world) - before == 11

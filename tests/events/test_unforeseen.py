@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
 
 from config.database import ORGANISATION_LOCK, transaction
-from tasks.events import Event, inbox
+from tasks.events import Event, EventRef
 from tasks.intake import NotResolved, process_batch, release
 from tests.events.handling import before_each
 from tests.workers.deployment import DEADLINE, until
@@ -112,6 +112,49 @@ def test_r31_what_waited_is_set_aside_by_itself_whatever_it_raises(
     assert world.access("B") == {"safety"}
 
 
+def test_r06_what_others_make_known_beside_one_that_raises_frees_what_waits_for_it(
+    world: World, odd_effects: dict[str, Exception]
+) -> None:
+    """All of it waited for the course, and is applied in parts: what one part makes known, another waits for."""
+    world.has_learners("A", "B")
+    start = world.starts("B", "safety")
+    world.send(
+        world.event("course.completed", {"learner": "B", "course": "safety"}),
+        world.event("enrolment.requested", {"request": "r", "course": "safety", "learners": ["B"], "tab": "all"}),
+    )
+    odd = world.asks_to_enrol("safety", "A", request="odd")
+    odd_effects[id_of(odd)] = RecursionError()
+
+    world.has_course("safety")
+
+    assert world.quarantine().keys() == {id_of(odd)}
+    assert [entry.event for entry in world.ledger()] == [id_of(start)]
+
+
+def test_s08_of_what_waited_and_is_applied_in_parts_the_admins_get_one_mail(
+    empty_world: World, odd_effects: dict[str, Exception]
+) -> None:
+    """All of it waited for the organisation. What the first part waits for, the last makes known (R6)."""
+    world = empty_world
+    world.asks_to_enrol("safety", "U1", "U2")
+    for id_ in ("U1", "U2"):
+        world.has_learners(id_, email=None, status="inactive")
+        world.becomes("active", id_)
+    odd = world.event("learner.saved", world.learner("odd"))
+    odd_effects[id_of(odd)] = RecursionError()
+    world.send(odd)
+    world.has_course("safety")
+
+    world.has_organisation()
+    world.settle()
+
+    assert world.quarantine().keys() == {id_of(odd)}
+    assert world.access("U1") == world.access("U2") == {"safety"}
+    [message] = world.mail.to("admin@acme.example")
+    text = message.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+    assert all(f"user-{id_}" in text for id_ in ("U1", "U2"))
+
+
 def test_r31_what_waited_is_set_aside_by_itself_though_it_fails_later_than_it_is_said(world: World) -> None:
     """What goes out is written with the statement behind it: no later than what waited is applied."""
     world.has_learners("A", "B")
@@ -165,7 +208,7 @@ def test_r27_what_cannot_be_released_stays_as_it_was_whatever_it_raises(
     odd_effects[id_of(start)] = MemoryError()
 
     with pytest.raises(NotResolved, match="cannot be taken even so"):
-        release(world.runtime.engine, world.runtime.settings, inbox.EventRef(id_of(start)), by="ann", why="it counts")
+        release(world.runtime.engine, world.runtime.settings, EventRef(id_of(start)), by="ann", why="it counts")
 
     assert world.quarantine()[id_of(start)].reason == "learner inactive"
 

@@ -3,8 +3,11 @@
 import threading
 from datetime import timedelta
 
+import pytest
+
 from tasks import organisations
 from tasks.events import decode
+from tasks.events.rules import WAVE
 from tasks.events.schemas import Event
 from tasks.intake import process_batch
 from tests.world import DAWN, World, id_of
@@ -123,6 +126,22 @@ def test_s02_everything_before_its_organisation_is_taken_by_itself(empty_world: 
     assert world.quarantine() == {}
     assert world.access("A") == {"safety"}
     assert [entry.amount for entry in world.ledger()] == [2]
+
+
+@pytest.mark.parametrize(("bound", "most"), [("MOST_FREED", 2), ("FREED_ROWS", 2 + WAVE)])
+def test_r06_what_waited_for_an_organisation_alone_is_taken_though_it_is_too_much_at_once(
+    empty_world: World, monkeypatch: pytest.MonkeyPatch, bound: str, most: int
+) -> None:
+    """Nothing else that is known later makes the rest known."""
+    monkeypatch.setattr(f"tasks.intake.waiting.{bound}", most)
+    world = empty_world
+    world.send(*(world.event("segment.saved", {"segment": f"s{n}", "name": "S"}) for n in range(5)))
+
+    world.has_organisation()
+    assert len(world.quarantine()) == 3, "the rest is work"
+    world.settle()
+
+    assert world.quarantine() == {}
 
 
 def test_s02_what_a_batch_itself_makes_known_holds_nothing_of_it_back(world: World) -> None:

@@ -85,7 +85,7 @@ OPERATORS = {
     "mail sent-since", "migrate", "restored", "run bounces", "run ingress", "run pool", "run relay", "run web",
     "run webhooks", "status", "templates list",
     "tokens add", "tokens list", "tokens revoke", "up", "verify", "wait", "work discard", "work failing",
-    "work retry", "work pause", "work resume", "pools pause", "pools resume",
+    "work retry", "work pause", "work resume", "pools advise", "pools pause", "pools resume",
 }  # fmt: skip
 
 

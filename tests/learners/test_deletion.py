@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from tasks import learners
-from tasks.events.inbox import EventRef
+from tasks.events.quarantine import EventRef
 from tasks.intake import discard, release
 from tests.world import DAWN, World, id_of, shuffled
 

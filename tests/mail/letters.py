@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from config.settings import sender_address
+from config.addresses import sender_address
 from tasks.mail import ReturnPaths
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.envelopes import Identity

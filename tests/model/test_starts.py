@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.database import transaction
-from tasks.events.inbox import EventRef, quarantine_overdue, quarantined
+from tasks.events.inbox import quarantine_overdue
+from tasks.events.quarantine import EventRef, quarantined
 from tasks.intake import NotResolved, discard, release
 from tests.model.model import Place
 from tests.model.present import event_of, histories

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from tasks.events.inbox import EventRef
+from tasks.events.quarantine import EventRef
 from tasks.intake import release
 from tests.world import DAWN, World, id_of
 

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from config.runtime import Runtime
-from tests.mailserver import free_port
 from tests.workers.deployment import until
 from workers.web import app
 
@@ -15,18 +14,21 @@ from workers.web import app
 @contextmanager
 def served(runtime: Runtime, port: int = 0, *, public: bool = False) -> Iterator[Runtime]:
     """The pages, served where the links in mails lead, or behind a `public` address."""
-    port = port or free_port()
-    endpoints = runtime.endpoints if public else replace(runtime.endpoints, public_url=f"http://127.0.0.1:{port}")
-    settings = runtime.settings.model_copy(update={"rollcall_web_port": port})
-    found = Runtime(settings, endpoints, runtime.engine)
-    server = threading.Thread(target=app.run, args=(found,))
-    server.start()
-    until(lambda: answers(port) or not server.is_alive(), "the pages are served")
-    try:
-        yield found
-    finally:
-        found.stopping.set()
-        server.join(10)
+    with socket.socket() as held:  # nobody else is given its port before the server listens there
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+        port = int(held.getsockname()[1])
+        endpoints = runtime.endpoints if public else replace(runtime.endpoints, public_url=f"http://127.0.0.1:{port}")
+        settings = runtime.settings.model_copy(update={"rollcall_web_port": port})
+        found = Runtime(settings, endpoints, runtime.engine)
+        server = threading.Thread(target=app.run, args=(found,))
+        server.start()
+        until(lambda: answers(port) or not server.is_alive(), "the pages are served")
+        try:
+            yield found
+        finally:
+            found.stopping.set()
+            server.join(10)
 
 
 def answers(port: int) -> bool:

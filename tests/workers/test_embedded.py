@@ -29,9 +29,10 @@ from redis import Redis
 
 from config.account import NUMBER, Account
 from config.embedded import embedded_services
+from config.errors import ConfigurationError
 from config.programs import STOP_TIMEOUT, EmbeddedError
 from config.services import endpoints
-from config.settings import ConfigurationError, Settings
+from config.settings import Settings
 from tests.workers.deployment import alive, until
 
 pytestmark = pytest.mark.serves

@@ -22,7 +22,7 @@ from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN
 from tasks import work
-from tasks.events import Event, inbox, turns
+from tasks.events import Event, EventRef, turns
 from tasks.intake import actors, release
 from tasks.intake.waiting import read_stored
 from tasks.work.backlog import loads, unfinished
@@ -171,7 +171,7 @@ def test_r31_an_event_that_kills_its_process_is_set_aside_and_those_beside_it_ar
     assert killed.kills == 1 + MOST_TRIES
     assert neighbours(two) == ["first", "last"]
     assert (two.quarantine()[id_of(killer)].reason, len(two.quarantine())) == ("internal error", 1)
-    release(two.runtime.engine, two.runtime.settings, inbox.EventRef(id_of(killer)), by="ann", why="mended")
+    release(two.runtime.engine, two.runtime.settings, EventRef(id_of(killer)), by="ann", why="mended")
     assert two.list("SELECT standing FROM learners WHERE id = 'A'") == ["active"]
 
 

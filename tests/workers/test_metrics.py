@@ -71,6 +71,8 @@ def test_what_happens_is_counted_and_no_series_comes_or_goes(world: World, url: 
     assert rose["rollcall_smtp_replies_total class=5xx domain=other"] == 1, "of the notice: the address is suppressed"
     assert rose["rollcall_work_claims_total queue=mail"] >= 1
     assert rose["rollcall_work_claims_total queue=bulk"] == rose["rollcall_work_begun_seconds_count queue=bulk"] >= 1
+    assert rose["rollcall_work_seconds_count queue=bulk"] >= 1
+    assert rose["rollcall_work_seconds_sum queue=bulk"] > 0
     assert rose["rollcall_events_published_total"] == len(world.out())
     assert not [name for name in rose if "acme" in name or "@" in name]
 

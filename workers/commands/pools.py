@@ -6,14 +6,57 @@ import typer
 from typer import Argument, Option
 
 from tasks.acts import system as acts
+from tasks.acts import underway
 from tasks.work import Pool
-from workers.commands.common import By, Json, document, done, out
+from workers.commands.common import By, Json, document, done, out, table
 
 app = typer.Typer(
     help="The pools of workers: tasks, mail and bulk. One that is paused begins nothing.", no_args_is_help=True
 )
 
 OnePool = Annotated[Pool, Argument(metavar="POOL", help="Its name: tasks, mail or bulk.")]
+
+
+@app.command()
+def advise(
+    hours: Annotated[int, Option("--hours", min=1, max=48, help="From what came in these hours, until now.")] = 24,
+    target: Annotated[
+        float | None,
+        Option(
+            "--target",
+            min=1,
+            max=86_400,
+            metavar="SECONDS",
+            help="How late the oldest due work may be; else 60 of tasks and mail, 900 of bulk.",
+        ),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        Option("--threads", min=1, max=64, help="Threads of each process; else 2 of tasks and mail, 1 of bulk."),
+    ] = None,
+    json_: Json = False,
+) -> None:
+    """Say how many processes each pool needs so that no work is late, from what came and how long it took."""
+    found = done(underway.advise, underway.AdviceTerms(hours, target, threads))
+    if json_:
+        document(found)
+        return
+    lines = [
+        (
+            one.pool,
+            one.running,
+            one.processes,
+            f"{one.target_seconds:g} s",
+            "–" if one.oldest_seconds is None else f"{one.oldest_seconds:.1f} s",
+            one.busiest_minute,
+            "–" if one.seconds_a_piece is None else f"{one.seconds_a_piece:.3f} s",
+        )
+        for one in found
+    ]
+    columns = ("pool", "running", "needed", "target", "latest", "busiest minute", "a piece takes")
+    table(columns, lines, "")
+    if all(one.seconds_a_piece is None for one in found):
+        out.print("Nothing was worked on in this time, so this is the least that each pool needs.")
 
 
 @app.command()

@@ -11,8 +11,9 @@ from sqlalchemy import Connection, Engine
 
 from config.database import retrying, snapshot
 from config.engine import make_engine
+from config.errors import ConfigurationError
 from config.runtime import Runtime
-from config.settings import ConfigurationError, load_settings
+from config.settings import load_settings
 from config.urls import verified_postgresql
 from config.words import counted
 from tasks import organisations, verification

@@ -10,10 +10,12 @@ from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.routing import Route
 
+from config.addresses import networks_in
 from config.files import raise_limit
 from config.runtime import Runtime
-from config.settings import Settings, networks_in
+from config.settings import Settings
 from tasks.fleet import ProcessRole
 from workers import readiness
 from workers.presence import Presence
@@ -24,6 +26,7 @@ from workers.web.asking import Bulkhead
 from workers.web.bodies import Bodies
 from workers.web.connections import Gatekeeper
 from workers.web.console.app import Console
+from workers.web.console.looks import icon
 from workers.web.watching import Watching
 
 #: Seconds between two looks at whether the server still serves.
@@ -60,6 +63,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     found = [*watching.routes(), *event_posts.routes(posts, read), *unsubscribe.routes(links, read)]
     found += [*signing_in.routes(signing, read), *single_sign_on.routes(through, read)]
     found += [*page.routes(runtime.endpoints.public_url), *api.routes(), *console.routes()]
+    found.append(Route("/favicon.ico", icon))
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     app.state.shortcut = api.doorway.take

@@ -17,8 +17,8 @@ from starlette.routing import Route
 
 from config.database import transaction
 from config.errors import Invalid, NotFound
+from config.keys import keys_in
 from config.runtime import Runtime
-from config.settings import keys_in
 from tasks import accounts
 from tasks.accounts import Caller, LinkPurpose
 from tasks.acts import signing_in as acts

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from config.database import transaction
 from config.errors import NotFound
+from config.keys import keys_in
 from config.runtime import Runtime
-from config.settings import keys_in
 from tasks import accounts
 from tasks.accounts import OpenIdProvider, ProviderAway, TokenRefused, Tries
 from tasks.acts.signing_in import SIGN_IN_PATH, SignInRefused

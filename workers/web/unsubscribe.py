@@ -18,8 +18,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from config.database import enter_tenant_role, transaction
+from config.keys import keys_in
 from config.runtime import Runtime
-from config.settings import keys_in
 from tasks.mail import UNSUBSCRIBE_PATH, Links, Subscription, resubscribe, subscription, unsubscribe
 from workers.web.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
 from workers.web.bodies import Bodies, NotRead

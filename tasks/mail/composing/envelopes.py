@@ -8,8 +8,9 @@ from functools import lru_cache
 
 import msgspec
 
+from config.addresses import sender_address
+from config.keys import keys_in
 from config.runtime import Runtime
-from config.settings import keys_in, sender_address
 from tasks.mail.composing.branding import Branding
 from tasks.mail.composing.dkim import Signer
 from tasks.mail.composing.links import END, Links

@@ -16,7 +16,7 @@ import msgspec
 import redis
 import structlog
 
-from config.settings import sender_address
+from config.addresses import sender_address
 from config.streams import connect
 from tasks.mail.rules import ANYWHERE, MailAttempt, MailResult
 from tasks.mail.sending.outages import EVERYWHERE, MailOutage, outage

@@ -16,9 +16,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from config.errors import UserError
+from config.keys import keys_in
 from config.log import without_data
 from config.runtime import Runtime
-from config.settings import keys_in
 from config.words import as_json
 from tasks import acts
 from tasks.accounts import PERMISSIONS, Caller, Permission, permits

@@ -66,8 +66,7 @@ def list_announcements(visit: Visit) -> Shown:
 
 
 def _state(visit: Visit) -> object:
-    found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
-    return found.state, found.version, found.why, found.selected, found.accepted, found.pending, found.failed
+    return visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
 
 
 @page(

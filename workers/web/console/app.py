@@ -14,9 +14,9 @@ from starlette.types import Receive, Scope, Send
 
 from config.database import transaction
 from config.errors import Conflict, Forbidden, Invalid, NotFound, UserError
+from config.keys import keys_in
 from config.log import without_data
 from config.runtime import Runtime
-from config.settings import keys_in
 from tasks import accounts, organisations
 from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
@@ -47,7 +47,7 @@ from workers.web.console import (
 from workers.web.console.changes import Changes
 from workers.web.console.flashes import Flashes
 from workers.web.console.languages import Reading
-from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, assets, render
+from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, asset, render
 from workers.web.console.uploading import SentFile
 from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.exporting import Exports
@@ -143,7 +143,10 @@ class Console:
     async def _answer(self, request: Request, reader: Reading) -> Response:
         parts = self._parts(request)
         if parts[:1] == ["assets"]:
-            return _asset(request, parts)
+            found = asset("/".join(parts[1:])) if request.method in {"GET", "HEAD"} else None
+            if found is None:
+                raise RefusedVisit(404)
+            return found
         page, path = _found(request.method, parts)
         query = _pairs(request.scope["query_string"])
         asked = _Asked(request, page, path, reader, self._visitors.session(request), query, ())
@@ -207,11 +210,14 @@ class Console:
         caller = self._visitors.caller(runtime, asked.request, used=False)
         if caller is None:
             return None
+        return caller.who, self._tag(asked, self._visit(runtime, asked, caller))
+
+    def _tag(self, asked: _Asked, visit: Visit, within: float | None = None) -> str:
+        """The tag of what a page is asked by, anew unless somebody asked `within` these seconds."""
         live = asked.page.live
-        assert live is not None  # noqa: S101 - the caller looked
-        visit = self._visit(runtime, asked, caller)
+        assert live is not None  # noqa: S101 - the callers looked
         same = (asked.page.parts, tuple(asked.path.items()), tuple(asked.query))
-        return caller.who, self._changes.shared(same, lambda: tag_of(live(visit)))
+        return self._changes.shared(same, lambda: tag_of(live(visit)), within)
 
     async def _exported(self, asked: _Asked) -> Response:
         """A file, made while it is read; one person and one organisation have a few at once."""
@@ -253,7 +259,10 @@ class Console:
         if asked.request.method == "POST" and not self._is_ours(asked):
             raise RefusedVisit(403, asked.reader.words.gettext("The form was not sent from a page of ours."))
         visit = self._visit(runtime, asked, caller)
+        tag = ""
         try:
+            if asked.page.live is not None:  # before the page is: what changes meanwhile makes it another
+                tag = self._tag(asked, visit, 0)
             answer = asked.page.does(visit)
         except UserError as problem:
             answer = _refusal(visit, problem)
@@ -263,7 +272,7 @@ class Console:
             return self._gone(asked, answer)
         if isinstance(answer, Framed):
             return HTMLResponse(answer.html, headers={"Content-Security-Policy": FRAMED_POLICY})
-        return self._page(asked, visit, answer)
+        return self._page(asked, visit, answer, tag)
 
     def _visit(self, runtime: Runtime, asked: _Asked, caller: Caller) -> Visit:
         """What a page knows. Raises what the act does whose permission the page needs, which writes a refusal down."""
@@ -294,7 +303,7 @@ class Console:
             raise NotFound(f"There is no organisation {organisation!r}.")
         return replace(visit, organisation=found)
 
-    def _page(self, asked: _Asked, visit: Visit, shown: Shown) -> Response:
+    def _page(self, asked: _Asked, visit: Visit, shown: Shown, tag: str) -> Response:
         switch = visit.ask(organisation_acts.list_, organisation_acts.OrganisationsAsked(limit=SWITCHED))
         cookie = asked.request.cookies.get(self._flash_cookie, "")
         said: dict[str, Any] = {
@@ -309,7 +318,7 @@ class Console:
             "key": self._visitors.form_key(asked.session),
             "sign_out": f"{self._prefix}{SIGN_OUT_PATH}",
             "flash": self._flashes.read(asked.session, cookie),
-            "live": asked.page.live is not None,
+            "live": tag,
         }
         response = HTMLResponse(render(shown.template, asked.reader, said), shown.status)
         response.headers["Content-Language"] = asked.reader.language
@@ -386,13 +395,3 @@ def _pairs(text: bytes) -> list[tuple[str, str]]:
     if any("\0" in name or "\0" in value for name, value in found):
         raise RefusedVisit(422, "The form cannot be read.")
     return found
-
-
-def _asset(request: Request, parts: list[str]) -> Response:
-    """The stylesheet or the script, which a browser may keep for good."""
-    found = assets().get("/".join(parts[1:]))
-    if found is None or request.method not in {"GET", "HEAD"}:
-        raise RefusedVisit(404)
-    body, kind = found
-    kept = {"Cache-Control": "public, max-age=31536000, immutable", "Content-Type": kind}
-    return Response(body, headers=kept)

@@ -2,7 +2,8 @@
 
 A page that is declared with `live` is also an event stream at its own address (server-sent events, WHATWG HTML 9.2).
 Its question is asked again every few seconds, once for everybody who has the same page open, and the stream says the
-tag of the answer whenever it is another. A stream keeps no session alive, and ends with it. Without one the script of
+tag of the answer whenever it is another. The page itself holds the tag that it was made by, so that what changes before
+its stream begins is seen as well. A stream keeps no session alive, and ends with it. Without one the script of
 the console asks by itself, less often.
 """
 
@@ -51,11 +52,12 @@ class Changes:
         """A stream for somebody; None if there are too many. `look`: asks for the tag; None: the stream is to end."""
         return None if self._open.is_full(who) else _Told(self._tags(look), self._open, who)
 
-    def shared(self, of: object, ask: Callable[[], str]) -> str:
-        """The tag of a question, asked anew unless somebody just did."""
+    def shared(self, of: object, ask: Callable[[], str], within: float | None = None) -> str:
+        """The tag of a question, asked anew unless somebody did `within` these seconds; None: half the time between
+        two looks."""
         now = time.monotonic()
         at, tag = self._known.get(of, (0.0, ""))
-        if not tag or at < now - LOOK_SECONDS / 2:
+        if not tag or at <= now - (LOOK_SECONDS / 2 if within is None else within):
             tag = ask()
             self._known[of] = (now, tag)
             while len(self._known) > REMEMBERED:

@@ -5,8 +5,8 @@ from typing import Any
 
 from config.errors import Invalid, UserError
 from tasks.acts import imports
-from tasks.acts.imports import ImportAgain, ImportRun, ImportsPage, ImportUnderWay, OneImport
-from tasks.acts.paging import Stream
+from tasks.acts.imports import ImportAgain, ImportRun, ImportsPage, ImportUnderWay, ListedImport, OneImport
+from tasks.acts.paging import Page, Stream
 from tasks.imports import UNASKED, Field, ImportRequest, StatusOfAll
 from workers.web.console.progress import HowFar
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
@@ -32,10 +32,14 @@ DELIMITERS = {",": ",", ";": ";", "tab": "tab", "|": "|"}
 SECTIONS.append(Section("imports", "Import", imports.list_))
 
 
-@page("GET organisations/{organisation}/imports", needs=imports.list_, section="imports")
+def _listed(visit: Visit) -> Page[ListedImport]:
+    return visit.ask(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
+
+
+@page("GET organisations/{organisation}/imports", needs=imports.list_, section="imports", live=_listed)
 def list_imports(visit: Visit) -> Shown:
     """Where a file is dropped, and what became of those before."""
-    found = visit.ask(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
+    found = _listed(visit)
     may = visit.may("imports.run")
     return Shown("imports", {"imports": found.items, "after": found.next, "may": may, "problem": ""})
 
@@ -51,8 +55,7 @@ def begin(visit: Visit) -> Gone:
 
 
 def _state(visit: Visit) -> object:
-    found = visit.ask(imports.show, _one(visit))
-    return found.state, found.done, found.total
+    return visit.ask(imports.show, _one(visit))
 
 
 @page("GET organisations/{organisation}/imports/{id}", needs=imports.show, section="imports", live=_state)

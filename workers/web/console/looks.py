@@ -1,4 +1,4 @@
-"""How pages look: templates in the reader's language, one stylesheet and one script, and the headers of each page."""
+"""How pages look: templates in the reader's language, one stylesheet, script and icon, and the headers of each page."""
 
 import hashlib
 from collections.abc import Mapping
@@ -9,6 +9,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
+from starlette.requests import Request
+from starlette.responses import Response
 
 from workers.web.console.languages import LANGUAGES, Reading
 
@@ -17,7 +19,7 @@ ASSETS = Path(__file__).with_name("assets")
 #: What a browser may do with a page: only what comes from here, and nothing that stands in the page itself.
 POLICY = (
     "default-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; style-src 'self'; "
-    "script-src 'self'; img-src 'self' data:; connect-src 'self'"
+    "script-src 'self'; img-src 'self'; connect-src 'self'"
 )
 
 #: The same for a page that shows pages of ours in frames.
@@ -40,12 +42,12 @@ HEADERS = {
     "X-Robots-Tag": "noindex, nofollow",
 }
 
-TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
+TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
 
 
 @cache
 def assets() -> dict[str, tuple[bytes, str]]:
-    """The stylesheet and the script, by names that change with what they hold."""
+    """What pages are made of, by names that change with what they hold."""
     found = {}
     for path in sorted(ASSETS.iterdir()):
         if path.suffix in TYPES:
@@ -56,8 +58,24 @@ def assets() -> dict[str, tuple[bytes, str]]:
 
 @cache
 def asset_names() -> dict[str, str]:
-    """Those names, by `console.css` and `console.js`."""
+    """Those names, by `console.css`, `console.js` and `icon.svg`."""
     return {f"{name.split('.')[0]}.{name.rpartition('.')[2]}": name for name in assets()}
+
+
+def asset(name: str) -> Response | None:
+    """One of them, which a browser may keep for good."""
+    found = assets().get(name)
+    if found is None:
+        return None
+    kept = {"Cache-Control": "public, max-age=31536000, immutable", "Content-Type": found[1]}
+    return Response(found[0], headers=kept)
+
+
+def icon(_request: Request) -> Response:
+    """The icon where a browser asks for it that shows what names none: an answer to a probe, a page of ours that runs
+    and loads nothing."""
+    body, kind = assets()[asset_names()["icon.svg"]]
+    return Response(body, headers={"Cache-Control": "public, max-age=86400", "Content-Type": kind})
 
 
 @cache

@@ -89,47 +89,62 @@ async function fetched(url, signal, unused) {  // unused: nobody is there, so th
 }
 async function go(url, how) {
   if (asking) asking.abort();
-  asking = new AbortController();
+  const mine = asking = Object.assign(new AbortController(), { url });
   try {
-    const found = (await fetched(url, asking.signal)).querySelector("[data-list]");
+    const whole = await fetched(url, mine.signal), found = whole.querySelector("[data-list]");
     if (!found) throw new Error("no list");
-    const focused = document.activeElement, name = focused && focused.id, typed = focused && focused.matches("[data-search]");
-    const value = typed ? focused.value : "", at = typed ? focused.selectionStart : 0;
-    list().replaceChildren(...found.childNodes);
+    localise(whole);
+    const focused = document.activeElement, name = focused && focused.id, field = list().querySelector("[data-search]");
+    fill(list(), found, how && (typing || field === focused) ? field : null);
+    renew(document, whole);
+    shows(whole);
     if (how) history[how]({}, "", url);
     const again = name && document.getElementById(name);
     if (again) {
-      again.focus({ preventScroll: true });
-      if (typed) { again.value = value; again.setSelectionRange(at, at); }
+      if (again !== document.activeElement) again.focus({ preventScroll: true });
     } else if (!document.activeElement || document.activeElement === document.body) {
       list().tabIndex = -1;
       list().focus({ preventScroll: true });
     }
     if (how === "pushState" && list().getBoundingClientRect().top < 0) list().scrollIntoView();
-    localise(list());
     show();
     listen();
     const says = list().querySelector("[data-say]");  // said again, so that a screen reader hears it
     if (says) { const text = says.textContent; says.textContent = ""; setTimeout(() => { says.textContent = text; }, 50); }
   } catch (problem) {
     if (problem.name !== "AbortError") location.assign(url);
+  } finally {
+    if (asking === mine) asking = null;
   }
+}
+// All that stands in `into` is replaced, but for a field in which somebody types, and what that stands in.
+function fill(into, from, field) {
+  const held = field && [...into.children].find((one) => one.contains(field));
+  const twin = held && [...from.children].find((one) => one.id === field.id || one.querySelector(`#${CSS.escape(field.id)}`));
+  if (!twin) { into.replaceChildren(...from.childNodes); return; }
+  const others = [...from.childNodes], at = others.indexOf(twin);
+  for (const one of [...into.childNodes]) if (one !== held) one.remove();
+  held.before(...others.slice(0, at));
+  held.after(...others.slice(at + 1));
+  if (held !== field) fill(held, twin, field);
 }
 let typing = 0;
 addEventListener("input", (event) => {
   if (!event.target.matches || !event.target.matches("[data-search]")) return;
   clearTimeout(typing);
-  const form = event.target.form;
-  typing = setTimeout(() => go(address(form), "replaceState"), TYPED_MS);
+  const field = event.target;
+  typing = setTimeout(() => { typing = 0; go(address(field.form), "replaceState"); }, TYPED_MS);
 });
-function address(form) {
-  const said = [...new FormData(form)].filter(([, value]) => value !== "");
+function address(form) {  // what a link asked for that is not shown yet holds: a tab is not lost if one types at once
+  const asked = asking && new URL(asking.url).searchParams;
+  const said = [...new FormData(form)].map(([name, value]) => [name, asked && form.elements[name].type === "hidden" ? asked.get(name) || "" : value]).filter(([, value]) => value !== "");
   return `${form.action}?${new URLSearchParams(said)}`;
 }
 addEventListener("submit", (event) => {
   if (!event.target.matches("form.search") || !list()) return;
   event.preventDefault();
   clearTimeout(typing);
+  typing = 0;
   go(address(event.target), "pushState");
 });
 addEventListener("click", (event) => {
@@ -155,17 +170,26 @@ addEventListener("keydown", (event) => {
 const watched = () => document.querySelector("[data-watch]");  // left open on a second screen: asked on and on
 const alone = () => Date.now() - used > IDLE_MS;
 let answered = Date.now();
-async function look() {
+let looking = false, again = false;
+async function look() {  // one after the other, so that no page is shown that is older than the one before
+  if (looking) { again = true; return; }
+  looking = true;
+  again = false;
+  await lookOnce();
+  looking = false;
+  if (again) look();
+}
+async function lookOnce() {
   const shown = document.querySelector("[data-live]");
   if (!shown || document.hidden || (alone() && !watched())) return;
   const stale = shown.querySelector("[data-stale]");
   if (stale) stale.hidden = Date.now() - answered < STALE_MS;
   try {
-    const found = (await fetched(location.href, undefined, alone())).querySelector("[data-live]");
+    const at = location.href, whole = await fetched(at, undefined, alone()), found = whole.querySelector("[data-live]");
     if (found) answered = Date.now();
-    if (!found || shown !== document.querySelector("[data-live]")) return;
+    if (!found || at !== location.href) return;
     localise(found);
-    renew(shown, found);
+    if (renew(shown, found)) shows(whole);  // what was left as it is, is looked at again
     const before = [...shown.querySelectorAll("[data-key]")], after = [...found.querySelectorAll("[data-key]")];
     const same = before.length === after.length && before.every((row, n) => row.dataset.key === after[n].dataset.key);
     const notice = shown.querySelector("[data-changes]");
@@ -184,20 +208,30 @@ async function look() {
 // What stands in [data-part] is replaced where it is, unless somebody is in it, has opened something there, or marks text.
 function renew(shown, found) {
   const marked = getSelection();
+  let all = true;
   for (const part of shown.querySelectorAll("[data-part]")) {
     const other = found.querySelector(`[data-part="${CSS.escape(part.dataset.part)}"]`);
-    if (!other || part.innerHTML === other.innerHTML || part.contains(document.activeElement)) continue;
-    if (part.querySelector("details[open]") || (!marked.isCollapsed && marked.containsNode(part, true))) continue;
-    part.replaceChildren(...other.childNodes);
+    if (!other || part.innerHTML === other.innerHTML) continue;
+    const used = part.contains(document.activeElement) || part.querySelector("details[open]") || (!marked.isCollapsed && marked.containsNode(part, true));
+    used ? all = false : part.replaceChildren(...other.childNodes);
   }
+  return all;
 }
 
 // --- Told of changes: a stream while the page is seen, which says that something is another, and not what -----------
-let told = null, tag = "";
+// [data-stream] is what the page was made of: what the stream says is compared with that, so that nothing is missed which
+// changed before the stream began, or while the page was asked for again.
+let told = null, heard = "";
+const isBehind = () => heard !== "" && heard !== document.querySelector("[data-stream]")?.dataset.stream;
+function shows(whole) {
+  const here = document.querySelector("[data-stream]"), there = whole.querySelector("[data-stream]");
+  if (here && there) here.dataset.stream = there.dataset.stream;
+  document.title = whole.title;
+}
 function listen() {
   const wanted = document.querySelector("[data-stream]") && !document.hidden && (!alone() || watched());
   if (told && (!wanted || told.readyState === EventSource.CLOSED || told.of !== location.href)) {
-    if (told.of !== location.href) tag = "";
+    if (told.of !== location.href) heard = "";
     told.close();
     told = null;
   }
@@ -205,15 +239,15 @@ function listen() {
   const stream = told = new EventSource(location.href);
   stream.of = location.href;
   stream.onmessage = (event) => {
-    if (tag !== event.data && (tag || watched())) look();  // watched: also for what changed before the stream began
-    tag = event.data;
+    heard = event.data;
+    if (isBehind()) look();
   };
   stream.onerror = () => { stream.close(); if (told === stream) told = null; };  // begun again at the next look
 }
 let looks = 0;
 setInterval(() => {
   listen();
-  if (!told || ++looks % TOLD_LOOKS === 0) look();
+  if (!told || isBehind() || ++looks % TOLD_LOOKS === 0) look();
 }, LOOK_MS);
 document.addEventListener("visibilitychange", listen);
 

@@ -1,0 +1,23 @@
+"""What tries the tests themselves: `make mutants`."""
+
+import gc
+from pathlib import Path
+
+from tasks.learners import rules
+from tests.mutation import ROOT, exchange, mutants
+
+
+def test_a_mutant_stands_in_the_place_of_what_was_there_when_tests_were_collected() -> None:
+    """As it does in a run of the tests, where all of that is frozen."""
+    path = Path(rules.__file__)
+    mutant = next(one for one in mutants(path) if one.function == "effective_version")
+    original = rules.effective_version.__code__
+    gc.freeze()
+
+    try:
+        exchange(mutant)
+        assert rules.effective_version.__code__ is mutant.code
+    finally:
+        rules.effective_version.__code__ = original
+        gc.freeze()
+    assert str(mutant).startswith(f"{path.relative_to(ROOT)}:")
