@@ -105,11 +105,20 @@ class Cluster:
         return next(node for node in self.nodes.values() if not node.is_primary())
 
     def replicated(self) -> bool:
-        """Whether a standby follows: whatever is committed is there first, if it is synchronous."""
+        """Whether a standby follows: if it is synchronous, whatever is committed is there first, and Patroni knows."""
         kind = "sync" if self.synchronous else "async"
         with suppress(psycopg.OperationalError), psycopg.connect(self.url("postgres")) as session:
             found = session.execute("SELECT sync_state, state FROM pg_stat_replication").fetchall()
-            return (kind, "streaming") in found
+            return (kind, "streaming") in found and (not self.synchronous or self._may_be_promoted())
+        return False
+
+    def _may_be_promoted(self) -> bool:
+        """Whether Patroni has written down that a standby is synchronous: it promotes no other."""
+        primary = self.primary()
+        if primary is None:
+            return False
+        with suppress(OSError), urlopen(f"{primary.url}/cluster", timeout=2) as said:  # noqa: S310
+            return any(member["role"] == "sync_standby" for member in json.load(said)["members"])
         return False
 
     def start(self, *nodes: Node) -> None:
