@@ -46,8 +46,9 @@ test-fast: $(VENV)/.installed  ## the tests that need no server, in seconds
 mutants: $(VENV)/.installed  ## change what decides, one place at a time: which changes no fast test sees
 	@$(BIN)/python -m tests.mutation
 
-servers:  ## Postfix, Dovecot and Exim (root, Debian), PgBouncer and an OpenID provider (node), for the tests that need them
+servers:  ## Postfix, Dovecot, Exim (root, Debian), Patroni, etcd, HAProxy, PgBouncer (Debian), an OpenID provider (node)
 	@.ci/mail-servers
+	@.ci/failover
 	@.ci/oidc-provider
 	@.ci/pgbouncer
 
@@ -110,4 +111,4 @@ lock: $(VENV)/.installed  ## resolve constraints.txt, what runs, and constraints
 	$(COMPILE) --output-file clients/python/constraints.txt clients/python/requirements.in
 
 clean:  ## remove the environment and local state
-	rm -rf .venv* .wheels .rollcall .bench .servers .oidc-provider .client .pgbouncer
+	rm -rf .venv* .wheels .rollcall .bench .servers .failover .oidc-provider .client .pgbouncer

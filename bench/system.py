@@ -257,18 +257,17 @@ class System:
 
 
 @contextmanager
-def system() -> Iterator[System]:
-    """Durable embedded servers of our own, gone at the end."""
+def system(database_url: str = "") -> Iterator[System]:
+    """Durable embedded servers of our own, gone at the end; the PostgreSQL of a URL in place of an embedded one."""
     with (
         tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder,
-        embedded_services(Path(folder), database=True, redis=True, smtp=False, durable=True) as embedded,
+        embedded_services(Path(folder), database=not database_url, redis=True, smtp=False, durable=True) as embedded,
     ):
-        assert embedded.database_url is not None  # noqa: S101 - both were asked for
+        url = database_url or embedded.database_url
+        assert url is not None  # noqa: S101 - both were asked for
         assert embedded.redis_url is not None  # noqa: S101
-        found = System(
-            Path(folder), embedded.database_url, embedded.redis_url, make_redis(embedded.redis_url), embedded.pids
-        )
-        with psycopg.connect(embedded.database_url, autocommit=True) as admin:
+        found = System(Path(folder), url, embedded.redis_url, make_redis(embedded.redis_url), embedded.pids)
+        with psycopg.connect(url, autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         engine = make_engine(found.url_of(TEMPLATE), role="bench")
         migrations.bring_up_to_date(engine)

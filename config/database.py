@@ -12,8 +12,7 @@ from sqlalchemy import Connection, CursorResult, Engine, TextClause, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
-from config.engine import READ_ONLY
-from config.pipeline import pipelining
+from config.pipeline import READ_ONLY, pipelining
 from config.pooler import pooler_of
 from config.tracing import TRACE
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, even
 from sqlalchemy.exc import OperationalError
 
 from config.errors import ConfigurationError
-from config.pipeline import pipeline_of
+from config.pipeline import READ_ONLY, pipeline_of
 from config.pooler import WITHOUT_SESSION, Pooler
 
 #: How soon libpq gives up a connection, unless the URL says otherwise: one that does not come about, in seconds; one
@@ -40,10 +40,6 @@ OURS = {
     "row_security": "on",
     "default_transaction_isolation": "read\\ committed",
 }
-
-#: SQLSTATE of a session that began on a server that takes no writes, as one does during a failover: there is no use in
-#: keeping it.
-READ_ONLY = "25006"
 
 
 def deadlines(url: str) -> dict[str, Any]:

@@ -8,7 +8,11 @@ import psycopg
 from psycopg.pq import ConnStatus, PipelineStatus
 from psycopg.waiting import Ready, Wait
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+#: SQLSTATE of a session that began on a server that takes no writes, as one does during a failover: there is no use in
+#: keeping it.
+READ_ONLY = "25006"
 
 #: How often the end of a pipeline is waited for at most, after an error: psycopg hears as much each time as has come.
 MOST_SYNCS = 10
@@ -89,7 +93,10 @@ def pipelining(connection: Connection) -> Iterator[None]:
 
 
 def _as_others_are(connection: Connection, problem: psycopg.Error) -> BaseException:
-    """What went wrong where no statement was run, as SQLAlchemy raises what does where one is."""
+    """What went wrong where no statement was run, as an engine of ours raises what does where one is."""
+    if problem.sqlstate == READ_ONLY:
+        connection.invalidate(problem)
+        return OperationalError(None, None, problem)
     return DBAPIError.instance(None, None, problem, psycopg.Error, hide_parameters=True, dialect=connection.dialect)
 
 

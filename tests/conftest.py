@@ -88,7 +88,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 #: Folders of the tests that start whole processes, tell many histories, or make much.
-LONGEST = ("workers", "model", "scale")
+LONGEST = ("workers", "failover", "model", "scale")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for

@@ -43,11 +43,12 @@ def administer(url: str, statement: str) -> None:
         connection.execute(sql.SQL(statement).format(sql.Identifier(name)))
 
 
-def test_a_session_that_began_where_nothing_can_be_written_is_given_up(database_url: str) -> None:
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_a_session_that_began_where_nothing_can_be_written_is_given_up(database_url: str, pipelined: bool) -> None:
     administer(database_url, "ALTER DATABASE {} SET default_transaction_read_only = on")
     engine = make_engine(database_url, role="test", pool=1)
-    with pytest.raises(OperationalError) as refused, transaction(engine) as connection:
-        execute(connection, WRITE)
+    with pytest.raises(OperationalError) as refused, transaction(engine, pipelined=pipelined) as connection:
+        (later if pipelined else execute)(connection, WRITE)
     assert is_connection_problem(refused.value), "nothing is wrong with what was asked"
 
     administer(database_url, "ALTER DATABASE {} RESET default_transaction_read_only")

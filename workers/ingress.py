@@ -84,13 +84,15 @@ def run(runtime: Runtime, presence: Presence | None = None) -> None:
     consumer = f"{socket.gethostname()}-{os.getpid()}-{token_hex(4)}"  # in containers, all have the same number
     log.info("ingress.started", consumer=consumer)
     warned = False
+    unfinished: list[Any] = []
     presence = presence or Presence(runtime, ProcessRole.INGRESS)
     while not runtime.stopping.is_set():
         presence.lives()
         try:
             ensure_group(client)
             warned = warned or _warn_of_eviction(client)
-            _follow(runtime, client, consumer, presence)
+            _finish(runtime, client, unfinished)
+            _follow(runtime, client, consumer, presence, unfinished)
         except (OperationalError, PoolTimeout) as problem:
             if not is_connection_problem(problem):  # that is said by whoever watches the engine
                 log.warning("ingress.interrupted", **without_data(problem))
@@ -134,7 +136,28 @@ def ensure_group(client: redis.Redis) -> None:
             raise
 
 
-def _follow(runtime: Runtime, client: redis.Redis, consumer: str, presence: Presence) -> None:
+def _finish(runtime: Runtime, client: redis.Redis, unfinished: list[Any]) -> None:
+    """Take once more, together, what was read when a server went away: the events would wait for a lease otherwise, and
+    be taken one by one then, as they are if this fails, too."""
+    if unfinished:
+        with transaction(runtime.engine):
+            pass  # where the database is away, no event is to blame
+        entries = [*unfinished]
+        unfinished.clear()
+        _process_read(runtime, client, entries)
+
+
+def _process_read(runtime: Runtime, client: redis.Redis, entries: list[Any]) -> None:
+    try:
+        _process_entries(runtime, client, entries)
+    except _AWAY:
+        raise
+    except Exception as problem:  # noqa: BLE001 - whatever it was; each is tried by itself when a lease has passed
+        log.error("ingress.not_taken", entries=len(entries), **without_data(problem))  # noqa: TRY400
+
+
+def _follow(runtime: Runtime, client: redis.Redis, consumer: str, presence: Presence, unfinished: list[Any]) -> None:
+    """Take what comes; `unfinished` is what was read and not taken if a server goes away meanwhile."""
     batch = runtime.settings.rollcall_ingress_batch
     lease = runtime.lease.total_seconds()
     look_again = time.monotonic()
@@ -150,12 +173,9 @@ def _follow(runtime: Runtime, client: redis.Redis, consumer: str, presence: Pres
         found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=int(pause * 1000) or 1)
         REDIS.end()
         if found:
-            try:
-                _process_entries(runtime, client, found[0][1])
-            except _AWAY:
-                raise
-            except Exception as problem:  # noqa: BLE001 - whatever it was; each is tried by itself when a lease has passed
-                log.error("ingress.not_taken", entries=len(found[0][1]), **without_data(problem))  # noqa: TRY400
+            unfinished.extend(found[0][1])
+            _process_read(runtime, client, found[0][1])
+            unfinished.clear()
 
 
 def take_over(runtime: Runtime, client: redis.Redis, consumer: str, idle_ms: int) -> None:

@@ -28,7 +28,8 @@ _GOODBYE_SECONDS = 10.0
 
 @dataclass
 class Processes:
-    """What runs on a database of its own, by name; of another version if `sources` names a folder for it."""
+    """What runs on a database of its own, by name; of another version if `sources` names a folder for it, and told
+    another URL of the database if `urls` has one."""
 
     system: System
     database: Database
@@ -37,6 +38,7 @@ class Processes:
     commands: Commands = field(default_factory=dict)
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
+    urls: dict[str, str] = field(default_factory=dict)
     kills: int = 0
 
     def start(self, name: str, words: Sequence[str]) -> None:
@@ -45,11 +47,15 @@ class Processes:
         with self._log(name).open("wb") as log:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "workers.cli", "run", *words],
-                env=self.system.environment(self.database, self.settings) | of_version(self.sources.get(name)),
+                env=self._environment(name),
                 cwd=self.sources.get(name),
                 stdout=log,
                 stderr=log,
             )
+
+    def _environment(self, name: str) -> dict[str, str]:
+        known = self.system.environment(self.database, self.settings) | of_version(self.sources.get(name))
+        return known | ({"DATABASE_URL": self.urls[name]} if name in self.urls else {})
 
     def replace(self, name: str, source: Path | None) -> None:
         """Let a process finish what it has begun, and start one of another version in its place."""

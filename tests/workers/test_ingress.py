@@ -5,14 +5,17 @@ import re
 import threading
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import psycopg
 import pytest
+from psycopg import sql
 from structlog.testing import capture_logs
 
 from config.settings import Settings
 from config.streams import GROUP, IN, make_redis
 from tasks.system import streams, system_state
-from tests.workers.deployment import Valkey, until
+from tests.workers.deployment import DEADLINE, Valkey, until
 from tests.world import World
 from workers import ingress
 from workers.queues import QUEUES, Broker, message_for
@@ -169,3 +172,52 @@ def test_what_is_read_has_one_shape_whatever_protocol_the_url_asks_for(platform:
             [[stream, [[_, fields]]]] = client.xreadgroup(GROUP, "me", {IN: ">"})
             assert (stream, fields) == (IN.encode(), {b"event": b"{}"})
             client.xgroup_destroy(IN, GROUP)
+
+
+def test_r33_what_was_read_as_the_database_went_away_is_taken_together_as_soon_as_it_is_back(
+    platform: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient = platform.runtime.settings.model_copy(update={"rollcall_lease_seconds": 600.0})
+    runtime = replace(platform.runtime, settings=patient)
+    reading, pauses, wait = (
+        threading.Thread(target=ingress.run, args=(runtime,)),
+        threading.Event(),
+        runtime.stopping.wait,
+    )
+
+    def paused(seconds: float) -> bool:
+        pauses.set()
+        return wait(seconds)
+
+    monkeypatch.setattr(runtime.stopping, "wait", paused)
+    url = runtime.endpoints.database_url
+    name = urlsplit(url).path.removeprefix("/")
+    waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+    with (
+        psycopg.connect(url.replace(f"/{name}?", "/rollcall?"), autocommit=True) as admin,
+        psycopg.connect(url) as other,
+    ):
+
+        def allow(connections: str) -> None:
+            said = sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}")
+            admin.execute(said.format(sql.Identifier(name), sql.SQL(connections)))
+
+        other.execute("LOCK TABLE learners")
+        with platform.redis.pipeline() as pipe:
+            for n in range(50):
+                pipe.xadd(IN, {"event": platform.event("learner.saved", platform.learner(f"L{n}"))})
+            pipe.execute()
+        reading.start()
+        try:
+            until(lambda: bool(admin.execute(waiting, (name,)).fetchall()), "the ingress waits for the lock")
+            allow("false")
+            admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            other.close()
+            assert pauses.wait(DEADLINE), "it gives up for now"
+            allow("true")
+            until(lambda: platform.list("SELECT count(*) FROM learners") == [50], "all of it")
+        finally:
+            allow("true")
+            runtime.stopping.set()
+            reading.join(10)
+    assert platform.list("SELECT count(DISTINCT xmin::text) FROM learners") == [1], "together"

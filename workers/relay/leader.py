@@ -12,6 +12,7 @@ from typing import Any
 import psycopg
 import redis
 import structlog
+from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy.exc import OperationalError
 
 from config.database import is_connection_problem
@@ -81,14 +82,15 @@ def run(runtime: Runtime, presence: Presence | None = None) -> None:
                     log.info("relay.leads")
                     with presence.leading():
                         Relay(runtime, presence).lead(news)
-        except (psycopg.OperationalError, OperationalError) as problem:
+        except (psycopg.OperationalError, ReadOnlySqlTransaction, OperationalError) as problem:
             POSTGRESQL.begin(problem)
             runtime.stopping.wait(STANDBY_SECONDS)
 
 
 @contextmanager
 def _leadership(runtime: Runtime) -> Iterator[psycopg.Connection[Any] | None]:
-    """A connection that holds the lock and hears the news, or None where another relay leads."""
+    """A connection that holds the lock and hears the news, or None where another relay leads. Raises
+    ReadOnlySqlTransaction from a standby, as a server still is that was made the primary a moment ago."""
     with psycopg.connect(
         runtime.endpoints.database_url,
         autocommit=True,
