@@ -40,6 +40,7 @@ class Group:
 
     def __init__(self, folder: Path, stack: ExitStack) -> None:
         self._folder, self._stack = folder, stack
+        self._processes: list[subprocess.Popen[bytes]] = []
         self.ports = [free_port() for _ in range(5)]
         server = ["--save", "", "--requirepass", "secret", "--primaryauth", "secret", "--dir", str(folder)]
         self.primary = self._start("--port", str(self.ports[0]), *server)
@@ -50,12 +51,18 @@ class Group:
             self._start(str(told), "--sentinel")
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports[2:])
         self.url = f"redis+sentinel://:secret@{hosts}/{GROUP}/0"
-        until(self._is_ready, "sentinels that know each other and the replica")
+        until(lambda: self.lost_a_port or self._is_ready(), "sentinels that know each other and the replica")
+
+    @property
+    def lost_a_port(self) -> bool:
+        """Whether one of them has ended: somebody else had taken its port, which was free as it was chosen."""
+        return any(process.poll() is not None for process in self._processes)
 
     def _start(self, *words: str) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen([str(get_binary_path()), *words], stdout=subprocess.DEVNULL)
         self._stack.callback(process.wait)
         self._stack.callback(process.kill)
+        self._processes.append(process)
         return process
 
     def _is_ready(self) -> bool:
@@ -97,8 +104,13 @@ def free_port() -> int:
 @pytest.fixture
 def group() -> Iterator[Group]:
     """Servers under Sentinel."""
-    with tempfile.TemporaryDirectory(prefix="rollcall-") as folder, ExitStack() as stack:
-        yield Group(Path(folder), stack)
+    for _ in range(5):
+        with tempfile.TemporaryDirectory(prefix="rollcall-") as folder, ExitStack() as stack:
+            found = Group(Path(folder), stack)
+            if not found.lost_a_port:
+                yield found
+                return
+    pytest.fail("others take each port as soon as it is chosen")
 
 
 def test_r33_a_primary_that_dies_is_followed_by_another_and_nothing_is_lost_or_told_twice(
