@@ -267,6 +267,10 @@ LEARNERS = 300
 #: Seconds that something may take on a busy machine.
 PATIENCE = 120.0
 
+#: Seconds for which the pooler is away at most: whoever held work then still holds it, so not even a notice, whose
+#: policy is to go again if nobody knows whether it went, goes twice (R19, S10).
+LEASE = 60.0
+
 #: Mails that went before the pooler dies: it does in the middle of a mailing.
 BEFORE = 100
 
@@ -282,7 +286,10 @@ def test_r31_r33_a_pooler_that_dies_costs_time_but_no_work_and_nothing_is_sent_t
 ) -> None:
     learners = [f"L{n}" for n in range(LEARNERS)]
     platform.has_learners(*learners)
-    deployment.env |= {"DATABASE_POOLER_URL": pooler.url, "ROLLCALL_WEB_PORT": str(port := free_port())}
+    deployment.env |= {
+        "DATABASE_POOLER_URL": pooler.url, "ROLLCALL_WEB_PORT": str(port := free_port()),
+        "ROLLCALL_LEASE_SECONDS": str(LEASE),
+    }  # fmt: skip
     held = Held(platform, free=BEFORE)
     deployment.start("ingress", "relay", "worker", "other worker", "web")
     until(lambda: ready(port), "the pages are ready", PATIENCE)
