@@ -42,12 +42,12 @@ ROLES = {
 }
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE, look: float = LOOK) -> None:
     """Wait for a condition to come true."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
-        threading.Event().wait(LOOK)
+        threading.Event().wait(look)
 
 
 def alive(pid: int) -> bool:
