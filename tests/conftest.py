@@ -182,8 +182,8 @@ def _databases(servers: Embedded) -> Iterator[Databases]:
     databases.close()
 
 
-#: Folders of the tests that kill what is at work, or ask what the planner thinks: each has a database of its own.
-APART = ("workers", "servers", "scale", "chaos")
+#: Folders of the tests that count what the server reads, or ask what the planner thinks: each has its own database.
+APART = ("servers", "scale", "chaos")
 
 
 @pytest.fixture
