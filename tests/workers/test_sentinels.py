@@ -46,8 +46,10 @@ class Group:
         self._processes: list[subprocess.Popen[bytes]] = []
         self.ports = [free_port() for _ in range(5)]
         server = ["--save", "", "--requirepass", "secret", "--primaryauth", "secret", "--dir", str(folder)]
+        server += ["--repl-diskless-sync-delay", "0"]  # seconds in which more replicas might come
         self.primary = self._start("--port", str(self.ports[0]), *server)
         self._start("--port", str(self.ports[1]), *server, "--replicaof", "127.0.0.1", str(self.ports[0]))
+        until(lambda: self.lost_a_port or self._is_followed(), "a replica, which is asked for every 10 s", look=LOOK)
         for number, port in enumerate(self.ports[2:]):
             told = folder / f"sentinel {number}.conf"
             told.write_text(SENTINEL.format(port=port, folder=folder, group=GROUP, primary=self.ports[0]))
@@ -68,12 +70,15 @@ class Group:
         self._processes.append(process)
         return process
 
+    def _is_followed(self) -> bool:
+        with suppress(redis.RedisError), redis.Redis(port=self.ports[0], password="secret") as client:
+            told: Any = client.info("replication")
+            return bool(told["connected_slaves"] == 1 and told["slave0"]["state"] == "online")
+        return False
+
     def _is_ready(self) -> bool:
         with suppress(redis.RedisError), make_redis(self.url) as client:
-            told: Any = client.info("replication")
-            if told["connected_slaves"] != 1 or told["slave0"]["state"] != "online":
-                return False
-            return all(self._knows(port) for port in self.ports[2:])
+            return self._port_of(client) == self.ports[0] and all(self._knows(port) for port in self.ports[2:])
         return False
 
     def _knows(self, port: int) -> bool:
