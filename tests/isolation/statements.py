@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from config.sql import query
@@ -32,8 +33,13 @@ class Statement:
     text: str
 
 
-def statements() -> Iterator[Statement]:
+@cache
+def statements() -> tuple[Statement, ...]:
     """Every statement that the code runs. SQL that cannot be read from the source raises."""
+    return tuple(_statements())
+
+
+def _statements() -> Iterator[Statement]:
     for name, function in _functions():
         if name in HANDED:
             continue
