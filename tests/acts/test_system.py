@@ -7,6 +7,7 @@ import pytest
 
 from config.counting import counts
 from config.errors import Forbidden, NotFound
+from config.settings import Settings
 from tasks import work
 from tasks.accounts import Role
 from tasks.acts import system as acts
@@ -22,6 +23,12 @@ from workers.relay.sampling import TakeSamples
 from workers.relay.wake import Wake
 
 __all__ = ["rollcall"]  # a fixture
+
+
+@pytest.fixture
+def settings(settings: Settings) -> Settings:
+    """Whoever was woken, and began nothing, is woken again soon."""
+    return settings.model_copy(update={"rollcall_offer_seconds": 0.5})
 
 
 @pytest.fixture
