@@ -87,8 +87,8 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-#: Folders of the tests that start whole processes, tell many histories, or make much.
-LONGEST = ("workers", "failover", "model", "scale")
+#: Folders of the tests that start whole processes, tell many histories, make much, or make schemas and wheels.
+LONGEST = ("workers", "failover", "model", "scale", "console", "tests")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
