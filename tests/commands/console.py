@@ -1,7 +1,7 @@
 """The commands, as a person runs them over a test's own servers, and what they print."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jsonschema
@@ -20,6 +20,15 @@ def invoke(*words: str, stdin: str | None = None, env: dict[str, str] | None = N
     """Run a command in this process, with no more made for it than `rollcall` makes: its own group."""
     first = words[0] if words and words[0] in {*cli.COMMANDS, *cli.GROUPS} else None
     return CliRunner().invoke(cli.whole(first), words, input=stdin, env=env)
+
+
+def invoke_over(env: Mapping[str, str], *words: str) -> Result:
+    """Run a command in this process, over the servers that an environment names."""
+    load_settings.cache_clear()
+    try:
+        return invoke(*words, env=dict(env))
+    finally:
+        load_settings.cache_clear()
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """A mailing, a fan-out and a stream of starts at once, of which the primary of PostgreSQL is killed; what it leaves."""
 
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,6 +14,7 @@ from bench.system import Commands, Database, System, course_for_everyone, event,
 from tasks.system import unread
 from tests.chaos.processes import Processes, Standstill, processes
 from tests.chaos.test_starts import told
+from tests.commands.console import invoke_over
 from tests.failover.cluster import Cluster, Node
 
 COMMANDS: Commands = {
@@ -163,15 +162,8 @@ def enrolled(starts: int) -> Iterator[bytes]:
 
 def command(on: System, database: Database, settings: Mapping[str, str], *words: str) -> None:
     """Run a command; what it says is the message if it fails."""
-    done = subprocess.run(
-        [sys.executable, "-m", "workers.cli", *words],
-        env=on.environment(database, settings),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{words}: {done.stdout}"
+    done = invoke_over(on.environment(database, settings), *words)
+    assert done.exit_code == 0, f"{words}: {done.output}"
 
 
 def announce(on: System, database: Database, settings: Mapping[str, str], *whom: str) -> None:

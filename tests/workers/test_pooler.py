@@ -1,8 +1,6 @@
 """Through a pooler in transaction mode a session is lent for a transaction: nothing is lost or doubled by that."""
 
 import io
-import subprocess
-import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -31,6 +29,7 @@ from tasks import imports
 from tasks.acts.acting import Doing
 from tasks.acts.repeats import once
 from tests.acts.doing import caller
+from tests.commands.console import invoke_over
 from tests.mailserver import MailServer, free_port
 from tests.pgbouncer import SESSIONS, PgBouncer, pgbouncer
 from tests.workers.deployment import Deployment, until
@@ -326,10 +325,8 @@ def test_r31_r33_a_pooler_that_dies_costs_time_but_no_work_and_nothing_is_sent_t
     assert uncertain <= 8 * GROUP
     assert sum(entry.amount for entry in platform.ledger()) == LEARNERS
     told_everything(deployment, platform)
-    verified = subprocess.run(
-        [sys.executable, "-m", "workers.cli", "verify"], env=deployment.env, capture_output=True, text=True, check=False
-    )
-    assert (verified.returncode, verified.stderr) == (0, "")
+    verified = invoke_over(deployment.env, "verify")
+    assert (verified.exit_code, verified.stderr) == (0, "")
 
 
 def ready(port: int) -> bool:

@@ -22,9 +22,9 @@ import psutil
 import pytest
 
 from config import services
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from tests.bounces import reports
-from tests.commands.console import invoke
+from tests.commands.console import invoke_over
 from tests.first_steps import Reader
 from tests.workers.deployment import alive, until
 from workers.commands.system import _free_port
@@ -66,9 +66,7 @@ class Machine:
 
     def asks(self, *words: str) -> Any:
         """What a command prints with --json, in this process: one document and nothing else."""
-        load_settings.cache_clear()
-        done = invoke(*words, "--json", env=self.env)
-        load_settings.cache_clear()
+        done = invoke_over(self.env, *words, "--json")
         assert done.exit_code == 0, done.output
         return json.loads(done.stdout)
 
