@@ -49,7 +49,6 @@ class Group:
         server += ["--repl-diskless-sync-delay", "0"]  # seconds in which more replicas might come
         self.primary = self._start("--port", str(self.ports[0]), *server)
         self._start("--port", str(self.ports[1]), *server, "--replicaof", "127.0.0.1", str(self.ports[0]))
-        until(lambda: self.lost_a_port or self._is_followed(), "a replica, which is asked for every 10 s", look=LOOK)
         for number, port in enumerate(self.ports[2:]):
             told = folder / f"sentinel {number}.conf"
             told.write_text(SENTINEL.format(port=port, folder=folder, group=GROUP, primary=self.ports[0]))
@@ -70,19 +69,17 @@ class Group:
         self._processes.append(process)
         return process
 
-    def _is_followed(self) -> bool:
-        with suppress(redis.RedisError), redis.Redis(port=self.ports[0], password="secret") as client:
-            told: Any = client.info("replication")
-            return bool(told["connected_slaves"] == 1 and told["slave0"]["state"] == "online")
-        return False
-
     def _is_ready(self) -> bool:
         with suppress(redis.RedisError), make_redis(self.url) as client:
-            return self._port_of(client) == self.ports[0] and all(self._knows(port) for port in self.ports[2:])
+            told: Any = client.info("replication")
+            if told["connected_slaves"] != 1 or told["slave0"]["state"] != "online":
+                return False
+            return all(self._knows(port) for port in self.ports[2:])
         return False
 
     def _knows(self, port: int) -> bool:
         with redis.Redis(port=port) as sentinel:
+            sentinel.execute_command("SENTINEL", "DEBUG", "info-period", 500, "publish-period", 500)  # not 10 s and 2 s
             state: Any = sentinel.sentinel_master(GROUP)
             return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2)
 
