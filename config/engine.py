@@ -26,6 +26,16 @@ DEADLINES = {
     "tcp_user_timeout": 15_000,
 }
 
+#: How soon the server ends a session of whose host it hears nothing, and so lets go of its locks and of the relay's
+#: lead: by probes when nothing is said (seconds, seconds, how many: one lost packet ends nothing) and by what is not
+#: acknowledged (milliseconds). Linux alone takes two hours, or 15 minutes. Options of the URL come after, and win.
+GIVEN_UP = {
+    "tcp_keepalives_idle": 3,
+    "tcp_keepalives_interval": 1,
+    "tcp_keepalives_count": 4,
+    "tcp_user_timeout": 7_000,
+}
+
 #: What our statements, and whoever reads their results, take for granted, whatever the server, the database or the role
 #: says. What an operator decides (time-outs, search_path, whether to write at all) stays as they say.
 OURS = {
@@ -46,6 +56,13 @@ def deadlines(url: str) -> dict[str, Any]:
     """The deadlines of connections to this URL that it does not give itself."""
     said = conninfo_to_dict(url)
     return {name: value for name, value in DEADLINES.items() if name not in said}
+
+
+def session_options(url: str, **told: object) -> str:
+    """What the server is told as a session begins: when to give it up, what the URL says, and `told`."""
+    said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
+    given_up, ours = (" ".join(f"-c {name}={value}" for name, value in those.items()) for those in (GIVEN_UP, told))
+    return f"{given_up} {said} {ours}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +95,7 @@ def make_engine(
     past = make_engine(url, role=role, pool=1, more=pool + more, patience=patience, connect=connect) if pooler else None
     through = None if past is None else Pooler(pooler, past)
     bounds = deadlines(pooler or url)
-    said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
-    options = " ".join([said, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
+    options = session_options(url, **OURS)
     if patience is not None:
         bounds["connect_timeout"] = patience.connect
         options += f" -c lock_timeout={patience.lock * 1000:.0f}"

@@ -22,7 +22,7 @@ from config.database import (
     value,
 )
 from config.embedded import Embedded
-from config.engine import DEADLINES, deadlines, make_engine
+from config.engine import DEADLINES, deadlines, make_engine, session_options
 from config.pipeline import savepoint
 from tests.databases import database_named
 from tests.world import World
@@ -65,6 +65,15 @@ def test_a_connection_has_deadlines_unless_its_url_says_otherwise(database_url: 
 
     assert {name: int(said[name]) for name in DEADLINES} == {**DEADLINES, "tcp_user_timeout": 1234}
     assert deadlines("postgresql://h/d?connect_timeout=1").keys() == DEADLINES.keys() - {"connect_timeout"}
+
+
+def test_the_server_gives_up_a_host_that_it_hears_nothing_of_unless_the_url_says_otherwise() -> None:
+    told = session_options("postgresql://h/d?options=-c%20tcp_user_timeout%3D1234", timezone="UTC")
+
+    given_up = (
+        "-c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=4 -c tcp_user_timeout=7000"
+    )
+    assert told == f"{given_up} -c tcp_user_timeout=1234 -c timezone=UTC", "the last one wins"
 
 
 def test_what_our_statements_take_for_granted_holds_whatever_the_database_says(database_url: str) -> None:
