@@ -194,7 +194,7 @@ def show(doing: Doing, asked: OneLearner) -> LearnerDetails:
         )
 
 
-@act("learners.export", "GET learners/{learner}/export", changes=True)
+@act("learners.export", "GET learners/{learner}/export", changes=True, media=("application/json",))
 def export(doing: Doing, asked: LearnerToggle) -> Stream:
     """Everything that is kept of a learner, from every table and payload, as one JSON document: for a person who asks
     what is kept of them (R35). As long as nothing changes, it stays the same."""

@@ -99,6 +99,24 @@ def test_answers_are_as_it_says(api: Served) -> None:
     as_described("segments/{segment}/members", "post", admin.post("segments/s/members", {"learners": ["B"]}))
 
 
+@pytest.mark.parametrize(
+    ("route", "asked", "media"),
+    [
+        ("learners/{learner}/export", "learners/A/export", "application/json"),
+        ("audit/export", "audit/export?format=csv", "text/csv"),
+        ("audit/export", "audit/export?format=jsonl", "application/jsonl"),
+    ],
+)
+def test_what_is_streamed_is_what_it_says(api: Served, route: str, asked: str, media: str) -> None:
+    api.world.has_learners("A")
+    answer = api.client(Role.OPERATOR).get(asked)
+
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (HTTPStatus.OK, media)
+    said = DOCUMENT["paths"][f"/organisations/{{organisation}}/{route}"]["get"]["responses"]["200"]["content"]
+    assert media in said
+    assert ("application/json" in said) == (route == "learners/{learner}/export"), "no other has one document"
+
+
 def test_the_page_runs_nothing_and_asks_nobody_else(api: Served) -> None:
     document = api.client(None).ask("GET", "/openapi.json")
     assert document.status == HTTPStatus.OK
