@@ -225,8 +225,8 @@ def _responses(route: ActRoute, schemas: dict[str, Any]) -> dict[str, Any]:
     if type(None) in kinds:
         found["204"] = {"description": "Done."}
     if Stream in kinds:
-        text = {"schema": {"type": "string"}}
-        found["200"] = {"description": "As it is read.", "content": dict.fromkeys(act.media, text)}
+        content = {one: {"schema": {"type": "object" if one == "application/json" else "string"}} for one in act.media}
+        found["200"] = {"description": "As it is read.", "content": content}
     statuses = {*ALWAYS, *(OF_BODIES if route.has_body else ()), *(OF_ACTING if act.method != "GET" else ())}
     statuses |= {*OF_CONDITIONAL} if act.conditional else set()
     return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
