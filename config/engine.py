@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -11,6 +12,7 @@ from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from config import clock
 from config.errors import ConfigurationError
 from config.pipeline import READ_ONLY, pipeline_of
 from config.pooler import WITHOUT_SESSION, Pooler
@@ -180,6 +182,9 @@ class _Place:
     def enter(self, connection: psycopg.Connection[Any]) -> None:
         """Lead a new connection there. Raises ConfigurationError where there are several."""
         if self._elsewhere is None:
+            asked = datetime.now(UTC)
+            [(said,)] = connection.execute("SELECT clock_timestamp()")
+            clock.learn(said, asked)
             found = [name for (name,) in connection.execute(_ELSEWHERE)]
             if len(found) > 1:
                 connection.close()

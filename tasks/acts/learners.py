@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from config import clock
 from config.database import durable_with_the_next, snapshot, transaction
 from config.errors import BadField, Conflict, Invalid, NotFound
 from config.words import as_json, some_of
@@ -238,7 +239,7 @@ def set_status(doing: Doing, asked: LearnersStatus) -> list[Toggled]:
 def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) -> list[Toggled]:
     """Make learners active or inactive, by events like any other (S1); in effect when this returns."""
     org, wanted = doing.organisation, list(dict.fromkeys(ids))
-    now = datetime.now(UTC)
+    now = clock.now()
     with doing.transaction(pipelined=True) as connection:
         durable_with_the_next(connection)
         before = known_learners(connection, doing, wanted)

@@ -9,7 +9,7 @@ ever smaller parts, and the one at fault is set aside with its reason.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import chain
 
 import structlog
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config import clock
 from config.counting import counts
 from config.database import (
     autocommit,
@@ -127,7 +128,7 @@ def process_batch(
     Nobody waits for what another organisation sent beyond a bound, nor for longer than a moment for whoever is changing
     another (R31).
     """
-    now, skew = datetime.now(UTC), timedelta(seconds=settings.rollcall_skew_seconds)
+    now, skew = clock.now(), timedelta(seconds=settings.rollcall_skew_seconds)
     decoded = [decode(body, now=now, skew=skew) for body in bodies]
     theirs = [entry for entry in decoded if _may_send(entry, only)]
     events = [entry for entry in theirs if isinstance(entry, Event)]
@@ -244,7 +245,7 @@ def give_up(engine: Engine, settings: Settings, body: bytes, *, readable: bool =
     """Set aside, without trying it, what took down whoever tried it before; as no event unless it is `readable`."""
     event: Event | Malformed = Malformed("", "", None, None, UNREADABLE, body)
     if readable:
-        event = decode(body, now=datetime.now(UTC), skew=timedelta(seconds=settings.rollcall_skew_seconds))
+        event = decode(body, now=clock.now(), skew=timedelta(seconds=settings.rollcall_skew_seconds))
     log.error("events.given_up", type=event.type)
     if isinstance(event, Malformed):
         _quarantine(engine, [event])

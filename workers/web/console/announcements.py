@@ -1,7 +1,8 @@
 """Announcements: the list, one as it stands, its recipients, and what may be done once it was launched."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from config import clock
 from config.errors import Invalid, UserError
 from tasks.acts import announcements, launching
 from tasks.acts.announcements import (
@@ -78,7 +79,7 @@ def _state(visit: Visit) -> object:
 def one(visit: Visit) -> Shown:
     """One announcement: how it stands, what it says, and what may be done with it."""
     found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
-    said = {"it": found, "progress": _progress(found, datetime.now(UTC)), "views": VIEWS}
+    said = {"it": found, "progress": _progress(found, clock.now()), "views": VIEWS}
     return Shown("announcement", said, frames=True)
 
 

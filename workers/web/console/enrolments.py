@@ -1,9 +1,9 @@
 """Enrolments: courses and whom they enrol by rule, enrolling and withdrawing by hand, and how far that is."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
+from config import clock
 from config.errors import Invalid, UserError
 from tasks.acts import Nothing, course_previews, courses, enrolments, learner_previews, learners, segments
 from tasks.acts.acting import tag_of
@@ -56,7 +56,7 @@ def show_fanout(visit: Visit) -> Shown:
     about = next((one for one in under_way if one.fanout == _number(visit)), None)
     progress = HowFar(found.done, found.total)
     if about is not None:
-        progress = HowFar.since(about.began_at, found.done, found.total, datetime.now(UTC))
+        progress = HowFar.since(about.began_at, found.done, found.total, clock.now())
     return Shown("enrolments_fanout", {"found": found, "about": about, "progress": progress})
 
 

@@ -1,11 +1,11 @@
 """Operators: how everything stands on one page that may be left open, what failed, and what rests."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from config import clock
 from config.errors import UserError
 from tasks.acts import Nothing, mail, organisations, system, underway
 from tasks.acts import events as event_acts
@@ -52,7 +52,7 @@ def _standing(visit: Visit) -> object:
     """What the overview is asked by: how everything stands, and the minute, whose sample is another."""
     stands = visit.ask(system.show, Nothing())
     queues = [replace(load, oldest_due_seconds=None) for load in stands.queues]
-    return replace(stands, queues=queues), int(time.time() // 60)
+    return replace(stands, queues=queues), int(clock.seconds() // 60)
 
 
 @page("GET system", needs=system.show, section="system", live=_standing)

@@ -5,6 +5,7 @@ from itertools import accumulate
 
 from markupsafe import Markup
 
+from config import clock
 from config.errors import Conflict, Invalid, NotFound
 from tasks.acts import Nothing, analytics, seats
 from tasks.acts.analytics import PoolUse
@@ -30,7 +31,7 @@ SECTIONS.append(Section("seats", "Seats", analytics.use))
 def overview(visit: Visit) -> Shown:
     """What is used of the pool in this period, and what is to be expected."""
     found = visit.ask(analytics.use, Nothing())
-    return Shown("seats", {"tab": "overview", "use": found, "plot": _plot(visit, found, datetime.now(UTC).date())})
+    return Shown("seats", {"tab": "overview", "use": found, "plot": _plot(visit, found, clock.now().date())})
 
 
 @page("GET organisations/{organisation}/seats/ledger", needs=seats.ledger, section="seats")
