@@ -21,7 +21,7 @@ from config.engine import make_engine
 from migrations import indexes
 from tests import older
 from tests.conftest import WORKER
-from tests.databases import database_named
+from tests.databases import TEMPLATE, database_named
 from tests.world import World, id_of
 
 #: Every revision, the oldest first.
@@ -34,9 +34,10 @@ DAY = datetime(2026, 2, 1, tzinfo=UTC)
 def database_at(servers: Embedded, revision: str) -> Iterator[str]:
     """The URL of a database at a revision, with nothing in it."""
     name = sql.Identifier(f"older_{WORKER}_{revision}")
+    template = sql.Identifier(TEMPLATE if revision == REVISIONS[-1] else "template0")
     assert servers.database_url is not None
     with psycopg.connect(servers.database_url, autocommit=True) as server:
-        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(name))
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
         url = database_named(servers, f"older_{WORKER}_{revision}")
         engine = make_engine(url, role="test")
         older.move(engine, upgrade, revision)

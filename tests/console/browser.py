@@ -24,13 +24,16 @@ AXE = Path(__file__).parents[2] / ".browser" / "node_modules" / "axe-core" / "ax
 #: Where pictures of each page are put, to be looked at; nowhere unless it is said.
 PICTURES = os.environ.get("ROLLCALL_PICTURES")
 
+#: Seconds between two looks at a page: each takes the browser, its driver and us some milliseconds.
+LOOK = 0.05
+
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
 KEYS = {"escape": "\ue00c", "enter": "\ue007", "space": " ", "tab": "\ue004"}
 
 
 class Browser:
-    """One window."""
+    """A Chromium of which one window is used."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -99,18 +102,18 @@ class Browser:
 
     def wait(self, text: str) -> None:
         """Wait until this can be read."""
-        until(lambda: text in self.says, f"the page says {text!r}")
+        until(lambda: text in self.says, f"the page says {text!r}", look=LOOK)
 
     def wait_for(self, selector: str) -> None:
         """Wait until this is there."""
         wanted = "return document.querySelector(arguments[0]) !== null"
-        until(lambda: bool(self.run(wanted, selector)), f"the page has {selector}")
+        until(lambda: bool(self.run(wanted, selector)), f"the page has {selector}", look=LOOK)
 
     def search(self, text: str) -> None:
         """Type into the search of a list, and wait until all of it was searched for, not only its first letters."""
         self.type("#search", text)
         searched = "return new URLSearchParams(location.search).get('search')"
-        until(lambda: self.run(searched) == text, f"the list is searched for {text!r}")
+        until(lambda: self.run(searched) == text, f"the list is searched for {text!r}", look=LOOK)
 
     def complaints(self) -> list[str]:
         """What the browser has to say of the pages: errors of scripts, and what the policy refuses."""
@@ -136,8 +139,21 @@ class Browser:
             path = Path(PICTURES) / f"{re.sub(r'[^a-z0-9-]', '-', name)}.png"
             path.write_bytes(base64.b64decode(taken["data"]))
 
+    @contextmanager
+    def window(self, url: str) -> Iterator["Browser"]:
+        """A new window with this page, in which nothing of an earlier one is known."""
+        first = self._ask("GET", f"{self._session}/window")
+        self.do("window", handle=self.do("window/new", type="window")["handle"])
+        self.do("goog/cdp/execute", cmd="Network.clearBrowserCookies", params={})
+        self.complaints()
+        try:
+            yield self.open(url)
+        finally:
+            self._ask("DELETE", f"{self._session}/window")
+            self.do("window", handle=first)
+
     def close(self) -> None:
-        """Close the window."""
+        """End it."""
         self._ask("DELETE", self._session)
 
 

@@ -21,6 +21,7 @@ from tasks.acts.accounts import NewToken
 from tasks.acts.signing_in import link_for_this_machine
 from tasks.acts.webhooks import WebhookAddition
 from tests.acts.doing import do
+from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
 from tests.workers.serving import served
 from tests.world import World
 
@@ -186,3 +187,12 @@ def console(world: World) -> Iterator[Consoled]:
     """The world, its console served."""
     with served(world.runtime) as runtime:
         yield Consoled(world, runtime)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """A browser, which takes longer to start than a test does with it: each has a window of its own."""
+    if not (DRIVER and CHROMIUM and AXE.exists()):
+        pytest.skip("there is no Chromium with its driver and axe: run .ci/browser")
+    with browser() as found:
+        yield found

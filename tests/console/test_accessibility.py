@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.accounts import Role
-from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.console.browser import Browser
 from tests.console.conftest import Consoled, technical
 from workers.web.console.looks import ASSETS
 from workers.web.console.visits import PAGES
@@ -202,12 +202,9 @@ def test_each_criterion_is_in_the_table_and_each_test_that_it_names_is_there() -
 
 
 @pytest.fixture
-def window(furnished: Consoled) -> Iterator[Browser]:
+def window(furnished: Consoled, chromium: Browser) -> Iterator[Browser]:
     """A browser in which an operator is signed in."""
-    if not (DRIVER and CHROMIUM and AXE.exists()):
-        pytest.skip("there is no Chromium with its driver and axe: run .ci/browser")
-    with browser() as opened:
-        opened.open(f"{furnished.runtime.endpoints.public_url}/healthz")
+    with chromium.window(f"{furnished.runtime.endpoints.public_url}/healthz") as opened:
         opened.cookie("rollcall", furnished.session(Role.OPERATOR, []))
         yield opened
 

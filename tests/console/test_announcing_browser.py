@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.console.browser import AXE, CHROMIUM, DRIVER, LOOK, Browser
 from tests.console.conftest import Consoled
 from tests.workers.deployment import until
 
@@ -17,7 +17,7 @@ SEEN = "return document.querySelector('[data-frames] iframe:not(.coming)').name"
 
 
 @pytest.fixture
-def window(console: Consoled) -> Iterator[Browser]:
+def window(console: Consoled, chromium: Browser) -> Iterator[Browser]:
     """A browser in which an admin is signed in, and learners."""
     world = console.world
     world.has_organisation()
@@ -25,8 +25,7 @@ def window(console: Consoled) -> Iterator[Browser]:
     world.has_segment("night", "ann")
     world.becomes("inactive", "cid")
     visitor = console.visitor()
-    with browser() as opened:
-        opened.open(f"{console.runtime.endpoints.public_url}/healthz")
+    with chromium.window(f"{console.runtime.endpoints.public_url}/healthz") as opened:
         opened.cookie("rollcall", visitor.cookies["rollcall"])
         opened.sized(1280, 1000)
         yield opened
@@ -67,7 +66,7 @@ def _written(window: Browser, console: Consoled) -> dict[str, list[str]]:
     assert "2 users will get it." in window.says
     first, steps = window.run(SEEN), window.run("return history.length")
     window.click("[name=view][value=dark] + span")
-    until(lambda: window.run(SEEN) != first, "another view is shown")
+    until(lambda: window.run(SEEN) != first, "another view is shown", look=LOOK)
     window.click("[name=to][value=segments]")
     window.wait("0 users will get it.")
     window.click("[name=segment][value=night]")

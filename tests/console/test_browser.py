@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.accounts import Role
-from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser
 from tests.console.conftest import Consoled
 
 pytestmark = pytest.mark.skipif(
@@ -29,7 +29,7 @@ PAGES = [
 
 
 @pytest.fixture
-def window(console: Consoled) -> Iterator[Browser]:
+def window(console: Consoled, chromium: Browser) -> Iterator[Browser]:
     """A browser in which an operator is signed in, and two organisations with people."""
     world = console.world
     world.has_organisation()
@@ -55,8 +55,7 @@ def window(console: Consoled) -> Iterator[Browser]:
     world.starts("l01", "safety")
     world.say("course.completed", learner="l01", course="safety", result="passed")
     world.becomes("inactive", "una", "l03", "l05")
-    with browser() as opened:
-        opened.open(f"{console.runtime.endpoints.public_url}/healthz")
+    with chromium.window(f"{console.runtime.endpoints.public_url}/healthz") as opened:
         opened.cookie("rollcall", console.session(Role.OPERATOR, []))
         opened.sized(1280, 900)
         yield opened

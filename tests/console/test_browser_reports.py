@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.accounts import Role
-from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser
 from tests.console.conftest import Consoled
 from tests.console.test_browser import looked_at
 from tests.workers.deployment import until
@@ -41,7 +41,7 @@ N2,,n2@acme.example,blue,Søren
 
 
 @pytest.fixture
-def window(console: Consoled) -> Iterator[Browser]:
+def window(console: Consoled, chromium: Browser) -> Iterator[Browser]:
     """A browser in which an admin is signed in, of an organisation in which much happened."""
     world = console.world
     begins, ends = (NOW - timedelta(days=120)).isoformat(), (NOW + timedelta(days=245)).isoformat()
@@ -67,8 +67,7 @@ def window(console: Consoled) -> Iterator[Browser]:
             world.say("course.completed", at=done, learner=learner, course="safety", result="passed")
     world.starts("l07", "fire", at=NOW - timedelta(days=8))
     world.becomes("inactive", *learners[20:26], at=NOW - timedelta(days=3))
-    with browser() as opened:
-        opened.open(f"{console.runtime.endpoints.public_url}/healthz")
+    with chromium.window(f"{console.runtime.endpoints.public_url}/healthz") as opened:
         opened.cookie("rollcall", console.session(Role.ADMIN, ["acme"]))
         opened.sized(1280, 900)
         yield opened

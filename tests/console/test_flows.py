@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from tasks.accounts import Role
-from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
+from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser
 from tests.console.conftest import Consoled
 from tests.console.test_browser import looked_at
 
@@ -28,7 +28,7 @@ PAGES = [
 
 
 @pytest.fixture
-def window(console: Consoled) -> Iterator[Browser]:
+def window(console: Consoled, chromium: Browser) -> Iterator[Browser]:
     """A browser in which an admin is signed in, and an organisation with people, a course and a segment."""
     world = console.world
     world.has_organisation()
@@ -45,8 +45,7 @@ def window(console: Consoled) -> Iterator[Browser]:
     world.starts("ina", "fire")
     world.say("course.completed", learner="ina", course="fire", result="passed")
     world.becomes("inactive", "ina", "una")
-    with browser() as opened:
-        opened.open(f"{console.runtime.endpoints.public_url}/healthz")
+    with chromium.window(f"{console.runtime.endpoints.public_url}/healthz") as opened:
         opened.cookie("rollcall", console.session(Role.ADMIN, ["acme"]))
         opened.sized(1280, 900)
         yield opened

@@ -23,8 +23,8 @@ from tests.outgoing import checked
 #: Seconds after which a condition counts as never coming true.
 DEADLINE = 40.0
 
-#: Seconds between two looks at a condition.
-LOOK = 0.005
+#: Seconds between two looks at a condition, many of which ask the database: it and the processes have more to do.
+LOOK = 0.02
 
 #: The processes, as the Procfile has them, with one thread where a bound is counted for each.
 ROLES = {
@@ -43,12 +43,12 @@ ROLES = {
 }
 
 
-def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
+def until(condition: Callable[[], bool], what: str, seconds: float = DEADLINE, look: float = LOOK) -> None:
     """Wait for a condition to come true."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"never happened: {what}"
-        threading.Event().wait(LOOK)
+        threading.Event().wait(look)
 
 
 def alive(pid: int) -> bool:
@@ -169,7 +169,7 @@ class Deployment:
         deadline = time.monotonic() + seconds
         while left := system_state(self.runtime, self.redis).left:
             assert time.monotonic() < deadline, f"never at rest: {left}"
-            threading.Event().wait(10 * LOOK)
+            threading.Event().wait(2 * LOOK)
 
     def stream(self) -> list[tuple[str, bytes]]:
         """Everything on the outbound stream: entry ids and documents."""

@@ -1,14 +1,26 @@
 """The pages, served on a real socket for a test."""
 
+import asyncio
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
+
+import uvicorn.server
 
 from config.runtime import Runtime
 from tests.workers.deployment import until
 from workers.web import app
+
+
+async def _sleep(seconds: float) -> None:
+    await asyncio.sleep(seconds / 10)
+
+
+#: uvicorn looks ten times in a second at whether it shall end, and hundreds of tests would wait for that.
+vars(uvicorn.server)["asyncio"] = SimpleNamespace(**vars(asyncio) | {"sleep": _sleep})
 
 
 @contextmanager

@@ -24,6 +24,9 @@ pytestmark = pytest.mark.serves
 
 GROUP = "learning"
 
+#: Seconds between two looks at a group, each of which asks all of it over new connections.
+LOOK = 0.05
+
 SENTINEL = """
 port {port}
 dir {folder}
@@ -51,7 +54,7 @@ class Group:
             self._start(str(told), "--sentinel")
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports[2:])
         self.url = f"redis+sentinel://:secret@{hosts}/{GROUP}/0"
-        until(lambda: self.lost_a_port or self._is_ready(), "sentinels that know each other and the replica")
+        until(lambda: self.lost_a_port or self._is_ready(), "sentinels that know each other and the replica", look=LOOK)
 
     @property
     def lost_a_port(self) -> bool:
@@ -82,7 +85,7 @@ class Group:
         """The primary dies, and another takes its place."""
         self.primary.kill()
         self.primary.wait()
-        until(self._has_another_primary, "another primary")
+        until(self._has_another_primary, "another primary", look=LOOK)
 
     def _has_another_primary(self) -> bool:
         with suppress(redis.RedisError), make_redis(self.url) as client:
