@@ -52,7 +52,7 @@ TASKS: Commands = {"tasks 1": ("pool", "tasks"), "tasks 2": ("pool", "tasks")}
 MAIL: Commands = {"mail": ("pool", "mail")}
 
 #: Learners as a platform has them: six in a hundred inactive, four in a hundred without an address. They are taken for
-#: indexed: else the relay does that for minutes beside what is measured. `bench.lists.index` does it where one searches.
+#: indexed, or the relay would do that for minutes beside what is measured; `bench.lists.index` does it for searches.
 _FILL = """
     INSERT INTO organisations (id, name, licence, pool, licence_starts, licence_ends, admin_emails, reactivation_digest,
                                saved_at, learners)

@@ -11,8 +11,8 @@ from tests.world import World
 #: Times that psycopg needs to see a statement before it is prepared, and so asks once less for each.
 SEEN = 6
 
-#: Round trips of one change of status: of who it is and whether it may be, the change itself, and that it is done.
-MOST_TRIPS = 21
+#: Round trips of one change of status: of who it is and whether it may be, and the change itself.
+MOST_TRIPS = 15
 
 
 def test_r04_a_change_of_status_waits_for_the_database_a_bounded_number_of_times(
