@@ -1,10 +1,13 @@
 """Engines: the connections of a process to PostgreSQL, and what they take for granted."""
 
 import os
+import select
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -54,6 +57,10 @@ OURS = {
 }
 
 
+#: Seconds after its last use for which a connection on which nothing came in is taken for open.
+QUIET_SECONDS = 1.0
+
+
 def deadlines(url: str) -> dict[str, Any]:
     """The deadlines of connections to this URL that it does not give itself."""
     said = conninfo_to_dict(url)
@@ -91,9 +98,9 @@ def make_engine(
 ) -> Engine:
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
-    means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again; else its
-    user asks anew if it was not. `connect` is what makes one. `pooler`: the URL of one in front of the same
-    database, for what needs no session of its own."""
+    means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again, unless
+    it was used just now and the server has not hung up since; else its user asks anew if it was not. `connect` is what
+    makes one. `pooler`: the URL of one in front of the same database, for what needs no session of its own."""
     past = make_engine(url, role=role, pool=1, more=pool + more, patience=patience, connect=connect) if pooler else None
     through = None if past is None else Pooler(pooler, past)
     bounds = deadlines(pooler or url)
@@ -121,6 +128,8 @@ def make_engine(
     )
     if through is not None:
         through.serve(engine)
+    if ping:
+        _ask_seldom(engine)
 
     @event.listens_for(engine, "handle_error", retval=True)
     def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
@@ -160,6 +169,35 @@ def make_engine(
             pipeline.wait()
 
     return engine
+
+
+def _ask_seldom(engine: Engine) -> None:
+    """Ask no connection whether it is there that was used just now and says nothing: who ends a session says so, or
+    hangs up. An act takes several connections one after the other, and a question to each is a fifth of its round
+    trips."""
+    ask = engine.dialect.do_ping
+    used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def is_there(connection: Any) -> bool:
+        if time.monotonic() - used.get(connection, 0.0) < QUIET_SECONDS and not _has_news(connection):
+            return True
+        return ask(connection)
+
+    @event.listens_for(engine, "checkin")
+    def _note(connection: Any, _record: object) -> None:
+        if connection is not None:
+            used[connection] = time.monotonic()
+
+    engine.dialect.do_ping = is_there  # type: ignore[method-assign]
+
+
+def _has_news(connection: psycopg.Connection[Any]) -> bool:
+    """Whether something came in on a connection that nobody uses: a notice, or its end."""
+    if connection.closed:
+        return True
+    looked = select.poll()
+    looked.register(connection.pgconn.socket, select.POLLIN)
+    return bool(looked.poll(0))
 
 
 #: The schemas with Rollcall's tables that are this user's to read; none if its search_path leads to some, or was set.
