@@ -228,10 +228,12 @@ def under_way(connection: Connection, after: tuple[int, int], limit: int) -> lis
                (SELECT count(*) FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
                   AND w.actor IN ('mail.deliver', 'announcements.survey', 'announcements.audience',
                                   'announcements.cancel')) AS pieces
-        FROM mailings m JOIN organisations o USING (organisation)
-        WHERE (m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL
-               OR m.kind = 'announcement' AND m.state = 'paused')
-          AND (m.organisation, m.mailing) > (:organisation_before, :mailing_before)
+        FROM (
+            SELECT * FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL
+            UNION ALL
+            SELECT * FROM mailings WHERE kind = 'announcement' AND state = 'paused'
+        ) m JOIN organisations o USING (organisation)
+        WHERE (m.organisation, m.mailing) > (:organisation_before, :mailing_before)
         ORDER BY m.organisation, m.mailing LIMIT :limit
         """,
         organisation_before=after[0],

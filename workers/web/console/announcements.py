@@ -66,7 +66,7 @@ def list_announcements(visit: Visit) -> Shown:
 
 
 def _state(visit: Visit) -> object:
-    return visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    return visit.once(announcements.show, OneAnnouncement(visit.path["announcement"]))
 
 
 @page(
@@ -77,7 +77,7 @@ def _state(visit: Visit) -> object:
 )
 def one(visit: Visit) -> Shown:
     """One announcement: how it stands, what it says, and what may be done with it."""
-    found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    found = visit.once(announcements.show, OneAnnouncement(visit.path["announcement"]))
     said = {"it": found, "progress": _progress(found, datetime.now(UTC)), "views": VIEWS}
     return Shown("announcement", said, frames=True)
 

@@ -33,7 +33,7 @@ SECTIONS.append(Section("imports", "Import", imports.list_))
 
 
 def _listed(visit: Visit) -> Page[ListedImport]:
-    return visit.ask(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
+    return visit.once(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
 
 
 @page("GET organisations/{organisation}/imports", needs=imports.list_, section="imports", live=_listed)
@@ -55,13 +55,13 @@ def begin(visit: Visit) -> Gone:
 
 
 def _state(visit: Visit) -> object:
-    return visit.ask(imports.show, _one(visit))
+    return visit.once(imports.show, _one(visit))
 
 
 @page("GET organisations/{organisation}/imports/{id}", needs=imports.show, section="imports", live=_state)
 def show(visit: Visit) -> Shown:
     """What a file says, as it is understood; how far the import is; what became of it."""
-    return _shown(visit, visit.ask(imports.show, _one(visit)))
+    return _shown(visit, visit.once(imports.show, _one(visit)))
 
 
 @page("POST organisations/{organisation}/imports/{id}", needs=imports.again, section="imports")

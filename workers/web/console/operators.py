@@ -50,7 +50,7 @@ class FlowShown:
 
 def _standing(visit: Visit) -> object:
     """What the overview is asked by: how everything stands, and the minute, whose sample is another."""
-    stands = visit.ask(system.show, Nothing())
+    stands = visit.once(system.show, Nothing())
     queues = [replace(load, oldest_due_seconds=None) for load in stands.queues]
     return replace(stands, queues=queues), int(time.time() // 60)
 
@@ -58,7 +58,7 @@ def _standing(visit: Visit) -> object:
 @page("GET system", needs=system.show, section="system", live=_standing)
 def overview(visit: Visit) -> Shown:
     """Everything at a glance, what is wrong first."""
-    stands = visit.ask(system.show, Nothing())
+    stands = visit.once(system.show, Nothing())
     samples = visit.ask(underway.samples, Hours(HOURS))
     return Shown(
         "system",

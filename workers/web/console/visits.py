@@ -139,6 +139,15 @@ class Visit:
     organisation: Organisation | None = None
     file: SentFile | None = None
     session: str = ""
+    told: dict[object, Any] = field(default_factory=dict)
+
+    def once(self, what: Act[Asked, Told], asked: Asked) -> Told:
+        """Ask what looks and changes nothing, once in a visit: a page is made of the answer by which it is followed."""
+        key = (what.name, asked)
+        if key not in self.told:
+            self.told[key] = self.ask(what, asked)
+        found: Told = self.told[key]
+        return found
 
     def ask(self, what: Act[Asked, Told], asked: Asked, *, expected: str | None = None) -> Told:
         """Do an act, as any other door does. `expected`: the tag of what it is to change."""
