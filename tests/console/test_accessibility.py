@@ -1,5 +1,6 @@
 """WCAG 2.2 AA, as far as a test can hold it: over every page there is. docs/accessibility.md has each criterion."""
 
+import io
 import json
 import re
 import shutil
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from tasks.accounts import Role
-from tasks.acts import drafts
+from tasks.acts import drafts, imports
 from tasks.acts.drafts import NewDraft
+from tasks.acts.imports import ImportRun
 from tasks.events import Audience
 from tests.acts.doing import do
 from tests.console.browser import AXE, CHROMIUM, DRIVER, Browser, browser
@@ -130,6 +132,8 @@ def furnished(console: Consoled) -> Consoled:
     world.settle()
     world.starts("ann", "safety")
     world.announces("news", send_at="2099-01-01T00:00:00Z")
+    do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\nx,x@acme.example,odd\n"), dry_run=True))
+    world.settle()
     do(world, drafts.create, NewDraft("News", "Hello {{ first_name }}", Audience(everyone=True), "draft"))
     technical(world)
     return console

@@ -17,7 +17,7 @@ from tasks.acts.paging import Page as Listed
 from tasks.acts.paging import Stream
 from tasks.announcements import RecipientDetails, pace
 from workers.web.console.progress import HowFar
-from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page, without_command
 
 #: How a mail can be looked at.
 VIEWS = ("desktop", "phone", "text", "dark")
@@ -78,7 +78,14 @@ def _state(visit: Visit) -> object:
 def one(visit: Visit) -> Shown:
     """One announcement: how it stands, what it says, and what may be done with it."""
     found = visit.once(announcements.show, OneAnnouncement(visit.path["announcement"]))
-    said = {"it": found, "progress": _progress(found, datetime.now(UTC)), "views": VIEWS}
+    why = without_command(found.why or "")
+    said = {
+        "why": why,
+        "all_paused": why != (found.why or ""),
+        "it": found,
+        "progress": _progress(found, datetime.now(UTC)),
+        "views": VIEWS,
+    }
     return Shown("announcement", said, frames=True)
 
 

@@ -1,6 +1,9 @@
 """Import: a file of learners is looked at, corrected, looked at again, and imported by a worker (R2)."""
 
+import csv
+import io
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from config.errors import Invalid, UserError
@@ -13,6 +16,9 @@ from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, pa
 
 #: Imports on a page of the list.
 SHOWN = 20
+
+#: Refused lines that a page shows, and letters of each; all of them are in the file.
+FEW_LINES, LONGEST_LINE = 20, 300
 
 #: Encodings to choose from, and what writes them.
 ENCODINGS = {
@@ -87,6 +93,29 @@ def refused(visit: Visit) -> Stream:
 
 
 @dataclass(frozen=True, slots=True)
+class _RefusedLine:
+    """A line that was refused: its number in the file, why, and its cells."""
+
+    line: int
+    reason: str
+    detail: str
+    says: str
+
+
+def _refused_lines(visit: Visit, delimiter: str) -> list[_RefusedLine]:
+    """The first lines that were refused."""
+    blocks = iter(visit.ask(imports.refused, _one(visit)).blocks)
+    text = next(blocks, b"").decode("utf-8-sig", errors="replace")
+    found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    next(found, None)
+    return [
+        _RefusedLine(int(line), reason, detail, " · ".join(cell for cell in cells if cell)[:LONGEST_LINE])
+        for line, reason, detail, *cells in islice(found, FEW_LINES)
+        if line.isdigit()
+    ]
+
+
+@dataclass(frozen=True, slots=True)
 class _Form:
     """What the form of corrections says: the column of each field, and what each status means."""
 
@@ -120,6 +149,9 @@ def _shown(visit: Visit, found: ImportUnderWay, problem: str = "") -> Shown:
         "encodings": ENCODINGS,
         "delimiters": DELIMITERS,
         "refused": 0 if result is None else sum(result.refused.values()),
+        "lines": _refused_lines(visit, result.delimiter or ",")
+        if result is not None and any(result.refused.values())
+        else [],
         "unasked": UNASKED,
         "problem": problem,
         "may": visit.may("imports.again"),

@@ -123,6 +123,11 @@ def page(
     return declare
 
 
+def without_command(says: str) -> str:
+    """What is wrong, without the command that mends it: whoever reads it here has a button."""
+    return says.partition(" Do this: rollcall ")[0]
+
+
 @dataclass(frozen=True)
 class Visit:
     """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's;
