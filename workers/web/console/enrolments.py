@@ -26,13 +26,13 @@ SECTIONS.append(Section("enrolments", "Enrolments", courses.list_))
 
 
 def _under_way(visit: Visit) -> object:
-    return visit.ask(enrolments.running, Nothing())
+    return visit.once(enrolments.running, Nothing())
 
 
 @page("GET organisations/{organisation}/enrolments", needs=courses.list_, section="enrolments", live=_under_way)
 def list_courses(visit: Visit) -> Shown:
     """Courses, whom each enrols by rule, and what is under way."""
-    said = {"listing": listing(visit, courses.list_), "running": visit.ask(enrolments.running, Nothing())}
+    said = {"listing": listing(visit, courses.list_), "running": visit.once(enrolments.running, Nothing())}
     return Shown("enrolments", said)
 
 
@@ -43,7 +43,7 @@ def export_courses(visit: Visit) -> Stream:
 
 
 def _progress(visit: Visit) -> object:
-    return visit.ask(enrolments.show, OneFanout(_number(visit)))
+    return visit.once(enrolments.show, OneFanout(_number(visit)))
 
 
 @page(
@@ -51,8 +51,8 @@ def _progress(visit: Visit) -> object:
 )
 def show_fanout(visit: Visit) -> Shown:
     """How far the enrolling of many is, and what came of it (R14)."""
-    found = visit.ask(enrolments.show, OneFanout(_number(visit)))
-    under_way = visit.ask(enrolments.running, Nothing())
+    found = visit.once(enrolments.show, OneFanout(_number(visit)))
+    under_way = visit.once(enrolments.running, Nothing())
     about = next((one for one in under_way if one.fanout == _number(visit)), None)
     progress = HowFar(found.done, found.total)
     if about is not None:
