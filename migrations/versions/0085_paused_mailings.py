@@ -5,7 +5,7 @@ from alembic import op
 from migrations.indexes import create
 
 revision = "0085"
-down_revision = "0077"
+down_revision = "0082"
 branch_labels = None
 depends_on = None
 
