@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -163,13 +164,14 @@ def main() -> None:
     parser.add_argument("part", nargs="*", help=f"which of {', '.join(PARTS)}; all unless named")
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it runs, not for figures")
     parser.add_argument("--sizes", type=int, nargs=2, metavar=("LEARNERS", "DELIVERIES"), help="of `console`")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the databases there, and use what is there")
     arguments = parser.parse_args()
     _sizes.extend(arguments.sizes or [])
     if unknown := sorted(set(arguments.part) - PARTS.keys()):
         parser.error(f"there is no {', '.join(unknown)}; there are {', '.join(PARTS)}")
     begun = time.monotonic()
     missed = False
-    with system() as servers:
+    with system(keep=arguments.keep) as servers:
         out.print(_machine(servers))
         if arguments.quick:
             out.print("[bold]Cut short: this shows that it runs; the figures mean little.[/bold]")

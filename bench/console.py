@@ -16,7 +16,7 @@ from bench.lists import index
 from bench.system import ORGANISATION, Database, System, id_of, wait_until
 from config.database import transaction
 from config.engine import make_engine
-from tasks import accounts
+from tasks import accounts, mail
 from workers.web.console import app
 from workers.web.console.visits import PAGES
 
@@ -42,6 +42,8 @@ _FILL = f"""
            CASE WHEN learner % 3 > 0 THEN now() - (learner % 19) * interval '1 day' END,
            CASE WHEN learner % 3 > 1 THEN now() - (learner % 17) * interval '1 day' END
     FROM courses JOIN learners ON learner % {COURSES} = course % {COURSES};
+    INSERT INTO memberships (organisation, segment, learner, member, since)
+    SELECT 1, 1 + learner % 50, learner, true, now() FROM learners;
     INSERT INTO suppressions (organisation, address, reason)
     SELECT 1, email, 'hard bounce' FROM learners WHERE email IS NOT NULL AND learner % {SUPPRESSED} = 0;
     INSERT INTO audit (organisation, at, who, door, act, outcome)
@@ -57,13 +59,17 @@ _FILL = f"""
 
 _MAILING = """
     INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, launched_at, finished_at)
-    VALUES (1, 'announcement', 'news-{n}', 'finished', 'hold', 'News {n}', 'Hello', '{{"everyone": true}}', now(),
-            now())
+    VALUES (1, 'announcement', 'news-{n}', '{state}', 'hold', 'News {n}', 'Hello', '{{"everyone": true}}', {launched},
+            {finished})
 """
 
 _DELIVERIES = """
     INSERT INTO deliveries (organisation, mailing, recipient, state, attempts, code, settled_at)
-    SELECT 1, mailing, learner, 'accepted', 1, 250, now() FROM mailings CROSS JOIN learners
+    SELECT 1, mailing, learner,
+           CAST(CASE WHEN mailings.state = 'sending' AND learner % 2 = 0 THEN 'pending' ELSE 'accepted' END
+                AS delivery_state),
+           1, 250, now()
+    FROM mailings CROSS JOIN learners
     WHERE mailings.id = 'news-{n}' AND learner > {first} AND learner <= {last}
 """
 
@@ -80,7 +86,8 @@ class Size:
 def measure(system: System, size: Size) -> list[Ratio]:
     """Milliseconds of each page, 95 times of a hundred, from when somebody wanted it until it was there."""
     with system.database("console", size.learners) as database:
-        _fill(database, size)
+        if database.new:
+            _fill(database, size)
         with web(system, database) as port:
             cookies = _people(database)
             took = {name: Opened(port, path, cookies).seconds(size.rounds) for name, path in _pages(size)}
@@ -93,12 +100,26 @@ def measure(system: System, size: Size) -> list[Ratio]:
 
 def _fill(database: Database, size: Size) -> None:
     database.execute(_FILL)
-    for n in range(1, max(1, size.deliveries // size.learners) + 1):
-        database.execute(_MAILING.format(n=n))
+    mailings = max(2, size.deliveries // size.learners)
+    database.execute(_MAILING.format(n="draft", state="draft", launched="NULL", finished="NULL"))
+    for n in range(1, mailings + 1):  # the last is on its way
+        state, finished = ("sending", "NULL") if n == mailings else ("finished", "now()")
+        database.execute(_MAILING.format(n=n, state=state, launched="now()", finished=finished))
         for first in range(0, size.learners, SLICE):
             database.execute(_DELIVERIES.format(n=n, first=first, last=first + SLICE))
     database.execute("VACUUM ANALYZE")
     index(database)
+    _keep_counts(database)
+
+
+def _keep_counts(database: Database) -> None:
+    """Keep the counts of what is finished, as the relay does."""
+    engine = make_engine(database.url, role="bench")
+    more = True
+    while more:
+        with transaction(engine) as connection:
+            more = bool(mail.keep_counts(connection))
+    engine.dispose()
 
 
 def _people(database: Database) -> list[str]:
@@ -107,9 +128,11 @@ def _people(database: Database) -> list[str]:
     cookies = []
     with transaction(engine) as connection:
         for n in range(PEOPLE):
-            account = accounts.add_account(connection, f"person-{n}@acme.example", accounts.Role.OPERATOR, [], "bench")
-            assert account is not None  # noqa: S101 - the database is new
-            cookies.append(accounts.begin_session(connection, account, None))
+            email = f"person-{n}@acme.example"
+            accounts.add_account(connection, email, accounts.Role.OPERATOR, [], "bench")
+            known = accounts.account_of(connection, email)
+            assert known is not None  # noqa: S101 - it was added, or kept
+            cookies.append(accounts.begin_session(connection, known.account, None))
     engine.dispose()
     return cookies
 
@@ -118,14 +141,19 @@ def _pages(size: Size) -> Iterator[tuple[str, str]]:
     """Every page that is declared and can be shown here; and of lists, what else is asked of them."""
     known = {"organisation": ORGANISATION, "learner": id_of(size.learners // 2), "announcement": "news-1"}
     known |= {"course": "course-1", "segment": "segment-1"}
+    drafts = {"announcements/{announcement}/launch", "announcements/{announcement}/edit"}
+    last = max(2, size.deliveries // size.learners)
     assert app.DECLARING  # noqa: S101 - its modules declare the pages
     for page in PAGES:
         fields = {part[1:-1] for part in page.parts if part.startswith("{")}
         if page.method == "GET" and not page.exports and fields <= known.keys():
-            path = "/".join(quote(known.get(part[1:-1], part), safe="") for part in page.parts)
+            of = known | ({"announcement": "news-draft"} if "/".join(page.parts[2:]) in drafts else {})
+            path = "/".join(quote(of.get(part[1:-1], part), safe="") for part in page.parts)
             yield "/".join(part for part in page.parts if part != "organisations") or "the way in", path
     users = f"organisations/{ORGANISATION}/users"
     yield "users, all", f"{users}?tab=all"
+    yield "an announcement on its way", f"organisations/{ORGANISATION}/announcements/news-{last}"
+    yield "its recipients", f"organisations/{ORGANISATION}/announcements/news-{last}/recipients"
     yield "users, searched for one", f"{users}?search=user{size.learners // 2}"
     yield "users, searched for some", f"{users}?search=last123"
     yield "users, searched for nobody", f"{users}?search=zq321xj"

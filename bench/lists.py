@@ -29,6 +29,7 @@ _WITHOUT_INDEX = """
 
 def index(database: Database) -> None:
     """Index all learners for the search, as the relay does."""
+    database.execute("UPDATE search_ends SET through = 0")
     engine = make_engine(database.url, role="bench")
     while learners.index_learners(engine, SLICE):
         pass

@@ -8,7 +8,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +51,8 @@ TASKS: Commands = {"tasks 1": ("pool", "tasks"), "tasks 2": ("pool", "tasks")}
 #: The pool that sends the notices of a fan-out, to an embedded mail server.
 MAIL: Commands = {"mail": ("pool", "mail")}
 
-#: Learners as a platform has them: six in a hundred inactive, four in a hundred without an address.
+#: Learners as a platform has them: six in a hundred inactive, four in a hundred without an address. They are taken for
+#: indexed, or the relay would do that for minutes beside what is measured; `bench.lists.index` does it for searches.
 _FILL = """
     INSERT INTO organisations (id, name, licence, pool, licence_starts, licence_ends, admin_emails, reactivation_digest,
                                saved_at, learners)
@@ -68,6 +69,8 @@ _FILL = """
 
     INSERT INTO status_changes (organisation, learner, version, occurred_at, active, cause)
     SELECT organisation, learner, 1, saved_at, false, 'bench' FROM learners WHERE standing = 'inactive';
+
+    INSERT INTO search_ends (organisation, through) VALUES (1, %(learners)s);
 """
 
 #: For processes that are told nothing of their own.
@@ -124,11 +127,12 @@ class Process:
 
 @dataclass
 class Database:
-    """A database of one measurement, and a connection that looks into it."""
+    """A database of one measurement, and a connection that looks into it. `new`: it was not kept from another."""
 
     name: str
     url: str
     session: psycopg.Connection[TupleRow]
+    new: bool = True
 
     def execute(self, statement: str) -> None:
         """Run a statement of the measurement's own."""
@@ -146,13 +150,14 @@ class Database:
 
 @dataclass
 class System:
-    """The servers, and what is started on them."""
+    """The servers, and what is started on them. `kept`: a database is there again at the next measurement."""
 
     home: Path
     database_url: str
     redis_url: str
     redis: redis.Redis
     pids: dict[str, int]
+    kept: bool = False
 
     def setting(self, name: str) -> str:
         """A setting of the PostgreSQL."""
@@ -177,8 +182,13 @@ class System:
     @contextmanager
     def database(self, name: str, learners: int, template: str = TEMPLATE) -> Iterator[Database]:
         """A database with one organisation of so many learners, as a system has it that has known them for a while."""
+        if self.kept and self.has(name):
+            self.bring_up_to_date(name)
+            with psycopg.connect(self.url_of(name), autocommit=True, application_name="bench") as session:
+                yield Database(name, self.url_of(name), session, new=False)
+            return
         named = sql.Identifier(name)
-        self._administer(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(named, sql.Identifier(template)))
+        self.administer(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(named, sql.Identifier(template)))
         try:
             with psycopg.connect(self.url_of(name), autocommit=True, application_name="bench") as session:
                 session.execute("UPDATE mail_control SET installation = gen_random_uuid()")  # no backup of another
@@ -186,19 +196,32 @@ class System:
                 session.execute("VACUUM ANALYZE")
                 yield Database(name, self.url_of(name), session)
         finally:
-            self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
+            if not self.kept:
+                self.administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
 
     @contextmanager
     def empty(self, name: str) -> Iterator[str]:
         """The URL of a database without a schema."""
         named = sql.Identifier(name)
-        self._administer(sql.SQL("CREATE DATABASE {}").format(named))
+        self.administer(sql.SQL("CREATE DATABASE {}").format(named))
         try:
             yield self.url_of(name)
         finally:
-            self._administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
+            self.administer(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(named))
 
-    def _administer(self, statement: sql.Composed) -> None:
+    def has(self, database: str) -> bool:
+        """Whether there is a database of this name."""
+        with psycopg.connect(self.database_url) as session:
+            return bool(session.execute("SELECT FROM pg_database WHERE datname = %s", (database,)).rowcount)
+
+    def bring_up_to_date(self, database: str) -> None:
+        """Migrate a database."""
+        engine = make_engine(self.url_of(database), role="bench")
+        migrations.bring_up_to_date(engine)
+        engine.dispose()
+
+    def administer(self, statement: sql.Composed) -> None:
+        """Run a statement that no transaction may hold."""
         with psycopg.connect(self.database_url, autocommit=True) as admin:
             admin.execute(statement)
 
@@ -257,21 +280,21 @@ class System:
 
 
 @contextmanager
-def system(database_url: str = "") -> Iterator[System]:
-    """Durable embedded servers of our own, gone at the end; the PostgreSQL of a URL in place of an embedded one."""
+def system(database_url: str = "", keep: Path | None = None) -> Iterator[System]:
+    """Durable embedded servers of our own, gone at the end or, with their databases, kept in a folder; the PostgreSQL
+    of a URL in place of an embedded one."""
     with (
-        tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder,
+        nullcontext(str(keep)) if keep else tempfile.TemporaryDirectory(prefix="rollcall-bench-") as folder,
         embedded_services(Path(folder), database=not database_url, redis=True, smtp=False, durable=True) as embedded,
     ):
         url = database_url or embedded.database_url
         assert url is not None  # noqa: S101 - both were asked for
         assert embedded.redis_url is not None  # noqa: S101
-        found = System(Path(folder), url, embedded.redis_url, make_redis(embedded.redis_url), embedded.pids)
-        with psycopg.connect(url, autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-        engine = make_engine(found.url_of(TEMPLATE), role="bench")
-        migrations.bring_up_to_date(engine)
-        engine.dispose()
+        connected = make_redis(embedded.redis_url)
+        found = System(Path(folder), url, embedded.redis_url, connected, embedded.pids, kept=keep is not None)
+        if not (found.kept and found.has(TEMPLATE)):
+            found.administer(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        found.bring_up_to_date(TEMPLATE)
         with found.redis:
             yield found
 

@@ -1,9 +1,13 @@
 """Engines: the connections of a process to PostgreSQL, and what they take for granted."""
 
 import os
+import select
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -11,6 +15,7 @@ from psycopg.types.array import ListBinaryDumper
 from sqlalchemy import Connection, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.exc import OperationalError
 
+from config import clock
 from config.errors import ConfigurationError
 from config.pipeline import READ_ONLY, pipeline_of
 from config.pooler import WITHOUT_SESSION, Pooler
@@ -24,6 +29,16 @@ DEADLINES = {
     "keepalives_interval": 5,
     "keepalives_count": 3,
     "tcp_user_timeout": 15_000,
+}
+
+#: How soon the server ends a session of whose host it hears nothing, and so lets go of its locks and of the relay's
+#: lead: by probes when nothing is said (seconds, seconds, how many: one lost packet ends nothing) and by what is not
+#: acknowledged (milliseconds). Linux alone takes two hours, or 15 minutes. Options of the URL come after, and win.
+GIVEN_UP = {
+    "tcp_keepalives_idle": 3,
+    "tcp_keepalives_interval": 1,
+    "tcp_keepalives_count": 4,
+    "tcp_user_timeout": 7_000,
 }
 
 #: What our statements, and whoever reads their results, take for granted, whatever the server, the database or the role
@@ -42,10 +57,21 @@ OURS = {
 }
 
 
+#: Seconds after its last use for which a connection on which nothing came in is taken for open.
+QUIET_SECONDS = 1.0
+
+
 def deadlines(url: str) -> dict[str, Any]:
     """The deadlines of connections to this URL that it does not give itself."""
     said = conninfo_to_dict(url)
     return {name: value for name, value in DEADLINES.items() if name not in said}
+
+
+def session_options(url: str, **told: object) -> str:
+    """What the server is told as a session begins: when to give it up, what the URL says, and `told`."""
+    said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
+    given_up, ours = (" ".join(f"-c {name}={value}" for name, value in those.items()) for those in (GIVEN_UP, told))
+    return f"{given_up} {said} {ours}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +98,13 @@ def make_engine(
 ) -> Engine:
     """An engine whose connections speak UTC, name their `role` and send lists in binary (four times cheaper). It keeps
     `pool` connections open, and makes so many `more` while all are in use; `patience` bounds how long it waits. The URL
-    means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again; else its
-    user asks anew if it was not. `connect` is what makes one. `pooler`: the URL of one in front of the same
-    database, for what needs no session of its own."""
+    means what it means to libpq. `ping`: whether a connection is asked if it is there before it is used again, unless
+    it was used just now and the server has not hung up since; else its user asks anew if it was not. `connect` is what
+    makes one. `pooler`: the URL of one in front of the same database, for what needs no session of its own."""
     past = make_engine(url, role=role, pool=1, more=pool + more, patience=patience, connect=connect) if pooler else None
     through = None if past is None else Pooler(pooler, past)
     bounds = deadlines(pooler or url)
-    said = str(conninfo_to_dict(url).get("options") or os.environ.get("PGOPTIONS", ""))
-    options = " ".join([said, *(f"-c {name}={value}" for name, value in OURS.items())]).strip()
+    options = session_options(url, **OURS)
     if patience is not None:
         bounds["connect_timeout"] = patience.connect
         options += f" -c lock_timeout={patience.lock * 1000:.0f}"
@@ -103,6 +128,8 @@ def make_engine(
     )
     if through is not None:
         through.serve(engine)
+    if ping:
+        _ask_seldom(engine)
 
     @event.listens_for(engine, "handle_error", retval=True)
     def _leave_what_only_reads(context: ExceptionContext) -> OperationalError | None:
@@ -144,6 +171,35 @@ def make_engine(
     return engine
 
 
+def _ask_seldom(engine: Engine) -> None:
+    """Ask no connection whether it is there that was used just now and says nothing: who ends a session says so, or
+    hangs up. An act takes several connections one after the other, and a question to each is a fifth of its round
+    trips."""
+    ask = engine.dialect.do_ping
+    used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
+
+    def is_there(connection: Any) -> bool:
+        if time.monotonic() - used.get(connection, 0.0) < QUIET_SECONDS and not _has_news(connection):
+            return True
+        return ask(connection)
+
+    @event.listens_for(engine, "checkin")
+    def _note(connection: Any, _record: object) -> None:
+        if connection is not None:
+            used[connection] = time.monotonic()
+
+    engine.dialect.do_ping = is_there  # type: ignore[assignment, method-assign]
+
+
+def _has_news(connection: psycopg.Connection[Any]) -> bool:
+    """Whether something came in on a connection that nobody uses: a notice, or its end."""
+    if connection.closed:
+        return True
+    looked = select.poll()
+    looked.register(connection.pgconn.socket, select.POLLIN)
+    return bool(looked.poll(0))
+
+
 #: The schemas with Rollcall's tables that are this user's to read; none if its search_path leads to some, or was set.
 _ELSEWHERE = """
     SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -164,6 +220,9 @@ class _Place:
     def enter(self, connection: psycopg.Connection[Any]) -> None:
         """Lead a new connection there. Raises ConfigurationError where there are several."""
         if self._elsewhere is None:
+            asked = datetime.now(UTC)
+            [(said,)] = connection.execute("SELECT clock_timestamp()")
+            clock.learn(said, asked)
             found = [name for (name,) in connection.execute(_ELSEWHERE)]
             if len(found) > 1:
                 connection.close()

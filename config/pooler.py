@@ -26,11 +26,12 @@ WITHOUT_SESSION: dict[str, Any] = {"options": "", "prepare_threshold": None}
 #: The database in which PgBouncer answers questions about itself.
 CONSOLE = "pgbouncer"
 
-#: What a connection past the pooler was told, by its URL or by us.
+#: What a connection past the pooler was told, by its URL or by us; but for when the server gives up its host, which is
+#: between the server and the pooler.
 _TOLD = """
     SELECT name, current_setting(name) FROM pg_settings
     WHERE source IN ('client', 'session') AND context IN ('user', 'superuser')
-      AND name NOT IN ('application_name', 'client_encoding')
+      AND name NOT IN ('application_name', 'client_encoding') AND NOT starts_with(name, 'tcp_')
 """
 
 

@@ -180,7 +180,7 @@ class Settings(BaseModel):
         description="how long attempts to send a mail that settled nothing are kept; they go by whole months, in UTC",
     )
     rollcall_keep_audit_days: int = Field(
-        730, ge=1, le=36_500, description="how long an entry of the audit log is kept"
+        730, ge=1, le=36_500, description="how long an entry of the audit log is kept; they go by whole months, in UTC"
     )
     rollcall_api_rate: float = Field(
         2000,

@@ -18,7 +18,9 @@ MOMENT = DateTime(timezone=True)
 #: SQL functions that belong to no capability, and what each is for.
 FUNCTIONS = {
     "drop_partition": "drops a partition of a time, with its rows",
+    "guard_partition": "gives a partition the triggers of its table that refuse statements",
     "make_partition": "makes the partition of a table from one time to another, with what came before; its name",
+    "partition_until": "before which time all of a partition lies; null: it takes what no other does, or is none",
     "people": "the role with the rights of an organisation's people",
     "served": "the organisation whose people this transaction serves; null: they see nothing",
 }

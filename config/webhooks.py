@@ -3,15 +3,15 @@ and checking."""
 
 import binascii
 import re
-import time
 from base64 import b64decode, b64encode
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from standardwebhooks import Webhook, WebhookVerificationError
+
+from config import clock
 
 #: Where events are posted, under `PUBLIC_URL`.
 PATH = "/events"
@@ -121,7 +121,7 @@ class Claim:
 
     def check_time(self) -> None:
         """Raises `NotSigned` for a signature that is too old, or from the future."""
-        if abs(time.time() - int(self.timestamp)) > WINDOW_SECONDS:
+        if abs(clock.seconds() - int(self.timestamp)) > WINDOW_SECONDS:
             raise NotSigned(f"webhook-timestamp is more than {WINDOW_SECONDS // 60} minutes from now.")
 
 
@@ -159,7 +159,7 @@ def signs_for(keys: Iterable[EventsKey]) -> frozenset[str] | None:
 
 def signed_headers(key: str, id_: str, body: bytes) -> dict[str, str]:
     """The headers that sign a request now. Raises UnicodeDecodeError where its body is no text."""
-    now = datetime.now(UTC)
+    now = clock.now()
     return {
         "webhook-id": id_,
         "webhook-timestamp": str(int(now.timestamp())),

@@ -6,11 +6,11 @@ is off and mends it: standing from the history of status, memberships from that 
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from config import clock
 from config.database import lock_organisations, without_nested_loops
 from config.settings import Settings
 from tasks import enrolments, intake, learners
@@ -65,7 +65,7 @@ def repair(connection: Connection, settings: Settings, organisation: Organisatio
     number = organisation.organisation
     lock_organisations(connection, [number])
     without_nested_loops(connection)
-    cause = KnownCause(("rollcall:reconcile", f"repair-{uuid.uuid4()}"), datetime.now(UTC))
+    cause = KnownCause(("rollcall:reconcile", f"repair-{uuid.uuid4()}"), clock.now())
     context = intake.EventContext(connection, settings, organisation)
     off = learners.standings_off(connection, number)
     for low in range(0, len(off), SLICE):

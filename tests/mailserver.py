@@ -23,6 +23,7 @@ class MailServer:
     """What a test sees of the server."""
 
     port: int = 0
+    host: str = "127.0.0.1"
     taken: list[tuple[str, EmailMessage]] = field(default_factory=list)
     #: The envelope sender of each attempt, by recipient.
     senders: dict[str, list[str]] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class MailServer:
     @property
     def url(self) -> str:
         """As `SMTP_URL` names it."""
-        return f"smtp://127.0.0.1:{self.port}?tls=none"
+        return f"smtp://{self.host}:{self.port}?tls=none"
 
     def reset(self) -> None:
         """Forget everything, and take everything again."""
@@ -170,10 +171,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def start(port: int | None = None) -> tuple[MailServer, Controller]:
+def start(port: int | None = None, host: str = "127.0.0.1") -> tuple[MailServer, Controller]:
     """A server, on a port that was free unless one is given."""
     port = port or free_port()
-    server = MailServer(port)
-    controller = Counted(server, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True, decode_data=False)
+    server = MailServer(port, host)
+    controller = Counted(server, hostname=host, port=port, enable_SMTPUTF8=True, decode_data=False)
     controller.start()
     return server, controller

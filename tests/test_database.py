@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 import migrations
 from config.database import (
+    autocommit,
     execute,
     is_connection_problem,
     is_locked,
@@ -22,9 +23,10 @@ from config.database import (
     value,
 )
 from config.embedded import Embedded
-from config.engine import DEADLINES, deadlines, make_engine
+from config.engine import DEADLINES, deadlines, make_engine, session_options
 from config.pipeline import savepoint
 from tests.databases import database_named
+from tests.round_trips import counted
 from tests.world import World
 
 WRITE = "INSERT INTO segments (organisation, id, saved_at) VALUES (1, 's', now())"
@@ -65,6 +67,15 @@ def test_a_connection_has_deadlines_unless_its_url_says_otherwise(database_url: 
 
     assert {name: int(said[name]) for name in DEADLINES} == {**DEADLINES, "tcp_user_timeout": 1234}
     assert deadlines("postgresql://h/d?connect_timeout=1").keys() == DEADLINES.keys() - {"connect_timeout"}
+
+
+def test_the_server_gives_up_a_host_that_it_hears_nothing_of_unless_the_url_says_otherwise() -> None:
+    told = session_options("postgresql://h/d?options=-c%20tcp_user_timeout%3D1234", timezone="UTC")
+
+    given_up = (
+        "-c tcp_keepalives_idle=3 -c tcp_keepalives_interval=1 -c tcp_keepalives_count=4 -c tcp_user_timeout=7000"
+    )
+    assert told == f"{given_up} -c tcp_user_timeout=1234 -c timezone=UTC", "the last one wins"
 
 
 def test_what_our_statements_take_for_granted_holds_whatever_the_database_says(database_url: str) -> None:
@@ -171,6 +182,35 @@ def pipelined(world: World, run: Callable[[Connection], None]) -> None:
 def within_savepoint(connection: Connection, run: Callable[[Connection], None]) -> None:
     with savepoint(connection):
         run(connection)
+
+
+def test_a_connection_used_just_now_is_not_asked_whether_it_is_there(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with counted(world.runtime, monkeypatch) as trips:
+        for _ in range(3):
+            with autocommit(trips.runtime.engine) as connection:
+                trips.since()
+                value(connection, "SELECT 1")
+        before = trips.since()["postgresql"]
+        monkeypatch.setattr("config.engine.QUIET_SECONDS", 0.0)
+        with autocommit(trips.runtime.engine) as connection:
+            value(connection, "SELECT 1")
+        assert before == 1
+        assert trips.since()["postgresql"] == 2, "one that rested is asked first"
+
+
+def test_a_connection_that_the_server_ended_just_now_is_replaced(world: World) -> None:
+    engine = make_engine(world.runtime.endpoints.database_url, role="test", pool=1, more=0)
+    with autocommit(engine) as connection:
+        before = value(connection, "SELECT pg_backend_pid()")
+    assert world.ask("SELECT pg_terminate_backend(:pid, 5000)", pid=before)
+
+    with autocommit(engine) as connection:
+        after = value(connection, "SELECT pg_backend_pid()")
+
+    engine.dispose()
+    assert before != after
 
 
 @pytest.mark.parametrize("at", ["statement", "later", "commit"])

@@ -15,6 +15,7 @@ import structlog
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config import clock
 from config.counting import counts
 from config.database import is_connection_problem, transaction
 from config.log import without_data
@@ -239,7 +240,7 @@ def _process_entries(runtime: Runtime, client: redis.Redis, entries: Any) -> Non
     set_aside(runtime.engine, [(_as_text(fields), NO_EVENT) for fields in arrived if b"event" not in fields])
     bodies = [fields[b"event"] for fields in arrived if b"event" in fields]
     done = process_batch(runtime.engine, runtime.settings, bodies)
-    now = time.time()
+    now = clock.seconds()
     came = (now - int(entry.partition(b"-")[0]) / 1000 for entry, fields in _as_bytes(entries) if fields is not None)
     counts.observe_each("rollcall_event_effect_seconds", came, door="stream")
     client.xack(IN, GROUP, *(entry for entry, _ in entries))

@@ -12,12 +12,14 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 import structlog
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from config import clock
 from config.counting import counts
 from config.database import autocommit, is_connection_problem
 from config.log import without_data
@@ -138,7 +140,8 @@ class Presence:
     def _report(self) -> None:
         busy = ", ".join(f"{n} {what}" for what, n in sorted(self._doing.items()) if n) or None
         with autocommit(self._runtime.engine) as connection:
-            fleet.report(
+            asked = datetime.now(UTC)
+            said = fleet.report(
                 connection,
                 self._process,
                 self._role,
@@ -149,6 +152,7 @@ class Presence:
                 leads=self._leads,
                 busy_with=busy,
             )
+        clock.learn(said, asked)
 
     def _leave(self) -> None:
         with autocommit(self._runtime.engine) as connection:

@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from config.database import is_connection_problem
-from config.engine import deadlines
+from config.engine import deadlines, session_options
 from config.log import without_data
 from config.outages import Outage
 from config.runtime import Runtime
@@ -94,6 +94,7 @@ async def _hear(runtime: Runtime, news: asyncio.Event) -> None:
                 runtime.endpoints.database_url,
                 autocommit=True,
                 application_name="rollcall webhooks news",
+                options=session_options(runtime.endpoints.database_url),
                 **deadlines(runtime.endpoints.database_url),
             ) as connection:
                 await connection.execute(f"LISTEN {CHANNEL}")

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any
 from urllib.parse import quote, urlencode
 
+from config import clock
 from config.openid import is_trustworthy
 from config.signing import derived
 from tasks.accounts.fetching import ProviderAway, fetch
@@ -46,7 +47,7 @@ class Beginning:
 
 def new_cookie() -> str:
     """What a browser is given that begins a sign-in now."""
-    return f"{new_secret()}.{int(time.time())}"
+    return f"{new_secret()}.{int(clock.seconds())}"
 
 
 def beginning_of(secret_key: str, cookie: str) -> Beginning:
@@ -61,7 +62,7 @@ def begun_by(secret_keys: Sequence[str], cookie: str, state: str) -> Beginning |
     _, _, began = cookie.rpartition(".")
     if not (began.isascii() and began.isdecimal() and len(began) < 12 and cookie.isascii()):
         return None
-    if not 0 <= time.time() - int(began) <= BEGUN_SECONDS:
+    if not 0 <= clock.seconds() - int(began) <= BEGUN_SECONDS:
         return None
     made = (beginning_of(key, cookie) for key in secret_keys)
     return next(

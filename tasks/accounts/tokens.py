@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection
 
+from config import clock
 from config.database import column, execute, one, rows, value
 from config.sql import query
 from tasks.accounts.rules import Caller, Door, Role
@@ -131,7 +132,7 @@ class TokenUses:
     def note(self, text: str) -> None:
         """This token was shown, and is valid."""
         with self._lock:
-            self._used[digest(text)] = datetime.now(UTC)
+            self._used[digest(text)] = clock.now()
 
     def write(self, connection: Connection) -> int:
         """Write what was noted since the last time; how many tokens that were."""

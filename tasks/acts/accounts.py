@@ -3,10 +3,11 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import Connection
 
+from config import clock
 from config.errors import BadField, Conflict, Invalid, NotFound
 from config.words import some_of
 from tasks import accounts, organisations
@@ -68,7 +69,7 @@ def add_token(doing: Doing, asked: NewToken) -> AddedToken:
     if not NAME.fullmatch(asked.name):
         said = "A token's name has up to 100 letters, digits, dots, dashes and underscores, the first not a sign."
         raise Invalid(said, [BadField("/name", said)])
-    if asked.expires_at is not None and asked.expires_at <= datetime.now(UTC):
+    if asked.expires_at is not None and asked.expires_at <= clock.now():
         raise Invalid("The token would have expired already.", [BadField("/expires_at", "must lie in the future")])
     token = accounts.new_token()
     with doing.transaction() as connection:

@@ -153,13 +153,17 @@ def all_of(answers: list[list[Answer]]) -> list[Answer]:
     return [one for answer in answers for one in answer]
 
 
+#: The media types of what is exported line by line, whichever is asked for.
+LINES = ("application/jsonl", "text/csv")
+
+
 @dataclass(frozen=True, slots=True)
 class Act(Generic[Asked, Answer]):
     """One thing that can be done. `method` and `path` are its route, below the organisation if it is about one; the
     names in braces are fields of `takes`, and what else that has comes in the query (GET) or the body. `conditional`:
     it calls `check_unchanged`, so that a caller may say what it is to change (If-Match). `each`: the field with a list
     for each of which it does the same, so that a long one may be done in parts; a `dry_run` of it refuses what it would
-    refuse. `together`: the one answer that the answers to parts are.
+    refuse. `together`: the one answer that the answers to parts are. `media`: what a stream that it answers may be.
     """
 
     name: str
@@ -173,6 +177,7 @@ class Act(Generic[Asked, Answer]):
     conditional: bool = False
     each: str | None = None
     together: Callable[[list[Any]], Any] = all_of
+    media: tuple[str, ...] = LINES
 
 
 #: What has been declared.
@@ -188,6 +193,7 @@ def act(
     conditional: bool = False,
     each: str | None = None,
     together: Callable[[list[Any]], Any] = all_of,
+    media: tuple[str, ...] = LINES,
 ) -> Callable[[Callable[[Doing, Asked], Answer]], Act[Asked, Answer]]:
     """Declare a function of `Doing` and what is asked as an act. `route`: `GET learners/{learner}`, or `GET /system`
     for one that is about no organisation. `changes`: whether it changes something, and so is written down."""
@@ -199,7 +205,7 @@ def act(
             raise LookupError(f"nobody may do {name}: it is not in the table of permissions")
         changing = method != "GET" if changes is None else changes
         takes, gives = said["asked"], said["return"]
-        declared = Act(name, method, path, does, takes, gives, changing, status, conditional, each, together)
+        declared = Act(name, method, path, does, takes, gives, changing, status, conditional, each, together, media)
         ACTS[name] = declared
         return declared
 
@@ -217,6 +223,7 @@ def of_all(one: Act[Asked, Answer]) -> Act[Asked, Answer]:
         conditional=one.conditional,
         each=one.each,
         together=one.together,
+        media=one.media,
     )
     return declare(one.does)
 

@@ -1,5 +1,6 @@
 """Announcements: how they stand, who gets them, and their way from the launch on."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -11,12 +12,13 @@ from sqlalchemy import Connection
 
 from config.database import transaction
 from config.errors import Conflict, NotFound
+from config.recent import Recent
 from config.runtime import Runtime
 from tasks import announcements, bounces, learners, mail
 from tasks.acts.acting import Doing, act
 from tasks.acts.exporting import exported
 from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page, page_ending_at
-from tasks.announcements import Announcement
+from tasks.announcements import Announcement, Outline
 from tasks.events import Audience
 from tasks.mail import MOVES, Delivery, MailOutage
 from tasks.organisations import Organisation
@@ -30,11 +32,21 @@ Version = Annotated[str, Meta(max_length=100, description="As `show` gave it: re
 #: Learners among whom one page looks for the recipients who stand as is asked for: tens of milliseconds.
 SCANNED = 100_000
 
+#: Mails from which on those that are on their way are counted anew after so many seconds, not for each who looks.
+MANY, STOOD_SECONDS = 100_000, 3.0
+
 #: Learners that a search for recipients looks at, as that for learners does.
 SEARCHED = 5000
 
 #: Larger than the number of any mailing.
 FIRST = 2**63 - 1
+
+
+def _are_many(stand: Mapping[int, Sequence[mail.Tally]]) -> bool:
+    return sum(one.n for those in stand.values() for one in those) >= MANY
+
+
+_STOOD: Recent[dict[int, list[mail.Tally]]] = Recent(STOOD_SECONDS, _are_many)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +165,7 @@ def list_(doing: Doing, asked: AnnouncementsPage) -> Page[Listed]:
     with doing.transaction() as connection:
         those = announcements.listed(connection, number, state=asked.state, before=before, limit=asked.limit + 1)
         shown = page(those, asked.limit, lambda one: (one.mailing,), *listed)
-        stand = mail.tallies(connection, number, [one.mailing for one in shown.items])
+        stand = _stand(connection, number, shown.items)
     return Page(
         [
             Listed(
@@ -178,7 +190,8 @@ def show(doing: Doing, asked: OneAnnouncement) -> WholeAnnouncement:
 def whole(connection: Connection, doing: Doing, found: Announcement) -> WholeAnnouncement:
     """An announcement, whole."""
     number = doing.organisation.organisation
-    counts = announcements.progress(found.announcement, found.state, mail.tally(connection, number, found.mailing))
+    stand = _stand(connection, number, [found])[found.mailing]
+    counts = announcements.progress(found.announcement, found.state, stand)
     paused = mail.why_paused(connection, number, found.mailing) if found.state == "paused" else None
     return WholeAnnouncement(
         **asdict(counts),
@@ -196,6 +209,17 @@ def whole(connection: Connection, doing: Doing, found: Announcement) -> WholeAnn
         finished_at=found.finished_at,
         history=mail.history(connection, number, found.mailing),
     )
+
+
+def _stand(connection: Connection, number: int, those: Sequence[Announcement | Outline]) -> dict[int, list[mail.Tally]]:
+    """How the deliveries of these stand; of many that are on their way, how they stood a moment ago."""
+    under_way = {one.mailing: one.state for one in those if one.launched_at is not None and one.finished_at is None}
+    rest = [one.mailing for one in those if one.mailing not in under_way]
+    stand = mail.tallies(connection, number, rest) if rest else {}
+    if under_way:
+        key = (number, *under_way.items())
+        stand |= _STOOD.ask(connection, key, lambda: mail.tallies(connection, number, [*under_way]))
+    return stand
 
 
 def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[MailOutage]:

@@ -1,12 +1,13 @@
 """What acts that change learners, courses and segments share: they go the way of events, at once (S1)."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, TypeVar
 
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from config import clock
 from config.errors import Conflict, Invalid, NotFound
 from config.words import as_json, some_of
 from tasks import enrolments, events, intake, learners
@@ -53,7 +54,7 @@ def check_selection(
 
 def moment_after(newest: datetime | None) -> datetime:
     """Now, or just after the newest that is known: what a person does holds, though a clock elsewhere is ahead (S1)."""
-    now = datetime.now(UTC)
+    now = clock.now()
     return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
 

@@ -1,12 +1,12 @@
 """What would come of new rules of a course, or of a request for it, said before anybody does it."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from enum import StrEnum
 
 from msgspec import UNSET
 from sqlalchemy import Connection
 
+from config import clock
 from tasks import enrolments, seats
 from tasks.acts.acting import Doing, act
 from tasks.acts.changing import Cycle, check_selection, known_course, known_segments
@@ -113,7 +113,7 @@ def _of_rules(connection: Connection, doing: Doing, asked: CourseChange, course:
 
 
 def _of_request(connection: Connection, doing: Doing, asked: CourseChange, course: enrolments.Course) -> Found:
-    at = datetime.now(UTC)
+    at = clock.now()
     if asked.segment is not None:
         known_segments(connection, doing, [asked.segment])
     request = EnrolmentRequested(

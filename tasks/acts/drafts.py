@@ -2,7 +2,7 @@
 
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 from sqlalchemy import Connection
 
+from config import clock
 from config.errors import BadField, Conflict, Invalid
 from config.words import some_of
 from tasks import announcements, learners, mail
@@ -176,7 +177,7 @@ def _moment(send_at: str | None, time_zone: str | None) -> datetime | None:
         found = announcements.moment_of(clock_time(send_at), zone)
     except (ValueError, OverflowError) as problem:
         raise _invalid("/send_at", str(problem)) from None
-    if found <= datetime.now(UTC):
+    if found <= clock.now():
         when = announcements.local_time(found, time_zone)
         raise _invalid("/send_at", f"{when} has passed: leave --send-at out to send it when you launch it.")
     return found

@@ -2,11 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from config import clock
 from config.errors import Conflict
 from tasks import enrolments
 from tasks.acts.acting import Doing, Nothing, act
@@ -95,7 +95,7 @@ def _all_withdrawn(answers: list[WithdrawnLearners]) -> WithdrawnLearners:
 def request(doing: Doing, asked: EnrolmentsAsked) -> EnrolmentCounts | Begun[EnrolmentCounts]:
     """Enrol learners in a course (R8, R9, R11, R13, S16); answers the counts of R14."""
     check_selection(asked.learners, asked.tab, asked.segment)
-    id_, at = doing.event_id(), datetime.now(UTC)
+    id_, at = doing.event_id(), clock.now()
     said: dict[str, object] = {"request": id_, "course": asked.course, "cycle": asked.cycle, "notify": asked.notify}
     said |= {"segment": asked.segment} if asked.segment is not None else {"learners": asked.learners, "tab": asked.tab}
     with doing.transaction() as connection:
@@ -162,7 +162,7 @@ def withdraw(doing: Doing, asked: WithdrawalAsked) -> WithdrawnLearners:
             return WithdrawnLearners(asked.course, [], asked.cycle)
         doing.record(connection, asked.course, after=said, outcome="begun")
     if ids:
-        happen(doing, "enrolment.withdrawn", said, datetime.now(UTC))
+        happen(doing, "enrolment.withdrawn", said, clock.now())
     with doing.transaction() as connection:
         doing.record(connection, asked.course, after=said)
     return WithdrawnLearners(asked.course, ids, asked.cycle)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import StrEnum
 from functools import partial
 from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from config import clock
 from config.database import transaction
 from config.errors import BadField, Invalid, NotFound, UserError
 from tasks import events, intake
@@ -241,7 +242,7 @@ def _replay(doing: Doing, asked: Replaying) -> Replayed:
     if unknown := [one for one in asked.types if one not in events.TYPES_OUT]:
         known = f"it is none of {', '.join(events.TYPES_OUT)}"
         raise Invalid(f"There are no events out of type {unknown[0]}.", [BadField("/types", known)])
-    if isinstance(asked.since, datetime) and asked.since > datetime.now(UTC):
+    if isinstance(asked.since, datetime) and asked.since > clock.now():
         raise UserError("since is in the future: nothing was published then.")
     if type(asked.since) is type(asked.until) and asked.until < asked.since:  # type: ignore[operator]
         raise UserError("until is before since.")

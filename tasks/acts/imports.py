@@ -132,7 +132,7 @@ def show(doing: Doing, asked: OneImport) -> ImportUnderWay:
     return ImportUnderWay(found.state, found.done, found.total, result, found.problem, how, found.kept)
 
 
-@act("imports.refused", "GET imports/{id}/refused")
+@act("imports.refused", "GET imports/{id}/refused", media=("text/csv",))
 def refused(doing: Doing, asked: OneImport) -> Stream:
     """The lines that were refused, each with the reason, to be corrected and imported again."""
     _found(doing, asked.id)

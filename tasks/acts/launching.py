@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from config import clock
 from config.addresses import sender_address
 from config.database import lock_organisations
 from config.errors import Conflict
@@ -108,7 +109,7 @@ def _look(connection: Connection, doing: Doing, found: Announcement, *, now: boo
     if found.launched_at is not None or found.state == "cancelled":
         return None
     grace = timedelta(seconds=doing.runtime.settings.rollcall_grace_seconds)
-    if found.state == "draft" and found.send_at and not now and datetime.now(UTC) - found.send_at > grace:
+    if found.state == "draft" and found.send_at and not now and clock.now() - found.send_at > grace:
         when = local_time(found.send_at, found.time_zone)
         raise Conflict(f"Its time, {when}, has passed: --now sends it all the same, edit gives it another.")
     announcements.check_words(found, org.name)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from config.recent import Recent
 from tasks import enrolments, learners
 from tasks.acts.acting import Doing, Nothing, act
 from tasks.acts.changing import known_learners
@@ -9,6 +10,11 @@ from tasks.acts.learners import LearnersStatus
 
 #: Learners whom a preview names at most.
 NAMED = 20
+
+#: Inactive learners from which on they are counted anew after so many seconds, not for each who looks.
+MANY, COUNTED_SECONDS = 10_000, 1.0
+
+_COUNTED: Recent[learners.LearnerCounts] = Recent(COUNTED_SECONDS, lambda counted: counted.inactive >= MANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +39,9 @@ class StatusPreview:
 @act("learners.counts", "GET learner-counts")
 def counts(doing: Doing, asked: Nothing) -> learners.LearnerCounts:  # noqa: ARG001
     """Count the learners of the tabs of the Users page."""
+    number = doing.organisation.organisation
     with doing.transaction() as connection:
-        return learners.counts(connection, doing.organisation.organisation)
+        return _COUNTED.ask(connection, number, lambda: learners.counts(connection, number))
 
 
 @act("learners.preview", "POST learners/status/preview", changes=False)

@@ -1,14 +1,15 @@
 """Learners: what an admin sees of them, and what is changed by hand."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal
 
 from msgspec import Meta
 from sqlalchemy import Connection
 
-from config.database import durable_with_the_next, snapshot, transaction
+from config import clock
+from config.database import after_commit, durable_with_the_next, scoped, snapshot, transaction
 from config.errors import BadField, Conflict, Invalid, NotFound
 from config.words import as_json, some_of
 from tasks import enrolments, erasure, intake, learners, mail, seats
@@ -24,6 +25,10 @@ SCANNED, SEARCHED = 20_000, 5000
 
 #: Learners whose status is changed in one transaction.
 SLICE = 5000
+
+#: Learners of whom it is written down in the transaction that changes their status that it is done; of more, that would
+#: keep the organisation locked for longer.
+FEW = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +199,7 @@ def show(doing: Doing, asked: OneLearner) -> LearnerDetails:
         )
 
 
-@act("learners.export", "GET learners/{learner}/export", changes=True)
+@act("learners.export", "GET learners/{learner}/export", changes=True, media=("application/json",))
 def export(doing: Doing, asked: LearnerToggle) -> Stream:
     """Everything that is kept of a learner, from every table and payload, as one JSON document: for a person who asks
     what is kept of them (R35). As long as nothing changes, it stays the same."""
@@ -238,27 +243,34 @@ def set_status(doing: Doing, asked: LearnersStatus) -> list[Toggled]:
 def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) -> list[Toggled]:
     """Make learners active or inactive, by events like any other (S1); in effect when this returns."""
     org, wanted = doing.organisation, list(dict.fromkeys(ids))
-    now = datetime.now(UTC)
+    now = clock.now()
     with doing.transaction(pipelined=True) as connection:
         durable_with_the_next(connection)
         before = known_learners(connection, doing, wanted)
         moments = _moments(connection, org.organisation, [before[id_] for id_ in wanted[:SLICE]], now)
         changes = {id_: ({"status": one.standing}, {"status": status}) for id_, one in before.items()}
         doing.record_each(connection, changes, "begun")
+    recorded: list[bool] = []
+
+    def record(connection: Connection) -> None:
+        with scoped(connection, org.organisation):
+            if not _standing_otherwise(learners.find(connection, org.organisation, wanted), wanted, status):
+                doing.record_each(connection, changes)
+                after_commit(connection, lambda: recorded.append(True))
+
     for low in range(0, len(wanted), SLICE):
         if low:
             with doing.transaction() as connection:
                 slice_ = [before[id_] for id_ in wanted[low : low + SLICE]]
                 moments = _moments(connection, org.organisation, slice_, now)
         events = [_status_event(doing, id_, status, moment) for id_, moment in moments.items()]
-        known = {org.id: org.organisation}
-        intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True, known=known)
-    with doing.transaction(pipelined=True) as connection:
-        after = known_learners(connection, doing, wanted)
-        ahead = [id_ for id_ in wanted if after[id_].standing != status]
-        if ahead:
-            raise Conflict(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
-        doing.record_each(connection, changes)
+        known, then = {org.id: org.organisation}, record if len(wanted) <= FEW else None
+        intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True, known=known, then=then)
+    if not recorded:
+        with doing.transaction(pipelined=True) as connection:
+            if ahead := _standing_otherwise(known_learners(connection, doing, wanted), wanted, status):
+                raise Conflict(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
+            doing.record_each(connection, changes)
     return [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
 
 
@@ -273,6 +285,13 @@ def subscribe(doing: Doing, asked: SubscriptionChange) -> list[Subscribed]:
         change(connection, doing.organisation.organisation, [learner.learner for learner in found.values()])
         doing.record_each(connection, {id_: ({}, {"subscribed": asked.subscribed}) for id_ in found})
     return [Subscribed(id_, asked.subscribed) for id_ in dict.fromkeys(asked.learners)]
+
+
+def _standing_otherwise(
+    found: Mapping[str, learners.Learner], wanted: Sequence[str], status: learners.Standing
+) -> list[str]:
+    """Which of them do not stand so, or are not known."""
+    return [id_ for id_ in wanted if id_ not in found or found[id_].standing != status]
 
 
 def _moments(

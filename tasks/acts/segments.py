@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from config.errors import Conflict, NotFound
+from config.recent import Recent
 from config.words import some_of
 from tasks import learners
 from tasks.acts.acting import Doing, act
@@ -16,6 +17,13 @@ from tasks.learners import MemberCounts, SegmentDetails
 
 #: Memberships that are counted at most: tens of milliseconds.
 COUNTED = 20_000
+
+#: Members from which on they are counted anew after so many seconds, not for each who looks.
+MANY, COUNTED_SECONDS = 5000, 1.0
+
+_RECENT: Recent[MemberCounts] = Recent(
+    COUNTED_SECONDS, lambda counted: counted.more or counted.active + counted.inactive >= MANY
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +95,12 @@ def show(doing: Doing, asked: OneSegment) -> SegmentDetails:
 @act("segments.counts", "GET segments/{segment}/counts")
 def counts(doing: Doing, asked: OneSegment) -> MemberCounts:
     """Count the members of a segment: active, and inactive ones, who stay in it (R9)."""
+    number = doing.organisation.organisation
     with doing.transaction() as connection:
         segment = known_segments(connection, doing, [asked.segment])[asked.segment]
-        return learners.member_counts(connection, doing.organisation.organisation, segment, COUNTED)
+        return _RECENT.ask(
+            connection, (number, segment), lambda: learners.member_counts(connection, number, segment, COUNTED)
+        )
 
 
 @act("segments.save", "PUT segments/{segment}", conditional=True)

@@ -3,13 +3,13 @@
 Nothing here says whether there is an account: not by its words, and not by the time it takes.
 """
 
-import time
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
 from sqlalchemy import Connection
 
+from config import clock
 from config.database import transaction
 from config.errors import BadField, Invalid, NotFound, UserError
 from config.runtime import Runtime
@@ -183,5 +183,7 @@ def _code_fits(runtime: Runtime, connection: Connection, found: Credentials, cod
     """Whether a code is the right one, if one is asked for, and was not used before."""
     if found.totp is None:
         return True
-    step = accounts.SecondFactors(runtime.endpoints.secret_key).step_of(found.totp, code, time.time(), found.totp_step)
+    step = accounts.SecondFactors(runtime.endpoints.secret_key).step_of(
+        found.totp, code, clock.seconds(), found.totp_step
+    )
     return step is not None and accounts.use_totp(connection, found.account, step)

@@ -1,10 +1,11 @@
 """An announcement's work: who is in its audience, its launch at its time, and cancelling what nobody works on."""
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import structlog
 
+from config import clock
 from config.database import lock_organisations, share_organisation, transaction
 from config.runtime import Runtime
 from tasks import mail, organisations, work
@@ -50,10 +51,10 @@ def launch_scheduled(runtime: Runtime, piece: work.Piece) -> None:
         found = store.numbered(connection, number, piece.subject)
         if found is not None and found.state == "scheduled" and found.send_at is not None:
             if not found.passed:
-                work.release(connection, piece, after=found.send_at - datetime.now(UTC), failed=False)
+                work.release(connection, piece, after=found.send_at - clock.now(), failed=False)
                 return
             grace = timedelta(seconds=runtime.settings.rollcall_grace_seconds)
-            if datetime.now(UTC) - found.send_at > grace:
+            if clock.now() - found.send_at > grace:
                 move(connection, number, found, "pass over", by=SYSTEM)
                 log.warning("announcement.late", announcement=found.announcement)
             else:

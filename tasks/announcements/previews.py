@@ -9,6 +9,7 @@ from email.message import EmailMessage
 from sqlalchemy import Connection
 
 from config.errors import NotFound
+from config.recent import Recent
 from config.runtime import Runtime
 from config.settings import SmtpServer
 from tasks import mail, organisations
@@ -17,6 +18,7 @@ from tasks.announcements.rules import Fault, NotAllowed, faults
 from tasks.announcements.store import Announcement
 from tasks.mail import (
     NOBODY,
+    AudienceVerdict,
     Envelope,
     MailAttempt,
     Mailer,
@@ -35,6 +37,11 @@ HIDDEN, NOWHERE = "…", "nobody@example.org"
 
 #: What the subject of a test begins with.
 MARK = "[Test] "
+
+#: Learners of an audience from which on they are counted anew after so many seconds, not for each who looks.
+MANY, COUNTED_SECONDS = 100_000, 3.0
+
+_JUDGED: Recent[list[AudienceVerdict]] = Recent(COUNTED_SECONDS, lambda counted: sum(one.n for one in counted) >= MANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,9 @@ def preview(
         )
     mailing = _mailing(connection, organisation, found)
     check_words(found, mailing.organisation_name)
-    judged = {one.verdict: one for one in mail.judged(connection, organisation, found.mailing)}
+    key = (organisation, found.mailing, repr(found.audience))
+    counted = _JUDGED.ask(connection, key, lambda: mail.judged(connection, organisation, found.mailing))
+    judged = {one.verdict: one for one in counted}
     will = judged.pop("send", None)
     lacking = {} if will is None else asdict(will)
     holes = without_default(found.subject, found.body)

@@ -39,6 +39,8 @@ class Outline:
     subject: str
     send_at: datetime | None
     time_zone: str | None
+    launched_at: datetime | None
+    finished_at: datetime | None
 
 
 _ANNOUNCEMENT = """
@@ -108,7 +110,7 @@ def is_from_event(connection: Connection, organisation: int, mailing: int) -> bo
 
 
 _LISTED = """
-SELECT mailing, id AS announcement, state, subject, send_at, time_zone FROM mailings
+SELECT mailing, id AS announcement, state, subject, send_at, time_zone, launched_at, finished_at FROM mailings
 WHERE organisation = :organisation AND kind = 'announcement' AND mailing < :before
   AND (CAST(:state AS text) IS NULL OR state = :state)
 ORDER BY mailing DESC LIMIT :limit

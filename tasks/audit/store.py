@@ -123,13 +123,15 @@ def record_refusal(connection: Connection, organisation: int | None, caller: Cal
 
 
 def has_old(connection: Connection, days: int) -> bool:
-    """Whether some refusals were counted for long enough, or an entry is older than so many days."""
+    """Whether some refusals were counted for long enough, or an entry of the first partition is older than so many
+    days: the partitions after it are dropped whole (`tasks.retention`)."""
     return bool(
         value(
             connection,
             """
             SELECT EXISTS (SELECT FROM audit_refusals WHERE since < now() - make_interval(secs => :seconds))
-                OR coalesce((SELECT min(at) FROM audit) < now() - make_interval(days => :days), false)
+                OR EXISTS (SELECT FROM audit WHERE at < now() - make_interval(days => :days)
+                           AND at < partition_until('audit_before'))
             """,
             seconds=TOGETHER_SECONDS,
             days=days,
@@ -163,8 +165,8 @@ def settle_refusals(connection: Connection) -> bool:
 
 
 def forget(connection: Connection, days: int) -> bool:
-    """Drop entries older than so many days, the oldest first, some hundreds at once; whether there may be more. The
-    database lets nothing else drop any."""
+    """Drop entries of the first partition that are older than so many days, the oldest first, some hundreds at once;
+    whether there may be more. The database lets nothing else drop any."""
     forgotten: int = value(connection, "SELECT forget_audit(:days, :most)", days=days, most=MOST)
     return forgotten == MOST
 
@@ -174,9 +176,11 @@ _RECORD = """
     FROM audit a LEFT JOIN organisations o USING (organisation)
 """
 
+#: The times alone say it once more, by which PostgreSQL chooses partitions.
 _CHOSEN = """
-    (a.at, a.id) > (:at, :id)
+    (a.at, a.id) > (:at, :id) AND a.at >= :at
     AND (a.at, a.id) <= (coalesce(CAST(:until AS timestamptz), 'infinity'), CAST(:last AS bigint))
+    AND a.at <= coalesce(CAST(:until AS timestamptz), 'infinity')
     AND (CAST(:who AS text) IS NULL OR a.who = :who)
     AND (CAST(:act AS text) IS NULL OR a.act = :act OR starts_with(a.act, CAST(:act AS text) || '.'))
 """
@@ -236,7 +240,8 @@ def place_after(connection: Connection, organisation: int, after: Place, entries
         connection,
         _EntryPlace,
         """
-        SELECT at, id FROM audit WHERE organisation = :organisation AND (at, id) > (:at, :id)
+        SELECT at, id FROM audit
+        WHERE organisation = :organisation AND (at, id) > (:at, :id) AND at >= :at
         ORDER BY at, id OFFSET :before LIMIT 1
         """,
         organisation=organisation,
@@ -252,7 +257,9 @@ def place_after_of_all(connection: Connection, after: Place, entries: int) -> Pl
     found = one(
         connection,
         _EntryPlace,
-        "SELECT at, id FROM audit WHERE (at, id) > (:at, :id) ORDER BY at, id OFFSET :before LIMIT 1",
+        """
+        SELECT at, id FROM audit WHERE (at, id) > (:at, :id) AND at >= :at ORDER BY at, id OFFSET :before LIMIT 1
+        """,
         at=after[0],
         id=after[1],
         before=entries - 1,

@@ -6,7 +6,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from config.tables import MOMENT, index, key, metadata, optional, required
 
 FUNCTIONS = {
-    "forget_audit": "drop the oldest entries that are older than is kept, so many at most; how many",
+    "forget_audit": "drop the oldest entries of the first partition that are older than is kept; how many",
     "refuse_audit_change": "trigger: what was written stays as it is, until `forget_audit` drops it",
 }
 
@@ -30,7 +30,8 @@ audit = Table(
     optional("after", JSONB, "what changed, as it is now"),
     required("outcome", Text, "done, begun, or refused: and why"),
     index("audit_at", "at", "id"),
-    comment="who did what, append-only",
+    postgresql_partition_by="RANGE (at)",
+    comment="who did what, append-only. A partition for each month",
 )
 
 audit_refusals = Table(

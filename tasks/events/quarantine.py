@@ -9,12 +9,18 @@ from typing import Literal
 from sqlalchemy import Connection
 
 from config.database import execute, rows, value
+from config.recent import Recent
 from config.sql import query
 from tasks.events.awaited import Kind, in_words
 from tasks.events.schemas import WHAT_TO_DO, Reason
 
 #: Events read at once by what lists them, and octets of their bodies after which no other is read with them.
 PAGE, PAGE_OCTETS = 500, 8_000_000
+
+#: Events that wait or are quarantined from which on they are counted anew after so many seconds.
+MANY, COUNTED_SECONDS = 10_000, 1.0
+
+_COUNTED: Recent[dict[str, int]] = Recent(COUNTED_SECONDS, lambda counted: sum(counted.values()) >= MANY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +236,11 @@ def resolve(connection: Connection, entry: UnresolvedEvent, state: str, *, by: s
 
 
 def unresolved_counts(connection: Connection) -> dict[str, int]:
-    """How many events wait for what they name, for their turn, and are quarantined."""
+    """How many events wait for what they name, for their turn, and are quarantined; of many, a moment ago."""
+    return _COUNTED.ask(connection, None, lambda: _unresolved(connection))
+
+
+def _unresolved(connection: Connection) -> dict[str, int]:
     counts = {
         state: int(value(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state))
         for state in ("waiting", "quarantined")

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import execute, rows, value
 
 #: How long a process may say nothing before it counts as gone: it says something once a minute.
 GONE_AFTER = timedelta(seconds=150)
@@ -52,10 +52,10 @@ def report(
     *,
     leads: bool,
     busy_with: str | None,
-) -> None:
+) -> datetime:
     """Say that a process runs, and forget those that have not said so for long. One statement, that need not be on the
-    disk."""
-    execute(
+    disk; what the database's clock says."""
+    said: datetime = value(
         connection,
         """
         WITH gone AS (
@@ -65,6 +65,7 @@ def report(
         SELECT :process, :role, :host, :pid, :release, CAST(:queues AS text[]), :leads, :busy_with
         WHERE (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
         ON CONFLICT (process) DO UPDATE SET seen_at = now(), leads = excluded.leads, busy_with = excluded.busy_with
+        RETURNING clock_timestamp()
         """,
         process=process,
         role=role.value,
@@ -76,6 +77,7 @@ def report(
         busy_with=busy_with,
         gone_after=GONE_AFTER * 10,
     )
+    return said
 
 
 def leave(connection: Connection, process: UUID) -> None:

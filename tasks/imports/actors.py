@@ -1,11 +1,12 @@
 """Files that came through the API, imported by a worker. One whose worker is lost is imported again, and goes on."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryFile
 
 import msgspec
 
+from config import clock
 from config.database import autocommit, transaction, value
 from config.pooler import session_engine
 from config.runtime import Runtime
@@ -84,7 +85,7 @@ def _run(runtime: Runtime, piece: work.Piece) -> None:
                 uploads.write(connection, number, subject, "refused", refused)
             keep = asked.dry_run or result is None
             if keep:
-                work.add(connection, number, "tasks", "imports.drop", subject, scheduled_for=datetime.now(UTC) + KEPT)
+                work.add(connection, number, "tasks", "imports.drop", subject, scheduled_for=clock.now() + KEPT)
             uploads.settle(connection, number, subject, result=result, problem=problem, keep=keep)
 
 

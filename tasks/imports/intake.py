@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
@@ -11,6 +10,7 @@ import structlog
 from sqlalchemy import Connection, Engine
 from tenacity import retry_if_exception
 
+from config import clock
 from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped
 from config.pooler import session_engine
 from config.settings import Settings
@@ -115,7 +115,7 @@ def import_file(
     with session_engine(engine).connect() as connection, scoped(connection, number):
         connection.detach()  # its temporary tables end with it
         with connection.begin():
-            staging = Staging(layout, datetime.now(UTC).date(), store.uncomposed(connection, number))
+            staging = Staging(layout, clock.now().date(), store.uncomposed(connection, number))
             judging.stage(
                 connection,
                 layout.fields,
@@ -139,7 +139,7 @@ def import_file(
                     context = intake.EventContext(connection, settings, organisations.numbered(connection, number))
                     moved = context.organisation.learners != expected
                     part = store.Slice(low, low + SLICE_PAGES, known=known or moved, moved=moved)
-                    cause = KnownCause(("rollcall:cli", f"{id_}-{low}"), datetime.now(UTC))
+                    cause = KnownCause(("rollcall:cli", f"{id_}-{low}"), clock.now())
                     done = _import_slice(context, part, cause, layout.fields, options)
                     if options.dry_run:
                         transaction.rollback()

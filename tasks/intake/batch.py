@@ -6,10 +6,10 @@ organisation sent beyond a bound, which waits for its turn. If a batch cannot be
 ever smaller parts, and the one at fault is set aside with its reason.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import chain
 
 import structlog
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from config import clock
 from config.counting import counts
 from config.database import (
     autocommit,
@@ -118,16 +119,18 @@ def process_batch(
     only: Collection[str] | None = None,
     at_once: bool = False,
     known: Mapping[str, int] | None = None,
+    then: Callable[[Connection], None] | None = None,
 ) -> BatchResult:
     """Store and apply a batch, whatever is in it. When this returns, every one of them is applied, or stored with the
     reason why not; only a database that cannot be reached raises. `only`: organisations whose events alone their sender
     may send; another's are refused, and stored nowhere (R31). `at_once`: none of them waits for its turn; `known`: the
-    numbers of organisations that the caller has read.
+    numbers of organisations that the caller has read. `then`: what is done with the last of them, in its transaction;
+    it is not done if that fails, and is to raise nothing.
 
     Nobody waits for what another organisation sent beyond a bound, nor for longer than a moment for whoever is changing
     another (R31).
     """
-    now, skew = datetime.now(UTC), timedelta(seconds=settings.rollcall_skew_seconds)
+    now, skew = clock.now(), timedelta(seconds=settings.rollcall_skew_seconds)
     decoded = [decode(body, now=now, skew=skew) for body in bodies]
     theirs = [entry for entry in decoded if _may_send(entry, only)]
     events = [entry for entry in theirs if isinstance(entry, Event)]
@@ -137,7 +140,7 @@ def process_batch(
     busy = {one.id for one in standing if one.busy}
     first, rest = (events, {}) if at_once else in_turn(events, {one.id for one in standing if one.behind})
     parts = portions([event for event in first if event.organisation not in busy], settings.rollcall_chunk)
-    done = [store_part(engine, settings, part, known) for part in parts]
+    done = [store_part(engine, settings, part, known, then=then if part is parts[-1] else None) for part in parts]
     patience = PATIENCE_SECONDS
     for id_ in sorted(busy):
         parts = portions([event for event in first if event.organisation == id_], settings.rollcall_chunk)
@@ -182,11 +185,12 @@ def store_part(
     *,
     patience: float | None = None,
     turn_of: int | None = None,
+    then: Callable[[Connection], None] | None = None,
 ) -> BatchResult:
     """Store the new ones of these events and apply them, in a transaction, or store them until it is the turn of their
     organisation, if its number is given; if that cannot be, in ever smaller parts, until the one at fault is by itself
     and set aside. `known`: the numbers of organisations; whoever is changing one is waited for with so much `patience`,
-    in seconds."""
+    in seconds. `then`: what is done with all of them, unless it is in parts."""
     if turn_of is None:
         judge_messages(engine, events)
     try:
@@ -197,7 +201,10 @@ def store_part(
                     return BatchResult(new=stored, deferred=stored)
                 batch = Batch(connection, settings, last=attempt.retry_state.attempt_number > RACES)
                 new = batch.claim(events, known, patience)
-                return BatchResult(new=len(new), deferred=batch.finish(new, batch.apply(new)))
+                result = BatchResult(new=len(new), deferred=batch.finish(new, batch.apply(new)))
+                if then is not None:
+                    then(connection)
+                return result
     except Exception as problem:  # whatever it was, one event harms no other
         if is_away(problem):
             raise
@@ -244,7 +251,7 @@ def give_up(engine: Engine, settings: Settings, body: bytes, *, readable: bool =
     """Set aside, without trying it, what took down whoever tried it before; as no event unless it is `readable`."""
     event: Event | Malformed = Malformed("", "", None, None, UNREADABLE, body)
     if readable:
-        event = decode(body, now=datetime.now(UTC), skew=timedelta(seconds=settings.rollcall_skew_seconds))
+        event = decode(body, now=clock.now(), skew=timedelta(seconds=settings.rollcall_skew_seconds))
     log.error("events.given_up", type=event.type)
     if isinstance(event, Malformed):
         _quarantine(engine, [event])

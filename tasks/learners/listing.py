@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from config.database import autocommit, numbered_rows, one, rows, transaction, value
+from config.database import autocommit, durable_with_the_next, numbered_rows, one, rows, transaction, value
 from config.sql import query
 
 
@@ -146,6 +146,7 @@ def index_learners(engine: Engine, most: int) -> int:
     if organisation is None:
         return 0
     with transaction(engine, organisation) as connection:
+        durable_with_the_next(connection)  # what is lost is indexed anew
         behind = value(
             connection,
             """

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
         open_for_pairs,
     )
     from tasks.mail.ledger.recipients import (
+        AudienceVerdict,
         any_accepted,
         as_recipient,
         cancel_idle,

@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
+from config import clock
 from tasks.mail.sending import ABOUT_US, MEETS_EVERYBODY, About, Stage, about
 from tasks.work import LONGEST_PAUSE, pause_before
 
@@ -88,7 +89,7 @@ LONGEST_OUT = timedelta(seconds=60)
 
 
 def _now() -> datetime:
-    return datetime.now(UTC)
+    return clock.now()
 
 
 @dataclass(slots=True)  # frozen ones take four times as long to make, and one is made for each mail

@@ -66,6 +66,7 @@ mailings = Table(
     optional("traceparent", Text, "the trace that it belongs to; null: none is known", default=TRACEPARENT),
     UniqueConstraint("organisation", "kind", "source", "id"),
     index("mailings_open", "organisation", where="state IN ('sending', 'cancelled') AND (finished_at IS NULL)"),
+    index("mailings_paused", "organisation", "mailing", where="kind = 'announcement' AND state = 'paused'"),
     index("mailings_announcements", "organisation", "mailing", where="kind = 'announcement'"),
     index(
         "mailings_uncounted",

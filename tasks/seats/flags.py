@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute
+from config.database import column, execute, later
 from config.sql import query
 from tasks.seats.rules import Review
 from tasks.seats.store import StartRecord
@@ -16,7 +16,7 @@ def flag(connection: Connection, organisation: int, starts: Sequence[tuple[Start
     """Flag starts, each told by an event, for review: on the entry it made, or where it cost nothing on the enrolment
     (S13)."""
     if starts:
-        execute(
+        later(
             connection,
             query("seats.flag_starts"),
             organisation=organisation,
@@ -30,7 +30,7 @@ def flag(connection: Connection, organisation: int, starts: Sequence[tuple[Start
 
 def flag_contradicted(connection: Connection, organisation: int, learners: Sequence[int]) -> None:
     """Flag what these learners consumed at a time at which, as it turns out, they were inactive (R28, S13)."""
-    execute(connection, query("seats.flag_contradicted"), organisation=organisation, learners=list(learners))
+    later(connection, query("seats.flag_contradicted"), organisation=organisation, learners=list(learners))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def flag_contradictions(connection: Connection, organisation: int, starts: Seque
     """Flag starts that, as it turns out, do not count: on their entry, or where they cost nothing on the enrolment
     (R28, S13)."""
     if starts:
-        execute(
+        later(
             connection,
             query("seats.flag_contradictions"),
             organisation=organisation,

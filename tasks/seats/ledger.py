@@ -88,7 +88,9 @@ def ledger(
     if wanted.learner is not None:
         return rows(connection, Entry, query("seats.entries_of"), **scope)
     del scope["learner"]
-    return rows(connection, Entry, query("seats.entries"), **scope)
+    if scope.pop("review"):
+        return rows(connection, Entry, query("seats.entries_to_review"), **scope)
+    return rows(connection, Entry, query("seats.entries"), review=False, **scope)
 
 
 def ledger_between(

@@ -1,6 +1,5 @@
 """Who reads the streams: each consumer group, how far it has come, and what it keeps from being trimmed."""
 
-import time
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 import redis
 from sqlalchemy import Connection
 
+from config import clock
 from config.streams import GROUP, IN, OUT
 from tasks import events
 from tasks.events import Publication
@@ -234,7 +234,7 @@ def _oldest_seconds(connection: Connection, client: redis.Redis, name: str, grou
     if name == OUT:
         return events.waiting_seconds(connection, group.acknowledged)
     oldest = _oldest(client, name, group)
-    return None if oldest is None else max(time.time() - oldest.first / 1000, 0.0)
+    return None if oldest is None else max(clock.seconds() - oldest.first / 1000, 0.0)
 
 
 def _oldest(client: redis.Redis, name: str, group: ConsumerGroup | None) -> StreamId | None:

@@ -14,12 +14,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 import h11
 
+from config import clock
 from tasks.webhooks.rules import Answer, Problem, Target, is_public, judged, patience, said
 
 #: Bytes read at once, and of one answer's body at most.
@@ -80,7 +80,7 @@ class _HttpConnection:
             raise ConnectionResetError
         status, problem = response.status_code, judged(response.status_code)
         retry_after = dict(response.headers).get(b"retry-after", b"").decode("ascii", "replace")
-        pause = patience(status, retry_after, datetime.now(UTC))
+        pause = patience(status, retry_after, clock.now())
         beginning = await self._beginning()
         return Answer(problem, status, said(beginning) if problem else "", pause)
 

@@ -13,12 +13,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TypeVar
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
+from config import clock
 from config.database import retrying, transaction
 from config.log import without_data
 from config.runtime import Runtime
@@ -137,7 +138,7 @@ class WebhookServer:
 
     async def test(self, keyring: store.Keyring, organisation: str) -> Answer:
         """Send an event that says nothing, signed as any other; what became of it. Raises `KeyUnreadable`."""
-        id_, now = uuid.uuid4(), datetime.now(UTC)
+        id_, now = uuid.uuid4(), clock.now()
         body = cloud_event(Outgoing(0, id_, TEST, now, organisation, "{}"))
         headers = signed(self._signing_keys.read(keyring.keys), str(id_), now, body)
         return await self.client.post(target(keyring.url), headers, body)
@@ -156,7 +157,7 @@ class WebhookServer:
             return sending.next_events(connection, turn.webhook, turn.position, BATCH)
 
     async def _send(self, turn: "_Turn", event: Outgoing) -> None:
-        webhook, now = turn.webhook, datetime.now(UTC)
+        webhook, now = turn.webhook, clock.now()
         body = cloud_event(event)
         try:
             headers = signed(self._signing_keys.read(webhook.keys), str(event.id), now, body)

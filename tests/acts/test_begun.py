@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from config.errors import Conflict
 from tasks import intake
 from tasks.acts import courses, enrolments, learners, segments
 from tests.acts.doing import audited, do
@@ -48,3 +49,42 @@ def test_r34_nothing_is_written_down_as_done_before_it_is(
 
     assert set(begun) == {"begun"}
     assert both == begun * 2 + ["done"] * len(begun)
+
+
+_FAILING = """
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'no'; END $$;
+    CREATE TRIGGER fails BEFORE UPDATE OF standing ON learners FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+
+
+@pytest.mark.parametrize("few", [learners.FEW, 0], ids=["together", "apart"])
+def test_r34_what_could_not_be_applied_is_not_written_down_as_done(
+    world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("tasks.acts.learners.FEW", few)
+    world.has_learners("A")
+    world.execute(_FAILING)
+
+    with pytest.raises(Conflict):
+        do(world, learners.deactivate, learners.LearnerToggle("A"))
+    world.execute("DROP TRIGGER fails ON learners")
+    do(world, learners.deactivate, learners.LearnerToggle("A"))
+
+    outcomes = [row[-1] for row in audited(world, "learners.deactivate")]
+    assert outcomes == ["begun", "refused: Conflict", "begun", "done"]
+
+
+@pytest.mark.parametrize("few", [learners.FEW, 0], ids=["together", "apart"])
+def test_r34_what_is_done_is_written_down_once_for_each(
+    world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("tasks.acts.learners.FEW", few)
+    world.has_learners("A", "B")
+    world.becomes("inactive", "B")
+
+    do(world, learners.set_status, learners.LearnersStatus(["A", "B"], "inactive"))
+
+    before = {"A": {"status": "active"}, "B": {"status": "inactive"}}
+    after = {"status": "inactive"}
+    said = [(who, before[who], after, outcome) for outcome in ("begun", "done") for who in ("A", "B")]
+    assert audited(world, "learners.status") == said

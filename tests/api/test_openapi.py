@@ -99,6 +99,40 @@ def test_answers_are_as_it_says(api: Served) -> None:
     as_described("segments/{segment}/members", "post", admin.post("segments/s/members", {"learners": ["B"]}))
 
 
+@pytest.mark.parametrize(
+    ("route", "asked", "media"),
+    [
+        ("learners/{learner}/export", "learners/A/export", "application/json"),
+        ("audit/export", "audit/export?format=csv", "text/csv"),
+        ("audit/export", "audit/export?format=jsonl", "application/jsonl"),
+    ],
+)
+def test_what_is_streamed_is_what_it_says(api: Served, route: str, asked: str, media: str) -> None:
+    api.world.has_learners("A")
+    answer = api.client(Role.OPERATOR).get(asked)
+
+    assert (answer.status, answer.headers["content-type"].partition(";")[0]) == (HTTPStatus.OK, media)
+    said = DOCUMENT["paths"][f"/organisations/{{organisation}}/{route}"]["get"]["responses"]["200"]["content"]
+    assert media in said
+    assert ("application/json" in said) == (route == "learners/{learner}/export"), "no other has one document"
+
+
+def test_a_head_that_is_too_long_is_refused_as_it_says(api: Served) -> None:
+    answer = api.client().get("webhooks", after="a" * 20_000)
+
+    said = found(DOCUMENT["paths"]["/organisations/{organisation}/webhooks"]["get"]["responses"]["400"]["$ref"])
+    assert answer.status == HTTPStatus.BAD_REQUEST
+    assert answer.headers["content-type"].partition(";")[0] in said["content"]
+
+
+def test_a_path_allows_what_it_says_though_a_name_could_be_written_like_it(api: Served) -> None:
+    answer = api.client().ask("OPTIONS", "announcements/see")
+
+    methods = {method.upper() for method in DOCUMENT["paths"]["/organisations/{organisation}/announcements/see"]}
+    assert answer.status == HTTPStatus.METHOD_NOT_ALLOWED
+    assert {*answer.headers["allow"].split(", ")} == methods == {"POST"}
+
+
 def test_the_page_runs_nothing_and_asks_nobody_else(api: Served) -> None:
     document = api.client(None).ask("GET", "/openapi.json")
     assert document.status == HTTPStatus.OK

@@ -28,8 +28,8 @@ _GOODBYE_SECONDS = 10.0
 
 @dataclass
 class Processes:
-    """What runs on a database of its own, by name; of another version if `sources` names a folder for it, and told
-    another URL of the database if `urls` has one."""
+    """What runs on a database of its own, by name; of another version if `sources` names a folder for it, told another
+    URL of the database if `urls` has one, and put after the words of `places`, such as those that enter a host."""
 
     system: System
     database: Database
@@ -39,6 +39,7 @@ class Processes:
     running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
+    places: dict[str, list[str]] = field(default_factory=dict)
     kills: int = 0
 
     def start(self, name: str, words: Sequence[str]) -> None:
@@ -46,7 +47,7 @@ class Processes:
         self.commands[name] = tuple(words)
         with self._log(name).open("wb") as log:
             self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "workers.cli", "run", *words],
+                [*self.places.get(name, []), sys.executable, "-m", "workers.cli", "run", *words],
                 env=self._environment(name),
                 cwd=self.sources.get(name),
                 stdout=log,

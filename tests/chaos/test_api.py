@@ -93,6 +93,7 @@ def test_r34_whatever_is_asked_is_answered_as_the_document_says(furnished: World
                 assert described is not None, place
                 described = found(described["$ref"]) if "$ref" in described else described
                 media = answer.headers["content-type"].partition(";")[0]
+                assert media in described["content"], (place, answer.status, described)
                 content = described["content"][media]["schema"]
                 if not media.endswith("json"):
                     continue

@@ -1,6 +1,10 @@
 """WCAG 2.2 AA, as far as a test can hold it: over every page there is. docs/accessibility.md has each criterion."""
 
+import io
+import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -9,12 +13,24 @@ from pathlib import Path
 import pytest
 
 from tasks.accounts import Role
-from tests.console.browser import Browser
+from tasks.acts import drafts, imports
+from tasks.acts.drafts import NewDraft
+from tasks.acts.imports import ImportRun
+from tasks.events import Audience
+from tests.acts.doing import do
+from tests.console.browser import AXE, CHROMIUM, Browser
 from tests.console.conftest import Consoled, technical
 from workers.web.console.looks import ASSETS
 from workers.web.console.visits import PAGES
 
 ROOT = Path(__file__).parents[2]
+
+#: Lighthouse, which `.ci/browser` installs beside axe, and what has it look at pages.
+LIGHTHOUSE, LOOK, NODE = (
+    AXE.parents[1] / "lighthouse",
+    Path(__file__).parent / "lighthouse" / "look.js",
+    shutil.which("node"),
+)
 
 #: What stands in the paths of pages here.
 KNOWN = {"organisation": "acme", "learner": "ann", "webhook": "hook", "announcement": "news", "id": "1"}
@@ -32,7 +48,8 @@ def pages() -> list[str]:
     for page in PAGES:
         fields = {name[1:-1] for name in page.parts if name.startswith("{")}
         if page.method == "GET" and not page.exports and page.parts[-1] != "frame" and fields <= KNOWN.keys():
-            found.append("/".join(page.parts).format(**KNOWN))
+            known = KNOWN | ({"announcement": "draft"} if page.parts[-1] in {"edit", "launch"} else {})
+            found.append("/".join(page.parts).format(**known))
     return found
 
 
@@ -115,6 +132,9 @@ def furnished(console: Consoled) -> Consoled:
     world.settle()
     world.starts("ann", "safety")
     world.announces("news", send_at="2099-01-01T00:00:00Z")
+    do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\nx,x@acme.example,odd\n"), dry_run=True))
+    world.settle()
+    do(world, drafts.create, NewDraft("News", "Hello {{ first_name }}", Audience(everyone=True), "draft"))
     technical(world)
     return console
 
@@ -251,6 +271,34 @@ def test_axe_finds_nothing_on_any_page_in_any_language_by_day_and_by_night(
 
     assert len(found) > 120
     assert {what: problems for what, problems in found.items() if problems} == {}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not (NODE and CHROMIUM and LIGHTHOUSE.exists()), reason="there is no node, Chromium or Lighthouse: run .ci/browser"
+)
+@pytest.mark.parametrize(("form", "dark"), [("desktop", False), ("mobile", True)])
+def test_lighthouse_gives_every_page_full_marks(furnished: Consoled, form: str, dark: bool) -> None:
+    url = furnished.runtime.endpoints.public_url
+    cookie = {"name": "rollcall", "value": furnished.session(Role.OPERATOR, []), "url": url}
+    wanted = [f"{url}/sign-in", *(f"{url}/console/{page}".rstrip("/") for page in pages())]
+    asked = {"chromium": CHROMIUM, "cookies": [cookie], "pages": wanted, "form": form, "dark": dark}
+
+    looked = subprocess.run(
+        [NODE or "", "--input-type=module", "--eval", LOOK.read_text(encoding="utf-8")],
+        cwd=LIGHTHOUSE.parent,  # where it finds what it imports
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=3600,
+    )
+
+    found = [json.loads(line) for line in looked.stdout.splitlines()]
+    assert [one["page"] for one in found] == wanted, looked.stderr
+    assert [one["page"] for one in found if one["shown"].endswith("/sign-in")] == wanted[:1]
+    full = {"accessibility": 1, "best-practices": 1}
+    assert {one["page"]: one for one in found if one["failed"] or one["scores"] != full} == {}
 
 
 @pytest.mark.slow

@@ -6,6 +6,9 @@ from urllib.parse import quote
 import pytest
 
 from tasks.accounts import Role
+from tasks.acts import Nothing
+from tasks.acts import mail as mail_acts
+from tests.acts.doing import do
 from tests.console.conftest import Consoled, Visitor
 
 ALL = "organisations/acme/announcements"
@@ -189,6 +192,37 @@ def test_r20_somebody_pauses_resumes_and_cancels_and_it_is_said(console: Console
     key = dict(admin.form(f"{one}/move") if f"/console/{one}/move" in admin.text else [("key", key_of(admin))])["key"]
     admin.open(f"{one}/move", [("key", key), ("move", "pause")], Sec_Fetch_Site="same-origin")
     assert (admin.status, "to pause it, it has to be sending" in admin.says) == (409, True)
+
+
+def test_why_no_mail_leaves_is_said_with_a_way_to_mend_it_that_one_can_click(console: Consoled) -> None:
+    admin, operator = console.visitor(), console.visitor(Role.OPERATOR)
+    one = made(admin)
+    do(console.world, mail_acts.pause, Nothing(), None)
+    admin.open(f"{one}/launch").send(f"{one}/launch", ("when", "now"))
+
+    assert "All mail is paused" in admin.open(one).says
+    assert "An operator lets mail leave again." in admin.says
+    assert "Let mail leave again: Operators" in operator.open(one).says
+    for page in (one, "system"):
+        assert "All mail is paused" in operator.open(page).says
+        assert "rollcall mail resume" not in operator.text
+
+
+def test_the_card_of_a_user_says_in_words_why_they_got_no_mail(console: Consoled) -> None:
+    admin = console.visitor()
+    one = made(admin)
+    admin.open(f"{one}/launch").send(f"{one}/launch", ("when", "now"))
+    console.world.comes_to_rest()
+    left_out = console.world.rows(
+        "SELECT l.id, d.reason FROM deliveries d JOIN learners l ON learner = recipient WHERE d.state = 'skipped'"
+    )
+
+    said = {"inactive": "left out inactive", "no address": "left out no e-mail address"}
+    assert left_out
+    for learner, reason in left_out:
+        card = admin.open(f"organisations/acme/learners/{learner}")
+        assert said[reason] in card.says
+        assert f'href="/console/{one}"' in card.text
 
 
 def key_of(visitor: Visitor) -> str:

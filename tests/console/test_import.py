@@ -1,5 +1,7 @@
 """R2: the Import section: a file is dropped, looked at, corrected, looked at again, and imported."""
 
+import re
+
 import pytest
 
 from tasks.accounts import Role
@@ -30,6 +32,8 @@ def test_a_file_is_looked_at_corrected_looked_at_again_and_imported(console: Con
     for said in ("only looked at", "New users 1", "Refused lines 2", "unknown status 1", "no id 1", "Not used shoe"):
         assert said in admin.says
     assert world.ask("SELECT count(*) FROM learners") == 0
+    lines = re.findall("<tr><th[^>]*>(\\d+)</th><td[^>]*>(\\w+ \\w+)", admin.text)
+    assert sorted(why for _, why in lines) == ["no id", "unknown status"], "the lines themselves"
     admin.send(
         here,
         *(("do", "look"), ("word", "Blau"), ("means", "inactive"), ("encoding", "cp1252"), ("keep_empty", "yes")),

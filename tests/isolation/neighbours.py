@@ -18,8 +18,9 @@ ONLY_THEIRS = "solo"
 #: What no event makes.
 BY_HAND = (
     """
-    INSERT INTO audit (organisation, who, door, act, after, outcome)
-    SELECT organisation, 'root', 'command', 'learners.status', json_build_object('of', name), 'done' FROM organisations
+    INSERT INTO audit (organisation, at, who, door, act, after, outcome)
+    SELECT organisation, at, 'root', 'command', 'learners.status', json_build_object('of', name), 'done'
+    FROM organisations, unnest(ARRAY[now(), '2999-01-01']) AS at  -- for each partition
     """,
     """
     INSERT INTO audit_refusals (organisation, who, door, address)

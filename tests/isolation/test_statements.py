@@ -112,7 +112,7 @@ ACROSS = {
     },
     "counts, for how everything stands": {
         "tasks.enrolments.fanouts.running_fanouts",
-        "tasks.events.quarantine.unresolved_counts",
+        "tasks.events.quarantine._unresolved",
         "tasks.events.inbox.stored",
         "tasks.events.outbox.is_stalled",
         "tasks.events.outbox.unpublished",

@@ -1,5 +1,7 @@
 """Searching learners: the index finds what reading all of them finds, whatever it has not reached yet."""
 
+import time
+
 import pytest
 
 from tasks import learners
@@ -7,6 +9,7 @@ from tasks.accounts import Caller, Door, Role
 from tasks.acts.acting import perform
 from tasks.acts.learners import LearnersAsked, list_
 from tests.world import World
+from workers.relay import searching
 
 CALLER = Caller("test", Door.API, Role.READER, frozenset({"acme", "borealis"}))
 
@@ -116,3 +119,17 @@ def test_s15_what_a_learner_was_called_leaves_the_search_when_they_are_deleted(w
     index(world)
     assert world.list("SELECT said FROM searchable") == ["gone"]
     assert found(world, "wilhelmina", tab="all") == []
+
+
+def test_who_indexes_rests_for_as_long_as_it_worked(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "REST_SECONDS", 0.0)
+    world.has_learners("p1", "p2")
+    chore = searching.IndexLearners(world.runtime)
+
+    begun = time.monotonic()
+    rests = chore.do()
+    took = time.monotonic() - begun
+
+    assert rests is not None
+    assert 0 < rests <= took
+    assert chore.do() is None, "there is nothing left"

@@ -32,7 +32,7 @@ def keep(world: World, days: int = 400) -> float | None:
 
 def names(world: World) -> list[str]:
     with world.runtime.engine.connect() as connection:
-        return [one.name for one in retention.partitions(connection)]
+        return [one.name for one in retention.partitions(connection) if one.of_table == "attempts"]
 
 
 def where(world: World) -> dict[str, int]:

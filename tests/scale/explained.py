@@ -41,8 +41,9 @@ def counted(engine: Engine) -> Iterator[dict[str, Cost]]:
 
 
 @contextmanager
-def explained(engine: Engine) -> Iterator[dict[str, Cost]]:
-    """Explain each statement within the block, right before it is run: what it changes is taken back in between."""
+def explained(engine: Engine | type[Engine]) -> Iterator[dict[str, Cost]]:
+    """Explain each statement within the block, right before it is run: what it changes is taken back in between.
+    `Engine` itself: of every engine of this process."""
     costs: dict[str, Cost] = {}
 
     def explain(connection: Connection, _cursor: Any, statement: str, parameters: Any, *_: object) -> None:

@@ -39,6 +39,7 @@ ROLES = {
     "webhooks": ["webhooks"],
     "other webhooks": ["webhooks"],
     "web": ["web"],
+    "bounces": ["bounces"],
 }
 
 

@@ -6,6 +6,7 @@ import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from tasks import fleet
 from tests.mailserver import free_port
-from tests.workers.deployment import Valkey, until
+from tests.workers.deployment import Deployment, Valkey, until
 from tests.world import World
 from workers import probes, readiness
 from workers.presence import SILENT_SECONDS, Presence
@@ -94,3 +95,19 @@ def test_systemd_is_told_that_a_process_is_ready_and_that_it_goes_on(
     with pytest.raises(BlockingIOError):
         systemd.recv(64)
     assert {*readiness.OF_SYSTEMD} >= {name for name in os.environ if name in {"NOTIFY_SOCKET", "WATCHDOG_USEC"}}
+
+
+def test_every_process_tells_systemd_that_it_is_ready_and_goes_on(deployment: Deployment, tmp_path: Path) -> None:
+    names = ["ingress", "relay", "tasks", "webhooks", "web", "bounces"]
+    with ExitStack() as stack:
+        listening = {name: stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)) for name in names}
+        for name, systemd in listening.items():
+            systemd.bind(str(tmp_path / name))
+            systemd.settimeout(60)
+            deployment.env |= {"NOTIFY_SOCKET": str(tmp_path / name), "WATCHDOG_USEC": "150000000"}
+            deployment.env |= {"ROLLCALL_WEB_PORT": str(free_port()), "ROLLCALL_BOUNCES_PORT": str(free_port())}
+            deployment.start(name)
+
+        said = {name: {systemd.recv(64), systemd.recv(64)} for name, systemd in listening.items()}
+
+    assert said == {name: {b"READY=1", b"WATCHDOG=1"} for name in names}

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Protocol, TypeVar
@@ -21,7 +21,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, ProgrammingError
 
 import migrations
-from config import services
+from config import clock, services
 from config.database import enter_tenant_role, scoped, transaction
 from config.errors import UserError
 from config.log import configure_logging
@@ -81,7 +81,7 @@ def who(by: str | None) -> str:
 
 def past(text: str, option: str, reads: str = PAST) -> datetime:
     """What is meant by a time, or by a span until now. `reads` says what the option takes."""
-    return _moment(text, option, reads, datetime.now(UTC), -1)
+    return _moment(text, option, reads, clock.now(), -1)
 
 
 #: How a time in the future is written.
@@ -90,7 +90,7 @@ FUTURE = "a time with an offset (2026-11-24T03:00:00Z), or a span from now on (1
 
 def future(text: str, option: str) -> datetime:
     """What is meant by a time, or by a span from now on."""
-    return _moment(text, option, FUTURE, datetime.now(UTC), 1)
+    return _moment(text, option, FUTURE, clock.now(), 1)
 
 
 def _moment(text: str, option: str, reads: str, now: datetime, sign: int) -> datetime:

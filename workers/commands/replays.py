@@ -5,12 +5,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from config import clock
 from config.words import counted
 from tasks import events
 from tasks.acts import events as acts
@@ -46,7 +47,7 @@ def replay(
     and one that lost it takes it. The relay publishes them, between what is new; all of them are in line, or none. The
     position of an event is the first half of its entry id.
     """
-    now = datetime.now(UTC)
+    now = clock.now()
     wanted = acts.Replaying(
         since=_moment(since, "--since"),
         until=None if until is None else _moment(until, "--until"),

@@ -4,7 +4,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Annotated
 
 import redis
@@ -17,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy.exc import OperationalError
 
-from config import services
+from config import clock, services
 from config.errors import UserError
 from config.outages import why
 from config.words import counted
@@ -77,7 +76,7 @@ def _watch(ask: Callable[[], acts.SystemStatus]) -> None:
 
 
 def _look(ask: Callable[[], acts.SystemStatus], rates: GrowthRates) -> RenderableType:
-    now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    now = f"{clock.now():%Y-%m-%d %H:%M:%S} UTC"
     try:
         standing = ask()
     except (OperationalError, redis.RedisError, UserError) as problem:

@@ -6,7 +6,8 @@ from workers.relay.chore import Chore
 
 
 class KeepAudit(Chore):
-    """Writes down how many refused attempts were left out, and drops entries whose time is over."""
+    """Writes down how many refused attempts were left out, and drops entries whose time is over from the first
+    partition: those after it go whole (`KeepPartitions`)."""
 
     name = "audit"
     seconds = 60.0

@@ -16,7 +16,7 @@ from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy.exc import OperationalError
 
 from config.database import is_connection_problem
-from config.engine import deadlines
+from config.engine import deadlines, session_options
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import make_redis
@@ -95,6 +95,7 @@ def _leadership(runtime: Runtime) -> Iterator[psycopg.Connection[Any] | None]:
         runtime.endpoints.database_url,
         autocommit=True,
         application_name="rollcall relay lead",
+        options=session_options(runtime.endpoints.database_url),
         **deadlines(runtime.endpoints.database_url),
     ) as connection:
         POSTGRESQL.end()

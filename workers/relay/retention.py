@@ -41,7 +41,8 @@ class KeepPartitions(Chore):
         return again
 
     def _all_done(self) -> bool:
-        kept = {"attempts": self.runtime.settings.rollcall_keep_deliveries_days}
+        settings = self.runtime.settings
+        kept = {"attempts": settings.rollcall_keep_deliveries_days, "audit": settings.rollcall_keep_audit_days}
         with autocommit(self.runtime.engine) as connection:
             found = retention.partitions(connection)
         done = True

@@ -1,12 +1,14 @@
 """Indexes learners for the search, a few at a time: so many others are not made to wait for it."""
 
+import time
+
 from tasks import learners
 from workers.relay.chore import Chore
 
 #: Learners that are indexed at once: some 100 ms, for which no other chore is done.
 SLICE = 256
 
-#: Seconds between two times while there are more.
+#: Seconds between two times at least while there are more; it rests for as long as it worked.
 REST_SECONDS = 0.05
 
 
@@ -18,4 +20,6 @@ class IndexLearners(Chore):
 
     def do(self) -> float | None:
         """Index some; soon again if there may be more."""
-        return REST_SECONDS if learners.index_learners(self.runtime.engine, SLICE) else None
+        begun = time.monotonic()
+        some = learners.index_learners(self.runtime.engine, SLICE)
+        return max(REST_SECONDS, time.monotonic() - begun) if some else None

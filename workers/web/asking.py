@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from config import outages
-from config.database import is_connection_problem
+from config.database import autocommit, execute, is_connection_problem
 from config.engine import Patience, make_engine
 from config.runtime import Runtime
 from workers.web import stopping
@@ -126,8 +126,8 @@ class Bulkhead:
                 await to_thread.run_sync(asked.stop, abandon_on_cancel=True, limiter=CapacityLimiter(1))
 
     def _is_there(self) -> None:
-        with self.runtime.engine.connect():  # it answers, or the pool does not give one
-            pass
+        with autocommit(self.runtime.engine) as connection:
+            execute(connection, "SELECT")
 
 
 async def in_time(seconds: float, question: Callable[..., Answer], *about: object) -> Answer:

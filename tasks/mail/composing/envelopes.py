@@ -1,6 +1,5 @@
 """From a mailing and a recipient to the bytes of a message: compiled once for each mailing and language."""
 
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
@@ -8,6 +7,7 @@ from functools import lru_cache
 
 import msgspec
 
+from config import clock
 from config.addresses import sender_address
 from config.keys import keys_in
 from config.runtime import Runtime
@@ -162,7 +162,7 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
             to_address=recipient.address,
             to_name=full_name,
             message_id=letter.ids.of(recipient.id),
-            date=_date(int(time.time())),
+            date=_date(int(clock.seconds())),
             values=values,
             extra=own_headers,
             sign=identity.signer,

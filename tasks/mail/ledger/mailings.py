@@ -228,10 +228,12 @@ def under_way(connection: Connection, after: tuple[int, int], limit: int) -> lis
                (SELECT count(*) FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
                   AND w.actor IN ('mail.deliver', 'announcements.survey', 'announcements.audience',
                                   'announcements.cancel')) AS pieces
-        FROM mailings m JOIN organisations o USING (organisation)
-        WHERE (m.state IN ('sending', 'cancelled') AND m.finished_at IS NULL
-               OR m.kind = 'announcement' AND m.state = 'paused')
-          AND (m.organisation, m.mailing) > (:organisation_before, :mailing_before)
+        FROM (
+            SELECT * FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL
+            UNION ALL
+            SELECT * FROM mailings WHERE kind = 'announcement' AND state = 'paused'
+        ) m JOIN organisations o USING (organisation)
+        WHERE (m.organisation, m.mailing) > (:organisation_before, :mailing_before)
         ORDER BY m.organisation, m.mailing LIMIT :limit
         """,
         organisation_before=after[0],
@@ -242,7 +244,8 @@ def under_way(connection: Connection, after: tuple[int, int], limit: int) -> lis
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMail:
-    """What became of a mail for one learner: what the server said of it, and what came back."""
+    """What became of a mail for one learner: what the server said of it, and what came back. `subject`: of an
+    announcement, as its admin wrote it."""
 
     kind: str
     mailing: str
@@ -253,6 +256,7 @@ class ReceivedMail:
     bounced: str | None
     bounced_at: datetime | None
     bounce_status: str | None
+    subject: str | None = None
 
 
 def received_by(connection: Connection, organisation: int, learner: int) -> list[ReceivedMail]:
@@ -262,7 +266,8 @@ def received_by(connection: Connection, organisation: int, learner: int) -> list
         ReceivedMail,
         """
         SELECT m.kind, m.id AS mailing, d.state, d.reason, d.settled_at AS at, d.attempts,
-               CAST(b.kind AS text) AS bounced, b.at AS bounced_at, b.status AS bounce_status
+               CAST(b.kind AS text) AS bounced, b.at AS bounced_at, b.status AS bounce_status,
+               CASE WHEN m.kind = 'announcement' THEN m.subject END AS subject
         FROM mailings m
         JOIN deliveries d USING (organisation, mailing)
         LEFT JOIN bounces b USING (organisation, mailing, recipient)

@@ -1,6 +1,6 @@
 """The recipients of an announcement as its admin deals with them: before the launch, retried, cancelled; as SQL."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -70,6 +70,13 @@ GROUP BY verdict ORDER BY verdict
 """
 _COUNTED, _COUNTED_WRITTEN = _COUNTED_OF.format(judged=_JUDGED), _COUNTED_OF.format(judged=_JUDGED_WRITTEN)
 
+_FIRST_OF = "SELECT learner FROM ({judged}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1"
+_FIRST, _FIRST_WRITTEN = _FIRST_OF.format(judged=_JUDGED), _FIRST_OF.format(judged=_JUDGED_WRITTEN)
+
+#: Learners, by their numbers, among whom the first is looked for who would get an announcement; and how many times as
+#: many they are each time that nobody is.
+FIRST_STRETCH, LONGER = 2000, 20
+
 
 def judged(connection: Connection, organisation: int, mailing: int) -> list[AudienceVerdict]:
     """Who would get an announcement were it launched now, and who not, by the gate itself (R16): in one statement,
@@ -94,32 +101,31 @@ def judged_audience(connection: Connection, organisation: int, audience: Mapping
 
 def some_of_audience(connection: Connection, organisation: int, audience: Mapping[str, object]) -> Recipient | None:
     """The first of such an audience who would get the announcement, or None where nobody would."""
-    found = value(
-        connection,
-        f"SELECT learner FROM ({_JUDGED_WRITTEN}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1",
-        organisation=organisation,
-        audience=msgspec.json.encode(audience).decode(),
-        low=1,
-        high=MOST_LEARNERS,
-    )
-    return one(
-        connection, Recipient, query("mail.as_recipient"), organisation=organisation, id=None, learner=found or 0
-    )
+    said = msgspec.json.encode(audience).decode()
+    for low, high in _stretches():
+        if found := value(connection, _FIRST_WRITTEN, organisation=organisation, audience=said, low=low, high=high):
+            return _numbered(connection, organisation, found)
+    return None
 
 
 def some_recipient(connection: Connection, organisation: int, mailing: int) -> Recipient | None:
     """The first of an audience who would get the announcement, or None where nobody would."""
-    found = value(
-        connection,
-        f"SELECT learner FROM ({_JUDGED}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1",
-        organisation=organisation,
-        mailing=mailing,
-        low=1,
-        high=MOST_LEARNERS,
-    )
-    return one(
-        connection, Recipient, query("mail.as_recipient"), organisation=organisation, id=None, learner=found or 0
-    )
+    for low, high in _stretches():
+        if found := value(connection, _FIRST, organisation=organisation, mailing=mailing, low=low, high=high):
+            return _numbered(connection, organisation, found)
+    return None
+
+
+def _stretches() -> Iterator[tuple[int, int]]:
+    """Stretches of learners, each longer than the one before: to find somebody among a million, few are judged."""
+    low, high = 1, FIRST_STRETCH
+    while low <= MOST_LEARNERS:
+        yield low, min(high, MOST_LEARNERS)
+        low, high = high + 1, high * LONGER
+
+
+def _numbered(connection: Connection, organisation: int, learner: int) -> Recipient | None:
+    return one(connection, Recipient, query("mail.as_recipient"), organisation=organisation, learner=learner)
 
 
 def any_accepted(connection: Connection, organisation: int) -> bool:
@@ -135,7 +141,13 @@ def any_accepted(connection: Connection, organisation: int) -> bool:
 
 def as_recipient(connection: Connection, organisation: int, learner: str) -> Recipient | None:
     """A learner, by their id, as what a message is made of; None where they are not known."""
-    return one(connection, Recipient, query("mail.as_recipient"), organisation=organisation, id=learner, learner=None)
+    number = value(
+        connection,
+        "SELECT learner FROM learners WHERE organisation = :organisation AND id = :id",
+        organisation=organisation,
+        id=learner,
+    )
+    return None if number is None else _numbered(connection, organisation, number)
 
 
 def nobody_in_particular(address: str) -> Recipient:

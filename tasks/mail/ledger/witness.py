@@ -21,6 +21,7 @@ import redis
 import structlog
 from sqlalchemy import Connection, Engine, event
 
+from config import clock
 from config.services import write_private
 from config.streams import make_impatient_redis
 from tasks.mail.ledger import control
@@ -163,7 +164,7 @@ class Witness:
 
     def _say(self, name: str, beat: Beat, mails: bytes, client: redis.Redis) -> None:
         assert self._script is not None  # noqa: S101 - whoever calls this has looked
-        oldest = int((time.time() - KEPT_SECONDS) * 1000)
+        oldest = int((clock.seconds() - KEPT_SECONDS) * 1000)
         self._script(
             keys=[HIGHEST + name, SENT + name], args=[beat.shard, beat.n, mails, MOST_GROUPS, oldest], client=client
         )

@@ -16,6 +16,7 @@ import msgspec
 import redis
 import structlog
 
+from config import clock
 from config.addresses import sender_address
 from config.streams import connect
 from tasks.mail.rules import ANYWHERE, MailAttempt, MailResult
@@ -98,7 +99,7 @@ class Rates:
     def grant(self, domains: Sequence[str], *, waited_for: bool, use: Use = NO_USE) -> Grant:
         """Which of these mails, each to a domain, may begin now, and over how many connections; none may where there is
         none. Announcements leave a part to what is waited for."""
-        now, reserve = time.time(), 0.0 if waited_for else RESERVE
+        now, reserve = clock.seconds(), 0.0 if waited_for else RESERVE
 
         def decide(state: Mapping[str, Known], limits: Limits) -> tuple[Grant, dict[str, Known | None]]:
             grant, changes = granted(_pace(state), domains, limits, now, reserve=reserve)
@@ -125,7 +126,7 @@ class Rates:
     ) -> None:
         """What became of mails, each to a domain, that went within so many seconds; whether a connection was made for
         them, which the process has, and what was said if the server refused one."""
-        now, mails_a_second = time.time(), len(attempts) / max(seconds, 0.01)
+        now, mails_a_second = clock.seconds(), len(attempts) / max(seconds, 0.01)
         lately = self._took_others_lately(attempts, now)
         if len(self.taken) > MOST_DOMAINS:
             self.taken.clear()
@@ -162,7 +163,7 @@ class Rates:
 
     def hold(self, use: Use) -> None:
         """Say which connections the process has, so that others know how many are left."""
-        now = time.time()
+        now = clock.seconds()
 
         def decide(state: Mapping[str, Known], _limits: Limits) -> tuple[None, dict[str, Known | None]]:
             slots = _slots(state)
@@ -221,7 +222,7 @@ class Rates:
         if time.monotonic() < self._say_present_at:
             return
         self._say_present_at = time.monotonic() + PRESENT_EVERY_SECONDS
-        now, present = time.time(), f"{self._prefix}@workers"
+        now, present = clock.seconds(), f"{self._prefix}@workers"
         with self._redis.pipeline() as pipe:
             pipe.zadd(present, {self._name: now})
             pipe.zremrangebyscore(present, "-inf", now - PRESENT_FOR_SECONDS)
@@ -237,7 +238,7 @@ def current_outages(client: redis.Redis, mail_from: str) -> list[MailOutage]:
     known = [
         outage(_where(key), one.since, one.about, one.code, one.said)
         for key, one in kept.items()
-        if key != STANDSTILL or (CIRCUIT not in kept and is_sure(one, time.time()))
+        if key != STANDSTILL or (CIRCUIT not in kept and is_sure(one, clock.seconds()))
     ]
     return sorted(known, key=lambda one: (one.where != EVERYWHERE, one.since, one.where))
 

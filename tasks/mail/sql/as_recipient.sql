@@ -1,8 +1,7 @@
--- A learner, by their id or number, as what a message is made of.
+-- A learner, by their number, as what a message is made of.
 SELECT l.learner AS recipient, l.id, 0 AS attempts, false AS retried, 'send' AS verdict,
        coalesce(l.email, '') AS address, coalesce(l.first_name, '') AS first_name,
        coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username, coalesce(l.locale, '') AS locale,
        CAST('{}' AS text[]) AS items
 FROM learners l WHERE l.organisation = :organisation AND l.standing IN ('active', 'inactive')
-  AND l.id = coalesce(CAST(:id AS text), (
-      SELECT one.id FROM learners one WHERE one.organisation = :organisation AND one.learner = :learner))
+  AND l.learner = :learner

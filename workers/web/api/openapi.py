@@ -26,8 +26,8 @@ A POST with an `Idempotency-Key` may be sent again: the answer is the first one,
 #: Problems that any route may answer with, and those of routes with a body, of those that do more than
 #: look something up, and of conditional ones.
 ALWAYS, OF_BODIES, OF_ACTING, OF_CONDITIONAL = (
-    (401, 403, 404, 422, 429, 500, 503),
-    (400, 408, 413, 415),
+    (400, 401, 403, 404, 422, 429, 500, 503),
+    (408, 413, 415),
     (409,),
     (412,),
 )
@@ -225,8 +225,8 @@ def _responses(route: ActRoute, schemas: dict[str, Any]) -> dict[str, Any]:
     if type(None) in kinds:
         found["204"] = {"description": "Done."}
     if Stream in kinds:
-        text = {"schema": {"type": "string"}}
-        found["200"] = {"description": "Line by line.", "content": {"application/jsonl": text, "text/csv": text}}
+        content = {one: {"schema": {"type": "object" if one == "application/json" else "string"}} for one in act.media}
+        found["200"] = {"description": "As it is read.", "content": content}
     statuses = {*ALWAYS, *(OF_BODIES if route.has_body else ()), *(OF_ACTING if act.method != "GET" else ())}
     statuses |= {*OF_CONDITIONAL} if act.conditional else set()
     return found | {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
@@ -241,6 +241,8 @@ def _problem(status: int) -> dict[str, Any]:
         "description": KINDS[status][1],
         "content": {problems.MEDIA_TYPE: {"schema": {"$ref": _REF.format(name="ProblemDetails")}}},
     }
+    if status == 400:  # a head that cannot be read is refused before anybody knows what it asks for
+        said["content"]["text/plain"] = {"schema": {"type": "string"}}
     headers = {401: "WWW-Authenticate", 429: "Retry-After", 503: "Retry-After"}
     if status in headers:
         said["headers"] = {headers[status]: {"$ref": f"#/components/headers/{headers[status]}"}}

@@ -200,7 +200,8 @@ class Api:
                 return route, path
         if not fitting:
             raise RefusedCall(404, "There is nothing at this path.")
-        allowed = {route.act.method for route, _ in fitting}
+        fewest = min(len(path) for _, path in fitting)  # the path itself, where a name could be written like it
+        allowed = {route.act.method for route, path in fitting if len(path) == fewest}
         raise RefusedCall(
             405,
             f"This path has {', '.join(sorted(allowed))}.",

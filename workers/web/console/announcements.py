@@ -1,7 +1,8 @@
 """Announcements: the list, one as it stands, its recipients, and what may be done once it was launched."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from config import clock
 from config.errors import Invalid, UserError
 from tasks.acts import announcements, launching
 from tasks.acts.announcements import (
@@ -17,7 +18,7 @@ from tasks.acts.paging import Page as Listed
 from tasks.acts.paging import Stream
 from tasks.announcements import RecipientDetails, pace
 from workers.web.console.progress import HowFar
-from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page, without_command
 
 #: How a mail can be looked at.
 VIEWS = ("desktop", "phone", "text", "dark")
@@ -66,7 +67,7 @@ def list_announcements(visit: Visit) -> Shown:
 
 
 def _state(visit: Visit) -> object:
-    return visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    return visit.once(announcements.show, OneAnnouncement(visit.path["announcement"]))
 
 
 @page(
@@ -77,8 +78,15 @@ def _state(visit: Visit) -> object:
 )
 def one(visit: Visit) -> Shown:
     """One announcement: how it stands, what it says, and what may be done with it."""
-    found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
-    said = {"it": found, "progress": _progress(found, datetime.now(UTC)), "views": VIEWS}
+    found = visit.once(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    why = without_command(found.why or "")
+    said = {
+        "why": why,
+        "all_paused": why != (found.why or ""),
+        "it": found,
+        "progress": _progress(found, clock.now()),
+        "views": VIEWS,
+    }
     return Shown("announcement", said, frames=True)
 
 

@@ -1,9 +1,9 @@
 """Enrolments: courses and whom they enrol by rule, enrolling and withdrawing by hand, and how far that is."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Literal, cast
 
+from config import clock
 from config.errors import Invalid, UserError
 from tasks.acts import Nothing, course_previews, courses, enrolments, learner_previews, learners, segments
 from tasks.acts.acting import tag_of
@@ -26,13 +26,13 @@ SECTIONS.append(Section("enrolments", "Enrolments", courses.list_))
 
 
 def _under_way(visit: Visit) -> object:
-    return visit.ask(enrolments.running, Nothing())
+    return visit.once(enrolments.running, Nothing())
 
 
 @page("GET organisations/{organisation}/enrolments", needs=courses.list_, section="enrolments", live=_under_way)
 def list_courses(visit: Visit) -> Shown:
     """Courses, whom each enrols by rule, and what is under way."""
-    said = {"listing": listing(visit, courses.list_), "running": visit.ask(enrolments.running, Nothing())}
+    said = {"listing": listing(visit, courses.list_), "running": visit.once(enrolments.running, Nothing())}
     return Shown("enrolments", said)
 
 
@@ -43,7 +43,7 @@ def export_courses(visit: Visit) -> Stream:
 
 
 def _progress(visit: Visit) -> object:
-    return visit.ask(enrolments.show, OneFanout(_number(visit)))
+    return visit.once(enrolments.show, OneFanout(_number(visit)))
 
 
 @page(
@@ -51,12 +51,12 @@ def _progress(visit: Visit) -> object:
 )
 def show_fanout(visit: Visit) -> Shown:
     """How far the enrolling of many is, and what came of it (R14)."""
-    found = visit.ask(enrolments.show, OneFanout(_number(visit)))
-    under_way = visit.ask(enrolments.running, Nothing())
+    found = visit.once(enrolments.show, OneFanout(_number(visit)))
+    under_way = visit.once(enrolments.running, Nothing())
     about = next((one for one in under_way if one.fanout == _number(visit)), None)
     progress = HowFar(found.done, found.total)
     if about is not None:
-        progress = HowFar.since(about.began_at, found.done, found.total, datetime.now(UTC))
+        progress = HowFar.since(about.began_at, found.done, found.total, clock.now())
     return Shown("enrolments_fanout", {"found": found, "about": about, "progress": progress})
 
 

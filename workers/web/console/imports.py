@@ -1,6 +1,9 @@
 """Import: a file of learners is looked at, corrected, looked at again, and imported by a worker (R2)."""
 
+import csv
+import io
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from config.errors import Invalid, UserError
@@ -13,6 +16,9 @@ from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, pa
 
 #: Imports on a page of the list.
 SHOWN = 20
+
+#: Refused lines that a page shows, and letters of each; all of them are in the file.
+FEW_LINES, LONGEST_LINE = 20, 300
 
 #: Encodings to choose from, and what writes them.
 ENCODINGS = {
@@ -33,7 +39,7 @@ SECTIONS.append(Section("imports", "Import", imports.list_))
 
 
 def _listed(visit: Visit) -> Page[ListedImport]:
-    return visit.ask(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
+    return visit.once(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
 
 
 @page("GET organisations/{organisation}/imports", needs=imports.list_, section="imports", live=_listed)
@@ -55,13 +61,13 @@ def begin(visit: Visit) -> Gone:
 
 
 def _state(visit: Visit) -> object:
-    return visit.ask(imports.show, _one(visit))
+    return visit.once(imports.show, _one(visit))
 
 
 @page("GET organisations/{organisation}/imports/{id}", needs=imports.show, section="imports", live=_state)
 def show(visit: Visit) -> Shown:
     """What a file says, as it is understood; how far the import is; what became of it."""
-    return _shown(visit, visit.ask(imports.show, _one(visit)))
+    return _shown(visit, visit.once(imports.show, _one(visit)))
 
 
 @page("POST organisations/{organisation}/imports/{id}", needs=imports.again, section="imports")
@@ -84,6 +90,29 @@ def again(visit: Visit) -> Gone | Shown:
 def refused(visit: Visit) -> Stream:
     """The lines that were refused, to be corrected and imported."""
     return visit.ask(imports.refused, _one(visit))
+
+
+@dataclass(frozen=True, slots=True)
+class _RefusedLine:
+    """A line that was refused: its number in the file, why, and its cells."""
+
+    line: int
+    reason: str
+    detail: str
+    says: str
+
+
+def _refused_lines(visit: Visit, delimiter: str) -> list[_RefusedLine]:
+    """The first lines that were refused."""
+    blocks = iter(visit.ask(imports.refused, _one(visit)).blocks)
+    text = next(blocks, b"").decode("utf-8-sig", errors="replace")
+    found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    next(found, None)
+    return [
+        _RefusedLine(int(line), reason, detail, " · ".join(cell for cell in cells if cell)[:LONGEST_LINE])
+        for line, reason, detail, *cells in islice(found, FEW_LINES)
+        if line.isdigit()
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +149,9 @@ def _shown(visit: Visit, found: ImportUnderWay, problem: str = "") -> Shown:
         "encodings": ENCODINGS,
         "delimiters": DELIMITERS,
         "refused": 0 if result is None else sum(result.refused.values()),
+        "lines": _refused_lines(visit, result.delimiter or ",")
+        if result is not None and any(result.refused.values())
+        else [],
         "unasked": UNASKED,
         "problem": problem,
         "may": visit.may("imports.again"),

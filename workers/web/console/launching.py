@@ -1,7 +1,6 @@
 """An announcement's launch: a test to oneself, the confirmation that names the number, and what is deleted instead."""
 
-from datetime import UTC, datetime
-
+from config import clock
 from config.errors import Conflict, UserError
 from tasks.acts import announcements, drafts, launching, previews
 from tasks.acts.announcements import OneAnnouncement, WholeAnnouncement
@@ -34,7 +33,7 @@ def _confirm(visit: Visit, problem: str = "", status: int = 200) -> Shown:
     if it.launched_at is not None or it.state not in {"draft", "scheduled", "late"}:
         raise Conflict(visit.reader.words.gettext("It was launched already, or cancelled."))
     seen = visit.ask(previews.preview, PreviewOf(it.announcement))
-    ahead = it.state == "draft" and it.send_at is not None and it.send_at > datetime.now(UTC)
+    ahead = it.state == "draft" and it.send_at is not None and it.send_at > clock.now()
     return Shown("launch", {"it": it, "seen": seen, "ahead": ahead, "problem": problem}, status)
 
 

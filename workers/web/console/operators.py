@@ -1,11 +1,11 @@
 """Operators: how everything stands on one page that may be left open, what failed, and what rests."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from markupsafe import Markup
 
+from config import clock
 from config.errors import UserError
 from tasks.acts import Nothing, mail, organisations, system, underway
 from tasks.acts import events as event_acts
@@ -15,7 +15,7 @@ from tasks.system import Flow, FlowSample
 from tasks.work import KINDS, Load, Pool
 from workers.web.console.languages import Reading
 from workers.web.console.plots import sparkline
-from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
+from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page, without_command
 
 #: Hours of samples that the overview shows, pieces of work on a page, and what is on its way that it lists.
 HOURS, SHOWN, LISTED = 6, 100, 20
@@ -50,15 +50,15 @@ class FlowShown:
 
 def _standing(visit: Visit) -> object:
     """What the overview is asked by: how everything stands, and the minute, whose sample is another."""
-    stands = visit.ask(system.show, Nothing())
+    stands = visit.once(system.show, Nothing())
     queues = [replace(load, oldest_due_seconds=None) for load in stands.queues]
-    return replace(stands, queues=queues), int(time.time() // 60)
+    return replace(stands, queues=queues), int(clock.seconds() // 60)
 
 
 @page("GET system", needs=system.show, section="system", live=_standing)
 def overview(visit: Visit) -> Shown:
     """Everything at a glance, what is wrong first."""
-    stands = visit.ask(system.show, Nothing())
+    stands = visit.once(system.show, Nothing())
     samples = visit.ask(underway.samples, Hours(HOURS))
     return Shown(
         "system",
@@ -86,11 +86,11 @@ def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
         for load in stands.queues
         if load.stalled
     ]
-    found += [Trouble(True, one.in_words) for one in stands.mail_stopped]
+    found += [Trouble(True, without_command(one.in_words)) for one in stands.mail_stopped]
     if stands.mail_paused is not None:
-        found.append(Trouble(True, stands.mail_paused.in_words))
-    found += [Trouble(True, one.in_words) for one in stands.pools_paused]
-    found += [Trouble(True, one.in_words) for one in stands.halts]
+        found.append(Trouble(True, without_command(stands.mail_paused.in_words)))
+    found += [Trouble(True, without_command(one.in_words)) for one in stands.pools_paused]
+    found += [Trouble(True, without_command(one.in_words)) for one in stands.halts]
     if failing := sum(load.failing for load in stands.queues):
         says = words.ngettext("{n} piece of work is set aside.", "{n} pieces of work are set aside.", failing)
         found.append(Trouble(True, says.format(n=number(failing)), visit.top("system", "work")))

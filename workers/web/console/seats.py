@@ -5,6 +5,7 @@ from itertools import accumulate
 
 from markupsafe import Markup
 
+from config import clock
 from config.errors import Conflict, Invalid, NotFound
 from tasks.acts import Nothing, analytics, seats
 from tasks.acts.analytics import PoolUse
@@ -30,7 +31,9 @@ SECTIONS.append(Section("seats", "Seats", analytics.use))
 def overview(visit: Visit) -> Shown:
     """What is used of the pool in this period, and what is to be expected."""
     found = visit.ask(analytics.use, Nothing())
-    return Shown("seats", {"tab": "overview", "use": found, "plot": _plot(visit, found, datetime.now(UTC).date())})
+    flagged = visit.ask(seats.ledger, LedgerPage(review=True, limit=1)).items
+    plot = _plot(visit, found, clock.now().date())
+    return Shown("seats", {"tab": "overview", "use": found, "plot": plot, "flagged": bool(flagged)})
 
 
 @page("GET organisations/{organisation}/seats/ledger", needs=seats.ledger, section="seats")
@@ -72,11 +75,18 @@ def reviewed(visit: Visit) -> Gone:
     except NotFound:
         says = visit.reader.words.gettext("Nothing is to be reviewed in that entry: somebody may have been faster.")
         raise Conflict(says) from None
-    says = visit.reader.words.gettext("Entry {entry} is reviewed: {flags}.")
+    gettext = visit.reader.words.gettext
+    flags = {
+        "learner inactive": gettext("was inactive then"),
+        "not enrolled": gettext("was not enrolled then"),
+        "course on hold": gettext("course on hold"),
+        "outside licence period": gettext("outside the licence period"),
+    }
+    says = gettext("Entry {entry} is reviewed: {flags}.")
     back, own = visit.said("back"), visit.url("seats", "ledger")
     return Gone(
         back if back.startswith(f"{own}?") else visit.url("seats", "ledger", review="yes"),
-        says.format(entry=done.id, flags=", ".join(done.settled)),
+        says.format(entry=done.id, flags=", ".join(flags.get(one, one) for one in done.settled)),
     )
 
 

@@ -47,7 +47,7 @@ def add(visit: Visit) -> Gone:
 
 
 def _standing(visit: Visit) -> object:
-    return visit.ask(segments.counts, OneSegment(visit.path["segment"]))
+    return visit.once(segments.counts, OneSegment(visit.path["segment"]))
 
 
 @page("GET organisations/{organisation}/segments/{segment}", needs=segments.show, section="segments", live=_standing)
@@ -59,7 +59,7 @@ def show_segment(visit: Visit) -> Shown:
     may_link = visit.may("courses.method")
     said = {
         "segment": segment,
-        "counts": visit.ask(segments.counts, OneSegment(segment.segment)),
+        "counts": visit.once(segments.counts, OneSegment(segment.segment)),
         "linked": linked.items,
         "more_linked": linked.next is not None,
         "courses": visit.ask(courses.list_, CoursesAsked(limit=OFFERED)).items if may_link else [],

@@ -1,9 +1,10 @@
 """What is technical about an organisation, and about the installation: events that were not taken, webhooks, addresses
 that get no mail, and the audit log. The pages are the same; an organisation's people see what is theirs."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from config import clock
 from config.errors import UserError
 from tasks import events as event_parts
 from tasks.acts import auditing, events, suppressions, webhooks
@@ -237,7 +238,7 @@ def export_suppressions(visit: Visit) -> Stream:
 
 def _days_ago(days: int) -> str:
     """A time so many days ago, to the minute, so that it makes a link that can be shared."""
-    return f"{datetime.now(UTC) - timedelta(days=days):%Y-%m-%dT%H:%MZ}"
+    return f"{clock.now() - timedelta(days=days):%Y-%m-%dT%H:%MZ}"
 
 
 def _with(visit: Visit, said: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ SECTIONS.append(Section("users", "Users", learners.list_))
 
 def _standings(visit: Visit) -> object:
     """What is another if learners come, go or change their status."""
-    return visit.ask(learner_previews.counts, Nothing())
+    return visit.once(learner_previews.counts, Nothing())
 
 
 @page("GET organisations/{organisation}/users", needs=learners.list_, section="users", live=_standings)
@@ -28,7 +28,7 @@ def list_users(visit: Visit) -> Shown:
     """The list. A form sends it what is ticked on other pages, if no script keeps that."""
     said = {
         "listing": listing(visit, learners.list_),
-        "counts": visit.ask(learner_previews.counts, Nothing()),
+        "counts": visit.once(learner_previews.counts, Nothing()),
         "may_change": visit.may("learners.status", "learners.preview"),
     }
     return Shown("users", said)

@@ -123,6 +123,11 @@ def page(
     return declare
 
 
+def without_command(says: str) -> str:
+    """What is wrong, without the command that mends it: whoever reads it here has a button."""
+    return says.partition(" Do this: rollcall ")[0]
+
+
 @dataclass(frozen=True)
 class Visit:
     """Somebody who opens a page, or sends a form of one. `base`: the path of the console; `here`: this page's;
@@ -139,6 +144,15 @@ class Visit:
     organisation: Organisation | None = None
     file: SentFile | None = None
     session: str = ""
+    told: dict[object, Any] = field(default_factory=dict)
+
+    def once(self, what: Act[Asked, Told], asked: Asked) -> Told:
+        """Ask what looks and changes nothing, once in a visit: a page is made of the answer by which it is followed."""
+        key = (what.name, asked)
+        if key not in self.told:
+            self.told[key] = self.ask(what, asked)
+        found: Told = self.told[key]
+        return found
 
     def ask(self, what: Act[Asked, Told], asked: Asked, *, expected: str | None = None) -> Told:
         """Do an act, as any other door does. `expected`: the tag of what it is to change."""

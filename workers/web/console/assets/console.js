@@ -25,6 +25,13 @@ if (!page.dataset.zone && zone) {
   document.cookie = `rollcall-zone=${encodeURIComponent(zone)}; path=/; max-age=34560000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
 }
 
+// --- The sections, which a phone shows in one line: the one that is open is in sight ---------------------------------
+const open = document.querySelector(".sections [aria-current]");
+if (open) {
+  const line = open.closest("ul"), [all, one] = [line, open].map((it) => it.getBoundingClientRect());
+  line.scrollLeft += one.left - all.left - (all.width - one.width) / 2;
+}
+
 // --- Ticks, kept while one goes from page to page ------------------------------------------------------------------
 const many = () => document.querySelector("[data-many]");
 const rows = (form) => [...form.querySelectorAll("tbody input[type=checkbox]")];

@@ -1,0 +1,41 @@
+"""Tables that are divided by month, as if that had been done some months ago."""
+
+from datetime import datetime
+
+from tasks import retention
+from tests.world import World
+from workers.relay.retention import KeepPartitions
+
+
+def keep(world: World, **kept: int) -> float | None:
+    """The relay's chore, once, with these settings; when it is due again."""
+    settings = world.runtime.settings.model_copy(update=kept)
+    return KeepPartitions(type(world.runtime)(settings, world.runtime.endpoints, world.runtime.engine)).do()
+
+
+def names(world: World) -> list[str]:
+    """The partitions of all tables."""
+    with world.runtime.engine.connect() as connection:
+        return [one.name for one in retention.partitions(connection)]
+
+
+def where(world: World, table: str) -> dict[str, int]:
+    """How many rows of a table lie in which partition."""
+    return dict(world.rows(f"SELECT CAST(tableoid::regclass AS text), count(*) FROM {table} GROUP BY 1"))
+
+
+def divided(world: World, table: str, months: int) -> datetime:
+    """Have the first partition end so many months before this one, as if the table had been divided then; when that
+    is."""
+    end: datetime = world.ask(
+        "SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => :n)) AT TIME ZONE 'UTC'",
+        n=months,
+    )
+    world.execute(f"ALTER TABLE {table} DETACH PARTITION {table}_before")
+    world.execute(f"ALTER TABLE {table} ATTACH PARTITION {table}_before FOR VALUES FROM (MINVALUE) TO ('{end}')")
+    return end
+
+
+def of(table: str, month: datetime) -> str:
+    """The partition of a month."""
+    return f"{table}_{month:%Y_%m}"
