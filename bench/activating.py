@@ -51,6 +51,7 @@ def measure(system: System, size: Size) -> list[Ratio]:
     ):
         database.execute(_FILL)
         database.execute("VACUUM ANALYZE")
+        database.execute("CHECKPOINT")  # else what was filled in is written beside what is measured
         one = Activating(port, token)
         inactive = (n for n in itertools.count(1) if n % 50 < 3)
         for _ in range(10):

@@ -399,3 +399,20 @@ def test_the_page_on_security_names_a_test_for_each_attack_and_each_is_there() -
         if not re.search(rf"^ *def {name}\(", (ROOT / file).read_text(encoding="utf-8"), re.MULTILINE)
     ]
     assert missing == []
+
+
+@pytest.mark.parametrize(
+    ("made", "by"),
+    [
+        ("FUNCTION mail_verdict", "0001_spine.py"),
+        ("INDEX one_credit_charge", "0001_spine.py"),
+        ("INDEX one_seat_charge", "0001_spine.py"),
+        ("VIEW access AS", "0036_one_answer.py"),
+    ],
+)
+def test_the_page_names_the_newest_migration_that_makes_what_decides(made: str, by: str) -> None:
+    files = sorted((ROOT / "migrations" / "versions").glob("*.py"))
+    newest = [file.name for file in files if made in file.read_text(encoding="utf-8")][-1]
+
+    assert newest == by
+    assert f"`migrations/versions/{by}`" in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

@@ -1,5 +1,7 @@
 """Numbers that take long to count are counted for many who look at once, and never kept where they cost little."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 from typing import Any
 
@@ -68,6 +70,21 @@ def test_what_is_dear_is_asked_once_in_so_many_seconds(clock: Clock, engine: Eng
     assert kept.ask(of(create_engine("postgresql+psycopg://")), "all", count) == 1004, "another database"
 
 
+def test_what_takes_long_is_kept_for_longer(clock: Clock, engine: Engine) -> None:
+    kept = Recent[int](SECONDS, lambda n: n > 1000)
+
+    def slow() -> int:
+        clock.now += 2.0
+        return 5000
+
+    answers = [kept.ask(of(engine), "all", slow)]
+    for passed in (7.9, 0.1):  # ten seconds after it was asked for
+        clock.now += passed
+        answers.append(kept.ask(of(engine), "all", Counted(9000)))
+
+    assert answers == [5000, 5000, 9001]
+
+
 def test_what_costs_little_is_always_asked(clock: Clock, engine: Engine) -> None:
     count, kept = Counted(0), Recent[int](SECONDS, lambda n: n > 1000)
 
@@ -110,3 +127,37 @@ def test_few_answers_are_kept(clock: Clock, engine: Engine, monkeypatch: pytest.
 
     assert [kept.ask(of(engine), key, count) for key in ("a", "b", "c", "a")] == [1001, 1002, 1003, 1004]
     assert clock.now == 100.0
+
+
+def test_who_asks_while_there_is_no_answer_waits_for_the_first(engine: Engine) -> None:
+    kept, begun, go = Recent[int](SECONDS, lambda n: n > 1000), threading.Event(), threading.Event()
+
+    def slow() -> int:
+        begun.set()
+        assert go.wait(10)
+        return 5000
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(kept.ask, of(engine), "all", slow)
+        assert begun.wait(10)
+        second = pool.submit(kept.ask, of(engine), "all", Counted(9000))
+        go.set()
+
+    assert (first.result(), second.result()) == (5000, 5000)
+
+
+def test_who_waited_for_what_costs_little_asks_too(engine: Engine) -> None:
+    kept, begun, go = Recent[int](SECONDS, lambda n: n > 1000), threading.Event(), threading.Event()
+
+    def slow() -> int:
+        begun.set()
+        assert go.wait(10)
+        return 5
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(kept.ask, of(engine), "all", slow)
+        assert begun.wait(10)
+        second = pool.submit(kept.ask, of(engine), "all", Counted(6))
+        go.set()
+
+    assert (first.result(), second.result()) == (5, 7)

@@ -12,7 +12,7 @@ from tasks.acts.learners import LearnersStatus
 NAMED = 20
 
 #: Inactive learners from which on they are counted anew after so many seconds, not for each who looks.
-MANY, COUNTED_SECONDS = 10_000, 1.0
+MANY, COUNTED_SECONDS = 10_000, 2.0
 
 _COUNTED: Recent[learners.LearnerCounts] = Recent(COUNTED_SECONDS, lambda counted: counted.inactive >= MANY)
 

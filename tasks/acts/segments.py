@@ -19,7 +19,7 @@ from tasks.learners import MemberCounts, SegmentDetails
 COUNTED = 20_000
 
 #: Members from which on they are counted anew after so many seconds, not for each who looks.
-MANY, COUNTED_SECONDS = 5000, 1.0
+MANY, COUNTED_SECONDS = 5000, 3.0
 
 _RECENT: Recent[MemberCounts] = Recent(
     COUNTED_SECONDS, lambda counted: counted.more or counted.active + counted.inactive >= MANY

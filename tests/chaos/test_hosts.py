@@ -14,11 +14,10 @@ import pytest
 from bench.mail.letter import BODY, SUBJECT
 from bench.mail.rollcall import ADDRESSES, mail_settings
 from bench.system import Commands, course_for_everyone, event, id_of
-from tasks.system import unread
 from tests.chaos.conftest import say
-from tests.chaos.processes import Processes, Standstill, processes
+from tests.chaos.processes import Processes, processes
 from tests.chaos.test_starts import told
-from tests.chaos.test_two_versions import CHARGED, EVERYWHERE, LEFT, at_work
+from tests.chaos.test_two_versions import CHARGED, EVERYWHERE, at_work, settle
 from tests.failover.load import command, enrolled, wait_for
 from tests.hosts.clocks import shifted
 from tests.hosts.network import Network, network, servers
@@ -128,10 +127,7 @@ def test_r18_r26_r33_hosts_cut_off_in_turn_cost_time_and_no_work(tmp_path: Path)
             starts *= 2
             Random(1).shuffle(starts)  # noqa: S311 - repeatable, not secret
             replaced = cut_in_turn(net, running, starts)
-            still = Standstill(time.monotonic)
-            while (left := running.column(LEFT)[0] + unread(on.redis)) > 0:
-                still.check(-left, 0)
-                running.watch(0.2)
+            settle(running)
             for proof in (["verify"], ["seats", "verify"], ["reconcile", "--organisation", "acme"]):
                 command(on, database, settings, *proof)
             mailed = set(running.column(ADDRESSES))

@@ -29,7 +29,7 @@ LOOK = 0.05
 
 _ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
-KEYS = {"escape": "\ue00c", "enter": "\ue007", "space": " ", "tab": "\ue004"}
+KEYS = {"escape": "\ue00c", "enter": "\ue007", "space": " ", "tab": "\ue004", "up": "\ue013"}
 
 
 class Browser:
@@ -89,8 +89,12 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press a key where the focus is."""
+        self.keys(KEYS[key])
+
+    def keys(self, text: str) -> None:
+        """Type where the focus is."""
         focused = self._ask("GET", f"{self._session}/element/active")[_ELEMENT]
-        self.do(f"element/{focused}/value", text=KEYS[key])
+        self.do(f"element/{focused}/value", text=text)
 
     def _found(self, selector: str) -> str:
         return str(self.do("element", using="css selector", value=selector)[_ELEMENT])

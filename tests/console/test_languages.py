@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
+from babel.dates import format_date, format_datetime
 from babel.messages.pofile import read_po
 
 from workers.catalogues import CONSOLE, path_of, updated
-from workers.web.console.languages import Reading, accepted
+from workers.web.console.languages import LANGUAGES, Reading, accepted
 
 
 @pytest.mark.parametrize("language", ["nl", "fr"])
@@ -59,6 +60,16 @@ def test_no_message_is_within_a_literal_where_python_3_11_does_not_find_it() -> 
 )
 def test_the_language_is_what_the_browser_wants_most(header: str, language: str) -> None:
     assert accepted(header) == language
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_days_are_as_babel_writes_them(language: str) -> None:
+    reader = Reading(language)
+
+    for month in range(1, 13):
+        at = datetime(2026, month, 9, 5, 7, tzinfo=UTC)
+        assert reader.day(at.date()) == format_date(at.date(), "d MMM y", locale=reader.locale)
+        assert reader.moment(at) == format_datetime(at, "d MMM y HH:mm", locale=reader.locale)
 
 
 def test_numbers_and_times_are_as_the_reader_writes_them() -> None:

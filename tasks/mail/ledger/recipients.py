@@ -75,7 +75,7 @@ _FIRST, _FIRST_WRITTEN = _FIRST_OF.format(judged=_JUDGED), _FIRST_OF.format(judg
 
 #: Learners, by their numbers, among whom the first is looked for who would get an announcement; and how many times as
 #: many they are each time that nobody is.
-FIRST_STRETCH, LONGER = 2000, 20
+FIRST_STRETCH, LONGER = 200, 20
 
 
 def judged(connection: Connection, organisation: int, mailing: int) -> list[AudienceVerdict]:

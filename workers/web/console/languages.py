@@ -2,6 +2,7 @@
 
 import gettext
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, cached_property
@@ -10,7 +11,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_timedelta
+from babel.dates import format_timedelta
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
@@ -90,12 +91,17 @@ class Reading:
 
     def moment(self, at: datetime) -> str:
         """A moment in the reader's zone."""
-        zone = ZoneInfo(self.zone or "UTC")
-        return format_datetime(at.astimezone(zone), "d MMM y HH:mm", tzinfo=zone, locale=self.locale)
+        local = at.astimezone(ZoneInfo(self.zone or "UTC"))
+        return f"{self.day(local)} {local:%H:%M}"
 
     def day(self, day: date) -> str:
-        """A day."""
-        return format_date(day, "d MMM y", locale=self.locale)
+        """A day, in each of our languages as `d MMM y` of Babel, which takes long where a page has hundreds."""
+        return f"{day.day} {self._months[day.month]} {day.year}"
+
+    @cached_property
+    def _months(self) -> Mapping[int, str]:
+        months: Mapping[int, str] = self.locale.months["format"]["abbreviated"]
+        return months
 
     def span(self, span: timedelta) -> str:
         """For how long."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from markupsafe import Markup
 
@@ -134,7 +135,13 @@ def _flows(reader: Reading, stands: SystemStatus, samples: list[FlowSample]) -> 
 
 def _spark(reader: Reading, title: str, values: Sequence[int | None]) -> Markup:
     """A sparkline, if there is anything that it could show."""
-    return sparkline(reader, title, values) if any(one is not None for one in values) else Markup("")
+    return _drawn(reader.language, title, tuple(values)) if any(one is not None for one in values) else Markup("")
+
+
+@lru_cache(maxsize=256)
+def _drawn(language: str, title: str, values: tuple[int | None, ...]) -> Markup:
+    """A sparkline, drawn once: it is another once a minute, and many have the page open."""
+    return sparkline(Reading(language), title, values)
 
 
 @page("POST system/pools/{pool}", needs=system.pause, section="system")
