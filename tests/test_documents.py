@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -348,9 +349,15 @@ def test_a_command_line_is_found_where_it_stands() -> None:
     assert [words for _, words in command_lines(lines)] == [["seats", "show", "-o", "a", "--json"]]
 
 
+@cache
+def known_commands() -> dict[str, Any]:
+    """The commands, by their names."""
+    return dict(commands(outline.read()))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_line_in_a_block_can_be_run_as_it_stands(page: Path) -> None:
-    known = dict(commands(outline.read()))
+    known = known_commands()
     blocks = FENCE.findall(page.read_text(encoding="utf-8"))
     refused = []
     for line, words in command_lines(line for block in blocks for line in block.splitlines()):
@@ -367,7 +374,7 @@ def test_every_command_line_in_a_block_can_be_run_as_it_stands(page: Path) -> No
 def test_every_command_in_a_sentence_exists_with_its_options(page: Path) -> None:
     known = {
         name: {"--help", *(option for one in command.params for option in one.opts + one.secondary_opts)}
-        for name, command in commands(outline.read())
+        for name, command in known_commands().items()
     } | {"--version": {"--version"}}
     sentences = CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8")))
     unknown = []
