@@ -173,6 +173,12 @@ class Settings(BaseModel):
     rollcall_oidc_email_verified: bool = Field(
         False, description="whether the provider's addresses are people's own, if it does not say (email_verified)"
     )
+    rollcall_keep_outbox_days: int = Field(
+        90,
+        ge=1,
+        le=36_500,
+        description="how long an event out is kept once it is published; they go by whole months, in UTC",
+    )
     rollcall_keep_deliveries_days: int = Field(
         400,
         ge=31,

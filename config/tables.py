@@ -19,6 +19,7 @@ MOMENT = DateTime(timezone=True)
 FUNCTIONS = {
     "drop_partition": "drops a partition of a time, with its rows",
     "guard_partition": "gives a partition the triggers of its table that refuse statements",
+    "kept_since": "since when all of a table is there: what came before is dropped; -infinity: nothing is",
     "make_partition": "makes the partition of a table from one time to another, with what came before; its name",
     "partition_until": "before which time all of a partition lies; null: it takes what no other does, or is none",
     "people": "the role with the rights of an organisation's people",

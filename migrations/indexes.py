@@ -13,10 +13,11 @@ _IS_VALID = "SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:nam
 
 
 def create(indexes: Mapping[str, str]) -> None:
-    """In a revision's transaction, make what is not there: by name, what follows the name in CREATE INDEX."""
+    """In a revision's transaction, make what is not there: by name, what follows the name in CREATE INDEX, with UNIQUE
+    before it if it is."""
     concurrently = "CONCURRENTLY " if context.is_offline_mode() else ""  # as it will be made
     for name, on in indexes.items():
-        op.execute(f"CREATE INDEX {concurrently}IF NOT EXISTS {name} {on}")
+        op.execute(_statement(f"{concurrently}IF NOT EXISTS {name}", on))
 
 
 def build(connection: Connection, indexes: Mapping[str, str]) -> None:
@@ -29,7 +30,12 @@ def build(connection: Connection, indexes: Mapping[str, str]) -> None:
             if valid is False:
                 autocommit.execute(text(f"DROP INDEX CONCURRENTLY {name}"))
             if not valid:
-                autocommit.execute(text(f"CREATE INDEX CONCURRENTLY {name} {on}"))
+                autocommit.execute(text(_statement(f"CONCURRENTLY {name}", on)))
     finally:
         connection.rollback()
         connection.execution_options(isolation_level=connection.default_isolation_level)
+
+
+def _statement(name: str, on: str) -> str:
+    unique = "UNIQUE " if on.startswith("UNIQUE ") else ""
+    return f"CREATE {unique}INDEX {name} {on.removeprefix(unique)}"

@@ -131,7 +131,7 @@ DECLARE
 BEGIN
     ALTER TABLE audit_before ALTER id DROP IDENTITY;
     ALTER TABLE audit ALTER id ADD GENERATED ALWAYS AS IDENTITY;
-    PERFORM setval(pg_get_serial_sequence('audit', 'id'), next);
+    PERFORM setval(pg_get_serial_sequence('audit', 'id'), next, false);
     EXECUTE format('ALTER TABLE audit ATTACH PARTITION audit_before FOR VALUES FROM (MINVALUE) TO (%L)', until);
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = people()) THEN
         EXECUTE format('REVOKE ALL ON audit_before FROM %I', people());
@@ -174,7 +174,7 @@ DECLARE
 BEGIN
     DROP TABLE audit;
     ALTER TABLE audit_whole ALTER id ADD GENERATED ALWAYS AS IDENTITY;
-    PERFORM setval(pg_get_serial_sequence('audit_whole', 'id'), next);
+    PERFORM setval(pg_get_serial_sequence('audit_whole', 'id'), next, false);
 END
 $$;
 ALTER TABLE audit_whole RENAME TO audit;

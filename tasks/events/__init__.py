@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         cloud_event,
         emit,
         emit_changed,
+        is_done_with,
         is_stalled,
         order_after_stream,
         order_next,

@@ -8,13 +8,16 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, later, one, rows, value
+from config.database import execute, later, nobody_to_blame, one, rows, value
 from config.sql import query
 from config.words import as_json, rfc3339
 from tasks.events.outgoing import MOST_IDS, OutgoingEvent
 
 #: Bytes of events, as stored, published at once: a worker's memory does not grow with what a fan-out says.
 BATCH_BYTES = 1_000_000
+
+#: Seconds for which it is waited until nobody has anything published once more; then it is tried later.
+PATIENCE = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,26 @@ def unpublished(connection: Connection) -> int:
             published=state.published,
         )
         or 0
+    )
+
+
+def is_done_with(connection: Connection, until: datetime) -> bool:
+    """Whether every event that was written before a time is published, and none is in line to be published once more;
+    none gets in line until the transaction ends. Raises what `is_locked` knows."""
+    with nobody_to_blame(connection, PATIENCE):
+        execute(connection, "LOCK TABLE replays IN SHARE MODE")
+    return bool(
+        value(
+            connection,
+            """
+            SELECT NOT EXISTS (SELECT FROM outbox WHERE time < :until AND position IS NULL)
+               AND NOT EXISTS (SELECT FROM outbox WHERE time < :until AND position > published)
+               AND NOT EXISTS (SELECT FROM replays WHERE position IS NULL)
+               AND NOT EXISTS (SELECT FROM replays WHERE position > published)
+            FROM publication
+            """,
+            until=until,
+        )
     )
 
 

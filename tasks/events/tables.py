@@ -65,16 +65,17 @@ outbox = Table(
     key("seq", BigInteger, "in the order of writing; numbers become visible out of order", numbered=True),
     required("id", Uuid, "of the event, as it goes out", default="gen_random_uuid()"),
     required("type", Text),
-    required("time", MOMENT, default="now()"),
+    key("time", MOMENT, default="now()"),
     required("data", JSON, "its JSON as written; stored uncompressed"),
     optional(
         "position", BigInteger, "its place in the one order of all events out; null: the relay has not given it one yet"
     ),
     optional("traceparent", Text, "the trace that it belongs to; null: none is known", default=TRACEPARENT),
-    index("outbox_position", "position", unique=True, where="position IS NOT NULL"),
+    index("outbox_position", "position", where="position IS NOT NULL"),
     index("outbox_unordered", "seq", where="position IS NULL"),
     index("outbox_usernames", "organisation", "(data ->> 'learner')", where="type = 'rollcall.learner.password_void'"),
-    comment="events out, kept for as long as they may be published again",
+    postgresql_partition_by="RANGE (time)",
+    comment="events out, kept for as long as they may be published again. A partition for each month",
 )
 
 publication = Table(

@@ -256,14 +256,18 @@ def health(connection: Connection) -> Health:
 
 
 def forget_answers(connection: Connection, organisation: int, ids: Sequence[str]) -> None:
-    """Remove what those said who got events about these learners, and refused them: it may name them (S15)."""
+    """Remove what those said who got events about these learners, and refused them: it may name them (S15). So may what
+    they said of an event that is not kept any more."""
     execute(
         connection,
         """
-        UPDATE webhook_attempts a SET said = '' FROM outbox o
-        WHERE o.organisation = :organisation AND o.position = a.position AND a.said <> '' AND EXISTS (
-            SELECT FROM unnest(CAST(:ids AS text[])) AS gone (id)
-            WHERE strpos(CAST(o.data AS text), CAST(to_json(gone.id) AS text)) > 0)
+        UPDATE webhook_attempts a SET said = ''
+        WHERE a.organisation IN (0, :organisation) AND a.said <> '' AND (
+            NOT EXISTS (SELECT FROM outbox o WHERE o.position = a.position)
+            OR EXISTS (
+                SELECT FROM outbox o JOIN unnest(CAST(:ids AS text[])) AS gone (id)
+                    ON strpos(CAST(o.data AS text), CAST(to_json(gone.id) AS text)) > 0
+                WHERE o.organisation = :organisation AND o.position = a.position))
         """,
         organisation=organisation,
         ids=list(ids),

@@ -35,6 +35,11 @@ BY_HAND = (
     SELECT organisation, min(mailing), 1, at, 'deferred'
     FROM mailings, unnest(ARRAY[now(), '2999-01-01']) AS at GROUP BY organisation, at  -- for each partition
     """,
+    """
+    INSERT INTO outbox (organisation, type, data, time, position)
+    SELECT organisation, 'rollcall.access.suspended', json_build_object('learner', name), '2999-01-01', 0 - organisation
+    FROM organisations  -- for each partition
+    """,
     "INSERT INTO suppressions (organisation, address, reason) SELECT organisation, 'x@x', '' FROM organisations",
     "INSERT INTO unsubscribed (organisation, learner) SELECT organisation, 1 FROM organisations",
     """

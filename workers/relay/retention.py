@@ -11,7 +11,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import autocommit, is_locked, transaction
 from config.runtime import Runtime
-from tasks import retention
+from tasks import events, retention
 from workers.relay.chore import Chore
 
 log = structlog.get_logger()
@@ -42,7 +42,11 @@ class KeepPartitions(Chore):
 
     def _all_done(self) -> bool:
         settings = self.runtime.settings
-        kept = {"attempts": settings.rollcall_keep_deliveries_days, "audit": settings.rollcall_keep_audit_days}
+        kept = {
+            "attempts": settings.rollcall_keep_deliveries_days,
+            "audit": settings.rollcall_keep_audit_days,
+            "outbox": settings.rollcall_keep_outbox_days,
+        }
         with autocommit(self.runtime.engine) as connection:
             found = retention.partitions(connection)
         done = True
@@ -52,17 +56,27 @@ class KeepPartitions(Chore):
             for low, high in retention.months_to_make(partitions, now):
                 done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
             for one in retention.to_drop(partitions, now, kept[table]):
-                done &= self._try(partial(retention.drop, partition=one))
+                done &= self._try(partial(_drop, partition=one))
         return done
 
-    def _try(self, do: Callable[[Connection], None]) -> bool:
+    def _try(self, do: Callable[[Connection], bool | None]) -> bool:
         """Do it, unless somebody has a lock; whether it is done."""
         try:
             with transaction(self.runtime.engine) as connection:
-                do(connection)
+                return do(connection) is not False
         except OperationalError as problem:
             if not is_locked(problem):
                 raise
             log.info("partition.locked")
             return False
-        return True
+
+
+def _drop(connection: Connection, partition: retention.Partition) -> bool:
+    """Drop a partition, unless an event in it is still to be published; whether it was."""
+    if partition.of_table == "outbox":
+        assert partition.until is not None  # noqa: S101 - it has had its time
+        if not events.is_done_with(connection, partition.until):
+            log.warning("partition.unpublished", name=partition.name)
+            return False
+    retention.drop(connection, partition)
+    return True

@@ -3,7 +3,7 @@
 WITH state AS (
     SELECT ordered, published, :end BETWEEN published AND ordered AS whole FROM publication WHERE single
 ), new AS (
-    SELECT organisation, seq FROM outbox WHERE position IS NULL AND (SELECT whole FROM state)
+    SELECT organisation, seq, time FROM outbox WHERE position IS NULL AND (SELECT whole FROM state)
     ORDER BY seq LIMIT :limit
 ), again AS (
     SELECT organisation, replay FROM replays WHERE position IS NULL AND (SELECT whole FROM state)
@@ -15,11 +15,12 @@ WITH state AS (
       AND (EXISTS (SELECT FROM new) OR EXISTS (SELECT FROM again))
     RETURNING publication.ordered, state.ordered AS before, pg_notify('rollcall_webhooks', '')
 ), new_places AS (
-    SELECT organisation, seq, (SELECT before FROM counted) + row_number() OVER (ORDER BY seq) AS place FROM new
+    SELECT organisation, seq, time, (SELECT before FROM counted) + row_number() OVER (ORDER BY seq) AS place FROM new
 ), placed_new AS (
     UPDATE outbox SET position = place FROM new_places
-    WHERE outbox.organisation = new_places.organisation AND outbox.seq = new_places.seq AND place IS NOT NULL
-    RETURNING outbox.organisation, position, id, type, time, data, false AS replayed, traceparent
+    WHERE outbox.organisation = new_places.organisation AND outbox.seq = new_places.seq
+      AND outbox.time = new_places.time AND place IS NOT NULL
+    RETURNING outbox.organisation, position, id, type, outbox.time, data, false AS replayed, traceparent
 ), places_again AS (
     SELECT organisation, replay, (SELECT before FROM counted) + (SELECT count(*) FROM new)
                + row_number() OVER (ORDER BY replay) AS place

@@ -1,4 +1,5 @@
--- Each entry has one event out that says the same, and each such event its entry.
+-- Each entry has one event out that says the same, and each such event its entry. An entry and its event are written by
+-- one transaction: so of an entry that is older than what the outbox keeps, there is none.
 WITH told AS (
     SELECT CAST(outbox.id AS text) AS event, said.consumption AS id, said.learner, said.course, said.cycle, said.unit,
            said.amount, said.overdrawn, regexp_replace(said.occurred_at, '([.]0+)?(Z|[+]00:00)$', 'Z') AS occurred_at
@@ -10,7 +11,7 @@ WITH told AS (
 ), entries AS (
     SELECT CAST(c.consumption AS text) AS id, l.id AS learner, course.id AS course, CAST(c.cycle AS text) AS cycle,
            c.unit, CAST(c.amount AS text) AS amount, CAST(c.overdrawn AS text) AS overdrawn,
-           replace(rfc3339(c.occurred_at), '.000000Z', 'Z') AS occurred_at
+           replace(rfc3339(c.occurred_at), '.000000Z', 'Z') AS occurred_at, c.recorded_at
     FROM consumptions c
     LEFT JOIN learners l ON l.organisation = c.organisation AND l.learner = c.learner
     LEFT JOIN courses course ON course.organisation = c.organisation AND course.course = c.course
@@ -26,6 +27,7 @@ SELECT CASE WHEN t.event IS NULL THEN 'not announced' WHEN e.id IS NULL THEN 'no
                 || concat_ws(' ', e.learner, e.course, e.cycle, e.unit, e.amount, e.overdrawn, e.occurred_at)
        END AS detail
 FROM entries e FULL JOIN told t ON t.id = e.id
-WHERE e.id IS NULL OR (e.id, e.learner, e.course, e.cycle, e.unit, e.amount, e.overdrawn, e.occurred_at)
-                   IS DISTINCT FROM (t.id, t.learner, t.course, t.cycle, t.unit, t.amount, t.overdrawn, t.occurred_at)
+WHERE (t.event IS NOT NULL OR e.recorded_at >= (SELECT kept_since('outbox')))
+  AND (e.id IS NULL OR (e.id, e.learner, e.course, e.cycle, e.unit, e.amount, e.overdrawn, e.occurred_at)
+                   IS DISTINCT FROM (t.id, t.learner, t.course, t.cycle, t.unit, t.amount, t.overdrawn, t.occurred_at))
 ORDER BY 1, 2 LIMIT :listed

@@ -6,6 +6,9 @@ SELECT 'order', 'outbox', 'an event has place ' || o.position || ', and only ' |
 FROM publication p CROSS JOIN LATERAL (SELECT max(position) AS position FROM outbox WHERE position IS NOT NULL) o
 WHERE o.position > p.ordered
 UNION ALL
+SELECT 'order', 'outbox', n || ' events have place ' || position
+FROM (SELECT position, count(*) AS n FROM outbox WHERE position IS NOT NULL GROUP BY position HAVING count(*) > 1) twice
+UNION ALL
 SELECT 'order', 'webhook ' || w.organisation || ' ' || w.id, 'it was sent events through place ' || w.position
        || ', and only ' || p.ordered || ' were given'
 FROM publication p JOIN webhooks w ON w.position > p.ordered
