@@ -4,8 +4,8 @@ from alembic import op
 
 from migrations.indexes import create
 
-revision = "0085"
-down_revision = "0082"
+revision = "0086"
+down_revision = "0085"
 branch_labels = None
 depends_on = None
 
