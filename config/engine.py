@@ -178,10 +178,10 @@ def _ask_seldom(engine: Engine) -> None:
     ask = engine.dialect.do_ping
     used: WeakKeyDictionary[Any, float] = WeakKeyDictionary()
 
-    def is_there(connection: Any) -> bool:
-        if time.monotonic() - used.get(connection, 0.0) < QUIET_SECONDS and not _has_news(connection):
+    def is_there(dbapi_connection: Any) -> bool:
+        if time.monotonic() - used.get(dbapi_connection, 0.0) < QUIET_SECONDS and not _has_news(dbapi_connection):
             return True
-        return ask(connection)
+        return ask(dbapi_connection)
 
     @event.listens_for(engine, "checkin")
     def _note(connection: Any, _record: object) -> None:
