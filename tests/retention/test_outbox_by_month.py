@@ -85,9 +85,9 @@ def test_r33_what_is_published_once_more_and_by_webhooks_begins_with_what_is_kep
     with transaction(charged.runtime.engine) as connection, scoped(connection, 1):
         sent = sending.next_events(connection, claimed, claimed.position, 1000)
     assert [one.position for one in sent] == kept
-    before = charged.redis.xlen(OUT)
+    published: Any = charged.redis.xlen(OUT)
     charged.settle()
-    assert charged.redis.xlen(OUT) == before + len(kept)
+    assert charged.redis.xlen(OUT) == published + len(kept)
     assert charged.ask("SELECT count(*) FROM replays WHERE position IS NULL") == 0
 
 
