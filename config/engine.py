@@ -188,7 +188,7 @@ def _ask_seldom(engine: Engine) -> None:
         if connection is not None:
             used[connection] = time.monotonic()
 
-    engine.dialect.do_ping = is_there  # type: ignore[assignment, method-assign]
+    engine.dialect.do_ping = is_there  # type: ignore[method-assign]
 
 
 def _has_news(connection: psycopg.Connection[Any]) -> bool:
