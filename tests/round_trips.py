@@ -44,7 +44,8 @@ class RoundTrips:
 
 @contextmanager
 def counted(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[RoundTrips]:
-    """The same runtime with connections of its own, and what they do is counted."""
+    """The same runtime with connections of its own, and what they do is counted. None was unused for so long that it
+    is asked whether it is there."""
     engine = make_engine(runtime.endpoints.database_url, role="counted")
     with tempfile.NamedTemporaryFile("ab+") as file, monkeypatch.context() as patched:
         fcntl.fcntl(file.fileno(), fcntl.F_SETFL, os.O_APPEND)  # what is read is cut off
@@ -66,6 +67,7 @@ def counted(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Round
             found.redis.append(1)
             send(self, command, check_health)  # type: ignore[no-untyped-call]
 
+        patched.setattr("config.engine.QUIET_SECONDS", 600)  # whatever a slow machine takes
         patched.setattr(RedisConnection, "send_packed_command", sent)
         yield found
     engine.dispose()

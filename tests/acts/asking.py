@@ -20,8 +20,8 @@ def ask(world: World, act: Act[Asked, Answer], asked: Asked, *, role: Role = Rol
 
 
 def audited(world: World) -> list[tuple[Any, ...]]:
-    """What was written into the audit log, oldest first."""
-    return list(world.rows("SELECT act, subject, before, after, outcome FROM audit ORDER BY at, id"))
+    """What was written into the audit log, in order."""
+    return list(world.rows("SELECT act, subject, before, after, outcome FROM audit ORDER BY id"))
 
 
 def pages(world: World, act: Act[Asked, Page[Item]], make: Any, limit: int = 2) -> Iterator[Page[Item]]:

@@ -136,7 +136,7 @@ def test_a_relay_that_has_nothing_to_do_asks_little_and_writes_nothing(
     assert asked["redis"] <= 8 * ROUNDS
 
 
-def test_one_event_is_published_in_five_round_trips(platform: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_event_is_published_in_four_round_trips(platform: World, monkeypatch: pytest.MonkeyPatch) -> None:
     platform.has_learners("A", "B")
     platform.settle()
     with counted(platform.runtime, monkeypatch) as trips:
@@ -150,7 +150,7 @@ def test_one_event_is_published_in_five_round_trips(platform: World, monkeypatch
                 chore.not_before = 0.0
                 chore.hear({"outbox"})
             leader.round()
-        assert trips.since() == {"postgresql": 3, "redis": 2}
+        assert trips.since() == {"postgresql": 2, "redis": 2}
     assert [told["learner"] for told in platform.out("access.suspended")] == ["A", "B"]
 
 
