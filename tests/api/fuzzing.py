@@ -35,11 +35,14 @@ NAMES = {
 
 
 @schemathesis.hook
-def map_path_parameters(_context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Name things that are there, most of the time; the same each time for the same example."""
+def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Name things that are there, most of the time; the same each time for the same example. What is only theirs is
+    not named by what would make it ours, too."""
     for field, value in (path_parameters or {}).items():
         chance = crc32(repr((field, sorted(map(repr, path_parameters.items())))).encode())  # type: ignore[union-attr]
         names = [*[OURS] * 6, THEIRS] if field == "organisation" else NAMES.get(field, [])
+        if context.operation.method.upper() == "PUT":
+            names = [name for name in names if name != ONLY_THEIRS]
         if names and chance % 8:
             path_parameters[field] = names[chance // 8 % len(names)]  # type: ignore[index]
         else:

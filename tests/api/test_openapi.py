@@ -133,6 +133,31 @@ def test_a_path_allows_what_it_says_though_a_name_could_be_written_like_it(api: 
     assert {*answer.headers["allow"].split(", ")} == methods == {"POST"}
 
 
+def test_a_path_that_is_no_name_has_only_its_own_methods(api: Served) -> None:
+    answer = api.client(None).ask("DELETE", "/sessions/end-others")
+
+    assert answer.status == HTTPStatus.METHOD_NOT_ALLOWED
+    assert answer.headers["allow"] == "POST"
+
+
+@pytest.mark.parametrize(
+    ("until", "status"),
+    [
+        ("2026-01-01T00:00:00Z", 200),
+        ("0235-07-11T14:29:23+16:54", 200),
+        ("0.5", 422),
+        ("1767225600", 422),
+        ("0001-01-01T00:00:00+01:00", 422),
+        ("9999-12-31T23:59:59-01:00", 422),
+    ],
+)
+def test_a_time_is_one_of_rfc_3339_that_utc_has(api: Served, until: str, status: int) -> None:
+    answer = api.client().get("seats/ledger", review=True, until=until)
+
+    assert answer.status == status
+    assert api.client().get("seats/ledger/export", until=until).status == status
+
+
 def test_the_page_runs_nothing_and_asks_nobody_else(api: Served) -> None:
     document = api.client(None).ask("GET", "/openapi.json")
     assert document.status == HTTPStatus.OK

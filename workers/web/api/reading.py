@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -108,9 +109,12 @@ def read(
             errors += unknown_in(field.hint, value, [name])
             errors += [BadField(where, "It has a NUL character.") for where in nul_in(value, [name])]
             as_text = name in path or not strict
-            values[name] = msgspec.convert(value, _of_text(field.hint) if as_text else field.hint, strict=not as_text)
+            hint = _of_text(field.hint) if as_text else field.hint
+            values[name] = _in_utc(msgspec.convert(value, hint, strict=not as_text or _is_only_a_time(hint)))
         except msgspec.ValidationError as problem:
             errors.append(_bad_field(name, str(problem)))
+        except OverflowError:
+            errors.append(BadField(pointer(name), "It is a time that UTC does not have."))
     errors += [BadField(pointer(name), "There is no such field.") for name in more if name not in known or name in path]
     if errors:
         raise Invalid("What was sent cannot be taken: see errors.", errors[:MOST_ERRORS])
@@ -118,6 +122,17 @@ def read(
         return kind(**values)
     except ValueError as problem:
         raise Invalid(str(problem)) from None
+
+
+def may_be(known: Mapping[str, ActField], path: Mapping[str, str]) -> bool:
+    """Whether what stands in a path can be values of its fields at all."""
+    try:
+        for name, text in path.items():
+            if name in known:
+                msgspec.convert(text, _of_text(known[name].hint), strict=False)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def unknown_in(hint: Any, value: Any, at: Sequence[str | int]) -> list[BadField]:
@@ -174,6 +189,17 @@ def _of_text(hint: Any) -> Any:
     if get_origin(hint) not in {Union, UnionType}:
         return hint
     return Union[tuple(_of_text(one) for one in get_args(hint) if one is not type(None))]  # noqa: UP007
+
+
+def _is_only_a_time(hint: Any) -> bool:
+    """Whether a number is no value of it, though msgspec would read one as seconds since 1970."""
+    kinds = _alternatives(hint)
+    return datetime in kinds and int not in kinds
+
+
+def _in_utc(value: Any) -> Any:
+    """A time in UTC: PostgreSQL refuses offsets that others allow. Raises OverflowError."""
+    return value.astimezone(UTC) if isinstance(value, datetime) else value
 
 
 def _is_plain(hint: Any) -> bool:

@@ -196,7 +196,7 @@ class Api:
         fitting = [(route, path) for route in self._routes if (path := route.fits(parts)) is not None]
         method = "GET" if request.method == "HEAD" else request.method
         for route, path in fitting:
-            if route.act.method == method:
+            if route.act.method == method and (path == fitting[0][1] or reading.may_be(route.known, path)):
                 return route, path
         if not fitting:
             raise RefusedCall(404, "There is nothing at this path.")
