@@ -120,6 +120,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
         _fast.running = False
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Let the last test of a process end what others have started."""
+    _fast.running = False
+
+
 class _Fast:
     """Refuses what a `fast` test may not do, while one runs. An audit hook stays for good."""
 
