@@ -169,8 +169,7 @@ def test_nothing_is_served_below_the_api_that_the_document_does_not_name(api: Se
 
     assert below == {f"{BASE}/openapi.json", f"{BASE}/{{rest:anything}}"}
     of_one = ["DELETE", "GET", "PATCH"]
-    assert sorted(more) == sorted(  # these are learners, an announcement and a session with such an id as well
+    assert sorted(more) == sorted(  # these are learners and an announcement with such an id as well
         [f"GET /organisations/{{organisation}}/learners/{id_}" for id_ in ("status", "subscription")]
         + [f"{method} /organisations/{{organisation}}/announcements/see" for method in of_one]
-        + ["DELETE /sessions/end-others"]
     )

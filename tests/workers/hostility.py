@@ -38,11 +38,11 @@ def furnish(world: World) -> None:
 
 
 def known_things(world: World) -> dict[str, tuple[int, str]]:
-    """Of each table, how many rows it has, and a sum of what is in them."""
+    """Of each table, its partitions together, how many rows it has, and a sum of what is in them."""
     tables = world.list(
         """
-        SELECT table_name FROM information_schema.tables
-        WHERE table_schema = current_schema() AND table_type = 'BASE TABLE'
+        SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition
+          AND relnamespace = CAST(current_schema() AS regnamespace)
         """
     )
     counted = "SELECT count(*), coalesce(md5(string_agg(CAST(t AS text), ' ' ORDER BY CAST(t AS text))), '') FROM {} t"
