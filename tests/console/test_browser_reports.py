@@ -105,7 +105,7 @@ def test_a_file_is_dropped_corrected_and_imported(window: Browser, console: Cons
     file.write_text(FILE, encoding="cp1252")
     window.open(f"{console.runtime.endpoints.public_url}/console/{ACME}/imports")
     chosen(window, file)
-    window.wait("nothing is changed")
+    window.wait("The file is being read")
     window.picture("import-running")
     console.world.settle()
     window.wait("What would change")  # by itself, as the stream tells it
@@ -113,7 +113,7 @@ def test_a_file_is_dropped_corrected_and_imported(window: Browser, console: Cons
     assert window.violations() == []
     window.run("document.querySelector('[name=means]').value = 'inactive'")
     window.click(".fields button")
-    window.wait("nothing is changed")
+    window.wait("The file is being read")
     console.world.settle()
     window.wait("Import: 2 users are new or change")
     window.click("[aria-labelledby=run] button")

@@ -120,11 +120,11 @@ def test_a_relay_that_has_nothing_to_do_asks_little_and_writes_nothing(
     platform.settle()
     with counted(platform.runtime, monkeypatch) as trips:
         leader = Relay(trips.runtime)
-        leader.round()
-        trips.since()
         with monkeypatch.context() as patched:
-            ended = time.monotonic()
-            patched.setattr("workers.relay.leader.time", SimpleNamespace(monotonic=lambda: ended))
+            began = time.monotonic()
+            patched.setattr("workers.relay.leader.time", SimpleNamespace(monotonic=lambda: began))
+            leader.round()
+            trips.since()
             for _ in range(ROUNDS):  # at one moment: a slow machine takes seconds for them
                 leader.round()
         assert trips.since() == {"postgresql": 0, "redis": 0}, "nothing is due again yet"
