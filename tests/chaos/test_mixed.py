@@ -30,9 +30,9 @@ EVERY_SECONDS = 1.0
 RATE = 1_000
 
 COMMANDS: Commands = {
-    "ingress 1": ("ingress",),
-    "ingress 2": ("ingress",),
-    "relay": ("relay",),
+    "ingress": ("ingress",),
+    "relay 1": ("relay",),
+    "relay 2": ("relay",),
     "tasks 1": ("pool", "tasks", "--threads", "2"),
     "tasks 2": ("pool", "tasks", "--threads", "2"),
     "mail": ("pool", "mail", "--threads", "2"),
