@@ -45,7 +45,7 @@ GROUP_SIZE = 50
 BEGUN_AT_MOST = 2 * GROUP_SIZE
 
 #: Seconds for which a worker may be silent, and those after its death within which somebody else has its work.
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 2.0
 RECOVERED_SECONDS = 10.0
 
 SETTINGS = {
