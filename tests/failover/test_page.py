@@ -1,5 +1,6 @@
 """The page on failover shows what is tried."""
 
+import re
 from pathlib import Path
 from textwrap import indent
 
@@ -20,6 +21,7 @@ def test_it_says_how_soon_a_host_that_is_cut_off_is_given_up() -> None:
     probes = GIVEN_UP["tcp_keepalives_count"] * GIVEN_UP["tcp_keepalives_interval"]
 
     assert (idle, longest, idle + probes) == (3, 7, 7)
-    assert "after three seconds of silence whether it is still there,\nand ends it after seven" in PAGE.read_text(
-        "utf-8"
-    )
+    said = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert "after three seconds of silence whether it is still there, and ends it after seven" in said
+    (advised,) = re.findall(r"\?options=-c%20(\w+)%3D", said)
+    assert advised == "tcp_user_timeout", "tcp(7): it overrides what probes alone would decide"
