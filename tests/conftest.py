@@ -12,6 +12,7 @@ import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import hypothesis
@@ -23,6 +24,7 @@ from psycopg import sql
 from sqlalchemy import Engine
 
 import migrations
+from config import services
 from config.counting import counts
 from config.embedded import Embedded, embedded_services
 from config.engine import make_engine
@@ -196,9 +198,10 @@ def used_before(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def database(servers: Embedded, _databases: Databases, used_before: bool) -> Iterator[Lent]:
-    """A migrated, empty database, this test's own."""
+    """A migrated, empty database, this test's own, with sessions that commands keep, too, if anybody does."""
     if used_before:
-        with _databases.used() as lent:
+        with _databases.used() as lent, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(services, "make_engine", partial(make_engine, connect=lent.connect))
             yield lent
     else:
         with _databases.fresh() as name:

@@ -173,7 +173,13 @@ class Lent:
         before each transaction."""
         if self.database is None:
             return make_engine(self.url, role="test")
-        return make_engine(self.url, role="test", connect=self.database.session, ping=False)
+        return make_engine(self.url, role="test", connect=self.connect, ping=False)
+
+    def connect(self, url: str, **arguments: Any) -> "psycopg.Connection[Any]":
+        """A session with it that is kept once it is closed; with another database, one that is not."""
+        if self.database is None or url != self.url:
+            return psycopg.connect(url, **arguments)
+        return self.database.session(url, **arguments)
 
 
 @dataclass(frozen=True)

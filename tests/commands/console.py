@@ -2,10 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import jsonschema
 import pytest
+import typer.testing
+from typer.main import get_command
 from typer.testing import CliRunner, Result
 
 from config.settings import Settings, load_settings
@@ -14,6 +17,10 @@ from workers import cli
 from workers.schemas import FOLDER
 
 Rollcall = Callable[..., Result]
+
+
+#: Each command is made but once, however often it is run.
+vars(typer.testing)["_get_command"] = cache(get_command)
 
 
 def invoke(*words: str, stdin: str | None = None, env: dict[str, str] | None = None) -> Result:
