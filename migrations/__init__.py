@@ -22,6 +22,7 @@ from migrations.isolation import RoleRefused, isolate
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 __all__ = ["LockTaken", "NotAllowed", "RoleRefused", "bring_up_to_date", "current", "head", "misfit"]
 
@@ -112,23 +113,31 @@ def _run(connection: Connection, to: str | None, waits: Callable[[str], None], s
 
 
 def _upgrade(connection: Connection, revision: str) -> None:
-    from alembic import command  # noqa: PLC0415 - 8 MB that only migrating needs
+    from alembic.runtime.environment import EnvironmentContext  # noqa: PLC0415 - 8 MB that only migrating needs
 
-    found = config()
+    found, script = config(), _script()
     found.attributes["connection"] = connection
-    command.upgrade(found, revision)
+    with EnvironmentContext(
+        found, script, fn=lambda at, _: script._upgrade_revs(revision, at), destination_rev=revision
+    ):
+        script.run_env()
     if connection.scalar(text(_SAYS_OLDEST)):
         connection.execute(text("UPDATE alembic_version SET oldest = :oldest"), {"oldest": oldest(revision)})
 
 
 def _build(connection: Connection, revision: str) -> None:
     """Build the indexes that a revision names, while everybody works."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-
     from migrations import indexes  # noqa: PLC0415
 
-    script = ScriptDirectory.from_config(config()).get_revision(revision)
-    indexes.build(connection, getattr(script.module, "indexes", {}))
+    indexes.build(connection, getattr(_script().get_revision(revision).module, "indexes", {}))
+
+
+@cache
+def _script() -> "ScriptDirectory":
+    """The revisions, which Alembic runs each of to know them: `alembic.command` does so anew each time."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    return ScriptDirectory.from_config(config())
 
 
 def config() -> "Config":
@@ -142,9 +151,7 @@ def config() -> "Config":
 
 def oldest(revision: str) -> str:
     """The oldest code that can work with the schema at a revision, by the revision that this code knows."""
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
-
-    run = ScriptDirectory.from_config(config()).iterate_revisions(revision, "base")
+    run = _script().iterate_revisions(revision, "base")
     return str(max(getattr(one.module, "oldest", one.revision) for one in run))
 
 
