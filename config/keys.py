@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from config.webhooks import MOST_KEYS, PREFIX, EventsKey, decoded_key
+from config.signed_events import MOST_KEYS, PREFIX, EventsKey, decoded_key
 
 #: Characters of a key at least, and bytes of one in base64 (Standard Webhooks has 24 of them made).
 SHORTEST_KEY = 8

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from config.keys import keys_in
 from config.settings import Settings
-from config.webhooks import EventsKey
+from config.signed_events import EventsKey
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -14,10 +14,10 @@ import pytest
 
 from config.counting import COUNTED
 from config.settings import table
-from config.webhooks import MOST_KEYS
+from config.signed_events import MOST_KEYS
 from tasks import fleet
 from tasks.accounts import passwords, people, secret, sessions, throttle, totp
-from tasks.acts import access, learners, paging, repeats
+from tasks.acts import access, idempotency, learners, paging
 from tasks.bounces import BounceKind, Ignored
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
@@ -174,7 +174,7 @@ def test_the_guide_to_the_api_says_which_bounds_there_are() -> None:
     ]
 
     assert [bound for bound in bounds if bound not in said] == []
-    assert (1.0, timedelta(days=1)) == (doors.REMEMBERED_SECONDS, repeats.KEPT), "a second or so, and a day"
+    assert (1.0, timedelta(days=1)) == (doors.REMEMBERED_SECONDS, idempotency.KEPT), "a second or so, and a day"
 
 
 @pytest.mark.parametrize(

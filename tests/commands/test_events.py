@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.datastructures import Headers
 
-from config.webhooks import BATCHED, STRUCTURED, Claim, EventsKey, Signatures
+from config.signed_events import BATCHED, STRUCTURED, Claim, EventsKey, Signatures
 from tasks.events import Reason, quarantine
 from tasks.events.schemas import WHAT_TO_DO
 from tests.commands.console import Rollcall, printed, refused, rollcall, story

@@ -13,7 +13,7 @@ from config.database import transaction
 from config.streams import GROUP, IN, OUT
 from tasks import webhooks
 from tasks.acts import drafts, events, imports, learners, previews, suppressions
-from tasks.acts.repeats import FirstAnswer, once
+from tasks.acts.idempotency import FirstAnswer, once
 from tasks.bounces import Arrived, record_bounce
 from tasks.events import Audience, replays
 from tasks.imports.requests import StatusOfAll

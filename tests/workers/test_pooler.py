@@ -27,7 +27,7 @@ from config.errors import ConfigurationError
 from config.outages import LOST, why
 from tasks import imports
 from tasks.acts.acting import Doing
-from tasks.acts.repeats import once
+from tasks.acts.idempotency import once
 from tests.acts.doing import caller
 from tests.commands.console import invoke_over
 from tests.mailserver import MailServer, free_port

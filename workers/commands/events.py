@@ -16,7 +16,7 @@ from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from config.errors import NotFound
 from config.runtime import Runtime
 from config.services import REDIS
-from config.webhooks import BATCHED, PATH, STRUCTURED, signed_headers
+from config.signed_events import BATCHED, PATH, STRUCTURED, signed_headers
 from config.words import counted
 from tasks import events
 from tasks.acts import events as acts

@@ -1,7 +1,7 @@
 """Deletes the answers that were kept for a repeated request, after a day."""
 
 from config.database import autocommit
-from tasks.acts.repeats import MOST, forget_old
+from tasks.acts.idempotency import MOST, forget_old
 from workers.relay.chore import Chore
 
 

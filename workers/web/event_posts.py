@@ -21,8 +21,8 @@ from starlette.routing import Route
 from config.counting import counts
 from config.database import transaction
 from config.log import without_data
+from config.signed_events import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
 from config.streams import make_redis
-from config.webhooks import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
 from tasks.intake import UNREADABLE, BatchResult, give_up, process_batch, set_aside
 from workers.suspects import MOST_TRIES, Suspects
 from workers.web.asking import Bulkhead, Busy, is_busy

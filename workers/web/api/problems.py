@@ -9,7 +9,7 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.responses import Response
 
 from config.errors import BadField, Conflict, Forbidden, Invalid, NotFound, Stale, UserError
-from tasks.acts.repeats import UnderWayElsewhere
+from tasks.acts.idempotency import UnderWayElsewhere
 from workers.web.asking import AGAIN, Busy, is_busy, is_passing, took_too_long
 from workers.web.bodies import NotRead
 

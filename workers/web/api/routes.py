@@ -26,8 +26,8 @@ from tasks.accounts import Scope as ActScope
 from tasks.acts import Act, perform
 from tasks.acts.access import AccessAsked, PairsAsked
 from tasks.acts.acting import tag_of
+from tasks.acts.idempotency import FirstAnswer, once
 from tasks.acts.paging import Begun
-from tasks.acts.repeats import FirstAnswer, once
 from workers.web.api import forms, problems, reading
 from workers.web.api.doors import COSTS, Callers, Weight, make_bulkheads, weight_of
 from workers.web.api.doorway import Doorway
