@@ -173,6 +173,18 @@ class Settings(BaseModel):
     rollcall_oidc_email_verified: bool = Field(
         False, description="whether the provider's addresses are people's own, if it does not say (email_verified)"
     )
+    rollcall_keep_events_days: int = Field(
+        30,
+        ge=1,
+        le=36_500,
+        description="how long an event that is quarantined is kept, unless it is a start, a completion or a status",
+    )
+    rollcall_keep_ids_days: int = Field(
+        400,
+        ge=1,
+        le=36_500,
+        description="how long the id of an event in stays known, so that the same again changes nothing",
+    )
     rollcall_keep_outbox_days: int = Field(
         90,
         ge=1,

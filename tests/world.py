@@ -31,9 +31,11 @@ from tests.outgoing import checked
 from workers.pool import Leases
 from workers.queues import Broker, message_for
 from workers.relay.audit import KeepAudit
+from workers.relay.forgetting import ForgetEvents
 from workers.relay.leader import Relay
 from workers.relay.publish import Publish
 from workers.relay.readers import WatchReaders
+from workers.relay.repeats import ForgetRepeats
 from workers.relay.retention import KeepPartitions
 from workers.relay.sampling import TakeSamples
 from workers.relay.searching import IndexLearners
@@ -215,9 +217,10 @@ class World:
     def settle(self) -> None:
         """Do everything that is due, in this process: the relay does its chores, and whoever it wakes works. What is
         due later stays, and so does what it does once in some seconds and no test waits for: streams are not trimmed
-        under a test's eyes, and no learner is indexed for the search."""
+        under a test's eyes, no learner is indexed for the search, and nothing is forgotten."""
         relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
-        left = WatchReaders | WatchWitness | IndexLearners | KeepAudit | KeepPartitions | TakeSamples
+        forgetting = ForgetEvents | ForgetRepeats | KeepAudit | KeepPartitions
+        left = forgetting | WatchReaders | WatchWitness | IndexLearners | TakeSamples
         relay.chores = [chore for chore in relay.chores if not isinstance(chore, left)]
         for chore in relay.chores:
             if isinstance(chore, Wake):

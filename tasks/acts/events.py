@@ -46,7 +46,7 @@ class AnybodysHeldFilter(HeldFilter):
 
 @dataclass(frozen=True, slots=True)
 class DecidedFilter:
-    """Which events are listed that were decided about by hand."""
+    """Which events are listed that were decided on."""
 
     limit: Limit = 100
     after: After | None = None
@@ -144,7 +144,7 @@ def _quarantined(doing: Doing, asked: HeldFilter, named: str | None) -> Page[eve
 
 @act("events.decided", "GET events/decided")
 def decided(doing: Doing, asked: DecidedFilter) -> Page[events.DecidedEvent]:
-    """The events that were released or discarded by hand: who decided it, when, and why."""
+    """The events that were released or discarded: who decided it, when, and why."""
     return _decided(doing, asked, doing.organisation.id)
 
 

@@ -7,6 +7,8 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.events.awaited import Awaited
     from tasks.events.erasing import forget_usernames, rewrite_reasons, usernames_published
+    from tasks.events.forgetting import MOST as MOST_FORGOTTEN
+    from tasks.events.forgetting import anything_to_forget, forget_ids, forget_payloads
     from tasks.events.inbox import (
         StoredEvent,
         any_waiting_for_enrolment,

@@ -35,6 +35,11 @@ ACROSS = {
         "tasks.events.turns.give_up",
         "tasks.events.turns.park",
     },
+    "what is forgotten of everybody's events, as its time is over": {
+        "tasks.events.forgetting.anything_to_forget",
+        "tasks.events.forgetting.forget_ids",
+        "tasks.events.forgetting.forget_payloads",
+    },
     "what waits, by a key that has the organisation's number in it": {
         "tasks.events.inbox.waiting_for",
         "tasks.events.inbox.waiting_in_vain",

@@ -251,7 +251,7 @@ def _shown(entry: events.Quarantined) -> events.Quarantined:
 
 @app.command()
 def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
-    """List the events that were released or discarded by hand: who decided it, when, and why."""
+    """List the events that were released or discarded: who decided it, when, and why."""
     with acting("decided") as do:
         wanted = acts.DecidedFilter()
         found = items(do, *_asked(do, acts.decided, acts.decided_anywhere, wanted, organisation), most=limit)

@@ -27,6 +27,7 @@ from workers.presence import Presence
 from workers.relay.audit import KeepAudit
 from workers.relay.chore import Chore
 from workers.relay.fanouts import FinishFanouts
+from workers.relay.forgetting import ForgetEvents
 from workers.relay.mailings import FinishMailings
 from workers.relay.publish import Publish
 from workers.relay.quarantine import Quarantine
@@ -54,6 +55,7 @@ CHORES: tuple[type[Chore], ...] = (
     Quarantine,
     WatchReaders,
     ForgetRepeats,
+    ForgetEvents,
     KeepAudit,
     KeepPartitions,
     IndexLearners,
