@@ -6,15 +6,17 @@ WITH others AS MATERIALIZED (
     SELECT l.standing, count(*) AS n FROM learners l
     WHERE l.organisation = :organisation AND l.standing <> 'active' GROUP BY l.standing
 ), unaddressed AS MATERIALIZED (
-    SELECT l.learner FROM learners l
+    SELECT count(*) AS n FROM learners l
     WHERE l.organisation = :organisation AND l.standing = 'active' AND coalesce(l.email, '') = ''
 ), unsubscribing AS MATERIALIZED (
-    SELECT count(*) AS n FROM (
-        SELECT u.learner FROM unsubscribed u WHERE u.organisation = :organisation
-        EXCEPT
-        SELECT l.learner FROM learners l WHERE l.organisation = :organisation AND l.standing <> 'active'
-        EXCEPT
-        SELECT learner FROM unaddressed) those
+    SELECT count(*) AS n FROM unsubscribed u
+    WHERE u.organisation = :organisation AND NOT EXISTS (
+        SELECT FROM learners l
+        WHERE l.organisation = :organisation AND l.learner = u.learner AND l.standing <> 'active')
+      AND NOT EXISTS (
+        SELECT FROM learners l
+        WHERE l.organisation = :organisation AND l.learner = u.learner AND l.standing = 'active'
+          AND coalesce(l.email, '') = '')
 ), suppressing AS MATERIALIZED (
     SELECT count(*) AS n FROM suppressions s CROSS JOIN LATERAL (
         SELECT l.learner FROM learners l
@@ -25,7 +27,7 @@ WITH others AS MATERIALIZED (
     WHERE s.organisation = :organisation
 ), held_back AS (
     SELECT 'inactive' AS verdict, n FROM others WHERE standing = 'inactive'
-    UNION ALL SELECT 'no address', count(*) FROM unaddressed
+    UNION ALL SELECT 'no address', n FROM unaddressed
     UNION ALL SELECT 'unsubscribed', n FROM unsubscribing
     UNION ALL SELECT 'suppressed', n FROM suppressing
 ), nameless AS MATERIALIZED (
