@@ -45,7 +45,8 @@ _FILL = f"""
     INSERT INTO memberships (organisation, segment, learner, member, since)
     SELECT 1, 1 + learner % 50, learner, true, now() FROM learners;
     INSERT INTO suppressions (organisation, address, reason)
-    SELECT 1, email, 'hard bounce' FROM learners WHERE email IS NOT NULL AND learner % {SUPPRESSED} = 0;
+    SELECT 1, mail_key(email), 'hard bounce' FROM learners WHERE email IS NOT NULL AND learner % {SUPPRESSED} = 10;
+    INSERT INTO unsubscribed (organisation, learner) SELECT 1, learner FROM learners WHERE learner % {SUPPRESSED} = 11;
     INSERT INTO audit (organisation, at, who, door, act, outcome)
     SELECT 1, now() - n * interval '1 second', 'ann@acme.example', 'console', 'learners.activate', 'done'
     FROM generate_series(1, 100000) AS n;
@@ -93,7 +94,15 @@ def measure(system: System, size: Size) -> list[Ratio]:
             took = {name: Opened(port, path, cookies).seconds(size.rounds) for name, path in _pages(size)}
     goal = Goal(MOST, most=True, of_ratio=False)
     return [
-        Ratio(f"{name}, p95", f"{MOST:.0f} ms", "ms", [1000 * percentile(one, 95)], [MOST], digits=1, goal=goal)
+        Ratio(
+            f"{name}, p95",
+            f"p50 {1000 * percentile(one, 50):.1f} ms; {MOST:.0f} ms",
+            "ms",
+            [1000 * percentile(one, 95)],
+            [MOST],
+            digits=1,
+            goal=goal,
+        )
         for name, one in took.items()
     ]
 

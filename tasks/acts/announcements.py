@@ -1,7 +1,7 @@
 """Announcements: how they stand, who gets them, and their way from the launch on."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -184,19 +184,20 @@ def list_(doing: Doing, asked: AnnouncementsPage) -> Page[Listed]:
 def show(doing: Doing, asked: OneAnnouncement) -> WholeAnnouncement:
     """Show it, and how it stands: selected = accepted + skipped + failed + cancelled + uncertain + pending (R18)."""
     with doing.transaction() as connection:
-        return whole(connection, doing, found_by(connection, doing.organisation, asked.announcement))
+        it = whole(connection, doing, found_by(connection, doing.organisation, asked.announcement))
+    if it.state != "sending":
+        return it
+    return replace(it, stopped=_stopped(doing.runtime, it), why=_all_paused(doing.runtime))
 
 
 def whole(connection: Connection, doing: Doing, found: Announcement) -> WholeAnnouncement:
-    """An announcement, whole."""
+    """An announcement, whole, but for what stops all mail."""
     number = doing.organisation.organisation
     stand = _stand(connection, number, [found])[found.mailing]
     counts = announcements.progress(found.announcement, found.state, stand)
-    paused = mail.why_paused(connection, number, found.mailing) if found.state == "paused" else None
     return WholeAnnouncement(
         **asdict(counts),
-        stopped=_stopped(doing.runtime, counts),
-        why=_all_paused(doing.runtime) if found.state == "sending" else paused,
+        why=mail.why_paused(connection, number, found.mailing) if found.state == "paused" else None,
         came_back=bounces.came_back(connection, number, found.mailing),
         version=announcements.version_of(found),
         subject=found.subject,
@@ -224,7 +225,7 @@ def _stand(connection: Connection, number: int, those: Sequence[Announcement | O
 
 def _stopped(runtime: Runtime, counts: announcements.Progress) -> list[MailOutage]:
     """Where no mail goes now, if it has mail to send."""
-    if counts.state != "sending" or not counts.pending:
+    if not counts.pending:
         return []
     from redis.exceptions import RedisError  # noqa: PLC0415 - most need no Redis
 

@@ -113,7 +113,8 @@ def _look(connection: Connection, doing: Doing, found: Announcement, *, now: boo
         when = local_time(found.send_at, found.time_zone)
         raise Conflict(f"Its time, {when}, has passed: --now sends it all the same, edit gives it another.")
     announcements.check_words(found, org.name)
-    judged = {one.verdict: one.n for one in mail.judged(connection, org.organisation, found.mailing)}
+    counted = announcements.judged_of(connection, doing.runtime, org.organisation, found.audience)
+    judged = {one.verdict: one.n for one in counted}
     first = not mail.any_accepted(connection, org.organisation)
     reader = mail.some_recipient(connection, org.organisation, found.mailing) if first else None
     return _Audience(judged.get(mail.Verdict.SEND, 0), None if reader is None else reader.address)

@@ -23,7 +23,17 @@ if TYPE_CHECKING:
         schedule,
         settle,
     )
-    from tasks.announcements.previews import Hole, Preview, SeenLetter, Sent, preview, see, send_trial, trial
+    from tasks.announcements.previews import (
+        Hole,
+        Preview,
+        SeenLetter,
+        Sent,
+        judged_of,
+        preview,
+        see,
+        send_trial,
+        trial,
+    )
     from tasks.announcements.rules import (
         LARGEST_BODY,
         LONGEST_ID,

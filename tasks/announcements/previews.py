@@ -1,13 +1,14 @@
 """What an announcement will be, before it is launched: who gets it, what they read, and one to look at (R16)."""
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 
 from sqlalchemy import Connection
 
+from config.database import transaction
 from config.errors import NotFound
 from config.recent import Recent
 from config.runtime import Runtime
@@ -39,7 +40,7 @@ HIDDEN, NOWHERE = "…", "nobody@example.org"
 MARK = "[Test] "
 
 #: Learners of an audience from which on they are counted anew after so many seconds, not for each who looks.
-MANY, COUNTED_SECONDS = 100_000, 3.0
+MANY, COUNTED_SECONDS = 100_000, 2.0
 
 _JUDGED: Recent[list[AudienceVerdict]] = Recent(COUNTED_SECONDS, lambda counted: sum(one.n for one in counted) >= MANY)
 
@@ -136,12 +137,12 @@ def preview(
         )
     mailing = _mailing(connection, organisation, found)
     check_words(found, mailing.organisation_name)
-    key = (organisation, found.mailing, repr(found.audience))
-    counted = _JUDGED.ask(connection, key, lambda: mail.judged(connection, organisation, found.mailing))
+    holes = without_default(found.subject, found.body)
+    key = (organisation, found.mailing, repr(found.audience), frozenset(holes))
+    counted = _JUDGED.ask(connection, key, lambda: judged_of(connection, runtime, organisation, found.audience, holes))
     judged = {one.verdict: one for one in counted}
     will = judged.pop("send", None)
     lacking = {} if will is None else asdict(will)
-    holes = without_default(found.subject, found.body)
     mistakes = [
         Mistake(field.value, lacking[field.value], lacking["n"])
         for field in MergeField
@@ -165,6 +166,21 @@ def preview(
         mistakes,
         sample,
     )
+
+
+def judged_of(
+    connection: Connection,
+    runtime: Runtime,
+    organisation: int,
+    audience: Mapping[str, object],
+    fields: Collection[MergeField] = (),
+) -> list[AudienceVerdict]:
+    """How many of an audience would get an announcement now, and how many not and why (R16); and for how many of those
+    who would these merge fields are empty."""
+    if "everyone" not in audience or MergeField.USERNAME in fields:
+        return mail.judged_audience(connection, organisation, audience, fields)
+    with transaction(runtime.engine, organisation) as owner:
+        return mail.judged_everyone(owner, organisation, fields)
 
 
 def see(
@@ -195,7 +211,8 @@ def see(
         letter = _as_seen(mailing, reader, runtime)
     if not count:
         return SeenLetter(wrong, letter)
-    judged = {one.verdict: one for one in mail.judged_audience(connection, number, audience)}
+    fields = set() if wrong else without_default(subject, body)
+    judged = {one.verdict: one for one in judged_of(connection, runtime, number, audience, fields)}
     will = judged.pop("send", None)
     left_out = {verdict: one.n for verdict, one in judged.items()}
     received = 0 if will is None else will.n

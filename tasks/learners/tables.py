@@ -7,6 +7,9 @@ from config.tables import MOMENT, index, key, metadata, optional, required
 
 STANDING = Enum("unsaved", "active", "inactive", "deleted", name="standing", metadata=metadata)
 
+#: What of a learner is empty or no more than blanks and marks that order, as the gate's counts look at it.
+_EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'"
+
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
     "status_in_life": "the status that held at a moment of a life: the one answer about the past (R6, S1)",
@@ -45,6 +48,14 @@ learners = Table(
     index("learners_active", "organisation", "learner", where="standing = 'active'"),
     index("learners_inactive", "organisation", "learner", where="standing = 'inactive'"),
     index("learners_not_active", "organisation", "standing", "learner", where="standing <> 'active'"),
+    index("learners_addresses", "organisation", "public.mail_key(email)", where="email IS NOT NULL"),
+    index("learners_unaddressed", "organisation", "learner", where="standing = 'active' AND coalesce(email, '') = ''"),
+    index(
+        "learners_nameless",
+        "organisation",
+        "learner",
+        where=f"standing = 'active' AND ({_EMPTY.format('first_name')} OR {_EMPTY.format('last_name')})",
+    ),
     postgresql_with={"fillfactor": 90},
     comment="learners, as the platform described them last",
 )

@@ -23,6 +23,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
+from tasks import mail
 from tasks.events import Event as Taken
 from tasks.events import decode, portions
 from tests.model.model import EVER, Event, Model, Place, Seen
@@ -262,6 +263,7 @@ class Histories(RuleBasedStateMachine):
         compare_enrolments(self.world, self.model.facts, self.model.cases)
         self.compare_requests()
         self.compare_mails()
+        self.compare_audience()
         self.fine = True
 
     @invariant()
@@ -277,6 +279,13 @@ class Histories(RuleBasedStateMachine):
         self.compare_deliveries()
         self.compare_events_out()
         self.fine = True
+
+    def compare_audience(self) -> None:
+        """Everyone is counted by those whom no mail may go to, and that comes to what the gate says of each (R16)."""
+        with self.world.about() as (connection, org):
+            counted = mail.judged_everyone(connection, org.organisation)
+            each = mail.judged_audience(connection, org.organisation, {"everyone": True})
+        assert {one.verdict: one.n for one in counted} == {one.verdict: one.n for one in each}
 
     def ask(self, sql: str, **parameters: object) -> list[tuple[Any, ...]]:
         """Rows of this history's organisation."""

@@ -1,14 +1,15 @@
 """The recipients of an announcement as its admin deals with them: before the launch, retried, cancelled; as SQL."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, one, rows, value, without_nested_loops
 from config.sql import query
 from tasks import work
+from tasks.mail.composing.merge import MergeField
 from tasks.mail.ledger.gate import Recipient
 from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT, WRITTEN_AUDIENCE
 from tasks.mail.rules import Verdict
@@ -19,7 +20,8 @@ PIECES = 100
 
 @dataclass(frozen=True, slots=True)
 class AudienceVerdict:
-    """How many of an audience the gate judges so, and how many of them have nothing to say in a merge field."""
+    """How many of an audience the gate judges so, and how many of them have nothing to say in a merge field, if that
+    was counted."""
 
     verdict: str
     n: int
@@ -36,6 +38,9 @@ class Verdicts:
     verdict: str
     n: int
 
+
+#: The merge fields that say what a learner is called.
+NAMES = frozenset({MergeField.FIRST_NAME, MergeField.LAST_NAME, MergeField.FULL_NAME})
 
 #: What a merge field is filled with: nothing, where it holds no more than blanks and marks that order (`merge.said`).
 _EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'"
@@ -56,19 +61,19 @@ FROM {WRITTEN_AUDIENCE} l
 WHERE l.standing IN ('active', 'inactive')
 """
 
-_COUNTED_OF = f"""
+_COUNTED = f"""
 SELECT verdict, count(*) AS n, count(*) FILTER (WHERE no_first_name) AS first_name,
        count(*) FILTER (WHERE no_last_name) AS last_name,
        count(*) FILTER (WHERE no_first_name AND no_last_name) AS full_name,
        count(*) FILTER (WHERE no_username) AS username
 FROM (
-    SELECT verdict, {_EMPTY.format("first_name")} AS no_first_name, {_EMPTY.format("last_name")} AS no_last_name,
-           {_EMPTY.format("username")} AS no_username
-    FROM ({{judged}}) judged
+    SELECT verdict, CAST(:names AS boolean) AND {_EMPTY.format("first_name")} AS no_first_name,
+           CAST(:names AS boolean) AND {_EMPTY.format("last_name")} AS no_last_name,
+           CAST(:usernames AS boolean) AND {_EMPTY.format("username")} AS no_username
+    FROM ({_JUDGED_WRITTEN}) judged
 ) said
 GROUP BY verdict ORDER BY verdict
 """
-_COUNTED, _COUNTED_WRITTEN = _COUNTED_OF.format(judged=_JUDGED), _COUNTED_OF.format(judged=_JUDGED_WRITTEN)
 
 _FIRST_OF = "SELECT learner FROM ({judged}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1"
 _FIRST, _FIRST_WRITTEN = _FIRST_OF.format(judged=_JUDGED), _FIRST_OF.format(judged=_JUDGED_WRITTEN)
@@ -78,25 +83,30 @@ _FIRST, _FIRST_WRITTEN = _FIRST_OF.format(judged=_JUDGED), _FIRST_OF.format(judg
 FIRST_STRETCH, LONGER = 200, 20
 
 
-def judged(connection: Connection, organisation: int, mailing: int) -> list[AudienceVerdict]:
-    """Who would get an announcement were it launched now, and who not, by the gate itself (R16): in one statement,
-    however many they are."""
-    return rows(
-        connection, AudienceVerdict, _COUNTED, organisation=organisation, mailing=mailing, low=1, high=MOST_LEARNERS
-    )
+def judged_audience(
+    connection: Connection, organisation: int, audience: Mapping[str, object], fields: Collection[MergeField] = ()
+) -> list[AudienceVerdict]:
+    """Who would get an announcement to this audience were it launched now, and who not, by the gate itself (R16), and
+    for whom these fields have nothing to say: in one statement, however many they are."""
+    said = msgspec.json.encode(audience).decode()
+    asked: dict[str, object] = {"audience": said, "low": 1, "high": MOST_LEARNERS, **_parts(fields)}
+    return rows(connection, AudienceVerdict, _COUNTED, organisation=organisation, **asked)
 
 
-def judged_audience(connection: Connection, organisation: int, audience: Mapping[str, object]) -> list[AudienceVerdict]:
-    """The same of an audience that no mailing has yet."""
-    return rows(
-        connection,
-        AudienceVerdict,
-        _COUNTED_WRITTEN,
-        organisation=organisation,
-        audience=msgspec.json.encode(audience).decode(),
-        low=1,
-        high=MOST_LEARNERS,
-    )
+def _parts(fields: Collection[MergeField]) -> dict[str, bool]:
+    """Which parts of what learners are called are looked at: each of a million costs time."""
+    return {"names": not NAMES.isdisjoint(fields), "usernames": MergeField.USERNAME in fields}
+
+
+def judged_everyone(
+    connection: Connection, organisation: int, fields: Collection[MergeField] = ()
+) -> list[AudienceVerdict]:
+    """The same of all learners, by the few whom the gate holds back; of the names, not of usernames. It needs the
+    rights of the tables' owner: row security keeps others from the index of addresses."""
+    without_nested_loops(connection)
+    names = not NAMES.isdisjoint(fields)
+    found = rows(connection, AudienceVerdict, query("mail.count_everyone"), organisation=organisation, names=names)
+    return [each for each in found if each.n]
 
 
 def some_of_audience(connection: Connection, organisation: int, audience: Mapping[str, object]) -> Recipient | None:

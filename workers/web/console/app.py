@@ -107,7 +107,7 @@ class Console:
         self._prefix = urlsplit(runtime.endpoints.public_url).path.rstrip("/")
         self._flashes = Flashes(keys_in(runtime.endpoints.secret_key))
         self._bulkhead = Bulkhead(
-            runtime, "web console", at_once=8, wait=3, seconds=60, statement=30, connections=2, kept=2
+            runtime, "web console", at_once=8, wait=3, seconds=60, statement=30, connections=2, kept=4
         )
         self._downloads = Bulkhead(runtime, "web console exports", at_once=2, wait=3, seconds=60, statement=None)
         self._looks = Bulkhead(runtime, "web console changes", at_once=2, wait=3, seconds=5, statement=3)

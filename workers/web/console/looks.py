@@ -97,12 +97,12 @@ def _environment(language: str) -> Environment:
 def render(template: str, reader: Reading, said: Mapping[str, Any]) -> str:
     """A page in the reader's language, with times in their zone."""
 
+    @cache
     def when(at: datetime | None) -> Markup:
         if at is None:
             return Markup('<span class="none">–</span>')
-        utc = reader.in_utc(at)
-        parts = (at.isoformat(), utc, reader.moment(at))
-        return Markup('<time datetime="{}" title="{}">{}</time>').format(*parts)
+        parts = (at.isoformat(), reader.in_utc(at), reader.moment(at))
+        return Markup('<time datetime="%s" title="%s">%s</time>') % parts
 
     return (
         _environment(reader.language)
