@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
-from config.pipeline import READ_ONLY, pipelining
+from config.pipeline import READ_ONLY, pipeline_of, pipelining
 from config.pooler import pooler_of
 from config.statements import Ran, columns_of, run
 from config.tracing import TRACE
@@ -114,9 +114,17 @@ def enter_tenant_role(connection: Connection, organisation: int) -> None:
 
 
 def keep_plans(connection: Connection) -> None:
-    """Plan a statement once for all transactions that ask for this, not anew for each: for what is about few rows,
-    whatever its parameters are. To plan takes longer than to do it there."""
-    later(connection, "SET LOCAL plan_cache_mode = force_generic_plan")
+    """Plan a statement once for all transactions that ask for this, not anew for each: for what is about a few rows. To
+    plan takes longer there than to do it. As the planner then sees no parameter, and no table that has grown since, it
+    may choose nothing but to look rows up by an index."""
+    later(
+        connection,
+        """
+        SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+               set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+               set_config('enable_material', 'off', true)
+        """,
+    )
 
 
 def _run(connection: Connection, sql: str, parameters: dict[str, object], *, later: bool = False) -> Ran:
@@ -153,6 +161,19 @@ def rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: ob
     """The rows of a query, each in a `shape` whose fields are the query's columns."""
     names, found = _read(connection, sql, parameters)
     return _shaped(shape, names, found)
+
+
+def soon(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> Callable[[], list[Row]]:
+    """Ask a query, as `later` does. What this returns gives its rows, and waits for them unless a statement after it
+    was waited for."""
+    ran = _run(connection, sql, parameters, later=True)
+
+    def found() -> list[Row]:
+        if ran.pgresult is None and (pipeline := pipeline_of(connection)):
+            pipeline.wait()
+        return _shaped(shape, columns_of(ran), ran.fetchall())
+
+    return found
 
 
 def numbered_rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[tuple[int, Row]]:
