@@ -289,9 +289,14 @@ def is_locked(problem: BaseException) -> bool:
     return getattr(getattr(problem, "orig", problem), "sqlstate", None) == "55P03"
 
 
-def share_organisation(connection: Connection, organisation: int) -> None:
-    """Keep what is known of an organisation from changing until the transaction ends; see `lock_organisations`."""
-    execute(connection, "SELECT pg_advisory_xact_lock_shared(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
+def share_organisation(connection: Connection, organisation: int) -> bool:
+    """Keep what is known of an organisation from changing until the transaction ends; see `lock_organisations`. Whether
+    that could be at once: nobody was changing it, or waiting to."""
+    asked: dict[str, object] = {"lock": ORGANISATION_LOCK, "key": organisation}
+    if value(connection, "SELECT pg_try_advisory_xact_lock_shared(:lock, :key)", **asked):
+        return True
+    execute(connection, "SELECT pg_advisory_xact_lock_shared(:lock, :key)", **asked)
+    return False
 
 
 @contextmanager
