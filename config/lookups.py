@@ -69,7 +69,7 @@ class Lookups:
         self._ends = self._unsent = 0
         self._timer: asyncio.TimerHandle | None = None
         self._loaders, self._is_new = Transformer(connection), True
-        self.lost = False
+        self.lost = self._is_full = False
         self._wire.nonblocking = 1
         self._wire.enter_pipeline_mode()
         self._socket = self._wire.socket
@@ -123,14 +123,15 @@ class Lookups:
 
     def _flush(self) -> None:
         try:
-            more = self._wire.flush()
+            more = bool(self._wire.flush())
         except psycopg.Error:
             self.close()
             return
-        if more:
+        if more and not self._is_full:
             self._loop.add_writer(self._socket, self._flush)
-        else:
+        elif self._is_full and not more:
             self._loop.remove_writer(self._socket)
+        self._is_full = more
 
     def _receive(self) -> None:
         try:
