@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any, TypeVar
 
 import structlog
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, CursorResult, Engine, TextClause, text
+from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
-from config.pipeline import READ_ONLY, pipelining
+from config.pipeline import READ_ONLY, pipeline_of, pipelining
 from config.pooler import pooler_of
+from config.statements import Ran, columns_of, run
 from config.tracing import TRACE
 
 Row = TypeVar("Row")
@@ -48,15 +49,21 @@ _NAMED = re.compile(
 _BIG = {"mailing", "fanout"}
 
 
-@lru_cache(maxsize=512)
-def _statement(sql: str) -> TextClause:
-    """A statement, its parameters found once: as many as this code has, and no more are ever made.
+_DIALECT = make_url("postgresql+psycopg://").get_dialect()()
+
+
+@lru_cache(maxsize=1024)
+def _statement(sql: str, people: bool = False) -> str:
+    """A statement as psycopg takes it, made once: as many as this code has, and no more are ever made. `people`: as it
+    is run with the rights of an organisation's people. A statement that is run with both is two to psycopg, which
+    prepares it: PostgreSQL would else plan it anew at each change of role.
 
     The planner is not shown which organisation it is about, or which course or mailing of it, so that it plans for one
     of average size. Shown the number of one that its statistics do not know, it believes in one row, and takes any
     index that begins with the organisation for as good as the right one: each look-up then reads all that it has.
     """
-    return text(_NAMED.sub(_unseen, sql))
+    said = text(_NAMED.sub(_unseen, sql)).compile(dialect=_DIALECT).string
+    return f"{said}\n-- by an organisation's people" if people else said
 
 
 def _unseen(named: re.Match[str]) -> str:
@@ -103,13 +110,28 @@ def enter_tenant_role(connection: Connection, organisation: int) -> None:
         """,
         organisation=organisation,
     )
+    connection.execution_options(people=True)
 
 
-def _run(connection: Connection, sql: str, parameters: dict[str, object], *, later: bool = False) -> CursorResult[Any]:
+def keep_plans(connection: Connection) -> None:
+    """Plan a statement once for all transactions that ask for this, not anew for each: for what is about a few rows. To
+    plan takes longer there than to do it. As the planner then sees no parameter, and no table that has grown since, it
+    may choose nothing but to look rows up by an index."""
+    later(
+        connection,
+        """
+        SELECT set_config('plan_cache_mode', 'force_generic_plan', true), set_config('enable_seqscan', 'off', true),
+               set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
+               set_config('enable_material', 'off', true)
+        """,
+    )
+
+
+def _run(connection: Connection, sql: str, parameters: dict[str, object], *, later: bool = False) -> Ran:
     """Run a statement, whose organisation is the transaction's: there is no other way to one (R31)."""
     if "organisation" in parameters:
         within(connection, parameters["organisation"])
-    return connection.execute(_statement(sql), parameters, execution_options={"later": later})
+    return run(connection, _statement(sql, connection.get_execution_options().get("people", False)), parameters, later)
 
 
 def fits(connection: Connection, rows: int, most: int) -> bool:
@@ -141,6 +163,19 @@ def rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: ob
     return _shaped(shape, names, found)
 
 
+def soon(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> Callable[[], list[Row]]:
+    """Ask a query, as `later` does. What this returns gives its rows, and waits for them unless a statement after it
+    was waited for."""
+    ran = _run(connection, sql, parameters, later=True)
+
+    def found() -> list[Row]:
+        if ran.pgresult is None and (pipeline := pipeline_of(connection)):
+            pipeline.wait()
+        return _shaped(shape, columns_of(ran), ran.fetchall())
+
+    return found
+
+
 def numbered_rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[tuple[int, Row]]:
     """The rows of a query, each as its first column, a number, and the others in a `shape`."""
     names, found = _read(connection, sql, parameters)
@@ -148,9 +183,9 @@ def numbered_rows(connection: Connection, shape: type[Row], sql: str, /, **param
 
 
 def _read(connection: Connection, sql: str, parameters: dict[str, object]) -> tuple[tuple[str, ...], Sequence[Any]]:
-    """The names of a query's columns, and its rows as they are: SQLAlchemy's `Row`s take as long again to make."""
-    with closing(_run(connection, sql, parameters)) as result:
-        return tuple(result.keys()), result.cursor.fetchall()
+    """The names of a query's columns, and its rows."""
+    ran = _run(connection, sql, parameters)
+    return columns_of(ran), ran.fetchall()
 
 
 def _shaped(shape: type[Row], names: tuple[str, ...], found: Sequence[Any]) -> list[Row]:
@@ -167,12 +202,13 @@ def one(connection: Connection, shape: type[Row], sql: str, /, **parameters: obj
 
 def column(connection: Connection, sql: str, /, **parameters: object) -> list[Any]:
     """The first column of a query."""
-    return list(_run(connection, sql, parameters).scalars())
+    return [row[0] for row in _run(connection, sql, parameters)]
 
 
 def value(connection: Connection, sql: str, /, **parameters: object) -> Any:
     """The first column of the first row, or None."""
-    return _run(connection, sql, parameters).scalar()
+    row = _run(connection, sql, parameters).fetchone()
+    return None if row is None else row[0]
 
 
 def without_nested_loops(connection: Connection) -> None:
@@ -253,9 +289,14 @@ def is_locked(problem: BaseException) -> bool:
     return getattr(getattr(problem, "orig", problem), "sqlstate", None) == "55P03"
 
 
-def share_organisation(connection: Connection, organisation: int) -> None:
-    """Keep what is known of an organisation from changing until the transaction ends; see `lock_organisations`."""
-    execute(connection, "SELECT pg_advisory_xact_lock_shared(:lock, :key)", lock=ORGANISATION_LOCK, key=organisation)
+def share_organisation(connection: Connection, organisation: int) -> bool:
+    """Keep what is known of an organisation from changing until the transaction ends; see `lock_organisations`. Whether
+    that could be at once: nobody was changing it, or waiting to."""
+    asked: dict[str, object] = {"lock": ORGANISATION_LOCK, "key": organisation}
+    if value(connection, "SELECT pg_try_advisory_xact_lock_shared(:lock, :key)", **asked):
+        return True
+    execute(connection, "SELECT pg_advisory_xact_lock_shared(:lock, :key)", **asked)
+    return False
 
 
 @contextmanager

@@ -18,8 +18,11 @@ from sqlalchemy import Engine
 
 from config.pooler import session_engine
 
+#: A row as it came, each value as text.
+RawRow = tuple[bytes | None, ...]
+
 #: What hears the rows; None after trouble.
-Heard = Callable[[list[tuple[Any, ...]] | None], None]
+Heard = Callable[[list[RawRow] | None], None]
 
 #: Questions in one packet at most: the answers to it come together.
 IN_ONE = 8
@@ -65,8 +68,8 @@ class Lookups:
         self._asked: deque[tuple[float, Heard]] = deque()
         self._ends = self._unsent = 0
         self._timer: asyncio.TimerHandle | None = None
-        self._rows, self._is_new = Transformer(connection), True
-        self.lost = False
+        self._loaders, self._is_new = Transformer(connection), True
+        self.lost = self._is_full = False
         self._wire.nonblocking = 1
         self._wire.enter_pipeline_mode()
         self._socket = self._wire.socket
@@ -89,6 +92,10 @@ class Lookups:
             self._loop.call_soon(self._send)
         if self._timer is None:
             self._timer = self._loop.call_later(OVERDUE_SECONDS, self._look)
+
+    def loaded(self, row: RawRow) -> tuple[Any, ...]:
+        """The values of a row that was heard."""
+        return self._loaders.load_sequence(row)
 
     def close(self) -> None:
         """Give the connection up: who still waits hears None."""
@@ -116,14 +123,15 @@ class Lookups:
 
     def _flush(self) -> None:
         try:
-            more = self._wire.flush()
+            more = bool(self._wire.flush())
         except psycopg.Error:
             self.close()
             return
-        if more:
+        if more and not self._is_full:
             self._loop.add_writer(self._socket, self._flush)
-        else:
+        elif self._is_full and not more:
             self._loop.remove_writer(self._socket)
+        self._is_full = more
 
     def _receive(self) -> None:
         try:
@@ -135,9 +143,12 @@ class Lookups:
                 if result.status == pq.ExecStatus.PIPELINE_SYNC:
                     self._ends -= 1
                 elif result.status == pq.ExecStatus.TUPLES_OK:
-                    self._rows.set_pgresult(result, set_loaders=self._is_new)  # the columns are always the same
-                    self._is_new = False
-                    self._asked.popleft()[1](self._rows.load_rows(0, result.ntuples, tuple))
+                    if self._is_new:  # the columns are always the same
+                        self._loaders.set_pgresult(result)
+                        self._is_new = False
+                    value, columns = result.get_value, range(result.nfields)
+                    found = [tuple([value(row, column) for column in columns]) for row in range(result.ntuples)]
+                    self._asked.popleft()[1](found)
                 else:
                     raise psycopg.OperationalError("the question was not answered")
         except psycopg.Error:

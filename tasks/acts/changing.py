@@ -15,6 +15,7 @@ from tasks.acts.acting import Doing
 from tasks.acts.paging import Begun, UnderWay
 
 Counts = TypeVar("Counts")
+Known = TypeVar("Known", learners.Learner, learners.DatedStanding)
 
 #: A cycle of a course.
 Cycle = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -60,7 +61,11 @@ def moment_after(newest: datetime | None) -> datetime:
 
 def known_learners(connection: Connection, doing: Doing, ids: Sequence[str]) -> dict[str, learners.Learner]:
     """These learners as they are, or a refusal that names those who are not known."""
-    found = learners.find(connection, doing.organisation.organisation, ids)
+    return all_known(doing, learners.find(connection, doing.organisation.organisation, ids), ids)
+
+
+def all_known(doing: Doing, found: dict[str, Known], ids: Sequence[str]) -> dict[str, Known]:
+    """What was found of these learners, or a refusal that names those who are not known."""
     known = {learners.Standing.ACTIVE, learners.Standing.INACTIVE}
     unknown = [id_ for id_ in ids if id_ not in found or found[id_].standing not in known]
     if unknown:

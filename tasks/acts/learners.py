@@ -9,12 +9,12 @@ from msgspec import Meta
 from sqlalchemy import Connection
 
 from config import clock
-from config.database import after_commit, durable_with_the_next, scoped, snapshot, transaction
+from config.database import after_commit, durable_with_the_next, keep_plans, scoped, snapshot, transaction
 from config.errors import BadField, Conflict, Invalid, NotFound
 from config.words import as_json, some_of
 from tasks import enrolments, erasure, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
-from tasks.acts.changing import known_learners, known_segments
+from tasks.acts.changing import all_known, known_learners, known_segments
 from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page_ending_at
 
 Wanted = Literal["active", "inactive"]
@@ -246,8 +246,9 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
     now = clock.now()
     with doing.transaction(pipelined=True) as connection:
         durable_with_the_next(connection)
-        before = known_learners(connection, doing, wanted)
-        moments = _moments(connection, org.organisation, [before[id_] for id_ in wanted[:SLICE]], now)
+        if len(wanted) <= FEW:
+            keep_plans(connection)
+        before = all_known(doing, learners.dated_standings(connection, org.organisation, wanted), wanted)
         changes = {id_: ({"status": one.standing}, {"status": status}) for id_, one in before.items()}
         doing.record_each(connection, changes, "begun")
     recorded: list[bool] = []
@@ -259,13 +260,24 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
                 after_commit(connection, lambda: recorded.append(True))
 
     for low in range(0, len(wanted), SLICE):
+        dated = before
         if low:
             with doing.transaction() as connection:
-                slice_ = [before[id_] for id_ in wanted[low : low + SLICE]]
-                moments = _moments(connection, org.organisation, slice_, now)
-        events = [_status_event(doing, id_, status, moment) for id_, moment in moments.items()]
-        known, then = {org.id: org.organisation}, record if len(wanted) <= FEW else None
-        intake.process_batch(doing.runtime.engine, doing.runtime.settings, events, at_once=True, known=known, then=then)
+                dated = learners.dated_standings(connection, org.organisation, wanted[low : low + SLICE])
+        events = [
+            _status_event(doing, id_, status, _moment(now, dated.get(id_, before[id_])))
+            for id_ in wanted[low : low + SLICE]
+        ]
+        few = len(wanted) <= FEW
+        intake.process_batch(
+            doing.runtime.engine,
+            doing.runtime.settings,
+            events,
+            at_once=True,
+            known={org.id: org.organisation},
+            few=few,
+            then=record if few else None,
+        )
     if not recorded:
         with doing.transaction(pipelined=True) as connection:
             if ahead := _standing_otherwise(known_learners(connection, doing, wanted), wanted, status):
@@ -294,13 +306,9 @@ def _standing_otherwise(
     return [id_ for id_ in wanted if id_ not in found or found[id_].standing != status]
 
 
-def _moments(
-    connection: Connection, organisation: int, slice_: list[learners.Learner], now: datetime
-) -> dict[str, datetime]:
+def _moment(now: datetime, learner: learners.DatedStanding) -> datetime:
     """Now, or just after the newest change known: what a person does holds, though a clock elsewhere is ahead (S1)."""
-    newest = learners.newest_changes(connection, organisation, [learner.learner for learner in slice_])
-    just_after = {learner: moment + timedelta(microseconds=1) for learner, moment in newest.items()}
-    return {learner.id: max(now, just_after.get(learner.learner, now)) for learner in slice_}
+    return now if learner.changed_at is None else max(now, learner.changed_at + timedelta(microseconds=1))
 
 
 def _status_event(doing: Doing, learner: str, status: str, now: datetime) -> bytes:

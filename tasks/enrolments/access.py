@@ -1,12 +1,12 @@
 """Who has access to what, and since when, as SQL on sets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, one, rows, soon, value
 from config.sql import query
 
 
@@ -91,13 +91,13 @@ class AtStake:
 
 def activate(
     connection: Connection, organisation: int, learners: Sequence[int], times: Sequence[datetime]
-) -> list[Opened]:
-    """Open to learners who are active again everything they are enrolled in, silent enrolments included (R4); what
-    became available to them now, courses on hold left out (S7).
+) -> Callable[[], list[Opened]]:
+    """Open to learners who are active again everything they are enrolled in, silent enrolments included (R4); what this
+    returns gives what became available to them now, courses on hold left out (S7), see `soon`.
 
     `coalesce` hides from the planner that hardly anybody waits for access: it would look at every learner for each
     enrolment that does."""
-    return rows(
+    return soon(
         connection,
         Opened,
         query("enrolments.activate"),

@@ -10,6 +10,9 @@ from tasks.enrolments.launching import SURVEYED, do_chunk, learners_in_chunk
 from tasks.events import any_waiting_for_enrolment
 from tasks.work import actor
 
+#: Learners of whom a chunk is divided at least: smaller ones cost a fan-out more than who waits gains.
+DIVIDED = 4000
+
 
 @actor("enrolments.survey")
 def survey(runtime: Runtime, piece: work.Piece) -> None:
@@ -44,16 +47,21 @@ def _chunks_to_do(
 
 @actor("enrolments.chunk")
 def chunk(runtime: Runtime, piece: work.Piece) -> None:
-    """Do one chunk of a fan-out: enrolments, their notices and the events that tell of them, or nothing of it."""
+    """Do one chunk of a fan-out: enrolments, their notices and the events that tell of them, or nothing of it. While
+    somebody changes the organisation, who waits for each chunk, it does half of one, and leaves the rest."""
     for attempt in retrying():
         with attempt, transaction(runtime.engine, piece.organisation) as connection:
-            share_organisation(connection, piece.organisation)
-            fanout = fanouts.load(connection, piece.organisation, piece.subject, piece.low, piece.high)
+            high = piece.high
+            if not share_organisation(connection, piece.organisation) and high - piece.low + 1 >= DIVIDED:
+                high = (piece.low + high) // 2
+                rest = [(high + 1, piece.high)]
+                work.add(connection, piece.organisation, "tasks", "enrolments.chunk", piece.subject, rest)
+            fanout = fanouts.load(connection, piece.organisation, piece.subject, piece.low, high)
             if fanout is not None and fanout.times is not None:
                 organisation = organisations.numbered(connection, piece.organisation)
                 intake.follow_part(connection, runtime.settings, organisation, fanout)
             elif fanout is not None:
-                do_chunk(connection, runtime.settings, fanout, piece.low, piece.high)
+                do_chunk(connection, runtime.settings, fanout, piece.low, high)
             if fanout is not None and any_waiting_for_enrolment(connection, piece.organisation, fanout.courses or None):
                 work.add(connection, piece.organisation, "tasks", "events.retake", 0)
             work.finish(connection, piece)

@@ -53,8 +53,9 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
     organisation wants it (R12, S7); the platform is told what they have access to now."""
     number = organisation.organisation
     who = [learner.learner for learner in learners]
-    opened = access.activate(connection, number, who, [learner.occurred_at for learner in learners])
-    if opened and organisation.reactivation_digest:
+    activated = access.activate(connection, number, who, [learner.occurred_at for learner in learners])
+    accessible = access.accessible(connection, number, who)
+    if organisation.reactivation_digest and (opened := activated()):
         causes = {learner.learner: learner.cause for learner in learners}
         mailings = mail.new_mailings(connection, number, mail.Kind.DIGEST, [causes[entry.learner] for entry in opened])
         told = [(entry.course, entry.cycle, entry.learner, mailings[causes[entry.learner]]) for entry in opened]
@@ -63,10 +64,7 @@ def open_again(connection: Connection, organisation: Organisation, learners: Seq
         connection,
         number,
         "rollcall.access.activated",
-        [
-            AccessActivated(learner=learner.id, courses=learner.courses)
-            for learner in access.accessible(connection, number, who)
-        ],
+        [AccessActivated(learner=learner.id, courses=learner.courses) for learner in accessible],
     )
 
 

@@ -1,14 +1,14 @@
 """What came in, and what could not be taken, as SQL."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, say, value
+from config.database import column, execute, rows, say, soon, value
 from config.sql import query
 from tasks.chores import one_by_one
 from tasks.events.awaited import Awaited, Kind
@@ -44,14 +44,14 @@ class _Claimed(NamedTuple):
     id: str
 
 
-def claim_new(connection: Connection, events: Sequence[Event]) -> dict[Identity, int]:
-    """Make these events ours, if nobody took them before (R32): their inbox numbers; of several that an organisation
-    calls the same, the first is meant.
+def claim_new(connection: Connection, events: Sequence[Event]) -> Callable[[], dict[Identity, int]]:
+    """Make these events ours, if nobody took them before (R32). What this returns gives their inbox numbers, as `soon`
+    does; of several that an organisation calls the same, the first is meant.
 
     Sorted, so that two processes that read the same events wait for each other instead of blocking each other.
     """
     ordered = sorted({event.identity: event for event in reversed(events)}.items())
-    claimed = rows(
+    claimed = soon(
         connection,
         _Claimed,
         """
@@ -67,7 +67,7 @@ def claim_new(connection: Connection, events: Sequence[Event]) -> dict[Identity,
         types=[event.type for _, event in ordered],
         organisations=[event.organisation for _, event in ordered],
     )
-    return {(row.organisation, row.source, row.id): row.seq for row in claimed}
+    return lambda: {(row.organisation, row.source, row.id): row.seq for row in claimed()}
 
 
 def defer(connection: Connection, deferred: Iterable[tuple[int, Event, Deferred]], *, waiting: timedelta) -> None:
@@ -250,5 +250,5 @@ def stored(connection: Connection) -> int:
 
 def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:
     """Set one event aside that could not be applied, so that those behind it go on."""
-    seqs = list(claim_new(connection, [event]).values())
+    seqs = list(claim_new(connection, [event])().values())
     defer(connection, [(seq, event, Deferred(reason, detail)) for seq in seqs], waiting=timedelta())

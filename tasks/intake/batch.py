@@ -24,6 +24,7 @@ from config.database import (
     is_connection_problem,
     is_locked,
     is_retryable,
+    keep_plans,
     lock_organisations,
     retrying,
     scoped,
@@ -119,13 +120,14 @@ def process_batch(
     only: Collection[str] | None = None,
     at_once: bool = False,
     known: Mapping[str, int] | None = None,
+    few: bool = False,
     then: Callable[[Connection], None] | None = None,
 ) -> BatchResult:
     """Store and apply a batch, whatever is in it. When this returns, every one of them is applied, or stored with the
     reason why not; only a database that cannot be reached raises. `only`: organisations whose events alone their sender
     may send; another's are refused, and stored nowhere (R31). `at_once`: none of them waits for its turn; `known`: the
-    numbers of organisations that the caller has read. `then`: what is done with the last of them, in its transaction;
-    it is not done if that fails, and is to raise nothing.
+    numbers of organisations that the caller has read; `few`: each is about few rows, and they are few. `then`: what is
+    done with the last of them, in its transaction; it is not done if that fails, and is to raise nothing.
 
     Nobody waits for what another organisation sent beyond a bound, nor for longer than a moment for whoever is changing
     another (R31).
@@ -140,7 +142,9 @@ def process_batch(
     busy = {one.id for one in standing if one.busy}
     first, rest = (events, {}) if at_once else in_turn(events, {one.id for one in standing if one.behind})
     parts = portions([event for event in first if event.organisation not in busy], settings.rollcall_chunk)
-    done = [store_part(engine, settings, part, known, then=then if part is parts[-1] else None) for part in parts]
+    done = [
+        store_part(engine, settings, part, known, few=few, then=then if part is parts[-1] else None) for part in parts
+    ]
     patience = PATIENCE_SECONDS
     for id_ in sorted(busy):
         parts = portions([event for event in first if event.organisation == id_], settings.rollcall_chunk)
@@ -185,12 +189,13 @@ def store_part(
     *,
     patience: float | None = None,
     turn_of: int | None = None,
+    few: bool = False,
     then: Callable[[Connection], None] | None = None,
 ) -> BatchResult:
     """Store the new ones of these events and apply them, in a transaction, or store them until it is the turn of their
     organisation, if its number is given; if that cannot be, in ever smaller parts, until the one at fault is by itself
     and set aside. `known`: the numbers of organisations; whoever is changing one is waited for with so much `patience`,
-    in seconds. `then`: what is done with all of them, unless it is in parts."""
+    in seconds. `few`: see `process_batch`; `then`: what is done with all of them, unless it is in parts."""
     if turn_of is None:
         judge_messages(engine, events)
     try:
@@ -199,8 +204,10 @@ def store_part(
                 if turn_of is not None:
                     stored = park_events(connection, turn_of, events)
                     return BatchResult(new=stored, deferred=stored)
+                if few:
+                    keep_plans(connection)
                 batch = Batch(connection, settings, last=attempt.retry_state.attempt_number > RACES)
-                new = batch.claim(events, known, patience)
+                new = batch.claim(events, known, patience, few)
                 result = BatchResult(new=len(new), deferred=batch.finish(new, batch.apply(new)))
                 if then is not None:
                     then(connection)
@@ -319,15 +326,24 @@ class Batch:
     deferred: set[Identity] = field(default_factory=set)
 
     def claim(
-        self, events: Sequence[Event], known: Mapping[str, int] | None = None, patience: float | None = None
+        self,
+        events: Sequence[Event],
+        known: Mapping[str, int] | None = None,
+        patience: float | None = None,
+        few: bool = False,
     ) -> list[Event]:
-        """Make events ours that nobody took before (R32), and lock their organisations."""
-        self.numbers = claim_new_events(self.connection, events)
+        """Make events ours that nobody took before (R32), and lock their organisations; if they are `few`, without
+        waiting in between, though all may be known already."""
+        claimed = claim_new_events(self.connection, events)
+        if few:
+            self.lock(events, known or {}, patience)
+        self.numbers = claimed()
         new: dict[Identity, Event] = {}
         for event in events:
             if event.identity in self.numbers:
                 new.setdefault(event.identity, event)
-        self.lock(new.values(), known or {}, patience)
+        if not few:
+            self.lock(new.values(), known or {}, patience)
         return list(new.values())
 
     def lock(self, events: Iterable[Event], known: Mapping[str, int], patience: float | None = None) -> None:

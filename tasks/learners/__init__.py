@@ -39,14 +39,15 @@ if TYPE_CHECKING:
         segments_of,
     )
     from tasks.learners.store import (
+        DatedStanding,
         HistoryEntry,
         Learner,
         Profile,
         Selection,
+        dated_standings,
         ensure,
         find,
         history,
-        newest_changes,
         profile,
         restate,
         selected_by_id,

@@ -12,7 +12,7 @@ from tests.world import World
 SEEN = 6
 
 #: Round trips of one change of status: of who it is and whether it may be, and the change itself.
-MOST_TRIPS = 15
+MOST_TRIPS = 12
 
 
 @pytest.mark.parametrize("before", ["active", "inactive"], ids=["again", "for the first time"])

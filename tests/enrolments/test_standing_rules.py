@@ -1,10 +1,13 @@
 """Enrolments made by rule follow the rules as they stand: R7, R9, R10, R12, R23, S5; also over several chunks."""
 
+import threading
 from datetime import timedelta
 
 import pytest
 
+from config.database import lock_organisations, transaction
 from config.settings import Settings
+from tests.workers.deployment import DEADLINE, until
 from tests.world import DAWN, World, id_of, work_on
 
 HOUR = timedelta(hours=1)
@@ -219,6 +222,30 @@ class TestOverSeveralChunks:
         assert world.rows("SELECT low, high FROM work ORDER BY low") == [(4, 6), (7, 7)]
         world.settle()
         assert enrolled(world) == set(SEVEN[:4])
+
+    def test_r31_a_chunk_does_half_of_it_while_somebody_changes_the_organisation(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("tasks.enrolments.actors.DIVIDED", 2)
+        world.has_learners(*SEVEN)
+        world.has_course("safety", "everyone")
+        _survey(world)
+        [(organisation, number)] = world.rows("SELECT organisation, work FROM work WHERE low = 1")
+        doing = threading.Thread(target=work_on, args=(world.runtime, "enrolments.chunk", organisation, number))
+        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
+
+        with transaction(world.runtime.engine) as connection:
+            lock_organisations(connection, [organisation])
+            doing.start()
+            until(lambda: bool(world.ask(waiting)), "it waits", seconds=DEADLINE)
+        doing.join()
+
+        assert enrolled(world) == {"L0", "L1"}
+        assert world.rows("SELECT low, high FROM work WHERE actor = 'enrolments.chunk' ORDER BY low") == [
+            (3, 3), (4, 6), (7, 7),
+        ]  # fmt: skip
+        world.settle()
+        assert enrolled(world) == set(SEVEN)
 
     def test_r10_the_method_that_stands_when_a_chunk_is_done_decides(self, world: World) -> None:
         world.has_learners(*SEVEN)

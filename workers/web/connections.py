@@ -117,6 +117,13 @@ class Gatekeeper:
         self.inside: dict[Conversation, str] = {}
         self._places: Counter[str] = Counter()
         self._waiting: dict[Conversation, None] = {}
+        self._usual: tuple[object, bytes] = None, b""
+
+    def usual(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The lines of uvicorn's own headers: as long as it has the same list, they are the same."""
+        if headers is not self._usual[0]:
+            self._usual = headers, b"".join(b"%s: %s\r\n" % header for header in headers)
+        return self._usual[1]
 
     def protocol(self, **uvicorn: Any) -> "Conversation":
         """What uvicorn makes of a connection."""
@@ -151,7 +158,8 @@ class Gatekeeper:
         return bool(self._proxies) and any(ip_address(address) in network for network in self._proxies)
 
     def _close_one(self, place: str | None = None) -> bool:
-        found = next((one for one in self._waiting if place in {None, self.inside[one]}), None)
+        waiting = (one for one in self._waiting if not one.is_answered)
+        found = next((one for one in waiting if place in {None, self.inside[one]}), None)
         if found is None:
             return False
         self.leave(found)
@@ -237,6 +245,7 @@ class Conversation(H11Protocol):
         self._door = door
         self._owed = _Owed.NOTHING
         self._requests = 0
+        self._is_fresh = False
         self._taken: bytes | None = None
         self._length, self._last = 0, False
         self._until: float | None = None
@@ -271,13 +280,20 @@ class Conversation(H11Protocol):
         elif self._is_between_requests() and self._door.shortcut and self._door.shortcut(data, self._reply):
             self._unset_keepalive_if_required()
             self._taken, self._length = data, len(data)
-            self._watch()
         else:
+            self._is_fresh = False
             super().data_received(data)
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether a request came by the shortcut and waits for us: whatever was owed before, nothing is now."""
+        return self._taken is not None
+
     def _is_between_requests(self) -> bool:
-        idle = self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE
-        return idle and not self.conn.trailing_data[0] and not self.flow.write_paused
+        if not self._is_fresh:  # nothing was read here since it was looked at
+            idle = self.conn.their_state is h11.IDLE and self.conn.our_state is h11.IDLE
+            self._is_fresh = idle and not self.conn.trailing_data[0]
+        return self._is_fresh and not self.flow.write_paused
 
     def _reply(self, reply: Reply | None) -> None:
         """Write what came by the shortcut, or read the request here; then go on."""
@@ -286,10 +302,11 @@ class Conversation(H11Protocol):
             return
         self.flow.resume_reading()
         if reply is None:
+            self._is_fresh = False
             super().data_received(octets)
         else:
-            usual = [b"%s: %s\r\n" % header for header in self.server_state.default_headers]
-            self.transport.write(b"".join((_STATUS_LINES[reply.status], *usual, reply.headers, reply.body)))
+            usual = self._door.usual(self.server_state.default_headers)
+            self.transport.write(b"".join((_STATUS_LINES[reply.status], usual, reply.headers, reply.body)))
             self._requests += 1
             self.server_state.total_requests += 1
             self._watch()
@@ -366,6 +383,8 @@ class Conversation(H11Protocol):
         self._deadline = None
         if self._until is None:
             return
+        if self.is_answered:
+            self._until = self.loop.time() + _SECONDS[self._owed]
         if self._until > self.loop.time():
             self._look_at(self._until)
             return

@@ -10,7 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from hashlib import sha256
 from operator import itemgetter
 from typing import Any
@@ -26,12 +26,11 @@ from starlette.responses import Response
 from config import lookups
 from config.errors import NotFound, UserError
 from config.log import without_data
-from config.lookups import LookupLost, Lookups
+from config.lookups import LookupLost, Lookups, RawRow
 from config.runtime import Runtime
-from tasks.accounts import TokenHolder, digest, permits
+from tasks.accounts import digest, permits
 from tasks.acts.access import (
     BY_TOKEN,
-    AccessAnswer,
     AccessAsked,
     FoundByToken,
     PairsAsked,
@@ -62,6 +61,9 @@ _HEADERS = re.compile(r"(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[ -~\t]*\r\n){1,50}\r\n",
 #: Headers that are remembered, by a hash of them: whoever asks much has always the same.
 MOST_HEADERS = 1000
 
+#: Replies that are remembered, by all that was found and the organisation: they say nothing of who was asked about.
+MOST_REPLIES = 1000
+
 #: Headers with which a request is no plain one.
 _NOT_PLAIN = {"content-length", "expect", "if-match", "te", "trailer", "transfer-encoding", "upgrade"}
 
@@ -79,6 +81,7 @@ class Doorway:
         self._hashed: dict[bytes, bytes] = {}
         said = ("hash", "of", "learner", "course")
         self._in_order = itemgetter(*(said.index(name) for name in lookups.numbered(BY_TOKEN)[1]))
+        self._replies: dict[tuple[str, RawRow], Reply] = {}
         self._lookups: Lookups | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._not_before = 0.0
@@ -125,7 +128,7 @@ class Doorway:
         if not self._callers.admits(hashed, COSTS[Weight.ACCESS]):
             return False
         said = (hashed, organisation.encode(), asked.learner.encode(), asked.course.encode())
-        lookup.ask(self._in_order(said), partial(self._heard, reply, hashed, organisation, asked))
+        lookup.ask(self._in_order(said), partial(self._heard, lookup, reply, hashed, organisation, asked))
         return True
 
     async def answer(self, bulkhead: Bulkhead, request: Request, organisation: str, asked: Any) -> Response:
@@ -147,37 +150,37 @@ class Doorway:
 
     def _heard(
         self,
+        lookup: Lookups,
         reply: Callable[[Reply | None], None],
         hashed: bytes,
         organisation: str,
         asked: AccessAsked,
-        rows: list[tuple[Any, ...]] | None,
+        rows: list[RawRow] | None,
     ) -> None:
         answer = None
         if rows == []:
             self._callers.forget(hashed)
-        elif rows:
+        elif rows and (answer := self._replies.get((organisation, rows[0]))) is None:
             try:
-                answer = self._reply(rows[0], organisation, asked)
+                answer = self._reply(rows[0], FoundByToken(*lookup.loaded(rows[0])), organisation, asked)
             except Exception as problem:  # noqa: BLE001 - whatever it was, it is answered the other way
                 log.error("api.failed", **without_data(problem))  # noqa: TRY400 - a traceback may quote people's data
         reply(answer)
 
-    def _reply(self, row: tuple[Any, ...], organisation: str, asked: AccessAsked) -> Reply | None:
-        name, role, organisations, learner_known, course_known, access, because = row
-        if not _may_ask(name, role, None if organisations is None else tuple(organisations), organisation):
+    def _reply(self, row: RawRow, found: FoundByToken, organisation: str, asked: AccessAsked) -> Reply | None:
+        if not permits(found.caller, "access.ask", organisation):
             return None
         try:
-            if learner_known and course_known and access is not None:
-                body = _body(access, tuple(because or ()))
-            else:
-                body = msgspec.json.encode(FoundByToken(*row).answer(organisation, asked))
+            body = msgspec.json.encode(found.answer(organisation, asked))
         except NotFound as problem:
             answer = problems.response(self._public_url, problems.RefusedCall(404, str(problem)))
             lines = [b"%s: %s\r\n" % header for header in answer.raw_headers]
             return Reply(answer.status_code, b"".join([*lines, self._headers]), bytes(answer.body))
         said = b"content-length: %d\r\ncontent-type: application/json\r\n" % len(body)
-        return Reply(200, said + self._headers, body)
+        if len(self._replies) >= MOST_REPLIES:
+            self._replies.clear()
+        reply = self._replies[organisation, row] = Reply(200, said + self._headers, body)
+        return reply
 
     def _connect(self) -> None:
         """Make a connection, unless that was tried just now."""
@@ -190,19 +193,6 @@ class Doorway:
         with suppress(Busy, SQLAlchemyError, psycopg.Error, UserError):  # the other way says so
             connection = await self._bulkhead.ask(lookups.prepare, self._bulkhead.runtime.engine, BY_TOKEN)
             self._lookups = Lookups(connection)
-
-
-@lru_cache(maxsize=MOST_HEADERS)
-def _may_ask(name: str, role: str, organisations: tuple[str, ...] | None, organisation: str) -> bool:
-    """Whether this holder of a token may ask about this organisation. To make a caller of each row takes as long as to
-    read it."""
-    holder = TokenHolder(name, role, None if organisations is None else list(organisations))
-    return permits(holder.as_caller(), "access.ask", organisation)
-
-
-@lru_cache(maxsize=100)
-def _body(access: bool, because: tuple[str, ...]) -> bytes:
-    return msgspec.json.encode(AccessAnswer(access, list(because)))
 
 
 def _token(lines: str) -> str | None:
@@ -236,8 +226,9 @@ def _found(
 
 def _asked(found: re.Match[str]) -> tuple[str, AccessAsked]:
     """What is asked, and of which organisation. Raises `UnicodeDecodeError`."""
-    learner, course = found["learner"] or found["learner_last"], found["course"] or found["course_first"]
-    return unquote(found["organisation"], errors="strict"), AccessAsked(_of_form(learner), _of_form(course))
+    organisation, learner, course, course_first, learner_last = found.groups()
+    learner, course = learner or learner_last, course or course_first
+    return unquote(organisation, errors="strict"), AccessAsked(_of_form(learner), _of_form(course))
 
 
 def _of_form(value: str) -> str:
