@@ -57,9 +57,9 @@ _sizes: list[int] = []
 
 PARTS = {
     "aging": Part(
-        "A month of attempts is dropped",
-        lambda on: aging.measure(on, aging.Size(attempts=20_000_000, learners=60_000, rounds=1)),
-        lambda on: aging.measure(on, aging.Size(attempts=200_000, learners=20_000, rounds=1)),
+        "A month of attempts, and one of events, is dropped",
+        lambda on: aging.measure(on, aging.Size(attempts=100_000_000, events=10_000_000, learners=120_000, rounds=1)),
+        lambda on: aging.measure(on, aging.Size(attempts=200_000, events=100_000, learners=40_000, rounds=1)),
     ),
     "api": Part(
         "Who may open this course?",

@@ -56,7 +56,7 @@ class KeepPartitions(Chore):
             for low, high in retention.months_to_make(partitions, now):
                 done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
             for one in retention.to_drop(partitions, now, kept[table]):
-                done &= self._try(partial(_drop, partition=one))
+                done &= self._try(partial(drop, partition=one))
         return done
 
     def _try(self, do: Callable[[Connection], bool | None]) -> bool:
@@ -71,7 +71,7 @@ class KeepPartitions(Chore):
             return False
 
 
-def _drop(connection: Connection, partition: retention.Partition) -> bool:
+def drop(connection: Connection, partition: retention.Partition) -> bool:
     """Drop a partition, unless an event in it is still to be published; whether it was."""
     if partition.of_table == "outbox":
         assert partition.until is not None  # noqa: S101 - it has had its time
