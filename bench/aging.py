@@ -1,10 +1,13 @@
 """Many attempts and events of old months are dropped amid mail: for how long it stands still, what the drop takes."""
 
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
@@ -83,11 +86,12 @@ class Size:
 
 
 def measure(system: System, size: Size) -> list[Ratio]:
-    """Milliseconds: the longest pause between mails, and the transaction that drops, which unlinks files after it has
-    given its locks back."""
+    """Milliseconds: the longest pause between mails; the longest that somebody waits who reads the table, which is how
+    long the locks are held; and the transaction that drops, which removes files after it has given its locks back."""
     rows = {"attempts": size.attempts, "outbox": size.events}
     pauses: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
     drops: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
+    waits: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
     for _ in range(size.rounds):
         with system.database("aging", size.learners) as database:
             for table, n in rows.items():
@@ -100,27 +104,38 @@ def measure(system: System, size: Size) -> list[Ratio]:
                     begun = database.value("SELECT now()")
                     time.sleep(LOOKED_AT_SECONDS)
                     between = database.value("SELECT now()")
-                    drops[table].append((_dropped(engine, table), _dropped(engine, table)))
+                    with _reading(database.url, table) as while_dropped:
+                        old = _dropped(engine, table)
+                    with _reading(database.url, table) as while_empty:
+                        drops[table].append((old, _dropped(engine, table)))
+                    waits[table].append((max(while_dropped), max(while_empty)))
                     time.sleep(LOOKED_AT_SECONDS)
                     ended = database.value("SELECT now()")
                     pauses[table].append((_pause(database, between, ended), _pause(database, begun, between)))
                 if database.value(_SENT) == database.value("SELECT count(*) FROM deliveries"):
                     raise RuntimeError("mail had ended: more learners are needed")
             engine.dispose()
-    return [ratio for table, n in rows.items() for ratio in _judged(table, n, pauses[table], drops[table])]
+    return [
+        ratio for table, n in rows.items() for ratio in _judged(table, n, pauses[table], waits[table], drops[table])
+    ]
 
 
 def _judged(
-    table: str, rows: int, pauses: Sequence[tuple[float, float]], drops: Sequence[tuple[float, float]]
+    table: str,
+    rows: int,
+    pauses: Sequence[tuple[float, float]],
+    waits: Sequence[tuple[float, float]],
+    drops: Sequence[tuple[float, float]],
 ) -> list[Ratio]:
     goal = Goal(MOST_MS, most=True, of_ratio=False)
     what = f"{rows:,} {'events' if table == 'outbox' else table}"
-    (paused, before), (dropped, empty) = zip(*pauses, strict=True), zip(*drops, strict=True)
+    (paused, before), (waited, less), (dropped, empty) = (zip(*one, strict=True) for one in (pauses, waits, drops))
     return [
         Ratio(
             f"longest pause between mails, {what} being dropped", "the same before it", "ms", paused, before, goal=goal
         ),
-        Ratio(f"the transaction that drops {what}", "the same of an empty month", "ms", dropped, empty, 1, goal),
+        Ratio(f"the transaction that drops {what}", "the same of an empty month", "ms", dropped, empty, 1),
+        Ratio(f"longest wait for the table, {what} being dropped", "an empty month", "ms", waited, less, 1, goal),
     ]
 
 
@@ -132,6 +147,25 @@ def _age(database: Database, table: str, rows: int) -> None:
         database.execute(_AGE[table].format(first=first, last=min(first + _SLICE - 1, rows)))
     for statement in _AGED:
         database.execute(statement.format(table=table))
+
+
+@contextmanager
+def _reading(url: str, table: str) -> Iterator[list[float]]:
+    """Read a table again and again, as whoever needs a lock that the drop has; milliseconds of each time."""
+    took, ended = [0.0], threading.Event()
+
+    def read() -> None:
+        with psycopg.connect(url, autocommit=True) as session:
+            while not ended.wait(0.002):
+                begun = time.perf_counter()
+                session.execute(f"SELECT FROM {table} LIMIT 0".encode())
+                took.append((time.perf_counter() - begun) * 1000)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    yield took
+    ended.set()
+    reader.join()
 
 
 def _pause(database: Database, begun: datetime, ended: datetime) -> float:

@@ -22,10 +22,12 @@ AGAIN_SECONDS = 60.0
 
 class KeepPartitions(Chore):
     """Makes partitions ahead, and drops those whose time is over: one in a transaction, so that each has its locks for
-    as long as the catalogue takes."""
+    as long as the catalogue takes. PostgreSQL removes the files of a large one for seconds after that, and answers
+    then."""
 
     name = "partitions"
     seconds = 3600.0
+    beside = True
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
