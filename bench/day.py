@@ -1,6 +1,6 @@
 """`python -m bench.day`: a day's load on real processes, and whether the advice of `rollcall pools advise` is enough.
 
-The day is 240 times as short as a day and has a 240th of its load, so as much comes in a second as on a day: notices
+The day is 480 times as short as a day and has a 480th of its load, so as much comes in a second as on a day: notices
 all day long, two bursts of them, an announcement to a million at nine, and a mail server that is slow for three hours
 of the afternoon, in which half a million more are mailed. First each pool has one process. Then the advice is asked,
 and the day is repeated with as many processes as it says; again, until the target is held.
@@ -31,7 +31,7 @@ from workers.web.console.languages import Reading
 from workers.web.console.plots import Series, line
 
 #: By how much the day is shorter, and its load smaller; seconds of an hour of it.
-SCALE = 240
+SCALE = 480
 HOUR = 3600 / SCALE
 
 #: Seconds of the short day for which work may wait, and the most days that are tried.
@@ -39,12 +39,12 @@ TARGET, DAYS = 60.0, 4
 
 #: Who is mailed at nine and at fifteen, and the mail server's seconds for a mail, as a rule and in the slow hours.
 MILLION, HALF = 1_000_000 // SCALE, 500_000 // SCALE
-TAKES, SLOW, SLOW_HOURS = 0.04, 0.2, (15, 18)
+TAKES, SLOW, SLOW_HOURS = 0.08, 0.4, (15, 18)
 
 #: Notices in a second all day long, and at once at these hours.
-STEADY, BURSTS = 2, {10: 400, 14: 1000}
+STEADY, BURSTS = 1, {10: 200, 14: 500}
 
-#: Small pieces, as there are a 240th of the mails, and two connections of each process: a mail server sets limits.
+#: Small pieces, as there are a 480th of the mails, and two connections of each process: a mail server sets limits.
 _SETTINGS = {
     "ROLLCALL_MAIL_BATCH": "50",
     "ROLLCALL_MAIL_GROUP": "50",
