@@ -46,11 +46,12 @@ test-fast: $(VENV)/.installed  ## the tests that need no server, in seconds
 mutants: $(VENV)/.installed  ## change what decides, one place at a time: which changes no fast test sees
 	@$(BIN)/python -m tests.mutation
 
-servers:  ## Postfix, Dovecot, Exim (root, Debian), Patroni, etcd, HAProxy, PgBouncer (Debian), an OpenID provider (node)
+servers:  ## Postfix, Dovecot, Exim (root, Debian), Patroni, etcd, HAProxy, PgBouncer, pgBackRest (Debian), an OpenID provider (node)
 	@.ci/mail-servers
 	@.ci/failover
 	@.ci/oidc-provider
 	@.ci/pgbouncer
+	@.ci/pgbackrest
 
 chaos: $(VENV)/.installed  ## workers killed every two seconds, again and again: what is lost, what is doubled
 	@$(BIN)/pytest tests/chaos -q
@@ -111,4 +112,4 @@ lock: $(VENV)/.installed  ## resolve constraints.txt, what runs, and constraints
 	$(COMPILE) --output-file clients/python/constraints.txt clients/python/requirements.in
 
 clean:  ## remove the environment and local state
-	rm -rf .venv* .wheels .rollcall .bench .servers .failover .oidc-provider .client .pgbouncer
+	rm -rf .venv* .wheels .rollcall .bench .servers .failover .oidc-provider .client .pgbouncer .pgbackrest

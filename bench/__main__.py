@@ -33,11 +33,11 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-(activating, aging, api, commands, console, events, export, fanout, idle, imports, latency, memory, peer, requests,
- starts, waking) = map(
+(activating, aging, api, backlog, commands, console, events, export, fanout, idle, imports, latency, memory, peer,
+ requests, starts, waking) = map(
     Later,
-    ("activating", "aging", "api", "commands", "console", "events", "export", "fanout", "idle", "imports", "latency",
-     "memory", "peer", "requests", "starts", "waking"),
+    ("activating", "aging", "api", "backlog", "commands", "console", "events", "export", "fanout", "idle", "imports",
+     "latency", "memory", "peer", "requests", "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
@@ -52,19 +52,25 @@ class Part:
     quick: Callable[[System], Sequence[Ratio]]
 
 
-#: Learners and deliveries of the console's organisation, if they are said.
+#: Learners and deliveries of the console's organisation, or deliveries that are due and rows of history, if they are
+#: said.
 _sizes: list[int] = []
 
 PARTS = {
     "aging": Part(
-        "A month of attempts is dropped",
-        lambda on: aging.measure(on, aging.Size(attempts=20_000_000, learners=60_000, rounds=1)),
-        lambda on: aging.measure(on, aging.Size(attempts=200_000, learners=20_000, rounds=1)),
+        "A month of attempts, and one of events, is dropped",
+        lambda on: aging.measure(on, aging.Size(attempts=100_000_000, events=10_000_000, learners=120_000, rounds=1)),
+        lambda on: aging.measure(on, aging.Size(attempts=200_000, events=100_000, learners=40_000, rounds=1)),
     ),
     "api": Part(
         "Who may open this course?",
         lambda on: api.measure(on, api.Size(learners=1_000_000, seconds=10, rounds=3)),
         lambda on: api.measure(on, api.Size(learners=20_000, seconds=2, rounds=2)),
+    ),
+    "backlog": Part(
+        "Many deliveries due, and much that happened",
+        lambda on: backlog.measure(on, backlog.Size(*(_sizes or (10_000_000, 100_000_000)), mails=30_000, rounds=3)),
+        lambda on: backlog.measure(on, backlog.Size(*(_sizes or (40_000, 100_000)), mails=4_000, rounds=1)),
     ),
     "activating": Part(
         "A learner is made active over HTTP",
@@ -163,7 +169,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("part", nargs="*", help=f"which of {', '.join(PARTS)}; all unless named")
     parser.add_argument("--quick", action="store_true", help="less of everything: to see that it runs, not for figures")
-    parser.add_argument("--sizes", type=int, nargs=2, metavar=("LEARNERS", "DELIVERIES"), help="of `console`")
+    parser.add_argument("--sizes", type=int, nargs=2, metavar=("N", "M"), help="of `console` or `backlog`")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="keep the databases there, and use what is there")
     arguments = parser.parse_args()
     _sizes.extend(arguments.sizes or [])

@@ -1,18 +1,23 @@
-"""Many attempts of old months are dropped while mail goes on: for how long it stands still, and what the drop takes."""
+"""Many attempts and events of old months are dropped amid mail: for how long it stands still, what the drop takes."""
 
+import threading
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from bench.fanout import through_the_queue
 from bench.figures import Goal, Ratio
-from bench.system import INGRESS, MAIL, RELAY, TASKS, System, wait_until
+from bench.system import INGRESS, MAIL, RELAY, TASKS, Database, System, wait_until
 from config.database import autocommit, is_locked, transaction
 from config.engine import make_engine
 from tasks import retention
+from workers.relay.retention import drop
 
 #: Milliseconds for which mail may stand still, and locks be held.
 MOST_MS = 1000
@@ -22,31 +27,43 @@ LOOKED_AT_SECONDS = 3.0
 
 #: The first partition ends three months ago, as if the table had been divided then, and the months after it are there.
 _DIVIDE = (
-    "ALTER TABLE attempts DETACH PARTITION attempts_before",
+    "ALTER TABLE {table} DETACH PARTITION {table}_before",
     """
     DO $$ BEGIN
-        EXECUTE format('ALTER TABLE attempts ATTACH PARTITION attempts_before FOR VALUES FROM (MINVALUE) TO (%L)',
+        EXECUTE format('ALTER TABLE {table} ATTACH PARTITION {table}_before FOR VALUES FROM (MINVALUE) TO (%L)',
                        date_trunc('month', now()) - interval '3 months');
     END $$
     """,
     """
-    SELECT make_partition('attempts', date_trunc('month', now()) + n * interval '1 month',
+    SELECT make_partition('{table}', date_trunc('month', now()) + n * interval '1 month',
                           date_trunc('month', now()) + (n + 1) * interval '1 month')
     FROM generate_series(-3, 3) n
     """,
 )
 
-#: Attempts of long ago, a hundred thousand of each mailing, as greylisting leaves them.
-_AGE = (
-    """
+#: Rows of long ago: attempts, a hundred thousand of each mailing, as greylisting leaves them; and events that another
+#: database published.
+_AGE = {
+    "attempts": """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply, address)
     SELECT 1, 1000000 + n / 100000, n % 100000, now() - interval '200 days' - n * interval '0.1 seconds', 451,
-           'throttled', '451 4.7.1 Greylisted, please try again later', 'first' || n || '@learners.acme.example'
-    FROM generate_series(1, {attempts}) n
+           'throttled', '451 4.7.1 Greylisted', 'l' || n || '@acme.example'
+    FROM generate_series({first}, {last}) n
     """,
-    "VACUUM ANALYZE attempts_before",
-    "CHECKPOINT",
-)
+    "outbox": """
+    INSERT INTO outbox (organisation, type, time, data, position)
+    SELECT 1, 'rollcall.access.suspended', now() - interval '200 days' - n * interval '0.1 seconds',
+           json_build_object('learner', 'learner ' || n), -n
+    FROM generate_series({first}, {last}) n
+    """,
+}
+_AGED = ("VACUUM ANALYZE {table}_before", "CHECKPOINT")
+
+#: Rows that are inserted at once.
+_SLICE = 1_000_000
+
+#: The relay drops none of it by itself.
+_SETTINGS = {"ROLLCALL_KEEP_OUTBOX_DAYS": "400", "ROLLCALL_KEEP_DELIVERIES_DAYS": "400"}
 
 _SENT = "SELECT count(*) FROM deliveries WHERE state = 'accepted'"
 
@@ -60,74 +77,115 @@ _LONGEST = """
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: attempts that are dropped, and learners who are mailed meanwhile."""
+    """How much is measured: attempts and events that are dropped, and learners who are mailed meanwhile."""
 
     attempts: int
+    events: int
     learners: int
     rounds: int
 
 
 def measure(system: System, size: Size) -> list[Ratio]:
-    """Milliseconds: the longest pause between mails, and the transaction that drops, which unlinks files after it has
-    given its locks back."""
-    pauses: list[tuple[float, float]] = []
-    drops: list[tuple[float, float]] = []
+    """Milliseconds: the longest pause between mails; the longest that somebody waits who reads the table, which is how
+    long the locks are held; and the transaction that drops, which removes files after it has given its locks back."""
+    rows = {"attempts": size.attempts, "outbox": size.events}
+    pauses: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
+    drops: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
+    waits: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
     for _ in range(size.rounds):
         with system.database("aging", size.learners) as database:
-            for statement in (*_DIVIDE, *_AGE):
-                database.execute(statement.format(attempts=size.attempts) if "{attempts}" in statement else statement)
+            for table, n in rows.items():
+                _age(database, table, n)
             engine = make_engine(database.url, role="bench")
-            with system.processes(database, INGRESS | RELAY | TASKS | MAIL):
+            with system.processes(database, INGRESS | RELAY | TASKS | MAIL, _SETTINGS):
                 through_the_queue(system, database, "course")
                 wait_until(lambda: database.value(_SENT) > size.learners // 20, "mail to be on its way")
-                begun = database.value("SELECT now()")
-                time.sleep(LOOKED_AT_SECONDS)
-                between = database.value("SELECT now()")
-                old, empty = _dropped(engine), _dropped(engine)
-                time.sleep(LOOKED_AT_SECONDS)
-                ended = database.value("SELECT now()")
+                for table in rows:
+                    begun = database.value("SELECT now()")
+                    time.sleep(LOOKED_AT_SECONDS)
+                    between = database.value("SELECT now()")
+                    with _reading(database.url, table) as while_dropped:
+                        old = _dropped(engine, table)
+                    with _reading(database.url, table) as while_empty:
+                        drops[table].append((old, _dropped(engine, table)))
+                    waits[table].append((max(while_dropped), max(while_empty)))
+                    time.sleep(LOOKED_AT_SECONDS)
+                    ended = database.value("SELECT now()")
+                    pauses[table].append((_pause(database, between, ended), _pause(database, begun, between)))
+                if database.value(_SENT) == database.value("SELECT count(*) FROM deliveries"):
+                    raise RuntimeError("mail had ended: more learners are needed")
             engine.dispose()
-            drops.append((old, empty))
-            pauses.append(
-                (
-                    float(database.value(_LONGEST.format(begun=between, ended=ended))),
-                    float(database.value(_LONGEST.format(begun=begun, ended=between))),
-                )
-            )
-    goal = Goal(MOST_MS, most=True, of_ratio=False)
     return [
-        Ratio(
-            f"longest pause between mails, {size.attempts:,} attempts being dropped",
-            "the same before it",
-            "ms",
-            [ours for ours, _ in pauses],
-            [theirs for _, theirs in pauses],
-            goal=goal,
-        ),
-        Ratio(
-            f"the transaction that drops {size.attempts:,} attempts",
-            "the same of an empty month",
-            "ms",
-            [ours for ours, _ in drops],
-            [theirs for _, theirs in drops],
-            digits=1,
-            goal=goal,
-        ),
+        ratio for table, n in rows.items() for ratio in _judged(table, n, pauses[table], waits[table], drops[table])
     ]
 
 
-def _dropped(engine: Engine) -> float:
-    """Drop the oldest partition as the relay does, however often somebody has a lock; milliseconds of the transaction
-    that did."""
+def _judged(
+    table: str,
+    rows: int,
+    pauses: Sequence[tuple[float, float]],
+    waits: Sequence[tuple[float, float]],
+    drops: Sequence[tuple[float, float]],
+) -> list[Ratio]:
+    goal = Goal(MOST_MS, most=True, of_ratio=False)
+    what = f"{rows:,} {'events' if table == 'outbox' else table}"
+    (paused, before), (waited, less), (dropped, empty) = (zip(*one, strict=True) for one in (pauses, waits, drops))
+    return [
+        Ratio(
+            f"longest pause between mails, {what} being dropped", "the same before it", "ms", paused, before, goal=goal
+        ),
+        Ratio(f"the transaction that drops {what}", "the same of an empty month", "ms", dropped, empty, 1),
+        Ratio(f"longest wait for the table, {what} being dropped", "an empty month", "ms", waited, less, 1, goal),
+    ]
+
+
+def _age(database: Database, table: str, rows: int) -> None:
+    """Fill the first partition of a table."""
+    for statement in _DIVIDE:
+        database.execute(statement.format(table=table))
+    for first in range(1, rows + 1, _SLICE):
+        database.execute(_AGE[table].format(first=first, last=min(first + _SLICE - 1, rows)))
+    for statement in _AGED:
+        database.execute(statement.format(table=table))
+
+
+@contextmanager
+def _reading(url: str, table: str) -> Iterator[list[float]]:
+    """Read a table again and again, as whoever needs a lock that the drop has; milliseconds of each time."""
+    took, ended = [0.0], threading.Event()
+
+    def read() -> None:
+        with psycopg.connect(url, autocommit=True) as session:
+            while not ended.wait(0.002):
+                begun = time.perf_counter()
+                session.execute(f"SELECT FROM {table} LIMIT 0".encode())
+                took.append((time.perf_counter() - begun) * 1000)
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    yield took
+    ended.set()
+    reader.join()
+
+
+def _pause(database: Database, begun: datetime, ended: datetime) -> float:
+    return float(database.value(_LONGEST.format(begun=begun, ended=ended)))
+
+
+def _dropped(engine: Engine, table: str) -> float:
+    """Drop the oldest partition of a table as the relay does, however often somebody has a lock; milliseconds of the
+    transaction that did."""
     while True:
         with autocommit(engine) as connection:
-            oldest = retention.to_drop(retention.partitions(connection), datetime.now(UTC), 0)[0]
+            found = [one for one in retention.partitions(connection) if one.of_table == table]
+        oldest = retention.to_drop(found, datetime.now(UTC), 0)[0]
         begun = time.perf_counter()
         try:
             with transaction(engine) as connection:
-                retention.drop(connection, oldest)
+                done = drop(connection, oldest)
         except OperationalError as problem:
             if not is_locked(problem):
                 raise
             continue
-        return (time.perf_counter() - begun) * 1000
+        if done:
+            return (time.perf_counter() - begun) * 1000

@@ -20,13 +20,21 @@ from bench.figures import Goal, Ratio
 from bench.system import wait_until
 from config.streams import make_redis
 
-#: Percent of one core, statements and commands a second, and MB, that are asked for.
-CORE_PERCENT = 3
+#: Percent of one core, statements and commands a second, and connections to PostgreSQL, that are asked for.
+CORE_PERCENT = 2
 STATEMENTS = 20
 COMMANDS = 60
+CONNECTIONS = 25
 
 #: How PostgreSQL writes down a statement, of the simple and of the extended protocol.
 _STATEMENT = re.compile(rb"LOG:  (statement|execute [^:]*): ")
+
+#: Transactions of every database, and connections but for the one that asks.
+_COUNTED = """
+    SELECT sum(xact_commit + xact_rollback)::bigint,
+        (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid())
+    FROM pg_stat_database
+"""
 
 #: Seconds after the start in which first looks and connections are made.
 _SETTLING = 15.0
@@ -50,10 +58,11 @@ class _Moment:
     statements: int
     transactions: int
     commands: int
+    connections: int
 
 
 def measure(size: Size) -> list[Ratio]:
-    """Of a whole second of nothing: percent of a core, statements, Redis commands; and megabytes."""
+    """Of a whole second of nothing: percent of a core, statements, Redis commands; and connections, and megabytes."""
     with tempfile.TemporaryDirectory(prefix="rollcall-idle-") as folder, _installation(Path(folder)) as home:
         services = json.loads((home / "services.json").read_text())
         with psycopg.connect(services["DATABASE_URL"], autocommit=True) as session:
@@ -78,6 +87,7 @@ def measure(size: Size) -> list[Ratio]:
         _one("SQL statements", statements, "/s", STATEMENTS),
         _plain("transactions", transactions, "/s", 1),
         _one("Redis commands", commands, "/s", COMMANDS),
+        _one("connections to PostgreSQL", max(before.connections, after.connections), "", CONNECTIONS),
         _plain("memory of all processes, what is shared counted once", sum(after.memory.values()), "MB", 0),
         *(_plain(name, mb, "MB", 0) for name, mb in sorted(after.memory.items(), key=lambda it: -it[1])),
     ]
@@ -113,7 +123,7 @@ def _moment(home: Path, services: dict[str, Any]) -> _Moment:
         processes[name] = [process, *(process.children() if name == "postgresql" else [])]
     with make_redis(services["REDIS_URL"]) as client, psycopg.connect(services["DATABASE_URL"]) as session:
         commands: Any = client.info("stats")
-        row = session.execute("SELECT sum(xact_commit + xact_rollback)::bigint FROM pg_stat_database").fetchone()
+        row = session.execute(_COUNTED).fetchone()
     return _Moment(
         time.monotonic(),
         {name: sum(_processor(one) for one in found) for name, found in processes.items()},
@@ -121,6 +131,7 @@ def _moment(home: Path, services: dict[str, Any]) -> _Moment:
         len(_STATEMENT.findall((home / "postgresql" / "log").read_bytes())),
         0 if row is None else int(row[0]),
         int(commands["total_commands_processed"]),
+        0 if row is None else int(row[1]),
     )
 
 

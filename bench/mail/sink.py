@@ -17,7 +17,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, cast
 
@@ -43,12 +43,14 @@ _END = b"\r\n.\r\n"
 @dataclass(frozen=True, slots=True)
 class Manners:
     """How the server behaves: per cent of recipients answered 451, the first time or, if it greylists, for so many
-    seconds since the first; connections that it takes at once, 0 for any number; seconds that a message takes."""
+    seconds since the first; connections that it takes at once, 0 for any number; seconds that a message takes, and
+    those that one takes after a signal (SIGUSR1), until the next."""
 
     defer: float = 0.0
     greylist: float = 0.0
     limit: int = 0
     takes: float = 0.0
+    slow: float = 0.0
 
 
 @dataclass(slots=True)
@@ -65,6 +67,10 @@ class Ledger:
         """One line."""
         line = "\t".join((event, f"{at:.6f}", recipient.decode("utf-8", "replace").lower(), *map(str, rest)))
         self.file.write(line.encode() + b"\n")
+
+    def change_pace(self) -> None:
+        """Be slow, or no longer."""
+        self.manners = replace(self.manners, takes=self.manners.slow, slow=self.manners.takes)
 
     def puts_off(self, recipient: bytes) -> bool:
         """Whether this recipient is to come again, the same ones whoever asks."""
@@ -197,6 +203,7 @@ async def _serve(port: int, ledger: Ledger) -> None:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stop.set)
+    loop.add_signal_handler(signal.SIGUSR1, ledger.change_pace)
     server = await loop.create_server(lambda: Session(ledger), "127.0.0.1", port, backlog=256)
     while not stop.is_set():
         with suppress(TimeoutError):
@@ -214,10 +221,11 @@ def main() -> None:
     parser.add_argument("--greylist", type=float, default=0.0, help="seconds for which they are, since the first")
     parser.add_argument("--limit", type=int, default=0, help="connections taken at once; 0: any number")
     parser.add_argument("--takes", type=float, default=0.0, help="seconds that the end of a message takes")
+    parser.add_argument("--slow", type=float, default=0.0, help="the same after SIGUSR1, until the next")
     parser.add_argument("--keep", type=Path, help="a file for the last message taken")
     arguments = parser.parse_args()
     with arguments.log.open("ab", buffering=1 << 20) as file:
-        manners = Manners(arguments.defer, arguments.greylist, arguments.limit, arguments.takes)
+        manners = Manners(arguments.defer, arguments.greylist, arguments.limit, arguments.takes, arguments.slow)
         uvloop.run(_serve(arguments.port, Ledger(file, manners, arguments.keep)))
 
 
@@ -268,6 +276,10 @@ class RecordingSink:
         """Wait until all that was taken is written down."""
         time.sleep(FLUSH_SECONDS * 2)
 
+    def change_pace(self) -> None:
+        """Have it be slow, or no longer."""
+        os.kill(self.pid, signal.SIGUSR1)
+
     def forget(self) -> None:
         """Begin the log anew, between two runs."""
         self.settle()
@@ -285,7 +297,7 @@ def recording(
     port = free_port()
     told = manners or Manners(defer)
     words = ["--port", str(port), "--log", str(log), "--defer", str(told.defer), "--greylist", str(told.greylist)]
-    words += ["--limit", str(told.limit), "--takes", str(told.takes)]
+    words += ["--limit", str(told.limit), "--takes", str(told.takes), "--slow", str(told.slow)]
     if keep is not None:
         words += ["--keep", str(keep)]
     popen = subprocess.Popen([sys.executable, "-m", "bench.mail.sink", *words])

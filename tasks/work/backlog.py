@@ -40,14 +40,15 @@ def loads(connection: Connection) -> list[Load]:
 
 
 def unfinished(connection: Connection) -> int:
-    """How many pieces are to be done yet; what is scheduled, held, halted or set aside rests and does not count."""
+    """How many pieces are to be done yet; what is scheduled, held, halted or set aside rests and does not count. As in
+    `work.loads`, what is halted is asked once for each kind of an organisation."""
     return int(
         value(
             connection,
             """
-            SELECT count(*) FROM work
-            WHERE state NOT IN ('held', 'scheduled', 'failing')
-              AND (state = 'running' OR NOT halted(organisation, actor))
+            SELECT coalesce(sum(n) FILTER (WHERE running OR NOT halted(organisation, actor)), 0) FROM (
+                SELECT organisation, actor, state = 'running' AS running, count(*) AS n FROM work
+                WHERE state NOT IN ('held', 'scheduled', 'failing') GROUP BY organisation, actor, running) kinds
             """,
         )
         or 0

@@ -62,12 +62,13 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """A piece someone is to be woken for."""
+    """A piece someone is to be woken for; `again`: somebody was, and has not come back."""
 
     organisation: int
     work: int
     actor: str
     queue: str
+    again: bool = False
 
 
 def add(

@@ -84,6 +84,31 @@ def test_a_database_younger_than_the_stream_still_gets_its_events_out(world: Wor
     assert world.ask("SELECT count(*) FROM outbox WHERE position IS NULL OR position <= 500") == 0
 
 
+def test_r33_what_was_published_since_the_backup_is_not_published_again_when_it_is_restored(world: World) -> None:
+    world.has_learners(*"ABCD", status="inactive")
+    world.becomes("active", "A")
+    publish(world.runtime)
+    world.becomes("active", "B")
+    with autocommit(world.runtime.engine) as connection:
+        outbox.order_next(connection, 1, 1, 1000)
+    world.becomes("active", "C")
+    backup = world.rows("SELECT organisation, seq, position FROM outbox ORDER BY seq")
+    publish(world.runtime)
+    world.redis.xadd(OUT, {"event": "no document"}, id="4-0")
+    before = _entries(world)
+
+    world.execute("UPDATE outbox SET position = NULL WHERE position = 3")
+    world.execute("UPDATE publication SET ordered = 2, published = 1")
+    assert world.rows("SELECT organisation, seq, position FROM outbox ORDER BY seq") == backup
+    world.becomes("active", "D")
+    world.settle()
+
+    told = [json.loads(fields[b"event"]) for _, fields in _entries(world) if b"source" in fields[b"event"]]
+    assert [event["data"]["learner"] for event in told] == [*"ABCD"]
+    assert _entries(world)[: len(before)] == before
+    assert world.ask("SELECT array_agg(position ORDER BY seq) FROM outbox")[:3] == [1, 2, 3]
+
+
 def test_a_database_that_lacks_less_than_is_new_in_it_publishes_all_of_that(world: World) -> None:
     """As a standby that took over and had not got the last commits: new events are not taken for those it lacks."""
     world.redis.xadd(OUT, {"event": json.dumps({"id": "lacked", "type": "theirs"})}, id="2-0")

@@ -22,7 +22,7 @@ import psycopg
 import pytest
 
 from config.programs import POSTGRESQL_SETTINGS, postmaster
-from tests.servers.unpacked import free_port, wait_until
+from tests.servers.unpacked import free_port, wait_until, within_reach
 
 FOLDER = Path(__file__).parents[2] / ".failover"
 
@@ -264,11 +264,7 @@ def cluster(nodes: int = 2, *, synchronous: bool = True, durable: bool = False) 
         ExitStack() as stack,
     ):
         place = Path(made)
-        programs = FOLDER
-        if not all(part.stat().st_mode & 0o001 for part in FOLDER.parents):
-            programs = place / "programs"
-            shutil.copytree(FOLDER, programs, symlinks=True)
-        found = Cluster(place, programs, synchronous, durable)
+        found = Cluster(place, within_reach(FOLDER, place), synchronous, durable)
         for name in ("one", "two", "three")[:nodes]:
             node = Node(name, place / name, free_port(), free_port())
             node.folder.mkdir()
@@ -292,8 +288,10 @@ def cluster(nodes: int = 2, *, synchronous: bool = True, durable: bool = False) 
         ]
         etcd += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
         etcd += ["--initial-cluster", f"default={peer}", "--unsafe-no-fsync", "--logger", "zap", "--log-level", "warn"]
-        started.append(found._run([programs / "usr/bin/etcd", *etcd], place / "etcd.log"))
-        started.append(found._run([programs / "usr/sbin/haproxy", "-f", place / "haproxy.cfg"], place / "haproxy.log"))
+        started.append(found._run([found.programs / "usr/bin/etcd", *etcd], place / "etcd.log"))
+        started.append(
+            found._run([found.programs / "usr/sbin/haproxy", "-f", place / "haproxy.cfg"], place / "haproxy.log")
+        )
         found.start(*found.nodes.values())
         wait_until(found.replicated, "a standby that follows the primary", PATIENCE_SECONDS)
         with psycopg.connect(found.url("postgres"), autocommit=True) as session:

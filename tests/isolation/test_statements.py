@@ -79,6 +79,7 @@ ACROSS = {
         "tasks.events.inbox.has_overdue",
         "tasks.events.inbox.quarantine_overdue",
         "tasks.events.outbox.is_done_with",
+        "tasks.events.outbox.not_known_published",
         "tasks.events.outbox.order_after_stream",
         "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",

@@ -50,11 +50,15 @@ def a_place() -> Iterator[tuple[Path, Path]]:
     with tempfile.TemporaryDirectory(prefix="rollcall-mx-", ignore_cleanup_errors=True) as made:
         place = Path(made)
         place.chmod(0o755)
-        programs = FOLDER
-        if not all(part.stat().st_mode & 0o001 for part in FOLDER.parents):
-            programs = place / "programs"
-            shutil.copytree(FOLDER, programs, symlinks=True)
-        yield programs, place
+        yield within_reach(FOLDER, place), place
+
+
+def within_reach(folder: Path, place: Path) -> Path:
+    """Where the programs of a folder are open to whatever account they run under: copied to a place if the checkout is
+    not."""
+    if all(part.stat().st_mode & 0o001 for part in folder.parents):
+        return folder
+    return Path(shutil.copytree(folder, place / "programs", symlinks=True))
 
 
 @contextmanager

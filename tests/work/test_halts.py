@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from config.database import transaction
+from config.database import execute, transaction, value
 from tasks import work
 from tasks.system import in_database
-from tasks.work import REGISTRY, offer
+from tasks.work import REGISTRY, loads, offer, unfinished
 from tests.commands.console import Rollcall, printed, refused, rollcall
 from tests.world import World, work_on
 from workers import pool
@@ -161,3 +161,18 @@ def test_what_cannot_be_meant_is_refused(world: World, rollcall: Rollcall) -> No
 
 def test_the_kinds_are_the_actors() -> None:
     assert {*work.KINDS} == {actor.actor_name for actor in pool.ACTORS}
+
+
+def test_what_is_halted_is_asked_once_for_a_kind_however_much_is_due(world: World) -> None:
+    world.execute(
+        "INSERT INTO work (organisation, queue, actor, subject)"
+        " SELECT 1, 'bulk', 'mail.deliver', n FROM generate_series(1, 500) n"
+    )
+
+    with transaction(world.runtime.engine) as connection:
+        execute(connection, "SET LOCAL track_functions = 'all'")
+        [load] = loads(connection)
+        assert (load.due, unfinished(connection)) == (500, 500)
+        asked = value(connection, "SELECT calls FROM pg_stat_xact_user_functions WHERE funcname = 'halted'")
+
+    assert asked == 2

@@ -88,6 +88,8 @@ def test_r31_what_waits_longer_than_its_offer_keeps_its_place_and_takes_no_other
     first = offered(world, repeat=timedelta())
 
     assert offered(world, repeat=timedelta()) == first, "the same wake-ups again, and no others"
+    with transaction(world.runtime.engine) as connection:
+        assert {it.again for it in offer(connection, "bulk", bound=8, repeat=timedelta())} == {True}
     due(world, 2, 1)
     finish(world, taken(world, first[0]))
     assert organisations(offered(world)) == [1] * 7 + [2]

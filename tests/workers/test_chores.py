@@ -1,11 +1,16 @@
 """One organisation's trouble does not keep the relay from anybody else's chores: R31."""
 
+import threading
+
 import pytest
 from structlog.testing import capture_logs
 
+from config.runtime import Runtime
 from config.settings import Settings
+from tests.workers.deployment import DEADLINE, until
 from tests.world import World, id_of
 from workers.relay import Relay
+from workers.relay.chore import Chore
 
 
 @pytest.fixture
@@ -63,3 +68,42 @@ def test_r31_what_cannot_be_published_keeps_nobody_from_being_woken(world: World
     Relay(world.runtime).round()
 
     assert set(world.list("SELECT state FROM work")) == {"offered"}
+
+
+class Slow(Chore):
+    """A chore that takes long, and fails the first time."""
+
+    name = "slow"
+    seconds = 0.0
+    beside = True
+
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime)
+        self.begun, self.may_end = 0, threading.Event()
+
+    def do(self) -> None:
+        """Take until it may end."""
+        self.begun += 1
+        self.may_end.wait(DEADLINE)
+        if self.begun == 1:
+            raise ValueError("no")
+
+
+def test_r31_what_takes_seconds_is_done_beside_the_others_and_once_at_a_time(world: World) -> None:
+    world.has_learners("A", "B", "C")
+    relay = Relay(world.runtime)
+    slow = Slow(world.runtime)
+    relay.chores.insert(0, slow)
+
+    with capture_logs() as lines:
+        relay.round()
+        world.has_course("safety", "everyone")
+        for chore in relay.chores:
+            chore.due_at = 0.0
+        relay.round()
+        assert (slow.begun, set(world.list("SELECT state FROM work"))) == (1, {"offered"})
+
+        slow.may_end.set()
+        until(lambda: any(line.get("chore") == "slow" for line in lines), "its failure to be said")
+        slow.due_at = 0.0
+        until(lambda: relay.round() or slow.begun > 1, "it to be done again")  # type: ignore[func-returns-value]

@@ -27,6 +27,8 @@ class Chore(ABC):
     news: ClassVar[AbstractSet[str]] = frozenset()
     #: Whether it needs Redis; if Redis is away, it is put off.
     needs_redis: ClassVar[bool] = False
+    #: Whether it is done in a thread of its own, as it may take seconds: the others are done meanwhile.
+    beside: ClassVar[bool] = False
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime

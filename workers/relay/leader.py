@@ -1,9 +1,10 @@
-"""Does the chores, one at a time, each when it is due.
+"""Does the chores, one at a time, each when it is due; one that may take seconds is done beside the others.
 
 One relay leads, by an advisory lock on a connection of its own; any number may stand by. It holds no state: whatever it
 does is read from the tables, so it may be killed at any moment.
 """
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ from tasks.events import LEADER_LOCK
 from tasks.fleet import ProcessRole
 from workers.presence import Presence
 from workers.relay.audit import KeepAudit
-from workers.relay.chore import Chore
+from workers.relay.chore import FAILED_SECONDS, Chore
 from workers.relay.fanouts import FinishFanouts
 from workers.relay.forgetting import ForgetEvents
 from workers.relay.mailings import FinishMailings
@@ -119,6 +120,7 @@ class Relay:
         self.chores = [chore(runtime) for chore in CHORES]
         self._redis = make_redis(runtime.endpoints.redis_url)
         self._away = False
+        self._beside: dict[Chore, threading.Thread] = {}
 
     def lead(self, news: psycopg.Connection[Any]) -> None:
         """Do each chore when it is due, or something was announced, until told to stop."""
@@ -151,7 +153,10 @@ class Relay:
         try:
             if chore.needs_redis and self._away:
                 self._redis.ping()
-            chore.run()
+            if chore.beside:
+                self._start(chore)
+            else:
+                chore.run()
         except Exception as problem:
             if is_connection_problem(problem):
                 raise
@@ -167,3 +172,20 @@ class Relay:
             if chore.needs_redis:
                 self._away = False
                 REDIS.end()
+
+    def _start(self, chore: Chore) -> None:
+        """Do a chore in a thread of its own, unless it is still being done."""
+        before = self._beside.get(chore)
+        if before is not None and before.is_alive():
+            chore.put_off(FAILED_SECONDS)
+            return
+        self._beside[chore] = threading.Thread(target=_done_beside, args=(chore,), daemon=True)
+        self._beside[chore].start()
+
+
+def _done_beside(chore: Chore) -> None:
+    try:
+        chore.run()
+    except Exception as problem:  # noqa: BLE001 - it is due again soon; if the database is away, the others say so
+        if not is_connection_problem(problem):
+            complain(chore.name, problem)

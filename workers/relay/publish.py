@@ -6,7 +6,10 @@ Looking again at where it ends and writing is one act.
 """
 
 from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
 
+import msgspec
 import redis
 import structlog
 from sqlalchemy import Connection
@@ -64,7 +67,7 @@ class Publish(Chore):
         state, batch = events.order_next(connection, end.first, end.first, BATCH)
         if end.first > state.ordered:  # before anything new has its place: none of that is on the stream
             log.warning("relay.stream_is_ahead", ordered=state.ordered, end=end.first)
-            events.order_after_stream(connection, end.first)
+            events.order_after_stream(connection, end.first, self._there(state.published, connection))
             return True
         if lost := end.first < state.published:
             groups = known_readers(connection)
@@ -81,6 +84,23 @@ class Publish(Chore):
             events.published_through(connection, through)
         return lost or (bool(batch) and (through < state.ordered or len(batch) == BATCH))
 
+    def _there(self, after: int, connection: Connection) -> list[tuple[events.Unpublished, int]]:
+        """The events that are not known to be published and are on the stream all the same, beyond a position, as they
+        were published after the backup that this database was restored from; and their positions."""
+        unknown: dict[UUID | None, events.Unpublished] = {
+            event.id: event for event in events.not_known_published(connection)
+        }
+        found: list[tuple[events.Unpublished, int]] = []
+        while unknown:
+            entries: Any = self._redis.xrange(OUT, min=f"({after}-0", count=BATCH)
+            if not entries:
+                break
+            for id_, fields in entries:
+                after = StreamId.parse(id_).first
+                if (event := unknown.pop(_first_published(fields), None)) is not None:
+                    found.append((event, after))
+        return found
+
     def _write(self, end: StreamId, batch: Sequence[events.Outgoing]) -> bool:
         """Write events to the stream if it ends there; not if somebody wrote to it, or it was lost, in between."""
         arguments: list[str | bytes] = [str(end)]
@@ -89,6 +109,20 @@ class Publish(Chore):
         written = bool(self._append(keys=[OUT], args=arguments))
         counts.count("rollcall_events_published_total", len(batch) * written)
         return written
+
+
+class _Published(msgspec.Struct):
+    id: UUID
+    replayed: bool = False
+
+
+def _first_published(fields: dict[bytes, bytes]) -> UUID | None:
+    """The id of the event of an entry; not if a person had it published once more, or if somebody else wrote it."""
+    try:
+        entry = msgspec.json.decode(fields.get(b"event", b""), type=_Published)
+    except msgspec.DecodeError:
+        return None
+    return None if entry.replayed else entry.id
 
 
 def _stream_end(client: redis.Redis) -> StreamId:

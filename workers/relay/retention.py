@@ -22,10 +22,12 @@ AGAIN_SECONDS = 60.0
 
 class KeepPartitions(Chore):
     """Makes partitions ahead, and drops those whose time is over: one in a transaction, so that each has its locks for
-    as long as the catalogue takes."""
+    as long as the catalogue takes. PostgreSQL removes the files of a large one for seconds after that, and answers
+    then."""
 
     name = "partitions"
     seconds = 3600.0
+    beside = True
 
     def __init__(self, runtime: Runtime) -> None:
         super().__init__(runtime)
@@ -56,7 +58,7 @@ class KeepPartitions(Chore):
             for low, high in retention.months_to_make(partitions, now):
                 done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
             for one in retention.to_drop(partitions, now, kept[table]):
-                done &= self._try(partial(_drop, partition=one))
+                done &= self._try(partial(drop, partition=one))
         return done
 
     def _try(self, do: Callable[[Connection], bool | None]) -> bool:
@@ -71,7 +73,7 @@ class KeepPartitions(Chore):
             return False
 
 
-def _drop(connection: Connection, partition: retention.Partition) -> bool:
+def drop(connection: Connection, partition: retention.Partition) -> bool:
     """Drop a partition, unless an event in it is still to be published; whether it was."""
     if partition.of_table == "outbox":
         assert partition.until is not None  # noqa: S101 - it has had its time

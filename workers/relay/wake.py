@@ -11,7 +11,7 @@ from tasks.work import next_due_seconds, offer
 from workers.queues import QUEUES, Broker, message_for
 from workers.relay.chore import PACE_SECONDS, Chore
 
-#: For how many pieces of each queue this process has woken somebody; repeats included.
+#: For how many pieces of each queue this process has woken somebody; wake-ups that are repeated do not count.
 WOKEN: Counter[str] = Counter()
 
 
@@ -33,7 +33,7 @@ class Wake(Chore):
         repeat = timedelta(seconds=settings.rollcall_offer_seconds)
         with autocommit(self.runtime.engine) as connection:
             offers = offer(connection, *QUEUES, bound=settings.rollcall_in_flight, repeat=repeat)
-            WOKEN.update(it.queue for it in offers)
+            WOKEN.update(it.queue for it in offers if not it.again)
             for queue, those in groupby(sorted(offers, key=attrgetter("queue")), attrgetter("queue")):
                 self.broker.wake(queue, [message_for(queue, it.actor, it.organisation, it.work) for it in those])
             seconds = next_due_seconds(connection)

@@ -1,7 +1,7 @@
 -- Choose what to wake workers for: at most bound pieces of each queue in flight, organisations in turns (R31).
 -- Nobody is woken for a pool that is paused, or for what is halted. What somebody begins, or rests, meanwhile is left alone: at the end it is due no more.
 WITH chosen AS (
-    SELECT chosen.organisation, chosen.work
+    SELECT chosen.organisation, chosen.work, again
     FROM (SELECT queue FROM unnest(CAST(:queues AS text[])) AS asked (queue)
           WHERE NOT EXISTS (SELECT FROM pools p WHERE p.queue = asked.queue AND p.paused_at IS NOT NULL)
     ) queues CROSS JOIN LATERAL (
@@ -35,13 +35,13 @@ WITH chosen AS (
             ) next
             LEFT JOIN busy ON busy.organisation = next.organisation
         )
-        SELECT organisation, work FROM in_flight WHERE due_at <= now()
+        SELECT organisation, work, true AS again FROM in_flight WHERE due_at <= now()
         UNION ALL
-        (SELECT organisation, work FROM turns ORDER BY turn, since
+        (SELECT organisation, work, false FROM turns ORDER BY turn, since
          LIMIT (SELECT greatest(:bound - count(*), 0) FROM in_flight))
     ) chosen
 )
 UPDATE work SET state = 'offered', due_at = now() + CAST(:repeat AS interval)
 FROM chosen WHERE work.organisation = chosen.organisation AND work.work = chosen.work AND due_at <= now()
     AND (SELECT set_config('synchronous_commit', 'off', true)) = 'off'
-RETURNING work.organisation, work.work, work.actor, work.queue
+RETURNING work.organisation, work.work, work.actor, work.queue, again
