@@ -209,7 +209,10 @@ def exchange(mutant: Mutant) -> None:
         if isinstance(one, FunctionType):
             was = one.__code__
             if (was.co_filename, was.co_qualname) == (mutant.full, mutant.function):
-                one.__code__ = mutant.code
+                if mutant.code.co_freevars:
+                    one.__code__ = mutant.code
+                else:  # a function keeps the cells that it has, also if the mutant calls no `super()`
+                    one.__code__ = mutant.code.replace(co_freevars=was.co_freevars)
 
 
 class Mutation:
