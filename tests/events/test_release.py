@@ -78,7 +78,7 @@ def test_s01_what_is_released_is_charged_under_the_terms_that_are_saved_meanwhil
         organisations.lock(connection, ["acme"])
         organisations.save(connection, saved)
         thread.start()
-        while thread.is_alive() and not world.ask("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while thread.is_alive() and not world.somebody_waits():
             pass
     thread.join()
 

@@ -239,7 +239,7 @@ def test_s02_what_comes_while_its_organisation_is_being_saved_is_not_forgotten(e
         organisations.reserve(connection, ["acme"])
         organisations.save(connection, event)
         thread.start()
-        while thread.is_alive() and not world.ask("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while thread.is_alive() and not world.somebody_waits():
             pass
     thread.join()
 
