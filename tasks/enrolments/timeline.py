@@ -185,9 +185,10 @@ def _enrolment_periods(
 def _by_rule(rules: Sequence[Rule], moves: Mapping[int, Sequence[tuple[datetime, bool]]], moment: datetime) -> bool:
     """Whether a rule holds the learner at a moment: *everyone*, or a linked segment that they are in (R10)."""
     rule = max((rule for rule in rules if rule.since <= moment), key=lambda rule: rule.since, default=None)
-    if rule is None or rule.method == "manual":
-        return False
-    return rule.method == "everyone" or any(_is_member(moves.get(segment, ()), moment) for segment in rule.segments)
+    return rule is not None and (
+        rule.method == "everyone"
+        or (rule.method == "segments" and any(_is_member(moves.get(one, ()), moment) for one in rule.segments))
+    )
 
 
 def _is_member(changes: Sequence[tuple[datetime, bool]], moment: datetime) -> bool:
