@@ -36,6 +36,18 @@ def test_r27_releasing_a_start_takes_it_as_valid_and_records_who_and_why(world: 
     ]
 
 
+def test_r27_whose_start_is_released_after_they_came_back_had_access_when_it_happened(world: World) -> None:
+    world.has_learners("A", status="inactive")
+    world.has_course("safety", "everyone")
+    start = world.starts("A", "safety")
+    world.becomes("active", "A")
+
+    released(world, start)
+
+    enrolment = world.enrolments("A")["safety"]
+    assert enrolment.activated_at == enrolment.started_at is not None
+
+
 def test_r27_a_start_can_be_released_though_what_waited_for_the_same_goes_on_waiting(world: World) -> None:
     """What one makes known is told to all that waits for it; that another is refused again is not its fault."""
     world.has_learners("A", "B", at=DAWN)
@@ -49,6 +61,7 @@ def test_r27_a_start_can_be_released_though_what_waited_for_the_same_goes_on_wai
     released(world, start)
 
     assert [entry.learner for entry in world.ledger()] == ["A"]
+    assert world.list("SELECT code FROM reviews") == [], "nobody was inactive"
     assert world.quarantine().keys() == {id_of(others)}
 
 
