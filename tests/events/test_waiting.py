@@ -283,6 +283,18 @@ def test_s02_what_acts_waits_through_every_unknown_in_turn(world: World) -> None
     assert [entry.amount for entry in world.ledger()] == [4]
 
 
+def test_r06_a_start_counts_once_an_older_description_says_that_its_enrolment_stood(world: World) -> None:
+    world.has_course("safety", "everyone", at=DAWN)
+    world.has_learners("A", at=DAWN + 5 * HOUR)
+    world.starts("A", "safety", at=DAWN + 2 * HOUR)
+    assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
+
+    world.has_learners("A", at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
+
+
 def test_s02_a_request_waits_for_its_course_and_its_segment(world: World) -> None:
     world.has_learners("A")
     world.say("enrolment.requested", request="r", course="safety", segment="s", at=DAWN + 2 * HOUR)
