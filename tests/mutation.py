@@ -209,7 +209,10 @@ def exchange(mutant: Mutant) -> None:
         if isinstance(one, FunctionType):
             was = one.__code__
             if (was.co_filename, was.co_qualname) == (mutant.full, mutant.function):
-                one.__code__ = mutant.code
+                if mutant.code.co_freevars:
+                    one.__code__ = mutant.code
+                else:  # a function keeps the cells that it has, also if the mutant calls no `super()`
+                    one.__code__ = mutant.code.replace(co_freevars=was.co_freevars)
 
 
 class Mutation:
@@ -345,12 +348,13 @@ class Mutation:
         print("\n")  # noqa: T201
         for path in dict.fromkeys(mutant.path for mutant in every):
             here = [mutant for mutant in every if mutant.path == path]
-            left = sum(mutant.path == path for mutant in survived)
-            print(f"{path}: {len(here)} mutants, {len(here) - left} seen, {left} not")  # noqa: T201
-        print(  # noqa: T201
-            f"all: {len(every)} mutants, {len(every) - len(survived)} seen, {late} of them as a test took longer than"
-            f" {DEADLINE} s, {len(survived)} not"
-        )
+            print(f"{path}: {self._counted(here, survived)}")  # noqa: T201
+        print(f"all: {self._counted(every, survived)}; out of time {late} of those seen")  # noqa: T201
+
+    def _counted(self, every: list[Mutant], survived: list[Mutant]) -> str:
+        same = sum(mutant.name in self.equivalent for mutant in every)
+        left = len(set(survived) & set(every))
+        return f"{len(every)} mutants, {len(every) - same - left} seen, {same} equivalent, {left} survived"
 
 
 @contextmanager

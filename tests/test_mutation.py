@@ -3,6 +3,7 @@
 import gc
 from pathlib import Path
 
+from tasks.announcements import rules as announcements
 from tasks.learners import rules
 from tests.mutation import ROOT, exchange, mutants
 
@@ -16,8 +17,20 @@ def test_a_mutant_stands_in_the_place_of_what_was_there_when_tests_were_collecte
 
     try:
         exchange(mutant)
-        assert rules.effective_version.__code__ is mutant.code
+        assert rules.effective_version.__code__ == mutant.code != original
     finally:
         rules.effective_version.__code__ = original
         gc.freeze()
     assert str(mutant).startswith(f"{path.relative_to(ROOT)}:")
+
+
+def test_a_mutant_that_no_longer_calls_super_stands_there_too() -> None:
+    path = Path(announcements.__file__)
+    mutant = next(one for one in mutants(path) if "super()" in one.what)
+    original = announcements.BadMessage.__init__.__code__
+
+    try:
+        exchange(mutant)
+        assert announcements.BadMessage("says", "subject").args == ("says", "subject"), "as if nobody had said which"
+    finally:
+        announcements.BadMessage.__init__.__code__ = original

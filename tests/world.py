@@ -293,6 +293,15 @@ class World:
         with transaction(self.runtime.engine) as connection:
             return value(connection, sql, **parameters)
 
+    def somebody_waits(self) -> bool:
+        """Whether anybody waits for a lock of this database; other tests have theirs at the same server."""
+        return bool(
+            self.ask(
+                "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database"
+                " WHERE d.datname = current_database() AND NOT granted)"
+            )
+        )
+
     def list(self, sql: str, **parameters: object) -> list[Any]:
         """One column from the tables, where nothing else shows it."""
         with transaction(self.runtime.engine) as connection:

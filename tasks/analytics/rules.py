@@ -34,9 +34,9 @@ class Forecast:
     runs_out: date | None
 
 
-def is_stale(now: datetime, counted_at: datetime | None, seconds: float | None) -> bool:
+def is_stale(now: datetime, counted_at: datetime | None, seconds: float) -> bool:
     """Whether it is time to count anew."""
-    return counted_at is None or now - counted_at > max(FRESH, timedelta(seconds=TIMES * (seconds or 0)))
+    return counted_at is None or now - counted_at > max(FRESH, timedelta(seconds=TIMES * seconds))
 
 
 def forecast(

@@ -36,7 +36,7 @@ class CountState:
     now: datetime
     asked_at: datetime | None = None
     counted_at: datetime | None = None
-    seconds: float | None = None
+    seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def state(connection: Connection, organisation: int) -> CountState:
                    SELECT FROM enrolments WHERE organisation = :organisation LIMIT :most) e) < :most
            AND (SELECT count(*) FROM (
                    SELECT FROM consumptions WHERE organisation = :organisation LIMIT :most) c) < :most AS live,
-               now() AS now, kept.asked_at, kept.counted_at, kept.seconds
+               now() AS now, kept.asked_at, kept.counted_at, coalesce(kept.seconds, 0) AS seconds
         FROM (SELECT) nothing LEFT JOIN counts kept ON kept.organisation = :organisation
         """,
         organisation=organisation,

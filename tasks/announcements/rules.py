@@ -172,14 +172,9 @@ def progress(announcement: str, state: str, tallies: Sequence["mail.Tally"]) -> 
 
 def pace(history: Sequence["mail.MailingChange"], sent: int, now: datetime) -> float | None:
     """Mails a second, on average over the time in which the announcement was being sent; None if that is unknown."""
-    seconds = 0.0
-    since: datetime | None = None
-    for change in history:
-        if since is not None and change.before == "sending":
-            seconds += (change.at - since).total_seconds()
-            since = None
+    seconds, until = 0.0, now
+    for change in reversed(history):
         if change.after == "sending":
-            since = change.at
-    if since is not None:
-        seconds += (now - since).total_seconds()
+            seconds += (until - change.at).total_seconds()
+        until = change.at
     return sent / seconds if sent and seconds > 0 else None

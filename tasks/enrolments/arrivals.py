@@ -23,12 +23,11 @@ def later(
     work.add(connection, organisation, "tasks", "enrolments.chunk", fanout, chunks(len(newcomers), size))
 
 
-def enrol(connection: Connection, organisation: int, newcomers: Sequence[Newcomer]) -> bool:
-    """Apply the standing rules to learners who are new: each is told in one mail of all it brought (R7, R12). Whether
-    anybody was enrolled."""
+def enrol(connection: Connection, organisation: int, newcomers: Sequence[Newcomer]) -> None:
+    """Apply the standing rules to learners who are new: each is told in one mail of all it brought (R7, R12)."""
     recorded = store.enrol_newcomers(connection, organisation, newcomers)
     if not recorded:
-        return False
+        return
     named = courses.courses_numbered(connection, organisation, [entry.course for entry in recorded])
     on_hold = {course.course for course in named if course.on_hold}
     told = [entry for entry in recorded if not entry.silent and entry.course not in on_hold]
@@ -45,7 +44,6 @@ def enrol(connection: Connection, organisation: int, newcomers: Sequence[Newcome
         "rule",
         [(entry.course, 1, entry.learner, "silent" if entry.silent else "enrolled") for entry in recorded],
     )
-    return True
 
 
 def open_again(connection: Connection, organisation: Organisation, learners: Sequence[Newcomer]) -> None:

@@ -150,23 +150,22 @@ def _notice_for(connection: Connection, organisation: int, event: Cause, courses
 
 def learners_arrived(
     connection: Connection, settings: Settings, organisation: Organisation, newcomers: Sequence[store.Newcomer]
-) -> bool:
-    """Apply the standing rules to learners who are new (R7): now, or as work where that is much. Whether anybody was
-    enrolled now."""
+) -> None:
+    """Apply the standing rules to learners who are new (R7): now, or as work where that is much."""
     number = organisation.organisation
     rows = store.ruled(connection, number, newcomers, MOST_COUNTED)
     if rows and not fits(connection, rows, settings.rollcall_chunk):
         arrivals.later(connection, settings, number, "arrival", newcomers, rows)
-        return False
-    return _arrived(connection, settings, number, newcomers, enrols=rows > 0)
+    else:
+        _arrived(connection, settings, number, newcomers, enrols=rows > 0)
 
 
 def _arrived(
     connection: Connection, settings: Settings, organisation: int, newcomers: Sequence[store.Newcomer], *, enrols: bool
-) -> bool:
-    enrolled = enrols and arrivals.enrol(connection, organisation, newcomers)
-    late = store.overtaken(connection, organisation, newcomers)
-    return settle_learners(connection, settings, organisation, late) or enrolled
+) -> None:
+    if enrols:
+        arrivals.enrol(connection, organisation, newcomers)
+    settle_learners(connection, settings, organisation, store.overtaken(connection, organisation, newcomers))
 
 
 def learners_returned(

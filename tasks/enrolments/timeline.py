@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import NamedTuple
 
 #: The end of what has none, and the beginning of what always was.
@@ -63,7 +64,7 @@ class Person:
 
     def lives(self) -> list[tuple[datetime, datetime]]:
         """All that there were, and the one after the last deletion."""
-        return list(zip([NEVER, *self.deletions], [*self.deletions, EVER], strict=True))
+        return list(pairwise([NEVER, *self.deletions, EVER]))
 
     def known_since(self, life: tuple[datetime, datetime]) -> datetime:
         """The first description in a life."""
@@ -72,14 +73,13 @@ class Person:
     def active_at(self, moment: datetime) -> bool:
         """By the newest change at or before a moment, of the life it lies in; active before the first (S1)."""
         began = max((time for time in self.deletions if time < moment), default=NEVER)
-        return max(
-            (s for s in self.statuses if began < s.since <= moment), default=StatusVersion(0, NEVER, True)
-        ).active
+        newest = max((s for s in self.statuses if began < s.since <= moment), default=None)
+        return newest is None or newest.active
 
     def active_from(self, begin: datetime, end: datetime) -> datetime | None:
         """The first moment in a stretch of time at which they are active."""
-        moments = [begin, *sorted(s.since for s in self.statuses if begin < s.since < end)]
-        return next((moment for moment in moments if self.active_at(moment)), None)
+        moments = sorted({begin, *(s.since for s in self.statuses)})
+        return next((moment for moment in moments if begin <= moment < end and self.active_at(moment)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def timeline(person: Person, causes: Causes, lead: timedelta, *, deleted: bool) 
         activated = person.active_from(last.begin, last.end)
         if activated != last.begin and started is not None:
             activated = min(activated or started, started)
-        if deleted and last.by == BY_DELETION:
+        if last.by == BY_DELETION:
             last = EnrolmentPeriod(last.begin)
     past = [
         period for n, of_life in enumerate(periods) for period in (of_life[:-1] if n == len(lives) + at else of_life)
@@ -138,7 +138,7 @@ def timeline(person: Person, causes: Causes, lead: timedelta, *, deleted: bool) 
         began,
         past,
         last,
-        max((time for time in causes.withdrawals if began < time < ended), default=began),
+        max([began, *(time for time in causes.withdrawals if time < ended)]),
         started,
         activated,
         [start.time for start, counts in counted.items() if not counts and not start.released],
@@ -154,12 +154,12 @@ def _enrolment_periods(
     began, ended = life
     known = person.known_since(life)
     withdrawn = sorted(time for time in causes.withdrawals if began < time < ended)
-    asked = sorted(time for time in causes.requests if began < time < ended and (began == NEVER or known <= time))
+    asked = sorted(time for time in causes.requests if time < ended and (began == NEVER or known <= time))
     moves = {
         segment: sorted((time, not member) for time, member in changes if began < time < ended)
         for segment, changes in causes.moves.items()
     }
-    moments = {known, *withdrawn, *asked, *(rule.since for rule in causes.rules if began < rule.since < ended)}
+    moments = {known, *withdrawn, *asked, *(rule.since for rule in causes.rules if rule.since < ended)}
     moments.update(time for changes in moves.values() for time, _ in changes)
     found: list[EnrolmentPeriod] = []
     begin: datetime | None = None
@@ -185,9 +185,10 @@ def _enrolment_periods(
 def _by_rule(rules: Sequence[Rule], moves: Mapping[int, Sequence[tuple[datetime, bool]]], moment: datetime) -> bool:
     """Whether a rule holds the learner at a moment: *everyone*, or a linked segment that they are in (R10)."""
     rule = max((rule for rule in rules if rule.since <= moment), key=lambda rule: rule.since, default=None)
-    if rule is None or rule.method == "manual":
-        return False
-    return rule.method == "everyone" or any(_is_member(moves.get(segment, ()), moment) for segment in rule.segments)
+    return rule is not None and (
+        rule.method == "everyone"
+        or (rule.method == "segments" and any(_is_member(moves.get(one, ()), moment) for one in rule.segments))
+    )
 
 
 def _is_member(changes: Sequence[tuple[datetime, bool]], moment: datetime) -> bool:

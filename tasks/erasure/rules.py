@@ -139,13 +139,9 @@ class Needles:
         gone: list[list[tuple[int, int]]] = []
         named: set[int] = set()
         for text, words in zip(texts, found, strict=True):
-            cut = [(low, high) for low, high, known in words if known in self.digests and high - low >= _SHORTEST]
-            named |= {
-                who
-                for low, high, known in words
-                if known in self.digests and high - low >= _SHORTEST
-                for who in self.whose[known]
-            }
+            sure = [one for one in words if one[2] in self.digests and one[1] - one[0] >= _SHORTEST]
+            cut = [(low, high) for low, high, _ in sure]
+            named |= {who for *_, known in sure for who in self.whose[known]}
             starts = defaultdict(list)
             for low, high, known in words:
                 starts[low].append((high, known))

@@ -22,8 +22,8 @@ def follow(context: EventContext, changes: Sequence[Change], causes: Mapping[int
         for change in changes
         if change.arrived
     ]
-    if newcomers and enrolments.learners_arrived(connection, context.settings, context.organisation, newcomers):
-        context.know_enrolments()
+    if newcomers:  # nothing waits for an enrolment of theirs: what names a learner who is not saved waits for them
+        enrolments.learners_arrived(connection, context.settings, context.organisation, newcomers)
     returned = {change.learner: causes[change.learner] for change in changes if change.returned}
     if returned:
         bring_back(context, returned)

@@ -54,7 +54,7 @@ def course_started(context: EventContext, events: Sequence[Event], lead: timedel
     ]
     flags.flag(connection, organisation.organisation, flagged)
     for event, known, start in counted:
-        if released and not known.active_then:
+        if not known.active_then:  # so it was released
             flags.settle_released(connection, organisation.organisation, start, event.id)
     return [(start.course, start.learner) for *_, start in counted if not start.simple]
 

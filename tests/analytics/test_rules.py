@@ -41,7 +41,7 @@ def test_r28_a_pool_that_is_overdrawn_is_used_up_today() -> None:
 
 
 def test_counting_is_never_much_of_what_is_done() -> None:
-    assert is_stale(NOW, None, None)
+    assert is_stale(NOW, None, 0)
     assert not is_stale(NOW, NOW - FRESH, 1)
     assert is_stale(NOW, NOW - FRESH - timedelta(seconds=1), 1)
     assert not is_stale(NOW, NOW - timedelta(minutes=30), 100), "what takes long is counted less often"

@@ -7,10 +7,13 @@ import pytest
 from tasks.announcements.rules import (
     LARGEST_BODY,
     LONGEST_SUBJECT,
+    MOST_FAULTS,
     BadMessage,
     BadSchedule,
+    Fault,
     Progress,
     check_message,
+    faults,
     local_time,
     moment_of,
     pace,
@@ -49,6 +52,39 @@ def test_a_message_that_no_mail_could_say_is_refused(subject: str, body: str, wh
 def test_a_field_that_does_not_exist_is_refused() -> None:
     with pytest.raises(BadMessage, match="nickname"):
         check_message("News", "Hello {{ nickname }}.", "Acme")
+
+
+@pytest.mark.parametrize(
+    ("subject", "body", "part", "line"),
+    [
+        ("", "Hello.", "subject", None),
+        ("News", "", "body", None),
+        ("{{ nickname }}", "Hello.", "subject", None),
+        ("News", "Hello,\n{{ nickname }}.", "body", 2),
+    ],
+)
+def test_whoever_is_refused_a_message_is_told_which_part_is_wrong(
+    subject: str, body: str, part: str, line: int | None
+) -> None:
+    with pytest.raises(BadMessage) as refused:
+        check_message(subject, body, "Acme")
+
+    assert (refused.value.part, refused.value.line) == (part, line)
+    assert faults(subject, body, "Acme") == [Fault(part, line, str(refused.value))]
+
+
+def test_all_mistakes_in_merge_fields_are_named_before_any_other() -> None:
+    found = faults("{{ nickname }}\n", "{{ pet }}\n{{ car }}", "Acme")
+
+    assert [(one.part, one.line) for one in found] == [("subject", None), ("body", 1), ("body", 2)]
+    assert [one.says.partition(":")[0] for one in found] == ["Subject", "Line 1", "Line 2"]
+    assert faults("News", "Hello {{ first_name }}.", "Acme") == []
+
+
+def test_so_many_mistakes_are_named_at_most() -> None:
+    many = "{{ nickname }}" * (MOST_FAULTS - 1)
+
+    assert len(faults(many, many, "Acme")) == MOST_FAULTS
 
 
 @pytest.mark.parametrize(("subject", "body"), [("s" * LONGEST_SUBJECT, "Hello."), ("News", "\n" + "a" * 1000)])
@@ -146,5 +182,7 @@ def test_r20_the_pace_is_that_of_the_time_in_which_it_was_sent() -> None:
 
     assert pace(history, 60, began + timedelta(seconds=520)) == 2.0
     assert pace(history[:3], 60, began + timedelta(seconds=520)) == 6.0
+    assert pace(history[:2], 6, began + timedelta(seconds=100.5)) == 12.0
+    assert pace(history[:2], 6, began + timedelta(seconds=100)) is None, "it has only just begun"
     assert pace(history[:1], 0, began + timedelta(seconds=520)) is None
     assert pace(history, 0, began + timedelta(seconds=520)) is None

@@ -1,11 +1,15 @@
 """What a report does, from the mail that went out to the announcement that is held back: R21, R31, R32, S15."""
 
 import itertools
+import threading
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
+from config.counting import counts
+from config.database import lock_organisations
 from tasks.bounces import Arrived, BounceKind, Ignored, record_bounce
 from tasks.mail import ReturnPaths
 from tests.bounces import reports
@@ -84,6 +88,43 @@ def test_r21_a_bounce_about_us_or_the_message_suppresses_nobody(world: World) ->
 
     assert suppressions(world) == []
     assert world.list("SELECT CAST(kind AS text) FROM bounces") == ["blocked"] * 6
+
+
+def test_r21_operators_see_of_which_mailing_each_bounce_was_and_count_those_that_were_taken(world: World) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+    counts.take()
+
+    with capture_logs() as lines:
+        assert bounces(world, sender, HARD) is BounceKind.HARD
+        assert bounces(world, sender, HARD) is Ignored.KNOWN
+        assert bounces(world, "nobody@acme.example", HARD) is Ignored.UNMATCHED
+
+    [mailing] = world.list("SELECT mailing FROM mailings")
+    assert [(line["event"], line["outcome"], line["organisation"], line["mailing"]) for line in lines] == [
+        ("bounces.taken", "hard", 1, mailing),
+        ("bounces.ignored", Ignored.KNOWN.value, 1, mailing),
+        ("bounces.ignored", Ignored.UNMATCHED.value, None, None),
+    ]
+    assert [(name, n) for name, n in counts.take().items() if "bounces" in name] == [
+        ('rollcall_bounces_total{kind="hard"}', 1)
+    ]
+
+
+def test_r31_a_report_waits_for_whoever_is_changing_what_is_known_of_its_organisation(world: World) -> None:
+    world.has_learners("A")
+    thread = threading.Thread(target=bounces, args=[world, announced(world, "first"), HARD])
+
+    with world.about() as (connection, organisation):
+        lock_organisations(connection, [organisation.organisation])
+        thread.start()
+        while thread.is_alive() and not world.somebody_waits():
+            pass
+        assert thread.is_alive()
+        assert suppressions(world) == []
+    thread.join()
+
+    assert [address for address, *_ in suppressions(world)] == [A]
 
 
 def test_r21_the_fifth_soft_bounce_in_a_row_suppresses(world: World) -> None:

@@ -137,6 +137,18 @@ def test_s07_no_notice_for_a_course_on_hold(world: World) -> None:
     assert world.mail.taken == []
 
 
+def test_s07_beside_a_course_on_hold_the_others_that_a_rule_enrols_in_are_told(world: World) -> None:
+    world.has_learners("A")
+    world.has_course("safety", "segments", segments=["s"])
+    world.has_course("privacy", "segments", segments=["s"], on_hold=True)
+
+    world.say("segment.joined", segment="s", learners=["A"])
+    world.settle()
+
+    assert world.enrolments("A").keys() == {"safety", "privacy"}
+    assert len(world.mail.taken) == 1
+
+
 def test_r12_an_enrolment_told_within_a_day_is_not_told_again(world: World) -> None:
     world.has_learners("A")
     world.has_course("safety")

@@ -1,9 +1,13 @@
 """A person decides on what could not be taken: R27, S12, S16."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Connection
 
+from tasks import organisations
+from tasks.events import Event, decode
 from tasks.events.quarantine import EventRef
 from tasks.intake import NotResolved, discard, release
 from tests.world import DAWN, World, id_of
@@ -32,6 +36,18 @@ def test_r27_releasing_a_start_takes_it_as_valid_and_records_who_and_why(world: 
     ]
 
 
+def test_r27_whose_start_is_released_after_they_came_back_had_access_when_it_happened(world: World) -> None:
+    world.has_learners("A", status="inactive")
+    world.has_course("safety", "everyone")
+    start = world.starts("A", "safety")
+    world.becomes("active", "A")
+
+    released(world, start)
+
+    enrolment = world.enrolments("A")["safety"]
+    assert enrolment.activated_at == enrolment.started_at is not None
+
+
 def test_r27_a_start_can_be_released_though_what_waited_for_the_same_goes_on_waiting(world: World) -> None:
     """What one makes known is told to all that waits for it; that another is refused again is not its fault."""
     world.has_learners("A", "B", at=DAWN)
@@ -45,6 +61,7 @@ def test_r27_a_start_can_be_released_though_what_waited_for_the_same_goes_on_wai
     released(world, start)
 
     assert [entry.learner for entry in world.ledger()] == ["A"]
+    assert world.list("SELECT code FROM reviews") == [], "nobody was inactive"
     assert world.quarantine().keys() == {id_of(others)}
 
 
@@ -59,6 +76,26 @@ def test_r26_a_start_is_released_once_and_its_repetition_is_nothing_new(world: W
     assert world.send(start).new == 0
 
     assert len(world.ledger()) == 1
+
+
+def test_s01_what_is_released_is_charged_under_the_terms_that_are_saved_meanwhile(world: World) -> None:
+    """Not under those that held before the organisation was locked."""
+    world.has_learners("A", status="inactive")
+    world.has_course("safety", "everyone", cost=3)
+    start = world.starts("A", "safety")
+    saved = decode(world.event("organisation.saved", {"name": "Acme", "licence": "seats"}), now=world.clock, skew=HOUR)
+    assert isinstance(saved, Event)
+    thread = threading.Thread(target=released, args=[world, start])
+
+    with world.runtime.engine.begin() as connection:
+        organisations.lock(connection, ["acme"])
+        organisations.save(connection, saved)
+        thread.start()
+        while thread.is_alive() and not world.somebody_waits():
+            pass
+    thread.join()
+
+    assert [(entry.unit, entry.amount) for entry in world.ledger()] == [("seat", 1)]
 
 
 def test_r27_what_names_something_unknown_cannot_be_released_yet(world: World) -> None:
@@ -110,3 +147,34 @@ def test_s02_a_status_is_discarded_unless_it_is_in_a_history(world: World) -> No
         discard(world.runtime.engine, EventRef(id_of(recorded)), by="ann", why="a typing error")
 
     assert world.quarantine().keys() == {id_of(recorded)}
+
+
+def test_r34_what_is_decided_stands_only_with_what_is_done_along_with_it(world: World) -> None:
+    world.has_learners("A", status="inactive")
+    world.has_course("safety", "everyone")
+    start = world.starts("A", "safety")
+    held = world.quarantine()
+    engine, wanted = world.runtime.engine, EventRef(id_of(start))
+
+    def fails(_: Connection) -> None:
+        raise OSError("nobody could record it")
+
+    with pytest.raises(OSError, match="nobody could record it"):
+        release(engine, world.runtime.settings, wanted, by="ann", why="late", also=fails)
+    with pytest.raises(OSError, match="nobody could record it"):
+        discard(engine, wanted, by="ann", why="late", also=fails)
+
+    assert world.quarantine() == held
+    assert world.ledger() == []
+
+
+def test_r31_whoever_decides_on_an_id_that_two_events_have_is_asked_which_is_meant(world: World) -> None:
+    for organisation in ("nobody", "nothing"):
+        world.send(world.event("learner.saved", {"learner": "A"}, id_="twice", organisation=organisation))
+
+    with pytest.raises(NotResolved, match="2 events are called twice: say of which --organisation"):
+        discard(world.runtime.engine, EventRef("twice"), by="ann", why="a typing error")
+
+    discard(world.runtime.engine, EventRef("twice", organisation="nobody"), by="ann", why="a typing error")
+    discard(world.runtime.engine, EventRef("twice"), by="ann", why="a typing error")
+    assert world.quarantine() == {}

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from tasks.events import Awaited, Deferred, Event, Reason, decode
+from tasks.events import Awaited, Deferred, Event, Reason, StoredEvent, decode
 from tasks.events.awaited import Kind, in_words
 from tasks.events.rules import TURN, WAVE, affordable, in_turn, portions, waves, weights
+from tasks.intake import portion
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 _numbers = count(1)
@@ -182,6 +183,17 @@ def test_r31_who_has_messages_to_judge_shares_no_portion() -> None:
     assert portions([*small, said], 1000) == [[*small], [said]]
     short, one = announced("Hi"), status("A", "small")
     assert portions([short, one], 1000) == [[short], [one]], "not even with what weighs as little as can be"
+
+
+def test_r31_of_what_waited_one_event_that_costs_too_much_is_applied_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.intake.waiting.FREED_ROWS", 3)
+    large = [joined("A", "B", "C", "D"), joined("A", "B", "C", "D")]
+    stored = [StoredEvent(n, "learner", one.body) for n, one in enumerate(large)]
+    unreadable = StoredEvent(9, "learner", b"{")
+
+    assert [entry for entry, _ in portion(stored)] == stored[:1]
+    assert [entry for entry, _ in portion([unreadable, *stored])] == stored[:1]
+    assert portion([unreadable]) == portion([]) == []
 
 
 def test_r06_waves_keep_the_order_in_which_events_bear_on_each_other() -> None:

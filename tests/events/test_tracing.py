@@ -21,6 +21,15 @@ def traces(world: World) -> dict[str, set[str | None]]:
     return found
 
 
+def traces_by_learner(world: World, type_: str) -> dict[str, str | None]:
+    """The traces of the events out of one type, by their learner."""
+    return {
+        event["data"]["learner"]: event.get("traceparent")
+        for event in world.out()
+        if event["type"] == f"rollcall.{type_}"
+    }
+
+
 def test_the_trace_of_an_event_is_carried_through_work_and_mail_to_the_events_out(world: World) -> None:
     settings = world.runtime.settings.model_copy(update={"rollcall_chunk": 2})
     object.__setattr__(world.runtime, "settings", settings)
@@ -56,12 +65,19 @@ def test_events_that_are_applied_together_keep_their_own_traces(world: World) ->
         world.event("course.started", {"learner": "B", "course": "safety"}, traceparent=OTHER),
         world.event("course.started", {"learner": "C", "course": "safety"}),
     )
-    world.send(world.event("learner.status_changed", {"learner": "A", "status": "inactive"}, traceparent=OTHER))
+    statuses = [("A", "inactive", OTHER), ("B", "inactive", ONE), ("A", "active", ONE), ("B", "active", OTHER)]
+    world.has_learners("A", "B", email=None)
+    world.send(
+        *(
+            world.event("learner.status_changed", {"learner": learner, "status": status}, traceparent=trace)
+            for learner, status, trace in statuses
+        )
+    )
     world.settle()
 
-    consumed = {e["data"]["learner"]: e.get("traceparent") for e in world.out() if e["type"].endswith("seat.consumed")}
-    assert consumed == {"A": ONE, "B": OTHER, "C": None}
-    assert traces(world)["access.suspended"] == {OTHER}
+    assert traces_by_learner(world, "seat.consumed") == {"A": ONE, "B": OTHER, "C": None}
+    assert traces_by_learner(world, "access.suspended") == {"A": OTHER, "B": ONE}
+    assert traces_by_learner(world, "learner.password_void") == {"A": ONE, "B": OTHER}
 
 
 def test_an_event_that_waits_keeps_its_trace(world: World) -> None:

@@ -236,7 +236,9 @@ def test_r31_who_waits_in_vain_for_an_organisation_that_is_being_changed_is_not_
     with transaction(world.runtime.engine) as holder:
         holder.exec_driver_sql(f"SELECT pg_advisory_xact_lock({ORGANISATION_LOCK}, 1)")
         sending.start()
-        cancel = "SELECT count(pg_cancel_backend(pid)) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        cancel = """
+            SELECT count(pg_cancel_backend(pid)) FROM pg_locks JOIN pg_database d ON d.oid = database
+            WHERE d.datname = current_database() AND locktype = 'advisory' AND NOT granted"""
         until(lambda: not (world.ask(cancel) >= 0 and sending.is_alive()), "it gives up waiting", seconds=DEADLINE)
         sending.join()
 

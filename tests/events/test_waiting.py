@@ -14,6 +14,10 @@ from tests.world import DAWN, World, id_of
 
 HOUR = timedelta(hours=1)
 
+#: Of whom what waited is left to the workers, and after which event.
+RETAKES = """
+SELECT o.id, w.subject FROM work w JOIN organisations o USING (organisation) WHERE w.actor = 'events.retake'"""
+
 
 def standing(world: World, learner: str) -> str:
     """How a learner stands now."""
@@ -103,6 +107,16 @@ def test_s02_a_status_before_its_learner_is_kept_and_listed_as_waiting(world: Wo
     assert world.quarantine() == {}
 
 
+def test_s02_a_status_before_its_learner_keeps_the_version_that_it_had_when_it_came(world: World) -> None:
+    """It is in the history since then, and is not recorded again once its learner is saved."""
+    world.becomes("inactive", "A")
+
+    world.has_learners("A", version=5)
+
+    assert world.list("SELECT version FROM status_changes") == [0]
+    assert world.quarantine() == {}
+
+
 def test_s02_a_status_before_its_organisation_holds_once_both_are_known(empty_world: World) -> None:
     world = empty_world
     world.has_learners("A")
@@ -139,9 +153,39 @@ def test_r06_what_waited_for_an_organisation_alone_is_taken_though_it_is_too_muc
 
     world.has_organisation()
     assert len(world.quarantine()) == 3, "the rest is work"
+    assert world.rows(RETAKES) == [("acme", 0)]
     world.settle()
 
     assert world.quarantine() == {}
+
+
+def test_r06_what_waited_for_a_segment_alone_is_taken_though_it_is_too_much_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody was enrolled, so nothing else makes the rest known; what is called as the segment is has no part in it."""
+    monkeypatch.setattr("tasks.intake.waiting.MOST_FREED", 2)
+    for organisation in ("globex", "s"):
+        world.send(world.event("organisation.saved", {"name": "Other", "licence": "seats"}, organisation=organisation))
+    world.has_course("safety")
+    world.has_learners("A")
+    for n in range(5):
+        world.say("enrolment.requested", request=f"r{n}", course="safety", segment="s")
+
+    world.say("segment.saved", segment="s", name="S")
+    assert len(world.quarantine()) == 3, "the rest is work"
+    assert world.rows(RETAKES) == [("acme", 0)]
+    world.settle()
+
+    assert world.quarantine() == {}
+
+
+def test_r06_what_waited_and_is_taken_whole_leaves_no_work(empty_world: World) -> None:
+    world = empty_world
+    world.has_learners("A")
+
+    world.has_organisation()
+
+    assert (world.quarantine(), world.rows(RETAKES)) == ({}, [])
 
 
 def test_s02_what_a_batch_itself_makes_known_holds_nothing_of_it_back(world: World) -> None:
@@ -195,7 +239,7 @@ def test_s02_what_comes_while_its_organisation_is_being_saved_is_not_forgotten(e
         organisations.reserve(connection, ["acme"])
         organisations.save(connection, event)
         thread.start()
-        while thread.is_alive() and not world.ask("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while thread.is_alive() and not world.somebody_waits():
             pass
     thread.join()
 
@@ -237,6 +281,18 @@ def test_s02_what_acts_waits_through_every_unknown_in_turn(world: World) -> None
     world.has_course("safety", "everyone", cost=4)
     assert world.quarantine() == {}
     assert [entry.amount for entry in world.ledger()] == [4]
+
+
+def test_r06_a_start_counts_once_an_older_description_says_that_its_enrolment_stood(world: World) -> None:
+    world.has_course("safety", "everyone", at=DAWN)
+    world.has_learners("A", at=DAWN + 5 * HOUR)
+    world.starts("A", "safety", at=DAWN + 2 * HOUR)
+    assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
+
+    world.has_learners("A", at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
 
 
 def test_s02_a_request_waits_for_its_course_and_its_segment(world: World) -> None:

@@ -37,6 +37,7 @@ def test_a_step_and_an_explanation_say_what_their_code_means() -> None:
         (True, ["enrolled"], [], "never enrolled"),
         (True, ["not withdrawn"], ["withdrawn by rule", "withdrawn by name"], "withdrawn by name"),
         (True, ["not withdrawn"], ["withdrawn by name", "started", "withdrawn by rule"], "withdrawn by rule"),
+        (True, ["not withdrawn"], ["withdrawn by rule", "withdrawn by rule", "withdrawn by name"], "withdrawn by name"),
     ],
 )
 def test_r03_what_gives_access_or_takes_it(active: bool, missing: list[str], steps: list[str], because: str) -> None:

@@ -111,7 +111,7 @@ def test_r02_a_column_of_the_very_name_comes_before_one_that_differs_in_case() -
         (
             ["status", *"abcdefghijklm"],
             {},
-            "'status', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k' and others",
+            "'status', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k' and others\\. Say",
         ),
         (["status", *"abcdefghijk"], {}, "'j', 'k'\\. Say"),
         (["status", "", "x" * 61], {}, f"'status', '{'x' * 60}'\\. Say"),

@@ -59,6 +59,18 @@ def test_s02_s15_a_deletion_beside_that_of_another_leaves_a_status_listed_as_wai
     assert len(held) == 2, "the deletion of A, and the status that they will have"
 
 
+def test_s15_whoever_is_made_anew_has_no_password_that_is_void(world: World) -> None:
+    world.has_learners("A", email=None)
+    world.say("learner.deleted", learner="A")
+
+    world.has_learners("A", email=None)
+    world.settle()
+
+    assert world.ask("SELECT standing FROM learners") == "active"
+    assert world.out("learner.password_void") == []
+    assert world.list("SELECT kind FROM mailings") == []
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_s15_a_deletion_ends_the_memberships_from_before_it_in_any_order(world: World, order: tuple[int, ...]) -> None:
     world.has_learners("A", version=1, at=DAWN)

@@ -2,6 +2,7 @@
 
 import itertools
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
@@ -13,7 +14,8 @@ UNSAVED, ACTIVE, INACTIVE, DELETED = Standing
 
 
 def change(before: Standing, after: Standing, email: str | None = None) -> Change:
-    return Change(1, "A", before, after, "a", email)
+    """As it is read: the database says it in texts."""
+    return Change(1, "A", cast("Standing", str(before)), cast("Standing", str(after)), "a", email)
 
 
 #: What each change is, of all that there may be; any other is nothing of all this.

@@ -171,6 +171,7 @@ def test_r21_what_would_meet_everybody_uses_up_no_attempt(
     [
         (MailResult.REFUSED, {"about": About.MAILBOX}, False),
         (MailResult.REFUSED, {"about": About.POLICY, "stage": Stage.END}, False),  # what this one says
+        (MailResult.REFUSED, {"about": About.POLICY, "stage": Stage.RCPT}, True),  # before it could say anything
         (MailResult.REFUSED, {"about": About.SIGN_IN, "stage": Stage.END}, True),
         (MailResult.THROTTLED, {"about": About.SIGN_IN, "code": 421}, True),
         (MailResult.THROTTLED, {"about": About.RATE, "code": 500}, True),

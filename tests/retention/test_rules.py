@@ -1,10 +1,11 @@
 """Which months are made ahead, and which have had their time: R35."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from tasks.retention.rules import AHEAD, Partition, months_to_make, to_drop
 
-NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+NOW = datetime(2026, 11, 27, 12, 34, 56, 789, tzinfo=UTC)
 
 
 def until(year: int, month: int) -> Partition:
@@ -45,6 +46,8 @@ def test_r35_what_ended_so_long_ago_is_dropped_the_oldest_first() -> None:
     assert to_drop(found, NOW, 57) == [until(2026, 8), until(2026, 9), until(2026, 10)]
     assert to_drop(found, NOW, 58) == [until(2026, 8), until(2026, 9)]
     assert to_drop(found, NOW, 400) == []
+    others = replace(until(2026, 8), of_table="flow_samples")
+    assert to_drop([until(2026, 8), others], NOW, 57) == [until(2026, 8), others], "which end at the same time"
     exactly = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(days=30)
     assert len(to_drop([until(2026, 10)], exactly, 30)) == 1
     assert to_drop([until(2026, 10)], exactly - timedelta(microseconds=1), 30) == []

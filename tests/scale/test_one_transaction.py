@@ -196,7 +196,7 @@ def test_r31_who_is_being_changed_for_a_moment_is_waited_for(world: World, monke
         lock_organisations(connection, [org.organisation])
         taking = threading.Thread(target=world.send, args=[world.event("learner.saved", world.learner("A"))])
         taking.start()
-        while not world.ask("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"):
+        while not world.somebody_waits():
             assert taking.is_alive()
     taking.join()
     assert world.list("SELECT id FROM learners") == ["A"]

@@ -121,6 +121,9 @@ def test_s05_s12_s15_what_a_start_may_change_besides_is_looked_at(known: dict[st
         ({"learner": None, "course": None}, WAITS_FOR_LEARNER),
         ({"course": None, "enrolled_at": None}, WAITS_FOR_COURSE),
         ({"enrolled_at": None}, NOT_ENROLLED),
+        ({"enrolled_at": THEN + TICK}, None),
+        ({"enrolled_at": THEN, "beaten": True}, None),
+        ({"enrolled_at": THEN + TICK, "beaten": True}, NOT_ENROLLED),  # S15: that is of the next life
     ],
 )
 def test_s14_a_completion_waits_for_its_enrolment(known: dict[str, Any], why: Deferred | None) -> None:

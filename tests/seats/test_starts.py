@@ -106,11 +106,18 @@ def test_s11_a_course_that_costs_nothing_makes_an_entry_of_zero(world: World) ->
     world.has_organisation("credits", 0)
     world.has_learners("A")
     world.has_course("safety", "everyone", cost=0)
+    world.has_course("first aid", "everyone", cost=1)
 
-    world.starts("A", "safety")
+    for course in ("safety", "first aid"):
+        world.starts("A", course)
+    world.has_course("privacy", "everyone", cost=0)
+    world.starts("A", "privacy")
 
-    [entry] = world.ledger()
-    assert (entry.amount, entry.overdrawn) == (0, False)
+    assert [(entry.course, entry.amount, entry.overdrawn) for entry in world.ledger()] == [
+        ("safety", 0, False),
+        ("first aid", 1, True),
+        ("privacy", 0, False),
+    ]
 
 
 def test_r26_the_same_start_repeated_replayed_or_told_anew_consumes_once(world: World) -> None:
