@@ -22,6 +22,14 @@ OTHERWISE = {
         "tokens: name",
         "tokens: token",
     },
+    "of cells, and of organisations by the id that is the same in all of them": {
+        "cells: epoch",
+        "cells: installation",
+        "cells: name",
+        "cells: number",
+        "departed: id",
+        "directory: id",
+    },
     "of an installation, and of no organisation": {
         "alembic_version: version_num",
         "counted: series",

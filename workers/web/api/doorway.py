@@ -28,7 +28,8 @@ from config.errors import NotFound, UserError
 from config.log import without_data
 from config.lookups import LookupLost, Lookups
 from config.runtime import Runtime
-from tasks.accounts import TokenHolder, digest, permits
+from tasks.accounts import Caller, TokenHolder, digest, permits
+from tasks.acts import perform
 from tasks.acts.access import (
     BY_TOKEN,
     AccessAnswer,
@@ -36,6 +37,8 @@ from tasks.acts.access import (
     FoundByToken,
     PairsAsked,
     PairsByToken,
+    ask,
+    ask_many,
     by_token,
     pairs_by_token,
 )
@@ -128,7 +131,9 @@ class Doorway:
         lookup.ask(self._in_order(said), partial(self._heard, reply, hashed, organisation, asked))
         return True
 
-    async def answer(self, bulkhead: Bulkhead, request: Request, organisation: str, asked: Any) -> Response:
+    async def answer(
+        self, bulkhead: Bulkhead, request: Request, caller: Caller, organisation: str, asked: Any
+    ) -> Response:
         """The answer to somebody who may ask, found in a thread. Raises `RefusedCall`, `NotFound`, and what a bulkhead
         raises."""
         hashed = digest(token_in(request.headers["authorization"]) or "")
@@ -136,7 +141,12 @@ class Doorway:
         if found is None:
             self._callers.forget(hashed)
             raise self._callers.unknown(place_of(request.client.host if request.client else ""))
-        return Response(msgspec.json.encode(found.answer(organisation, asked)), media_type="application/json")
+        if found.is_here:
+            answer: Any = found.answer(organisation, asked)
+        else:  # in another cell, or nowhere
+            what: Any = ask if isinstance(asked, AccessAsked) else ask_many
+            answer = await bulkhead.ask(perform, bulkhead.runtime, caller, what, asked, organisation)
+        return Response(msgspec.json.encode(answer), media_type="application/json")
 
     def close(self) -> None:
         """Close the connection."""
@@ -168,7 +178,9 @@ class Doorway:
         if not _may_ask(name, role, None if organisations is None else tuple(organisations), organisation):
             return None
         try:
-            if learner_known and course_known and access is not None:
+            if access is None:  # the organisation is in another cell, or nowhere
+                return None
+            if learner_known and course_known:
                 body = _body(access, tuple(because or ()))
             else:
                 body = msgspec.json.encode(FoundByToken(*row).answer(organisation, asked))
