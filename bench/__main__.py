@@ -33,10 +33,10 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-(activating, aging, api, backlog, commands, console, events, export, fanout, idle, imports, latency, memory, peer,
+(activating, aging, api, backlog, cells, commands, console, events, export, fanout, idle, imports, latency, memory, peer,
  requests, starts, waking) = map(
     Later,
-    ("activating", "aging", "api", "backlog", "commands", "console", "events", "export", "fanout", "idle", "imports",
+    ("activating", "aging", "api", "backlog", "cells", "commands", "console", "events", "export", "fanout", "idle", "imports",
      "latency", "memory", "peer", "requests", "starts", "waking"),
 )  # fmt: skip
 
@@ -76,6 +76,11 @@ PARTS = {
         "A learner is made active over HTTP",
         lambda on: activating.measure(on, activating.Size(learners=1_000_000, activations=200, rounds=3)),
         lambda on: activating.measure(on, activating.Size(learners=20_000, activations=50, rounds=1)),
+    ),
+    "cells": Part(
+        "Two cells beside one",
+        lambda on: cells.measure(on, cells.Size(starts=60_000, mails=10_000, rounds=3)),
+        lambda on: cells.measure(on, cells.Size(starts=4_000, mails=1_000, rounds=1)),
     ),
     "commands": Part(
         "A command, before it does anything",

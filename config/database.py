@@ -101,11 +101,13 @@ def within(connection: Connection, organisation: object) -> object:
 
 def enter_tenant_role(connection: Connection, organisation: int) -> None:
     """Keep, until the transaction ends, only the rights of an organisation's people: row security then shows and
-    changes nothing of another's, whatever a statement says (R31)."""
+    changes nothing of another's, whatever a statement says (R31), and nothing at all of one that has left this cell."""
     later(
         connection,
         """
-        SELECT set_config('rollcall.organisation', CAST(:organisation AS text), true),
+        SELECT set_config('rollcall.organisation', coalesce((
+                   SELECT CAST(o.organisation AS text) FROM organisations o
+                   WHERE o.organisation = CAST(:organisation AS int)), ''), true),
                set_config('search_path', quote_ident(current_schema()), true), set_config('role', people(), true)
         """,
         organisation=organisation,

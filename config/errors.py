@@ -28,6 +28,10 @@ class Stale(Conflict):
     """It was changed since the caller saw it."""
 
 
+class Unavailable(UserError):
+    """It cannot be done now, and soon it can."""
+
+
 @dataclass(frozen=True, slots=True)
 class BadField:
     """What is wrong with one field; `pointer` is its place in what was sent (RFC 6901)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import Engine
 
+from config.cells import Cells
 from config.keys import keys_in
 from config.settings import Settings
 from config.signed_events import EventsKey
@@ -33,12 +34,14 @@ class Endpoints:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Settings, servers and the engine of one process; `stopping` is set when it is to finish what it has begun."""
+    """Settings, servers and the engine of one process; `stopping` is set when it is to finish what it has begun.
+    `cells`: the others, if there are any."""
 
     settings: Settings
     endpoints: Endpoints
     engine: Engine
     stopping: threading.Event = field(default_factory=threading.Event)
+    cells: Cells | None = None
 
     @property
     def home(self) -> Path:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
 
+from config.cells import Cells, read_cells
 from config.engine import make_engine
 from config.errors import ConfigurationError
 from config.runtime import Endpoints, Runtime
@@ -41,10 +42,17 @@ def runtime(
     """Everything a process works with; embedded servers live as long as somebody uses them."""
     with endpoints(settings, need, make=make) as (found, _):
         engine = make_engine(found.database_url, role=role, pooler=found.pooler_url)
+        cells = None if settings.rollcall_cells is None else _cells(settings.rollcall_cells.get_secret_value(), role)
         try:
-            yield Runtime(settings, found, engine)
+            yield Runtime(settings, found, engine, cells=cells)
         finally:
             engine.dispose()
+            if cells is not None:
+                cells.close()
+
+
+def _cells(text: str, role: str) -> Cells:
+    return Cells(read_cells(text), lambda url: make_engine(url, role=role))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from pydantic import (
 )
 
 from config.addresses import is_dns_name, networks_in, sender_address
+from config.cells import read_cells
 from config.environment import refuse_unknown
 from config.errors import ConfigurationError
 from config.keys import pem_of, refuse_weak_events_keys, refuse_weak_keys
@@ -90,6 +91,11 @@ class Settings(BaseModel):
     )
     rollcall_token: SecretStr | None = Field(None, description="who acts there: a token (rollcall tokens add)")
 
+    rollcall_cells: SecretStr | None = Field(
+        None,
+        description="the other cells, as JSON or the file it is in: a name, and database and redis URLs for each;"
+        " unset: there are none",
+    )
     rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
     rollcall_embedded: str | None = Field(
         None,
@@ -288,6 +294,13 @@ class Settings(BaseModel):
         if server is not None:
             refuse_open_redis(server.get_secret_value())
         return url
+
+    @field_validator("rollcall_cells")
+    @classmethod
+    def _cells(cls, cells: SecretStr | None) -> SecretStr | None:
+        if cells is not None:
+            read_cells(cells.get_secret_value())
+        return cells
 
     @field_validator("smtp_url")
     @classmethod

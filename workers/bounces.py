@@ -78,7 +78,7 @@ class ReportReceiver:
     async def record(self, arrived: Arrived) -> str:
         """Store a message that came; the answer."""
         await asyncio.get_running_loop().run_in_executor(
-            self._threads, record_bounce, self._runtime.engine, self._returns, arrived
+            self._threads, record_bounce, self._runtime, self._returns, arrived
         )
         return "250 2.0.0 Stored"
 

@@ -23,7 +23,7 @@ from config.outages import REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import BLOCK_SECONDS, GROUP, IN, make_redis
 from tasks.fleet import ProcessRole
-from tasks.intake import give_up, process_batch, set_aside
+from tasks.intake import cell_in, give_up, process_everywhere, set_aside
 from workers.presence import Presence
 from workers.suspects import MOST_TRIES, Suspects
 
@@ -74,6 +74,10 @@ LEAST_PAUSE = 0.001
 #: Bytes of an event that is set aside because whoever tried it never came back; and where even that is too much.
 LONGEST_KEPT = 64_000_000
 LONGEST_BEGINNING = 64_000
+
+#: Seconds after which events are tried again whose organisation is on its way to another cell, or whose cell is away;
+#: and how many of them are remembered for that. The others are taken over when a lease has passed.
+HELD_SECONDS, MOST_HELD = 1.0, 10_000
 
 #: Nothing is wrong with an event: a server is away, or every connection to it is in use.
 _AWAY = (redis.RedisError, OperationalError, PoolTimeout)
@@ -148,13 +152,14 @@ def _finish(runtime: Runtime, client: redis.Redis, unfinished: list[Any]) -> Non
         _process_read(runtime, client, entries)
 
 
-def _process_read(runtime: Runtime, client: redis.Redis, entries: list[Any]) -> None:
+def _process_read(runtime: Runtime, client: redis.Redis, entries: list[Any]) -> list[Any]:
     try:
-        _process_entries(runtime, client, entries)
+        return _process_entries(runtime, client, entries)
     except _AWAY:
         raise
     except Exception as problem:  # noqa: BLE001 - whatever it was; each is tried by itself when a lease has passed
         log.error("ingress.not_taken", entries=len(entries), **without_data(problem))  # noqa: TRY400
+    return []
 
 
 def _follow(runtime: Runtime, client: redis.Redis, consumer: str, presence: Presence, unfinished: list[Any]) -> None:
@@ -163,19 +168,24 @@ def _follow(runtime: Runtime, client: redis.Redis, consumer: str, presence: Pres
     lease = runtime.lease.total_seconds()
     look_again = time.monotonic()
     left: deque[str] = deque()
+    held, try_again = list[Any](), 0.0
     while not runtime.stopping.is_set():
         presence.lives()
+        if held and time.monotonic() >= try_again:
+            entries, held = held, []
+            held = _process_read(runtime, client, entries)
+            try_again = time.monotonic() + HELD_SECONDS
         if time.monotonic() >= look_again:  # by the clock: a busy stream never has a quiet moment
             left.extend(entry for entry in claim(client, consumer, int(lease * 1000)) if entry not in left)
             forget_the_dead(client, int(FORGOTTEN_AFTER * lease * 1000))
             look_again = time.monotonic() + lease / 2
         _try_each(runtime, client, left, seconds=TURN_SECONDS)
-        pause = LEAST_PAUSE if left else min(BLOCK_SECONDS, lease / 2)
+        pause = LEAST_PAUSE if left else min(BLOCK_SECONDS, lease / 2, HELD_SECONDS if held else BLOCK_SECONDS)
         found: Any = client.xreadgroup(GROUP, consumer, {IN: ">"}, count=batch, block=int(pause * 1000) or 1)
         REDIS.end()
         if found:
             unfinished.extend(found[0][1])
-            _process_read(runtime, client, found[0][1])
+            held += _process_read(runtime, client, found[0][1])[: MOST_HELD - len(held)]
             unfinished.clear()
 
 
@@ -230,21 +240,29 @@ def _give_up(runtime: Runtime, client: redis.Redis, entry: str, *, whole: bool) 
     found: Any = client.eval(_BEGINNING, 1, IN, entry, LONGEST_KEPT if whole else LONGEST_BEGINNING)
     if found is not None:
         size, body = found
-        give_up(runtime.engine, runtime.settings, body, readable=whole and size == len(body))
+        there = cell_in(runtime, body)
+        give_up(there.engine, there.settings, body, readable=whole and size == len(body))
     client.xack(IN, GROUP, entry)
 
 
-def _process_entries(runtime: Runtime, client: redis.Redis, entries: Any) -> None:
-    """`entries`: pairs of entry id and fields, or None where an entry was deleted before it was read."""
+def _process_entries(runtime: Runtime, client: redis.Redis, entries: Any) -> list[Any]:
+    """`entries`: pairs of entry id and fields, or None where an entry was deleted before it was read. Those that
+    have to wait are not acknowledged, and returned."""
     arrived = [fields for _, fields in entries if fields is not None]
     set_aside(runtime.engine, [(_as_text(fields), NO_EVENT) for fields in arrived if b"event" not in fields])
     bodies = [fields[b"event"] for fields in arrived if b"event" in fields]
-    done = process_batch(runtime.engine, runtime.settings, bodies)
+    done, left = process_everywhere(runtime, bodies)
     now = clock.seconds()
-    came = (now - int(entry.partition(b"-")[0]) / 1000 for entry, fields in _as_bytes(entries) if fields is not None)
+    with_event = [entry for entry in entries if entry[1] is not None and b"event" in entry[1]]
+    held = [with_event[at] for at in left]
+    waiting = {entry for entry, _ in held}
+    taken = [entry for entry in entries if entry[0] not in waiting]
+    came = (now - int(entry.partition(b"-")[0]) / 1000 for entry, fields in _as_bytes(taken) if fields is not None)
     counts.observe_each("rollcall_event_effect_seconds", came, door="stream")
-    client.xack(IN, GROUP, *(entry for entry, _ in entries))
+    if taken:
+        client.xack(IN, GROUP, *(entry for entry, _ in taken))
     log.debug("ingress.taken", new=done.new, repeated=done.repeated, held=done.deferred, malformed=done.malformed)
+    return held
 
 
 def _as_bytes(entries: Any) -> Iterator[tuple[bytes, Any]]:

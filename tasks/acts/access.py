@@ -90,6 +90,11 @@ class FoundByToken:
         """Who asks."""
         return TokenHolder(self.name, self.role, self.organisations).as_caller()
 
+    @property
+    def is_here(self) -> bool:
+        """Whether there is such an organisation in this cell."""
+        return self.access is not None
+
     def answer(self, organisation: str, asked: AccessAsked) -> AccessAnswer:
         """What is answered to somebody who may ask. Raises `NotFound`."""
         if self.access is None:
@@ -154,6 +159,11 @@ class PairsByToken:
     """What was found for somebody whose token holds."""
 
     rows: list[PairByToken]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether there is such an organisation in this cell."""
+        return self.rows[0].known
 
     def answer(self, organisation: str, asked: PairsAsked) -> list[PairAccess]:
         """What is answered to somebody who may ask. Raises `NotFound`."""

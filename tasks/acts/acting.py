@@ -16,7 +16,7 @@ from config.errors import Forbidden, NotFound, Stale, UserError
 from config.pooler import session_engine
 from config.runtime import Runtime
 from config.words import as_json
-from tasks import audit, organisations
+from tasks import audit, cells, organisations
 from tasks.accounts import PERMISSIONS, Caller, Door, Scope, permits
 from tasks.organisations import Organisation
 
@@ -238,12 +238,31 @@ def perform(
     expected: str | None = None,
     key: str | None = None,
 ) -> Answer:
-    """Do an act, if the caller may. An attempt to change something that is refused is written down, or
-    counted if there are many. See `Doing`.
+    """Do an act, in the cell of the organisation that it is about, if the caller may. An attempt to change something
+    that is refused is written down, or counted if there are many. See `Doing`.
 
     Raises `NotFound` where there is no such organisation or it is not the caller's, `Forbidden` where the role does not
-    allow it, and whatever `UserError` the act has.
+    allow it, `Unavailable` while the organisation is on its way to another cell, and whatever `UserError` the act has.
     """
+
+    def do(there: Runtime) -> Answer:
+        return _perform(there, caller, what, asked, organisation, expected=expected, key=key)
+
+    if organisation is None or PERMISSIONS[what.name].scope is not Scope.ORGANISATION:
+        return do(runtime)
+    return cells.in_cell_of(runtime, organisation, do)
+
+
+def _perform(
+    runtime: Runtime,
+    caller: Caller,
+    what: Act[Asked, Answer],
+    asked: Asked,
+    organisation: str | None,
+    *,
+    expected: str | None,
+    key: str | None,
+) -> Answer:
     doing = Doing(runtime, caller, what.name, None, expected, key)
     if PERMISSIONS[what.name].scope is Scope.ORGANISATION:
         doing = replace(doing, about=_found(runtime, caller, organisation or ""))
@@ -259,10 +278,16 @@ def perform(
         raise
 
 
+def organisation_of(runtime: Runtime, caller: Caller, organisation: str) -> Organisation:
+    """This organisation, in the cell where it lives, if it is there and the caller's; the same refusal for both."""
+    return cells.in_cell_of(runtime, organisation, lambda there: _found(there, caller, organisation))
+
+
 def _found(runtime: Runtime, caller: Caller, organisation: str) -> Organisation:
-    """This organisation, if it is there and the caller's; the same refusal for both."""
     with autocommit(runtime.engine) as connection:
         found = organisations.find(connection, [organisation]).get(organisation)
+        if found is None and caller.sees(organisation):
+            cells.check_here(connection, [organisation])
     if found is None or not caller.sees(organisation):
         raise NotFound(f"There is no organisation {organisation!r}.")
     return found

@@ -8,10 +8,12 @@ from sqlalchemy import Connection, Engine
 
 from config.counting import counts
 from config.database import retrying, share_organisation, transaction
+from config.runtime import Runtime
 from tasks import mail
 from tasks.bounces import store
 from tasks.bounces.reader import BounceReport, read
 from tasks.bounces.rules import Bounce, BounceKind, Ignored, in_a_row, judge
+from tasks.cells import check_here, in_cell_of_number
 from tasks.mail import Links, ReturnPaths, Suppressed, Token, fingerprint
 
 log = structlog.get_logger()
@@ -26,17 +28,21 @@ class Arrived:
     content: bytes
 
 
-def record_bounce(engine: Engine, returns: ReturnPaths, arrived: Arrived) -> BounceKind | Ignored:
-    """Take a message that came back; what came of it, once that is stored. Raises what the database raises."""
+def record_bounce(runtime: Runtime, returns: ReturnPaths, arrived: Arrived) -> BounceKind | Ignored:
+    """Take a message that came back; what came of it, once that is stored where the organisation lives. Raises what
+    the database raises, and `Unavailable` while the organisation is on its way to another cell."""
     report = read(arrived.content)
     said = judge(report, null_sender=not arrived.sender)
     token = None if isinstance(said, Ignored) else _token(returns, arrived, report)
     if isinstance(said, Ignored):
         outcome: BounceKind | Ignored = said
     elif token is not None:
-        outcome = _store(engine, token, said)
+        meant, bounce = token, said
+        outcome = in_cell_of_number(runtime, token.organisation, lambda there: _store(there.engine, meant, bounce))
     elif said.kind is BounceKind.COMPLAINT and (learner := _who_complains(returns, report)):
-        outcome = _unsubscribe(engine, *learner, report.feedback_id.partition(":")[0])
+        whose, who = learner
+        announcement = report.feedback_id.partition(":")[0]
+        outcome = in_cell_of_number(runtime, whose, lambda there: _unsubscribe(there.engine, whose, who, announcement))
     else:
         outcome = Ignored.UNMATCHED
     if isinstance(outcome, BounceKind):
@@ -74,6 +80,7 @@ def _unsubscribe(engine: Engine, organisation: int, learner: int, announcement: 
         with attempt, transaction(engine, organisation) as connection:
             share_organisation(connection, organisation)
             if not store.known(connection, organisation, learner):
+                check_here(connection, (), [organisation])
                 return Ignored.UNMATCHED
             mail.unsubscribe(connection, organisation, [learner])
             store.record_complaint(connection, organisation, learner, unquote(announcement))
@@ -86,6 +93,7 @@ def _store(engine: Engine, token: Token, bounce: Bounce) -> BounceKind | Ignored
             share_organisation(connection, token.organisation)
             reported = store.reported(connection, token)
             if reported is None:
+                check_here(connection, (), [token.organisation])
                 return Ignored.UNMATCHED
             if not store.record(connection, token, bounce):
                 return Ignored.KNOWN

@@ -75,8 +75,9 @@ def known(connection: Connection, organisation: int, learner: int) -> bool:
         value(
             connection,
             """
-            SELECT EXISTS (SELECT FROM learners l WHERE l.organisation = :organisation AND l.learner = :learner
-                           AND l.standing IN ('active', 'inactive'))
+            SELECT EXISTS (SELECT FROM learners l JOIN organisations o USING (organisation)
+                           WHERE l.organisation = :organisation AND l.learner = :learner
+                             AND l.standing IN ('active', 'inactive'))
             """,
             organisation=organisation,
             learner=learner,

@@ -209,6 +209,7 @@ def finish_fanouts(connection: Connection, *, in_savepoints: bool = False) -> in
         f"""
         SELECT fanout FROM fanouts f
         WHERE finished_at IS NULL AND NOT {UNDER_WAY}
+          AND EXISTS (SELECT FROM organisations o WHERE o.organisation = f.organisation)
         ORDER BY fanout
         """,
     )
@@ -270,7 +271,11 @@ def any_running(connection: Connection, organisation: int) -> bool:
 
 def running_fanouts(connection: Connection) -> int:
     """How many fan-outs are not finished."""
-    return int(value(connection, "SELECT count(*) FROM fanouts WHERE finished_at IS NULL"))
+    return int(
+        value(
+            connection, "SELECT count(*) FROM fanouts JOIN organisations USING (organisation) WHERE finished_at IS NULL"
+        )
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,6 +117,7 @@ if TYPE_CHECKING:
     from tasks.events.turns import TurnState
     from tasks.events.turns import finish as finish_turn
     from tasks.events.turns import give_up as give_up_in_turn
+    from tasks.events.turns import lock_end as lock_line
     from tasks.events.turns import next_ as next_of_turn
     from tasks.events.turns import park as park_events
     from tasks.events.turns import standing as turns_of

@@ -158,7 +158,9 @@ def _quarantine_overdue(connection: Connection, seq: int | None) -> int:
         connection,
         """
         UPDATE inbox SET state = 'quarantined'
-        WHERE state = 'waiting' AND until <= now() AND seq = coalesce(:seq, seq) RETURNING seq
+        WHERE state = 'waiting' AND until <= now() AND seq = coalesce(:seq, seq)
+          AND NOT EXISTS (SELECT FROM departed d WHERE d.id = inbox.organisation)
+        RETURNING seq
         """,
         seq=seq,
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import ORGANISATION_LOCK, execute, rows, value
-from tasks import work
+from tasks import cells, work
 from tasks.events import inbox
 from tasks.events.inbox import StoredEvent, announce_quarantine
 from tasks.events.schemas import Event, Reason
@@ -62,8 +62,19 @@ def standing(connection: Connection, ids: Iterable[str]) -> list[TurnState]:
 
 def park(connection: Connection, organisation: int, events: Sequence[Event]) -> int:
     """Keep events until it is their turn, in their order; how many were not known before (R32)."""
-    _lock_end(connection, organisation)
-    first = not _any(connection, organisation)
+    lock_end(connection, organisation)
+    behind = value(
+        connection,
+        """
+        SELECT (SELECT true FROM inbox
+                WHERE awaits = 'turn' AND awaits_organisation BETWEEN :organisation AND :organisation
+                ORDER BY awaits_organisation, seq LIMIT 1) IS NOT NULL
+        FROM organisations WHERE organisation = :organisation
+        """,
+        organisation=organisation,
+    )
+    if behind is None:
+        cells.check_here(connection, (), [organisation])
     new = execute(
         connection,
         """
@@ -83,7 +94,7 @@ def park(connection: Connection, organisation: int, events: Sequence[Event]) -> 
         named=[event.organisation for event in events],
         bodies=[event.body for event in events],
     )
-    if first and new:
+    if new and not behind:
         _go_on(connection, organisation)
     return new
 
@@ -111,7 +122,7 @@ def next_(connection: Connection, organisation: int, most: int = MOST) -> list[S
 
 def finish(connection: Connection, piece: work.Piece) -> None:
     """This piece is done; another goes on, if anything is left. Raises `LostLease`."""
-    _lock_end(connection, piece.organisation)
+    lock_end(connection, piece.organisation)
     if _any(connection, piece.organisation):
         _go_on(connection, piece.organisation)
     work.finish(connection, piece)
@@ -133,7 +144,7 @@ def give_up(connection: Connection, seq: int, detail: str) -> None:
     announce_quarantine(connection, [seq])
 
 
-def _lock_end(connection: Connection, organisation: int) -> None:
+def lock_end(connection: Connection, organisation: int) -> None:
     """Be the only one who may add to an organisation's line, or find that it has ended, until the transaction does."""
     execute(connection, "SELECT pg_advisory_xact_lock(:lock, :key)", lock=TURN_LOCK, key=organisation)
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from tasks.intake.context import EventContext
     from tasks.intake.decisions import NotResolved, discard, release
+    from tasks.intake.everywhere import cell_in, process_everywhere
     from tasks.intake.following import bring_back, follow, judge_again, mail_admins
     from tasks.intake.waiting import MOST_FREED, portion
 else:

@@ -36,6 +36,7 @@ from config.pipeline import savepoint
 from config.settings import Settings
 from config.tracing import TRACE, tracing
 from tasks import announcements, organisations
+from tasks.cells import Elsewhere
 from tasks.events import (
     AnnouncementRequested,
     Awaited,
@@ -124,7 +125,8 @@ def process_batch(
     then: Callable[[Connection], None] | None = None,
 ) -> BatchResult:
     """Store and apply a batch, whatever is in it. When this returns, every one of them is applied, or stored with the
-    reason why not; only a database that cannot be reached raises. `only`: organisations whose events alone their sender
+    reason why not; only a database that cannot be reached raises, and `Elsewhere` where an organisation has left this
+    cell. `only`: organisations whose events alone their sender
     may send; another's are refused, and stored nowhere (R31). `at_once`: none of them waits for its turn; `known`: the
     numbers of organisations that the caller has read; `few`: each is about few rows, and they are few. `then`: what is
     done with the last of them, in its transaction; it is not done if that fails, and is to raise nothing.
@@ -213,7 +215,7 @@ def store_part(
                     then(connection)
                 return result
     except Exception as problem:  # whatever it was, one event harms no other
-        if is_away(problem):
+        if is_away(problem) or isinstance(problem, Elsewhere):
             raise
         say_why("events.not_applied", events, problem)
     if len(events) > 1:

@@ -9,6 +9,8 @@ from tasks.organisations.store import (
     lock,
     number_learners,
     numbered,
+    put_back,
     reserve,
     save,
+    take_out,
 )

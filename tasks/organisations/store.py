@@ -8,10 +8,8 @@ from sqlalchemy import Connection
 
 from config.database import execute, lock_organisations, nobody_to_blame, one, rows
 from config.sql import query
+from tasks import cells
 from tasks.events import Event, OrganisationSaved
-
-#: Advisory lock class of organisations not known yet; the second key is a hash of the id.
-NAME_LOCK = 7402
 
 #: Takes numbers for so many new learners, under the organisation's lock: they are dense, given out once.
 NUMBER_LEARNERS = "UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation"
@@ -107,15 +105,26 @@ def lock(
 
 def reserve(connection: Connection, ids: Iterable[str]) -> None:
     """Be the only one to save organisations under these ids, or to find them unknown, until the transaction ends: so
-    nothing starts to wait for one that is just being saved (R6)."""
+    nothing starts to wait for one that is just being saved (R6). Raises `cells.Elsewhere` for those that have left."""
+    cells.reserve(connection, ids)
+
+
+def take_out(connection: Connection, id_: str) -> None:
+    """Take an organisation out of those that are here, so that nobody who comes from now on finds it. The caller holds
+    its locks, and sees to it that it is known where it went."""
+    execute(connection, "DELETE FROM organisations WHERE id = :id", id=id_)
+
+
+def put_back(connection: Connection, id_: str, described: str) -> None:
+    """Put an organisation back that was taken out; `described`: its row, as JSON."""
     execute(
         connection,
         """
-        SELECT pg_advisory_xact_lock(:lock, hashtext(id))
-        FROM (SELECT id FROM unnest(CAST(:ids AS text[])) AS asked (id) ORDER BY hashtext(id), id OFFSET 0) ordered
+        INSERT INTO organisations OVERRIDING SYSTEM VALUE
+        SELECT o.* FROM jsonb_populate_record(CAST(NULL AS organisations), CAST(:described AS jsonb)) o WHERE o.id = :id
         """,
-        lock=NAME_LOCK,
-        ids=list(set(ids)),
+        described=described,
+        id=id_,
     )
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Piece,
         accuse,
         add,
+        any_running,
         claim,
         count_from,
         extend,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         others_wait,
         release,
         retry,
+        revoke_claims,
     )
 else:
     __getattr__ = lazily(__name__)

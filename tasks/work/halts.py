@@ -48,8 +48,10 @@ def current_halts(connection: Connection) -> list[Halt]:
         connection,
         Halt,
         """
-        SELECT o.id AS organisation, nullif(h.kind, '') AS kind, h.since, h.by_whom AS by, h.why, h.is_fuse
-        FROM halts h LEFT JOIN organisations o USING (organisation)
+        SELECT coalesce(o.id, d.id) AS organisation, nullif(h.kind, '') AS kind, h.since, h.by_whom AS by, h.why,
+               h.is_fuse
+        FROM halts h LEFT JOIN organisations o USING (organisation) LEFT JOIN departed d ON d.number = h.organisation
+        WHERE d.cell IS NULL
         ORDER BY h.since, h.organisation, h.kind
         """,
     )
@@ -76,12 +78,13 @@ def halt(
 
 
 def unhalt(connection: Connection, organisation: int, kind: str | None) -> bool:
-    """Let it be begun again, at once; whether that is news."""
+    """Let it be begun again, at once, unless the organisation is leaving this cell; whether that is news."""
     changed = execute(
         connection,
         """
         WITH gone AS (
             DELETE FROM halts WHERE organisation = CAST(:whose AS int) AND kind = coalesce(:kind, '')
+              AND NOT EXISTS (SELECT FROM departed d WHERE d.number = halts.organisation)
             RETURNING organisation, kind
         ), woken AS (
             UPDATE work w SET due_at = now() FROM gone

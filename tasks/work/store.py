@@ -310,3 +310,26 @@ def next_due_seconds(connection: Connection) -> float | None:
         "SELECT extract(epoch FROM min(due_at) - now()) FROM work WHERE due_at > now() AND due_at < 'infinity'",
     )
     return None if seconds is None else float(seconds)
+
+
+def any_running(connection: Connection, organisation: int) -> bool:
+    """Whether anybody works for an organisation, under a lease."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT EXISTS (
+                SELECT FROM work WHERE organisation = :organisation AND state = 'running' AND due_at > now())
+            """,
+            organisation=organisation,
+        )
+    )
+
+
+def revoke_claims(connection: Connection, organisation: int) -> None:
+    """Let nobody finish what they began for an organisation under a lease that ran out."""
+    execute(
+        connection,
+        "UPDATE work SET fence = fence + 1, state = 'due' WHERE organisation = :organisation AND state = 'running'",
+        organisation=organisation,
+    )

@@ -49,7 +49,7 @@ def test_what_came_back_is_counted_beside_what_was_accepted(sent: World, admin: 
     ):
         to = sent.mail.senders[address][-1]
         came = system(to, address, **said)
-        record_bounce(sent.runtime.engine, returns, Arrived(came.sender, to, came.message))
+        record_bounce(sent.runtime, returns, Arrived(came.sender, to, came.message))
 
     shown = admin("show", "news")
 

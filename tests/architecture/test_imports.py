@@ -40,6 +40,7 @@ ORDER = [
     "organisations",
     "uploads",
     "events",
+    "cells",
     "fleet",
     "work",
     "reports",

@@ -10,6 +10,7 @@ from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -89,11 +90,12 @@ def renew_mailer(world: World) -> None:
 def follow_stream(world: World, monkeypatch: pytest.MonkeyPatch, body: bytes) -> list[Hop]:
     """What is called for an event, from the bytes on the stream until everything is done that follows from it."""
     reading = replace(world.runtime, stopping=threading.Event())
-    take: Callable[..., None] = ingress._process_entries
+    take: Callable[..., list[Any]] = ingress._process_entries
 
-    def take_and_stop(*arguments: object) -> None:
-        take(*arguments)
+    def take_and_stop(*arguments: object) -> list[Any]:
+        left = take(*arguments)
         reading.stopping.set()
+        return left
 
     monkeypatch.setattr(ingress, "_process_entries", take_and_stop)  # or the ingress goes on reading
     monkeypatch.setattr(delivery, "TURN_SECONDS", 60.0)  # or a slow machine gives a piece back in between

@@ -36,7 +36,7 @@ def returned(world: World, came: Came, to: str) -> BounceKind | Ignored:
     """A message comes back."""
     found = world.runtime.endpoints
     returns = ReturnPaths(found.bounce_address, found.secret_key)
-    return record_bounce(world.runtime.engine, returns, Arrived(came.sender, to, came.message))
+    return record_bounce(world.runtime, returns, Arrived(came.sender, to, came.message))
 
 
 def bounces(world: World, to: str, said: dict[str, str]) -> BounceKind | Ignored:

@@ -96,7 +96,7 @@ def bounce(world: World) -> None:
     to = world.mail.senders[NEW][0]
     came = reports.postfix(to, NEW, diagnostic=f"smtp; 550 5.1.1 <{NEW}> ({USERNAME}) unknown")
     returns = ReturnPaths(found.bounce_address, found.secret_key)
-    record_bounce(world.runtime.engine, returns, Arrived(came.sender, to, came.message))
+    record_bounce(world.runtime, returns, Arrived(came.sender, to, came.message))
 
 
 def of_every_type(world: World, **extra: Any) -> list[bytes]:

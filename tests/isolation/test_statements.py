@@ -12,11 +12,15 @@ from tests.world import World
 #: What is about more than one organisation by its nature, and why that crosses no border.
 ACROSS = {
     "from ids to organisations: the door that all else comes through": {
+        "tasks.cells.store.depart",
+        "tasks.cells.store.events_since",
         "tasks.events.turns.standing",
         "tasks.organisations.store.after",
         "tasks.organisations.store.every",
         "tasks.organisations.store.find",
+        "tasks.organisations.store.put_back",
         "tasks.organisations.store.save",
+        "tasks.organisations.store.take_out",
     },
     "access at the door of a course, in one look-up from the id of the organisation on; it joins on that": {
         "tasks.acts.access.by_token",

@@ -55,7 +55,7 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
         async with watching.listening():
             yield
         for bulkhead in (links, signing, through, posts):
-            bulkhead.runtime.engine.dispose()
+            bulkhead.close()
         watching.close()
         api.close()
         console.close()

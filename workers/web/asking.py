@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 
 import anyio
 from anyio import CapacityLimiter, to_thread
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -67,10 +68,16 @@ class Bulkhead:
         patience = Patience(POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS, statement)
         more = max(0, at_once * connections + 1 - kept)
         url, pooler = runtime.endpoints.database_url, runtime.endpoints.pooler_url
-        engine = make_engine(url, role=role, pool=kept, more=more, patience=patience, ping=ping, pooler=pooler)
-        self.runtime = replace(runtime, engine=engine)
-        outages.watch(engine)
-        stopping.watch(engine)
+
+        def connect(url: str, pooler: str = "") -> Engine:
+            engine = make_engine(url, role=role, pool=kept, more=more, patience=patience, ping=ping, pooler=pooler)
+            stopping.watch(engine)
+            return engine
+
+        self.runtime = replace(
+            runtime, engine=connect(url, pooler), cells=None if runtime.cells is None else runtime.cells.like(connect)
+        )
+        outages.watch(self.runtime.engine)
         self._wait, self._seconds, self._probed = wait, seconds, seconds > THERE_SECONDS
         self._bounded = statement is not None
         self._turns = CapacityLimiter(at_once)
@@ -123,6 +130,12 @@ class Bulkhead:
             raise
         self._shown = time.monotonic()
         return answer
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.runtime.engine.dispose()
+        if self.runtime.cells is not None:
+            self.runtime.cells.close()
 
     async def stop(self) -> None:
         """End what this task asks: nobody waits for it any more."""

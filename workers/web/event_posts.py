@@ -23,7 +23,7 @@ from config.database import transaction
 from config.log import without_data
 from config.signed_events import BATCHED, PATH, STRUCTURED, Claim, EventsKey, NotSigned, Signatures, signs_for
 from config.streams import make_redis
-from tasks.intake import UNREADABLE, BatchResult, give_up, process_batch, set_aside
+from tasks.intake import UNREADABLE, BatchResult, cell_in, give_up, process_everywhere, set_aside
 from workers.suspects import MOST_TRIES, Suspects
 from workers.web.asking import Bulkhead, Busy, is_busy
 from workers.web.bodies import SMALL, Bodies, NotRead
@@ -151,7 +151,8 @@ class _Way:
         with self._suspects.trying(f"event:{sha256(event).hexdigest()}") as tries:
             if tries <= MOST_TRIES:
                 return self._stored([event], only)
-            give_up(self._runtime.engine, self._runtime.settings, event, readable=tries == MOST_TRIES + 1)
+            there = cell_in(self._runtime, event)
+            give_up(there.engine, there.settings, event, readable=tries == MOST_TRIES + 1)
             return BatchResult(events=1, new=1, deferred=1)
 
     def _events(self, body: bytes, batched: bool, only: frozenset[str] | None) -> Sequence[bytes | msgspec.Raw]:
@@ -170,7 +171,10 @@ class _Way:
         return events
 
     def _stored(self, bodies: Sequence[bytes], only: frozenset[str] | None) -> BatchResult:
-        return process_batch(self._runtime.engine, self._runtime.settings, bodies, only=only)
+        done, left = process_everywhere(self._runtime, bodies, only=only)
+        if left:  # their organisation is on its way to another cell, or that is away
+            raise Busy
+        return done
 
 
 def _answered(done: BatchResult) -> JSONResponse:

@@ -17,9 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from config.database import enter_tenant_role, transaction
+from config.database import autocommit, enter_tenant_role, transaction
+from config.errors import Unavailable
 from config.keys import keys_in
 from config.runtime import Runtime
+from tasks.cells import check_here, in_cell_of_number
 from tasks.mail import UNSUBSCRIBE_PATH, Links, Subscription, resubscribe, subscription, unsubscribe
 from workers.web.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
 from workers.web.bodies import Bodies, NotRead
@@ -99,6 +101,8 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
             return await bulkhead.ask(_fulfilled, runtime, *found, wish)
         except NotRead as problem:
             return Response(status_code=problem.status, headers=HEADERS | problem.headers)
+        except Unavailable:
+            return Response(status_code=503, headers=HEADERS | {"Retry-After": str(AGAIN)})
         except (SQLAlchemyError, Busy) as problem:
             if not is_passing(problem):
                 raise
@@ -110,17 +114,24 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     return [Route(f"{path}{UNSUBSCRIBE_PATH}{{token:path}}", answer, methods=["GET", "POST"]) for path in behind]
 
 
-def _fulfilled(runtime: Runtime, organisation: int, learner: int, wish: Wish | None) -> Response:
-    """Do what is wished for, with the rights of the organisation's people (R31), and show how the learner stands."""
+def _fulfilled(here: Runtime, organisation: int, learner: int, wish: Wish | None) -> Response:
+    """Do what is wished for where the organisation lives, and show how the learner stands."""
+    return in_cell_of_number(here, organisation, lambda there: _fulfil(there, organisation, learner, wish))
+
+
+def _fulfil(runtime: Runtime, organisation: int, learner: int, wish: Wish | None) -> Response:
+    """The same there, with the rights of the organisation's people (R31)."""
     with transaction(runtime.engine, organisation) as connection:
         enter_tenant_role(connection, organisation)
         found = subscription(connection, organisation, learner)
-        if found is None:
-            return page("no_such_link", 404)
-        if wish is Wish.UNSUBSCRIBE:
+        if found is not None and wish is Wish.UNSUBSCRIBE:
             unsubscribe(connection, organisation, [learner])
-        elif wish is Wish.RESUBSCRIBE:
+        elif found is not None and wish is Wish.RESUBSCRIBE:
             resubscribe(connection, organisation, [learner])
+    if found is None:
+        with autocommit(runtime.engine) as connection:
+            check_here(connection, (), [organisation])
+        return page("no_such_link", 404)
     return page("unsubscribe", 200, _shown(found, wish))
 
 

@@ -60,7 +60,7 @@ class Watching:
     def close(self) -> None:
         """Let go of the connections."""
         for bulkhead in (self._health, self._scraped):
-            bulkhead.runtime.engine.dispose()
+            bulkhead.close()
 
     def routes(self) -> list[Route]:
         """What is answered where the pages are."""

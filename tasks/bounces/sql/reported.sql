@@ -8,6 +8,7 @@ SELECT m.kind = 'announcement' AS announcement, NOT is_admin(d.recipient) AS lea
              AND f.lifted_at >= d.settled_at) AS counts
 FROM deliveries d
 JOIN mailings m USING (organisation, mailing)
+JOIN organisations o USING (organisation)
 LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
 WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
   AND CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END IS NOT NULL

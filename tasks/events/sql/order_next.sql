@@ -46,7 +46,8 @@ WITH state AS (
     SELECT *, sum(pg_column_size(data)) OVER (ORDER BY position) - pg_column_size(data) AS bytes_before
     FROM placed ORDER BY position LIMIT :limit
 ), events AS (
-    SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
+    SELECT position, next.id, type, time, coalesce(o.id, (SELECT d.id FROM departed d WHERE d.number = next.organisation),
+                                           data ->> '_organisation') AS organisation,
            CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
                 THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
            replayed, traceparent

@@ -195,7 +195,8 @@ def in_progress(connection: Connection) -> InProgress:
         """
         SELECT count(*) FILTER (WHERE kind = 'announcement') AS announcements,
                count(*) FILTER (WHERE kind <> 'announcement') AS notices
-        FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL
+        FROM mailings m JOIN organisations o USING (organisation)
+        WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL
           AND (state = 'cancelled' OR (SELECT paused_at IS NULL FROM mail_control))
         """,
     )

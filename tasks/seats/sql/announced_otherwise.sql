@@ -27,7 +27,9 @@ SELECT CASE WHEN t.event IS NULL THEN 'not announced' WHEN e.id IS NULL THEN 'no
                 || concat_ws(' ', e.learner, e.course, e.cycle, e.unit, e.amount, e.overdrawn, e.occurred_at)
        END AS detail
 FROM entries e FULL JOIN told t ON t.id = e.id
-WHERE (t.event IS NOT NULL OR e.recorded_at >= (SELECT kept_since('outbox')))
+WHERE (t.event IS NOT NULL OR e.recorded_at >= greatest((SELECT kept_since('outbox')), (
+           -- of one that came from another cell: what that had kept, whose places are below zero
+           SELECT min(time) FROM outbox WHERE organisation = :organisation HAVING min(position) < 0)))
   AND (e.id IS NULL OR (e.id, e.learner, e.course, e.cycle, e.unit, e.amount, e.overdrawn, e.occurred_at)
                    IS DISTINCT FROM (t.id, t.learner, t.course, t.cycle, t.unit, t.amount, t.overdrawn, t.occurred_at))
 ORDER BY 1, 2 LIMIT :listed

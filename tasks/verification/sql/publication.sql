@@ -7,7 +7,7 @@ FROM publication p CROSS JOIN LATERAL (SELECT max(position) AS position FROM out
 WHERE o.position > p.ordered
 UNION ALL
 SELECT 'order', 'outbox', n || ' events have place ' || position
-FROM (SELECT position, count(*) AS n FROM outbox WHERE position IS NOT NULL GROUP BY position HAVING count(*) > 1) twice
+FROM (SELECT position, count(*) AS n FROM outbox WHERE position > 0 GROUP BY position HAVING count(*) > 1) twice
 UNION ALL
 SELECT 'order', 'webhook ' || w.organisation || ' ' || w.id, 'it was sent events through place ' || w.position
        || ', and only ' || p.ordered || ' were given'

@@ -1,6 +1,7 @@
 -- Rows of an organisation that is not there (R31), table by table: between the numbers of those that are. 0 is the installation.
 WITH known AS (
     SELECT organisation FROM organisations UNION ALL SELECT 0 UNION ALL SELECT 2147483647
+    UNION ALL SELECT number FROM departed WHERE number IS NOT NULL
 ), gaps AS (
     SELECT organisation AS low, lead(organisation) OVER (ORDER BY organisation) AS high FROM known
 ), between_ AS (

@@ -7,6 +7,7 @@ WITH waiting AS (
          unnest(CAST(:organisations AS int[]), CAST(:counts AS int[])) AS served (organisation, n)
          USING (organisation)
     WHERE state = 'enabled' AND due_at <= now() AND position < ordered AND (lost > 0) = :suspects
+      AND (w.organisation = 0 OR EXISTS (SELECT FROM organisations o WHERE o.organisation = w.organisation))
 ), due AS (
     SELECT w.organisation, w.id FROM webhooks w JOIN waiting USING (organisation, id)
     WHERE nth <= :most_of_one AND w.state = 'enabled' AND w.due_at <= now()

@@ -7,7 +7,8 @@ WITH next AS (
       AND (CAST(:types AS text[]) IS NULL OR type = ANY(:types))
     ORDER BY position LIMIT :limit
 )
-SELECT position, next.id, type, time, coalesce(o.id, data ->> '_organisation') AS organisation,
+SELECT position, next.id, type, time, coalesce(o.id, (SELECT d.id FROM departed d WHERE d.number = next.organisation),
+                                           data ->> '_organisation') AS organisation,
        CASE WHEN type IN ('rollcall.event.quarantined', 'rollcall.webhook.disabled')
             THEN CAST(CAST(data AS jsonb) - '_organisation' AS text) ELSE CAST(data AS text) END AS data,
        traceparent

@@ -28,13 +28,16 @@ from config.errors import NotFound, UserError
 from config.log import without_data
 from config.lookups import LookupLost, Lookups, RawRow
 from config.runtime import Runtime
-from tasks.accounts import digest, permits
+from tasks.accounts import Caller, digest, permits
+from tasks.acts import perform
 from tasks.acts.access import (
     BY_TOKEN,
     AccessAsked,
     FoundByToken,
     PairsAsked,
     PairsByToken,
+    ask,
+    ask_many,
     by_token,
     pairs_by_token,
 )
@@ -131,7 +134,9 @@ class Doorway:
         lookup.ask(self._in_order(said), partial(self._heard, lookup, reply, hashed, organisation, asked))
         return True
 
-    async def answer(self, bulkhead: Bulkhead, request: Request, organisation: str, asked: Any) -> Response:
+    async def answer(
+        self, bulkhead: Bulkhead, request: Request, caller: Caller, organisation: str, asked: Any
+    ) -> Response:
         """The answer to somebody who may ask, found in a thread. Raises `RefusedCall`, `NotFound`, and what a bulkhead
         raises."""
         hashed = digest(token_in(request.headers["authorization"]) or "")
@@ -139,7 +144,12 @@ class Doorway:
         if found is None:
             self._callers.forget(hashed)
             raise self._callers.unknown(place_of(request.client.host if request.client else ""))
-        return Response(msgspec.json.encode(found.answer(organisation, asked)), media_type="application/json")
+        if found.is_here:
+            answer: Any = found.answer(organisation, asked)
+        else:  # in another cell, or nowhere
+            what: Any = ask if isinstance(asked, AccessAsked) else ask_many
+            answer = await bulkhead.ask(perform, bulkhead.runtime, caller, what, asked, organisation)
+        return Response(msgspec.json.encode(answer), media_type="application/json")
 
     def close(self) -> None:
         """Close the connection."""
@@ -171,6 +181,8 @@ class Doorway:
         if not permits(found.caller, "access.ask", organisation):
             return None
         try:
+            if not found.is_here:  # but in another cell, or nowhere
+                return None
             body = msgspec.json.encode(found.answer(organisation, asked))
         except NotFound as problem:
             answer = problems.response(self._public_url, problems.RefusedCall(404, str(problem)))

@@ -8,7 +8,7 @@ import msgspec
 from sqlalchemy.exc import DataError, SQLAlchemyError
 from starlette.responses import Response
 
-from config.errors import BadField, Conflict, Forbidden, Invalid, NotFound, Stale, UserError
+from config.errors import BadField, Conflict, Forbidden, Invalid, NotFound, Stale, Unavailable, UserError
 from tasks.acts.idempotency import UnderWayElsewhere
 from workers.web.asking import AGAIN, Busy, is_busy, is_passing, took_too_long
 from workers.web.bodies import NotRead
@@ -60,7 +60,9 @@ class RefusedCall(Exception):
 
 
 #: Statuses of what a user can do something about, the first that fits.
-_STATUSES: dict[type[UserError], int] = {NotFound: 404, Forbidden: 403, Stale: 412, Conflict: 409, UserError: 422}
+_STATUSES: dict[type[UserError], int] = {
+    NotFound: 404, Forbidden: 403, Stale: 412, Conflict: 409, Unavailable: 503, UserError: 422,
+}  # fmt: skip
 
 
 def refusal_of(problem: Exception) -> RefusedCall | None:
@@ -69,7 +71,7 @@ def refusal_of(problem: Exception) -> RefusedCall | None:
         return problem
     if isinstance(problem, UserError):
         status = next(status for kind, status in _STATUSES.items() if isinstance(problem, kind))
-        headers = {"Retry-After": "1"} if isinstance(problem, UnderWayElsewhere) else None
+        headers = {"Retry-After": "1"} if isinstance(problem, UnderWayElsewhere | Unavailable) else None
         return RefusedCall(status, str(problem), headers, problem.errors if isinstance(problem, Invalid) else ())
     if isinstance(problem, NotRead):
         return RefusedCall(problem.status, str(problem), problem.headers)

@@ -145,7 +145,7 @@ class Api:
         """Close the connections."""
         self.doorway.close()
         for bulkhead in self.bulkheads.values():
-            bulkhead.runtime.engine.dispose()
+            bulkhead.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Every one of them is answered."""
@@ -180,7 +180,7 @@ class Api:
             find = partial(perform, bulkhead.runtime, caller, route.act, asked, organisation)
             return await self.exports.answer(find, caller.who, organisation, only_head=request.method == "HEAD")
         if isinstance(asked, AccessAsked | PairsAsked) and "authorization" in request.headers:
-            return await self.doorway.answer(bulkhead, request, organisation or "", asked)
+            return await self.doorway.answer(bulkhead, request, caller, organisation or "", asked)
         do = self._done if key is None else self._done_once
         return _unchanged(request, await bulkhead.ask(do, bulkhead.runtime, call))
 

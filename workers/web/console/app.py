@@ -12,16 +12,15 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from config.database import transaction
-from config.errors import Conflict, Forbidden, Invalid, NotFound, UserError
+from config.errors import Conflict, Forbidden, Invalid, NotFound, Unavailable, UserError
 from config.keys import keys_in
 from config.log import without_data
 from config.runtime import Runtime
-from tasks import accounts, organisations
+from tasks import accounts
 from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
 from tasks.acts import perform
-from tasks.acts.acting import tag_of
+from tasks.acts.acting import organisation_of, tag_of
 from tasks.acts.paging import Stream
 from tasks.acts.signing_in import SIGN_IN_PATH
 from workers.web.api.limits import Buckets, Places
@@ -124,7 +123,7 @@ class Console:
     def close(self) -> None:
         """Close the connections."""
         for bulkhead in (self._bulkhead, self._downloads, self._looks):
-            bulkhead.runtime.engine.dispose()
+            bulkhead.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request. Every one of them is answered by a page."""
@@ -297,11 +296,7 @@ class Console:
             perform(runtime, caller, needs, None, organisation)
         if organisation is None:
             return visit
-        with transaction(runtime.engine) as connection:
-            found = organisations.find(connection, [organisation]).get(organisation)
-        if found is None or not caller.sees(organisation):
-            raise NotFound(f"There is no organisation {organisation!r}.")
-        return replace(visit, organisation=found)
+        return replace(visit, organisation=organisation_of(runtime, caller, organisation))
 
     def _page(self, asked: _Asked, visit: Visit, shown: Shown, tag: str) -> Response:
         switch = visit.ask(organisation_acts.list_, organisation_acts.OrganisationsAsked(limit=SWITCHED))
@@ -373,7 +368,7 @@ def _refusal(visit: Visit, problem: UserError) -> Shown:
 
 
 def _status(problem: UserError) -> int:
-    kinds = {NotFound: 404, Forbidden: 403, Conflict: 409}
+    kinds = {NotFound: 404, Forbidden: 403, Conflict: 409, Unavailable: 503}
     return next((status for kind, status in kinds.items() if isinstance(problem, kind)), 422)
 
 

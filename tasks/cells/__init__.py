@@ -1,0 +1,32 @@
+"""Which cell an organisation lives in: the directory, and what has left this cell."""
+
+from typing import TYPE_CHECKING
+
+from config.lazily import lazily
+
+if TYPE_CHECKING:
+    from tasks.cells.routing import in_cell_of, in_cell_of_number, is_there, places_of
+    from tasks.cells.store import (
+        Cell,
+        Departed,
+        Elsewhere,
+        Place,
+        add_cell,
+        begin_move,
+        cells,
+        check_here,
+        depart,
+        departed,
+        emptied,
+        events_since,
+        every_place,
+        finish_move,
+        forget_departed,
+        installation,
+        place,
+        refresh_epoch,
+        reserve,
+        went_to,
+    )
+else:
+    __getattr__ = lazily(__name__)
