@@ -33,11 +33,11 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-(activating, aging, api, backlog, cells, commands, console, events, export, fanout, idle, imports, latency, memory, peer,
- requests, starts, waking) = map(
+(activating, aging, api, backlog, cells, commands, console, events, export, fanout, idle, imports, latency, memory,
+ peer, requests, starts, waking) = map(
     Later,
-    ("activating", "aging", "api", "backlog", "cells", "commands", "console", "events", "export", "fanout", "idle", "imports",
-     "latency", "memory", "peer", "requests", "starts", "waking"),
+    ("activating", "aging", "api", "backlog", "cells", "commands", "console", "events", "export", "fanout", "idle",
+     "imports", "latency", "memory", "peer", "requests", "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
