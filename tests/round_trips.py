@@ -50,8 +50,11 @@ def counted(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Round
     with tempfile.NamedTemporaryFile("ab+") as file, monkeypatch.context() as patched:
         fcntl.fcntl(file.fileno(), fcntl.F_SETFL, os.O_APPEND)  # what is read is cut off
 
+        traced: list[psycopg.Connection[Any]] = []
+
         @event.listens_for(engine, "connect")
         def trace(connection: psycopg.Connection[Any], _record: object) -> None:
+            traced.append(connection)
             connection.pgconn.trace(file.fileno())
             connection.pgconn.set_trace_flags(Trace.SUPPRESS_TIMESTAMPS | Trace.REGRESS_MODE)
 
@@ -70,4 +73,7 @@ def counted(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> Iterator[Round
         patched.setattr("config.engine.QUIET_SECONDS", 600)  # whatever a slow machine takes
         patched.setattr(RedisConnection, "send_packed_command", sent)
         yield found
-    engine.dispose()
+        for connection in traced:
+            if not connection.closed:
+                connection.pgconn.untrace()  # or it writes on where the file was, to whoever has that number by then
+        engine.dispose()
