@@ -1,6 +1,6 @@
 """An audience of everyone is counted by the few whom no mail may go to, for the page that launches an announcement.
 
-Who is inactive is in an index already. These add who has no address, whose an address is, and who lacks a name.
+Who is inactive is in an index already. These add who has no address, and who lacks a name.
 """
 
 from alembic import op
@@ -18,7 +18,6 @@ _EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 #: Built before, while learners come and change.
 indexes = {
-    "learners_addresses": "ON learners (organisation, mail_key(email)) WHERE email IS NOT NULL",
     "learners_unaddressed": "ON learners (organisation, learner)"
     " WHERE standing = 'active' AND coalesce(email, '') = ''",
     "learners_nameless": "ON learners (organisation, learner) WHERE standing = 'active'"
@@ -31,4 +30,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP INDEX learners_addresses, learners_unaddressed, learners_nameless")
+    op.execute("DROP INDEX learners_unaddressed, learners_nameless")

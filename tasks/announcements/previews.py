@@ -40,7 +40,7 @@ HIDDEN, NOWHERE = "…", "nobody@example.org"
 MARK = "[Test] "
 
 #: Learners of an audience from which on they are counted anew after so many seconds, not for each who looks.
-MANY, COUNTED_SECONDS = 100_000, 2.0
+MANY, COUNTED_SECONDS = 100_000, 3.0
 
 _JUDGED: Recent[list[AudienceVerdict]] = Recent(COUNTED_SECONDS, lambda counted: sum(one.n for one in counted) >= MANY)
 

@@ -48,7 +48,6 @@ learners = Table(
     index("learners_active", "organisation", "learner", where="standing = 'active'"),
     index("learners_inactive", "organisation", "learner", where="standing = 'inactive'"),
     index("learners_not_active", "organisation", "standing", "learner", where="standing <> 'active'"),
-    index("learners_addresses", "organisation", "public.mail_key(email)", where="email IS NOT NULL"),
     index("learners_unaddressed", "organisation", "learner", where="standing = 'active' AND coalesce(email, '') = ''"),
     index(
         "learners_nameless",

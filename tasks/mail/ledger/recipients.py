@@ -101,8 +101,8 @@ def _parts(fields: Collection[MergeField]) -> dict[str, bool]:
 def judged_everyone(
     connection: Connection, organisation: int, fields: Collection[MergeField] = ()
 ) -> list[AudienceVerdict]:
-    """The same of all learners, by the few whom the gate holds back; of the names, not of usernames. It needs the
-    rights of the tables' owner: row security keeps others from the index of addresses."""
+    """The same of all learners, by the few whom the gate holds back; of the names, not of usernames. It is
+    asked with the rights of the tables' owner, so that row security leaves the plan as it is."""
     without_nested_loops(connection)
     names = not NAMES.isdisjoint(fields)
     found = rows(connection, AudienceVerdict, query("mail.count_everyone"), organisation=organisation, names=names)
