@@ -58,7 +58,7 @@ COMMANDS = {
 #: The groups of commands, each in a module of its own.
 GROUPS = (
     "events", "learners", "courses", "announcements", "templates", "mail", "seats", "suppressions", "reports",
-    "webhooks", "work", "pools", "run", "tokens", "accounts",
+    "webhooks", "work", "pools", "run", "tokens", "accounts", "cells",
 )  # fmt: skip
 
 #: The environment that a shell asks for completions with.

@@ -39,6 +39,7 @@ from tasks.system import PoolAdvice
 from tasks.webhooks import Attempt, Webhook
 from tasks.work import FailingWork
 from workers import asyncapi, cli, outline
+from workers.commands import cells as cell_commands
 from workers.commands import (
     demo,
     events,
@@ -50,6 +51,7 @@ from workers.commands import (
     templates,
     verify,
 )
+from workers.moving import Moved
 from workers.web.api import openapi
 
 #: Where they are kept in the repo.
@@ -74,6 +76,10 @@ RESULTS: dict[str, Any] = {
     "accounts-sign-out": account_acts.SignedOut,
     "accounts-totp": account_acts.SecondFactor,
     "audit": AuditRecord,
+    "cells-add": cell_commands.AddedCell,
+    "cells-forget": cell_commands.Forgotten,
+    "cells-list": cell_commands.CellList,
+    "cells-move": Moved,
     "announcements-cancel": announcement_acts.AnnouncementState,
     "announcements-create": announcement_acts.AnnouncementState,
     "announcements-delete": DeletedDraft,

@@ -20,6 +20,7 @@ ALONE = {
     "migrations/__init__.py": "migrates by session_engine",
     "tasks/imports/actors.py": "locks by session_engine",
     "tasks/imports/judging.py": "is given a connection of session_engine by the intake",
+    "workers/moving.py": "is the only mover by session_engine",
     "workers/relay/leader.py": "leads by a connection to DATABASE_URL",
     "workers/webhooks.py": "hears by a connection to DATABASE_URL",
 }
