@@ -33,11 +33,11 @@ class Later:
         return getattr(import_module(f"bench.{self._name}"), what)
 
 
-(activating, aging, api, commands, console, events, export, fanout, idle, imports, latency, memory, peer, requests,
- starts, waking) = map(
+(activating, aging, api, cells, commands, console, events, export, fanout, idle, imports, latency, memory, peer,
+ requests, starts, waking) = map(
     Later,
-    ("activating", "aging", "api", "commands", "console", "events", "export", "fanout", "idle", "imports", "latency",
-     "memory", "peer", "requests", "starts", "waking"),
+    ("activating", "aging", "api", "cells", "commands", "console", "events", "export", "fanout", "idle", "imports",
+     "latency", "memory", "peer", "requests", "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
@@ -70,6 +70,11 @@ PARTS = {
         "A learner is made active over HTTP",
         lambda on: activating.measure(on, activating.Size(learners=1_000_000, activations=200, rounds=3)),
         lambda on: activating.measure(on, activating.Size(learners=20_000, activations=50, rounds=1)),
+    ),
+    "cells": Part(
+        "Two cells beside one",
+        lambda on: cells.measure(on, cells.Size(starts=60_000, mails=10_000, rounds=3)),
+        lambda on: cells.measure(on, cells.Size(starts=4_000, mails=1_000, rounds=1)),
     ),
     "commands": Part(
         "A command, before it does anything",

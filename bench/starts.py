@@ -28,7 +28,8 @@ _TOGETHER = 500
 #: Sessions of pgbench, as the rows it inserts come from so many users at once.
 _CLIENTS = 8
 
-_PREPARE = """
+#: Everyone is enrolled in a course, and a table for what it is compared with.
+PREPARE = """
     UPDATE learners SET standing = 'active';
     DELETE FROM status_changes;
     INSERT INTO courses (organisation, id, title, cost, on_hold, method, rules_since, saved_at)
@@ -117,7 +118,7 @@ def measure_pace(system: System, size: Size) -> list[Ratio]:
 def _prepared(system: System, name: str, learners: int) -> Iterator[Database]:
     """A database in which so many learners are active and enrolled in a course that costs three credits."""
     with system.database(name, learners) as database:
-        database.execute(_PREPARE)
+        database.execute(PREPARE)
         database.execute("VACUUM ANALYZE")
         database.execute("CHECKPOINT")
         yield database

@@ -123,13 +123,13 @@ class Rollcall:
         )
         return json.loads(done.stdout)
 
-    def announce(self, id_: str, *words: str, policy_: str = "hold") -> None:
+    def announce(self, id_: str, *words: str, policy_: str = "hold", organisation: str = ORGANISATION) -> None:
         """Create and launch an announcement, to everyone unless words say otherwise; it is committed on return."""
         self.command(
-            "announcements", "create", "--organisation", ORGANISATION, "--id", id_, "--subject", SUBJECT, "--body",
+            "announcements", "create", "--organisation", organisation, "--id", id_, "--subject", SUBJECT, "--body",
             BODY, "--policy", policy_, *(words or ("--everyone",)),
         )  # fmt: skip
-        self.command("announcements", "launch", id_, "--yes", "--no-check", "--organisation", ORGANISATION)
+        self.command("announcements", "launch", id_, "--yes", "--no-check", "--organisation", organisation)
 
     def finish(self, id_: str, meanwhile: Callable[[], None] = lambda: None, look: float = _LOOK_SECONDS) -> float:
         """Wait for the end of an announcement, doing something at each look; the seconds from its launch to that."""
