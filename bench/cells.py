@@ -1,8 +1,8 @@
 """Two cells beside one: starts and mails a second, the processor that each takes, and what is reckoned from that.
 
-All share the cores of this machine. If those are used up by one cell, two do no more in a second; what can be measured
-is whether a start, or a mail, takes more of a processor if there are two cells. Each cell has servers and processes of
-its own, so with cores of its own it does what one does, less that.
+All share the cores of this machine, so two at once do no more in a second than one. What each needs is measured while
+the other has nothing to do, as they would be with cores of their own: the second with its events through the doors of
+the first. From that it is reckoned what both do where each has as many cores as this machine.
 """
 
 import json
@@ -71,8 +71,8 @@ class Cell:
 
 def measure(system: System, size: Size) -> list[Ratio]:
     """Starts and mails of one cell and of two, in alternating rounds."""
-    starts: list[tuple[Did, Did]] = []
-    mails: list[tuple[Did, Did]] = []
+    starts: list[list[Did]] = []
+    mails: list[list[Did]] = []
     with another_system() as other:
         for turn in range(size.rounds):
             with _cells(system, other, f"starts-{turn}", _WARM + size.starts) as (home, north):
@@ -81,39 +81,48 @@ def measure(system: System, size: Size) -> list[Ratio]:
                     system.processes(home.database, PIPE, {"ROLLCALL_CELLS": json.dumps(known)}) as here,
                     other.processes(north.database, BEHIND) as there,
                 ):
-                    half = _WARM + size.starts // 2
+                    ends = [_WARM + size.starts * part // 3 for part in range(4)]
                     _start([home, north], range(1, _WARM + 1))
-                    one = _started([home], here, range(_WARM + 1, half + 1))
-                    two = _started([home, north], [*here, *there], range(half + 1, _WARM + size.starts + 1))
-            starts.append((one, two))
+                    every = [*here, *there]
+                    starts.append(
+                        [
+                            _started(home.system, cells, every, range(first + 1, last + 1))
+                            for cells, first, last in zip(
+                                ([home], [north], [home, north]), ends[:-1], ends[1:], strict=True
+                            )
+                        ]
+                    )
             with _cells(system, other, f"mails-{turn}", size.mails) as (home, north):
-                mails.append((_mailed([home], "one"), _mailed([home, north], "two")))
+                mails.append([_mailed([home], "one"), _mailed([north], "other"), _mailed([home, north], "both")])
     return [*_told("course.started", starts), *_told("mail", mails)]
 
 
-def _told(what: str, rounds: Sequence[tuple[Did, Did]]) -> list[Ratio]:
-    ones, twos = [one for one, _ in rounds], [two for _, two in rounds]
+def _told(what: str, rounds: Sequence[Sequence[Did]]) -> list[Ratio]:
+    ones, others, both = ([measured[place] for measured in rounds] for place in range(3))
     cores = os.cpu_count() or 1
     return [
         Ratio(
-            f"{what} in two cells on these {cores} cores, {ones[0].n:,} in each",
+            f"{what} in two cells at once on these {cores} cores, {ones[0].n:,} in each",
             "in one",
             "/s",
-            [two.rate for two in twos],
+            [two.rate for two in both],
             [one.rate for one in ones],
         ),
         Ratio(
-            f"processor of all for each {what}, in two cells",
-            "in one",
+            f"processor of all for each {what} in the second cell, the first at rest",
+            "in the first, the second at rest",
             "µs",
-            [two.microseconds for two in twos],
+            [other.microseconds for other in others],
             [one.microseconds for one in ones],
         ),
         Ratio(
-            f"reckoned, not run: {what} in two cells of {cores} cores each, all of them busy",
+            f"reckoned from that, not run: {what} in two cells of {cores} cores each, all of them busy",
             f"in one of {cores}",
             "/s",
-            [2 * cores * 1e6 / two.microseconds for two in twos],
+            [
+                4 * cores * 1e6 / (one.microseconds + other.microseconds)
+                for one, other in zip(ones, others, strict=True)
+            ],
             [cores * 1e6 / one.microseconds for one in ones],
             goal=Goal(1.7),
         ),
@@ -133,17 +142,18 @@ def _cells(system: System, other: System, name: str, learners: int) -> Iterator[
         yield Cell(system, here, ORGANISATION), Cell(other, there, NORTH)
 
 
-def _started(cells: Sequence[Cell], processes: Sequence[Process], learners: range) -> Did:
+def _started(doors: System, cells: Sequence[Cell], processes: Sequence[Process], learners: range) -> Did:
     """Starts of so many learners in each cell, from the first XADD until every consumption can be read."""
     pids = {process.name: process.popen.pid for process in processes}
-    pids |= {f"{name} {n}": pid for n, cell in enumerate(cells) for name, pid in cell.system.pids.items()}
+    systems = {id(one): one for one in (doors, *(cell.system for cell in cells))}
+    pids |= {f"{name} {n}": pid for n, one in systems.items() for name, pid in one.pids.items()}
     before, begun = usage(pids), time.perf_counter()
-    _start(cells, learners)
+    _start(cells, learners, doors)
     seconds = time.perf_counter() - begun
     return Did(len(learners) * len(cells), seconds, sum(usage(pids).since(before).cpu.values()))
 
 
-def _start(cells: Sequence[Cell], learners: range) -> None:
+def _start(cells: Sequence[Cell], learners: range, doors: System | None = None) -> None:
     """Everything comes to the doors of the first cell."""
     before = [cell.system.redis.xlen(OUT) for cell in cells]
     bodies = [
@@ -151,7 +161,7 @@ def _start(cells: Sequence[Cell], learners: range) -> None:
         for number in learners
         for cell in cells
     ]
-    cells[0].system.publish(bodies, _TOGETHER)
+    (doors or cells[0].system).publish(bodies, _TOGETHER)
     for cell, had in zip(cells, before, strict=True):
         wait_until(lambda: cell.system.redis.xlen(OUT) == had + len(learners), "every start to be told")  # noqa: B023
 

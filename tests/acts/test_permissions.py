@@ -106,6 +106,11 @@ NOWHERE = "nowhere"
 
 #: Commands that are the shell's own: each works on this machine, whoever is at it, and why it is no act.
 SHELLS_OWN = {
+    "cells add": "needs the servers of every cell",
+    "cells forget": "needs the servers of every cell",
+    "cells list": "needs the servers of every cell",
+    "cells move": "needs the servers of every cell",
+    "cells run": "runs commands on this machine",
     "demo": "starts servers and every process",
     "events key": "shows a key of this installation",
     "events publish": "writes to the stream, as the platform does",

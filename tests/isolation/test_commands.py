@@ -80,7 +80,7 @@ ONE_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 #: An operator's, about everybody at once: none of these takes an organisation.
 OPERATORS = {
     "accounts add", "accounts disable", "accounts list", "accounts password", "accounts sessions", "accounts sign-out",
-    "accounts totp",
+    "accounts totp", "cells add", "cells forget", "cells list", "cells move", "cells run",
     "demo", "events key", "events publish", "events sign", "mail check", "mail dkim", "mail pause", "mail resume",
     "mail sent-since", "migrate", "restored", "run bounces", "run ingress", "run pool", "run relay", "run web",
     "run webhooks", "status", "templates list",

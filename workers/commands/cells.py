@@ -103,26 +103,26 @@ def list_(json_: Json = False) -> None:
 
 
 @app.command()
-def move(organisation: Organisation, cell: Name, json_: Json = False) -> None:
+def move(org: Organisation, cell: Name, json_: Json = False) -> None:
     """Move an organisation to another cell, or finish a move that was broken off.
 
     Nothing can be done with it meanwhile: requests are answered 503, and events wait. If it has not arrived yet, moving
     it to the cell where it was takes it back. One that is not known yet is to live there when it comes.
     """
     with opened("cells", services.DATABASE | services.REDIS) as runtime:
-        moved = moving.move(runtime, organisation, cell)
+        moved = moving.move(runtime, org, cell)
     if json_:
         document(moved)
     else:
         rows = f"{counted(moved.rows, 'row')} of {counted(moved.tables, 'table')}"
-        out.print(f"{organisation} lives in {moved.to_cell}: {rows}, in {moved.frozen_seconds:g} s.", markup=False)
+        out.print(f"{org} lives in {moved.to_cell}: {rows}, in {moved.frozen_seconds:g} s.", markup=False)
 
 
 @app.command()
-def forget(organisation: Organisation, json_: Json = False) -> None:
+def forget(org: Organisation, json_: Json = False) -> None:
     """Delete what an organisation left in cells where it does not live any more."""
     with opened("cells") as runtime:
-        forgotten = Forgotten(organisation, moving.forget(runtime, organisation))
+        forgotten = Forgotten(org, moving.forget(runtime, org))
     if json_:
         document(forgotten)
     else:
