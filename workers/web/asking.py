@@ -5,7 +5,6 @@ and a connection each have a bound in the database or its pool; the bound here i
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
@@ -30,9 +29,8 @@ POOL_SECONDS, CONNECT_SECONDS, LOCK_SECONDS = 1.0, 2, 1.0
 #: Seconds after which to ask again where too much is asked at once.
 AGAIN = 2
 
-#: Seconds that the database has to show that it is there, before it is asked what may take longer; and seconds for
-#: which an answer has shown it.
-THERE_SECONDS, SHOWN_SECONDS = 3.0, 1.0
+#: Seconds that the database has to show that it is there, before it is asked what may take longer.
+THERE_SECONDS = 3.0
 
 
 class Busy(Exception):
@@ -48,8 +46,8 @@ class Bulkhead:
 
     `statement`: seconds that one statement may take; None where the server's own limit is to decide, as of an event:
     what exceeds that is set aside, and what exceeds ours would be sent for ever. Before it is asked what may take
-    long, the database has to show that it is there, unless it did just now. `connections`: those that one question may
-    need at once; `kept`: those that stay open while nobody asks; `ping`: see `make_engine`.
+    long, the database has to show that it is there. `connections`: those that one question may need at once; `kept`:
+    those that stay open while nobody asks; `ping`: see `make_engine`.
     """
 
     def __init__(
@@ -81,7 +79,6 @@ class Bulkhead:
         self._wait, self._seconds, self._probed = wait, seconds, seconds > THERE_SECONDS
         self._bounded = statement is not None
         self._turns = CapacityLimiter(at_once)
-        self._shown = 0.0
 
     async def ask(self, question: Callable[..., Answer], *about: object) -> Answer:
         """The answer to a question, asked in a thread. Raises `Busy`, and what the question raises."""
@@ -98,7 +95,7 @@ class Bulkhead:
         try:
             with anyio.fail_after(self._wait):
                 await self._turns.acquire_on_behalf_of(turn)
-            if self._probed and time.monotonic() > self._shown + SHOWN_SECONDS:
+            if self._probed:
                 await self._probe(turn)
         except TimeoutError:
             raise Busy from None
@@ -122,14 +119,12 @@ class Bulkhead:
     async def _ask(self, seconds: float, bounded: bool, question: Callable[..., Answer], *about: object) -> Answer:
         """`bounded`: the database itself ends what takes that long, so if there is no answer, it is silent."""
         try:
-            answer = await in_time(seconds, question, *about)
+            return await in_time(seconds, question, *about)
         except Busy:
             if bounded:
                 outages.POSTGRESQL.begin(TimeoutError("timed out"))
             await self.stop()
             raise
-        self._shown = time.monotonic()
-        return answer
 
     def close(self) -> None:
         """Close the connections."""
