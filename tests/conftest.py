@@ -35,6 +35,7 @@ from tests import mailserver
 from tests.databases import TEMPLATE, Databases, Lent, administer, database_named
 from tests.mailserver import MailServer
 from tests.world import World
+from workers.relay.retention import KeepPartitions
 
 #: The first example of a run makes tables of all characters, which takes a second.
 hypothesis.settings.register_profile(
@@ -76,6 +77,12 @@ def _logs_as_a_process_does_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iter
     monkeypatch.setattr(structlog, "configure", lambda **said: configure(**said | {"cache_logger_on_first_use": False}))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_goes_on_beside_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it does in a thread of its own ends with its round: no database is used by a test that has ended."""
+    monkeypatch.setattr(KeepPartitions, "beside", False)
 
 
 @pytest.fixture(autouse=True)

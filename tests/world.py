@@ -35,7 +35,6 @@ from workers.relay.forgetting import ForgetEvents
 from workers.relay.leader import Relay
 from workers.relay.publish import Publish
 from workers.relay.readers import WatchReaders
-from workers.relay.repeats import ForgetRepeats
 from workers.relay.retention import KeepPartitions
 from workers.relay.sampling import TakeSamples
 from workers.relay.searching import IndexLearners
@@ -219,7 +218,7 @@ class World:
         due later stays, and so does what it does once in some seconds and no test waits for: streams are not trimmed
         under a test's eyes, no learner is indexed for the search, and nothing is forgotten."""
         relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
-        forgetting = ForgetEvents | ForgetRepeats | KeepAudit | KeepPartitions
+        forgetting = ForgetEvents | KeepAudit | KeepPartitions
         left = forgetting | WatchReaders | WatchWitness | IndexLearners | TakeSamples
         relay.chores = [chore for chore in relay.chores if not isinstance(chore, left)]
         for chore in relay.chores:

@@ -15,7 +15,7 @@ from psycopg import sql
 from sqlalchemy.exc import ProgrammingError
 
 import migrations
-from config.database import enter_tenant_role, scoped, transaction
+from config.database import enter_tenant_role, execute, scoped, transaction
 from config.embedded import Embedded
 from config.engine import make_engine
 from migrations import RoleRefused
@@ -157,6 +157,8 @@ def test_r31_two_owners_on_one_server_share_no_role(
             pytest.raises(ProgrammingError, match="permission denied to set role"),
             transaction(intruder, 1) as connection,
         ):
+            execute(connection, "SELECT set_config('role', people(), true)")
+        with pytest.raises(ProgrammingError, match="permission denied"), transaction(intruder, 1) as connection:
             enter_tenant_role(connection, 1)
         intruder.dispose()
 

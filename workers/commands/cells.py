@@ -155,10 +155,10 @@ def run(
             own = {"DATABASE_URL": others[name].database_url, "REDIS_URL": others[name].redis_url}
             own |= {"DATABASE_POOLER_URL": "", "DATABASE_REPLICA_URL": "", "ROLLCALL_CELLS": ""}
         sys.stdout.flush()
-        done = subprocess.run(
+        ended = subprocess.run(
             [sys.executable, "-c", "from workers.cli import main; main()", *command], env=os.environ | own, check=False
         )
-        failed += [name] * bool(done.returncode)
+        failed += [name] * bool(ended.returncode)
     if failed:
         raise Refused(f"It failed in {', '.join(failed)}.")
 

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from config.database import execute, one, rows, value, without_nested_loops
 from config.sql import query
 from tasks import work
-from tasks.mail.composing.merge import MergeField
 from tasks.mail.ledger.gate import Recipient
 from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT, WRITTEN_AUDIENCE
 from tasks.mail.rules import Verdict
@@ -40,7 +39,7 @@ class Verdicts:
 
 
 #: The merge fields that say what a learner is called.
-NAMES = frozenset({MergeField.FIRST_NAME, MergeField.LAST_NAME, MergeField.FULL_NAME})
+NAMES = frozenset({"first_name", "last_name", "full_name"})
 
 #: What a merge field is filled with: nothing, where it holds no more than blanks and marks that order (`merge.said`).
 _EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'"
@@ -84,7 +83,7 @@ FIRST_STRETCH, LONGER = 200, 20
 
 
 def judged_audience(
-    connection: Connection, organisation: int, audience: Mapping[str, object], fields: Collection[MergeField] = ()
+    connection: Connection, organisation: int, audience: Mapping[str, object], fields: Collection[str] = ()
 ) -> list[AudienceVerdict]:
     """Who would get an announcement to this audience were it launched now, and who not, by the gate itself (R16), and
     for whom these fields have nothing to say: in one statement, however many they are."""
@@ -93,14 +92,12 @@ def judged_audience(
     return rows(connection, AudienceVerdict, _COUNTED, organisation=organisation, **asked)
 
 
-def _parts(fields: Collection[MergeField]) -> dict[str, bool]:
+def _parts(fields: Collection[str]) -> dict[str, bool]:
     """Which parts of what learners are called are looked at: each of a million costs time."""
-    return {"names": not NAMES.isdisjoint(fields), "usernames": MergeField.USERNAME in fields}
+    return {"names": not NAMES.isdisjoint(fields), "usernames": "username" in fields}
 
 
-def judged_everyone(
-    connection: Connection, organisation: int, fields: Collection[MergeField] = ()
-) -> list[AudienceVerdict]:
+def judged_everyone(connection: Connection, organisation: int, fields: Collection[str] = ()) -> list[AudienceVerdict]:
     """The same of all learners, by the few whom the gate holds back; of the names, not of usernames. It is
     asked with the rights of the tables' owner, so that row security leaves the plan as it is."""
     without_nested_loops(connection)

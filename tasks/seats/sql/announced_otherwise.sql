@@ -1,5 +1,6 @@
 -- Each entry has one event out that says the same, and each such event its entry. An entry and its event are written by
--- one transaction: so of an entry that is older than what the outbox keeps, there is none.
+-- one transaction: so of an entry that is older than what the outbox keeps, there is none. If the organisation lived in
+-- another cell before, that is what the other cell kept: its places are below zero.
 WITH told AS (
     SELECT CAST(outbox.id AS text) AS event, said.consumption AS id, said.learner, said.course, said.cycle, said.unit,
            said.amount, said.overdrawn, regexp_replace(said.occurred_at, '([.]0+)?(Z|[+]00:00)$', 'Z') AS occurred_at
@@ -28,8 +29,7 @@ SELECT CASE WHEN t.event IS NULL THEN 'not announced' WHEN e.id IS NULL THEN 'no
        END AS detail
 FROM entries e FULL JOIN told t ON t.id = e.id
 WHERE (t.event IS NOT NULL OR e.recorded_at >= greatest((SELECT kept_since('outbox')), (
-           -- of one that came from another cell: what that had kept, whose places are below zero
-           SELECT min(time) FROM outbox WHERE organisation = :organisation HAVING min(position) < 0)))
+           SELECT min(o.time) FROM outbox o WHERE o.organisation = :organisation HAVING min(o.position) < 0)))
   AND (e.id IS NULL OR (e.id, e.learner, e.course, e.cycle, e.unit, e.amount, e.overdrawn, e.occurred_at)
                    IS DISTINCT FROM (t.id, t.learner, t.course, t.cycle, t.unit, t.amount, t.overdrawn, t.occurred_at))
 ORDER BY 1, 2 LIMIT :listed
