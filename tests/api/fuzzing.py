@@ -9,7 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_plus
-from uuid import uuid4
 from zlib import crc32
 
 import schemathesis
@@ -49,14 +48,6 @@ def map_path_parameters(context: Any, path_parameters: dict[str, Any] | None) ->
         else:
             path_parameters[field] = value  # type: ignore[index]
     return path_parameters
-
-
-@schemathesis.hook
-def before_call(_context: Any, case: Any, _how: dict[str, Any]) -> None:
-    """Use no `Idempotency-Key` twice that could be one: what was made and removed since would be told of as made."""
-    key = (case.headers or {}).get("Idempotency-Key")
-    if isinstance(key, str) and key.isascii() and key.isalnum():
-        case.headers["Idempotency-Key"] = uuid4().hex
 
 
 @schemathesis.check
