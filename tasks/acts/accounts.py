@@ -12,7 +12,7 @@ from config.errors import BadField, Conflict, Invalid, NotFound
 from config.words import some_of
 from tasks import accounts, organisations
 from tasks.accounts import Credentials, LinkPurpose, Role
-from tasks.acts.acting import Doing, act
+from tasks.acts.acting import Doing, act, organisation_of
 from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page
 from tasks.acts.signing_in import link_to
 
@@ -73,7 +73,7 @@ def add_token(doing: Doing, asked: NewToken) -> AddedToken:
         raise Invalid("The token would have expired already.", [BadField("/expires_at", "must lie in the future")])
     token = accounts.new_token()
     with doing.transaction() as connection:
-        _check_organisations(connection, asked.role, asked.organisations)
+        _check_organisations(doing, connection, asked.role, asked.organisations)
         added = accounts.add_token(
             connection,
             asked.name,
@@ -198,7 +198,7 @@ def add_account(doing: Doing, asked: NewAccount) -> PasswordLink:
     if email is None:
         raise Invalid(f"{asked.email!r} is no e-mail address.", [BadField("/email", "must be an e-mail address")])
     with doing.transaction() as connection:
-        _check_organisations(connection, asked.role, asked.organisations)
+        _check_organisations(doing, connection, asked.role, asked.organisations)
         account = accounts.add_account(connection, email, asked.role, asked.organisations, doing.caller.who)
         if account is None:
             raise Conflict(f"There is an account of {email} already: disable it first, to give it another role.")
@@ -295,15 +295,23 @@ def _by_password(connection: Connection, email: str) -> Credentials:
     return found
 
 
-def _check_organisations(connection: Connection, role: Role, ids: Sequence[str]) -> None:
-    """Raises `Invalid` unless a role goes with these organisations, all of which must be known."""
+def _is_elsewhere(doing: Doing, id_: str) -> bool:
+    """Whether an organisation that was not found here lives in another cell."""
+    try:
+        return doing.runtime.cells is not None and bool(organisation_of(doing.runtime, doing.caller, id_))
+    except NotFound:
+        return False
+
+
+def _check_organisations(doing: Doing, connection: Connection, role: Role, ids: Sequence[str]) -> None:
+    """Raises `Invalid` unless a role goes with these organisations, each of which must be known in its cell."""
     if role is Role.OPERATOR and ids:
         problem = "an operator's are all organisations: name none"
     elif role is not Role.OPERATOR and not ids:
         problem = f"the role {role} needs at least one organisation"
     else:
         known = organisations.find(connection, ids)
-        unknown = [id_ for id_ in ids if id_ not in known]
+        unknown = [id_ for id_ in ids if id_ not in known and not _is_elsewhere(doing, id_)]
         problem = f"there is no organisation {some_of(unknown)}" if unknown else ""
     if problem:
         raise Invalid(f"Nothing was made: {problem}.", [BadField("/organisations", problem)])

@@ -60,7 +60,7 @@ def listening(
 ) -> Iterator[tuple[Desk, Callable[[], None]]]:
     """The server, in a thread of its own, and what tells it to stop; it has ended when the block ends."""
     settings = runtime.settings.model_copy(update={"rollcall_bounces_protocol": protocol})
-    mine = Runtime(settings, runtime.endpoints, runtime.engine)
+    mine = Runtime(settings, runtime.endpoints, runtime.engine, cells=runtime.cells)
     ports: list[int] = []
     ready = threading.Event()
 

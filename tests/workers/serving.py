@@ -32,7 +32,7 @@ def served(runtime: Runtime, port: int = 0, *, public: bool = False) -> Iterator
         port = int(held.getsockname()[1])
         endpoints = runtime.endpoints if public else replace(runtime.endpoints, public_url=f"http://127.0.0.1:{port}")
         settings = runtime.settings.model_copy(update={"rollcall_web_port": port})
-        found = Runtime(settings, endpoints, runtime.engine)
+        found = Runtime(settings, endpoints, runtime.engine, cells=runtime.cells)
         server = threading.Thread(target=app.run, args=(found,))
         server.start()
         until(lambda: answers(port) or not server.is_alive(), "the pages are served")
