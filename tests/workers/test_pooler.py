@@ -268,7 +268,7 @@ LEARNERS = 300
 PATIENCE = 120.0
 
 #: Seconds for which the pooler is away at most: whoever held work then still holds it.
-LEASE = 60.0
+LEASE = 20.0
 
 #: Mails that went before the pooler dies: it does in the middle of a mailing.
 BEFORE = 100
