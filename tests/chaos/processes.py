@@ -15,6 +15,7 @@ import psycopg
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from bench.system import Commands, Database, System
+from tests.forking import Forked, start
 
 #: Seconds for which a database may be away, or work stand still, before the test has failed.
 PATIENCE_SECONDS = 90.0
@@ -36,7 +37,7 @@ class Processes:
     settings: Mapping[str, str]
     random: Random
     commands: Commands = field(default_factory=dict)
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, subprocess.Popen[bytes] | Forked] = field(default_factory=dict)
     sources: dict[str, Path] = field(default_factory=dict)
     urls: dict[str, str] = field(default_factory=dict)
     places: dict[str, list[str]] = field(default_factory=dict)
@@ -45,10 +46,14 @@ class Processes:
     def start(self, name: str, words: Sequence[str]) -> None:
         """Start a process, or one in place of another."""
         self.commands[name] = tuple(words)
+        environment = self._environment(name)
         with self._log(name).open("wb") as log:
+            if name not in self.places and name not in self.sources:
+                self.running[name] = start(["run", *words], environment, log)
+                return
             self.running[name] = subprocess.Popen(
                 [*self.places.get(name, []), sys.executable, "-m", "workers.cli", "run", *words],
-                env=self._environment(name),
+                env=environment,
                 cwd=self.sources.get(name),
                 stdout=log,
                 stderr=log,
