@@ -19,6 +19,7 @@ MOMENT = DateTime(timezone=True)
 FUNCTIONS = {
     "drop_partition": "drops a partition of a time, with its rows",
     "guard_partition": "gives a partition the triggers of its table that refuse statements",
+    "hold_partition": "lets nobody write into a partition until the transaction ends",
     "is_by_number": "whether a table is divided by the numbers of mailings, and not by a time",
     "kept_since": "since when all of a table is there: what came before is dropped; -infinity: nothing is",
     "make_numbered_partition": "makes the partition of a table for a month of mailings; its name",

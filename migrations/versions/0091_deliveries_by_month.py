@@ -113,7 +113,14 @@ CREATE OR REPLACE FUNCTION partition_until(name text) RETURNS timestamptz LANGUA
 RETURN (SELECT CASE WHEN partition_below(name) IS NOT NULL THEN month_of_number(partition_below(name))
                     ELSE CAST(substring(pg_get_expr(relpartbound, oid) FROM 'TO \(''([^'']+)''\)') AS timestamptz) END
         FROM pg_class WHERE oid = to_regclass(quote_ident(name)));
-REVOKE EXECUTE ON FUNCTION make_partition_within, is_by_number, make_numbered_partition, partition_below FROM PUBLIC;
+CREATE FUNCTION hold_partition(name text) RETURNS void LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('LOCK TABLE %I IN SHARE MODE', name);
+END
+$$;
+COMMENT ON FUNCTION hold_partition IS 'lets nobody write into a partition until the transaction ends';
+REVOKE EXECUTE ON FUNCTION make_partition_within, is_by_number, make_numbered_partition, partition_below,
+    hold_partition FROM PUBLIC;
 """
 
 DELIVERIES = """
@@ -171,7 +178,7 @@ ALTER TABLE deliveries_whole RENAME TO deliveries;
 ALTER TABLE deliveries ADD CONSTRAINT deliveries_pkey PRIMARY KEY (organisation, mailing, recipient);
 ALTER TABLE deliveries ADD CONSTRAINT deliveries_lie_before CHECK (mailing < 9223372036854775807);
 DROP FUNCTION make_partition, make_numbered_partition, make_partition_within, is_by_number, drop_partition,
-    guard_partition, partition_until, partition_below, number_of_month, month_of_number, same_month;
+    guard_partition, partition_until, partition_below, hold_partition, number_of_month, month_of_number, same_month;
 """
 
 

@@ -51,7 +51,7 @@ def published(*worlds: World) -> list[str]:
 
 
 def _unplaced(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    return {name: rows for name, rows in found.items() if not name.startswith(PLACED)}
+    return {name: rows for name, rows in found.items() if rows and not name.startswith(PLACED)}  # or a month of none
 
 
 def _undelivered(found: dict[str, list[str]]) -> list[tuple[str, int]]:
