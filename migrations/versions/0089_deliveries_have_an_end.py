@@ -17,7 +17,7 @@ UP = """
 DO $$
 DECLARE
     last bigint := coalesce(pg_sequence_last_value(CAST(pg_get_serial_sequence('mailings', 'mailing') AS regclass)), 0);
-    months int := (SELECT (extract(year FROM now() AT TIME ZONE 'UTC') - 2026) * 12
+    months int := (SELECT (extract(year FROM now() AT TIME ZONE 'UTC') - 2020) * 12
                           + extract(month FROM now() AT TIME ZONE 'UTC'));
     -- Until 0091 nothing above can be written: so whoever stops in between has a month to go on, at least.
     until bigint := (last >> 40 << 40) + (greatest(months, (last & ((1::bigint << 40) - 1)) >> 30) + 2 << 30);

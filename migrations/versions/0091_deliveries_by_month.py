@@ -22,12 +22,12 @@ NUMBERS = """
 CREATE FUNCTION number_of_month(month timestamptz) RETURNS bigint LANGUAGE sql STABLE
 RETURN (coalesce(pg_sequence_last_value(CAST(pg_get_serial_sequence('mailings', 'mailing') AS regclass)), 0)
         >> 40 << 40)
-    + (CAST((extract(year FROM month AT TIME ZONE 'UTC') - 2026) * 12
+    + (CAST((extract(year FROM month AT TIME ZONE 'UTC') - 2020) * 12
             + extract(month FROM month AT TIME ZONE 'UTC') AS bigint) << 30);
 COMMENT ON FUNCTION number_of_month IS
     'the lowest number that a mailing of a month has, in the epoch of this cell: there are 2^30 for each month';
 CREATE FUNCTION month_of_number(mailing bigint) RETURNS timestamptz LANGUAGE sql IMMUTABLE PARALLEL SAFE
-RETURN (timestamp '2025-12-01' + make_interval(months => CAST(mailing >> 30 & 1023 AS int))) AT TIME ZONE 'UTC';
+RETURN (timestamp '2019-12-01' + make_interval(months => CAST(mailing >> 30 & 1023 AS int))) AT TIME ZONE 'UTC';
 COMMENT ON FUNCTION month_of_number IS 'the beginning of the month of which the number of a mailing is';
 CREATE FUNCTION same_month(mailing bigint, other bigint) RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN mailing >= other >> 30 << 30 AND mailing < (other >> 30) + 1 << 30;

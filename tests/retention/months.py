@@ -31,8 +31,9 @@ def divided(world: World, table: str, months: int) -> datetime:
         "SELECT (date_trunc('month', now() AT TIME ZONE 'UTC') - make_interval(months => :n)) AT TIME ZONE 'UTC'",
         n=months,
     )
+    bound = world.ask("SELECT number_of_month(:end)", end=end) if table == "deliveries" else end
     world.execute(f"ALTER TABLE {table} DETACH PARTITION {table}_before")
-    world.execute(f"ALTER TABLE {table} ATTACH PARTITION {table}_before FOR VALUES FROM (MINVALUE) TO ('{end}')")
+    world.execute(f"ALTER TABLE {table} ATTACH PARTITION {table}_before FOR VALUES FROM (MINVALUE) TO ('{bound}')")
     return end
 
 

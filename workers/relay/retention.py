@@ -52,15 +52,15 @@ class KeepPartitions(Chore):
         }
         with autocommit(self.runtime.engine) as connection:
             found = retention.partitions(connection)
+        tables = {table: list(several) for table, several in groupby(found, key=lambda one: one.of_table)}
         done = True
-        for table, several in groupby(found, key=lambda one: one.of_table):
-            partitions = list(several)
-            now = partitions[0].now
-            for low, high in retention.months_to_make(partitions, now):
+        for table, partitions in tables.items():
+            for low, high in retention.months_to_make(partitions, partitions[0].now):
                 done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
-            for one in retention.to_drop(partitions, now, kept[table]):
-                done &= self._try(partial(drop, partition=one, days=kept[table]))
         done &= self._try(mail.number_by_month)
+        for table, partitions in tables.items():
+            for one in retention.to_drop(partitions, partitions[0].now, kept[table]):
+                done &= self._try(partial(drop, partition=one, days=kept[table]))
         return done & self._try(partial(mail.forget_ledgers, days=kept["deliveries"]))
 
     def adopt(self, months: Sequence[int]) -> None:
