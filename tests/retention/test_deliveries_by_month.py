@@ -12,31 +12,12 @@ from sqlalchemy import event
 
 from config.embedded import Embedded
 from tests import older
-from tests.retention.months import divided, keep, names, of, where
+from tests.retention.months import SEQUENCE, ages, divided, keep, names, numbered_in, of, where
 from tests.test_migrations import REVISIONS, database_at, opened
 from tests.world import World
 from workers.relay.retention import AGAIN_SECONDS
 
 NEWEST = "SELECT max(mailing) FROM mailings"
-SEQUENCE = "pg_get_serial_sequence('mailings', 'mailing')"
-
-
-def numbered_since(world: World, months: int) -> datetime:
-    """Have the ledger divided so many months before this one, and number mailings as in that month."""
-    month = divided(world, "deliveries", months)
-    world.execute(f"SELECT setval({SEQUENCE}, number_of_month(:month))", month=month)
-    return month
-
-
-def ages(world: World, announcement: str, days: int) -> None:
-    """An announcement was launched, and ended if it did, so many days earlier; it is counted since."""
-    world.settle()
-    for moment in ("launched_at", "finished_at", "counted_at"):
-        world.execute(
-            f"UPDATE mailings SET {moment} = {moment} - make_interval(days => :days) WHERE id = :id",
-            days=days,
-            id=announcement,
-        )
 
 
 def sent(world: World, announcement: str = "news") -> None:
@@ -55,18 +36,15 @@ def kept(world: World, announcement: str) -> int:
 def old(world: World) -> World:
     """An announcement that ended 410 days ago, in a month that is over for longer than 400; the others are there."""
     world.has_learners("A", "B")
-    numbered_since(world, 16)
-    keep(world, rollcall_keep_deliveries_days=600)
-    numbers = "(SELECT number_of_month(now() - interval '15 months'))"
-    world.execute(f"SELECT setval({SEQUENCE}, {numbers})")
+    numbered_in(world, 15)
     sent(world, "old")
-    ages(world, "old", 410)
+    ages(world, 410, "old")
     return world
 
 
 def test_r35_months_are_made_ahead_and_mailings_are_numbered_by_the_month(world: World) -> None:
     world.has_learners("A")
-    month = numbered_since(world, 2)
+    month = numbered_in(world, 2, made=False)
     sent(world, "then")
     assert where(world, "deliveries") == {"deliveries_other": 1}
 
@@ -90,9 +68,7 @@ def test_r35_months_are_made_ahead_and_mailings_are_numbered_by_the_month(world:
 
 def test_r33_while_no_relay_runs_numbers_go_on_where_they_are(world: World) -> None:
     world.has_learners("A")
-    month = numbered_since(world, 14)
-    keep(world)
-    world.execute(f"SELECT setval({SEQUENCE}, number_of_month(:month) + 7)", month=month)
+    month = numbered_in(world, 14)
     sent(world)
     assert where(world, "deliveries") == {of("deliveries", month): 1}
 
@@ -140,10 +116,10 @@ def test_r18_a_draft_keeps_no_month_and_its_deliveries_lie_elsewhere_if_it_is_la
     assert where(old, "deliveries") == {"deliveries_other": 2}
     assert old.progress("draft").accepted == 2
 
-    ages(old, "draft", 399)
+    ages(old, 399, "draft")
     keep(old)
     assert kept(old, "draft") == 2
-    ages(old, "draft", 2)
+    ages(old, 2, "draft")
     assert keep(old) == AGAIN_SECONDS, "there may be more"
     assert kept(old, "draft") == 0
     assert keep(old) is None
@@ -187,7 +163,7 @@ def test_r35_after_the_numbers_went_to_a_new_epoch_there_are_months_of_it(world:
     assert where(world, "deliveries") == {f"{of('deliveries', now)}_3": 1}
     assert world.ask(NEWEST) >> 40 == 3
 
-    ages(world, "news", 401)
+    ages(world, 401, "news")
     keep(world)
     assert kept(world, "news") == 1, "its month is not over"
 
