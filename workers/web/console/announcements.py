@@ -183,7 +183,7 @@ def recipients(visit: Visit) -> Shown:
     id_ = visit.path["announcement"]
     it = visit.ask(announcements.show, OneAnnouncement(id_))
     asked = visit.read(RecipientsPage, limit=SHOWN, announcement=id_)
-    found = _filled(visit, asked) if it.recipients_kept else Listed[RecipientDetails]([], None)
+    found = _filled(visit, asked) if it.recipients_kept else Listed([], None)
     kept = {"state": asked.state, "reason": asked.reason, "search": asked.search}
     links = trailed(visit, asked.after, found.next, "announcements", id_, "recipients", **kept)
     skipped = sum(it.skipped.values())
