@@ -33,6 +33,11 @@ CREATE FUNCTION same_month(mailing bigint, other bigint) RETURNS boolean LANGUAG
 RETURN mailing >= other >> 30 << 30 AND mailing < (other >> 30) + 1 << 30;
 COMMENT ON FUNCTION same_month IS
     'whether two mailings have numbers of one month: by it PostgreSQL chooses the partition of a ledger';
+CREATE FUNCTION in_months(mailing bigint, lowest bigint, highest bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN mailing >= lowest >> 30 << 30 AND mailing < (highest >> 30) + 1 << 30;
+COMMENT ON FUNCTION in_months IS
+    'whether a mailing has a number of the months from that of one mailing to that of another';
 REVOKE EXECUTE ON FUNCTION number_of_month, month_of_number FROM PUBLIC;
 """
 
@@ -178,7 +183,8 @@ ALTER TABLE deliveries_whole RENAME TO deliveries;
 ALTER TABLE deliveries ADD CONSTRAINT deliveries_pkey PRIMARY KEY (organisation, mailing, recipient);
 ALTER TABLE deliveries ADD CONSTRAINT deliveries_lie_before CHECK (mailing < 9223372036854775807);
 DROP FUNCTION make_partition, make_numbered_partition, make_partition_within, is_by_number, drop_partition,
-    guard_partition, partition_until, partition_below, hold_partition, number_of_month, month_of_number, same_month;
+    guard_partition, partition_until, partition_below, hold_partition, number_of_month, month_of_number, same_month,
+    in_months;
 """
 
 

@@ -11,6 +11,7 @@ DELIVERY_STATE = Enum(
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
+    "in_months": "whether a mailing has a number of some months: so a statement finds its partitions of the ledger",
     "is_admin": "whether a recipient of a mailing is an admin, and no learner",
     "mail_verdict": "the gate: the one place that says who may be mailed now (R15, S9)",
     "mail_key": "by what addresses are compared, whatever the locale; suppressions are kept by it",

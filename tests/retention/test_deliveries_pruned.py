@@ -2,13 +2,13 @@
 
 import re
 
-from config.database import _statement
+from config.database import _months, _statement
 from tests.isolation.statements import statements
 from tests.retention.months import divided, keep, names, of
 from tests.world import World
 
-#: What a plan reads, of the ledger.
-READ = re.compile(r"Scan(?: Backward)?(?: using \w+)? on (deliveries_\w+)")
+#: What a plan reads or writes, of the ledger.
+READ = re.compile(r"(?:Scan(?: Backward)?(?: using \w+)?|Update|Delete) on (deliveries_\w+)")
 
 #: What looks into every month, and why.
 OF_ALL = {
@@ -42,17 +42,20 @@ OF_ALL = {
 _PARAMETER = re.compile(r"%\((\w+)\)s")
 
 
-def asked(statement: str, known: dict[str, object]) -> tuple[str, str]:
+def bound(statement: str, number: int) -> tuple[str, str]:
     """A statement with parameters by number, and what it is executed with."""
     places: dict[str, str] = {}
-    numbered = _PARAMETER.sub(lambda found: places.setdefault(found[1], f"${len(places) + 1}"), _statement(statement))
-    values = ", ".join("NULL" if known.get(name) is None else f"'{known[name]}'" for name in places)
+    months = tuple((number >> 30, number >> 30) for _ in _months(statement))
+    asked = _statement(statement, False, months)
+    numbered = _PARAMETER.sub(lambda found: places.setdefault(found[1], f"${len(places) + 1}"), asked)
+    known = {"mailing": f"{number}", "mailings": f"'{{{number}}}'"}
+    values = ", ".join(known.get(name, "NULL") for name in places)
     return numbered.replace("%%", "%"), f"({values})" if places else ""
 
 
-def read(world: World, statement: str, known: dict[str, object]) -> set[str]:
-    """The months of the ledger that a statement reads, planned for any values and begun with these."""
-    text, values = asked(statement, known)
+def read(world: World, statement: str, number: int) -> set[str]:
+    """The months of the ledger that a statement reads, planned for any mailing of a month and begun with this one."""
+    text, values = bound(statement, number)
     with world.runtime.engine.connect() as connection:
         connection.exec_driver_sql("SET plan_cache_mode = force_generic_plan")
         connection.exec_driver_sql("SET enable_seqscan = off")
@@ -68,14 +71,13 @@ def test_r31_whoever_knows_the_mailing_looks_into_its_month_alone(world: World) 
     keep(world, rollcall_keep_deliveries_days=600)
     assert sum(name.startswith("deliveries_") for name in names(world)) == 2 + 14 + 1 + 3
     number = world.ask("SELECT number_of_month(now()) + 7")
-    known = dict.fromkeys(("mailing", "lowest", "highest"), number) | {"mailings": f"{{{number}}}"}
     month = of("deliveries", world.ask("SELECT now()"))
 
     wide: set[str] = set()
     narrow: set[str] = set()
     for statement in statements():
         if re.search(r"\b(?:FROM|JOIN|UPDATE) deliveries\b", statement.text):
-            months = read(world, statement.text, known)
+            months = read(world, statement.text, number)
             (narrow if months == {month} else wide).add(statement.function)
     assert wide == {function for functions in OF_ALL.values() for function in functions}
     assert len(narrow) > 20

@@ -85,7 +85,7 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
         FROM mailings live CROSS JOIN LATERAL (
             SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n FROM deliveries d
             WHERE d.organisation = :organisation AND d.mailing = live.mailing
-              AND d.mailing BETWEEN :lowest AND :highest GROUP BY 1, 2 OFFSET 0) tally
+              AND in_months(d.mailing, :lowest, :highest) GROUP BY 1, 2 OFFSET 0) tally
         WHERE live.organisation = :organisation AND live.mailing = ANY(CAST(:mailings AS bigint[]))
           AND (live.counted_at = live.finished_at) IS NOT TRUE AND live.state <> 'draft'
         ORDER BY 1, 2, 3

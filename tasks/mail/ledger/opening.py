@@ -191,7 +191,7 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
         CROSS JOIN LATERAL (
             SELECT d.mailing, d.recipient FROM deliveries d
             WHERE d.organisation = pairs.organisation AND d.mailing = pairs.mailing AND d.recipient = pairs.learner
-              AND d.mailing BETWEEN :lowest AND :highest AND d.state = 'pending' OFFSET 0) d
+              AND in_months(d.mailing, :lowest, :highest) AND d.state = 'pending' OFFSET 0) d
         """,
         **parameters,
         lowest=min(mailings, default=0),
