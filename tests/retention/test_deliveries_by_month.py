@@ -8,9 +8,11 @@ import psycopg
 import pytest
 from alembic.command import downgrade, upgrade
 from psycopg import sql
-from sqlalchemy import event
+from sqlalchemy import event, text
 
+from config.database import transaction
 from config.embedded import Embedded
+from tasks import mail
 from tests import older
 from tests.retention.months import SEQUENCE, ages, divided, keep, names, numbered_in, of, where
 from tests.test_migrations import REVISIONS, database_at, opened
@@ -30,6 +32,12 @@ def kept(world: World, announcement: str) -> int:
     """How many deliveries of an announcement are kept."""
     return int(world.ask("SELECT count(*) FROM deliveries JOIN mailings USING (organisation, mailing) WHERE id = :id",
                          id=announcement))  # fmt: skip
+
+
+def month_of(world: World, mailing: int) -> datetime:
+    """When the month begins of which a mailing has a number."""
+    found: datetime = world.ask("SELECT month_of_number(:mailing)", mailing=mailing)
+    return found
 
 
 @pytest.fixture
@@ -93,6 +101,7 @@ def test_r35_a_month_is_dropped_when_every_mailing_in_it_ended_long_ago(old: Wor
         "state = 'sending', finished_at = NULL",
         "state = 'paused', finished_at = NULL",
         "counted_at = NULL",
+        "kind = 'enrolment', state = 'sending', finished_at = NULL",
     ],
 )
 def test_r18_a_month_stays_while_a_mailing_in_it_is_young_or_goes_on_or_is_not_counted(old: World, said: str) -> None:
@@ -134,6 +143,20 @@ def test_r18_whoever_writes_into_a_month_is_waited_for(old: World) -> None:
         retrying.execute("UPDATE mailings SET state = 'sending', finished_at = NULL WHERE id = 'old'")
     keep(old)
     assert kept(old, "old") == 2
+
+
+def test_r18_nobody_writes_into_a_month_while_it_is_looked_whether_all_of_it_may_go(old: World) -> None:
+    month = old.ask("SELECT number_of_month(now() - interval '15 months')")
+    url = old.runtime.endpoints.database_url
+    with transaction(old.runtime.engine) as connection, psycopg.connect(url, autocommit=True) as other:
+        asked = (of("deliveries", month_of(old, month)), month, month + 2**30, 400)
+        assert not mail.is_done_with(connection, *asked), "more mailings may get numbers of it"
+        connection.execute(text(f"SELECT setval({SEQUENCE}, number_of_month(now()))"))
+        assert mail.is_done_with(connection, *asked)
+        other.execute("SET lock_timeout = '50ms'")
+        assert other.execute("SELECT count(*) FROM deliveries").fetchone() == (2,)
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            other.execute("UPDATE deliveries SET attempts = 0")
 
 
 def test_r31_a_month_that_was_made_is_as_those_before(world: World) -> None:
