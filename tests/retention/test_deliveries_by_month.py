@@ -219,6 +219,11 @@ def test_r33_deliveries_of_before_are_a_partition_and_none_of_them_is_read_for_t
         ).fetchone()
         assert ahead == (True,), "there is time to start the new relay"
 
+        older.move(engine, downgrade, "0090")
+        older.move(engine, upgrade, "0091")
+        assert connection.execute(
+            "SELECT partition_until('deliveries_before') < now() + interval '3 months'"
+        ).fetchone() == (True,)
         older.move(engine, downgrade, "0088")
         assert sorted(older.rows(connection)["deliveries"], key=repr) == sorted(before, key=repr)
         older.move(engine, upgrade, REVISIONS[-1])
