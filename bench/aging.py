@@ -182,7 +182,7 @@ def _dropped(engine: Engine, table: str) -> float:
         begun = time.perf_counter()
         try:
             with transaction(engine) as connection:
-                done = drop(connection, oldest)
+                done = drop(connection, oldest, 0)
         except OperationalError as problem:
             if not is_locked(problem):
                 raise

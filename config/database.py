@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, TypeVar
 
 import structlog
@@ -48,22 +48,47 @@ _NAMED = re.compile(
 )
 _BIG = {"mailing", "fanout"}
 
+#: Where a statement names months of mailings by the numbers of one mailing, or of the lowest and the highest; and how
+#: many bits of such a number are below those of its month.
+_MONTHS = re.compile(r"\b(?:same_month|in_months)\(([\w.]+), :(\w+)(?:, :(\w+))?\)")
+_MONTH_BITS = 30
+
 
 _DIALECT = make_url("postgresql+psycopg://").get_dialect()()
 
 
 @lru_cache(maxsize=1024)
-def _statement(sql: str, people: bool = False) -> str:
+def _months(sql: str) -> tuple[tuple[str, str], ...]:
+    """The parameters by which a statement names months of mailings: the lowest and the highest of each."""
+    return tuple((lowest, highest or lowest) for _, lowest, highest in _MONTHS.findall(sql))
+
+
+@lru_cache(maxsize=4096)
+def _statement(sql: str, people: bool = False, months: tuple[tuple[int, int] | None, ...] = ()) -> str:
     """A statement as psycopg takes it, made once: as many as this code has, and no more are ever made. `people`: as it
     is run with the rights of an organisation's people. A statement that is run with both is two to psycopg, which
-    prepares it: PostgreSQL would else plan it anew at each change of role.
+    prepares it: PostgreSQL would else plan it anew at each change of role. So are those about different `months` of
+    mailings, which are written into it: a plan for any mailing of a month then has one partition, and locks no other.
 
     The planner is not shown which organisation it is about, or which course or mailing of it, so that it plans for one
     of average size. Shown the number of one that its statistics do not know, it believes in one row, and takes any
     index that begins with the organisation for as good as the right one: each look-up then reads all that it has.
     """
+    for month in months:
+        sql = _MONTHS.sub(partial(_within, month), sql, count=1)
     said = text(_NAMED.sub(_unseen, sql)).compile(dialect=_DIALECT).string
     return f"{said}\n-- by an organisation's people" if people else said
+
+
+def _within(month: tuple[int, int] | None, named: re.Match[str]) -> str:
+    if month is None:
+        return "false"
+    lowest, highest = month
+    return f"{named[1]} BETWEEN {lowest << _MONTH_BITS} AND {(highest + 1 << _MONTH_BITS) - 1}"
+
+
+def _month(lowest: Any, highest: Any) -> tuple[int, int] | None:
+    return None if lowest is None else (lowest >> _MONTH_BITS, highest >> _MONTH_BITS)
 
 
 def _unseen(named: re.Match[str]) -> str:
@@ -133,7 +158,9 @@ def _run(connection: Connection, sql: str, parameters: dict[str, object], *, lat
     """Run a statement, whose organisation is the transaction's: there is no other way to one (R31)."""
     if "organisation" in parameters:
         within(connection, parameters["organisation"])
-    return run(connection, _statement(sql, connection.get_execution_options().get("people", False)), parameters, later)
+    months = tuple([_month(parameters[lowest], parameters[highest]) for lowest, highest in _months(sql)])
+    people = connection.get_execution_options().get("people", False)
+    return run(connection, _statement(sql, people, months), parameters, later)
 
 
 def fits(connection: Connection, rows: int, most: int) -> bool:

@@ -201,7 +201,8 @@ class Settings(BaseModel):
         400,
         ge=31,
         le=36_500,
-        description="how long attempts to send a mail that settled nothing are kept; they go by whole months, in UTC",
+        description="how long deliveries are kept after their mailing has ended, and attempts to send a mail that"
+        " settled nothing; they go by whole months, in UTC",
     )
     rollcall_keep_audit_days: int = Field(
         730, ge=1, le=36_500, description="how long an entry of the audit log is kept; they go by whole months, in UTC"

@@ -19,8 +19,13 @@ MOMENT = DateTime(timezone=True)
 FUNCTIONS = {
     "drop_partition": "drops a partition of a time, with its rows",
     "guard_partition": "gives a partition the triggers of its table that refuse statements",
+    "hold_partition": "lets nobody write into a partition until the transaction ends",
+    "is_by_number": "whether a table is divided by the numbers of mailings, and not by a time",
     "kept_since": "since when all of a table is there: what came before is dropped; -infinity: nothing is",
+    "make_numbered_partition": "makes the partition of a table for a month of mailings; its name",
     "make_partition": "makes the partition of a table from one time to another, with what came before; its name",
+    "make_partition_within": "makes the partition of a table between two bounds, with what came before",
+    "partition_below": "below which number the mailings of a partition are; null: it has no such bound",
     "partition_until": "before which time all of a partition lies; null: it takes what no other does, or is none",
     "people": "the role with the rights of an organisation's people",
     "served": "the organisation whose people this transaction serves; null: they see nothing",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from config.cells import CELL_BITS
+from config.cells import CELL_BITS, NUMBERS_LOCK
 from config.errors import UserError
 
 #: Bits below an epoch, in numbers of 64 bits.
@@ -196,6 +196,7 @@ def let_go(session: Session, number: int) -> None:
 def number_from(session: Session, *, cell: int | None, epoch: int) -> None:
     """Have the database number what it makes from now on from the range of an epoch and, if it is given, of a cell. No
     number is ever given twice: ranges are used once, and each is above those before it."""
+    session.execute("SELECT pg_advisory_xact_lock(%s, 0)", (NUMBERS_LOCK,))
     found: Sequence[tuple[object, ...]] = session.execute(_SEQUENCES).fetchall()
     for sequence, length in found:
         if length == 8:

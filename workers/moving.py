@@ -30,9 +30,10 @@ from config.pooler import session_engine
 from config.runtime import Runtime
 from config.words import counted
 from migrations import carrying
-from tasks import cells, organisations, verification, work
+from tasks import cells, mail, organisations, verification, work
 from tasks.cells import Cell, Place
 from tasks.events import lock_line
+from workers.relay.retention import KeepPartitions
 
 log = structlog.get_logger()
 
@@ -66,6 +67,7 @@ def add(here: Runtime, name: str) -> Cell:
         if organisations.every(connection):
             raise Conflict(f"There are organisations in {name!r} already: a cell is empty when it is added.")
         carrying.number_from(_session(connection), cell=number, epoch=epoch)
+    KeepPartitions(there).do()
     with transaction(here.engine) as connection:
         for one in [*([] if cells.cells(connection) else known), new]:
             cells.add_cell(connection, one)
@@ -204,6 +206,8 @@ def _carry(
         _let_others_end(source)  # a relay that was giving places meanwhile may have given some to what is held back
         _hold_back(source, place.number)
     _number_above(here, target, known[place.cell], known[place.moves_to or ""])
+    if place.number is not None:
+        _divide_alike(source, target, place.number)
     with snapshot(source.engine, None, read_only=True) as leaving, transaction(target.engine) as arriving:
         _lock_arrival(arriving, place)
         carried = carrying.carry(_session(leaving), _session(arriving), place.number, place.id)
@@ -296,6 +300,14 @@ def _number_above(here: Runtime, target: Runtime, source_cell: Cell, target_cell
         epoch = cells.refresh_epoch(connection, target_cell.name)
     with transaction(target.engine) as connection:
         carrying.number_from(_session(connection), cell=None, epoch=epoch)
+    KeepPartitions(target).do()
+
+
+def _divide_alike(source: Runtime, target: Runtime, number: int) -> None:
+    """See to it that the deliveries that come along find the months of their mailings."""
+    with transaction(source.engine, number) as connection:
+        months = mail.months_numbered(connection, number)
+    KeepPartitions(target).adopt(months)
 
 
 def _settle(here: Runtime, source: Runtime, place: Place, to: str) -> None:

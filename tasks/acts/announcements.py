@@ -70,7 +70,8 @@ class AnnouncementDetails(announcements.Progress):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WholeAnnouncement(AnnouncementDetails):
-    """An announcement, whole: how it stands, what it says, to whom and when, and what was done with it."""
+    """An announcement, whole: how it stands, what it says, to whom and when, and what was done with it; and whether it
+    is kept who got it, or its counts alone are."""
 
     version: str
     subject: str
@@ -82,6 +83,7 @@ class WholeAnnouncement(AnnouncementDetails):
     launched_at: datetime | None
     finished_at: datetime | None
     history: list[mail.MailingChange]
+    recipients_kept: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +150,13 @@ def found_by(connection: Connection, org: Organisation, announcement: str, *, lo
     return found
 
 
+def _with_recipients(connection: Connection, org: Organisation, announcement: str) -> int:
+    """The number of the announcement with this id, or a refusal; so if it is not kept any more who got it."""
+    found = found_by(connection, org, announcement)
+    announcements.check_kept(connection, org.organisation, found)
+    return found.mailing
+
+
 def to_change(connection: Connection, org: Organisation, announcement: str, version: str | None = None) -> Announcement:
     """The announcement with this id, which nobody else changes meanwhile; a refusal if it is not as it was shown."""
     found = found_by(connection, org, announcement, lock=True)
@@ -209,6 +218,7 @@ def whole(connection: Connection, doing: Doing, found: Announcement) -> WholeAnn
         launched_at=found.launched_at,
         finished_at=found.finished_at,
         history=mail.history(connection, number, found.mailing),
+        recipients_kept=found.finished_at is None or not mail.is_forgotten(connection, number, found.mailing),
     )
 
 
@@ -258,7 +268,7 @@ def recipients(doing: Doing, asked: RecipientsPage) -> Page[announcements.Recipi
         return _searched(doing, asked, asked.search, after, listed)
     last = org.learners if asked.state is asked.reason is None else min(after + SCANNED, org.learners)
     with doing.transaction() as connection:
-        mailing = found_by(connection, org, asked.announcement).mailing
+        mailing = _with_recipients(connection, org, asked.announcement)
         found = announcements.recipients_after(
             connection, org.organisation, mailing, after, asked.limit + 1, state=asked.state, reason=asked.reason,
             last=last,
@@ -273,7 +283,7 @@ def _searched(
 ) -> Page[announcements.RecipientDetails]:
     number = doing.organisation.organisation
     with doing.transaction() as connection:
-        mailing = found_by(connection, doing.organisation, asked.announcement).mailing
+        mailing = _with_recipients(connection, doing.organisation, asked.announcement)
     known = learners.LearnerFilter([learners.Standing.ACTIVE, learners.Standing.INACTIVE], None)
     with transaction(doing.runtime.engine, number) as connection:
         hits = learners.search(connection, number, words, after, known, SEARCHED, asked.limit + 1)
@@ -291,7 +301,7 @@ def export(doing: Doing, asked: RecipientsExport) -> Stream:
     """Export one row for each recipient: how they stand, why, what their server said, and every attempt (R18)."""
     org = doing.organisation
     with doing.transaction() as connection:
-        mailing = found_by(connection, org, asked.announcement).mailing
+        mailing = _with_recipients(connection, org, asked.announcement)
     return exported(
         doing,
         "recipients",

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from config.errors import NotFound
-from tasks import enrolments, explaining, learners
+from tasks import enrolments, explaining, learners, mail
 from tasks.acts.acting import Doing, act
 from tasks.explaining import Explanation, Step
 
@@ -39,7 +39,9 @@ def learner(doing: Doing, asked: LearnerExplained) -> Explanation:
             launch = explaining.launch_of(connection, org.organisation, asked.announcement)
             if launch is None:
                 raise NotFound(f"There is no announcement {asked.announcement!r} in the organisation {org.id!r}.")
-            return _of_announcement(f"{about}, announcement {asked.announcement}", asked.announcement, launch, steps)
+            forgotten = mail.is_forgotten(connection, org.organisation, launch.mailing)
+            about = f"{about}, announcement {asked.announcement}"
+            return _of_announcement(about, asked.announcement, launch, steps, forgotten=forgotten)
         held = explaining.held_starts(connection, org.id, profile.id, asked.course)
         steps = explaining.in_order([*steps, *held])
         if asked.course is None:
@@ -51,14 +53,16 @@ def learner(doing: Doing, asked: LearnerExplained) -> Explanation:
         return explaining.explained(f"{about}, course {asked.course}", because, steps)
 
 
-def _of_announcement(about: str, announcement: str, launch: explaining.Launch, steps: list[Step]) -> Explanation:
+def _of_announcement(
+    about: str, announcement: str, launch: explaining.Launch, steps: list[Step], *, forgotten: bool
+) -> Explanation:
     """Why an announcement went to a learner, or did not."""
     mine = [one for one in steps if one.subject == announcement]
     rest = [one for one in steps if one.what in {"became active", "became inactive", "unsubscribed", "suppressed"}]
     if launch.launched_at is None:
         return explaining.explained(about, "announcement not launched", rest)
     launched = explaining.step(launch.launched_at, "announcement launched", subject=announcement)
-    because = mine[0].what if mine else "not selected"
+    because = mine[0].what if mine else "mail no longer kept" if forgotten else "not selected"
     return explaining.explained(about, because, explaining.in_order([*rest, launched, *mine]))
 
 

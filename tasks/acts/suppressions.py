@@ -130,8 +130,11 @@ def remove(doing: Doing, asked: SuppressionsChosen) -> Lifted:
         raise Invalid("Name addresses, or choose them by reason, mailing, since or until.")
     wanted = mail.Chosen(named or None, asked.reason, asked.mailing, asked.since, asked.until)
     with doing.transaction() as connection:
-        if asked.mailing is not None and announcements.find(connection, org.organisation, asked.mailing) is None:
-            raise NotFound(f"There is no announcement {asked.mailing!r} in the organisation {org.id!r}.")
+        if asked.mailing is not None:
+            found = announcements.find(connection, org.organisation, asked.mailing)
+            if found is None:
+                raise NotFound(f"There is no announcement {asked.mailing!r} in the organisation {org.id!r}.")
+            announcements.check_kept(connection, org.organisation, found)
         if asked.dry_run:
             lifted = mail.count_suppressions(connection, org.organisation, wanted)
         else:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
         RetriedAnnouncement,
         SettledAnnouncement,
         cancel,
+        check_kept,
         check_words,
         finish_mailings,
         launch,

@@ -51,6 +51,15 @@ def move(
     return state
 
 
+def check_kept(connection: Connection, organisation: int, found: store.Announcement) -> None:
+    """Raises `NotAllowed` where it is not kept any more who got an announcement, and what became of each mail (R35)."""
+    if found.finished_at is not None and mail.is_forgotten(connection, organisation, found.mailing):
+        raise NotAllowed(
+            f"it is no longer kept who got the announcement {found.announcement}: it ended on"
+            f" {found.finished_at:%Y-%m-%d}, and its counts alone are kept"
+        )
+
+
 def check_words(found: store.Announcement, organisation: str) -> None:
     """Raises `NotAllowed` for an announcement that cannot be sent as it is written: what may be said can have changed
     since it was drafted."""
@@ -163,6 +172,7 @@ def retry(
 ) -> RetriedAnnouncement:
     """Send again to those alone who failed, or also to those of whom it is uncertain whether they got it (R18, R19)."""
     number = organisation.organisation
+    check_kept(connection, number, found)
     state = move(connection, number, found, "retry", by=by)
     states = [Delivery.FAILED.value, *([Delivery.UNCERTAIN.value] if uncertain else [])]
     pending = mail.make_pending(connection, number, found.mailing, states)
@@ -199,6 +209,7 @@ def settle(
 ) -> SettledAnnouncement:
     """Write of the uncertain, of these learners or all, that they got the mail, or did not and may be sent it again
     (R19). It ends again at once, and its new counts go out."""
+    check_kept(connection, organisation, found)
     named = f"settle as {'sent' if sent else 'not sent'}"
     state = move(connection, organisation, found, named, by=by, why=why)
     settled = mail.settle_uncertain(connection, organisation, found.mailing, learners, sent=sent)

@@ -90,6 +90,9 @@ WHY = {
     "no mail: cancelled": Reasoned("no mail: the announcement was cancelled before", ("R20",)),
     "mail failed": Reasoned("the mail failed: its reason says why", ("R18", "R21")),
     "mail uncertain": Reasoned("nobody knows whether the mail went: it is not sent again by itself", ("R19",)),
+    "mail no longer kept": Reasoned(
+        "what became of the mail is no longer kept: it was dealt with longer ago than that is kept", ("R35",)
+    ),
     "mail bounced": Reasoned("the mail came back", ("R21",)),
     "complained": Reasoned("the mail was complained about", ("R21",)),
 }

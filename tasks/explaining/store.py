@@ -42,6 +42,7 @@ class _HeldStart(msgspec.Struct):
 class Launch:
     """When an announcement was launched; null: it was not."""
 
+    mailing: int
     launched_at: datetime | None
 
 
@@ -100,7 +101,7 @@ def launch_of(connection: Connection, organisation: int, announcement: str) -> L
         connection,
         Launch,
         """
-        SELECT launched_at FROM mailings
+        SELECT mailing, launched_at FROM mailings
         WHERE organisation = :organisation AND kind = 'announcement' AND id = :id
         """,
         organisation=organisation,

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tasks.mail.composing.return_paths import LONGEST_TOKEN, ReturnPaths, Token, fingerprint
     from tasks.mail.composing.samples import AURORA, BODY, SUBJECT, sample
     from tasks.mail.composing.templates import check_announcement as check_template
+    from tasks.mail.ledger.ageing import forget_ledgers, is_done_with, is_forgotten, months_numbered, number_by_month
     from tasks.mail.ledger.control import MailPaused, awaits_decision, paused
     from tasks.mail.ledger.control import pause as pause_all
     from tasks.mail.ledger.control import resume as resume_all

@@ -11,9 +11,13 @@ DELIVERY_STATE = Enum(
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
+    "in_months": "whether a mailing has a number of some months: so a statement finds its partitions of the ledger",
     "is_admin": "whether a recipient of a mailing is an admin, and no learner",
     "mail_verdict": "the gate: the one place that says who may be mailed now (R15, S9)",
     "mail_key": "by what addresses are compared, whatever the locale; suppressions are kept by it",
+    "month_of_number": "the beginning of the month of which the number of a mailing is",
+    "number_of_month": "the lowest number that a mailing of a month has, in the epoch of this cell",
+    "same_month": "whether two mailings have numbers of one month: so a statement finds its partition of the ledger",
 }
 
 mailings = Table(
@@ -106,8 +110,9 @@ deliveries = Table(
     optional("reason", Text, "why it is in its state: docs/states.md"),
     optional("reply", Text, "the server's text"),
     optional("address", Text, "of an admin; of a learner the one that was tried last, once that settled the delivery"),
-    postgresql_with={"fillfactor": 85},
-    comment="the ledger of mail: one row for each mailing and recipient, written before anything is sent (R18)",
+    postgresql_partition_by="RANGE (mailing)",
+    comment="the ledger of mail: one row for each mailing and recipient, written before anything is sent (R18). A"
+    " partition for each month of mailings",
 )
 
 attempts = Table(

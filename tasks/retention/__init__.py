@@ -6,6 +6,6 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.retention.rules import Partition, months_to_make, to_drop
-    from tasks.retention.store import drop, make, partitions
+    from tasks.retention.store import PATIENCE, drop, make, make_numbered, partitions
 else:
     __getattr__ = lazily(__name__)

@@ -11,17 +11,21 @@ AHEAD = 3
 @dataclass(frozen=True, slots=True)
 class Partition:
     """A partition of a table. `until`: what is in it lies before; None: it takes what no other does. `now`: the
-    database's time as it was found."""
+    database's time as it was found. Of a table that is divided by the numbers of mailings, `lowest` and `below` are
+    those of a partition, and it is `numbered` if this cell gives numbers of its epoch."""
 
     of_table: str
     name: str
     until: datetime | None
     now: datetime
+    lowest: int | None = None
+    below: int | None = None
+    numbered: bool = True
 
 
 def months_to_make(partitions: Sequence[Partition], now: datetime) -> list[tuple[datetime, datetime]]:
     """The months, from one time to another, for which a table has no partition yet; up to some months ahead."""
-    ends = [one.until for one in partitions if one.until is not None]
+    ends = [one.until for one in partitions if one.until is not None and one.numbered]
     low, last = max(ends, default=_month(now)).astimezone(UTC), _month(now)
     for _ in range(AHEAD + 1):
         last = _next(last)

@@ -17,11 +17,13 @@ def partitions(connection: Connection) -> list[Partition]:
         connection,
         Partition,
         r"""
-        SELECT whole.relname AS of_table, part.relname AS name,
-               CAST(substring(pg_get_expr(part.relpartbound, part.oid) FROM 'TO \(''([^'']+)''\)') AS timestamptz)
-                   AS until,
-               now() AS now
+        SELECT whole.relname AS of_table, part.relname AS name, partition_until(part.relname) AS until, now() AS now,
+               CASE WHEN below IS NOT NULL THEN
+                   CAST(substring(pg_get_expr(part.relpartbound, part.oid) FROM 'FROM \(''(\d+)''\)') AS bigint) END
+                   AS lowest,
+               below, coalesce(below - 1 >> 40 = number_of_month(now()) >> 40, true) AS numbered
         FROM pg_inherits JOIN pg_class part ON part.oid = inhrelid JOIN pg_class whole ON whole.oid = inhparent
+        CROSS JOIN LATERAL partition_below(part.relname) AS below
         WHERE whole.relkind = 'p' AND whole.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace)
         ORDER BY whole.relname, part.relname
         """,
@@ -37,6 +39,19 @@ def make(connection: Connection, of_table: str, low: datetime, high: datetime) -
             of_table=of_table,
             low=low,
             high=high,
+        )
+    say(connection, "partition.made", name=name)
+
+
+def make_numbered(connection: Connection, of_table: str, lowest: int) -> None:
+    """Make the partition of a table for the month of which this is the lowest number of a mailing. Raises what
+    `is_locked` knows."""
+    with nobody_to_blame(connection, PATIENCE):
+        name = value(
+            connection,
+            "SELECT make_numbered_partition(:of_table, CAST(:lowest AS bigint))",
+            of_table=of_table,
+            lowest=lowest,
         )
     say(connection, "partition.made", name=name)
 

@@ -42,6 +42,16 @@ def test_the_sender_of_an_everyday_delivery_is_short() -> None:
     assert len(sender.partition("@")[0]) < 40
 
 
+def test_the_sender_of_a_delivery_of_a_month_is_short_and_json_has_its_mailing_as_it_is() -> None:
+    for year in (2026, 2100):
+        number = ((year - 2020) * 12 + 12 << 30) + 2**30 - 1
+        sender = RETURNS.sender(7, number, 56789, ADDRESS)
+
+        assert sender is not None
+        assert len(sender.partition("@")[0]) <= 43
+        assert number < 2**53
+
+
 @given(st.data(), deliveries)
 def test_nobody_else_makes_one(data: st.DataObject, delivery: tuple[int, int, int]) -> None:
     sender = RETURNS.sender(*delivery, ADDRESS)

@@ -51,7 +51,7 @@ def published(*worlds: World) -> list[str]:
 
 
 def _unplaced(found: dict[str, list[str]]) -> dict[str, list[str]]:
-    return {name: rows for name, rows in found.items() if not name.startswith(PLACED)}
+    return {name: rows for name, rows in found.items() if rows and not name.startswith(PLACED)}  # or a month of none
 
 
 def _undelivered(found: dict[str, list[str]]) -> list[tuple[str, int]]:
@@ -104,6 +104,25 @@ def test_r31_everything_of_an_organisation_moves_and_goes_on_where_it_is(two_cel
         north.rows("SELECT id FROM courses LIMIT 0"),
     )
     assert newest == ([("new",)], [])
+
+
+def test_r35_deliveries_come_to_months_of_their_own_where_their_organisation_goes(two_cells: TwoCells) -> None:
+    home, north = two_cells.home, two_cells.north
+    furnish(home, OURS)
+    first = home.ask("SELECT number_of_month(now() + interval '1 year')")
+    home.execute("SELECT setval(pg_get_serial_sequence('mailings', 'mailing'), :first)", first=first)
+    home.announces("ahead")
+    home.settle()
+
+    moving.move(home.runtime, OURS, "north")
+
+    lies = "SELECT DISTINCT CAST(tableoid::regclass AS text) FROM deliveries WHERE mailing > :first"
+    month = north.ask("SELECT 'deliveries_' || to_char(now() AT TIME ZONE 'UTC' + interval '1 year', 'YYYY_MM')")
+    assert north.list(lies, first=first) == [month]
+    north.announces("there")
+    north.settle()
+    [newest] = north.list("SELECT DISTINCT CAST(tableoid::regclass AS text) FROM deliveries WHERE mailing >> 40 > 0")
+    assert newest == north.ask("SELECT to_char(now() AT TIME ZONE 'UTC', '\"deliveries_\"YYYY_MM_') || '1'")
 
 
 #: What the mover does, one after the other; each is done, and then it is killed.

@@ -31,6 +31,18 @@ BY_HAND = (
     SELECT organisation, 'announcement', 'unsent', 'draft', 'hold', name, name, '{"everyone": true}' FROM organisations
     """,
     """
+    INSERT INTO mailings (organisation, mailing, kind, id, state, policy, subject, launched_at, finished_at, counted_at,
+                          counts)
+    OVERRIDING SYSTEM VALUE
+    SELECT organisation, 4611686018427387904, 'announcement', 'far', 'finished', 'hold', name, now(), now(), now(),
+           '[{"state": "accepted", "reason": null, "n": 1}]'
+    FROM organisations
+    """,
+    """
+    INSERT INTO deliveries (organisation, mailing, recipient, state, settled_at)
+    SELECT organisation, mailing, 1, 'accepted', now() FROM mailings WHERE id = 'far'  -- for each partition
+    """,
+    """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, reason)
     SELECT organisation, min(mailing), 1, at, 'deferred'
     FROM mailings, unnest(ARRAY[now(), '2999-01-01']) AS at GROUP BY organisation, at  -- for each partition

@@ -88,6 +88,8 @@ ACROSS = {
         "tasks.events.outbox.order_next",
         "tasks.events.readers.remember",
         "tasks.learners.listing.index_learners",
+        "tasks.mail.ledger.ageing.forget_ledgers",
+        "tasks.mail.ledger.ageing.is_done_with",
         "tasks.mail.ledger.mailings.are_open",
         "tasks.mail.ledger.mailings.keep_counts",
         "tasks.mail.ledger.mailings.unworked",

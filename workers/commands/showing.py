@@ -153,6 +153,8 @@ def _print_counts(found: acts.WholeAnnouncement) -> None:
             out.print(f"{what} {local_time(moment, found.time_zone)}", markup=False)
     skipped = ", ".join(f"{n} {reason}" for reason, n in found.skipped.items()) or "0"
     table(COUNTS, [[skipped if name == "skipped" else getattr(found, name) for name in COUNTS]], "")
+    if not found.recipients_kept:
+        out.print("It is no longer kept who got it, and what became of each mail.", style="dim")
 
 
 def list_(

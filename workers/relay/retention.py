@@ -1,7 +1,7 @@
 """Makes partitions ahead, and drops those whose time is over."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import groupby
 
@@ -9,9 +9,9 @@ import structlog
 from sqlalchemy import Connection
 from sqlalchemy.exc import OperationalError
 
-from config.database import autocommit, is_locked, transaction
+from config.database import autocommit, is_locked, nobody_to_blame, transaction
 from config.runtime import Runtime
-from tasks import events, retention
+from tasks import events, mail, retention
 from workers.relay.chore import Chore
 
 log = structlog.get_logger()
@@ -47,19 +47,30 @@ class KeepPartitions(Chore):
         kept = {
             "attempts": settings.rollcall_keep_deliveries_days,
             "audit": settings.rollcall_keep_audit_days,
+            "deliveries": settings.rollcall_keep_deliveries_days,
             "outbox": settings.rollcall_keep_outbox_days,
         }
         with autocommit(self.runtime.engine) as connection:
             found = retention.partitions(connection)
+        tables = {table: list(several) for table, several in groupby(found, key=lambda one: one.of_table)}
         done = True
-        for table, several in groupby(found, key=lambda one: one.of_table):
-            partitions = list(several)
-            now = partitions[0].now
-            for low, high in retention.months_to_make(partitions, now):
+        for table, partitions in tables.items():
+            for low, high in retention.months_to_make(partitions, partitions[0].now):
                 done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
-            for one in retention.to_drop(partitions, now, kept[table]):
-                done &= self._try(partial(drop, partition=one))
-        return done
+        done &= self._try(mail.number_by_month)
+        for table, partitions in tables.items():
+            for one in retention.to_drop(partitions, partitions[0].now, kept[table]):
+                done &= self._try(partial(drop, partition=one, days=kept[table]))
+        return done & self._try(partial(mail.forget_ledgers, days=kept["deliveries"]))
+
+    def adopt(self, months: Sequence[int]) -> None:
+        """Make the partitions of these months of mailings, by their lowest numbers, where there are none: those of an
+        organisation that comes from another cell. What finds none is deleted ledger by ledger in the end."""
+        with autocommit(self.runtime.engine) as connection:
+            found = [(one.lowest, one.below) for one in retention.partitions(connection) if one.below is not None]
+        for lowest in months:
+            if not any((low is None or low <= lowest) and lowest < below for low, below in found):
+                self._try(partial(retention.make_numbered, of_table="deliveries", lowest=lowest))
 
     def _try(self, do: Callable[[Connection], bool | None]) -> bool:
         """Do it, unless somebody has a lock; whether it is done."""
@@ -73,12 +84,18 @@ class KeepPartitions(Chore):
             return False
 
 
-def drop(connection: Connection, partition: retention.Partition) -> bool:
-    """Drop a partition, unless an event in it is still to be published; whether it was."""
+def drop(connection: Connection, partition: retention.Partition, days: int) -> bool:
+    """Drop a partition, unless an event in it is still to be published, or a mailing in it is younger than so many
+    days, or goes on; whether it was, or is to stay for now."""
     if partition.of_table == "outbox":
         assert partition.until is not None  # noqa: S101 - it has had its time
         if not events.is_done_with(connection, partition.until):
             log.warning("partition.unpublished", name=partition.name)
             return False
+    if partition.of_table == "deliveries":
+        with nobody_to_blame(connection, retention.PATIENCE):
+            if not mail.is_done_with(connection, partition.name, partition.lowest, partition.below, days):
+                log.info("partition.goes_on", name=partition.name)
+                return True
     retention.drop(connection, partition)
     return True

@@ -20,7 +20,7 @@ LEFT JOIN (
     FROM attempts a WHERE a.organisation = :organisation AND a.mailing = :mailing GROUP BY a.recipient
 ) tried ON tried.recipient = d.recipient
 LEFT JOIN bounces b ON b.organisation = d.organisation AND b.mailing = d.mailing AND b.recipient = d.recipient
-WHERE d.organisation = :organisation AND d.mailing = :mailing
+WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
   AND (CAST(:state AS text) IS NULL OR d.state = CAST(:state AS delivery_state))
   AND (CAST(:reason AS text) IS NULL OR d.reason = :reason)
 ORDER BY d.recipient

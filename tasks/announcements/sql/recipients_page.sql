@@ -13,14 +13,16 @@ SELECT d.recipient, l.id AS learner,
 FROM (
     (SELECT * FROM deliveries
      WHERE CAST(:only AS int[]) IS NULL
-       AND organisation = :organisation AND mailing = :mailing AND recipient > :after AND recipient <= :last
+       AND organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
+       AND recipient > :after AND recipient <= :last
        AND (CAST(:state AS text) IS NULL OR state = CAST(:state AS delivery_state))
        AND (CAST(:reason AS text) IS NULL OR reason = :reason)
      ORDER BY recipient LIMIT :limit)
     UNION ALL
     (SELECT named.* FROM unnest(CAST(:only AS int[])) AS wanted (recipient) CROSS JOIN LATERAL (
          SELECT * FROM deliveries one
-         WHERE one.organisation = :organisation AND one.mailing = :mailing AND one.recipient = wanted.recipient
+         WHERE one.organisation = :organisation AND one.mailing = :mailing AND same_month(one.mailing, :mailing)
+           AND one.recipient = wanted.recipient
            AND (CAST(:state AS text) IS NULL OR one.state = CAST(:state AS delivery_state))
            AND (CAST(:reason AS text) IS NULL OR one.reason = :reason) OFFSET 0) named)
 ) d

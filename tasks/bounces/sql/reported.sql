@@ -10,5 +10,6 @@ FROM deliveries d
 JOIN mailings m USING (organisation, mailing)
 JOIN organisations o USING (organisation)
 LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = :recipient
+WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+  AND d.recipient = :recipient
   AND CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END IS NOT NULL

@@ -97,6 +97,11 @@ SELECT coalesce(settled_at, CASE WHEN state <> 'pending' THEN launched_at END), 
        course_id, CASE kind WHEN 'announcement' THEN id END, concat_ws(', ', kind, nullif(reason, 'inactive'))
 FROM mails
 UNION ALL
+SELECT m.finished_at, 'mail no longer kept', e.course_id, NULL, m.kind
+FROM mine e JOIN mailings m ON m.organisation = e.organisation AND m.mailing = e.notice
+WHERE m.organisation = :organisation AND m.finished_at IS NOT NULL
+  AND NOT EXISTS (SELECT FROM mails d WHERE d.mailing = e.notice)
+UNION ALL
 SELECT bounced_at, CASE CAST(bounced AS text) WHEN 'complaint' THEN 'complained' ELSE 'mail bounced' END, course_id,
        CASE kind WHEN 'announcement' THEN id END, CAST(bounced AS text)
 FROM mails WHERE bounced IS NOT NULL

@@ -105,7 +105,8 @@ def begun_by_lost(
         _Begun,
         """
         SELECT recipient, attempts FROM deliveries
-        WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :begun
+        WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
+          AND recipient BETWEEN :low AND :begun
           AND state = 'pending' AND due_at IS NULL
         ORDER BY recipient
         """,
@@ -131,7 +132,8 @@ def put_off(
         connection,
         """
         UPDATE deliveries SET due_at = now() + :pause
-        WHERE organisation = :organisation AND mailing = :mailing AND recipient = ANY(CAST(:recipients AS int[]))
+        WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
+          AND recipient = ANY(CAST(:recipients AS int[]))
         """,
         organisation=organisation,
         mailing=mailing,
@@ -146,7 +148,8 @@ def begin_again(connection: Connection, organisation: int, mailing: int, recipie
         connection,
         """
         UPDATE deliveries SET due_at = NULL
-        WHERE organisation = :organisation AND mailing = :mailing AND recipient = ANY(CAST(:recipients AS int[]))
+        WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
+          AND recipient = ANY(CAST(:recipients AS int[]))
         """,
         organisation=organisation,
         mailing=mailing,
@@ -160,7 +163,8 @@ def next_try_seconds(connection: Connection, organisation: int, mailing: int, lo
         connection,
         """
         SELECT extract(epoch FROM min(coalesce(due_at, now())) - now()) FROM deliveries
-        WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
+        WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
+          AND recipient BETWEEN :low AND :high
           AND state = 'pending'
         """,
         organisation=organisation,

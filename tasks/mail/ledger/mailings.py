@@ -84,13 +84,16 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
         SELECT live.mailing, CAST(tally.state AS text), tally.reason, tally.n
         FROM mailings live CROSS JOIN LATERAL (
             SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n FROM deliveries d
-            WHERE d.organisation = :organisation AND d.mailing = live.mailing GROUP BY 1, 2 OFFSET 0) tally
+            WHERE d.organisation = :organisation AND d.mailing = live.mailing
+              AND in_months(d.mailing, :lowest, :highest) GROUP BY 1, 2 OFFSET 0) tally
         WHERE live.organisation = :organisation AND live.mailing = ANY(CAST(:mailings AS bigint[]))
           AND (live.counted_at = live.finished_at) IS NOT TRUE AND live.state <> 'draft'
         ORDER BY 1, 2, 3
         """,
         organisation=organisation,
         mailings=list(mailings),
+        lowest=min(mailings, default=0),
+        highest=max(mailings, default=0),
     ):
         found[entry.mailing].append(entry)
     return found
@@ -126,6 +129,7 @@ def keep_counts(connection: Connection) -> int:
                     FROM (
                         SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n
                         FROM deliveries d WHERE d.organisation = :organisation AND d.mailing = :mailing
+                          AND same_month(d.mailing, :mailing)
                         GROUP BY 1, 2) tally)
                 WHERE organisation = :organisation AND mailing = :mailing
                 """,

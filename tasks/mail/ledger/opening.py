@@ -123,7 +123,7 @@ SELECT :organisation, :mailing, learner, {_OPENED}
 FROM candidates c
 WHERE CAST(:mailing AS bigint) IS NOT NULL AND NOT silent AND NOT EXISTS (
     SELECT FROM deliveries d WHERE d.organisation = :organisation AND d.mailing = :mailing
-      AND d.recipient BETWEEN :low AND :high AND d.recipient = c.learner)
+      AND same_month(d.mailing, :mailing) AND d.recipient BETWEEN :low AND :high AND d.recipient = c.learner)
 """
 
 
@@ -146,7 +146,8 @@ def open_for_enrolled(
                     AND e.learner BETWEEN :low AND :high AND e.notice = :mailing)
               AND l.learner NOT IN (
                   SELECT d.recipient FROM deliveries d
-                  WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high)
+                  WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+                    AND d.recipient BETWEEN :low AND :high)
             OFFSET 0) chosen
         """,
         organisation=organisation,
@@ -160,9 +161,10 @@ def open_for_enrolled(
 
 def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tuple[int, int]], queue: str) -> None:
     """Open the ledgers of many small notices at once, (mailing, learner) each, and the work of sending them."""
+    mailings = [mailing for mailing, _ in pairs]
     parameters: dict[str, object] = {
         "organisation": organisation,
-        "mailings": [mailing for mailing, _ in pairs],
+        "mailings": mailings,
         "learners": [learner for _, learner in pairs],
     }
     execute(
@@ -189,9 +191,11 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
         CROSS JOIN LATERAL (
             SELECT d.mailing, d.recipient FROM deliveries d
             WHERE d.organisation = pairs.organisation AND d.mailing = pairs.mailing AND d.recipient = pairs.learner
-              AND d.state = 'pending' OFFSET 0) d
+              AND in_months(d.mailing, :lowest, :highest) AND d.state = 'pending' OFFSET 0) d
         """,
         **parameters,
+        lowest=min(mailings, default=0),
+        highest=max(mailings, default=0),
         queue=queue,
     )
 
@@ -291,8 +295,8 @@ def enqueue(
         SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM (
             SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / CAST(:size AS int) AS place
             FROM deliveries
-            WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
-              AND state = 'pending') placed
+            WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
+              AND recipient BETWEEN :low AND :high AND state = 'pending') placed
         GROUP BY place ORDER BY 5
         """,
         organisation=organisation,

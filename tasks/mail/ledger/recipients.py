@@ -187,7 +187,7 @@ SELECT d.recipient, d.settled_at, d.code, d.reason, d.reply, d.address,
 FROM deliveries d
 JOIN mailings m USING (organisation, mailing)
 JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-WHERE d.organisation = :organisation AND d.mailing = :mailing
+WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
   AND d.state = ANY(CAST(CAST(:states AS text[]) AS delivery_state[]))
 """
 
@@ -215,9 +215,9 @@ def make_pending(connection: Connection, organisation: int, mailing: int, states
         UPDATE deliveries d SET state = 'pending', attempts = 0, settled_at = NULL, due_at = NULL, code = NULL,
             reason = NULL, reply = NULL, address = NULL
         FROM attempts a
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND a.organisation = d.organisation
-          AND a.mailing = d.mailing AND a.recipient = d.recipient AND a.attempted_at = d.settled_at
-          AND d.state = ANY(CAST(CAST(:states AS text[]) AS delivery_state[]))
+        WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+          AND a.organisation = d.organisation AND a.mailing = d.mailing AND a.recipient = d.recipient
+          AND a.attempted_at = d.settled_at AND d.state = ANY(CAST(CAST(:states AS text[]) AS delivery_state[]))
         """,
         organisation=organisation,
         mailing=mailing,
@@ -269,8 +269,8 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
             """
             UPDATE deliveries SET state = 'cancelled', reason = 'cancelled', settled_at = now(), due_at = NULL,
                 code = NULL, reply = NULL
-            WHERE organisation = :organisation AND mailing = :mailing AND recipient BETWEEN :low AND :high
-              AND state = 'pending'
+            WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
+              AND recipient BETWEEN :low AND :high AND state = 'pending'
             """,
             organisation=organisation,
             mailing=mailing,

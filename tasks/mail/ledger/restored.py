@@ -223,7 +223,8 @@ def _settle(connection: Connection, organisation: int, mailing: int, recipients:
             reason = :reason, settled_at = now(), due_at = NULL, address = coalesce(d.address, (
                 SELECT l.email FROM learners l WHERE l.organisation = :organisation AND l.learner = d.recipient
                   AND l.standing IN ('active', 'inactive')))
-        WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = ANY(CAST(:recipients AS int[]))
+        WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+          AND d.recipient = ANY(CAST(:recipients AS int[]))
           AND (d.state = 'pending' OR :taken AND d.state = 'uncertain')
         """,
         organisation=organisation,

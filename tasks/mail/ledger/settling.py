@@ -22,7 +22,8 @@ def settle_uncertain(
             WITH uncertain AS MATERIALIZED (
                 SELECT d.recipient, d.settled_at, d.code, d.reason, d.reply, d.address
                 FROM deliveries d JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-                WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.state = 'uncertain'
+                WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+                  AND d.state = 'uncertain'
                   AND (CAST(:learners AS text[]) IS NULL OR l.id = ANY(CAST(:learners AS text[])))
                 FOR UPDATE OF d
             ), kept AS (
@@ -34,7 +35,8 @@ def settle_uncertain(
                     state = CASE WHEN :sent THEN CAST('accepted' AS delivery_state) ELSE 'failed' END,
                     reason = :reason, settled_at = now(), code = NULL, reply = NULL
                 FROM uncertain u
-                WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient = u.recipient
+                WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+                  AND d.recipient = u.recipient
                 RETURNING d.recipient
             )
             SELECT count(*) FROM settled

@@ -10,5 +10,5 @@ FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint
                   CAST(:replies AS text[]), CAST(:addresses AS text[]))
            AS given (recipient, at, code, reply, address)
       OFFSET 0) new
-WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
-  AND d.recipient BETWEEN :low AND :high AND d.state = 'pending'
+WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND same_month(d.mailing, :mailing)
+  AND d.recipient = new.recipient AND d.recipient BETWEEN :low AND :high AND d.state = 'pending'

@@ -19,7 +19,8 @@ WITH judged AS (
     FROM deliveries d
     JOIN mailings m USING (organisation, mailing)
     LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
-    WHERE d.organisation = :organisation AND d.mailing = :mailing AND d.recipient BETWEEN :low AND :high
+    WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+      AND d.recipient BETWEEN :low AND :high
       AND d.state = 'pending' AND (d.due_at IS NULL OR d.due_at <= now())
     ORDER BY d.recipient LIMIT :limit
 ), with_items AS (

@@ -5,5 +5,5 @@ FROM deliveries d
 JOIN mailings m USING (organisation, mailing)
 LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
 WHERE d.organisation = :organisation AND d.state IN ('pending', 'uncertain')
-  AND (d.mailing, d.recipient) > (:after_mailing, :after_recipient)
+  AND d.mailing >= :after_mailing AND (d.mailing, d.recipient) > (:after_mailing, :after_recipient)
 ORDER BY d.mailing, d.recipient LIMIT :limit

@@ -13,5 +13,5 @@ FROM (SELECT CAST(:organisation AS int) AS organisation, CAST(:mailing AS bigint
                   CAST(:trieds AS boolean[]), CAST(:dues AS timestamptz[]), CAST(:addresses AS text[]))
            AS given (recipient, state, at, reason, code, reply, tried, due_at, address)
       OFFSET 0) new
-WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND d.recipient = new.recipient
-  AND d.recipient BETWEEN :low AND :high AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)
+WHERE d.organisation = new.organisation AND d.mailing = new.mailing AND same_month(d.mailing, :mailing)
+  AND d.recipient = new.recipient AND d.recipient BETWEEN :low AND :high AND d.state = 'pending' AND (d.due_at IS NULL OR new.due_at IS NULL)

@@ -183,7 +183,7 @@ def recipients(visit: Visit) -> Shown:
     id_ = visit.path["announcement"]
     it = visit.ask(announcements.show, OneAnnouncement(id_))
     asked = visit.read(RecipientsPage, limit=SHOWN, announcement=id_)
-    found = _filled(visit, asked)
+    found = _filled(visit, asked) if it.recipients_kept else Listed([], None)
     kept = {"state": asked.state, "reason": asked.reason, "search": asked.search}
     links = trailed(visit, asked.after, found.next, "announcements", id_, "recipients", **kept)
     skipped = sum(it.skipped.values())
@@ -191,7 +191,7 @@ def recipients(visit: Visit) -> Shown:
         "pending": it.pending, "accepted": it.accepted, "failed": it.failed, "uncertain": it.uncertain,
         "skipped": skipped, "cancelled": it.cancelled,
     }  # fmt: skip
-    settles = asked.state == "uncertain" and it.uncertain and visit.may("announcements.settle")
+    settles = asked.state == "uncertain" and it.uncertain and it.recipients_kept and visit.may("announcements.settle")
     over = it.state in {"finished", "finished with failures", "cancelled"}
     said = {
         "it": it,

@@ -1,0 +1,116 @@
+"""The ledger of mail as it grows old: mailings are numbered by month, and a month of their deliveries is dropped as one
+(R35); as SQL."""
+
+from sqlalchemy import Connection
+
+from config.cells import NUMBERS_LOCK
+from config.database import column, execute, say, value
+
+#: Ledgers that are forgotten one by one, in one transaction at most.
+MOST_LEDGERS = 1000
+
+
+def number_by_month(connection: Connection) -> None:
+    """See to it that what is new is numbered in the range of this month, or above. No number is ever given twice."""
+    execute(connection, "SELECT pg_advisory_xact_lock(:lock, 0)", lock=NUMBERS_LOCK)
+    moved = value(
+        connection,
+        """
+        SELECT setval(numbers, first) FROM (
+            SELECT CAST(pg_get_serial_sequence('mailings', 'mailing') AS regclass) AS numbers,
+                   number_of_month(now()) AS first OFFSET 0) month
+        WHERE coalesce(pg_sequence_last_value(numbers), 0) < first
+        """,
+    )
+    if moved is not None:
+        say(connection, "mailings.numbered", first=moved)
+
+
+def months_numbered(connection: Connection, organisation: int) -> list[int]:
+    """The lowest number of each month of which an organisation has mailings."""
+    return column(
+        connection,
+        "SELECT DISTINCT mailing >> 30 << 30 FROM mailings WHERE organisation = :organisation ORDER BY 1",
+        organisation=organisation,
+    )
+
+
+def is_done_with(connection: Connection, partition: str, lowest: int | None, below: int | None, days: int) -> bool:
+    """Whether everything in a partition of the ledger may go: no mailing gets a number in it any more, and each that
+    has one ended so many days ago, and is counted, or was never launched.
+
+    Until the transaction ends nobody writes into it: what is launched later than this looks is written elsewhere.
+    """
+    execute(connection, "SELECT hold_partition(:name)", name=partition)
+    return bool(
+        value(
+            connection,
+            """
+            WITH RECURSIVE having_some AS (
+                SELECT min(organisation) AS organisation FROM mailings
+                UNION ALL
+                SELECT (SELECT min(m.organisation) FROM mailings m WHERE m.organisation > h.organisation)
+                FROM having_some h WHERE h.organisation IS NOT NULL
+            )
+            SELECT pg_sequence_last_value(CAST(pg_get_serial_sequence('mailings', 'mailing') AS regclass)) >= :below
+               AND NOT EXISTS (
+                SELECT FROM having_some h CROSS JOIN LATERAL (
+                    SELECT FROM mailings m
+                    WHERE m.organisation = h.organisation AND m.mailing >= :lowest AND m.mailing < :below
+                      AND m.launched_at IS NOT NULL
+                      AND (m.finished_at IS NULL OR m.finished_at > now() - make_interval(days => :days)
+                           OR m.kind = 'announcement' AND m.counted_at IS DISTINCT FROM m.finished_at)
+                    LIMIT 1) one)
+            """,
+            lowest=-(2**63) if lowest is None else lowest,
+            below=below,
+            days=days,
+        )
+    )
+
+
+def forget_ledgers(connection: Connection, days: int) -> bool:
+    """Delete the deliveries of mailings that ended so many days ago, where they lie in no month: of what was launched
+    long after it was written, or came from another cell. Whether no more are left than that."""
+    forgotten = execute(
+        connection,
+        """
+        WITH RECURSIVE ledgers AS (
+            (SELECT organisation, mailing FROM deliveries_other ORDER BY organisation, mailing LIMIT 1)
+            UNION ALL
+            SELECT next.* FROM ledgers l CROSS JOIN LATERAL (
+                SELECT d.organisation, d.mailing FROM deliveries_other d
+                WHERE (d.organisation, d.mailing) > (l.organisation, l.mailing)
+                ORDER BY d.organisation, d.mailing LIMIT 1) next
+        ), old AS MATERIALIZED (
+            SELECT m.organisation, m.mailing FROM ledgers JOIN mailings m USING (organisation, mailing)
+            WHERE m.finished_at <= now() - make_interval(days => :days)
+              AND (m.kind <> 'announcement' OR m.counted_at = m.finished_at)
+            LIMIT :most FOR UPDATE OF m SKIP LOCKED
+        )
+        DELETE FROM deliveries d USING old WHERE d.organisation = old.organisation AND d.mailing = old.mailing
+        """,
+        days=days,
+        most=MOST_LEDGERS,
+    )
+    if forgotten:
+        say(connection, "deliveries.forgotten", deliveries=forgotten)
+    return forgotten == 0
+
+
+def is_forgotten(connection: Connection, organisation: int, mailing: int) -> bool:
+    """Whether an announcement had recipients, and which they were is not kept any more."""
+    return bool(
+        value(
+            connection,
+            """
+            SELECT m.counts <> '[]' AND NOT EXISTS (
+                SELECT FROM deliveries d
+                WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing))
+            FROM mailings m
+            WHERE m.organisation = :organisation AND m.mailing = :mailing AND m.counted_at = m.finished_at
+            """,
+            organisation=organisation,
+            mailing=mailing,
+        )
+    )
