@@ -12,7 +12,7 @@ PATIENCE = 0.2
 
 
 def partitions(connection: Connection) -> list[Partition]:
-    """Every partition of every table that has some, and the database's time."""
+    """Every partition of a time, of every table that has some, and the database's time."""
     return rows(
         connection,
         Partition,
@@ -22,7 +22,8 @@ def partitions(connection: Connection) -> list[Partition]:
                    AS until,
                now() AS now
         FROM pg_inherits JOIN pg_class part ON part.oid = inhrelid JOIN pg_class whole ON whole.oid = inhparent
-        WHERE whole.relkind = 'p' AND whole.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace)
+        JOIN pg_partitioned_table ON partrelid = whole.oid
+        WHERE partstrat = 'r' AND whole.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace)
         ORDER BY whole.relname, part.relname
         """,
     )

@@ -59,6 +59,14 @@ class KeepPartitions(Chore):
                 done &= self._try(partial(retention.make, of_table=table, low=low, high=high))
             for one in retention.to_drop(partitions, now, kept[table]):
                 done &= self._try(partial(drop, partition=one))
+        return done & self._ids_done(settings.rollcall_keep_ids_days)
+
+    def _ids_done(self, days: int) -> bool:
+        with autocommit(self.runtime.engine) as connection:
+            found = retention.periods(connection)
+        done = self._try(retention.begin_period) if retention.is_over(found, days) else True
+        for one in retention.over(found, days):
+            done &= self._try(partial(retention.drop_period, name=one.name))
         return done
 
     def _try(self, do: Callable[[Connection], bool | None]) -> bool:
