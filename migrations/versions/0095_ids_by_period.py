@@ -28,26 +28,27 @@ COMMENT ON TABLE arrivals IS
 COMMENT ON COLUMN arrivals.id IS 'of the event';
 COMMENT ON COLUMN arrivals.source IS 'with id and organisation: which event it is';
 COMMENT ON COLUMN arrivals.organisation IS 'the platform''s id, since it may not be saved yet';
-COMMENT ON COLUMN arrivals.since IS 'when the period began in which it came: the default, until another begins';
+COMMENT ON COLUMN arrivals.since IS 'when the period began in which it came';
 COMMENT ON COLUMN arrivals.seq IS 'in the order of arrival';
 """
 
 #: Whoever writes has the table's lock until the transaction ends, and sees what was committed before it had it. So all
 #: that is in a period is seen by whoever writes into the next one.
 PERIODS = """
+CREATE FUNCTION current_period() RETURNS timestamptz LANGUAGE sql STABLE RETURN timestamptz '-infinity';
+COMMENT ON FUNCTION current_period IS 'the period of arrivals in which events come now: replaced as another begins';
+ALTER TABLE arrivals ALTER since SET DEFAULT current_period();
 CREATE FUNCTION begin_period() RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     since timestamptz;
     name text;
 BEGIN
     LOCK TABLE arrivals IN ACCESS EXCLUSIVE MODE;
-    since := greatest(clock_timestamp(), (
-        SELECT max(CAST(substring(pg_get_expr(c.relpartbound, c.oid) FROM '''([^'']+)''') AS timestamptz))
-        FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = CAST('arrivals' AS regclass)
-    ) + interval '1 second');
+    since := greatest(clock_timestamp(), current_period() + interval '1 second');
     name := 'arrivals_' || to_char(since AT TIME ZONE 'UTC', 'YYYY_MM_DD_HH24MISS');
     EXECUTE format('CREATE TABLE %I PARTITION OF arrivals FOR VALUES IN (%L)', name, since);
-    EXECUTE format('ALTER TABLE ONLY arrivals ALTER since SET DEFAULT %L', since);
+    EXECUTE format('CREATE OR REPLACE FUNCTION current_period() RETURNS timestamptz LANGUAGE sql STABLE'
+                   ' RETURN timestamptz %L', since);
     EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = people()) THEN
         EXECUTE format('CREATE POLICY own_organisation ON %I TO %I USING (organisation ='
@@ -61,22 +62,22 @@ COMMENT ON FUNCTION begin_period IS 'begins a period of arrivals, with a partiti
 CREATE FUNCTION drop_period(name text) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
-                   JOIN pg_attrdef d ON d.adrelid = inhparent AND pg_get_expr(d.adbin, d.adrelid) LIKE '''%'
                    WHERE inhparent = CAST('arrivals' AS regclass) AND c.oid = to_regclass(quote_ident(name))
-                     AND strpos(pg_get_expr(d.adbin, d.adrelid),
-                                substring(pg_get_expr(c.relpartbound, c.oid) FROM '''.+''')) = 0) THEN
+                     AND CAST(substring(pg_get_expr(c.relpartbound, c.oid) FROM '''([^'']+)''') AS timestamptz)
+                         < current_period()) THEN
         RAISE EXCEPTION '% is no period that is over', name USING ERRCODE = '22023';
     END IF;
     EXECUTE format('DROP TABLE %I', name);
 END
 $$;
 COMMENT ON FUNCTION drop_period IS 'drops a period of arrivals after which another has begun, with its rows';
-REVOKE EXECUTE ON FUNCTION begin_period, drop_period FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION begin_period, drop_period, current_period FROM PUBLIC;
 SELECT begin_period();
 """
 
 #: One snapshot sees both tables, and what is settled goes from one to the other in one transaction. Two at once meet in
-#: the key of the period. The plan is made once for a session, and looks each event up, however small a table was then.
+#: the key of the period. The plan is made once for a session and a period, with the periods before it alone, and looks
+#: each event up, however small a table was then.
 CLAIM = """
 CREATE FUNCTION claim_events(sources text[], ids text[], organisations text[])
 RETURNS TABLE (seq bigint, organisation text, source text, id text) LANGUAGE plpgsql
@@ -91,7 +92,8 @@ BEGIN
     SELECT new.source, new.id, new.organisation
     FROM unnest(sources, ids, organisations) AS new (source, id, organisation)
     WHERE (SELECT true FROM arrivals a
-           WHERE a.id = new.id AND a.source = new.source AND a.organisation = new.organisation LIMIT 1) IS NULL
+           WHERE a.id = new.id AND a.source = new.source AND a.organisation = new.organisation
+             AND a.since < current_period() LIMIT 1) IS NULL
       AND (SELECT true FROM inbox i
            WHERE i.source = new.source AND i.id = new.id AND i.organisation = new.organisation
              AND i.reason IS DISTINCT FROM 'malformed' LIMIT 1) IS NULL
@@ -149,7 +151,7 @@ BEGIN
     PERFORM setval(pg_get_serial_sequence('inbox', 'seq'), next, false);
 END
 $$;
-DROP FUNCTION claim_as_before, claim_events, begin_period, drop_period;
+DROP FUNCTION claim_as_before, claim_events, begin_period, drop_period, current_period;
 COMMENT ON TABLE inbox IS 'events in: that they were seen, and those that wait or are quarantined, with their bytes';
 """
 

@@ -10,6 +10,7 @@ FUNCTIONS = {
     "begin_period": "begins a period of arrivals, with a partition of its own; its name",
     "claim_as_before": "has an event that version 0.1.0 inserts into inbox known in arrivals, or left out",
     "claim_events": "those of these events that nobody took before, which are ours from now on",
+    "current_period": "the period of arrivals in which events come now: replaced as another begins",
     "drop_period": "drops a period of arrivals after which another has begun, with its rows",
     "rfc3339": "a moment as events write it",
 }
@@ -23,7 +24,7 @@ arrivals = Table(
     key("id", _ID, "of the event"),
     key("source", _ID, "with id and organisation: which event it is"),
     key("organisation", _ID, "the platform's id, since it may not be saved yet"),
-    key("since", MOMENT, "when the period began in which it came: the default, until another begins"),
+    key("since", MOMENT, "when the period began in which it came"),
     required("seq", BigInteger, "in the order of arrival", numbered=True),
     postgresql_partition_by="LIST (since)",
     comment="which events came in, known for as long as they may come again. A partition for each period",

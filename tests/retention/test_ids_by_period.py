@@ -75,7 +75,10 @@ def ages(world: World, days: int) -> None:
         world.execute(f"UPDATE {one.name} SET since = :began", began=began)
         world.execute(f"ALTER TABLE {one.name} RENAME TO {name}")
         world.execute(f"ALTER TABLE arrivals ATTACH PARTITION {name} FOR VALUES IN ('{began}')")
-        world.execute(f"ALTER TABLE ONLY arrivals ALTER since SET DEFAULT '{began}'")
+        world.execute(
+            "CREATE OR REPLACE FUNCTION current_period() RETURNS timestamptz LANGUAGE sql STABLE"
+            f" RETURN timestamptz '{began}'"
+        )
 
 
 def names(world: World) -> list[str]:
@@ -225,13 +228,14 @@ def test_r32_in_whatever_order_versions_and_periods_come_each_event_is_taken_onc
 ) -> None:
     world.execute("DELETE FROM inbox")
     world.execute("DELETE FROM arrivals")
+    for name in names(world)[:-1]:
+        world.execute(f"DROP TABLE {name}")
     taken: set[str] = set()
     with sessions(world, 1) as (one,):
         for step in steps:
             if isinstance(step, str):
-                if len(names(world)) < 6:
-                    one.execute(step.encode())
-                    one.commit()
+                one.execute(step.encode())
+                one.commit()
                 continue
             statement, id_, kept = step
             assert claim(one, statement, id_) is (id_ not in taken)
