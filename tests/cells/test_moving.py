@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from config.database import snapshot
+from config.database import snapshot, transaction
 from config.errors import Conflict, Unavailable
 from migrations import carrying
-from tasks import cells, verification
+from tasks import cells, retention, verification
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import perform
 from tasks.acts.access import AccessAnswer, AccessAsked, ask
@@ -104,6 +104,21 @@ def test_r31_everything_of_an_organisation_moves_and_goes_on_where_it_is(two_cel
         north.rows("SELECT id FROM courses LIMIT 0"),
     )
     assert newest == ([("new",)], [])
+
+
+def test_r32_ids_of_every_period_are_known_where_an_organisation_goes(two_cells: TwoCells) -> None:
+    home, north = two_cells.home, two_cells.north
+    sent = []
+    for learner in "AB":
+        sent.append(home.event("learner.saved", home.learner(learner)))
+        home.send(sent[-1])
+        with transaction(home.runtime.engine) as connection:
+            retention.begin_period(connection)
+
+    moving.move(home.runtime, home.organisation, "north")
+
+    assert north.list("SELECT count(*) FROM arrivals") == [len(sent) + 1], "and the organisation's own"
+    assert send(home, *sent)[0].repeated == len(sent)
 
 
 #: What the mover does, one after the other; each is done, and then it is killed.

@@ -387,3 +387,14 @@ def test_r32_an_event_that_is_named_twice_in_a_batch_is_claimed_once(world: Worl
     with transaction(world.runtime.engine) as connection:
         claimed = claim_new_events(connection, [event, event])()  # type: ignore[list-item]
     assert len(claimed) == 1
+
+
+def test_r32_two_events_are_one_only_if_source_id_and_organisation_are_the_same(world: World) -> None:
+    named = [("a", "bc", "d"), ("ab", "c", "d"), ("a", "b", "cd"), ("\\", "x", "d"), ("x", "\\", "d"),
+             ("\\x41", "", "d"), ("A", "", "d"), ("a", "", "d"), ("é", "x", "d"), ("e\u0301", "x", "d")]  # fmt: skip
+    with sessions(world, 1) as (one,):
+        for expected in (len(named), 0):
+            claimed = one.execute(
+                "SELECT seq FROM claim_events(%s, %s, %s)", [list(part) for part in zip(*named, strict=True)]
+            )
+            assert len(claimed.fetchall()) == expected
