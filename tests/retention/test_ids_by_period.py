@@ -190,6 +190,7 @@ def test_r32_at_the_moment_when_a_period_begins_an_event_is_taken_once(
         until(lambda: waiting(world) == 1)
         again = threads.submit(claim, other, second)
         until(lambda: waiting(world) == 2)
+        before = world.ask("SELECT clock_timestamp()")
         (one.commit if kept else one.rollback)()
         begins.result(PATIENCE_SECONDS)
         assert not again.done(), "it waits for the one that begins a period"
@@ -199,6 +200,7 @@ def test_r32_at_the_moment_when_a_period_begins_an_event_is_taken_once(
     assert world.list("SELECT CAST(tableoid::regclass AS text) FROM arrivals WHERE id = 'X'") == [
         names(world)[0 if kept else -1]
     ]
+    assert world.ask("SELECT current_period()") > before, "all that came before it came before it began"
 
 
 def test_r32_a_period_that_is_taken_back_has_not_begun(world: World) -> None:

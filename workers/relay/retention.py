@@ -1,4 +1,4 @@
-"""Makes partitions ahead, and drops those whose time is over."""
+"""Makes partitions, and drops those whose time is over."""
 
 import time
 from collections.abc import Callable
