@@ -20,6 +20,7 @@ from config.database import transaction
 from config.embedded import Embedded
 from tasks import retention
 from tasks.events import claim_new_events, decode
+from tasks.system.flows import positions
 from tests import older
 from tests.retention.months import keep
 from tests.test_migrations import REVISIONS, database_at, opened
@@ -245,6 +246,13 @@ def test_r32_in_whatever_order_versions_and_periods_come_each_event_is_taken_onc
             taken |= {id_} if kept else set()
 
 
+def test_r32_an_event_is_looked_for_in_the_periods_before_and_not_twice_in_its_own(world: World) -> None:
+    before, now = names(world)[0], begin(world)
+    plan = world.list("EXPLAIN SELECT FROM arrivals WHERE id = 'X' AND since < current_period()")
+    assert before in str(plan)
+    assert now not in str(plan)
+
+
 def test_r32_who_does_not_see_what_others_commit_claims_nothing(world: World) -> None:
     with sessions(world, 1) as (one,):
         one.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
@@ -350,6 +358,8 @@ class TestAtTheRevisionBefore:
         before = world.ask("SELECT max(seq) FROM inbox")
         assert migrations.bring_up_to_date(engine) == (REVISIONS[-2], REVISIONS[-1])
         assert world.list("SELECT id FROM arrivals") == [], "none of it is read or copied"
+        with transaction(engine) as connection:
+            assert positions(connection).stored > before, "so many have come until now"
 
         taken = world.event("learner.saved", world.learner("B"), id_="taken")
         assert world.send(taken, start).new == 0
