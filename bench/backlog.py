@@ -76,9 +76,9 @@ _HISTORY = {
            json_build_object('learner', 'learner ' || n), -n
     FROM generate_series({first}, {last}) n
     """),
-    "inbox": (5, """
-    INSERT INTO inbox (source, id, type, organisation, state)
-    SELECT 'urn:history', n::text, 'platform.course.started', 'acme', 'applied' FROM generate_series({first}, {last}) n
+    "arrivals": (5, """
+    INSERT INTO arrivals (source, id, organisation)
+    SELECT 'urn:history', n::text, 'acme' FROM generate_series({first}, {last}) n
     """),
 }  # fmt: skip
 

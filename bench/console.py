@@ -53,8 +53,9 @@ _FILL = f"""
     INSERT INTO samples (at, flow, waiting, in_flight, failing, passed)
     SELECT date_trunc('minute', now()) - n * interval '1 minute', flow, n % 97, n % 7, 0, n % 31
     FROM generate_series(1, 2880) AS n CROSS JOIN unnest(ARRAY['tasks', 'mail', 'bulk', 'in', 'out']) AS flow;
-    INSERT INTO inbox (source, id, type, organisation, state, reason, body)
-    SELECT 'bench', 'held-' || n, 'platform.course.started', '{ORGANISATION}', 'quarantined', 'unknown learner', '{{}}'
+    INSERT INTO inbox (seq, source, id, type, organisation, state, reason, body)
+    SELECT nextval(pg_get_serial_sequence('arrivals', 'seq')), 'bench', 'held-' || n, 'platform.course.started',
+           '{ORGANISATION}', 'quarantined', 'unknown learner', '{{}}'
     FROM generate_series(1, {HELD}) AS n;
 """
 

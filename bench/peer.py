@@ -39,9 +39,7 @@ _DATABASE = "BENCH_DATABASE"
 #: What one task does about a course start, each in one transaction: what Rollcall writes of it, by the same keys.
 _ONE_START = (
     """
-    INSERT INTO inbox (source, id, type, organisation, state)
-    VALUES (%(source)s, %(id)s, %(type)s, %(organisation)s, 'applied')
-    ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+    SELECT seq FROM claim_events(ARRAY[%(source)s], ARRAY[%(id)s], ARRAY[%(organisation)s])
     """,
     """
     WITH started AS (

@@ -189,7 +189,8 @@ class Settings(BaseModel):
         400,
         ge=1,
         le=36_500,
-        description="how long the id of an event in stays known, so that the same again changes nothing",
+        description="how long the id of an event in stays known at least, so that the same again changes nothing;"
+        " they go by whole periods of that length",
     )
     rollcall_keep_outbox_days: int = Field(
         90,

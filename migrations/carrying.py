@@ -43,6 +43,9 @@ _OTHERWISE = {
 #: What else a query of a table joins.
 _JOINED = {"webhook_attempts": "LEFT JOIN placed p USING (position)"}
 
+#: Columns that each database fills for itself: the period in which an event came to be known here.
+_OWN = ["arrivals.since"]
+
 #: Rows that are not carried: who halts the organisation until it is there, and what was published once more.
 _NOT = {"halts": "t.by_whom <> '" + MOVER + "'", "replays": "t.position <= %(held)s"}
 
@@ -62,6 +65,7 @@ _TABLES = """
     SELECT relname, array_agg(CAST(attname AS text) ORDER BY attname),
            bool_or(attname = 'organisation' AND atttypid = CAST('text' AS regtype))
     FROM tables t JOIN pg_attribute a ON a.attrelid = t.oid AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+        AND relname || '.' || attname <> ALL (%s)
     GROUP BY t.oid, relname ORDER BY (SELECT max(depth) FROM depths d WHERE d.oid = t.oid), relname
 """
 
@@ -101,7 +105,7 @@ class NotWhole(UserError):
 
 def tables(session: Session) -> list[Table]:
     """The tables of a database that have organisations."""
-    found = session.execute(_TABLES).fetchall()
+    found = session.execute(_TABLES, (_OWN,)).fetchall()
     return [Table(str(name), tuple(columns), bool(by_id)) for name, columns, by_id in found]  # type: ignore[arg-type]
 
 

@@ -1,4 +1,8 @@
-"""What is forgotten of events in: what they say, and in the end that they ever came (R32, R35)."""
+"""What is forgotten of the events in that `inbox` has: what they say, and in the end what was decided (R32, R35).
+
+That events came is in `arrivals`, and goes by whole periods: `tasks/retention`. What came before there was such a table
+goes with its row here.
+"""
 
 from datetime import timedelta
 
@@ -36,5 +40,5 @@ def forget_payloads(connection: Connection, days: int) -> int:
 
 
 def forget_ids(connection: Connection, days: int) -> int:
-    """Delete what arrived so many days ago, a few thousand at once; how many."""
+    """Delete what arrived so many days ago, but what waits, a few thousand at once; how many."""
     return execute(connection, query("events.forget_ids"), kept=timedelta(days=days), most=MOST)

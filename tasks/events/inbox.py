@@ -45,7 +45,7 @@ class _Claimed(NamedTuple):
 
 
 def claim_new(connection: Connection, events: Sequence[Event]) -> Callable[[], dict[Identity, int]]:
-    """Make these events ours, if nobody took them before (R32). What this returns gives their inbox numbers, as `soon`
+    """Make these events ours, if nobody took them before (R32). What this returns gives their numbers, as `soon`
     does; of several that an organisation calls the same, the first is meant.
 
     Sorted, so that two processes that read the same events wait for each other instead of blocking each other.
@@ -55,16 +55,11 @@ def claim_new(connection: Connection, events: Sequence[Event]) -> Callable[[], d
         connection,
         _Claimed,
         """
-        INSERT INTO inbox (source, id, type, organisation, state)
-        SELECT source, id, type, organisation, 'applied'
-        FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]),
-                    CAST(:organisations AS text[])) AS new (source, id, type, organisation)
-        ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
-        RETURNING seq, organisation, source, id
+        SELECT seq, organisation, source, id
+        FROM claim_events(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:organisations AS text[]))
         """,
         sources=[event.source for _, event in ordered],
         ids=[event.id for _, event in ordered],
-        types=[event.type for _, event in ordered],
         organisations=[event.organisation for _, event in ordered],
     )
     return lambda: {(row.organisation, row.source, row.id): row.seq for row in claimed()}
@@ -84,6 +79,10 @@ def defer(connection: Connection, deferred: Iterable[tuple[int, Event, Deferred]
         connection,
         query("events.defer"),
         seqs=[seq for seq, _, _ in events],
+        sources=[event.source for _, event, _ in events],
+        names=[event.id for _, event, _ in events],
+        types=[event.type for _, event, _ in events],
+        whose=[event.organisation for _, event, _ in events],
         reasons=[why.reason.value for _, _, why in events],
         details=[why.detail for _, _, why in events],
         kinds=[key and key.kind for key in awaited],
@@ -100,18 +99,9 @@ def defer(connection: Connection, deferred: Iterable[tuple[int, Event, Deferred]
 
 
 def settle(connection: Connection, seqs: list[int]) -> None:
-    """These events were taken after all: nothing of them is kept but that they were."""
+    """These events were taken after all: nothing of them is kept but that they were, and what people decided."""
     if seqs:
-        execute(
-            connection,
-            """
-            UPDATE inbox SET state = 'applied', awaits = NULL, awaits_organisation = NULL, awaits_id = NULL,
-                awaits_course = NULL, awaits_cycle = NULL, awaits_learner = NULL, until = NULL, body = NULL,
-                reason = NULL, detail = NULL
-            WHERE seq = ANY(:seqs)
-            """,
-            seqs=seqs,
-        )
+        execute(connection, query("events.settle"), seqs=seqs)
 
 
 def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed]) -> None:
@@ -123,8 +113,9 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
     seqs = column(
         connection,
         """
-        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, body)
-        SELECT source, id, type, named, 'quarantined', 'malformed', detail, body
+        INSERT INTO inbox (seq, source, id, type, organisation, state, reason, detail, body)
+        SELECT nextval(pg_get_serial_sequence('arrivals', 'seq')), source, id, type, named, 'quarantined', 'malformed',
+               detail, body
         FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:named AS text[]),
                     CAST(:details AS text[]), CAST(:bodies AS bytea[])) AS new (source, id, type, named, detail, body)
         ON CONFLICT (sha256(body)) WHERE reason = 'malformed' DO NOTHING
@@ -245,9 +236,13 @@ def any_waiting_for_enrolment(connection: Connection, organisation: int, courses
     )
 
 
+#: A malformed event does not use up its id (S16), and so is in `inbox` alone.
+_STORED = "SELECT (SELECT count(*) FROM arrivals) + (SELECT count(*) FROM inbox WHERE reason = 'malformed')"
+
+
 def stored(connection: Connection) -> int:
     """How many events were ever stored, those that could not be taken included."""
-    return int(value(connection, "SELECT count(*) FROM inbox"))
+    return int(value(connection, _STORED))
 
 
 def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:

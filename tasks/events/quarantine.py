@@ -193,9 +193,14 @@ def unresolved(connection: Connection, wanted: EventRef, *, decide: bool = True)
     )
 
 
+_IS_CALLED = """
+    SELECT EXISTS (SELECT FROM arrivals WHERE id = :id) OR EXISTS (SELECT FROM inbox WHERE id = :id)
+"""
+
+
 def is_called(connection: Connection, id_: str) -> bool:
     """Whether an event with this id ever came, of whatever source, and is kept."""
-    return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE id = :id)", id=id_))
+    return bool(value(connection, _IS_CALLED, id=id_))
 
 
 def held_after(connection: Connection, organisation: str, seq: int) -> list[UnresolvedEvent]:

@@ -7,13 +7,33 @@ from config.tables import MOMENT, TRACEPARENT, index, key, metadata, optional, r
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
+    "begin_period": "begins a period of arrivals, with a partition of its own; its name",
+    "claim_as_before": "has an event that version 0.1.0 inserts into inbox known in arrivals, or left out",
+    "claim_events": "those of these events that nobody took before, which are ours from now on",
+    "current_period": "the period of arrivals in which events come now: replaced as another begins",
+    "drop_period": "drops a period of arrivals after which another has begun, with its rows",
     "rfc3339": "a moment as events write it",
 }
+
+#: As octets compare: nobody reads ids in the order of a language, and to look them up takes half as long.
+_ID = Text(collation="C")
+
+arrivals = Table(
+    "arrivals",
+    metadata,
+    key("id", _ID, "of the event"),
+    key("source", _ID, "with id and organisation: which event it is"),
+    key("organisation", _ID, "the platform's id, since it may not be saved yet"),
+    key("since", MOMENT, "when the period began in which it came"),
+    required("seq", BigInteger, "in the order of arrival", numbered=True),
+    postgresql_partition_by="LIST (since)",
+    comment="which events came in, known for as long as they may come again. A partition for each period",
+)
 
 inbox = Table(
     "inbox",
     metadata,
-    key("seq", BigInteger, "in the order of arrival", numbered=True),
+    key("seq", BigInteger, "in the order of arrival, as in arrivals"),
     required("source", Text, "with id and organisation: which event it is"),
     required("id", Text, "of the event"),
     optional("type", Text, "null: not to be read of a malformed one"),
@@ -21,7 +41,7 @@ inbox = Table(
     required(
         "state",
         Text,
-        "applied ones stay, so that an event that comes again is known",
+        "applied: as 0.1.0 left them; they are known by it, until they go",
         check="state IN ('applied', 'waiting', 'quarantined', 'released', 'discarded')",
     ),
     required("arrived_at", MOMENT, default="now()"),
@@ -55,7 +75,7 @@ inbox = Table(
     index("inbox_malformed", "sha256(body)", unique=True, where="reason = 'malformed'"),
     index("inbox_turn", "awaits_organisation", "seq", where="awaits = 'turn'"),
     index("inbox_until", "until", where="state = 'waiting'"),
-    comment="events in: that they were seen, and those that wait or are quarantined, with their bytes",
+    comment="events in that wait, are quarantined, or were decided on; and those that 0.1.0 took",
 )
 
 outbox = Table(

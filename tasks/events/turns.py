@@ -78,12 +78,15 @@ def park(connection: Connection, organisation: int, events: Sequence[Event]) -> 
     new = execute(
         connection,
         """
-        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, awaits, awaits_organisation, body)
-        SELECT source, id, type, named, 'waiting', :reason, :detail, 'turn', :organisation, body
-        FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:named AS text[]),
+        INSERT INTO inbox (seq, source, id, type, organisation, state, reason, detail, awaits, awaits_organisation,
+                           body)
+        SELECT DISTINCT ON (c.seq) c.seq, new.source, new.id, new.type, new.named, 'waiting', :reason, :detail, 'turn',
+               :organisation, new.body
+        FROM claim_events(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:named AS text[])) c
+        JOIN unnest(CAST(:sources AS text[]), CAST(:ids AS text[]), CAST(:types AS text[]), CAST(:named AS text[]),
                     CAST(:bodies AS bytea[])) WITH ORDINALITY AS new (source, id, type, named, body, place)
-        ORDER BY place
-        ON CONFLICT (source, id, organisation) WHERE reason IS DISTINCT FROM 'malformed' DO NOTHING
+          ON new.source = c.source AND new.id = c.id AND new.named = c.organisation
+        ORDER BY c.seq, new.place
         """,
         reason=Reason.ITS_TURN.value,
         detail=DETAIL,

@@ -44,9 +44,9 @@ def release(
                 raise NotResolved(f"{wanted.id} is malformed ({event.detail}): have it sent again, or discard it")
             batch = Batch(connection, settings, numbers={event.identity: entry.seq})
             batch.lock([event], {})
+            events.resolve(connection, entry, "released", by=by, why=why)
             if batch.finish([event], batch.apply_stored([event], released=True), stored=True):
                 raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
-            events.resolve(connection, entry, "released", by=by, why=why)
             also(connection)
 
 

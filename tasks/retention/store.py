@@ -12,7 +12,7 @@ PATIENCE = 0.2
 
 
 def partitions(connection: Connection) -> list[Partition]:
-    """Every partition of every table that has some, and the database's time."""
+    """Every partition of a time, of every table that has some, and the database's time."""
     return rows(
         connection,
         Partition,
@@ -23,8 +23,9 @@ def partitions(connection: Connection) -> list[Partition]:
                    AS lowest,
                below, coalesce(below - 1 >> 40 = number_of_month(now()) >> 40, true) AS numbered
         FROM pg_inherits JOIN pg_class part ON part.oid = inhrelid JOIN pg_class whole ON whole.oid = inhparent
+        JOIN pg_partitioned_table ON partrelid = whole.oid
         CROSS JOIN LATERAL partition_below(part.relname) AS below
-        WHERE whole.relkind = 'p' AND whole.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace)
+        WHERE partstrat = 'r' AND whole.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace)
         ORDER BY whole.relname, part.relname
         """,
     )

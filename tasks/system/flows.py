@@ -30,7 +30,8 @@ def positions(connection: Connection) -> Positions:
         connection,
         Positions,
         """
-        SELECT date_trunc('minute', now()) AS minute, coalesce((SELECT max(seq) FROM inbox), 0) AS stored, published,
+        SELECT date_trunc('minute', now()) AS minute, published,
+               coalesce(pg_sequence_last_value(pg_get_serial_sequence('arrivals', 'seq')), 0) AS stored,
                ordered = published AND NOT EXISTS (SELECT FROM outbox WHERE position IS NULL)
                AND NOT EXISTS (SELECT FROM work) AS at_rest
         FROM publication

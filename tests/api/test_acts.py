@@ -270,5 +270,5 @@ def test_what_is_done_is_in_the_audit_log_with_its_door_and_address(api: Served)
         ("admin-", "api", "127.0.0.1", "learners.deactivate", "A", "done"),
         ("reader-", "api", "127.0.0.1", "learners.activate", None, "refused: Forbidden"),
     ]
-    sources = "SELECT DISTINCT source FROM inbox WHERE source LIKE 'rollcall:%'"
+    sources = "SELECT DISTINCT source FROM arrivals WHERE source LIKE 'rollcall:%'"
     assert api.world.list(sources) == ["rollcall:api"]

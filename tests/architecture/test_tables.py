@@ -28,6 +28,7 @@ SELECT 'column ' || c.relname || '.' || a.attname || ' ' || format_type(a.atttyp
        || coalesce(' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid), '')
 FROM relations c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    AND (c.relname, a.attname) <> ('arrivals', 'since')  -- it is by a function of another schema
 UNION ALL
 SELECT c.relname || ' ' || k.conname || ' ' || pg_get_constraintdef(k.oid)
 FROM relations c JOIN pg_constraint k ON k.conrelid = c.oid AND k.contype <> 'n'

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from config.database import snapshot
+from config.database import snapshot, transaction
 from config.errors import Conflict, Unavailable
 from migrations import carrying
-from tasks import cells, verification
+from tasks import cells, retention, verification
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import perform
 from tasks.acts.access import AccessAnswer, AccessAsked, ask
@@ -123,6 +123,21 @@ def test_r35_deliveries_come_to_months_of_their_own_where_their_organisation_goe
     north.settle()
     [newest] = north.list("SELECT DISTINCT CAST(tableoid::regclass AS text) FROM deliveries WHERE mailing >> 40 > 0")
     assert newest == north.ask("SELECT to_char(now() AT TIME ZONE 'UTC', '\"deliveries_\"YYYY_MM_') || '1'")
+
+
+def test_r32_ids_of_every_period_are_known_where_an_organisation_goes(two_cells: TwoCells) -> None:
+    home, north = two_cells.home, two_cells.north
+    sent = []
+    for learner in "AB":
+        sent.append(home.event("learner.saved", home.learner(learner)))
+        home.send(sent[-1])
+        with transaction(home.runtime.engine) as connection:
+            retention.begin_period(connection)
+
+    moving.move(home.runtime, home.organisation, "north")
+
+    assert north.list("SELECT count(*) FROM arrivals") == [len(sent) + 1], "and the organisation's own"
+    assert send(home, *sent)[0].repeated == len(sent)
 
 
 #: What the mover does, one after the other; each is done, and then it is killed.

@@ -56,7 +56,8 @@ _ENTRIES = """
 
 #: What each kind of process has done: what is stored, what is published, and what was judged.
 _DONE = """
-    SELECT count(*), (SELECT published FROM publication), count(*) FILTER (WHERE state <> 'waiting') FROM inbox
+    SELECT count(*), (SELECT published FROM publication),
+           count(*) - (SELECT count(*) FROM inbox WHERE state = 'waiting') FROM arrivals
 """
 
 

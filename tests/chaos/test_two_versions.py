@@ -90,6 +90,7 @@ def command(on: System, database: Database, settings: dict[str, str], source: Pa
 #: What is done by now: what is left may grow meanwhile, as one thing leads to another.
 DONE = """
     SELECT (SELECT published FROM publication) + (SELECT count(*) FROM inbox) + (SELECT count(*) FROM enrolments)
+        + (SELECT coalesce(sum(n_live_tup), 0) FROM pg_stat_user_tables WHERE starts_with(relname, 'arrivals_'))
         + (SELECT count(*) FROM deliveries WHERE state <> 'pending')
 """
 

@@ -322,7 +322,7 @@ def test_r31_an_id_that_another_organisation_uses_in_the_same_batch_takes_nothin
 
     assert (taken.new, taken.repeated) == (2, 0)
     assert world.send(theirs, ours).repeated == 2
-    assert world.list("SELECT organisation FROM inbox WHERE id = 'shared' ORDER BY 1") == ["acme", "evil"]
+    assert world.list("SELECT organisation FROM arrivals WHERE id = 'shared' ORDER BY 1") == ["acme", "evil"]
     assert world.list("SELECT id FROM learners WHERE standing = 'active'") == ["y"]
 
 

@@ -404,12 +404,15 @@ def test_r31_what_a_large_customer_sends_on_an_ordinary_day_does_not_wait(world:
 def test_r31_what_has_its_turn_is_found_past_however_much_came_before_it(world: World) -> None:
     world.has_learners("A")
     world.execute("""
-        INSERT INTO inbox (source, id, type, organisation, state)
-        SELECT 'before', n::text, 'learner.saved', 'acme', 'applied' FROM generate_series(1, 20000) n
+        INSERT INTO inbox (seq, source, id, type, organisation, state)
+        SELECT nextval(pg_get_serial_sequence('arrivals', 'seq')),
+               'before', n::text, 'learner.saved', 'acme', 'applied' FROM generate_series(1, 20000) n
     """)
     world.execute("""
-        INSERT INTO inbox (source, id, type, organisation, state, reason, detail, awaits, awaits_organisation, body)
-        SELECT 'flood', n::text, 'learner.saved', 'acme', 'waiting', 'its turn', '', 'turn', 1, 'x'
+        INSERT INTO inbox (seq, source, id, type, organisation, state, reason, detail, awaits, awaits_organisation,
+                           body)
+        SELECT nextval(pg_get_serial_sequence('arrivals', 'seq')),
+               'flood', n::text, 'learner.saved', 'acme', 'waiting', 'its turn', '', 'turn', 1, 'x'
         FROM generate_series(1, 60000) n
     """)
     world.execute("ANALYZE inbox")

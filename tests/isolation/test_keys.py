@@ -7,6 +7,7 @@ from tests.world import World
 OTHERWISE = {
     "the organisation itself: its number, and the id that the platform gave it": {"organisations: id"},
     "an event that came in is stored before anybody knows whose it is; its number means nothing outside the database": {
+        "arrivals: id, source, organisation, since",
         "inbox: seq",
         "inbox: sha256(body)",
         "inbox: source, id, organisation",

@@ -143,7 +143,7 @@ def test_r31_people_change_nothing_of_another_organisations(neighbours: World) -
 
     with people(neighbours, OURS) as connection:
         for table, row in rows.items():
-            them = f"'{THEIRS}'" if table == "inbox" else number
+            them = f"'{THEIRS}'" if table.startswith(("inbox", "arrivals")) else number
             if changed(connection, put(table), row=row) is not None:
                 crossed.append(f"put a row of theirs into {table}")
             if changed(connection, f"UPDATE {table} SET organisation = {them}") is not None:

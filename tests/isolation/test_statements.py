@@ -29,7 +29,6 @@ ACROSS = {
         "tasks.enrolments.access.access_of",
     },
     "one event, by its number or by its source and id: it is stored before anybody looks whose it is": {
-        "tasks.events.inbox.claim_new",
         "tasks.events.inbox.defer",
         "tasks.events.inbox.settle",
         "tasks.events.inbox.quarantine_malformed",

@@ -65,9 +65,14 @@ def test_r27_s12_a_start_that_is_quarantined_outlives_the_days_and_is_charged_wh
     assert [entry.learner for entry in world.ledger()] == ["A"]
 
 
-def test_r32_an_id_is_known_for_its_days_and_its_row_is_deleted_after_them(world: World) -> None:
-    saved = world.event("learner.saved", world.learner("A"))
-    world.send(saved)
+def test_r32_an_id_of_before_there_were_periods_is_known_for_its_days_and_its_row_is_deleted_after_them(
+    world: World,
+) -> None:
+    saved = world.event("learner.saved", world.learner("A"), id_="old")
+    world.execute(
+        "INSERT INTO inbox (seq, source, id, type, organisation, state)"
+        " VALUES (-1, 'urn:platform', 'old', 'platform.learner.saved', 'acme', 'applied')"
+    )
     world.send(world.event("course.started", {"learner": "nobody", "course": "none"}, id_="waits"))
     ages(world, 399)
     forget(world)

@@ -61,8 +61,7 @@ STATEMENTS = (
     SELECT 1, 'rollcall.x', '{}', -n FROM generate_series(1, :n) n
     """,
     """
-    INSERT INTO inbox (source, id, type, organisation, state)
-    SELECT 's', 'i' || n, 't', 'acme', 'applied' FROM generate_series(1, :n) n
+    INSERT INTO arrivals (source, id, organisation) SELECT 's', 'i' || n, 'acme' FROM generate_series(1, :n) n
     """,
     """
     INSERT INTO withdrawals (organisation, course, learner, cycle, occurred_at)

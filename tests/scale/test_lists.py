@@ -52,8 +52,9 @@ MADE = (
     FROM generate_series(1, :n) n
     """,
     """
-    INSERT INTO inbox (source, id, type, organisation, state, body, reason, resolved_by, resolved_at)
-    SELECT 's', state || n, 't', 'acme', state, '{}', 'unknown learner', 'ann', now()
+    INSERT INTO inbox (seq, source, id, type, organisation, state, body, reason, resolved_by, resolved_at)
+    SELECT nextval(pg_get_serial_sequence('arrivals', 'seq')),
+           's', state || n, 't', 'acme', state, '{}', 'unknown learner', 'ann', now()
     FROM generate_series(1, :n) n, unnest(ARRAY['applied', 'quarantined', 'released']) state
     """,
 )

@@ -99,7 +99,7 @@ BREAKS = [
     ("work", "UPDATE work SET subject = 999999"),
     ("unknown organisation", "UPDATE segments SET organisation = 77"),
     ("unknown organisation", f"{UNGUARDED}; UPDATE consumptions SET organisation = 77"),
-    ("event in", "UPDATE inbox SET body = 'x' WHERE state = 'applied'"),
+    ("event in", "UPDATE inbox SET state = 'applied' WHERE state = 'waiting'"),
     ("event in", "UPDATE inbox SET body = NULL WHERE state = 'waiting'"),
     ("order", "UPDATE publication SET published = ordered + 1"),
     ("order", "UPDATE publication SET ordered = 0, published = 0"),
@@ -156,7 +156,9 @@ def test_every_table_of_organisations_is_looked_through_for_rows_of_nobody(
         if row.strip().startswith("SELECT t.organisation FROM ")
     }
 
-    assert looked == tables - views - {"organisations", "inbox"}, "inbox has the platform's ids, known or not"
+    assert looked == tables - views - {"organisations", "inbox", "arrivals"}, (
+        "they have the platform's ids, known or not"
+    )
 
 
 def test_the_command_names_each_breach_in_one_line_and_ends_with_1(lived: World, rollcall: Rollcall) -> None:

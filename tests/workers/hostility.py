@@ -9,7 +9,7 @@ from tests.world import World
 
 #: Tables of what came in and what goes out, of which processes run and of what they counted; all others hold what is
 #: known.
-AT_THE_EDGES = {"inbox", "outbox", "publication", "alembic_version", "processes", "counted"}
+AT_THE_EDGES = {"arrivals", "inbox", "outbox", "publication", "alembic_version", "processes", "counted"}
 
 #: Headers that are no signature, each instead of one that is.
 ODD: list[dict[str, str | bytes]] = [

@@ -162,10 +162,10 @@ def test_r32_r33_a_killed_ingress_and_a_killed_relay_lose_nothing_and_publish_no
     deployment.publish(
         *(platform.event("learner.status_changed", {"learner": name, "status": "inactive"}) for name in leavers)
     )
-    known = int(platform.ask("SELECT count(*) FROM inbox"))
+    known = int(platform.ask("SELECT count(*) FROM arrivals"))
 
     def taken() -> int:
-        return int(platform.ask("SELECT count(*) FROM inbox")) - known
+        return int(platform.ask("SELECT count(*) FROM arrivals")) - known
 
     for victims, share in ((("ingress",), 60), (("relay",), 120), (("ingress", "relay"), 180)):
         until(partial(_reached, taken, share), f"{share} events taken")

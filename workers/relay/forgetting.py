@@ -10,7 +10,7 @@ log = structlog.get_logger()
 
 
 class ForgetEvents(Chore):
-    """Discards what was quarantined for too long, and deletes the ids that nobody sends again."""
+    """Discards what was quarantined for too long, and deletes what was decided on or came before there were periods."""
 
     name = "events"
     seconds = 600.0

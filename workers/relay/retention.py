@@ -1,4 +1,4 @@
-"""Makes partitions ahead, and drops those whose time is over."""
+"""Makes partitions, and drops those whose time is over."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -61,7 +61,8 @@ class KeepPartitions(Chore):
         for table, partitions in tables.items():
             for one in retention.to_drop(partitions, partitions[0].now, kept[table]):
                 done &= self._try(partial(drop, partition=one, days=kept[table]))
-        return done & self._try(partial(mail.forget_ledgers, days=kept["deliveries"]))
+        done &= self._try(partial(mail.forget_ledgers, days=kept["deliveries"]))
+        return done & self._ids_done(settings.rollcall_keep_ids_days)
 
     def adopt(self, months: Sequence[int]) -> None:
         """Make the partitions of these months of mailings, by their lowest numbers, where there are none: those of an
@@ -71,6 +72,14 @@ class KeepPartitions(Chore):
         for lowest in months:
             if not any((low is None or low <= lowest) and lowest < below for low, below in found):
                 self._try(partial(retention.make_numbered, of_table="deliveries", lowest=lowest))
+
+    def _ids_done(self, days: int) -> bool:
+        with autocommit(self.runtime.engine) as connection:
+            found = retention.periods(connection)
+        done = self._try(retention.begin_period) if retention.is_over(found, days) else True
+        for one in retention.over(found, days):
+            done &= self._try(partial(retention.drop_period, name=one.name))
+        return done
 
     def _try(self, do: Callable[[Connection], bool | None]) -> bool:
         """Do it, unless somebody has a lock; whether it is done."""

@@ -2,7 +2,7 @@
 WITH here AS (
     SELECT * FROM pg_class WHERE relnamespace = CAST(current_schema() AS regnamespace)
 ), promised (name) AS (
-    VALUES ('one_credit_charge'), ('one_seat_charge'), ('inbox_event'), ('inbox_malformed'), ('fanouts_request'),
+    VALUES ('one_credit_charge'), ('one_seat_charge'), ('arrivals_pkey'), ('inbox_event'), ('inbox_malformed'), ('fanouts_request'),
            ('replays_position'), ('suppressions_in_order'), ('tokens_name'), ('accounts_subject')
 )
 SELECT 'promise' AS what, p.name AS id, 'this unique index is not there: what it keeps single may be there twice' AS detail
