@@ -114,7 +114,7 @@ DECLARE
 BEGIN
     ALTER TABLE inbox ALTER seq DROP IDENTITY;
     ALTER TABLE arrivals ALTER seq ADD GENERATED ALWAYS AS IDENTITY;
-    PERFORM setval(pg_get_serial_sequence('arrivals', 'seq'), next);
+    PERFORM setval(pg_get_serial_sequence('arrivals', 'seq'), greatest(next - 1, 1), next > 1);
 END
 $$;
 CREATE FUNCTION claim_as_before() RETURNS trigger LANGUAGE plpgsql AS $$

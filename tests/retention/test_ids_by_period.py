@@ -359,7 +359,7 @@ class TestAtTheRevisionBefore:
         assert migrations.bring_up_to_date(engine) == ("0091", REVISIONS[-1])
         assert world.list("SELECT id FROM arrivals") == [], "none of it is read or copied"
         with transaction(engine) as connection:
-            assert positions(connection).stored > before, "so many have come until now"
+            assert positions(connection).stored >= before, "so many have come until now"
 
         taken = world.event("learner.saved", world.learner("B"), id_="taken")
         assert world.send(taken, start).new == 0
