@@ -179,12 +179,13 @@ def picture(pool: str, days: Sequence[Day]) -> str:
     seconds = range(max(len(day.oldest[pool]) for day in (first, last)))
     labels = [f"{int(second / HOUR):02}:{int(second / HOUR * 60 % 60):02}" for second in seconds]
 
-    def drawn(day: Day) -> Series:
+    def drawn(day: Day, which: str) -> Series:
         known = day.oldest[pool]
         n = day.processes[pool]
-        return Series(f"{n} process{'es' if n > 1 else ''}", [*known, *[0.0] * (len(seconds) - len(known))])
+        told = f"{which} day, {n} process{'es' if n > 1 else ''}"
+        return Series(told, [*known, *[0.0] * (len(seconds) - len(known))])
 
-    shown = [drawn(first), drawn(last), Series("target", [TARGET] * len(seconds), "limit")]
+    shown = [drawn(first, "first"), drawn(last, "last"), Series("target", [TARGET] * len(seconds), "limit")]
     title = f"Seconds that the oldest work of {pool} has waited"
     found = re.search(
         r'<svg role="img".*?</svg>(?=<details>)', line(Reading("en"), title, "Time", labels, shown), re.DOTALL
