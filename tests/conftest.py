@@ -97,7 +97,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 #: Folders of the tests that start whole processes, tell many histories, make much, or make schemas and wheels.
-LONGEST = ("workers", "failover", "model", "scale", "console", "tests")
+LONGEST = ("workers", "servers", "failover", "hosts", "model", "scale", "console", "tests")
 
 
 @pytest.hookimpl(tryfirst=True)  # before the marks are asked for
