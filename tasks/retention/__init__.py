@@ -5,8 +5,16 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.retention.ids import ArrivalPeriod, begin_period, drop_period, is_over, over, periods
-    from tasks.retention.rules import Partition, months_to_make, to_drop
-    from tasks.retention.store import PATIENCE, drop, make, make_numbered, partitions
+    from tasks.retention.rules import ArrivalPeriod, Partition, is_over, months_to_make, over, to_drop
+    from tasks.retention.store import (
+        PATIENCE,
+        begin_period,
+        drop,
+        drop_period,
+        make,
+        make_numbered,
+        partitions,
+        periods,
+    )
 else:
     __getattr__ = lazily(__name__)

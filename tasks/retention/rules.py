@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
 #: Months beyond this one for which partitions are made: for as long a relay may be away, and everything finds its own.
 AHEAD = 3
@@ -23,6 +24,16 @@ class Partition:
     numbered: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class ArrivalPeriod:
+    """A partition of the ids of events in: those that came from `since` on, until the next one began. `now`: the
+    database's time as it was found."""
+
+    name: str
+    since: datetime
+    now: datetime
+
+
 def months_to_make(partitions: Sequence[Partition], now: datetime) -> list[tuple[datetime, datetime]]:
     """The months, from one time to another, for which a table has no partition yet; up to some months ahead."""
     ends = [one.until for one in partitions if one.until is not None and one.numbered]
@@ -40,6 +51,17 @@ def to_drop(partitions: Sequence[Partition], now: datetime, days: int) -> list[P
     """The partitions in which everything is older than so many days, the oldest first."""
     ended = [(one.until, one) for one in partitions if one.until is not None and one.until <= now - timedelta(days)]
     return [one for _, one in sorted(ended, key=lambda each: each[0])]
+
+
+def is_over(found: Sequence[ArrivalPeriod], days: int) -> bool:
+    """Whether the newest period is as long as an id is kept, so that another is to begin. So there are two, or for a
+    moment three: each is looked into for every event."""
+    return found[-1].since <= found[-1].now - timedelta(days)
+
+
+def over(found: Sequence[ArrivalPeriod], days: int) -> list[ArrivalPeriod]:
+    """The periods in which every event came longer than so many days ago: before the next one began."""
+    return [one for one, following in pairwise(found) if following.since <= one.now - timedelta(days)]
 
 
 def _month(moment: datetime) -> datetime:

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import nobody_to_blame, rows, say, value
-from tasks.retention.rules import Partition
+from tasks.retention.rules import ArrivalPeriod, Partition
 
 #: Seconds for which a lock is waited for, while whoever needs the table waits behind us; then it is tried later.
 PATIENCE = 0.2
@@ -62,3 +62,31 @@ def drop(connection: Connection, partition: Partition) -> None:
     with nobody_to_blame(connection, PATIENCE):
         value(connection, "SELECT drop_partition(:name)", name=partition.name)
     say(connection, "partition.dropped", name=partition.name)
+
+
+def periods(connection: Connection) -> list[ArrivalPeriod]:
+    """Every period of which the ids are known, the oldest first."""
+    return rows(
+        connection,
+        ArrivalPeriod,
+        r"""
+        SELECT c.relname AS name, now() AS now,
+               CAST(substring(pg_get_expr(c.relpartbound, c.oid) FROM 'IN \(''([^'']+)''\)') AS timestamptz) AS since
+        FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid WHERE inhparent = CAST('arrivals' AS regclass)
+        ORDER BY since
+        """,
+    )
+
+
+def begin_period(connection: Connection) -> None:
+    """Begin a period. Raises what `is_locked` knows, if a transaction that took events does not end."""
+    with nobody_to_blame(connection, PATIENCE):
+        name = value(connection, "SELECT begin_period()")
+    say(connection, "partition.made", name=name)
+
+
+def drop_period(connection: Connection, name: str) -> None:
+    """Forget all that came in a period, but what is held. Raises what `is_locked` knows."""
+    with nobody_to_blame(connection, PATIENCE):
+        value(connection, "SELECT drop_period(:name)", name=name)
+    say(connection, "partition.dropped", name=name)
