@@ -87,7 +87,10 @@ BY_HAND = (
     INSERT INTO descriptions (organisation, learner, occurred_at, version, said)
     SELECT organisation, 1, '2000-01-01', 0, json_build_object('first_name', name) FROM organisations
     """,
-    "INSERT INTO uploads (organisation, asked) SELECT organisation, json_build_object('of', name) FROM organisations",
+    """
+    INSERT INTO uploads (organisation, asked)  -- theirs has number 1
+    SELECT organisation, json_build_object('of', name) FROM organisations ORDER BY organisation DESC
+    """,
     """
     INSERT INTO upload_blocks (organisation, upload, part, number, block)
     SELECT organisation, upload, 'file', 1, '' FROM uploads
