@@ -14,17 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 import migrations
 from config.cells import HOME
-from config.database import (
-    autocommit,
-    column,
-    execute,
-    is_locked,
-    lock_organisations,
-    scoped,
-    snapshot,
-    transaction,
-    value,
-)
+from config.database import autocommit, is_locked, lock_organisations, nobody_to_blame, scoped, snapshot, transaction
 from config.errors import Conflict, NotFound, UserError
 from config.pooler import session_engine
 from config.runtime import Runtime
@@ -37,16 +27,15 @@ from workers.relay.retention import KeepPartitions
 
 log = structlog.get_logger()
 
-#: Advisory locks at home of whoever moves an organisation, and in a cell of what arrives there; the second key is a
-#: hash of its id.
-MOVE_LOCK, ARRIVAL_LOCK = 7405, 7406
-
 #: What is said where no other cell is named.
 UNSET = "ROLLCALL_CELLS is not set: it names the other cells, and their servers."
 
 #: Seconds for which it is waited until its work rests, what is in order is published, and every transaction has ended
 #: that began before it left; then it stays where it is. And seconds between two looks.
 PATIENCE_SECONDS, LOOK_SECONDS = 60.0, 0.02
+
+#: Seconds for which a lock is waited for: others wait behind.
+LOCK_SECONDS = 2.0
 
 
 def add(here: Runtime, name: str) -> Cell:
@@ -144,12 +133,12 @@ def move(here: Runtime, id_: str, to: str) -> Moved:
 def _only_mover(here: Runtime, id_: str) -> Iterator[None]:
     """Be the only one who moves this organisation."""
     with autocommit(session_engine(here.engine)) as lock:
-        if not value(lock, "SELECT pg_try_advisory_lock(:lock, hashtext(:id))", lock=MOVE_LOCK, id=id_):
+        if not cells.try_to_move(lock, id_):
             raise Conflict(f"Somebody is moving {id_!r} at this moment.")
         try:
             yield
         finally:
-            execute(lock, "SELECT pg_advisory_unlock(:lock, hashtext(:id))", lock=MOVE_LOCK, id=id_)
+            cells.end_move(lock, id_)
 
 
 def _runtime(here: Runtime, cell: Cell) -> Runtime:
@@ -190,7 +179,7 @@ def _begin(here: Runtime, source: Runtime, target: Runtime, place: Place, to: st
 def _has_arrived(target: Runtime, place: Place) -> bool:
     """Whether all of it is there: it comes in one transaction, and what is under way of that ends first."""
     with transaction(target.engine) as connection:
-        _lock_arrival(connection, place)
+        cells.lock_arrival(connection, place.id)
         return place.number is not None and place.id in organisations.find(connection, [place.id])
 
 
@@ -209,7 +198,7 @@ def _carry(
     if place.number is not None:
         _divide_alike(source, target, place.number)
     with snapshot(source.engine, None, read_only=True) as leaving, transaction(target.engine) as arriving:
-        _lock_arrival(arriving, place)
+        cells.lock_arrival(arriving, place.id)
         carried = carrying.carry(_session(leaving), _session(arriving), place.number, place.id)
         cells.forget_departed(arriving, place.id)
         gone = cells.departed(leaving, [place.id])[0]
@@ -247,8 +236,7 @@ def _leave(source: Runtime, place: Place) -> None:
     deadline = _deadline()
     while True:
         try:
-            with transaction(source.engine, place.number) as connection:
-                execute(connection, "SET LOCAL lock_timeout = '2s'")  # others wait behind
+            with transaction(source.engine, place.number) as connection, nobody_to_blame(connection, LOCK_SECONDS):
                 if cells.departed(connection, [place.id]):
                     return
                 if place.number is not None:
@@ -269,15 +257,10 @@ def _leave(source: Runtime, place: Place) -> None:
 
 def _let_others_end(source: Runtime) -> None:
     """Wait until every transaction has ended that began before: it may have found the organisation."""
-    running = """
-        SELECT l.virtualtransaction FROM pg_locks l JOIN pg_stat_activity a USING (pid)
-        WHERE l.locktype = 'virtualxid' AND l.granted AND a.datname = current_database() AND l.pid <> pg_backend_pid()
-          AND a.backend_type = 'client backend'
-    """
     deadline = _deadline()
     with autocommit(source.engine) as connection:
-        before = {*column(connection, running)}
-        while before := before & {*column(connection, running)}:
+        before = cells.transactions(connection)
+        while before := before & cells.transactions(connection):
             _wait(deadline, None, "a transaction that began before it left does not end")
 
 
@@ -347,11 +330,6 @@ def _session(connection: Connection) -> carrying.Session:
     """The session of a transaction, for what the catalogue says."""
     session: Any = connection.connection.driver_connection
     return session  # type: ignore[no-any-return]
-
-
-def _lock_arrival(connection: Connection, place: Place) -> None:
-    """Wait until nobody has it arrive any more, also for a server that does not know yet that its client has gone."""
-    execute(connection, "SELECT pg_advisory_xact_lock(:lock, hashtext(:id))", lock=ARRIVAL_LOCK, id=place.id)
 
 
 def _deadline() -> float:

@@ -18,14 +18,18 @@ if TYPE_CHECKING:
         depart,
         departed,
         emptied,
+        end_move,
         events_since,
         every_place,
         finish_move,
         forget_departed,
         installation,
+        lock_arrival,
         place,
         refresh_epoch,
         reserve,
+        transactions,
+        try_to_move,
         went_to,
     )
 else:

@@ -8,8 +8,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config.cells import CELL_BITS, HOME
-from config.database import execute, one, rows, value
+from config.database import column, execute, one, rows, value
 from config.errors import Unavailable
+
+#: Advisory locks at home of whoever moves an organisation, and in a cell of what arrives there; the second key is a
+#: hash of its id.
+MOVE_LOCK, ARRIVAL_LOCK = 7405, 7406
 
 
 class Elsewhere(Unavailable):
@@ -127,6 +131,35 @@ def places(connection: Connection, ids: Collection[str], numbers: Collection[int
         ids=list(ids),
         numbers=list(numbers),
         bits=CELL_BITS,
+    )
+
+
+def try_to_move(session: Connection, id_: str) -> bool:
+    """Be the only one who moves an organisation, until `end_move` or the session's end; whether nobody else does."""
+    return bool(value(session, "SELECT pg_try_advisory_lock(:lock, hashtext(:id))", lock=MOVE_LOCK, id=id_))
+
+
+def end_move(session: Connection, id_: str) -> None:
+    """Let others move an organisation."""
+    execute(session, "SELECT pg_advisory_unlock(:lock, hashtext(:id))", lock=MOVE_LOCK, id=id_)
+
+
+def lock_arrival(connection: Connection, id_: str) -> None:
+    """Wait until nobody has it arrive any more, also for a server that does not know yet that its client has gone."""
+    execute(connection, "SELECT pg_advisory_xact_lock(:lock, hashtext(:id))", lock=ARRIVAL_LOCK, id=id_)
+
+
+def transactions(connection: Connection) -> set[str]:
+    """The transactions of everybody else that are under way in this database."""
+    return set(
+        column(
+            connection,
+            """
+            SELECT l.virtualtransaction FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+            WHERE l.locktype = 'virtualxid' AND l.granted AND a.datname = current_database()
+              AND l.pid <> pg_backend_pid() AND a.backend_type = 'client backend'
+            """,
+        )
     )
 
 

@@ -18,9 +18,9 @@ OF_SESSIONS = re.compile(
 ALONE = {
     "config/engine.py": "tells the schema to a session past the pooler alone",
     "migrations/__init__.py": "migrates by session_engine",
+    "tasks/cells/store.py": "is given a connection of session_engine by the mover",
     "tasks/imports/actors.py": "locks by session_engine",
     "tasks/imports/judging.py": "is given a connection of session_engine by the intake",
-    "workers/moving.py": "is the only mover by session_engine",
     "workers/relay/leader.py": "leads by a connection to DATABASE_URL",
     "workers/webhooks.py": "hears by a connection to DATABASE_URL",
 }
@@ -51,7 +51,9 @@ def test_r31_what_goes_through_a_pooler_says_nothing_about_its_session() -> None
     assert about_sessions() == ALONE.keys()
 
 
-@pytest.mark.parametrize("file", ["migrations/__init__.py", "tasks/imports/actors.py", "tasks/imports/intake.py"])
+@pytest.mark.parametrize(
+    "file", ["migrations/__init__.py", "tasks/imports/actors.py", "tasks/imports/intake.py", "workers/moving.py"]
+)
 def test_r31_what_needs_a_session_has_no_connection_of_the_pooled_engine(file: str) -> None:
     source = (ROOT / file).read_text(encoding="utf-8")
 
