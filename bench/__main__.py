@@ -34,10 +34,11 @@ class Later:
 
 
 (activating, aging, api, backlog, cells, commands, console, events, export, fanout, idle, imports, latency, memory,
- peer, requests, starts, waking) = map(
+ moving, peer, requests, starts, waking) = map(
     Later,
     ("activating", "aging", "api", "backlog", "cells", "commands", "console", "events", "export", "fanout", "idle",
-     "imports", "latency", "memory", "peer", "requests", "starts", "waking"),
+     "imports", "latency", "memory", "moving", "peer", "requests",
+     "starts", "waking"),
 )  # fmt: skip
 
 out = Console(highlight=False, width=WIDTH)
@@ -58,9 +59,9 @@ _sizes: list[int] = []
 
 PARTS = {
     "aging": Part(
-        "A month of attempts, and one of events, is dropped",
-        lambda on: aging.measure(on, aging.Size(attempts=100_000_000, events=10_000_000, learners=120_000, rounds=1)),
-        lambda on: aging.measure(on, aging.Size(attempts=200_000, events=100_000, learners=40_000, rounds=1)),
+        "A month of deliveries, of attempts and of events is dropped",
+        lambda on: aging.measure(on, aging.Size(100_000_000, 100_000_000, 10_000_000, learners=400_000, rounds=1)),
+        lambda on: aging.measure(on, aging.Size(200_000, 200_000, 100_000, learners=120_000, rounds=1)),
     ),
     "api": Part(
         "Who may open this course?",
@@ -81,6 +82,11 @@ PARTS = {
         "Two cells beside one",
         lambda on: cells.measure(on, cells.Size(starts=60_000, mails=10_000, rounds=3)),
         lambda on: cells.measure(on, cells.Size(starts=4_000, mails=1_000, rounds=1)),
+    ),
+    "moving": Part(
+        "A large organisation moves to another cell",
+        lambda on: moving.measure(on, moving.Size(learners=1_000_000, rounds=1)),
+        lambda on: moving.measure(on, moving.Size(learners=20_000, rounds=1)),
     ),
     "commands": Part(
         "A command, before it does anything",

@@ -1,4 +1,5 @@
-"""Many attempts and events of old months are dropped amid mail: for how long it stands still, what the drop takes."""
+"""Many deliveries, attempts and events of old months are dropped amid mail: for how long it stands still, what the drop
+takes."""
 
 import threading
 import time
@@ -41,9 +42,35 @@ _DIVIDE = (
     """,
 )
 
-#: Rows of long ago: attempts, a hundred thousand of each mailing, as greylisting leaves them; and events that another
-#: database published.
+#: The same of what is divided by the numbers of mailings.
+_DIVIDE_BY_NUMBER = (
+    *_DIVIDE[:1],
+    """
+    DO $$ BEGIN
+        EXECUTE format('ALTER TABLE {table} ATTACH PARTITION {table}_before FOR VALUES FROM (MINVALUE) TO (%L)',
+                       number_of_month(now() - interval '3 months'));
+    END $$
+    """,
+    *_DIVIDE[2:],
+    """
+    INSERT INTO mailings (organisation, mailing, kind, id, state, policy, subject, body, audience, launched_at,
+                          finished_at, counted_at, counts)
+    OVERRIDING SYSTEM VALUE
+    SELECT 1, -n, 'announcement', 'old-' || n, 'finished', 'hold', 'Old', 'Old', '{{"everyone": true}}', at, at, at,
+           '[{{"state": "accepted", "reason": null, "n": 100000}}]'
+    FROM generate_series(1, {rows} / 100000) n, CAST(now() - interval '200 days' AS timestamptz) at
+    """,
+)
+
+#: Rows of long ago: deliveries, and attempts as greylisting leaves them, a hundred thousand of each mailing; and events
+#: that another database published.
 _AGE = {
+    "deliveries": """
+    INSERT INTO deliveries (organisation, mailing, recipient, state, attempts, code, settled_at, address)
+    SELECT 1, -1 - (n - 1) / 100000, 1 + (n - 1) % 100000, 'accepted', 1, 250, now() - interval '200 days',
+           'l' || n || '@acme.example'
+    FROM generate_series({first}, {last}) n
+    """,
     "attempts": """
     INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply, address)
     SELECT 1, 1000000 + n / 100000, n % 100000, now() - interval '200 days' - n * interval '0.1 seconds', 451,
@@ -65,7 +92,7 @@ _SLICE = 1_000_000
 #: The relay drops none of it by itself.
 _SETTINGS = {"ROLLCALL_KEEP_OUTBOX_DAYS": "400", "ROLLCALL_KEEP_DELIVERIES_DAYS": "400"}
 
-_SENT = "SELECT count(*) FROM deliveries WHERE state = 'accepted'"
+_SENT = "SELECT count(*) FROM deliveries WHERE state = 'accepted' AND mailing > 0"
 
 #: The longest time between two groups of mails that were settled in turn, in milliseconds.
 _LONGEST = """
@@ -77,8 +104,9 @@ _LONGEST = """
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How much is measured: attempts and events that are dropped, and learners who are mailed meanwhile."""
+    """How much is measured: deliveries, attempts and events that are dropped, and learners who are mailed meanwhile."""
 
+    deliveries: int
     attempts: int
     events: int
     learners: int
@@ -88,7 +116,7 @@ class Size:
 def measure(system: System, size: Size) -> list[Ratio]:
     """Milliseconds: the longest pause between mails; the longest that somebody waits who reads the table, which is how
     long the locks are held; and the transaction that drops, which removes files after it has given its locks back."""
-    rows = {"attempts": size.attempts, "outbox": size.events}
+    rows = {"deliveries": size.deliveries, "attempts": size.attempts, "outbox": size.events}
     pauses: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
     drops: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
     waits: dict[str, list[tuple[float, float]]] = {table: [] for table in rows}
@@ -112,8 +140,6 @@ def measure(system: System, size: Size) -> list[Ratio]:
                     time.sleep(LOOKED_AT_SECONDS)
                     ended = database.value("SELECT now()")
                     pauses[table].append((_pause(database, between, ended), _pause(database, begun, between)))
-                if database.value(_SENT) == database.value("SELECT count(*) FROM deliveries"):
-                    raise RuntimeError("mail had ended: more learners are needed")
             engine.dispose()
     return [
         ratio for table, n in rows.items() for ratio in _judged(table, n, pauses[table], waits[table], drops[table])
@@ -141,8 +167,8 @@ def _judged(
 
 def _age(database: Database, table: str, rows: int) -> None:
     """Fill the first partition of a table."""
-    for statement in _DIVIDE:
-        database.execute(statement.format(table=table))
+    for statement in _DIVIDE_BY_NUMBER if table == "deliveries" else _DIVIDE:
+        database.execute(statement.format(table=table, rows=rows))
     for first in range(1, rows + 1, _SLICE):
         database.execute(_AGE[table].format(first=first, last=min(first + _SLICE - 1, rows)))
     for statement in _AGED:
@@ -169,7 +195,10 @@ def _reading(url: str, table: str) -> Iterator[list[float]]:
 
 
 def _pause(database: Database, begun: datetime, ended: datetime) -> float:
-    return float(database.value(_LONGEST.format(begun=begun, ended=ended)))
+    longest = float(database.value(_LONGEST.format(begun=begun, ended=ended)))
+    if not longest:
+        raise RuntimeError("mail had ended: more learners are needed")
+    return longest
 
 
 def _dropped(engine: Engine, table: str) -> float:
