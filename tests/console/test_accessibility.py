@@ -41,6 +41,15 @@ NAMED = re.compile(r'<(a|button|summary)\b[^>]* aria-label="([^"]*)"[^>]*>(.*?)<
 #: Elements without an end.
 VOID = {"br", "col", "hr", "img", "input", "link", "meta", "source", "wbr"}
 
+#: An announcement of which is kept how many got it, and not who.
+NO_LONGER_KEPT = """
+    INSERT INTO mailings (organisation, kind, id, state, policy, subject, body, audience, launched_at, finished_at,
+                          counted_at, counts)
+    SELECT organisation, 'announcement', 'past', 'finished', 'hold', 'Past', 'Past', '{"everyone": true}', at, at, at,
+           '[{"state": "accepted", "reason": null, "n": 1}]'
+    FROM organisations, CAST(now() - interval '500 days' AS timestamptz) AS at
+"""
+
 
 def pages() -> list[str]:
     """Every page that is shown, with something in it."""
@@ -50,7 +59,7 @@ def pages() -> list[str]:
         if page.method == "GET" and not page.exports and page.parts[-1] != "frame" and fields <= KNOWN.keys():
             known = KNOWN | ({"announcement": "draft"} if page.parts[-1] in {"edit", "launch"} else {})
             found.append("/".join(page.parts).format(**known))
-    return found
+    return [*found, *("organisations/acme/announcements/past" + below for below in ("", "/recipients"))]
 
 
 @dataclass
@@ -135,6 +144,7 @@ def furnished(console: Consoled) -> Consoled:
     do(world, imports.run, ImportRun(file=io.BytesIO(b"id,email,status\nx,x@acme.example,odd\n"), dry_run=True))
     world.settle()
     do(world, drafts.create, NewDraft("News", "Hello {{ first_name }}", Audience(everyone=True), "draft"))
+    world.execute(NO_LONGER_KEPT)
     technical(world)
     return console
 
