@@ -13,9 +13,6 @@ from config.sql import query
 from tasks.accounts.rules import Caller, Door, Role
 from tasks.accounts.secret import digest, is_token
 
-#: Seconds after which the last use of a token is written again.
-USES_SECONDS = 60
-
 
 @dataclass(frozen=True, slots=True)
 class TokenDetails:

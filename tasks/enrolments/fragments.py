@@ -75,7 +75,6 @@ UNHELD_THEM = "e.cycle = 1 AND e.withdrawn_at IS NULL AND e.requests IS NULL AND
 UNHELD = "e.course = :course AND " + UNHELD_THEM.format(links=":links", linked=LINKED.format(learner="e.learner"))
 
 HELD = "e.organisation = :organisation AND e.learner BETWEEN :low AND :high"
-HELD_LISTED = "e.organisation = asked.organisation AND e.learner = asked.learner"
 
 #: Since when a fan-out's rule enrols a learner: its own time, or when they were first described in this life of theirs
 #: (S15). A request counts from its own time on.
