@@ -53,6 +53,8 @@ class RecipientDetails:
     """How a recipient of an announcement stands, why, what their server said, and every attempt, as in the export."""
 
     learner: str
+    first_name: str | None
+    last_name: str | None
     address: str | None
     state: str
     reason: str | None

@@ -34,6 +34,11 @@ def writes(visitor: Visitor, *said: tuple[str, str], to: str = NEW, at: str = NE
     return visitor.open(to, sent, Sec_Fetch_Site="same-origin")
 
 
+def labelled(text: str) -> str:
+    """The figures of a list, each behind its label."""
+    return " ".join(f"{label} {n}" for label, n in re.findall(r'<td class="figure" data-label="(.*?)">(\d+)', text))
+
+
 def made(visitor: Visitor, **fields: str) -> str:
     """The path of a new draft."""
     writes(visitor.open(NEW), **fields)
@@ -141,6 +146,8 @@ def test_whom_it_is_for_is_chosen_and_what_is_wrong_is_said_at_its_field(console
     assert (admin.status, "2001-01-01 09:00 Europe/Paris has passed" in admin.says) == (422, True)
     writes(admin.open(NEW), ("when", "later"), ("send_at", ""))
     assert (admin.status, 'id="send_at-problem"' in admin.text) == (422, True)
+    assert "It is not saved yet:" in admin.says
+    assert '<a href="#send_at">' in admin.text
 
     one = made(admin, to_="", named="ann")
     writes(admin.open(f"{one}/edit"), ("to", "learners"), ("named", "ann"), to=f"{one}/edit", at=f"{one}/edit")
@@ -259,12 +266,22 @@ def test_r18_r19_recipients_are_looked_through_the_failed_tried_again_and_the_un
     world.mail.reset()
 
     said = admin.open(f"{one}/recipients").says
-    for part in ("All 5", "Accepted 1", "Failed 1", "Uncertain 2", "Left out 1", "500 not now", "refused for good"):
+    for part in (
+        "Firstbob Lastbob",
+        "All 5",
+        "Accepted 1",
+        "Failed 1",
+        "Uncertain 2",
+        "Left out 1",
+        "500 not now",
+        "refused for good",
+    ):
         assert part in said, part
     assert "1 recipient shown." in admin.open(f"{one}/recipients?state=failed&search=BOB").says
     assert "There is no such recipient." in admin.open(f"{one}/recipients?state=accepted&search=bob").says
     assert "1 recipient shown." in admin.open(f"{one}/recipients?state=skipped&reason=inactive").says
 
+    assert "Selected 5 Accepted 1 Still to go 0 Failed 1 Uncertain 2 Left out 1" in labelled(admin.open(ALL).text)
     admin.open(one).send(f"{one}/retry")
     assert "1 mail is sent again." in admin.says
     world.comes_to_rest()

@@ -62,6 +62,12 @@ def _written(window: Browser, console: Consoled) -> dict[str, list[str]]:
     assert window.run("return String(getSelection())") == "{{ nick }}"
     window.click(".insert summary")
     window.click("[data-insert*=first_name]")
+    assert (
+        window.run(
+            "const text = document.activeElement; return text.value.slice(text.selectionStart, text.selectionEnd)"
+        )
+        == "…"
+    )
     window.wait("As read by ann")
     assert "2 users will get it." in window.says
     first, steps = window.run(SEEN), window.run("return history.length")

@@ -146,9 +146,12 @@ def test_no_tab_and_no_letter_is_lost_if_somebody_chooses_a_tab_and_types_at_onc
 
 def test_ticks_stay_across_pages_and_are_sent_together(window: Browser, console: Consoled) -> None:
     window.open(f"{console.runtime.endpoints.public_url}/console/{USERS}?tab=all")
+    shown = "return document.querySelector('.bar button[value=inactive]').checkVisibility()"
+    assert not window.run(shown), "there is nobody to change"
     window.click("[data-key=l00] input")
     window.click("[data-key=l03] input")
     window.wait("2 ticked, 1 inactive")
+    assert window.run(shown)
     window.picture("ticked")
     window.click("[rel=next]")
     window.wait("Previous page")

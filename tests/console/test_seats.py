@@ -117,6 +117,7 @@ def test_r28_a_flag_is_reviewed_with_a_reason_and_the_entry_stays(console: Conso
     assert (admin.status, admin.at) == (200, f"/console/{SEATS}/ledger?review=yes")
     assert f"Entry {entry} is reviewed: course on hold." in admin.says
     assert "Nothing is to be reviewed." in admin.says
+    assert "is not charged before somebody decides about it: Events not taken" in admin.says
     assert "There are entries to review." not in console.visitor().open(SEATS).says
     assert console.world.rows("SELECT by_whom, why FROM settled_reviews") == [("admin-acme@acme.example", "It counts")]
     assert len(console.world.ledger()) == 3

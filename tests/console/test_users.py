@@ -132,6 +132,8 @@ def test_a_search_finds_and_says_if_nobody_fits(console: Consoled) -> None:
     assert "1 user shown." in admin.open(f"{USERS}?tab=all&search=FIRSTUN").says
     assert "Nobody fits “zoe <b>” here." in admin.open(f"{USERS}?tab=active&search=zoe+%3Cb%3E").says
     assert "Search all users" in admin.says
+    assert "Search all users" in admin.open(f"{USERS}?tab=active&search=firstan").says
+    assert "Search all users" not in admin.open(f"{USERS}?tab=all&search=firstan").says
 
 
 def test_r30_the_card_of_an_inactive_learner_shows_all_that_was(console: Consoled) -> None:

@@ -130,8 +130,10 @@ def _said(visit: Visit, status: str, done: int, usernames: int) -> str:
     said = said.format(number=number(done))
     if usernames:
         more = words.ngettext(
-            "{number} signs in by username: set a temporary password and hand it over.",
-            "{number} sign in by username: set temporary passwords and hand them over.",
+            "{number} signs in by username: set a temporary password and hand it over. "
+            "That is done in your learning platform.",
+            "{number} sign in by username: set temporary passwords and hand them over. "
+            "That is done in your learning platform.",
             usernames,
         )
         said = f"{said} {more.format(number=number(usernames))}"

@@ -59,6 +59,7 @@ function show() {
   const number = new Intl.NumberFormat(page.lang), inactive = [...found.values()].filter((one) => one === "inactive").length;
   const text = every && every.checked ? says.dataset.every : found.size ? says.dataset.one.replace("{n}", number.format(found.size)).replace("{inactive}", number.format(inactive)) : says.dataset.none;
   if (says.textContent !== text) says.textContent = text;
+  for (const act of form.querySelectorAll(".bar button:not(.link)")) act.hidden = !found.size && !(every && every.checked);
 }
 addEventListener("change", (event) => {
   const box = event.target;
@@ -343,6 +344,8 @@ addEventListener("click", (event) => {
     field.closest("details").open = false;
     into.focus();
     into.setRangeText(field.dataset.insert, into.selectionStart, into.selectionEnd, "end");
+    const gap = field.dataset.insert.indexOf("…"), from = into.selectionEnd - field.dataset.insert.length + gap;
+    if (gap >= 0) into.setSelectionRange(from, from + 1);  // what is typed next takes its place
     into.dispatchEvent(new Event("input", { bubbles: true }));
   }
   if (line && draft()) {
