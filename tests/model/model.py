@@ -50,7 +50,12 @@ class Learner:
     history: list[tuple[int, datetime, bool]] = field(default_factory=list)
     highest: int = 0
     described: set[datetime] = field(default_factory=set)
-    deletion: datetime = NEVER
+    deletions: set[datetime] = field(default_factory=set)
+
+    @property
+    def deletion(self) -> datetime:
+        """The last one."""
+        return max(self.deletions, default=NEVER)
 
     def version(self, said: int | None) -> int:
         """The version of an event; without one, the highest known (S1)."""
@@ -61,7 +66,7 @@ class Learner:
     def active_at(self, moment: datetime = EVER) -> bool:
         """By the newest change at or before the moment, since the deletion before it (S15); active before the first.
         Of two, inactive holds (S1)."""
-        began = self.deletion if self.deletion < moment else NEVER
+        began = max((deletion for deletion in self.deletions if deletion < moment), default=NEVER)
         changes = [change for change in self.history if began < change[1] <= moment]
         return max(changes, key=lambda change: (change[0], change[1], not change[2]))[2] if changes else True
 
@@ -197,7 +202,7 @@ class Facts:
     def learner_deleted(self, event: Event, segments: Iterable[str]) -> None:
         """A learner is no more, unless saved again since, and has left every segment (S15)."""
         learner = self.learners[event.data["learner"]]
-        learner.deletion = max(learner.deletion, event.time)
+        learner.deletions.add(event.time)
         for segment in segments:
             self.memberships[segment, event.data["learner"]].append((event.time, False))
 
