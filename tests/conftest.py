@@ -10,9 +10,10 @@ import os
 import shutil
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import hypothesis
@@ -94,6 +95,18 @@ def _counts_as_a_process_does_that_begins() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than there are cores, for `-n auto`: many tests wait for processes, or for time to pass."""
     return len(os.sched_getaffinity(0)) + 1
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
+    """Let the processes that share a run begin with other modules each, where all are collected: one compiles a module,
+    and writes down what comes of it before the others need it."""
+    if SHARED and session.config.args_source == pytest.Config.ArgsSource.TESTPATHS:
+        given = vars(session.config)["workerinput"]
+        files = sorted(set(Path(__file__).parent.rglob("test_*.py")) - {*Path(__file__).parent.glob("chaos/*")})
+        for file in files[int(WORKER.removeprefix("gw")) :: given["workercount"]]:
+            with suppress(Exception):  # it is collected later, and said then
+                import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
 #: Folders of the tests that start whole processes, tell many histories, make much, or make schemas and wheels.
