@@ -14,6 +14,9 @@ IN = "rollcall:in"
 OUT = "rollcall:out"
 GROUP = "rollcall"
 
+#: A connection does not say which library it is: to find out, and two round trips to say it, is most of what it costs.
+NAMELESS: dict[str, Any] = {"driver_info": None}
+
 #: Seconds a blocking read may take; below the client's own socket timeout, which would end it as an error.
 BLOCK_SECONDS = 2
 
@@ -29,13 +32,14 @@ def connect(url: str, **limits: Any) -> redis.Redis:
     `limits` are options of the client, which the URL may say otherwise."""
     sentinels = Sentinels.parse(url)
     if sentinels is None:
-        return redis.Redis.from_url(in_resp2(url), **limits)
-    options = limits | parse_url(in_resp2(sentinels.server))  # type: ignore[no-untyped-call] # redis-py has no types here
+        return redis.Redis.from_url(in_resp2(url), **NAMELESS, **limits)
+    options = NAMELESS | limits | parse_url(in_resp2(sentinels.server))  # type: ignore[no-untyped-call] # redis-py has no types here
     secure = options.pop("connection_class", None) is redis.SSLConnection
     shared = {name: value for name, value in options.items() if name.startswith(("socket_", "ssl_"))}
     asking = Sentinel(  # type: ignore[no-untyped-call] # the same
         sentinels.hosts,
         sentinel_kwargs={
+            **NAMELESS,
             **shared,
             "ssl": secure,
             "username": sentinels.user,
