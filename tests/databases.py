@@ -1,7 +1,7 @@
 """Databases for the tests: copies of a template, and those of earlier tests that were left as a copy is, but for rows.
 
-A database that is used again, and the sessions in it that are kept, save half of what a test costs the server: what a
-new session learns of the tables takes it longer than most of what it is asked.
+A database that is used again, and the sessions in it that are kept, save most of what a test costs the server: what a
+new session learns of the tables, and to plan a statement anew, takes it longer than most of what it is asked.
 """
 
 import itertools
@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
+from psycopg.pq.abc import PGconn
 from sqlalchemy import Engine
 
 from config.embedded import Embedded
@@ -30,6 +31,15 @@ SMALL = 10 * 8192
 
 #: Seconds to wait until the sessions of a test that ended are gone.
 ENDS_WITHIN = 0.2
+
+#: After how often a session prepares a statement, and of how many at most.
+PREPARED_AFTER, PREPARED = 1, 1000
+
+#: What `DISCARD ALL` does, but for what was prepared and planned.
+_AS_IF_NEW = b"""
+    CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; SELECT pg_advisory_unlock_all();
+    DISCARD TEMP; DISCARD SEQUENCES
+"""
 
 #: What a copy has, but for rows: each catalog with what is ours in it. A change of a row gives it a newer xmin; rows
 #: of triggers are changed here, and back.
@@ -53,12 +63,13 @@ _CATALOGS = {
 }
 _LOOK = (
     """
+    WITH sized AS MATERIALIZED (
+        SELECT oid, pg_relation_size(oid) AS size FROM pg_class WHERE oid >= 16384 AND relkind = 'r')
     SELECT
         (SELECT count(*) FROM pg_stat_activity
          WHERE datname = current_database() AND backend_type = 'client backend') AS sessions,
-        ARRAY(SELECT CAST(CAST(oid AS regclass) AS text) FROM pg_class
-              WHERE oid >= 16384 AND relkind = 'r' AND pg_relation_size(oid) > 0 ORDER BY oid) AS written,
-        (SELECT max(pg_relation_size(oid)) FROM pg_class WHERE oid >= 16384 AND relkind = 'r') AS largest,
+        ARRAY(SELECT CAST(CAST(oid AS regclass) AS text) FROM sized WHERE size > 0 ORDER BY oid) AS written,
+        (SELECT max(size) FROM sized) AS largest,
         (SELECT concat_ws(' ', sum(relpages), sum(reltuples)) FROM pg_class WHERE oid >= 16384) || ' ' ||
         (SELECT sum(hashtext(concat_ws(' ', oid, tgfoid, tgtype, tgenabled))) FROM pg_trigger) || ' ' ||
         (SELECT string_agg(concat_ws(' ', catalog, n, newest), ' ' ORDER BY catalog) FROM (
@@ -97,9 +108,20 @@ def administer(embedded: Embedded, statement: sql.Composed) -> None:
 
 
 class Session(psycopg.Connection[Any]):
-    """A session that its database keeps when it is closed."""
+    """A session that its database keeps when it is closed, with what it has prepared."""
 
     database: "Database | None" = None
+
+    def __init__(self, pgconn: PGconn) -> None:
+        super().__init__(pgconn)
+        self.prepare_threshold, self.prepared_max = PREPARED_AFTER, PREPARED
+
+    def rollback(self) -> None:
+        """End a transaction, and forget nothing of what was prepared if nothing went wrong in it; psycopg would."""
+        if self.pgconn.transaction_status == TransactionStatus.INTRANS and not self._pipeline:
+            self.pgconn.exec_(b"ROLLBACK")
+        else:
+            super().rollback()
 
     def close(self) -> None:
         """Be kept as if new; end where that cannot be."""
@@ -138,14 +160,12 @@ class Database:
             session.set_read_only(None)
             session.set_deferrable(None)
             session.set_autocommit(False)
-            session.execute("SELECT")
-            session.rollback()  # psycopg then forgets what it prepared
-            done = session.pgconn.exec_(b"DISCARD ALL")
+            done = session.pgconn.exec_(_AS_IF_NEW)
         except psycopg.Error:
             return False
         if done.status != ExecStatus.COMMAND_OK:
             return False
-        session.prepare_threshold, session.prepared_max = 5, 100
+        session.prepare_threshold, session.prepared_max = PREPARED_AFTER, PREPARED
         self._sessions.append(session)
         return True
 
@@ -218,7 +238,10 @@ class Content:
         guards = self.guards.get(table, [])
         asleep = "".join(f"ALTER TABLE {table} DISABLE TRIGGER {guard};" for guard in guards)
         awake = "".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard};" for guard in guards)
-        return f"{asleep} DELETE FROM {table}; {awake}"
+        done = f"{asleep} DELETE FROM {table}; {awake}"
+        if guards:  # what was planned for the table is planned anew then
+            done = f"DO $$BEGIN IF EXISTS (SELECT FROM {table}) THEN {done} END IF; END$$;"
+        return done
 
     @staticmethod
     def _statement(session: Session, table: str) -> str:
