@@ -32,7 +32,7 @@ from workers.pool import Leases
 from workers.queues import Broker, message_for
 from workers.relay.audit import KeepAudit
 from workers.relay.forgetting import ForgetEvents
-from workers.relay.leader import Relay
+from workers.relay.leader import CHORES, Relay
 from workers.relay.publish import Publish
 from workers.relay.readers import WatchReaders
 from workers.relay.retention import KeepPartitions
@@ -49,6 +49,9 @@ DUE = """
 SELECT EXISTS (
     SELECT FROM work WHERE state IN ('due', 'scheduled') AND due_at <= now() AND NOT halted(organisation, actor))
 """
+
+#: What the relay does once in some seconds, and no test waits for.
+LEFT = {ForgetEvents, KeepAudit, KeepPartitions, WatchReaders, WatchWitness, IndexLearners, TakeSamples}
 
 _numbers = itertools.count(1)
 
@@ -217,10 +220,8 @@ class World:
         """Do everything that is due, in this process: the relay does its chores, and whoever it wakes works. What is
         due later stays, and so does what it does once in some seconds and no test waits for: streams are not trimmed
         under a test's eyes, no learner is indexed for the search, and nothing is forgotten."""
-        relay, woken = Relay(self.runtime), Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
-        forgetting = ForgetEvents | KeepAudit | KeepPartitions
-        left = forgetting | WatchReaders | WatchWitness | IndexLearners | TakeSamples
-        relay.chores = [chore for chore in relay.chores if not isinstance(chore, left)]
+        relay = Relay(self.runtime, chores=[chore for chore in CHORES if chore not in LEFT])
+        woken = Woken(self.runtime.endpoints.redis_url, self.runtime.stopping)
         for chore in relay.chores:
             if isinstance(chore, Wake):
                 chore.broker = woken
@@ -233,7 +234,7 @@ class World:
             for message in messages:
                 work_on(self.runtime, message.actor_name, *message.args)
             due = bool(messages) or self.ask(DUE)  # what finishes in a round may leave work for the next one
-        publish(self.runtime)
+        publish(self.runtime, next(chore for chore in relay.chores if isinstance(chore, Publish)))
         self.hear()
 
     def hear(self) -> None:
@@ -342,9 +343,9 @@ def work_on(runtime: Runtime, actor: str, organisation: int, work: int) -> None:
         broker.emit_after("process_message", message, result=None)
 
 
-def publish(runtime: Runtime) -> None:
+def publish(runtime: Runtime, chore: Publish | None = None) -> None:
     """Put the outbox in order, and write all of it to the stream."""
-    chore = Publish(runtime)
+    chore = chore or Publish(runtime)
     while chore.do() == 0:
         pass
 

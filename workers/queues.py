@@ -8,6 +8,7 @@ a second and hears of work within milliseconds.
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import cached_property
 from typing import Any
 
 import dramatiq
@@ -55,10 +56,14 @@ class Broker(dramatiq.Broker):
     def __init__(self, redis_url: str, stopping: threading.Event | None = None) -> None:
         super().__init__(middleware=[])
         self.url = redis_url
-        self.client = make_redis(redis_url)
         self.stopping = stopping or threading.Event()
         self.queues = dict.fromkeys(QUEUES)
         self.actors = REGISTRY.actors
+
+    @cached_property
+    def client(self) -> redis.Redis:
+        """The way to Redis, made for who needs it."""
+        return make_redis(self.url)
 
     def wake(self, queue: str, messages: Iterable[dramatiq.Message[Any] | MessageProxy]) -> None:
         """Wake somebody up for each of these pieces, in one round trip."""

@@ -6,7 +6,7 @@ does is read from the tables, so it may be killed at any moment.
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -114,10 +114,12 @@ class Relay:
     """Whoever does the chores. One that fails, or needs Redis while it is away, does not keep the others from being
     done. Raises where the database is away."""
 
-    def __init__(self, runtime: Runtime, presence: Presence | None = None) -> None:
+    def __init__(
+        self, runtime: Runtime, presence: Presence | None = None, chores: Iterable[type[Chore]] = CHORES
+    ) -> None:
         self.runtime = runtime
         self._presence = presence or Presence(runtime, ProcessRole.RELAY)
-        self.chores = [chore(runtime) for chore in CHORES]
+        self.chores = [chore(runtime) for chore in chores]
         self._redis = make_redis(runtime.endpoints.redis_url)
         self._away = False
         self._beside: dict[Chore, threading.Thread] = {}
