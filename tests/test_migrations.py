@@ -37,7 +37,7 @@ def database_at(servers: Embedded, revision: str) -> Iterator[str]:
     template = sql.Identifier(TEMPLATE if revision == REVISIONS[-1] else "template0")
     assert servers.database_url is not None
     with psycopg.connect(servers.database_url, autocommit=True) as server:
-        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, template))
+        server.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY").format(name, template))
         url = database_named(servers, f"older_{WORKER}_{revision}")
         engine = make_engine(url, role="test")
         older.move(engine, upgrade, revision)
