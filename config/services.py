@@ -34,6 +34,9 @@ EVERYTHING = frozenset({"database", "redis", "smtp"})
 #: What each server is called by its setting, and what is under the home once it was embedded there.
 _TRACES = {"database": "postgresql", "redis": "valkey", "smtp": "Maildir"}
 
+#: Seconds by which the system's time of a process, and of a file, may differ.
+CLOCK_SECONDS = 1.0
+
 
 @contextmanager
 def runtime(
@@ -213,9 +216,32 @@ def write_services(home: Path, found: Endpoints, bounces_url: str, metrics_url: 
 
 
 def forget_services(home: Path) -> None:
-    """Nothing runs any more."""
+    """What this process started runs no more. What another `rollcall up` has written since stays."""
     with suppress(OSError):
-        (home / "services.json").unlink(missing_ok=True)
+        if _written_pids(home).get("rollcall", os.getpid()) == os.getpid():
+            (home / "services.json").unlink(missing_ok=True)
+
+
+def running(home: Path) -> dict[str, int]:
+    """What `rollcall up` says runs under this home, for as long as it does. It writes down a process that lives: one
+    that began later has the number of one that was killed."""
+    import psutil
+
+    def lives(pid: int) -> bool:
+        with suppress(psutil.Error, TypeError, ValueError):
+            return psutil.Process(pid).create_time() < written + CLOCK_SECONDS
+        return False
+
+    with suppress(OSError):
+        written = (home / "services.json").stat().st_mtime
+        return {name: pid for name, pid in _written_pids(home).items() if lives(pid)}
+    return {}
+
+
+def _written_pids(home: Path) -> dict[str, int]:
+    with suppress(OSError, ValueError, LookupError, TypeError):
+        return {**json.loads((home / "services.json").read_text())["pids"]}
+    return {}
 
 
 def without_password(url: str) -> str:

@@ -18,6 +18,7 @@ from config.signed_events import MOST_KEYS
 from tasks import fleet
 from tasks.accounts import passwords, people, secret, sessions, throttle, totp
 from tasks.acts import access, idempotency, learners, paging
+from tasks.acts.signing_in import GOOD_ONCE
 from tasks.bounces import BounceKind, Ignored
 from tasks.enrolments.rules import NotEligible
 from tasks.events import Reason
@@ -155,8 +156,10 @@ def test_the_page_on_security_says_which_bounds_there_are() -> None:
     assert passwords.LEAST_DIFFERENT == 5
     assert {one: str(span) for one, span in people.GOOD_FOR.items()} == {
         "password": "1 day, 0:00:00",
-        "once": "0:10:00",
+        "once": "0:30:00",
     }
+    assert GOOD_ONCE in said
+    assert GOOD_ONCE == "once, and within half an hour"
 
 
 def test_the_guide_to_the_api_says_which_bounds_there_are() -> None:

@@ -20,7 +20,7 @@ class LinkPurpose(StrEnum):
 
 
 #: How long a link is good.
-GOOD_FOR = {LinkPurpose.PASSWORD: timedelta(days=1), LinkPurpose.ONCE: timedelta(minutes=10)}
+GOOD_FOR = {LinkPurpose.PASSWORD: timedelta(days=1), LinkPurpose.ONCE: timedelta(minutes=30)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +159,14 @@ def use_totp(connection: Connection, account: int, step: int) -> bool:
 
 
 def make_link(connection: Connection, account: int, purpose: LinkPurpose) -> tuple[str, datetime]:
-    """The secret of a link, and until when it is good; others of this purpose and account are void."""
+    """The secret of a link, and until when it is good. One to choose a password voids those before it; one that lets
+    somebody in does not: each was shown to the person at this machine, who may open any of them."""
     execute(
         connection,
-        "DELETE FROM sign_in_links WHERE until < now() OR (account = :account AND purpose = :purpose)",
+        "DELETE FROM sign_in_links WHERE until < now() OR (account = :account AND purpose = :purpose AND :voids)",
         account=account,
         purpose=purpose,
+        voids=purpose == LinkPurpose.PASSWORD,
     )
     secret = new_secret()
     until = value(

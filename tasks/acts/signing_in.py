@@ -20,6 +20,9 @@ from tasks.accounts import Caller, Credentials, Door, LinkPurpose, Role, Tries
 #: Where the pages are, below `PUBLIC_URL`.
 SIGN_IN_PATH = "/sign-in"
 
+#: How often and how long a link that lets somebody in is good, in words (`accounts.GOOD_FOR`).
+GOOD_ONCE = "once, and within half an hour"
+
 #: What a link that lets somebody in ends with if it leads to the console.
 TO_CONSOLE = "?console"
 

@@ -1,14 +1,12 @@
 """The installation, for operators: how everything stands, pools that rest, and work that was set aside."""
 
-import json
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Literal
 
 from msgspec import Meta
 from sqlalchemy import Connection
 
+from config import services
 from config.counting import COUNTED, series_of
 from config.errors import NotFound, UserError
 from config.streams import make_redis
@@ -161,7 +159,7 @@ def show(doing: Doing, asked: Nothing) -> SystemStatus:  # noqa: ARG001 - there 
         with doing.transaction() as connection:
             running, counted = fleet.processes(connection), fleet.counted(connection)
         return SystemStatus(
-            processes=_processes(runtime.home),
+            processes=services.running(runtime.home),
             queues=standing.queues,
             fanouts_running=standing.fanouts_running,
             mailings_sending=standing.mailings_sending,
@@ -181,14 +179,6 @@ def show(doing: Doing, asked: Nothing) -> SystemStatus:  # noqa: ARG001 - there 
             totals={what: sum(counted.get(one, 0.0) for one in series) for what, series in TOTALS.items()},
             halts=standing.halts,
         )
-
-
-def _processes(home: Path) -> dict[str, int]:
-    """What `rollcall up` says of itself, for as long as it runs."""
-    pids: dict[str, int] = {}
-    with suppress(OSError, ValueError, LookupError, TypeError):
-        pids = {**json.loads((home / "services.json").read_text())["pids"]}
-    return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
 
 
 @act("system.pause", "POST /system/pools/{pool}/pause")

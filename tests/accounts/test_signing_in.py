@@ -163,9 +163,14 @@ def test_the_demo_ends_with_a_link_where_the_database_is_embedded(
 
     assert str(link).startswith("http://127.0.0.1:8000/sign-in/once/")
     assert str(link).endswith("?console")
-    assert f"{link} while that runs; once, and within ten minutes" in capsys.readouterr().out
-    demo._print_account([], world.runtime.home, link, stays=True)
-    assert capsys.readouterr().out.endswith(f"Everything runs until you press Ctrl-C. Open the console:\n   {link}\n")
+    first, second = capsys.readouterr().out.splitlines()[-2:]
+    assert first.startswith("   1. start every process, and let it run: ")
+    assert first.endswith(" up")
+    assert second == f"   2. open this link, once, and within half an hour: {link}"
+    demo._print_account([], world.runtime.home, link, runs=True)
+    said = capsys.readouterr().out
+    assert said.endswith(f"To open the console\n   open this link, once, and within half an hour: {link}\n")
+    assert "start every process" not in said
     assert demo._sign_in_link(replace(world.runtime, settings=named)) is None
 
 
@@ -418,7 +423,7 @@ def test_a_newer_link_voids_the_one_before(pages: Runtime) -> None:
 
 def test_the_person_at_this_machine_is_let_in_once_as_an_operator(pages: Runtime, world: World) -> None:
     link = urlsplit(link_for_this_machine(pages, "root"))
-    assert world.ask("SELECT until <= now() + interval '10 minutes' FROM sign_in_links")
+    assert world.ask("SELECT until <= now() + interval '30 minutes' FROM sign_in_links")
     assert browser(pages).open(link.path, method="HEAD").status == 404
     one = browser(pages).open(link.path)
 
@@ -429,6 +434,13 @@ def test_the_person_at_this_machine_is_let_in_once_as_an_operator(pages: Runtime
     assert (opened.status, opened.headers["location"]) == (303, "../../console")
     assert urlsplit(link_for_this_machine(pages, "root")).path != link.path
     assert world.ask("SELECT count(*) FROM accounts WHERE role = 'operator'") == 1
+
+
+def test_each_link_that_the_person_at_this_machine_was_shown_lets_them_in_once(pages: Runtime) -> None:
+    links = [urlsplit(link_for_this_machine(pages, "root")).path for _of in ("rollcall demo", "rollcall up")]
+
+    assert [browser(pages).open(link).status for link in links] == [303, 303]
+    assert [browser(pages).open(link).status for link in links] == [404, 404]
 
 
 @pytest.mark.parametrize("path", ["/sign-in/once/", "/sign-in/else/x", "/sign-in/password/%00", "/sign-in/once/%ff/x"])

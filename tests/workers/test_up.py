@@ -53,14 +53,14 @@ class Machine:
         self.env = {name: value for name, value in os.environ.items() if not ours.fullmatch(name)}
         self.env |= {"ROLLCALL_HOME": str(home), "ROLLCALL_DURABLE": "false"}
 
-    def command(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *words: str, seconds: float = 60, **env: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "workers.cli", *words],
             env=self.env | env,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=seconds,
             check=False,
         )
 
@@ -109,7 +109,7 @@ def _of(folder: Path) -> list[psutil.Process]:
 def lets_in_once(log: Path) -> None:
     """The link in what `up` says lets the person at this machine in."""
     until(lambda: "sign in at this machine" in log.read_text(), "a link for the person at this machine")
-    link = re.search(r"within ten minutes: (http://\S+)", log.read_text())
+    link = re.search(r"within half an hour: (http://\S+)", log.read_text())
     assert link is not None
     with urllib.request.build_opener(urllib.request.HTTPCookieProcessor()).open(link[1]) as page:
         assert "with the role operator of all organisations" in page.read().decode()

@@ -23,7 +23,7 @@ from config.streams import OUT, make_redis
 from config.words import counted
 from samples import generate as sample
 from tasks import announcements, enrolments, events, learners, mail, reports, seats
-from tasks.acts.signing_in import TO_CONSOLE, link_for_this_machine
+from tasks.acts.signing_in import GOOD_ONCE, TO_CONSOLE, link_for_this_machine
 from tasks.system import system_state
 from workers.commands.common import Json, Refused, asked, document, err, opened, out, who
 from workers.commands.events import publish_lines
@@ -75,12 +75,14 @@ def demo(json_: Json = False) -> None:
         client = make_redis(runtime.endpoints.redis_url)
         before = events_known(runtime)
         with ExitStack() as up:
-            up.enter_context(_everything_up(runtime.home.absolute()))
+            runs = "rollcall" in services.running(runtime.home)
+            if not runs:
+                up.enter_context(_everything_up(runtime.home.absolute()))
             with _progress(json_) as progress:
                 with SAMPLE.open("rb") as lines:
                     published = publish_lines(client, (line.rstrip(b"\n") for line in lines), progress)
                 _until_done(runtime, client, progress)
-            stays = not json_ and _somebody_watches()
+            stays = not runs and not json_ and _somebody_watches()
             if not stays:
                 up.close()
             chapters = account(runtime, client, published, events_known(runtime) - before)
@@ -88,7 +90,9 @@ def demo(json_: Json = False) -> None:
             if json_:
                 document(DemoResult(fits, chapters))
             else:
-                _print_account(chapters, runtime.home, _sign_in_link(runtime), stays=stays)
+                _print_account(chapters, runtime.home, _sign_in_link(runtime), runs=runs or stays)
+                if stays:
+                    out.print("\n[bold]Everything runs until you press Ctrl-C.[/]")
             if stays and fits:
                 with suppress(KeyboardInterrupt):
                     threading.Event().wait()
@@ -288,7 +292,8 @@ def _somebody_watches() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _print_account(chapters: list[Chapter], home: Path, link: str | None, *, stays: bool = False) -> None:
+def _print_account(chapters: list[Chapter], home: Path, link: str | None, *, runs: bool = False) -> None:
+    """Tell the story, and what to try next. `runs`: every process runs, and will when this is read."""
     out.print()
     out.print("[bold]What happened at Aurora Learning[/]")
     out.print()
@@ -307,12 +312,13 @@ def _print_account(chapters: list[Chapter], home: Path, link: str | None, *, sta
         f"a learner          {rollcall} learners show {sample.REACTIVATED} --organisation {sample.ORGANISATION}",
         f"what was not taken {rollcall} events quarantined",
         f"the ledger         {rollcall} seats ledger --organisation {sample.ORGANISATION}",
-        f"every process      {rollcall} up        and, in another terminal, {rollcall} status --watch",
-        *([f"the console        {link} while that runs; once, and within ten minutes"] if link and not stays else []),
+        f"how all goes on    {rollcall} status --watch, in another terminal",
     ):
         out.print(f"   {line}", markup=False)
-    if stays:
+    steps = [] if runs else [f"start every process, and let it run: {rollcall} up"]
+    if link:
+        steps.append(f"open this link, {GOOD_ONCE}: {link}")
         out.print()
-        out.print("[bold]Everything runs until you press Ctrl-C.[/]" + (" Open the console:" if link else ""))
-        if link:
-            out.print(f"   {link}", markup=False)
+        out.print("[bold]To open the console[/]")
+    for number, step in enumerate(steps, 1):
+        out.print(f"   {number}. {step}" if link and not runs else f"   {step}", markup=False)

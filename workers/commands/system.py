@@ -238,9 +238,11 @@ async def _say_ready(
         return
     if "web" not in {role.name for role in roles}:
         return
+    from tasks.acts.signing_in import GOOD_ONCE
+
     link = await asyncio.to_thread(_sign_in_link, settings, found)
     if link is not None:
-        on_line("rollcall", f"sign in at this machine, once and within ten minutes: {link}")
+        on_line("rollcall", f"sign in at this machine, {GOOD_ONCE}: {link}")
 
 
 def _sign_in_link(settings: Settings, found: Endpoints) -> str | None:
