@@ -158,7 +158,7 @@ def test_the_demo_ends_with_a_link_where_the_database_is_embedded(
     write_private(world.runtime.home / "identity.json", json.dumps(identity))
 
     link = demo._sign_in_link(world.runtime)
-    demo._print_account([], world.runtime.home, link)
+    demo._print_account(demo.result_of([], alone=True), world.runtime.home, link)
     named = world.runtime.settings.model_copy(update={"database_url": "postgresql://db/x"})
 
     assert str(link).startswith("http://127.0.0.1:8000/sign-in/once/")
@@ -167,7 +167,7 @@ def test_the_demo_ends_with_a_link_where_the_database_is_embedded(
     assert first.startswith("   1. start every process, and let it run: ")
     assert first.endswith(" up")
     assert second == f"   2. open this link, once, and within half an hour: {link}"
-    demo._print_account([], world.runtime.home, link, runs=True)
+    demo._print_account(demo.result_of([], alone=True), world.runtime.home, link, runs=True)
     said = capsys.readouterr().out
     assert said.endswith(f"To open the console\n   open this link, once, and within half an hour: {link}\n")
     assert "start every process" not in said

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from config.runtime import Runtime
 from config.streams import OUT, make_redis
 from config.words import counted
 from samples import generate as sample
-from tasks import announcements, enrolments, events, learners, mail, reports, seats
+from tasks import announcements, audit, enrolments, events, learners, mail, reports, seats
 from tasks.acts.signing_in import GOOD_ONCE, TO_CONSOLE, link_for_this_machine
 from tasks.system import system_state
 from workers.commands.common import Json, Refused, asked, document, err, opened, out, who
@@ -63,10 +64,22 @@ class Chapter:
 
 @dataclass(frozen=True, slots=True)
 class DemoResult:
-    """The account, and whether all of it adds up."""
+    """The account, and whether all of it adds up. `alone`: nothing was done there but by this run; otherwise other work
+    is in the counts, which need not add up."""
 
     adds_up: bool
+    alone: bool
     chapters: list[Chapter]
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether it does not add up, and nobody else's work can be why."""
+        return self.alone and not self.adds_up
+
+
+def result_of(chapters: list[Chapter], *, alone: bool) -> DemoResult:
+    """The account, and whether all of it adds up."""
+    return DemoResult(all(part.adds_up for chapter in chapters for part in chapter.sums), alone, chapters)
 
 
 def demo(json_: Json = False) -> None:
@@ -85,18 +98,18 @@ def demo(json_: Json = False) -> None:
             stays = not runs and not json_ and _somebody_watches()
             if not stays:
                 up.close()
-            chapters = account(runtime, client, published, events_known(runtime) - before)
-            fits = all(part.adds_up for chapter in chapters for part in chapter.sums)
+            stored = events_known(runtime) - before
+            result = result_of(account(runtime, client, published, stored), alone=_is_alone(runtime, before, stored))
             if json_:
-                document(DemoResult(fits, chapters))
+                document(result)
             else:
-                _print_account(chapters, runtime.home, _sign_in_link(runtime), runs=runs or stays)
+                _print_account(result, runtime.home, _sign_in_link(runtime), runs=runs or stays)
                 if stays:
                     out.print("\n[bold]Everything runs until you press Ctrl-C.[/]")
-            if stays and fits:
+            if stays and not result.is_wrong:
                 with suppress(KeyboardInterrupt):
                     threading.Event().wait()
-    if not fits:
+    if result.is_wrong:
         raise Refused("The counts do not add up: this is a bug in Rollcall, please report it.")
 
 
@@ -157,6 +170,13 @@ def events_known(runtime: Runtime) -> int:
     """How many events were ever stored."""
     with transaction(runtime.engine) as connection:
         return events.stored(connection)
+
+
+def _is_alone(runtime: Runtime, before: int, stored: int) -> bool:
+    """Whether nothing was done here but by this run: it found no events, only its own came, and nobody worked."""
+    with asked(runtime, sample.ORGANISATION) as (connection, org):
+        entry = audit.place_after(connection, org.organisation, (datetime.min.replace(tzinfo=UTC), 0), 1)
+    return before == 0 and stored == len({*SAMPLE.read_bytes().splitlines()}) and entry is None
 
 
 def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) -> list[Chapter]:
@@ -292,20 +312,25 @@ def _somebody_watches() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty()
 
 
-def _print_account(chapters: list[Chapter], home: Path, link: str | None, *, runs: bool = False) -> None:
+def _print_account(result: DemoResult, home: Path, link: str | None, *, runs: bool = False) -> None:
     """Tell the story, and what to try next. `runs`: every process runs, and will when this is read."""
     out.print()
     out.print("[bold]What happened at Aurora Learning[/]")
     out.print()
-    for number, chapter in enumerate(chapters, 1):
+    for number, chapter in enumerate(result.chapters, 1):
         out.print(f"[bold]{number}. {chapter.title}[/]")
         out.print(f"   {chapter.story}", markup=False)
         for part in chapter.sums:
             parts = " + ".join(f"{n} {name}" for name, n in part.parts.items()) or "0"
-            out.print(f"   {'✓' if part.adds_up else '✗'} {part.total} {part.what} = {parts}", markup=False)
+            mark = "✓" if part.adds_up else "✗" if result.alone else "≠"
+            out.print(f"   {mark} {part.total} {part.what} = {parts}", markup=False)
         out.print()
     prefix = "" if "ROLLCALL_HOME" not in os.environ else f"ROLLCALL_HOME={home} "
     rollcall = f"{prefix}{sys.argv[0]}"
+    if not result.adds_up and not result.alone:
+        out.print("Other work was done here besides this run. It is in these counts, so those with ≠ need not add up.")
+        out.print(f"To see the demo alone: ROLLCALL_HOME={home}/alone {sys.argv[0]} demo", markup=False)
+        out.print()
     out.print("[bold]Where things are, and what to try next[/]")
     for line in (
         f"the mails          {home}/Maildir/new, one file each",
