@@ -1,10 +1,12 @@
 """/livez, /readyz, /healthz and /metrics, while something is wrong too."""
 
+import http.client
 import json
 import socket
 import threading
 import urllib.error
 import urllib.request
+from contextlib import closing
 from dataclasses import replace
 from urllib.parse import urlsplit
 
@@ -43,6 +45,24 @@ def test_readyz_says_what_this_process_is_not_fit_for(world: World) -> None:
         until(lambda: _health(port, "readyz")[0] == 503, "the schema of a newer version is noticed")
         assert "install the newer one" in str(_health(port, "readyz")[1])
         assert _health(port, "livez") == (200, {"live": True})
+
+
+def test_the_bare_address_sends_a_browser_on_to_the_console_and_is_nothing_to_others(world: World) -> None:
+    behind = replace(world.runtime.endpoints, public_url="http://127.0.0.1/learning/rollcall")
+    with served(replace(world.runtime, endpoints=behind), public=True) as runtime:
+        port = runtime.settings.rollcall_web_port
+        fronts = ("/", "/learning/rollcall", "/learning/rollcall/")
+        for path, console in zip(fronts, ("console", "rollcall/console", "console"), strict=True):
+            assert _front(port, path, "text/html,application/xhtml+xml,*/*;q=0.8") == (303, console)
+            assert _front(port, path, "*/*") == (404, None)
+        assert _front(port, "/learning/else", "text/html") == (404, None)
+
+
+def _front(port: int, path: str, accept: str) -> tuple[int, str | None]:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", path, headers={"Accept": accept})
+    with closing(connection), connection.getresponse() as answer:
+        return answer.status, answer.getheader("Location")
 
 
 def test_metrics_are_served_apart_from_the_pages_and_never_where_those_are_public(world: World) -> None:

@@ -7,9 +7,13 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from config.addresses import networks_in
@@ -25,6 +29,7 @@ from workers.web.api.routes import Api
 from workers.web.asking import Bulkhead
 from workers.web.bodies import Bodies
 from workers.web.connections import Gatekeeper
+from workers.web.console.app import BASE as CONSOLE
 from workers.web.console.app import Console
 from workers.web.console.looks import icon
 from workers.web.watching import Watching
@@ -63,11 +68,24 @@ def make_app(runtime: Runtime, most_bodies: int = bodies.MOST) -> Starlette:
     found = [*watching.routes(), *event_posts.routes(posts, read), *unsubscribe.routes(links, read)]
     found += [*signing_in.routes(signing, read), *single_sign_on.routes(through, read)]
     found += [*page.routes(runtime.endpoints.public_url), *api.routes(), *console.routes()]
-    found.append(Route("/favicon.ico", icon))
+    found += [Route("/favicon.ico", icon), *_front(runtime.endpoints.public_url)]
     app = Starlette(routes=found, lifespan=lifespan)
     app.router.redirect_slashes = False  # a redirect would lose what is posted
     app.state.shortcut = api.doorway.take
     return app
+
+
+def _front(public_url: str) -> list[Route]:
+    """The bare address: a browser is sent on to the console, to whatever else nothing is there."""
+
+    async def front(request: Request) -> Response:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise HTTPException(404)
+        place = "" if request.url.path.endswith("/") else request.url.path.rpartition("/")[2] + "/"
+        return signing_in.elsewhere(f"{place}{CONSOLE[1:]}")
+
+    path = urlsplit(public_url).path.rstrip("/")
+    return [Route(bare, front) for bare in sorted({"/", path or "/", f"{path}/"})]
 
 
 class _Server(uvicorn.Server):
