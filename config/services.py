@@ -223,19 +223,20 @@ def forget_services(home: Path) -> None:
 
 
 def running(home: Path) -> dict[str, int]:
-    """What `rollcall up` says runs under this home, for as long as it does. It writes down a process that lives: one
-    that began later has the number of one that was killed."""
+    """What `rollcall up` says runs under this home, for as long as it does."""
+    pids = _written_pids(home)
+    return {name: pid for name, pid in pids.items() if Path(f"/proc/{pid}").exists() or not Path("/proc").exists()}
+
+
+def is_up(home: Path) -> bool:
+    """Whether `rollcall up` runs under this home. It wrote itself down: a process that began later than that has the
+    number of one that was killed."""
     import psutil
 
-    def lives(pid: int) -> bool:
-        with suppress(psutil.Error, TypeError, ValueError):
-            return psutil.Process(pid).create_time() < written + CLOCK_SECONDS
-        return False
-
-    with suppress(OSError):
-        written = (home / "services.json").stat().st_mtime
-        return {name: pid for name, pid in _written_pids(home).items() if lives(pid)}
-    return {}
+    with suppress(psutil.Error, LookupError, OSError, TypeError, ValueError):
+        process = psutil.Process(_written_pids(home)["rollcall"])
+        return process.create_time() < (home / "services.json").stat().st_mtime + CLOCK_SECONDS
+    return False
 
 
 def _written_pids(home: Path) -> dict[str, int]:

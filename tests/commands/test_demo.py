@@ -1,9 +1,12 @@
 """What the demo calls a bug: counts that do not add up where nobody else has worked."""
 
+import json
+import os
 from pathlib import Path
 
 import pytest
 
+from config import services
 from tasks.acts.acting import perform
 from tasks.acts.learners import LearnerToggle, deactivate
 from tests.accounts.test_signing_in import ROOT
@@ -31,6 +34,24 @@ def test_other_work_is_named_in_plain_words(tmp_path: Path, capsys: pytest.Captu
     said = capsys.readouterr().out
     assert "✗ 3 notices = 2 accepted" in said
     assert "Other work" not in said
+
+
+def test_rollcall_up_runs_if_the_process_that_it_wrote_down_is_there_and_is_no_later_one(tmp_path: Path) -> None:
+    written = tmp_path / "services.json"
+    assert not services.is_up(tmp_path)
+    for text in ("", "[]", '{"pids": {}}', '{"pids": {"rollcall": "x"}}', '{"pids": {"rollcall": 999999999}}'):
+        written.write_text(text)
+        assert not services.is_up(tmp_path)
+
+    written.write_text(json.dumps({"pids": {"rollcall": os.getpid()}}))
+    assert services.is_up(tmp_path)
+    services.forget_services(tmp_path)
+    assert not written.exists()
+    written.write_text(json.dumps({"pids": {"rollcall": os.getppid()}}))
+    services.forget_services(tmp_path)
+    assert written.exists(), "another `rollcall up` wrote it since"
+    os.utime(written, (1, 1))
+    assert not services.is_up(tmp_path), "this process began long after it"
 
 
 def test_a_run_is_alone_if_only_its_events_came_and_nobody_worked(world: World) -> None:

@@ -37,7 +37,8 @@ def log(tmp_path: Path) -> Path:
 
 def demo(machine: Machine) -> str:
     """What the demo prints, which ends well."""
-    done = machine.command("demo", seconds=300)
+    machine.patience = 300.0
+    done = machine.command("demo")
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

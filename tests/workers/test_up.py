@@ -48,19 +48,19 @@ class Machine:
     """A machine on which nothing of Rollcall has run, and where the environment names no server."""
 
     def __init__(self, home: Path) -> None:
-        self.home = home
+        self.home, self.patience = home, 60.0
         ours = re.compile("ROLLCALL_.*|(DATABASE|REDIS|SMTP|PUBLIC)_URL|MAIL_FROM|SECRET_KEY")
         self.env = {name: value for name, value in os.environ.items() if not ours.fullmatch(name)}
         self.env |= {"ROLLCALL_HOME": str(home), "ROLLCALL_DURABLE": "false"}
 
-    def command(self, *words: str, seconds: float = 60, **env: str) -> "subprocess.CompletedProcess[str]":
+    def command(self, *words: str, **env: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
         return subprocess.run(
             [sys.executable, "-m", "workers.cli", *words],
             env=self.env | env,
             capture_output=True,
             text=True,
-            timeout=seconds,
+            timeout=self.patience,
             check=False,
         )
 

@@ -88,7 +88,7 @@ def demo(json_: Json = False) -> None:
         client = make_redis(runtime.endpoints.redis_url)
         before = events_known(runtime)
         with ExitStack() as up:
-            runs = "rollcall" in services.running(runtime.home)
+            runs = services.is_up(runtime.home)
             if not runs:
                 up.enter_context(_everything_up(runtime.home.absolute()))
             with _progress(json_) as progress:
