@@ -10,6 +10,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from config.phrases import PHRASES
 from workers.web.console.languages import CATALOGUES, LANGUAGES
 
 CONSOLE = CATALOGUES.parent
@@ -31,6 +32,8 @@ def messages() -> Catalog:
     keywords = {"_": None, "gettext": None, "ngettext": (1, 2)}
     for name, _, message, _, _ in extract_from_dir(str(CONSOLE), METHODS, options, keywords, strip_comment_tags=False):
         found.add(message, locations=[(name, 0)])
+    for phrase in PHRASES:
+        found.add(phrase.says, locations=[("phrases", 0)])
     return found
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from config.database import autocommit, one, rows
 from config.errors import BadField, Invalid, NotFound
+from config.phrases import NO_COURSE, NO_LEARNER
 from config.sql import query
 from tasks import enrolments
 from tasks.accounts import Caller, TokenHolder
@@ -115,9 +116,9 @@ def answer_of(found: AccessFound | None, organisation: str, asked: AccessAsked) 
     if found is None:
         raise NotFound(f"There is no organisation {organisation!r}.")
     if not found.learner_known:
-        raise NotFound(f"There is no learner {asked.learner!r} in the organisation {organisation!r}.")
+        raise NotFound(NO_LEARNER(learner=repr(asked.learner), organisation=repr(organisation)))
     if not found.course_known:
-        raise NotFound(f"There is no course {asked.course!r} in the organisation {organisation!r}.")
+        raise NotFound(NO_COURSE(course=repr(asked.course), organisation=repr(organisation)))
     return AccessAnswer(found.access, found.because)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from config import clock
 from config.errors import Conflict, Invalid, NotFound
+from config.phrases import NO_COURSE, NOT_APPLIED
 from config.words import as_json, some_of
 from tasks import enrolments, events, intake, learners
 from tasks.acts.acting import Doing
@@ -41,7 +42,7 @@ def happen(doing: Doing, type_: str, data: Mapping[str, object], at: datetime, p
     known = {doing.organisation.id: doing.organisation.organisation}
     done = intake.process_batch(doing.runtime.engine, doing.runtime.settings, [body], at_once=True, known=known)
     if done.deferred:
-        raise Conflict("It could not be applied: rollcall events quarantined says why.")
+        raise Conflict(NOT_APPLIED())
 
 
 def check_selection(
@@ -77,7 +78,7 @@ def known_course(connection: Connection, doing: Doing, id_: str) -> enrolments.C
     """A course, or a refusal."""
     found = enrolments.course_details(connection, doing.organisation.organisation, id_)
     if found is None:
-        raise NotFound(f"There is no course {id_!r} in the organisation {doing.organisation.id!r}.")
+        raise NotFound(NO_COURSE(course=repr(id_), organisation=repr(doing.organisation.id)))
     return found
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from config import clock
 from config.errors import BadField, Conflict, Invalid
+from config.phrases import MANY_NAMED, NO_LEARNER, NO_SEGMENT, PASSED
 from config.words import some_of
 from tasks import announcements, learners, mail
 from tasks.acts.acting import Doing, act
@@ -179,7 +180,7 @@ def _moment(send_at: str | None, time_zone: str | None) -> datetime | None:
         raise _invalid("/send_at", str(problem)) from None
     if found <= clock.now():
         when = announcements.local_time(found, time_zone)
-        raise _invalid("/send_at", f"{when} has passed: leave --send-at out to send it when you launch it.")
+        raise _invalid("/send_at", PASSED(when=when))
     return found
 
 
@@ -194,13 +195,13 @@ def _check(connection: Connection, org: Organisation, draft: mail.Draft) -> None
     saved = learners.saved_segments(connection, org.organisation, segments)
     for segment in segments:
         if segment not in saved:
-            raise _invalid("/audience/segments", f"There is no segment {segment!r} in the organisation {org.id!r}.")
+            raise _invalid("/audience/segments", NO_SEGMENT(segment=repr(segment), organisation=repr(org.id)))
     if len(named) > announcements.MOST_LEARNERS:
         most = announcements.MOST_LEARNERS
-        raise _invalid("/audience/learners", f"{len(named)} learners are named; make a segment of more than {most}.")
+        raise _invalid("/audience/learners", MANY_NAMED(named=len(named), most=most))
     unknown = announcements.unknown_learners(connection, org.organisation, named)
     if unknown:
-        raise _invalid("/audience/learners", f"There is no learner {some_of(unknown)} in the organisation {org.id!r}.")
+        raise _invalid("/audience/learners", NO_LEARNER(learner=some_of(unknown), organisation=repr(org.id)))
 
 
 def _invalid(pointer: str, problem: str) -> Invalid:

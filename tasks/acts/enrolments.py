@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from config import clock
 from config.errors import Conflict
+from config.phrases import REQUEST_NOT_APPLIED
 from tasks import enrolments
 from tasks.acts.acting import Doing, Nothing, act
 from tasks.acts.changing import (
@@ -109,7 +110,7 @@ def request(doing: Doing, asked: EnrolmentsAsked) -> EnrolmentCounts | Begun[Enr
     with doing.transaction() as connection:
         found = enrolments.fanout_details(connection, doing.organisation.organisation, request=id_)
         if found is None:
-            raise Conflict("The request could not be applied: rollcall events quarantined says why.")
+            raise Conflict(REQUEST_NOT_APPLIED())
         doing.record(connection, asked.course, after=said)
         return begun(connection, doing, found.fanout) if found.left else found.counts()
 

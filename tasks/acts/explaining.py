@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from config.errors import NotFound
+from config.phrases import NO_COURSE, NO_LEARNER
 from tasks import enrolments, explaining, learners, mail
 from tasks.acts.acting import Doing, act
 from tasks.explaining import Explanation, Step
@@ -32,7 +33,7 @@ def learner(doing: Doing, asked: LearnerExplained) -> Explanation:
     with doing.transaction() as connection:
         profile = learners.profile(connection, org.organisation, asked.learner)
         if profile is None:
-            raise NotFound(f"There is no learner {asked.learner!r} in the organisation {org.id!r}.")
+            raise NotFound(NO_LEARNER(learner=repr(asked.learner), organisation=repr(org.id)))
         about = f"learner {profile.id}"
         steps = explaining.steps_of(connection, org.organisation, profile.learner, asked.course)
         if asked.announcement is not None:
@@ -48,7 +49,7 @@ def learner(doing: Doing, asked: LearnerExplained) -> Explanation:
             return explaining.explained(about, f"became {profile.standing}", steps)
         found = enrolments.explain(connection, org.organisation, profile.learner, asked.course)
         if found is None:
-            raise NotFound(f"There is no course {asked.course!r} in the organisation {org.id!r}.")
+            raise NotFound(NO_COURSE(course=repr(asked.course), organisation=repr(org.id)))
         because = explaining.of_access(profile.standing == learners.Standing.ACTIVE, found.missing, steps)
         return explaining.explained(f"{about}, course {asked.course}", because, steps)
 

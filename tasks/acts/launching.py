@@ -12,6 +12,7 @@ from config import clock
 from config.addresses import sender_address
 from config.database import lock_organisations
 from config.errors import Conflict
+from config.phrases import LATE, NOT_LAUNCHED
 from config.runtime import Runtime
 from config.settings import SmtpServer
 from config.words import counted
@@ -111,7 +112,7 @@ def _look(connection: Connection, doing: Doing, found: Announcement, *, now: boo
     grace = timedelta(seconds=doing.runtime.settings.rollcall_grace_seconds)
     if found.state == "draft" and found.send_at and not now and clock.now() - found.send_at > grace:
         when = local_time(found.send_at, found.time_zone)
-        raise Conflict(f"Its time, {when}, has passed: --now sends it all the same, edit gives it another.")
+        raise Conflict(LATE(when=when))
     announcements.check_words(found, org.name)
     counted = announcements.judged_of(connection, doing.runtime, org.organisation, found.audience)
     judged = {one.verdict: one.n for one in counted}
@@ -175,7 +176,7 @@ def _check_server(runtime: Runtime, seen: _Audience) -> None:
     except ValueError:
         return  # the first recipient has no address that mail can be sent to: it says nothing of the server
     if not said.ok and said.about in STOPS_EVERYBODY and (said.code is None or said.code >= FOR_GOOD):
-        raise Conflict(f"It was not launched. {said.in_words} Or say --no-check to launch it all the same.")
+        raise Conflict(NOT_LAUNCHED(why=said.in_words))
 
 
 def _moved(

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from config import clock
 from config.database import after_commit, durable_with_the_next, keep_plans, scoped, snapshot, transaction
 from config.errors import BadField, Conflict, Invalid, NotFound
+from config.phrases import LEARNER_AHEAD, NO_COURSE, NO_LEARNER
 from config.words import as_json, some_of
 from tasks import enrolments, erasure, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
@@ -172,13 +173,13 @@ def show(doing: Doing, asked: OneLearner) -> LearnerDetails:
     with doing.transaction() as connection:
         profile = learners.profile(connection, org.organisation, asked.learner)
         if profile is None:
-            raise NotFound(f"There is no learner {asked.learner!r} in the organisation {org.id!r}.")
+            raise NotFound(NO_LEARNER(learner=repr(asked.learner), organisation=repr(org.id)))
         subscribed = mail.subscription(connection, org.organisation, profile.learner)
         explained = None
         if asked.course is not None:
             explained = enrolments.explain(connection, org.organisation, profile.learner, asked.course)
             if explained is None:
-                raise NotFound(f"There is no course {asked.course!r} in the organisation {org.id!r}.")
+                raise NotFound(NO_COURSE(course=repr(asked.course), organisation=repr(org.id)))
         return LearnerDetails(
             learner=profile.id,
             organisation=org.id,
@@ -207,7 +208,7 @@ def export(doing: Doing, asked: LearnerToggle) -> Stream:
     with doing.transaction() as connection:
         found = learners.find(connection, org.organisation, [asked.learner]).get(asked.learner)
         if found is None:
-            raise NotFound(f"There is no learner {asked.learner!r} in the organisation {org.id!r}.")
+            raise NotFound(NO_LEARNER(learner=repr(asked.learner), organisation=repr(org.id)))
         doing.record(connection, found.id)
 
     def blocks() -> Iterator[bytes]:
@@ -281,7 +282,7 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
     if not recorded:
         with doing.transaction(pipelined=True) as connection:
             if ahead := _standing_otherwise(known_learners(connection, doing, wanted), wanted, status):
-                raise Conflict(f"A change dated in the future keeps {some_of(ahead)} from being {status}.")
+                raise Conflict(LEARNER_AHEAD(learners=some_of(ahead), status=status))
             doing.record_each(connection, changes)
     return [Toggled(id_, status, before[id_].standing != status) for id_ in wanted]
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from config.errors import NotFound
+from config.phrases import NO_COURSE
 from tasks import reports
 from tasks.acts.acting import Doing, act
 from tasks.acts.exporting import exported
@@ -40,7 +41,7 @@ def summary(doing: Doing, asked: SummaryOf) -> list[reports.CourseSummary]:
     with doing.transaction() as connection:
         courses = reports.summary(connection, org.organisation, asked.course)
     if asked.course is not None and not courses:
-        raise NotFound(f"There is no course {asked.course!r} in the organisation {org.id!r}.")
+        raise NotFound(NO_COURSE(course=repr(asked.course), organisation=repr(org.id)))
     return courses
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from config.errors import Conflict, NotFound
+from config.phrases import NO_SEGMENT
 from config.recent import Recent
 from config.words import some_of
 from tasks import learners
@@ -88,7 +89,7 @@ def show(doing: Doing, asked: OneSegment) -> SegmentDetails:
     with doing.transaction() as connection:
         found = learners.segment_details(connection, doing.organisation.organisation, asked.segment)
     if found is None:
-        raise NotFound(f"There is no segment {asked.segment!r} in the organisation {doing.organisation.id!r}.")
+        raise NotFound(NO_SEGMENT(segment=repr(asked.segment), organisation=repr(doing.organisation.id)))
     return found
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from config.database import transaction
 from config.errors import BadField, Conflict, Forbidden, Invalid, NotFound
+from config.phrases import OTHER_SECRET_KEY, THREE_KEYS, WEBHOOK_EXISTS
 from config.runtime import Runtime
 from tasks import webhooks
 from tasks.acts.acting import Doing, act, of_all
@@ -144,7 +145,7 @@ def add(doing: Doing, asked: WebhookAddition) -> Added:
             )
         key, kept = webhooks.SigningKeys(doing.runtime.endpoints.secret_key).make()
         if not webhooks.add(connection, number, id_, asked.url, asked.types or None, kept, asked.since):
-            raise Conflict(f"There is a webhook {id_!r} already: name another --id, or remove it first.")
+            raise Conflict(WEBHOOK_EXISTS(id=repr(id_)))
         doing.record(connection, id_, after={"state": webhooks.State.ENABLED, "types": asked.types or None})
     return Added(id_, key, None)
 
@@ -218,10 +219,7 @@ def rotate(doing: Doing, asked: Rotation) -> Added:
         rotated = webhooks.rotate(connection, number, asked.id, kept, None if asked.now else OLD_KEY_FOR)
         found = _found(doing, connection, number, asked.id)
         if not rotated:
-            raise Conflict(
-                f"The key before is valid until {found.old_key_until:%Y-%m-%d %H:%M} UTC, and there cannot be three:"
-                " wait, or end both with --now."
-            )
+            raise Conflict(THREE_KEYS(until=f"{found.old_key_until:%Y-%m-%d %H:%M}"))
         doing.record(connection, asked.id, after={"old_key_until": found.old_key_until})
     return Added(asked.id, key, found.old_key_until)
 
@@ -237,9 +235,7 @@ def test(doing: Doing, asked: OneWebhook) -> Tested:
     try:
         answer = asyncio.run(_tested(doing.runtime, keyring, doing.about.id if doing.about else ""))
     except webhooks.KeyUnreadable:
-        raise Conflict(
-            f"The key of {asked.id!r} was made under another SECRET_KEY: set that one besides, or rotate --now."
-        ) from None
+        raise Conflict(OTHER_SECRET_KEY(id=repr(asked.id))) from None
     return Tested(asked.id, answer.problem is None, answer.status, answer.problem, answer.said, answer.milliseconds)
 
 

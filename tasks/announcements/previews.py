@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from config.database import transaction
 from config.errors import NotFound
+from config.phrases import NO_LEARNER_HERE
 from config.recent import Recent
 from config.runtime import Runtime
 from config.settings import SmtpServer
@@ -242,7 +243,7 @@ def _as_seen(mailing: Mailing, reader: Recipient | None, runtime: Runtime) -> Se
 def _known(connection: Connection, organisation: int, learner: str) -> Recipient:
     found = mail.as_recipient(connection, organisation, learner)
     if found is None:
-        raise NotFound(f"there is no learner {learner!r} in this organisation")
+        raise NotFound(NO_LEARNER_HERE(learner=repr(learner)))
     return found
 
 

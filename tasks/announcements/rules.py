@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from config.errors import Conflict
+from config.phrases import LARGE_BODY, LONG_SUBJECT, NO_BODY, NO_SUBJECT, NO_ZONE, ONE_LINE, TIME_SKIPPED, TIME_TWICE
 from tasks import mail
 
 #: Characters of a subject, at most; a header's line holds no more (RFC 5322 2.1.1).
@@ -57,13 +58,13 @@ class BadSchedule(ValueError):
 def check_message(subject: str, body: str, organisation: str) -> None:
     """Refuse what no mail of the organisation with this name could say, or none should. Raises `BadMessage`."""
     if not subject.strip():
-        raise BadMessage("The subject is empty.", "subject")
+        raise BadMessage(NO_SUBJECT(), "subject")
     if _CONTROL.search(subject):
-        raise BadMessage("The subject must be one line, without line breaks or control characters.", "subject")
+        raise BadMessage(ONE_LINE(), "subject")
     if len(subject) > LONGEST_SUBJECT:
-        raise BadMessage(f"The subject has {len(subject)} characters; it may have {LONGEST_SUBJECT}.", "subject")
+        raise BadMessage(LONG_SUBJECT(characters=len(subject), most=LONGEST_SUBJECT), "subject")
     if not body.strip():
-        raise BadMessage("The body is empty.")
+        raise BadMessage(NO_BODY())
     if "\0" in body:
         raise BadMessage("The body contains the character NUL, which no text may.")
     try:
@@ -72,7 +73,7 @@ def check_message(subject: str, body: str, organisation: str) -> None:
     except UnicodeEncodeError:
         raise BadMessage("The subject and the body must be text in UTF-8.") from None
     if size > LARGEST_BODY:
-        raise BadMessage(f"The body is {size} bytes large; it may be {LARGEST_BODY}. Link to what is long.")
+        raise BadMessage(LARGE_BODY(bytes=size, most=LARGEST_BODY))
     try:
         mail.check_template(subject, body, organisation)
     except mail.MergeError as problem:
@@ -97,7 +98,7 @@ def zone_named(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError):
-        raise BadSchedule(f"There is no time zone {name!r}; write an IANA name, such as Europe/Amsterdam.") from None
+        raise BadSchedule(NO_ZONE(zone=repr(name))) from None
 
 
 def moment_of(send_at: datetime, time_zone: str) -> datetime:
@@ -112,15 +113,10 @@ def moment_of(send_at: datetime, time_zone: str) -> datetime:
     before, after = first.utcoffset(), second.utcoffset()
     assert before is not None and after is not None  # noqa: S101, PT018 - a time zone has one for every time
     if before > after:
-        raise BadSchedule(
-            f"{_clock(send_at)} happens twice in {time_zone}, where clocks go back: write {_clock(first)} for the first"
-            f" time or {_clock(second)} for the second."
-        )
+        raise BadSchedule(TIME_TWICE(clock=_clock(send_at), zone=time_zone, first=_clock(first), second=_clock(second)))
     if before < after:
-        raise BadSchedule(
-            f"{_clock(send_at)} does not exist in {time_zone}, where clocks go forward: write"
-            f" {_clock(first.astimezone(UTC).astimezone(zone).replace(tzinfo=None))}, or another time."
-        )
+        after_it = first.astimezone(UTC).astimezone(zone).replace(tzinfo=None)
+        raise BadSchedule(TIME_SKIPPED(clock=_clock(send_at), zone=time_zone, next=_clock(after_it)))
     return first.astimezone(UTC)
 
 

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from config import tracing
+from config.phrases import NO_TIME
 
 Id: TypeAlias = Annotated[str, Meta(min_length=1, max_length=200, description="the platform's own id")]
 Name: TypeAlias = Annotated[str, Meta(max_length=1000)]
@@ -62,7 +63,7 @@ def clock_time(said: str) -> datetime:
     try:
         return datetime.fromisoformat(said)
     except ValueError:
-        raise ValueError(f"{said!r} is not a time like 2026-12-01T09:00") from None
+        raise ValueError(NO_TIME(said=repr(said))) from None
 
 
 class Reason(StrEnum):

@@ -12,6 +12,7 @@ from typing import IO
 
 from chardetng_py.detector import EncodingDetector
 
+from config.phrases import COMPRESSED, EXCEL, NOT_CSV, OLD_EXCEL, PDF
 from tasks.imports.rules import NotReadable
 
 #: Bytes looked at at once to find the encoding.
@@ -42,11 +43,15 @@ MARKS = {
 
 #: What is no table at all, by its first bytes.
 OTHER_FILES = {
-    b"PK\x03\x04": "an Excel workbook or another ZIP archive",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
-    b"%PDF": "a PDF",
-    b"\x1f\x8b": "compressed",
+    b"PK\x03\x04": EXCEL,
+    b"\xd0\xcf\x11\xe0": OLD_EXCEL,
+    b"%PDF": PDF,
+    b"\x1f\x8b": COMPRESSED,
 }
+
+#: Characters that no table has, NUL besides; the least of them, and one in how many bytes, that make a file no text.
+CONTROLS = bytes({*range(1, 32)} - {*b"\t\n\v\f\r\x1a\x1b"}) + b"\x7f"
+FEW_CONTROLS, SHARE_OF_CONTROLS = 8, 25
 
 #: The Python codec for what the web calls by a narrower name.
 _CODECS = {"Shift_JIS": "cp932", "EUC-KR": "cp949", "GBK": "gb18030", "Big5": "big5hkscs", "ISO-8859-8-I": "iso8859-8"}
@@ -66,10 +71,8 @@ class Encoding:
 def encoding_of(file: IO[bytes]) -> Encoding:
     """The encoding of a file, in constant memory. Raises `NotReadable` for what is no text."""
     file.seek(0)
-    begin = file.read(4)
-    for mark, what in OTHER_FILES.items():
-        if begin.startswith(mark):
-            raise NotReadable(f"It is {what}, not a CSV file: save the table as CSV (UTF-8) and import that.")
+    begin = file.read(PIECE)
+    _check_text(begin)
     for mark, name in MARKS.items():
         if begin.startswith(mark):
             return Encoding(name)
@@ -90,6 +93,18 @@ def encoding_of(file: IO[bytes]) -> Encoding:
                 if len(evidence) < EVIDENCE:
                     evidence += line[:EVIDENCE]
     return Encoding("utf-8") if good >= odd else Encoding(_guess(bytes(evidence)), guessed=True)
+
+
+def _check_text(begin: bytes) -> None:
+    """Raises `NotReadable` for a file that begins as no text does: with NUL, and much else that no cell has. In UTF-16
+    every other octet of a header is NUL, and what follows may be anything."""
+    for mark, says in OTHER_FILES.items():
+        if begin.startswith(mark):
+            raise NotReadable(says())
+    controls = len(begin) - len(begin.translate(None, CONTROLS))
+    is_wide = begin.startswith(tuple(MARKS)) or b"\0\0" in {begin[:4:2], begin[1:4:2]}
+    if not is_wide and b"\0" in begin and controls >= FEW_CONTROLS and controls * SHARE_OF_CONTROLS > len(begin):
+        raise NotReadable(NOT_CSV())
 
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import IO, TYPE_CHECKING, TypeAlias
 
+from config.phrases import BAD_HEADER, EMPTY_FILE, OTHER_ENCODING, OTHER_HEADER
 from tasks.imports import cells, encodings
 from tasks.imports.rules import (
     Columns,
@@ -105,9 +106,9 @@ def layout_of(
         try:
             header = _skip_to_header(_reader(_lines(text), delimiter))
         except csv.Error as problem:
-            raise NotReadable(f"The header cannot be read: {problem}. Is this a CSV file?") from None
+            raise NotReadable(BAD_HEADER(problem=problem)) from None
     if not header:
-        raise NotReadable("The file is empty.")
+        raise NotReadable(EMPTY_FILE())
     names = tuple(name.replace(encodings.UNREADABLE, "\ufffd") for name in header)
     return Layout(found.name, found.guessed, delimiter, names, columns_of(names, options), options)
 
@@ -205,7 +206,7 @@ def _is_header(layout: Layout, row: list[str], line: int) -> bool:
         if enough and len(found) > 1 and Field.LEARNER in found and {Field.USERNAME, Field.EMAIL} & {*found}:
             if [*map(plain, row)] == [*map(plain, layout.header)]:
                 return True
-            raise NotReadable(f"Line {line} is a header with other columns: import what is below it as another file.")
+            raise NotReadable(OTHER_HEADER(line=line))
     return False
 
 
@@ -241,6 +242,6 @@ def _opened(file: IO[bytes], encoding: str) -> Iterator[TextIOWrapper]:
     try:
         yield text
     except UnicodeError:
-        raise NotReadable(f"The file is not written in {encoding}: say with --encoding what it is.") from None
+        raise NotReadable(OTHER_ENCODING(encoding=encoding)) from None
     finally:
         text.detach()

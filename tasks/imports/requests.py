@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from msgspec import Meta
 
+from config.phrases import ALWAYS_INACTIVE, BAD_DELIMITER, BAD_MAP, BAD_MAP_STATUS, MANY_TOLD, NO_ENCODING
 from config.words import counted
 from tasks.imports.rules import Field, NotReadable, ReadingOptions, field_named
 from tasks.imports.statuses import GIVEN, Says, says_of, status_word
@@ -72,10 +73,10 @@ def check_options(asked: ImportRequest) -> None:
     try:
         "".encode(asked.encoding or "utf-8")
     except LookupError:
-        raise BadOption("encoding", f"there is no encoding {asked.encoding!r}") from None
+        raise BadOption("encoding", NO_ENCODING(encoding=repr(asked.encoding))) from None
     delimiter = delimiter_of(asked)
     if delimiter is not None and (len(delimiter) != 1 or delimiter in '"\r\n'):
-        raise BadOption("delimiter", "--delimiter is one character, or tab")
+        raise BadOption("delimiter", BAD_DELIMITER())
 
 
 def delimiter_of(asked: ImportRequest) -> str | None:
@@ -92,7 +93,7 @@ def reading_options(asked: ImportRequest) -> ReadingOptions:
         found, how = field_named(name), Says[known] if known else says_of(name)
         if not separator or not (found or how):
             fields = ", ".join([*Field, *(each for each in _HOW if each != Field.STATUS)])
-            raise BadOption("map", f"--map {pair}: it reads FIELD=COLUMN, FIELD one of {fields}")
+            raise BadOption("map", BAD_MAP(pair=pair, fields=fields))
         if how:
             says[column.strip()] = how
         elif found:
@@ -101,10 +102,10 @@ def reading_options(asked: ImportRequest) -> ReadingOptions:
     for pair in asked.map_status:
         word, _, meaning = pair.rpartition("=")
         if meaning.strip().lower() not in {"active", "inactive"} or "=" not in pair:
-            raise BadOption("map_status", f"--map-status {pair}: it reads STATUS=active or STATUS=inactive")
+            raise BadOption("map_status", BAD_MAP_STATUS(pair=pair))
         words[status_word(word)] = meaning.strip().lower() == "active"
     if given := sorted(word for word, active in words.items() if active and word in GIVEN):
-        raise BadOption("map_status", f"--map-status: {given[0]} always means inactive")
+        raise BadOption("map_status", ALWAYS_INACTIVE(status=given[0]))
     return ReadingOptions(
         columns,
         says,
@@ -120,7 +121,6 @@ def approval(asked: ImportRequest) -> Callable[["Imported"], None]:
 
     def approve(result: "Imported") -> None:
         if result.notices > UNASKED and not asked.yes:
-            what = f"{counted(result.notices, 'learner')} would be told by mail of their courses"
-            raise NotReadable(f"{what}. Say --yes if they are to be, or --no-notices.")
+            raise NotReadable(MANY_TOLD(learners=counted(result.notices, "learner")))
 
     return approve

@@ -6,6 +6,16 @@ from enum import StrEnum
 
 import msgspec
 
+from config.phrases import (
+    AND_OTHERS,
+    NO_COLUMN,
+    NO_ID_COLUMN,
+    NO_NAME_COLUMN,
+    NO_STATUS_COLUMN,
+    NONE_KNOWN,
+    SAME_COLUMNS,
+    SEVERAL_COLUMNS,
+)
 from tasks.events import LearnerSaved
 from tasks.imports.statuses import BRACKETS, Says, StatusColumn, plain, says_of
 
@@ -178,9 +188,9 @@ def _places(names: Sequence[str], wanted: str) -> list[int]:
     places = [n for n, name in enumerate(names) if name == wanted.strip()]
     places = places or [n for n, name in enumerate(names) if plain(wanted) and plain(name) == plain(wanted)]
     if not places:
-        raise NotReadable(f"There is no column {wanted!r}; the columns are {_listed(names)}.")
+        raise NotReadable(NO_COLUMN(column=repr(wanted), columns=_listed(names)))
     if len(places) > 1:
-        raise NotReadable(f"{len(places)} columns are called {wanted!r}: rename all but one of them.")
+        raise NotReadable(SAME_COLUMNS(number=len(places), column=repr(wanted)))
     return places
 
 
@@ -190,9 +200,7 @@ def _best(names: Sequence[str], free: set[int], field: Field) -> int | None:
     places = sorted(place for rank, place in found if rank == best)
     if len(places) > 1:
         several = _listed([names[place] for place in places])
-        raise NotReadable(
-            f"{several} could each be the column {field}: say which with --map '{field}=COLUMN', or rename one of them."
-        )
+        raise NotReadable(SEVERAL_COLUMNS(several=several, field=field))
     return places[0] if places else None
 
 
@@ -200,28 +208,20 @@ def _check(
     names: Sequence[str], places: Mapping[Field, int], status: Sequence[StatusColumn], options: ReadingOptions
 ) -> None:
     if Field.LEARNER not in places:
-        raise NotReadable(
-            f"There is no column for the learner's id; the columns are {_listed(names)}."
-            " Say which it is with --map 'learner=COLUMN'."
-        )
+        raise NotReadable(NO_ID_COLUMN(columns=_listed(names)))
     if not {Field.USERNAME, Field.EMAIL} & places.keys():
-        raise NotReadable(
-            f"There is no column for the username and none for the e-mail; the columns are {_listed(names)}."
-            " Say which it is with --map 'username=COLUMN' or 'email=COLUMN'."
-        )
+        raise NotReadable(NO_NAME_COLUMN(columns=_listed(names)))
     said = (
         options.status is not None or options.keep_status or any(column.says is not Says.SIGN_IN for column in status)
     )
     if not said:
-        raise NotReadable(
-            f"No column says who is inactive; the columns are {_listed(names)}. Say which does with --map"
-            " 'status=COLUMN', or --status active or inactive for all, or --status keep to leave it as it is."
-        )
+        raise NotReadable(NO_STATUS_COLUMN(columns=_listed(names)))
 
 
 def _listed(names: Sequence[str], most: int = 12) -> str:
     """The names of the columns; where none is one we know, the first line may well be a person, who is not named."""
     if not any(map(field_named, names)):
-        return f"{len(names)}, of which none has a name that we know"
+        return NONE_KNOWN(columns=len(names))
     shown = [repr(name[:60]) for name in names if name]
-    return ", ".join(shown[:most]) + (" and others" if len(shown) > most else "")
+    listed = ", ".join(shown[:most])
+    return AND_OTHERS(columns=listed) if len(shown) > most else listed

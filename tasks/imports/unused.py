@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from config.phrases import UNUSED_COLUMN
 from tasks.imports.rules import NotReadable
 from tasks.imports.statuses import NO, NO_DATE, STRONG, begins_strongly, decomposed, plain, words_of
 
@@ -34,11 +35,7 @@ def check_unused(header: Sequence[str], unused: Sequence[int], kept: Sequence[tu
     for line, row in kept:
         for place, speaking in places.items():
             if _seems_inactive(row[place], speaking=speaking):
-                name = header[place]
-                raise NotReadable(
-                    f"The column {name!r} has {row[place][:100]!r} on line {line} and is not used: say"
-                    f" --map 'status={name}' if it says who is inactive, or --ignore '{name}' if it does not."
-                )
+                raise NotReadable(UNUSED_COLUMN(column=header[place], cell=repr(row[place][:100]), line=line))
 
 
 def _speaks(header: str) -> bool:

@@ -6,6 +6,7 @@ from sqlalchemy import Connection, Engine
 
 from config.database import retrying, transaction
 from config.errors import UserError
+from config.phrases import SEVERAL_EVENTS
 from config.settings import Settings
 from tasks import events
 from tasks.events import Event, Malformed, Reason, StatusChanged
@@ -79,5 +80,5 @@ def _unresolved(connection: Connection, wanted: events.EventRef) -> events.Unres
     if not found:
         raise NotResolved(f"no event {wanted.id} waits or is quarantined")
     if len(found) > 1:
-        raise NotResolved(f"{len(found)} events are called {wanted.id}: say of which --organisation, or --source")
+        raise NotResolved(SEVERAL_EVENTS(number=len(found), id=wanted.id))
     return found[0]

@@ -154,6 +154,38 @@ def test_whom_it_is_for_is_chosen_and_what_is_wrong_is_said_at_its_field(console
     assert "1 user by name" in admin.says
 
 
+def test_what_is_wrong_is_said_in_the_words_of_the_form_and_in_the_language_of_its_reader(console: Consoled) -> None:
+    later = ("when", "later"), ("time_zone", "Europe/Brussels")
+    wrong: tuple[tuple[list[tuple[str, str]], dict[str, str]], ...] = (
+        ([*later, ("send_at", "2001-01-01T09:00")], {}),
+        ([*later, ("send_at", "")], {}),
+        ([], {"body": "Dag {{ voornaam }}"}),
+        ([("to", "learners"), ("named", "nobody")], {}),
+    )
+    told = {
+        "en": (
+            "2001-01-01 09:00 Europe/Brussels has passed: choose a time that lies ahead.",
+            "Choose a day and a time.",
+            "Line 1: {{ voornaam }} is not a merge field.",
+            "There is no learner 'nobody' in the organisation 'acme'.",
+        ),
+        "nl": (
+            "2001-01-01 09:00 Europe/Brussels is voorbij: kies een tijd die nog komt.",
+            "Kies een dag en een tijd.",
+            "Regel 1: {{ voornaam }} is geen samenvoegveld.",
+            "Er is geen gebruiker 'nobody' in de organisatie 'acme'.",
+        ),
+    }
+    for language, sentences in told.items():
+        admin = console.visitor()
+        admin.cookies["rollcall-language"] = language
+        for (more, fields), sentence in zip(wrong, sentences, strict=True):
+            writes(admin.open(NEW), *more, **fields)
+            assert (admin.status, sentence in admin.says) == (422, True), (sentence, admin.says)
+            assert "--send-at" not in admin.says
+            assert "'?'" not in admin.says
+
+
 def test_r20_what_has_a_time_is_scheduled_and_made_a_draft_again(console: Consoled) -> None:
     admin = console.visitor()
     at = {"when": "later", "send_at": "2099-07-01T09:00", "time_zone": "Europe/Paris"}

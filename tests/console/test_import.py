@@ -86,7 +86,7 @@ def test_a_file_that_cannot_be_read_says_why_and_is_corrected(console: Consoled)
     key = admin.text.split('name="key" value="')[1].split('"')[0]
     fields = [("key", key), ("map-learner", "no"), ("status", "active")]
     admin.open(here, [*fields, ("delimiter", "::")], Sec_Fetch_Site="same-origin")
-    assert (admin.status, "--delimiter is one character" in admin.says) == (422, True)
+    assert (admin.status, "A delimiter is one character" in admin.says) == (422, True)
     admin.open(here, fields, Sec_Fetch_Site="same-origin")
     console.world.settle()
 
@@ -100,6 +100,26 @@ def test_r15_many_are_told_only_if_it_is_ticked(console: Consoled, monkeypatch: 
     console.world.settle()
 
     assert "Yes, tell 2 users by mail of their courses." in admin.open(admin.at).says
+
+
+def test_why_a_file_cannot_be_read_is_said_in_the_words_of_the_form_and_the_language_of_its_reader(
+    console: Consoled,
+) -> None:
+    for file, english, dutch in (
+        (
+            b"no;mail\nN1;n1@acme.example\n",
+            "Say which it is.",
+            "Er is geen kolom voor de id van de gebruiker;",
+        ),
+        (bytes(range(256)) * 12, "This is not a CSV file", "Dit is geen CSV-bestand: bewaar de tabel als CSV"),
+    ):
+        admin = dropped(console.visitor(), file)
+        here = admin.at
+        console.world.settle()
+        assert english in admin.open(here).says
+        assert "--map" not in admin.says
+        admin.cookies["rollcall-language"] = "nl"
+        assert dutch in admin.open(here).says
 
 
 def test_what_is_no_file_is_refused_and_what_is_too_large_too(

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.phrases import typed
 from tasks.imports import Field, LineBatch, NotReadable, ReadingOptions, batches, layout_of
 from tasks.imports.rules import LONGEST, Refusal, RefusedLine
 
@@ -176,7 +177,8 @@ def test_r02_a_file_that_cannot_be_read_is_refused_with_one_sentence(
     with pytest.raises(NotReadable) as refused:
         layout_of(io.BytesIO(body), ReadingOptions(told))
 
-    assert why in str(refused.value)
+    assert why in typed(str(refused.value))
+    assert "--" not in str(refused.value), "that is for the command line to say"
     assert "\n" not in str(refused.value)
 
 

@@ -25,6 +25,7 @@ from config import clock, services
 from config.database import enter_tenant_role, scoped, transaction
 from config.errors import UserError
 from config.log import configure_logging
+from config.phrases import typed
 from config.runtime import Runtime
 from config.settings import load_settings
 from config.words import as_json
@@ -240,13 +241,17 @@ def check_schema(runtime: Runtime) -> None:
 def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
     """What does the acts of a command: as the user of this machine, who may do everything; or at the server that
     ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
-    if is_remote():
-        with closing(_remote(by)) as server:
-            yield server
-        return
-    with opened(role, need) as runtime:
-        caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
-        yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
+    try:
+        if is_remote():
+            with closing(_remote(by)) as server:
+                yield server
+            return
+        with opened(role, need) as runtime:
+            caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
+            yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
+    except UserError as problem:
+        problem.args = (typed(str(problem)),)
+        raise
 
 
 def is_remote() -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import is_connection_problem
 from config.errors import Invalid
+from config.phrases import typed
 from config.words import counted
 from tasks import imports
 from workers.commands.common import Json, Org, Refused, acting, document, done, err, is_remote, out, readable
@@ -101,9 +102,9 @@ def import_(
             acts.check(wanted)
             result = _far_away(wanted, organisation, listed) if is_remote() else done(here, wanted, organisation)
         except Invalid as problem:
-            raise typer.BadParameter(str(problem)) from None
+            raise typer.BadParameter(typed(str(problem))) from None
         except imports.NotReadable as problem:
-            raise Refused(f"Nothing was imported from {file}. {problem}") from None
+            raise Refused(f"Nothing was imported from {file}. {typed(str(problem))}") from None
         except OSError as problem:
             raise Refused(f"Nothing was imported: {problem.filename or file}: {problem.strerror}.") from None
         except OperationalError as problem:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from config.phrases import typed
 from config.words import counted
 from tasks import imports, mail
 from tasks.acts import learners as acts
@@ -176,4 +177,4 @@ def ids_in(file: str) -> list[str]:
         with readable(file) as source:
             return list(imports.first_cells(source))
     except imports.NotReadable as problem:
-        raise Refused(f"{file}: {problem}") from None
+        raise Refused(f"{file}: {typed(str(problem))}") from None

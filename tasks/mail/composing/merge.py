@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import islice
 
+from config.phrases import LINE, LONG_DEFAULT, OPEN_BRACES, STRAY_BRACES, STRAY_FIELD
+
 
 class MergeField(StrEnum):
     """What a message can say about its recipient."""
@@ -112,10 +114,10 @@ def _problem(match: re.Match[str], text: str, name: str | None) -> MergeError | 
     """What is wrong with what stands in double braces."""
     if match[1] and len(match[2] or "") <= LONGEST_VALUE:
         return None
-    where = name or f"Line {text.count(chr(10), 0, match.start()) + 1}"
+    where = name or LINE(line=text.count("\n", 0, match.start()) + 1)
     if not match[1]:
         return MergeError(_mistake(match[0], where=where))
-    return MergeError(f"{where}: the default of {match[1]} has more than {LONGEST_VALUE} characters.")
+    return MergeError(LONG_DEFAULT(where=where, field=match[1], most=LONGEST_VALUE))
 
 
 def line_of_slot(text: str, number: int) -> int:
@@ -192,11 +194,5 @@ def _slot(match: re.Match[str]) -> Slot:
 
 
 def _mistake(stray: str, *, where: str) -> str:
-    if stray == "{{":
-        what = "{{ is never closed by }}"
-    elif stray == "}}":
-        what = "}} closes nothing"
-    else:
-        what = f"{quoted(stray)} is not a merge field"
-    allowed = ", ".join(MergeField)
-    return f'{where}: {what}. Write {{{{ field }}}} or {{{{ field | default: "text" }}}} with one of: {allowed}.'
+    phrase = {"{{": OPEN_BRACES, "}}": STRAY_BRACES}.get(stray, STRAY_FIELD)
+    return phrase(where=where, stray=quoted(stray), fields=", ".join(MergeField))

@@ -343,7 +343,7 @@ class Console:
         """A page for what went wrong, if nothing is known of who asks."""
         refused = problem
         if isinstance(problem, UserError):
-            refused = RefusedVisit(_status(problem), str(problem))
+            refused = RefusedVisit(_status(problem), reader.told(str(problem)))
         elif isinstance(problem, NotRead):
             refused = RefusedVisit(problem.status, str(problem))
         elif is_passing(problem):
@@ -362,8 +362,9 @@ class Console:
 
 def _refusal(visit: Visit, problem: UserError) -> Shown:
     """The page of somebody who is signed in, of what an act refuses."""
-    fields = [one.detail for one in problem.errors] if isinstance(problem, Invalid) else []
-    said = {"status": _status(problem), "says": str(problem), "details": fields, "back": visit.said("back")}
+    says, told = str(problem), visit.reader.told
+    fields = [told(one.detail) for one in problem.errors if one.detail != says] if isinstance(problem, Invalid) else []
+    said = {"status": _status(problem), "says": told(says), "details": fields, "back": visit.said("back")}
     return Shown("refused", said, _status(problem))
 
 

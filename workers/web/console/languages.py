@@ -17,6 +17,8 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from starlette.requests import Request
 
+from config.phrases import known
+
 #: The catalogues: `LANGUAGE/LC_MESSAGES/console.po`. English is what the templates say.
 CATALOGUES = Path(__file__).with_name("locale")
 
@@ -25,6 +27,9 @@ LANGUAGES = {"en": "English", "nl": "Nederlands", "fr": "Français"}
 
 #: How a page looks: as the system does, or always so.
 THEMES = ("auto", "light", "dark")
+
+#: Places in which a phrase may stand.
+NESTED = {"where", "columns"}
 
 _ACCEPTED = re.compile(r"\s*([A-Za-z]{1,8})(?:-[\w-]+)?\s*(?:;\s*q=([\d.]+)\s*)?")
 
@@ -84,6 +89,15 @@ class Reading:
     def words(self) -> gettext.NullTranslations:
         """What to say."""
         return catalogue(self.language)
+
+    def told(self, text: str) -> str:
+        """A sentence that other doors say too, if it is one that we know; another text as it is."""
+        found = known(text)
+        if found is None:
+            return text
+        phrase, places = found
+        said = {name: self.told(place) if name in NESTED else place for name, place in places.items()}
+        return self.words.gettext(phrase.says).format(**said)
 
     def number(self, number: float) -> str:
         """A number as it is written."""
