@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Connection
 
+from config.phrases import typed
 from tasks import organisations
 from tasks.events import Event, decode
 from tasks.events.quarantine import EventRef
@@ -172,8 +173,9 @@ def test_r31_whoever_decides_on_an_id_that_two_events_have_is_asked_which_is_mea
     for organisation in ("nobody", "nothing"):
         world.send(world.event("learner.saved", {"learner": "A"}, id_="twice", organisation=organisation))
 
-    with pytest.raises(NotResolved, match="2 events are called twice: say of which --organisation"):
+    with pytest.raises(NotResolved, match="2 events are called twice: say of which organisation") as refused:
         discard(world.runtime.engine, EventRef("twice"), by="ann", why="a typing error")
+    assert "2 events are called twice: say of which --organisation" in typed(str(refused.value))
 
     discard(world.runtime.engine, EventRef("twice", organisation="nobody"), by="ann", why="a typing error")
     discard(world.runtime.engine, EventRef("twice"), by="ann", why="a typing error")
