@@ -105,7 +105,8 @@ def demo(json_: Json = False) -> None:
             else:
                 _print_account(result, runtime.home, _sign_in_link(runtime), runs=runs or stays)
                 if stays:
-                    out.print("\n[bold]Everything runs until you press Ctrl-C.[/]")
+                    out.print()
+                    out.print("[bold]Everything runs until you press Ctrl-C.[/]")
             if stays and not result.is_wrong:
                 with suppress(KeyboardInterrupt):
                     threading.Event().wait()
