@@ -58,8 +58,7 @@ def is_judged(data: AnnouncementRequested, organisation: str) -> bool:
 
 
 def _key(data: AnnouncementRequested, organisation: str) -> bytes:
-    said = "\0".join([organisation, data.subject, data.body])
-    return sha256(said.encode(errors="surrogatepass")).digest()
+    return sha256("\0".join([organisation, data.subject, data.body]).encode()).digest()
 
 
 def announcement_requested(context: EventContext, events: Sequence[Event]) -> None:

@@ -74,11 +74,6 @@ def _charge(
         charges.append(store.Charge(start.learner, start.course, start.cycle, amount, overdrawn, event.time, event.id))
     entries = store.consume(connection, organisation.organisation, unit, period, charges)
     after_commit(connection, lambda: counts.count("rollcall_starts_charged_total", len(entries), unit=unit.value))
-    announced = [
-        (event, charge)
-        for (event, _, _), charge in zip(counted, charges, strict=True)
-        if charge.learner in entries and isinstance(event.data, CourseStarted)
-    ]
     emit(
         connection,
         organisation.organisation,
@@ -94,10 +89,10 @@ def _charge(
                 "occurred_at": charge.occurred_at,
                 "overdrawn": charge.overdrawn,
             }
-            for event, charge in announced
+            for (event, *_), charge in zip(counted, charges, strict=True)
             if isinstance(event.data, CourseStarted)
         ],
-        [event.traceparent for event, _ in announced],
+        [event.traceparent for event, *_ in counted],
     )
     if reached(organisation.pool, total) != reached(organisation.pool, before):
         charged = ((charge.amount, event.key) for (event, *_), charge in zip(counted, charges, strict=True))

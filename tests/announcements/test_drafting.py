@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tasks.announcements import LARGEST_BODY
 from tests.announcements.conftest import Admin, Rollcall
@@ -120,8 +121,10 @@ def test_r20_what_may_be_said_no_more_at_its_time_asks_instead_of_firing(world: 
     world.execute("UPDATE mailings SET send_at = now() WHERE id = 'news'")
     world.execute("UPDATE work SET due_at = now() WHERE actor = 'announcements.launch'")
 
-    world.comes_to_rest()
+    with capture_logs() as lines:
+        world.comes_to_rest()
 
+    assert [line["announcement"] for line in lines if line["event"] == "announcement.bad_template"] == ["news"]
     assert world.ask("SELECT state FROM mailings WHERE id = 'news'") == "late"
     assert world.mail.taken == []
 

@@ -95,15 +95,25 @@ def test_r19_what_a_lost_worker_had_begun_is_uncertain_though_it_is_cancelled(
     assert underway.mail.named == 0
 
 
-def test_r20_cancelling_takes_its_turns(underway: World, admin: Admin, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tasks.announcements.actors.TURN_SECONDS", 0.0)
+@pytest.mark.parametrize("stopping", [False, True])
+def test_r20_cancelling_takes_its_turns(
+    underway: World, admin: Admin, monkeypatch: pytest.MonkeyPatch, stopping: bool
+) -> None:
+    """And stops between them where its process is to end."""
+    monkeypatch.setattr("tasks.announcements.actors.TURN_SECONDS", 60.0 if stopping else 0.0)
     monkeypatch.setattr("tasks.mail.ledger.recipients.PIECES", 2)
     admin("cancel", "news")
     with transaction(underway.runtime.engine) as connection:
         (piece,) = offer(connection, "tasks", bound=8, repeat=timedelta(minutes=1))
+    if stopping:
+        underway.runtime.stopping.set()
     work_on(underway.runtime, piece.actor, piece.organisation, piece.work)
+    underway.runtime.stopping.clear()
 
     assert adds_up(underway).cancelled == 10
+    assert underway.rows("SELECT state, failures, due_at <= now() FROM work WHERE queue = 'tasks'") == [
+        ("due", 0, True)
+    ]
     underway.settle()
     assert adds_up(underway).cancelled == LEARNERS
 

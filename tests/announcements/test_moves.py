@@ -130,6 +130,7 @@ def test_r20_what_is_scheduled_anew_for_later_does_not_fire_at_its_former_time(d
     draft.settle()
 
     assert draft.progress("news").state == "scheduled"
+    assert draft.list("SELECT DISTINCT failures FROM work") == [0]
     draft.execute("UPDATE mailings SET send_at = now()")
     draft.execute("UPDATE work SET due_at = now()")
     draft.comes_to_rest()

@@ -7,6 +7,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.database import transaction
 from tasks.announcements import finish_mailings
@@ -125,8 +126,10 @@ def test_r20_what_is_later_than_its_grace_asks_instead_of_firing(world: World, a
     world.announces(send_at=late.isoformat())
     world.announces("in-time", send_at=(late + timedelta(seconds=120)).isoformat())
 
-    world.comes_to_rest()
+    with capture_logs() as lines:
+        world.comes_to_rest()
 
+    assert [line["announcement"] for line in lines if line["event"] == "announcement.late"] == ["news"]
     assert (world.progress("news").state, world.progress("news").selected) == ("late", 0)
     assert world.progress("in-time").state == "finished"
     assert len(world.mail.taken) == 1

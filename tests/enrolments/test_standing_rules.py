@@ -223,10 +223,20 @@ class TestOverSeveralChunks:
         world.settle()
         assert enrolled(world) == set(SEVEN[:4])
 
+    @pytest.mark.parametrize(
+        ("divided", "done", "left"),
+        [(3, {"L0", "L1"}, [(3, 3), (4, 6), (7, 7)]), (4, {"L0", "L1", "L2"}, [(4, 6), (7, 7)])],
+    )
     def test_r31_a_chunk_does_half_of_it_while_somebody_changes_the_organisation(
-        self, world: World, monkeypatch: pytest.MonkeyPatch
+        self,
+        world: World,
+        monkeypatch: pytest.MonkeyPatch,
+        divided: int,
+        done: set[str],
+        left: list[tuple[int, int]],
     ) -> None:
-        monkeypatch.setattr("tasks.enrolments.actors.DIVIDED", 2)
+        """Unless it is small."""
+        monkeypatch.setattr("tasks.enrolments.actors.DIVIDED", divided)
         world.has_learners(*SEVEN)
         world.has_course("safety", "everyone")
         _survey(world)
@@ -240,10 +250,26 @@ class TestOverSeveralChunks:
             until(lambda: bool(world.ask(waiting)), "it waits", seconds=DEADLINE)
         doing.join()
 
-        assert enrolled(world) == {"L0", "L1"}
-        assert world.rows("SELECT low, high FROM work WHERE actor = 'enrolments.chunk' ORDER BY low") == [
-            (3, 3), (4, 6), (7, 7),
-        ]  # fmt: skip
+        assert enrolled(world) == done
+        pieces = "SELECT low, high FROM work WHERE actor = 'enrolments.chunk' ORDER BY low"
+        assert world.rows(pieces) == left
+        [last] = world.list("SELECT work FROM work WHERE low = 4")
+        monkeypatch.setattr("tasks.enrolments.actors.DIVIDED", 1)
+        work_on(world.runtime, "enrolments.chunk", organisation, last)
+        assert world.rows(pieces) == [piece for piece in left if piece != (4, 6)], "nobody changes anything"
+        assert world.list("SELECT actor FROM work WHERE actor LIKE 'events%'") == [], "nothing waits"
+        world.settle()
+        assert enrolled(world) == set(SEVEN)
+
+    def test_r31_a_survey_that_is_long_is_divided(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("tasks.enrolments.actors.SURVEYED", 1)
+        world.has_learners(*SEVEN)
+        world.has_course("safety", "everyone")
+
+        _survey(world)
+
+        rests = "SELECT actor, low, high FROM work ORDER BY low"
+        assert world.rows(rests) == [("enrolments.survey", *part) for part in [(1, 3), (4, 6), (7, 7)]]
         world.settle()
         assert enrolled(world) == set(SEVEN)
 

@@ -1,6 +1,7 @@
 """What is wrong with an event is said, and stops nothing behind it: R6, R27, R31, R32, S2, S16."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -200,6 +201,40 @@ def test_r06_a_licence_until_the_end_of_time_is_taken(world: World) -> None:
     assert [entry.review for entry in world.ledger()] == [None]
 
 
+def test_r32_what_takes_down_whoever_tries_it_is_set_aside_without_being_tried(world: World) -> None:
+    engine, settings = world.runtime.engine, world.runtime.settings
+    ahead = datetime.now(UTC) + timedelta(seconds=settings.rollcall_skew_seconds / 2)
+    event = world.event("learner.saved", world.learner("A"), at=ahead)
+    unread = world.event("learner.saved", world.learner("B"))
+
+    with capture_logs() as lines:
+        intake.give_up(engine, settings, event)
+        intake.give_up(engine, settings, b"{no json")
+        intake.give_up(engine, settings, unread, readable=False)
+
+    assert [(line["event"], line["type"]) for line in lines if line["log_level"] == "error"] == [
+        ("events.given_up", type_) for type_ in ("platform.learner.saved", None, None)
+    ]
+    assert world.rows("SELECT id, reason, left(detail, 8), body FROM inbox WHERE body IS NOT NULL ORDER BY seq") == [
+        (id_of(event), "internal error", "whoever ", event),
+        ("", "malformed", "not JSON", b"{no json"),
+        ("", "malformed", "whoever ", unread),
+    ]
+    assert world.list("SELECT id FROM learners") == []
+    assert world.send(event).repeated == 1
+    assert world.send(unread).new == 1
+
+
+def test_r06_what_happens_a_little_ahead_of_our_clock_is_taken(world: World) -> None:
+    skew = timedelta(seconds=world.runtime.settings.rollcall_skew_seconds)
+    now = datetime.now(UTC)
+
+    near = world.send(world.event("learner.saved", world.learner("A"), at=now + skew / 2))
+    far = world.send(world.event("learner.saved", world.learner("B"), at=now + 2 * skew))
+
+    assert (near.new, near.malformed, far.malformed) == (1, 0, 1)
+
+
 def test_r06_the_longest_names_are_taken(world: World) -> None:
     long = LONG[:200]
     saved = body(
@@ -397,7 +432,9 @@ def test_r05_the_log_of_what_cannot_be_applied_says_nothing_of_anybody(world: Wo
     with capture_logs() as lines:
         world.has_learners("A", username="poison", first_name="Ada", email="ada@acme.example")
 
-    assert lines[0]["event"] == "events.not_applied"
+    assert [lines[0][said] for said in ("event", "events", "types")] == [
+        "events.not_applied", 1, ["platform.learner.saved"],
+    ]  # fmt: skip
     assert "check constraint" in lines[0]["says"]
     assert not any(said in json.dumps(lines) for said in ("Ada", "ada@", "poison"))
 

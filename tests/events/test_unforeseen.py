@@ -9,33 +9,14 @@ from structlog.testing import capture_logs
 
 from config.database import ORGANISATION_LOCK, transaction
 from tasks.events import Event, EventRef
-from tasks.intake import NotResolved, process_batch, release
-from tests.events.handling import before_each
+from tasks.intake import NotResolved, batch, process_batch, release
+from tests.events.handling import before_each, raises_for
 from tests.workers.deployment import DEADLINE, until
 from tests.world import World, id_of
 
 #: What a database may say about one statement: its encoding, memory, limits, a trigger, a bug of the database, a race
 #: that is lost every time, a feature it lacks, a statement that is cancelled.
 STATES = ["22021", "53200", "53400", "54001", "P0001", "XX000", "23505", "0A000", "57014"]
-
-
-def raises_for(world: World, table: str, column: str, states: Sequence[str]) -> None:
-    """Have the database raise each of these for a row that names it; 57014 by a statement that is really cancelled."""
-    world.execute(
-        f"""
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-        BEGIN
-            IF NEW.{column} = '57014' THEN
-                PERFORM pg_cancel_backend(pg_backend_pid());
-                PERFORM pg_sleep(60);
-            ELSIF NEW.{column} = ANY ('{{{",".join(states)}}}') THEN
-                RAISE EXCEPTION 'no' USING ERRCODE = NEW.{column};
-            END IF;
-            RETURN NEW;
-        END $$
-        """
-    )
-    world.execute(f"CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION refuse()")
 
 
 def test_r31_whatever_the_database_says_of_one_event_the_others_of_its_batch_are_taken(world: World) -> None:
@@ -110,6 +91,29 @@ def test_r31_what_waited_is_set_aside_by_itself_whatever_it_raises(
     assert {one.reason for one in world.quarantine().values()} == {"internal error"}
     assert id_of(good) not in world.quarantine()
     assert world.access("B") == {"safety"}
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_r31_what_waited_and_loses_its_race_each_time_is_set_aside_and_what_freed_it_is_not(
+    world: World, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    """Behind another it is too much at once, and a worker takes it."""
+    for module in ("waiting", "actors"):
+        monkeypatch.setattr(f"tasks.intake.{module}.MOST_FREED", 1)
+    raises_for(world, "fanouts", "request", ["40001"])
+    world.has_learners("A")
+    for _ in range(before):
+        world.asks_to_enrol("safety", "A")
+    bad = world.asks_to_enrol("safety", "A", request="40001")
+    tries: list[str] = []
+    before_each(monkeypatch, lambda wave: tries.extend(event.id for event in wave if event.id == id_of(bad)))
+
+    world.has_course("safety")
+    world.settle()
+
+    assert {id_: one.reason for id_, one in world.quarantine().items()} == {id_of(bad): "internal error"}
+    assert len(tries) == batch.RACES + 1
+    assert world.list("SELECT id FROM courses") == ["safety"]
 
 
 def test_r06_what_others_make_known_beside_one_that_raises_frees_what_waits_for_it(

@@ -273,6 +273,49 @@ def test_s15_a_start_from_before_the_deletion_that_nothing_enrolled_is_released_
     assert world.quarantine() == {}
 
 
+@pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (2, 0, 1)])
+def test_s15_a_start_between_two_deletions_is_of_who_was_deleted_in_any_order(
+    world: World, order: tuple[int, ...]
+) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    start = world.event("course.started", {"learner": "A", "course": "safety"}, at=DAWN + 3 * HOUR)
+    deletions = [world.event("learner.deleted", {"learner": "A"}, at=DAWN + hours * HOUR) for hours in (2, 4)]
+
+    for event in shuffled([deletions[0], start, deletions[1]], order):
+        world.send(event)
+
+    assert {id_: held.reason for id_, held in world.quarantine().items()} == {id_of(start): "not enrolled"}
+
+
+def test_r27_a_start_that_waits_is_taken_once_its_learner_is_back_and_enrolled(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", at=DAWN)
+    start = world.starts("A", "safety", at=DAWN + 5 * HOUR)
+    world.say("learner.deleted", learner="A", at=DAWN + HOUR)
+    world.has_course("safety", "everyone", at=DAWN + 2 * HOUR)
+    assert world.quarantine().keys() == {id_of(start)}
+
+    world.has_learners("A", at=DAWN + 3 * HOUR)
+
+    assert (world.quarantine(), [entry.event for entry in world.ledger()]) == ({}, [id_of(start)])
+
+
+def test_r31_many_who_are_back_at_once_are_enrolled_by_the_workers_some_at_a_time(world: World) -> None:
+    ids = [f"L{n:02}" for n in range(21)]
+    world.has_course("safety", "everyone")
+    world.has_learners(*ids)
+    world.send(*(world.event("learner.deleted", {"learner": id_}) for id_ in ids))
+    world.settle()
+
+    world.has_learners(*ids)
+
+    pieces = "SELECT low, high FROM work WHERE actor = 'enrolments.chunk' ORDER BY low"
+    assert world.rows(pieces) == [(1, 20), (21, 21)]
+    world.settle()
+    assert world.access("L00") == world.access("L20") == {"safety"}
+
+
 @pytest.mark.parametrize("first", ["deletion", "completion"])
 def test_s14_s15_a_completion_at_the_moment_of_a_deletion_is_of_neither_life(world: World, first: str) -> None:
     world.has_learners("A", at=DAWN)

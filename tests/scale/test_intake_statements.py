@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.scale.explained import counted
-from tests.world import World
+from tests.world import DAWN, World
 
 #: Elements, which each are to cost as many statements.
 SIZES = (1, 10, 1000)
@@ -110,3 +110,16 @@ def test_r31_what_is_known_costs_no_statement_for_each_element(world: World, nam
 
     few, more, many = costs.values()
     assert few == more >= many, f"{costs}: of many, some is left to the workers"
+
+
+def test_r06_a_newer_description_of_a_learner_tells_nothing_of_their_past_anew(world: World) -> None:
+    world.has_course("safety", "everyone", at=world.clock)
+    world.has_learners("A", "B", at=world.clock)
+    world.has_learners("A", "B", at=world.clock)  # each statement was prepared by now
+
+    newer, older = (
+        _statements(world, [world.event("learner.saved", world.learner(id_), at=at)])
+        for id_, at in (("A", None), ("B", DAWN))
+    )
+
+    assert newer < older

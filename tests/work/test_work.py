@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from config.database import transaction
+from config.database import lock_organisations, transaction
 from config.settings import Settings
 from tasks import work
 from tasks.mail.actors import deliver
@@ -28,6 +28,33 @@ def offered(world: World, bound: int = 8, repeat: timedelta = MINUTE) -> list[tu
     """What is offered now: pairs of organisation and piece."""
     with transaction(world.runtime.engine) as connection:
         return sorted((it.organisation, it.work) for it in offer(connection, "bulk", bound=bound, repeat=repeat))
+
+
+def test_r33_work_whose_subject_is_gone_is_done(world: World) -> None:
+    with transaction(world.runtime.engine, 1) as connection:
+        for actor in ("announcements.launch", "enrolments.survey", "enrolments.chunk", "imports.run", "learners.erase"):
+            work.add(connection, 1, "tasks", actor, 999)
+
+    world.settle()
+
+    assert world.list("SELECT actor FROM work") == []
+
+
+def test_r31_whoever_changes_or_judges_what_is_known_waits_for_whoever_is_changing_it(world: World) -> None:
+    actors = ["announcements.survey", "announcements.audience", "announcements.launch", "enrolments.chunk"]
+    actors += ["events.retake", "events.take_turn"]
+    with transaction(world.runtime.engine, 1) as connection:
+        for actor in actors:
+            work.add(connection, 1, "tasks", actor, 999)
+
+    for actor, piece in world.rows("SELECT actor, work FROM work"):
+        doing = threading.Thread(target=work_on, args=(world.runtime, actor, 1, piece))
+        with transaction(world.runtime.engine) as connection:
+            lock_organisations(connection, [1])
+            doing.start()
+            while not world.somebody_waits():
+                assert doing.is_alive(), actor
+        doing.join()
 
 
 def organisations(offers: list[tuple[int, int]]) -> list[int]:

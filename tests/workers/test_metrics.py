@@ -62,6 +62,7 @@ def test_what_happens_is_counted_and_no_series_comes_or_goes(world: World, url: 
     rose = grown(before, after)
 
     assert before.keys() == after.keys(), "each series is there from the beginning, and stays"
+    assert rose["rollcall_events_taken_total outcome=applied"] == 6
     assert rose["rollcall_events_taken_total outcome=deferred"] == 1
     assert rose["rollcall_events_taken_total outcome=repeated"] == 1
     assert rose["rollcall_events_taken_total outcome=malformed"] == 1
