@@ -107,6 +107,17 @@ def test_r20_what_is_scheduled_rests_until_its_time_and_then_fires(world: World)
     assert world.ask("SELECT launched_at >= send_at FROM mailings")
 
 
+def test_r20_an_event_says_on_whose_clocks_its_time_is(world: World) -> None:
+    for id_, zone in (("theirs", "Europe/Amsterdam"), ("empty", ""), ("none", None)):
+        world.announces(id_, send_at="2998-12-24T09:00", time_zone=zone)
+
+    assert world.rows("SELECT id, send_at, time_zone FROM mailings ORDER BY mailing") == [
+        ("theirs", datetime(2998, 12, 24, 8, tzinfo=UTC), "Europe/Amsterdam"),
+        ("empty", datetime(2998, 12, 24, 9, tzinfo=UTC), None),
+        ("none", datetime(2998, 12, 24, 9, tzinfo=UTC), None),
+    ]
+
+
 def test_s09_who_is_inactive_at_the_scheduled_time_is_left_out(world: World) -> None:
     world.has_learners("A", "B")
     world.announces(send_at=(datetime.now(UTC) + timedelta(seconds=0.3)).isoformat())

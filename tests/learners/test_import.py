@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -13,8 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
+from structlog.testing import capture_logs
 
-from config.database import transaction
+from config.database import lock_organisations, transaction
 from tasks import imports, organisations
 from tasks.imports import Imported, ImportOptions, ReadingOptions, intake
 from tasks.mail.addresses import ADDRESS
@@ -379,13 +382,58 @@ def test_learners_are_numbered_densely_whatever_the_slices(world: World, monkeyp
     world.has_segment("nurses", "L0005", "elsewhere")
     text = HEADER + "".join(line(f"L{n:04}", "Suspended" if n % 10 == 0 else "Active") for n in range(1000))
 
-    with small_slices(monkeypatch):
-        result = imported(world, text)
+    done: list[tuple[int, int]] = []
 
+    with small_slices(monkeypatch), capture_logs() as lines:
+        result = imported(world, text, on_slice=lambda *part: done.append(part))
+
+    pages = len(done)
+    assert done == [(n, pages) for n in range(1, pages + 1)]
+    assert pages > 2
+    [said] = [one for one in lines if one["event"] == "import.finished"]
+    assert {name: said[name] for name in ("organisation", "read", "new", "refused", "encoding")} == {
+        "organisation": 1, "read": 1000, "new": 1000, "refused": {}, "encoding": "utf-8",
+    }  # fmt: skip
+    assert said.keys() & {"sample", "columns", "unknown_statuses"} == set(), "it may name people"
     assert (result.read, result.new, result.inactive) == (1000, 1000, 100)
     assert world.list("SELECT learner FROM learners ORDER BY learner") == list(range(1, 1002))
     assert world.ask("SELECT learners FROM organisations") == 1001
     assert world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'") == 100
+
+
+def test_r33_a_slice_that_loses_a_race_is_taken_again_and_one_that_cannot_be_taken_is_not(world: World) -> None:
+    world.execute("CREATE SEQUENCE tries")
+    world.execute("""
+        CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            IF nextval('tries') = 1 THEN
+                RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure';
+            END IF;
+            RETURN NULL;
+        END $$
+    """)
+    world.execute("CREATE TRIGGER lose BEFORE INSERT ON learners FOR EACH STATEMENT EXECUTE FUNCTION lose()")
+    world.execute("ALTER TABLE learners ADD CHECK (id <> 'B')")
+
+    assert imported(world, HEADER + line("A")).new == 1
+    assert world.ask("SELECT last_value FROM tries") == 2
+    with pytest.raises(IntegrityError):
+        imported(world, HEADER + line("B"))
+
+    assert world.ask("SELECT last_value FROM tries") == 3
+    assert standings(world) == {"A": "active"}
+
+
+def test_r31_a_slice_waits_for_whoever_is_changing_the_organisation(world: World) -> None:
+    taking = threading.Thread(target=imported, args=(world, HEADER + line("A")))
+    with world.about() as (connection, org):
+        lock_organisations(connection, [org.organisation])
+        taking.start()
+        while not world.somebody_waits():
+            assert taking.is_alive()
+    taking.join()
+
+    assert standings(world) == {"A": "active"}
 
 
 def test_r06_who_is_saved_while_the_import_runs_is_not_added_twice(
