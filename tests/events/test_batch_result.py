@@ -1,9 +1,13 @@
 """What became of a batch is what became of its parts: R31, R32."""
 
+from datetime import timedelta
+from typing import Any
+
 import pytest
 from sqlalchemy import Connection
 
 from config.database import column, lock_organisations
+from tasks.events import Event, decode
 from tasks.intake import BatchResult, batch, process_batch
 from tests.world import World
 
@@ -31,22 +35,27 @@ def test_r32_what_is_done_with_the_last_part_is_done_once_in_its_transaction(wor
     assert seen == [(["A", "B"], ["A"])]
 
 
-def test_r31_of_those_who_are_being_changed_the_first_alone_is_waited_for(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waited: list[float | None] = []
+@pytest.fixture
+def waited(monkeypatch: pytest.MonkeyPatch) -> list[float | None]:
+    """With how much patience each part was to be stored."""
+    found: list[float | None] = []
     store_part = batch.store_part
 
-    def noted(*said: object, patience: float | None = None, **more: object) -> BatchResult:
-        waited.append(patience)
-        return store_part(*said, patience=patience, **more)  # type: ignore[arg-type]
+    def noted(*said: Any, patience: float | None = None, **more: Any) -> BatchResult:
+        found.append(patience)
+        return store_part(*said, patience=patience, **more)
 
-    monkeypatch.setattr(batch, "PATIENCE_SECONDS", 0.01)
     monkeypatch.setattr(batch, "store_part", noted)
+    return found
+
+
+def test_r31_of_those_who_are_being_changed_the_first_alone_is_waited_for(
+    world: World, monkeypatch: pytest.MonkeyPatch, waited: list[float | None]
+) -> None:
+    monkeypatch.setattr(batch, "PATIENCE_SECONDS", 0.01)
     others = ["globex", "initech"]
-    world.send(
-        *(world.event("organisation.saved", {"name": "O", "licence": "seats"}, organisation=id_) for id_ in others)
-    )
+    saved = {"name": "O", "licence": "seats"}
+    world.send(*(world.event("organisation.saved", saved, organisation=id_) for id_ in others))
     waited.clear()
 
     with world.about() as (connection, _):
@@ -59,6 +68,29 @@ def test_r31_of_those_who_are_being_changed_the_first_alone_is_waited_for(
     assert waited == [None, 0.01, 0, None, None], "who is free, two who are not, and both until it is their turn"
     assert (taken.new, taken.deferred) == (3, 2)
     assert [entry.organisation for entry in world.quarantine().values()] == ["acme", "globex"]
+
+
+@pytest.mark.parametrize("turn_of", [None, 1])
+def test_r31_what_cannot_be_stored_together_is_stored_in_parts_just_so(
+    world: World, waited: list[float | None], turn_of: int | None
+) -> None:
+    """At once, or until it is their turn."""
+    world.execute("ALTER TABLE learners ADD CHECK (id <> 'bad')")
+    world.execute("ALTER TABLE inbox ADD CHECK (reason <> 'its turn' OR id <> 'bad')")
+    bodies = [world.event("learner.saved", world.learner(id_), id_=id_) for id_ in ("A", "B", "bad", "C")]
+    read = [decode(body, now=world.clock, skew=timedelta()) for body in bodies]
+    events = [event for event in read if isinstance(event, Event)]
+    engine, settings = world.runtime.engine, world.runtime.settings
+
+    done = batch.store_part(engine, settings, events, {}, patience=5, turn_of=turn_of)
+
+    assert waited == [5] * 5, "all, two halves, and the second half of them one by one"
+    parked = ["A", "B", "C"] if turn_of else []
+    assert done == BatchResult(new=4, deferred=1 + len(parked))
+    assert {id_: entry.reason for id_, entry in world.quarantine().items()} == {
+        "bad": "internal error",
+        **dict.fromkeys(parked, "its turn"),
+    }
 
 
 def test_r31_what_waits_for_an_organisation_is_stored_in_parts_and_what_waits_for_its_turn_at_once(
