@@ -418,8 +418,9 @@ def test_r33_where_every_connection_is_in_use_nothing_is_wrong_with_the_event(
     in_use = engine.connect()
     monkeypatch.setattr("tasks.intake.batch.say_why", lambda *_: in_use.close())  # it is free for what follows
 
+    event = world.event("learner.saved", world.learner("A"))
     with pytest.raises(PoolTimeout):
-        intake.process_batch(engine, world.runtime.settings, [world.event("learner.saved", world.learner("A"))])
+        intake.process_batch(engine, world.runtime.settings, [event], at_once=True)
 
     in_use.close()
     engine.dispose()

@@ -4,12 +4,12 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from config.database import ORGANISATION_LOCK, transaction
 from tasks.events import Event, EventRef
-from tasks.intake import NotResolved, batch, process_batch, release
+from tasks.intake import NotResolved, batch, process_batch, release, set_aside
 from tests.events.handling import before_each, raises_for
 from tests.workers.deployment import DEADLINE, until
 from tests.world import World, id_of
@@ -224,6 +224,29 @@ def test_r32_one_malformed_entry_that_cannot_be_stored_harms_no_other(world: Wor
 
     assert (taken.new, taken.malformed) == (1, 2)
     assert world.rows("SELECT reason, type FROM inbox WHERE body IS NOT NULL") == [("malformed", None)] * 2
+
+
+def test_r33_what_is_no_event_and_cannot_be_stored_now_is_to_be_sent_again(world: World) -> None:
+    """Whether nothing is wrong with it, or nothing of the kind can be stored."""
+    raises_for(world, "inbox", "detail", ["55P03"])
+    with capture_logs() as lines, pytest.raises(OperationalError):
+        set_aside(world.runtime.engine, [(b"{", "55P03"), (b"[", "55P03")])
+    assert lines == []
+
+    world.execute("ALTER TABLE inbox ADD CHECK (reason <> 'malformed')")
+    with pytest.raises(IntegrityError):
+        set_aside(world.runtime.engine, [(b"{", "no JSON"), (b"[", "no JSON")])
+
+
+def test_r31_what_cannot_be_an_event_is_kept_of_those_alone_who_may_send_it(world: World) -> None:
+    said = [(b'{"organisation": "acme"}', "a"), (b'{"organisation": "globex"}', "b"), (b"{", "c")]
+
+    set_aside(world.runtime.engine, said, only={"acme"})
+
+    assert world.rows("SELECT organisation, detail FROM inbox WHERE body IS NOT NULL ORDER BY detail") == [
+        ("acme", "a"),
+        (None, "c"),
+    ]
 
 
 def test_r31_who_waits_in_vain_for_an_organisation_that_is_being_changed_is_not_to_blame(world: World) -> None:
