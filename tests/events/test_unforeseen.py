@@ -220,10 +220,17 @@ def test_r27_what_cannot_be_released_stays_as_it_was_whatever_it_raises(
 def test_r32_one_malformed_entry_that_cannot_be_stored_harms_no_other(world: World) -> None:
     world.execute("ALTER TABLE inbox ADD CHECK (detail NOT LIKE '%exploded%')")
 
-    taken = world.send(world.event("course.exploded", {}), b"{not json", world.event("learner.saved", {"learner": "A"}))
+    saved = world.event("learner.saved", {"learner": "A"})
+    with capture_logs() as lines:
+        taken = world.send(world.event("course.exploded", {}), b"{not json", saved)
 
     assert (taken.new, taken.malformed) == (1, 2)
-    assert world.rows("SELECT reason, type FROM inbox WHERE body IS NOT NULL") == [("malformed", None)] * 2
+    assert world.rows("SELECT reason, type, source, id, left(detail, 8) FROM inbox WHERE body IS NOT NULL") == [
+        ("malformed", None, "", "", "what cou"),
+        ("malformed", None, "", "", "not JSON"),
+    ]
+    assert [line["events"] for line in lines if line["event"] == "events.not_set_aside"] == [2, 1]
+    assert "check constraint" in lines[0]["says"]
 
 
 def test_r33_what_is_no_event_and_cannot_be_stored_now_is_to_be_sent_again(world: World) -> None:
