@@ -16,10 +16,11 @@ import os
 import random
 import signal
 import sys
+import threading
 import time
 from argparse import ArgumentParser
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
@@ -280,19 +281,10 @@ class Mutation:
     def _note(self, session: pytest.Session) -> None:
         ours = {str(path) for path in self.wanted}
         for at, item in enumerate(session.items):
-            called: set[CodeType] = set()
-
-            def hear(frame: Any, event: str, _argument: Any, called: set[CodeType] = called) -> None:
-                if event == "call" and frame.f_code.co_filename in ours:
-                    called.add(frame.f_code)
-
             began = time.process_time()
-            sys.setprofile(hear)
-            try:
+            with calls_of(ours) as called:
                 after = session.items[at + 1] if at + 1 < len(session.items) else None
                 item.config.hook.pytest_runtest_protocol(item=item, nextitem=after)
-            finally:
-                sys.setprofile(None)
             self.seconds[item] = time.process_time() - began
             for code in called:
                 function = code.co_qualname.split(".<locals>")[0]
@@ -355,6 +347,24 @@ class Mutation:
         same = sum(mutant.name in self.equivalent for mutant in every)
         left = len(set(survived) & set(every))
         return f"{len(every)} mutants, {len(every) - same - left} seen, {same} equivalent, {left} survived"
+
+
+@contextmanager
+def calls_of(modules: Collection[str]) -> Iterator[set[CodeType]]:
+    """What of these modules is called within the block, also by threads that begin in it."""
+    called: set[CodeType] = set()
+
+    def hear(frame: Any, event: str, _argument: Any) -> None:
+        if event == "call" and frame.f_code.co_filename in modules:
+            called.add(frame.f_code)
+
+    threading.setprofile(hear)
+    sys.setprofile(hear)
+    try:
+        yield called
+    finally:
+        sys.setprofile(None)
+        threading.setprofile(None)  # type: ignore[arg-type]
 
 
 @contextmanager

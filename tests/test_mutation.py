@@ -1,11 +1,12 @@
 """What tries the tests themselves: `make mutants`."""
 
 import gc
+import threading
 from pathlib import Path
 
 from tasks.announcements import rules as announcements
 from tasks.learners import rules
-from tests.mutation import ROOT, exchange, mutants
+from tests.mutation import ROOT, calls_of, exchange, mutants
 
 
 def test_a_mutant_stands_in_the_place_of_what_was_there_when_tests_were_collected() -> None:
@@ -34,3 +35,12 @@ def test_a_mutant_that_no_longer_calls_super_stands_there_too() -> None:
         assert announcements.BadMessage("says", "subject").args == ("says", "subject"), "as if nobody had said which"
     finally:
         announcements.BadMessage.__init__.__code__ = original
+
+
+def test_a_test_is_known_by_what_its_threads_call_too() -> None:
+    with calls_of({str(Path(rules.__file__))}) as called:
+        thread = threading.Thread(target=rules.effective_version, args=(None, 3))
+        thread.start()
+        thread.join()
+
+    assert called == {rules.effective_version.__code__}

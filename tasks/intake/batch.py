@@ -328,24 +328,20 @@ class Batch:
     deferred: set[Identity] = field(default_factory=set)
 
     def claim(
-        self,
-        events: Sequence[Event],
-        known: Mapping[str, int] | None = None,
-        patience: float | None = None,
-        few: bool = False,
+        self, events: Sequence[Event], known: Mapping[str, int], patience: float | None, few: bool
     ) -> list[Event]:
         """Make events ours that nobody took before (R32), and lock their organisations; if they are `few`, without
         waiting in between, though all may be known already."""
         claimed = claim_new_events(self.connection, events)
         if few:
-            self.lock(events, known or {}, patience)
+            self.lock(events, known, patience)
         self.numbers = claimed()
         new: dict[Identity, Event] = {}
         for event in events:
             if event.identity in self.numbers:
                 new.setdefault(event.identity, event)
         if not few:
-            self.lock(new.values(), known or {}, patience)
+            self.lock(new.values(), known, patience)
         return list(new.values())
 
     def lock(self, events: Iterable[Event], known: Mapping[str, int], patience: float | None = None) -> None:

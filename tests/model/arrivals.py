@@ -218,7 +218,7 @@ class Arrivals:
         self.arrived += len(events)
         connection.execution_options(said=[], spent={})
         batch = Batch(connection, self.settings)
-        new = batch.claim(events)
+        new = batch.claim(events, {}, None, few=False)
         batch.finish(new, batch.apply(new))
 
     def _end(self, connection: Connection, number: int, order: tuple[int, ...]) -> End:
