@@ -25,7 +25,6 @@ from config.database import (
     is_locked,
     is_retryable,
     keep_plans,
-    lock_organisations,
     retrying,
     scoped,
     trace_as,
@@ -324,7 +323,6 @@ class Batch:
     numbers: dict[Identity, int] = field(default_factory=dict)
     found: dict[str, organisations.Organisation] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
-    locked: set[int] = field(default_factory=set)
     deferred: set[Identity] = field(default_factory=set)
 
     def claim(
@@ -356,7 +354,6 @@ class Batch:
             found |= organisations.lock(self.connection, unknown)
         self.unknown |= ids - found.keys()
         self.found |= found
-        self.locked |= {organisation.organisation for organisation in found.values()}
 
     def apply(self, events: Sequence[Event], *, released: bool = False) -> Effects:
         """Have events applied by the handlers of their types; what came of them."""
@@ -380,9 +377,6 @@ class Batch:
                 )
                 effects.deferred += [(event, why) for event in wave]
                 continue
-            if organisation.organisation not in self.locked:
-                lock_organisations(self.connection, [organisation.organisation])
-                self.locked.add(organisation.organisation)
             context = EventContext(self.connection, self.settings, organisation, effects, before, released)
             with tracing(trace), scoped(self.connection, organisation.organisation):
                 handlers.HANDLERS[type(first.data)](context, wave)
@@ -443,9 +437,8 @@ class Batch:
         return [event for _, event in stored if event.identity not in recorded]
 
     def finish_stored(self, stored: Sequence[tuple[StoredEvent, Event]]) -> None:
-        """Apply these that were deferred, and what waited for them."""
+        """Apply these that were deferred, and what waited for them. The caller holds the lock of their organisation."""
         events = self.take(stored)
-        self.lock(events, {})
         self.finish(events, self.apply_stored(events) if events else Effects(), stored=True)
 
 

@@ -80,6 +80,29 @@ def test_events_that_are_applied_together_keep_their_own_traces(world: World) ->
     assert traces_by_learner(world, "learner.password_void") == {"A": ONE, "B": OTHER}
 
 
+def test_an_event_keeps_its_trace_beside_one_without_and_what_several_cause_has_none(world: World) -> None:
+    world.has_learners("A")
+    world.has_learners("U", email=None, status="inactive")
+    world.has_course("safety")
+    asked = {"request": "r1", "course": "safety", "learners": ["A"], "tab": "all"}
+
+    world.send(
+        world.event("enrolment.requested", asked, traceparent=ONE),
+        world.event("segment.saved", {"segment": "s", "name": "S"}),
+    )
+    world.send(world.event("learner.status_changed", {"learner": "U", "status": "active"}, traceparent=OTHER))
+
+    world.has_course("hygiene", "everyone")
+    saved = {"B": ONE, "C": OTHER}
+    world.send(*(world.event("learner.saved", world.learner(id_), traceparent=said) for id_, said in saved.items()))
+
+    assert world.rows("SELECT kind, traceparent FROM mailings ORDER BY mailing") == [
+        ("enrolment", ONE),
+        ("password", None),
+        *[("enrolment", None)] * 3,
+    ]
+
+
 def test_an_event_that_waits_keeps_its_trace(world: World) -> None:
     world.has_learners("A")
     world.send(world.event("course.started", {"learner": "A", "course": "safety"}, traceparent=ONE))

@@ -108,12 +108,28 @@ def test_r31_what_waited_and_loses_its_race_each_time_is_set_aside_and_what_free
     tries: list[str] = []
     before_each(monkeypatch, lambda wave: tries.extend(event.id for event in wave if event.id == id_of(bad)))
 
-    world.has_course("safety")
-    world.settle()
+    with capture_logs() as lines:
+        world.has_course("safety")
+        world.settle()
 
+    assert [line["event"] for line in lines if line["log_level"] == "error"] == ["events.stored_not_applied"]
     assert {id_: one.reason for id_, one in world.quarantine().items()} == {id_of(bad): "internal error"}
     assert len(tries) == batch.RACES + 1
     assert world.list("SELECT id FROM courses") == ["safety"]
+
+
+def test_r33_what_waited_goes_on_waiting_where_nothing_is_wrong_with_it(world: World) -> None:
+    raises_for(world, "fanouts", "request", ["55P03"])
+    world.has_learners("A")
+    request = world.asks_to_enrol("safety", "A", request="55P03")
+
+    with pytest.raises(OperationalError):
+        world.has_course("safety")
+
+    assert world.quarantine()[id_of(request)].reason == "unknown course"
+    world.execute("DROP TRIGGER refuse ON fanouts")
+    world.has_course("safety")
+    assert world.access("A") == {"safety"}
 
 
 def test_r06_what_others_make_known_beside_one_that_raises_frees_what_waits_for_it(
