@@ -364,7 +364,7 @@ def calls_of(modules: Collection[str]) -> Iterator[set[CodeType]]:
         yield called
     finally:
         sys.setprofile(None)
-        threading.setprofile(None)  # type: ignore[arg-type]
+        threading.setprofile(None)
 
 
 @contextmanager

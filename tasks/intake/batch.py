@@ -439,7 +439,7 @@ class Batch:
     def finish_stored(self, stored: Sequence[tuple[StoredEvent, Event]]) -> None:
         """Apply these that were deferred, and what waited for them. The caller holds the lock of their organisation."""
         events = self.take(stored)
-        self.finish(events, self.apply_stored(events) if events else Effects(), stored=True)
+        self.finish(events, self.apply_stored(events), stored=True)
 
 
 def _trace_of(events: Sequence[Event]) -> str | None:

@@ -4,7 +4,7 @@ from collections import OrderedDict
 
 import pytest
 
-from tasks.announcements import intake
+from tasks.announcements import check_message, intake
 from tasks.events import AnnouncementRequested, Audience
 
 
@@ -12,7 +12,6 @@ def test_r31_a_message_is_judged_once_for_each_organisation_and_the_oldest_verdi
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     judged: list[str] = []
-    check_message = intake.check_message
 
     def counted(subject: str, body: str, name: str) -> None:
         judged.append(name)
