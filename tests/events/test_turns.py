@@ -313,6 +313,19 @@ def test_r31_an_event_that_raises_in_its_turn_is_set_aside_alone(
     assert recorded(world) - before == 20
 
 
+def test_r31_what_can_be_read_no_more_in_its_turn_is_set_aside(world: World) -> None:
+    world.has_learners("A")
+    before = recorded(world)
+    world.send(*flips(world, 12))
+    first, *_ = waiting(world)
+    world.execute("UPDATE inbox SET body = '{' WHERE id = :id", id=first)
+
+    world.settle()
+
+    assert {id_: one.reason for id_, one in world.quarantine().items()} == {first: "internal error"}
+    assert (recorded(world) - before, waiting(world)) == (11, [])
+
+
 def test_r31_what_loses_its_race_each_time_is_set_aside_in_its_turn(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -179,6 +179,21 @@ def test_r06_what_waited_for_a_segment_alone_is_taken_though_it_is_too_much_at_o
     assert world.quarantine() == {}
 
 
+def test_r06_what_can_be_read_no_more_keeps_nothing_waiting_that_is_behind_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("waiting", "actors"):
+        monkeypatch.setattr(f"tasks.intake.{module}.MOST_FREED", 1)
+    world.has_learners("A")
+    _, unread, _ = (world.asks_to_enrol("safety", "A") for _ in range(3))
+    world.execute("UPDATE inbox SET body = '{' WHERE id = :id", id=id_of(unread))
+
+    world.has_course("safety")
+    world.settle()
+
+    assert world.quarantine().keys() == {id_of(unread)}
+
+
 def test_r06_what_waited_and_is_taken_whole_leaves_no_work(empty_world: World) -> None:
     world = empty_world
     world.has_learners("A")

@@ -302,15 +302,16 @@ def test_r27_a_start_that_waits_is_taken_once_its_learner_is_back_and_enrolled(w
 
 
 def test_r31_many_who_are_back_at_once_are_enrolled_by_the_workers_some_at_a_time(world: World) -> None:
+    """And so is what they had, when they go."""
     ids = [f"L{n:02}" for n in range(21)]
+    pieces = "SELECT low, high FROM work WHERE actor = 'enrolments.chunk' ORDER BY low"
     world.has_course("safety", "everyone")
     world.has_learners(*ids)
+
     world.send(*(world.event("learner.deleted", {"learner": id_}) for id_ in ids))
+    assert world.rows(pieces) == [(1, 20), (21, 21)]
     world.settle()
-
     world.has_learners(*ids)
-
-    pieces = "SELECT low, high FROM work WHERE actor = 'enrolments.chunk' ORDER BY low"
     assert world.rows(pieces) == [(1, 20), (21, 21)]
     world.settle()
     assert world.access("L00") == world.access("L20") == {"safety"}
