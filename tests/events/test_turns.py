@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.database import transaction
 from tasks import announcements
@@ -235,11 +236,13 @@ def test_r33_an_event_that_kills_whoever_takes_it_is_set_aside_and_those_behind_
     deaths = killing(monkeypatch, killer)
 
     rounds = 0
-    while work_once(world):
-        rounds += 1
-        assert rounds < 50
+    with capture_logs() as lines:
+        while work_once(world):
+            rounds += 1
+            assert rounds < 50
 
-    assert len(deaths) <= 2 + actors.MOST_TRIES
+    assert len(deaths) == 1 + actors.MOST_TRIES, "once with others, and then by itself"
+    assert [line["organisation"] for line in lines if line["event"] == "events.given_up"] == [1]
     assert {id_: entry.reason for id_, entry in world.quarantine().items()} == {id_of(killer): "internal error"}
     assert recorded(world) - before == 40
     assert world.ask("SELECT standing FROM learners WHERE id = 'A'") == "inactive"
