@@ -316,6 +316,28 @@ def test_r31_an_event_that_raises_in_its_turn_is_set_aside_alone(
     assert recorded(world) - before == 20
 
 
+def test_r31_what_fails_as_late_as_its_turn_is_committed_is_set_aside_alone(world: World) -> None:
+    world.execute(
+        "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'too late'; END $$"
+    )
+    world.execute(
+        "CREATE CONSTRAINT TRIGGER late AFTER INSERT OR UPDATE ON learners DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW WHEN (NEW.id = 'bad') EXECUTE FUNCTION late()"
+    )
+    world.has_learners("A")
+    saved = [world.event("learner.saved", world.learner(id_)) for id_ in ("B", "bad", "C", "D")]
+    world.send(*flips(world, STEPS + 1), *saved)
+    assert set(waiting(world)) >= {id_of(body) for body in saved}
+
+    with capture_logs() as lines:
+        world.settle()
+
+    assert {id_: one.reason for id_, one in world.quarantine().items()} == {id_of(saved[1]): "internal error"}
+    assert world.list("SELECT id FROM learners WHERE standing = 'active' AND id <> 'A' ORDER BY id") == ["B", "C", "D"]
+    assert waiting(world) == []
+    assert "events.turn_not_taken" in {line["event"] for line in lines}
+
+
 def test_r31_what_can_be_read_no_more_in_its_turn_is_set_aside(world: World) -> None:
     world.has_learners("A")
     before = recorded(world)
