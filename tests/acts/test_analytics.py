@@ -132,6 +132,7 @@ def test_what_was_kept_long_is_counted_anew_once(world: World, monkeypatch: pyte
     stale = do(world, acts.of_days, acts.AnalyticsOf())
     world.settle()
 
+    assert world.list("SELECT actor FROM work") == []
     assert (stale.counting, stale.counted_at is None) == (True, False)
     assert not do(world, acts.of_days, acts.AnalyticsOf()).counting
     assert world.ask("SELECT count(*) FROM training_days WHERE id = ''") == 3

@@ -37,6 +37,7 @@ def test_a_file_is_imported_by_a_worker_and_says_what_became_of_it(world: World)
     assert b"no id" in refused(world, one)
     assert audited(world, "imports.run") == [(str(one.id), None, {"dry_run": False}, "begun")]
     assert world.list("SELECT DISTINCT part FROM upload_blocks") == ["refused"], "the file itself is not kept"
+    assert world.list("SELECT actor FROM work") == []
 
 
 def test_r33_an_import_whose_worker_is_lost_is_done_by_the_next(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +64,21 @@ def test_what_cannot_be_read_fails_and_says_why(world: World) -> None:
     with pytest.raises(Invalid) as wrong:
         begin(world, map=["nonsense"])
     assert [bad.pointer for bad in wrong.value.errors] == ["/map"]
+
+
+def test_a_worker_imports_as_it_was_asked_to(world: World) -> None:
+    world.has_learners("N1", email="n1@acme.example", first_name="Ann")
+    world.has_course("X", "everyone")
+    world.settle()
+    world.mail.taken.clear()
+    file = "id;username;email;first name;status\nN1;n1;n1@acme.example;;active\nN2;n2;n2@acme.example;Zoé;active\n"
+
+    one = begin(world, file.encode("cp437"), encoding="cp437", delimiter=";", notices=False, keep_empty=True)
+    world.settle()
+
+    assert do(world, acts.show, one).result.encoding == "cp437"
+    assert world.list("SELECT first_name FROM learners ORDER BY id") == ["Ann", "Zoé"]
+    assert world.mail.taken == []
 
 
 def test_many_are_told_only_if_somebody_says_so(world: World) -> None:
@@ -152,6 +168,7 @@ def test_a_file_that_nobody_imports_is_kept_for_a_day(world: World) -> None:
     world.settle()
 
     assert [do(world, acts.show, each).kept for each in (one, failed, running)] == [False, False, True]
+    assert world.list("SELECT actor FROM work WHERE state <> 'scheduled'") == []
     assert [each.id for each in listed(world)] == [running.id, failed.id, one.id]
     assert (
         world.ask("SELECT count(*) FROM work WHERE actor = 'imports.drop' AND due_at > now() + interval '1 hour'") == 1
