@@ -39,15 +39,7 @@ WITH {{places}} AS MATERIALIZED (
     FROM {{learners}}
     WHERE {{those}} AND l.standing IN ('active', 'inactive')
       AND ({{chosen}} OR {{linked}})
-      AND NOT EXISTS (
-          SELECT FROM enrolments e
-          WHERE e.organisation = {{organisation}} AND e.course = {{course}} AND e.cycle = :cycle
-            {{enrolled}} AND e.learner = l.learner)
-      AND NOT EXISTS (
-          SELECT FROM void_enrolments v
-          WHERE v.organisation = {{organisation}} AND v.course = {{course}} AND v.cycle = :cycle
-            AND v.learner = l.learner)
-      AND NOT {WITHDRAWN}
+      AND {{free}}
     OFFSET 0
 ), recorded AS (
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,

@@ -121,9 +121,10 @@ OPEN_FOR_CANDIDATES = f"""
 INSERT INTO deliveries (organisation, mailing, recipient, state, reason, settled_at)
 SELECT :organisation, :mailing, learner, {_OPENED}
 FROM candidates c
-WHERE CAST(:mailing AS bigint) IS NOT NULL AND NOT silent AND NOT EXISTS (
-    SELECT FROM deliveries d WHERE d.organisation = :organisation AND d.mailing = :mailing
-      AND same_month(d.mailing, :mailing) AND d.recipient BETWEEN :low AND :high AND d.recipient = c.learner)
+WHERE CAST(:mailing AS bigint) IS NOT NULL AND NOT silent AND learner NOT IN (
+    SELECT d.recipient FROM deliveries d
+    WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
+      AND d.recipient BETWEEN :low AND :high)
 """
 
 
@@ -292,12 +293,12 @@ def enqueue(
         connection,
         f"""
         {ADD}
-        SELECT :organisation, :queue, 'mail.deliver', :mailing, min(recipient), max(recipient) FROM (
-            SELECT recipient, (row_number() OVER (ORDER BY recipient) - 1) / CAST(:size AS int) AS place
-            FROM deliveries
+        SELECT :organisation, :queue, 'mail.deliver', :mailing, them[n], them[least(n + :size - 1, cardinality(them))]
+        FROM (
+            SELECT array_agg(recipient ORDER BY recipient) AS them FROM deliveries
             WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
-              AND recipient BETWEEN :low AND :high AND state = 'pending') placed
-        GROUP BY place ORDER BY 5
+              AND recipient BETWEEN :low AND :high AND state = 'pending') pending
+        CROSS JOIN generate_series(1, cardinality(them), CAST(:size AS int)) AS n ORDER BY n
         """,
         organisation=organisation,
         queue=queue,
