@@ -27,8 +27,8 @@ _LOOKED_UP = "{of}.organisation = l.organisation AND {of}.course = asked.course 
 #: in one go, in one :course. A list: each learner in each of the :courses is looked up, whatever the planner believes;
 #: what they are joined with comes by `{organisation}`, so that no join begins with all that the organisation has.
 #: OFFSET hides which organisation that is from the planner: one that its statistics do not know it takes for one row.
-#: :chosen are courses that need no linked segment to enrol. :free says who has no enrolment, and may have one: of a chunk
-#: few have, so that a set of them, which is mostly empty, costs a fifth of a join, and keeps the learners in order.
+#: :chosen are courses that need no linked segment to enrol. `{free}` says who has no enrolment and may have one. Of a
+#: chunk that is asked of sets, which are small and mostly empty: a join costs more, and may put learners out of order.
 CHUNK = {
     "learners": "learners l",
     "those": "l.organisation = :organisation AND l.learner BETWEEN :low AND :high",

@@ -10,8 +10,6 @@ from tasks.learners.rules import Standing, effective_version, holds
 from tasks.learners.segments import ensure_segments, save_segment
 from tasks.learners.store import Description, Learner, StatusChange, describe, ensure, find, record_status, restate
 
-_STAND = {Standing.ACTIVE, Standing.INACTIVE}
-
 
 def learner_saved(context: EventContext, events: Sequence[Event]) -> None:
     """Describe learners (R6); those who are new are enrolled by the standing rules (R7)."""
@@ -45,9 +43,7 @@ def learner_saved(context: EventContext, events: Sequence[Event]) -> None:
     describe(connection, number, descriptions)
     keep_outdone(connection, number, outdone)
     record_status(connection, number, statuses)
-    described = {description.learner for description in descriptions}
-    affected = [one.learner for one in known.values() if one.learner in described or one.standing in _STAND]
-    changes = restate(connection, number, affected)
+    changes = restate(connection, number, [one.learner for one in known.values()], statuses)
     follow(context, changes, {known[data.learner].learner: event for event, data in said})
     judge_again(context, {status.learner: status.occurred_at for status in statuses}, older)
 
@@ -75,7 +71,7 @@ def status_changed(context: EventContext, events: Sequence[Event]) -> None:
         if learner.standing is Standing.UNSAVED:
             context.defer(event, Deferred.unknown_learner(number, data.learner, "; this is kept until they are"))
     record_status(connection, number, statuses)
-    changes = restate(connection, number, [one.learner for one in known.values() if one.standing in _STAND])
+    changes = restate(connection, number, [one.learner for one in known.values()], statuses)
     follow(context, changes, {known[data.learner].learner: event for event, data in said})
     judge_again(context, {status.learner: status.occurred_at for status in statuses})
 

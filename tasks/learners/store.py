@@ -195,7 +195,8 @@ def told_late(
 
 
 def record_status(connection: Connection, organisation: int, changes: Sequence[StatusChange]) -> None:
-    """Add to the history of status. Of two that claim the same version and time, inactive holds: the safe one."""
+    """Add to the history of status; `restate` follows. Of two that claim the same version and time, inactive holds: the
+    safe one."""
     if not changes:
         return
     later(
@@ -208,33 +209,24 @@ def record_status(connection: Connection, organisation: int, changes: Sequence[S
         actives=[c.active for c in changes],
         causes=[c.cause for c in changes],
     )
-    later(
-        connection,
-        """
-        UPDATE learners SET version = new.version
-        FROM (SELECT organisation, learner, max(version) AS version
-              FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner,
-                           unnest(CAST(:versions AS bigint[])) AS version) each
-              GROUP BY organisation, learner) new
-        WHERE learners.organisation = new.organisation AND learners.learner = new.learner
-          AND learners.version < new.version
-        """,
-        organisation=organisation,
-        learners=[c.learner for c in changes],
-        versions=[c.version for c in changes],
-    )
 
 
-def restate(connection: Connection, organisation: int, learners: Sequence[int]) -> list[Change]:
-    """Bring the standing of these learners in line with what was saved and with their history; who changed."""
-    changed = rows(
+def restate(
+    connection: Connection, organisation: int, learners: Sequence[int], changes: Iterable[StatusChange] = ()
+) -> list[Change]:
+    """Bring the standing of these learners in line with what was saved and with their history, to which these `changes`
+    were added just now; who changed."""
+    versions: dict[int, int] = {}
+    for change in changes:
+        versions[change.learner] = max(change.version, versions.get(change.learner, change.version))
+    return rows(
         connection,
         Change,
         query("learners.restate"),
         organisation=organisation,
         learners=list(learners),
+        versions=[versions.get(learner) for learner in learners],
     )
-    return sorted(changed, key=lambda change: change.learner)
 
 
 def profile(connection: Connection, organisation: int, id_: str) -> Profile | None:
