@@ -40,7 +40,7 @@ WITH {{places}} AS MATERIALIZED (
     WHERE {{those}} AND l.standing IN ('active', 'inactive')
       AND ({{chosen}} OR {{linked}})
       AND {{free}}
-    OFFSET 0
+    ORDER BY l.learner OFFSET 0
 ), recorded AS (
     INSERT INTO enrolments (organisation, course, cycle, learner, silent, fanout, notice, enrolled_at, activated_at,
                             requests, asked)
