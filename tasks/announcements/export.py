@@ -55,6 +55,7 @@ class RecipientDetails:
     learner: str
     first_name: str | None
     last_name: str | None
+    username: str | None
     address: str | None
     state: str
     reason: str | None

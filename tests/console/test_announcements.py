@@ -290,6 +290,7 @@ def test_r18_r19_recipients_are_looked_through_the_failed_tried_again_and_the_un
 ) -> None:
     world, admin = console.world, console.visitor()
     world.has_learners("unsure", "unsure2")
+    world.has_learners("cid", first_name=None, last_name=None)
     world.mail.on_recipient = lambda address, _times: "500 not now" if address.startswith("bob@") else None
     world.mail.hangs_up = lambda address: address.startswith("unsure")
     one = made(admin)
@@ -300,6 +301,7 @@ def test_r18_r19_recipients_are_looked_through_the_failed_tried_again_and_the_un
     said = admin.open(f"{one}/recipients").says
     for part in (
         "Firstbob Lastbob",
+        "user-cid cid@acme.example",
         "All 5",
         "Accepted 1",
         "Failed 1",

@@ -1,7 +1,7 @@
 -- The recipients of an announcement, or those who stand so, or for this reason, each with every attempt (R18). In the
 -- order of the ledger, so that nothing is sorted: learners and attempts are merged in. The attempt that settled a
 -- delivery is the delivery itself; here it is the last of the attempts.
-SELECT l.id AS learner, l.first_name, l.last_name,
+SELECT l.id AS learner, l.first_name, l.last_name, l.username,
        CASE WHEN d.state IN ('accepted', 'failed', 'uncertain') THEN d.address ELSE l.email END AS address,
        d.state, d.reason, d.code, d.reply, rfc3339(d.settled_at) AS settled_at,
        rfc3339(d.due_at) AS next_try_at,

@@ -1,6 +1,6 @@
 -- A page of the recipients of an announcement, after one by their number, or :only some (R18); what belongs to each is
 -- looked up.
-SELECT d.recipient, l.id AS learner, l.first_name, l.last_name,
+SELECT d.recipient, l.id AS learner, l.first_name, l.last_name, l.username,
        CASE WHEN d.state IN ('accepted', 'failed', 'uncertain') THEN d.address ELSE l.email END AS address,
        d.state, d.reason, d.code, d.reply, rfc3339(d.settled_at) AS settled_at,
        rfc3339(d.due_at) AS next_try_at,
