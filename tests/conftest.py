@@ -93,8 +93,8 @@ def _counts_as_a_process_does_that_begins() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """One process more than there are cores, for `-n auto`: many tests wait for processes, or for time to pass."""
-    return len(os.sched_getaffinity(0)) + 1
+    """Two processes more than there are cores, for `-n auto`: many tests wait for processes, or for time to pass."""
+    return len(os.sched_getaffinity(0)) + 2
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -30,7 +30,7 @@ MEANS = {
 }
 
 
-@pytest.mark.parametrize(("before", "after"), itertools.product(Standing, Standing))
+@pytest.mark.parametrize(("before", "after"), [*itertools.product(Standing, Standing)])
 def test_r03_r04_r07_r10_what_a_change_of_standing_means(before: Standing, after: Standing) -> None:
     found = change(before, after)
 
