@@ -5,7 +5,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -91,9 +91,12 @@ class Processes:
 
     def watch(self, seconds: float) -> None:
         """Wait so long, or until a process ends by itself, which is then started again."""
-        ends = [os.pidfd_open(process.pid) for process in self.running.values()]
+        ends: list[int] = []
         try:
-            select.select(ends, [], [], seconds)
+            for process in self.running.values():
+                with suppress(ProcessLookupError):  # it has ended, and whoever forked it took note
+                    ends.append(os.pidfd_open(process.pid))
+            select.select(ends, [], [], seconds if len(ends) == len(self.running) else 0)
         finally:
             for end in ends:
                 os.close(end)
