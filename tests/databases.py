@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import psycopg
 from psycopg import sql
 from psycopg.pq import ExecStatus, PipelineStatus, TransactionStatus
-from psycopg.pq.abc import PGconn
 from sqlalchemy import Engine
 
 from config.embedded import Embedded
@@ -112,10 +111,6 @@ class Session(psycopg.Connection[Any]):
 
     database: "Database | None" = None
 
-    def __init__(self, pgconn: PGconn) -> None:
-        super().__init__(pgconn)
-        self.prepare_threshold, self.prepared_max = PREPARED_AFTER, PREPARED
-
     def rollback(self) -> None:
         """End a transaction, and forget nothing of what was prepared if nothing went wrong in it; psycopg would."""
         if self.pgconn.transaction_status == TransactionStatus.INTRANS and not self._pipeline:
@@ -147,6 +142,7 @@ class Database:
                 break
         else:
             found = Session.connect(url, **arguments)
+        found.prepare_threshold, found.prepared_max = PREPARED_AFTER, PREPARED
         found.database = self
         return found
 
@@ -165,7 +161,6 @@ class Database:
             return False
         if done.status != ExecStatus.COMMAND_OK:
             return False
-        session.prepare_threshold, session.prepared_max = PREPARED_AFTER, PREPARED
         self._sessions.append(session)
         return True
 

@@ -45,3 +45,12 @@ def test_what_was_prepared_is_forgotten_if_something_goes_wrong(database: Lent) 
         session.rollback()
 
         assert not prepared(session)
+
+
+def test_a_new_session_prepares_as_soon_as_one_that_was_kept(database: Lent) -> None:
+    several = [database.connect(database.url) for _ in range(20)]
+    thresholds = {one.prepare_threshold for one in several}
+    for one in several:
+        one.close()
+
+    assert thresholds == {PREPARED_AFTER}
