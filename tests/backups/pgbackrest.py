@@ -10,6 +10,7 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -98,8 +99,11 @@ class Repository:
         return server
 
     def back_up(self, server: Server) -> None:
-        """Make a full backup of a server, which works on."""
+        """Make a full backup of a server, which works on; until the second in which it ended is over. pgBackRest knows
+        no smaller part of time, and restores no moment of that second."""
         self._pgbackrest(server, "backup", "--type=full")
+        ended = int(time.time())
+        wait_until(lambda: int(time.time()) > ended, "the second of the backup to be over")
 
     def restored(self, moment: str) -> Server:
         """Another server, as the first was at a moment."""
