@@ -95,6 +95,14 @@ def endpoints(
         )
 
 
+def database_and_known_redis(settings: Settings) -> frozenset[str]:
+    """What a process needs that looks whether the database was restored: Redis too, if one was embedded here. One that
+    is named is asked by whoever needs it or not, and without any the home alone is."""
+    home = settings.rollcall_home.absolute()
+    was_embedded = settings.redis_url is None and (home / _TRACES["redis"]).exists()
+    return DATABASE | REDIS if was_embedded and "redis" in _may_be_embedded(settings, home)[1] else DATABASE
+
+
 @contextmanager
 def _embedded(
     settings: Settings, home: Path, wanted: list[str]
@@ -116,15 +124,7 @@ def _refuse_mixture(settings: Settings, home: Path, wanted: list[str]) -> None:
     All may be embedded where the environment names none but those that are embedded here already, or only a mail server
     on this machine, as those are that catch a developer's mail; otherwise those that `ROLLCALL_EMBEDDED` names.
     """
-    from config.embedded import running_urls
-
-    named = {name: getattr(settings, f"{name}_url") for name in SERVERS}
-    urls = {name: url.get_secret_value() for name, url in named.items() if url is not None}
-    own = [name for name, url in urls.items() if url not in running_urls(home)]
-    if settings.rollcall_embedded is not None:
-        allowed = {*settings.rollcall_embedded.split(",")}
-    else:
-        allowed = {*SERVERS} if not own or (own == ["smtp"] and is_here(SmtpServer.parse(urls["smtp"]).host)) else set()
+    own, allowed = _may_be_embedded(settings, home)
     forgotten = [name for name in wanted if name not in allowed]
     if not forgotten:
         return
@@ -139,6 +139,19 @@ def _refuse_mixture(settings: Settings, home: Path, wanted: list[str]) -> None:
         f"{variables} must be set, since {why}; or set ROLLCALL_EMBEDDED={choice} to try it out with what comes with"
         " Rollcall."
     )
+
+
+def _may_be_embedded(settings: Settings, home: Path) -> tuple[list[str], set[str]]:
+    """Which servers are somebody's own, and which may be embedded."""
+    from config.embedded import running_urls
+
+    named = {name: getattr(settings, f"{name}_url") for name in SERVERS}
+    urls = {name: url.get_secret_value() for name, url in named.items() if url is not None}
+    own = [name for name, url in urls.items() if url not in running_urls(home)]
+    if settings.rollcall_embedded is not None:
+        return own, {*settings.rollcall_embedded.split(",")}
+    local_mail = own == ["smtp"] and is_here(SmtpServer.parse(urls["smtp"]).host)
+    return own, {*SERVERS} if not own or local_mail else set()
 
 
 def _identity(settings: Settings, home: Path) -> dict[str, str]:

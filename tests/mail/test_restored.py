@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,8 @@ from sqlalchemy.exc import OperationalError
 from config.database import transaction
 from config.engine import make_engine
 from config.runtime import Runtime
+from config.services import REDIS, runtime
+from config.settings import load_settings
 from tasks.mail.ledger import control, restored, witness
 from tasks.mail.ledger.witness import FILE, MOST_GROUPS, Witness, _missing
 from tasks.work.store import SHARDS, Beat
@@ -330,6 +333,30 @@ def test_a_database_that_lost_nothing_is_never_taken_for_a_restored_one(world: W
     assert document(rollcall, "reconcile")["restored"] is False
     assert document(rollcall, "restored")["settled"] is False, "nothing is decided without a yes"
     assert len(mails(world)) == 3 * MANY
+
+
+@pytest.mark.serves
+def test_r20_what_the_embedded_redis_alone_knows_of_is_found_by_each_command_that_looks(
+    world: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    everybody(world)
+    monkeypatch.delenv("REDIS_URL")
+    monkeypatch.setenv("ROLLCALL_EMBEDDED", "redis")
+    monkeypatch.setenv("ROLLCALL_HOME", str(tmp_path / "home"))
+    load_settings.cache_clear()
+    assert document(rollcall, "reconcile")["restored"] is False
+    assert not (tmp_path / "home" / "valkey").exists(), "nothing is made only to be asked"
+    with runtime(load_settings(), "test", need=REDIS, make=True) as found:
+        known = Witness(found.endpoints.redis_url, found.home)
+        with transaction(world.runtime.engine) as connection:
+            known.highest(connection)
+        known.went(Beat(3, 1), [7])
+
+        assert document(rollcall, "migrate")["restored"] is True
+        for words in (["reconcile"], ["mail", "sent-since", "--from-log", "/dev/null"]):
+            world.execute("UPDATE mail_control SET asks = false, paused_at = NULL, paused_by = NULL, why = NULL")
+            rollcall(*words)
+            assert document(rollcall, "status")["mail_paused"]["why"] == "restored", words
 
 
 def test_another_database_on_the_same_redis_is_not_taken_for_a_restored_one(world: World) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from config.errors import Invalid
+from config.services import database_and_known_redis
 from config.settings import load_settings
 from config.words import counted
 from tasks.acts import mail as acts
@@ -165,7 +166,8 @@ def sent_since(
                 " zcat FILE (bzcat, xzcat, zstdcat) | rollcall mail sent-since --from-log -"
             )
         file.seek(0)
-        result = done(acts.sent_since, acts.ServerLog(file))
+        with acting("mail", database_and_known_redis(load_settings())) as do:
+            result = do(acts.sent_since, acts.ServerLog(file))
     if json_:
         document(result)
         return
