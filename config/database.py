@@ -154,6 +154,12 @@ def keep_plans(connection: Connection) -> None:
     )
 
 
+def analyze(connection: Connection, table: str) -> None:
+    """Take the planner's statistics of a table, named as the catalogue names it, unless somebody alters it, or analyses
+    it, at this moment."""
+    connection.exec_driver_sql("ANALYZE (SKIP_LOCKED) " + table)
+
+
 def _run(connection: Connection, sql: str, parameters: dict[str, object], *, later: bool = False) -> Ran:
     """Run a statement, whose organisation is the transaction's: there is no other way to one (R31)."""
     if "organisation" in parameters:

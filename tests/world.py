@@ -38,6 +38,7 @@ from workers.relay.readers import WatchReaders
 from workers.relay.retention import KeepPartitions
 from workers.relay.sampling import TakeSamples
 from workers.relay.searching import IndexLearners
+from workers.relay.statistics import AnalyzeGrown
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
 
@@ -51,7 +52,7 @@ SELECT EXISTS (
 """
 
 #: What the relay does once in some seconds, and no test waits for.
-LEFT = {ForgetEvents, KeepAudit, KeepPartitions, WatchReaders, WatchWitness, IndexLearners, TakeSamples}
+LEFT = {AnalyzeGrown, ForgetEvents, KeepAudit, KeepPartitions, WatchReaders, WatchWitness, IndexLearners, TakeSamples}
 
 _numbers = itertools.count(1)
 

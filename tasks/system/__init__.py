@@ -32,5 +32,6 @@ if TYPE_CHECKING:
         streams,
         system_state,
     )
+    from tasks.system.statistics import analyze_grown
 else:
     __getattr__ = lazily(__name__)

@@ -37,6 +37,7 @@ from workers.relay.repeats import ForgetRepeats
 from workers.relay.retention import KeepPartitions
 from workers.relay.sampling import TakeSamples
 from workers.relay.searching import IndexLearners
+from workers.relay.statistics import AnalyzeGrown
 from workers.relay.wake import Wake
 from workers.relay.witness import WatchWitness
 
@@ -59,6 +60,7 @@ CHORES: tuple[type[Chore], ...] = (
     ForgetEvents,
     KeepAudit,
     KeepPartitions,
+    AnalyzeGrown,
     IndexLearners,
     TakeSamples,
 )
