@@ -50,7 +50,9 @@ def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout,
         low, high = min(fanout.learners), max(fanout.learners)
     late = overtaken.overtaken(connection, fanout, low, high)
     with planned_for_sets(connection) if fanout.learners is None else nullcontext():
-        told, again = _enrol(connection, settings, fanout, low, high)
+        followed = _enrol(connection, settings, fanout, low, high)
+    again = any(counts.again.enrolled for counts in followed)
+    told = again or any(counts.new.enrolled for counts in followed)
     _settle_overtaken(connection, settings, fanout, late)
     if fanout.mailing is not None and told:
         number, mailing, size = fanout.organisation, fanout.mailing, settings.rollcall_mail_batch
@@ -58,21 +60,19 @@ def do_chunk(connection: Connection, settings: Settings, fanout: fanouts.Fanout,
             with planned_for_sets(connection):
                 mail.open_for_enrolled(connection, number, mailing, fanout.courses, fanout.cycle, low, high)
         mail.enqueue(connection, number, mailing, "mail", low, high, size)
+    if fanout.cause == "request":
+        fanouts.count_up(connection, fanout, followed[0])  # the last: every other chunk waits for this row
 
 
 def _enrol(
     connection: Connection, settings: Settings, fanout: fanouts.Fanout, low: int, high: int
-) -> tuple[bool, bool]:
-    """Whether anybody is to be told, and of these anybody who is enrolled again."""
+) -> list[fanouts.Counts]:
+    """What became of them, by course."""
     window = settings.rollcall_notice_window_seconds
     if fanout.cause == "request":
-        followed = [enrolling.follow_request(connection, fanout, low, high, window)]
-        fanouts.count_up(connection, fanout, followed[0])
-    else:
-        ruled = courses.courses_numbered(connection, fanout.organisation, fanout.courses)
-        followed = enrolling.follow_rules(connection, fanout, ruled, low, high, window)
-    again = any(counts.again.enrolled for counts in followed)
-    return again or any(counts.new.enrolled for counts in followed), again
+        return [enrolling.follow_request(connection, fanout, low, high, window)]
+    ruled = courses.courses_numbered(connection, fanout.organisation, fanout.courses)
+    return enrolling.follow_rules(connection, fanout, ruled, low, high, window)
 
 
 def _settle_overtaken(
