@@ -4,6 +4,7 @@ import pytest
 from sqlalchemy import Connection
 
 from config.database import autocommit, execute, transaction, value
+from tasks.system import statistics
 from tasks.system.statistics import ROWS, TIMES, analyze_grown
 from tests.scale.life import Life
 from tests.world import World
@@ -90,7 +91,9 @@ def analyzed(world: World) -> list[str]:
         return analyze_grown(connection)
 
 
-def test_a_table_is_analysed_when_it_has_many_rows_more_than_before(world: World) -> None:
+def test_a_table_is_analysed_when_it_has_many_rows_more_than_before(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world.has_organisation()
     grow(world, 1, ROWS)
     assert analyzed(world) == []
@@ -104,6 +107,10 @@ def test_a_table_is_analysed_when_it_has_many_rows_more_than_before(world: World
     assert analyzed(world) == []
     grow(world, 0, 0)
     assert analyzed(world) == ["learners"]
+
+    monkeypatch.setattr(statistics, "LARGE", ROWS)
+    grow(world, 10 * ROWS, 100 * ROWS)
+    assert analyzed(world) == [], "it is large already"
 
 
 def test_a_table_that_somebody_changes_or_that_is_not_ours_is_left_out(world: World) -> None:
