@@ -100,7 +100,6 @@ def _requested(context: EventContext, event: Event) -> Deferred | None:
         launch(connection, context.settings, organisation, found, by=event.source)
     else:
         schedule(connection, organisation, found, by=event.source)
-    named = data.audience.learners
-    if named is not UNSET and store.all_erased(connection, number, named):
-        mail.forget_texts(connection, number, named)
+    if data.audience.learners:
+        mail.forget_texts(connection, number, data.audience.learners, mailing)
     return None

@@ -1,6 +1,5 @@
 """An admin's mailing, as SQL; its ledger belongs to `tasks.mail`."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
@@ -120,18 +119,3 @@ ORDER BY mailing DESC LIMIT :limit
 def listed(connection: Connection, organisation: int, *, state: str | None, before: int, limit: int) -> list[Outline]:
     """So many announcements at most, or of those in a state, newest first, made `before` one, by its number."""
     return rows(connection, Outline, _LISTED, organisation=organisation, state=state, before=before, limit=limit)
-
-
-def all_erased(connection: Connection, organisation: int, named: Sequence[str]) -> bool:
-    """Whether learners are named, and all of them were erased: what is said to them alone may name them (S15)."""
-    return bool(named) and not value(
-        connection,
-        """
-        SELECT EXISTS (
-            SELECT FROM unnest(CAST(:ids AS text[])) AS named (id)
-            LEFT JOIN learners l ON l.organisation = :organisation AND l.id = named.id
-            WHERE l.standing IS DISTINCT FROM 'deleted')
-        """,
-        organisation=organisation,
-        ids=list(named),
-    )

@@ -58,6 +58,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
         {"send_at": "2199-01-01T09:00", "time_zone": "Mars/Olympus"},
         "There is no time zone 'Mars/Olympus'",
     ),
+    "an unknown time zone of no time": ({"time_zone": "Mars/Olympus"}, "There is no time zone 'Mars/Olympus'"),
     "a time zone that is a file elsewhere": (
         {"send_at": "2199-01-01T09:00", "time_zone": "../passwd"},
         "There is no time zone '../passwd'",
@@ -90,7 +91,7 @@ def test_what_is_wrong_with_an_event_sets_it_aside_with_the_reason(world: World)
 
         held = world.quarantine()[id_of(event)]
         assert held.state == "quarantined", case
-        assert held.reason == ("bad schedule" if "send_at" in said else "bad template"), case
+        assert held.reason == ("bad schedule" if "time_zone" in said else "bad template"), case
         assert why in (held.detail or ""), case
     assert world.ask("SELECT count(*) FROM mailings") == 0
 

@@ -47,20 +47,22 @@ def forget_addresses(connection: Connection, organisation: int, digests: Sequenc
         execute(connection, table, organisation=organisation, digests=list(digests))
 
 
-def forget_texts(connection: Connection, organisation: int, ids: Sequence[str]) -> None:
-    """Remove the text of announcements to nobody but learners who were erased."""
+def forget_texts(connection: Connection, organisation: int, ids: Sequence[str], first: int = 0) -> None:
+    """Remove the text of announcements to any of these learners, from this number on, that are to nobody but learners
+    who were erased (S15)."""
     execute(
         connection,
         """
         UPDATE mailings m SET subject = '', body = ''
         WHERE organisation = :organisation AND kind = 'announcement' AND audience -> 'learners' ?| CAST(:ids AS text[])
-          AND subject || body <> '' AND NOT EXISTS (
+          AND subject || body <> '' AND mailing >= :first AND NOT EXISTS (
               SELECT FROM jsonb_array_elements_text(audience -> 'learners') AS named (id)
               LEFT JOIN learners l ON l.organisation = m.organisation AND l.id = named.id
               WHERE l.standing IS DISTINCT FROM 'deleted')
         """,
         organisation=organisation,
         ids=list(ids),
+        first=first,
     )
 
 
