@@ -4,12 +4,13 @@ An entry of a stream cannot be rewritten, so it is deleted, even where a group h
 tells of a void password of somebody who has no access any more, and `rollcall.access.suspended` says so, too.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from itertools import islice
 from typing import Any
 
 import redis
+from sqlalchemy import Connection
 
 from config.database import retrying, transaction
 from config.runtime import Runtime
@@ -58,16 +59,17 @@ def erase(runtime: Runtime, piece: work.Piece) -> None:
         webhooks.forget_answers(connection, number, [one.id for one in erased])
         for rewrite in (events.rewrite_reasons, seats.rewrite_reasons, mail.rewrite_reasons):
             rewrite(connection, number, lambda text: needles.left_of(text)[0])
-    last: int | None = 0
-    while last is not None:
-        for attempt in retrying():
-            with attempt, transaction(runtime.engine, number) as connection:
-                last = store.forget_held(connection, id_, needles, last or 0)
-    last = 0
-    while last is not None:
-        for attempt in retrying():
-            with attempt, transaction(runtime.engine, number) as connection:
-                last = mail.rewrite_texts(connection, number, needles.left_of, last or 0)
+    walks: tuple[Callable[[Connection, int], int | None], ...] = (
+        lambda connection, after: store.forget_held(connection, id_, needles, after),
+        lambda connection, after: mail.rewrite_texts(connection, number, needles.left_of, after),
+    )
+    for look_at_page in walks:
+        last: int | None = 0
+        while last is not None:
+            after = last
+            for attempt in retrying():
+                with attempt, transaction(runtime.engine, number) as connection:
+                    last = look_at_page(connection, after)
     with transaction(runtime.engine, number) as connection:
         published = events.usernames_published(connection, number, named)
         if published is None:

@@ -13,7 +13,7 @@ from tasks import mail, seats
 from tasks.erasure.rules import Erased, Needles
 from tasks.events import replays
 from tasks.system import observe, trim
-from tests.world import DAWN, World, id_of
+from tests.world import DAWN, World, id_of, work_on
 from workers import ingress
 
 #: Is in everything that names the learner.
@@ -82,6 +82,25 @@ def read(world: World, *bodies: bytes) -> None:
     trim(world.redis, IN, observe(world.redis, IN))
 
 
+def look(world: World) -> None:
+    """Look once for who was erased."""
+    [(organisation, piece)] = world.rows("SELECT organisation, work FROM work WHERE actor = 'learners.erase'")
+    work_on(world.runtime, "learners.erase", organisation, piece)
+
+
+def loses_a_race(world: World) -> None:
+    """The next transaction that changes what was set aside is undone as it ends."""
+    world.execute("CREATE SEQUENCE changes")
+    world.execute(
+        "CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF nextval('changes') = 1 THEN"
+        " RAISE EXCEPTION 'a race' USING ERRCODE = 'serialization_failure'; END IF; RETURN NULL; END $$"
+    )
+    world.execute(
+        "CREATE CONSTRAINT TRIGGER lose AFTER UPDATE ON inbox DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION lose()"
+    )
+
+
 def refuses_it(world: World) -> None:
     """Who is sent the void password refuses it, and says whose it is."""
     event = world.ask("SELECT id FROM outbox WHERE type = 'rollcall.learner.password_void'")
@@ -93,7 +112,9 @@ def refuses_it(world: World) -> None:
     )
 
 
-def test_s15_nothing_that_names_who_was_erased_is_left_anywhere(world: World) -> None:
+def test_s15_nothing_that_names_who_was_erased_is_left_anywhere(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    for page in ("PAGE", "PAGE_READ"):
+        monkeypatch.setattr(f"tasks.erasure.actors.{page}", 1)
     world.execute("ALTER TABLE learners ADD CHECK (locale <> 'xx')")
     world.mail.on_recipient = lambda address, _times: f"550 5.1.1 {address} is not here" if CANARY in address else None
     world.has_course("safety", "everyone", at=DAWN)
@@ -157,10 +178,17 @@ def test_s15_what_is_anothers_or_somebody_elses_stays(world: World) -> None:
         suppress(world, NEW, organisation)
     malformed = world.event("learner.saved", {"learner": "A", "email": 7}, organisation="globex")
     world.send(malformed)
+    not_taken = [world.event("learner.saved", world.learner("A", **CALLED, email=NEW)) for _ in ("begun", "unread")]
+    ingress.ensure_group(world.redis)
+    for body in not_taken:
+        world.redis.xadd(IN, {"event": body})
+    world.redis.xreadgroup(GROUP, "dead", {IN: ">"}, count=1)
 
     world.say("learner.deleted", learner="A")
     world.comes_to_rest()
 
+    left: Any = world.redis.xrange(IN)
+    assert [fields[b"event"] for _, fields in left] == not_taken, "they are void when they are taken"
     assert world.list("SELECT organisation FROM suppressions ORDER BY 1") == [1, 2]
     assert world.quarantine()[id_of(malformed)].payload == malformed.decode()
 
@@ -186,9 +214,11 @@ def test_s15_what_is_kept_of_somebody_nobody_saved_goes_too(world: World) -> Non
     world.send(refused)
 
     world.say("learner.deleted", learner="A", at=DAWN + HOUR)
-    world.comes_to_rest()
+    loses_a_race(world)
+    look(world)
 
     assert in_tables(world) == {}
+    assert world.list("SELECT state FROM work WHERE actor = 'learners.erase'") == ["scheduled"], "it is done, once"
     assert [held.reason for held in world.quarantine().values()] == ["unknown learner"]
 
 
@@ -199,10 +229,28 @@ def test_s15_many_who_are_erased_are_looked_for_some_at_a_time(world: World, mon
     world.send(*waiting)
 
     world.send(*(world.event("learner.deleted", {"learner": id_}) for id_ in "ABCDEFG"))
-    world.settle()
+    look(world)
 
+    assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NULL") == 4
+    assert world.list("SELECT failures FROM work WHERE state = 'due'") == [0]
+    world.settle()
     assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NULL") == 0
     assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NOT NULL") == 7
+
+
+def test_s15_who_is_being_published_is_looked_for_again_soon(world: World) -> None:
+    world.has_learners("U", **CALLED, email=None)
+    world.becomes("inactive", "U")
+    world.becomes("active", "U")
+    world.say("learner.deleted", learner="U")
+
+    look(world)
+
+    assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NULL") == 1
+    assert world.list("SELECT failures FROM work WHERE actor = 'learners.erase' AND state = 'due'") == [0]
+    world.comes_to_rest()
+    assert world.ask("SELECT count(*) FROM erasures WHERE looked_at IS NULL") == 0
+    assert world.out("learner.password_void") == []
 
 
 def test_r31_one_worker_at_a_time_looks_for_who_was_erased(world: World) -> None:
