@@ -20,7 +20,7 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
     find out, a survey for each part of the learners."""
     for attempt in retrying():
         with attempt, transaction(runtime.engine, piece.organisation) as connection:
-            fanout = fanouts.load(connection, piece.organisation, piece.subject, 1, 0)
+            fanout = fanouts.load(connection, piece.organisation, piece.subject, piece.low, piece.high)
             if fanout is not None:
                 size = learners_in_chunk(runtime.settings, fanout)
                 parts = surveying.saved_stretches(connection, fanout, piece.low, piece.high, size * SURVEYED)

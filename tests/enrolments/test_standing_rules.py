@@ -238,6 +238,8 @@ class TestOverSeveralChunks:
         """Unless it is small."""
         monkeypatch.setattr("tasks.enrolments.actors.DIVIDED", divided)
         world.has_learners(*SEVEN)
+        world.has_course("first-aid")
+        world.starts("L0", "first-aid")
         world.has_course("safety", "everyone")
         _survey(world)
         [(organisation, number)] = world.rows("SELECT organisation, work FROM work WHERE low = 1")
@@ -257,7 +259,7 @@ class TestOverSeveralChunks:
         monkeypatch.setattr("tasks.enrolments.actors.DIVIDED", 1)
         work_on(world.runtime, "enrolments.chunk", organisation, last)
         assert world.rows(pieces) == [piece for piece in left if piece != (4, 6)], "nobody changes anything"
-        assert world.list("SELECT actor FROM work WHERE actor LIKE 'events%'") == [], "nothing waits"
+        assert world.list("SELECT actor FROM work WHERE actor LIKE 'events%'") == [], "nothing waits for this"
         world.settle()
         assert enrolled(world) == set(SEVEN)
 
@@ -339,7 +341,11 @@ class TestOverSeveralChunks:
         world.has_course("safety", "everyone", cost=2, at=DAWN)
         start = world.starts("L5", "safety", at=DAWN + HOUR)
         assert world.quarantine()[id_of(start)].state == "waiting"
+        _survey(world)
+        [(organisation, number)] = world.rows("SELECT organisation, work FROM work WHERE low = 4")
 
+        work_on(world.runtime, "enrolments.chunk", organisation, number)
+        assert world.rows("SELECT actor, subject FROM work WHERE actor LIKE 'events%'") == [("events.retake", 0)]
         world.settle()
 
         assert world.quarantine() == {}

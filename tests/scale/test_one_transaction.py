@@ -13,7 +13,7 @@ from config.settings import Settings
 from tasks.announcements import check_message
 from tasks.events.rules import portions
 from tasks.events.schemas import Event, decode
-from tests.world import DAWN, World
+from tests.world import DAWN, World, id_of
 
 #: Rows that a transaction may write here, and courses for everyone.
 CHUNK, COURSES = 50, 20
@@ -66,9 +66,12 @@ def test_r07_who_is_inactive_before_the_workers_come_is_enrolled_silently(world:
     world.has_learners(*IDS)
     world.becomes("inactive", *IDS[:15])
     world.withdraws("c1", *IDS)
+    start = world.starts(IDS[20], "c2")
+    assert world.quarantine()[id_of(start)].reason == "not enrolled"
 
     world.settle()
 
+    assert world.quarantine() == {}
     assert all(one.silent for id_ in IDS[:15] for one in world.enrolments(id_).values())
     assert world.access(IDS[0]) == set()
     assert "c1" not in world.access(IDS[20])
