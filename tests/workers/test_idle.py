@@ -7,6 +7,7 @@ import pytest
 
 from tests.workers.deployment import Deployment, until
 from tests.world import World
+from workers.relay.retention import KeepPartitions
 
 #: What is looked at, and when each has begun to look by itself.
 STARTED = {
@@ -27,6 +28,7 @@ TRANSACTIONS = 12
 
 @pytest.mark.slow
 def test_an_idle_installation_leaves_its_servers_alone(platform: World, deployment: Deployment) -> None:
+    KeepPartitions(platform.runtime).do()  # as it would in its first seconds
     deployment.start(*STARTED)
     for name, word in STARTED.items():
         until(lambda name=name, word=word: word in deployment.log(name), f"{name}: {word}")  # type: ignore[misc]

@@ -34,6 +34,7 @@ from tests.workers.serving import served
 from tests.workers.test_patience import Wire
 from tests.world import World
 from workers.ingress import ensure_group
+from workers.relay.retention import KeepPartitions
 from workers.web import app
 
 SECRET = "s3cr3t-word"
@@ -233,6 +234,7 @@ PROCESSES = ("ingress", "relay", "mail", "webhooks")
 def test_an_outage_is_told_of_once_when_it_begins_and_once_when_it_ends(
     platform: World, deployment: Deployment, valkey: Valkey, administer: Callable[..., None]
 ) -> None:
+    KeepPartitions(platform.runtime).do()  # as the relay would in its first seconds, and says
     deployment.start(*PROCESSES)
     for name, word in zip(
         PROCESSES, ("ingress.started", "relay.leads", "pool.started", "webhooks.started"), strict=True
