@@ -13,7 +13,7 @@ class AnalyzeGrown(Chore):
     """Takes the planner's statistics of tables that have grown: a new installation, a new month, a large import."""
 
     name = "statistics"
-    seconds = 2.0
+    seconds = 3.0
     beside = True
 
     def do(self) -> None:
