@@ -157,7 +157,7 @@ def keep_plans(connection: Connection) -> None:
 def analyze(connection: Connection, table: str) -> None:
     """Take the planner's statistics of a table, named as the catalogue names it, unless somebody alters it, or analyses
     it, at this moment."""
-    connection.exec_driver_sql("ANALYZE (SKIP_LOCKED) " + table)
+    connection.exec_driver_sql("ANALYZE (SKIP_LOCKED) " + table.replace("%", "%%"))
 
 
 def _run(connection: Connection, sql: str, parameters: dict[str, object], *, later: bool = False) -> Ran:

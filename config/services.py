@@ -10,11 +10,15 @@ from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import unquote
 
+import structlog
+
 from config.cells import Cells, read_cells
 from config.engine import make_engine
-from config.errors import ConfigurationError
+from config.errors import ConfigurationError, UserError
 from config.runtime import Endpoints, Runtime
 from config.settings import SERVERS, Settings, SmtpServer, is_here
+
+log = structlog.get_logger()
 
 #: Who sends where nobody said so: mail stays on this machine then.
 LOCAL_SENDER = "Rollcall <rollcall@localhost>"
@@ -95,12 +99,19 @@ def endpoints(
         )
 
 
-def database_and_known_redis(settings: Settings) -> frozenset[str]:
-    """What a process needs that looks whether the database was restored: Redis too, if one was embedded here. One that
-    is named is asked by whoever needs it or not, and without any the home alone is."""
+def embedded_redis(settings: Settings) -> frozenset[str]:
+    """Redis, if one was embedded here and can be started: for what does without, but asks it whether the database was
+    restored."""
     home = settings.rollcall_home.absolute()
-    was_embedded = settings.redis_url is None and (home / _TRACES["redis"]).exists()
-    return DATABASE | REDIS if was_embedded and "redis" in _may_be_embedded(settings, home)[1] else DATABASE
+    if settings.redis_url is not None or not (home / _TRACES["redis"]).exists():
+        return frozenset()
+    try:
+        if "redis" in _may_be_embedded(settings, home)[1]:
+            with endpoints(settings, REDIS):
+                return REDIS
+    except UserError as problem:
+        log.warning("redis.not_asked", why=str(problem))
+    return frozenset()
 
 
 @contextmanager

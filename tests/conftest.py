@@ -37,6 +37,7 @@ from tests.databases import TEMPLATE, Databases, Lent, administer, database_name
 from tests.mailserver import MailServer
 from tests.world import World
 from workers.relay.retention import KeepPartitions
+from workers.relay.statistics import AnalyzeGrown
 
 #: The first example of a run makes tables of all characters, which takes a second.
 hypothesis.settings.register_profile(
@@ -83,7 +84,8 @@ def _logs_as_a_process_does_that_begins(monkeypatch: pytest.MonkeyPatch) -> Iter
 @pytest.fixture(autouse=True)
 def _nothing_goes_on_beside_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it does in a thread of its own ends with its round: no database is used by a test that has ended."""
-    monkeypatch.setattr(KeepPartitions, "beside", False)
+    for chore in (AnalyzeGrown, KeepPartitions):
+        monkeypatch.setattr(chore, "beside", False)
 
 
 @pytest.fixture(autouse=True)

@@ -358,6 +358,11 @@ def test_r20_what_the_embedded_redis_alone_knows_of_is_found_by_each_command_tha
             rollcall(*words)
             assert document(rollcall, "status")["mail_paused"]["why"] == "restored", words
 
+    [log] = (tmp_path / "home" / "valkey" / "appendonlydir").glob("*.incr.aof")
+    log.write_bytes(b"garbage")
+    world.execute("UPDATE mail_control SET asks = false, paused_at = NULL, paused_by = NULL, why = NULL")
+    assert document(rollcall, "reconcile")["restored"] is False, "the home alone is asked if Redis cannot be"
+
 
 def test_another_database_on_the_same_redis_is_not_taken_for_a_restored_one(world: World) -> None:
     everybody(world)

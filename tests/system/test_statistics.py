@@ -2,6 +2,7 @@
 
 import pytest
 from sqlalchemy import Connection
+from structlog.testing import capture_logs
 
 from config.database import autocommit, execute, transaction, value
 from tasks.system import statistics
@@ -88,7 +89,7 @@ def grow(world: World, low: int, high: int) -> None:
 def analyzed(world: World) -> list[str]:
     """The tables that are analysed now."""
     with autocommit(world.runtime.engine) as connection:
-        return analyze_grown(connection)
+        return analyze_grown(connection, set())
 
 
 def test_a_table_is_analysed_when_it_has_many_rows_more_than_before(
@@ -99,14 +100,14 @@ def test_a_table_is_analysed_when_it_has_many_rows_more_than_before(
     assert analyzed(world) == []
 
     grow(world, ROWS + 1, ROWS + 1)
-    assert analyzed(world) == ["learners"]
+    assert analyzed(world) == ["public.learners"]
     assert world.list(KNOWN) == [ROWS + 1]
     assert analyzed(world) == []
 
     grow(world, ROWS + 2, ROWS + TIMES * (ROWS + 1))
     assert analyzed(world) == []
     grow(world, 0, 0)
-    assert analyzed(world) == ["learners"]
+    assert analyzed(world) == ["public.learners"]
 
     monkeypatch.setattr(statistics, "LARGE", ROWS)
     grow(world, 10 * ROWS, 100 * ROWS)
@@ -119,9 +120,37 @@ def test_a_table_that_somebody_changes_or_that_is_not_ours_is_left_out(world: Wo
 
     with transaction(world.runtime.engine) as connection:
         execute(connection, "LOCK TABLE learners IN SHARE UPDATE EXCLUSIVE MODE")
-        assert analyzed(world) == ["learners"], "it is tried, and does not wait"
-    assert world.list(KNOWN) == [-1], "and is not done"
+        assert analyzed(world) == [], "nobody waits"
+    assert world.list(KNOWN) == [-1]
     with autocommit(world.runtime.engine) as connection:
         execute(connection, "SET ROLE pg_monitor")
-        assert analyze_grown(connection) == []
+        assert analyze_grown(connection, set()) == []
         execute(connection, "RESET ROLE")
+
+
+def test_r31_a_table_that_cannot_be_analysed_keeps_no_other_from_it(world: World) -> None:
+    world.execute("""
+        CREATE TABLE "odd %s" (a int);
+        CREATE FUNCTION of(a int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS 'BEGIN RETURN a; END';
+        CREATE TABLE broken (a int);
+        CREATE INDEX ON broken (of(a));
+    """)
+    world.has_organisation()
+    grow(world, 1, 3 * ROWS)
+    with transaction(world.runtime.engine) as connection:
+        for table in ('"odd %s"', "broken"):
+            connection.exec_driver_sql(f"INSERT INTO {table.replace('%', '%%')} SELECT generate_series(1, {2 * ROWS})")
+        value(connection, "SELECT pg_stat_force_next_flush()")
+        execute(connection, "CREATE OR REPLACE FUNCTION of(a int) RETURNS int IMMUTABLE AS 'SELECT 1 / 0' LANGUAGE sql")
+    chore = AnalyzeGrown(world.runtime)
+
+    with capture_logs() as first:
+        chore.do()
+    with capture_logs() as second:
+        chore.do()
+
+    assert [line["table"] for line in first if line["event"] == "table.not_analyzed"] == ["public.broken"]
+    assert [line["tables"] for line in first if line["event"] == "tables.grown"] == [
+        ['public."odd %s"', "public.learners"]
+    ]
+    assert second == []

@@ -201,10 +201,16 @@ def cell(value: object) -> str:
 
 @contextmanager
 def opened(
-    role: str, need: frozenset[str] = services.DATABASE, *, make: bool = False, process: bool = False
+    role: str,
+    need: frozenset[str] = services.DATABASE,
+    *,
+    make: bool = False,
+    process: bool = False,
+    sees_restores: bool = False,
 ) -> Iterator[Runtime]:
     """The servers a command needs; embedded ones that never were are made only if it is one that begins with nothing.
-    One that needs the database refuses to run on a schema that is not this code's.
+    One that needs the database refuses to run on a schema that is not this code's. One that `sees_restores` is given an
+    embedded Redis, too, if there is one that starts.
 
     A command tells a person itself what it has done: unless it is a `process`, or its log is for a program, the log has
     only what is amiss.
@@ -215,6 +221,8 @@ def opened(
     level, style = settings.rollcall_log_level, settings.rollcall_log
     quiet = style == "console" and level == "info" and not process
     configure_logging(style, "warning" if quiet else level, role)
+    if sees_restores:
+        need |= services.embedded_redis(settings)
     with services.runtime(settings, role, need=need, make=make) as runtime:
         if "database" in need:
             if settings.database_url is None:
@@ -238,7 +246,9 @@ def check_schema(runtime: Runtime) -> None:
 
 
 @contextmanager
-def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None) -> Iterator[Doer]:
+def acting(
+    role: str, need: frozenset[str] = services.DATABASE, *, by: str | None = None, sees_restores: bool = False
+) -> Iterator[Doer]:
     """What does the acts of a command: as the user of this machine, who may do everything; or at the server that
     ROLLCALL_URL names, as whoever ROLLCALL_TOKEN is of."""
     try:
@@ -246,7 +256,7 @@ def acting(role: str, need: frozenset[str] = services.DATABASE, *, by: str | Non
             with closing(_remote(by)) as server:
                 yield server
             return
-        with opened(role, need) as runtime:
+        with opened(role, need, sees_restores=sees_restores) as runtime:
             caller = Caller(who(by), Door.COMMAND, Role.OPERATOR)
             yield lambda act, asked, organisation=None: perform(runtime, caller, act, asked, organisation)
     except UserError as problem:

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from config.errors import Invalid
-from config.services import database_and_known_redis
 from config.settings import load_settings
 from config.words import counted
 from tasks.acts import mail as acts
@@ -166,7 +165,7 @@ def sent_since(
                 " zcat FILE (bzcat, xzcat, zstdcat) | rollcall mail sent-since --from-log -"
             )
         file.seek(0)
-        with acting("mail", database_and_known_redis(load_settings())) as do:
+        with acting("mail", sees_restores=True) as do:
             result = do(acts.sent_since, acts.ServerLog(file))
     if json_:
         document(result)

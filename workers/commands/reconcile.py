@@ -8,8 +8,6 @@ from rich.progress import track
 
 from config.database import snapshot, transaction
 from config.runtime import Runtime
-from config.services import database_and_known_redis
-from config.settings import load_settings
 from config.words import counted
 from tasks import enrolments, organisations
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
@@ -42,7 +40,7 @@ def reconcile(
     Exit code 1 where something is off and was not mended, or where it asks what is to become of the mail of a restored
     database.
     """
-    with opened("reconcile", database_and_known_redis(load_settings())) as runtime:
+    with opened("reconcile", sees_restores=True) as runtime:
         with transaction(runtime.engine) as connection:
             known = organisations.every(connection)
             asks = asks_after_restore(connection, Witness(runtime.endpoints.redis_url, runtime.home))

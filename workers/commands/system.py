@@ -82,7 +82,8 @@ def migrate(json_: Json = False) -> None:
     refuse_remote()
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
-    with services.runtime(settings, "migrate", need=services.database_and_known_redis(settings), make=True) as runtime:
+    need = services.DATABASE | services.embedded_redis(settings)
+    with services.runtime(settings, "migrate", need=need, make=True) as runtime:
         before, after = migrations.bring_up_to_date(runtime.engine, lambda what: err.print(f"Migration {what}."))
         check_schema(runtime)
         with transaction(runtime.engine) as connection:

@@ -3,6 +3,7 @@
 import structlog
 
 from config.database import autocommit
+from config.runtime import Runtime
 from tasks import system
 from workers.relay.chore import Chore
 
@@ -16,8 +17,12 @@ class AnalyzeGrown(Chore):
     seconds = 3.0
     beside = True
 
+    def __init__(self, runtime: Runtime) -> None:
+        super().__init__(runtime)
+        self._left: set[str] = set()
+
     def do(self) -> None:
         """Take them, a table after the other."""
         with autocommit(self.runtime.engine) as connection:
-            if tables := system.analyze_grown(connection):
+            if tables := system.analyze_grown(connection, self._left):
                 log.info("tables.grown", tables=tables)
