@@ -108,14 +108,14 @@ def activate(
 
 
 def unopened(connection: Connection, organisation: int) -> int:
-    """How many enrolments give access without a note since when."""
+    """How many enrolments give access, or would but for a hold, without a note since when."""
     return int(
         value(
             connection,
             """
             SELECT count(*) FROM enrolments e JOIN learners l USING (organisation, learner)
-            WHERE e.organisation = :organisation AND e.activated_at IS NULL AND e.withdrawn_at IS NULL
-              AND l.standing = 'active'
+            WHERE e.organisation = :organisation AND e.activated_at IS NULL
+              AND gives_access(l.standing, e.withdrawn_at, false)
             """,
             organisation=organisation,
         )
@@ -123,13 +123,14 @@ def unopened(connection: Connection, organisation: int) -> int:
 
 
 def mend_unopened(connection: Connection, organisation: int) -> None:
-    """Note of every enrolment that gives access and does not say since when, that it does so now."""
+    """Note of every enrolment that gives access, or would but for a hold, and does not say since when, that it does so
+    now."""
     execute(
         connection,
         """
         UPDATE enrolments e SET activated_at = now() FROM learners l
         WHERE e.organisation = :organisation AND l.organisation = e.organisation AND l.learner = e.learner
-          AND e.activated_at IS NULL AND e.withdrawn_at IS NULL AND l.standing = 'active'
+          AND e.activated_at IS NULL AND gives_access(l.standing, e.withdrawn_at, false)
         """,
         organisation=organisation,
     )

@@ -21,7 +21,8 @@ class Question(NamedTuple):
 QUESTIONS = {
     "has access": Question(
         "the view access, or the function gives_access",
-        (r"standing = 'active'", r"withdrawn_at IS NULL", r"on_hold"),
+        (r"withdrawn_at IS NULL", r"\bNOT (?:\w+\.)?on_hold\b"),
+        {"tasks.enrolments.sql.activate": "opens what is on hold as well, and says then what of it is not (S7)"},
     ),
     "withdrawn by name": Question(
         "the function withdrawn_by_name",
@@ -74,6 +75,7 @@ def test_a_question_is_asked_in_one_way(question: str) -> None:
     ("question", "text"),
     [
         ("has access", "SELECT l.standing = 'active' AND e.withdrawn_at IS NULL AND NOT c.on_hold FROM enrolments e"),
+        ("has access", "SELECT FROM enrolments WHERE withdrawn_at IS NULL AND NOT on_hold"),
         ("withdrawn by name", "SELECT FROM withdrawals w WHERE w.cycle IN (0, 1)"),
         ("linked by segment", "SELECT FROM course_segments cs JOIN memberships m USING (organisation, segment)"),
         ("status at a time", "SELECT active FROM status_changes WHERE learner = 1 ORDER BY version DESC LIMIT 1"),

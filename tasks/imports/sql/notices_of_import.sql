@@ -18,7 +18,7 @@ WHERE mail_verdict('enrolment', 'sending', 'active', t.email, false,
       WHEN t.returns THEN EXISTS (
           SELECT FROM enrolments e JOIN courses c USING (organisation, course)
           WHERE e.organisation = :organisation AND e.learner = t.learner AND e.activated_at IS NULL
-            AND e.withdrawn_at IS NULL AND NOT c.on_hold)
+            AND gives_access('active', e.withdrawn_at, c.on_hold))
       ELSE EXISTS (
           SELECT FROM ruled c
           WHERE (c.method = 'everyone' OR EXISTS (

@@ -28,7 +28,7 @@ WITH judged AS (
         WHEN j.kind IN ('enrolment', 'digest') THEN ARRAY(
             SELECT c.title FROM enrolments e JOIN courses c USING (organisation, course)
             WHERE e.organisation = :organisation AND e.learner = j.recipient AND e.notice = j.mailing
-              AND e.withdrawn_at IS NULL AND NOT c.on_hold
+              AND gives_access('active', e.withdrawn_at, c.on_hold)
             ORDER BY c.title)
         WHEN j.kind = 'password' THEN ARRAY(
             SELECT concat_ws(' ', who.first_name, who.last_name, '(' || coalesce(who.username, who.id) || ')')
