@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from config.database import execute, value
 from config.signing import derived
+from config.sql import query
 
 #: Seconds that tries are counted together.
 WINDOW_SECONDS = 900
@@ -49,19 +50,7 @@ class Tries:
         )
         waits: int = value(
             connection,
-            """
-            WITH counted AS (
-                INSERT INTO sign_in_tries AS t (key, tries, until)
-                SELECT key, 1, now() + make_interval(secs => :window)
-                FROM unnest(CAST(:keys AS bytea[])) AS tried (key) ORDER BY key
-                ON CONFLICT (key) DO UPDATE
-                SET tries = CASE WHEN t.until < now() THEN 1 ELSE t.tries + 1 END,
-                    until = CASE WHEN t.until < now() THEN excluded.until ELSE t.until END
-                RETURNING key, tries, until
-            )
-            SELECT coalesce(max(ceil(extract(epoch FROM until - now()))), 0)
-            FROM counted WHERE tries > CASE key WHEN :account THEN CAST(:most_of_account AS int) ELSE :most END
-            """,
+            query("accounts.count_tries"),
             window=WINDOW_SECONDS,
             keys=[self.account, self.address],
             account=self.account,

@@ -212,21 +212,7 @@ def order_after_stream(connection: Connection, end: int, there: Sequence[tuple[U
     none of it is taken for published."""
     execute(
         connection,
-        """
-        WITH moved AS (
-            UPDATE publication SET ordered = :end, published = :end FROM (SELECT published FROM publication) before
-            WHERE ordered < :end RETURNING before.published AS last
-        ), there AS (
-            SELECT * FROM unnest(CAST(:organisations AS int[]), CAST(:seqs AS bigint[]), CAST(:times AS timestamptz[]),
-                                 CAST(:positions AS bigint[])) AS there (organisation, seq, time, position)
-        ), known AS (
-            UPDATE outbox SET position = there.position FROM moved, there
-            WHERE outbox.organisation = there.organisation AND outbox.seq = there.seq AND outbox.time = there.time
-        ), unordered AS (
-            UPDATE outbox SET position = NULL FROM moved WHERE position > last AND seq NOT IN (SELECT seq FROM there)
-        )
-        UPDATE replays SET position = NULL FROM moved WHERE position > last
-        """,
+        query("events.order_after_stream"),
         end=end,
         organisations=[event.organisation for event, _ in there],
         seqs=[event.seq for event, _ in there],

@@ -15,6 +15,9 @@ from tests.architecture.writes import ROOT
 #: What begins a statement that PostgreSQL prepares.
 BEGINS = re.compile(r"\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s")
 
+#: What SQL has, wherever it begins.
+_SQL = re.compile(r"\b(?:SELECT|INSERT INTO|UPDATE|DELETE FROM)\b")
+
 
 class Statement(NamedTuple):
     """A text that is a statement, or the beginning of one, and where it stands. `name`: of the constant, or of the
@@ -63,6 +66,20 @@ def in_source(file: Path, root: Path = ROOT) -> Iterator[Statement]:
     for function, node in texts:
         if function and BEGINS.match(_beginning(node)):
             yield Statement(name, function, node.lineno, _evaluated(node, module))
+
+
+def long_texts(most: int, root: Path = ROOT) -> set[str]:
+    """The constants and functions of `tasks` and `workers` that hold SQL of more than so many lines, put together of
+    parts or not."""
+    found: set[str] = set()
+    for file in sorted(file for room in ("tasks", "workers") for file in (root / room).rglob("*.py")):
+        module = ".".join(file.relative_to(root).with_suffix("").parts)
+        for top in ast.parse(file.read_text(encoding="utf-8")).body:
+            named = ast.unparse(top.targets[0]) if isinstance(top, ast.Assign) else ""
+            for function, node in _texts(ast.Module([top], []), ""):
+                if (node.end_lineno or 0) - node.lineno >= most and _SQL.search(ast.unparse(node)):
+                    found.add(f"{module}.{function or named}")
+    return found
 
 
 def _texts(node: ast.AST, function: str) -> Iterator[tuple[str, ast.expr]]:

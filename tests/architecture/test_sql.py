@@ -11,7 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from config.sql import TASKS, query
 from tasks.imports import judging
 from tasks.imports.rules import Field
-from tests.architecture.statements import BEGINS, in_source, statements
+from tests.architecture.statements import BEGINS, in_source, long_texts, statements
 from tests.architecture.writes import ROOT
 from tests.isolation.statements import statements as statements_run
 from tests.world import World
@@ -32,6 +32,26 @@ ALONE = {
     "tasks.events.outbox.ENROLMENTS_CHANGED": "filled with the relation that changed",
     "tasks.mail.ledger.recipients._FIRST_OF": "filled with who is judged: what is made of it is prepared",
     "tasks.seats.ledger.stream_ledger": "filled with the query of the entries, which is prepared",
+}
+
+#: Lines of SQL that may stand in Python; what is longer stands in a file.
+MOST_LINES = 12
+
+#: What is longer and stands in Python, and why: it is put together (docs/decisions/0011-sql-in-files.md).
+LONG = {
+    "tasks.enrolments.enrolling._ENROL_THEM": "hot: a chunk and a list are one rule with two plans, in one reading",
+    "tasks.enrolments.enrolling._REVIVE_THEM": "the same rule of those who were withdrawn",
+    "tasks.enrolments.fanouts._RESULT": "what two statements end with, in the outbox, which is of events",
+    "tasks.enrolments.overtaken._OVERTAKEN": "a chunk and a list are one rule with two plans",
+    "tasks.enrolments.previews._GROUPS": "rules and a request; with the gate's verdict, and what seats charge",
+    "tasks.enrolments.surveying._MISSING": "what two statements ask of a rule",
+    "tasks.imports.judging.arrange": "makes the table of a session, which no statement can be prepared for",
+    "tasks.imports.store.describe_known": "writes learners and their history by fragments of their owner",
+    "tasks.mail.ledger.opening._AUDIENCE": "of a mailing, and of an audience that no mailing has yet",
+    "tasks.mail.ledger.opening.open_for_enrolled": "with the gate's verdict, which is planned with the rest",
+    "tasks.mail.ledger.recipients._COUNTED": "the same",
+    "tasks.mail.ledger.retrying.retry_notices": "adds many pieces of work, by the fragment of their owner",
+    "tasks.mail.ledger.suppressions._CHOSEN": "what two statements have in common",
 }
 
 
@@ -82,6 +102,10 @@ def test_each_file_says_first_what_it_answers(name: str) -> None:
     assert re.fullmatch(r"-- [A-Z].+", heading)
     assert not re.search(r"\{\w", statement), "nothing is spliced into it"
     assert query(name).split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}
+
+
+def test_long_sql_stands_in_files() -> None:
+    assert long_texts(MOST_LINES) == {*LONG}, "put it into a file, or say why it cannot be one; take off what is one"
 
 
 def test_postgresql_understands_each_file_as_it_stands(connection: Connection) -> None:

@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from config.cells import NUMBERS_LOCK
 from config.database import column, execute, say, value
+from config.sql import query
 
 #: Ledgers that are forgotten one by one, in one transaction at most.
 MOST_LEDGERS = 1000
@@ -45,23 +46,7 @@ def is_done_with(connection: Connection, partition: str, lowest: int | None, bel
     return bool(
         value(
             connection,
-            """
-            WITH RECURSIVE having_some AS (
-                SELECT min(organisation) AS organisation FROM mailings
-                UNION ALL
-                SELECT (SELECT min(m.organisation) FROM mailings m WHERE m.organisation > h.organisation)
-                FROM having_some h WHERE h.organisation IS NOT NULL
-            )
-            SELECT pg_sequence_last_value(CAST(pg_get_serial_sequence('mailings', 'mailing') AS regclass)) >= :below
-               AND NOT EXISTS (
-                SELECT FROM having_some h CROSS JOIN LATERAL (
-                    SELECT FROM mailings m
-                    WHERE m.organisation = h.organisation AND m.mailing >= :lowest AND m.mailing < :below
-                      AND m.launched_at IS NOT NULL
-                      AND (m.finished_at IS NULL OR m.finished_at > now() - make_interval(days => :days)
-                           OR m.kind = 'announcement' AND m.counted_at IS DISTINCT FROM m.finished_at)
-                    LIMIT 1) one)
-            """,
+            query("mail.is_done_with"),
             lowest=-(2**63) if lowest is None else lowest,
             below=below,
             days=days,
@@ -74,22 +59,7 @@ def forget_ledgers(connection: Connection, days: int) -> bool:
     long after it was written, or came from another cell. Whether no more are left than that."""
     forgotten = execute(
         connection,
-        """
-        WITH RECURSIVE ledgers AS (
-            (SELECT organisation, mailing FROM deliveries_other ORDER BY organisation, mailing LIMIT 1)
-            UNION ALL
-            SELECT next.* FROM ledgers l CROSS JOIN LATERAL (
-                SELECT d.organisation, d.mailing FROM deliveries_other d
-                WHERE (d.organisation, d.mailing) > (l.organisation, l.mailing)
-                ORDER BY d.organisation, d.mailing LIMIT 1) next
-        ), old AS MATERIALIZED (
-            SELECT m.organisation, m.mailing FROM ledgers JOIN mailings m USING (organisation, mailing)
-            WHERE m.finished_at <= now() - make_interval(days => :days)
-              AND (m.kind <> 'announcement' OR m.counted_at = m.finished_at)
-            LIMIT :most FOR UPDATE OF m SKIP LOCKED
-        )
-        DELETE FROM deliveries d USING old WHERE d.organisation = old.organisation AND d.mailing = old.mailing
-        """,
+        query("mail.forget_ledgers"),
         days=days,
         most=MOST_LEDGERS,
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import execute, one, rows, scoped, value
+from config.sql import query
 from tasks.mail.rules import Kind
 
 
@@ -74,22 +75,7 @@ def tallies(connection: Connection, organisation: int, mailings: Sequence[int]) 
     for entry in rows(
         connection,
         Tally,
-        """
-        SELECT kept.mailing, tally.state, tally.reason, tally.n
-        FROM mailings kept
-        CROSS JOIN LATERAL jsonb_to_recordset(kept.counts) AS tally (state text, reason text, n bigint)
-        WHERE kept.organisation = :organisation AND kept.mailing = ANY(CAST(:mailings AS bigint[]))
-          AND kept.counted_at = kept.finished_at
-        UNION ALL
-        SELECT live.mailing, CAST(tally.state AS text), tally.reason, tally.n
-        FROM mailings live CROSS JOIN LATERAL (
-            SELECT d.state, CASE WHEN d.state = 'skipped' THEN d.reason END AS reason, count(*) AS n FROM deliveries d
-            WHERE d.organisation = :organisation AND d.mailing = live.mailing
-              AND in_months(d.mailing, :lowest, :highest) GROUP BY 1, 2 OFFSET 0) tally
-        WHERE live.organisation = :organisation AND live.mailing = ANY(CAST(:mailings AS bigint[]))
-          AND (live.counted_at = live.finished_at) IS NOT TRUE AND live.state <> 'draft'
-        ORDER BY 1, 2, 3
-        """,
+        query("mail.tallies"),
         organisation=organisation,
         mailings=list(mailings),
         lowest=min(mailings, default=0),
@@ -227,20 +213,7 @@ def under_way(connection: Connection, after: tuple[int, int], limit: int) -> lis
     return rows(
         connection,
         MailingUnderWay,
-        """
-        SELECT m.organisation AS place, m.mailing AS number, o.id AS organisation, m.kind, m.id AS mailing, m.state,
-               coalesce(m.launched_at, m.created_at) AS since,
-               (SELECT count(*) FROM work w WHERE w.organisation = m.organisation AND w.subject = m.mailing
-                  AND w.actor IN ('mail.deliver', 'announcements.survey', 'announcements.audience',
-                                  'announcements.cancel')) AS pieces
-        FROM (
-            SELECT * FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL
-            UNION ALL
-            SELECT * FROM mailings WHERE kind = 'announcement' AND state = 'paused'
-        ) m JOIN organisations o USING (organisation)
-        WHERE (m.organisation, m.mailing) > (:organisation_before, :mailing_before)
-        ORDER BY m.organisation, m.mailing LIMIT :limit
-        """,
+        query("mail.under_way"),
         organisation_before=after[0],
         mailing_before=after[1],
         limit=limit,
