@@ -91,7 +91,7 @@ class Lookups:
         elif self._unsent == 1:
             self._loop.call_soon(self._send)
         if self._timer is None:
-            self._timer = self._loop.call_later(OVERDUE_SECONDS, self._look)
+            self._timer = self._loop.call_later(OVERDUE_SECONDS, self._check_overdue)
 
     def loaded(self, row: RawRow) -> tuple[Any, ...]:
         """The values of a row that was heard."""
@@ -154,7 +154,7 @@ class Lookups:
         except psycopg.Error:
             self.close()
 
-    def _look(self) -> None:
+    def _check_overdue(self) -> None:
         """Give up a connection whose answers are overdue; those that came while we were busy are read first."""
         self._timer = None
         self._receive()
@@ -164,4 +164,4 @@ class Lookups:
         if left <= 0:
             self.close()
         else:
-            self._timer = self._loop.call_later(left, self._look)
+            self._timer = self._loop.call_later(left, self._check_overdue)

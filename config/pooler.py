@@ -49,7 +49,7 @@ class Pooler:
     def serve(self, engine: Engine) -> None:
         """Be the way of this engine's connections."""
         engine.update_execution_options(pooler=self)
-        event.listen(engine, "begin", self._tell)
+        event.listen(engine, "begin", self._send_settings)
         event.listen(engine, "before_cursor_execute", self._begin)
         event.listen(engine, "after_cursor_execute", self._commit)
         event.listen(engine, "handle_error", self._roll_back)
@@ -75,7 +75,7 @@ class Pooler:
             raise
         return connection
 
-    def _tell(self, connection: Connection) -> None:
+    def _send_settings(self, connection: Connection) -> None:
         if self.tells and not _autocommits(connection):
             connection.exec_driver_sql(self.tells.replace("%", "%%"))
 

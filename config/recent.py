@@ -22,7 +22,7 @@ PATIENCE = 10.0
 
 
 @dataclass(slots=True)
-class _Kept(Generic[Answer]):
+class _Remembered(Generic[Answer]):
     """An answer, if there is one, when it was asked for (monotonic, seconds), how many seconds it is kept, and whether
     somebody asks now."""
 
@@ -40,7 +40,7 @@ class Recent(Generic[Answer]):
 
     def __init__(self, seconds: float, dear: Callable[[Answer], bool]) -> None:
         self._seconds, self._dear, self._lock = seconds, dear, threading.Lock()
-        self._kept: WeakKeyDictionary[Engine, dict[Hashable, _Kept[Answer]]] = WeakKeyDictionary()
+        self._kept: WeakKeyDictionary[Engine, dict[Hashable, _Remembered[Answer]]] = WeakKeyDictionary()
 
     def ask(self, connection: Connection, key: Hashable, question: Callable[[], Answer]) -> Answer:
         """The answer to a question, which `key` tells from all others of this database."""
@@ -48,7 +48,7 @@ class Recent(Generic[Answer]):
             known = self._kept.setdefault(connection.engine, {})
             last = known.get(key)
             if last is None:
-                ours = known[key] = _Kept()
+                ours = known[key] = _Remembered()
             elif last.at is None:
                 ours = None
             elif time.monotonic() - last.at < last.fresh * (10 if last.asking else 1):
@@ -65,7 +65,11 @@ class Recent(Generic[Answer]):
         return self._asked(known, key, ours, question)
 
     def _asked(
-        self, known: dict[Hashable, _Kept[Answer]], key: Hashable, ours: _Kept[Answer], question: Callable[[], Answer]
+        self,
+        known: dict[Hashable, _Remembered[Answer]],
+        key: Hashable,
+        ours: _Remembered[Answer],
+        question: Callable[[], Answer],
     ) -> Answer:
         begun, kept = time.monotonic(), False
         try:

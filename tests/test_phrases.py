@@ -26,15 +26,15 @@ def test_each_phrase_is_known_again_is_told_in_each_language_and_names_options_o
 
     assert found is not None
     assert found[0] is phrase
-    assert (Reading("en").told(text), "--" in text, "rollcall " in text) == (text, False, False)
-    assert all(Reading(language).told(text) != text for language in ("nl", "fr"))
+    assert (Reading("en").translated(text), "--" in text, "rollcall " in text) == (text, False, False)
+    assert all(Reading(language).translated(text) != text for language in ("nl", "fr"))
     assert typed(typed(text)) == typed(text), "more than one door may have it typed"
 
 
 def test_a_text_that_is_no_phrase_stays_as_it_is() -> None:
     text = "Line up, and others too."
 
-    assert (known(text), typed(text), Reading("fr").told(text)) == (None, text, text)
+    assert (known(text), typed(text), Reading("fr").translated(text)) == (None, text, text)
 
 
 def test_what_stands_in_a_place_is_told_too_if_it_is_a_phrase() -> None:
@@ -43,9 +43,11 @@ def test_what_stands_in_a_place_is_told_too_if_it_is_a_phrase() -> None:
     assert known(str(problem)) is not None
     assert known(str(problem))[0] is STRAY_FIELD  # type: ignore[index]
     assert (
-        Reading("nl").told(str(problem)).startswith("Regel 2: {{ voornaam }} is geen samenvoegveld. Schrijf {{ veld }}")
+        Reading("nl")
+        .translated(str(problem))
+        .startswith("Regel 2: {{ voornaam }} is geen samenvoegveld. Schrijf {{ veld }}")
     )
-    assert Reading("fr").told(str(problem)).startswith("Ligne 2 : {{ voornaam }} n’est pas un champ de fusion.")
+    assert Reading("fr").translated(str(problem)).startswith("Ligne 2 : {{ voornaam }} n’est pas un champ de fusion.")
 
 
 def test_a_time_that_has_passed_is_told_without_the_options_of_the_command_line() -> None:

@@ -216,7 +216,7 @@ def _message(name: str, data: type[Struct]) -> dict[str, Any]:
     }
 
 
-def _posted(
+def _posted_message(
     name: str, content: str, payload: dict[str, Any], data: events.Data | events.OutgoingEvent
 ) -> dict[str, Any]:
     one = example(data)
@@ -272,8 +272,8 @@ def document() -> dict[str, Any]:
                 "description": "The same events over HTTP: one, or an array of at most 5,000.",
                 "servers": [_ref("servers", "web")],
                 "messages": {
-                    "event": _posted("event", event, _schema("EventIn"), EXAMPLES_IN[0]),
-                    "batch": _posted(
+                    "event": _posted_message("event", event, _schema("EventIn"), EXAMPLES_IN[0]),
+                    "batch": _posted_message(
                         "batch",
                         "application/cloudevents-batch+json",
                         {"type": "array", "maxItems": 5000, "items": _schema("EventIn")},
@@ -298,7 +298,7 @@ def document() -> dict[str, Any]:
                 "address": None,
                 "description": "The same events at an address of yours, where you registered one.",
                 "servers": [_ref("servers", "yours")],
-                "messages": {"event": _posted("event", event, _schema("EventOut"), EXAMPLES_OUT[5])},
+                "messages": {"event": _posted_message("event", event, _schema("EventOut"), EXAMPLES_OUT[5])},
             },
         },
         "operations": {

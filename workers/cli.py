@@ -136,19 +136,19 @@ def _run(first: str) -> None:
         gc.enable()
         app()
     except Exception as problem:
-        if (line := _told(problem)) is None:
+        if (line := _line_about(problem)) is None:
             raise
         _give_up(line)
 
 
-def _told(problem: Exception) -> str | None:
+def _line_about(problem: Exception) -> str | None:
     """The one line that says what a user can do something about; None where it is a fault of ours."""
     from config.errors import UserError
 
-    return str(problem) if isinstance(problem, UserError) else _told_of_a_server(problem)
+    return str(problem) if isinstance(problem, UserError) else _line_about_server(problem)
 
 
-def _told_of_a_server(problem: Exception) -> str | None:
+def _line_about_server(problem: Exception) -> str | None:
     import psycopg
     from redis.exceptions import RedisError
     from sqlalchemy.exc import OperationalError, ProgrammingError

@@ -85,13 +85,13 @@ class Presence:
     @contextmanager
     def leading(self) -> Iterator[None]:
         """It leads within the block: that is said at once, and so is that it no longer does."""
-        self._tell(leads=True)
+        self._set_leading(leads=True)
         try:
             yield
         finally:
-            self._tell(leads=False)
+            self._set_leading(leads=False)
 
-    def _tell(self, *, leads: bool) -> None:
+    def _set_leading(self, *, leads: bool) -> None:
         self._leads, self._due = leads, 0.0
         self._news.set()
 

@@ -65,7 +65,7 @@ def add_token(
         name=name,
         hash=digest(secret),
         role=role,
-        organisations=_kept(role, organisations),
+        organisations=_stored(role, organisations),
         expires_at=expires_at,
         made_by=made_by,
     )
@@ -149,6 +149,6 @@ class TokenUses:
         )
 
 
-def _kept(role: Role, organisations: Sequence[str]) -> list[str] | None:
-    """The organisations of a caller as they are kept: null for an operator, whose all are."""
+def _stored(role: Role, organisations: Sequence[str]) -> list[str] | None:
+    """The organisations of a caller as they are stored: null for an operator, whose all are."""
     return None if role is Role.OPERATOR else sorted(set(organisations))

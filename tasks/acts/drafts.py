@@ -83,7 +83,7 @@ def create(doing: Doing, asked: NewDraft) -> AnnouncementState:
         raise _invalid("/announcement", f"An id has 1 to {announcements.LONGEST_ID} characters.")
     at = _moment(asked.send_at, asked.time_zone)
     draft = mail.Draft(
-        id_, asked.subject, asked.body, _kept(asked.audience), asked.policy.value, at, asked.time_zone if at else None
+        id_, asked.subject, asked.body, _stored(asked.audience), asked.policy.value, at, asked.time_zone if at else None
     )
     with doing.transaction() as connection:
         _check(connection, org, draft)
@@ -119,7 +119,7 @@ def edit(doing: Doing, asked: DraftChange) -> WholeAnnouncement:
             found.announcement,
             _or(asked.subject, found.subject),
             _or(asked.body, found.body),
-            found.audience if asked.audience is UNSET else _kept(asked.audience),
+            found.audience if asked.audience is UNSET else _stored(asked.audience),
             _or(asked.policy, found.policy),
             found.send_at if keeps_time else at,
             found.time_zone if keeps_time else zone,
@@ -159,8 +159,8 @@ def _or(said: Any, before: str) -> str:
     return before if said is UNSET else str(said)
 
 
-def _kept(audience: Audience) -> dict[str, object]:
-    """An audience as it is kept, nobody named twice."""
+def _stored(audience: Audience) -> dict[str, object]:
+    """An audience as it is stored, nobody named twice."""
     parts = msgspec.to_builtins(audience)
     return {name: list(dict.fromkeys(part)) if isinstance(part, list) else part for name, part in parts.items()}
 

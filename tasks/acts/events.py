@@ -28,7 +28,7 @@ class UnresolvedState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class HeldFilter:
+class UnresolvedFilter:
     """Which events are listed that wait or are quarantined."""
 
     reason: events.Reason | None = None
@@ -38,7 +38,7 @@ class HeldFilter:
 
 
 @dataclass(frozen=True, slots=True)
-class AnybodysHeldFilter(HeldFilter):
+class AnybodysUnresolvedFilter(UnresolvedFilter):
     """The same; of those that name this organisation, though nobody may know it."""
 
     organisation: str | None = None
@@ -121,18 +121,18 @@ class Replayed:
 
 
 @act("events.quarantined", "GET events/quarantined")
-def quarantined(doing: Doing, asked: HeldFilter) -> Page[events.Quarantined]:
+def quarantined(doing: Doing, asked: UnresolvedFilter) -> Page[events.Quarantined]:
     """The events that wait for something, or for a person: why, what came, and what to do."""
     return _quarantined(doing, asked, doing.organisation.id)
 
 
 @act("system.events.quarantined", "GET /system/events/quarantined")
-def quarantined_anywhere(doing: Doing, asked: AnybodysHeldFilter) -> Page[events.Quarantined]:
+def quarantined_anywhere(doing: Doing, asked: AnybodysUnresolvedFilter) -> Page[events.Quarantined]:
     """The same of everybody, and of organisations that nobody knows."""
     return _quarantined(doing, asked, asked.organisation)
 
 
-def _quarantined(doing: Doing, asked: HeldFilter, named: str | None) -> Page[events.Quarantined]:
+def _quarantined(doing: Doing, asked: UnresolvedFilter, named: str | None) -> Page[events.Quarantined]:
     listed = (doing.act, named, asked.reason, asked.state)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
     with doing.transaction() as connection:

@@ -43,7 +43,7 @@ def learner(doing: Doing, asked: LearnerExplained) -> Explanation:
             forgotten = mail.is_forgotten(connection, org.organisation, launch.mailing)
             about = f"{about}, announcement {asked.announcement}"
             return _of_announcement(about, asked.announcement, launch, steps, forgotten=forgotten)
-        held = explaining.held_starts(connection, org.id, profile.id, asked.course)
+        held = explaining.unresolved_starts(connection, org.id, profile.id, asked.course)
         steps = explaining.in_order([*steps, *held])
         if asked.course is None:
             return explaining.explained(about, f"became {profile.standing}", steps)

@@ -104,7 +104,7 @@ class _Audience:
     address: str | None
 
 
-def _look(connection: Connection, doing: Doing, found: Announcement, *, now: bool) -> _Audience | None:
+def _recipients(connection: Connection, doing: Doing, found: Announcement, *, now: bool) -> _Audience | None:
     """Who would receive it; None if it was launched, or can never be. Raises `Conflict` if its time has passed."""
     org = doing.organisation
     if found.launched_at is not None or found.state == "cancelled":
@@ -126,7 +126,7 @@ def ready(doing: Doing, asked: ReadinessOf) -> Readiness:
     """Say how many would receive it were it launched now. A launch takes that number, and the version, as confirmed."""
     with doing.transaction() as connection:
         found = found_by(connection, doing.organisation, asked.announcement)
-        seen = _look(connection, doing, found, now=asked.now)
+        seen = _recipients(connection, doing, found, now=asked.now)
     return Readiness(found.announcement, None if seen is None else seen.will_receive, announcements.version_of(found))
 
 
@@ -136,7 +136,7 @@ def launch(doing: Doing, asked: Launching) -> Launched:
     whether the mail server takes our mail."""
     org, by = doing.organisation, doing.caller.who
     with doing.transaction() as connection:
-        seen = _look(connection, doing, found_by(connection, org, asked.announcement), now=asked.now)
+        seen = _recipients(connection, doing, found_by(connection, org, asked.announcement), now=asked.now)
     if seen is not None:
         if asked.will_receive is not None and seen.will_receive > asked.will_receive:
             raise Conflict(

@@ -6,7 +6,7 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.erasure.actors import erase
-    from tasks.erasure.kept import document
+    from tasks.erasure.documents import document
     from tasks.erasure.store import begin
 else:
     __getattr__ = lazily(__name__)

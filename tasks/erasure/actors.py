@@ -60,7 +60,7 @@ def erase(runtime: Runtime, piece: work.Piece) -> None:
         for rewrite in (events.rewrite_reasons, seats.rewrite_reasons, mail.rewrite_reasons):
             rewrite(connection, number, lambda text: needles.left_of(text)[0])
     walks: tuple[Callable[[Connection, int], int | None], ...] = (
-        lambda connection, after: store.forget_held(connection, id_, needles, after),
+        lambda connection, after: store.forget_unresolved(connection, id_, needles, after),
         lambda connection, after: mail.rewrite_texts(connection, number, needles.left_of, after),
     )
     for look_at_page in walks:

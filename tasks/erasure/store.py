@@ -66,11 +66,11 @@ def to_look_for(connection: Connection, organisation: int, again: timedelta) -> 
     )
 
 
-def forget_held(connection: Connection, id_: str, needles: Needles, after: int) -> int | None:
+def forget_unresolved(connection: Connection, id_: str, needles: Needles, after: int) -> int | None:
     """Give up what could not be taken and describes them, or is malformed and names them, and take what names them out
     of the rest: one page of it; the last of it, or None where there is no more. What is of nobody knows which
     organisation is looked at, too."""
-    page = events.held_after(connection, id_, after)
+    page = events.unresolved_after(connection, id_, after)
     for one in page:
         if needles.name(one.body, id_):
             left = needles.without(one.body)

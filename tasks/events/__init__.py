@@ -67,13 +67,13 @@ if TYPE_CHECKING:
         Quarantined,
         UnresolvedEvent,
         decided,
-        held_after,
         is_called,
         quarantined,
         quarantined_page,
         resolve,
         rewrite,
         unresolved,
+        unresolved_after,
         unresolved_counts,
     )
     from tasks.events.readers import known as known_readers

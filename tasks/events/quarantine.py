@@ -203,13 +203,13 @@ def is_called(connection: Connection, id_: str) -> bool:
     return bool(value(connection, _IS_CALLED, id=id_))
 
 
-def held_after(connection: Connection, organisation: str, seq: int) -> list[UnresolvedEvent]:
+def unresolved_after(connection: Connection, organisation: str, seq: int) -> list[UnresolvedEvent]:
     """The next page of what waits or is quarantined, of an organisation or of nobody knows which; it stays as it is
     until the transaction ends."""
     return rows(
         connection,
         UnresolvedEvent,
-        query("events.held_after"),
+        query("events.unresolved_after"),
         seq=seq,
         named=organisation,
         page=PAGE,

@@ -13,7 +13,7 @@ from tasks import events
 from tasks.explaining.rules import WHY, Step, step
 
 #: Events that wait or are quarantined which are looked through for a learner's starts, at most.
-HELD_AT_MOST = 5_000
+UNRESOLVED_AT_MOST = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class _StartData(msgspec.Struct):
     course: str = ""
 
 
-class _HeldStart(msgspec.Struct):
+class _UnresolvedStart(msgspec.Struct):
     """What counts of a start that could not be taken."""
 
     type: str = ""
@@ -76,14 +76,16 @@ def in_order(steps: list[Step]) -> list[Step]:
     return sorted(steps, key=lambda step: (step.at is None, step.at and step.at.timestamp(), places[step.what]))
 
 
-def held_starts(connection: Connection, organisation: str, learner: str, course: str | None = None) -> Iterator[Step]:
+def unresolved_starts(
+    connection: Connection, organisation: str, learner: str, course: str | None = None
+) -> Iterator[Step]:
     """The starts of a learner that wait or are quarantined, of one course or of all."""
-    after, left, more = 0, HELD_AT_MOST, True
+    after, left, more = 0, UNRESOLVED_AT_MOST, True
     while more and left > 0:
         found, more = events.quarantined_page(connection, organisation, after, min(left, 500))
         for entry in found:
             try:
-                said = msgspec.json.decode(entry.payload, type=_HeldStart)
+                said = msgspec.json.decode(entry.payload, type=_UnresolvedStart)
             except msgspec.MsgspecError:
                 continue
             if (said.type, said.data.learner) != ("platform.course.started", learner):

@@ -423,12 +423,12 @@ class Batch:
                 applied = [self.numbers[event.identity] for event in events if event.identity not in deferred]
                 settle_events(self.connection, applied)
             void.add(Effects(void=effects.void))
-            events = self.take(freed(self.connection, effects.known, effects.enrolled))
+            events = self.unrecorded(freed(self.connection, effects.known, effects.enrolled))
             effects, stored = self.apply_stored(events) if events else Effects(), True
         mail_admins(self.connection, void)
         return len(self.deferred & ours)
 
-    def take(self, stored: Sequence[tuple[StoredEvent, Event]]) -> list[Event]:
+    def unrecorded(self, stored: Sequence[tuple[StoredEvent, Event]]) -> list[Event]:
         """Of what waited, what is to be applied now; what is in the history already is settled."""
         recorded = {event.identity: one.seq for one, event in stored if is_recorded(one, event)}
         settle_events(self.connection, list(recorded.values()))
@@ -438,7 +438,7 @@ class Batch:
 
     def finish_stored(self, stored: Sequence[tuple[StoredEvent, Event]]) -> None:
         """Apply these that were deferred, and what waited for them. The caller holds the lock of their organisation."""
-        events = self.take(stored)
+        events = self.unrecorded(stored)
         self.finish(events, self.apply_stored(events), stored=True)
 
 

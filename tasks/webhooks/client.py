@@ -111,7 +111,7 @@ class _HttpConnection:
             raise h11.RemoteProtocolError("an answer comes in too many pieces")
         return True
 
-    def kept(self) -> bool:
+    def is_reusable(self) -> bool:
         """Whether the connection can be used for another request; it is closed otherwise."""
         done = self.protocol.our_state is h11.DONE and self.protocol.their_state is h11.DONE
         if done and not self.protocol.trailing_data[0]:  # or what follows would be taken for the next answer
@@ -162,7 +162,7 @@ class HttpClient:
         finally:
             if answer is None:
                 connection.writer.transport.abort()
-        if connection.kept():
+        if connection.is_reusable():
             other = self._idle.pop((target.authority, target.encrypted), None)
             if other is not None:
                 other.writer.close()

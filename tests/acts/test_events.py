@@ -23,7 +23,7 @@ def held(world: World) -> World:
 def test_what_waits_is_listed_page_by_page_and_only_with_the_filters_it_began_with(held: World) -> None:
     after, seen = None, []
     while True:
-        page = do(held, acts.quarantined, acts.HeldFilter(limit=2, after=after))
+        page = do(held, acts.quarantined, acts.UnresolvedFilter(limit=2, after=after))
         seen += [entry.id for entry in page.items]
         after = page.next or after
         if page.next is None:
@@ -31,15 +31,15 @@ def test_what_waits_is_listed_page_by_page_and_only_with_the_filters_it_began_wi
 
     assert seen == [f"s{n}" for n in range(5)]
     with pytest.raises(Invalid):
-        do(held, acts.quarantined, acts.HeldFilter(state=acts.UnresolvedState.WAITING, after=after))
-    everybodys = do(held, acts.quarantined_anywhere, acts.AnybodysHeldFilter(), None)
+        do(held, acts.quarantined, acts.UnresolvedFilter(state=acts.UnresolvedState.WAITING, after=after))
+    everybodys = do(held, acts.quarantined_anywhere, acts.AnybodysUnresolvedFilter(), None)
     assert len(everybodys.items) == 6
-    named = do(held, acts.quarantined_anywhere, acts.AnybodysHeldFilter(organisation="unknown"), None)
+    named = do(held, acts.quarantined_anywhere, acts.AnybodysUnresolvedFilter(organisation="unknown"), None)
     assert [entry.organisation for entry in named.items] == ["unknown"]
 
 
 def test_r27_an_event_is_decided_by_its_number_and_who_did_is_kept(held: World) -> None:
-    entry = do(held, acts.quarantined, acts.HeldFilter(limit=1)).items[0]
+    entry = do(held, acts.quarantined, acts.UnresolvedFilter(limit=1)).items[0]
 
     decision = do(held, acts.discard, acts.Discarding(entry.number, "a mistake"), who=caller(Role.ADMIN))
 
@@ -53,7 +53,7 @@ def test_r27_an_event_is_decided_by_its_number_and_who_did_is_kept(held: World) 
 
 def test_r31_nothing_of_another_organisation_is_decided(held: World) -> None:
     held.send(held.event("organisation.saved", {"name": "B", "licence": "seats", "pool": 1}, organisation="borealis"))
-    entry = do(held, acts.quarantined, acts.HeldFilter(limit=1)).items[0]
+    entry = do(held, acts.quarantined, acts.UnresolvedFilter(limit=1)).items[0]
 
     with pytest.raises(NotFound):
         do(held, acts.discard, acts.Discarding(entry.number, "x"), "borealis", caller(Role.ADMIN, "borealis"))
@@ -62,7 +62,7 @@ def test_r31_nothing_of_another_organisation_is_decided(held: World) -> None:
     with pytest.raises(Forbidden):
         do(held, acts.release, acts.Decision(entry.number), "acme", caller(Role.READER, "acme"))
     with pytest.raises(Forbidden):
-        do(held, acts.quarantined_anywhere, acts.AnybodysHeldFilter(), None, caller(Role.ADMIN))
+        do(held, acts.quarantined_anywhere, acts.AnybodysUnresolvedFilter(), None, caller(Role.ADMIN))
     assert do(held, acts.decided, acts.DecidedFilter()).items == []
 
 

@@ -10,7 +10,7 @@ from tasks.acts import system as acts
 from tasks.acts.acting import Nothing, perform
 from tests.acts.doing import caller
 from tests.world import World
-from workers.commands.status import RATE_SECONDS, GrowthRates, _look
+from workers.commands.status import RATE_SECONDS, GrowthRates, _screen
 
 
 def shown(looked: object) -> str:
@@ -37,10 +37,10 @@ def test_the_view_shows_how_fast_things_go_and_goes_on_while_a_server_is_away(wo
     def ask() -> acts.SystemStatus:
         return perform(world.runtime, caller(), acts.show, Nothing())
 
-    first = shown(_look(ask, rates))
+    first = shown(_screen(ask, rates))
     with transaction(world.runtime.engine) as connection:
         fleet.add_counts(connection, {'rollcall_mails_total{kind="digest",outcome="accepted"}': 1e9})
-    second = shown(_look(ask, rates))
+    second = shown(_screen(ask, rates))
 
     assert "0.0 events/s · 0.0 mails/s · 0.0 starts/s" in first
     assert "0.0 mails/s" not in second
@@ -52,5 +52,5 @@ def test_the_view_shows_how_fast_things_go_and_goes_on_while_a_server_is_away(wo
         def fail(problem: Exception = problem) -> acts.SystemStatus:
             raise problem
 
-        assert says in shown(_look(fail, rates))
-    assert "nobody works on it" in shown(_look(ask, rates))
+        assert says in shown(_screen(fail, rates))
+    assert "nobody works on it" in shown(_screen(ask, rates))

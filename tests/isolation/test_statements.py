@@ -113,7 +113,7 @@ ACROSS = {
         "tasks.webhooks.store.forget_answers",
     },
     "what waits or is quarantined, by the id of its organisation: some was stored before that had a number": {
-        "tasks.events.quarantine.held_after",
+        "tasks.events.quarantine.unresolved_after",
         "tasks.events.erasing.rewrite_reasons",
     },
     "an operator's question: whether a word is the id of any event": {

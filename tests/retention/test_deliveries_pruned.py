@@ -20,7 +20,7 @@ OF_ALL = {
         "tasks.enrolments.enrolling._follow_in_a_row",
         "tasks.enrolments.previews.preview_request",
         "tasks.enrolments.previews.preview_rules",
-        "tasks.erasure.kept._kept",
+        "tasks.erasure.documents._stored",
         "tasks.explaining.store.steps_of",
         "tasks.mail.ledger.erasing.forget_recipients",
         "tasks.mail.ledger.mailings.received_by",

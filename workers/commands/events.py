@@ -220,7 +220,7 @@ def quarantined(
     json_: Json = False,
 ) -> None:
     """List the events that wait for something, or for a person: why, what came, and what to do."""
-    wanted = acts.HeldFilter(reason, state)
+    wanted = acts.UnresolvedFilter(reason, state)
     with acting("quarantined") as do:
         found = items(do, *_asked(do, acts.quarantined, acts.quarantined_anywhere, wanted, organisation), most=limit)
         if json_:
@@ -271,7 +271,7 @@ def _asked(
     """What is asked of an organisation; or of everybody, or of a name that nobody knows, which is an operator's."""
     if named is not None:
         with suppress(NotFound):
-            do(acts.quarantined, acts.HeldFilter(limit=1), named)
+            do(acts.quarantined, acts.UnresolvedFilter(limit=1), named)
             return ours, wanted, named
     said = {field.name: getattr(wanted, field.name) for field in fields(wanted)}
     return anybodys, anybodys.takes(**said, organisation=named), None

@@ -69,13 +69,13 @@ def _watch(ask: Callable[[], acts.SystemStatus]) -> None:
     with Live(console=out, auto_refresh=False, screen=out.is_terminal, vertical_overflow="crop") as live:
         try:
             while True:
-                live.update(_look(ask, rates), refresh=True)
+                live.update(_screen(ask, rates), refresh=True)
                 resting.wait(WATCH_SECONDS)
         except KeyboardInterrupt:
             return
 
 
-def _look(ask: Callable[[], acts.SystemStatus], rates: GrowthRates) -> RenderableType:
+def _screen(ask: Callable[[], acts.SystemStatus], rates: GrowthRates) -> RenderableType:
     now = f"{clock.now():%Y-%m-%d %H:%M:%S} UTC"
     try:
         standing = ask()

@@ -368,17 +368,17 @@ class Conversation(H11Protocol):
         self._door.waits(self, owed is not _Owed.NOTHING)
         self._until = self.loop.time() + _SECONDS[owed] if owed in _SECONDS else None
         if self._until is not None:
-            self._look_at(self._until)
+            self._check_at(self._until)
 
-    def _look_at(self, moment: float) -> None:
+    def _check_at(self, moment: float) -> None:
         """Look then at the latest; a look that comes too early is cheaper than one that is put off each time."""
         if self._deadline is not None:
             if self._deadline.when() <= moment:
                 return
             self._deadline.cancel()
-        self._deadline = self.loop.call_at(moment, self._look)
+        self._deadline = self.loop.call_at(moment, self._check_time)
 
-    def _look(self) -> None:
+    def _check_time(self) -> None:
         """Hang up, if it is time to."""
         self._deadline = None
         if self._until is None:
@@ -386,7 +386,7 @@ class Conversation(H11Protocol):
         if self.is_answered:
             self._until = self.loop.time() + _SECONDS[self._owed]
         if self._until > self.loop.time():
-            self._look_at(self._until)
+            self._check_at(self._until)
             return
         if self._owed is _Owed.HEAD and self.conn.trailing_data[0]:
             self.transport.write(_TOO_SLOW)

@@ -75,7 +75,7 @@ class _Way:
         """One request. Every one of them is answered."""
         came = time.monotonic()
         try:
-            answer = await self._taken(request)
+            answer = await self._store_signed(request)
         except _RequestRefused as problem:
             answer = problem.answer
         except NotRead as problem:
@@ -94,12 +94,12 @@ class _Way:
         counts.count("rollcall_events_posts_total", status=str(answer.status_code))
         return answer
 
-    async def _taken(self, request: Request) -> JSONResponse:
+    async def _store_signed(self, request: Request) -> JSONResponse:
         batched = _is_batch(request)
         claim = Claim.read(request.headers)
         async with self._bodies.read(request, self._runtime.settings.rollcall_events_bytes) as body:
             only = signs_for(await self._signed_by(claim, body))
-            return await self._bulkhead.ask(self._take, body, batched, only)
+            return await self._bulkhead.ask(self._store_body, body, batched, only)
 
     async def _signed_by(self, claim: Claim, body: bytes) -> list[EventsKey]:
         try:
@@ -114,7 +114,7 @@ class _Way:
             log.warning("posted.signed_with_secret_key", do="sign with what `rollcall events key` prints")
         return keys
 
-    def _take(self, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
+    def _store_body(self, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
         """Take what is signed. A body that came before, and whose process never said what became of it, may be why: its
         events are then taken one by one, and no other such body beside them."""
         name = f"post:{sha256(body).hexdigest()}"
@@ -122,21 +122,21 @@ class _Way:
         self._names.append(name)
         try:
             with self._suspects.trying(name) as tries:
-                take_all = self._taken_alone if tries > 1 and not beside else self._taken_at_once
-                return take_all(name, body, batched, only)
+                store_all = self._store_one_by_one if tries > 1 and not beside else self._store_at_once
+                return store_all(name, body, batched, only)
         except _RequestRefused:
             self._suspects.forget(name)
             raise
         finally:
             self._names.remove(name)
 
-    def _taken_at_once(self, _name: str, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
+    def _store_at_once(self, _name: str, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
         events = self._events(body, batched, only)
         slice_ = self._runtime.settings.rollcall_ingress_batch
         parts = [events[first : first + slice_] for first in range(0, len(events), slice_)]
         return _answered(sum((self._stored([bytes(event) for event in part], only) for part in parts), BatchResult()))
 
-    def _taken_alone(self, name: str, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
+    def _store_one_by_one(self, name: str, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
         with self._alone:
             with self._suspects.trying(f"{name}:read") as tries:
                 if tries > MOST_TRIES:

@@ -54,12 +54,12 @@ ASKED: ContextVar[Question | None] = ContextVar("asked", default=None)
 def watch(engine: Engine) -> None:
     """Note whose the connections of an engine are."""
 
-    def taken(connection: Any, record: Any, _proxy: Any) -> None:
+    def checked_out(connection: Any, record: Any, _proxy: Any) -> None:
         if question := ASKED.get():
             record.info["question"] = question
             question.hold(connection)
 
-    def given_back(connection: Any, record: Any) -> None:
+    def checked_in(connection: Any, record: Any) -> None:
         if question := record.info.pop("question", None):
             question.release(connection)
 
@@ -67,6 +67,6 @@ def watch(engine: Engine) -> None:
         if (question := ASKED.get()) and question.stopped:
             raise TookTooLong
 
-    event.listen(engine, "checkout", taken)
-    event.listen(engine, "checkin", given_back)
+    event.listen(engine, "checkout", checked_out)
+    event.listen(engine, "checkin", checked_in)
     event.listen(engine, "before_cursor_execute", before)

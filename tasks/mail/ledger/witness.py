@@ -116,16 +116,16 @@ class Witness:
 
     def is_behind(self, connection: Connection) -> bool:
         """Whether the database has counted less than anybody remembers: it was restored."""
-        return self._look(connection)[0]
+        return self._compare(connection)[0]
 
     def keeps_up(self, connection: Connection) -> bool:
         """Whether the database has not: its counts are then written to the home, if they have changed."""
-        behind, counts = self._look(connection)
+        behind, counts = self._compare(connection)
         if not behind:
             self._keep(connection, counts)
         return not behind
 
-    def _look(self, connection: Connection) -> tuple[bool, dict[int, int]]:
+    def _compare(self, connection: Connection) -> tuple[bool, dict[int, int]]:
         connected = self._connected
         highest, counts = self.highest(connection), control.pulses(connection)  # in this order: others count on
         behind = any(n < highest.get(shard, 0) for shard, n in counts.items())

@@ -155,7 +155,7 @@ class Console:
             async with self._bodies.read(request, LONGEST_FORM) as body:
                 asked = replace(asked, fields=_pairs(body))
         if page.live is not None and "text/event-stream" in request.headers.get("accept", ""):
-            return await self._told(asked)
+            return await self._change_stream(asked)
         if page.exports:
             return await self._exported(asked)
         return await self._bulkhead.ask(self._show, self._bulkhead.runtime, asked)
@@ -187,24 +187,24 @@ class Console:
     def _sign_in(self) -> Response:
         return Response(status_code=303, headers={"Location": f"{self._prefix}{SIGN_IN_PATH}"})
 
-    async def _told(self, asked: _Asked) -> Response:
+    async def _change_stream(self, asked: _Asked) -> Response:
         """The stream that tells a page of changes."""
 
-        async def look() -> str | None:
-            found = await self._looks.ask(self._look, self._looks.runtime, asked)
+        async def tag() -> str | None:
+            found = await self._looks.ask(self._reader_and_tag, self._looks.runtime, asked)
             return None if found is None else found[1]
 
-        found = await self._looks.ask(self._look, self._looks.runtime, asked)
+        found = await self._looks.ask(self._reader_and_tag, self._looks.runtime, asked)
         if found is None:
             return Response(status_code=204)  # which a browser does not ask again
         if wait := self._rates.wait(found[0]):
             raise RefusedVisit(429, wait=wait)
-        stream = self._changes.stream(found[0], look)
+        stream = self._changes.stream(found[0], tag)
         if stream is None:
             raise RefusedVisit(503, wait=AGAIN)
         return stream
 
-    def _look(self, runtime: Runtime, asked: _Asked) -> tuple[str, str] | None:
+    def _reader_and_tag(self, runtime: Runtime, asked: _Asked) -> tuple[str, str] | None:
         """Who has a page open, and the tag of what it is asked by; None for somebody who is not signed in any more."""
         caller = self._visitors.caller(runtime, asked.request, used=False)
         if caller is None:
@@ -343,7 +343,7 @@ class Console:
         """A page for what went wrong, if nothing is known of who asks."""
         refused = problem
         if isinstance(problem, UserError):
-            refused = RefusedVisit(_status(problem), reader.told(str(problem)))
+            refused = RefusedVisit(_status(problem), reader.translated(str(problem)))
         elif isinstance(problem, NotRead):
             refused = RefusedVisit(problem.status, str(problem))
         elif is_passing(problem):
@@ -362,9 +362,11 @@ class Console:
 
 def _refusal(visit: Visit, problem: UserError) -> Shown:
     """The page of somebody who is signed in, of what an act refuses."""
-    says, told = str(problem), visit.reader.told
-    fields = [told(one.detail) for one in problem.errors if one.detail != says] if isinstance(problem, Invalid) else []
-    said = {"status": _status(problem), "says": told(says), "details": fields, "back": visit.said("back")}
+    says, translated = str(problem), visit.reader.translated
+    fields = (
+        [translated(one.detail) for one in problem.errors if one.detail != says] if isinstance(problem, Invalid) else []
+    )
+    said = {"status": _status(problem), "says": translated(says), "details": fields, "back": visit.said("back")}
     return Shown("refused", said, _status(problem))
 
 

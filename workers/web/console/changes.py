@@ -50,7 +50,7 @@ class Changes:
 
     def stream(self, who: str, look: Callable[[], Awaitable[str | None]]) -> Response | None:
         """A stream for somebody; None if there are too many. `look`: asks for the tag; None: the stream is to end."""
-        return None if self._open.is_full(who) else _Told(self._tags(look), self._open, who)
+        return None if self._open.is_full(who) else _CountedStream(self._tags(look), self._open, who)
 
     def shared(self, of: object, ask: Callable[[], str], within: float | None = None) -> str:
         """The tag of a question, asked anew unless somebody did `within` these seconds; None: half the time between
@@ -98,7 +98,7 @@ async def _asked(look: Callable[[], Awaitable[str | None]], said: str) -> str | 
         return None
 
 
-class _Told(StreamingResponse):
+class _CountedStream(StreamingResponse):
     """A stream, counted while it is open."""
 
     def __init__(self, blocks: AsyncIterator[bytes], open_: Places, who: str) -> None:

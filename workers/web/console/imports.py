@@ -82,7 +82,7 @@ def again(visit: Visit) -> Gone | Shown:
     try:
         visit.ask(imports.again, ImportAgain(id=one.id, **how))
     except Invalid as problem:
-        return _shown(visit, replace(found, asked=asked), visit.reader.told(str(problem)))
+        return _shown(visit, replace(found, asked=asked), visit.reader.translated(str(problem)))
     return Gone(visit.url("imports", str(one.id)))
 
 
@@ -140,7 +140,7 @@ def _shown(visit: Visit, found: ImportUnderWay, problem: str = "") -> Shown:
     known = [] if result is None else [*result.columns.values(), *result.status_columns, *result.unused]
     said: dict[str, Any] = {
         "id": visit.path["id"],
-        "found": replace(found, problem=found.problem and visit.reader.told(found.problem)),
+        "found": replace(found, problem=found.problem and visit.reader.translated(found.problem)),
         "asked": asked,
         "result": result,
         "form": _Form(columns, words),

@@ -90,13 +90,13 @@ class Reading:
         """What to say."""
         return catalogue(self.language)
 
-    def told(self, text: str) -> str:
+    def translated(self, text: str) -> str:
         """A sentence that other doors say too, if it is one that we know; another text as it is."""
         found = known(text)
         if found is None:
             return text
         phrase, places = found
-        said = {name: self.told(place) if name in NESTED else place for name, place in places.items()}
+        said = {name: self.translated(place) if name in NESTED else place for name, place in places.items()}
         return self.words.gettext(phrase.says).format(**said)
 
     def number(self, number: float) -> str:

@@ -56,7 +56,7 @@ def launch(visit: Visit) -> Shown | Gone:
         done = visit.ask(launching.launch, asked)
     except Conflict as problem:
         try:
-            return _confirm(visit, visit.reader.told(str(problem)), 409)
+            return _confirm(visit, visit.reader.translated(str(problem)), 409)
         except Conflict:
             raise problem from None
     if done.state == "scheduled":

@@ -9,7 +9,7 @@ from config.errors import UserError
 from tasks import events as event_parts
 from tasks.acts import auditing, events, suppressions, webhooks
 from tasks.acts.auditing import AuditAsked, AuditExport
-from tasks.acts.events import AnybodysDecisions, AnybodysHeldFilter, Decisions, HeldFilter, UnresolvedState
+from tasks.acts.events import AnybodysDecisions, AnybodysUnresolvedFilter, Decisions, UnresolvedFilter, UnresolvedState
 from tasks.acts.paging import Stream
 from tasks.acts.suppressions import NewSuppression, SuppressionsChosen, SuppressionsExport, SuppressionsPage
 from tasks.acts.webhooks import AttemptFilter, Enabling, OneWebhook, WebhookAddition, WebhookList
@@ -49,12 +49,12 @@ def first(visit: Visit) -> Gone:
 @page(f"GET {OF_ALL}/quarantine", needs=events.quarantined_anywhere, section="system")
 def list_quarantine(visit: Visit) -> Shown:
     """The events that wait, or that a person is to decide about."""
-    asked: HeldFilter
+    asked: UnresolvedFilter
     if visit.organisation is not None:
-        asked = visit.read(HeldFilter, limit=SHOWN)
+        asked = visit.read(UnresolvedFilter, limit=SHOWN)
         found = visit.ask(events.quarantined, asked)
     else:
-        asked = visit.read(AnybodysHeldFilter, limit=SHOWN)
+        asked = visit.read(AnybodysUnresolvedFilter, limit=SHOWN)
         found = visit.ask(events.quarantined_anywhere, asked)
     said = {
         "asked": asked,

@@ -79,7 +79,7 @@ def switch(visit: Visit) -> Shown | Gone:
         act = learners.activate if wanted == "active" else learners.deactivate
         visit.ask(act, LearnerToggle(learner))
     except Conflict as problem:
-        return _card(visit, visit.reader.told(str(problem)), 409)
+        return _card(visit, visit.reader.translated(str(problem)), 409)
     here = visit.url("learners", learner)
     return Gone(here, _said(visit, wanted, 1, preview.usernames), _undo(visit, preview, [learner], here))
 

@@ -204,7 +204,7 @@ def _frame(visit: Visit, writing: DraftForm) -> Framed:
     try:
         seen = _seen(visit, writing, count=False)
     except NotFound as problem:
-        return Framed(_plain(visit.reader.told(str(problem)), "light"))
+        return Framed(_plain(visit.reader.translated(str(problem)), "light"))
     if seen.faults:
         said = "\n".join([words.gettext("There is a mistake in it:"), *(one.says for one in seen.faults)])
         return Framed(_plain(said, "light"))
@@ -231,12 +231,12 @@ def _plain(text: str, scheme: str) -> str:
 def _seen(visit: Visit, writing: DraftForm, *, count: bool) -> SeenLetter:
     reader = visit.said("reader").strip() or None
     asked = previews.Writing(writing.subject, writing.body, writing.audience, reader, count)
-    return _told(visit, visit.ask(previews.see, asked))
+    return _translated(visit, visit.ask(previews.see, asked))
 
 
-def _told(visit: Visit, seen: SeenLetter) -> SeenLetter:
+def _translated(visit: Visit, seen: SeenLetter) -> SeenLetter:
     """The same, with its mistakes in the reader's language."""
-    return replace(seen, faults=[replace(one, says=visit.reader.told(one.says)) for one in seen.faults])
+    return replace(seen, faults=[replace(one, says=visit.reader.translated(one.says)) for one in seen.faults])
 
 
 def _editor(
@@ -253,9 +253,9 @@ def _editor(
         try:
             seen = _seen(visit, writing, count=count)
         except NotFound as problem:
-            reader_unknown = visit.reader.told(str(problem))
+            reader_unknown = visit.reader.translated(str(problem))
             asked = previews.Writing(writing.subject, writing.body, writing.audience, None, count)
-            seen = _told(visit, visit.ask(previews.see, asked))
+            seen = _translated(visit, visit.ask(previews.see, asked))
     known = visit.ask(segments.list_, SegmentsAsked(limit=TICKED))
     listed = {one.segment for one in known.items}
     view = visit.said("view")
@@ -283,7 +283,7 @@ def _editor(
 
 def _refused(visit: Visit, writing: DraftForm, problem: Invalid, found: WholeAnnouncement | None = None) -> Shown:
     """The editor, with what is wrong at each field."""
-    problems = {one.pointer.split("/")[1]: visit.reader.told(one.detail) for one in problem.errors}
+    problems = {one.pointer.split("/")[1]: visit.reader.translated(one.detail) for one in problem.errors}
     if "send_at" in problems and not visit.said("send_at"):
         problems["send_at"] = visit.reader.words.gettext("Choose a day and a time.")
     if "audience" in problems and visit.said("to") not in {"everyone", "segments", "learners"}:

@@ -22,7 +22,7 @@ PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class _KeptRow:
+class _StoredRow:
     of_table: str
     said: str
 
@@ -32,7 +32,7 @@ def document(connection: Connection, organisation: int, id_: str, learner: int, 
     it says when it was made: as long as nothing changes, it stays the same. `named`: the learner's id."""
     yield b'{"organisation":%b,"learner":%b,"kept":{' % (_json(id_), _json(named))
     open_: str | None = None
-    for table, said in _kept(connection, organisation, id_, learner, named):
+    for table, said in _stored(connection, organisation, id_, learner, named):
         if table != open_:
             yield b"%b%b:[\n%b" % (b"" if open_ is None else b"],\n", _json(table), said)
         else:
@@ -41,10 +41,12 @@ def document(connection: Connection, organisation: int, id_: str, learner: int, 
     yield b"}}\n" if open_ is None else b"]}}\n"
 
 
-def _kept(connection: Connection, organisation: int, id_: str, learner: int, named: str) -> Iterator[tuple[str, bytes]]:
+def _stored(
+    connection: Connection, organisation: int, id_: str, learner: int, named: str
+) -> Iterator[tuple[str, bytes]]:
     """What is kept, table by table: what names them by number, and what does in a text."""
     for row in rows(
-        connection, _KeptRow, query("erasure.kept_of_learner"), organisation=organisation, learner=learner, id=named
+        connection, _StoredRow, query("erasure.kept_of_learner"), organisation=organisation, learner=learner, id=named
     ):
         yield row.of_table, _MOMENT.sub(_rfc3339, row.said).encode()
     known = one(connection, Erased, query("erasure.known_by"), organisation=organisation, learner=learner)
@@ -68,7 +70,7 @@ def _events(connection: Connection, id_: str, needles: Needles) -> Iterator[obje
     """The events that were not taken and say who they are, and those that were given up or taken for a reason that
     does."""
     last = 0
-    while page := events.held_after(connection, id_, last):
+    while page := events.unresolved_after(connection, id_, last):
         last = page[-1].seq
         for event in page:
             if needles.name(event.body, id_):
