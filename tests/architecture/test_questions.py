@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.architecture.statements import Statement, statements
+from tests.architecture.writes import ROOT
 
 
 class Question(NamedTuple):
@@ -62,6 +63,18 @@ def asked_otherwise(question: Question, found: Iterable[Statement]) -> set[str]:
         for statement in found
         if statement.text and all(re.search(word, statement.text) for word in question.words)
     }
+
+
+def test_what_changed_of_enrolments_is_announced_by_one_fragment() -> None:
+    sources = (file for room in ("config", "tasks", "workers", "migrations") for file in (ROOT / room).rglob("*.*"))
+    naming = {
+        str(file.relative_to(ROOT))
+        for file in sources
+        if file.suffix in {".py", ".sql"} and "rollcall.enrolment.changed" in file.read_text(encoding="utf-8")
+    }
+
+    assert naming == {"tasks/events/outbox.py", "tasks/events/outgoing.py"}, "use events.ENROLMENTS_CHANGED"
+    assert (ROOT / "tasks" / "events" / "outbox.py").read_text(encoding="utf-8").count("enrolment.changed") == 1
 
 
 @pytest.mark.parametrize("question", QUESTIONS)
