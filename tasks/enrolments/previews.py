@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from config.database import planned_for_sets, rows
 from tasks import mail, seats
 from tasks.enrolments.courses import Course
+from tasks.enrolments.fragments import WITHDRAWN
 from tasks.enrolments.rules import Became, NotTold
 from tasks.organisations import Organisation
 
@@ -41,19 +42,13 @@ class _Group:
     n: int
 
 
-#: A withdrawal by name stands against rules always, against a request if it is not older (S4).
-_WITHDRAWN_BY_NAME = """EXISTS (
-               SELECT FROM withdrawn_by_name(:cycle) said
-               WHERE said.organisation = :organisation AND said.course = :course AND said.learner = l.learner
-                 AND (NOT CAST(:asked AS boolean) OR said.occurred_at >= CAST(:at AS timestamptz)))"""
-
 _VERDICT = mail.VERDICT.format(kind="'enrolment'", state="'sending'")
 
 #: Of every learner that is {wanted}, or enrolled: what would become of them, and whether they would be told.
 _GROUPS = f"""
 WITH judged AS (
     SELECT l.standing = 'inactive' AS silent, {{wanted}} AS wanted, e.learner IS NOT NULL AS there, e.withdrawn_at,
-           e.withdrawn_by, e.requests, e.started_at, {_WITHDRAWN_BY_NAME} AS named,
+           e.withdrawn_by, e.requests, e.started_at, {WITHDRAWN.format(course=":course")} AS named,
            EXISTS (
                SELECT FROM void_enrolments v
                WHERE v.organisation = :organisation AND v.course = :course AND v.cycle = :cycle
@@ -70,7 +65,8 @@ WITH judged AS (
     SELECT silent, verdict, charged, CASE
         WHEN wanted AND NOT there THEN CASE WHEN NOT named AND NOT void THEN 'enrolled' END
         WHEN wanted AND withdrawn_at IS NULL THEN 'already'
-        WHEN wanted THEN CASE WHEN NOT named AND (:asked OR withdrawn_by = 'rule') THEN 'enrolled' END
+        WHEN wanted THEN CASE WHEN NOT named AND (CAST(:requests AS bigint[]) IS NOT NULL OR withdrawn_by = 'rule')
+            THEN 'enrolled' END
         WHEN there AND withdrawn_at IS NULL AND requests IS NULL AND started_at IS NULL THEN 'withdrawn'
     END AS became
     FROM judged
@@ -119,7 +115,7 @@ def preview_request(
 ) -> EnrolmentPreview:
     """What would come of a request for these learners, who are eligible (R8, R9, R11)."""
     scope = _scope(organisation, course, window_seconds)
-    scope |= {"cycle": cycle, "asked": True, "at": at, "listed": list(learners)}
+    scope |= {"cycle": cycle, "requests": [], "at": at, "listed": list(learners)}
     return _counted(rows(connection, _Group, _BY_REQUEST, **scope), on_hold=course.on_hold, notify=notify)
 
 
@@ -128,7 +124,7 @@ def _scope(organisation: Organisation, course: Course, window_seconds: float) ->
         "organisation": organisation.organisation,
         "course": course.course,
         "cycle": 1,
-        "asked": False,
+        "requests": None,
         "at": None,
         **seats.charging(organisation),
         "window": f"{window_seconds} seconds",

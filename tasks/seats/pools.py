@@ -10,6 +10,7 @@ from tasks import mail
 from tasks.events import emit
 from tasks.organisations import Organisation
 from tasks.seats.rules import Crossing, period_of, reached, terms, unit_of
+from tasks.seats.store import charging
 
 
 def terms_changed(
@@ -30,10 +31,8 @@ def count_anew(connection: Connection, organisation: Organisation) -> int:
             connection,
             query("seats.count_anew"),
             organisation=organisation.organisation,
-            unit=unit_of(organisation).value,
-            period=period_of(organisation),
+            **charging(organisation),
             pool=organisation.pool,
-            ends=organisation.licence_ends,
         )
     )
 

@@ -148,9 +148,7 @@ def used(connection: Connection, organisation: Organisation) -> int:
             connection,
             query("seats.used_in_period"),
             organisation=organisation.organisation,
-            unit=unit_of(organisation).value,
-            period=period_of(organisation),
-            ends=organisation.licence_ends,
+            **charging(organisation),
             pool=organisation.pool,
         )
     )
@@ -193,8 +191,6 @@ def balance(connection: Connection, organisation: Organisation) -> Balance:
         Balance,
         query("seats.balance"),
         organisation=organisation.organisation,
-        unit=unit_of(organisation).value,
-        period=period_of(organisation),
-        ends=organisation.licence_ends,
+        **charging(organisation),
         pool=organisation.pool,
     )[0]

@@ -221,6 +221,26 @@ def test_r25_a_preview_reckons_with_what_was_charged_when_the_licence_period_mov
     assert [entry.course for entry in world.ledger()] == ["first"]
 
 
+def test_r10_s04_a_withdrawal_by_name_is_reckoned_with_against_rules_and_not_against_requests_after_it(
+    world: World,
+) -> None:
+    world.has_learners("A", "B")
+    world.has_course("safety")
+    world.asks_to_enrol("safety", "B")
+    world.settle()
+    world.withdraws("safety", "A", "B")
+
+    by_rule = previewed(world, CourseChange("safety", EnrolmentMethod.EVERYONE))
+    by_request = previewed(world, CourseChange("safety", learners=["A", "B"], tab=EnrolmentTab.ALL))
+    world.has_course("safety", "everyone")
+    world.settle()
+    assert (by_rule.enrolled, len(enrolments(world, 1))) == (0, 0)
+
+    world.asks_to_enrol("safety", "A", "B")
+    world.settle()
+    assert (by_request.enrolled, len(enrolments(world, 1))) == (2, 2)
+
+
 def test_r08_a_person_reads_what_would_come_of_it(world: World, rollcall: Rollcall) -> None:
     world.has_learners("A", "B", "C", "D")
     world.has_learners("E", email=None)
