@@ -47,7 +47,7 @@ def _run(runtime: Runtime, piece: work.Piece) -> None:
     number, subject = piece.organisation, piece.subject
     with transaction(runtime.engine, number) as connection:
         upload = uploads.find(connection, number, subject)
-        if upload is None or upload.state != "running":
+        if upload is None:
             work.finish(connection, piece)
             return
         organisation = organisations.numbered(connection, number)
@@ -56,7 +56,6 @@ def _run(runtime: Runtime, piece: work.Piece) -> None:
     problem: str | None = None
     with TemporaryFile() as source, TemporaryFile() as refused:  # without a name: gone with whoever is killed
         source.writelines(uploads.blocks(runtime.engine, number, subject, "file"))
-        source.seek(0)
 
         def progressed(done: int, total: int) -> None:
             with transaction(runtime.engine, number) as connection:

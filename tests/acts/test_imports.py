@@ -1,13 +1,15 @@
 """Files that come through the API: imported by a worker, and done again from the beginning if it is lost."""
 
 import io
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from config.database import autocommit, value
 from config.errors import Conflict, Invalid, NotFound
 from tasks.acts import imports as acts
-from tasks.imports import UNASKED
+from tasks.imports import UNASKED, actors
 from tests.acts.doing import audited, do
 from tests.world import World
 
@@ -54,6 +56,46 @@ def test_r33_an_import_whose_worker_is_lost_is_done_by_the_next(world: World, mo
     assert world.ask("SELECT count(*) FROM learners") == 1
 
 
+def test_r33_whoever_has_lost_an_import_takes_no_more_of_the_file(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.imports.intake.SLICE_PAGES", 1)
+    world.execute("""
+        CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            UPDATE work SET fence = fence + 1 WHERE organisation = 1;
+            RETURN NULL;
+        END $$
+    """)
+    world.execute("CREATE TRIGGER lose AFTER INSERT ON learners FOR EACH STATEMENT EXECUTE FUNCTION lose()")
+    one = begin(world, b"id,username,status\n" + b"".join(b"N%d,n%d,active\n" % (n, n) for n in range(300)))
+
+    world.settle()
+    taken = world.ask("SELECT count(*) FROM learners")
+    world.execute("DROP TRIGGER lose ON learners")
+    world.execute("UPDATE work SET due_at = now()")
+    world.settle()
+
+    assert 0 < taken < 200, "the first slice alone"
+    assert do(world, acts.show, one).result.new == 300 - taken
+
+
+def test_r31_an_import_waits_while_another_is_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(actors, "TURN_SOON", timedelta(hours=1))
+    one = begin(world)
+    with autocommit(world.runtime.engine) as other:
+        value(other, "SELECT pg_advisory_lock(:lock)", lock=actors.IMPORT_LOCK)
+        world.settle()
+        value(other, "SELECT pg_advisory_unlock(:lock)", lock=actors.IMPORT_LOCK)
+    waits = world.rows("SELECT state, failures, due_at - now() > interval '30 minutes' FROM work")
+    before = do(world, acts.show, one)
+    world.execute("UPDATE work SET due_at = now()")
+    world.settle()
+
+    assert (waits, before.state) == ([("due", 0, True)], "running")
+    assert do(world, acts.show, one).state == "done"
+
+
 def test_what_cannot_be_read_fails_and_says_why(world: World) -> None:
     one = begin(world, b"a,b\n1,2\n")
     world.settle()
@@ -71,12 +113,13 @@ def test_a_worker_imports_as_it_was_asked_to(world: World) -> None:
     world.has_course("X", "everyone")
     world.settle()
     world.mail.taken.clear()
-    file = "id;username;email;first name;status\nN1;n1;n1@acme.example;;active\nN2;n2;n2@acme.example;Zoé;active\n"
+    file = "id~username~email~first name~status\nN1~n1~n1@acme.example~~active\nN2~n2~n2@acme.example~Zoé~active\n"
 
-    one = begin(world, file.encode("cp437"), encoding="cp437", delimiter=";", notices=False, keep_empty=True)
+    one = begin(world, file.encode("cp437"), encoding="cp437", delimiter="~", notices=False, keep_empty=True)
     world.settle()
+    result = do(world, acts.show, one).result
 
-    assert do(world, acts.show, one).result.encoding == "cp437"
+    assert (result.encoding, result.refused_file) == ("cp437", None)
     assert world.list("SELECT first_name FROM learners ORDER BY id") == ["Ann", "Zoé"]
     assert world.mail.taken == []
 
