@@ -98,12 +98,13 @@ def _take_next(runtime: Runtime, number: int, most: int, piece: work.Piece | Non
 
 
 def _apply_next(batch: Batch, number: int, most: int) -> None:
-    """Apply so many events at most of what has its turn next; what comes first and is no event is set aside."""
+    """Apply so many events at most of what has its turn next; where none of it is an event, all of it is set aside."""
     lock_organisations(batch.connection, [number])
     left = events.next_of_turn(batch.connection, number, most)
     few = portion(left)
-    if left and not few:
-        events.give_up_in_turn(batch.connection, left[0].seq, NOT_APPLIED)
+    if not few:
+        for entry in left:
+            events.give_up_in_turn(batch.connection, entry.seq, NOT_APPLIED)
     batch.finish_stored(few)
 
 
