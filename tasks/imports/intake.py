@@ -244,8 +244,7 @@ def _import_slice(
     )
     intake.judge_again(context, {one.learner: one.time for one in described if one.said})
     intake.mail_admins(connection, context.effects)
-    context.know(*store.awaited(connection, number, part))
-    context.know_enrolments()
+    context.know(*store.awaited(connection, number, part))  # a start of theirs waits for them, not for an enrolment
     intake.apply_waiting(connection, context.settings, context.effects)
     return _Done(
         new,

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
 from config.database import lock_organisations, transaction
@@ -31,6 +31,7 @@ def imported(
     text: str,
     *,
     organisation: str = "acme",
+    on_batch: Callable[[], None] = lambda: None,
     on_slice: Callable[[int, int], None] = lambda _done, _of: None,
     **options: Any,
 ) -> Imported:
@@ -41,7 +42,9 @@ def imported(
     source = io.BytesIO(text.encode())
     layout = imports.layout_of(source, ReadingOptions(keep_status=True))
     wanted = ImportOptions(refused_file(world), **options)
-    return imports.import_file(engine, world.runtime.settings, org, source, layout, wanted, on_slice=on_slice)
+    return imports.import_file(
+        engine, world.runtime.settings, org, source, layout, wanted, on_batch=on_batch, on_slice=on_slice
+    )
 
 
 def refused_file(world: World) -> Path:
@@ -382,11 +385,15 @@ def test_learners_are_numbered_densely_whatever_the_slices(world: World, monkeyp
     world.has_segment("nurses", "L0005", "elsewhere")
     text = HEADER + "".join(line(f"L{n:04}", "Suspended" if n % 10 == 0 else "Active") for n in range(1000))
 
+    read: list[int] = []
     done: list[tuple[int, int]] = []
 
     with small_slices(monkeypatch), capture_logs() as lines:
-        result = imported(world, text, on_slice=lambda *part: done.append(part))
+        result = imported(
+            world, text, on_batch=lambda: read.append(len(done)), on_slice=lambda *part: done.append(part)
+        )
 
+    assert set(read) == {0}, "all of it is read before any is taken"
     pages = len(done)
     assert done == [(n, pages) for n in range(1, pages + 1)]
     assert pages > 2
@@ -401,15 +408,33 @@ def test_learners_are_numbered_densely_whatever_the_slices(world: World, monkeyp
     assert world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'") == 100
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_the_lines_of_newcomers_are_not_gone_through_for_what_cannot_be_there(
+    world: World, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    world.has_organisation(reactivation_digest=True)
+    for name in ("known_unread", "odd_zones", "odd_statuses", "emptied", "notices"):
+        monkeypatch.setattr(intake.judging, name, None)
+    monkeypatch.setattr(intake.store, "describe_known", None)
+    text = HEADER + "".join(line(f"L{n:03}") for n in range(200))
+    done: list[int] = []
+
+    with small_slices(monkeypatch):
+        imported(world, text, on_slice=lambda part, _of: done.append(part), dry_run=dry_run, notify=False)
+
+    assert len(done) > 1
+
+
 def test_r33_a_slice_that_loses_a_race_is_taken_again_and_one_that_cannot_be_taken_is_not(world: World) -> None:
     world.execute("CREATE SEQUENCE tries")
     world.execute("""
         CREATE FUNCTION lose() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            IF nextval('tries') = 1 THEN
-                RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure';
-            END IF;
-            RETURN NULL;
+            CASE nextval('tries')
+                WHEN 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure';
+                WHEN 4 THEN RAISE EXCEPTION 'no' USING ERRCODE = 'connection_failure';
+                ELSE RETURN NULL;
+            END CASE;
         END $$
     """)
     world.execute("CREATE TRIGGER lose BEFORE INSERT ON learners FOR EACH STATEMENT EXECUTE FUNCTION lose()")
@@ -421,6 +446,10 @@ def test_r33_a_slice_that_loses_a_race_is_taken_again_and_one_that_cannot_be_tak
         imported(world, HEADER + line("B"))
 
     assert world.ask("SELECT last_value FROM tries") == 3
+    with pytest.raises(OperationalError):
+        imported(world, HEADER + line("C"))
+
+    assert world.ask("SELECT last_value FROM tries") == 4, "the lines are lost with their connection"
     assert standings(world) == {"A": "active"}
 
 
@@ -536,7 +565,7 @@ def test_s15_a_learner_who_was_deleted_is_known_again_when_imported(world: World
 
     result = imported(world, HEADER + line("A"))
 
-    assert (result.new, standings(world), world.access("A")) == (1, {"A": "active"}, {"safety"})
+    assert (result.new, result.activated, standings(world), world.access("A")) == (1, 0, {"A": "active"}, {"safety"})
 
 
 def test_r31_an_import_touches_no_other_organisation(world: World) -> None:

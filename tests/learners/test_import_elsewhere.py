@@ -425,15 +425,18 @@ def test_r15_a_dry_run_says_how_many_are_told_and_so_many_are(world: World, roll
 def test_r15_digests_of_those_who_return_are_counted_with_the_notices(
     world: World, rollcall: Rollcall, tmp_path: Path
 ) -> None:
-    world.has_organisation(reactivation_digest=True)
     world.has_learners("A", "B", status="inactive")
     world.has_course("safety", "everyone")
     world.settle()
+    file = b"id,login,email,status\nA,a,a@acme.example,Active\n"
 
-    said, _ = given(rollcall, tmp_path, b"id,login,email,status\nA,a,a@acme.example,Active\nB,b,,Active\n")
+    none, _ = given(rollcall, tmp_path, file, "--dry-run")
+    world.has_organisation(reactivation_digest=True)
+    one, _ = given(rollcall, tmp_path, file, "--dry-run", "--no-notices")
+    said, _ = given(rollcall, tmp_path, file + b"B,b,,Active\n")
     world.settle()
 
-    assert said["notices"] == 1
+    assert [each["notices"] for each in (none, one, said)] == [0, 1, 1]
     assert "a@acme.example" in world.mail.recipients
 
 
