@@ -414,8 +414,8 @@ def test_the_lines_of_newcomers_are_not_gone_through_for_what_cannot_be_there(
 ) -> None:
     world.has_organisation(reactivation_digest=True)
     for name in ("known_unread", "odd_zones", "odd_statuses", "emptied", "notices"):
-        monkeypatch.setattr(intake.judging, name, None)
-    monkeypatch.setattr(intake.store, "describe_known", None)
+        monkeypatch.setattr(f"tasks.imports.judging.{name}", None)
+    monkeypatch.setattr("tasks.imports.store.describe_known", None)
     text = HEADER + "".join(line(f"L{n:03}") for n in range(200))
     done: list[int] = []
 
