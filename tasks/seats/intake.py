@@ -107,12 +107,11 @@ def course_completed(context: EventContext, events: Sequence[Event]) -> None:
         why = judge_completion(known, place)
         if why is not None:
             context.defer(event, why)
-        elif isinstance(event.data, CourseCompleted) and known.learner is not None and known.course is not None:
-            done.append(
-                store.Completion(
-                    known.learner, known.course, place.cycle, event.time, event.data.result, event.data.score
-                )
-            )
+        else:
+            data = event.data
+            assert isinstance(data, CourseCompleted)  # noqa: S101 - the table of handlers says so
+            assert known.learner is not None and known.course is not None  # noqa: S101, PT018 - judged above
+            done.append(store.Completion(known.learner, known.course, place.cycle, event.time, data.result, data.score))
     if done:
         store.record_completions(connection, organisation.organisation, done)
 
