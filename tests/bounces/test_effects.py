@@ -10,7 +10,9 @@ from structlog.testing import capture_logs
 
 from config.counting import counts
 from config.database import lock_organisations
+from tasks import cells
 from tasks.bounces import Arrived, BounceKind, Ignored, record_bounce
+from tasks.cells import Elsewhere
 from tasks.mail import ReturnPaths
 from tests.bounces import reports
 from tests.bounces.conftest import Desk
@@ -399,3 +401,18 @@ def test_s15_a_complaint_of_a_learner_who_was_deleted_leaves_nothing(world: Worl
     assert returned(world, came, world.runtime.endpoints.bounce_address) is Ignored.UNMATCHED
 
     assert world.ask("SELECT count(*) FROM unsubscribed") == 0
+
+
+def test_r32_a_report_about_an_organisation_on_its_way_to_another_cell_is_to_be_sent_again(world: World) -> None:
+    world.has_learners("A")
+    sender = announced(world, "first")
+    complaint = complaint_of_microsoft(world, feedback=True)
+    with world.about() as (connection, organisation):
+        cells.depart(connection, "acme", organisation.organisation)
+    for table in ("deliveries", "learners", "organisations"):
+        world.execute(f"DELETE FROM {table}")
+
+    with pytest.raises(Elsewhere):
+        bounces(world, sender, HARD)
+    with pytest.raises(Elsewhere):
+        returned(world, complaint, world.runtime.endpoints.bounce_address)

@@ -76,6 +76,20 @@ def test_r06_an_older_description_changes_nothing(world: World) -> None:
     assert world.list("SELECT name FROM segments") == ["New"]
 
 
+def test_r06_what_is_newest_is_told_without_a_look_at_the_past(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr("tasks.enrolments.arrivals.enrol", None)
+        world.has_learners("A")
+    world.has_course("safety", "everyone")
+    for name in ("settle", "pairs_of"):
+        monkeypatch.setattr(f"tasks.enrolments.intake.{name}", None)
+
+    world.has_learners("A", first_name="Newer")
+
+    assert world.list("SELECT first_name FROM learners") == ["Newer"]
+    assert world.quarantine() == {}
+
+
 def test_s01_an_older_licence_changes_nothing(empty_world: World) -> None:
     world = empty_world
     described = {"name": "Acme", "licence": "seats"}
@@ -100,6 +114,7 @@ def test_s02_a_status_before_its_learner_is_kept_and_listed_as_waiting(world: Wo
     world.becomes("inactive", "A")
     [held] = world.quarantine().values()
     assert (held.state, held.reason) == ("waiting", "unknown learner")
+    assert held.detail.endswith("this is kept until they are")
 
     world.has_learners("A")
 
@@ -281,6 +296,18 @@ def test_s02_a_withdrawal_before_its_learner_is_saved_holds(world: World) -> Non
     world.has_learners("A")
 
     assert world.access("A") == set()
+
+
+def test_s02_a_withdrawal_before_its_course_waits_for_it(world: World) -> None:
+    world.has_learners("A", "B", at=DAWN)
+    world.withdraws("safety", "A", at=DAWN + 2 * HOUR)
+    assert [held.reason for held in world.quarantine().values()] == ["unknown course"]
+
+    world.has_course("safety", "everyone", at=DAWN + HOUR)
+    world.settle()
+
+    assert (world.access("A"), world.access("B")) == (set(), {"safety"})
+    assert world.quarantine() == {}
 
 
 def test_s02_what_acts_waits_through_every_unknown_in_turn(world: World) -> None:

@@ -35,16 +35,17 @@ def test_s15_what_identifies_a_learner_goes_and_what_was_charged_stays(world: Wo
         assert [row for row in kept if "a@acme" in row or "FirstA" in row or "user-A" in row] == [], table
 
 
-def test_s15_a_deletion_waits_for_a_learner_who_was_only_mentioned(world: World) -> None:
+@pytest.mark.parametrize("mentioned", [["A"], []])
+def test_s15_a_deletion_waits_for_a_learner_whom_nobody_saved(world: World, mentioned: list[str]) -> None:
     world.has_course("safety", at=DAWN)
-    world.withdraws("safety", "A", at=DAWN)
+    world.withdraws("safety", "B", *mentioned, at=DAWN)
 
     world.say("learner.deleted", at=DAWN + 5 * HOUR, learner="A")
     assert [held.state for held in world.quarantine().values()] == ["waiting"]
     world.has_learners("A", version=1, at=DAWN + 3 * HOUR)
 
     assert world.quarantine() == {}
-    assert world.ask("SELECT standing FROM learners") == "deleted"
+    assert world.ask("SELECT standing FROM learners WHERE id = 'A'") == "deleted"
 
 
 def test_s02_s15_a_deletion_beside_that_of_another_leaves_a_status_listed_as_waiting(world: World) -> None:
