@@ -191,6 +191,17 @@ class TestOverSeveralChunks:
         assert sorted(learner for event in changed for learner in event["enrolled"]) == SEVEN[:6]
         assert [learner for event in changed for learner in event["silent"]] == ["L6"]
 
+    def test_r07_many_who_come_at_once_are_enrolled_by_the_workers(self, world: World) -> None:
+        for course in ("safety", "hygiene"):
+            world.has_course(course, "everyone")
+
+        world.has_learners(*SEVEN[:6])
+        at_once = enrolled(world)
+        world.settle()
+
+        assert (at_once, enrolled(world)) == (set(), set(SEVEN[:6]))
+        assert sorted(world.mail.recipients) == [f"l{n}@acme.example" for n in range(6)]
+
     def test_r11_a_method_that_changes_nothing_is_looked_at_and_not_done(self, world: World) -> None:
         world.has_learners(*SEVEN)
         world.has_course("safety")
