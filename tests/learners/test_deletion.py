@@ -332,3 +332,45 @@ def test_s14_s15_a_completion_at_the_moment_of_a_deletion_is_of_neither_life(wor
     world.settle()
 
     assert world.list("SELECT completed_at FROM enrolments WHERE withdrawn_at IS NULL") == [None]
+
+
+def test_s13_a_deletion_before_which_a_status_counts_no_more_flags_what_was_released(world: World) -> None:
+    world.has_learners("A", version=9, status="active", at=DAWN)
+    world.has_course("safety", at=DAWN)
+    world.becomes("inactive", "A", version=3, at=DAWN + 5 * HOUR)
+    start = world.starts("A", "safety", at=DAWN + 6 * HOUR)
+    release(world.runtime.engine, world.runtime.settings, EventRef(id_of(start)), by="ann", why="it is right")
+    assert [entry.review for entry in world.ledger()] == [None]
+
+    world.say("learner.deleted", learner="A", at=DAWN + 4 * HOUR)
+
+    assert [entry.review for entry in world.ledger()] == ["learner inactive"]
+
+
+def test_s12_a_start_is_judged_again_at_a_deletion_before_which_a_status_counts_no_more(world: World) -> None:
+    world.has_learners("A", version=9, status="inactive", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    world.becomes("active", "A", version=3, at=DAWN + 5 * HOUR)
+    start = world.starts("A", "safety", at=DAWN + 6 * HOUR)
+    assert world.quarantine()[id_of(start)].reason == "learner inactive"
+
+    world.say("learner.deleted", learner="A", at=DAWN + 4 * HOUR)
+    assert world.quarantine()[id_of(start)].reason == "unknown learner"
+    world.has_learners("A", at=DAWN + 5 * HOUR)
+
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
+
+
+def test_r06_a_start_counts_once_a_deletion_ends_the_withdrawal_from_before_it(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_course("safety", "everyone", at=DAWN)
+    world.withdraws("safety", "A", at=DAWN + HOUR)
+    world.has_learners("A", at=DAWN + 5 * HOUR)
+    start = world.starts("A", "safety", at=DAWN + 6 * HOUR)
+    assert world.quarantine()[id_of(start)].reason == "not enrolled"
+
+    world.say("learner.deleted", learner="A", at=DAWN + 4 * HOUR)
+
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
