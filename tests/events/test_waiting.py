@@ -337,6 +337,38 @@ def test_r06_a_start_counts_once_an_older_description_says_that_its_enrolment_st
     assert len(world.ledger()) == 1
 
 
+def test_r06_a_start_counts_once_an_older_joining_says_that_its_enrolment_stood(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_segment("s", at=DAWN)
+    world.has_course("safety", "segments", segments=["s"], at=DAWN)
+    world.say("segment.left", segment="s", learners=["A"], at=DAWN + 5 * HOUR)
+    world.starts("A", "safety", at=DAWN + 2 * HOUR)
+    assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
+    fanouts = world.ask("SELECT count(*) FROM fanouts")
+
+    world.say("segment.joined", segment="s", learners=["A"], at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
+    assert world.ask("SELECT count(*) FROM fanouts") == fanouts, "it changes nothing of the present"
+
+
+def test_r06_a_start_counts_once_a_joining_says_so_that_counted_only_then(world: World) -> None:
+    world.has_learners("A", at=DAWN)
+    world.has_segment("s", at=DAWN)
+    world.has_course("safety", "segments", segments=["s"], at=DAWN)
+    told = world.list("SELECT mailing FROM mailings")
+    world.has_course("safety", "manual", at=DAWN + 3 * HOUR)
+    assert world.list("SELECT mailing FROM mailings") == told
+    world.starts("A", "safety", at=DAWN + 2 * HOUR)
+    assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
+
+    world.say("segment.joined", segment="s", learners=["A"], at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
+
+
 def test_s02_a_request_waits_for_its_course_and_its_segment(world: World) -> None:
     world.has_learners("A")
     world.say("enrolment.requested", request="r", course="safety", segment="s", at=DAWN + 2 * HOUR)
