@@ -33,7 +33,7 @@ def record_bounce(runtime: Runtime, returns: ReturnPaths, arrived: Arrived) -> B
     the database raises, and `Unavailable` while the organisation is on its way to another cell."""
     report = read(arrived.content)
     said = judge(report, null_sender=not arrived.sender)
-    token = None if isinstance(said, Ignored) else _token(returns, arrived, report)
+    token = _token(returns, arrived, report)
     if isinstance(said, Ignored):
         outcome: BounceKind | Ignored = said
     elif token is not None:

@@ -101,21 +101,30 @@ def test_r21_operators_see_of_which_mailing_each_bounce_was_and_count_those_that
         assert bounces(world, sender, HARD) is BounceKind.HARD
         assert bounces(world, sender, HARD) is Ignored.KNOWN
         assert bounces(world, "nobody@acme.example", HARD) is Ignored.UNMATCHED
+        assert returned(world, reports.out_of_office(A, A), sender) is Ignored.AUTO_REPLY
 
     [mailing] = world.list("SELECT mailing FROM mailings")
     assert [(line["event"], line["outcome"], line["organisation"], line["mailing"]) for line in lines] == [
         ("bounces.taken", "hard", 1, mailing),
         ("bounces.ignored", Ignored.KNOWN.value, 1, mailing),
         ("bounces.ignored", Ignored.UNMATCHED.value, None, None),
+        ("bounces.ignored", Ignored.AUTO_REPLY.value, 1, mailing),
     ]
     assert [(name, n) for name, n in counts.take().items() if "bounces" in name] == [
         ('rollcall_bounces_total{kind="hard"}', 1)
     ]
 
 
-def test_r31_a_report_waits_for_whoever_is_changing_what_is_known_of_its_organisation(world: World) -> None:
+@pytest.mark.parametrize("complains", [True, False])
+def test_r31_a_report_waits_for_whoever_is_changing_what_is_known_of_its_organisation(
+    world: World, complains: bool
+) -> None:
     world.has_learners("A")
-    thread = threading.Thread(target=bounces, args=[world, announced(world, "first"), HARD])
+    sender = announced(world, "first")
+    came = complaint_of_microsoft(world, feedback=True) if complains else reports.postfix(sender, A, **HARD)
+    to = world.runtime.endpoints.bounce_address if complains else sender
+    thread = threading.Thread(target=returned, args=[world, came, to])
+    done = "SELECT (SELECT count(*) FROM suppressions) + (SELECT count(*) FROM unsubscribed)"
 
     with world.about() as (connection, organisation):
         lock_organisations(connection, [organisation.organisation])
@@ -123,10 +132,10 @@ def test_r31_a_report_waits_for_whoever_is_changing_what_is_known_of_its_organis
         while thread.is_alive() and not world.somebody_waits():
             pass
         assert thread.is_alive()
-        assert suppressions(world) == []
+        assert world.ask(done) == 0
     thread.join()
 
-    assert [address for address, *_ in suppressions(world)] == [A]
+    assert world.ask(done) == 1
 
 
 def test_r21_the_fifth_soft_bounce_in_a_row_suppresses(world: World) -> None:
@@ -263,11 +272,17 @@ def test_a_complaint_that_quotes_what_anybody_can_know_matches_nothing(world: Wo
 
 def test_a_delivery_report_to_the_bounce_address_itself_matches_nothing(world: World) -> None:
     world.has_learners("A")
-    sender = announced(world, "first")
+    report = reports.postfix(announced(world, "first"), A)
+    (mail,) = world.mail.to(A)
+    link = b"List-Unsubscribe: " + mail["List-Unsubscribe"].encode()
+    with_link = Came(report.message.replace(b"Subject: About news", link))
+    assert link in with_link.message
 
-    assert returned(world, reports.postfix(sender, A), "bounces@bounces.rollcall.example") is Ignored.UNMATCHED
+    for came in (report, with_link):
+        assert returned(world, came, "bounces@bounces.rollcall.example") is Ignored.UNMATCHED
 
     assert suppressions(world) == []
+    assert world.ask("SELECT count(*) FROM unsubscribed") == 0
 
 
 @pytest.mark.parametrize(
