@@ -107,7 +107,7 @@ def _follow(
 ) -> None:
     """What follows. Who complains of an announcement gets no more of them; of a notice, from which nobody can
     unsubscribe, no more mail at all."""
-    if bounce.kind is BounceKind.COMPLAINT and reported.announcement and reported.learner:
+    if bounce.kind is BounceKind.COMPLAINT and reported.announcement:
         mail.unsubscribe(connection, token.organisation, [token.recipient])
     elif same_address and reported.counts and (reason := _reason(connection, token, bounce, reported)):
         mail.suppress(connection, token.organisation, reported.address, reason, why=bounce.status)

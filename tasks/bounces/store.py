@@ -20,7 +20,6 @@ class Reported:
     """The delivery that a report is about: its recipient's address as it is now, and whether bounces still count."""
 
     announcement: bool
-    learner: bool
     address: str
     counts: bool
 

@@ -1,5 +1,5 @@
 -- The delivery that a token names, if there is still somebody it was for.
-SELECT m.kind = 'announcement' AS announcement, NOT is_admin(d.recipient) AS learner,
+SELECT m.kind = 'announcement' AS announcement,
        CASE WHEN is_admin(d.recipient) THEN d.address ELSE l.email END AS address,
        NOT EXISTS (
            SELECT FROM lifted_suppressions f
