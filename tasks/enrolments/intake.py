@@ -154,7 +154,7 @@ def learners_arrived(
     """Apply the standing rules to learners who are new (R7): now, or as work where that is much."""
     number = organisation.organisation
     rows = store.ruled(connection, number, newcomers, MOST_COUNTED)
-    if rows and not fits(connection, rows, settings.rollcall_chunk):
+    if not fits(connection, rows, settings.rollcall_chunk):
         arrivals.later(connection, settings, number, "arrival", newcomers, rows)
     else:
         _arrived(connection, settings, number, newcomers, enrols=rows > 0)

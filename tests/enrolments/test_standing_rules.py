@@ -202,6 +202,16 @@ class TestOverSeveralChunks:
         assert (at_once, enrolled(world)) == (set(), set(SEVEN[:6]))
         assert sorted(world.mail.recipients) == [f"l{n}@acme.example" for n in range(6)]
 
+    def test_r10_who_joins_is_enrolled_at_once_however_many_others_there_are(self, world: World) -> None:
+        world.has_learners(*SEVEN)
+        world.has_segment("s")
+        world.has_course("safety", "segments", segments=["s"])
+        world.settle()
+
+        world.say("segment.joined", segment="s", learners=["L3"])
+
+        assert enrolled(world) == {"L3"}
+
     def test_r11_a_method_that_changes_nothing_is_looked_at_and_not_done(self, world: World) -> None:
         world.has_learners(*SEVEN)
         world.has_course("safety")

@@ -80,14 +80,20 @@ def test_r06_what_is_newest_is_told_without_a_look_at_the_past(world: World, mon
     with monkeypatch.context() as patched:
         patched.setattr("tasks.enrolments.arrivals.enrol", None)
         world.has_learners("A")
-    world.has_course("safety", "everyone")
+    world.has_segment("s")
+    world.has_segment("other")
+    world.has_course("once", "segments", segments=["s"], at=DAWN)
+    world.has_course("once", at=DAWN + HOUR)
+    world.has_course("safety", "segments", segments=["s"], at=DAWN + 3 * HOUR)
     for name in ("settle", "pairs_of"):
         monkeypatch.setattr(f"tasks.enrolments.intake.{name}", None)
 
     world.has_learners("A", first_name="Newer")
+    world.say("segment.joined", segment="other", learners=["A"])
+    world.say("segment.joined", segment="s", learners=["A"], at=DAWN + 2 * HOUR)
 
     assert world.list("SELECT first_name FROM learners") == ["Newer"]
-    assert world.quarantine() == {}
+    assert (world.access("A"), world.quarantine()) == ({"safety"}, {})
 
 
 def test_s01_an_older_licence_changes_nothing(empty_world: World) -> None:
@@ -364,6 +370,17 @@ def test_r06_a_start_counts_once_a_joining_says_so_that_counted_only_then(world:
     assert [held.reason for held in world.quarantine().values()] == ["not enrolled"]
 
     world.say("segment.joined", segment="s", learners=["A"], at=DAWN + HOUR)
+
+    assert world.quarantine() == {}
+    assert len(world.ledger()) == 1
+
+
+def test_r06_a_start_counts_if_its_learner_was_known_while_everyone_was_enrolled(world: World) -> None:
+    world.has_course("safety", "everyone", at=DAWN)
+    world.has_course("safety", "manual", at=DAWN + 3 * HOUR)
+    world.starts("A", "safety", at=DAWN + 2 * HOUR)
+
+    world.has_learners("A", at=DAWN + HOUR)
 
     assert world.quarantine() == {}
     assert len(world.ledger()) == 1
