@@ -202,6 +202,23 @@ class TestOverSeveralChunks:
         assert (at_once, enrolled(world)) == (set(), set(SEVEN[:6]))
         assert sorted(world.mail.recipients) == [f"l{n}@acme.example" for n in range(6)]
 
+    def test_r04_many_who_are_active_again_at_once_have_access_and_the_platform_is_told_by_the_workers(
+        self, world: World
+    ) -> None:
+        for course in ("safety", "hygiene"):
+            world.has_course(course, "everyone")
+        world.has_learners(*SEVEN[:6], status="inactive")
+        world.settle()
+
+        world.becomes("active", *SEVEN[:6])
+        world.becomes("inactive", "L5")
+        told = world.ask("SELECT count(*) FROM outbox WHERE type = 'rollcall.access.activated'")
+        world.settle()
+
+        assert told == 0
+        assert {event["learner"] for event in world.out("access.activated")} == set(SEVEN[:5])
+        assert world.access("L4") == {"safety", "hygiene"}
+
     def test_r10_who_joins_is_enrolled_at_once_however_many_others_there_are(self, world: World) -> None:
         world.has_learners(*SEVEN)
         world.has_segment("s")

@@ -70,6 +70,7 @@ def test_s15_whoever_is_made_anew_has_no_password_that_is_void(world: World) -> 
     assert world.ask("SELECT standing FROM learners") == "active"
     assert world.out("learner.password_void") == []
     assert world.list("SELECT kind FROM mailings") == []
+    assert world.ask("SELECT count(*) FROM fanouts") == 0
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -125,6 +126,19 @@ def test_r10_who_is_saved_again_has_what_the_rules_say_now(world: World) -> None
     assert all(e.activated_at for course, e in world.enrolments("A").items() if course != "gone")
     assert world.out("access.activated") == [{"learner": "A", "courses": ["back", "new"]}]
     assert world.out("learner.password_void") == []
+    assert len(world.mail.to("a@acme.example")) == 1
+
+
+def test_r10_who_was_saved_again_before_their_deletion_comes_is_enrolled_beside_one_who_is_gone(world: World) -> None:
+    world.has_learners("A", "B", version=1, at=DAWN)
+    world.has_learners("B", version=2, at=DAWN + 9 * HOUR)
+    world.has_course("safety", "everyone", at=DAWN + HOUR)
+    fanouts = world.ask("SELECT count(*) FROM fanouts")
+
+    world.send(*(world.event("learner.deleted", {"learner": id_}, at=DAWN + 5 * HOUR) for id_ in "AB"))
+
+    assert world.access("B") == {"safety"}
+    assert world.ask("SELECT count(*) FROM fanouts") == fanouts + 1, "of B alone"
 
 
 def test_s03_a_late_request_by_segment_leaves_out_who_was_deleted_at_its_time(world: World) -> None:
@@ -312,10 +326,12 @@ def test_r31_many_who_are_back_at_once_are_enrolled_by_the_workers_some_at_a_tim
     world.send(*(world.event("learner.deleted", {"learner": id_}) for id_ in ids))
     assert world.rows(pieces) == [(1, 20), (21, 21)]
     world.settle()
+    gone = world.clock
     world.has_learners(*ids)
     assert world.rows(pieces) == [(1, 20), (21, 21)]
     world.settle()
     assert world.access("L00") == world.access("L20") == {"safety"}
+    assert world.ask("SELECT min(enrolled_at) FROM enrolments") > gone
 
 
 @pytest.mark.parametrize("first", ["deletion", "completion"])

@@ -423,6 +423,7 @@ def test_the_lines_of_newcomers_are_not_gone_through_for_what_cannot_be_there(
         imported(world, text, on_slice=lambda part, _of: done.append(part), dry_run=dry_run, notify=False)
 
     assert len(done) > 1
+    assert world.ask("SELECT count(*) FROM fanouts") == 0, "there are no courses"
 
 
 def test_r33_a_slice_that_loses_a_race_is_taken_again_and_one_that_cannot_be_taken_is_not(world: World) -> None:
