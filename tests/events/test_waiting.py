@@ -120,7 +120,7 @@ def test_s02_a_status_before_its_learner_is_kept_and_listed_as_waiting(world: Wo
     world.becomes("inactive", "A")
     [held] = world.quarantine().values()
     assert (held.state, held.reason) == ("waiting", "unknown learner")
-    assert held.detail.endswith("this is kept until they are")
+    assert str(held.detail).endswith("this is kept until they are")
 
     world.has_learners("A")
 
