@@ -184,7 +184,7 @@ FROM finished JOIN courses c ON c.organisation = finished.organisation AND c.cou
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(CAST(n AS int)), 0) AS total FROM jsonb_each_text(reasons) AS r (reason, n)
 ) known
-WHERE request IS NOT NULL
+WHERE request IS NOT NULL ORDER BY finished.fanout
 """
 )
 

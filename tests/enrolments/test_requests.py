@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from config.database import execute, transaction
+from tasks.enrolments import finish_fanouts
 from tests.world import DAWN, World
 
 HOUR = timedelta(hours=1)
@@ -255,6 +257,22 @@ def test_s04_a_withdrawal_holds_against_every_request_before_it_whichever_comes_
 
     assert (world.access("A"), world.access("B")) == (set(), set())
     assert [counts["not_eligible"] for counts in finished(world)] == [{}, {"withdrawn": 2}]
+
+
+def test_requests_that_end_together_are_told_of_in_their_order(world: World) -> None:
+    world.has_learners("A")
+    world.has_course("safety")
+    for request in ("first", "second"):
+        world.asks_to_enrol("safety", "A", request=request)
+
+    with transaction(world.runtime.engine) as connection:
+        execute(
+            connection, "SELECT set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true)"
+        )
+        finish_fanouts(connection)  # by a hash, which gives back what it was given last
+    world.settle()
+
+    assert [counts["request"] for counts in finished(world)] == ["first", "second"]
 
 
 def test_s04_a_late_withdrawal_leaves_the_request_that_came_after_it_alone(world: World) -> None:
