@@ -14,7 +14,7 @@ class AnalyzeGrown(Chore):
     """Takes the planner's statistics of tables that have grown: a new installation, a new month, a large import."""
 
     name = "statistics"
-    seconds = 3.0
+    seconds = 5.0
     beside = True
 
     def __init__(self, runtime: Runtime) -> None:
