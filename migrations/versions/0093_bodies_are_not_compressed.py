@@ -1,4 +1,4 @@
-"""A large event that waits for its turn is written and read in half the time: its body is not compressed.
+"""The body of a large event that waits for its turn is not compressed, as the outbox's data are not.
 
 It is there until it is applied. The rows that are there stay as they are.
 """
