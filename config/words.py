@@ -35,6 +35,8 @@ def as_json(result: object) -> bytes:
 
 def _written(value: Any) -> Any:
     match value:
+        case str() | int() | None:  # as most are
+            return value
         case datetime():
             return rfc3339(value)
         case dict():
