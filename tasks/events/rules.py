@@ -1,13 +1,15 @@
 """What decides about events as such: in which order a batch may be applied on sets, and what is kept of each."""
 
 from bisect import bisect_right
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import accumulate, groupby
 from typing import Self
 
 from tasks.events.awaited import Awaited
-from tasks.events.schemas import AnnouncementRequested, Event, Identity, Reason
+from tasks.events.schemas import AnnouncementRequested, Data, Event, Identity, Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +41,14 @@ class Deferred:
         return cls(Reason.UNKNOWN_SEGMENT, f"the segment {id_} is not known", Awaited.saved_segment(organisation, id_))
 
 
-def learners_named(event: Event) -> tuple[str, ...] | None:
-    """The learners an event is about, or None where it touches the whole organisation."""
-    data = event.data
-    learner = getattr(data, "learner", None)
-    if isinstance(learner, str):
-        return (learner,)
-    return None
+def learner_named(event: Event) -> str | None:
+    """The learner an event is about, or None where it touches the whole organisation."""
+    return getattr(event.data, "learner", None)
+
+
+@cache
+def _lists_of(kind: type[Data]) -> list[str]:
+    return [name for name in ("learners", "segments") if name in kind.__struct_fields__]
 
 
 #: What a wave of events costs more than its rows: it takes about a dozen statements, however few rows it writes.
@@ -65,8 +68,9 @@ def weights(events: Sequence[Event]) -> list[int]:
     opened: set[tuple[int, str]] = set()
     found = []
     for event, level in zip(events, _levels(events), strict=True):
-        lists = [getattr(event.data, name, None) for name in ("learners", "segments")]
-        cost = 1 + sum(len(listed) for listed in lists if isinstance(listed, list))
+        cost = 1
+        for name in _lists_of(type(event.data)):
+            cost += len(getattr(event.data, name) or ())
         wave = level, event.type
         if opened and wave not in opened:
             cost += WAVE
@@ -135,20 +139,19 @@ def _levels(events: Iterable[Event]) -> list[int]:
     organisation with any other.
     """
     levels = []
-    floor: dict[str, int] = {}
-    top: dict[str, int] = {}
-    last: dict[tuple[str, str], int] = {}
+    floor: dict[str, int] = defaultdict(int)
+    top: dict[str, int] = defaultdict(int)
+    next_of: dict[tuple[str, str], int] = defaultdict(int)
     for event in events:
         organisation = event.organisation
-        named = learners_named(event)
-        if named is None:
-            level = top.get(organisation, -1) + 1
-            floor[organisation] = level + 1
+        learner = learner_named(event)
+        if learner is None:
+            level = floor[organisation] = top[organisation]
+            floor[organisation] += 1
         else:
-            level = max(floor.get(organisation, 0), *(last.get((organisation, learner), -1) + 1 for learner in named))
-            for learner in named:
-                last[organisation, learner] = level
-        top[organisation] = max(top.get(organisation, -1), level)
+            level = max(floor[organisation], next_of[organisation, learner])
+            next_of[organisation, learner] = level + 1
+        top[organisation] = max(top[organisation], level + 1)
         levels.append(level)
     return levels
 
