@@ -4,8 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple
 
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from config.database import column, execute, rows, say, soon, value
@@ -37,7 +37,7 @@ class StoredEvents:
     more: bool
 
 
-class _Claimed(NamedTuple):
+class _Claimed(Struct, frozen=True):
     seq: int
     organisation: str
     source: str

@@ -20,8 +20,7 @@ BATCH_BYTES = 1_000_000
 PATIENCE = 0.2
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """An event on its way out; `data` is its JSON, as it was written; `replayed` where it is published once more."""
 
     position: int
@@ -148,8 +147,7 @@ def emit_changed(
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Next(Outgoing):
+class _Next(Outgoing, frozen=True):
     """An event that is next, and how far publishing has come; that alone, and no position, where there is none."""
 
     ordered: int = 0

@@ -347,9 +347,8 @@ class KnownCause:
 Identity = tuple[str, str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One event, understood."""
+class Event(Struct, frozen=True):
+    """One event, understood. A struct, as one is made for each of thousands a second."""
 
     id: str
     source: str

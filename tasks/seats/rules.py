@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from tasks.events import Awaited, Deferred, Reason
 from tasks.organisations import Organisation
@@ -30,8 +31,8 @@ class Review(StrEnum):
 ALWAYS = "1970-01-01T00:00:00+00:00"
 
 
-class Facts(NamedTuple):
-    """What is known when a start or completion is judged; `beaten`: its learner was deleted at that moment. A tuple, as
+class Facts(Struct, frozen=True):
+    """What is known when a start or completion is judged; `beaten`: its learner was deleted at that moment. A struct, as
     one is made for each of thousands a second."""
 
     n: int
@@ -50,8 +51,7 @@ class Facts(NamedTuple):
     beaten: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Occurrence:
+class Occurrence(Struct, frozen=True):
     """Where a start or completion happened, by the platform's ids, and when."""
 
     organisation: int

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
+from msgspec import Struct
 from sqlalchemy import Connection
 
 from config.database import execute, later, rows, value
@@ -13,8 +13,7 @@ from tasks.organisations import Organisation
 from tasks.seats.rules import Facts, Occurrence, Unit, period_of, unit_of
 
 
-@dataclass(frozen=True, slots=True)
-class StartRecord:
+class StartRecord(Struct, frozen=True):
     """A start that counts, as it is written down; `simple` unless it may change when the enrolment stood."""
 
     learner: int
@@ -24,8 +23,7 @@ class StartRecord:
     simple: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Charge:
+class Charge(Struct, frozen=True):
     """A start that costs something, or is the first at no cost."""
 
     learner: int
@@ -179,7 +177,7 @@ def consume(
     return {row.learner: row.consumption for row in written}
 
 
-class _WrittenConsumption(NamedTuple):
+class _WrittenConsumption(Struct, frozen=True):
     learner: int
     consumption: int
 
