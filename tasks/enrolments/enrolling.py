@@ -24,8 +24,9 @@ from tasks.events import ENROLMENTS_CHANGED
 #: Announces what changed, at most a chunk: each learner's id, and what `became` of their enrolment.
 _ANNOUNCE = ENROLMENTS_CHANGED.format(
     changed="""(
-    SELECT {of_course} AS course, CAST(:cycle AS int) AS cycle, id, became, 0 AS part FROM {changed})"""
+    SELECT {of_course} AS course, CAST(:cycle AS int) AS cycle, id, {became} AS became, 0 AS part FROM {changed})"""
 )
+_BECAME = "CASE WHEN silent THEN 'silent' ELSE 'enrolled' END"
 
 _HOW_MANY = "count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WHERE silent) AS silent"
 
@@ -33,9 +34,8 @@ _HOW_MANY = "count(*) FILTER (WHERE NOT silent) AS enrolled, count(*) FILTER (WH
 #: enrol the same learner at once break on the key, and one of them tries again.
 _ENROL_THEM = f"""
 WITH {{places}} AS MATERIALIZED (
-    SELECT {{kept}}l.learner, l.id, l.standing = 'inactive' AS silent,
-           CASE WHEN l.standing = 'inactive' THEN 'silent' ELSE 'enrolled' END AS became,
-           {SINCE} AS since, {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
+    SELECT {{kept}}l.learner, l.id, l.standing = 'inactive' AS silent, {SINCE} AS since,
+           {mail.VERDICT.format(kind="'enrolment'", state="'sending'")} AS verdict
     FROM {{learners}}
     WHERE {{those}} AND l.standing IN ('active', 'inactive')
       AND ({{chosen}} OR {{linked}})
@@ -49,7 +49,7 @@ WITH {{places}} AS MATERIALIZED (
            CAST(:requests AS bigint[]), CAST(:requests AS bigint[])
     FROM {{places}}
 ), {{candidates}}opened AS ({mail.OPEN_FOR_CANDIDATES}), told AS (
-    {_ANNOUNCE.format(changed="{places}", of_course="{of_course}")})
+    {_ANNOUNCE.format(changed="{places}", of_course="{of_course}", became=_BECAME)})
 SELECT {_HOW_MANY}, EXISTS (
     SELECT FROM {{there}} AND e.cycle = :cycle AND e.withdrawn_at IS NOT NULL) AS withdrawn
 FROM {{places}}
@@ -79,13 +79,12 @@ WITH revived AS (
       AND {{those}} AND l.standing IN ('active', 'inactive') AND ({{chosen}} OR {{linked}})
       AND (CAST(:requests AS bigint[]) IS NOT NULL OR e.withdrawn_by = 'rule')
       AND NOT {WITHDRAWN}
-    RETURNING e.course, e.learner, l.id, e.silent, CASE WHEN e.silent THEN 'silent' ELSE 'enrolled' END AS became,
-              o.enrolled_at, o.withdrawn_at, o.withdrawn_by
+    RETURNING e.course, e.learner, l.id, e.silent, o.enrolled_at, o.withdrawn_at, o.withdrawn_by
 ), past AS (
     INSERT INTO stints (organisation, course, cycle, learner, enrolled_at, withdrawn_at, withdrawn_by)
     SELECT :organisation, course, :cycle, learner, enrolled_at, withdrawn_at, withdrawn_by FROM revived
     ON CONFLICT DO NOTHING
-), told AS ({_ANNOUNCE.format(changed="revived", of_course="{of_course}")})
+), told AS ({_ANNOUNCE.format(changed="revived", of_course="{of_course}", became=_BECAME)})
 SELECT {_HOW_MANY} FROM revived
 """
 
@@ -97,9 +96,8 @@ WITH gone AS (
     WHERE {{held}} AND {{unheld}} AND e.started_at IS NULL
     RETURNING e.organisation, e.course, e.learner
 ), changed AS (
-    SELECT gone.course, l.id, 'withdrawn' AS became
-    FROM gone JOIN learners l ON {{gone}}
-), told AS ({_ANNOUNCE.format(changed="changed", of_course="course")})
+    SELECT gone.course, l.id FROM gone JOIN learners l ON {{gone}}
+), told AS ({_ANNOUNCE.format(changed="changed", of_course="course", became="'withdrawn'")})
 SELECT count(*) FROM gone
 """
 _WITHDRAW = _WITHDRAW_THEM.format(
