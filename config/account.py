@@ -35,6 +35,10 @@ _CAUSES = tuple(
     map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE))
 )
 
+#: What of glibc's memory a server keeps between statements, in octets (mallopt(3)). By itself it gives most of it back
+#: after each, and the next statement takes it page by page.
+_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "2097152", "MALLOC_TRIM_THRESHOLD_": "8388608"}
+
 #: Becomes another account with a capability, then the program that is named.
 _BECOME = "import sys; from config.account import become; become(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])"
 
@@ -92,7 +96,7 @@ class Account:
                 command,
                 **identity,  # type: ignore[call-overload]
                 cwd="/" if self.capability is None else Path(__file__).parents[1],
-                env={name: value for name, value in os.environ.items() if not name.startswith("PG")},
+                env=_MEMORY | {name: value for name, value in os.environ.items() if not name.startswith("PG")},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=said,
