@@ -153,6 +153,24 @@ def test_a_crashed_database_is_started_again_with_what_was_committed(home: Path)
                 assert session.execute("SELECT one FROM kept").fetchone() == (1,)
 
 
+def test_what_a_statement_used_the_next_one_finds_in_memory(home: Path) -> None:
+    statement = """
+        WITH rows AS MATERIALIZED (SELECT repeat('x', 60) AS said FROM generate_series(1, 5000))
+        SELECT length(CAST(json_agg(said) AS text)) FROM rows
+    """
+    with embedded_services(home, database=True, redis=False, smtp=False, durable=False) as embedded:
+        assert embedded.database_url
+        with psycopg.connect(embedded.database_url) as connection:
+            stat_file = Path(f"/proc/{connection.info.backend_pid}/stat")
+            pages_taken = []  # proc(5): minflt, counted by what comes before them
+            for _ in range(5):
+                before = int(stat_file.read_text().rpartition(")")[2].split()[7])
+                connection.execute(statement)
+                pages_taken.append(int(stat_file.read_text().rpartition(")")[2].split()[7]) - before)
+    first, *others = pages_taken
+    assert max(others) < first / 5
+
+
 def test_a_mail_is_in_the_maildir_with_its_envelope(home: Path) -> None:
     text = "From: Rollcall <rollcall@example.org>\r\nSubject: Grüße\r\n\r\nfirst\r\n.\r\n..third\r\n"
     with embedded_services(home, database=False, redis=False, smtp=True) as embedded:
