@@ -8,14 +8,28 @@ from tasks.intake import EventContext, bring_back, follow, judge_again
 from tasks.learners.deletions import end_memberships, erase, keep_outdone
 from tasks.learners.rules import Standing, effective_version, holds
 from tasks.learners.segments import ensure_segments, save_segment
-from tasks.learners.store import Description, Learner, StatusChange, describe, ensure, find, record_status, restate
+from tasks.learners.store import (
+    Description,
+    Learner,
+    StatusChange,
+    add,
+    describe,
+    ensure,
+    find,
+    give_numbers,
+    record_status,
+    restate,
+)
 
 
 def learner_saved(context: EventContext, events: Sequence[Event]) -> None:
     """Describe learners (R6); those who are new are enrolled by the standing rules (R7)."""
     connection, number = context.connection, context.number
     said = [(event, event.data) for event in events if isinstance(event.data, LearnerSaved)]
-    known = ensure(connection, number, (data.learner for _, data in said))
+    before = find(connection, number, [data.learner for _, data in said])
+    new = give_numbers(connection, number, [data.learner for _, data in said if data.learner not in before])
+    known = before | new
+    newcomers: dict[str, Description] = {}
     descriptions: list[Description] = []
     outdone: list[Description] = []
     statuses: list[StatusChange] = []
@@ -34,7 +48,10 @@ def learner_saved(context: EventContext, events: Sequence[Event]) -> None:
             data.locale,
             data.time_zone,
         )
-        (descriptions if _holds(learner, version, event) else outdone).append(description)
+        if data.learner in new:
+            newcomers[data.learner] = description
+        else:
+            (descriptions if _holds(learner, version, event) else outdone).append(description)
         if data.status is not None:
             statuses.append(StatusChange(learner.learner, version, event.time, data.status == "active", event.id))
         if learner.saved_at is not None and event.time <= learner.saved_at:
@@ -42,10 +59,13 @@ def learner_saved(context: EventContext, events: Sequence[Event]) -> None:
         context.know(Awaited.saved_learner(number, data.learner))
     describe(connection, number, descriptions)
     keep_outdone(connection, number, outdone)
+    arrived = add(connection, number, newcomers, {status.learner for status in statuses if not status.active})
     record_status(connection, number, statuses)
-    changes = restate(connection, number, [one.learner for one in known.values()], statuses)
+    changes = restate(connection, number, [one.learner for one in before.values()], statuses) + arrived
     follow(context, changes, {known[data.learner].learner: event for event, data in said})
-    judge_again(context, {status.learner: status.occurred_at for status in statuses}, older)
+    unheard = {one.learner for one in new.values()}  # of whom nothing is known that this could contradict
+    changed = {status.learner: status.occurred_at for status in statuses if status.learner not in unheard}
+    judge_again(context, changed, older)
 
 
 def _holds(learner: Learner, version: int, event: Event) -> bool:
@@ -62,7 +82,7 @@ def status_changed(context: EventContext, events: Sequence[Event]) -> None:
     """
     connection, number = context.connection, context.number
     said = [(event, event.data) for event in events if isinstance(event.data, StatusChanged)]
-    known = ensure(connection, number, (data.learner for _, data in said))
+    known = ensure(connection, number, [data.learner for _, data in said])
     statuses = []
     for event, data in said:
         learner = known[data.learner]

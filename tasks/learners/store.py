@@ -1,16 +1,16 @@
 """Learners, their status and its history, as SQL. Every function takes the organisation's number first."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, execute, later, one, rows, value
+from config.database import column, later, one, rows, value
 from config.sql import query
+from tasks import organisations
 from tasks.learners.rules import Change, Standing
-from tasks.organisations import NUMBER_LEARNERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,29 +98,32 @@ class HistoryEntry:
     cause: str
 
 
-def ensure(connection: Connection, organisation: int, ids: Iterable[str]) -> dict[str, Learner]:
+def ensure(connection: Connection, organisation: int, ids: Collection[str]) -> dict[str, Learner]:
     """The learners under these ids. One nobody saved yet gets a number, so that what is said of them is kept (S2).
 
-    Under the organisation's lock: numbers are dense, given out once.
+    Under the organisation's lock.
     """
-    wanted = list(dict.fromkeys(ids))
-    known = find(connection, organisation, wanted)
-    missing = [id_ for id_ in wanted if id_ not in known]
-    if missing:
-        execute(
+    known = find(connection, organisation, list(ids))
+    new = give_numbers(connection, organisation, [id_ for id_ in dict.fromkeys(ids) if id_ not in known])
+    if new:
+        later(
             connection,
-            f"""
-            WITH taken AS ({NUMBER_LEARNERS} RETURNING learners - :count AS before)
+            """
             INSERT INTO learners (organisation, learner, id, standing, version)
-            SELECT :organisation, before + n, id, 'unsaved', 0
-            FROM taken, unnest(CAST(:ids AS text[])) WITH ORDINALITY AS new (id, n)
+            SELECT :organisation, unnest(CAST(:learners AS int[])), unnest(CAST(:ids AS text[])), 'unsaved', 0
             """,
             organisation=organisation,
-            count=len(missing),
-            ids=missing,
+            learners=[learner.learner for learner in new.values()],
+            ids=list(new),
         )
-        known |= find(connection, organisation, missing)
-    return known
+    return known | new
+
+
+def give_numbers(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, Learner]:
+    """Learners under these ids, which nothing has named yet, each with a number: dense, given out once, under the
+    organisation's lock. The caller writes them."""
+    before = organisations.number_learners(connection, organisation, len(ids)) if ids else 0
+    return {id_: Learner(before + n, id_, Standing.UNSAVED, 0, None, None, None) for n, id_ in enumerate(ids, 1)}
 
 
 def find(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, Learner]:
@@ -164,20 +167,48 @@ def describe(connection: Connection, organisation: int, descriptions: Sequence[D
     version and time the greater holds, whichever is heard last."""
     if not descriptions:
         return
-    execute(
+    later(
         connection,
         query("learners.describe"),
         organisation=organisation,
-        learners=[d.learner for d in descriptions],
-        versions=[d.version for d in descriptions],
-        times=[d.time for d in descriptions],
-        usernames=[d.username for d in descriptions],
-        emails=[d.email for d in descriptions],
-        first_names=[d.first_name for d in descriptions],
-        last_names=[d.last_name for d in descriptions],
-        locales=[d.locale for d in descriptions],
-        time_zones=[d.time_zone for d in descriptions],
+        **_as_columns(descriptions),
     )
+
+
+def add(
+    connection: Connection, organisation: int, newcomers: Mapping[str, Description], inactive: Collection[int]
+) -> list[Change]:
+    """Write learners whom nothing has named yet, by their ids, as they are described first: active, unless they are
+    among the `inactive`. The changes of standing that this is."""
+    descriptions = newcomers.values()
+    standings = [Standing.INACTIVE if d.learner in inactive else Standing.ACTIVE for d in descriptions]
+    if newcomers:
+        later(
+            connection,
+            query("learners.add"),
+            organisation=organisation,
+            ids=list(newcomers),
+            standings=[standing.value for standing in standings],
+            **_as_columns(descriptions),
+        )
+    return [
+        Change(d.learner, id_, Standing.UNSAVED, standing, d.username, d.email or None)
+        for (id_, d), standing in zip(newcomers.items(), standings, strict=True)
+    ]
+
+
+def _as_columns(descriptions: Collection[Description]) -> dict[str, object]:
+    return {
+        "learners": [d.learner for d in descriptions],
+        "versions": [d.version for d in descriptions],
+        "times": [d.time for d in descriptions],
+        "usernames": [d.username for d in descriptions],
+        "emails": [d.email for d in descriptions],
+        "first_names": [d.first_name for d in descriptions],
+        "last_names": [d.last_name for d in descriptions],
+        "locales": [d.locale for d in descriptions],
+        "time_zones": [d.time_zone for d in descriptions],
+    }
 
 
 def told_late(
@@ -216,6 +247,8 @@ def restate(
 ) -> list[Change]:
     """Bring the standing of these learners in line with what was saved and with their history, to which these `changes`
     were added just now; who changed."""
+    if not learners:
+        return []
     versions: dict[int, int] = {}
     for change in changes:
         versions[change.learner] = max(change.version, versions.get(change.learner, change.version))

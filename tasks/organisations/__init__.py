@@ -1,7 +1,6 @@
 """The customers of the platform: licence, pool, admins."""
 
 from tasks.organisations.store import (
-    NUMBER_LEARNERS,
     Organisation,
     after,
     every,

@@ -6,13 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, lock_organisations, nobody_to_blame, one, rows
+from config.database import execute, lock_organisations, nobody_to_blame, one, rows, value
 from config.sql import query
 from tasks import cells
 from tasks.events import Event, OrganisationSaved
-
-#: Takes numbers for so many new learners, under the organisation's lock: they are dense, given out once.
-NUMBER_LEARNERS = "UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +79,20 @@ def numbered(connection: Connection, organisation: int) -> Organisation:
     return found
 
 
-def number_learners(connection: Connection, organisation: int, count: int) -> None:
-    """Note that so many numbers were given out; see `NUMBER_LEARNERS`."""
-    execute(connection, NUMBER_LEARNERS, organisation=organisation, count=count)
+def number_learners(connection: Connection, organisation: int, count: int) -> int:
+    """Take numbers for so many new learners, under the organisation's lock: they are dense, given out once. The last
+    that was given out before."""
+    return int(
+        value(
+            connection,
+            """
+            UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation
+            RETURNING learners - :count
+            """,
+            organisation=organisation,
+            count=count,
+        )
+    )
 
 
 def lock(
