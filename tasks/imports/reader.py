@@ -148,7 +148,8 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
     A line that cannot be read stops none of those behind it. Raises `NotReadable` where a column that is not used
     seems to call somebody inactive, and at a header with other columns.
     """
-    width, longest = len(layout.header), csv.field_size_limit()
+    width, delimiter, longest = len(layout.header), layout.delimiter, csv.field_size_limit()
+    looked_at = bool(layout.columns.unused_places) and not whole
     pick: Callable[[list[str]], tuple[str, ...]] = tuple if whole else itemgetter(*layout.picked)
     told = map(re.escape, layout.options.columns.values())
     signs_in = re.compile("|".join((r"mail|user|log.?in|upn|u\.p\.n|sam.?account", *told)), re.IGNORECASE).search
@@ -159,11 +160,12 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
         line = reader.line_num
         while True:
             batch, before, kept = LineBatch(), line, list[tuple[int, list[str]]]()
+            read = batch.read.append
             for text_ in islice(lines, BATCH):
                 begun = line = line + 1
-                if text_[0] == BYTE_ORDER_MARK and text_[1:2] == '"':  # where two files were joined
-                    text_ = text_[1:]  # noqa: PLW2901
                 if '"' in text_ or len(text_) > longest:
+                    # A mark of the byte order is left where two files were joined.
+                    text_ = text_.removeprefix(BYTE_ORDER_MARK) if text_[1:2] == '"' else text_  # noqa: PLW2901
                     next_line.append(text_)
                     line -= reader.line_num + 1
                     try:
@@ -175,20 +177,21 @@ def batches(file: IO[bytes], layout: Layout, *, whole: bool = False) -> Iterator
                         continue
                     line += reader.line_num
                 else:  # what the csv module makes of it, in half the time
-                    row = text_.rstrip("\r\n").split(layout.delimiter)
-                if (len(row) != width or ("@" not in text_ and signs_in(text_))) and _is_header(layout, row, begun):
-                    continue
+                    row = text_.rstrip("\r\n").split(delimiter)
                 if len(row) == width:
+                    if "@" not in text_ and signs_in(text_) and _is_header(layout, row, begun):
+                        continue
                     picked = pick(row)
                     if picked[0].strip() or any(map(str.strip, row)):
-                        batch.read.append((begun, picked))
-                        kept.append((begun, row))
-                elif text_.strip("\r\n"):
+                        read((begun, picked))
+                        if looked_at:
+                            kept.append((begun, row))
+                elif not _is_header(layout, row, begun) and text_.strip("\r\n"):
                     detail = f"{len(row)} in place of {width}{_up_to(begun, line)}"
                     batch.refused.append(RefusedLine(begun, Refusal.CELLS, detail, tuple(row)))
             if line == before:
                 return
-            if layout.columns.unused_places and not whole:
+            if looked_at:
                 check_unused(layout.header, layout.columns.unused_places, kept)
             yield batch
 

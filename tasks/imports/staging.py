@@ -57,9 +57,9 @@ class Staging:
             yield self._as_text(batch)
 
     def _as_text(self, batch: LineBatch) -> str:
-        width, meanings = len(self._texts), self._meanings
+        width, meanings, in_columns = len(self._texts), self._meanings, "\t".join
         plain = "".join(
-            [f"{line}\t\t\t{meanings[cells[width:]]}" + "\t".join(cells[:width]) + "\n" for line, cells in batch.read]
+            [f"{line}\t\t\t{meanings[cells[width:]]}{in_columns(cells[:width])}\n" for line, cells in batch.read]
         )
         lines = len(batch.read)
         if (plain.count("\t"), plain.count("\n")) != (lines * (width + 6), lines) or self._is_odd(plain, batch):
