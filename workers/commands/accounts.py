@@ -6,7 +6,7 @@ import typer
 
 from config.words import counted
 from tasks.acts import accounts as acts
-from workers.commands.common import Json, cell, document, done, out, table, walked
+from workers.commands.common import Json, cell, done, say, say_table, walked
 from workers.commands.tokens import Organisations, RoleOption
 
 app = typer.Typer(
@@ -30,21 +30,16 @@ def password(email: Email, json_: Json = False) -> None:
 
 
 def _show_link(made: acts.PasswordLink, *, json_: bool) -> None:
-    if json_:
-        document(made)
-        return
-    out.print(f"By this link {made.email} chooses a password, once and until {cell(made.until)} UTC:", markup=False)
-    out.print(made.link, markup=False)
+    says = f"By this link {made.email} chooses a password, once and until {cell(made.until)} UTC:"
+    say(made, says, made.link, json_=json_)
 
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List accounts: what they may do, and when they last signed in."""
     found = list(walked(acts.list_accounts, acts.AccountList()))
-    if json_:
-        document(found)
-        return
-    table(
+    say_table(
+        found,
         ["id", "email", "role", "organisations", "password", "code", "made by", "last signed in", "disabled"],
         [
             [
@@ -61,6 +56,7 @@ def list_(json_: Json = False) -> None:
             for a in found
         ],
         "There are no accounts.",
+        json_=json_,
     )
 
 
@@ -68,10 +64,7 @@ def list_(json_: Json = False) -> None:
 def disable(email: Email, json_: Json = False) -> None:
     """Let a person in no more: their sessions end at once. Tokens that they made stay."""
     disabled = done(acts.disable_account, acts.OneAccount(email))
-    if json_:
-        document(disabled)
-    else:
-        out.print(f"{disabled.email} is let in no more.", markup=False)
+    say(disabled, f"{disabled.email} is let in no more.", json_=json_)
 
 
 @app.command()
@@ -82,34 +75,23 @@ def totp(
 ) -> None:
     """Ask a person for a code of an authenticator app besides the password. Prints what the app takes, this once."""
     made = done(acts.set_totp, acts.SecondFactorWish(email, not off))
-    if json_:
-        document(made)
-    elif made.uri is None:
-        out.print(f"{made.email} is asked for no code any more.", markup=False)
+    if made.uri is None:
+        say(made, f"{made.email} is asked for no code any more.", json_=json_)
     else:
-        out.print(f"{made.email} is asked for a code from now on. The app takes this, which is not shown again:")
-        out.print(made.uri, markup=False)
+        says = f"{made.email} is asked for a code from now on. The app takes this, which is not shown again:"
+        say(made, says, made.uri, json_=json_)
 
 
 @app.command()
 def sessions(json_: Json = False) -> None:
     """List who is signed in, since when and from where."""
     found = list(walked(acts.list_sessions, acts.SessionList()))
-    if json_:
-        document(found)
-        return
-    table(
-        ["email", "from", "since", "last used"],
-        [[s.email, s.address, s.began_at, s.used_at] for s in found],
-        "Nobody is signed in.",
-    )
+    lines = [[s.email, s.address, s.began_at, s.used_at] for s in found]
+    say_table(found, ["email", "from", "since", "last used"], lines, "Nobody is signed in.", json_=json_)
 
 
 @app.command("sign-out")
 def sign_out(email: Email, json_: Json = False) -> None:
     """End all sessions of a person."""
     ended = done(acts.sign_out, acts.OneAccount(email))
-    if json_:
-        document(ended)
-    else:
-        out.print(f"{counted(ended.sessions, 'session')} of {ended.email} ended.", markup=False)
+    say(ended, f"{counted(ended.sessions, 'session')} of {ended.email} ended.", json_=json_)

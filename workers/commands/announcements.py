@@ -11,7 +11,7 @@ from tasks.acts import drafts, launching
 from tasks.acts.acting import Act
 from tasks.announcements import LONGEST_ID
 from workers.commands import showing
-from workers.commands.common import UNASKED, By, Json, Org, acting, document, done, err, only, out, say_if_paused
+from workers.commands.common import UNASKED, By, Json, Org, acting, done, err, only, say, say_if_paused
 from workers.commands.drafting import (
     Body,
     Everyone,
@@ -54,13 +54,14 @@ def create(
         raise typer.BadParameter(f"--id has 1 to {LONGEST_ID} characters")
     draft = drafts.NewDraft(subject, text_of(body), whom, announcement, clock(send_at), time_zone, policy)
     kept = done(drafts.create, draft, organisation, by=by)
-    if json_:
-        document(kept)
-    else:
-        id_ = kept.announcement
-        again = f"{id_} -o {organisation}"
-        out.print(f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}", markup=False)
-        out.print(f"Then send it with: rollcall announcements launch {again}", markup=False)
+    id_ = kept.announcement
+    again = f"{id_} -o {organisation}"
+    say(
+        kept,
+        f"Kept as a draft: {id_}. See who gets it with: rollcall announcements preview {again}",
+        f"Then send it with: rollcall announcements launch {again}",
+        json_=json_,
+    )
 
 
 @app.command()
@@ -102,10 +103,7 @@ def edit(
 def delete(announcement: Id, organisation: Org, by: By = None, json_: Json = False) -> None:
     """Delete a draft, as if it had never been. What an event asked for is cancelled instead."""
     gone = done(drafts.delete, drafts.DraftDeletion(announcement), organisation, by=by)
-    if json_:
-        document(gone)
-    else:
-        out.print(f"{gone.announcement} is deleted.", markup=False)
+    say(gone, f"{gone.announcement} is deleted.", json_=json_)
 
 
 app.command("preview")(showing.preview_)
@@ -190,11 +188,8 @@ def retry_failed(
         say_if_paused(do)
     if uncertain:
         err.print("Those who were uncertain may have it already: some of them get it twice.", style="yellow")
-    if json_:
-        document(retried)
-        return
     kept = "".join(f", {n} stay as they are: {verdict}" for verdict, n in retried.held_back.items())
-    out.print(f"{announcement} is {retried.state}: {retried.pending} are pending again{kept}.", markup=False)
+    say(retried, f"{announcement} is {retried.state}: {retried.pending} are pending again{kept}.", json_=json_)
 
 
 def _move(
@@ -214,10 +209,7 @@ def _move(
 
 
 def _say(stands: acts.AnnouncementState, *, json_: bool, more: str = "") -> None:
-    if json_:
-        document(stands)
-    else:
-        out.print(f"{stands.announcement} is {stands.state}.{more}", markup=False)
+    say(stands, f"{stands.announcement} is {stands.state}.{more}", json_=json_)
 
 
 app.command()(showing.show)

@@ -16,7 +16,7 @@ from config.runtime import Runtime
 from config.words import counted
 from tasks import cells, organisations
 from workers import moving
-from workers.commands.common import Json, Refused, document, opened, out, table
+from workers.commands.common import Json, Refused, document, opened, out, say, table
 
 app = typer.Typer(
     help="Cells: each is a Rollcall with a PostgreSQL and a Redis of its own, and organisations live in one of them.",
@@ -74,10 +74,7 @@ def add(name: Name, json_: Json = False) -> None:
     """Make a cell known that ROLLCALL_CELLS names, and whose empty database rollcall migrate has prepared."""
     with opened("cells") as runtime:
         added = AddedCell(moving.add(runtime, name).name)
-    if json_:
-        document(added)
-    else:
-        out.print(f"Organisations can move to {added.name}: rollcall cells move ORG {added.name}.", markup=False)
+    say(added, f"Organisations can move to {added.name}: rollcall cells move ORG {added.name}.", json_=json_)
 
 
 @app.command("list")
@@ -111,11 +108,8 @@ def move(org: Organisation, cell: Name, json_: Json = False) -> None:
     """
     with opened("cells", services.DATABASE | services.REDIS) as runtime:
         moved = moving.move(runtime, org, cell)
-    if json_:
-        document(moved)
-    else:
-        rows = f"{counted(moved.rows, 'row')} of {counted(moved.tables, 'table')}"
-        out.print(f"{org} lives in {moved.to_cell}: {rows}, in {moved.frozen_seconds:g} s.", markup=False)
+    rows = f"{counted(moved.rows, 'row')} of {counted(moved.tables, 'table')}"
+    say(moved, f"{org} lives in {moved.to_cell}: {rows}, in {moved.frozen_seconds:g} s.", json_=json_)
 
 
 @app.command()
@@ -123,10 +117,7 @@ def forget(org: Organisation, json_: Json = False) -> None:
     """Delete what an organisation left in cells where it does not live any more."""
     with opened("cells") as runtime:
         forgotten = Forgotten(org, moving.forget(runtime, org))
-    if json_:
-        document(forgotten)
-    else:
-        out.print(f"{counted(forgotten.rows, 'row')} deleted.")
+    say(forgotten, f"{counted(forgotten.rows, 'row')} deleted.", json_=json_)
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})

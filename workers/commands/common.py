@@ -124,6 +124,15 @@ def write_blocks(blocks: Iterable[bytes], advance: Callable[[int], None] = lambd
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def say(result: object, *lines: str, json_: bool) -> None:
+    """Print a result: for a program as one JSON document, for a person in these lines."""
+    if json_:
+        document(result)
+    else:
+        for line in lines:
+            out.print(line, markup=False)
+
+
 def only(shape: type[Shape], result: object) -> Shape:
     """Of a result that says more, what a shape has."""
     return shape(**{name: getattr(result, name) for name in shape.__match_args__})  # type: ignore[attr-defined]
@@ -173,6 +182,16 @@ def tables(columns: Sequence[str], lines: Iterator[Sequence[object]], empty: str
         empty = ""
     if empty:
         out.print(empty, style="dim")
+
+
+def say_table(
+    result: object, columns: Sequence[str], lines: Sequence[Sequence[object]], empty: str, *, json_: bool
+) -> None:
+    """Print a result: for a program as one JSON document, for a person in these lines of a table."""
+    if json_:
+        document(result)
+    else:
+        table(columns, lines, empty)
 
 
 def table(columns: Sequence[str], lines: Sequence[Sequence[object]], empty: str) -> None:

@@ -37,6 +37,7 @@ from workers.commands.common import (
     opened,
     out,
     readable,
+    say,
     tables,
 )
 
@@ -78,10 +79,7 @@ def publish(
             _check(lines(), file)
         with opened("publish", REDIS, make=True) as runtime, _progress(json_) as progress:
             published = publish_lines(make_redis(runtime.endpoints.redis_url), lines(), progress, raw=raw)
-    if json_:
-        document(Published(published))
-    else:
-        out.print(f"{counted(published, 'event')} published.")
+    say(Published(published), f"{counted(published, 'event')} published.", json_=json_)
 
 
 def _progress(quiet: bool) -> Progress:
@@ -204,11 +202,7 @@ def sign(
         raise Refused(f"{file} is not UTF-8.") from None
     content_type = BATCHED if body.lstrip().startswith(b"[") else STRUCTURED[0]
     signed = Signed(url, {"content-type": content_type, **headers})
-    if json_:
-        document(signed)
-    else:
-        for name, text in signed.headers.items():
-            out.print(f"{name}: {text}", markup=False)
+    say(signed, *(f"{name}: {text}" for name, text in signed.headers.items()), json_=json_)
 
 
 @app.command()
@@ -295,7 +289,8 @@ def release_(
     """Take events as valid, because a person says so: a start by an inactive learner then counts, and is charged."""
     with acting("release", by=by) as do:
         wanted = acts.Decisions(ids, why, source, number)
-        _say(do(*_asked(do, acts.release_many, acts.release_anywhere, wanted, organisation)), json_)
+        decided = do(*_asked(do, acts.release_many, acts.release_anywhere, wanted, organisation))
+    say(decided, *map(_decision, decided), json_=json_)
 
 
 @app.command(name="discard")
@@ -311,12 +306,9 @@ def discard_(
     """Give events up, for good; that they came is kept, with who decided and why."""
     with acting("discard", by=by) as do:
         wanted = acts.Decisions(ids, why, source, number)
-        _say(do(*_asked(do, acts.discard_many, acts.discard_anywhere, wanted, organisation)), json_)
+        decided = do(*_asked(do, acts.discard_many, acts.discard_anywhere, wanted, organisation))
+    say(decided, *map(_decision, decided), json_=json_)
 
 
-def _say(decided: list[acts.EventDecision], json_: bool) -> None:
-    if json_:
-        document(decided)
-    else:
-        for one in decided:
-            out.print(f"{one.id} is {one.state}.", markup=False)
+def _decision(one: acts.EventDecision) -> str:
+    return f"{one.id} is {one.state}."

@@ -18,6 +18,7 @@ from workers.commands.common import (
     done,
     out,
     readable,
+    say,
     table,
     write_blocks,
 )
@@ -146,10 +147,8 @@ def resubscribe(
 
 def _subscribe(ids: list[str], organisation: str, *, wanted: bool, json_: bool) -> None:
     results = done(acts.subscribe, acts.SubscriptionChange(ids, wanted), organisation)
-    if json_:
-        document(results)
-    for result in results if not json_ else []:
-        out.print(f"{result.learner} gets {'' if wanted else 'no '}announcements.", markup=False)
+    said = (f"{result.learner} gets {'' if wanted else 'no '}announcements." for result in results)
+    say(results, *said, json_=json_)
 
 
 def _toggle(ids: list[str], file: str | None, organisation: str, status: acts.Wanted, *, json_: bool) -> None:

@@ -23,6 +23,7 @@ from workers.commands.common import (
     out,
     past,
     readable,
+    say,
     say_if_paused,
 )
 
@@ -57,12 +58,9 @@ def dkim(json_: Json = False) -> None:
         raise Refused("DKIM_KEY is not set: mail is not signed.")
     signer = Signer(settings.dkim_key.get_secret_value(), settings.dkim_selector, settings.signing_domain)
     name, value = signer.record()
-    if json_:
-        document(Record(name, "TXT", value))
-        return
     strings = [value[start : start + LONGEST_STRING] for start in range(0, len(value), LONGEST_STRING)]
     quoted = " ".join(f'"{string}"' for string in strings)
-    out.print(f"{name}. IN TXT ( {quoted} )", markup=False)
+    say(Record(name, "TXT", value), f"{name}. IN TXT ( {quoted} )", json_=json_)
 
 
 @app.command()
@@ -129,20 +127,14 @@ def pause(by: By = None, json_: Json = False) -> None:
     It holds until `mail resume`, whatever is started anew. What is under way is finished.
     """
     stands = done(acts.pause, Nothing(), by=by)
-    if json_:
-        document(stands)
-    elif stands.paused is not None:
-        out.print(stands.paused.in_words, markup=False)
+    say(stands, *([] if stands.paused is None else [stands.paused.in_words]), json_=json_)
 
 
 @app.command()
 def resume(json_: Json = False) -> None:
     """Let mail leave again; announcements that are paused themselves stay so."""
     stands = done(acts.resume, Nothing())
-    if json_:
-        document(stands)
-    else:
-        out.print("Mail leaves again." if stands.changed else "Mail was not paused.")
+    say(stands, "Mail leaves again." if stands.changed else "Mail was not paused.", json_=json_)
 
 
 @app.command("sent-since")
@@ -167,12 +159,11 @@ def sent_since(
         file.seek(0)
         with acting("mail", sees_restores=True) as do:
             result = do(acts.sent_since, acts.ServerLog(file))
-    if json_:
-        document(result)
-        return
-    out.print(
+    say(
+        result,
         f"{counted(result.mails, 'mail')} of ours in {counted(result.lines, 'line')}:"
         f" {counted(result.accepted, 'delivery is', 'deliveries are')} accepted now, {result.uncertain} uncertain;"
         f" {counted(result.unmatched, 'mail is', 'mails are')} of no delivery that is open"
-        + (", and not sent again if asked for again." if result.kept else ".")
+        + (", and not sent again if asked for again." if result.kept else "."),
+        json_=json_,
     )

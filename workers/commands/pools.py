@@ -8,7 +8,7 @@ from typer import Argument, Option
 from tasks.acts import system as acts
 from tasks.acts import underway
 from tasks.work import Pool
-from workers.commands.common import By, Json, document, done, out, table
+from workers.commands.common import By, Json, done, out, say, say_table
 
 app = typer.Typer(
     help="The pools of workers: tasks, mail and bulk. One that is paused begins nothing.", no_args_is_help=True
@@ -38,9 +38,6 @@ def advise(
 ) -> None:
     """Say how many processes each pool needs so that no work is late, from what came and how long it took."""
     found = done(underway.advise, underway.AdviceTerms(hours, target, threads))
-    if json_:
-        document(found)
-        return
     lines = [
         (
             one.pool,
@@ -54,8 +51,8 @@ def advise(
         for one in found
     ]
     columns = ("pool", "running", "needed", "target", "latest", "busiest minute", "a piece takes")
-    table(columns, lines, "")
-    if all(one.seconds_a_piece is None for one in found):
+    say_table(found, columns, lines, "", json_=json_)
+    if not json_ and all(one.seconds_a_piece is None for one in found):
         out.print("Nothing was worked on in this time, so this is the least that each pool needs.")
 
 
@@ -77,8 +74,5 @@ def resume(pool: OnePool, by: By = None, json_: Json = False) -> None:
 
 
 def _say(state: acts.PoolState, *, json_: bool) -> None:
-    if json_:
-        document(state)
-    else:
-        already = "" if state.changed else " already: nothing to do"
-        out.print(f"The pool {state.pool} {'is paused' if state.paused else 'works'}{already}.")
+    already = "" if state.changed else " already: nothing to do"
+    say(state, f"The pool {state.pool} {'is paused' if state.paused else 'works'}{already}.", json_=json_)

@@ -12,7 +12,7 @@ from tasks.acts import reports as acts
 from tasks.acts.acting import Act, Asked
 from tasks.acts.paging import Stream
 from tasks.reports import Format, Tab
-from workers.commands.common import Json, Org, acting, document, done, err, table, write_blocks
+from workers.commands.common import Json, Org, acting, done, err, say_table, write_blocks
 
 app = typer.Typer(
     help="Reports by organisation: analytics of the active, and exports, streamed however large they are.",
@@ -54,13 +54,12 @@ def summary(
     These are the rows of `training --tab active`, added up: each cycle counts.
     """
     courses = done(acts.summary, acts.SummaryOf(course), organisation)
-    if json_:
-        document(courses)
-        return
-    table(
+    say_table(
+        courses,
         ["course", "title", "enrolled", "started", "completed", "not started", "withdrawn"],
         [[c.course, c.title, c.enrolled, c.started, c.completed, c.not_started, c.withdrawn] for c in courses],
         "There are no courses.",
+        json_=json_,
     )
 
 

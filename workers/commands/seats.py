@@ -28,6 +28,7 @@ from workers.commands.common import (
     items,
     opened,
     out,
+    say,
     table,
     write_blocks,
 )
@@ -122,11 +123,7 @@ def reviewed(
 ) -> None:
     """Say that you looked at entries that are flagged for review. The ledger stays as it is."""
     settled = done(acts.reviewed_many, acts.EntryReviews([*map(str, entries)], why), organisation, by=by)
-    if json_:
-        document(settled)
-        return
-    for one in settled:
-        out.print(f"{one.id}: {', '.join(one.settled)}: settled.")
+    say(settled, *(f"{one.id}: {', '.join(one.settled)}: settled." for one in settled), json_=json_)
 
 
 @dataclass(frozen=True, slots=True)

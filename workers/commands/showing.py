@@ -21,6 +21,8 @@ from workers.commands.common import (
     items,
     only,
     out,
+    say,
+    say_table,
     table,
     write_blocks,
 )
@@ -100,10 +102,7 @@ def try_out(
     said = " ".join(str(part) for part in (sent.code, sent.reply) if part is not None) or "nothing"
     if sent.answer != MailResult.ACCEPTED:
         raise Refused(f"The test to {to} was not accepted ({sent.answer}); the mail server said: {said}")
-    if json_:
-        document(sent)
-    else:
-        out.print(f"{sent.subject!r} went to {to}; the mail server said: {said}", markup=False)
+    say(sent, f"{sent.subject!r} went to {to}; the mail server said: {said}", json_=json_)
 
 
 def show(
@@ -166,15 +165,9 @@ def list_(
     """List the announcements of an organisation, newest first."""
     with acting("announcements") as do:
         found = [*items(do, acts.list_, acts.AnnouncementsPage(state), organisation, limit)]
-    if json_:
-        document(found)
-        return
     columns = ["announcement", "state", "subject", *COUNTS]
-    table(
-        columns,
-        [[sum(a.skipped.values()) if name == "skipped" else getattr(a, name) for name in columns] for a in found],
-        "None.",
-    )
+    lines = [[sum(a.skipped.values()) if name == "skipped" else getattr(a, name) for name in columns] for a in found]
+    say_table(found, columns, lines, "None.", json_=json_)
 
 
 def recipients_(

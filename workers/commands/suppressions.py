@@ -10,7 +10,7 @@ from tasks import mail
 from tasks.acts import suppressions as acts
 from tasks.mail import mail_key
 from tasks.reports import Format
-from workers.commands.common import PAST, By, Json, Org, acting, document, done, out, past, write_blocks
+from workers.commands.common import PAST, By, Json, Org, acting, done, past, say, write_blocks
 
 app = typer.Typer(
     help="Addresses that get no more mail from an organisation: their server refused them, mail came back, somebody"
@@ -48,11 +48,8 @@ def add(
         decided = done(acts.add, acts.NewSuppression(address, why), organisation, by=by)
     except Invalid as problem:
         raise typer.BadParameter(str(problem)) from None
-    if json_:
-        document(decided)
-    else:
-        said = "gets no more mail" if decided.changed else "was suppressed already"
-        out.print(f"{decided.address} {said}.", markup=False)
+    said = "gets no more mail" if decided.changed else "was suppressed already"
+    say(decided, f"{decided.address} {said}.", json_=json_)
 
 
 @app.command()
@@ -91,11 +88,9 @@ def remove(
         dry_run,
     )
     lifted = done(acts.remove, wanted, organisation, by=by)
-    if json_:
-        one = len(named) == 1 and not dry_run
-        document(acts.SuppressionDecision(named[0], suppressed=False, changed=True) if one else lifted)
-    elif len(named) == 1 and not dry_run:
-        out.print(f"{named[0]} gets mail again.", markup=False)
+    if len(named) == 1 and not dry_run:
+        decided = acts.SuppressionDecision(named[0], suppressed=False, changed=True)
+        say(decided, f"{named[0]} gets mail again.", json_=json_)
     else:
         get = ("address would get", "addresses would get") if dry_run else ("address gets", "addresses get")
-        out.print(f"{counted(lifted.lifted, *get)} mail again.", markup=False)
+        say(lifted, f"{counted(lifted.lifted, *get)} mail again.", json_=json_)

@@ -40,6 +40,7 @@ from workers.commands.common import (
     opened,
     out,
     refuse_remote,
+    say,
     who,
 )
 from workers.console import visible
@@ -88,12 +89,9 @@ def migrate(json_: Json = False) -> None:
         check_schema(runtime)
         with transaction(runtime.engine) as connection:
             asks = asks_after_restore(connection, Witness(runtime.endpoints.redis_url, runtime.home))
-    if json_:
-        document(Migrated(before, after, asks))
-    else:
-        was = "as it was" if before == after else f"it was {before or 'empty'}"
-        ahead = f", ahead of this Rollcall, which knows {migrations.head()}" if str(after) > migrations.head() else ""
-        out.print(f"The schema is at {after}{ahead}; {was}.")
+    was = "as it was" if before == after else f"it was {before or 'empty'}"
+    ahead = f", ahead of this Rollcall, which knows {migrations.head()}" if str(after) > migrations.head() else ""
+    say(Migrated(before, after, asks), f"The schema is at {after}{ahead}; {was}.", json_=json_)
     if asks:
         err.print(f"{IT_WAS_RESTORED}: rollcall restored.", style="bold red")
 

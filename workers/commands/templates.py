@@ -10,7 +10,7 @@ from config.settings import load_settings
 from tasks import mail
 from tasks.acts import templates as acts
 from workers import browser
-from workers.commands.common import Json, Refused, document, done, err, out, table
+from workers.commands.common import Json, Refused, done, err, say, say_table
 from workers.commands.drafting import text_of
 
 app = typer.Typer(help="What our mail looks like, before any is sent.", no_args_is_help=True)
@@ -33,10 +33,8 @@ class Rendered:
 def list_(json_: Json = False) -> None:
     """List the kinds of mail, and the languages that each speaks."""
     found = acts.kinds()
-    if json_:
-        document(found)
-    else:
-        table(["template", "to", "says", "locales"], [[t.template, t.to, t.says, t.locales] for t in found], "")
+    lines = [[t.template, t.to, t.says, t.locales] for t in found]
+    say_table(found, ["template", "to", "says", "locales"], lines, "", json_=json_)
 
 
 @app.command()
@@ -78,11 +76,7 @@ def render(
         str(paths[1]),
         str(paths[2]) if drawn else None,
     )
-    if json_:
-        document(result)
-    else:
-        for path in paths if drawn else paths[:2]:
-            out.print(str(path), markup=False)
+    say(result, *map(str, paths if drawn else paths[:2]), json_=json_)
 
 
 def _draw(html: str, png: Path, *, needed: bool) -> bool:

@@ -6,7 +6,7 @@ import typer
 
 from tasks.accounts import Role, TokenDetails
 from tasks.acts import accounts as acts
-from workers.commands.common import Json, cell, document, done, future, out, table, walked
+from workers.commands.common import Json, cell, done, future, say, say_table, walked
 
 app = typer.Typer(
     help="Tokens of programs. Each is shown once; only its hash is kept. The API takes it as Authorization: Bearer.",
@@ -34,31 +34,23 @@ def add(
     """Make a token for a program, and print it, this once."""
     moment = None if expires is None else future(expires, "--expires")
     added = done(acts.add_token, acts.NewToken(name, role, organisations or [], moment))
-    if json_:
-        document(added)
-        return
     until = f"until {cell(added.expires_at)} UTC" if added.expires_at else "and does not expire"
     of = f" of {', '.join(added.organisations)}" if added.organisations else ""
-    out.print(f"{added.name} has the role {added.role}{of} {until}. Its token, which is not shown again:", markup=False)
-    out.print(added.token, markup=False)
+    says = f"{added.name} has the role {added.role}{of} {until}. Its token, which is not shown again:"
+    say(added, says, added.token, json_=json_)
 
 
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List tokens: whose they are, when they were last used, and until when they are valid."""
     found = list(walked(acts.list_tokens, acts.TokenList()))
-    if json_:
-        document(found)
-        return
-    table(
+    say_table(
+        found,
         ["name", "role", "organisations", "made by", "made", "last used", "valid"],
-        [[t.name, t.role, _of(t), t.made_by, t.made_at, t.used_at, _valid(t)] for t in found],
+        [[t.name, t.role, t.organisations or "all", t.made_by, t.made_at, t.used_at, _valid(t)] for t in found],
         "There are no tokens.",
+        json_=json_,
     )
-
-
-def _of(token: TokenDetails) -> str:
-    return ", ".join(token.organisations) or "all"
 
 
 def _valid(token: TokenDetails) -> str:
@@ -73,7 +65,4 @@ def revoke(
 ) -> None:
     """Make a token void at once, and for good."""
     revoked = done(acts.revoke_token, acts.OneToken(name))
-    if json_:
-        document(revoked)
-    else:
-        out.print(f"{revoked.name} lets nobody in any more.", markup=False)
+    say(revoked, f"{revoked.name} lets nobody in any more.", json_=json_)

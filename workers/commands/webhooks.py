@@ -10,7 +10,7 @@ from config.words import counted
 from tasks import webhooks
 from tasks.acts import webhooks as acts
 from tasks.acts.acting import Act, Answer, Asked
-from workers.commands.common import Json, Refused, acting, document, done, err, items, out, table
+from workers.commands.common import Json, Refused, document, done, err, out, say, say_table, walked
 
 app = typer.Typer(
     help="Webhooks: events out are sent to them besides the stream, signed as Standard Webhooks describes, in order,"
@@ -68,37 +68,26 @@ def _time(text: str) -> datetime:
 
 
 def _show_key(added: acts.Added, *, json_: bool) -> None:
-    if json_:
-        document(added)
-        return
-    out.print(f"{added.id} is signed with this key, which is not shown again:", markup=False)
-    out.print(added.key, markup=False)
+    says = [f"{added.id} is signed with this key, which is not shown again:", added.key]
     if added.old_key_until:
-        out.print(f"The key before is valid beside it until {added.old_key_until:%Y-%m-%d %H:%M} UTC.")
+        says.append(f"The key before is valid beside it until {added.old_key_until:%Y-%m-%d %H:%M} UTC.")
+    say(added, *says, json_=json_)
 
 
 @app.command("list")
 def list_(organisation: OptionalOrg = None, json_: Json = False) -> None:
     """List webhooks and how they stand."""
-    with acting("webhooks") as do:
-        found = list(
-            items(
-                do,
-                acts.list_ if organisation is not None else acts.of_platform["webhooks.list"],
-                acts.WebhookList(),
-                organisation,
-            )
-        )
-    if json_:
-        document(found)
-        return
-    table(
+    act = acts.list_ if organisation is not None else acts.of_platform["webhooks.list"]
+    found = [*walked(act, acts.WebhookList(), organisation)]
+    say_table(
+        found,
         ["id", "url", "types", "state", "delivered", "failed", "last delivered", "oldest waiting"],
         [
             [w.id, w.url, w.types or "all", _state(w), w.delivered, w.failed, w.delivered_at, w.waits_since]
             for w in found
         ],
         "There are no webhooks.",
+        json_=json_,
     )
 
 
@@ -112,10 +101,8 @@ def _state(webhook: webhooks.Webhook) -> str:
 def show(id_: Id, organisation: OptionalOrg = None, json_: Json = False) -> None:
     """Show one webhook."""
     found = _done(acts.show, acts.OneWebhook(id_), organisation)
-    if json_:
-        document(found)
-        return
-    table(
+    say_table(
+        found,
         ["webhook", found.id],
         [
             ["url", found.url],
@@ -131,6 +118,7 @@ def show(id_: Id, organisation: OptionalOrg = None, json_: Json = False) -> None
             ["key before valid until", found.old_key_until],
         ],
         "",
+        json_=json_,
     )
 
 
@@ -144,15 +132,14 @@ def log(
 ) -> None:
     """List the last attempts, the newest first, and what was answered."""
     found = _done(acts.log, acts.AttemptFilter(id_, failures, limit), organisation).items
-    if json_:
-        document(found)
-        return
-    table(
+    say_table(
+        found,
         ["at", "event", "type", "status", "problem", "ms", "said"],
         [[a.at, str(a.event), a.type, a.status, a.problem, a.milliseconds, a.said or None] for a in found],
         "Nothing was tried yet.",
+        json_=json_,
     )
-    if len(found) == limit:
+    if len(found) == limit and not json_:
         err.print(f"These are the newest {limit}; --limit shows up to 1000.")
 
 
@@ -180,10 +167,7 @@ def disable(id_: Id, organisation: OptionalOrg = None, json_: Json = False) -> N
 
 
 def _say(changed: acts.Changed, *, json_: bool) -> None:
-    if json_:
-        document(changed)
-    else:
-        out.print(f"{changed.id} is {changed.state}.", markup=False)
+    say(changed, f"{changed.id} is {changed.state}.", json_=json_)
 
 
 @app.command()
