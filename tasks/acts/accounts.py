@@ -13,7 +13,7 @@ from config.words import some_of
 from tasks import accounts, organisations
 from tasks.accounts import Credentials, LinkPurpose, Role
 from tasks.acts.acting import Doing, act, organisation_of
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page
+from tasks.acts.paging import Page, PageAsked, keys_after, page
 from tasks.acts.signing_in import link_to
 
 #: A token's name: it stands in the audit log, in paths and in the sources of events, and is never taken for an address.
@@ -39,14 +39,6 @@ class AddedToken:
     role: Role
     organisations: list[str]
     expires_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class TokenList:
-    """A page of all tokens."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +83,7 @@ def add_token(doing: Doing, asked: NewToken) -> AddedToken:
 
 
 @act("tokens.list", "GET /tokens")
-def list_tokens(doing: Doing, asked: TokenList) -> Page[accounts.TokenDetails]:
+def list_tokens(doing: Doing, asked: PageAsked) -> Page[accounts.TokenDetails]:
     """The tokens there are and were, in the order in which they were made; nothing of their secrets."""
     (after,) = keys_after(asked.after, tuple[int], doing.act) or (0,)
     with doing.transaction() as connection:
@@ -128,14 +120,6 @@ class PasswordLink:
 
 
 @dataclass(frozen=True, slots=True)
-class AccountList:
-    """A page of all accounts."""
-
-    limit: Limit = USUAL
-    after: After | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class OneAccount:
     """An account, by its address."""
 
@@ -164,14 +148,6 @@ class SecondFactor:
     email: str
     wanted: bool
     uri: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionList:
-    """A page of all sessions."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +184,7 @@ def add_account(doing: Doing, asked: NewAccount) -> PasswordLink:
 
 
 @act("accounts.list", "GET /accounts")
-def list_accounts(doing: Doing, asked: AccountList) -> Page[accounts.AccountDetails]:
+def list_accounts(doing: Doing, asked: PageAsked) -> Page[accounts.AccountDetails]:
     """The accounts there are and were, in the order in which they were made."""
     (after,) = keys_after(asked.after, tuple[int], doing.act) or (0,)
     with doing.transaction() as connection:
@@ -250,7 +226,7 @@ def set_totp(doing: Doing, asked: SecondFactorWish) -> SecondFactor:
 
 
 @act("accounts.sessions", "GET /accounts/sessions")
-def list_sessions(doing: Doing, asked: SessionList) -> Page[accounts.SessionDetails]:
+def list_sessions(doing: Doing, asked: PageAsked) -> Page[accounts.SessionDetails]:
     """Who is signed in, since when, and from where."""
     after = keys_after(asked.after, tuple[datetime, str], doing.act)
     idle = doing.runtime.settings.rollcall_session_seconds

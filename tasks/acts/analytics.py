@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from tasks import analytics, reports, seats
 from tasks.acts.acting import Doing, Nothing, act
 from tasks.acts.changing import known_course
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page, page_ending_at
+from tasks.acts.paging import Page, PageAsked, keys_after, page, page_ending_at
 from tasks.analytics import CountState, SegmentSummary, TrainingDay, UsedDay
 from tasks.reports import CourseSummary
 
@@ -36,14 +36,6 @@ class Analytics:
     counted_at: datetime | None
     counting: bool
     days: list[TrainingDay]
-
-
-@dataclass(frozen=True, slots=True)
-class CountsPage:
-    """Which part of a list."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,19 +110,19 @@ def of_days(doing: Doing, asked: AnalyticsOf) -> Analytics:
 
 
 @act("reports.by_course", "GET reports/by-course")
-def by_course(doing: Doing, asked: CountsPage) -> Page[CourseSummary]:
+def by_course(doing: Doing, asked: PageAsked) -> Page[CourseSummary]:
     """List courses with how far the active have come in each, those with most enrolled first (R29)."""
     return _listed(doing, asked, analytics.courses, lambda one: (one.enrolled, one.course))
 
 
 @act("reports.by_segment", "GET reports/by-segment")
-def by_segment(doing: Doing, asked: CountsPage) -> Page[SegmentSummary]:
+def by_segment(doing: Doing, asked: PageAsked) -> Page[SegmentSummary]:
     """List segments with how far their active members have come, those with most enrolments first (R29)."""
     return _listed(doing, asked, analytics.segments, lambda one: (one.enrolled, one.segment))
 
 
 @act("reports.archived", "GET reports/archived")
-def archived(doing: Doing, asked: CountsPage) -> Page[ArchivedLearner]:
+def archived(doing: Doing, asked: PageAsked) -> Page[ArchivedLearner]:
     """List the inactive with their training history, in the order in which they were added (R29, R30)."""
     number = doing.organisation.organisation
     (after,) = keys_after(asked.after, tuple[int], "reports.archived", number) or (0,)
@@ -182,7 +174,7 @@ def _counted_at(known: CountState) -> datetime | None:
 
 
 def _listed(
-    doing: Doing, asked: CountsPage, find: Callable[..., list[Item]], keys: Callable[[Item], tuple[Any, ...]]
+    doing: Doing, asked: PageAsked, find: Callable[..., list[Item]], keys: Callable[[Item], tuple[Any, ...]]
 ) -> Page[Item]:
     number = doing.organisation.organisation
     listed = (doing.act, number)

@@ -14,7 +14,7 @@ from config.database import transaction
 from config.errors import BadField, Invalid, NotFound, UserError
 from tasks import events, intake
 from tasks.acts.acting import Doing, Nothing, act
-from tasks.acts.paging import After, Limit, Page, keys_after, page
+from tasks.acts.paging import After, Limit, Page, PageAsked, keys_after, page
 
 #: Why somebody decides so: kept with the event.
 Why = Annotated[str, Meta(min_length=1, max_length=1000)]
@@ -45,15 +45,7 @@ class AnybodysUnresolvedFilter(UnresolvedFilter):
 
 
 @dataclass(frozen=True, slots=True)
-class DecidedFilter:
-    """Which events are listed that were decided on."""
-
-    limit: Limit = 100
-    after: After | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class AnybodysDecidedFilter(DecidedFilter):
+class AnybodysDecidedFilter(PageAsked):
     """The same; of those that name this organisation, though nobody may know it."""
 
     organisation: str | None = None
@@ -143,7 +135,7 @@ def _quarantined(doing: Doing, asked: UnresolvedFilter, named: str | None) -> Pa
 
 
 @act("events.decided", "GET events/decided")
-def decided(doing: Doing, asked: DecidedFilter) -> Page[events.DecidedEvent]:
+def decided(doing: Doing, asked: PageAsked) -> Page[events.DecidedEvent]:
     """The events that were released or discarded: who decided it, when, and why."""
     return _decided(doing, asked, doing.organisation.id)
 
@@ -154,7 +146,7 @@ def decided_anywhere(doing: Doing, asked: AnybodysDecidedFilter) -> Page[events.
     return _decided(doing, asked, asked.organisation)
 
 
-def _decided(doing: Doing, asked: DecidedFilter, named: str | None) -> Page[events.DecidedEvent]:
+def _decided(doing: Doing, asked: PageAsked, named: str | None) -> Page[events.DecidedEvent]:
     listed = (doing.act, named)
     (after,) = keys_after(asked.after, tuple[int], *listed) or (0,)
     with doing.transaction() as connection:

@@ -11,7 +11,7 @@ import msgspec
 from config.errors import BadField, Conflict, Invalid, NotFound
 from tasks import imports, uploads, work
 from tasks.acts.acting import Act, Doing, act
-from tasks.acts.paging import USUAL, After, Begun, Limit, Page, Stream, UnderWay, keys_after, page
+from tasks.acts.paging import Begun, Page, PageAsked, Stream, UnderWay, keys_after, page
 from tasks.imports import Imported, ImportRequest
 
 
@@ -34,14 +34,6 @@ class ImportAgain(ImportRequest):
     """An import whose file is kept, and how it is to be read now."""
 
     id: int
-
-
-@dataclass(frozen=True, slots=True)
-class ImportsPage:
-    """Which part of the list."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +90,7 @@ def again(doing: Doing, asked: ImportAgain) -> Begun[Imported]:
 
 
 @act("imports.list", "GET imports")
-def list_(doing: Doing, asked: ImportsPage) -> Page[ListedImport]:
+def list_(doing: Doing, asked: PageAsked) -> Page[ListedImport]:
     """List the imports of the last month, the newest first."""
     number = doing.organisation.organisation
     (before,) = keys_after(asked.after, tuple[int], "imports", number) or (None,)

@@ -8,16 +8,8 @@ from config.database import transaction
 from config.runtime import Runtime
 from tasks import organisations
 from tasks.acts.acting import Doing, act
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page
+from tasks.acts.paging import Page, PageAsked, keys_after, page
 from tasks.cells import is_there
-
-
-@dataclass(frozen=True, slots=True)
-class OrganisationsAsked:
-    """Which part of the list."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +22,7 @@ class OrganisationSummary:
 
 
 @act("organisations.list", "GET /organisations")
-def list_(doing: Doing, asked: OrganisationsAsked) -> Page[OrganisationSummary]:
+def list_(doing: Doing, asked: PageAsked) -> Page[OrganisationSummary]:
     """List the organisations that the caller may see: those of one cell after those of another."""
     own = None if doing.caller.organisations is None else sorted(doing.caller.organisations)
     keys = keys_after(asked.after, tuple[str, str], "organisations", own)

@@ -32,6 +32,14 @@ After = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
+class PageAsked:
+    """Which part of a list."""
+
+    limit: Limit = USUAL
+    after: After | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Page(Generic[Item]):
     """Some items of a list; `next` begins the following page, and is null after the last item."""
 

@@ -12,7 +12,7 @@ from config.words import some_of
 from tasks import learners
 from tasks.acts.acting import Doing, act
 from tasks.acts.changing import begun, happen, in_parts, known_learners, known_segments, moment_after, under_way
-from tasks.acts.paging import USUAL, After, Begun, Limit, Page, keys_after, page
+from tasks.acts.paging import Begun, Page, PageAsked, keys_after, page
 from tasks.enrolments import EnrolmentCounts
 from tasks.learners import MemberCounts, SegmentDetails
 
@@ -25,14 +25,6 @@ MANY, COUNTED_SECONDS = 5000, 3.0
 _RECENT: Recent[MemberCounts] = Recent(
     COUNTED_SECONDS, lambda counted: counted.more or counted.active + counted.inactive >= MANY
 )
-
-
-@dataclass(frozen=True, slots=True)
-class SegmentsAsked:
-    """Which part of the list."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +66,7 @@ def _all(members: list[Members]) -> Members:
 
 
 @act("segments.list", "GET segments")
-def list_(doing: Doing, asked: SegmentsAsked) -> Page[SegmentDetails]:
+def list_(doing: Doing, asked: PageAsked) -> Page[SegmentDetails]:
     """List segments, in the order of their ids."""
     number = doing.organisation.organisation
     (after,) = keys_after(asked.after, tuple[str], "segments", number) or ("",)

@@ -10,17 +10,9 @@ from sqlalchemy import Connection
 from config.errors import NotFound
 from tasks import accounts
 from tasks.acts.acting import Doing, act
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page
+from tasks.acts.paging import Page, PageAsked, keys_after, page
 
 SessionId = Annotated[str, Meta(pattern="^[0-9a-f]{16}$", description="As the list of sessions says it.")]
-
-
-@dataclass(frozen=True, slots=True)
-class OwnSessionList:
-    """A page of one's own sessions."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +37,7 @@ class EndedSessions:
 
 
 @act("sessions.list", "GET /sessions")
-def list_(doing: Doing, asked: OwnSessionList) -> Page[accounts.OwnSession]:
+def list_(doing: Doing, asked: PageAsked) -> Page[accounts.OwnSession]:
     """Where the caller is signed in, the session used last first; nothing for a program."""
     listed = (doing.act, doing.caller.who)
     after = keys_after(asked.after, tuple[datetime, str], *listed)

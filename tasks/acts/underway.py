@@ -7,7 +7,7 @@ from msgspec import Meta
 
 from tasks import enrolments, fleet, mail, system
 from tasks.acts.acting import Doing, act
-from tasks.acts.paging import USUAL, After, Limit, Page, keys_after, page
+from tasks.acts.paging import Page, PageAsked, keys_after, page
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,14 +15,6 @@ class Hours:
     """Of how many hours, until now."""
 
     hours: Annotated[int, Meta(ge=1, le=48)] = 6
-
-
-@dataclass(frozen=True, slots=True)
-class UnderWayList:
-    """A page of what is on its way."""
-
-    limit: Limit = USUAL
-    after: After | None = None
 
 
 @act("system.samples", "GET /system/samples")
@@ -55,7 +47,7 @@ def advise(doing: Doing, asked: AdviceTerms) -> list[system.PoolAdvice]:
 
 
 @act("system.mailings", "GET /system/mailings")
-def mailings(doing: Doing, asked: UnderWayList) -> Page[mail.MailingUnderWay]:
+def mailings(doing: Doing, asked: PageAsked) -> Page[mail.MailingUnderWay]:
     """The mailings that are on their way or paused, of every organisation."""
     after = keys_after(asked.after, tuple[int, int], doing.act) or (0, 0)
     with doing.transaction() as connection:
@@ -64,7 +56,7 @@ def mailings(doing: Doing, asked: UnderWayList) -> Page[mail.MailingUnderWay]:
 
 
 @act("system.fanouts", "GET /system/fanouts")
-def fanouts(doing: Doing, asked: UnderWayList) -> Page[enrolments.FanoutUnderWay]:
+def fanouts(doing: Doing, asked: PageAsked) -> Page[enrolments.FanoutUnderWay]:
     """The fan-outs that are not finished, of every organisation."""
     after = keys_after(asked.after, tuple[int, int], doing.act) or (0, 0)
     with doing.transaction() as connection:

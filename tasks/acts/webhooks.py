@@ -15,7 +15,7 @@ from config.phrases import OTHER_SECRET_KEY, THREE_KEYS, WEBHOOK_EXISTS
 from config.runtime import Runtime
 from tasks import webhooks
 from tasks.acts.acting import Doing, act, of_all
-from tasks.acts.paging import After, Limit, Page, keys_after, page
+from tasks.acts.paging import After, Limit, Page, PageAsked, keys_after, page
 from tasks.events import TYPES_OUT
 
 #: How long the key before is valid beside a new one.
@@ -33,14 +33,6 @@ class WebhookAddition:
     types: list[str] | None = None
     id: str | None = None
     since: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookList:
-    """Which page of the webhooks."""
-
-    limit: Limit = 100
-    after: After | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +143,7 @@ def add(doing: Doing, asked: WebhookAddition) -> Added:
 
 
 @act("webhooks.list", "GET webhooks")
-def list_(doing: Doing, asked: WebhookList) -> Page[webhooks.Webhook]:
+def list_(doing: Doing, asked: PageAsked) -> Page[webhooks.Webhook]:
     """Webhooks and how they stand."""
     (after,) = keys_after(asked.after, tuple[str], doing.act, doing.number) or ("",)
     with _about(doing) as (connection, number):

@@ -25,6 +25,7 @@ from tasks.accounts.totp import STEP_SECONDS, code_at
 from tasks.acts import accounts as acts
 from tasks.acts import signing_in
 from tasks.acts.acting import perform
+from tasks.acts.paging import PageAsked
 from tasks.acts.signing_in import SignIn, SignInRefused, link_for_this_machine
 from tests.workers.serving import served
 from tests.world import World
@@ -364,7 +365,7 @@ def test_a_session_ends_when_it_is_not_used_and_is_written_once_a_minute(pages: 
 
 def test_a_session_ends_when_its_account_is_disabled_or_signed_out(pages: Runtime) -> None:
     one = browser(pages).sign_in()
-    listed = perform(pages, ROOT, acts.list_sessions, acts.SessionList()).items
+    listed = perform(pages, ROOT, acts.list_sessions, PageAsked()).items
     assert [(found.email, found.address) for found in listed] == [(BOSS, "127.0.0.1")]
     assert perform(pages, ROOT, acts.sign_out, acts.OneAccount(BOSS)).sessions == 1
     assert not one.is_in()
@@ -382,7 +383,7 @@ def test_an_account_that_is_made_anew_has_nothing_of_before(world: World) -> Non
     perform(world.runtime, ROOT, acts.disable_account, acts.OneAccount(BOSS))
     perform(world.runtime, ROOT, acts.add_account, acts.NewAccount(BOSS.upper(), Role.READER, ["acme"]))
 
-    (found,) = perform(world.runtime, ROOT, acts.list_accounts, acts.AccountList()).items
+    (found,) = perform(world.runtime, ROOT, acts.list_accounts, PageAsked()).items
 
     assert (found.email, found.role, found.organisations, found.has_password) == (BOSS, "reader", ["acme"], False)
     with pytest.raises(SignInRefused):

@@ -9,6 +9,7 @@ from config.errors import NotFound
 from tasks.acts import analytics as acts
 from tasks.acts import reports, seats
 from tasks.acts.acting import Nothing
+from tasks.acts.paging import PageAsked
 from tasks.acts.reports import SummaryOf
 from tasks.analytics import store
 from tests.acts.doing import do
@@ -72,16 +73,16 @@ def test_r29_who_becomes_inactive_is_in_no_number(world: World) -> None:
     world.becomes("inactive", "ann")
 
     assert shown(world) == [(40, 1, 0)]
-    assert [one.enrolled for one in do(world, acts.by_course, acts.CountsPage()).items] == [1, 0, 0]
-    assert [(one.members, one.enrolled) for one in do(world, acts.by_segment, acts.CountsPage()).items] == [
+    assert [one.enrolled for one in do(world, acts.by_course, PageAsked()).items] == [1, 0, 0]
+    assert [(one.members, one.enrolled) for one in do(world, acts.by_segment, PageAsked()).items] == [
         (1, 1),
         (0, 0),
     ]
 
 
 def test_r29_by_course_is_what_the_summary_says_and_by_segment_adds_up(counted: World) -> None:
-    courses = do(counted, acts.by_course, acts.CountsPage()).items
-    segments = do(counted, acts.by_segment, acts.CountsPage()).items
+    courses = do(counted, acts.by_course, PageAsked()).items
+    segments = do(counted, acts.by_segment, PageAsked()).items
 
     assert [one.course for one in courses] == ["c1", "c2", "c3"]
     assert sorted(courses, key=lambda one: one.course) == do(counted, reports.summary, SummaryOf())
@@ -96,7 +97,7 @@ def test_pages_of_one_have_each_once(counted: World) -> None:
         found: list[str] = []
         after = None
         while not found or after:
-            part = do(counted, act, acts.CountsPage(limit=1, after=after))
+            part = do(counted, act, PageAsked(limit=1, after=after))
             found += [getattr(one, key) for one in part.items]
             after = part.next
         assert found in (["c1", "c2", "c3"], ["red", "none"])
@@ -141,8 +142,8 @@ def test_what_was_kept_long_is_counted_anew_once(world: World, monkeypatch: pyte
 def test_r30_the_archived_are_the_inactive_with_all_they_did(world: World) -> None:
     world.has_learners("una", email=None)
     world.becomes("inactive", "ann", "una")
-    first = do(world, acts.archived, acts.CountsPage(limit=2))
-    then = do(world, acts.archived, acts.CountsPage(limit=2, after=first.next))
+    first = do(world, acts.archived, PageAsked(limit=2))
+    then = do(world, acts.archived, PageAsked(limit=2, after=first.next))
 
     assert [one.learner for one in first.items + then.items] == ["ann", "cas", "una"]
     assert then.next is None
@@ -156,7 +157,7 @@ def test_r31_nothing_of_another_organisation_is_counted(world: World) -> None:
     )
 
     for act in (acts.by_course, acts.by_segment, acts.archived):
-        assert do(world, act, acts.CountsPage(), "borealis").items == []
+        assert do(world, act, PageAsked(), "borealis").items == []
     assert do(world, acts.use, Nothing(), "borealis").used == 0
     with pytest.raises(NotFound):
         do(world, acts.of_days, acts.AnalyticsOf(course="c1"), "borealis")

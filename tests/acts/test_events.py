@@ -6,6 +6,7 @@ from config.errors import Forbidden, Invalid, NotFound
 from tasks.accounts import Role
 from tasks.acts import events as acts
 from tasks.acts.acting import Nothing
+from tasks.acts.paging import PageAsked
 from tests.acts.doing import audited, caller, do
 from tests.world import World
 
@@ -44,7 +45,7 @@ def test_r27_an_event_is_decided_by_its_number_and_who_did_is_kept(held: World) 
     decision = do(held, acts.discard, acts.Discarding(entry.number, "a mistake"), who=caller(Role.ADMIN))
 
     assert decision == acts.EventDecision(str(entry.number), "discarded")
-    (kept,) = do(held, acts.decided, acts.DecidedFilter()).items
+    (kept,) = do(held, acts.decided, PageAsked()).items
     assert (kept.id, kept.by, kept.why) == ("s0", "ann@acme.example", "a mistake")
     assert audited(held, "events.discard") == [
         (str(entry.number), {"state": "held"}, {"state": "discarded"}, "done"),
@@ -63,7 +64,7 @@ def test_r31_nothing_of_another_organisation_is_decided(held: World) -> None:
         do(held, acts.release, acts.Decision(entry.number), "acme", caller(Role.READER, "acme"))
     with pytest.raises(Forbidden):
         do(held, acts.quarantined_anywhere, acts.AnybodysUnresolvedFilter(), None, caller(Role.ADMIN))
-    assert do(held, acts.decided, acts.DecidedFilter()).items == []
+    assert do(held, acts.decided, PageAsked()).items == []
 
 
 def test_what_goes_out_again_is_counted_for_its_organisation_alone(world: World) -> None:

@@ -9,6 +9,7 @@ import pytest
 from config.database import autocommit, value
 from config.errors import Conflict, Invalid, NotFound
 from tasks.acts import imports as acts
+from tasks.acts.paging import PageAsked
 from tasks.imports import UNASKED, actors
 from tests.acts.doing import audited, do
 from tests.world import World
@@ -194,7 +195,7 @@ def listed(world: World, organisation: str = "acme") -> list[acts.ListedImport]:
     found: list[acts.ListedImport] = []
     after = None
     while not found or after:
-        page = do(world, acts.list_, acts.ImportsPage(limit=1, after=after), organisation)
+        page = do(world, acts.list_, PageAsked(limit=1, after=after), organisation)
         found += page.items
         after = page.next
         if not page.items:

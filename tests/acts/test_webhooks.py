@@ -5,6 +5,7 @@ import pytest
 from config.errors import Conflict, Forbidden, Invalid, NotFound
 from tasks.accounts import Role
 from tasks.acts import webhooks as acts
+from tasks.acts.paging import PageAsked
 from tests.acts.doing import audited, caller, do
 from tests.world import World
 
@@ -53,8 +54,8 @@ def test_webhooks_and_their_attempts_are_listed_page_by_page(world: World) -> No
         """
     )
 
-    first = do(world, acts.list_, acts.WebhookList(limit=2))
-    second = do(world, acts.list_, acts.WebhookList(limit=2, after=first.next))
+    first = do(world, acts.list_, PageAsked(limit=2))
+    second = do(world, acts.list_, PageAsked(limit=2, after=first.next))
     whole = do(world, acts.log, acts.AttemptFilter("hook-0")).items
     pages, after = [], None
     while True:
@@ -76,8 +77,8 @@ def test_r31_the_platforms_own_are_an_operators_and_each_organisation_has_its_ow
     do(world, acts.of_platform["webhooks.add"], acts.WebhookAddition(URL, id="ours"), None)
     do(world, acts.add, acts.WebhookAddition(URL, id="theirs"), "borealis")
 
-    assert do(world, acts.list_, acts.WebhookList()).items == []
-    (own,) = do(world, acts.of_platform["webhooks.list"], acts.WebhookList(), None).items
+    assert do(world, acts.list_, PageAsked()).items == []
+    (own,) = do(world, acts.of_platform["webhooks.list"], PageAsked(), None).items
     assert own.id == "ours"
     assert audited(world, "system.webhooks.add")[0][0] == "ours"
     with pytest.raises(NotFound, match="of the organisation 'acme'"):
@@ -85,7 +86,7 @@ def test_r31_the_platforms_own_are_an_operators_and_each_organisation_has_its_ow
     with pytest.raises(NotFound, match="of the platform"):
         do(world, acts.of_platform["webhooks.show"], acts.OneWebhook("theirs"), None)
     with pytest.raises(Forbidden):
-        do(world, acts.of_platform["webhooks.list"], acts.WebhookList(), None, caller(Role.ADMIN))
+        do(world, acts.of_platform["webhooks.list"], PageAsked(), None, caller(Role.ADMIN))
     with pytest.raises(Forbidden):
         do(world, acts.add, acts.WebhookAddition(URL), "acme", caller(Role.READER))
 

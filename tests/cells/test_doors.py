@@ -9,7 +9,8 @@ from config.streams import GROUP, IN
 from tasks import cells
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import perform
-from tasks.acts.organisations import OrganisationsAsked, list_
+from tasks.acts.organisations import list_
+from tasks.acts.paging import PageAsked
 from tasks.cells import Elsewhere, in_cell_of_number
 from tasks.intake import process_batch, process_everywhere
 from tests.cells.conftest import TwoCells
@@ -33,8 +34,8 @@ def test_an_organisation_that_is_to_live_elsewhere_is_made_there(two_cells: TwoC
     number = north.ask("SELECT organisation FROM organisations WHERE id = 'new'")
     assert in_cell_of_number(home.runtime, number, lambda there: there.engine.url) == north.runtime.engine.url
     caller = Caller("op", Door.API, Role.OPERATOR)
-    first = perform(home.runtime, caller, list_, OrganisationsAsked(limit=1))
-    second = perform(home.runtime, caller, list_, OrganisationsAsked(limit=1, after=first.next))
+    first = perform(home.runtime, caller, list_, PageAsked(limit=1))
+    second = perform(home.runtime, caller, list_, PageAsked(limit=1, after=first.next))
     assert [one.organisation for one in [*first.items, *second.items]] == ["acme", "new"]
     assert second.next is None
 

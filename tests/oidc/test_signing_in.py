@@ -9,6 +9,7 @@ from config.errors import Conflict
 from tasks.accounts import Role
 from tasks.acts import accounts as acts
 from tasks.acts.acting import perform
+from tasks.acts.paging import PageAsked
 from tests.accounts.test_signing_in import BOSS, GOOD, ROOT, Browser, has_account
 from tests.oidc.conftest import Pages
 from tests.oidc.provider import changed, ec_key
@@ -93,7 +94,7 @@ def test_an_account_with_a_password_becomes_the_providers_and_the_password_lets_
         perform(pages.runtime, ROOT, acts.reset_password, acts.OneAccount(BOSS))
     with pytest.raises(Conflict, match="signs in through http"):
         perform(pages.runtime, ROOT, acts.set_totp, acts.SecondFactorWish(BOSS))
-    (found,) = perform(pages.runtime, ROOT, acts.list_accounts, acts.AccountList()).items
+    (found,) = perform(pages.runtime, ROOT, acts.list_accounts, PageAsked()).items
     assert (found.role, found.has_password, found.provider) == ("reader", False, pages.provider.issuer)
 
 

@@ -8,6 +8,7 @@ import pytest
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import Nothing, analytics, imports, seats
 from tasks.acts.acting import perform
+from tasks.acts.paging import PageAsked
 from tasks.analytics import store
 from tests.scale.explained import explained
 from tests.world import World
@@ -54,15 +55,15 @@ MADE = (
 PAGES: dict[str, tuple[Any, Any]] = {
     "over time": (analytics.of_days, analytics.AnalyticsOf()),
     "over time in a course": (analytics.of_days, analytics.AnalyticsOf("c7")),
-    "by course": (analytics.by_course, analytics.CountsPage(20)),
-    "by segment": (analytics.by_segment, analytics.CountsPage(20)),
-    "archived": (analytics.archived, analytics.CountsPage(25)),
+    "by course": (analytics.by_course, PageAsked(20)),
+    "by segment": (analytics.by_segment, PageAsked(20)),
+    "archived": (analytics.archived, PageAsked(25)),
     "use": (analytics.use, Nothing()),
     "ledger of one": (seats.ledger, seats.LedgerPage("A7", limit=50)),
     "ledger of days": (seats.ledger, seats.LedgerPage(since=THEN, until=THEN + timedelta(days=2), limit=20)),
     "ledger since": (seats.ledger, seats.LedgerPage(since=THEN, limit=20)),
     "ledger until": (seats.ledger, seats.LedgerPage(until=THEN, limit=20)),
-    "imports": (imports.list_, imports.ImportsPage(20)),
+    "imports": (imports.list_, PageAsked(20)),
 }
 
 

@@ -9,6 +9,7 @@ import pytest
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import announcements, auditing, courses, events, learners, seats, segments, suppressions
 from tasks.acts.acting import perform
+from tasks.acts.paging import PageAsked
 from tests.scale.explained import explained
 from tests.world import World
 
@@ -72,12 +73,12 @@ LISTS: dict[str, tuple[Any, Any]] = {
     "audit since": (auditing.list_, auditing.AuditAsked(since=datetime(2020, 1, 1, tzinfo=UTC), limit=LIMIT)),
     "quarantined": (events.quarantined, events.UnresolvedFilter(limit=LIMIT)),
     "quarantined anywhere": (events.quarantined_anywhere, events.AnybodysUnresolvedFilter(limit=LIMIT)),
-    "decided": (events.decided, events.DecidedFilter(limit=LIMIT)),
+    "decided": (events.decided, PageAsked(limit=LIMIT)),
     "decided anywhere": (events.decided_anywhere, events.AnybodysDecidedFilter(limit=LIMIT)),
     "ledger": (seats.ledger, seats.LedgerPage(limit=LIMIT)),
     "suppressions": (suppressions.list_, suppressions.SuppressionsPage(limit=LIMIT)),
     "courses": (courses.list_, courses.CoursesAsked(limit=LIMIT)),
-    "segments": (segments.list_, segments.SegmentsAsked(limit=LIMIT)),
+    "segments": (segments.list_, PageAsked(limit=LIMIT)),
 }
 
 

@@ -6,6 +6,7 @@ import typer
 
 from config.words import counted
 from tasks.acts import accounts as acts
+from tasks.acts.paging import PageAsked
 from workers.commands.common import Json, cell, done, say, say_table, walked
 from workers.commands.tokens import Organisations, RoleOption
 
@@ -37,7 +38,7 @@ def _show_link(made: acts.PasswordLink, *, json_: bool) -> None:
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List accounts: what they may do, and when they last signed in."""
-    found = list(walked(acts.list_accounts, acts.AccountList()))
+    found = list(walked(acts.list_accounts, PageAsked()))
     say_table(
         found,
         ["id", "email", "role", "organisations", "password", "code", "made by", "last signed in", "disabled"],
@@ -85,7 +86,7 @@ def totp(
 @app.command()
 def sessions(json_: Json = False) -> None:
     """List who is signed in, since when and from where."""
-    found = list(walked(acts.list_sessions, acts.SessionList()))
+    found = list(walked(acts.list_sessions, PageAsked()))
     lines = [[s.email, s.address, s.began_at, s.used_at] for s in found]
     say_table(found, ["email", "from", "since", "last used"], lines, "Nobody is signed in.", json_=json_)
 

@@ -21,6 +21,7 @@ from config.words import counted
 from tasks import events
 from tasks.acts import events as acts
 from tasks.acts.acting import Act, Answer
+from tasks.acts.paging import PageAsked
 from tasks.events import WHAT_TO_DO, Reason
 from workers.commands import replays
 from workers.commands.common import (
@@ -247,7 +248,7 @@ def _shown(entry: events.Quarantined) -> events.Quarantined:
 def decided(organisation: OfOrganisation = None, limit: Limit = None, json_: Json = False) -> None:
     """List the events that were released or discarded: who decided it, when, and why."""
     with acting("decided") as do:
-        wanted = acts.DecidedFilter()
+        wanted = PageAsked()
         found = items(do, *_asked(do, acts.decided, acts.decided_anywhere, wanted, organisation), most=limit)
         if json_:
             documents(found)

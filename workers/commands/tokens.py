@@ -6,6 +6,7 @@ import typer
 
 from tasks.accounts import Role, TokenDetails
 from tasks.acts import accounts as acts
+from tasks.acts.paging import PageAsked
 from workers.commands.common import Json, cell, done, future, say, say_table, walked
 
 app = typer.Typer(
@@ -43,7 +44,7 @@ def add(
 @app.command("list")
 def list_(json_: Json = False) -> None:
     """List tokens: whose they are, when they were last used, and until when they are valid."""
-    found = list(walked(acts.list_tokens, acts.TokenList()))
+    found = list(walked(acts.list_tokens, PageAsked()))
     say_table(
         found,
         ["name", "role", "organisations", "made by", "made", "last used", "valid"],

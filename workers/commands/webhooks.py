@@ -10,6 +10,7 @@ from config.words import counted
 from tasks import webhooks
 from tasks.acts import webhooks as acts
 from tasks.acts.acting import Act, Answer, Asked
+from tasks.acts.paging import PageAsked
 from workers.commands.common import Json, Refused, document, done, err, out, say, say_table, walked
 
 app = typer.Typer(
@@ -78,7 +79,7 @@ def _show_key(added: acts.Added, *, json_: bool) -> None:
 def list_(organisation: OptionalOrg = None, json_: Json = False) -> None:
     """List webhooks and how they stand."""
     act = acts.list_ if organisation is not None else acts.of_platform["webhooks.list"]
-    found = [*walked(act, acts.WebhookList(), organisation)]
+    found = [*walked(act, PageAsked(), organisation)]
     say_table(
         found,
         ["id", "url", "types", "state", "delivered", "failed", "last delivered", "oldest waiting"],

@@ -21,7 +21,7 @@ from tasks.accounts import Caller, permits
 from tasks.acts import organisations as organisation_acts
 from tasks.acts import perform
 from tasks.acts.acting import organisation_of, tag_of
-from tasks.acts.paging import Stream
+from tasks.acts.paging import PageAsked, Stream
 from tasks.acts.signing_in import SIGN_IN_PATH
 from workers.web.api.limits import Buckets, Places
 from workers.web.api.problems import RefusedCall
@@ -299,7 +299,7 @@ class Console:
         return replace(visit, organisation=organisation_of(runtime, caller, organisation))
 
     def _page(self, asked: _Asked, visit: Visit, shown: Shown, tag: str) -> Response:
-        switch = visit.ask(organisation_acts.list_, organisation_acts.OrganisationsAsked(limit=SWITCHED))
+        switch = visit.ask(organisation_acts.list_, PageAsked(limit=SWITCHED))
         cookie = asked.request.cookies.get(self._flash_cookie, "")
         said: dict[str, Any] = {
             **shown.said,

@@ -10,8 +10,7 @@ from tasks.acts.acting import tag_of
 from tasks.acts.course_previews import CourseChange, EnrolmentMethod, EnrolmentTab
 from tasks.acts.courses import CourseMethod, OneCourse
 from tasks.acts.enrolments import EnrolmentsAsked, OneFanout, WithdrawalAsked
-from tasks.acts.paging import Begun, Stream
-from tasks.acts.segments import SegmentsAsked
+from tasks.acts.paging import Begun, PageAsked, Stream
 from tasks.enrolments import CourseDetails, EnrolmentCounts
 from workers.web.console.choosing import ChosenIds, chosen
 from workers.web.console.exporting import exported
@@ -65,7 +64,7 @@ def show_fanout(visit: Visit) -> Shown:
 def show_course(visit: Visit) -> Shown:
     """A course: whom it enrols by rule, who is enrolled, and ways to enrol others."""
     course = visit.ask(courses.show, OneCourse(visit.path["course"]))
-    offered = visit.ask(segments.list_, SegmentsAsked(limit=OFFERED))
+    offered = visit.ask(segments.list_, PageAsked(limit=OFFERED))
     said = {
         "course": course,
         "segments": offered.items,

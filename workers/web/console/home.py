@@ -1,6 +1,7 @@
 """The way in: the organisations that somebody may see, and how they read."""
 
 from tasks.acts import organisations
+from tasks.acts.paging import PageAsked
 from workers.web.console.languages import LANGUAGES, THEMES, zones
 from workers.web.console.visits import Gone, Shown, Visit, page
 
@@ -11,7 +12,7 @@ FIRST = "users"
 @page("GET ")
 def home(visit: Visit) -> Gone:
     """Go where there is something to do: to the one organisation that there is, or to the list of them."""
-    found = visit.ask(organisations.list_, organisations.OrganisationsAsked(limit=2)).items
+    found = visit.ask(organisations.list_, PageAsked(limit=2)).items
     if len(found) == 1:
         return Gone(visit.top("organisations", found[0].organisation, FIRST))
     return Gone(visit.top("organisations"))
@@ -20,7 +21,7 @@ def home(visit: Visit) -> Gone:
 @page("GET organisations", needs=organisations.list_)
 def list_organisations(visit: Visit) -> Shown:
     """The organisations to choose from."""
-    found = visit.ask(organisations.list_, visit.read(organisations.OrganisationsAsked))
+    found = visit.ask(organisations.list_, visit.read(PageAsked))
     return Shown("organisations", {"organisations": found.items, "next": found.next})
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from config.errors import Invalid, UserError
 from tasks.acts import imports
-from tasks.acts.imports import ImportAgain, ImportRun, ImportsPage, ImportUnderWay, ListedImport, OneImport
-from tasks.acts.paging import Page, Stream
+from tasks.acts.imports import ImportAgain, ImportRun, ImportUnderWay, ListedImport, OneImport
+from tasks.acts.paging import Page, PageAsked, Stream
 from tasks.imports import UNASKED, Field, ImportRequest, StatusOfAll
 from workers.web.console.progress import HowFar
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
@@ -39,7 +39,7 @@ SECTIONS.append(Section("imports", "Import", imports.list_))
 
 
 def _listed(visit: Visit) -> Page[ListedImport]:
-    return visit.once(imports.list_, ImportsPage(SHOWN, visit.said("after") or None))
+    return visit.once(imports.list_, PageAsked(SHOWN, visit.said("after") or None))
 
 
 @page("GET organisations/{organisation}/imports", needs=imports.list_, section="imports", live=_listed)

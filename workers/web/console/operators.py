@@ -10,8 +10,9 @@ from config import clock
 from config.errors import UserError
 from tasks.acts import Nothing, mail, organisations, system, underway
 from tasks.acts import events as event_acts
+from tasks.acts.paging import PageAsked
 from tasks.acts.system import Pieces, PoolPause, PoolResumption, SystemStatus, WorkFilter, WorkPause, WorkResumption
-from tasks.acts.underway import Hours, UnderWayList
+from tasks.acts.underway import Hours
 from tasks.system import Flow, FlowSample
 from tasks.work import KINDS, Load, Pool
 from workers.web.console.languages import Reading
@@ -69,8 +70,8 @@ def overview(visit: Visit) -> Shown:
             "flows": _flows(visit.reader, stands, samples),
             "hours": HOURS,
             "kinds": KINDS,
-            "mailings": visit.ask(underway.mailings, UnderWayList(LISTED)),
-            "fanouts": visit.ask(underway.fanouts, UnderWayList(LISTED)),
+            "mailings": visit.ask(underway.mailings, PageAsked(LISTED)),
+            "fanouts": visit.ask(underway.fanouts, PageAsked(LISTED)),
         },
     )
 
@@ -209,7 +210,7 @@ def change_work(visit: Visit) -> Gone:
 @page("GET system/suppressions", needs=system.show, section="system")
 def choose_organisation(visit: Visit) -> Shown:
     """Suppressions are an organisation's: choose one."""
-    found = visit.ask(organisations.list_, visit.read(organisations.OrganisationsAsked))
+    found = visit.ask(organisations.list_, visit.read(PageAsked))
     return Shown("system_suppressions", {"organisations": found.items, "next": found.next})
 
 

@@ -5,15 +5,16 @@ from datetime import UTC, datetime, time
 from config.errors import UserError
 from tasks.accounts import Role
 from tasks.acts import accounts, sessions
-from tasks.acts.accounts import AccountList, NewToken, OneAccount, OneToken, SessionList, TokenList
-from tasks.acts.sessions import OneSession, OtherSessions, OwnSessionList
+from tasks.acts.accounts import NewToken, OneAccount, OneToken
+from tasks.acts.paging import PageAsked
+from tasks.acts.sessions import OneSession, OtherSessions
 from workers.web.console.visits import Gone, Shown, Visit, page
 
 
 @page("GET sessions", needs=sessions.list_)
 def list_sessions(visit: Visit) -> Shown:
     """Where the reader is signed in."""
-    found = visit.ask(sessions.list_, visit.read(OwnSessionList))
+    found = visit.ask(sessions.list_, visit.read(PageAsked))
     return Shown("sessions", {"sessions": found.items, "next": found.next, "own": visit.session})
 
 
@@ -32,8 +33,8 @@ def end_sessions(visit: Visit) -> Gone:
 @page("GET system/accounts", needs=accounts.list_accounts, section="system")
 def list_accounts(visit: Visit) -> Shown:
     """Who has an account, and who is signed in."""
-    found = visit.ask(accounts.list_accounts, visit.read(AccountList))
-    now = visit.ask(accounts.list_sessions, SessionList(limit=1000))
+    found = visit.ask(accounts.list_accounts, visit.read(PageAsked))
+    now = visit.ask(accounts.list_sessions, PageAsked(limit=1000))
     open_: dict[str, int] = {}
     for one in now.items:
         open_[one.email] = open_.get(one.email, 0) + 1
@@ -57,7 +58,7 @@ def change_account(visit: Visit) -> Gone:
 @page("GET system/tokens", needs=accounts.list_tokens, section="system")
 def list_tokens(visit: Visit) -> Shown:
     """The tokens of programs."""
-    found = visit.ask(accounts.list_tokens, visit.read(TokenList))
+    found = visit.ask(accounts.list_tokens, visit.read(PageAsked))
     return Shown("tokens", {"tokens": found.items, "next": found.next, "added": None, "roles": [*Role]})
 
 
@@ -70,7 +71,7 @@ def add_token(visit: Visit) -> Shown:
     named = [one.strip() for one in visit.said("organisations").split(",") if one.strip()]
     asked = NewToken(visit.said("name").strip(), role, named, _until(visit))
     added = visit.ask(accounts.add_token, asked)
-    found = visit.ask(accounts.list_tokens, TokenList())
+    found = visit.ask(accounts.list_tokens, PageAsked())
     return Shown("tokens", {"tokens": found.items, "next": found.next, "added": added, "roles": [*Role]})
 
 

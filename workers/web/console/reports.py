@@ -7,8 +7,8 @@ from markupsafe import Markup
 
 from config.errors import Invalid
 from tasks.acts import analytics, reports
-from tasks.acts.analytics import Analytics, AnalyticsOf, CountsPage
-from tasks.acts.paging import Stream
+from tasks.acts.analytics import Analytics, AnalyticsOf
+from tasks.acts.paging import PageAsked, Stream
 from tasks.acts.reports import HistoryExport, TrainingExport
 from tasks.analytics import TrainingDay
 from workers.web.console.plots import Series, bars, line
@@ -52,8 +52,8 @@ def _analytics(visit: Visit) -> Shown:
     if asked.days not in SPANS:
         raise Invalid(f"`days` is one of {', '.join(map(str, SPANS))}.")
     found = visit.ask(analytics.of_days, asked)
-    courses = visit.ask(analytics.by_course, CountsPage(SHOWN, visit.said("courses") or None))
-    segments = visit.ask(analytics.by_segment, CountsPage(SHOWN, visit.said("segments") or None))
+    courses = visit.ask(analytics.by_course, PageAsked(SHOWN, visit.said("courses") or None))
+    segments = visit.ask(analytics.by_segment, PageAsked(SHOWN, visit.said("segments") or None))
     gettext = visit.reader.words.gettext
     series = (("started", gettext("Started")), ("completed", gettext("Completed")))
 
@@ -107,5 +107,5 @@ def _added(days: Sequence[TrainingDay]) -> TrainingDay:
 
 
 def _archived(visit: Visit) -> Shown:
-    found = visit.ask(analytics.archived, CountsPage(ARCHIVED, visit.said("after") or None))
+    found = visit.ask(analytics.archived, PageAsked(ARCHIVED, visit.said("after") or None))
     return Shown("reports_archived", {"tab": "archived", "learners": found.items, "after": found.next})

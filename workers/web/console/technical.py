@@ -10,9 +10,9 @@ from tasks import events as event_parts
 from tasks.acts import auditing, events, suppressions, webhooks
 from tasks.acts.auditing import AuditAsked, AuditExport
 from tasks.acts.events import AnybodysDecisions, AnybodysUnresolvedFilter, Decisions, UnresolvedFilter, UnresolvedState
-from tasks.acts.paging import Stream
+from tasks.acts.paging import PageAsked, Stream
 from tasks.acts.suppressions import NewSuppression, SuppressionsChosen, SuppressionsExport, SuppressionsPage
-from tasks.acts.webhooks import AttemptFilter, Enabling, OneWebhook, WebhookAddition, WebhookList
+from tasks.acts.webhooks import AttemptFilter, Enabling, OneWebhook, WebhookAddition
 from workers.web.console.operators import numbers, why
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
 
@@ -110,7 +110,7 @@ def _wanted(visit: Visit) -> str:
 @page(f"GET {OF_ALL}/webhooks", needs=webhooks.of_platform["webhooks.list"], section="system")
 def list_webhooks(visit: Visit) -> Shown:
     """Webhooks, and how they stand."""
-    found = visit.ask(_hook(visit, "list"), visit.read(WebhookList))
+    found = visit.ask(_hook(visit, "list"), visit.read(PageAsked))
     return Shown("technical_webhooks", _with(visit, {"webhooks": found.items, "next": found.next, "added": None}))
 
 
@@ -121,7 +121,7 @@ def add_webhook(visit: Visit) -> Shown:
     added = visit.ask(
         _hook(visit, "add"), WebhookAddition(visit.said("url").strip(), id=visit.said("id").strip() or None)
     )
-    found = visit.ask(_hook(visit, "list"), WebhookList())
+    found = visit.ask(_hook(visit, "list"), PageAsked())
     return Shown("technical_webhooks", _with(visit, {"webhooks": found.items, "next": found.next, "added": added}))
 
 

@@ -16,7 +16,7 @@ from tasks import mail
 from tasks.acts import announcements, drafts, previews, segments
 from tasks.acts.announcements import OneAnnouncement, WholeAnnouncement
 from tasks.acts.drafts import DraftChange, NewDraft, Policy
-from tasks.acts.segments import SegmentsAsked
+from tasks.acts.paging import PageAsked
 from tasks.announcements import SeenLetter
 from tasks.events import Audience
 from workers.web.console.announcements import VIEWS
@@ -256,7 +256,7 @@ def _editor(
             reader_unknown = visit.reader.translated(str(problem))
             asked = previews.Writing(writing.subject, writing.body, writing.audience, None, count)
             seen = _translated(visit, visit.ask(previews.see, asked))
-    known = visit.ask(segments.list_, SegmentsAsked(limit=TICKED))
+    known = visit.ask(segments.list_, PageAsked(limit=TICKED))
     listed = {one.segment for one in known.items}
     view = visit.said("view")
     said: dict[str, object] = {
