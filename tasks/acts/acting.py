@@ -201,31 +201,25 @@ def act(
 
     def declare(does: Callable[[Doing, Asked], Answer]) -> Act[Asked, Answer]:
         said = get_type_hints(does, include_extras=True)
-        if name not in PERMISSIONS:
-            raise LookupError(f"nobody may do {name}: it is not in the table of permissions")
         changing = method != "GET" if changes is None else changes
         takes, gives = said["asked"], said["return"]
-        declared = Act(name, method, path, does, takes, gives, changing, status, conditional, each, together, media)
-        ACTS[name] = declared
-        return declared
+        return _declared(
+            Act(name, method, path, does, takes, gives, changing, status, conditional, each, together, media)
+        )
 
     return declare
 
 
+def _declared(one: Act[Asked, Answer]) -> Act[Asked, Answer]:
+    if one.name not in PERMISSIONS:
+        raise LookupError(f"nobody may do {one.name}: it is not in the table of permissions")
+    ACTS[one.name] = one
+    return one
+
+
 def of_all(one: Act[Asked, Answer]) -> Act[Asked, Answer]:
     """The same act about no organisation, for operators: `system.NAME`, below `/system`."""
-    route = f"{one.method} /system/{one.path}"
-    declare = act(
-        f"system.{one.name}",
-        route,
-        changes=one.changes,
-        status=one.status,
-        conditional=one.conditional,
-        each=one.each,
-        together=one.together,
-        media=one.media,
-    )
-    return declare(one.does)
+    return _declared(replace(one, name=f"system.{one.name}", path=f"/system/{one.path}"))
 
 
 def perform(
@@ -244,38 +238,23 @@ def perform(
     Raises `NotFound` where there is no such organisation or it is not the caller's, `Forbidden` where the role does not
     allow it, `Unavailable` while the organisation is on its way to another cell, and whatever `UserError` the act has.
     """
+    of_one = PERMISSIONS[what.name].scope is Scope.ORGANISATION
 
     def do(there: Runtime) -> Answer:
-        return _perform(there, caller, what, asked, organisation, expected=expected, key=key)
+        about = _found(there, caller, organisation or "") if of_one else None
+        doing = Doing(there, caller, what.name, about, expected, key)
+        try:
+            if not permits(caller, what.name, organisation):
+                raise Forbidden(f"The role {caller.role} may not do this ({what.name}).")
+            return what.does(doing, asked)
+        except UserError as problem:
+            if what.changes:
+                with doing.transaction() as connection:
+                    entry = audit.AuditEntry(what.name, outcome=f"refused: {type(problem).__name__}")
+                    audit.record_refusal(connection, doing.number, caller, entry)
+            raise
 
-    if organisation is None or PERMISSIONS[what.name].scope is not Scope.ORGANISATION:
-        return do(runtime)
-    return cells.in_cell_of(runtime, organisation, do)
-
-
-def _perform(
-    runtime: Runtime,
-    caller: Caller,
-    what: Act[Asked, Answer],
-    asked: Asked,
-    organisation: str | None,
-    *,
-    expected: str | None,
-    key: str | None,
-) -> Answer:
-    doing = Doing(runtime, caller, what.name, None, expected, key)
-    if PERMISSIONS[what.name].scope is Scope.ORGANISATION:
-        doing = replace(doing, about=_found(runtime, caller, organisation or ""))
-    try:
-        if not permits(caller, what.name, organisation):
-            raise Forbidden(f"The role {caller.role} may not do this ({what.name}).")
-        return what.does(doing, asked)
-    except UserError as problem:
-        if what.changes:
-            with doing.transaction() as connection:
-                entry = audit.AuditEntry(what.name, outcome=f"refused: {type(problem).__name__}")
-                audit.record_refusal(connection, doing.number, caller, entry)
-        raise
+    return do(runtime) if organisation is None or not of_one else cells.in_cell_of(runtime, organisation, do)
 
 
 def organisation_of(runtime: Runtime, caller: Caller, organisation: str) -> Organisation:

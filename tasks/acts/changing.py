@@ -22,10 +22,9 @@ Known = TypeVar("Known", learners.Learner, learners.DatedStanding)
 Cycle = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 
 
-def happen(doing: Doing, type_: str, data: Mapping[str, object], at: datetime, part: str = "") -> None:
-    """Let something happen as if the platform said so; in effect when this returns. Raises `Invalid` for what no event
-    can say, and `Conflict` where it could not be applied."""
-    body = as_json(
+def event_of(doing: Doing, type_: str, data: Mapping[str, object], at: datetime, part: str = "") -> bytes:
+    """A change by hand, as an event like any other, without a version (S1); `part` tells those of one act apart."""
+    return as_json(
         {
             "specversion": "1.0",
             "id": doing.event_id(part),
@@ -36,6 +35,12 @@ def happen(doing: Doing, type_: str, data: Mapping[str, object], at: datetime, p
             "data": data,
         }
     )
+
+
+def happen(doing: Doing, type_: str, data: Mapping[str, object], at: datetime) -> None:
+    """Let something happen as if the platform said so; in effect when this returns. Raises `Invalid` for what no event
+    can say, and `Conflict` where it could not be applied."""
+    body = event_of(doing, type_, data, at)
     read = events.decode(body, now=at, skew=timedelta(seconds=1))
     if isinstance(read, events.Malformed):
         raise Invalid(f"It cannot be taken: {read.detail}.")
@@ -54,9 +59,9 @@ def check_selection(
         raise Invalid("Say whom: `learners` with `tab` (active or all), or `segment`.")
 
 
-def moment_after(newest: datetime | None) -> datetime:
+def moment_after(newest: datetime | None, now: datetime | None = None) -> datetime:
     """Now, or just after the newest that is known: what a person does holds, though a clock elsewhere is ahead (S1)."""
-    now = clock.now()
+    now = now or clock.now()
     return now if newest is None else max(now, newest + timedelta(microseconds=1))
 
 

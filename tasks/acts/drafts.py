@@ -1,7 +1,7 @@
 """Announcements before they are launched: drafts that are made, changed and deleted."""
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
@@ -114,16 +114,15 @@ def edit(doing: Doing, asked: DraftChange) -> WholeAnnouncement:
             found.send_at,
             found.time_zone,
         )
-        keeps_time = asked.send_at is UNSET
-        draft = mail.Draft(
-            found.announcement,
-            _or(asked.subject, found.subject),
-            _or(asked.body, found.body),
-            found.audience if asked.audience is UNSET else _stored(asked.audience),
-            _or(asked.policy, found.policy),
-            found.send_at if keeps_time else at,
-            found.time_zone if keeps_time else zone,
+        draft = replace(
+            before,
+            subject=_or(asked.subject, found.subject),
+            body=_or(asked.body, found.body),
+            audience=found.audience if asked.audience is UNSET else _stored(asked.audience),
+            policy=_or(asked.policy, found.policy),
         )
+        if asked.send_at is not UNSET:
+            draft = replace(draft, send_at=at, time_zone=zone)
         _check(connection, org, draft)
         mail.rewrite_draft(connection, org.organisation, found.mailing, draft)
         changed = [name for name in mail.Draft.__match_args__ if getattr(draft, name) != getattr(before, name)]

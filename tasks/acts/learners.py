@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -12,10 +12,10 @@ from config import clock
 from config.database import after_commit, durable_with_the_next, keep_plans, scoped, snapshot, transaction
 from config.errors import BadField, Conflict, Invalid, NotFound
 from config.phrases import LEARNER_AHEAD, NO_COURSE, NO_LEARNER
-from config.words import as_json, some_of
+from config.words import some_of
 from tasks import enrolments, erasure, intake, learners, mail, seats
 from tasks.acts.acting import Doing, act
-from tasks.acts.changing import all_known, known_learners, known_segments
+from tasks.acts.changing import all_known, event_of, known_learners, known_segments, moment_after
 from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page_ending_at
 
 Wanted = Literal["active", "inactive"]
@@ -266,7 +266,13 @@ def set_statuses(doing: Doing, ids: Sequence[str], status: learners.Standing) ->
             with doing.transaction() as connection:
                 dated = learners.dated_standings(connection, org.organisation, wanted[low : low + SLICE])
         events = [
-            _status_event(doing, id_, status, _moment(now, dated.get(id_, before[id_])))
+            event_of(
+                doing,
+                "learner.status_changed",
+                {"learner": id_, "status": status},
+                moment_after(dated.get(id_, before[id_]).changed_at, now),
+                f"{id_} {status}",
+            )
             for id_ in wanted[low : low + SLICE]
         ]
         few = len(wanted) <= FEW
@@ -305,23 +311,3 @@ def _standing_otherwise(
 ) -> list[str]:
     """Which of them do not stand so, or are not known."""
     return [id_ for id_ in wanted if id_ not in found or found[id_].standing != status]
-
-
-def _moment(now: datetime, learner: learners.DatedStanding) -> datetime:
-    """Now, or just after the newest change known: what a person does holds, though a clock elsewhere is ahead (S1)."""
-    return now if learner.changed_at is None else max(now, learner.changed_at + timedelta(microseconds=1))
-
-
-def _status_event(doing: Doing, learner: str, status: str, now: datetime) -> bytes:
-    """A change by hand is an event like any other, without a version (S1)."""
-    return as_json(
-        {
-            "specversion": "1.0",
-            "id": doing.event_id(f"{learner} {status}"),
-            "source": doing.source,
-            "type": "platform.learner.status_changed",
-            "time": now,
-            "organisation": doing.organisation.id,
-            "data": {"learner": learner, "status": status},
-        }
-    )

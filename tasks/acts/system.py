@@ -1,5 +1,6 @@
 """The installation, for operators: how everything stands, pools that rest, and work that was set aside."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -255,12 +256,7 @@ def retry(doing: Doing, asked: OnePiece) -> Retried:
 @act("work.retry_many", "POST /system/work/retry")
 def retry_many(doing: Doing, asked: Pieces) -> list[Retried]:
     """Try pieces again, from the beginning of their patience."""
-    with doing.transaction() as connection:
-        for number in asked.numbers:
-            if not work.retry(connection, number):
-                raise NotFound(f"No piece of work {number} is set aside: nothing was changed.")
-        doing.record_each(connection, {str(n): ({"state": "failing"}, {"state": "due"}) for n in asked.numbers})
-    return [Retried(number) for number in asked.numbers]
+    return [Retried(number) for number in _decided(doing, asked, work.retry, "due")]
 
 
 @act("work.discard", "POST /system/work/{id}/discard")
@@ -272,9 +268,13 @@ def discard(doing: Doing, asked: OnePiece) -> DiscardedWork:
 @act("work.discard_many", "POST /system/work/discard")
 def discard_many(doing: Doing, asked: Pieces) -> list[DiscardedWork]:
     """Give pieces up, for good: what they were to do is not done."""
+    return [DiscardedWork(number) for number in _decided(doing, asked, work.give_up, "discarded")]
+
+
+def _decided(doing: Doing, asked: Pieces, decide: Callable[[Connection, int], bool], state: str) -> list[int]:
     with doing.transaction() as connection:
         for number in asked.numbers:
-            if not work.give_up(connection, number):
+            if not decide(connection, number):
                 raise NotFound(f"No piece of work {number} is set aside: nothing was changed.")
-        doing.record_each(connection, {str(n): ({"state": "failing"}, {"state": "discarded"}) for n in asked.numbers})
-    return [DiscardedWork(number) for number in asked.numbers]
+        doing.record_each(connection, {str(n): ({"state": "failing"}, {"state": state}) for n in asked.numbers})
+    return asked.numbers
