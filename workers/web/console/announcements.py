@@ -1,6 +1,7 @@
 """Announcements: the list, one as it stands, its recipients, and what may be done once it was launched."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from config import clock
 from config.errors import Invalid, UserError
@@ -14,23 +15,14 @@ from tasks.acts.announcements import (
     WholeAnnouncement,
 )
 from tasks.acts.launching import Retry, Settling
-from tasks.acts.paging import Page as Listed
 from tasks.acts.paging import Stream
-from tasks.announcements import RecipientDetails, pace
+from tasks.announcements import pace
+from workers.web.console.lists import SHOWN, beside, filled
 from workers.web.console.progress import HowFar
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page, without_command
 
 #: How a mail can be looked at.
 VIEWS = ("desktop", "phone", "text", "dark")
-
-#: Announcements and recipients on a page.
-SHOWN = 50
-
-#: Pages of the act that are asked for at most to fill one of ours, if few recipients stand as is asked for.
-ASKED = 20
-
-#: Pages that one can go back by their links.
-TRAIL = 20
 
 #: Recipients that are settled by their ticks at once.
 MOST = 1000
@@ -43,18 +35,17 @@ MOVES = {
     "unschedule": launching.unschedule,
 }
 
+#: The path of one of them.
+ONE = "organisations/{organisation}/announcements/{announcement}"
+
 SECTIONS.append(Section("announcements", "Announcements", announcements.list_))
 
 
 def trailed(visit: Visit, after: str | None, next_: str | None, *parts: str, **kept: object) -> dict[str, str | None]:
     """Links to the page before this one and to the one after it."""
-    trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
-    before = None
-    if after is not None:
-        last = trail[-1] if trail else "-"
-        before = visit.url(*parts, **kept, after=None if last == "-" else last, trail=".".join(trail[:-1]))
-    onward = next_ and visit.url(*parts, **kept, after=next_, trail=".".join([*trail, after or "-"]))
-    return {"before": before, "after": onward, "first": visit.url(*parts, **kept)}
+    link = partial(visit.url, *parts, **kept)
+    before, onward = beside(visit, after, next_, link)
+    return {"before": before, "after": onward, "first": link()}
 
 
 @page("GET organisations/{organisation}/announcements", needs=announcements.list_, section="announcements")
@@ -66,19 +57,14 @@ def list_announcements(visit: Visit) -> Shown:
     return Shown("announcements", {"asked": asked, "items": found.items, "states": [*State], **links})
 
 
-def _state(visit: Visit) -> object:
+def _state(visit: Visit) -> WholeAnnouncement:
     return visit.once(announcements.show, OneAnnouncement(visit.path["announcement"]))
 
 
-@page(
-    "GET organisations/{organisation}/announcements/{announcement}",
-    needs=announcements.show,
-    section="announcements",
-    live=_state,
-)
+@page(f"GET {ONE}", needs=announcements.show, section="announcements", live=_state)
 def one(visit: Visit) -> Shown:
     """One announcement: how it stands, what it says, and what may be done with it."""
-    found = visit.once(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    found = _state(visit)
     why = without_command(found.why or "")
     said = {
         "why": why,
@@ -99,11 +85,7 @@ def _progress(found: WholeAnnouncement, now: datetime) -> HowFar:
     return HowFar(done, total, round(rate, 1), timedelta(seconds=found.pending / rate))
 
 
-@page(
-    "POST organisations/{organisation}/announcements/{announcement}/move",
-    needs=launching.pause,
-    section="announcements",
-)
+@page(f"POST {ONE}/move", needs=launching.pause, section="announcements")
 def move(visit: Visit) -> Gone:
     """Pause it, go on with it, cancel it, or make it a draft again."""
     wanted = visit.said("move")
@@ -117,35 +99,26 @@ def move(visit: Visit) -> Gone:
         "cancel": words.gettext("It is cancelled: no further mail begins."),
         "unschedule": words.gettext("It is a draft again, and will not go by itself."),
     }
-    return Gone(_page_of(visit), said[wanted])
+    return Gone(page_of(visit), said[wanted])
 
 
-@page(
-    "POST organisations/{organisation}/announcements/{announcement}/retry",
-    needs=launching.retry,
-    section="announcements",
-)
+@page(f"POST {ONE}/retry", needs=launching.retry, section="announcements")
 def retry(visit: Visit) -> Gone:
     """Send it again to those who failed."""
     done = visit.ask(launching.retry, Retry(visit.path["announcement"]))
-    words, number = visit.reader.words, visit.reader.number
-    said = words.ngettext("{number} mail is sent again.", "{number} mails are sent again.", done.pending)
-    text = said.format(number=number(done.pending))
+    ngettext = visit.reader.ngettext
+    text = ngettext("{number} mail is sent again.", "{number} mails are sent again.", done.pending)
     if held := sum(done.held_back.values()):
-        more = words.ngettext(
+        more = ngettext(
             "{number} stays failed: no mail may go to them now.",
             "{number} stay failed: no mail may go to them now.",
             held,
         )
-        text = f"{text} {more.format(number=number(held))}"
-    return Gone(_page_of(visit), text)
+        text = f"{text} {more}"
+    return Gone(page_of(visit), text)
 
 
-@page(
-    "POST organisations/{organisation}/announcements/{announcement}/settle",
-    needs=launching.settle,
-    section="announcements",
-)
+@page(f"POST {ONE}/settle", needs=launching.settle, section="announcements")
 def settle(visit: Visit) -> Gone:
     """Say of the uncertain whether they got it."""
     words, outcome, why = visit.reader.words, visit.said("outcome"), visit.said("why").strip()
@@ -158,34 +131,33 @@ def settle(visit: Visit) -> Gone:
         raise UserError(words.gettext("Nobody is ticked: go back, tick somebody, and press the button."))
     learners = None if visit.said("all") == "yes" else chosen[:MOST]
     done = visit.ask(launching.settle, Settling(visit.path["announcement"], outcome == "sent", why[:1000], learners))
+    ngettext = visit.reader.ngettext
     if outcome == "sent":
-        said = words.ngettext("{number} counts as sent now.", "{number} count as sent now.", done.settled)
+        said = ngettext("{number} counts as sent now.", "{number} count as sent now.", done.settled)
     else:
-        said = words.ngettext(
+        said = ngettext(
             "{number} counts as failed now, and can be tried again.",
             "{number} count as failed now, and can be tried again.",
             done.settled,
         )
-    return Gone(_page_of(visit), said.format(number=visit.reader.number(done.settled)))
+    return Gone(page_of(visit), said)
 
 
-def _page_of(visit: Visit) -> str:
+def page_of(visit: Visit) -> str:
+    """The page of the announcement that a visit is about."""
     return visit.url("announcements", visit.path["announcement"])
 
 
-@page(
-    "GET organisations/{organisation}/announcements/{announcement}/recipients",
-    needs=announcements.recipients,
-    section="announcements",
-)
+@page(f"GET {ONE}/recipients", needs=announcements.recipients, section="announcements")
 def recipients(visit: Visit) -> Shown:
     """The recipients, as they stand, with each attempt."""
     id_ = visit.path["announcement"]
     it = visit.ask(announcements.show, OneAnnouncement(id_))
     asked = visit.read(RecipientsPage, limit=SHOWN, announcement=id_)
-    found = _filled(visit, asked) if it.recipients_kept else Listed([], None)
+    of_it = {"announcement": id_}
+    items, onward = filled(visit, announcements.recipients, asked.after, of_it) if it.recipients_kept else ([], None)
     kept = {"state": asked.state, "reason": asked.reason, "search": asked.search}
-    links = trailed(visit, asked.after, found.next, "announcements", id_, "recipients", **kept)
+    links = trailed(visit, asked.after, onward, "announcements", id_, "recipients", **kept)
     skipped = sum(it.skipped.values())
     counts = {
         "pending": it.pending, "accepted": it.accepted, "failed": it.failed, "uncertain": it.uncertain,
@@ -196,7 +168,7 @@ def recipients(visit: Visit) -> Shown:
     said = {
         "it": it,
         "asked": asked,
-        "items": found.items,
+        "items": items,
         "counts": counts,
         "settles": bool(settles) and over,
         **links,
@@ -204,29 +176,8 @@ def recipients(visit: Visit) -> Shown:
     return Shown("recipients", said)
 
 
-@page(
-    "GET organisations/{organisation}/announcements/{announcement}/recipients/export",
-    needs=announcements.export,
-    exports=True,
-)
+@page(f"GET {ONE}/recipients/export", needs=announcements.export, exports=True)
 def export(visit: Visit) -> Stream:
     """The recipients who stand so, or for this reason, as a file."""
     asked = visit.read(RecipientsExport, announcement=visit.path["announcement"])
     return visit.ask(announcements.export, asked)
-
-
-def _filled(visit: Visit, asked: RecipientsPage) -> Listed[RecipientDetails]:
-    """A page as full as the list allows: the act may answer fewer, and say that there are more."""
-    found: list[RecipientDetails] = []
-    after = asked.after
-    for _ in range(ASKED):
-        more = visit.read(
-            RecipientsPage, limit=SHOWN - len(found), announcement=asked.announcement,
-            **({} if after is None else {"after": after}),
-        )  # fmt: skip
-        part = visit.ask(announcements.recipients, more)
-        found += part.items
-        after = part.next
-        if after is None or len(found) == SHOWN:
-            break
-    return Listed(found, after)

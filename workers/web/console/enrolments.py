@@ -21,6 +21,9 @@ from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Undo, Vis
 #: Segments that are offered to choose from; others are named by their ids.
 OFFERED = 200
 
+#: The path of one course.
+ONE = "organisations/{organisation}/courses/{course}"
+
 SECTIONS.append(Section("enrolments", "Enrolments", courses.list_))
 
 
@@ -59,8 +62,8 @@ def show_fanout(visit: Visit) -> Shown:
     return Shown("enrolments_fanout", {"found": found, "about": about, "progress": progress})
 
 
-@page("GET organisations/{organisation}/courses/{course}", needs=courses.show, section="enrolments")
-@page("POST organisations/{organisation}/courses/{course}", needs=courses.show, section="enrolments")
+@page(f"GET {ONE}", needs=courses.show, section="enrolments")
+@page(f"POST {ONE}", needs=courses.show, section="enrolments")
 def show_course(visit: Visit) -> Shown:
     """A course: whom it enrols by rule, who is enrolled, and ways to enrol others."""
     course = visit.ask(courses.show, OneCourse(visit.path["course"]))
@@ -75,14 +78,14 @@ def show_course(visit: Visit) -> Shown:
     return Shown("enrolments_course", said)
 
 
-@page("GET organisations/{organisation}/courses/{course}/export", needs=enrolments.roster, exports=True)
+@page(f"GET {ONE}/export", needs=enrolments.roster, exports=True)
 def export_enrolled(visit: Visit) -> Stream:
     """Who is enrolled in a course, as a file."""
     return exported(visit, "enrolled", enrolments.roster, course=visit.path["course"])
 
 
-@page("GET organisations/{organisation}/courses/{course}/users", needs=enrolments.request, section="enrolments")
-@page("POST organisations/{organisation}/courses/{course}/users", needs=enrolments.request, section="enrolments")
+@page(f"GET {ONE}/users", needs=enrolments.request, section="enrolments")
+@page(f"POST {ONE}/users", needs=enrolments.request, section="enrolments")
 def choose_users(visit: Visit) -> Shown:
     """Users to tick: in the tab of the active, of all, or of the inactive (R8)."""
     said = {
@@ -93,7 +96,7 @@ def choose_users(visit: Visit) -> Shown:
     return Shown("enrolments_users", said)
 
 
-@page("POST organisations/{organisation}/courses/{course}/confirm", needs=courses.set_method, section="enrolments")
+@page(f"POST {ONE}/confirm", needs=courses.set_method, section="enrolments")
 def confirm(visit: Visit) -> Shown:
     """Say what would come of new rules or of a request, before it is done (R16)."""
     course = visit.ask(courses.show, OneCourse(visit.path["course"]))
@@ -124,7 +127,7 @@ def _confirm(
     return Shown("enrolments_confirm", {**said, "fields": fields, "back": back})
 
 
-@page("POST organisations/{organisation}/courses/{course}/method", needs=courses.set_method, section="enrolments")
+@page(f"POST {ONE}/method", needs=courses.set_method, section="enrolments")
 def set_method(visit: Visit) -> Gone:
     """Change whom a course enrols by rule (R7, R10)."""
     before = visit.ask(courses.show, OneCourse(visit.path["course"]))
@@ -138,7 +141,7 @@ def set_method(visit: Visit) -> Gone:
     return _gone(visit, found, says, _method_back(visit, before))
 
 
-@page("POST organisations/{organisation}/courses/{course}/enrol", needs=enrolments.request, section="enrolments")
+@page(f"POST {ONE}/enrol", needs=enrolments.request, section="enrolments")
 def enrol(visit: Visit) -> Gone:
     """Enrol those who were ticked, or a segment (R8, R9, R11)."""
     asked, _ = _request(visit)
@@ -148,11 +151,7 @@ def enrol(visit: Visit) -> Gone:
     return _gone(visit, found, _counted(visit, found))
 
 
-@page(
-    "POST organisations/{organisation}/courses/{course}/withdraw/confirm",
-    needs=enrolments.withdraw,
-    section="enrolments",
-)
+@page(f"POST {ONE}/withdraw/confirm", needs=enrolments.withdraw, section="enrolments")
 def confirm_withdrawal(visit: Visit) -> Shown:
     """Say what would come of a withdrawal, before it is done."""
     course = visit.ask(courses.show, OneCourse(visit.path["course"]))
@@ -161,16 +160,16 @@ def confirm_withdrawal(visit: Visit) -> Shown:
     return Shown("enrolments_withdraw", {**said, "back": _back(visit)})
 
 
-@page("POST organisations/{organisation}/courses/{course}/withdraw", needs=enrolments.withdraw, section="enrolments")
+@page(f"POST {ONE}/withdraw", needs=enrolments.withdraw, section="enrolments")
 def withdraw(visit: Visit) -> Gone:
     """Withdraw learners by name (R10, S4)."""
     these, course = _withdrawn(visit), visit.path["course"]
     cycle = _cycle(visit) if visit.said("cycle") else None
     visit.ask(enrolments.withdraw, WithdrawalAsked(course, these.ids, cycle))
-    says = visit.reader.words.ngettext("{number} user is withdrawn.", "{number} users are withdrawn.", len(these.ids))
+    says = visit.reader.ngettext("{number} user is withdrawn.", "{number} users are withdrawn.", len(these.ids))
     fields = [("how", "learners"), ("tab", "all"), ("notify", ""), ("cycle", str(cycle or 1)), ("back", _back(visit))]
     undo = Undo(visit.url("courses", course, "enrol"), [*fields, *(("learner", one) for one in these.ids)])
-    return Gone(_back(visit), says.format(number=visit.reader.number(len(these.ids))), None if these.every else undo)
+    return Gone(_back(visit), says, None if these.every else undo)
 
 
 def _number(visit: Visit) -> int:

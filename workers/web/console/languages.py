@@ -103,6 +103,10 @@ class Reading:
         """A number as it is written."""
         return format_decimal(number, locale=self.locale)
 
+    def ngettext(self, one: str, many: str, n: int) -> str:
+        """What to say of so many, with their `number` in it."""
+        return self.words.ngettext(one, many, n).format(number=self.number(n), n=self.number(n))
+
     def moment(self, at: datetime) -> str:
         """A moment in the reader's zone."""
         local = at.astimezone(ZoneInfo(self.zone or "UTC"))

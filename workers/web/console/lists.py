@@ -1,5 +1,6 @@
 """A list page by page: each is a link, one goes both ways, and what is ticked on other pages is kept."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -41,27 +42,34 @@ def listing(visit: Visit, what: Act[Any, Page[Item]], name: str = "learner", **m
     """The page of the list that the query of this visit asks for. `name`: of the boxes; `more`: what the act is asked
     besides."""
     asked = visit.read(what.takes, **({"limit": SHOWN} | more))
-    items, following = _filled(visit, what, asked.after, more)
-    trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
-    before = None
-    if asked.after is not None:
-        last = trail[-1] if trail else "-"
-        before = visit.again(after=None if last == "-" else last, trail=".".join(trail[:-1]))
-    here = ".".join([*trail, asked.after or "-"])
-    after = None if following is None else visit.again(after=following, trail=here)
+    items, following = filled(visit, what, asked.after, more)
+    before, after = beside(visit, asked.after, following, visit.again)
     return ListedPage(asked, items, before, after, visit.all_said(name)[:MOST_TICKED])
 
 
-def _filled(
-    visit: Visit, what: Act[Any, Page[Item]], after: str | None, more: dict[str, object]
+def beside(
+    visit: Visit, after: str | None, following: str | None, link: Callable[..., str]
+) -> tuple[str | None, str | None]:
+    """Links to the pages on both sides of one that begins `after` an item; `link` makes one of `after` and `trail`."""
+    trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
+    before = None
+    if after is not None:
+        last = trail[-1] if trail else "-"
+        before = link(after=None if last == "-" else last, trail=".".join(trail[:-1]))
+    here = ".".join([*trail, after or "-"])
+    return before, None if following is None else link(after=following, trail=here)
+
+
+def filled(
+    visit: Visit, what: Act[Any, Page[Item]], after: str | None, more: Mapping[str, object], shown: int = SHOWN
 ) -> tuple[list[Item], str | None]:
     """A page as full as the list allows: the act may answer fewer, and say that there are more."""
     found: list[Item] = []
     for _ in range(ASKED):
         begin = {} if after is None else {"after": after}
-        part = visit.ask(what, visit.read(what.takes, **({"limit": SHOWN - len(found)} | more | begin)))
+        part = visit.ask(what, visit.read(what.takes, **{"limit": shown - len(found), **more, **begin}))
         found += part.items
         after = part.next
-        if after is None or len(found) == SHOWN:
+        if after is None or len(found) == shown:
             break
     return found, after

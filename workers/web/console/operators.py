@@ -78,7 +78,7 @@ def overview(visit: Visit) -> Shown:
 
 def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
     """What is wrong, the worst first."""
-    _, words, number = visit.reader.words.gettext, visit.reader.words, visit.reader.number
+    _, ngettext = visit.reader.words.gettext, visit.reader.ngettext
     found = [
         Trouble(True, _("The process {name} does nothing, though something waits for it.").format(name=name))
         for name in stands.stalled
@@ -94,17 +94,17 @@ def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
     found += [Trouble(True, without_command(one.in_words)) for one in stands.pools_paused]
     found += [Trouble(True, without_command(one.in_words)) for one in stands.halts]
     if failing := sum(load.failing for load in stands.queues):
-        says = words.ngettext("{n} piece of work is set aside.", "{n} pieces of work are set aside.", failing)
-        found.append(Trouble(True, says.format(n=number(failing)), visit.top("system", "work")))
+        says = ngettext("{n} piece of work is set aside.", "{n} pieces of work are set aside.", failing)
+        found.append(Trouble(True, says, visit.top("system", "work")))
     if held := stands.quarantine.get("quarantined", 0):
-        says = words.ngettext("{n} event is in quarantine.", "{n} events are in quarantine.", held)
-        found.append(Trouble(False, says.format(n=number(held)), visit.top("system", "quarantine")))
+        says = ngettext("{n} event is in quarantine.", "{n} events are in quarantine.", held)
+        found.append(Trouble(False, says, visit.top("system", "quarantine")))
     if stands.webhooks.failing:
-        says = words.ngettext("{n} webhook fails.", "{n} webhooks fail.", stands.webhooks.failing)
-        found.append(Trouble(False, says.format(n=number(stands.webhooks.failing)), visit.top("system", "webhooks")))
+        says = ngettext("{n} webhook fails.", "{n} webhooks fail.", stands.webhooks.failing)
+        found.append(Trouble(False, says, visit.top("system", "webhooks")))
     if stands.webhooks.disabled:
-        says = words.ngettext("{n} webhook is disabled.", "{n} webhooks are disabled.", stands.webhooks.disabled)
-        found.append(Trouble(False, says.format(n=number(stands.webhooks.disabled)), visit.top("system", "webhooks")))
+        says = ngettext("{n} webhook is disabled.", "{n} webhooks are disabled.", stands.webhooks.disabled)
+        found.append(Trouble(False, says, visit.top("system", "webhooks")))
     return found
 
 
@@ -197,14 +197,14 @@ def confirm_work(visit: Visit) -> Shown:
 @page("POST system/work", needs=system.retry_many, section="system")
 def change_work(visit: Visit) -> Gone:
     """Try work again, or give it up."""
-    chosen, words = numbers(visit, "work"), visit.reader.words
+    chosen, ngettext = numbers(visit, "work"), visit.reader.ngettext
     if visit.said("wanted") == "discard":
         done = len(visit.ask(system.discard_many, Pieces(chosen)))
-        said = words.ngettext("{n} piece of work was given up.", "{n} pieces of work were given up.", done)
+        said = ngettext("{n} piece of work was given up.", "{n} pieces of work were given up.", done)
     else:
         done = len(visit.ask(system.retry_many, Pieces(chosen)))
-        said = words.ngettext("{n} piece of work is tried again.", "{n} pieces of work are tried again.", done)
-    return Gone(visit.top("system", "work"), said.format(n=visit.reader.number(done)))
+        said = ngettext("{n} piece of work is tried again.", "{n} pieces of work are tried again.", done)
+    return Gone(visit.top("system", "work"), said)
 
 
 @page("GET system/suppressions", needs=system.show, section="system")

@@ -1,5 +1,6 @@
 """Where somebody is signed in; and, for operators, who may come in: accounts and their sessions, and tokens."""
 
+from collections import Counter
 from datetime import UTC, datetime, time
 
 from config.errors import UserError
@@ -21,13 +22,12 @@ def list_sessions(visit: Visit) -> Shown:
 @page("POST sessions", needs=sessions.end_one)
 def end_sessions(visit: Visit) -> Gone:
     """End one session of the reader's, or all others."""
-    words = visit.reader.words
     if visit.said("session"):
         visit.ask(sessions.end_one, OneSession(visit.said("session")))
-        return Gone(visit.top("sessions"), words.gettext("You are signed out there."))
+        return Gone(visit.top("sessions"), visit.reader.words.gettext("You are signed out there."))
     done = visit.ask(sessions.end_others, OtherSessions(visit.session)).sessions
-    said = words.ngettext("{n} other session was ended.", "{n} other sessions were ended.", done)
-    return Gone(visit.top("sessions"), said.format(n=visit.reader.number(done)))
+    said = visit.reader.ngettext("{n} other session was ended.", "{n} other sessions were ended.", done)
+    return Gone(visit.top("sessions"), said)
 
 
 @page("GET system/accounts", needs=accounts.list_accounts, section="system")
@@ -35,9 +35,7 @@ def list_accounts(visit: Visit) -> Shown:
     """Who has an account, and who is signed in."""
     found = visit.ask(accounts.list_accounts, visit.read(PageAsked))
     now = visit.ask(accounts.list_sessions, PageAsked(limit=1000))
-    open_: dict[str, int] = {}
-    for one in now.items:
-        open_[one.email] = open_.get(one.email, 0) + 1
+    open_ = Counter(one.email for one in now.items)
     said = {"accounts": found.items, "next": found.next, "open": open_, "more": now.next is not None}
     return Shown("accounts", said)
 
@@ -45,14 +43,14 @@ def list_accounts(visit: Visit) -> Shown:
 @page("POST system/accounts", needs=accounts.sign_out, section="system")
 def change_account(visit: Visit) -> Gone:
     """Sign somebody out everywhere, or make the tokens void that they made."""
-    who, words = OneAccount(visit.said("email")), visit.reader.words
+    who, ngettext = OneAccount(visit.said("email")), visit.reader.ngettext
     if visit.said("wanted") == "tokens":
         done = len(visit.ask(accounts.revoke_tokens, who).tokens)
-        said = words.ngettext("{n} token was revoked.", "{n} tokens were revoked.", done)
+        said = ngettext("{n} token was revoked.", "{n} tokens were revoked.", done)
     else:
         done = visit.ask(accounts.sign_out, who).sessions
-        said = words.ngettext("{n} session was ended.", "{n} sessions were ended.", done)
-    return Gone(visit.top("system", "accounts"), said.format(n=visit.reader.number(done)))
+        said = ngettext("{n} session was ended.", "{n} sessions were ended.", done)
+    return Gone(visit.top("system", "accounts"), said)
 
 
 @page("GET system/tokens", needs=accounts.list_tokens, section="system")

@@ -129,7 +129,7 @@ def leave(visit: Visit) -> Shown | Gone:
 
 def _move(visit: Visit, these: ChosenIds, *, joins: bool) -> Shown | Gone:
     id_ = visit.path["segment"]
-    here, words = visit.url("segments", id_), visit.reader.words
+    here, ngettext = visit.url("segments", id_), visit.reader.ngettext
     linked = visit.ask(courses.list_, CoursesAsked(segment=id_, limit=OFFERED)).items
     enrolling = [one for one in linked if one.method == "segments"]
     if not visit.said("confirmed"):
@@ -140,12 +140,11 @@ def _move(visit: Visit, these: ChosenIds, *, joins: bool) -> Shown | Gone:
     found: Members | Begun[Any] = visit.ask(act, MembersNamed(id_, these.ids))
     if isinstance(found, Begun):
         return Gone(visit.url(*found.location.split("/")))
-    count = visit.reader.number(found.changed)
     if joins:
-        says = words.ngettext("{number} user joined the segment.", "{number} users joined the segment.", found.changed)
+        says = ngettext("{number} user joined the segment.", "{number} users joined the segment.", found.changed)
     else:
-        says = words.ngettext("{number} user left the segment.", "{number} users left the segment.", found.changed)
-    return Gone(here, says.format(number=count), _undo(visit, these, found, joins=joins, enrols=bool(enrolling)))
+        says = ngettext("{number} user left the segment.", "{number} users left the segment.", found.changed)
+    return Gone(here, says, _undo(visit, these, found, joins=joins, enrols=bool(enrolling)))
 
 
 def _undo(visit: Visit, these: ChosenIds, done: Members, *, joins: bool, enrols: bool) -> Undo | None:

@@ -7,12 +7,13 @@ from typing import Any
 from config import clock
 from config.errors import UserError
 from tasks import events as event_parts
-from tasks.acts import auditing, events, suppressions, webhooks
+from tasks.acts import ACTS, auditing, events, suppressions, webhooks
 from tasks.acts.auditing import AuditAsked, AuditExport
 from tasks.acts.events import AnybodysDecisions, AnybodysUnresolvedFilter, Decisions, UnresolvedFilter, UnresolvedState
 from tasks.acts.paging import PageAsked, Stream
 from tasks.acts.suppressions import NewSuppression, SuppressionsChosen, SuppressionsExport, SuppressionsPage
 from tasks.acts.webhooks import AttemptFilter, Enabling, OneWebhook, WebhookAddition
+from workers.web.console.lists import filled
 from workers.web.console.operators import numbers, why
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page
 
@@ -20,9 +21,6 @@ OF_ONE, OF_ALL = "organisations/{organisation}/technical", "system"
 
 #: Rows of a page, and attempts of a webhook.
 SHOWN, ATTEMPTS = 100, 50
-
-#: Pages of the act that are asked for at most, if few entries fit what is searched for.
-ASKED = 20
 
 #: Days that the audit log can be asked for by one click.
 LATELY = (1, 7, 30)
@@ -80,23 +78,19 @@ def confirm_decision(visit: Visit) -> Shown:
 @page(f"POST {OF_ALL}/quarantine", needs=events.release_anywhere, section="system")
 def decide(visit: Visit) -> Gone:
     """Take events as valid, or give them up."""
-    ids, reason, wanted, words = (
-        [str(n) for n in numbers(visit, "event")],
-        why(visit),
-        _wanted(visit),
-        visit.reader.words,
-    )
+    ids, reason, wanted = [str(n) for n in numbers(visit, "event")], why(visit), _wanted(visit)
     if visit.organisation is not None:
         act = events.release_many if wanted == "release" else events.discard_many
         done = visit.ask(act, Decisions(ids, reason, by_number=True))
     else:
         anywhere = events.release_anywhere if wanted == "release" else events.discard_anywhere
         done = visit.ask(anywhere, AnybodysDecisions(ids, reason, by_number=True))
+    ngettext = visit.reader.ngettext
     if wanted == "release":
-        said = words.ngettext("{n} event was released.", "{n} events were released.", len(done))
+        said = ngettext("{n} event was released.", "{n} events were released.", len(done))
     else:
-        said = words.ngettext("{n} event was discarded.", "{n} events were discarded.", len(done))
-    return Gone(at(visit, "quarantine"), said.format(n=visit.reader.number(len(done))))
+        said = ngettext("{n} event was discarded.", "{n} events were discarded.", len(done))
+    return Gone(at(visit, "quarantine"), said)
 
 
 def _wanted(visit: Visit) -> str:
@@ -162,24 +156,14 @@ def _webhook(visit: Visit, tested: Any) -> Shown:
 
 def _hook(visit: Visit, name: str) -> Any:
     """The act about the organisation's webhooks, or about those of the platform."""
-    own = {one.name: one for one in (webhooks.add, webhooks.list_, webhooks.show, webhooks.log, webhooks.enable,
-                                     webhooks.disable, webhooks.test)}  # fmt: skip
-    return (own if visit.organisation is not None else webhooks.of_platform)[f"webhooks.{name}"]
+    return ACTS[f"webhooks.{name}" if visit.organisation is not None else f"system.webhooks.{name}"]
 
 
 @page(f"GET {OF_ONE}/suppressions", needs=suppressions.list_, section="technical")
 def list_suppressions(visit: Visit) -> Shown:
     """The addresses that get no more mail."""
     asked = visit.read(SuppressionsPage, limit=SHOWN)
-    items: list[Any] = []
-    after = asked.after
-    for _ in range(ASKED):
-        more = {} if after is None else {"after": after}
-        part = visit.ask(suppressions.list_, visit.read(SuppressionsPage, limit=SHOWN - len(items), **more))
-        items += part.items
-        after = part.next
-        if after is None or len(items) == SHOWN:
-            break
+    items, after = filled(visit, suppressions.list_, asked.after, {}, SHOWN)
     said = {"asked": asked, "suppressions": items, "next": after, "may_change": visit.may("suppressions.remove")}
     return Shown("technical_suppressions", _with(visit, said))
 
@@ -187,12 +171,12 @@ def list_suppressions(visit: Visit) -> Shown:
 @page(f"POST {OF_ONE}/suppressions", needs=suppressions.remove, section="technical")
 def lift(visit: Visit) -> Gone:
     """Let addresses get mail again."""
-    chosen, words = visit.all_said("address"), visit.reader.words
+    chosen, reader = visit.all_said("address"), visit.reader
     if not chosen:
-        raise UserError(words.gettext("Nothing is ticked: go back, tick something, and press the button."))
+        raise UserError(reader.words.gettext("Nothing is ticked: go back, tick something, and press the button."))
     done = visit.ask(suppressions.remove, SuppressionsChosen(chosen, why=why(visit))).lifted
-    said = words.ngettext("{n} address gets mail again.", "{n} addresses get mail again.", done)
-    return Gone(at(visit, "suppressions"), said.format(n=visit.reader.number(done)))
+    said = reader.ngettext("{n} address gets mail again.", "{n} addresses get mail again.", done)
+    return Gone(at(visit, "suppressions"), said)
 
 
 @page(f"POST {OF_ONE}/suppressions/add", needs=suppressions.add, section="technical")

@@ -122,19 +122,17 @@ def _back(visit: Visit) -> str:
 
 
 def _said(visit: Visit, status: str, done: int, usernames: int) -> str:
-    words, number = visit.reader.words, visit.reader.number
+    ngettext = visit.reader.ngettext
     if status == "inactive":
-        said = words.ngettext("{number} user is inactive now.", "{number} users are inactive now.", done)
-        return said.format(number=number(done))
-    said = words.ngettext("{number} user is active now.", "{number} users are active now.", done)
-    said = said.format(number=number(done))
+        return ngettext("{number} user is inactive now.", "{number} users are inactive now.", done)
+    said = ngettext("{number} user is active now.", "{number} users are active now.", done)
     if usernames:
-        more = words.ngettext(
+        more = ngettext(
             "{number} signs in by username: set a temporary password and hand it over. "
             "That is done in your learning platform.",
             "{number} sign in by username: set temporary passwords and hand them over. "
             "That is done in your learning platform.",
             usernames,
         )
-        said = f"{said} {more.format(number=number(usernames))}"
+        said = f"{said} {more}"
     return said

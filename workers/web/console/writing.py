@@ -19,7 +19,7 @@ from tasks.acts.drafts import DraftChange, NewDraft, Policy
 from tasks.acts.paging import PageAsked
 from tasks.announcements import SeenLetter
 from tasks.events import Audience
-from workers.web.console.announcements import VIEWS
+from workers.web.console.announcements import ONE, VIEWS
 from workers.web.console.languages import zones
 from workers.web.console.visits import Framed, Gone, Shown, Visit, page
 
@@ -134,7 +134,7 @@ def create(visit: Visit) -> Shown | Gone:
     return _saved(visit, made.announcement)
 
 
-@page("GET organisations/{organisation}/announcements/{announcement}/edit", needs=drafts.edit, section="announcements")
+@page(f"GET {ONE}/edit", needs=drafts.edit, section="announcements")
 def edit(visit: Visit) -> Shown:
     """A draft, to be changed."""
     found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
@@ -143,7 +143,7 @@ def edit(visit: Visit) -> Shown:
     return _editor(visit, _stored(found), found)
 
 
-@page("POST organisations/{organisation}/announcements/{announcement}/edit", needs=drafts.edit, section="announcements")
+@page(f"POST {ONE}/edit", needs=drafts.edit, section="announcements")
 def save(visit: Visit) -> Shown | Gone:
     """Keep what was changed, unless somebody else was faster."""
     id_, writing = visit.path["announcement"], _sent(visit)
@@ -190,9 +190,7 @@ def frame_written(visit: Visit) -> Framed:
     return _frame(visit, _sent(visit))
 
 
-@page(
-    "GET organisations/{organisation}/announcements/{announcement}/frame", needs=previews.see, section="announcements"
-)
+@page(f"GET {ONE}/frame", needs=previews.see, section="announcements")
 def frame_stored(visit: Visit) -> Framed:
     """What a learner reads of an announcement."""
     return _frame(visit, _stored(visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))))
