@@ -240,10 +240,33 @@ def column(connection: Connection, sql: str, /, **parameters: object) -> list[An
     return [row[0] for row in _run(connection, sql, parameters)]
 
 
+def tuples(connection: Connection, sql: str, /, **parameters: object) -> list[Any]:
+    """The rows of a query, each as a tuple of its columns."""
+    return _run(connection, sql, parameters).fetchall()
+
+
 def value(connection: Connection, sql: str, /, **parameters: object) -> Any:
     """The first column of the first row, or None."""
     row = _run(connection, sql, parameters).fetchone()
     return None if row is None else row[0]
+
+
+def is_true(connection: Connection, sql: str, /, **parameters: object) -> bool:
+    """Whether the first column of the first row is true."""
+    return bool(value(connection, sql, **parameters))
+
+
+def integer(connection: Connection, sql: str, /, **parameters: object) -> int:
+    """The first column of the first row, which is a number."""
+    return int(value(connection, sql, **parameters))
+
+
+def only_reads(connection: Connection) -> bool:
+    """Whether the database, a replica perhaps, lets nothing be written; the connection is then not used again."""
+    reads = is_true(connection, "SELECT current_setting('transaction_read_only') = 'on'")
+    if reads:
+        connection.invalidate()
+    return reads
 
 
 def without_nested_loops(connection: Connection) -> None:

@@ -7,7 +7,7 @@ from hashlib import sha256
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, one, rows, value, without_nested_loops
+from config.database import column, is_true, one, rows, without_nested_loops
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,19 +92,17 @@ def version_of(found: Announcement) -> str:
 
 def is_from_event(connection: Connection, organisation: int, mailing: int) -> bool:
     """Whether an event asked for an announcement: that is launched or scheduled in the transaction that makes it."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (
-                SELECT FROM mailing_changes made JOIN mailing_changes moved USING (organisation, mailing, at)
-                WHERE made.organisation = :organisation AND made.mailing = :mailing
-                  AND moved.organisation = :organisation AND moved.mailing = :mailing
-                  AND made.move = 'create' AND moved.move IN ('schedule', 'launch'))
-            """,
-            organisation=organisation,
-            mailing=mailing,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (
+            SELECT FROM mailing_changes made JOIN mailing_changes moved USING (organisation, mailing, at)
+            WHERE made.organisation = :organisation AND made.mailing = :mailing
+              AND moved.organisation = :organisation AND moved.mailing = :mailing
+              AND made.move = 'create' AND moved.move IN ('schedule', 'launch'))
+        """,
+        organisation=organisation,
+        mailing=mailing,
     )
 
 

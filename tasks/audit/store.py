@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import later, one, rows, scoped, value
+from config.database import is_true, later, one, rows, scoped, value
 from config.words import as_json
 from tasks.accounts import Caller, Door, Role
 
@@ -125,17 +125,15 @@ def record_refusal(connection: Connection, organisation: int | None, caller: Cal
 def has_old(connection: Connection, days: int) -> bool:
     """Whether some refusals were counted for long enough, or an entry of the first partition is older than so many
     days: the partitions after it are dropped whole (`tasks.retention`)."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (SELECT FROM audit_refusals WHERE since < now() - make_interval(secs => :seconds))
-                OR EXISTS (SELECT FROM audit WHERE at < now() - make_interval(days => :days)
-                           AND at < partition_until('audit_before'))
-            """,
-            seconds=TOGETHER_SECONDS,
-            days=days,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (SELECT FROM audit_refusals WHERE since < now() - make_interval(secs => :seconds))
+            OR EXISTS (SELECT FROM audit WHERE at < now() - make_interval(days => :days)
+                       AND at < partition_until('audit_before'))
+        """,
+        seconds=TOGETHER_SECONDS,
+        days=days,
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
+from config.database import column, execute, is_true, one, tuples
 from config.sql import query
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind
 from tasks.mail import Token
@@ -70,17 +70,15 @@ def record(connection: Connection, token: Token, bounce: Bounce) -> bool:
 
 def known(connection: Connection, organisation: int, learner: int) -> bool:
     """Whether there is still a learner with this number."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (SELECT FROM learners l JOIN organisations o USING (organisation)
-                           WHERE l.organisation = :organisation AND l.learner = :learner
-                             AND l.standing IN ('active', 'inactive'))
-            """,
-            organisation=organisation,
-            learner=learner,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (SELECT FROM learners l JOIN organisations o USING (organisation)
+                       WHERE l.organisation = :organisation AND l.learner = :learner
+                         AND l.standing IN ('active', 'inactive'))
+        """,
+        organisation=organisation,
+        learner=learner,
     )
 
 
@@ -113,18 +111,11 @@ def history(connection: Connection, token: Token, address: str) -> list[BounceKi
     return [None if kind is None else BounceKind(kind) for kind in found]
 
 
-@dataclass(frozen=True, slots=True)
-class _Returned:
-    kind: str
-    n: int
-
-
 def came_back(connection: Connection, organisation: int, mailing: int) -> dict[str, int]:
     """How many deliveries of a mailing came back after the server had accepted them, by the kind of what came; none of
     a kind of which there are none."""
-    found = rows(
+    found = tuples(
         connection,
-        _Returned,
         """
         SELECT CAST(kind AS text) AS kind, count(*) AS n FROM bounces
         WHERE organisation = :organisation AND mailing = :mailing GROUP BY bounces.kind ORDER BY bounces.kind
@@ -132,7 +123,7 @@ def came_back(connection: Connection, organisation: int, mailing: int) -> dict[s
         organisation=organisation,
         mailing=mailing,
     )
-    return {each.kind: each.n for each in found}
+    return dict(found)
 
 
 def forget(connection: Connection, organisation: int, numbers: Sequence[int]) -> None:

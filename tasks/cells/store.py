@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from config.cells import CELL_BITS, HOME
-from config.database import column, execute, one, rows, value
+from config.database import column, execute, integer, is_true, one, rows, tuples, value
 from config.errors import Unavailable
 
 #: Advisory locks at home of whoever moves an organisation, and in a cell of what arrives there; the second key is a
@@ -56,12 +56,6 @@ class Departed:
     cell: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Left:
-    id: str
-    cell: str | None
-
-
 _PLACE = "SELECT id, number, cell, moves_to FROM directory"
 
 
@@ -87,14 +81,12 @@ def add_cell(connection: Connection, cell: Cell) -> None:
 
 def refresh_epoch(connection: Connection, name: str) -> int:
     """Give a cell an epoch above that of every other; which it is."""
-    return int(
-        value(
-            connection,
-            """
-            UPDATE cells SET epoch = (SELECT max(epoch) + 1 FROM cells) WHERE name = :name RETURNING epoch
-            """,
-            name=name,
-        )
+    return integer(
+        connection,
+        """
+        UPDATE cells SET epoch = (SELECT max(epoch) + 1 FROM cells) WHERE name = :name RETURNING epoch
+        """,
+        name=name,
     )
 
 
@@ -136,7 +128,7 @@ def places(connection: Connection, ids: Collection[str], numbers: Collection[int
 
 def try_to_move(session: Connection, id_: str) -> bool:
     """Be the only one who moves an organisation, until `end_move` or the session's end; whether nobody else does."""
-    return bool(value(session, "SELECT pg_try_advisory_lock(:lock, hashtext(:id))", lock=MOVE_LOCK, id=id_))
+    return is_true(session, "SELECT pg_try_advisory_lock(:lock, hashtext(:id))", lock=MOVE_LOCK, id=id_)
 
 
 def end_move(session: Connection, id_: str) -> None:
@@ -206,11 +198,9 @@ def departed(connection: Connection, ids: Iterable[str], numbers: Iterable[int] 
 
 def reserve(connection: Connection, ids: Iterable[str]) -> None:
     """Lock ids under which no organisation was found, until the transaction ends. Raises `Elsewhere`."""
-    found = rows(
-        connection, _Left, "SELECT id, cell FROM reserve_organisations(CAST(:ids AS text[]))", ids=list(set(ids))
-    )
+    found = tuples(connection, "SELECT id, cell FROM reserve_organisations(CAST(:ids AS text[]))", ids=list(set(ids)))
     if found:
-        raise Elsewhere({one_.id: one_.cell for one_ in found})
+        raise Elsewhere(dict(found))
 
 
 def check_here(connection: Connection, ids: Iterable[str], numbers: Sequence[int] = ()) -> None:
@@ -242,15 +232,13 @@ def went_to(connection: Connection, id_: str, cell: str) -> None:
 
 def events_since(connection: Connection, id_: str) -> int:
     """How many events of an organisation are waiting or set aside here that came after it had left."""
-    return int(
-        value(
-            connection,
-            """
-            SELECT count(*) FROM inbox i JOIN departed d ON d.id = i.organisation
-            WHERE d.id = :id AND i.arrived_at > d.since AND i.state IN ('waiting', 'quarantined')
-            """,
-            id=id_,
-        )
+    return integer(
+        connection,
+        """
+        SELECT count(*) FROM inbox i JOIN departed d ON d.id = i.organisation
+        WHERE d.id = :id AND i.arrived_at > d.since AND i.state IN ('waiting', 'quarantined')
+        """,
+        id=id_,
     )
 
 

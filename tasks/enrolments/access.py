@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, soon, value
+from config.database import execute, integer, one, rows, soon
 from config.sql import query
 
 
@@ -109,16 +109,14 @@ def activate(
 
 def unopened(connection: Connection, organisation: int) -> int:
     """How many enrolments give access, or would but for a hold, without a note since when."""
-    return int(
-        value(
-            connection,
-            """
-            SELECT count(*) FROM enrolments e JOIN learners l USING (organisation, learner)
-            WHERE e.organisation = :organisation AND e.activated_at IS NULL
-              AND gives_access(l.standing, e.withdrawn_at, false)
-            """,
-            organisation=organisation,
-        )
+    return integer(
+        connection,
+        """
+        SELECT count(*) FROM enrolments e JOIN learners l USING (organisation, learner)
+        WHERE e.organisation = :organisation AND e.activated_at IS NULL
+          AND gives_access(l.standing, e.withdrawn_at, false)
+        """,
+        organisation=organisation,
     )
 
 

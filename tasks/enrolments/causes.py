@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection
 
-from config.database import rows
+from config.database import rows, tuples
 from config.sql import query
 from tasks.enrolments.timeline import EVER, Causes, CountedStart, EnrolmentPeriod, Person, Rule, StatusVersion, Timeline
 
@@ -204,19 +204,4 @@ class EnrolmentCauses:
 
 def pairs_of(connection: Connection, organisation: int, learners: Sequence[int]) -> list[tuple[int, int]]:
     """Every course, with these learners, in which they are, were or may be enrolled."""
-    found = rows(
-        connection,
-        CourseLearner,
-        query("enrolments.pairs_of"),
-        organisation=organisation,
-        learners=list(learners),
-    )
-    return [(pair.course, pair.learner) for pair in found]
-
-
-@dataclass(frozen=True, slots=True)
-class CourseLearner:
-    """A learner and a course in which they may be enrolled, in any cycle."""
-
-    course: int
-    learner: int
+    return tuples(connection, query("enrolments.pairs_of"), organisation=organisation, learners=list(learners))

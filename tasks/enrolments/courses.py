@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, integer, one, rows, tuples, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def save_course(connection: Connection, organisation: int, said: CourseDescripti
     known = one(connection, _Known, _KNOWN, organisation=organisation, id=said.id)
     if known is None or known.rank < said.rank:
         _describe(connection, organisation, said)
-    course = int(value(connection, _NUMBER, organisation=organisation, id=said.id))
+    course = integer(connection, _NUMBER, organisation=organisation, id=said.id)
     before = one(connection, _Rule, _RULE_AT, organisation=organisation, course=course, at=said.time)
     again = before is not None and before.occurred_at == said.time
     if again and before is not None and (before.method, before.ids) >= (said.method, sorted(said.segments)):
@@ -206,9 +206,8 @@ def courses_linked_to(connection: Connection, organisation: int, segment: int) -
 
 def courses_ever_linked_to(connection: Connection, organisation: int, segment: int) -> dict[int, datetime]:
     """The courses for which being in this segment ever counted, each with the time of its newest description."""
-    found = rows(
+    found = tuples(
         connection,
-        _EverLinked,
         """
         SELECT r.course, max(r.occurred_at) AS newest FROM course_rules r WHERE r.organisation = :organisation
         GROUP BY r.course HAVING bool_or(r.method = 'segments' AND :segment = ANY(r.segments)) ORDER BY r.course
@@ -216,13 +215,7 @@ def courses_ever_linked_to(connection: Connection, organisation: int, segment: i
         organisation=organisation,
         segment=segment,
     )
-    return {row.course: row.newest for row in found}
-
-
-@dataclass(frozen=True, slots=True)
-class _EverLinked:
-    course: int
-    newest: datetime
+    return dict(found)
 
 
 def all_courses(connection: Connection, organisation: int) -> list[Course]:

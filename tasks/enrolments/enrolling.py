@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, planned_for_sets, value
+from config.database import execute, integer, one, planned_for_sets
 from config.sql import query
 from tasks import mail
 from tasks.enrolments.courses import Course
@@ -133,7 +133,7 @@ def follow_request(connection: Connection, fanout: Fanout, low: int, high: int, 
     places = scope | {"courses": fanout.courses, "chosen": [True], "on_hold": [False]}
     dense = high - low < DENSE * len(fanout.learners or [])
     enrolled, revived = _enrol_listed(connection, places, dense=dense)
-    return Counts(enrolled, revived, int(value(connection, query("enrolments.add_source"), **scope)))
+    return Counts(enrolled, revived, integer(connection, query("enrolments.add_source"), **scope))
 
 
 def _scope(fanout: Fanout, low: int, high: int, window_seconds: float) -> dict[str, object]:

@@ -2,9 +2,8 @@
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import execute, tuples
 from config.sql import query
-from tasks.enrolments.causes import CourseLearner
 from tasks.enrolments.fanouts import DENSE, Fanout
 
 #: The learners and courses of whom something is known that happened at the time of a fan-out or later, besides what
@@ -82,14 +81,13 @@ def overtaken(connection: Connection, fanout: Fanout, low: int, high: int) -> li
     }
     listed = fanout.learners
     if listed is not None and (len(fanout.courses) > 1 or high - low >= DENSE * len(listed)):
-        found = rows(connection, CourseLearner, _LISTED, **scope, courses=fanout.courses, listed=listed)
-        return [(pair.course, pair.learner) for pair in found]
+        return tuples(connection, _LISTED, **scope, courses=fanout.courses, listed=listed)
     among = None if listed is None else set(listed)
     return [
-        (course, pair.learner)
+        (course, learner)
         for course in fanout.courses
-        for pair in rows(connection, CourseLearner, _IN_A_ROW, **scope, course=course, low=low, high=high)
-        if among is None or pair.learner in among
+        for _, learner in tuples(connection, _IN_A_ROW, **scope, course=course, low=low, high=high)
+        if among is None or learner in among
     ]
 
 

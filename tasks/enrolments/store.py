@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, value
+from config.database import column, execute, integer, rows, tuples
 from config.sql import query
 from tasks.events import emit_changed
 from tasks.learners import Standing
@@ -33,14 +33,12 @@ class Enrolled:
 def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcomer], most: int) -> int:
     """How many enrolments the standing rules want for learners who are new; those by segments are counted up to a
     bound."""
-    return int(
-        value(
-            connection,
-            query("enrolments.ruled"),
-            organisation=organisation,
-            learners=[newcomer.learner for newcomer in newcomers],
-            most=most,
-        )
+    return integer(
+        connection,
+        query("enrolments.ruled"),
+        organisation=organisation,
+        learners=[newcomer.learner for newcomer in newcomers],
+        most=most,
     )
 
 
@@ -75,20 +73,18 @@ def _as_asked(organisation: int, newcomers: Sequence[Newcomer]) -> dict[str, obj
 
 def enrolled_in(connection: Connection, organisation: int, learners: Sequence[int], most: int) -> int:
     """How many enrolments these learners have, counted up to a bound."""
-    return int(
-        value(
-            connection,
-            """
-            SELECT count(*) FROM (
-                SELECT FROM (SELECT CAST(:organisation AS int) AS organisation,
-                                    unnest(CAST(:learners AS int[])) AS learner) asked
-                JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner
-                LIMIT :most) counted
-            """,
-            organisation=organisation,
-            learners=list(learners),
-            most=most,
-        )
+    return integer(
+        connection,
+        """
+        SELECT count(*) FROM (
+            SELECT FROM (SELECT CAST(:organisation AS int) AS organisation,
+                                unnest(CAST(:learners AS int[])) AS learner) asked
+            JOIN enrolments e ON e.organisation = asked.organisation AND e.learner = asked.learner
+            LIMIT :most) counted
+        """,
+        organisation=organisation,
+        learners=list(learners),
+        most=most,
     )
 
 
@@ -166,9 +162,8 @@ def withdraw(
         """,
         **scope,
     )
-    gone = rows(
+    gone = tuples(
         connection,
-        _Gone,
         """
         UPDATE enrolments e SET withdrawn_at = :time, withdrawn_by = 'name'
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:learners AS int[])) AS learner) asked
@@ -178,15 +173,7 @@ def withdraw(
         """,
         **scope,
     )
-    emit_changed(
-        connection, organisation, "withdrawal", [(course, one.cycle, one.learner, "withdrawn") for one in gone]
-    )
-
-
-@dataclass(frozen=True, slots=True)
-class _Gone:
-    cycle: int
-    learner: int
+    emit_changed(connection, organisation, "withdrawal", [(course, *one, "withdrawn") for one in gone])
 
 
 def forget_results(connection: Connection, organisation: int, learners: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, one, rows, value
+from config.database import column, integer, is_true, one, tuples
 from tasks import mail
 from tasks.enrolments.courses import Course
 from tasks.enrolments.fanouts import Fanout
@@ -88,23 +88,16 @@ WHERE organisation = :organisation AND learner BETWEEN :low AND :high AND standi
 """
 
 
-@dataclass(frozen=True, slots=True)
-class _Stretch:
-    low: int
-    high: int
-
-
 def saved_stretches(connection: Connection, fanout: Fanout, low: int, high: int, size: int) -> list[tuple[int, int]]:
     """From which number to which so many learners at a time reach, of those who were ever saved: nobody else can be
     enrolled, or have been. A look without any lock, as `chunks_to_do`.
 
     To count the others costs a fifth of cutting by who is saved: where they are few, all numbers are cut alike."""
     scope: dict[str, object] = {"organisation": fanout.organisation, "low": low, "high": high}
-    if high - low < size or int(value(connection, _UNSAVED, **scope)) * FEW <= high - low:
+    if high - low < size or integer(connection, _UNSAVED, **scope) * FEW <= high - low:
         return [(at, min(at + size - 1, high)) for at in range(low, high + 1, size)]
-    found = rows(
+    return tuples(
         connection,
-        _Stretch,
         """
         SELECT min(learner) AS low, max(learner) AS high FROM (
             SELECT learner, (row_number() OVER (ORDER BY learner) - 1) / CAST(:size AS int) AS place FROM learners
@@ -114,7 +107,6 @@ def saved_stretches(connection: Connection, fanout: Fanout, low: int, high: int,
         **scope,
         size=size,
     )
-    return [(stretch.low, stretch.high) for stretch in found]
 
 
 def off_the_rules(connection: Connection, organisation: int, course: Course) -> EnrolmentDifference:
@@ -136,15 +128,13 @@ def off_the_rules(connection: Connection, organisation: int, course: Course) -> 
 
 def any_enrolled(connection: Connection, organisation: int, courses: Sequence[int]) -> bool:
     """Whether anybody is or was enrolled in one of these courses by rule or for the first time."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (
-                SELECT FROM enrolments
-                WHERE organisation = :organisation AND course = ANY(CAST(:courses AS int[])) AND cycle = 1)
-            """,
-            organisation=organisation,
-            courses=list(courses),
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (
+            SELECT FROM enrolments
+            WHERE organisation = :organisation AND course = ANY(CAST(:courses AS int[])) AND cycle = 1)
+        """,
+        organisation=organisation,
+        courses=list(courses),
     )

@@ -3,12 +3,11 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import one, rows
+from config.database import one, tuples
 from config.sql import query
 from config.words import as_json
 from tasks import events, mail, uploads
@@ -19,12 +18,6 @@ _MOMENT = re.compile(r'"(\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00:00
 
 #: Decisions read at once.
 PAGE = 500
-
-
-@dataclass(frozen=True, slots=True)
-class _StoredRow:
-    of_table: str
-    said: str
 
 
 def document(connection: Connection, organisation: int, id_: str, learner: int, named: str) -> Iterator[bytes]:
@@ -45,10 +38,10 @@ def _stored(
     connection: Connection, organisation: int, id_: str, learner: int, named: str
 ) -> Iterator[tuple[str, bytes]]:
     """What is kept, table by table: what names them by number, and what does in a text."""
-    for row in rows(
-        connection, _StoredRow, query("erasure.kept_of_learner"), organisation=organisation, learner=learner, id=named
+    for table, said in tuples(
+        connection, query("erasure.kept_of_learner"), organisation=organisation, learner=learner, id=named
     ):
-        yield row.of_table, _MOMENT.sub(_rfc3339, row.said).encode()
+        yield table, _MOMENT.sub(_rfc3339, said).encode()
     known = one(connection, Erased, query("erasure.known_by"), organisation=organisation, learner=learner)
     needles = Needles.of([] if known is None else [known])
     for name, found in (

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import execute, is_true, rows, value
 from config.sql import query
 from tasks import events, work
 from tasks.erasure.rules import Erased, Needles
@@ -35,18 +35,16 @@ def begin(connection: Connection, organisation: int, deleted: Sequence[tuple[str
 def is_looked_at(connection: Connection, organisation: int, piece: int) -> bool:
     """Whether an earlier piece of work looks at this organisation now: two would look everywhere for the same, and keep
     others from being worked on (R31)."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (
-                SELECT FROM work
-                WHERE organisation = :organisation AND subject = 0 AND actor = 'learners.erase' AND state = 'running'
-                  AND work < :piece AND due_at > now())
-            """,
-            organisation=organisation,
-            piece=piece,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (
+            SELECT FROM work
+            WHERE organisation = :organisation AND subject = 0 AND actor = 'learners.erase' AND state = 'running'
+              AND work < :piece AND due_at > now())
+        """,
+        organisation=organisation,
+        piece=piece,
     )
 
 

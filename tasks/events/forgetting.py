@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from config.database import execute, value
+from config.database import execute, is_true
 from config.sql import query
 
 #: Events forgotten in one transaction.
@@ -28,7 +28,7 @@ _ANY = """
 
 def anything_to_forget(connection: Connection, payload_days: int, id_days: int) -> bool:
     """Whether there may be something for the other two to do."""
-    return bool(value(connection, _ANY, payloads=timedelta(days=payload_days), ids=timedelta(days=id_days)))
+    return is_true(connection, _ANY, payloads=timedelta(days=payload_days), ids=timedelta(days=id_days))
 
 
 def forget_payloads(connection: Connection, days: int) -> int:

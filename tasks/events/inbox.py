@@ -8,7 +8,7 @@ from datetime import timedelta
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, say, soon, value
+from config.database import column, execute, integer, is_true, rows, say, soon
 from config.sql import query
 from tasks.chores import one_by_one
 from tasks.events.awaited import Awaited, Kind
@@ -133,7 +133,7 @@ def quarantine_malformed(connection: Connection, malformed: Sequence[Malformed])
 
 def has_overdue(connection: Connection) -> bool:
     """Whether any event waited its time (R6)."""
-    return bool(value(connection, "SELECT EXISTS (SELECT FROM inbox WHERE state = 'waiting' AND until <= now())"))
+    return is_true(connection, "SELECT EXISTS (SELECT FROM inbox WHERE state = 'waiting' AND until <= now())")
 
 
 def quarantine_overdue(connection: Connection, *, in_savepoints: bool = False) -> int:
@@ -221,18 +221,16 @@ def waiting_in_vain(connection: Connection, organisation: int, id_: str, after: 
 
 def any_waiting_for_enrolment(connection: Connection, organisation: int, courses: Sequence[int] | None) -> bool:
     """Whether a start or completion waits for an enrolment in one of these courses, or in any where none is named."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (
-                SELECT FROM inbox i
-                WHERE i.awaits_organisation = :organisation AND i.awaits = 'enrolment' AND i.awaits_learner IS NOT NULL
-                  AND (CAST(:courses AS int[]) IS NULL OR i.awaits_course = ANY(CAST(:courses AS int[]))))
-            """,
-            organisation=organisation,
-            courses=courses,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (
+            SELECT FROM inbox i
+            WHERE i.awaits_organisation = :organisation AND i.awaits = 'enrolment' AND i.awaits_learner IS NOT NULL
+              AND (CAST(:courses AS int[]) IS NULL OR i.awaits_course = ANY(CAST(:courses AS int[]))))
+        """,
+        organisation=organisation,
+        courses=courses,
     )
 
 
@@ -242,7 +240,7 @@ _STORED = "SELECT (SELECT count(*) FROM arrivals) + (SELECT count(*) FROM inbox 
 
 def stored(connection: Connection) -> int:
     """How many events were ever stored, those that could not be taken included."""
-    return int(value(connection, _STORED))
+    return integer(connection, _STORED)
 
 
 def quarantine(connection: Connection, event: Event, reason: Reason, detail: str) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, later, nobody_to_blame, one, rows, value
+from config.database import execute, is_true, later, nobody_to_blame, one, rows, tuples, value
 from config.sql import query
 from config.words import as_json, rfc3339
 from tasks.events.outgoing import MOST_IDS, OutgoingEvent
@@ -234,21 +234,19 @@ def published_through(connection: Connection, position: int) -> None:
 def is_stalled(connection: Connection, after: timedelta) -> bool:
     """Whether an event has waited so long to be published, and none was published for as long. The planner thinks that
     a third of all events are beyond `published`, and would read all to find none: the highest is looked at first."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT published_at < now() - CAST(:after AS interval) AND (
-                EXISTS (SELECT FROM outbox WHERE position IS NULL AND time < now() - CAST(:after AS interval))
-                OR (SELECT max(position) FROM outbox) > published
-                    AND EXISTS (SELECT FROM outbox
-                                WHERE position > published AND time < now() - CAST(:after AS interval))
-                OR EXISTS (SELECT FROM replays WHERE position IS NULL AND at < now() - CAST(:after AS interval))
-                OR EXISTS (SELECT FROM replays WHERE position > published AND at < now() - CAST(:after AS interval)))
-            FROM publication
-            """,
-            after=after,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT published_at < now() - CAST(:after AS interval) AND (
+            EXISTS (SELECT FROM outbox WHERE position IS NULL AND time < now() - CAST(:after AS interval))
+            OR (SELECT max(position) FROM outbox) > published
+                AND EXISTS (SELECT FROM outbox
+                            WHERE position > published AND time < now() - CAST(:after AS interval))
+            OR EXISTS (SELECT FROM replays WHERE position IS NULL AND at < now() - CAST(:after AS interval))
+            OR EXISTS (SELECT FROM replays WHERE position > published AND at < now() - CAST(:after AS interval)))
+        FROM publication
+        """,
+        after=after,
     )
 
 
@@ -277,34 +275,25 @@ def is_done_with(connection: Connection, until: datetime) -> bool:
     none gets in line until the transaction ends. Raises what `is_locked` knows."""
     with nobody_to_blame(connection, PATIENCE):
         execute(connection, "LOCK TABLE replays IN SHARE MODE")
-    return bool(
-        value(
-            connection,
-            """
-            SELECT NOT EXISTS (SELECT FROM outbox WHERE time < :until AND position IS NULL)
-               AND NOT (coalesce((SELECT max(position) FROM outbox) > published, false)
-                        AND EXISTS (SELECT FROM outbox WHERE time < :until AND position > published))
-               AND NOT EXISTS (SELECT FROM replays WHERE position IS NULL)
-               AND NOT EXISTS (SELECT FROM replays WHERE position > published)
-            FROM publication
-            """,
-            until=until,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT NOT EXISTS (SELECT FROM outbox WHERE time < :until AND position IS NULL)
+           AND NOT (coalesce((SELECT max(position) FROM outbox) > published, false)
+                    AND EXISTS (SELECT FROM outbox WHERE time < :until AND position > published))
+           AND NOT EXISTS (SELECT FROM replays WHERE position IS NULL)
+           AND NOT EXISTS (SELECT FROM replays WHERE position > published)
+        FROM publication
+        """,
+        until=until,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _TypeCount:
-    type: str
-    n: int
 
 
 def written(connection: Connection, organisation: int) -> dict[str, int]:
     """How many events out were written, by type."""
-    found = rows(
+    found = tuples(
         connection,
-        _TypeCount,
         "SELECT type, count(*) AS n FROM outbox WHERE organisation = :organisation GROUP BY type",
         organisation=organisation,
     )
-    return {row.type: row.n for row in found}
+    return dict(found)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import execute, integer, is_true, rows
 from config.recent import Recent
 from config.sql import query
 from tasks.events.awaited import Kind, in_words
@@ -200,7 +200,7 @@ _IS_CALLED = """
 
 def is_called(connection: Connection, id_: str) -> bool:
     """Whether an event with this id ever came, of whatever source, and is kept."""
-    return bool(value(connection, _IS_CALLED, id=id_))
+    return is_true(connection, _IS_CALLED, id=id_)
 
 
 def unresolved_after(connection: Connection, organisation: str, seq: int) -> list[UnresolvedEvent]:
@@ -247,8 +247,8 @@ def unresolved_counts(connection: Connection) -> dict[str, int]:
 
 def _unresolved(connection: Connection) -> dict[str, int]:
     counts = {
-        state: int(value(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state))
+        state: integer(connection, "SELECT count(*) FROM inbox WHERE state = :state", state=state)
         for state in ("waiting", "quarantined")
     }
-    turn = int(value(connection, "SELECT count(*) FROM inbox WHERE reason = 'its turn' AND state = 'waiting'"))
+    turn = integer(connection, "SELECT count(*) FROM inbox WHERE reason = 'its turn' AND state = 'waiting'")
     return {"waiting": counts["waiting"] - turn, "turn": turn, "quarantined": counts["quarantined"]}

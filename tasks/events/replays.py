@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, one, value
+from config.database import column, integer, one, value
 from config.sql import query
 
 #: Advisory lock that the leading relay holds for as long as its connection lives.
@@ -68,18 +68,16 @@ def _slices(connection: Connection, first: int, last: int) -> Iterator[tuple[int
 def _replay_slice(connection: Connection, wanted: ReplayRequest, low: int, high: int, *, dry: bool) -> int:
     since = wanted.since if isinstance(wanted.since, datetime) else None
     until = wanted.until if isinstance(wanted.until, datetime) else None
-    return int(
-        value(
-            connection,
-            query("events.replay"),
-            low=low,
-            high=high,
-            since=since,
-            until=until,
-            types=list(wanted.types),
-            organisation=wanted.organisation,
-            dry=dry,
-        )
+    return integer(
+        connection,
+        query("events.replay"),
+        low=low,
+        high=high,
+        since=since,
+        until=until,
+        types=list(wanted.types),
+        organisation=wanted.organisation,
+        dry=dry,
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import ORGANISATION_LOCK, execute, rows, value
+from config.database import ORGANISATION_LOCK, execute, is_true, rows, value
 from tasks import cells, work
 from tasks.events import inbox
 from tasks.events.inbox import StoredEvent, announce_quarantine
@@ -153,16 +153,14 @@ def lock_end(connection: Connection, organisation: int) -> None:
 
 
 def _any(connection: Connection, organisation: int) -> bool:
-    return bool(
-        value(
-            connection,
-            """
-            SELECT true FROM inbox
-            WHERE awaits = 'turn' AND awaits_organisation BETWEEN :organisation AND :organisation
-            ORDER BY awaits_organisation, seq LIMIT 1
-            """,
-            organisation=organisation,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT true FROM inbox
+        WHERE awaits = 'turn' AND awaits_organisation BETWEEN :organisation AND :organisation
+        ORDER BY awaits_organisation, seq LIMIT 1
+        """,
+        organisation=organisation,
     )
 
 

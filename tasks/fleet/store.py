@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import execute, rows, tuples, value
 
 #: How long a process may say nothing before it counts as gone: it says something once a minute.
 GONE_AFTER = timedelta(seconds=150)
@@ -122,12 +122,6 @@ def add_counts(connection: Connection, counts: Mapping[str, float]) -> None:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _SeriesCount:
-    series: str
-    n: float
-
-
 def counted(connection: Connection) -> dict[str, float]:
     """What all processes together have counted, by series."""
-    return {one.series: one.n for one in rows(connection, _SeriesCount, "SELECT series, n FROM counted")}
+    return dict(tuples(connection, "SELECT series, n FROM counted"))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from config.database import autocommit, durable_with_the_next, numbered_rows, one, rows, transaction, value
+from config.database import autocommit, durable_with_the_next, integer, numbered_rows, one, rows, transaction, value
 from config.sql import query
 
 
@@ -77,12 +77,10 @@ def learners_before(
     """The newest of these learners before a number, or of all, each with theirs, and the number before which the next
     page begins."""
     if before is None:
-        before = 1 + int(
-            value(
-                connection,
-                "SELECT learners FROM organisations WHERE organisation = :organisation",
-                organisation=organisation,
-            )
+        before = 1 + integer(
+            connection,
+            "SELECT learners FROM organisations WHERE organisation = :organisation",
+            organisation=organisation,
         )
     asked: dict[str, object] = {"before": before, "scanned": scanned, "limit": limit}
     asked["standings"] = [str(standing) for standing in chosen.standings]
@@ -156,7 +154,7 @@ def index_learners(engine: Engine, most: int) -> int:
             organisation=organisation,
         )
         asked: dict[str, object] = {"behind": behind, "most": most}
-        done = int(value(connection, query("learners.index"), organisation=organisation, **asked))
+        done = integer(connection, query("learners.index"), organisation=organisation, **asked)
     with transaction(engine) as connection:  # what waits to be sorted into the index makes each search slower
         value(connection, "SELECT gin_clean_pending_list('searchable_keys')")
     return done

@@ -6,14 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, value
+from config.database import column, execute, integer, one, rows, tuples, value
 from config.sql import query
-
-
-@dataclass(frozen=True, slots=True)
-class _Numbered:
-    id: str
-    segment: int
 
 
 def ensure_segments(connection: Connection, organisation: int, ids: Sequence[str]) -> dict[str, int]:
@@ -31,9 +25,8 @@ def ensure_segments(connection: Connection, organisation: int, ids: Sequence[str
 
 
 def _numbers(connection: Connection, organisation: int, ids: Sequence[str], *, saved: bool) -> dict[str, int]:
-    found = rows(
+    found = tuples(
         connection,
-        _Numbered,
         """
         SELECT s.id, s.segment
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:ids AS text[])) AS id) asked
@@ -44,7 +37,7 @@ def _numbers(connection: Connection, organisation: int, ids: Sequence[str], *, s
         ids=list(dict.fromkeys(ids)),
         saved=saved,
     )
-    return {row.id: row.segment for row in found}
+    return dict(found)
 
 
 def save_segment(connection: Connection, organisation: int, segment: int, name: str, time: datetime) -> None:
@@ -111,7 +104,7 @@ def members_at(connection: Connection, organisation: int, segment: int, moment: 
 
 def memberships_off(connection: Connection, organisation: int) -> int:
     """How many memberships are not what the history of their segment says."""
-    return int(value(connection, "SELECT count(*) FROM memberships_off(:organisation)", organisation=organisation))
+    return integer(connection, "SELECT count(*) FROM memberships_off(:organisation)", organisation=organisation)
 
 
 def mend_memberships(connection: Connection, organisation: int) -> None:

@@ -5,16 +5,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import rows, without_nested_loops
+from config.database import rows, tuples, without_nested_loops
 from config.sql import query
-
-
-@dataclass(frozen=True, slots=True)
-class Headcount:
-    """How many learners stand so."""
-
-    standing: str
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +70,15 @@ class MailCount:
 
 def headcounts(connection: Connection, organisation: int) -> dict[str, int]:
     """Learners by how they stand; who was only mentioned so far does not count."""
-    found = rows(
+    found = tuples(
         connection,
-        Headcount,
         """
         SELECT standing, count(*) AS n FROM learners
         WHERE organisation = :organisation AND standing <> 'unsaved' GROUP BY standing
         """,
         organisation=organisation,
     )
-    return {count.standing: count.n for count in found}
+    return dict(found)
 
 
 def course_counts(connection: Connection, organisation: int) -> list[CourseCount]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, value
+from config.database import column, execute, integer
 from config.sql import query
 from tasks import mail
 from tasks.events import emit
@@ -26,14 +26,12 @@ def terms_changed(
 
 def count_anew(connection: Connection, organisation: Organisation) -> int:
     """Count what is used in the period as it is now, from the ledger; how much."""
-    return int(
-        value(
-            connection,
-            query("seats.count_anew"),
-            organisation=organisation.organisation,
-            **charging(organisation),
-            pool=organisation.pool,
-        )
+    return integer(
+        connection,
+        query("seats.count_anew"),
+        organisation=organisation.organisation,
+        **charging(organisation),
+        pool=organisation.pool,
     )
 
 

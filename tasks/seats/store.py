@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from config.database import execute, later, rows, value
+from config.database import execute, integer, later, rows, tuples
 from config.sql import query
 from tasks.organisations import Organisation
 from tasks.seats.rules import Facts, Occurrence, Unit, period_of, unit_of
@@ -141,14 +141,12 @@ def used(connection: Connection, organisation: Organisation) -> int:
 
     A period met for the first time is counted from the ledger: where its bounds were only corrected, much was used.
     """
-    return int(
-        value(
-            connection,
-            query("seats.used_in_period"),
-            organisation=organisation.organisation,
-            **charging(organisation),
-            pool=organisation.pool,
-        )
+    return integer(
+        connection,
+        query("seats.used_in_period"),
+        organisation=organisation.organisation,
+        **charging(organisation),
+        pool=organisation.pool,
     )
 
 
@@ -159,9 +157,8 @@ def consume(
 
     One constraint decides that nothing is consumed twice (R26): a charge that exists already is left as it is.
     """
-    written = rows(
+    written = tuples(
         connection,
-        _WrittenConsumption,
         query("seats.consume"),
         organisation=organisation,
         unit=unit.value,
@@ -174,12 +171,7 @@ def consume(
         times=[c.occurred_at for c in charges],
         events=[c.event for c in charges],
     )
-    return {row.learner: row.consumption for row in written}
-
-
-class _WrittenConsumption(Struct, frozen=True):
-    learner: int
-    consumption: int
+    return dict(written)
 
 
 def balance(connection: Connection, organisation: Organisation) -> Balance:

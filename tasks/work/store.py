@@ -15,7 +15,7 @@ from random import randrange
 import structlog
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, is_true, one, rows, value
 from config.sql import query
 
 log = structlog.get_logger()
@@ -289,17 +289,15 @@ def release(
 def others_wait(connection: Connection, queue: str) -> bool:
     """Whether any piece of a queue is due that nobody has begun, or its pool is paused, or anything is
     halted: whoever works leaves off."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (
-                SELECT FROM work WHERE queue = :queue AND (state = 'offered' OR state = 'due' AND due_at <= now()))
-                OR EXISTS (SELECT FROM pools WHERE queue = :queue AND paused_at IS NOT NULL)
-                OR EXISTS (SELECT FROM halts)
-            """,
-            queue=queue,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (
+            SELECT FROM work WHERE queue = :queue AND (state = 'offered' OR state = 'due' AND due_at <= now()))
+            OR EXISTS (SELECT FROM pools WHERE queue = :queue AND paused_at IS NOT NULL)
+            OR EXISTS (SELECT FROM halts)
+        """,
+        queue=queue,
     )
 
 
@@ -314,15 +312,13 @@ def next_due_seconds(connection: Connection) -> float | None:
 
 def any_running(connection: Connection, organisation: int) -> bool:
     """Whether anybody works for an organisation, under a lease."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (
-                SELECT FROM work WHERE organisation = :organisation AND state = 'running' AND due_at > now())
-            """,
-            organisation=organisation,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (
+            SELECT FROM work WHERE organisation = :organisation AND state = 'running' AND due_at > now())
+        """,
+        organisation=organisation,
     )
 
 

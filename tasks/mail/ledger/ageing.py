@@ -4,7 +4,7 @@
 from sqlalchemy import Connection
 
 from config.cells import NUMBERS_LOCK
-from config.database import column, execute, say, value
+from config.database import column, execute, is_true, say, value
 from config.sql import query
 
 #: Ledgers that are forgotten one by one, in one transaction at most.
@@ -43,14 +43,12 @@ def is_done_with(connection: Connection, partition: str, lowest: int | None, bel
     Until the transaction ends nobody writes into it: what is launched later than this looks is written elsewhere.
     """
     execute(connection, "SELECT hold_partition(:name)", name=partition)
-    return bool(
-        value(
-            connection,
-            query("mail.is_done_with"),
-            lowest=-(2**63) if lowest is None else lowest,
-            below=below,
-            days=days,
-        )
+    return is_true(
+        connection,
+        query("mail.is_done_with"),
+        lowest=-(2**63) if lowest is None else lowest,
+        below=below,
+        days=days,
     )
 
 
@@ -70,17 +68,15 @@ def forget_ledgers(connection: Connection, days: int) -> bool:
 
 def is_forgotten(connection: Connection, organisation: int, mailing: int) -> bool:
     """Whether an announcement had recipients, and which they were is not kept any more."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT m.counts <> '[]' AND NOT EXISTS (
-                SELECT FROM deliveries d
-                WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing))
-            FROM mailings m
-            WHERE m.organisation = :organisation AND m.mailing = :mailing AND m.counted_at = m.finished_at
-            """,
-            organisation=organisation,
-            mailing=mailing,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT m.counts <> '[]' AND NOT EXISTS (
+            SELECT FROM deliveries d
+            WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing))
+        FROM mailings m
+        WHERE m.organisation = :organisation AND m.mailing = :mailing AND m.counted_at = m.finished_at
+        """,
+        organisation=organisation,
+        mailing=mailing,
     )

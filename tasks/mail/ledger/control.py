@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, is_true, one, tuples, value
 from tasks import work
 from tasks.mail.rules import SYSTEM
 
@@ -78,12 +78,6 @@ def pause(connection: Connection, by: str) -> bool:
     return bool(changed)
 
 
-@dataclass(frozen=True, slots=True)
-class _Paused:
-    organisation: int
-    mailing: int
-
-
 def resume(connection: Connection) -> bool:
     """Let mail leave again, but for mailings that are paused themselves; whether that was news. Not while it asks what
     is to become of the mail of a restored database."""
@@ -95,8 +89,8 @@ def resume(connection: Connection) -> bool:
         """,
     )
     if changed:
-        paused_ = rows(connection, _Paused, "SELECT organisation, mailing FROM mailings WHERE state = 'paused'")
-        work.resume_all(connection, "mail.deliver", unless=[(each.organisation, each.mailing) for each in paused_])
+        paused_ = tuples(connection, "SELECT organisation, mailing FROM mailings WHERE state = 'paused'")
+        work.resume_all(connection, "mail.deliver", unless=paused_)
     return bool(changed)
 
 
@@ -118,12 +112,12 @@ def hold_restored(connection: Connection) -> bool:
 
 def awaits_decision(connection: Connection) -> bool:
     """Whether the database is known as restored, and a person is to say what is to become of its mail."""
-    return bool(value(connection, "SELECT asks FROM mail_control"))
+    return is_true(connection, "SELECT asks FROM mail_control")
 
 
 def was_restored(connection: Connection) -> bool:
     """Whether it was restored, now or within the time in which mails are looked up that went before."""
-    return bool(value(connection, "SELECT asks OR coalesce(known_until > now(), false) FROM mail_control"))
+    return is_true(connection, "SELECT asks OR coalesce(known_until > now(), false) FROM mail_control")
 
 
 def installation(connection: Connection) -> str:
@@ -131,20 +125,14 @@ def installation(connection: Connection) -> str:
     return str(value(connection, "SELECT CAST(installation AS text) FROM mail_control"))
 
 
-@dataclass(frozen=True, slots=True)
-class _Pulse:
-    shard: int
-    n: int
-
-
 def pulses(connection: Connection) -> dict[int, int]:
     """How many groups of mails were begun, by shard."""
-    return {row.shard: row.n for row in rows(connection, _Pulse, "SELECT shard, n FROM mail_pulses")}
+    return dict(tuples(connection, "SELECT shard, n FROM mail_pulses"))
 
 
 def pulses_now(connection: Connection) -> dict[int, int]:
     """The same, as it is at this moment, whatever moment the transaction sees; that may end it to be tried again."""
-    return {row.shard: row.n for row in rows(connection, _Pulse, "SELECT shard, n FROM mail_pulses FOR SHARE")}
+    return dict(tuples(connection, "SELECT shard, n FROM mail_pulses FOR SHARE"))
 
 
 def settle_restored(connection: Connection, seen: Mapping[int, int]) -> int:
@@ -161,15 +149,6 @@ def settle_restored(connection: Connection, seen: Mapping[int, int]) -> int:
         days=KNOWN_DAYS,
     )
     return begin
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A mail that went after the moment to which the database was restored: by the number of its Message-ID; whether a
-    server is known to have taken it."""
-
-    message: int
-    accepted: bool
 
 
 def remember(connection: Connection, known: Mapping[int, bool]) -> None:
@@ -189,17 +168,15 @@ def remember(connection: Connection, known: Mapping[int, bool]) -> None:
 def recall(connection: Connection, messages: Sequence[int]) -> dict[int, bool]:
     """Those of these mails that are known to have gone, and whether a server took them; known no longer, so that a
     person may send them again."""
-    found = rows(
-        connection,
-        Known,
-        """
-        DELETE FROM known_sent WHERE message = ANY(CAST(:messages AS bigint[])) RETURNING message, accepted
-        """,
-        messages=list(messages),
+    return dict(
+        tuples(
+            connection,
+            "DELETE FROM known_sent WHERE message = ANY(CAST(:messages AS bigint[])) RETURNING message, accepted",
+            messages=list(messages),
+        )
     )
-    return {row.message: row.accepted for row in found}
 
 
 def all_known(connection: Connection) -> dict[int, bool]:
     """All that is kept of what went."""
-    return {row.message: row.accepted for row in rows(connection, Known, "SELECT message, accepted FROM known_sent")}
+    return dict(tuples(connection, "SELECT message, accepted FROM known_sent"))

@@ -1,12 +1,11 @@
 """The ledger of deliveries, as SQL: what is begun, put off, and settled."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import execute, tuples, value
 from config.sql import query
 from tasks.mail.rules import Delivery, Outcome
 
@@ -100,9 +99,8 @@ def begun_by_lost(
     connection: Connection, organisation: int, mailing: int, low: int, begun: int
 ) -> list[tuple[int, int]]:
     """Whose sending had begun when a worker was lost (R19): each with how often they had been tried before."""
-    found = rows(
+    return tuples(
         connection,
-        _Begun,
         """
         SELECT recipient, attempts FROM deliveries
         WHERE organisation = :organisation AND mailing = :mailing AND same_month(mailing, :mailing)
@@ -115,13 +113,6 @@ def begun_by_lost(
         low=low,
         begun=begun,
     )
-    return [(row.recipient, row.attempts) for row in found]
-
-
-@dataclass(frozen=True, slots=True)
-class _Begun:
-    recipient: int
-    attempts: int
 
 
 def put_off(

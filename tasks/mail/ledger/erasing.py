@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows
+from config.database import column, execute, rows, tuples
 
 #: Announcements of which the texts are read at once.
 TEXTS = 20
@@ -66,21 +66,13 @@ def forget_texts(connection: Connection, organisation: int, ids: Sequence[str], 
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Text:
-    mailing: int
-    subject: str
-    body: str
-
-
 def rewrite_texts(
     connection: Connection, organisation: int, left_of: Callable[[str, str], Sequence[str]], after: int
 ) -> int | None:
     """Keep what is `left_of` the subject and body of announcements, whatever has been sent of them: one page; the last
     of it, or None where there is no more. One that is edited meanwhile is looked at again."""
-    page = rows(
+    page = tuples(
         connection,
-        _Text,
         """
         SELECT mailing, subject, body FROM mailings
         WHERE organisation = :organisation AND kind = 'announcement' AND mailing > :after AND subject || body <> ''
@@ -90,9 +82,9 @@ def rewrite_texts(
         after=after,
         page=TEXTS,
     )
-    for one in page:
-        subject, body = left_of(one.subject, one.body)
-        if (subject, body) != (one.subject, one.body):
+    for mailing, was, said in page:
+        subject, body = left_of(was, said)
+        if (subject, body) != (was, said):
             execute(
                 connection,
                 """
@@ -100,13 +92,13 @@ def rewrite_texts(
                 WHERE organisation = :organisation AND mailing = :mailing AND subject = :was AND body = :said
                 """,
                 organisation=organisation,
-                mailing=one.mailing,
+                mailing=mailing,
                 subject=subject,
                 body=body,
-                was=one.subject,
-                said=one.body,
+                was=was,
+                said=said,
             )
-    return page[-1].mailing if page else None
+    return page[-1][0] if page else None
 
 
 @dataclass(frozen=True, slots=True)

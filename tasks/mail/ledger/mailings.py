@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, scoped, value
+from config.database import execute, is_true, one, rows, scoped, tuples
 from config.sql import query
 from tasks.mail.rules import Kind
 
@@ -95,9 +95,8 @@ def keep_counts(connection: Connection) -> int:
     They hold for one closing. Whoever changes a delivery without opening the announcement again takes them away, and so
     waits for this, or is seen by it: the row of the mailing is locked before its deliveries are counted.
     """
-    some = rows(
+    some = tuples(
         connection,
-        _Closed,
         """
         SELECT organisation, mailing FROM mailings
         WHERE kind = 'announcement' AND finished_at IS NOT NULL AND counted_at IS DISTINCT FROM finished_at
@@ -105,8 +104,8 @@ def keep_counts(connection: Connection) -> int:
         """,
         most=KEPT_AT_ONCE,
     )
-    for closed in some:
-        with scoped(connection, closed.organisation):
+    for organisation, mailing in some:
+        with scoped(connection, organisation):
             execute(
                 connection,
                 """
@@ -119,29 +118,21 @@ def keep_counts(connection: Connection) -> int:
                         GROUP BY 1, 2) tally)
                 WHERE organisation = :organisation AND mailing = :mailing
                 """,
-                organisation=closed.organisation,
-                mailing=closed.mailing,
+                organisation=organisation,
+                mailing=mailing,
             )
     return len(some)
 
 
-@dataclass(frozen=True, slots=True)
-class _Closed:
-    organisation: int
-    mailing: int
-
-
 def are_open(connection: Connection) -> bool:
     """Whether any mailing is not finished, or any announcement is closed and not counted yet."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (SELECT FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL)
-                OR EXISTS (SELECT FROM mailings WHERE kind = 'announcement' AND finished_at IS NOT NULL
-                           AND counted_at IS DISTINCT FROM finished_at)
-            """,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (SELECT FROM mailings WHERE state IN ('sending', 'cancelled') AND finished_at IS NULL)
+            OR EXISTS (SELECT FROM mailings WHERE kind = 'announcement' AND finished_at IS NOT NULL
+                       AND counted_at IS DISTINCT FROM finished_at)
+        """,
     )
 
 

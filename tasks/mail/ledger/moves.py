@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import rows, value
+from config.database import is_true, rows, value
 from config.sql import query
 from tasks.mail.rules import MOVES, SYSTEM
 
@@ -86,17 +86,15 @@ def why_paused(connection: Connection, organisation: int, mailing: int) -> str |
 
 def close_cancelled(connection: Connection, organisation: int, mailing: int) -> bool:
     """Note that nothing is left of a cancelled mailing; whether that was news."""
-    return bool(
-        value(
-            connection,
-            """
-            UPDATE mailings SET finished_at = now()
-            WHERE organisation = :organisation AND mailing = :mailing AND state = 'cancelled' AND finished_at IS NULL
-            RETURNING true
-            """,
-            organisation=organisation,
-            mailing=mailing,
-        )
+    return is_true(
+        connection,
+        """
+        UPDATE mailings SET finished_at = now()
+        WHERE organisation = :organisation AND mailing = :mailing AND state = 'cancelled' AND finished_at IS NULL
+        RETURNING true
+        """,
+        organisation=organisation,
+        mailing=mailing,
     )
 
 

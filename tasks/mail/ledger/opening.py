@@ -1,24 +1,16 @@
 """Opening the ledger of a mailing: who is to get it, who not and why, and the work of sending; as SQL."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import execute, tuples
 from tasks.mail.rules import Kind
 from tasks.work import ADD
 
 #: The highest number that a learner can have.
 MOST_LEARNERS = 2**31 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class _NewMailing:
-    mailing: int
-    source: str
-    id: str
 
 
 def new_mailings(
@@ -35,28 +27,25 @@ def new_mailings(
     One for each event that causes one, known by its source and id; some say `learners`, some `figures`.
     """
     named = list(dict.fromkeys(causes))
-    return {
-        (row.source, row.id): row.mailing
-        for row in rows(
-            connection,
-            _NewMailing,
-            """
-            INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, figures,
-                                           launched_at)
-            SELECT :organisation, :kind, source, id, 'sending', 'resend', CAST(:learners AS int[]),
-                   CAST(:figures AS jsonb), now()
-            FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS new (source, id)
-            ON CONFLICT (organisation, kind, source, id) DO UPDATE SET id = known.id
-            RETURNING mailing, source, id
-            """,
-            organisation=organisation,
-            kind=kind.value,
-            sources=[source for source, _ in named],
-            ids=[id_ for _, id_ in named],
-            learners=list(learners),
-            figures=figures and msgspec.json.encode(figures).decode(),
-        )
-    }
+    found = tuples(
+        connection,
+        """
+        INSERT INTO mailings AS known (organisation, kind, source, id, state, policy, learners, figures,
+                                       launched_at)
+        SELECT :organisation, :kind, source, id, 'sending', 'resend', CAST(:learners AS int[]),
+               CAST(:figures AS jsonb), now()
+        FROM unnest(CAST(:sources AS text[]), CAST(:ids AS text[])) AS new (source, id)
+        ON CONFLICT (organisation, kind, source, id) DO UPDATE SET id = known.id
+        RETURNING mailing, source, id
+        """,
+        organisation=organisation,
+        kind=kind.value,
+        sources=[source for source, _ in named],
+        ids=[id_ for _, id_ in named],
+        learners=list(learners),
+        figures=figures and msgspec.json.encode(figures).decode(),
+    )
+    return {(source, id_): mailing for mailing, source, id_ in found}
 
 
 #: The gate's verdict on the learner `l`, as an expression of a statement that says which kind of mailing it is, and
@@ -201,19 +190,12 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _LearnerRange:
-    low: int
-    high: int
-
-
 def audience_stretches(
     connection: Connection, organisation: int, mailing: int, low: int, high: int, size: int
 ) -> list[tuple[int, int]]:
     """From which number to which so many at a time of an audience reach: those who are saved, by their numbers."""
-    found = rows(
+    return tuples(
         connection,
-        _LearnerRange,
         f"""
         SELECT min(learner) AS low, max(learner) AS high FROM (
             SELECT l.learner, (row_number() OVER (ORDER BY l.learner) - 1) / CAST(:size AS int) AS place
@@ -226,7 +208,6 @@ def audience_stretches(
         high=high,
         size=size,
     )
-    return [(stretch.low, stretch.high) for stretch in found]
 
 
 def open_for_audience(connection: Connection, organisation: int, mailing: int, low: int, high: int) -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value, without_nested_loops
+from config.database import execute, is_true, one, rows, tuples, value, without_nested_loops
 from config.sql import query
 from tasks import work
 from tasks.mail.ledger.gate import Recipient
@@ -28,14 +28,6 @@ class AudienceVerdict:
     last_name: int
     full_name: int
     username: int
-
-
-@dataclass(frozen=True, slots=True)
-class Verdicts:
-    """How many recipients the gate judges so."""
-
-    verdict: str
-    n: int
 
 
 #: The merge fields that say what a learner is called.
@@ -137,12 +129,10 @@ def _numbered(connection: Connection, organisation: int, learner: int) -> Recipi
 
 def any_accepted(connection: Connection, organisation: int) -> bool:
     """Whether the mail server has accepted any mail of this organisation yet."""
-    return bool(
-        value(
-            connection,
-            "SELECT EXISTS (SELECT FROM deliveries WHERE organisation = :organisation AND state = 'accepted')",
-            organisation=organisation,
-        )
+    return is_true(
+        connection,
+        "SELECT EXISTS (SELECT FROM deliveries WHERE organisation = :organisation AND state = 'accepted')",
+        organisation=organisation,
     )
 
 
@@ -227,22 +217,14 @@ def make_pending(connection: Connection, organisation: int, mailing: int, states
 
 def left_settled(connection: Connection, organisation: int, mailing: int, states: list[str]) -> dict[str, int]:
     """Those who stand as `states` say, by what the gate would say of them now."""
-    found = rows(
+    found = tuples(
         connection,
-        Verdicts,
         f"SELECT verdict, count(*) AS n FROM ({_SETTLED}) settled GROUP BY verdict ORDER BY verdict",
         organisation=organisation,
         mailing=mailing,
         states=states,
     )
-    return {row.verdict: row.n for row in found}
-
-
-@dataclass(frozen=True, slots=True)
-class _IdlePiece:
-    work: int
-    low: int
-    high: int
+    return dict(found)
 
 
 def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
@@ -250,9 +232,8 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
 
     A piece in which sending has begun is left to whoever works on it, or takes it over: theirs may have gone (R19).
     """
-    idle = rows(
+    idle = tuples(
         connection,
-        _IdlePiece,
         """
         SELECT work, low, high FROM work
         WHERE organisation = :organisation AND subject = :mailing AND actor = 'mail.deliver'
@@ -263,7 +244,7 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
         mailing=mailing,
         limit=PIECES,
     )
-    for piece in idle:  # all at once would be a join, which the planner may do by going through all for each
+    for _, low, high in idle:  # all at once would be a join, which the planner may do by going through all for each
         execute(
             connection,
             """
@@ -274,9 +255,9 @@ def cancel_idle(connection: Connection, organisation: int, mailing: int) -> int:
             """,
             organisation=organisation,
             mailing=mailing,
-            low=piece.low,
-            high=piece.high,
+            low=low,
+            high=high,
         )
     if idle:
-        work.discard(connection, organisation, [piece.work for piece in idle])
+        work.discard(connection, organisation, [piece for piece, _, _ in idle])
     return len(idle)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from config.database import value
+from config.database import integer
 from config.sql import query
 from tasks.mail.ledger.restored import Settled
 
@@ -16,14 +16,12 @@ def settle_uncertain(
 
     What was known of each before is kept as an attempt.
     """
-    return int(
-        value(
-            connection,
-            query("mail.settle_uncertain"),
-            organisation=organisation,
-            mailing=mailing,
-            learners=None if learners is None else list(learners),
-            sent=sent,
-            reason=Settled.BY_HAND.value,
-        )
+    return integer(
+        connection,
+        query("mail.settle_uncertain"),
+        organisation=organisation,
+        mailing=mailing,
+        learners=None if learners is None else list(learners),
+        sent=sent,
+        reason=Settled.BY_HAND.value,
     )
