@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 import migrations
-from config.database import transaction, value
+from config.database import only_reads, transaction
 from config.engine import Patience, make_engine
 from config.runtime import Runtime
 from config.streams import make_impatient_redis
@@ -93,8 +93,7 @@ def _of_database(engine: Engine) -> list[str]:
     """Why the database is not fit to work."""
     try:
         with transaction(engine) as connection:
-            if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
-                connection.invalidate()
+            if only_reads(connection):
                 return ["The database only lets read."]
             misfit = migrations.misfit(connection)
             return [] if misfit is None else [misfit]

@@ -36,6 +36,8 @@ from tasks.acts.paging import MOST, Item, Page
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, ProgressColumn
+
     from workers.remote import RemoteServer
 
 #: People who are mailed at most by a command that does not ask first.
@@ -82,7 +84,7 @@ def who(by: str | None) -> str:
 
 def past(text: str, option: str, reads: str = PAST) -> datetime:
     """What is meant by a time, or by a span until now. `reads` says what the option takes."""
-    return _moment(text, option, reads, clock.now(), -1)
+    return _moment(text, option, reads, -1)
 
 
 #: How a time in the future is written.
@@ -91,19 +93,31 @@ FUTURE = "a time with an offset (2026-11-24T03:00:00Z), or a span from now on (1
 
 def future(text: str, option: str) -> datetime:
     """What is meant by a time, or by a span from now on."""
-    return _moment(text, option, FUTURE, clock.now(), 1)
+    return _moment(text, option, FUTURE, 1)
 
 
-def _moment(text: str, option: str, reads: str, now: datetime, sign: int) -> datetime:
+def _moment(text: str, option: str, reads: str, sign: int) -> datetime:
     try:
         if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
-            return now + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
+            return clock.now() + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
         moment = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{option} {text}: it is {reads}") from None
     if moment.tzinfo is None:
         raise typer.BadParameter(f"{option} {text}: say in which time zone, as in {moment.isoformat()}Z")
     return moment
+
+
+def progress_bar(*columns: "ProgressColumn", quiet: bool = False) -> "Progress":
+    """A bar for a person who waits, which leaves nothing behind."""
+    from rich.progress import Progress
+
+    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)
+
+
+def at_a_terminal() -> bool:
+    """Whether somebody can be asked."""
+    return sys.stdin.isatty()
 
 
 def document(result: object) -> None:

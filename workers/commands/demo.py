@@ -26,7 +26,7 @@ from samples import generate as sample
 from tasks import announcements, audit, enrolments, events, learners, mail, reports, seats
 from tasks.acts.signing_in import GOOD_ONCE, TO_CONSOLE, link_for_this_machine
 from tasks.system import system_state
-from workers.commands.common import Json, Refused, asked, document, err, opened, out, who
+from workers.commands.common import Json, Refused, asked, document, opened, out, progress_bar, who
 from workers.commands.events import publish_lines
 
 #: The events of the sample organisation.
@@ -91,7 +91,8 @@ def demo(json_: Json = False) -> None:
             runs = services.is_up(runtime.home)
             if not runs:
                 up.enter_context(_everything_up(runtime.home.absolute()))
-            with _progress(json_) as progress:
+            columns = (SpinnerColumn(), BarColumn(bar_width=20), TextColumn("{task.description}"), TimeElapsedColumn())
+            with progress_bar(*columns, quiet=json_) as progress:
                 with SAMPLE.open("rb") as lines:
                     published = publish_lines(client, (line.rstrip(b"\n") for line in lines), progress)
                 _until_done(runtime, client, progress)
@@ -112,18 +113,6 @@ def demo(json_: Json = False) -> None:
                     threading.Event().wait()
     if result.is_wrong:
         raise Refused("The counts do not add up: this is a bug in Rollcall, please report it.")
-
-
-def _progress(quiet: bool) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        BarColumn(bar_width=20),
-        TextColumn("{task.description}"),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=quiet,
-    )
 
 
 @contextmanager

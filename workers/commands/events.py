@@ -33,10 +33,10 @@ from workers.commands.common import (
     cell,
     document,
     documents,
-    err,
     items,
     opened,
     out,
+    progress_bar,
     readable,
     say,
     tables,
@@ -78,20 +78,10 @@ def publish(
     with _lines(file) as lines:
         if not raw:
             _check(lines(), file)
-        with opened("publish", REDIS, make=True) as runtime, _progress(json_) as progress:
+        columns = (SpinnerColumn(), TextColumn("{task.completed} events published"), TimeElapsedColumn())
+        with opened("publish", REDIS, make=True) as runtime, progress_bar(*columns, quiet=json_) as progress:
             published = publish_lines(make_redis(runtime.endpoints.redis_url), lines(), progress, raw=raw)
     say(Published(published), f"{counted(published, 'event')} published.", json_=json_)
-
-
-def _progress(quiet: bool) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.completed} events published"),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=quiet,
-    )
 
 
 def publish_lines(client: "Redis", lines: Iterable[bytes], progress: Progress, *, raw: bool = False) -> int:

@@ -1,7 +1,6 @@
 """`rollcall learners import`: learners from a previous LMS."""
 
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
@@ -15,7 +14,19 @@ from config.errors import Invalid
 from config.phrases import typed
 from config.words import counted
 from tasks import imports
-from workers.commands.common import Json, Org, Refused, acting, document, done, err, is_remote, out, readable
+from workers.commands.common import (
+    Json,
+    Org,
+    Refused,
+    acting,
+    at_a_terminal,
+    document,
+    done,
+    is_remote,
+    out,
+    progress_bar,
+    readable,
+)
 
 if TYPE_CHECKING:
     from tasks.acts import imports as acts
@@ -74,7 +85,8 @@ def import_(
     """
     from tasks.acts import imports as acts
 
-    with readable(file) as source, _progress(quiet=json_) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with readable(file) as source, progress_bar(*columns, quiet=json_) as progress:
         wanted = acts.ImportRun(
             file=source,
             dry_run=dry_run,
@@ -148,23 +160,6 @@ def _approve(result: "imports.Imported", progress: Progress, *, ask: bool) -> No
         raise Refused(f"Nothing was imported: {what}. Say --yes if they are to be, or --no-notices.")
     if not typer.confirm(f"{what}. Import the file?", err=True):
         raise Refused("Nothing was imported.")
-
-
-def at_a_terminal() -> bool:
-    """Whether somebody can be asked."""
-    return sys.stdin.isatty()
-
-
-def _progress(*, quiet: bool) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        console=err,
-        transient=True,
-        disable=quiet or not err.is_terminal,
-    )
 
 
 def _size(source: IO[bytes]) -> int:

@@ -1,12 +1,10 @@
 """What `announcements launch` asks first: whether so many are to receive it."""
 
-import sys
-
 import typer
 
 from config.words import counted
 from tasks.acts.launching import Readiness
-from workers.commands.common import UNASKED, Refused
+from workers.commands.common import UNASKED, Refused, at_a_terminal
 
 
 def approved(ready: Readiness) -> int | None:
@@ -19,8 +17,3 @@ def approved(ready: Readiness) -> int | None:
     if not typer.confirm(f"{what}. Launch it?", err=True):
         raise Refused("It was not launched.")
     return ready.will_receive
-
-
-def at_a_terminal() -> bool:
-    """Whether somebody can be asked."""
-    return sys.stdin.isatty()

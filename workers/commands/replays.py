@@ -17,7 +17,7 @@ from tasks import events
 from tasks.acts import events as acts
 from tasks.acts.acting import Nothing
 from tasks.events import TYPES_OUT
-from workers.commands.common import Json, Refused, acting, document, err, out, past
+from workers.commands.common import Json, Refused, acting, document, out, past, progress_bar
 
 #: Seconds between two looks at how far publishing has come, and without any progress until it is left to itself.
 LOOK_SECONDS = 0.2
@@ -62,12 +62,13 @@ def replay(
         raise Refused(f"--until {until} is before --since {since}.")
     act = acts.replay if organisation is not None else acts.replay_all
     looks = acts.replays if organisation is not None else acts.replays_of_all
-    with acting("replay") as do, _progress(json_) as progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with acting("replay") as do, progress_bar(*columns, quiet=json_) as progress:
         progress.add_task("looking through", total=None)
         replayed = do(act, wanted, organisation)
         found, left = replayed.replayed, events.ReplayLeft(replayed.left, relay=False)
         if left.waiting:
-            left = _follow(lambda: do(looks, Nothing(), organisation), _bar(progress, "published"))
+            left = _follow(lambda: do(looks, Nothing(), organisation), progress)
     if json_:
         document(replace(replayed, left=left.waiting))
     elif dry_run:
@@ -88,24 +89,15 @@ def _moment(text: str, option: str) -> datetime | int:
     return past(text, option, _READS)
 
 
-def _progress(quiet: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal)
-
-
-def _bar(progress: Progress, what: str) -> Callable[[int, int], None]:
-    bar = progress.add_task(what, total=None)
-    return lambda done, total: progress.update(bar, completed=done, total=total)
-
-
-def _follow(look: Callable[[], events.ReplayLeft], published: Callable[[int, int], None]) -> events.ReplayLeft:
+def _follow(look: Callable[[], events.ReplayLeft], progress: Progress) -> events.ReplayLeft:
     """Look on until nothing is in line, or nobody works on it, or Ctrl-C; what is left then."""
+    bar = progress.add_task("published", total=None)
     most, moved, before = 0, time.monotonic(), -1
     pause = threading.Event()
     while True:
         left = look()
         most = max(most, left.waiting)
-        published(most - left.waiting, most)
+        progress.update(bar, completed=most - left.waiting, total=most)
         if left.waiting != before:
             moved, before = time.monotonic(), left.waiting
         if not left.waiting or not left.relay or time.monotonic() - moved > PATIENCE_SECONDS:

@@ -9,8 +9,7 @@ from config.database import transaction
 from config.services import DATABASE, REDIS
 from config.words import counted
 from tasks import mail
-from workers.commands.common import By, Json, Refused, document, opened, out, table, who
-from workers.commands.imports import at_a_terminal
+from workers.commands.common import By, Json, Refused, at_a_terminal, document, opened, out, table, who
 
 
 @dataclass(frozen=True, slots=True)

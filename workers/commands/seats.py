@@ -7,7 +7,6 @@ from enum import StrEnum
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 
 from config.database import lock_organisations, snapshot, transaction
 from config.runtime import Runtime
@@ -24,10 +23,10 @@ from workers.commands.common import (
     acting,
     document,
     done,
-    err,
     items,
     opened,
     out,
+    progress_bar,
     say,
     table,
     write_blocks,
@@ -194,7 +193,7 @@ def verify(
 def _verify(runtime: Runtime, chosen: list[Organisation], *, mend: bool) -> Verified:
     entries = announced = balances = repaired = 0
     found: list[LedgerProblem] = []
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("Verifying", total=len(chosen) * seats.CHECKS)
         for org in chosen:
             off: list[LedgerProblem] = []

@@ -122,7 +122,7 @@ def up(
             make_redis(runtime.endpoints.redis_url) as client,
         ):
             client.ping()  # what cannot be reached now is said once, here, and not by each process for ever
-        raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line, None)))
+        raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line)))
 
 
 def _roles(procfile: Path | None, scale: list[str]) -> list["ProcessKind"]:
@@ -153,7 +153,6 @@ async def _supervise(
     embedded: dict[str, int],
     roles: list["ProcessKind"],
     on_line: Callable[[str, str], None],
-    on_ready: Callable[[], None] | None,
 ) -> int:
     from workers.supervisor import Supervisor
 
@@ -211,8 +210,6 @@ async def _supervise(
         readiness.report()
         line = f"ready: {counted(len(pids), 'process', 'processes')}, pages at {found.public_url}, state in {home}"
         await _say_ready(line, settings, found, roles, on_line)
-        if on_ready is not None:
-            on_ready()
 
     supervisor = Supervisor(roles, env, on_line, on_change=remember, drain_seconds=settings.rollcall_drain_seconds)
     keeper = asyncio.create_task(keep_servers())

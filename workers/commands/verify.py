@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import typer
-from rich.progress import Progress
 from sqlalchemy import Connection, Engine
 
 from config.database import retrying, snapshot
@@ -18,7 +17,7 @@ from config.urls import verified_postgresql
 from config.words import counted
 from tasks import organisations, verification
 from tasks.organisations import Organisation
-from workers.commands.common import Json, Refused, check_schema, document, err, opened, out
+from workers.commands.common import Json, Refused, check_schema, document, opened, out, progress_bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +113,7 @@ def _verify(engine: Engine, chosen: list[Organisation], *, whole: bool, say: boo
     breaches: list[FoundBreach] = []
     under_way: list[str] = []
     checks = 0
-    with Progress(console=err, transient=True, disable=not err.is_terminal) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("Verifying", total=len(chosen) + whole)
         for one in [*[None] * whole, *chosen]:
             name = None if one is None else one.id

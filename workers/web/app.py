@@ -7,7 +7,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -32,6 +31,7 @@ from workers.web.connections import Gatekeeper
 from workers.web.console.app import BASE as CONSOLE
 from workers.web.console.app import Console
 from workers.web.console.looks import icon
+from workers.web.paths import path_of
 from workers.web.watching import Watching
 
 #: Seconds between two looks at whether the server still serves.
@@ -84,7 +84,7 @@ def _front(public_url: str) -> list[Route]:
         place = "" if request.url.path.endswith("/") else request.url.path.rpartition("/")[2] + "/"
         return signing_in.elsewhere(f"{place}{CONSOLE[1:]}")
 
-    path = urlsplit(public_url).path.rstrip("/")
+    path = path_of(public_url)
     return [Route(bare, front) for bare in sorted({"/", path or "/", f"{path}/"})]
 
 

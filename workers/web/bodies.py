@@ -33,6 +33,14 @@ class NotRead(Exception):
         self.headers = {name.replace("_", "-"): str(value) for name, value in headers.items()}
 
 
+def kind_of(request: Request) -> str | None:
+    """The media type of a body, in lower case; None for one that is compressed, or said not to be in UTF-8."""
+    kind, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
+    charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
+    plain = request.headers.get("content-encoding", "identity").lower() == "identity"
+    return kind if plain and charsets <= {"utf-8", "utf8"} else None
+
+
 @dataclass(eq=False, slots=True)
 class _Reading:
     place: str

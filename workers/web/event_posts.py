@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from hashlib import sha256
 from threading import Lock
-from urllib.parse import urlsplit
 
 import msgspec
 import structlog
@@ -26,7 +25,8 @@ from config.streams import make_redis
 from tasks.intake import UNREADABLE, BatchResult, cell_in, give_up, process_everywhere, set_aside
 from workers.suspects import MOST_TRIES, Suspects
 from workers.web.asking import Bulkhead, Busy, is_busy
-from workers.web.bodies import SMALL, Bodies, NotRead
+from workers.web.bodies import SMALL, Bodies, NotRead, kind_of
+from workers.web.paths import prefixes
 
 log = structlog.get_logger()
 
@@ -54,7 +54,7 @@ class _RequestRefused(Exception):
 def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     """The way in, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
     way = _Way(bulkhead, bodies)
-    behind = {"", urlsplit(bulkhead.runtime.endpoints.public_url).path.rstrip("/")}
+    behind = prefixes(bulkhead.runtime.endpoints.public_url)
     return [Route(f"{path}{PATH}", way.answer, methods=["POST"]) for path in behind]
 
 
@@ -197,11 +197,9 @@ def _answered(done: BatchResult) -> JSONResponse:
 
 def _is_batch(request: Request) -> bool:
     """Whether it is a batch. Raises `_RequestRefused` for what is neither that nor one event."""
-    kind, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
-    charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
-    plain = request.headers.get("content-encoding", "identity").lower() == "identity"
+    kind = kind_of(request)
     binary = kind == STRUCTURED[1] and any(name.startswith("ce-") for name in request.headers)
-    if kind not in {*STRUCTURED, BATCHED} or not charsets <= {"utf-8", "utf8"} or not plain or binary:
+    if kind not in {*STRUCTURED, BATCHED} or binary:
         raise _RequestRefused(
             415,
             f"Taken are {STRUCTURED[0]} (one event, whole) and {BATCHED} (an array of events), in UTF-8 and not"

@@ -1,6 +1,27 @@
 """How a path is read: in parts, of which some are fields."""
 
 from collections.abc import Sequence
+from urllib.parse import unquote, urlsplit
+
+
+def path_of(public_url: str) -> str:
+    """Where everything stands, with no slash at the end."""
+    return urlsplit(public_url).path.rstrip("/")
+
+
+def prefixes(public_url: str) -> set[str]:
+    """The path of `PUBLIC_URL` and none: a proxy in front may take it away or leave it."""
+    return {"", path_of(public_url)}
+
+
+def below(base: str, prefix: str, raw_path: bytes) -> list[str]:
+    """The segments of a path below a base, which stands behind a prefix or not, each decoded by itself: an id may hold
+    a slash. Raises `ValueError` for what cannot be decoded."""
+    raw = raw_path.partition(b"?")[0].decode("ascii")
+    parts = [unquote(part, errors="strict") for part in raw.split("/")[1:]]
+    own = base.split("/")[1:]
+    depth = 0 if parts[: len(own)] == own else prefix.count("/")
+    return parts[depth + len(own) :]
 
 
 def fields_in(pattern: Sequence[str], parts: Sequence[str]) -> dict[str, str] | None:

@@ -26,6 +26,7 @@ from tasks.acts.signing_in import SIGN_IN_PATH, TO_CONSOLE, SignIn, SignInRefuse
 from workers.web.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
 from workers.web.bodies import Bodies, NotRead
 from workers.web.pages import HEADERS, LONGEST_FORM, page, urlencoded
+from workers.web.paths import prefixes
 
 log = structlog.get_logger()
 
@@ -150,10 +151,9 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     """The pages, below the path of `PUBLIC_URL` and without it: a proxy in front may take it away or leave it."""
     runtime = bulkhead.runtime
     pages = _Pages(Visitors(runtime), runtime.settings.rollcall_oidc_issuer)
-    behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
     return [
         Route(prefix + path, answering(bulkhead, bodies, does), methods=methods)
-        for prefix in behind
+        for prefix in prefixes(runtime.endpoints.public_url)
         for path, does, methods in (
             (SIGN_IN_PATH, pages.sign_in, ["GET", "POST"]),
             (f"{SIGN_IN_PATH}/{LinkPurpose.ONCE}/{{secret}}", pages.once, ["GET"]),

@@ -24,6 +24,7 @@ from tasks.acts.single_sign_on import sign_in_through_provider
 from workers.web.asking import Bulkhead
 from workers.web.bodies import Bodies
 from workers.web.pages import page
+from workers.web.paths import prefixes
 from workers.web.signing_in import Visitors, address_of, answering, browser_of, elsewhere
 
 log = structlog.get_logger()
@@ -59,7 +60,7 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
     pages = _ProviderPages(provider, Visitors(bulkhead.runtime), public_url)
     return [
         Route(prefix + path, answering(bulkhead, bodies, partial(pages.answered, does)), methods=["GET"])
-        for prefix in {"", urlsplit(public_url).path.rstrip("/")}
+        for prefix in prefixes(public_url)
         for path, does in ((BEGIN_PATH, pages.begin), (BACK_PATH, pages.back), (OUT_PATH, pages.out))
     ]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from email import message_from_bytes
 from enum import StrEnum
 from itertools import islice
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,6 +26,7 @@ from tasks.mail import UNSUBSCRIBE_PATH, Links, Subscription, resubscribe, subsc
 from workers.web.asking import AGAIN, Bulkhead, Busy, is_busy, is_passing
 from workers.web.bodies import Bodies, NotRead
 from workers.web.pages import HEADERS, LONGEST_FORM, MOST_FIELDS, page
+from workers.web.paths import prefixes
 
 log = structlog.get_logger()
 
@@ -110,7 +111,7 @@ def routes(bulkhead: Bulkhead, bodies: Bodies) -> list[Route]:
             again = AGAIN if is_busy(problem) else AWAY
             return Response(status_code=503, headers=HEADERS | {"Retry-After": str(again)})
 
-    behind = {"", urlsplit(runtime.endpoints.public_url).path.rstrip("/")}
+    behind = prefixes(runtime.endpoints.public_url)
     return [Route(f"{path}{UNSUBSCRIBE_PATH}{{token:path}}", answer, methods=["GET", "POST"]) for path in behind]
 
 

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 import migrations
-from config.database import transaction, value
+from config.database import only_reads, transaction
 from config.outages import REDIS
 from config.runtime import Runtime
 from config.streams import make_impatient_redis
@@ -151,8 +151,7 @@ def _host(url: str) -> str | None:
 def _misfit(runtime: Runtime) -> str | None:
     """Why the schema does not fit, or nothing; None where the database does not answer, or only reads."""
     with transaction(runtime.engine) as connection:
-        if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
-            connection.invalidate()
+        if only_reads(connection):
             return None
         return migrations.misfit(connection) or ""
 
@@ -197,8 +196,7 @@ def _stalled(runtime: Runtime) -> tuple[list[str], list[str], list[str]] | None:
     whether all mail is paused, and which pools are. None where the database does not answer, or only reads."""
     try:
         with transaction(runtime.engine) as connection:
-            if value(connection, "SELECT current_setting('transaction_read_only') = 'on'"):
-                connection.invalidate()
+            if only_reads(connection):
                 return None
             queues = loads(connection)
             relay = ["relay"] if is_relay_stalled(connection, queues) else []

@@ -14,9 +14,6 @@ MOST = 10_000
 #: Wrong tokens, or none, from one address: so many at once, and so many a second after that.
 STRANGERS_AT_ONCE, STRANGERS = 50, 10.0
 
-#: Seconds of its rate that a token may use at once.
-AT_ONCE = 2.0
-
 
 class Buckets:
     """A bucket for each name: it holds `size`, and `rate` of it comes back each second."""

@@ -3,7 +3,6 @@
 from base64 import b64encode
 from functools import cache
 from hashlib import sha256
-from urllib.parse import urlsplit
 
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 from starlette.requests import Request
@@ -13,6 +12,7 @@ from starlette.routing import Route
 from workers.web.api import openapi
 from workers.web.api.problems import KINDS
 from workers.web.api.routes import BASE
+from workers.web.paths import prefixes
 
 _PAGES = Environment(loader=PackageLoader("workers.web"), autoescape=True, undefined=ChainableUndefined)
 _STYLE = _PAGES.get_template("api.css").render()
@@ -35,10 +35,9 @@ def routes(public_url: str) -> list[Route]:
     async def page(_request: Request) -> Response:
         return HTMLResponse(_page(public_url), headers=_HEADERS)
 
-    behind = {"", urlsplit(public_url).path.rstrip("/")}
     return [
         route
-        for path in behind
+        for path in prefixes(public_url)
         for route in (Route(f"{path}{BASE}/openapi.json", described), Route(f"{path}/api", page))
     ]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import msgspec
 import structlog
@@ -32,9 +32,9 @@ from workers.web.api import forms, problems, reading
 from workers.web.api.doors import COSTS, Callers, Weight, make_bulkheads, weight_of
 from workers.web.api.doorway import Doorway
 from workers.web.api.problems import RefusedCall, refusal_of
-from workers.web.bodies import Bodies
+from workers.web.bodies import Bodies, kind_of
 from workers.web.exporting import Exports
-from workers.web.paths import fields_in
+from workers.web.paths import below, fields_in, path_of, prefixes
 
 log = structlog.get_logger()
 
@@ -126,20 +126,17 @@ class Api:
         self._runtime, self._bodies = runtime, bodies
         self._public_url = runtime.endpoints.public_url
         self._secrets = keys_in(runtime.endpoints.secret_key)
-        self._depth = len([part for part in urlsplit(self._public_url).path.split("/") if part])
+        self._prefix = path_of(self._public_url)
         self.bulkheads = make_bulkheads(runtime)
         self.callers = Callers(self.bulkheads[Weight.QUICK], runtime.settings.rollcall_api_rate)
-        paths = [f"{path}{BASE}" for path in self._behind()]
-        self.doorway = Doorway(self.bulkheads[Weight.ACCESS], self.callers, self._public_url, paths, HEADERS)
+        self._paths = [f"{path}{BASE}" for path in prefixes(self._public_url)]
+        self.doorway = Doorway(self.bulkheads[Weight.ACCESS], self.callers, self._public_url, self._paths, HEADERS)
         self._routes = every_route()
         self.exports = Exports(self.bulkheads[Weight.EXPORT])
 
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
-        return [Route(f"{path}{BASE}/{{rest:anything}}", self) for path in self._behind()]
-
-    def _behind(self) -> set[str]:
-        return {"", urlsplit(self._public_url).path.rstrip("/")}
+        return [Route(f"{path}/{{rest:anything}}", self) for path in self._paths]
 
     def close(self) -> None:
         """Close the connections."""
@@ -186,13 +183,9 @@ class Api:
 
     def _found(self, request: Request) -> tuple[ActRoute, dict[str, str]]:
         try:
-            raw = request.scope["raw_path"].partition(b"?")[0].decode("ascii")
-            parts = [unquote(part, errors="strict") for part in raw.split("/")[1:]]
+            parts = below(BASE, self._prefix, request.scope["raw_path"])
         except ValueError:
             raise RefusedCall(404, "There is nothing at this path.") from None
-        below = BASE.strip("/").split("/")
-        depth = 0 if parts[: len(below)] == below else self._depth
-        parts = parts[depth + len(below) :]
         fitting = [(route, path) for route in self._routes if (path := route.fits(parts)) is not None]
         method = "GET" if request.method == "HEAD" else request.method
         for route, path in fitting:
@@ -270,10 +263,7 @@ def _hash(request: Request, body: bytes) -> bytes:
 
 def _check_type(request: Request) -> None:
     """Raise `RefusedCall` for a body that is not JSON in UTF-8, as it is."""
-    kind, *parameters = (part.strip().lower() for part in request.headers.get("content-type", "").split(";"))
-    charsets = {part.removeprefix("charset=").strip('"') for part in parameters if part.startswith("charset=")}
-    plain = request.headers.get("content-encoding", "identity").lower() == "identity"
-    if kind != "application/json" or not charsets <= {"utf-8", "utf8"} or not plain:
+    if kind_of(request) != "application/json":
         raise RefusedCall(415, "The body is to be application/json, in UTF-8 and not compressed.")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote
 
 import structlog
 from starlette.requests import Request
@@ -50,6 +50,7 @@ from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, as
 from workers.web.console.uploading import SentFile
 from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.exporting import Exports
+from workers.web.paths import below, path_of
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
@@ -103,7 +104,7 @@ class Console:
 
     def __init__(self, runtime: Runtime, bodies: Bodies) -> None:
         self._bodies, self._visitors = bodies, Visitors(runtime)
-        self._prefix = urlsplit(runtime.endpoints.public_url).path.rstrip("/")
+        self._prefix = path_of(runtime.endpoints.public_url)
         self._flashes = Flashes(keys_in(runtime.endpoints.secret_key))
         self._bulkhead = Bulkhead(
             runtime, "web console", at_once=8, wait=3, seconds=60, statement=30, connections=2, kept=4
@@ -235,12 +236,9 @@ class Console:
     def _parts(self, request: Request) -> list[str]:
         """The segments of a path below `BASE`, each decoded by itself: an id may hold a slash."""
         try:
-            raw = request.scope["raw_path"].partition(b"?")[0].decode("ascii")
-            parts = [unquote(part, errors="strict") for part in raw.split("/")[1:]]
+            return below(BASE, self._prefix, request.scope["raw_path"]) or [""]
         except ValueError:
             raise RefusedVisit(404) from None
-        depth = 0 if parts[0] == BASE[1:] else len([part for part in self._prefix.split("/") if part])
-        return parts[depth + 1 :] or [""]
 
     def _show(self, runtime: Runtime, asked: _Asked) -> Response:
         found = self._streamed(runtime, asked)
