@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from tasks.accounts.fetching import ProviderAway
     from tasks.accounts.groups import RoleGrant, grant_of
     from tasks.accounts.id_tokens import TokenRefused
-    from tasks.accounts.openid import BEGUN_SECONDS, Beginning, OpenIdProvider, beginning_of, begun_by, new_cookie
+    from tasks.accounts.openid import OpenIdProvider, beginning_of, begun_by, new_cookie
     from tasks.accounts.passwords import LEAST, fault_of, hash_password, is_outdated, is_password
     from tasks.accounts.people import (
         AccountDetails,
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
         provide,
     )
     from tasks.accounts.rules import PERMISSIONS, Caller, Door, Permission, Role, Scope, permits
-    from tasks.accounts.secret import digest, is_token, new_secret, new_token
+    from tasks.accounts.secret import digest, new_secret, new_token
     from tasks.accounts.sessions import (
         OwnSession,
         SessionDetails,

@@ -6,9 +6,8 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.analytics.actors import count
-    from tasks.analytics.rules import Forecast, UsedDay, forecast
+    from tasks.analytics.rules import UsedDay, forecast
     from tasks.analytics.store import (
-        DAYS,
         FIRST,
         CountState,
         SegmentSummary,

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
         NotAllowed,
         Progress,
         check_message,
-        faults,
         local_time,
         moment_of,
         pace,

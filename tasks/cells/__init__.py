@@ -8,7 +8,6 @@ if TYPE_CHECKING:
     from tasks.cells.routing import in_cell_of, in_cell_of_number, is_there, places_of
     from tasks.cells.store import (
         Cell,
-        Departed,
         Elsewhere,
         Place,
         add_cell,

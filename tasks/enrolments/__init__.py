@@ -7,8 +7,6 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.enrolments.access import (
         AccessFound,
-        Accessible,
-        AtStake,
         Enrolment,
         Explained,
         PairAccess,
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
     from tasks.enrolments.courses import Course, CourseDetails, course_details, courses_after, find_course
     from tasks.enrolments.fanouts import (
         EnrolmentCounts,
-        FanoutDetails,
         FanoutUnderWay,
         any_running,
         fanout_details,

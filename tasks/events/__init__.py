@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tasks.events.inbox import settle as settle_events
     from tasks.events.outbox import (
         BATCH_BYTES,
-        EMIT,
         EMIT_TRACED,
         ENROLMENTS_CHANGED,
         Outgoing,
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
         written,
     )
     from tasks.events.outgoing import (
-        MOST_IDS,
         TYPES_OUT,
         AccessActivated,
         AccessSuspended,

@@ -7,24 +7,17 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.intake.actors import retake, take_turn
     from tasks.intake.batch import (
-        KILLED,
-        NOT_APPLIED,
-        RACES,
         UNREADABLE,
-        Batch,
         BatchResult,
         apply_waiting,
         give_up,
-        is_away,
-        judge_messages,
         process_batch,
-        say_why,
         set_aside,
     )
     from tasks.intake.context import EventContext
     from tasks.intake.decisions import NotResolved, discard, release
     from tasks.intake.everywhere import cell_in, process_everywhere
     from tasks.intake.following import bring_back, follow, judge_again, mail_admins
-    from tasks.intake.waiting import MOST_FREED, portion
+    from tasks.intake.waiting import portion
 else:
     __getattr__ = lazily(__name__)

@@ -9,7 +9,6 @@ if TYPE_CHECKING:
     from tasks.reports.history import HISTORY
     from tasks.reports.store import (
         ArchivedRow,
-        CourseCount,
         CourseSummary,
         MailCount,
         archived,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.retention.rules import ArrivalPeriod, Partition, is_over, months_to_make, over, to_drop
+    from tasks.retention.rules import Partition, is_over, months_to_make, over, to_drop
     from tasks.retention.store import (
         PATIENCE,
         begin_period,

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from tasks.seats.flags import Contradicted, flag_contradicted, flag_contradictions, rewrite_reasons, settle
     from tasks.seats.intake import course_completed, course_started
     from tasks.seats.pools import recount, terms_changed
-    from tasks.seats.rules import percent_used, period_of, price, unit_of
-    from tasks.seats.store import CHARGED, Balance, balance, charging
-    from tasks.seats.verification import CHECKS, Checked, Discrepancy, Found, checked, checks
+    from tasks.seats.rules import percent_used, price, unit_of
+    from tasks.seats.store import CHARGED, balance, charging
+    from tasks.seats.verification import CHECKS, Discrepancy, checked, checks
 else:
     __getattr__ = lazily(__name__)

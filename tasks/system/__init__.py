@@ -6,18 +6,15 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.system.advice import TARGETS, THREADS, PoolAdvice, advise
-    from tasks.system.flows import KEPT, Positions, forget_samples, keep, positions, samples
+    from tasks.system.flows import forget_samples, keep, positions, samples
     from tasks.system.readers import (
-        ConsumerGroup,
         GroupStanding,
-        ObservedStream,
         StreamId,
         StreamStanding,
         is_ingress_stalled,
         observe,
         remember,
         restore,
-        standings,
         trim,
         unread,
     )

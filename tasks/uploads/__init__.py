@@ -6,7 +6,6 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.uploads.store import (
-        Part,
         Upload,
         again,
         begin,

@@ -5,6 +5,6 @@ from typing import TYPE_CHECKING
 from config.lazily import lazily
 
 if TYPE_CHECKING:
-    from tasks.verification.invariants import CHECKS, LISTED, Breach, Invariant, of_database, of_organisation
+    from tasks.verification.invariants import Breach, Invariant, of_database, of_organisation
 else:
     __getattr__ = lazily(__name__)
