@@ -192,6 +192,11 @@ def execute(connection: Connection, sql: str, /, **parameters: object) -> int:
     return _run(connection, sql, parameters).rowcount
 
 
+def changes_any(connection: Connection, sql: str, /, **parameters: object) -> bool:
+    """Run a statement; whether it touched any row."""
+    return execute(connection, sql, **parameters) > 0
+
+
 def rows(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> list[Row]:
     """The rows of a query, each in a `shape` whose fields are the query's columns."""
     names, found = _read(connection, sql, parameters)
@@ -233,6 +238,11 @@ def _shaped(shape: type[Row], names: tuple[str, ...], found: Sequence[Any]) -> l
 def one(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> Row | None:
     """The first row of a query in a `shape`, or None."""
     return next(iter(rows(connection, shape, sql, **parameters)), None)
+
+
+def the_one(connection: Connection, shape: type[Row], sql: str, /, **parameters: object) -> Row:
+    """The first row of a query that always gives one, in a `shape`."""
+    return rows(connection, shape, sql, **parameters)[0]
 
 
 def column(connection: Connection, sql: str, /, **parameters: object) -> list[Any]:

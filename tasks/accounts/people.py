@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import changes_any, execute, one, rows, value
 from tasks.accounts.rules import Role
 from tasks.accounts.secret import digest, new_secret
 
@@ -145,16 +145,14 @@ def set_totp(connection: Connection, account: int, kept: str | None) -> None:
 
 def use_totp(connection: Connection, account: int, step: int) -> bool:
     """Use up the codes of a step, and of those before it; whether they were left."""
-    return bool(
-        execute(
-            connection,
-            """
-            UPDATE accounts SET totp_step = :step
-            WHERE account = :account AND (totp_step IS NULL OR totp_step < :step)
-            """,
-            account=account,
-            step=step,
-        )
+    return changes_any(
+        connection,
+        """
+        UPDATE accounts SET totp_step = :step
+        WHERE account = :account AND (totp_step IS NULL OR totp_step < :step)
+        """,
+        account=account,
+        step=step,
     )
 
 

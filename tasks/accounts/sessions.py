@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows
+from config.database import changes_any, execute, one, rows
 from config.signing import derived
 from tasks.accounts.rules import Caller, Door, Role
 from tasks.accounts.secret import digest, new_secret
@@ -84,7 +84,7 @@ def begin_session(
 
 def end_session(connection: Connection, secret: str) -> bool:
     """End the session of this cookie; whether there was one."""
-    return bool(execute(connection, "DELETE FROM sessions WHERE hash = :hash", hash=digest(secret)))
+    return changes_any(connection, "DELETE FROM sessions WHERE hash = :hash", hash=digest(secret))
 
 
 def end_sessions(connection: Connection, account: int) -> int:
@@ -124,14 +124,12 @@ def own_sessions(
 
 def end_own_session(connection: Connection, account: int, id_: str) -> bool:
     """End one session of an account; whether there was one."""
-    return bool(
-        execute(
-            connection,
-            "DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), CAST(:letters AS int)) = :id",
-            account=account,
-            id=id_,
-            letters=_ID_LETTERS,
-        )
+    return changes_any(
+        connection,
+        "DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), CAST(:letters AS int)) = :id",
+        account=account,
+        id=id_,
+        letters=_ID_LETTERS,
     )
 
 
@@ -152,7 +150,6 @@ def caller_of_session(
     address: str | None,
     *,
     idle_seconds: float,
-    door: Door = Door.CONSOLE,
     used: bool = True,
 ) -> Caller | None:
     """Who shows this cookie, from this address; None if the session was ended, or not used for so long. That it is used
@@ -174,7 +171,7 @@ def caller_of_session(
     if used and found.unseen:
         execute(connection, "UPDATE sessions SET used_at = now() WHERE hash = :hash", hash=digest(secret))
     organisations = None if found.organisations is None else frozenset(found.organisations)
-    return Caller(found.email, door, Role(found.role), organisations, address)
+    return Caller(found.email, Door.CONSOLE, Role(found.role), organisations, address)
 
 
 def sessions_after(

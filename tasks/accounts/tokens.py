@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config import clock
-from config.database import column, execute, one, rows, value
+from config.database import changes_any, column, execute, one, rows, value
 from config.sql import query
 from tasks.accounts.rules import Caller, Door, Role
 from tasks.accounts.secret import digest, is_token
@@ -37,10 +37,10 @@ class TokenHolder:
     role: str
     organisations: list[str] | None
 
-    def as_caller(self, door: Door = Door.API, address: str | None = None) -> Caller:
-        """Who shows it, at this door, from this address."""
+    def as_caller(self, address: str | None = None) -> Caller:
+        """Who shows it, from this address."""
         organisations = None if self.organisations is None else frozenset(self.organisations)
-        return Caller(self.name, door, Role(self.role), organisations, address)
+        return Caller(self.name, Door.API, Role(self.role), organisations, address)
 
 
 def add_token(
@@ -89,13 +89,11 @@ def tokens_after(connection: Connection, after: int, limit: int) -> list[TokenDe
 
 def revoke_token(connection: Connection, name: str, by: str) -> bool:
     """Make a token void for good; False if there is none with this name that is not."""
-    return bool(
-        execute(
-            connection,
-            "UPDATE tokens SET revoked_at = now(), revoked_by = :by WHERE name = :name AND revoked_at IS NULL",
-            name=name,
-            by=by,
-        )
+    return changes_any(
+        connection,
+        "UPDATE tokens SET revoked_at = now(), revoked_by = :by WHERE name = :name AND revoked_at IS NULL",
+        name=name,
+        by=by,
     )
 
 
@@ -110,13 +108,13 @@ def revoke_tokens_of(connection: Connection, made_by: str, by: str) -> list[str]
     )
 
 
-def caller_of_token(connection: Connection, text: str, address: str | None, *, door: Door = Door.API) -> Caller | None:
+def caller_of_token(connection: Connection, text: str, address: str | None) -> Caller | None:
     """Who shows this token, from this address; None if it is unknown, revoked or expired. One look-up by an index, and
     none for what cannot be a token."""
     if not is_token(text):
         return None
     found = one(connection, TokenHolder, query("accounts.holder"), hash=digest(text))
-    return None if found is None else found.as_caller(door, address)
+    return None if found is None else found.as_caller(address)
 
 
 class TokenUses:

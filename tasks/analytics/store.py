@@ -10,7 +10,7 @@ from datetime import date, datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value, without_nested_loops
+from config.database import execute, rows, the_one, value, without_nested_loops
 from config.sql import query
 from tasks import seats, work
 from tasks.analytics.rules import LOST, UsedDay, is_stale
@@ -62,7 +62,7 @@ class TrainingDay:
 
 def state(connection: Connection, organisation: int) -> CountState:
     """How an organisation is counted: it looks at few rows, however many there are."""
-    found = one(
+    return the_one(
         connection,
         CountState,
         """
@@ -79,8 +79,6 @@ def state(connection: Connection, organisation: int) -> CountState:
         organisation=organisation,
         most=FEW + 1,
     )
-    assert found is not None  # noqa: S101 - it has no condition
-    return found
 
 
 def ask_for_count(connection: Connection, organisation: int, known: CountState) -> bool:

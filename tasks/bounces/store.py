@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, is_true, one, tuples
+from config.database import changes_any, column, execute, is_true, one, tuples
 from config.sql import query
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind
 from tasks.mail import Token
@@ -46,25 +46,23 @@ def reported(connection: Connection, token: Token) -> Reported | None:
 
 def record(connection: Connection, token: Token, bounce: Bounce) -> bool:
     """Write down what came back for a delivery; whether that says more than what was known of it (R32)."""
-    return bool(
-        execute(
-            connection,
-            """
-            INSERT INTO bounces (organisation, mailing, recipient, kind, status, diagnostic, fingerprint)
-            VALUES (:organisation, :mailing, :recipient, :kind, :status, :diagnostic, :fingerprint)
-            ON CONFLICT (organisation, mailing, recipient) DO UPDATE
-            SET kind = excluded.kind, at = excluded.at, status = excluded.status, diagnostic = excluded.diagnostic,
-                fingerprint = excluded.fingerprint
-            WHERE bounces.kind < excluded.kind
-            """,
-            organisation=token.organisation,
-            mailing=token.mailing,
-            recipient=token.recipient,
-            kind=bounce.kind.value,
-            status=bounce.status,
-            diagnostic=bounce.diagnostic,
-            fingerprint=token.fingerprint,
-        )
+    return changes_any(
+        connection,
+        """
+        INSERT INTO bounces (organisation, mailing, recipient, kind, status, diagnostic, fingerprint)
+        VALUES (:organisation, :mailing, :recipient, :kind, :status, :diagnostic, :fingerprint)
+        ON CONFLICT (organisation, mailing, recipient) DO UPDATE
+        SET kind = excluded.kind, at = excluded.at, status = excluded.status, diagnostic = excluded.diagnostic,
+            fingerprint = excluded.fingerprint
+        WHERE bounces.kind < excluded.kind
+        """,
+        organisation=token.organisation,
+        mailing=token.mailing,
+        recipient=token.recipient,
+        kind=bounce.kind.value,
+        status=bounce.status,
+        diagnostic=bounce.diagnostic,
+        fingerprint=token.fingerprint,
     )
 
 

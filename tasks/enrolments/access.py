@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, integer, one, rows, soon
+from config.database import execute, integer, one, rows, soon, the_one
 from config.sql import query
 
 
@@ -189,9 +189,9 @@ def access_of(connection: Connection, organisation: str, learner: str, course: s
 
 def at_stake(connection: Connection, organisation: int, learners: Sequence[int]) -> AtStake:
     """What is open to these learners while they are active, and closed while they are not (R3, R4)."""
-    found = one(connection, AtStake, query("enrolments.at_stake"), organisation=organisation, learners=list(learners))
-    assert found is not None  # noqa: S101 - counts
-    return found
+    return the_one(
+        connection, AtStake, query("enrolments.at_stake"), organisation=organisation, learners=list(learners)
+    )
 
 
 def access_of_pairs(

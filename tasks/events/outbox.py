@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, is_true, later, nobody_to_blame, one, rows, tuples, value
+from config.database import execute, is_true, later, nobody_to_blame, rows, the_one, tuples, value
 from config.sql import query
 from config.words import as_json, rfc3339
 from tasks.events.outgoing import MOST_IDS, OutgoingEvent
@@ -176,9 +176,7 @@ def order_next(connection: Connection, end: int, after: int, limit: int) -> tupl
 
 def publication(connection: Connection) -> Publication:
     """How far publishing has come."""
-    state = one(connection, Publication, "SELECT ordered, published FROM publication")
-    assert state is not None  # noqa: S101 - the migration wrote the one row
-    return state
+    return the_one(connection, Publication, "SELECT ordered, published FROM publication")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, integer, one, value
+from config.database import column, integer, the_one, value
 from config.sql import query
 
 #: Advisory lock that the leading relay holds for as long as its connection lives.
@@ -93,7 +93,7 @@ def left(connection: Connection, organisation: int | None = None) -> ReplayLeft:
     """What is not on the stream yet of what is published once more, of everybody or of one organisation."""
     asked = {} if organisation is None else {"organisation": organisation}
     mine = "r.organisation = :organisation" if asked else "true"
-    found = one(
+    return the_one(
         connection,
         ReplayLeft,
         f"""
@@ -106,5 +106,3 @@ def left(connection: Connection, organisation: int | None = None) -> ReplayLeft:
         lock=LEADER_LOCK,
         **asked,
     )
-    assert found is not None  # noqa: S101 - it is one row whatever the tables hold
-    return found

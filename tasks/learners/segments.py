@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, integer, one, rows, tuples, value
+from config.database import column, execute, integer, rows, the_one, tuples, value
 from config.sql import query
 
 
@@ -171,7 +171,7 @@ class MemberCounts:
 
 def member_counts(connection: Connection, organisation: int, segment: int, most: int) -> MemberCounts:
     """Count the members of a segment, as far as so many memberships."""
-    found = one(
+    return the_one(
         connection,
         MemberCounts,
         """
@@ -186,8 +186,6 @@ def member_counts(connection: Connection, organisation: int, segment: int, most:
         segment=segment,
         most=most,
     )
-    assert found is not None  # noqa: S101 - counts
-    return found
 
 
 def members_among(connection: Connection, organisation: int, segment: int, learners: Sequence[int]) -> list[int]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import one, rows, without_nested_loops
+from config.database import rows, the_one, without_nested_loops
 from config.sql import query
 from tasks.organisations import Organisation
 
@@ -70,7 +70,7 @@ def checks(connection: Connection, organisation: Organisation) -> Iterator[list[
 
 def checked(connection: Connection, organisation: Organisation) -> Checked:
     """How much there is to check."""
-    found = one(
+    return the_one(
         connection,
         Checked,
         """
@@ -81,5 +81,3 @@ def checked(connection: Connection, organisation: Organisation) -> Checked:
         """,
         organisation=organisation.organisation,
     )
-    assert found is not None  # noqa: S101 - it counts
-    return found

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import execute, rows, the_one, value
 from tasks.system.rules import FlowSample, with_idle_minutes
 
 #: How long samples are kept: of five flows every minute, some 14,000 rows.
@@ -26,7 +26,7 @@ class Positions:
 
 def positions(connection: Connection) -> Positions:
     """How far the events have come, in and out."""
-    found = one(
+    return the_one(
         connection,
         Positions,
         """
@@ -37,8 +37,6 @@ def positions(connection: Connection) -> Positions:
         FROM publication
         """,
     )
-    assert found is not None  # noqa: S101 - the migration wrote the one row
-    return found
 
 
 def keep(connection: Connection, found: Sequence[FlowSample]) -> None:

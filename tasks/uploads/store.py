@@ -7,7 +7,7 @@ from typing import IO, Any, Literal
 
 from sqlalchemy import Connection, Engine
 
-from config.database import execute, one, rows, transaction, value
+from config.database import changes_any, execute, one, rows, transaction, value
 from config.words import as_json
 
 #: Bytes of a block.
@@ -135,23 +135,21 @@ def newest(connection: Connection, organisation: int, before: int | None, limit:
 def again(connection: Connection, organisation: int, upload: int, asked: object) -> bool:
     """Have a file read once more, as is asked now: what became of it before is forgotten. False if it is being read, or
     is not kept any more."""
-    return bool(
-        execute(
-            connection,
-            """
-            WITH refused AS (
-                DELETE FROM upload_blocks WHERE organisation = :organisation AND upload = :upload AND part = 'refused'
-            )
-            UPDATE uploads SET state = 'running', asked = CAST(:asked AS jsonb), done = 0, total = 0, result = NULL,
-                problem = NULL
-            WHERE organisation = :organisation AND upload = :upload AND state <> 'running' AND EXISTS (
-                SELECT FROM upload_blocks b
-                WHERE b.organisation = :organisation AND b.upload = :upload AND b.part = 'file' AND b.number = 0)
-            """,
-            organisation=organisation,
-            upload=upload,
-            asked=as_json(asked).decode(),
+    return changes_any(
+        connection,
+        """
+        WITH refused AS (
+            DELETE FROM upload_blocks WHERE organisation = :organisation AND upload = :upload AND part = 'refused'
         )
+        UPDATE uploads SET state = 'running', asked = CAST(:asked AS jsonb), done = 0, total = 0, result = NULL,
+            problem = NULL
+        WHERE organisation = :organisation AND upload = :upload AND state <> 'running' AND EXISTS (
+            SELECT FROM upload_blocks b
+            WHERE b.organisation = :organisation AND b.upload = :upload AND b.part = 'file' AND b.number = 0)
+        """,
+        organisation=organisation,
+        upload=upload,
+        asked=as_json(asked).decode(),
     )
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from config.counting import counts
-from config.database import after_commit, execute, one, rows
+from config.database import after_commit, execute, one, rows, the_one
 from config.sql import query
 from tasks.events import BATCH_BYTES, Outgoing, emit
 from tasks.webhooks.rules import Answer, Because, WebhookFailures
@@ -102,7 +102,7 @@ def claim(
 
 def next_due(connection: Connection) -> Due:
     """When there is something to be sent; in infinite time, where there is nothing."""
-    found = one(
+    return the_one(
         connection,
         Due,
         """
@@ -113,8 +113,6 @@ def next_due(connection: Connection) -> Due:
         FROM webhooks, publication WHERE state = 'enabled' AND position < ordered AND due_at < 'infinity'
         """,
     )
-    assert found is not None  # noqa: S101 - an aggregate gives one row
-    return found
 
 
 def next_events(connection: Connection, webhook: Claimed, position: int, limit: int) -> list[Outgoing]:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from config.database import execute, one, rows, value
+from config.database import changes_any, execute, one, rows, the_one, value
 from config.sql import query
 from tasks.webhooks.rules import Because, State
 
@@ -91,20 +91,18 @@ def add(
             since=since,
         )
         position = position if before is None else int(before)
-    return bool(
-        execute(
-            connection,
-            """
-            INSERT INTO webhooks (organisation, id, url, types, key, position)
-            VALUES (:organisation, :id, :url, :types, :key, :position) ON CONFLICT DO NOTHING
-            """,
-            organisation=organisation,
-            id=id_,
-            url=url,
-            types=None if types is None else list(types),
-            key=key,
-            position=position,
-        )
+    return changes_any(
+        connection,
+        """
+        INSERT INTO webhooks (organisation, id, url, types, key, position)
+        VALUES (:organisation, :id, :url, :types, :key, :position) ON CONFLICT DO NOTHING
+        """,
+        organisation=organisation,
+        id=id_,
+        url=url,
+        types=None if types is None else list(types),
+        key=key,
+        position=position,
     )
 
 
@@ -143,55 +141,49 @@ def keyring(connection: Connection, organisation: int, id_: str) -> Keyring | No
 
 def remove(connection: Connection, organisation: int, id_: str) -> bool:
     """Forget a webhook and its log; whether there was one."""
-    return bool(
-        execute(
-            connection,
-            "DELETE FROM webhooks WHERE organisation = :organisation AND id = :id",
-            organisation=organisation,
-            id=id_,
-        )
+    return changes_any(
+        connection,
+        "DELETE FROM webhooks WHERE organisation = :organisation AND id = :id",
+        organisation=organisation,
+        id=id_,
     )
 
 
 def enable(connection: Connection, organisation: int, id_: str, *, skip: bool) -> bool:
     """Send to a webhook again, at once; what was not sent meanwhile first, or never. Whether there is one."""
     execute(connection, "NOTIFY rollcall_webhooks")
-    return bool(
-        execute(
-            connection,
-            """
-            UPDATE webhooks SET since = CASE WHEN state = 'enabled' THEN since ELSE now() END, state = 'enabled',
-                reason = NULL, failures = 0, failing_since = NULL, lost = 0, due_at = now(), fence = fence + 1,
-                position = greatest(position, :position)
-            WHERE organisation = :organisation AND id = :id
-            """,
-            organisation=organisation,
-            id=id_,
-            position=_position_now(connection, organisation) if skip else 0,
-        )
+    return changes_any(
+        connection,
+        """
+        UPDATE webhooks SET since = CASE WHEN state = 'enabled' THEN since ELSE now() END, state = 'enabled',
+            reason = NULL, failures = 0, failing_since = NULL, lost = 0, due_at = now(), fence = fence + 1,
+            position = greatest(position, :position)
+        WHERE organisation = :organisation AND id = :id
+        """,
+        organisation=organisation,
+        id=id_,
+        position=_position_now(connection, organisation) if skip else 0,
     )
 
 
 def disable(connection: Connection, organisation: int, id_: str) -> bool:
     """Send to a webhook no more, because a person says so; whether there is one. Whoever serves it has lost it."""
-    return bool(
-        execute(
-            connection,
-            """
-            UPDATE webhooks SET since = CASE WHEN state = 'disabled' THEN since ELSE now() END, state = 'disabled',
-                reason = coalesce(reason, :reason), fence = fence + 1
-            WHERE organisation = :organisation AND id = :id
-            """,
-            organisation=organisation,
-            id=id_,
-            reason=Because.BY_HAND.value,
-        )
+    return changes_any(
+        connection,
+        """
+        UPDATE webhooks SET since = CASE WHEN state = 'disabled' THEN since ELSE now() END, state = 'disabled',
+            reason = coalesce(reason, :reason), fence = fence + 1
+        WHERE organisation = :organisation AND id = :id
+        """,
+        organisation=organisation,
+        id=id_,
+        reason=Because.BY_HAND.value,
     )
 
 
 def rotate(connection: Connection, organisation: int, id_: str, key: str, keep_old: timedelta | None) -> bool:
     """Sign with a new key; with the one before beside it, for so long. False where there would be three."""
-    changed = execute(
+    return changes_any(
         connection,
         """
         UPDATE webhooks SET key = :key, old_key = CASE WHEN CAST(:keep AS interval) IS NOT NULL THEN key END,
@@ -204,7 +196,6 @@ def rotate(connection: Connection, organisation: int, id_: str, key: str, keep_o
         key=key,
         keep=keep_old,
     )
-    return changed > 0
 
 
 def log(
@@ -238,7 +229,7 @@ def log(
 
 def health(connection: Connection) -> Health:
     """How the webhooks of everybody stand."""
-    found = one(
+    return the_one(
         connection,
         Health,
         """
@@ -251,8 +242,6 @@ def health(connection: Connection) -> Health:
         FROM webhooks w
         """,
     )
-    assert found is not None  # noqa: S101 - counting gives one row
-    return found
 
 
 def forget_answers(connection: Connection, organisation: int, ids: Sequence[str]) -> None:

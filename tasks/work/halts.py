@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import changes_any, rows
 from tasks.work.rules import FUSE_FAILURES
 
 log = structlog.get_logger()
@@ -62,7 +62,7 @@ def halt(
 ) -> bool:
     """Let nobody begin this kind of work of this organisation, or of `EVERYBODY`; None: of any kind. Whether that is
     news. What is begun is finished, or put back soon; what was offered waits in its place."""
-    changed = execute(
+    return changes_any(
         connection,
         """
         INSERT INTO halts (organisation, kind, by_whom, why, is_fuse)
@@ -74,12 +74,11 @@ def halt(
         why=why,
         is_fuse=is_fuse,
     )
-    return changed > 0
 
 
 def unhalt(connection: Connection, organisation: int, kind: str | None) -> bool:
     """Let it be begun again, at once, unless the organisation is leaving this cell; whether that is news."""
-    changed = execute(
+    return changes_any(
         connection,
         """
         WITH gone AS (
@@ -95,7 +94,6 @@ def unhalt(connection: Connection, organisation: int, kind: str | None) -> bool:
         whose=organisation,
         kind=kind,
     )
-    return changed > 0
 
 
 def blow(connection: Connection, organisation: int, kind: str, problem: str) -> None:

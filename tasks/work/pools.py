@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows
+from config.database import changes_any, rows
 
 
 class Pool(StrEnum):
@@ -50,7 +50,7 @@ def paused_pools(connection: Connection) -> list[PausedPool]:
 
 def pause_pool(connection: Connection, pool: str, *, by: str, why: str) -> bool:
     """Let nobody begin any work of a pool; whether that is news. What is begun is finished, or put back soon."""
-    changed = execute(
+    return changes_any(
         connection,
         """
         UPDATE pools SET paused_at = now(), paused_by = :by, paused_why = :why
@@ -60,12 +60,11 @@ def pause_pool(connection: Connection, pool: str, *, by: str, why: str) -> bool:
         by=by,
         why=why,
     )
-    return changed > 0
 
 
 def resume_pool(connection: Connection, pool: str) -> bool:
     """Let the work of a pool be done again, at once; whether that is news."""
-    changed = execute(
+    return changes_any(
         connection,
         """
         WITH resumed AS (
@@ -78,4 +77,3 @@ def resume_pool(connection: Connection, pool: str) -> bool:
         """,
         pool=pool,
     )
-    return changed > 0

@@ -15,7 +15,7 @@ from random import randrange
 import structlog
 from sqlalchemy import Connection
 
-from config.database import execute, is_true, one, rows, value
+from config.database import changes_any, execute, is_true, one, rows, value
 from config.sql import query
 
 log = structlog.get_logger()
@@ -173,7 +173,7 @@ def retry(connection: Connection, number: int) -> bool:
 
 def give_up(connection: Connection, number: int) -> bool:
     """Delete a piece that was set aside; whether there is one."""
-    return execute(connection, "DELETE FROM work WHERE work = :number AND state = 'failing'", number=number) > 0
+    return changes_any(connection, "DELETE FROM work WHERE work = :number AND state = 'failing'", number=number)
 
 
 def _claim_of(piece: Piece) -> dict[str, int]:

@@ -15,8 +15,8 @@ ROOT = Path(__file__).parents[2]
 
 #: The helpers of `config.database` that run SQL, and which of their arguments it is.
 HELPERS = {
-    "execute": 1, "later": 1, "column": 1, "tuples": 1, "value": 1, "is_true": 1, "integer": 1, "rows": 2, "soon": 2,
-    "numbered_rows": 2, "one": 2, "bound": 0, "Report": 0,
+    "execute": 1, "changes_any": 1, "later": 1, "column": 1, "tuples": 1, "value": 1, "is_true": 1, "integer": 1,
+    "rows": 2, "soon": 2, "numbered_rows": 2, "one": 2, "the_one": 2, "bound": 0, "Report": 0,
 }  # fmt: skip
 
 #: Functions that are handed SQL, which is read where they are called.

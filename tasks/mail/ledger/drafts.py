@@ -1,7 +1,8 @@
 """Announcements before they are launched; as SQL."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from sqlalchemy import Connection
@@ -25,20 +26,12 @@ class Draft:
 
 def create_draft(connection: Connection, organisation: int, draft: Draft, *, by: str) -> int | None:
     """Keep a draft, and who made it; its number, or None where the id is taken (S16)."""
-    number: int | None = value(
-        connection,
-        query("mail.create_draft"),
-        organisation=organisation,
-        announcement=draft.announcement,
-        policy=draft.policy,
-        subject=draft.subject,
-        body=draft.body,
-        audience=msgspec.json.encode(draft.audience).decode(),
-        send_at=draft.send_at,
-        time_zone=draft.time_zone,
-        by=by,
-    )
+    number: int | None = value(connection, query("mail.create_draft"), organisation=organisation, by=by, **_said(draft))
     return number
+
+
+def _said(draft: Draft) -> dict[str, Any]:
+    return {**asdict(draft), "audience": msgspec.json.encode(draft.audience).decode()}
 
 
 def rewrite_draft(connection: Connection, organisation: int, mailing: int, draft: Draft) -> None:
@@ -52,12 +45,7 @@ def rewrite_draft(connection: Connection, organisation: int, mailing: int, draft
         """,
         organisation=organisation,
         mailing=mailing,
-        policy=draft.policy,
-        subject=draft.subject,
-        body=draft.body,
-        audience=msgspec.json.encode(draft.audience).decode(),
-        send_at=draft.send_at,
-        time_zone=draft.time_zone,
+        **_said(draft),
     )
 
 

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import changes_any, execute, rows, value
 from tasks.reports import Report
 
 
@@ -106,20 +106,18 @@ def suppress(
     by: str | None = None,
 ) -> bool:
     """Send an address no more mail; whether it got mail until now."""
-    return bool(
-        execute(
-            connection,
-            """
-            INSERT INTO suppressions (organisation, address, reason, why, by_whom)
-            VALUES (:organisation, mail_key(:address), :reason, :why, :by)
-            ON CONFLICT DO NOTHING
-            """,
-            organisation=organisation,
-            address=address,
-            reason=reason.value,
-            why=why,
-            by=by,
-        )
+    return changes_any(
+        connection,
+        """
+        INSERT INTO suppressions (organisation, address, reason, why, by_whom)
+        VALUES (:organisation, mail_key(:address), :reason, :why, :by)
+        ON CONFLICT DO NOTHING
+        """,
+        organisation=organisation,
+        address=address,
+        reason=reason.value,
+        why=why,
+        by=by,
     )
 
 
