@@ -8,7 +8,7 @@ from ipaddress import IPv6Address, ip_address
 
 from sqlalchemy import Connection
 
-from config.database import execute, value
+from config.database import execute, integer
 from config.signing import derived
 from config.sql import query
 
@@ -48,7 +48,7 @@ class Tries:
             """,
             most=FORGOTTEN_AT_ONCE,
         )
-        waits: int = value(
+        return integer(
             connection,
             query("accounts.count_tries"),
             window=WINDOW_SECONDS,
@@ -57,7 +57,6 @@ class Tries:
             most_of_account=MOST_OF_ACCOUNT,
             most=MOST_OF_ADDRESS,
         )
-        return int(waits)
 
     def forgive(self, connection: Connection) -> None:
         """Somebody came in: the account's tries are forgotten, and this one of the address is."""

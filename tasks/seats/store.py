@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from msgspec import Struct
 from sqlalchemy import Connection
 
-from config.database import execute, integer, later, rows, tuples
+from config.database import execute, integer, later, rows, the_one, tuples
 from config.sql import query
 from tasks.organisations import Organisation
 from tasks.seats.rules import Facts, Occurrence, Unit, period_of, unit_of
@@ -176,11 +176,11 @@ def consume(
 
 def balance(connection: Connection, organisation: Organisation) -> Balance:
     """How the pool stands in this period, summed from the ledger itself."""
-    return rows(
+    return the_one(
         connection,
         Balance,
         query("seats.balance"),
         organisation=organisation.organisation,
         **charging(organisation),
         pool=organisation.pool,
-    )[0]
+    )

@@ -159,7 +159,7 @@ def accuse(connection: Connection, piece: Piece) -> None:
 
 def retry(connection: Connection, number: int) -> bool:
     """Try a piece again that was set aside; whether there is one."""
-    found = execute(
+    return changes_any(
         connection,
         """
         UPDATE work SET state = 'due', due_at = now(), since = now(), lost = 0, alone = 0, failures = 0,
@@ -168,7 +168,6 @@ def retry(connection: Connection, number: int) -> bool:
         """,
         number=number,
     )
-    return found > 0
 
 
 def give_up(connection: Connection, number: int) -> bool:
