@@ -193,10 +193,7 @@ def behind_link(connection: Connection, secret: str, purpose: LinkPurpose, *, us
         hash=digest(secret),
         purpose=purpose,
     )
-    if (
-        found is not None
-        and use
-        and not execute(connection, "DELETE FROM sign_in_links WHERE hash = :hash", hash=digest(secret))
-    ):
-        return None
-    return found
+    if found is None or not use:
+        return found
+    ours = changes_any(connection, "DELETE FROM sign_in_links WHERE hash = :hash", hash=digest(secret))
+    return found if ours else None

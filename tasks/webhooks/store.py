@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from config.database import changes_any, execute, one, rows, the_one, value
+from config.database import changes_any, execute, integer, one, rows, the_one, value
 from config.sql import query
 from tasks.webhooks.rules import Because, State
 
@@ -108,12 +108,11 @@ def add(
 
 def _position_now(connection: Connection, organisation: int) -> int:
     """The place of the last event that has one; of an organisation's webhook, of its own."""
-    last = value(
+    return integer(
         connection,
-        "SELECT max(position) FROM outbox WHERE (:organisation = 0 OR organisation = :organisation)",
+        "SELECT coalesce(max(position), 0) FROM outbox WHERE (:organisation = 0 OR organisation = :organisation)",
         organisation=organisation,
     )
-    return int(last or 0)
 
 
 def webhooks(connection: Connection, organisation: int, after: str = "", limit: int | None = None) -> list[Webhook]:

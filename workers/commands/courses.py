@@ -7,7 +7,7 @@ import typer
 from config.words import counted
 from tasks.acts.course_previews import CourseChange, CoursePreview, EnrolmentMethod, EnrolmentTab, preview
 from workers.commands.common import Json, Org, document, done, out
-from workers.commands.learners import IdFile, ids_in
+from workers.commands.learners import IdFile, ids_named
 
 app = typer.Typer(help="Courses: what would come of new rules, or of a request.", no_args_is_help=True)
 
@@ -36,7 +36,7 @@ def preview_(
     json_: Json = False,
 ) -> None:
     """Say what would come of an enrolment method, or of enrolling learners or a segment. Nothing is changed."""
-    ids = [*(learner or []), *(ids_in(file) if file is not None else [])]
+    ids = ids_named(learner, file)
     named = segment or []
     if len(named) > 1 and method is None:
         raise typer.BadParameter("one --segment at a time is enrolled; --method segments links several")

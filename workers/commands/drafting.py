@@ -10,7 +10,7 @@ import typer
 from tasks import announcements
 from tasks.events import Audience, clock_time
 from workers.commands.common import Refused
-from workers.commands.learners import ids_in
+from workers.commands.learners import ids_named
 
 Body = Annotated[str, typer.Option(help="Markdown with merge fields; @FILE reads it from a file, - from stdin.")]
 Everyone = Annotated[bool, typer.Option("--everyone", help="For every learner.")]
@@ -37,7 +37,7 @@ def audience(
         return Audience(segments=list(dict.fromkeys(segments)))
     if not by_name:
         return None
-    named = [*(learners or []), *(ids_in(learners_file) if learners_file is not None else [])]
+    named = ids_named(learners, learners_file)
     return Audience(learners=list(dict.fromkeys(named)))
 
 

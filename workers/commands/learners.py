@@ -152,7 +152,7 @@ def _subscribe(ids: list[str], organisation: str, *, wanted: bool, json_: bool) 
 
 
 def _toggle(ids: list[str], file: str | None, organisation: str, status: acts.Wanted, *, json_: bool) -> None:
-    wanted = list(dict.fromkeys([*ids, *(ids_in(file) if file is not None else [])]))
+    wanted = list(dict.fromkeys(ids_named(ids, file)))
     if not wanted:
         raise typer.BadParameter("name learners, or a --file of them")
     results = done(acts.set_status, acts.LearnersStatus(wanted, status), organisation)
@@ -170,10 +170,12 @@ def _toggle(ids: list[str], file: str | None, organisation: str, status: acts.Wa
         )
 
 
-def ids_in(file: str) -> list[str]:
-    """The ids in a file, one a line or the first column of a CSV, as they stand there; - for stdin."""
+def ids_named(ids: list[str] | None, file: str | None) -> list[str]:
+    """These ids and those in a file, one a line or the first column of a CSV, as they stand there; - for stdin."""
+    if file is None:
+        return ids or []
     try:
         with readable(file) as source:
-            return list(imports.first_cells(source))
+            return [*(ids or []), *imports.first_cells(source)]
     except imports.NotReadable as problem:
         raise Refused(f"{file}: {typed(str(problem))}") from None
