@@ -32,8 +32,8 @@ ALWAYS = "1970-01-01T00:00:00+00:00"
 
 
 class Facts(Struct, frozen=True):
-    """What is known when a start or completion is judged; `beaten`: its learner was deleted at that moment. A struct, as
-    one is made for each of thousands a second."""
+    """What is known when a start or completion is judged; `beaten`: its learner was deleted at that moment. A struct,
+    as one is made for each of thousands a second."""
 
     n: int
     learner: int | None
