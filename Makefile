@@ -79,13 +79,13 @@ bench: $(VENV)/.installed  ## ratios, each beside what it is measured against
 bench-mail: $(VENV)/.installed  ## mail beside smtp-source and three peers, which it installs into .bench
 	@$(BIN)/python -m bench.mail
 
-client: .client/.made  ## make a typed Python client from docs/openapi.json, into .client/rollcall-client
+client: $(VENV)/.runs .client/.made  ## make a typed Python client from docs/openapi.json, into .client/rollcall-client
 
 # An environment of its own: what makes the client needs an older typer than Rollcall runs on.
 .client/.installed: clients/python/constraints.txt
-	@$(or $(PYTHON),false) -m venv .client/venv
-	@.client/venv/bin/pip --disable-pip-version-check --no-input --quiet install --require-hashes --no-deps \
-		--only-binary :all: -r clients/python/constraints.txt
+	@$(BIN)/python -m venv --without-pip .client/venv
+	@$(BIN)/pip --python .client/venv/bin/python --disable-pip-version-check --no-input --quiet install --no-compile \
+		--require-hashes --no-deps --only-binary :all: -r clients/python/constraints.txt
 	@touch $@
 
 .client/.made: docs/openapi.json $(wildcard clients/python/*.* clients/python/templates/*/*) .client/.installed
