@@ -132,6 +132,7 @@ class Database:
     name: str
     url: str
     _sessions: list[Session] = field(default_factory=list)
+    _emptier: "psycopg.Connection[Any] | None" = None
     _gone: bool = False
 
     def session(self, url: str, **arguments: Any) -> Session:
@@ -164,16 +165,24 @@ class Database:
         self._sessions.append(session)
         return True
 
+    def empty(self, statements: str) -> None:
+        """Run what empties it, in a session for that alone: one in which `session_replication_role` was changed plans
+        anew all that it has prepared. Raises `psycopg.OperationalError` where that session was ended."""
+        self._emptier = self._emptier or psycopg.connect(self.url, autocommit=True, prepare_threshold=None)
+        self._emptier.execute(statements.encode())
+
     def end(self) -> None:
         """Keep no session."""
         self._gone = True
         for session in self._sessions:
             session.close()
+        if self._emptier is not None:
+            self._emptier.close()
 
     @property
     def kept(self) -> int:
         """How many sessions wait."""
-        return len(self._sessions)
+        return len(self._sessions) + (self._emptier is not None)
 
 
 @dataclass(frozen=True)
@@ -332,8 +341,7 @@ class Databases:
             session.rollback()
             if seen.sessions > found.kept + 1 or seen.shape != self._content.shape or seen.largest > SMALL:
                 return False
-            done = session.pgconn.exec_(self._content.again(seen.written).encode())
-            assert done.status == ExecStatus.COMMAND_OK, done.error_message
+        found.empty(self._content.again(seen.written))
         return True
 
     def _drop(self, found: Database) -> None:
