@@ -111,6 +111,10 @@ def pytest_collection(session: pytest.Session) -> None:
                 import_module(".".join(file.relative_to(session.config.rootpath).with_suffix("").parts))
 
 
+#: After how many objects more, and after how many rounds, garbage is looked for: seldom, as what is parsed and drawn is
+#: much, and stays until its test ends.
+GARBAGE = (10_000, 20, 20)
+
 #: Folders of the tests that start whole processes, tell many histories, make much, or make schemas and wheels.
 LONGEST = ("workers", "servers", "failover", "hosts", "model", "scale", "console", "tests")
 
@@ -131,6 +135,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What was collected stays, and is not looked at again for garbage: that takes longer than what tests leave."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(*GARBAGE)
     gc.enable()
 
 
