@@ -168,7 +168,10 @@ class Database:
     def empty(self, statements: str) -> None:
         """Run what empties it, in a session for that alone: one in which `session_replication_role` was changed plans
         anew all that it has prepared. Raises `psycopg.OperationalError` where that session was ended."""
-        self._emptier = self._emptier or psycopg.connect(self.url, autocommit=True, prepare_threshold=None)
+        if self._emptier is None:
+            self._emptier = psycopg.connect(
+                self.url, autocommit=True, prepare_threshold=None, application_name="rollcall test"
+            )
         self._emptier.execute(statements.encode())
 
     def end(self) -> None:

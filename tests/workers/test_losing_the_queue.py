@@ -17,6 +17,9 @@ INACTIVE = LEARNERS - ACTIVE
 #: Mails in one group, the most that may be uncertain for each worker that is lost.
 GROUP = 10
 
+#: Longer than any test holds an answer back: of one that failed before it let go, no other is to get none.
+HELD_SECONDS = 120
+
 
 class Held:
     """The mail server takes `free` mails, then keeps every answer back until told otherwise."""
@@ -29,7 +32,7 @@ class Held:
 
     def _answer(self, _address: str) -> None:
         if len(self._mail.taken) > self._free:
-            self._open.wait()
+            self._open.wait(HELD_SECONDS)
 
     def reached(self) -> None:
         """Wait until the server has taken a mail that it does not answer."""
