@@ -107,6 +107,9 @@ facts = st.one_of(
 #: What is known at first: the course's method, and its links; then the learner is in the segment.
 BEGINNINGS: dict[str, list[str]] = {"everyone": [], "segments": ["s"], "manual": []}
 beginnings = st.sampled_from(sorted(BEGINNINGS))
+saved = fact(
+    "learner.saved", learner=A, username=C, status=st.sampled_from([None, "active", "inactive"]), version=version
+)
 
 
 def sets(most: int) -> st.SearchStrategy[list[Fact]]:
@@ -126,9 +129,10 @@ class End:
 
 
 class Arrivals:
-    """Organisations of which little is known, and what follows from facts about it in every order."""
+    """Organisations of which little is known, the learner too if they are `saved` at first, and what follows from facts
+    about it in every order."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, *, saved: bool = True) -> None:
         self.world, self.arrived = world, 0
         self._connection: Connection | None = None
         self.settings = world.runtime.settings
@@ -138,7 +142,8 @@ class Arrivals:
             world.has_organisation()
             world.has_segment("s", *(["a"] if segments else []), at=DAWN)
             world.has_segment("t", at=DAWN)
-            world.send(world.event("learner.saved", {"learner": "a", "username": "a", "version": 1}, at=DAWN))
+            if saved:
+                world.send(world.event("learner.saved", {"learner": "a", "username": "a", "version": 1}, at=DAWN))
             described = {"course": "c", "title": "C", "cost": 3, "method": method, "segments": segments}
             world.send(world.event("course.saved", described, at=DAWN))
             named = "SELECT organisation FROM organisations WHERE id = :id"

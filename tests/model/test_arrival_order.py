@@ -18,7 +18,7 @@ from tasks import learners
 from tests.conftest import runtime_over
 from tests.databases import Databases, database_named
 from tests.mailserver import MailServer
-from tests.model.arrivals import Arrivals, Fact, beginnings, differences, sets
+from tests.model.arrivals import Arrivals, Fact, beginnings, differences, saved, sets
 from tests.model.present import histories
 from tests.world import DAWN, World
 
@@ -120,6 +120,13 @@ def arrivals(world: World) -> Iterator[Arrivals]:
         yield found
 
 
+@pytest.fixture
+def newcomer(world: World) -> Iterator[Arrivals]:
+    """The same, of a learner nobody saved yet."""
+    with closing(Arrivals(world, saved=False)) as found:
+        yield found
+
+
 def described(hour: float, method: str, *segments: str) -> Fact:
     """The course, described at that hour."""
     data = {"course": "c", "title": "C", "cost": 3, "method": method, "segments": list(segments)}
@@ -148,4 +155,24 @@ def test_r06_r28_every_order_of_arrival_ends_in_the_same_rows_and_ledger(
     arrivals: Arrivals, beginning: str, said: list[Fact]
 ) -> None:
     wrong = differences(arrivals.ends(beginning, said), said)
+    assert not wrong, f"{beginning} at first\n{wrong[0]}"
+
+
+def test_r27_a_start_from_before_a_withdrawal_counts_also_of_who_is_saved_after_that(newcomer: Arrivals) -> None:
+    said = [
+        Fact("learner.saved", DAWN + timedelta(hours=2), {"learner": "a"}),
+        Fact("course.started", DAWN + timedelta(hours=3), {"learner": "a", "course": "c"}),
+        Fact("enrolment.withdrawn", DAWN + timedelta(hours=4), {"learners": ["a"], "course": "c"}),
+    ]
+    ends = newcomer.ends("everyone", said)
+    assert {end.charged for end in ends} == {frozenset({("cycle 1", False)})}
+    assert not differences(ends, said)
+
+
+@histories(100)
+@given(beginning=beginnings, said=sets(2), first=saved)
+def test_r06_r28_every_order_ends_alike_of_who_is_not_saved_at_first(
+    newcomer: Arrivals, beginning: str, said: list[Fact], first: Fact
+) -> None:
+    wrong = differences(newcomer.ends(beginning, [first, *said]), [first, *said])
     assert not wrong, f"{beginning} at first\n{wrong[0]}"
