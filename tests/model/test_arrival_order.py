@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 
 from config.embedded import Embedded
 from config.settings import Settings
@@ -174,5 +174,8 @@ def test_r27_a_start_from_before_a_withdrawal_counts_also_of_who_is_saved_after_
 def test_r06_r28_every_order_ends_alike_of_who_is_not_saved_at_first(
     newcomer: Arrivals, beginning: str, said: list[Fact], first: Fact
 ) -> None:
-    wrong = differences(newcomer.ends(beginning, [first, *said]), [first, *said])
+    said = [first, *said]
+    times = [one.time for one in said if one.type == "learner.saved"]
+    assume(len(times) == len(set(times)))  # of two of one time nothing says which took which version (S1)
+    wrong = differences(newcomer.ends(beginning, said), said)
     assert not wrong, f"{beginning} at first\n{wrong[0]}"
