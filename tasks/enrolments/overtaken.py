@@ -50,7 +50,8 @@ SELECT DISTINCT found.course, found.learner FROM (
     UNION ALL
     SELECT e.course, e.learner FROM enrolments e
     WHERE e.organisation = :organisation AND e.course {these} AND e.cycle = :cycle AND e.learner {those}
-      AND (e.withdrawn_at <= e.enrolled_at OR greatest(e.enrolled_at, e.withdrawn_at) >= CAST(:at AS timestamptz)
+      AND (e.withdrawn_at <= e.enrolled_at
+           OR greatest(e.enrolled_at, e.withdrawn_at, e.activated_at) >= CAST(:at AS timestamptz)
            OR EXISTS (
                SELECT FROM fanouts f
                WHERE f.organisation = :organisation AND f.fanout = ANY(e.asked) AND f.occurred_at >= :at))

@@ -133,11 +133,20 @@ def described(hour: float, method: str, *segments: str) -> Fact:
     return Fact("course.saved", DAWN + timedelta(hours=hour), data)
 
 
+def status(hour: float, said: str) -> Fact:
+    """The learner, made active or inactive at that hour."""
+    return Fact("learner.status_changed", DAWN + timedelta(hours=hour), {"learner": "a", "status": said})
+
+
 #: What the property found once, and what was mended.
 FOUND: dict[str, tuple[str, list[Fact]]] = {
     "the lesser of two descriptions of one time withdrew, and is heard first": (
         "segments",
         [described(5.5, "segments", "s", "t"), described(5, "segments", "s", "t"), described(5, "segments")],
+    ),
+    "a rule withdrew at the moment at which the learner is active again": (
+        "manual",
+        [status(2, "inactive"), described(3, "everyone"), described(4, "manual"), status(4, "active")],
     ),
 }
 
