@@ -39,6 +39,12 @@ from tests.world import World
 
 
 @pytest.fixture
+def used_before() -> bool:
+    """A database for each test: who else has a session there is counted, and what it tells sessions is changed."""
+    return False
+
+
+@pytest.fixture
 def pooler(database_url: str) -> Iterator[PgBouncer]:
     """PgBouncer in front of this test's database."""
     with pgbouncer(database_url) as found:
