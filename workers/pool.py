@@ -10,9 +10,10 @@ import redis
 import structlog
 from dramatiq.broker import MessageProxy
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import stop_after_delay, stop_when_event_set
 
 from config.counting import counts
-from config.database import autocommit, is_connection_problem, transaction
+from config.database import autocommit, is_connection_problem, retrying, transaction
 from config.log import without_data
 from config.runtime import Runtime
 from config.tracing import tracing
@@ -162,10 +163,19 @@ class Leases(dramatiq.Middleware):
         log.error(  # a traceback may quote people's data
             "work.failed", actor=piece.actor, work=piece.work, failures=piece.failures + 1, **without_data(problem)
         )
-        with suppress(LostLease), transaction(self._runtime.engine, piece.organisation) as connection:
-            pause = pause_before(piece.failures, self._runtime.retry)
-            work.release(connection, piece, after=pause, failed=True, written=False)
+        self._release(piece)
         self._count_against_its_kind(piece, problem)
+
+    def _release(self, piece: Piece) -> None:
+        """Let somebody else have the piece. It is tried for as long as the lease may stand, should the database be away
+        for a while: nobody could have the piece before the lease runs out."""
+        lease, stopping = self._runtime.lease.total_seconds(), self._runtime.stopping
+        tries = retrying().copy(stop=stop_after_delay(lease) | stop_when_event_set(stopping))
+        pause = pause_before(piece.failures, self._runtime.retry)
+        with suppress(LostLease):
+            for attempt in tries:
+                with attempt, transaction(self._runtime.engine, piece.organisation) as connection:
+                    work.release(connection, piece, after=pause, failed=True, written=False)
 
     def _count_against_its_kind(self, piece: Piece, problem: BaseException) -> None:
         """Open the fuse of a kind of work that fails again and again. No piece is to blame if a server is away."""

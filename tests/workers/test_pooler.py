@@ -3,6 +3,7 @@
 import io
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
@@ -35,7 +36,10 @@ from tests.mailserver import MailServer, free_port
 from tests.pgbouncer import SESSIONS, PgBouncer, pgbouncer
 from tests.workers.deployment import Deployment, until
 from tests.workers.test_losing_the_queue import GROUP, Held, announcement, everyone_course, mails, told_everything
+from tests.workers.test_pool import woken
 from tests.world import World
+from workers.pool import Leases
+from workers.queues import Broker
 
 
 @pytest.fixture
@@ -266,6 +270,36 @@ def test_a_pooler_in_the_place_of_the_database_is_recognised(pooler: PgBouncer) 
     engine.dispose()
 
     assert why(refused.value) == "a pooler answers there, which DATABASE_POOLER_URL is for"
+
+
+def test_r33_what_fails_while_the_pooler_is_away_is_given_back_once_it_is_there(
+    world: World, database_url: str, pooler: PgBouncer
+) -> None:
+    """Not only once the lease has run out."""
+    tries: list[str] = []
+
+    def connect(url: str, **arguments: Any) -> psycopg.Connection[Any]:
+        tries.append(url)
+        return psycopg.connect(url, **arguments)
+
+    engine = make_engine(database_url, role="test", pooler=pooler.url, connect=connect)
+    runtime = replace(world.runtime, engine=engine)
+    broker, leases = Broker(runtime.endpoints.redis_url), Leases(runtime)
+    woken(world)
+    message = next(broker.consume("mail"))
+    assert message is not None
+    leases.before_process_message(broker, message)
+    assert not message.failed
+    pooler.kill()
+    tries.clear()
+    with ThreadPoolExecutor() as threads:
+        lost = OperationalError("", {}, psycopg.OperationalError())
+        given_back = threads.submit(leases.after_process_message, broker, message, exception=lost)
+        until(lambda: given_back.done() or len(tries) > 2, "it was tried again", 10)
+        pooler.start()
+        given_back.result(PATIENCE)
+    assert world.rows("SELECT state, failures FROM work") == [("due", 1)]
+    engine.dispose()
 
 
 LEARNERS = 300
