@@ -153,6 +153,7 @@ def test_r31_no_statement_goes_past_the_helper_that_binds_its_organisation() -> 
         "tasks.imports.judging.stage",  # copies a file into a table of its own session
         "tasks.imports.judging.refused_lines",  # copies what is refused of it
         "tasks.reports.export.stream_rows",  # copies; whoever calls it asks the helper for its organisation
+        "workers.pool._release",  # a copy of the retries
         "workers.relay.leader._leadership",  # a lock, and news
         "tasks.system.readers.restore",  # Redis
         "workers.queues._push",  # Redis
