@@ -1,6 +1,7 @@
 """What the capabilities say of themselves: their tables and SQL functions, each with its owner."""
 
 import importlib
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ ROOT = Path(tasks.__path__[0])
 CAPABILITIES = sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
 
 
+@cache
 def owners() -> dict[str, str]:
     """The capability of each table."""
     return {

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from config.tables import metadata
+from tests.architecture.declared import owners
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,4 +98,4 @@ def _built(call: ast.Call) -> list[str]:
         return []
     subjects = [call.func.value] if isinstance(call.func, ast.Attribute) else []
     words = {ast.unparse(subject).split(".")[-1] for subject in [*subjects, *call.args[:1]]}
-    return sorted(words & {*metadata.tables})
+    return sorted(words & owners().keys())
