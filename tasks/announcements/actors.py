@@ -27,7 +27,9 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
     """Find out who of a stretch of learners is in an audience."""
     with transaction(runtime.engine, piece.organisation) as connection:
         share_organisation(connection, piece.organisation)
-        make_audiences(connection, runtime.settings, piece.organisation, piece.subject, piece.low, piece.high)
+        make_audiences(
+            connection, runtime.settings, piece.organisation, piece.subject, piece.low, piece.high, part_of=piece
+        )
         work.finish(connection, piece)
 
 

@@ -107,16 +107,23 @@ def launch(
 
 
 def make_audiences(
-    connection: Connection, settings: Settings, organisation: int, mailing: int, low: int, high: int
+    connection: Connection,
+    settings: Settings,
+    organisation: int,
+    mailing: int,
+    low: int,
+    high: int,
+    *,
+    part_of: work.Piece | None = None,
 ) -> None:
     """Make what there is of an audience in a stretch of learners: at once where it fits one chunk, else write down a
-    piece for each chunk of it; nothing where there is nobody (R13, R22)."""
+    piece for each chunk of it; nothing where there is nobody (R13, R22). `part_of`: as for `work.add`."""
     size = settings.rollcall_chunk
     pieces = mail.audience_stretches(connection, organisation, mailing, low, high, size)
     if len(pieces) == 1 and fits(connection, size, size):
         make_audience(connection, settings, organisation, mailing, *pieces[0])
     elif pieces:
-        work.add(connection, organisation, "tasks", "announcements.audience", mailing, pieces)
+        work.add(connection, organisation, "tasks", "announcements.audience", mailing, pieces, part_of=part_of)
 
 
 def make_audience(

@@ -20,15 +20,16 @@ def survey(runtime: Runtime, piece: work.Piece) -> None:
     find out, a survey for each part of the learners."""
     for attempt in retrying():
         with attempt, transaction(runtime.engine, piece.organisation) as connection:
-            fanout = fanouts.load(connection, piece.organisation, piece.subject, piece.low, piece.high)
+            number = piece.organisation
+            fanout = fanouts.load(connection, number, piece.subject, piece.low, piece.high)
             if fanout is not None:
                 size = learners_in_chunk(runtime.settings, fanout)
                 parts = surveying.saved_stretches(connection, fanout, piece.low, piece.high, size * SURVEYED)
                 if len(parts) > 1:
-                    work.add(connection, piece.organisation, "tasks", "enrolments.survey", piece.subject, parts)
+                    work.add(connection, number, "tasks", "enrolments.survey", piece.subject, parts, part_of=piece)
                 for low, high in parts if len(parts) == 1 else ():
                     ranges = _chunks_to_do(connection, fanout, low, high, size)
-                    work.add(connection, piece.organisation, "tasks", "enrolments.chunk", piece.subject, ranges)
+                    work.add(connection, number, "tasks", "enrolments.chunk", piece.subject, ranges, part_of=piece)
             work.finish(connection, piece)
 
 

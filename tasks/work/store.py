@@ -81,9 +81,10 @@ def add(
     *,
     scheduled_for: datetime | None = None,
     ahead: bool = False,
+    part_of: Piece | None = None,
 ) -> None:
     """Write down what is to be done, one piece for each range; `ahead`: before what else its organisation has to be
-    done."""
+    done; `part_of`: what is found to be the work of a piece waits for as long as that piece does."""
     pairs = list(ranges)
     execute(
         connection,
@@ -91,8 +92,10 @@ def add(
         INSERT INTO work (organisation, queue, actor, subject, low, high, state, due_at, since)
         SELECT :organisation, :queue, :actor, :subject, low, high,
                CASE WHEN CAST(:at AS timestamptz) IS NULL THEN 'due' ELSE 'scheduled' END,
-               coalesce(:at, now()) - CAST(:ahead AS interval), coalesce(:at, now())
+               at - CAST(:ahead AS interval), at
         FROM unnest(CAST(:lows AS int[]), CAST(:highs AS int[])) AS new (low, high)
+        CROSS JOIN (SELECT coalesce(:at, (SELECT since FROM work WHERE organisation = :organisation AND work = :whole),
+                                    now()) AS at) line
         """,
         organisation=organisation,
         queue=queue,
@@ -100,6 +103,7 @@ def add(
         subject=subject,
         at=scheduled_for,
         ahead=AHEAD if ahead else timedelta(),
+        whole=part_of and part_of.work,
         lows=[low for low, _ in pairs],
         highs=[high for _, high in pairs],
     )

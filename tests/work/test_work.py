@@ -73,6 +73,26 @@ def finish(world: World, piece: Piece) -> None:
         work.finish(connection, piece)
 
 
+def test_r31_what_a_piece_consists_of_keeps_its_place_and_goes_lowest_first(world: World) -> None:
+    """Rows that are written in the order of an index cost it least, whoever finds out first what is to be done."""
+    with transaction(world.runtime.engine, 1) as connection:
+        work.add(connection, 1, "bulk", "mail.deliver", 1, [(1, 10), (11, 20)])
+    first, second = (taken(world, it) for it in offered(world))
+    due(world, 1, 5)
+    for whole, parts in (second, [(16, 20), (11, 15)]), (first, [(1, 5), (6, 10)]):
+        with transaction(world.runtime.engine, 1) as connection:
+            work.add(connection, 1, "bulk", "mail.deliver", 1, parts, part_of=whole)
+            work.finish(connection, whole)
+
+    begun = []
+    for _ in range(4):
+        [next_] = offered(world, bound=1)
+        begun.append(taken(world, next_))
+        finish(world, begun[-1])
+
+    assert [it.low for it in begun] == [1, 6, 11, 16]
+
+
 def test_r31_organisations_take_turns(world: World) -> None:
     due(world, 1, 100)
     due(world, 2, 2)

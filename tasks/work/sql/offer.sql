@@ -1,4 +1,5 @@
 -- Choose what to wake workers for: at most bound pieces of each queue in flight, organisations in turns (R31).
+-- Of what is due at one time, the lowest range comes first: rows that are written in the order of an index cost it least.
 -- Nobody is woken for a pool that is paused, or for what is halted. What somebody begins, or rests, meanwhile is left alone: at the end it is due no more.
 WITH chosen AS (
     SELECT chosen.organisation, chosen.work, again
@@ -24,14 +25,14 @@ WITH chosen AS (
         ), turns AS (
             SELECT next.organisation, next.work, next.since,
                    coalesce(busy.pieces, 0)
-                       + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.work)
+                       + row_number() OVER (PARTITION BY next.organisation ORDER BY next.due_at, next.low, next.work)
                        AS turn
             FROM (SELECT organisation FROM waiting WHERE NOT halted(organisation, '')) waiting
             CROSS JOIN LATERAL (
-                SELECT w.organisation, w.work, w.due_at, w.since FROM work w
+                SELECT w.organisation, w.work, w.low, w.due_at, w.since FROM work w
                 WHERE w.queue = queues.queue AND w.organisation = waiting.organisation AND w.due_at <= now()
                   AND w.state IN ('due', 'scheduled', 'failing') AND NOT halted(w.organisation, w.actor)
-                ORDER BY w.due_at, w.work LIMIT :bound
+                ORDER BY w.due_at, w.low, w.work LIMIT :bound
             ) next
             LEFT JOIN busy ON busy.organisation = next.organisation
         )
