@@ -2,9 +2,10 @@
 
 A piece is *due*, is *offered* by a wake-up that may be lost, is *running* under a lease and a fence, and is deleted
 when it is finished, in the transaction that writes its outcome. `due_at` is when to wake someone for it, whatever its
-state: for offered and running pieces that is when the lease runs out. `since` is when it first became due, however
-often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest, and so do *failing* ones, whose workers
-never came back: they are tried again after a pause, which grows, with nothing beside them, or when a person says so.
+state: for offered and running pieces that is when the lease runs out. `since` is when it, or the piece it is part of,
+first became due, however often it was offered. *Held* pieces (paused mailings) and *scheduled* ones rest, and so do
+*failing* ones, whose workers never came back: they are tried again after a pause, which grows, with nothing beside
+them, or when a person says so.
 """
 
 from collections.abc import Iterable
@@ -84,7 +85,7 @@ def add(
     part_of: Piece | None = None,
 ) -> None:
     """Write down what is to be done, one piece for each range; `ahead`: before what else its organisation has to be
-    done; `part_of`: what is found to be the work of a piece waits for as long as that piece does."""
+    done; `part_of`: what a piece turns out to consist of has waited since that piece has, and takes its place."""
     pairs = list(ranges)
     execute(
         connection,

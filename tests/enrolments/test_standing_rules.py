@@ -305,13 +305,24 @@ class TestOverSeveralChunks:
         monkeypatch.setattr("tasks.enrolments.actors.SURVEYED", 2)
         world.has_learners(*SEVEN)
         world.has_course("safety", "everyone")
+        since = world.list("SELECT since FROM work")
 
         _survey(world)
 
+        assert world.list("SELECT DISTINCT since FROM work") == since, "they keep its place"
         rests = "SELECT actor, low, high FROM work ORDER BY low"
         assert world.rows(rests) == [("enrolments.survey", 1, 6), ("enrolments.survey", 7, 7)]
         world.settle()
         assert enrolled(world) == set(SEVEN)
+
+    def test_r31_the_chunks_that_a_survey_finds_keep_its_place(self, world: World) -> None:
+        world.has_learners(*SEVEN)
+        world.has_course("safety", "everyone")
+        since = world.list("SELECT since FROM work WHERE actor = 'enrolments.survey'")
+
+        _survey(world)
+
+        assert world.list("SELECT DISTINCT since FROM work WHERE actor = 'enrolments.chunk'") == since
 
     def test_r10_the_method_that_stands_when_a_chunk_is_done_decides(self, world: World) -> None:
         world.has_learners(*SEVEN)

@@ -11,7 +11,7 @@ from tasks.announcements.previews import preview
 from tasks.mail.ledger.retrying import retry_notices
 from tasks.mail.rules import Kind
 from tests.scale.explained import explained
-from tests.world import World
+from tests.world import World, work_on
 
 CHUNK, BATCH = 10, 4
 
@@ -72,6 +72,15 @@ def test_r31_an_announcement_to_one_learner_is_one_piece_of_mail(sparse: World) 
     sparse.settle()
     assert (selected(sparse, "news"), pieces(sparse) - before) == (1, 1)
     assert sparse.mail.recipients == ["l3@acme.example"]
+
+
+def test_r31_the_pieces_of_an_audience_keep_the_place_of_their_survey(sparse: World) -> None:
+    sparse.announces(audience={"everyone": True})
+    [(number, survey, since)] = sparse.rows("SELECT organisation, work, since FROM work")
+
+    work_on(sparse.runtime, "announcements.survey", number, survey)
+
+    assert sparse.rows("SELECT DISTINCT actor, since FROM work") == [("announcements.audience", since)]
 
 
 @pytest.mark.parametrize(
