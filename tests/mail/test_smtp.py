@@ -1,5 +1,7 @@
 """What the mailer makes of a server's answers: R19, R21, over real sockets."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -40,6 +42,26 @@ def send(mailer: Mailer, *numbers: int, address: str = "a@x.example", within: fl
 
 def answers(attempts: list[MailAttempt]) -> list[tuple[MailResult, int | None]]:
     return [(attempt.answer, attempt.code) for attempt in attempts]
+
+
+#: A process that ends while a connection is open, and only when it has been said once more that there is one.
+ENDS = """
+import atexit, sys, threading
+from config.settings import SmtpServer
+from tasks.mail.sending import pool
+pool.SAY_SECONDS = 0
+said = threading.Event()
+mailer = pool.Mailer(SmtpServer.parse(sys.argv[1]), connections=1, timeout=5)
+mailer.report_use_to(lambda use: said.set())
+mailer.send([pool.Envelope(1, "us@y.example", "a@x.example", b"Hello.\\r\\n")], within=5)
+atexit.register(lambda: (said.clear(), print("said" if said.wait(5) else "not said")))
+"""
+
+
+def test_a_process_may_end_while_a_connection_is_open(script: Script) -> None:
+    words = [sys.executable, "-c", ENDS, f"smtp://127.0.0.1:{script.port}?tls=none"]
+    ended = subprocess.run(words, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("said\n", "", 0)
 
 
 def test_messages_share_a_connection(script: Script, mailer: Mailer) -> None:

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar, cast
 
 import aiosmtplib
@@ -65,7 +65,6 @@ class Mailer:
         self._closed_at = self._said_at = -math.inf
         self._refused: MailAttempt | None = None
         self._hold: Callable[[Use], None] = lambda _use: None
-        self._saying: Awaitable[None] | None = None
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="smtp", daemon=True)
         self._thread.start()
@@ -191,7 +190,7 @@ class Mailer:
         use, now = self.use(0), self._loop.time()
         if use.open != self._said or now - self._said_at >= SAY_SECONDS:
             self._said, self._said_at = use.open, now
-            self._saying = self._loop.run_in_executor(None, self._hold, use)
+            threading.Thread(target=self._hold, args=(use,), daemon=True).start()  # an executor ends before the process
         self._tending = bool(use.open or self._busy)
         if self._tending:
             self._loop.call_later(LOOK_SECONDS, self._tend)
