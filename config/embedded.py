@@ -22,6 +22,7 @@ from typing import IO
 
 import psutil
 
+from config.errors import Conflict
 from config.programs import (
     POLL_INTERVAL,
     POSTGRESQL_SOCKET,
@@ -111,8 +112,31 @@ def embedded_services(
         finally:
             fcntl.flock(users, fcntl.LOCK_UN)
             with suppress(_LockedError), services.locked(LEAVING_TIMEOUT):
-                if _nobody_uses(users):
+                if _is_ours(users):
                     services.stop()
+
+
+@contextmanager
+def the_one_up(home: Path) -> Iterator[None]:
+    """Be the one `rollcall up` under this home until the block ends, or this process does. Raises Conflict if there is
+    one. A home that cannot be written has no `services.json` either that two could write."""
+    try:
+        _make_home(home)
+        lock = _lock_file(home / "up.lock")
+    except EmbeddedError:
+        yield
+        return
+    with lock:
+        if not _is_ours(lock):
+            lock.seek(0)
+            raise Conflict(
+                f"rollcall up runs under {home} already, as process {lock.read()}: end that one first, or set"
+                " ROLLCALL_HOME to another folder."
+            )
+        with suppress(OSError):  # the disk is full, and what runs, runs on
+            lock.truncate(0)
+            os.write(lock.fileno(), str(os.getpid()).encode())
+        yield
 
 
 def running_urls(home: Path) -> set[str]:
@@ -307,13 +331,13 @@ def _lock_file(path: Path) -> IO[str]:
         raise EmbeddedError(f"{path} cannot be opened ({problem.strerror}).") from None
     if os.fstat(descriptor).st_uid == os.geteuid():
         os.fchmod(descriptor, 0o600)
-    return os.fdopen(descriptor, "a")
+    return os.fdopen(descriptor, "a+")
 
 
-def _nobody_uses(users: IO[str]) -> bool:
-    """Whether no process holds its share of `embedded.users` any more."""
+def _is_ours(lock: IO[str]) -> bool:
+    """Whether this process has the lock on a file now, and no other a share of it."""
     try:
-        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

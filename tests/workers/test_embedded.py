@@ -28,8 +28,8 @@ import pytest
 from redis import Redis
 
 from config.account import NUMBER, Account
-from config.embedded import embedded_services
-from config.errors import ConfigurationError
+from config.embedded import embedded_services, the_one_up
+from config.errors import ConfigurationError, Conflict
 from config.programs import STOP_TIMEOUT, EmbeddedError
 from config.services import endpoints
 from config.settings import Settings
@@ -428,3 +428,31 @@ def test_who_has_no_name_on_this_machine_has_a_database_all_the_same(
         nameless.run([str(Path(sys.executable).with_name("rollcall")), "migrate"])
 
         assert Path(home, "postgresql", "PG_VERSION").stat().st_uid == NUMBER + 1
+
+
+#: A process that is the one `rollcall up` of a home until its stdin ends.
+UP = """
+import sys
+from pathlib import Path
+from config.embedded import the_one_up
+with the_one_up(Path(sys.argv[1])):
+    print("up", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_one_rollcall_up_runs_under_a_home_and_one_that_was_killed_is_in_nobodys_way(home: Path) -> None:
+    command = [sys.executable, "-c", UP, str(home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"up\n"
+        with pytest.raises(Conflict, match=f"as process {first.pid}:"), the_one_up(home):
+            pass
+        first.kill()
+    with the_one_up(home), pytest.raises(Conflict, match=f"as process {os.getpid()}:"), the_one_up(home):
+        pass
+
+
+def test_rollcall_up_needs_no_home_that_can_be_written() -> None:
+    with the_one_up(Path("/proc/read-only/home")), the_one_up(Path("/proc/read-only/home")):
+        pass

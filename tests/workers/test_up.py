@@ -163,6 +163,7 @@ def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves
     _one_click(machine, services["PUBLIC_URL"])
     _reports_are_taken(machine, services["BOUNCES_URL"])
 
+    _a_second_is_refused(machine)
     killed = services["pids"]["tasks.1"]
     os.kill(killed, signal.SIGKILL)
     until(lambda: machine.services["pids"].get("tasks.1", killed) != killed, "a new tasks.1")
@@ -179,9 +180,16 @@ def test_up_runs_everything_as_the_first_steps_say_restarts_what_dies_and_leaves
     assert up.wait(DRAIN) == 0, log.read_text()[-2000:]
     assert time.monotonic() - began < DRAIN
     assert not [name for name, pid in pids.items() if alive(pid)]
-    assert _of(machine.home) == []
-    assert not (machine.home / "services.json").exists()
+    assert (_of(machine.home), (machine.home / "services.json").exists()) == ([], False)
     assert "Traceback" not in log.read_text()
+
+
+def _a_second_is_refused(machine: Machine) -> None:
+    services = machine.services
+    second = machine.command("up")
+    assert (second.returncode, second.stdout) == (1, "")
+    assert f"already, as process {services['pids']['rollcall']}: end that one first" in second.stderr
+    assert machine.services == services, "it still says what the first one runs"
 
 
 def _one_click(machine: Machine, url: str) -> None:

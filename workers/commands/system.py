@@ -113,10 +113,13 @@ def up(
     ] = None,
 ) -> None:
     """Run every process of the Procfile on this machine until Ctrl-C; SIGTERM drains."""
+    from config.embedded import the_one_up
+
     settings = load_settings()
     configure_logging(settings.rollcall_log, settings.rollcall_log_level)
     roles = _roles(procfile, scale or [])
-    with services.endpoints(settings, make=True) as (found, pids):
+    home = settings.rollcall_home.absolute()
+    with services.endpoints(settings, make=True) as (found, pids), the_one_up(home):
         with (
             opened("rollcall", READ_STATUS, process=True) as runtime,
             make_redis(runtime.endpoints.redis_url) as client,
