@@ -54,7 +54,8 @@ _ERRORS = frozenset({"#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#N/A", "
 #: the order of COPY, a cell begins behind a tab. Two characters are found ten times as slowly as one: a pair is looked
 #: for where the rarer one of it is.
 ODD = ("\\", *(c for c in _CONTROLS if c not in "\t\n"))
-ODD_PAIRS = (("'", "\t'"), ("=", "\t="), ("#", "\t#"), ("+", "E+"), ("+", "e+"), (".", ".0\t"))
+ODD_PAIRS = (("'", "\t'"), ("=", "\t="), ("#", "\t#"), ("+", "E+"), ("+", "e+"))
+ODD_FRACTION = re.compile(r"\.00*[\t\n]")  # one that begins with a literal is found fast
 ODD_BEYOND_ASCII = (UNREADABLE, "\ufffd", *_FORMAT, *_SPACES)
 
 

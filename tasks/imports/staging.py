@@ -72,7 +72,7 @@ class Staging:
             any(each in plain for each in cell_rules.ODD)
             or any(rare in plain and pair in plain for rare, pair in cell_rules.ODD_PAIRS)
             or _PADDED.search(plain)
-            or (len(self._texts) == len(self._ids) and ".0\n" in plain)
+            or cell_rules.ODD_FRACTION.search(plain)
             or (cell_rules.TINY in plain and self._has_tiny(batch))
         ):
             return True

@@ -170,6 +170,16 @@ IDS: list[Strange] = [
         "8- 1 changed by a spreadsheet",
     ),
     (
+        "ids with a longer fraction",
+        f"{HEAD}7.00,a@x.example,Active\n8,b@x.example,Suspended\n",
+        "8- 1 changed by a spreadsheet",
+    ),
+    (
+        "usernames with a fraction, and no address",
+        "id,username,status\nA,a,Active\nB,7.00,Active\nC,7.0,Active\n",
+        "A+ 2 changed by a spreadsheet",
+    ),
+    (
         "accents in two ways",
         f"{HEAD}e\u0301,a@x.example,Active\n\u00e9,b@x.example,Suspended\n",
         "\u00e9- 1 repeated id",
