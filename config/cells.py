@@ -27,9 +27,6 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,29}")
 #: Bits of the number of an organisation that are below those of the cell which gave it.
 CELL_BITS = 24
 
-#: Advisory lock class of whoever moves the numbers on from which mailings get theirs: by month, or to a new epoch.
-NUMBERS_LOCK = 7407
-
 #: Seconds for which it is remembered where an organisation lives, and how many are. Who comes to the wrong cell is told
 #: so there, so that this is about speed alone.
 REMEMBERED_SECONDS, MOST_REMEMBERED = 60.0, 100_000

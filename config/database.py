@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
+from config.locks import ORGANISATION_LOCK
 from config.pipeline import READ_ONLY, pipeline_of, pipelining
 from config.pooler import pooler_of
 from config.statements import Ran, columns_of, run
@@ -20,9 +21,6 @@ from config.tracing import TRACE
 Row = TypeVar("Row")
 
 log = structlog.get_logger()
-
-#: Advisory lock class of the one lock an organisation has; the second key is its number.
-ORGANISATION_LOCK = 7401
 
 #: SQLSTATEs after which the same transaction is worth another try: serialisation, deadlock, a lost race on a key.
 RETRYABLE = {"40001", "40P01", "23505"}

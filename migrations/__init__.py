@@ -17,6 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 
 from config.database import is_locked
 from config.errors import UserError
+from config.locks import MIGRATION_LOCK
 from config.pooler import session_engine
 from migrations.isolation import RoleRefused, isolate
 
@@ -25,9 +26,6 @@ if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
 
 __all__ = ["LockTaken", "NotAllowed", "RoleRefused", "bring_up_to_date", "current", "head", "misfit"]
-
-#: Advisory lock held while migrating: of several processes started together one migrates, the others wait.
-MIGRATION_LOCK = 7400
 
 #: Seconds for which a revision waits for a lock, while whoever needs the table waits behind it; then it is taken back,
 #: and tried again after as long, so many times.

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import psycopg
 from psycopg import sql
 
-from config.cells import CELL_BITS, NUMBERS_LOCK
+from config.cells import CELL_BITS
 from config.errors import UserError
+from config.locks import NUMBERS_LOCK
 
 #: Bits below an epoch, in numbers of 64 bits.
 EPOCH_BITS = 40

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DataError, ProgrammingError
 
 from config.database import autocommit, enter_tenant_role, execute, transaction
 from config.errors import Forbidden, NotFound, Stale, UserError
+from config.locks import SUBJECT_LOCK
 from config.pooler import session_engine
 from config.runtime import Runtime
 from config.words import as_json
@@ -26,9 +27,6 @@ Answer = TypeVar("Answer")
 
 #: The source of events by the door that they come through.
 SOURCES = {Door.COMMAND: "cli", Door.API: "api", Door.CONSOLE: "console", Door.SCIM: "scim"}
-
-#: Advisory lock class of things that are changed by whoever saw them; the second key is a hash of what it is.
-SUBJECT_LOCK = 7404
 
 #: SQLSTATEs of a role, or a function that names it, that is not there.
 LACKING = {"22023", "42883"}

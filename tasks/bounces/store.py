@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from config.database import changes_any, column, execute, is_true, one, tuples
+from config.locks import RECIPIENT_LOCK
 from config.sql import query
 from tasks.bounces.rules import SOFT_IN_A_ROW, Bounce, BounceKind
 from tasks.mail import Token
-
-#: Advisory lock class of one recipient's reports; the second key is a hash of whose. Of two that are taken at once, the
-#: second sees the first, so that the fifth soft bounce is seen to be the fifth.
-RECIPIENT_LOCK = 7403
 
 
 @dataclass(frozen=True, slots=True)

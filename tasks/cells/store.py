@@ -10,10 +10,7 @@ from sqlalchemy import Connection
 from config.cells import CELL_BITS, HOME
 from config.database import column, execute, integer, is_true, one, rows, tuples, value
 from config.errors import Unavailable
-
-#: Advisory locks at home of whoever moves an organisation, and in a cell of what arrives there; the second key is a
-#: hash of its id.
-MOVE_LOCK, ARRIVAL_LOCK = 7405, 7406
+from config.locks import ARRIVAL_LOCK, MOVE_LOCK
 
 
 class Elsewhere(Unavailable):

@@ -77,7 +77,7 @@ if TYPE_CHECKING:
     from tasks.events.readers import known as known_readers
     from tasks.events.readers import remember as remember_readers
     from tasks.events.readers import waiting_seconds
-    from tasks.events.replays import LEADER_LOCK, ReplayLeft, ReplayRequest, replay
+    from tasks.events.replays import ReplayLeft, ReplayRequest, replay
     from tasks.events.replays import left as replay_left
     from tasks.events.replays import published as replay_published
     from tasks.events.rules import Deferred, affordable, in_turn, portions, waves

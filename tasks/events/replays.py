@@ -7,10 +7,8 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from config.database import column, integer, the_one, value
+from config.locks import LEADER_LOCK
 from config.sql import query
-
-#: Advisory lock that the leading relay holds for as long as its connection lives.
-LEADER_LOCK = 7402
 
 #: Positions looked through in one statement.
 SLICE = 20_000

@@ -14,14 +14,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import ORGANISATION_LOCK, execute, is_true, rows, value
+from config.database import execute, is_true, rows, value
+from config.locks import ORGANISATION_LOCK, TURN_LOCK
 from tasks import cells, work
 from tasks.events import inbox
 from tasks.events.inbox import StoredEvent, announce_quarantine
 from tasks.events.schemas import Event, Reason
-
-#: Advisory lock class of the end of an organisation's line; the second key is its number.
-TURN_LOCK = 7403
 
 #: Events that are read at once.
 MOST = 1000

@@ -8,6 +8,7 @@ import msgspec
 
 from config import clock
 from config.database import autocommit, transaction, value
+from config.locks import IMPORT_LOCK
 from config.pooler import session_engine
 from config.runtime import Runtime
 from tasks import organisations, uploads, work
@@ -16,9 +17,6 @@ from tasks.imports.reader import layout_of
 from tasks.imports.requests import ImportRequest, approval, delimiter_of, reading_options
 from tasks.imports.rules import NotReadable
 from tasks.work import actor
-
-#: Advisory lock of whoever imports a file.
-IMPORT_LOCK = 7403
 
 #: How long a file is kept that was only looked at, or could not be read: to be corrected, and read again.
 KEPT = timedelta(days=1)

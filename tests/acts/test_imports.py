@@ -8,6 +8,7 @@ import pytest
 
 from config.database import autocommit, value
 from config.errors import Conflict, Invalid, NotFound
+from config.locks import IMPORT_LOCK
 from tasks.acts import imports as acts
 from tasks.acts.paging import PageAsked
 from tasks.imports import UNASKED, actors
@@ -85,9 +86,9 @@ def test_r31_an_import_waits_while_another_is_done(world: World, monkeypatch: py
     monkeypatch.setattr(actors, "TURN_SOON", timedelta(hours=1))
     one = begin(world)
     with autocommit(world.runtime.engine) as other:
-        value(other, "SELECT pg_advisory_lock(:lock)", lock=actors.IMPORT_LOCK)
+        value(other, "SELECT pg_advisory_lock(:lock)", lock=IMPORT_LOCK)
         world.settle()
-        value(other, "SELECT pg_advisory_unlock(:lock)", lock=actors.IMPORT_LOCK)
+        value(other, "SELECT pg_advisory_unlock(:lock)", lock=IMPORT_LOCK)
     waits = world.rows("SELECT state, failures, due_at - now() > interval '30 minutes' FROM work")
     before = do(world, acts.show, one)
     world.execute("UPDATE work SET due_at = now()")

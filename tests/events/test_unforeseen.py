@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy.exc import IntegrityError, OperationalError
 from structlog.testing import capture_logs
 
-from config.database import ORGANISATION_LOCK, transaction
+from config.database import transaction
+from config.locks import ORGANISATION_LOCK
 from tasks.events import Event, EventRef
 from tasks.intake import NotResolved, batch, process_batch, release, set_aside
 from tests.events.handling import before_each, raises_for

@@ -16,8 +16,9 @@ import psutil
 import pytest
 from psycopg import connect
 
-from config.database import ORGANISATION_LOCK, transaction
+from config.database import transaction
 from config.engine import make_engine
+from config.locks import ORGANISATION_LOCK
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN

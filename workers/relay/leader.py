@@ -18,11 +18,11 @@ from sqlalchemy.exc import OperationalError
 
 from config.database import is_connection_problem
 from config.engine import deadlines, session_options
+from config.locks import LEADER_LOCK
 from config.outages import POSTGRESQL, REDIS, is_redis_outage
 from config.runtime import Runtime
 from config.streams import make_redis
 from tasks.chores import complain
-from tasks.events import LEADER_LOCK
 from tasks.fleet import ProcessRole
 from workers.presence import Presence
 from workers.relay.audit import KeepAudit

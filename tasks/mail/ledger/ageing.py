@@ -3,8 +3,8 @@
 
 from sqlalchemy import Connection
 
-from config.cells import NUMBERS_LOCK
 from config.database import column, execute, is_true, say, value
+from config.locks import NUMBERS_LOCK
 from config.sql import query
 
 #: Ledgers that are forgotten one by one, in one transaction at most.
