@@ -46,10 +46,11 @@ _NAMED = re.compile(
 )
 _BIG = {"mailing", "fanout"}
 
-#: Where a statement names months of mailings by the numbers of one mailing, or of the lowest and the highest; and how
-#: many bits of such a number are below those of its month.
+#: Bits of the number of a mailing that are below those of the epoch that gave it, and below those of its month.
+EPOCH_BITS, MONTH_BITS = 40, 30
+
+#: Where a statement names months of mailings by the numbers of one mailing, or of the lowest and the highest.
 _MONTHS = re.compile(r"\b(?:same_month|in_months)\(([\w.]+), :(\w+)(?:, :(\w+))?\)")
-_MONTH_BITS = 30
 
 
 _DIALECT = make_url("postgresql+psycopg://").get_dialect()()
@@ -82,11 +83,11 @@ def _within(month: tuple[int, int] | None, named: re.Match[str]) -> str:
     if month is None:
         return "false"
     lowest, highest = month
-    return f"{named[1]} BETWEEN {lowest << _MONTH_BITS} AND {(highest + 1 << _MONTH_BITS) - 1}"
+    return f"{named[1]} BETWEEN {lowest << MONTH_BITS} AND {(highest + 1 << MONTH_BITS) - 1}"
 
 
 def _month(lowest: Any, highest: Any) -> tuple[int, int] | None:
-    return None if lowest is None else (lowest >> _MONTH_BITS, highest >> _MONTH_BITS)
+    return None if lowest is None else (lowest >> MONTH_BITS, highest >> MONTH_BITS)
 
 
 def _unseen(named: re.Match[str]) -> str:

@@ -11,11 +11,9 @@ import psycopg
 from psycopg import sql
 
 from config.cells import CELL_BITS
+from config.database import EPOCH_BITS
 from config.errors import UserError
 from config.locks import NUMBERS_LOCK
-
-#: Bits below an epoch, in numbers of 64 bits.
-EPOCH_BITS = 40
 
 #: Below this is the place of an event that is to be published where its organisation goes. A place that an event had in
 #: another database is higher, and below zero.

@@ -13,6 +13,8 @@ from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 
 import migrations
 from config.database import (
+    EPOCH_BITS,
+    MONTH_BITS,
     autocommit,
     execute,
     is_connection_problem,
@@ -133,6 +135,20 @@ def test_r31_an_organisation_has_many_rows_of_each_table_whatever_was_sampled(wo
 
     assert {"learners", "enrolments", "memberships"} <= found.keys()
     assert [table for table, many in found.items() if not many] == []
+
+
+def test_the_number_of_a_mailing_has_the_bits_for_the_database_that_it_has_for_us(world: World) -> None:
+    first, last = 84 << MONTH_BITS, (85 << MONTH_BITS) - 1
+    assert world.ask("SELECT number_of_month(month_of_number(:last))", last=last) == first
+    assert world.ask("SELECT same_month(:last, :first) AND NOT same_month(:last + 1, :first)", first=first, last=last)
+    assert world.ask(
+        "SELECT NOT same_month(:first - 1, :first) AND in_months(:last, :first, :last)", first=first, last=last
+    )
+    for other in (last, (1 << EPOCH_BITS) + first):
+        assert world.ask("SELECT month_of_number(:n) = month_of_number(:first)", n=other, first=first), (
+            "of another epoch"
+        )
+    assert world.ask("SELECT month_of_number(:n)", n=(1 << EPOCH_BITS) - 1).year > 2100, "the last month of an epoch"
 
 
 LONG = "INSERT INTO segments (organisation, id, name, saved_at) VALUES (1, :id, :name, now())"

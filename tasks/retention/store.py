@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import nobody_to_blame, rows, say, value
+from config.database import EPOCH_BITS, nobody_to_blame, rows, say, value
 from tasks.retention.rules import ArrivalPeriod, Partition
 
 #: Seconds for which a lock is waited for, while whoever needs the table waits behind us; then it is tried later.
@@ -21,13 +21,14 @@ def partitions(connection: Connection) -> list[Partition]:
                CASE WHEN below IS NOT NULL THEN
                    CAST(substring(pg_get_expr(part.relpartbound, part.oid) FROM 'FROM \(''(\d+)''\)') AS bigint) END
                    AS lowest,
-               below, coalesce(below - 1 >> 40 = number_of_month(now()) >> 40, true) AS numbered
+               below, coalesce(below - 1 >> :bits = number_of_month(now()) >> :bits, true) AS numbered
         FROM pg_inherits JOIN pg_class part ON part.oid = inhrelid JOIN pg_class whole ON whole.oid = inhparent
         JOIN pg_partitioned_table ON partrelid = whole.oid
         CROSS JOIN LATERAL partition_below(part.relname) AS below
         WHERE partstrat = 'r' AND whole.relnamespace = CAST(quote_ident(current_schema()) AS regnamespace)
         ORDER BY whole.relname, part.relname
         """,
+        bits=EPOCH_BITS,
     )
 
 

@@ -3,7 +3,7 @@
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, is_true, say, value
+from config.database import MONTH_BITS, column, execute, is_true, say, value
 from config.locks import NUMBERS_LOCK
 from config.sql import query
 
@@ -31,8 +31,9 @@ def months_numbered(connection: Connection, organisation: int) -> list[int]:
     """The lowest number of each month of which an organisation has mailings."""
     return column(
         connection,
-        "SELECT DISTINCT mailing >> 30 << 30 FROM mailings WHERE organisation = :organisation ORDER BY 1",
+        "SELECT DISTINCT mailing >> :bits << :bits FROM mailings WHERE organisation = :organisation ORDER BY 1",
         organisation=organisation,
+        bits=MONTH_BITS,
     )
 
 
