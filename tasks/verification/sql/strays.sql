@@ -7,199 +7,105 @@ WITH known AS (
 ), between_ AS (
     SELECT low, high FROM gaps WHERE high - 1 > low
 )
-SELECT 'unknown organisation' AS what, 'learners of ' || found.organisation AS id, 'no organisation has this number' AS detail
+SELECT 'unknown organisation' AS what, of_table || ' of ' || organisation AS id, 'no organisation has this number' AS detail
 FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM learners t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'segments of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM segments t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'memberships of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM memberships t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'membership_changes of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM membership_changes t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'status_changes of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM status_changes t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'descriptions of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM descriptions t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'deletions of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM deletions t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'searchable of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM searchable t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'search_ends of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM search_ends t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'unsearchable of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM unsearchable t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'former_addresses of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM former_addresses t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'erasures of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM erasures t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'courses of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM courses t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'course_segments of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM course_segments t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'course_rules of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM course_rules t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'fanouts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM fanouts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'enrolments of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM enrolments t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'void_enrolments of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM void_enrolments t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'stints of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM stints t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'withdrawals of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM withdrawals t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'starts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM starts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'consumptions of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM consumptions t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'balances of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM balances t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'reviews of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM reviews t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'settled_reviews of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM settled_reviews t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'pool_warnings of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM pool_warnings t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'mailings of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM mailings t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'mailing_changes of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM mailing_changes t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'deliveries of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM deliveries t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'attempts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM attempts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'bounces of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM bounces t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'suppressions of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM suppressions t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'lifted_suppressions of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM lifted_suppressions t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'unsubscribed of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM unsubscribed t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'outbox of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM outbox t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'replays of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM replays t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'uploads of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM uploads t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'upload_blocks of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM upload_blocks t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'work of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM work t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'halts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM halts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'counts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM counts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'course_counts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM course_counts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'segment_counts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM segment_counts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'training_days of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM training_days t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'ledger_days of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM ledger_days t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'webhooks of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM webhooks t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'webhook_attempts of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM webhook_attempts t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'audit of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM audit t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
-UNION ALL
-SELECT 'unknown organisation', 'audit_refusals of ' || found.organisation, 'no organisation has this number'
-FROM between_ CROSS JOIN LATERAL (
-    SELECT t.organisation FROM audit_refusals t WHERE t.organisation > low AND t.organisation < high LIMIT 1) found
+    (SELECT 'learners' AS of_table, organisation FROM learners
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'segments', organisation FROM segments
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'memberships', organisation FROM memberships
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'membership_changes', organisation FROM membership_changes
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'status_changes', organisation FROM status_changes
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'descriptions', organisation FROM descriptions
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'deletions', organisation FROM deletions
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'searchable', organisation FROM searchable
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'search_ends', organisation FROM search_ends
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'unsearchable', organisation FROM unsearchable
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'former_addresses', organisation FROM former_addresses
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'erasures', organisation FROM erasures
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'courses', organisation FROM courses
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'course_segments', organisation FROM course_segments
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'course_rules', organisation FROM course_rules
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'fanouts', organisation FROM fanouts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'enrolments', organisation FROM enrolments
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'void_enrolments', organisation FROM void_enrolments
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'stints', organisation FROM stints
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'withdrawals', organisation FROM withdrawals
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'starts', organisation FROM starts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'consumptions', organisation FROM consumptions
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'balances', organisation FROM balances
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'reviews', organisation FROM reviews
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'settled_reviews', organisation FROM settled_reviews
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'pool_warnings', organisation FROM pool_warnings
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'mailings', organisation FROM mailings
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'mailing_changes', organisation FROM mailing_changes
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'deliveries', organisation FROM deliveries
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'attempts', organisation FROM attempts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'bounces', organisation FROM bounces
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'suppressions', organisation FROM suppressions
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'lifted_suppressions', organisation FROM lifted_suppressions
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'unsubscribed', organisation FROM unsubscribed
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'outbox', organisation FROM outbox
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'replays', organisation FROM replays
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'uploads', organisation FROM uploads
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'upload_blocks', organisation FROM upload_blocks
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'work', organisation FROM work
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'halts', organisation FROM halts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'counts', organisation FROM counts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'course_counts', organisation FROM course_counts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'segment_counts', organisation FROM segment_counts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'training_days', organisation FROM training_days
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'ledger_days', organisation FROM ledger_days
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'webhooks', organisation FROM webhooks
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'webhook_attempts', organisation FROM webhook_attempts
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'audit', organisation FROM audit
+    WHERE organisation > low AND organisation < high LIMIT 1)
+    UNION ALL (SELECT 'audit_refusals', organisation FROM audit_refusals
+    WHERE organisation > low AND organisation < high LIMIT 1)
+) found
 ORDER BY 2 LIMIT :listed
