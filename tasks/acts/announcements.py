@@ -1,6 +1,6 @@
 """Announcements: how they stand, who gets them, and their way from the launch on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -42,11 +42,9 @@ SEARCHED = 5000
 FIRST = 2**63 - 1
 
 
-def _are_many(stand: Mapping[int, Sequence[mail.Tally]]) -> bool:
-    return sum(one.n for those in stand.values() for one in those) >= MANY
-
-
-_STOOD: Recent[dict[int, list[mail.Tally]]] = Recent(STOOD_SECONDS, _are_many)
+_STOOD: Recent[dict[int, list[mail.Tally]]] = Recent(
+    STOOD_SECONDS, lambda stand: sum(one.n for those in stand.values() for one in those) >= MANY
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from config.database import is_true, later, one, rows, scoped, value
+from config.database import is_true, later, rows, scoped, tuples, value
 from config.words import as_json
 from tasks.accounts import Caller, Door, Role
 
@@ -193,11 +193,7 @@ def records(
         AuditRecord,
         f"{_RECORD} WHERE a.organisation = :organisation AND {_CHOSEN} ORDER BY a.at, a.id LIMIT :limit",
         organisation=organisation,
-        at=after[0],
-        id=after[1],
-        who=chosen.who,
-        act=chosen.act,
-        **_until(chosen),
+        **_between(after, chosen),
         limit=limit,
     )
 
@@ -208,11 +204,7 @@ def records_of_all(connection: Connection, chosen: AuditFilter, after: Place, li
         connection,
         AuditRecord,
         f"{_RECORD} WHERE {_CHOSEN} ORDER BY a.at, a.id LIMIT :limit",
-        at=after[0],
-        id=after[1],
-        who=chosen.who,
-        act=chosen.act,
-        **_until(chosen),
+        **_between(after, chosen),
         limit=limit,
     )
 
@@ -226,17 +218,10 @@ def _place_of(address: str | None) -> str:
     return str(IPv6Network((int(ip) >> 64 << 64, 64))) if ip.version == 6 else str(ip)
 
 
-@dataclass(frozen=True, slots=True)
-class _EntryPlace:
-    at: datetime
-    id: int
-
-
 def place_after(connection: Connection, organisation: int, after: Place, entries: int) -> Place | None:
     """The place of the last of so many entries about an organisation behind a place; None if there are fewer."""
-    found = one(
+    found = tuples(
         connection,
-        _EntryPlace,
         """
         SELECT at, id FROM audit
         WHERE organisation = :organisation AND (at, id) > (:at, :id) AND at >= :at
@@ -247,14 +232,13 @@ def place_after(connection: Connection, organisation: int, after: Place, entries
         id=after[1],
         before=entries - 1,
     )
-    return None if found is None else (found.at, found.id)
+    return next(iter(found), None)
 
 
 def place_after_of_all(connection: Connection, after: Place, entries: int) -> Place | None:
     """The same of every organisation and of the installation."""
-    found = one(
+    found = tuples(
         connection,
-        _EntryPlace,
         """
         SELECT at, id FROM audit WHERE (at, id) > (:at, :id) AND at >= :at ORDER BY at, id OFFSET :before LIMIT 1
         """,
@@ -262,12 +246,12 @@ def place_after_of_all(connection: Connection, after: Place, entries: int) -> Pl
         id=after[1],
         before=entries - 1,
     )
-    return None if found is None else (found.at, found.id)
+    return next(iter(found), None)
 
 
-def _until(chosen: AuditFilter) -> dict[str, object]:
-    at, id_ = chosen.until or (None, 0)
-    return {"until": at, "last": id_}
+def _between(after: Place, chosen: AuditFilter) -> dict[str, object]:
+    until, last = chosen.until or (None, 0)
+    return {"at": after[0], "id": after[1], "until": until, "last": last, "who": chosen.who, "act": chosen.act}
 
 
 def _json(said: dict[str, Any] | None) -> str | None:

@@ -117,13 +117,9 @@ def _marked(report: BounceReport) -> bool:
 
 def _of_fates(report: BounceReport) -> Bounce | Ignored:
     """Where a mail went on to several, it failed if it failed for all of them; the mildest fate counts."""
-    if any((fate.action or _implied(fate.status)) != "failed" for fate in report.fates):
+    if not all(fate.action == "failed" if fate.action else fate.status.startswith("5") for fate in report.fates):
         return Ignored.NO_FAILURE
     return min((_of_fate(fate, report.prose) for fate in report.fates), key=lambda bounce: _STRENGTH[bounce.kind])
-
-
-def _implied(status: str) -> str:
-    return "failed" if status.startswith("5") else "delayed"
 
 
 def _of_fate(fate: Fate, prose: str) -> Bounce:

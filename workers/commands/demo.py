@@ -96,7 +96,8 @@ def demo(json_: Json = False) -> None:
                 with SAMPLE.open("rb") as lines:
                     published = publish_lines(client, (line.rstrip(b"\n") for line in lines), progress)
                 _until_done(runtime, client, progress)
-            stays = not runs and not json_ and _somebody_watches()
+            # somebody reads this who may want to open the console: then everything stays up for them
+            stays = not runs and not json_ and sys.stdin.isatty() and sys.stdout.isatty()
             if not stays:
                 up.close()
             stored = events_known(runtime) - before
@@ -295,11 +296,6 @@ def _sign_in_link(runtime: Runtime) -> str | None:
         return None
     endpoints = replace(runtime.endpoints, public_url=public_url)
     return link_for_this_machine(replace(runtime, endpoints=endpoints), who(None)) + TO_CONSOLE
-
-
-def _somebody_watches() -> bool:
-    """Whether a person reads this, who may want to open the console: then everything stays up for them."""
-    return sys.stdin.isatty() and sys.stdout.isatty()
 
 
 def _print_account(result: DemoResult, home: Path, link: str | None, *, runs: bool = False) -> None:

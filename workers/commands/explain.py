@@ -37,7 +37,8 @@ def explain(
         document(found)
         return
     out.print(f"{found.about}: ", style="bold", markup=False, end="")
-    out.print(f"{found.answer}{_by(found.rules)}.", markup=False)
+    by = f" ({', '.join(found.rules)})" if found.rules else ""
+    out.print(f"{found.answer}{by}.", markup=False)
     out.print()
     table(
         ["when", "what", "course", "of", "because of", "by rule"],
@@ -46,7 +47,3 @@ def explain(
     )
     for what, why in {step.what: step.why for step in found.steps}.items():
         out.print(f"{what}: {why}.", markup=False)
-
-
-def _by(rules: list[str]) -> str:
-    return f" ({', '.join(rules)})" if rules else ""

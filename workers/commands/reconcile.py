@@ -12,7 +12,7 @@ from config.words import counted
 from tasks import enrolments, organisations
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
 from tasks.reconcile import DeviationCount, deviations, repair
-from workers.commands.common import Json, Refused, document, err, opened, out, table
+from workers.commands.common import Json, Refused, err, opened, out, say_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,13 @@ def reconcile(
         for one in track(chosen, "Comparing", console=err, disable=not err.is_terminal, transient=True):
             off += _reconcile(runtime, one, mend=mend)
     result = Reconciled(len(chosen), off, repaired=mend and bool(off), restored=asks)
-    if json_:
-        document(result)
-    else:
-        table(
-            ["organisation", "what is off", "course", "how many"],
-            [[entry.organisation, entry.deviation, entry.course, entry.n] for entry in off],
-            f"{counted(len(chosen), 'organisation')}: " + ("what is derived agrees." if asks else "everything agrees."),
-        )
+    say_table(
+        result,
+        ["organisation", "what is off", "course", "how many"],
+        [[entry.organisation, entry.deviation, entry.course, entry.n] for entry in off],
+        f"{counted(len(chosen), 'organisation')}: " + ("what is derived agrees." if asks else "everything agrees."),
+        json_=json_,
+    )
     if off and not mend:
         raise Refused("What is off can be mended: rollcall reconcile --repair.")
     if off and not json_:

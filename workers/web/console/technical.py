@@ -28,13 +28,9 @@ LATELY = (1, 7, 30)
 SECTIONS.append(Section("technical", "Technical", suppressions.list_))
 
 
-def _section(visit: Visit) -> str:
-    return "technical" if visit.organisation is not None else "system"
-
-
 def at(visit: Visit, *parts: str, **query: object) -> str:
     """A page of the organisation or, where there is none, of the installation."""
-    return visit.url(_section(visit), *parts, **query)
+    return visit.url("technical" if visit.organisation is not None else "system", *parts, **query)
 
 
 @page(f"GET {OF_ONE}", needs=suppressions.list_, section="technical")
