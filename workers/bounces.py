@@ -22,6 +22,7 @@ from tasks.bounces import Arrived, record_bounce
 from tasks.fleet import ProcessRole
 from tasks.mail import ReturnPaths
 from workers import readiness
+from workers.mailbox import END_OF_DATA, Pipelining
 from workers.presence import Presence
 
 log = structlog.get_logger()
@@ -42,14 +43,12 @@ MESSAGE_SECONDS = 120.0
 LIFE_SECONDS = 5.0
 #: Messages read and stored at once.
 THREADS = 2
-#: The end of a message; its first CRLF may be the one that ended the DATA command (RFC 5321, 4.1.1.4).
-END_OF_DATA = b"\r\n.\r\n"
 
 #: `<address> parameters`, as of MAIL and RCPT; the null sender is `<>`.
 _PATH = re.compile(r"<([^<>\s]*)>(.*)")
 
 
-class ReportReceiver:
+class ReportReceiver(Pipelining):
     """Where reports are handed in: what all conversations share."""
 
     def __init__(self, runtime: Runtime, idle_seconds: float = IDLE_SECONDS) -> None:
@@ -97,14 +96,7 @@ class ReportReceiver:
         if not self.open:
             self._empty.set()
 
-    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name, as below
-        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        """Offer PIPELINING (RFC 2920), which aiosmtpd's reading by lines allows without saying so."""
-        session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", responses[-1]]
-
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(  # noqa: N802 - aiosmtpd's name, as below
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         """Take what comes to an envelope sender of ours; one at a time, so that one answer is about one report."""

@@ -32,7 +32,18 @@ END_OF_DATA = b"\r\n.\r\n"
 BACKLOG = 512
 
 
-class Maildir:
+class Pipelining:
+    """Offers PIPELINING (RFC 2920), which aiosmtpd's reading by lines allows without saying so."""
+
+    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name, as below
+        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        """Offer it, behind what else is offered."""
+        session.host_name = hostname
+        return [*responses[:-1], "250-PIPELINING", responses[-1]]
+
+
+class Maildir(Pipelining):
     """Writes messages the way the Maildir format asks: complete under tmp/, then renamed into new/.
 
     No fsync: it is a mailbox to look into, not one to rely on.
@@ -51,13 +62,6 @@ class Maildir:
         with unfinished.open("xb", buffering=0) as message:
             message.write(head.encode() + content.replace(b"\r\n", b"\n"))
         unfinished.rename(self._new / unfinished.name)
-
-    async def handle_EHLO(  # noqa: N802 - aiosmtpd's name, as below
-        self, _server: SMTP, session: Session, _envelope: Envelope, hostname: str, responses: list[str]
-    ) -> list[str]:
-        """Offer PIPELINING (RFC 2920), which aiosmtpd's reading by lines allows without saying so."""
-        session.host_name = hostname
-        return [*responses[:-1], "250-PIPELINING", responses[-1]]
 
 
 class CatchAll(SMTP):
