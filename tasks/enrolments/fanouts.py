@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, one, rows, say, value
+from config.database import column, execute, integer, is_true, one, rows, say
 from tasks.chores import one_by_one
 from tasks.enrolments.fragments import UNDER_WAY
 from tasks.enrolments.store import Newcomer
@@ -99,20 +99,18 @@ def begin(
 
 def begin_for_each(connection: Connection, organisation: int, cause: str, newcomers: Sequence[Newcomer]) -> int:
     """Write down what is to be done for learners of whom each has an event of its own to thank; its number."""
-    return int(
-        value(
-            connection,
-            """
-            INSERT INTO fanouts (organisation, courses, cycle, cause, occurred_at, learners, sources, events, times)
-            VALUES (:organisation, '{}', 1, :cause, now(), :learners, :sources, :events, :times) RETURNING fanout
-            """,
-            organisation=organisation,
-            cause=cause,
-            learners=[newcomer.learner for newcomer in newcomers],
-            sources=[newcomer.cause[0] for newcomer in newcomers],
-            events=[newcomer.cause[1] for newcomer in newcomers],
-            times=[newcomer.occurred_at for newcomer in newcomers],
-        )
+    return integer(
+        connection,
+        """
+        INSERT INTO fanouts (organisation, courses, cycle, cause, occurred_at, learners, sources, events, times)
+        VALUES (:organisation, '{}', 1, :cause, now(), :learners, :sources, :events, :times) RETURNING fanout
+        """,
+        organisation=organisation,
+        cause=cause,
+        learners=[newcomer.learner for newcomer in newcomers],
+        sources=[newcomer.cause[0] for newcomer in newcomers],
+        events=[newcomer.cause[1] for newcomer in newcomers],
+        times=[newcomer.occurred_at for newcomer in newcomers],
     )
 
 
@@ -144,13 +142,11 @@ def load(connection: Connection, organisation: int, fanout: int, low: int, high:
 
 def request_known(connection: Connection, organisation: int, request: str) -> bool:
     """Whether a request with this id was taken before (S16)."""
-    return bool(
-        value(
-            connection,
-            "SELECT EXISTS (SELECT FROM fanouts WHERE organisation = :organisation AND request = :request)",
-            organisation=organisation,
-            request=request,
-        )
+    return is_true(
+        connection,
+        "SELECT EXISTS (SELECT FROM fanouts WHERE organisation = :organisation AND request = :request)",
+        organisation=organisation,
+        request=request,
     )
 
 
@@ -256,25 +252,21 @@ def answer_again(connection: Connection, organisation: int, request: str) -> Non
 
 def any_running(connection: Connection, organisation: int) -> bool:
     """Whether a part of a fan-out of this organisation is still to be done."""
-    return bool(
-        value(
-            connection,
-            """
-            SELECT EXISTS (
-                SELECT FROM work
-                WHERE organisation = :organisation AND actor IN ('enrolments.survey', 'enrolments.chunk'))
-            """,
-            organisation=organisation,
-        )
+    return is_true(
+        connection,
+        """
+        SELECT EXISTS (
+            SELECT FROM work
+            WHERE organisation = :organisation AND actor IN ('enrolments.survey', 'enrolments.chunk'))
+        """,
+        organisation=organisation,
     )
 
 
 def running_fanouts(connection: Connection) -> int:
     """How many fan-outs are not finished."""
-    return int(
-        value(
-            connection, "SELECT count(*) FROM fanouts JOIN organisations USING (organisation) WHERE finished_at IS NULL"
-        )
+    return integer(
+        connection, "SELECT count(*) FROM fanouts JOIN organisations USING (organisation) WHERE finished_at IS NULL"
     )
 
 

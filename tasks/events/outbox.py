@@ -8,7 +8,7 @@ from uuid import UUID
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import execute, is_true, later, nobody_to_blame, rows, the_one, tuples, value
+from config.database import execute, integer, is_true, later, nobody_to_blame, rows, the_one, tuples
 from config.sql import query
 from config.words import as_json, rfc3339
 from tasks.events.outgoing import MOST_IDS, OutgoingEvent
@@ -252,19 +252,16 @@ def unpublished(connection: Connection) -> int:
     """How many events are written but not on the stream yet. Counted: not every position is an event's (one that was
     published once more is forgotten, others belong to a database before)."""
     state = publication(connection)
-    return int(
-        value(
-            connection,
-            """
-            SELECT (SELECT count(*) FROM outbox WHERE position IS NULL)
-                 + (SELECT count(*) FROM outbox WHERE :behind AND position > :published)
-                 + (SELECT count(*) FROM replays WHERE position IS NULL)
-                 + (SELECT count(*) FROM replays WHERE :behind AND position > :published)
-            """,
-            behind=state.published < state.ordered,
-            published=state.published,
-        )
-        or 0
+    return integer(
+        connection,
+        """
+        SELECT (SELECT count(*) FROM outbox WHERE position IS NULL)
+             + (SELECT count(*) FROM outbox WHERE :behind AND position > :published)
+             + (SELECT count(*) FROM replays WHERE position IS NULL)
+             + (SELECT count(*) FROM replays WHERE :behind AND position > :published)
+        """,
+        behind=state.published < state.ordered,
+        published=state.published,
     )
 
 

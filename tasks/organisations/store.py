@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, lock_organisations, nobody_to_blame, one, rows, value
+from config.database import execute, integer, lock_organisations, nobody_to_blame, one, rows
 from config.sql import query
 from tasks import cells
 from tasks.events import Event, OrganisationSaved
@@ -82,16 +82,14 @@ def numbered(connection: Connection, organisation: int) -> Organisation:
 def number_learners(connection: Connection, organisation: int, count: int) -> int:
     """Take numbers for so many new learners, under the organisation's lock: they are dense, given out once. The last
     that was given out before."""
-    return int(
-        value(
-            connection,
-            """
-            UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation
-            RETURNING learners - :count
-            """,
-            organisation=organisation,
-            count=count,
-        )
+    return integer(
+        connection,
+        """
+        UPDATE organisations SET learners = learners + :count WHERE organisation = :organisation
+        RETURNING learners - :count
+        """,
+        organisation=organisation,
+        count=count,
     )
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from config.database import rows, value
+from config.database import integer, rows
 from config.sql import query
 
 #: How long due work may wait while nobody has begun any of its queue; then the queue's pool does not run, or no relay
@@ -42,16 +42,13 @@ def loads(connection: Connection) -> list[Load]:
 def unfinished(connection: Connection) -> int:
     """How many pieces are to be done yet; what is scheduled, held, halted or set aside rests and does not count. As in
     `work.loads`, what is halted is asked once for each kind of an organisation."""
-    return int(
-        value(
-            connection,
-            """
-            SELECT coalesce(sum(n) FILTER (WHERE running OR NOT halted(organisation, actor)), 0) FROM (
-                SELECT organisation, actor, state = 'running' AS running, count(*) AS n FROM work
-                WHERE state NOT IN ('held', 'scheduled', 'failing') GROUP BY organisation, actor, running) kinds
-            """,
-        )
-        or 0
+    return integer(
+        connection,
+        """
+        SELECT coalesce(sum(n) FILTER (WHERE running OR NOT halted(organisation, actor)), 0) FROM (
+            SELECT organisation, actor, state = 'running' AS running, count(*) AS n FROM work
+            WHERE state NOT IN ('held', 'scheduled', 'failing') GROUP BY organisation, actor, running) kinds
+        """,
     )
 
 

@@ -358,6 +358,14 @@ def walked(act: Act[Listed, Page[Item]], asked: Listed, organisation: str | None
         yield from items(do, act, asked, organisation)
 
 
+def chosen(connection: Connection, only: str | None) -> list[organisations.Organisation]:
+    """All organisations, or the one that is named; a refusal where it is not known."""
+    found = [one for one in organisations.every(connection) if only in {None, one.id}]
+    if not found and only is not None:
+        raise Refused(f"There is no organisation {only!r}.")
+    return found
+
+
 @contextmanager
 def asked(runtime: Runtime, organisation: str) -> Iterator[tuple[Connection, organisations.Organisation]]:
     """A transaction about one organisation, with the rights of its people (R31); a refusal where it is not known."""

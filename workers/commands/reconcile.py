@@ -12,7 +12,7 @@ from config.words import counted
 from tasks import enrolments, organisations
 from tasks.mail import IT_WAS_RESTORED, Witness, asks_after_restore
 from tasks.reconcile import DeviationCount, deviations, repair
-from workers.commands.common import Json, Refused, err, opened, out, say_table
+from workers.commands.common import Json, Refused, chosen, err, opened, out, say_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +42,17 @@ def reconcile(
     """
     with opened("reconcile", sees_restores=True) as runtime:
         with transaction(runtime.engine) as connection:
-            known = organisations.every(connection)
+            those = chosen(connection, organisation)
             asks = asks_after_restore(connection, Witness(runtime.endpoints.redis_url, runtime.home))
-        chosen = [one for one in known if organisation in {None, one.id}]
-        if not chosen and organisation is not None:
-            raise Refused(f"There is no organisation {organisation!r}.")
         off: list[DeviationCount] = []
-        for one in track(chosen, "Comparing", console=err, disable=not err.is_terminal, transient=True):
+        for one in track(those, "Comparing", console=err, disable=not err.is_terminal, transient=True):
             off += _reconcile(runtime, one, mend=mend)
-    result = Reconciled(len(chosen), off, repaired=mend and bool(off), restored=asks)
+    result = Reconciled(len(those), off, repaired=mend and bool(off), restored=asks)
     say_table(
         result,
         ["organisation", "what is off", "course", "how many"],
         [[entry.organisation, entry.deviation, entry.course, entry.n] for entry in off],
-        f"{counted(len(chosen), 'organisation')}: " + ("what is derived agrees." if asks else "everything agrees."),
+        f"{counted(len(those), 'organisation')}: " + ("what is derived agrees." if asks else "everything agrees."),
         json_=json_,
     )
     if off and not mend:

@@ -21,6 +21,7 @@ from workers.commands.common import (
     Org,
     Refused,
     acting,
+    chosen,
     document,
     done,
     items,
@@ -164,10 +165,8 @@ def verify(
     """
     with opened("verify") as runtime:
         with transaction(runtime.engine) as connection:
-            chosen = [one for one in organisations.every(connection) if organisation in {None, one.id}]
-        if not chosen and organisation is not None:
-            raise Refused(f"There is no organisation {organisation!r}.")
-        result = _verify(runtime, chosen, mend=mend)
+            those = chosen(connection, organisation)
+        result = _verify(runtime, those, mend=mend)
     if json_:
         document(result)
     else:

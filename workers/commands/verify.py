@@ -15,9 +15,9 @@ from config.runtime import Runtime
 from config.settings import load_settings
 from config.urls import verified_postgresql
 from config.words import counted
-from tasks import organisations, verification
+from tasks import verification
 from tasks.organisations import Organisation
-from workers.commands.common import Json, Refused, check_schema, document, opened, out, progress_bar
+from workers.commands.common import Json, Refused, check_schema, chosen, document, opened, out, progress_bar
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,8 @@ def verify(
     """
     with _asked(database_url) as runtime:
         with snapshot(runtime.engine, None, read_only=True) as connection:
-            chosen = [one for one in organisations.every(connection) if only in {None, one.id}]
-        if not chosen and only is not None:
-            raise Refused(f"There is no organisation {only!r}.")
-        result = _verify(runtime.engine, chosen, whole=only is None, say=not json_)
+            those = chosen(connection, only)
+        result = _verify(runtime.engine, those, whole=only is None, say=not json_)
     if json_:
         document(result)
     else:

@@ -88,9 +88,11 @@ def troubles(visit: Visit, stands: SystemStatus) -> list[Trouble]:
         for load in stands.queues
         if load.stalled
     ]
-    paused = [] if stands.mail_paused is None else [stands.mail_paused]
-    at_rest = (*stands.mail_stopped, *paused, *stands.pools_paused, *stands.halts)
-    found += [Trouble(True, without_command(one.in_words)) for one in at_rest]
+    found += [Trouble(True, without_command(one.in_words)) for one in stands.mail_stopped]
+    if stands.mail_paused is not None:
+        found.append(Trouble(True, without_command(stands.mail_paused.in_words)))
+    found += [Trouble(True, without_command(one.in_words)) for one in stands.pools_paused]
+    found += [Trouble(True, without_command(one.in_words)) for one in stands.halts]
     if failing := sum(load.failing for load in stands.queues):
         says = ngettext("{n} piece of work is set aside.", "{n} pieces of work are set aside.", failing)
         found.append(Trouble(True, says, visit.top("system", "work")))
