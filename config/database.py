@@ -303,12 +303,12 @@ def is_connection_problem(problem: BaseException) -> bool:
     return state is None or (state[:2] in {"57", "08"} and state != QUERY_CANCELED) or state in NOT_ABOUT_US
 
 
-def retrying(attempts: int = 6, *, seconds: float | None = None) -> Retrying:
+def retrying(*, seconds: float | None = None) -> Retrying:
     """Try a whole transaction again after a lost race or a lost connection, within a second or so, then give up; or for
     so many `seconds`, where what would be lost cannot be had again."""
     return Retrying(
         retry=retry_if_exception(is_retryable),
-        stop=stop_after_attempt(attempts) if seconds is None else stop_after_delay(seconds),
+        stop=stop_after_attempt(6) if seconds is None else stop_after_delay(seconds),
         wait=wait_random_exponential(multiplier=0.02, max=2),
         reraise=True,
     )

@@ -70,4 +70,4 @@ def _record_notices(connection: Connection, organisation: int, notices: Sequence
     """Note which mailing tells of which enrolments, and open its ledger: (course, cycle, learner, mailing) each."""
     store.record_notices(connection, organisation, notices)
     pairs = sorted({(mailing, learner) for _, _, learner, mailing in notices})
-    mail.open_for_pairs(connection, organisation, pairs, "mail")
+    mail.open_for_pairs(connection, organisation, pairs)

@@ -149,7 +149,7 @@ def open_for_enrolled(
     )
 
 
-def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tuple[int, int]], queue: str) -> None:
+def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tuple[int, int]]) -> None:
     """Open the ledgers of many small notices at once, (mailing, learner) each, and the work of sending them."""
     mailings = [mailing for mailing, _ in pairs]
     parameters: dict[str, object] = {
@@ -175,7 +175,7 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
         connection,
         f"""
         {ADD}
-        SELECT :organisation, :queue, 'mail.deliver', d.mailing, d.recipient, d.recipient
+        SELECT :organisation, 'mail', 'mail.deliver', d.mailing, d.recipient, d.recipient
         FROM (SELECT CAST(:organisation AS int) AS organisation, unnest(CAST(:mailings AS bigint[])) AS mailing,
                      unnest(CAST(:learners AS int[])) AS learner) pairs
         CROSS JOIN LATERAL (
@@ -186,7 +186,6 @@ def open_for_pairs(connection: Connection, organisation: int, pairs: Sequence[tu
         **parameters,
         lowest=min(mailings, default=0),
         highest=max(mailings, default=0),
-        queue=queue,
     )
 
 

@@ -33,9 +33,9 @@ class Buckets:
             self._left.popitem(last=False)
         return 0 if taken else max(1, math.ceil((min(cost, self._size) - left) / self._rate))
 
-    def is_empty(self, name: str, now: float | None = None) -> bool:
+    def is_empty(self, name: str) -> bool:
         """Whether there is nothing in a bucket."""
-        return self._now(name, time.monotonic() if now is None else now) < 1
+        return self._now(name, time.monotonic()) < 1
 
     def _now(self, name: str, moment: float) -> float:
         left, then = self._left.get(name, (self._size, moment))

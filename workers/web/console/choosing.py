@@ -1,6 +1,6 @@
 """Whom a form of a list is about: those who are ticked, or everybody whom the list finds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar
@@ -21,12 +21,11 @@ MOST_TICKED, MOST_FOUND = 1000, 10_000
 
 @dataclass(frozen=True, slots=True)
 class ChosenIds:
-    """Ids. `every`: they are all that the list finds, and `seal` tells whether it finds the same later: a page does not
-    repeat so many. `fields`: what a form that confirms it carries."""
+    """Ids of learners. `every`: they are all that the list finds, and `seal` tells whether it finds the same later: a
+    page does not repeat so many. `fields`: what a form that confirms it carries."""
 
     ids: list[str]
     every: bool
-    name: str
 
     @property
     def seal(self) -> str:
@@ -38,20 +37,18 @@ class ChosenIds:
         """What says the same again."""
         if self.every:
             return [("every", "yes"), ("seal", self.seal)]
-        return [(self.name, one) for one in self.ids]
+        return [("learner", one) for one in self.ids]
 
 
-def chosen(
-    visit: Visit, what: Act[Asked, Page[Any]], id_of: Callable[[Any], str], name: str = "learner", **more: object
-) -> ChosenIds:
-    """Whom the form is about. `what`: the act of the list, which `back` is the address of; `name`: of the boxes;
-    `more`: what the list is asked besides.
+def chosen(visit: Visit, what: Act[Asked, Page[Any]], **more: object) -> ChosenIds:
+    """Whom the form is about. `what`: the act of the list, which `back` is the address of; `more`: what the list is
+    asked besides.
 
     Raises `UserError` for nobody and for too many, `Conflict` if the list finds others than when it was looked at.
     """
     words, number = visit.reader.words, visit.reader.number
     if not visit.said("every"):
-        ids = visit.all_said(name)
+        ids = visit.all_said("learner")
         if len(ids) > MOST_TICKED:
             says = words.gettext("More than {number} are ticked: change them in several steps.")
             raise UserError(says.format(number=number(MOST_TICKED)))
@@ -59,11 +56,11 @@ def chosen(
         listed = replace(visit, query=parse_qsl(urlsplit(visit.said("back")).query))
         ids = []
         for item in each(listed, what, **more):
-            ids.append(id_of(item))
+            ids.append(item.learner)
             if len(ids) > MOST_FOUND:
                 says = words.gettext("The list finds more than {number}: search for fewer of them.")
                 raise UserError(says.format(number=number(MOST_FOUND)))
-    found = ChosenIds(ids, bool(visit.said("every")), name)
+    found = ChosenIds(ids, bool(visit.said("every")))
     if visit.said("seal") not in {"", found.seal}:
         raise Conflict(words.gettext("The list finds others than before: go back, and look at it again."))
     if not ids:

@@ -205,13 +205,13 @@ def _request(visit: Visit) -> tuple[EnrolmentsAsked, ChosenIds | None]:
         if not segment:
             raise UserError(visit.reader.words.gettext("No segment was chosen: go back, and choose one."))
         return EnrolmentsAsked(course, segment=segment, cycle=cycle, notify=notify), None
-    these = chosen(visit, learners.list_, lambda one: one.learner)
+    these = chosen(visit, learners.list_)
     tab: Literal["active", "all"] = "active" if visit.said("tab", "active") == "active" else "all"
     return EnrolmentsAsked(course, these.ids, tab, None, cycle, notify), these
 
 
 def _withdrawn(visit: Visit) -> ChosenIds:
-    return chosen(visit, enrolments.roster, lambda one: one.learner, course=visit.path["course"], state="enrolled")
+    return chosen(visit, enrolments.roster, course=visit.path["course"], state="enrolled")
 
 
 def _back(visit: Visit) -> str:

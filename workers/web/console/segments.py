@@ -116,14 +116,14 @@ def export_members(visit: Visit) -> Stream:
 @page("POST organisations/{organisation}/segments/{segment}/join", needs=segments.join, section="segments")
 def join(visit: Visit) -> Shown | Gone:
     """Let those who were ticked join, once it was said what follows."""
-    return _move(visit, chosen(visit, learners.list_, lambda one: one.learner), joins=True)
+    return _move(visit, chosen(visit, learners.list_), joins=True)
 
 
 @page("POST organisations/{organisation}/segments/{segment}/leave", needs=segments.leave, section="segments")
 def leave(visit: Visit) -> Shown | Gone:
     """Let those who were ticked leave, once it was said what follows."""
     here = visit.path["segment"]
-    these = chosen(visit, learners.list_, lambda one: one.learner, segment=here, tab=visit.said("tab", "all"))
+    these = chosen(visit, learners.list_, segment=here, tab=visit.said("tab", "all"))
     return _move(visit, these, joins=False)
 
 

@@ -112,7 +112,7 @@ def _change(visit: Visit) -> tuple[Wanted, ChosenIds]:
     wanted = visit.said("status")
     if wanted not in {"active", "inactive"}:
         raise Invalid("It is not said whether they are to be active or inactive: go back, and press a button.")
-    return cast("Wanted", wanted), chosen(visit, learners.list_, lambda one: one.learner)
+    return cast("Wanted", wanted), chosen(visit, learners.list_)
 
 
 def _back(visit: Visit) -> str:
