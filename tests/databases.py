@@ -340,6 +340,7 @@ class Databases:
         with found.session(found.url) as session:
             deadline = time.monotonic() + ENDS_WITHIN
             while (seen := _look(session)).sessions > found.kept + 1 and time.monotonic() < deadline:
+                session.rollback()  # until its transaction ends it is shown the same sessions
                 threading.Event().wait(0.002)
             session.rollback()
             if seen.sessions > found.kept + 1 or seen.shape != self._content.shape or seen.largest > SMALL:
