@@ -224,14 +224,20 @@ def used_before(request: pytest.FixtureRequest) -> bool:
 
 
 @pytest.fixture
-def database(servers: Embedded, _databases: Databases, used_before: bool) -> Iterator[Lent]:
+def copies(_databases: Databases) -> Databases:
+    """What this test's database is a copy of, and who had it before; a test may have others by overriding this."""
+    return _databases
+
+
+@pytest.fixture
+def database(servers: Embedded, copies: Databases, used_before: bool) -> Iterator[Lent]:
     """A migrated, empty database, this test's own, with sessions that commands keep, too, if anybody does."""
     if used_before:
-        with _databases.used() as lent, pytest.MonkeyPatch.context() as patch:
+        with copies.used() as lent, pytest.MonkeyPatch.context() as patch:
             patch.setattr(services, "make_engine", partial(make_engine, connect=lent.connect))
             yield lent
     else:
-        with _databases.fresh() as name:
+        with copies.fresh() as name:
             yield Lent(database_named(servers, name))
 
 

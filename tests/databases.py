@@ -277,21 +277,22 @@ def _look(session: Session) -> Seen:
 
 
 class Databases:
-    """What tests are lent. Copies are made and dropped while tests run: one is always ready."""
+    """What tests are lent: copies of a template. They are made and dropped while tests run: one is always ready."""
 
-    def __init__(self, servers: Embedded) -> None:
-        self._servers = servers
+    _numbers = itertools.count(1)
+    _lent = itertools.count(1)
+
+    def __init__(self, servers: Embedded, template: str = TEMPLATE) -> None:
+        self._servers, self._template = servers, template
         self._behind = ThreadPoolExecutor(1)
-        self._numbers = itertools.count(1)
-        self._lent = itertools.count(1)
         self._next = self._behind.submit(self._copied)
         self._empty: list[Database] = []
         self._content: Content | None = None
 
-    def _copied(self, template: str = TEMPLATE) -> Database:
+    def _copied(self, template: str | None = None) -> Database:
         name = f"test_{os.getpid()}_{next(self._numbers)}"
         copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY FILE_COPY")  # five times faster than through the WAL
-        administer(self._servers, copy.format(sql.Identifier(name), sql.Identifier(template)))
+        administer(self._servers, copy.format(sql.Identifier(name), sql.Identifier(template or self._template)))
         found = Database(name, database_named(self._servers, name))
         if self._content is None:
             with found.session(found.url) as session:

@@ -18,18 +18,17 @@ from tests.acts.doing import do
 from tests.announcements.conftest import Admin, Rollcall, admin, environment, rollcall
 from tests.bounces import reports
 from tests.console.conftest import Consoled, console
-from tests.retention.months import ages, keep, numbered_in
+from tests.retention.months import ages, keep
 from tests.world import World
 
 __all__ = ["admin", "console", "environment", "rollcall"]
 
 
 @pytest.fixture(autouse=True)
-def old(world: World) -> World:
+def old(months: None, world: World) -> World:
     """An announcement and notices that were dealt with so long ago that their deliveries are dropped: of the
     announcement one was accepted, one failed and suppressed the address, and one is uncertain."""
     world.has_learners("A", "B", "C")
-    numbered_in(world, 15)
     world.has_course("safety", "everyone")
     world.settle()
     world.mail.on_recipient = lambda address, _times: "550 no such user" if address.startswith("b@") else None
