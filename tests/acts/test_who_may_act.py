@@ -25,7 +25,7 @@ from tasks.acts.acting import Nothing, perform
 from tasks.events import Audience
 from tasks.mail import Kind
 from tests.acts.asking import audited, caller
-from tests.isolation.neighbours import BY_HAND, ONLY_THEIRS, OURS, SECRET, THEIRS, belongings, furnish
+from tests.isolation.neighbours import ONLY_THEIRS, OURS, SECRET, THEIRS, belongings, furnish_both
 from tests.world import World
 
 #: Where these acts are.
@@ -101,10 +101,7 @@ def all_of(answer: Any) -> str:
 @pytest.fixture
 def neighbours(world: World) -> World:
     """Two organisations, each with something of everything under the same ids."""
-    furnish(world, THEIRS)
-    furnish(world, OURS)
-    for statement in BY_HAND:
-        world.execute(statement)
+    furnish_both(world)
     world.execute("UPDATE deliveries SET state = 'failed', reason = 'deferred' WHERE state = 'accepted'")
     return world
 

@@ -9,7 +9,7 @@ from typer.testing import Result
 
 from config.settings import Settings, load_settings
 from tests.commands.console import invoke
-from tests.isolation.neighbours import BY_HAND, OURS, THEIRS, furnish
+from tests.isolation.neighbours import furnish_both
 from tests.world import World
 
 Rollcall = Callable[..., Result]
@@ -18,10 +18,7 @@ Rollcall = Callable[..., Result]
 @pytest.fixture
 def neighbours(world: World) -> World:
     """Two organisations, each with something of everything under the same ids, and nothing left to do."""
-    furnish(world, THEIRS)
-    furnish(world, OURS)
-    for statement in BY_HAND:
-        world.execute(statement)
+    furnish_both(world)
     return world
 
 

@@ -120,6 +120,14 @@ BY_HAND = (
 )
 
 
+def furnish_both(world: World) -> None:
+    """Two organisations, each with something of everything under the same ids, and nothing left to do."""
+    furnish(world, THEIRS)
+    furnish(world, OURS)
+    for statement in BY_HAND:
+        world.execute(statement)
+
+
 def furnish(world: World, organisation: str) -> None:
     """Give an organisation something of everything, and leave nothing to do."""
     name, ids = (organisation, []) if organisation == OURS else (f"{SECRET} {organisation}", [ONLY_THEIRS])

@@ -11,11 +11,36 @@ from sqlalchemy.exc import ProgrammingError
 
 import migrations
 from config.database import enter_tenant_role, scoped
+from config.embedded import Embedded
+from config.settings import Settings
+from config.streams import make_redis
 from migrations.isolation import WRITES
 from tasks.announcements import store
+from tests.conftest import runtime_over
+from tests.databases import Databases, database_named
 from tests.isolation.conftest import Rollcall
-from tests.isolation.neighbours import OURS, THEIRS, number_of, tables_of_organisations
+from tests.isolation.neighbours import OURS, THEIRS, furnish_both, number_of, tables_of_organisations
+from tests.mailserver import MailServer
 from tests.world import World
+
+
+@pytest.fixture(scope="module")
+def neighbours(
+    servers: Embedded, _databases: Databases, _mail_server: MailServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[World]:
+    """Two organisations side by side, made once: whoever asks for them looks, and undoes what is tried."""
+    settings = Settings(rollcall_home=tmp_path_factory.mktemp("neighbours"))
+    with (
+        _databases.fresh() as name,
+        runtime_over(settings, database_named(servers, name), str(servers.redis_url), _mail_server) as runtime,
+        make_redis(runtime.endpoints.redis_url) as client,
+    ):
+        client.flushdb()
+        _mail_server.reset()
+        world = World(runtime, client, _mail_server)
+        furnish_both(world)
+        yield world
+
 
 #: No right to it or against a policy; or a number that nobody gives to himself.
 REFUSALS = (psycopg.errors.InsufficientPrivilege, psycopg.errors.GeneratedAlways)
@@ -170,8 +195,9 @@ def test_r28_people_write_nothing_into_the_ledger(neighbours: World) -> None:
 
 
 def test_r31_a_statement_that_forgets_its_organisation_gets_ours_alone(
-    neighbours: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
+    world: World, rollcall: Rollcall, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    furnish_both(world)
     monkeypatch.setattr(store, "_ANNOUNCEMENT", store._ANNOUNCEMENT.replace("organisation = :organisation", "true"))
 
     listed = rollcall("announcements", "list", "-o", OURS, "--json")
