@@ -9,12 +9,13 @@ import gc
 import os
 import shutil
 import sys
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psutil
@@ -304,6 +305,28 @@ def runtime(
     engine = own.engine() if own and own.url == database_url else None
     with runtime_over(settings, database_url, redis_url, mail_server, engine) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def copies_of(
+    servers: Embedded, _databases: Databases, _mail_server: MailServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Databases]]:
+    """Makes databases that are copies of one in which something has happened: what takes longer than most tests is done
+    once, with these settings."""
+    with ExitStack() as kept:
+
+        def made(happens: Callable[[World], object], **settings: Any) -> Databases:
+            name = kept.enter_context(_databases.fresh())
+            told = Settings(rollcall_home=tmp_path_factory.mktemp("made"), **settings)
+            url, redis_url = database_named(servers, name), str(servers.redis_url)
+            with runtime_over(told, url, redis_url, _mail_server) as runtime, make_redis(redis_url) as client:
+                client.flushdb()
+                happens(World(runtime, client, _mail_server))
+            found = Databases(servers, name)
+            kept.callback(found.close)
+            return found
+
+        yield made
 
 
 @pytest.fixture

@@ -238,15 +238,16 @@ class Content:
 
     def again(self, written: list[str]) -> str:
         """Statements that make it so again, of one transaction."""
-        done = "".join(self.rows.get(table) or self._emptied(table) for table in written)
+        done = "".join(self._restored(table) for table in written)
         return f"SET session_replication_role = replica; {done} {self.sequences} RESET ALL;"
 
-    def _emptied(self, table: str) -> str:
-        guards = self.guards.get(table, [])
-        asleep = "".join(f"ALTER TABLE {table} DISABLE TRIGGER {guard};" for guard in guards)
-        awake = "".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard};" for guard in guards)
-        done = f"{asleep} DELETE FROM {table}; {awake}"
-        if guards:  # what was planned for the table is planned anew then
+    def _restored(self, table: str) -> str:
+        done, guards = self.rows.get(table, f"DELETE FROM {table};"), self.guards.get(table, [])
+        if guards:
+            asleep = "".join(f"ALTER TABLE {table} DISABLE TRIGGER {guard};" for guard in guards)
+            awake = "".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {guard};" for guard in guards)
+            done = f"{asleep} {done} {awake}"
+        if guards and table not in self.rows:  # what was planned for the table is planned anew then
             done = f"DO $$BEGIN IF EXISTS (SELECT FROM {table}) THEN {done} END IF; END$$;"
         return done
 

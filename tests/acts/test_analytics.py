@@ -1,5 +1,6 @@
 """R29, R30, R25: numbers by day, course and segment, as pages show them: counted at once, or kept."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from tasks.acts.paging import PageAsked
 from tasks.acts.reports import SummaryOf
 from tasks.analytics import store
 from tests.acts.doing import do
+from tests.databases import Databases
 from tests.world import World
 
 TODAY = datetime.now(UTC).replace(hour=9)
@@ -22,8 +24,9 @@ def ago(days: int) -> datetime:
     return TODAY - timedelta(days=days)
 
 
-@pytest.fixture(autouse=True)
-def _acme(world: World) -> None:
+def half_a_year(world: World) -> None:
+    """What happened at an organisation, which is described as all are at first."""
+    world.has_organisation()
     year = {"licence_starts": ago(100).isoformat(), "licence_ends": ago(-200).isoformat()}
     world.has_organisation(pool=10, **year)
     world.has_learners("ann", "bob", "cas", "dan", at=ago(90))
@@ -41,6 +44,22 @@ def _acme(world: World) -> None:
     world.withdraws("c2", "dan", at=ago(1))
     world.becomes("inactive", "cas", at=ago(1))
     world.settle()
+
+
+@pytest.fixture(scope="module")
+def _acme(copies_of: Callable[..., Databases]) -> Databases:
+    return copies_of(half_a_year)
+
+
+@pytest.fixture
+def copies(_acme: Databases) -> Databases:
+    """Of one in which that has happened."""
+    return _acme
+
+
+@pytest.fixture(autouse=True)
+def _later(world: World) -> None:
+    world.clock += timedelta(minutes=1)
 
 
 @pytest.fixture(params=["live", "kept"])

@@ -1,35 +1,17 @@
 """Databases whose ledger of deliveries was divided long ago: to make its months takes longer than most tests."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import pytest
 
-from config.embedded import Embedded
-from config.settings import Settings
-from config.streams import make_redis
-from tests.conftest import runtime_over
-from tests.databases import Databases, database_named
-from tests.mailserver import MailServer
+from tests.databases import Databases
 from tests.retention.months import numbered_in
-from tests.world import World
 
 
 @pytest.fixture(scope="session")
-def _divided(
-    servers: Embedded, _databases: Databases, _mail_server: MailServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Databases]:
+def _divided(copies_of: Callable[..., Databases]) -> Databases:
     """Copies of one that has the months since the fifteenth before this one, in which mailings are numbered."""
-    settings = Settings(rollcall_home=tmp_path_factory.mktemp("divided"))
-    with _databases.fresh() as name:
-        url = database_named(servers, name)
-        with (
-            runtime_over(settings, url, str(servers.redis_url), _mail_server) as runtime,
-            make_redis(runtime.endpoints.redis_url) as client,
-        ):
-            numbered_in(World(runtime, client, _mail_server), 15)
-        divided = Databases(servers, name)
-        yield divided
-        divided.close()
+    return copies_of(lambda world: numbered_in(world, 15))
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """What an organisation only ever mentioned costs nobody anything: work is cut by the learners whom it is about, not by
 the numbers that were given out (R31)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 
 import pytest
 
@@ -10,6 +11,7 @@ from tasks import announcements, enrolments, mail
 from tasks.announcements.previews import preview
 from tasks.mail.ledger.retrying import retry_notices
 from tasks.mail.rules import Kind
+from tests.databases import Databases
 from tests.scale.explained import explained
 from tests.world import World, work_on
 
@@ -21,20 +23,41 @@ MENTIONED = 60
 SAVED = [f"L{n}" for n in range(12)]
 
 
+#: Chunks and batches that are small.
+SMALL = {"rollcall_chunk": CHUNK, "rollcall_mail_batch": BATCH}
+
+
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """Chunks and batches that are small."""
-    return settings.model_copy(update={"rollcall_chunk": CHUNK, "rollcall_mail_batch": BATCH})
+    """With small chunks and batches."""
+    return settings.model_copy(update=SMALL)
 
 
-@pytest.fixture
-def sparse(world: World) -> World:
-    """An organisation that mentioned far more ids than it has learners; the last six learners are neighbours."""
+def mentions(world: World) -> None:
+    """An organisation mentions far more ids than it has learners; the last six learners are neighbours."""
+    world.has_organisation()
     world.has_course("unrelated")
     for place, id_ in enumerate(SAVED):
         if place <= 6:
             world.withdraws("unrelated", *(f"x{place}-{n}" for n in range(MENTIONED)))
         world.has_learners(id_)
+
+
+@pytest.fixture(scope="module")
+def _sparse(copies_of: Callable[..., Databases]) -> Databases:
+    return copies_of(mentions, **SMALL)
+
+
+@pytest.fixture
+def copies(request: pytest.FixtureRequest, _databases: Databases, _sparse: Databases) -> Databases:
+    """Of one in which that has happened, where a test asks for it."""
+    return _sparse if "sparse" in request.fixturenames else _databases
+
+
+@pytest.fixture
+def sparse(world: World) -> World:
+    """Where that has happened a minute ago."""
+    world.clock += timedelta(minutes=1)
     return world
 
 
