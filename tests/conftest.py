@@ -7,6 +7,7 @@ number in Valkey of its own.
 import fcntl
 import gc
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Generator, Iterator
@@ -24,6 +25,7 @@ import pytest
 import structlog
 from psycopg import sql
 from sqlalchemy import Engine
+from xdist.scheduler import LoadFileScheduling
 
 import migrations
 from config import services
@@ -98,6 +100,22 @@ def _counts_as_a_process_does_that_begins() -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Two processes more than there are cores, for `-n auto`: many tests wait for processes, or for time to pass."""
     return len(os.sched_getaffinity(0)) + 2
+
+
+#: Files whose tests look at all the sources: one process parses them (tests/sources.py), for `--dist loadfile`.
+READERS = re.compile(r"tests/(architecture/|isolation/test_statements|mail/test_layout|commands/test_terminal).*")
+
+
+class _ReadersTogether(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """The tests of a file are done by one process, and those of all readers by one, too."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return READERS.sub("readers", super()._split_scope(nodeid))
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling | None:
+    """How tests are shared out, where files are."""
+    return _ReadersTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.architecture.writes import ROOT
+from tests.sources import ROOT, files, nodes_of
 
 
 class Import(NamedTuple):
@@ -19,18 +19,17 @@ class Import(NamedTuple):
 
 def imports_of(root: Path = ROOT) -> Iterator[Import]:
     """Every import of a module of ours in the sources of a checkout."""
-    for room in ("config", "tasks", "workers", "migrations"):
-        for file in sorted((root / room).rglob("*.py")):
-            parts = file.relative_to(root).with_suffix("").parts
-            package = parts[:-1]
-            importer = ".".join(package if parts[-1] == "__init__" else parts)
-            for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.Import):
-                    yield from (Import(importer, node.lineno, alias.name, ()) for alias in node.names)
-                elif isinstance(node, ast.ImportFrom):
-                    base = package[: len(package) + 1 - node.level] if node.level else ()
-                    module = ".".join([*base, *([node.module] if node.module else [])])
-                    yield Import(importer, node.lineno, module, tuple(alias.name for alias in node.names))
+    for file in files("config", "tasks", "workers", "migrations", root=root):
+        parts = file.relative_to(root).with_suffix("").parts
+        package = parts[:-1]
+        importer = ".".join(package if parts[-1] == "__init__" else parts)
+        for node in nodes_of(file):
+            if isinstance(node, ast.Import):
+                yield from (Import(importer, node.lineno, alias.name, ()) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                base = package[: len(package) + 1 - node.level] if node.level else ()
+                module = ".".join([*base, *([node.module] if node.module else [])])
+                yield Import(importer, node.lineno, module, tuple(alias.name for alias in node.names))
 
 
 def room_of(module: str) -> str:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from config.sql import query
-from tests.architecture.writes import ROOT
+from tests.sources import ROOT, files, tree_of, walk
 
 #: What begins a statement that PostgreSQL prepares.
 BEGINS = re.compile(r"\s*(?:SELECT|INSERT INTO|UPDATE|DELETE FROM|WITH)\s")
@@ -32,19 +32,18 @@ class Statement(NamedTuple):
 @cache
 def statements() -> tuple[Statement, ...]:
     """All of them, those in files first."""
-    files = [
+    in_files = [
         Statement(
             ".".join(file.relative_to(ROOT).with_suffix("").parts), file.stem, 1, query(f"{file.parts[-3]}.{file.stem}")
         )
         for file in sorted(ROOT.glob("tasks/*/sql/*.sql"))
     ]
-    sources = (file for room in ("config", "tasks", "workers") for file in sorted((ROOT / room).rglob("*.py")))
-    return (*files, *(found for source in sources for found in in_source(source)))
+    return (*in_files, *(found for source in files("config", "tasks", "workers") for found in in_source(source)))
 
 
 def in_source(file: Path, root: Path = ROOT) -> Iterator[Statement]:
     """Those of a module: what its constants are once it is imported, and what its functions say."""
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = tree_of(file)
     parts = file.relative_to(root).with_suffix("").parts
     name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
     texts = [*_texts(tree, "")]
@@ -55,7 +54,7 @@ def in_source(file: Path, root: Path = ROOT) -> Iterator[Statement]:
         target.id: node.lineno
         for node in tree.body
         if isinstance(node, ast.Assign | ast.AnnAssign)
-        for target in ast.walk(node)
+        for target in walk(node)
         if isinstance(target, ast.Name) and isinstance(target.ctx, ast.Store)
     }
     for constant, line in constants.items():
@@ -72,9 +71,9 @@ def long_texts(most: int, root: Path = ROOT) -> set[str]:
     """The constants and functions of `tasks` and `workers` that hold SQL of more than so many lines, put together of
     parts or not."""
     found: set[str] = set()
-    for file in sorted(file for room in ("tasks", "workers") for file in (root / room).rglob("*.py")):
+    for file in files("tasks", "workers", root=root):
         module = ".".join(file.relative_to(root).with_suffix("").parts)
-        for top in ast.parse(file.read_text(encoding="utf-8")).body:
+        for top in tree_of(file).body:
             named = ast.unparse(top.targets[0]) if isinstance(top, ast.Assign) else ""
             for function, node in _texts(ast.Module([top], []), ""):
                 if (node.end_lineno or 0) - node.lineno >= most and _SQL.search(ast.unparse(node)):

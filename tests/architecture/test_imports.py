@@ -7,7 +7,7 @@ import pytest
 
 from tests.architecture.declared import CAPABILITIES
 from tests.architecture.imports import Import, imports_of, is_module, part_of, room_of
-from tests.architecture.writes import ROOT
+from tests.sources import ROOT
 
 #: What each folder may import of the others.
 ROOMS = {

@@ -3,14 +3,14 @@
 import ast
 from pathlib import Path
 
-from tests.architecture.writes import ROOT
+from tests.sources import ROOT, files, nodes_of
 
 
 def classes_of(root: Path = ROOT) -> dict[str, list[str]]:
     """Where each class name is given, inside of functions and of other classes included."""
     found: dict[str, list[str]] = {}
-    for file in sorted(file for room in ("config", "tasks", "workers") for file in (root / room).rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for file in files("config", "tasks", "workers", root=root):
+        for node in nodes_of(file):
             if isinstance(node, ast.ClassDef):
                 found.setdefault(node.name, []).append(f"{file.relative_to(root)}:{node.lineno}")
     return found
@@ -59,9 +59,9 @@ PRIVATE = {
 def names_of(root: Path = ROOT) -> dict[str, list[str]]:
     """Where each class, function and module is named, in small letters and without the line before a private one."""
     found: dict[str, list[str]] = {}
-    for file in sorted(file for room in ("config", "tasks", "workers") for file in (root / room).rglob("*.py")):
+    for file in files("config", "tasks", "workers", root=root):
         found.setdefault(file.stem.strip("_").lower(), []).append(str(file.relative_to(root)))
-        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        for node in nodes_of(file):
             if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 found.setdefault(node.name.strip("_").lower(), []).append(f"{file.relative_to(root)}:{node.lineno}")
     return found

@@ -8,7 +8,8 @@ import pytest
 
 from tests.architecture.declared import CAPABILITIES, function_owners, owners
 from tests.architecture.test_imports import ORDER
-from tests.architecture.writes import ROOT, Write, capability_of, tables_written, temporary_tables, writes_of
+from tests.architecture.writes import Write, capability_of, tables_written, temporary_tables, writes_of
+from tests.sources import ROOT
 from tests.world import World
 
 

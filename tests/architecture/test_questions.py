@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.architecture.statements import Statement, statements
-from tests.architecture.writes import ROOT
+from tests.sources import ROOT, text_of
 
 
 class Question(NamedTuple):
@@ -70,7 +70,7 @@ def test_what_changed_of_enrolments_is_announced_by_one_fragment() -> None:
     naming = {
         str(file.relative_to(ROOT))
         for file in sources
-        if file.suffix in {".py", ".sql"} and "rollcall.enrolment.changed" in file.read_text(encoding="utf-8")
+        if file.suffix in {".py", ".sql"} and "rollcall.enrolment.changed" in text_of(file)
     }
 
     assert naming == {"tasks/events/outbox.py", "tasks/events/outgoing.py"}, "use events.ENROLMENTS_CHANGED"

@@ -2,10 +2,11 @@
 
 import ast
 import re
+from collections.abc import Sequence
 
 import pytest
 
-from tests.architecture.writes import ROOT
+from tests.sources import ROOT, files, nodes_of, text_of, walk
 
 #: What a statement has that is about a session, and not about a transaction.
 OF_SESSIONS = re.compile(
@@ -26,22 +27,21 @@ ALONE = {
 }
 
 
-def texts(source: str) -> list[str]:
+def texts(nodes: Sequence[ast.AST]) -> list[str]:
     """What a module says in strings, but for what its docstrings do."""
-    tree = ast.parse(source)
-    prose = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    prose = {node.value for node in nodes if isinstance(node, ast.Expr)}
     return [
         node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in prose
+        for node in nodes
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and node not in prose
     ]
 
 
 def about_sessions() -> set[str]:
     """The files with a statement about a session; a revision is applied in one of its own."""
-    files = [path for room in ("config", "tasks", "workers", "migrations") for path in (ROOT / room).rglob("*.py")]
-    said = {path: texts(path.read_text(encoding="utf-8")) for path in files if path.parent.name != "versions"}
-    said |= {path: [path.read_text(encoding="utf-8")] for path in (ROOT / "tasks").rglob("*.sql")}
+    modules = [path for path in files("config", "tasks", "workers", "migrations") if path.parent.name != "versions"]
+    said = {path: texts(nodes_of(path)) for path in modules}
+    said |= {path: [text_of(path)] for path in (ROOT / "tasks").rglob("*.sql")}
     return {
         str(path.relative_to(ROOT)) for path, found in said.items() if any(OF_SESSIONS.search(text) for text in found)
     }
@@ -83,4 +83,4 @@ def test_a_statement_about_a_session_is_known(statement: str, found: bool) -> No
 
 
 def test_prose_is_no_statement() -> None:
-    assert texts('"""SET x"""\nA = f"LISTEN {A}"\n') == ["LISTEN "]
+    assert texts(walk(ast.parse('"""SET x"""\nA = f"LISTEN {A}"\n'))) == ["LISTEN "]

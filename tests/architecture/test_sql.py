@@ -12,8 +12,8 @@ from config.sql import TASKS, query
 from tasks.imports import judging
 from tasks.imports.rules import Field
 from tests.architecture.statements import BEGINS, in_source, long_texts, statements
-from tests.architecture.writes import ROOT
 from tests.isolation.statements import statements as statements_run
+from tests.sources import ROOT, files, text_of
 from tests.world import World
 
 FILES = {f"{file.parts[-3]}.{file.stem}": file for file in sorted(TASKS.glob("*/sql/*.sql"))}
@@ -57,8 +57,7 @@ LONG = {
 
 def asked() -> set[str]:
     """The questions that the sources ask by name."""
-    sources = (path.read_text(encoding="utf-8") for path in Path(ROOT).glob("tasks/**/*.py"))
-    return {name for source in sources for name in re.findall(r'query\(\s*"([\w.]+)"', source)}
+    return {name for file in files("tasks") for name in re.findall(r'query\(\s*"([\w.]+)"', text_of(file))}
 
 
 def problem_with(connection: Connection, statement: str) -> str | None:

@@ -2,13 +2,12 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from tests.architecture.declared import owners
-
-ROOT = Path(__file__).parents[2]
+from tests.sources import ROOT, nodes_of, text_of
 
 _NAME = r'(?:ONLY\s+)?(?:"?\w+"?\.)?"?(?P<name>\w+|\{[^}]*\}?|%\(?|$)'
 
@@ -41,9 +40,9 @@ def writes_of(root: Path = ROOT) -> Iterator[Write]:
     """Every write in the sources of a checkout, but for tables that the same capability makes for its session."""
     files = [file for room in ("config", "tasks", "workers") for file in (root / room).rglob("*.*")]
     for file in sorted(file for file in files if file.suffix in {".py", ".sql"}):
-        text = file.read_text(encoding="utf-8")
         place = ".".join(file.relative_to(root).with_suffix("").parts)
-        found = _in_python(text) if file.suffix == ".py" else [(1, table) for table in tables_written(text.upper())]
+        in_sql = [(1, table) for table in tables_written(text_of(file).upper())] if file.suffix == ".sql" else []
+        found = _in_python(nodes_of(file)) if file.suffix == ".py" else in_sql
         yield from (Write(place, line, table.lower()) for line, table in found)
 
 
@@ -52,7 +51,7 @@ def temporary_tables(root: Path = ROOT) -> dict[str, str]:
     return {
         name: capability_of(".".join(file.relative_to(root).with_suffix("").parts))
         for file in (root / "tasks").rglob("*.py")
-        for name in _TEMPORARY.findall(file.read_text(encoding="utf-8"))
+        for name in _TEMPORARY.findall(text_of(file))
     }
 
 
@@ -67,19 +66,17 @@ def tables_written(sql: str) -> list[str]:
     return [found["name"] or found["copied"] or "?" for found in _WRITES.finditer(sql)]
 
 
-def _in_python(source: str) -> Iterator[tuple[int, str]]:
-    tree = ast.parse(source)
-    docstrings = {
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant | ast.JoinedStr)
-    }
-    parts = {part for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in node.values}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Constant | ast.JoinedStr) and node not in docstrings | parts:
-            yield from ((node.lineno, table) for table in tables_written(_text(node)))
-        if isinstance(node, ast.Call):
+def _in_python(nodes: Iterable[ast.AST]) -> Iterator[tuple[int, str]]:
+    passed_over: set[ast.AST] = set()  # docstrings, and parts of what is looked at as a whole
+    for node in nodes:
+        if isinstance(node, ast.Expr):
+            passed_over.add(node.value)
+        elif isinstance(node, ast.Call):
             yield from ((node.lineno, table) for table in _built(node))
+        elif isinstance(node, ast.Constant | ast.JoinedStr):
+            if node not in passed_over:
+                yield from ((node.lineno, table) for table in tables_written(_text(node)))
+            passed_over.update(node.values if isinstance(node, ast.JoinedStr) else ())
 
 
 def _text(node: ast.Constant | ast.JoinedStr) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands.console import Rollcall, rollcall
+from tests.sources import files, nodes_of, walk
 from tests.world import World
 from workers import cli
 from workers.console import visible, visible_rows
@@ -41,10 +42,10 @@ def test_what_cannot_be_seen_is_written_out() -> None:
 def test_no_message_of_ours_has_a_line_end_in_it_which_would_be_written_out() -> None:
     printers = {"print", "Text", "Refused", "BadParameter", "ConfigurationError", "EmbeddedError", "NotAllowed"}
     found, looked_at = [], 0
-    for file in (file for folder in ("workers", "config") for file in Path(folder).rglob("*.py")):
-        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+    for file in files("workers", "config"):
+        for call in nodes_of(file):
             if isinstance(call, ast.Call) and getattr(call.func, "attr", getattr(call.func, "id", "")) in printers:
-                said = [one.value for one in ast.walk(call) if isinstance(one, ast.Constant)]
+                said = [one.value for one in walk(call) if isinstance(one, ast.Constant)]
                 looked_at += bool(said)
                 found += [f"{file}:{call.lineno}" for one in said if isinstance(one, str) and "\n" in one]
 

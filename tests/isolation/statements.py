@@ -7,11 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from config.sql import query
-
-ROOT = Path(__file__).parents[2]
+from tests.sources import ROOT, files, nodes_of, tree_of, walk
 
 #: The helpers of `config.database` that run SQL, and which of their arguments it is.
 HELPERS = {
@@ -46,8 +44,9 @@ def _statements() -> Iterator[Statement]:
             continue
         module = importlib.import_module(name.rpartition(".")[0])
         made = {key: [ast.Constant(text)] for key, text in vars(module).items() if isinstance(text, str)}
-        known = made | _constants(list(ast.walk(function)))
-        for call in ast.walk(function):
+        inside = walk(function)
+        known = made | _constants(inside)
+        for call in inside:
             for node in _sql_of(call):
                 for text in _texts(node, known):
                     yield Statement(name, text.replace("{organisation}", ":organisation"))
@@ -58,20 +57,19 @@ def past_the_helpers() -> set[str]:
     return {
         name
         for name, function in _functions()
-        for call in ast.walk(function)
+        for call in walk(function)
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in RUNS_SQL
     }
 
 
 def _functions() -> Iterator[tuple[str, ast.AST]]:
     """Every function and constant of the code but the helpers themselves, by its name."""
-    for path in sorted(itertools.chain(*((ROOT / room).rglob("*.py") for room in ("tasks", "workers")))):
-        module = ast.parse(path.read_text(encoding="utf-8"))
+    for path in files("tasks", "workers"):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        for function in ast.walk(module):
+        for function in nodes_of(path):
             if isinstance(function, ast.FunctionDef):
                 yield f"{name}.{function.name}", function
-        for constant in module.body:
+        for constant in tree_of(path).body:
             if isinstance(constant, ast.Assign):
                 yield f"{name}.{ast.unparse(constant.targets[0])}", constant
 

@@ -11,6 +11,7 @@ import pytest
 
 import tasks
 import workers
+from tests.sources import files, nodes_of
 
 _TASKS, _WORKERS = (Path(package.__path__[0]) for package in (tasks, workers))
 
@@ -26,8 +27,8 @@ SERVERS = {"aiosmtplib", "psycopg", "redis", "sqlalchemy", "uvloop"}
 
 
 def _imports(folder: Path) -> Iterator[tuple[Path, str]]:
-    for path in folder.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text())):
+    for path in files(folder.name, root=folder.parent):
+        for node in nodes_of(path):
             if isinstance(node, ast.ImportFrom) and node.module:
                 yield path, node.module
                 yield from ((path, f"{node.module}.{alias.name}") for alias in node.names)
