@@ -152,7 +152,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """What was collected stays, and is not looked at again for garbage: that takes longer than what tests leave."""
-    gc.collect()
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     gc.enable()
