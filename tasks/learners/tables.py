@@ -7,8 +7,12 @@ from config.tables import MOMENT, index, key, metadata, optional, required
 
 STANDING = Enum("unsaved", "active", "inactive", "deleted", name="standing", metadata=metadata)
 
-#: What of a learner is empty or no more than blanks and marks that order, as the gate's counts look at it.
-_EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'"
+#: What of a learner is empty or no more than blanks and marks that order, as the gate's counts look at it. Only what
+#: begins with no printable character of ASCII is matched: this is asked of each learner who is written.
+_EMPTY = (
+    r"(ascii(coalesce({0}, '')) NOT BETWEEN 33 AND 126"
+    r" AND coalesce({0}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$')"
+)
 
 #: The SQL functions of this capability, and what each is for.
 FUNCTIONS = {
@@ -50,7 +54,7 @@ learners = Table(
     index("learners_not_active", "organisation", "standing", "learner", where="standing <> 'active'"),
     index("learners_unaddressed", "organisation", "learner", where="standing = 'active' AND coalesce(email, '') = ''"),
     index(
-        "learners_nameless",
+        "learners_without_a_name",
         "organisation",
         "learner",
         where=f"standing = 'active' AND ({_EMPTY.format('first_name')} OR {_EMPTY.format('last_name')})",

@@ -13,7 +13,7 @@ NAMES = {MergeField.FIRST_NAME, MergeField.LAST_NAME}
 #: How a learner may stand, be reached and be called: each as good as the others.
 STANDINGS = ("active", "active", "active", "active", "inactive", "unsaved", "deleted")
 ADDRESSES = (None, "", "{n}@x.example", "{N}@X.example", "SHARED@x.example", "shared@X.example", "İ{n}@x.example")
-NAMED = (None, "", " \t", "\u2028\u200f", "Ann", "O\u2028B")
+NAMED = (None, "", " \t", "\x7f ", "\u2028\u200f", "Ann", "~", "O\u2028B")
 
 _LEARNERS = """
     INSERT INTO learners (organisation, learner, id, standing, version, saved_version, saved_at, email, first_name,

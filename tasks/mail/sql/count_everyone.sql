@@ -38,8 +38,10 @@ WITH others AS MATERIALIZED (
                coalesce(l.last_name, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$' AS no_last_name
         FROM learners l
         WHERE CAST(:names AS boolean) AND l.organisation = :organisation AND l.standing = 'active'
-          AND (coalesce(l.first_name, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'
-               OR coalesce(l.last_name, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$')
+          AND (ascii(coalesce(l.first_name, '')) NOT BETWEEN 33 AND 126
+                   AND coalesce(l.first_name, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$'
+               OR ascii(coalesce(l.last_name, '')) NOT BETWEEN 33 AND 126
+                   AND coalesce(l.last_name, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]*$')
           AND mail_verdict('announcement', 'sending', l.standing, l.email, EXISTS (
                   SELECT FROM unsubscribed u WHERE u.organisation = l.organisation AND u.learner = l.learner),
               EXISTS (SELECT FROM suppressions s
