@@ -85,7 +85,8 @@ def stage(connection: Connection, fields: Sequence[Field], texts: Sequence[Field
     }
     columns = sql.SQL(", ").join(map(sql.Identifier, texts))
     statement = sql.SQL(
-        "COPY import_lines (line, unreadable, detail, active, odd_status, time_zone, odd_zone, {}) FROM STDIN (NULL '')"
+        "COPY import_lines (line, unreadable, detail, active, odd_status, time_zone, odd_zone, {})"
+        " FROM STDIN (NULL '', FREEZE)"  # nobody else sees the table, and who reads it writes no page of it again
     ).format(columns)
     cursor = connection.connection.cursor()
     cursor.execute(sql.SQL(_LINES).format(**{name: sql.Literal(value) for name, value in constants.items()}))
