@@ -47,7 +47,6 @@ class Staging:
         self._layout = layout
         self._texts = layout.texts
         self._meanings = _Meanings(layout, today)
-        self._ids = [n for n, field in enumerate(self._texts) if field in cell_rules.IDS]
         self._names = [n for n, field in enumerate(self._texts) if field in {Field.FIRST_NAME, Field.LAST_NAME}]
         self._email = self._texts.index(Field.EMAIL) if Field.EMAIL in self._texts else None
 
@@ -72,8 +71,7 @@ class Staging:
             any(each in plain for each in cell_rules.ODD)
             or any(rare in plain and pair in plain for rare, pair in cell_rules.ODD_PAIRS)
             or _PADDED.search(plain)
-            or cell_rules.ODD_FRACTION.search(plain)
-            or (cell_rules.TINY in plain and self._has_tiny(batch))
+            or any(number.search(plain) for number in cell_rules.ODD_NUMBERS)
         ):
             return True
         if plain.isascii():
@@ -89,9 +87,6 @@ class Staging:
         if not odd and len(self.sample) < SAMPLE:
             self._show(cells for _, cells in batch.read)
         return odd
-
-    def _has_tiny(self, batch: LineBatch) -> bool:
-        return any(cells[n][cell_rules.EXPONENT] == cell_rules.TINY for n in self._ids for _, cells in batch.read)
 
     def _carefully(self, line: int, cells: tuple[str, ...]) -> str:
         """One line, cell by cell. Of one that is refused it is still known whom it calls inactive."""
