@@ -180,6 +180,16 @@ IDS: list[Strange] = [
         "A+ 2 changed by a spreadsheet",
     ),
     (
+        "ids with a small exponent",
+        f"{HEAD}1E-05,a@x.example,Active\n8,b@x.example,Suspended\n",
+        "8- 1 changed by a spreadsheet",
+    ),
+    (
+        "an id with a control character beyond ASCII",
+        f"{HEAD}A\u0085B,a@x.example,Active\n8,b@x.example,Suspended\n",
+        "8- 1 invisible characters",
+    ),
+    (
         "accents in two ways",
         f"{HEAD}e\u0301,a@x.example,Active\n\u00e9,b@x.example,Suspended\n",
         "\u00e9- 1 repeated id",
