@@ -147,11 +147,12 @@ def describe_known(
 def add_new(connection: Connection, organisation: int, part: Slice, known: int, now: datetime) -> int:
     """Add the learners of a slice who are not known, numbered from `known` on, and the beginning of their history; how
     many. Under the organisation's lock: numbers are dense, given out once."""
+    execute(connection, "SELECT setval('import_numbers', :known + 1, false)", known=known)
     added = execute(
         connection,
         f"""
         {ADD_DESCRIBED}
-        SELECT :organisation, :known + row_number() OVER (), r.id,
+        SELECT :organisation, nextval('import_numbers'), r.id,
                CASE WHEN r.active IS FALSE THEN CAST('inactive' AS standing) ELSE CAST('active' AS standing) END,
                0, 0, :now,
                r.username, r.email, r.first_name, r.last_name, r.locale, r.time_zone
@@ -161,7 +162,6 @@ def add_new(connection: Connection, organisation: int, part: Slice, known: int, 
                                       WHERE came.organisation = :organisation AND came.id = r.id))
         """,
         organisation=organisation,
-        known=known,
         now=now,
         **part.scope,
     )

@@ -434,15 +434,16 @@ def test_r33_a_slice_that_loses_a_race_is_taken_again_and_one_that_cannot_be_tak
             CASE nextval('tries')
                 WHEN 1 THEN RAISE EXCEPTION 'no' USING ERRCODE = 'serialization_failure';
                 WHEN 4 THEN RAISE EXCEPTION 'no' USING ERRCODE = 'connection_failure';
-                ELSE RETURN NULL;
+                ELSE RETURN NEW;
             END CASE;
         END $$
     """)
-    world.execute("CREATE TRIGGER lose BEFORE INSERT ON learners FOR EACH STATEMENT EXECUTE FUNCTION lose()")
+    world.execute("CREATE TRIGGER lose BEFORE INSERT ON learners FOR EACH ROW EXECUTE FUNCTION lose()")
     world.execute("ALTER TABLE learners ADD CHECK (id <> 'B')")
 
     assert imported(world, HEADER + line("A")).new == 1
     assert world.ask("SELECT last_value FROM tries") == 2
+    assert world.list("SELECT learner FROM learners") == [1], "the number that was lost is given out"
     with pytest.raises(IntegrityError):
         imported(world, HEADER + line("B"))
 
