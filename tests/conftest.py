@@ -35,6 +35,7 @@ from config.engine import make_engine
 from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import make_redis
+from tasks.mail.sending import Mailer
 from tests import mailserver
 from tests.databases import TEMPLATE, Databases, Lent, administer, database_named
 from tests.mailserver import MailServer
@@ -89,6 +90,21 @@ def _nothing_goes_on_beside_the_relay(monkeypatch: pytest.MonkeyPatch) -> None:
     """What it does in a thread of its own ends with its round: no database is used by a test that has ended."""
     for chore in (AnalyzeGrown, KeepPartitions):
         monkeypatch.setattr(chore, "beside", False)
+
+
+@pytest.fixture(autouse=True)
+def _no_mailer_tells_a_later_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process keeps its mailer, whose connections idle for seconds: how many it has is said to its own test alone."""
+    told, report = set[Mailer](), Mailer.report_use_to
+
+    def report_use_to(mailer: Mailer, hold: Callable[..., None]) -> None:
+        told.add(mailer)
+        report(mailer, hold)
+
+    monkeypatch.setattr(Mailer, "report_use_to", report_use_to)
+    yield
+    for mailer in told:
+        report(mailer, lambda _use: None)
 
 
 @pytest.fixture(autouse=True)

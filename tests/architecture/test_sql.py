@@ -126,6 +126,30 @@ def test_postgresql_understands_each_statement_of_the_sources(connection: Connec
     assert {*ALONE} - {*left} == set(), "take these off the list"
 
 
+#: What is decided for each row: as a part of the plan it costs nothing, as a call more than all that it decides.
+DECIDES = re.compile(r"\b(mail_verdict|gives_access|is_admin|same_month|in_months)\(")
+
+
+def test_what_is_decided_for_each_row_is_a_part_of_the_plan(connection: Connection) -> None:
+    """PostgreSQL calls a function of SQL, and for each row, if an argument that it names twice holds a subquery."""
+    texts = {query(name) for name in FILES}
+    texts |= {found.text for found in statements() if found.text is not None}
+    texts |= {run.text for run in statements_run() if BEGINS.match(run.text)}
+    decide = [text for text in texts if DECIDES.search(text) and problem_with(connection, text) is None]
+    called = {text: found for text in decide if (found := {*DECIDES.findall(plan(connection, text))})}
+
+    assert len(decide) > 30
+    assert called == {}
+
+
+def plan(connection: Connection, statement: str) -> str:
+    """How PostgreSQL would do it, whatever its parameters are, with what it computes for each row."""
+    places: dict[str, str] = {}
+    numbered = PARAMETER.sub(lambda found: places.setdefault(found[1] or found[2], f"${len(places) + 1}"), statement)
+    said = connection.exec_driver_sql(f"EXPLAIN (VERBOSE, GENERIC_PLAN) {numbered}".replace("%", "%%"))
+    return "\n".join(said.scalars())
+
+
 def test_what_cannot_be_read_is_read_where_it_is_run() -> None:
     unread = {f"{found.module}.{found.name}" for found in statements() if found.text is None}
 

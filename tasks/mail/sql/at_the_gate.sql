@@ -1,4 +1,6 @@
--- The next pending recipients of a stretch of a mailing, each with the gate's verdict of this moment (R15).
+-- The next pending recipients of a stretch of a mailing, each with the gate's verdict of this moment (R15). Whether all
+-- mail is paused is joined: with a subquery in an argument that it names twice, the verdict would be a call for each
+-- row, and not a part of the plan. Attempts lie behind OFFSET 0, or each of their months would be looked at for each row.
 WITH judged AS (
     SELECT d.recipient, d.attempts, d.due_at IS NOT NULL AS retried,
            d.attempts > 0 OR d.reason IS NOT NULL AS has_history, m.kind, m.mailing, m.learners,
@@ -7,8 +9,7 @@ WITH judged AS (
            coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username,
            coalesce(l.locale, '') AS locale,
            mail_verdict(
-               m.kind, CASE WHEN m.state = 'sending' AND
-                   (SELECT paused_at IS NOT NULL FROM mail_control) THEN 'paused' ELSE m.state END,
+               m.kind, CASE WHEN m.state = 'sending' AND control.paused THEN 'paused' ELSE m.state END,
                CASE WHEN is_admin(d.recipient) THEN 'active' ELSE l.standing END,
                coalesce(d.address, l.email),
                EXISTS (SELECT FROM unsubscribed u
@@ -18,6 +19,7 @@ WITH judged AS (
            ) AS verdict
     FROM deliveries d
     JOIN mailings m USING (organisation, mailing)
+    LEFT JOIN (SELECT paused_at IS NOT NULL AS paused FROM mail_control LIMIT 1) control ON true
     LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
     WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
       AND d.recipient BETWEEN :low AND :high
@@ -46,11 +48,16 @@ SELECT recipient, id, attempts, retried,
        put_off, since, (SELECT coalesce(known_until > now(), false) FROM mail_control) AS look_up
 FROM with_items
 CROSS JOIN LATERAL (
-    SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since FROM attempts a
-    WHERE with_items.has_history AND a.organisation = :organisation AND a.mailing = :mailing
-      AND a.recipient = with_items.recipient AND a.reason IN ('throttled', 'unreachable', 'refused us')
-      AND a.attempted_at >= coalesce((
-          SELECT max(c.at) FROM mailing_changes c
-          WHERE c.organisation = :organisation AND c.mailing = :mailing AND c.move = 'retry'), '-infinity')
+    SELECT CAST(count(*) AS int) AS put_off, min(attempted_at) AS since
+    FROM (
+        SELECT attempted_at FROM attempts a
+        WHERE a.organisation = :organisation AND a.mailing = :mailing
+          AND a.recipient = with_items.recipient AND a.reason IN ('throttled', 'unreachable', 'refused us')
+          AND a.attempted_at >= coalesce((
+              SELECT max(c.at) FROM mailing_changes c
+              WHERE c.organisation = :organisation AND c.mailing = :mailing AND c.move = 'retry'), '-infinity')
+        OFFSET 0
+    ) a
+    WHERE with_items.has_history
 ) lately
 ORDER BY recipient
