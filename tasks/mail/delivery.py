@@ -338,7 +338,10 @@ def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
     attempts = mailer.send(_envelopes(delivery, group, unmade), within=within, lanes=group.lanes)
     tried = {recipient.recipient: recipient for recipient in group.recipients}
     became = [(tried[each.recipient].domain, each) for each in attempts]
-    for (class_, provider), n in Counter((reply_class(one.code), provider_of(on)) for on, one in became).items():
+    replies = Counter[tuple[str, str]]()
+    for (code, domain), n in Counter((one.code, domain) for domain, one in became).items():  # most are of few domains
+        replies[reply_class(code), provider_of(domain)] += n
+    for (class_, provider), n in replies.items():
         counts.count("rollcall_smtp_replies_total", n, **{"class": class_, "domain": provider})
     hold_back(became, {number: one.before for number, one in tried.items()}, delivery.rates.taken)
     delivery.rates.learn(

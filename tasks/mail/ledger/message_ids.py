@@ -22,11 +22,16 @@ class MessageIds:
 
     def of(self, last: str) -> str:
         """The one whose last part is this."""
-        return f"<{digest(self._begun + length_prefixed((last,)))}@{self._domain}>"
+        return f"<{self._digest(last).hex()}@{self._domain}>"
 
     def number(self, last: str) -> int:
         """The number of the one whose last part is this: by it a Message-ID is remembered, in eight bytes."""
-        return number_of(digest(self._begun + length_prefixed((last,))))
+        return int.from_bytes(self._digest(last)[:8], signed=True)
+
+    def _digest(self, last: str) -> bytes:
+        """For each mail twice: what `length_prefixed` makes of one part."""
+        octets = last.encode(errors="replace")
+        return blake2b(self._begun + len(octets).to_bytes(8, "big") + octets, digest_size=20).digest()
 
 
 def number_of(digits: str) -> int:
