@@ -45,6 +45,10 @@ _JSONL = "COPY (SELECT row_to_json(r) FROM ({rows}) r) TO STDOUT (FORMAT csv, QU
 
 _CSV = "COPY (WITH r AS ({rows}) {cells}) TO STDOUT (FORMAT csv, HEADER)"
 
+#: A time as PostgreSQL writes it into JSON if the time zone is UTC, for which it need not call `rfc3339`. No text looks
+#: so: quotation marks in it are escaped.
+_MOMENT = re.compile(rb'(_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00:00"')
+
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
@@ -65,17 +69,24 @@ def stream(
 def stream_rows(
     connection: Connection, rows: sql.Composed, cells: str, format_: Format, *, block: int = BLOCK
 ) -> Iterator[bytes]:
-    """The rows of a query, which names its organisation; `cells` makes of them the cells of a spreadsheet."""
+    """The rows of a query, which names its organisation; `cells` makes of them the cells of a spreadsheet. In JSON, a
+    time that is none of text has a name that ends with `_at`."""
     if format_ is Format.JSONL:
         statement = sql.SQL(_JSONL).format(rows=rows)
     else:
         statement = sql.SQL(_CSV).format(rows=rows, cells=sql.SQL(cells))
     without_nested_loops(connection)
+    written = _as_rfc3339 if format_ is Format.JSONL else bytes
     gathered = bytearray()
     with connection.connection.cursor().copy(statement) as copy:
         for piece in copy:
             gathered += piece
             if len(gathered) >= block:
-                yield bytes(gathered)
+                yield written(gathered)
                 gathered.clear()
-    yield bytes(gathered)
+    yield written(gathered)
+
+
+def _as_rfc3339(rows: bytearray) -> bytes:
+    """Rows as JSON, their times as all else writes them: see `config.words.rfc3339`."""
+    return _MOMENT.sub(lambda found: b'%b.%bZ"' % (found[1], (found[2] or b"").ljust(6, b"0")), bytes(rows))

@@ -180,6 +180,20 @@ def test_the_sheet_and_the_lines_say_the_same(world: World) -> None:
     ]
 
 
+def test_times_have_the_form_of_all_others_and_a_text_that_looks_like_one_stays_as_it_is(world: World) -> None:
+    looks = ["2026-01-01T00:00:00+00:00", '"_at":"2026-01-01T00:00:00+00:00"']
+    world.clock += timedelta(milliseconds=500)
+    world.has_learners("A")
+    for title in looks:
+        world.has_course(title, "everyone", title=title)
+
+    rows = lines(world, Tab.ACTIVE)
+
+    assert [row["title"] for row in rows] == looks
+    assert rows[-1]["enrolled_at"] == rfc3339(world.clock)
+    assert rows[-1]["enrolled_at"].endswith(".500000Z")
+
+
 def test_a_report_goes_out_in_whole_rows_as_soon_as_they_fill_a_block(world: World) -> None:
     world.has_learners("A", "B", "C")
     world.has_course("safety", "everyone")

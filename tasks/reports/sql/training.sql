@@ -2,19 +2,18 @@
 -- enrolment are gathered once for all and merged in by learner; a course, and what requests hold, is looked up once and
 -- remembered (OFFSET 0 keeps that lookup from becoming a join, which would lose the order). The notice is asked for row
 -- by row: the ledger of mail is far larger than the report. So rows come in order with none of them sorted on disk.
--- Sources are those of the function `enrolment_sources`, for all at once.
+-- Sources are those of the function `enrolment_sources`, for all at once. Times get their form where they are written.
 SELECT (SELECT id FROM organisations WHERE organisation = :organisation) AS organisation,
        l.id AS learner, l.username, l.email, l.standing AS learner_status,
        coalesce(membership.segments, '{}') AS segments, c.id AS course, c.title, e.cycle,
        CASE WHEN e.withdrawn_at IS NULL THEN coalesce(
            CASE WHEN c.method = 'everyone' AND e.cycle = 1 THEN ARRAY['everyone'] END
            || requested.sources || linked.sources, '{}') ELSE '{}' END AS sources,
-       rfc3339(e.enrolled_at) AS enrolled_at, e.silent, rfc3339(e.activated_at) AS activated_at,
-       (SELECT rfc3339(d.settled_at) FROM deliveries d
+       e.enrolled_at, e.silent, e.activated_at,
+       (SELECT d.settled_at FROM deliveries d
         WHERE d.organisation = e.organisation AND d.mailing = e.notice AND d.recipient = e.learner
           AND d.state = 'accepted') AS notified_at,
-       rfc3339(e.started_at) AS started_at, rfc3339(e.completed_at) AS completed_at, e.result,
-       rfc3339(e.withdrawn_at) AS withdrawn_at,
+       e.started_at, e.completed_at, e.result, e.withdrawn_at,
        gives_access(l.standing, e.withdrawn_at, c.on_hold) AS access
 FROM learners l
 JOIN enrolments e USING (organisation, learner)
