@@ -1,5 +1,6 @@
 """How numbers and times are written, wherever Rollcall says one."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -26,6 +27,13 @@ def rfc3339(moment: datetime) -> str:
     """A time as a program reads it: RFC 3339, in UTC, to the microsecond. The database's function of this name writes
     the same."""
     return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+
+
+def with_rfc3339(json: bytes, behind: bytes = b'"') -> bytes:
+    """JSON as PostgreSQL writes it where the time zone is UTC, the times in it that come right behind this as `rfc3339`
+    writes them."""
+    moment = re.escape(behind) + rb'(\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00:00"'
+    return re.sub(moment, lambda found: b'%b%b.%bZ"' % (behind, found[1], (found[2] or b"").ljust(6, b"0")), json)
 
 
 def as_json(result: object) -> bytes:

@@ -1,7 +1,6 @@
 """All that is kept of a learner, looked for where an erasure looks for it: what they may ask to see (R35)."""
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,12 +8,9 @@ from sqlalchemy import Connection
 
 from config.database import one, tuples
 from config.sql import query
-from config.words import as_json
+from config.words import as_json, with_rfc3339
 from tasks import events, mail, uploads
 from tasks.erasure.rules import Erased, Needles
-
-#: A moment as PostgreSQL writes it into a document, where the time zone is UTC.
-_MOMENT = re.compile(r'"(\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00:00"')
 
 #: Decisions read at once.
 PAGE = 500
@@ -41,7 +37,7 @@ def _stored(
     for table, said in tuples(
         connection, query("erasure.kept_of_learner"), organisation=organisation, learner=learner, id=named
     ):
-        yield table, _MOMENT.sub(_rfc3339, said).encode()
+        yield table, with_rfc3339(said.encode())
     known = one(connection, Erased, query("erasure.known_by"), organisation=organisation, learner=learner)
     needles = Needles.of([] if known is None else [known])
     for name, found in (
@@ -52,11 +48,6 @@ def _stored(
     ):
         for one_ in found:
             yield name, as_json(one_)
-
-
-def _rfc3339(moment: re.Match[str]) -> str:
-    """As all else writes it: see `config.words.rfc3339`."""
-    return f'"{moment[1]}.{(moment[2] or "").ljust(6, "0")}Z"'
 
 
 def _events(connection: Connection, id_: str, needles: Needles) -> Iterator[object]:

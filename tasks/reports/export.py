@@ -1,14 +1,16 @@
 """Reports that go out row by row: streamed by PostgreSQL itself, however many rows there are (R29, R30)."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
 from psycopg import sql
 from sqlalchemy import Connection
 
 from config.database import within, without_nested_loops
+from config.words import with_rfc3339
 
 #: Bytes handed on at once: a system call and a step of the progress for each, not for each row.
 BLOCK = 65_536
@@ -45,9 +47,8 @@ _JSONL = "COPY (SELECT row_to_json(r) FROM ({rows}) r) TO STDOUT (FORMAT csv, QU
 
 _CSV = "COPY (WITH r AS ({rows}) {cells}) TO STDOUT (FORMAT csv, HEADER)"
 
-#: A time as PostgreSQL writes it into JSON if the time zone is UTC, for which it need not call `rfc3339`. No text looks
-#: so: quotation marks in it are escaped.
-_MOMENT = re.compile(rb'(_at":"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?\+00:00"')
+#: What the times of a report come behind in JSON. It is in nobody's text, in which quotation marks are escaped.
+_TIME = b'_at":"'
 
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
@@ -76,17 +77,12 @@ def stream_rows(
     else:
         statement = sql.SQL(_CSV).format(rows=rows, cells=sql.SQL(cells))
     without_nested_loops(connection)
-    written = _as_rfc3339 if format_ is Format.JSONL else bytes
+    written: Callable[[bytes], bytes] = partial(with_rfc3339, behind=_TIME) if format_ is Format.JSONL else bytes
     gathered = bytearray()
     with connection.connection.cursor().copy(statement) as copy:
         for piece in copy:
             gathered += piece
             if len(gathered) >= block:
-                yield written(gathered)
+                yield written(bytes(gathered))
                 gathered.clear()
-    yield written(gathered)
-
-
-def _as_rfc3339(rows: bytearray) -> bytes:
-    """Rows as JSON, their times as all else writes them: see `config.words.rfc3339`."""
-    return _MOMENT.sub(lambda found: b'%b.%bZ"' % (found[1], (found[2] or b"").ljust(6, b"0")), bytes(rows))
+    yield written(bytes(gathered))

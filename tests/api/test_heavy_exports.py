@@ -142,11 +142,17 @@ def test_heavy_exports_of_one_organisation_keep_nobody_else_waiting(web: Running
         assert (refused.status, refused.headers["retry-after"]) == (429, "2")
         assert [one.json.get("changed") for one in toggled] == [True, True]
         assert theirs.status == 200
-        until(lambda: waiting_to_be_read(world) == OF_ORGANISATION, "all are under way still, and nobody reads on")
+        assert under_way(world) == OF_ORGANISATION
+        until(lambda: waiting_to_be_read(world) == OF_ORGANISATION, "nobody has read on")
     until(lambda: waiting_to_be_read(world) == 0, "their transactions have ended")
+
+
+def under_way(world: World, which: str = "state = 'active' AND query LIKE 'COPY%'") -> int:
+    """Exports that have begun and not ended."""
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollcall web exports'"
+    return int(world.ask(f"{asked} AND {which} AND datname = current_database()"))
 
 
 def waiting_to_be_read(world: World) -> int:
     """Exports whose reader takes nothing."""
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollcall web exports'"
-    return int(world.ask(f"{asked} AND wait_event = 'ClientWrite' AND datname = current_database()"))
+    return under_way(world, "wait_event = 'ClientWrite'")

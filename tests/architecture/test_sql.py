@@ -60,13 +60,19 @@ def asked() -> set[str]:
     return {name for file in files("tasks") for name in re.findall(r'query\(\s*"([\w.]+)"', text_of(file))}
 
 
+def numbered(statement: str) -> tuple[dict[str, str], str]:
+    """The number of each parameter, and the statement with these, as psycopg passes it on."""
+    places: dict[str, str] = {}
+    said = PARAMETER.sub(lambda found: places.setdefault(found[1] or found[2], f"${len(places) + 1}"), statement)
+    return places, said.replace("%", "%%")
+
+
 def problem_with(connection: Connection, statement: str) -> str | None:
     """What PostgreSQL says against a statement when it is to prepare it."""
-    places: dict[str, str] = {}
-    numbered = PARAMETER.sub(lambda found: places.setdefault(found[1] or found[2], f"${len(places) + 1}"), statement)
+    places, said = numbered(statement)
     attempt = connection.begin_nested()
     try:
-        connection.exec_driver_sql(f"PREPARE asked AS {numbered}".replace("%", "%%"))
+        connection.exec_driver_sql(f"PREPARE asked AS {said}")
         nothing = f"({', '.join(['NULL'] * len(places))})" if places else ""
         # What ON CONFLICT names is looked for by the planner.
         connection.exec_driver_sql(f"EXPLAIN EXECUTE asked{nothing}")
@@ -144,10 +150,14 @@ def test_what_is_decided_for_each_row_is_a_part_of_the_plan(connection: Connecti
 
 def plan(connection: Connection, statement: str) -> str:
     """How PostgreSQL would do it, whatever its parameters are, with what it computes for each row."""
-    places: dict[str, str] = {}
-    numbered = PARAMETER.sub(lambda found: places.setdefault(found[1] or found[2], f"${len(places) + 1}"), statement)
-    said = connection.exec_driver_sql(f"EXPLAIN (VERBOSE, GENERIC_PLAN) {numbered}".replace("%", "%%"))
-    return "\n".join(said.scalars())
+    return "\n".join(connection.exec_driver_sql(f"EXPLAIN (VERBOSE, GENERIC_PLAN) {numbered(statement)[1]}").scalars())
+
+
+def test_r15_the_gate_looks_at_no_month_of_attempts_of_who_has_none(connection: Connection) -> None:
+    said = plan(connection, query("mail.at_the_gate"))
+
+    assert len(re.findall(r"Scan.* on \S*attempts_", said)) > 1, "a partition each"
+    assert said.count("One-Time Filter") == 1, "before all of them, and not in each"
 
 
 def test_what_cannot_be_read_is_read_where_it_is_run() -> None:
