@@ -294,14 +294,10 @@ class World:
         with transaction(self.runtime.engine) as connection:
             return value(connection, sql, **parameters)
 
-    def somebody_waits(self) -> bool:
-        """Whether anybody waits for a lock of this database; other tests have theirs at the same server."""
-        return bool(
-            self.ask(
-                "SELECT EXISTS (SELECT FROM pg_locks JOIN pg_database d ON d.oid = database"
-                " WHERE d.datname = current_database() AND NOT granted)"
-            )
-        )
+    def waiting(self) -> int:
+        """How many sessions of this database wait for a lock; other tests have theirs at the same server."""
+        asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return int(self.ask(asked))
 
     def list(self, sql: str, **parameters: object) -> list[Any]:
         """One column from the tables, where nothing else shows it."""

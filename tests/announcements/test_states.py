@@ -165,10 +165,7 @@ def test_r18_finished_is_not_said_of_what_is_cancelled_at_that_moment(world: Wor
     with transaction(world.runtime.engine) as connection:
         connection.exec_driver_sql("UPDATE mailings SET state = 'cancelled'")
         relay.start()
-        waiting = (
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        while not world.ask(waiting):
+        while not world.waiting():
             assert relay.is_alive(), "it did not wait for the cancellation"
     relay.join(DEADLINE)
     world.settle()

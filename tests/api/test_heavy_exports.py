@@ -149,8 +149,8 @@ def test_heavy_exports_of_one_organisation_keep_nobody_else_waiting(web: Running
 
 def under_way(world: World, which: str = "state = 'active' AND query LIKE 'COPY%'") -> int:
     """Exports that have begun and not ended."""
-    asked = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'rollcall web exports'"
-    return int(world.ask(f"{asked} AND {which} AND datname = current_database()"))
+    asked = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+    return int(world.ask(f"{asked} AND application_name = 'rollcall web exports' AND {which}"))
 
 
 def waiting_to_be_read(world: World) -> int:

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
@@ -84,3 +85,21 @@ def test_a_statement_about_a_session_is_known(statement: str, found: bool) -> No
 
 def test_prose_is_no_statement() -> None:
     assert texts(walk(ast.parse('"""SET x"""\nA = f"LISTEN {A}"\n'))) == ["LISTEN "]
+
+
+#: What lists the sessions of the whole server, those of other tests too; and what says whose are meant.
+ALL_SESSIONS, MEANT = re.compile(r"FROM pg_(locks|stat_activity)\b"), re.compile(r"datname|pg_backend_pid\(\)|_ITS")
+
+
+def of_other_tests(source: Path) -> list[str]:
+    """What a file of the tests asks about sessions, and not of its own database."""
+    return [text for text in texts(nodes_of(source)) if ALL_SESSIONS.search(text) and not MEANT.search(text)]
+
+
+def test_no_test_takes_the_sessions_of_another_for_its_own() -> None:
+    found = {str(path.relative_to(ROOT)): of_other_tests(path) for path in files("tests") if path != Path(__file__)}
+
+    assert {file for file, asked in found.items() if asked} == {
+        "tests/chaos/test_hosts.py",  # has its server for itself
+        "tests/workers/test_killers.py",  # asks for two kinds, of which one names the database
+    }

@@ -129,7 +129,7 @@ def test_r31_a_report_waits_for_whoever_is_changing_what_is_known_of_its_organis
     with world.about() as (connection, organisation):
         lock_organisations(connection, [organisation.organisation])
         thread.start()
-        while thread.is_alive() and not world.somebody_waits():
+        while thread.is_alive() and not world.waiting():
             pass
         assert thread.is_alive()
         assert world.ask(done) == 0

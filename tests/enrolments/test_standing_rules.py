@@ -282,12 +282,11 @@ class TestOverSeveralChunks:
         _survey(world)
         [(organisation, number)] = world.rows("SELECT organisation, work FROM work WHERE low = 1")
         doing = threading.Thread(target=work_on, args=(world.runtime, "enrolments.chunk", organisation, number))
-        waiting = "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted)"
 
         with transaction(world.runtime.engine) as connection:
             lock_organisations(connection, [organisation])
             doing.start()
-            until(lambda: bool(world.ask(waiting)), "it waits", seconds=DEADLINE)
+            until(lambda: world.waiting() > 0, "it waits", seconds=DEADLINE)
         doing.join()
 
         assert enrolled(world) == done

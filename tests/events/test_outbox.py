@@ -15,8 +15,6 @@ from tasks.events.outgoing import MOST_IDS
 from tests.workers.deployment import until
 from tests.world import World, publish
 
-WAITING = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
-
 
 def ids_out(world: World) -> list[str]:
     return [event["id"] for event in world.out()]
@@ -128,7 +126,7 @@ def test_a_relay_that_lost_its_lead_without_knowing_it_gives_no_place_again(worl
     with transaction(world.runtime.engine) as connection:
         outbox.order_next(connection, 0, 0, 1000)
         late.start()
-        until(lambda: bool(world.ask(WAITING)), "the other waits")
+        until(lambda: world.waiting() > 0, "the other waits")
     late.join()
     publish(world.runtime)
 
@@ -150,7 +148,7 @@ def test_r33_of_two_relays_that_put_the_outbox_in_order_at_the_same_moment_one_d
         outbox.published_through(connection, 0)
         for relay in relays:
             relay.start()
-        until(lambda: world.ask(WAITING) == len(relays), "both have seen the same, and wait")
+        until(lambda: world.waiting() == len(relays), "both have seen the same, and wait")
     for relay in relays:
         relay.join()
 

@@ -92,7 +92,7 @@ def test_s01_what_is_released_is_charged_under_the_terms_that_are_saved_meanwhil
         organisations.lock(connection, ["acme"])
         organisations.save(connection, saved)
         thread.start()
-        while thread.is_alive() and not world.somebody_waits():
+        while thread.is_alive() and not world.waiting():
             pass
     thread.join()
 

@@ -275,7 +275,7 @@ def test_s02_what_comes_while_its_organisation_is_being_saved_is_not_forgotten(e
         organisations.reserve(connection, ["acme"])
         organisations.save(connection, event)
         thread.start()
-        while thread.is_alive() and not world.somebody_waits():
+        while thread.is_alive() and not world.waiting():
             pass
     thread.join()
 

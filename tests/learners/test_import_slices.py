@@ -105,7 +105,7 @@ def test_r31_a_slice_waits_for_whoever_is_changing_the_organisation(world: World
     with world.about() as (connection, org):
         lock_organisations(connection, [org.organisation])
         taking.start()
-        while not world.somebody_waits():
+        while not world.waiting():
             assert taking.is_alive()
     taking.join()
 

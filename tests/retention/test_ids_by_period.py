@@ -102,15 +102,6 @@ def until(waits: Callable[[], bool]) -> None:
         assert time.monotonic() < deadline
 
 
-def waiting(world: World) -> int:
-    """How many sessions wait for a lock."""
-    return int(
-        world.ask(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-    )
-
-
 def test_r32_an_id_is_known_for_its_days_and_goes_with_its_period_without_a_row_deleted(world: World) -> None:
     world.execute(
         "CREATE TRIGGER stays BEFORE UPDATE OR DELETE ON arrivals FOR EACH ROW EXECUTE FUNCTION refuse_change()"
@@ -168,7 +159,7 @@ def test_r32_of_two_at_once_the_other_waits_and_takes_it_only_if_the_first_gave_
     with sessions(world, 2) as (one, other), ThreadPoolExecutor() as threads:
         assert claim(one, first)
         later = threads.submit(claim, other, second)
-        until(lambda: waiting(world) == 1)
+        until(lambda: world.waiting() == 1)
         (one.commit if kept else one.rollback)()
         assert later.result(PATIENCE_SECONDS) is not kept
 
@@ -188,9 +179,9 @@ def test_r32_at_the_moment_when_a_period_begins_an_event_is_taken_once(
             other.commit()
         assert claim(one, first)
         begins: Future[object] = threads.submit(chore.execute, BEGIN.encode())
-        until(lambda: waiting(world) == 1)
+        until(lambda: world.waiting() == 1)
         again = threads.submit(claim, other, second)
-        until(lambda: waiting(world) == 2)
+        until(lambda: world.waiting() == 2)
         before = world.ask("SELECT clock_timestamp()")
         (one.commit if kept else one.rollback)()
         begins.result(PATIENCE_SECONDS)

@@ -199,7 +199,7 @@ def test_r31_who_is_being_changed_for_a_moment_is_waited_for(world: World, monke
         lock_organisations(connection, [org.organisation])
         taking = threading.Thread(target=world.send, args=[world.event("learner.saved", world.learner("A"))])
         taking.start()
-        while not world.somebody_waits():
+        while not world.waiting():
             assert taking.is_alive()
     taking.join()
     assert world.list("SELECT id FROM learners") == ["A"]

@@ -52,7 +52,7 @@ def test_r31_whoever_changes_or_judges_what_is_known_waits_for_whoever_is_changi
         with transaction(world.runtime.engine) as connection:
             lock_organisations(connection, [1])
             doing.start()
-            while not world.somebody_waits():
+            while not world.waiting():
                 assert doing.is_alive(), actor
         doing.join()
 
@@ -190,12 +190,7 @@ def test_r33_what_is_begun_while_it_is_being_offered_is_not_offered(world: World
     with transaction(world.runtime.engine, one[0]) as connection:
         assert claim(connection, *one, MINUTE) is not None
         relay.start()
-        until(
-            lambda: bool(
-                world.ask("SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0")
-            ),
-            "the relay waits",
-        )
+        until(lambda: world.waiting() > 0, "the relay waits")
     relay.join()
 
     assert offers == []

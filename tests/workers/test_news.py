@@ -37,7 +37,8 @@ def running(runtime: Runtime, *runs: Callable[[Runtime], None]) -> Iterator[None
 
 def leads(world: World) -> bool:
     """Whether a relay has the lead."""
-    return bool(world.ask("SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objid = 7402)"))
+    asked = "FROM pg_locks JOIN pg_database d ON d.oid = database WHERE datname = current_database() AND objid = 7402"
+    return bool(world.ask(f"SELECT EXISTS (SELECT {asked} AND locktype = 'advisory')"))
 
 
 def test_the_relay_is_told_of_what_is_to_be_done(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
