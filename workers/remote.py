@@ -20,6 +20,7 @@ import msgspec
 
 from config.errors import BadField, Conflict, Forbidden, Invalid, NotFound, Stale, UserError
 from config.settings import is_here
+from config.tls import client_context
 from config.words import as_json
 from tasks.accounts import PERMISSIONS, Scope
 from tasks.acts.acting import Act, Answer, Asked
@@ -70,7 +71,7 @@ class RemoteServer:
         self._host, self._path = parts.netloc, parts.path + BASE
         self._token = token
         self._connection: http.client.HTTPConnection = (
-            http.client.HTTPSConnection(self._host, timeout=ANSWER_SECONDS, context=ssl.create_default_context())
+            http.client.HTTPSConnection(self._host, timeout=ANSWER_SECONDS, context=client_context())
             if parts.scheme == "https"
             else http.client.HTTPConnection(self._host, timeout=ANSWER_SECONDS)
         )

@@ -1,7 +1,6 @@
 """What an OpenID provider answers to us: from nobody else, within bounds, and without following it elsewhere."""
 
 import json
-import ssl
 import time
 import urllib.error
 import urllib.request
@@ -11,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from config.openid import is_trustworthy
+from config.tls import client_context
 from config.urls import is_here
 
 #: Seconds without a word, and seconds in all.
@@ -42,7 +42,7 @@ def fetch(
     request = urllib.request.Request(  # noqa: S310 - the scheme was looked at
         url, body, {"Accept": "application/json", "User-Agent": "rollcall", **(headers or {})}
     )
-    handlers = [_NotElsewhere(), urllib.request.HTTPSHandler(context=ssl.create_default_context())]
+    handlers = [_NotElsewhere(), urllib.request.HTTPSHandler(context=client_context())]
     if is_here(urlsplit(url).hostname):
         handlers.append(urllib.request.ProxyHandler({}))
     try:

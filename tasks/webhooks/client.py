@@ -20,6 +20,7 @@ from typing import Any
 import h11
 
 from config import clock
+from config.tls import client_context
 from tasks.webhooks.rules import Answer, Problem, Target, is_public, judged, patience, said
 
 #: Bytes read at once, and of one answer's body at most.
@@ -129,8 +130,6 @@ class HttpClient:
     def __init__(self, *, private: bool, seconds: float) -> None:
         self.seconds = seconds
         self._private = private
-        self._tls = ssl.create_default_context()
-        self._tls.set_alpn_protocols(["http/1.1"])
         self._idle: dict[tuple[str, bool], _HttpConnection] = {}
         os.environ.setdefault("RES_OPTIONS", RESOLVER)
         self._lookups = ThreadPoolExecutor(LOOKUPS, thread_name_prefix="lookups")
@@ -201,7 +200,11 @@ class HttpClient:
     async def _open(self, address: str, target: Target) -> _HttpConnection:
         tls: dict[str, Any] = {}
         if target.encrypted:
-            tls = {"ssl": self._tls, "server_hostname": target.host, "ssl_shutdown_timeout": CLOSE_SECONDS}
+            tls = {
+                "ssl": client_context("http/1.1"),
+                "server_hostname": target.host,
+                "ssl_shutdown_timeout": CLOSE_SECONDS,
+            }
         reader, writer = await asyncio.open_connection(address, target.port, limit=READ_BYTES, **tls)
         return _HttpConnection(reader, writer)
 

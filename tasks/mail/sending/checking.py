@@ -1,12 +1,12 @@
 """Whether the mail server would take our mail: as far as a recipient is named, and no further."""
 
 import asyncio
-import ssl
 from dataclasses import dataclass
 
 import aiosmtplib
 
 from config.settings import SmtpServer
+from config.tls import client_context
 from tasks.mail.addresses import needs_smtputf8, wire_address
 from tasks.mail.sending.answers import About, Stage, about
 from tasks.mail.sending.outages import UNREACHABLE, WHAT_TO_DO, as_said, not_reached
@@ -55,7 +55,7 @@ async def _check(server: SmtpServer, sender: str, recipient: str, timeout: float
         password=server.password,
         use_tls=server.tls == "implicit",
         start_tls=server.tls == "starttls",
-        tls_context=None if server.tls == "none" else ssl.create_default_context(),
+        tls_context=None if server.tls == "none" else client_context(),
         timeout=timeout,
     )
     secrets = (server.password, server.user)

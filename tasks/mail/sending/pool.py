@@ -6,7 +6,6 @@ far it had come.
 
 import asyncio
 import math
-import ssl
 import threading
 import time
 from collections import deque
@@ -17,6 +16,7 @@ import aiosmtplib
 import uvloop
 
 from config.settings import SmtpServer
+from config.tls import client_context
 from tasks.mail.rules import MailAttempt
 from tasks.mail.sending.envelope import Envelope
 from tasks.mail.sending.pace import Lanes
@@ -54,7 +54,6 @@ class Mailer:
         self._server = server
         self._connections = connections
         self._timeout = timeout
-        self._context = None if server.tls == "none" else ssl.create_default_context()
         self._hostname: str | None = None
         self._connected_at = 0.0
         self._idle: deque[SmtpConnection] = deque()
@@ -227,7 +226,7 @@ class Mailer:
             local_hostname=self._hostname,
             use_tls=server.tls == "implicit",
             start_tls=server.tls == "starttls",
-            tls_context=self._context,
+            tls_context=None if server.tls == "none" else client_context(),
             timeout=self._timeout,
         )
         await client.connect()
