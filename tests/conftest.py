@@ -24,6 +24,7 @@ import psycopg
 import pytest
 import structlog
 from psycopg import sql
+from redis import Redis
 from sqlalchemy import Engine
 from xdist.scheduler import LoadFileScheduling
 
@@ -37,7 +38,7 @@ from config.settings import Settings
 from config.streams import make_redis
 from tasks.mail.sending import Mailer
 from tests import mailserver
-from tests.databases import TEMPLATE, Databases, Lent, administer, database_named
+from tests.databases import TEMPLATE, Databases, Lent, administrator, database_named
 from tests.mailserver import MailServer
 from tests.world import World
 from workers.relay.retention import KeepPartitions
@@ -229,9 +230,10 @@ def _make_template(embedded: Embedded, home: Path) -> None:
         fcntl.flock(made, fcntl.LOCK_EX)
         if made.seek(0, os.SEEK_END):
             return
-        for told in ("ALTER SYSTEM SET autovacuum = off", "SELECT pg_reload_conf()"):
-            administer(embedded, sql.SQL(told).format())  # what was analysed is not as it was, and not used again
-        administer(embedded, sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+        with administrator(embedded) as connection:
+            connection.execute("ALTER SYSTEM SET autovacuum = off")  # what was analysed is changed, and not used again
+            connection.execute("SELECT pg_reload_conf()")
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
         engine = make_engine(database_named(embedded, TEMPLATE), role="template")
         migrations.bring_up_to_date(engine)
         engine.dispose()
@@ -281,13 +283,17 @@ def database_url(database: Lent) -> str:
     return database.url
 
 
+@pytest.fixture(scope="session")
+def _emptier(servers: Embedded) -> Iterator[Redis]:
+    with make_redis(str(servers.redis_url)) as client:
+        yield client
+
+
 @pytest.fixture
-def redis_url(servers: Embedded) -> str:
+def redis_url(servers: Embedded, _emptier: Redis) -> str:
     """Valkey, emptied."""
-    assert servers.redis_url is not None
-    with make_redis(servers.redis_url) as client:
-        client.flushdb()
-    return servers.redis_url
+    _emptier.flushdb()
+    return str(servers.redis_url)
 
 
 @pytest.fixture(scope="session")
