@@ -45,15 +45,15 @@ _BARE_FORMULA = re.compile(rf"{_BEGINS}(?!'){_FORMULA}|^(?=[\x00-\x1f\x7f])")
 LONGEST_CELL = 4000
 
 #: What a spreadsheet, or a program, has made of an id: the digits that it left out are lost.
-_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?(?:[Ee]\+\d+|E-\d\d)|\d+\.0+")
+_NUMBER = re.compile(r"[+-]?\d+(?:[.,]\d+)?(?:[Ee]\+\d+|E-\d\d)|\d+[.,]0+")
 _ERRORS = frozenset({"#NAME?", "#VALUE!", "#REF!", "#DIV/0!", "#NUM!", "#N/A", "#NULL!", "#NV", "#WERT!", "#NOM?"})
 
 #: What makes a batch of lines worth looking at cell by cell: what is escaped, and what may be taken off or refused. In
 #: the order of COPY, a cell begins behind a tab. Two characters are found ten times as slowly as one: a pair is looked
-#: for where the rarer one of it is.
+#: for where the rarer one of it is, and a pattern begins with a literal.
 ODD = ("\\", *(c for c in _CONTROLS if c.isascii() and c not in "\t\n"))
 ODD_PAIRS = (("'", "\t'"), ("=", "\t="), ("#", "\t#"), ("+", "E+"), ("+", "e+"))
-ODD_NUMBERS = (re.compile(r"\.00*[\t\n]"), re.compile(r"E-\d\d[\t\n]"))  # what begins with a literal is found fast
+ODD_NUMBERS = [re.compile(one) for one in (r"\.00*[\t\n]", r",00*[\t\n]", r"E-\d\d[\t\n]")]
 ODD_BEYOND_ASCII = (UNREADABLE, "\ufffd", *_FORMAT, *_SPACES, *(c for c in _CONTROLS if not c.isascii()))
 
 

@@ -180,6 +180,16 @@ IDS: list[Strange] = [
         "A+ 2 changed by a spreadsheet",
     ),
     (
+        "an id with a fraction behind a comma",
+        "id;email;status\n12,00;a@x.example;Active\n8;b@x.example;Suspended\n",
+        "8- 1 changed by a spreadsheet",
+    ),
+    (
+        "a username with a fraction behind a comma",
+        "id\tusername\tstatus\nA\ta\tActive\nB\t7,0\tActive\n",
+        "A+ 1 changed by a spreadsheet",
+    ),
+    (
         "ids with a small exponent",
         f"{HEAD}1E-05,a@x.example,Active\n8,b@x.example,Suspended\n",
         "8- 1 changed by a spreadsheet",
