@@ -119,7 +119,7 @@ class Settings(BaseModel):
     rollcall_retry_seconds: float = Field(
         30,
         gt=0,
-        description="first pause before work, a webhook or a mail is tried again; doubles but for mail, up to an hour",
+        description="first pause before work, a webhook or a mail is tried again; later ones are longer, up to an hour",
     )
     rollcall_mail_attempts: int = Field(5, ge=1, description="tries of one mail before it has failed")
     rollcall_mail_patience_seconds: float = Field(

@@ -315,6 +315,30 @@ def test_every_path_and_test_in_a_sentence_and_every_target_of_make_exists(page:
     assert {*MAKE.findall(text)} - {*TARGET.findall((ROOT / "Makefile").read_text(encoding="utf-8"))} == set()
 
 
+def test_every_name_in_the_table_of_what_to_change_is_defined_there() -> None:
+    """A view or function of the database: in the newest migration that makes it."""
+    rows = re.findall(r"(?m)^\| [^`|]+ \| `([\w/]+\.py)` \| `(\w+)` \|$", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    migrations = sorted((ROOT / "migrations" / "versions").glob("*.py"))
+
+    assert len(rows) > 15
+    for file, name in rows:
+        made = rf"(?m)^CREATE (?:OR REPLACE )?(?:VIEW|FUNCTION) {name}\b"
+        if file.startswith("migrations/"):
+            makers = [path for path in migrations if re.search(made, path.read_text("utf-8"))]
+            assert makers[-1:] == [ROOT / file], name
+        else:
+            assert re.search(rf"(?m)^ *(?:def |class )?{name}\b *[:=(]", (ROOT / file).read_text("utf-8")), (file, name)
+
+
+def test_the_page_of_what_is_measured_names_every_test_of_chaos_and_what_shortens_it() -> None:
+    page = (ROOT / "docs" / "measured.md").read_text("utf-8")
+    chaos = list((ROOT / "tests" / "chaos").glob("*.py"))
+
+    assert [path.name for path in chaos if path.name.startswith("test_") and f"`{path.name}`" not in page] == []
+    read = {name for path in chaos for name in re.findall(r"CHAOS_[A-Z_]+", path.read_text("utf-8"))}
+    assert {*re.findall(r"`(CHAOS_[A-Z_]+)`", page)} == read
+
+
 def test_every_module_that_a_source_names_exists() -> None:
     folders = [ROOT / name for name in ("bench", "config", "email_templates", "migrations", "tasks", "workers")]
     sources = [path for folder in folders for path in folder.rglob("*.py")]

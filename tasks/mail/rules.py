@@ -153,8 +153,9 @@ def refusal(recipient: int, code: int, reply: str, stage: Stage) -> MailAttempt:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often a mail is tried, `most`, also where it is uncertain whether it went, or a server that hangs up would
-    get it for ever; how long its recipient is left in peace first; how long a server is, that asks for patience."""
+    """`most`: how often a mail is tried, also if it is uncertain whether it went, or a server that always hangs up gets
+    it for ever. `pause`: how long to wait at first before it is tried again. `longest`: for how long it is tried if the
+    server asks for patience or cannot be reached, which counts as no attempt."""
 
     most: int
     pause: timedelta
