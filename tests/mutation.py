@@ -24,6 +24,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
+from functools import _lru_cache_wrapper
 from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any
@@ -214,6 +215,9 @@ def exchange(mutant: Mutant) -> None:
                     one.__code__ = mutant.code
                 else:  # a function keeps the cells that it has, also if the mutant calls no `super()`
                     one.__code__ = mutant.code.replace(co_freevars=was.co_freevars)
+                for user in gc.get_referrers(one):
+                    if isinstance(user, _lru_cache_wrapper):
+                        user.cache_clear()  # of what it said before it was changed
 
 
 class Mutation:

@@ -178,7 +178,7 @@ def _enrolment_periods(
             found.append(EnrolmentPeriod(begin, moment, BY_NAME if last == moment else BY_RULE))
             begin = None
     if begin is not None:
-        found.append(EnrolmentPeriod(begin) if ended == EVER else EnrolmentPeriod(begin, ended, BY_DELETION))
+        found.append(EnrolmentPeriod(begin, ended, BY_DELETION))  # or nothing ends it: the last is open either way
     return found
 
 

@@ -129,6 +129,7 @@ def test_r31_an_event_costs_its_rows_what_it_lists_and_a_wave_of_its_own() -> No
     assert weights([status("A"), start("B"), status("C")]) == [1, 1 + WAVE, 1]
     assert weights([joined("A", "B", "C")]) == [4]
     assert weights([linked]) == [3]
+    assert weights([event("enrolment.requested", request="r", course="safety", segment="a")]) == [1]
     assert weights([announced("a" * 1001)]) == [201]
     assert weights([status("A"), announced("a" * 10)]) == [1, 1 + WAVE + 2]
 

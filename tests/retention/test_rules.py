@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from tasks.retention.rules import AHEAD, Partition, months_to_make, to_drop
+from tasks.retention.rules import AHEAD, ArrivalPeriod, Partition, is_over, months_to_make, over, to_drop
 
 NOW = datetime(2026, 11, 27, 12, 34, 56, 789, tzinfo=UTC)
 
@@ -51,3 +51,31 @@ def test_r35_what_ended_so_long_ago_is_dropped_the_oldest_first() -> None:
     exactly = datetime(2026, 10, 1, tzinfo=UTC) + timedelta(days=30)
     assert len(to_drop([until(2026, 10)], exactly, 30)) == 1
     assert to_drop([until(2026, 10)], exactly - timedelta(microseconds=1), 30) == []
+
+
+def test_r35_months_that_another_cell_numbers_are_not_our_last() -> None:
+    theirs = replace(until(2027, 3), numbered=False)
+
+    assert months_to_make([theirs, until(2027, 1)], NOW) == months_to_make([until(2027, 1)], NOW) != []
+
+
+def begun(*ago: timedelta) -> list[ArrivalPeriod]:
+    """Periods that began so long ago."""
+    return [ArrivalPeriod(f"arrivals_{n}", NOW - each, NOW) for n, each in enumerate(ago, 1)]
+
+
+def test_r32_another_period_begins_once_the_newest_is_as_long_as_an_id_is_kept() -> None:
+    days, moment = timedelta(days=400), timedelta(microseconds=1)
+
+    assert is_over(begun(3 * days, days), 400)
+    assert not is_over(begun(3 * days, days - moment), 400)
+    assert not is_over(begun(3 * days, 2 * days, -days), 400)
+
+
+def test_r32_a_period_has_had_its_time_once_the_next_is_as_old_as_an_id_is_kept() -> None:
+    days, moment = timedelta(days=400), timedelta(microseconds=1)
+    found = begun(4 * days, 2 * days, days, timedelta())
+
+    assert over(found, 400) == found[:2]
+    assert over(begun(2 * days, days - moment), 400) == []
+    assert over(begun(2 * days), 400) == [], "nobody knows when it ends"
