@@ -1,10 +1,15 @@
 """The doors find the cell that an organisation lives in, and keep what comes while it is on its way."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
+from structlog.testing import capture_logs
 
+from config.cells import Cells, CellServers
 from config.database import transaction
+from config.engine import make_engine
 from config.streams import GROUP, IN
 from tasks import cells
 from tasks.accounts import Caller, Door, Role
@@ -12,7 +17,8 @@ from tasks.acts import perform
 from tasks.acts.organisations import list_
 from tasks.acts.paging import PageAsked
 from tasks.cells import Elsewhere, in_cell_of_number
-from tasks.intake import process_batch, process_everywhere
+from tasks.intake import BatchResult, process_batch, process_everywhere
+from tasks.intake.everywhere import organisation_in
 from tests.cells.conftest import TwoCells
 from workers import ingress, moving
 
@@ -77,3 +83,52 @@ def test_a_cell_that_is_away_keeps_nobody_else_waiting(two_cells: TwoCells) -> N
     done, left = process_everywhere(home.runtime, [far, home.event("learner.saved", home.learner("A"))])
 
     assert (done.new, left) == (1, [0])
+
+
+def test_a_cell_that_goes_away_is_said_and_not_asked_again_at_once(two_cells: TwoCells) -> None:
+    home = two_cells.home
+    moving.move(home.runtime, "far", "north")
+    nowhere = {"north": CellServers("postgresql://nobody@127.0.0.1:1/nothing", "unix:///nowhere")}
+    known = Cells(nowhere, lambda url: make_engine(url, role="test"))
+    far = home.event("organisation.saved", {"name": "Far", "licence": "seats"}, organisation="far")
+
+    with capture_logs() as logs:
+        done, left = process_everywhere(
+            replace(home.runtime, cells=known), [home.event("learner.saved", home.learner("A")), far, far]
+        )
+    known.close()
+
+    assert (done.new, left) == (1, [1, 2])
+    assert known.is_away("north")
+    assert [(log["event"], log["cell"], log["events"]) for log in logs if log["log_level"] == "warning"] == [
+        ("cell.away", "north", 2)
+    ]
+
+
+def test_an_organisation_that_has_moved_is_followed_and_where_it_lives_is_remembered(
+    two_cells: TwoCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home, north = two_cells.home, two_cells.north
+    home.has_learners("A")
+    assert home.runtime.cells is not None
+    home.runtime.cells.remember({"acme": "home"})
+    moving.move(home.runtime, "acme", "north")
+    home.runtime.cells.remember({"acme": "home"})  # as a process does that did not move it
+    asked: list[Engine] = []
+
+    def noted(engine: Engine, *said: Any, **more: Any) -> BatchResult:
+        asked.append(engine)
+        return process_batch(engine, *said, **more)
+
+    monkeypatch.setattr("tasks.intake.everywhere.process_batch", noted)
+    done, left = process_everywhere(home.runtime, [home.event("learner.saved", home.learner("B"))])
+
+    assert (done.new, left) == (1, [])
+    assert north.list("SELECT id FROM learners ORDER BY id") == ["A", "B"]
+    assert home.runtime.cells.remembered(["acme"]) == {"acme": "north"}
+    assert asked == [home.runtime.engine, north.runtime.engine]
+
+
+@pytest.mark.parametrize("body", [b"nothing", b"[1]", b"{}", b'{"organisation": 5}', b"\xff"])
+def test_what_names_no_organisation_is_of_none(body: bytes) -> None:
+    assert organisation_in(body) == ""

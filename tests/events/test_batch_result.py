@@ -108,3 +108,17 @@ def test_r31_what_waits_for_an_organisation_is_stored_in_parts_and_what_waits_fo
 
     transactions = "SELECT organisation, count(DISTINCT CAST(xmin AS text)) FROM inbox GROUP BY 1 ORDER BY 1"
     assert world.rows(transactions) == [("acme", 1), ("nobody", 3)]
+
+
+def test_r31_what_another_organisation_might_have_sent_is_refused_whether_it_can_be_read_or_not(world: World) -> None:
+    def saved(organisation: str, **wrong: Any) -> bytes:
+        return world.event("learner.saved", world.learner("A") | wrong, organisation=organisation)
+
+    bodies = [saved("acme"), saved("other"), saved("acme", email=5), saved("other", email=5), b"nothing"]
+    result = process_batch(world.runtime.engine, world.runtime.settings, bodies, only={"acme"})
+
+    assert (result.events, result.new, result.malformed, result.refused) == (5, 1, 2, 2)
+    reasons = dict(result.reasons)
+    assert [at for at, why in reasons.items() if why == batch.NOT_THEIRS] == [1, 3]
+    assert reasons.keys() == {1, 2, 3, 4}
+    assert world.rows("SELECT organisation FROM inbox WHERE state = 'quarantined' ORDER BY 1") == [("acme",), (None,)]
