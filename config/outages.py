@@ -129,6 +129,11 @@ class Outage:
         self._since: float | None = None
         self._lock = threading.Lock()
 
+    @property
+    def under_way(self) -> bool:
+        """Whether it could not be used when it was asked last."""
+        return self._since is not None
+
     def begin(self, problem: BaseException, url: str = "") -> None:
         """It cannot be used; where it may be asked why, at its URL."""
         with self._lock:

@@ -5,9 +5,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 from psycopg import connect
+from structlog.testing import capture_logs
 
 from config.database import transaction
+from config.outages import REDIS
 from config.streams import OUT
 from tasks import work
 from tasks.events.outbox import Outgoing, cloud_event
@@ -101,6 +104,23 @@ def test_r33_what_needs_no_redis_is_done_while_it_is_away(platform: World, valke
     until(platform.redis.ping, "Redis")
     Relay(platform.runtime).round()
     assert len(platform.out("announcement.finished")) == 1
+
+
+def test_who_takes_the_lead_while_redis_is_away_says_that_it_is_back_once_it_answers(
+    platform: World, valkey: Valkey
+) -> None:
+    valkey.stop()
+    REDIS.begin(redis.ConnectionError("connection refused"))
+
+    with capture_logs() as away:
+        Relay(platform.runtime).round()
+    valkey.restart()
+    until(platform.redis.ping, "Redis")
+    with capture_logs() as back:
+        Relay(platform.runtime).round()
+
+    said = [[one["event"] for one in logs if one["event"].startswith("server.")] for logs in (away, back)]
+    assert said == [[], ["server.back"]]
 
 
 def test_r31_a_backlog_without_room_does_not_keep_the_relay_busy(platform: World) -> None:

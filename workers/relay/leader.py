@@ -123,7 +123,7 @@ class Relay:
         self._presence = presence or Presence(runtime, ProcessRole.RELAY)
         self.chores = [chore(runtime) for chore in chores]
         self._redis = make_redis(runtime.endpoints.redis_url)
-        self._away = False
+        self._away = REDIS.under_way
         self._beside: dict[Chore, threading.Thread] = {}
 
     def lead(self, news: psycopg.Connection[Any]) -> None:
