@@ -19,6 +19,9 @@ STARTED = {
     "webhooks": "webhooks.started",
 }
 
+#: Seconds after which PostgreSQL has counted what a session did that is idle (`PGSTAT_IDLE_INTERVAL` in its pgstat.c).
+COUNTED_SECONDS = 10.0
+
 #: Seconds looked at; and what may be asked in each: a third of what `bench` bounds statements by, as one transaction
 #: is four of them or so.
 SECONDS = 5.0
@@ -33,6 +36,8 @@ def test_an_idle_installation_leaves_its_servers_alone(platform: World, deployme
     for name, word in STARTED.items():
         until(lambda name=name, word=word: word in deployment.log(name), f"{name}: {word}")  # type: ignore[misc]
     deployment.rests()
+    rested = time.monotonic()
+    until(lambda: time.monotonic() - rested >= COUNTED_SECONDS, "the count of what was done before")
 
     began = time.monotonic()
     before = _asked(platform)
