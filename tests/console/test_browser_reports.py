@@ -137,6 +137,7 @@ def test_no_page_keeps_anybody_out_in_any_language_by_day_and_by_night(
         (tmp_path / name).write_text(text, encoding="cp1252")
         window.open(f"{console.runtime.endpoints.public_url}/console/{ACME}/imports")
         chosen(window, tmp_path / name)
+        window.wait("The file is being read")
     console.world.settle()
     looks = [("en", "light", 1280), ("nl", "dark", 1280), ("fr", "light", 390), ("en", "dark", 390)]
 
