@@ -7,8 +7,8 @@ from pathlib import Path
 
 def client_context(*protocols: str) -> ssl.SSLContext:
     """What a connection is encrypted by, for these application protocols (ALPN, RFC 7301). It trusts the authorities
-    that the system does, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. They are read once, and again after
-    they have changed: to read them takes longer than to connect."""
+    that the system does, or those that `SSL_CERT_FILE` and `SSL_CERT_DIR` name. They are many, so they are read once,
+    and again after they have changed."""
     paths = ssl.get_default_verify_paths()
     authorities = [path for path in (paths.cafile, paths.capath) if path is not None]
     return _read(protocols, *((path, Path(path).stat().st_mtime_ns) for path in authorities))
