@@ -10,7 +10,7 @@ from psycopg import connect
 from structlog.testing import capture_logs
 
 from config.database import transaction
-from config.outages import REDIS
+from config.outages import Outage
 from config.streams import OUT
 from tasks import work
 from tasks.events.outbox import Outgoing, cloud_event
@@ -107,10 +107,12 @@ def test_r33_what_needs_no_redis_is_done_while_it_is_away(platform: World, valke
 
 
 def test_who_takes_the_lead_while_redis_is_away_says_that_it_is_back_once_it_answers(
-    platform: World, valkey: Valkey
+    platform: World, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    known = Outage("redis")
+    monkeypatch.setattr("workers.relay.leader.REDIS", known)
     valkey.stop()
-    REDIS.begin(redis.ConnectionError("connection refused"))
+    known.begin(redis.ConnectionError("connection refused"))
 
     with capture_logs() as away:
         Relay(platform.runtime).round()
