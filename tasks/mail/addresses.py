@@ -1,6 +1,7 @@
 """What an address is, how a server is told it, and by what two are compared. Pure."""
 
 import re
+from functools import lru_cache
 from string import ascii_lowercase, ascii_uppercase
 
 #: The longest address, in octets: RFC 5321 section 4.5.3.1.3, without the angle brackets.
@@ -24,6 +25,7 @@ def mail_key(address: str) -> str:
     return address.strip().translate(_LOWER)
 
 
+@lru_cache(maxsize=16)  # each mail asks twice: for its header, and for its envelope
 def wire_address(address: str) -> str:
     """The address as a server is told it: an international domain in ASCII (IDNA 2008) where the local part is ASCII.
 

@@ -1,6 +1,6 @@
 """The gate that every mail passes, as SQL: who of a mailing may be mailed at this moment (R15)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -29,19 +29,17 @@ class Recipient:
     since: datetime | None = None
     #: Whether it is to be looked up whether the mail went before the database was restored.
     look_up: bool = False
+    #: Where their mail goes.
+    domain: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.verdict = Verdict(self.verdict)
+        self.domain = self.address.rpartition("@")[2].lower()
 
     @property
     def kind(self) -> RecipientKind:
         """Who they are to the organisation."""
         return kind_of(self.recipient)
-
-    @property
-    def domain(self) -> str:
-        """Where their mail goes."""
-        return self.address.rpartition("@")[2].lower()
 
     @property
     def before(self) -> Before:

@@ -1,6 +1,7 @@
 """The Message-IDs of our mail: the same for the same mailing and recipient, however often asked (R19)."""
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -22,16 +23,18 @@ class MessageIds:
 
     def of(self, last: str) -> str:
         """The one whose last part is this."""
-        return f"<{self._digest(last).hex()}@{self._domain}>"
+        return f"<{_digest(self._begun, last).hex()}@{self._domain}>"
 
     def number(self, last: str) -> int:
         """The number of the one whose last part is this: by it a Message-ID is remembered, in eight bytes."""
-        return int.from_bytes(self._digest(last)[:8], signed=True)
+        return int.from_bytes(_digest(self._begun, last)[:8], signed=True)
 
-    def _digest(self, last: str) -> bytes:
-        """For each mail twice: what `length_prefixed` makes of one part."""
-        octets = last.encode(errors="replace")
-        return blake2b(self._begun + len(octets).to_bytes(8, "big") + octets, digest_size=20).digest()
+
+@lru_cache(maxsize=1024)
+def _digest(begun: bytes, last: str) -> bytes:
+    """What `length_prefixed` makes of one more part. Each mail asks twice: for its number, and for its Message-ID."""
+    octets = last.encode(errors="replace")
+    return blake2b(begun + len(octets).to_bytes(8, "big") + octets, digest_size=20).digest()
 
 
 def number_of(digits: str) -> int:

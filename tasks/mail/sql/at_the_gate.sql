@@ -1,7 +1,13 @@
--- The next pending recipients of a stretch of a mailing, each with the gate's verdict of this moment (R15). Whether all
--- mail is paused is joined: with a subquery in an argument that it names twice, the verdict would be a call for each
--- row, and not a part of the plan. Attempts lie behind OFFSET 0, or each of their months would be looked at for each row.
-WITH judged AS (
+-- The next pending recipients of a stretch of a mailing, each with the gate's verdict of this moment (R15). The mailing,
+-- and whether all mail is paused, is looked at once, and not for each row. With a subquery in an argument that it names
+-- twice, the verdict would be a call for each row, and not a part of the plan. Attempts lie behind OFFSET 0, or each of
+-- their months would be looked at for each row.
+WITH m AS MATERIALIZED (
+    SELECT organisation, mailing, kind, learners,
+           CASE WHEN state = 'sending' AND (SELECT paused_at IS NOT NULL FROM mail_control LIMIT 1) THEN 'paused'
+                ELSE state END AS state
+    FROM mailings WHERE organisation = :organisation AND mailing = :mailing
+), judged AS (
     SELECT d.recipient, d.attempts, d.due_at IS NOT NULL AS retried,
            d.attempts > 0 OR d.reason IS NOT NULL AS has_history, m.kind, m.mailing, m.learners,
            coalesce(l.id, 'admin ' || -d.recipient) AS id,
@@ -9,8 +15,7 @@ WITH judged AS (
            coalesce(l.last_name, '') AS last_name, coalesce(l.username, '') AS username,
            coalesce(l.locale, '') AS locale,
            mail_verdict(
-               m.kind, CASE WHEN m.state = 'sending' AND control.paused THEN 'paused' ELSE m.state END,
-               CASE WHEN is_admin(d.recipient) THEN 'active' ELSE l.standing END,
+               m.kind, m.state, CASE WHEN is_admin(d.recipient) THEN 'active' ELSE l.standing END,
                coalesce(d.address, l.email),
                EXISTS (SELECT FROM unsubscribed u
                        WHERE u.organisation = d.organisation AND u.learner = d.recipient),
@@ -18,8 +23,7 @@ WITH judged AS (
                        AND s.address = mail_key(coalesce(d.address, l.email)))
            ) AS verdict
     FROM deliveries d
-    JOIN mailings m USING (organisation, mailing)
-    LEFT JOIN (SELECT paused_at IS NOT NULL AS paused FROM mail_control LIMIT 1) control ON true
+    JOIN m USING (organisation, mailing)
     LEFT JOIN learners l ON l.organisation = d.organisation AND l.learner = d.recipient
     WHERE d.organisation = :organisation AND d.mailing = :mailing AND same_month(d.mailing, :mailing)
       AND d.recipient BETWEEN :low AND :high
