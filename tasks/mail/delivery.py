@@ -43,7 +43,7 @@ from tasks.mail.rules import (
 from tasks.mail.rules import (
     Delivery as DeliveryState,
 )
-from tasks.mail.sending import Envelope, Lanes, Mailer, Rates, as_said
+from tasks.mail.sending import Envelope, Lanes, Lesson, Mailer, Rates, as_said
 
 log = structlog.get_logger()
 
@@ -142,6 +142,8 @@ class _Delivery:
     #: How many are begun together, and how often in a row a group was too old to be sent.
     size: int
     stale: int = 0
+    #: What became of the last group, which the pace is told as it is asked about the next.
+    lesson: Lesson | None = None
     turn_ends: float = field(default_factory=lambda: time.monotonic() + TURN_SECONDS)
 
     @property
@@ -151,15 +153,24 @@ class _Delivery:
         longest = timedelta(seconds=settings.rollcall_mail_patience_seconds)
         return RetryPolicy(settings.rollcall_mail_attempts, self.runtime.retry, longest)
 
+    def taught(self) -> Lesson | None:
+        """What the pace is to be told, once."""
+        lesson, self.lesson = self.lesson, None
+        return lesson
+
 
 def send_piece(runtime: Runtime, piece: work.Piece) -> None:
     """Send one piece of a mailing, group by group, until it is left."""
     delivery = _claim(runtime, piece)
     if delivery is None:
         return
-    group = _record(delivery, Results())
-    while isinstance(group, BegunGroup):
-        group = _record(delivery, _send(delivery, group))
+    try:
+        group = _record(delivery, Results())
+        while isinstance(group, BegunGroup):
+            group = _record(delivery, _send(delivery, group))
+    finally:
+        if lesson := delivery.taught():
+            delivery.rates.learn(lesson)
 
 
 def _claim(runtime: Runtime, piece: work.Piece) -> _Delivery | None:
@@ -279,6 +290,7 @@ def _begin_at_pace(
         [recipient.domain for recipient in asked],
         waited_for=delivery.mailing.kind is not Kind.ANNOUNCEMENT,
         use=mailer.use(len(asked)),
+        lesson=delivery.taught(),
     )
     group = [recipient for recipient, allowed in zip(asked, grant.allowed, strict=True) if allowed]
     pause = timedelta(seconds=grant.wait)
@@ -324,8 +336,8 @@ def _send(delivery: _Delivery, group: BegunGroup) -> Results:
 
 
 def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
-    """What became of each who was begun, which the pace is told, too. None is begun if too much has passed since the
-    gate was asked about them; but mail goes also where it always does."""
+    """What became of each who was begun, a lesson for the pace too. None is begun if too much has passed since
+    the gate was asked about them; but mail goes also where it always does."""
     begun = time.monotonic()
     age = begun - group.asked_at
     if age > GATE_STALE_SECONDS and delivery.stale < OFTEN:
@@ -343,8 +355,10 @@ def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
         replies[reply_class(code), provider_of(domain)] += n
     for (class_, provider), n in replies.items():
         counts.count("rollcall_smtp_replies_total", n, **{"class": class_, "domain": provider})
-    hold_back(became, {number: one.before for number, one in tried.items()}, delivery.rates.taken)
-    delivery.rates.learn(
+    before = {one.recipient: tried[one.recipient].before for one in attempts if one.answer is not MailResult.ACCEPTED}
+    if before:
+        hold_back(became, before, delivery.rates.taken)
+    delivery.lesson = Lesson(
         became,
         time.monotonic() - begun,
         connected=mailer.connected_since(begun),

@@ -12,7 +12,7 @@ import pytest
 from config.streams import make_redis
 from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending import rates as module
-from tasks.mail.sending.rates import Rates
+from tasks.mail.sending.rates import Lesson, Rates
 from tests.workers.deployment import Valkey
 
 pytestmark = pytest.mark.serves
@@ -61,16 +61,32 @@ def test_r21_workers_that_ask_at_once_never_get_more_than_there_is(valkey: Valke
 def test_r21_what_one_worker_learns_slows_all_of_them_down(valkey: Valkey) -> None:
     one, other = worker(valkey), worker(valkey)
     assert allowed(other, 500) == 500
-    one.learn([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 10, 1.0)
+    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 10, 1.0))
     assert allowed(other, 500) < 20
 
 
 def test_r21_a_circuit_opened_by_one_worker_is_open_for_all(valkey: Valkey) -> None:
     one, other = worker(valkey), worker(valkey)
-    one.learn([("x.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0)
+    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0))
     assert allowed(other, 10) == 0
-    one.learn([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
+    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0))
     assert allowed(other, 10) == 10
+
+
+def test_r21_a_lesson_is_learnt_before_the_next_mails_are_asked_for_and_in_one_question(valkey: Valkey) -> None:
+    one, other = worker(valkey), worker(valkey)
+    assert allowed(one, 10) == allowed(other, 10) == 10
+    unreachable = Lesson([("y.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0)
+    taken = Lesson([("y.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
+
+    assert not any(one.grant(["x.example"] * 10, waited_for=True, lesson=unreachable).allowed)
+    assert allowed(other, 10) == 0
+    assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=taken).allowed)
+    assert allowed(other, 10) == 10
+    with make_redis(valkey.url) as client:
+        client.config_resetstat()
+        assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=taken).allowed)
+        assert client.info("commandstats")["cmdstat_mget"]["calls"] == 1
 
 
 def test_r21_while_redis_is_away_each_keeps_to_its_share(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +108,7 @@ def test_r21_while_redis_is_away_what_throttling_left_is_shared_too(
     one, other = worker(valkey), worker(valkey)
     allowed(one, 1)
     allowed(other, 1)
-    one.learn([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 1000, 1.0)
+    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 1000, 1.0))
     allowed(one, 1)
     valkey.stop()
 
@@ -116,7 +132,7 @@ def test_r33_a_redis_that_comes_back_empty_holds_up_nobody(valkey: Valkey, monke
 def test_nothing_personal_is_kept(valkey: Valkey) -> None:
     rates = worker(valkey, rate=100, domain_rate=50)
     allowed(rates, 3)
-    rates.learn([("x.example", MailAttempt(7, MailResult.THROTTLED, code=450, on_recipient=True))], 1.0)
+    rates.learn(Lesson([("x.example", MailAttempt(7, MailResult.THROTTLED, code=450, on_recipient=True))], 1.0))
     with make_redis(valkey.url) as client:
         keys = sorted(key.decode() for key in client.scan_iter())
         assert all(client.ttl(key) > 0 for key in keys)
@@ -147,4 +163,4 @@ def test_r33_a_redis_that_cannot_be_used_holds_up_nobody(
             client.set("rollcall:pace:us@y.example:@sender", "{")
 
         assert allowed(rates, 50) == 50
-        rates.learn([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
+        rates.learn(Lesson([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0))

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeAlias, TypeVar, cast
 
@@ -78,6 +78,24 @@ LATELY_SECONDS = 60.0
 MOST_DOMAINS = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What became of mails, each to a domain, that went within so many seconds; whether a connection was made for them,
+    which connections the process has, and what was said if the server refused one."""
+
+    attempts: Sequence[tuple[str, MailAttempt]]
+    seconds: float
+    connected: bool = False
+    use: Use = NO_USE
+    refused: MailAttempt | None = None
+    at: float = field(default_factory=clock.seconds)
+
+    @property
+    def domains(self) -> list[str]:
+        """Where the mails went, each domain once."""
+        return list(dict.fromkeys(domain for domain, _ in self.attempts))
+
+
 class Rates:
     """What a worker asks before it begins mails, and tells of what became of them. Used from any thread."""
 
@@ -96,9 +114,11 @@ class Rates:
         #: When the server last took a mail of this process, by domain, and of any (`ANYWHERE`).
         self.taken: dict[str, datetime] = {}
 
-    def grant(self, domains: Sequence[str], *, waited_for: bool, use: Use = NO_USE) -> Grant:
+    def grant(
+        self, domains: Sequence[str], *, waited_for: bool, use: Use = NO_USE, lesson: Lesson | None = None
+    ) -> Grant:
         """Which of these mails, each to a domain, may begin now, and over how many connections; none may where there is
-        none. Announcements leave a part to what is waited for."""
+        none. Announcements leave a part to what is waited for. A `lesson` is learnt first, in the same question."""
         now, reserve = clock.seconds(), 0.0 if waited_for else RESERVE
 
         def decide(state: Mapping[str, Known], limits: Limits) -> tuple[Grant, dict[str, Known | None]]:
@@ -113,26 +133,34 @@ class Rates:
             wait = URGENT_WAIT_SECONDS if waited_for else WAIT_SECONDS
             return Grant([False] * len(domains), wait, lanes=lanes), taken
 
-        return self._decided(_keys(domains), decide)
+        if lesson is None:
+            return self._decided(_keys(domains), decide)
+        learn = self._learning(lesson)
 
-    def learn(
-        self,
-        attempts: Sequence[tuple[str, MailAttempt]],
-        seconds: float,
-        *,
-        connected: bool = False,
-        use: Use = NO_USE,
-        refused: MailAttempt | None = None,
-    ) -> None:
-        """What became of mails, each to a domain, that went within so many seconds; whether a connection was made for
-        them, which the process has, and what was said if the server refused one."""
-        now, mails_a_second = clock.seconds(), len(attempts) / max(seconds, 0.01)
+        def learn_and_decide(
+            state: Mapping[str, Known], limits: Limits
+        ) -> tuple[tuple[Grant, State, Changes], dict[str, Known | None]]:
+            (pace, learnt_of_it), learnt = learn(state, limits)
+            grant, changes = decide(_changed(state, learnt), limits)
+            return (grant, pace, learnt_of_it), {**learnt, **changes}
+
+        grant, pace, learnt_of_it = self._decided(_keys([*lesson.domains, *domains]), learn_and_decide)
+        _say(pace, learnt_of_it, lesson.at)
+        return grant
+
+    def learn(self, lesson: Lesson) -> None:
+        """Learn from what became of mails."""
+        _say(*self._decided(_keys(lesson.domains), self._learning(lesson)), lesson.at)
+
+    def _learning(self, lesson: Lesson) -> "Decide[tuple[State, Changes]]":
+        attempts, now, use, refused = lesson.attempts, lesson.at, lesson.use, lesson.refused
+        mails_a_second = len(attempts) / max(lesson.seconds, 0.01)
         lately = self._took_others_lately(attempts, now)
         if len(self.taken) > MOST_DOMAINS:
             self.taken.clear()
-        for domain, attempt in attempts:
-            if attempt.answer is MailResult.ACCEPTED:
-                self.taken[domain] = self.taken[ANYWHERE] = attempt.at
+        latest = {domain: attempt.at for domain, attempt in attempts if attempt.answer is MailResult.ACCEPTED}
+        if latest:
+            self.taken |= latest | {ANYWHERE: max(latest.values())}
 
         def decide(state: Mapping[str, Known], limits: Limits) -> tuple[tuple[State, Changes], dict[str, Known | None]]:
             everybody = self._workers if limits is self._limits else 1
@@ -143,14 +171,20 @@ class Rates:
                 held = reported(slots, self._name, use, now, refused=refused is not None)
             out = refused is not None and shut_out(held, now)
             became = [*attempts, ("", refused)] if refused is not None and out else attempts
-            let_in = connected and not out
             changes = learnt(
-                pace, became, limits, now, mails_a_second=rate, seconds=seconds, connected=let_in, lately=lately
+                pace,
+                became,
+                limits,
+                now,
+                mails_a_second=rate,
+                seconds=lesson.seconds,
+                connected=lesson.connected and not out,
+                lately=lately,
             )
             changes |= stands_still(pace, attempts, now)
             return (pace, changes), {**changes} if held == slots else {**changes, SLOTS: held}
 
-        _say(*self._decided(_keys([domain for domain, _ in attempts]), decide), now)
+        return decide
 
     def _took_others_lately(self, attempts: Sequence[tuple[str, MailAttempt]], now: float) -> bool:
         """Whether the server took mail of other domains a moment ago than of those that it refuses."""
