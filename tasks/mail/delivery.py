@@ -24,7 +24,7 @@ from config.runtime import Endpoints, Runtime
 from config.settings import SmtpServer
 from tasks import work
 from tasks.mail.composing import compose, identity
-from tasks.mail.ledger import Mailing, Recipient, Witness, deliveries, gate, mailings, numbers, pause_once, restored
+from tasks.mail.ledger import Mailing, Recipient, Witness, deliveries, digested, gate, mailings, pause_once, restored
 from tasks.mail.rules import (
     LAST_ANSWERS,
     Before,
@@ -262,13 +262,13 @@ def _next_group(connection: Connection, delivery: _Delivery) -> BegunGroup | Lea
         asked = gate.at_the_gate(connection, piece.organisation, piece.subject, piece.low, piece.high, size)
         if not asked:
             return _nobody_now(connection, piece)
-        if any(recipient.verdict is Verdict.PAUSED for recipient in asked):
+        group = [recipient for recipient in asked if recipient.verdict is Verdict.SEND]
+        refused = [one for one in asked if one.verdict is not Verdict.SEND] if len(group) < len(asked) else []
+        if any(one.verdict is Verdict.PAUSED for one in refused):
             if gate.stays_paused(connection, piece.organisation, piece.subject):
                 return Leaving(Leaves.PAUSED)
             continue
-        refused = [skipped(one.recipient, one.verdict) for one in asked if one.verdict is not Verdict.SEND]
-        _settle(connection, delivery, refused)
-        group = [recipient for recipient in asked if recipient.verdict is Verdict.SEND]
+        _settle(connection, delivery, [skipped(one.recipient, one.verdict) for one in refused])
         if group and group[0].look_up:
             group = restored.without_known(connection, mailing, group)
         if group:
@@ -344,7 +344,7 @@ def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
         delivery.stale += 1
         return []
     delivery.stale = 0
-    delivery.witness.went(group.beat, numbers(delivery.mailing, group.recipients))
+    delivery.witness.went(group.beat, digested(delivery.mailing, group.recipients))
     mailer, unmade = delivery.mailer, list[MailAttempt]()
     within = GATE_HOLDS_SECONDS + (max(GATE_STALE_SECONDS - age, 0.0) if group.scarce else 0.0)
     attempts = mailer.send(_envelopes(delivery, group, unmade), within=within, lanes=group.lanes)
@@ -403,11 +403,10 @@ def _pause_because(delivery: _Delivery, attempts: Sequence[MailAttempt]) -> str 
     mailing = delivery.mailing
     if mailing.kind is not Kind.ANNOUNCEMENT:
         return None
-    refusals = [one for one in attempts if one.answer is MailResult.REFUSED]
+    refused, accepted = MailResult.REFUSED, MailResult.ACCEPTED
+    refusals = [one for one in attempts if one.answer is refused]
     lately = _refused_lately(delivery.runtime.endpoints.database_url, mailing.organisation, mailing.mailing)
-    lately.extend(
-        one.answer is MailResult.REFUSED for one in attempts if one.answer in {MailResult.REFUSED, MailResult.ACCEPTED}
-    )
+    lately.extend([one.answer is refused for one in attempts if one.answer is refused or one.answer is accepted])
     if not refusals or not refused_by_nearly_all(lately):
         return None
     said = as_said(f"{refusals[-1].code} {refusals[-1].reply or ''}")

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from struct import pack
 from typing import Any
 
 import pytest
@@ -350,7 +351,7 @@ def test_r20_what_the_embedded_redis_alone_knows_of_is_found_by_each_command_tha
         known = Witness(found.endpoints.redis_url, found.home)
         with transaction(world.runtime.engine) as connection:
             known.highest(connection)
-        known.went(Beat(3, 1), [7])
+        known.went(Beat(3, 1), pack(">q", 7))
 
         assert document(rollcall, "migrate")["restored"] is True
         for words in (["reconcile"], ["mail", "sent-since", "--from-log", "/dev/null"]):
@@ -438,11 +439,11 @@ def test_what_redis_missed_while_it_did_not_answer_it_is_told_with_the_next_grou
     with transaction(world.runtime.engine) as connection:
         assert not found.is_behind(connection)
     world.redis.client_pause(2000)
-    found.went(Beat(0, 1), [1])
-    found.went(Beat(0, 2), [2, 3])
+    found.went(Beat(0, 1), pack(">q", 1))
+    found.went(Beat(0, 2), pack(">2q", 2, 3))
     world.redis.ping()  # answers when it does again
 
-    found.went(Beat(1, 1), [4])
+    found.went(Beat(1, 1), pack(">q", 4))
 
     (stream,) = list(world.redis.keys("rollcall:sent:*"))
     entries: Any = world.redis.xrange(stream)

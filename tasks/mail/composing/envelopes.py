@@ -161,7 +161,7 @@ def compose(mailing: Mailing, recipient: Recipient, identity: Identity) -> Envel
         letter.message.render(
             to_address=recipient.address,
             to_name=full_name,
-            message_id=letter.ids.of(recipient.id),
+            message_id=letter.ids.of(recipient.id, recipient.digest),
             date=_date(int(clock.seconds())),
             values=values,
             extra=own_headers,

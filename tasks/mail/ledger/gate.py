@@ -9,6 +9,8 @@ from config.database import is_true, rows, value
 from config.sql import query
 from tasks.mail.rules import FIRST, Before, RecipientKind, Verdict, kind_of
 
+_VERDICTS = {str(verdict): verdict for verdict in Verdict}
+
 
 @dataclass(slots=True)
 class Recipient:
@@ -31,9 +33,11 @@ class Recipient:
     look_up: bool = False
     #: Where their mail goes.
     domain: str = field(init=False)
+    #: The digest that is their Message-ID, once it was made.
+    digest: bytes = field(default=b"", init=False)
 
     def __post_init__(self) -> None:
-        self.verdict = Verdict(self.verdict)
+        self.verdict = _VERDICTS[self.verdict]
         self.domain = self.address.rpartition("@")[2].lower()
 
     @property

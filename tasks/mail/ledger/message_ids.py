@@ -1,7 +1,6 @@
 """The Message-IDs of our mail: the same for the same mailing and recipient, however often asked (R19)."""
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
@@ -12,34 +11,36 @@ if TYPE_CHECKING:
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import Mailing
 
+#: The first octets of a digest, which are the number of a Message-ID.
+NUMBER_OCTETS = 8
+
 
 class MessageIds:
     """The Message-IDs under a domain that begin with the same parts, such as all those of a mailing: `<digest@domain>`,
     the same for the same parts, however often asked (R19)."""
 
     def __init__(self, parts: Iterable[str], domain: str) -> None:
-        self._begun = length_prefixed(parts)
-        self._domain = ascii_domain(domain)
+        self._begun_again = blake2b(length_prefixed(parts), digest_size=20).copy
+        self._ends = f"@{ascii_domain(domain)}>"
 
-    def of(self, last: str) -> str:
-        """The one whose last part is this."""
-        return f"<{_digest(self._begun, last).hex()}@{self._domain}>"
+    def of(self, last: str, digest: bytes = b"") -> str:
+        """The one whose last part is this. `digest`: what `digest` made of it, where it did before."""
+        return f"<{(digest or self.digest(last)).hex()}{self._ends}"
 
     def number(self, last: str) -> int:
         """The number of the one whose last part is this: by it a Message-ID is remembered, in eight bytes."""
-        return int.from_bytes(_digest(self._begun, last)[:8], signed=True)
+        return int.from_bytes(self.digest(last)[:NUMBER_OCTETS], signed=True)
 
-
-@lru_cache(maxsize=1024)
-def _digest(begun: bytes, last: str) -> bytes:
-    """What `length_prefixed` makes of one more part. Each mail asks twice: for its number, and for its Message-ID."""
-    octets = last.encode(errors="replace")
-    return blake2b(begun + len(octets).to_bytes(8, "big") + octets, digest_size=20).digest()
+    def digest(self, last: str) -> bytes:
+        """For each mail: what `length_prefixed` makes of one part more."""
+        octets, made = last.encode(errors="replace"), self._begun_again()
+        made.update(len(octets).to_bytes(8, "big") + octets)
+        return made.digest()
 
 
 def number_of(digits: str) -> int:
     """The number of the Message-ID that begins with these hexadecimal digits, as PostgreSQL keeps it."""
-    return int.from_bytes(bytes.fromhex(digits[:16]), signed=True)
+    return int.from_bytes(bytes.fromhex(digits[: NUMBER_OCTETS * 2]), signed=True)
 
 
 def message_ids_of(organisation_id: str, kind: Kind, source: str, id_: str, domain: str = "") -> MessageIds:
@@ -51,6 +52,14 @@ def numbers(mailing: "Mailing", recipients: Sequence["Recipient"]) -> list[int]:
     """The numbers of the Message-IDs of a mailing to these recipients."""
     ids = message_ids_of(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
     return [ids.number(recipient.id) for recipient in recipients]
+
+
+def digested(mailing: "Mailing", recipients: Sequence["Recipient"]) -> bytes:
+    """The same, as eight bytes each, in network order. Each recipient is given the digest that their message needs."""
+    ids = message_ids_of(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
+    for recipient in recipients:
+        recipient.digest = ids.digest(recipient.id)
+    return b"".join([recipient.digest[:NUMBER_OCTETS] for recipient in recipients])
 
 
 def digest(octets: bytes) -> str:

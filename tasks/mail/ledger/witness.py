@@ -9,12 +9,12 @@ import json
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from struct import iter_unpack, pack
+from struct import iter_unpack
 from typing import Any
 
 import redis
@@ -139,13 +139,14 @@ class Witness:
         """Whether this was counted before: the database at the end of the connection is another one by now."""
         return beat.n <= self._seen.get(self._installation, {}).get(beat.shard, 0)
 
-    def went(self, beat: Beat, mails: Sequence[int]) -> None:
-        """Remember a group, whose mark is committed and which is about to be sent."""
+    def went(self, beat: Beat, mails: bytes) -> None:
+        """Remember a group, whose mark is committed and which is about to be sent: the numbers of its mails, eight
+        bytes each, in network order."""
         self._remember(self._installation, {beat.shard: beat.n})
         if self._redis is None or not self._installation:
             return
         with self._lock:
-            self._unsaid.append((self._installation, beat, pack(f">{len(mails)}q", *mails)))
+            self._unsaid.append((self._installation, beat, mails))
             if time.monotonic() < self._ask_redis_at:
                 return
             unsaid, self._unsaid = self._unsaid, deque(maxlen=MOST_UNSAID)
