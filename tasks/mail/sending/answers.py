@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
+from functools import cache, lru_cache
 
 
 class About(StrEnum):
@@ -343,14 +343,14 @@ def about(code: int | None, text: str, *, stage: Stage, status: str | None = Non
     At the end of the data a mailbox is believed to be missing only if words say so; before a recipient was named, no
     answer is about one, nor about our sender before that was named.
     """
-    found = list(dict.fromkeys(([status] if status else []) + STATUS.findall(text)))
+    found = tuple(dict.fromkeys(([status] if status else []) + STATUS.findall(text)))
     words = _BLANKS.sub(" ", _NOISE.sub(" ", text[:LONGEST].replace("’", "'"))).strip(" .:;,-")
     judged = _by_table(code, found, words)
     if stage in {Stage.CONNECT, Stage.MAIL} and judged not in _BEFORE_RECIPIENT:
         if not permanent(code, text, status):
             return About.ROUTE  # the server has trouble of its own: its disk, its load
         return About.SENDER if stage is Stage.MAIL else About.POLICY
-    if stage is Stage.END and judged is About.MAILBOX and _by_table(code, [], words) is not About.MAILBOX:
+    if stage is Stage.END and judged is About.MAILBOX and _by_table(code, (), words) is not About.MAILBOX:
         return About.UNCLEAR
     return judged
 
@@ -363,7 +363,8 @@ def permanent(code: int | None, text: str, status: str | None = None) -> bool:
     return said.startswith("5")
 
 
-def _by_table(code: int | None, statuses: list[str], words: str) -> About:
+@lru_cache(maxsize=256)  # a server says the same to many, apart from the noise
+def _by_table(code: int | None, statuses: tuple[str, ...], words: str) -> About:
     said = [*statuses, "none"] if all(one.endswith(".0.0") for one in statuses) else statuses
     number = "" if code is None else str(code)
     for what, codes, enhanced, pattern in _compiled():

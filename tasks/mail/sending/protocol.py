@@ -332,13 +332,15 @@ class SmtpConnection(asyncio.Protocol):
 
     def _refused(self, carried: _Carried, code: int, said: bytes, stage: Stage) -> bool:
         """Keep what was said against an envelope, the first of it; False where the conversation is over."""
+        if carried.against is not None and 400 <= code < 600 and code != 421:
+            return True
         if 400 <= code < 600:
             against = refusal(carried.envelope.recipient, code, storable(said), stage)
         else:
             against = attempt_of(carried.envelope, MailResult.UNREACHABLE, code, said)
         crowded = against.about is About.CONNECTIONS
-        if 400 <= code < 600 and code != 421 and (carried.against is not None or not crowded):
-            carried.against = carried.against or against
+        if 400 <= code < 600 and code != 421 and not crowded:
+            carried.against = against
             return True
         if crowded:
             self.turned_away = against
