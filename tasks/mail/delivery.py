@@ -142,7 +142,7 @@ class _Delivery:
     #: How many are begun together, and how often in a row a group was too old to be sent.
     size: int
     stale: int = 0
-    #: What became of the last group, which the pace is told as it is asked about the next.
+    #: What became of the last group, where the pace may learn it as it is asked about the next.
     lesson: Lesson | None = None
     turn_ends: float = field(default_factory=lambda: time.monotonic() + TURN_SECONDS)
 
@@ -153,10 +153,11 @@ class _Delivery:
         longest = timedelta(seconds=settings.rollcall_mail_patience_seconds)
         return RetryPolicy(settings.rollcall_mail_attempts, self.runtime.retry, longest)
 
-    def taught(self) -> Lesson | None:
-        """What the pace is to be told, once."""
+    def take_lesson(self) -> Lesson | None:
+        """What the pace is still to learn, once. If it waited for too long, as the database did, the next group says as
+        much."""
         lesson, self.lesson = self.lesson, None
-        return lesson
+        return lesson if lesson is not None and lesson.is_fresh else None
 
 
 def send_piece(runtime: Runtime, piece: work.Piece) -> None:
@@ -164,13 +165,11 @@ def send_piece(runtime: Runtime, piece: work.Piece) -> None:
     delivery = _claim(runtime, piece)
     if delivery is None:
         return
-    try:
-        group = _record(delivery, Results())
-        while isinstance(group, BegunGroup):
-            group = _record(delivery, _send(delivery, group))
-    finally:
-        if lesson := delivery.taught():
-            delivery.rates.learn(lesson)
+    group = _record(delivery, Results())
+    while isinstance(group, BegunGroup):
+        group = _record(delivery, _send(delivery, group))
+    if lesson := delivery.take_lesson():
+        delivery.rates.learn(lesson)
 
 
 def _claim(runtime: Runtime, piece: work.Piece) -> _Delivery | None:
@@ -290,7 +289,7 @@ def _begin_at_pace(
         [recipient.domain for recipient in asked],
         waited_for=delivery.mailing.kind is not Kind.ANNOUNCEMENT,
         use=mailer.use(len(asked)),
-        lesson=delivery.taught(),
+        lesson=delivery.take_lesson(),
     )
     group = [recipient for recipient, allowed in zip(asked, grant.allowed, strict=True) if allowed]
     pause = timedelta(seconds=grant.wait)
@@ -336,8 +335,8 @@ def _send(delivery: _Delivery, group: BegunGroup) -> Results:
 
 
 def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
-    """What became of each who was begun, a lesson for the pace too. None is begun if too much has passed since
-    the gate was asked about them; but mail goes also where it always does."""
+    """What became of each who was begun, from which the pace learns. None is begun if too much has passed since the
+    gate was asked about them; but mail goes also where it always does."""
     begun = time.monotonic()
     age = begun - group.asked_at
     if age > GATE_STALE_SECONDS and delivery.stale < OFTEN:
@@ -358,13 +357,17 @@ def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
     before = {one.recipient: tried[one.recipient].before for one in attempts if one.answer is not MailResult.ACCEPTED}
     if before:
         hold_back(became, before, delivery.rates.taken)
-    delivery.lesson = Lesson(
+    lesson = Lesson(
         became,
         time.monotonic() - begun,
         connected=mailer.connected_since(begun),
         use=mailer.use(delivery.runtime.settings.rollcall_mail_group),
         refused=mailer.refused(),
     )
+    if lesson.may_wait:
+        delivery.lesson = lesson
+    else:
+        delivery.rates.learn(lesson)
     return attempts + unmade
 
 

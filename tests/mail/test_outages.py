@@ -5,16 +5,19 @@ import math
 import re
 import socket
 import ssl
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import aiosmtplib
 import jsonschema
 import pytest
+from sqlalchemy import Connection
 from structlog.testing import capture_logs
 
 from config.settings import SmtpServer
 from tasks import system
+from tasks.mail.ledger import deliveries
 from tasks.mail.rules import (
     ANYWHERE,
     FIRST,
@@ -23,6 +26,7 @@ from tasks.mail.rules import (
     Before,
     MailAttempt,
     MailResult,
+    Outcome,
     RetryPolicy,
     hold_back,
     outcome_of,
@@ -31,7 +35,7 @@ from tasks.mail.sending.answers import About, Stage
 from tasks.mail.sending.checking import check
 from tasks.mail.sending.outages import EVERYWHERE, as_said, not_reached
 from tasks.mail.sending.pace import CIRCUIT, SURE, Circuit, Limits, State, circuit_of, granted, learnt
-from tasks.mail.sending.rates import current_outages
+from tasks.mail.sending.rates import FRESH_SECONDS, Lesson, Rates, current_outages
 from tasks.system import in_redis
 from tests.isolation.conftest import Rollcall, rollcall
 from tests.mail.scripted import Script, serving
@@ -329,6 +333,41 @@ def test_r21_an_announcement_that_nearly_everybody_refuses_pauses_itself_and_say
     world.comes_to_rest()
     counts = world.progress("news")
     assert (counts.state, counts.failed) == ("finished with failures", 40), "a person has looked: it is final"
+
+
+def test_r21_an_outage_is_told_before_the_ledger_is_written_which_may_have_to_wait(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.has_learners("A")
+    world.mail.on_sender = lambda: "530 5.7.0 Authentication required"
+    known: list[list[str]] = []
+    settle = deliveries.settle
+
+    def look_and_settle(connection: Connection, organisation: int, mailing: int, outcomes: Sequence[Outcome]) -> None:
+        if outcomes:
+            known.append([where for where, *_ in stopped(world)])
+        settle(connection, organisation, mailing, outcomes)
+
+    monkeypatch.setattr(deliveries, "settle", look_and_settle)
+    world.announces()
+    world.settle()
+
+    assert known == [[EVERYWHERE]]
+
+
+@pytest.mark.parametrize(("fresh", "times"), [(FRESH_SECONDS, 1), (0.0, 0)])
+def test_r21_that_all_was_accepted_is_told_unless_the_ledger_had_to_wait_for_long(
+    world: World, monkeypatch: pytest.MonkeyPatch, fresh: float, times: int
+) -> None:
+    monkeypatch.setattr("tasks.mail.sending.rates.FRESH_SECONDS", fresh)
+    learnt: list[Lesson] = []
+    monkeypatch.setattr(Rates, "learn", lambda _rates, lesson: learnt.append(lesson))
+    world.has_learners("A")
+    world.announces()
+    world.settle()
+
+    assert world.progress("news").accepted == 1
+    assert len(learnt) == times
 
 
 def test_an_outage_is_shown_wherever_somebody_looks(world: World, rollcall: Rollcall) -> None:

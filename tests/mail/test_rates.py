@@ -73,20 +73,29 @@ def test_r21_a_circuit_opened_by_one_worker_is_open_for_all(valkey: Valkey) -> N
     assert allowed(other, 10) == 10
 
 
-def test_r21_a_lesson_is_learnt_before_the_next_mails_are_asked_for_and_in_one_question(valkey: Valkey) -> None:
+def test_r21_a_lesson_that_waited_is_learnt_before_the_next_mails_are_asked_for_and_in_one_question(
+    valkey: Valkey,
+) -> None:
     one, other = worker(valkey), worker(valkey)
-    assert allowed(one, 10) == allowed(other, 10) == 10
-    unreachable = Lesson([("y.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0)
-    taken = Lesson([("y.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
+    one.learn(Lesson([("y.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0))
+    assert allowed(one, 10) == allowed(other, 10) == 0
+    accepted = Lesson([("y.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
 
-    assert not any(one.grant(["x.example"] * 10, waited_for=True, lesson=unreachable).allowed)
-    assert allowed(other, 10) == 0
-    assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=taken).allowed)
-    assert allowed(other, 10) == 10
     with make_redis(valkey.url) as client:
+        assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=accepted).allowed)
+        assert allowed(other, 10) == 10
         client.config_resetstat()
-        assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=taken).allowed)
+        assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=accepted).allowed)
         assert client.info("commandstats")["cmdstat_mget"]["calls"] == 1
+
+
+@pytest.mark.parametrize("answer", MailResult)
+def test_r21_a_lesson_may_wait_if_all_was_accepted_and_only_while_it_says_how_things_stand(answer: MailResult) -> None:
+    both = [("x.example", MailAttempt(1, MailResult.ACCEPTED)), ("x.example", MailAttempt(2, answer))]
+    assert Lesson(both, 1.0).may_wait == (answer is MailResult.ACCEPTED)
+    assert not Lesson(both, 1.0, refused=MailAttempt(0, MailResult.UNREACHABLE)).may_wait
+    assert Lesson(both, 1.0).is_fresh
+    assert not Lesson(both, 1.0, made=time.monotonic() - module.FRESH_SECONDS).is_fresh
 
 
 def test_r21_while_redis_is_away_each_keeps_to_its_share(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:

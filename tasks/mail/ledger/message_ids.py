@@ -20,7 +20,7 @@ class MessageIds:
     the same for the same parts, however often asked (R19)."""
 
     def __init__(self, parts: Iterable[str], domain: str) -> None:
-        self._begun_again = blake2b(length_prefixed(parts), digest_size=20).copy
+        self._copy_of_begun = blake2b(length_prefixed(parts), digest_size=20).copy
         self._ends = f"@{ascii_domain(domain)}>"
 
     def of(self, last: str, digest: bytes = b"") -> str:
@@ -33,7 +33,7 @@ class MessageIds:
 
     def digest(self, last: str) -> bytes:
         """For each mail: what `length_prefixed` makes of one part more."""
-        octets, made = last.encode(errors="replace"), self._begun_again()
+        octets, made = last.encode(errors="replace"), self._copy_of_begun()
         made.update(len(octets).to_bytes(8, "big") + octets)
         return made.digest()
 
@@ -55,7 +55,8 @@ def numbers(mailing: "Mailing", recipients: Sequence["Recipient"]) -> list[int]:
 
 
 def digested(mailing: "Mailing", recipients: Sequence["Recipient"]) -> bytes:
-    """The same, as eight bytes each, in network order. Each recipient is given the digest that their message needs."""
+    """The numbers of the Message-IDs of a mailing to these recipients, eight bytes each, in network order. Each
+    recipient is given the digest, which their message needs, too."""
     ids = message_ids_of(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
     for recipient in recipients:
         recipient.digest = ids.digest(recipient.id)

@@ -68,6 +68,9 @@ PRESENT_FOR_SECONDS = 20.0
 WAIT_SECONDS = 0.5
 URGENT_WAIT_SECONDS = 0.2
 
+#: Seconds for which a lesson may wait until the next mails are asked for.
+FRESH_SECONDS = 1.0
+
 #: For those who count no connections.
 NO_USE = Use(0, 0, 0)
 
@@ -88,12 +91,22 @@ class Lesson:
     connected: bool = False
     use: Use = NO_USE
     refused: MailAttempt | None = None
-    at: float = field(default_factory=clock.seconds)
+    made: float = field(default_factory=time.monotonic)
 
     @property
     def domains(self) -> list[str]:
         """Where the mails went, each domain once."""
         return list(dict.fromkeys(domain for domain, _ in self.attempts))
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether nobody is to hear of it at once, since all mails were accepted."""
+        return self.refused is None and all(attempt.answer is MailResult.ACCEPTED for _, attempt in self.attempts)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether it still says how things stand."""
+        return time.monotonic() - self.made < FRESH_SECONDS
 
 
 class Rates:
@@ -118,7 +131,8 @@ class Rates:
         self, domains: Sequence[str], *, waited_for: bool, use: Use = NO_USE, lesson: Lesson | None = None
     ) -> Grant:
         """Which of these mails, each to a domain, may begin now, and over how many connections; none may where there is
-        none. Announcements leave a part to what is waited for. A `lesson` is learnt first, in the same question."""
+        none. Announcements leave a part to what is waited for. A `lesson` that could wait is learnt first, in the same
+        question."""
         now, reserve = clock.seconds(), 0.0 if waited_for else RESERVE
 
         def decide(state: Mapping[str, Known], limits: Limits) -> tuple[Grant, dict[str, Known | None]]:
@@ -135,7 +149,7 @@ class Rates:
 
         if lesson is None:
             return self._decided(_keys(domains), decide)
-        learn = self._learning(lesson)
+        learn = self._learning(lesson, now)
 
         def learn_and_decide(
             state: Mapping[str, Known], limits: Limits
@@ -145,15 +159,16 @@ class Rates:
             return (grant, pace, learnt_of_it), {**learnt, **changes}
 
         grant, pace, learnt_of_it = self._decided(_keys([*lesson.domains, *domains]), learn_and_decide)
-        _say(pace, learnt_of_it, lesson.at)
+        _say(pace, learnt_of_it, now)
         return grant
 
     def learn(self, lesson: Lesson) -> None:
         """Learn from what became of mails."""
-        _say(*self._decided(_keys(lesson.domains), self._learning(lesson)), lesson.at)
+        now = clock.seconds()
+        _say(*self._decided(_keys(lesson.domains), self._learning(lesson, now)), now)
 
-    def _learning(self, lesson: Lesson) -> "Decide[tuple[State, Changes]]":
-        attempts, now, use, refused = lesson.attempts, lesson.at, lesson.use, lesson.refused
+    def _learning(self, lesson: Lesson, now: float) -> Decide[tuple[State, Changes]]:
+        attempts, use, refused = lesson.attempts, lesson.use, lesson.refused
         mails_a_second = len(attempts) / max(lesson.seconds, 0.01)
         lately = self._took_others_lately(attempts, now)
         if len(self.taken) > MOST_DOMAINS:
@@ -191,7 +206,7 @@ class Rates:
         refused = {domain for domain, attempt in attempts if attempt.answer is MailResult.REFUSED_US}
         return bool(refused) and any(
             now - at.timestamp() < LATELY_SECONDS
-            for domain, at in self.taken.items()
+            for domain, at in list(self.taken.items())  # other threads add to it
             if domain not in {ANYWHERE, *refused}
         )
 

@@ -1,7 +1,7 @@
--- The next pending recipients of a stretch of a mailing, each with the gate's verdict of this moment (R15). The mailing,
--- and whether all mail is paused, is looked at once, and not for each row. With a subquery in an argument that it names
--- twice, the verdict would be a call for each row, and not a part of the plan. Attempts lie behind OFFSET 0, or each of
--- their months would be looked at for each row.
+-- The next pending recipients of a stretch of a mailing, each with the gate's verdict of this moment (R15). Whether the
+-- mailing, or all mail, is paused is found out once, ahead: if it were a subquery in an argument of `mail_verdict`, which
+-- names it twice, PostgreSQL would call the function for each row. Attempts lie behind OFFSET 0, or each of their months
+-- would be looked at for each row.
 WITH m AS MATERIALIZED (
     SELECT organisation, mailing, kind, learners,
            CASE WHEN state = 'sending' AND (SELECT paused_at IS NOT NULL FROM mail_control LIMIT 1) THEN 'paused'
