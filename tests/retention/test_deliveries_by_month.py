@@ -163,7 +163,7 @@ def test_r31_a_month_that_was_made_is_as_those_before(world: World) -> None:
     keep(world)
     made = "FROM pg_class WHERE relispartition AND relkind = 'r' AND starts_with(relname, 'deliveries_')"
     assert world.list(f"SELECT relname {made} AND NOT relrowsecurity") == []
-    assert world.list(f"SELECT DISTINCT CAST(reloptions AS text) {made}") == ["{fillfactor=30}"]
+    assert world.list(f"SELECT DISTINCT CAST(reloptions AS text) {made}") == ["{fillfactor=85}"]
     assert world.list(
         "SELECT DISTINCT CAST(attoptions AS text) FROM pg_attribute WHERE attname = 'organisation'"
         f" AND attrelid IN (SELECT oid {made})"

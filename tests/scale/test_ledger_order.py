@@ -1,4 +1,4 @@
-"""A ledger lies in the order in which it is sent, so that a batch of mail is a few pages of it. It stays so (R31)."""
+"""A ledger lies in the order in which it is sent, so that a batch of mail is a few pages of it (R31)."""
 
 from collections.abc import Callable
 
@@ -27,17 +27,3 @@ def test_r07_a_fan_out_writes_its_ledger_in_the_order_of_learners(
     """)
     assert len(written) == MANY
     assert written == sorted(written)
-
-
-def test_r31_what_became_of_a_mail_is_written_on_its_page_of_the_ledger_so_that_no_index_grows(world: World) -> None:
-    addressed = {f"L{n}": f"firstname.lastname{n}@customer.example" for n in range(MANY)}
-    world.send(*(world.event("learner.saved", world.learner(id_, email=email)) for id_, email in addressed.items()))
-    world.mail.on_data = lambda _address: "250 2.0.0 Ok: queued as 4XpqRs2tUvz1Wk"
-    world.announces()
-    pages = "SELECT recipient, (CAST(CAST(ctid AS text) AS point))[0] FROM deliveries ORDER BY recipient"
-    begun = world.rows(pages)
-
-    world.settle()
-
-    assert world.progress("news").accepted == len(begun) == MANY
-    assert world.rows(pages) == begun
