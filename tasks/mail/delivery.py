@@ -226,7 +226,7 @@ def _record(delivery: _Delivery, results: Results) -> BegunGroup | Leaving:
     """
     piece = delivery.piece
     for attempt in retrying(seconds=KNOWN_SECONDS if results.outcomes else None):
-        with attempt, transaction(delivery.runtime.engine, piece.organisation) as connection:
+        with attempt, transaction(delivery.runtime.engine, piece.organisation, pipelined=True) as connection:
             outcomes, why = results.outcomes, results.pause_because
             if why and pause_once(connection, piece.organisation, piece.subject, why):
                 outcomes = [deferred_by_pause(outcome) for outcome in outcomes]

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
-from config.database import execute, tuples, value
+from config.database import later, tuples, value
 from config.sql import query
 from tasks.mail.rules import Delivery, Outcome
 
@@ -19,7 +19,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
     if len(accepted) == len(outcomes):
         return
     outcomes = [o for o in outcomes if o.state is not Delivery.ACCEPTED]
-    execute(
+    later(
         connection,
         query("mail.settle_deliveries"),
         organisation=organisation,
@@ -38,7 +38,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
     )
     unsettled = [o for o in outcomes if o.due_at is not None]
     if unsettled:
-        execute(
+        later(
             connection,
             """
             INSERT INTO attempts (organisation, mailing, recipient, attempted_at, code, reason, reply, address)
@@ -61,7 +61,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
         )
     refused = [o for o in outcomes if o.suppress and o.address]
     if refused:
-        execute(
+        later(
             connection,
             """
             INSERT INTO suppressions (organisation, address, reason)
@@ -80,7 +80,7 @@ def settle(connection: Connection, organisation: int, mailing: int, outcomes: Se
 
 def _accept(connection: Connection, organisation: int, mailing: int, outcomes: Sequence[Outcome]) -> None:
     """Write what the server took: what becomes of nearly every mail, in half the time of what may become of any."""
-    execute(
+    later(
         connection,
         query("mail.accept_deliveries"),
         organisation=organisation,
@@ -119,7 +119,7 @@ def put_off(
     connection: Connection, organisation: int, mailing: int, recipients: Sequence[int], pause: timedelta
 ) -> None:
     """These are not begun now: the pace does not allow it. Nothing was tried."""
-    execute(
+    later(
         connection,
         """
         UPDATE deliveries SET due_at = now() + :pause
@@ -135,7 +135,7 @@ def put_off(
 
 def begin_again(connection: Connection, organisation: int, mailing: int, recipients: Sequence[int]) -> None:
     """These are tried again now: should the worker be lost, whether they went is uncertain for them too."""
-    execute(
+    later(
         connection,
         """
         UPDATE deliveries SET due_at = NULL
