@@ -135,6 +135,26 @@ def test_r31_a_backlog_without_room_does_not_keep_the_relay_busy(platform: World
     assert again is None or again >= Wake.seconds, "room is announced"
 
 
+def test_r33_what_becomes_due_while_others_are_woken_is_seen_to_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.has_learners("A")
+    world.announces("now")
+    world.announces("soon")
+    world.execute("UPDATE work SET due_at = now() + interval '0.1 s' WHERE work = (SELECT max(work) FROM work)")
+    wake = Wake(world.runtime)
+
+    def push(_queue: str, _messages: object) -> None:
+        until(lambda: world.ask("SELECT bool_and(due_at <= now()) FROM work WHERE state = 'due'"), "the other is due")
+
+    monkeypatch.setattr(wake.broker, "wake", push)
+    again = wake.do()
+
+    assert world.ask("SELECT count(*) FROM work WHERE state = 'due'") == 1
+    assert again is not None
+    assert again <= 0.1
+
+
 def test_a_relay_that_has_nothing_to_do_asks_little_and_writes_nothing(
     platform: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,9 +32,9 @@ class Wake(Chore):
         settings = self.runtime.settings
         repeat = timedelta(seconds=settings.rollcall_offer_seconds)
         with autocommit(self.runtime.engine) as connection:
+            seconds = next_due_seconds(connection)  # before: of what becomes due meanwhile, nobody would hear
             offers = offer(connection, *QUEUES, bound=settings.rollcall_in_flight, repeat=repeat)
             WOKEN.update(it.queue for it in offers if not it.again)
             for queue, those in groupby(sorted(offers, key=attrgetter("queue")), attrgetter("queue")):
                 self.broker.wake(queue, [message_for(queue, it.actor, it.organisation, it.work) for it in those])
-            seconds = next_due_seconds(connection)
         return None if seconds is None else max(seconds, PACE_SECONDS)
