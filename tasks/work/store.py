@@ -306,8 +306,8 @@ def others_wait(connection: Connection, queue: str) -> bool:
 
 
 def next_due_seconds(connection: Connection) -> float | None:
-    """Seconds until the next piece becomes due, or None. What is due already is offered after this is asked, or waits for
-    room, and room is announced."""
+    """Seconds until the next piece becomes due, or None. What is due already is to be offered after this is asked; if
+    it then waits for room, room is announced."""
     seconds = value(
         connection,
         "SELECT extract(epoch FROM min(due_at) - now()) FROM work WHERE due_at > now() AND due_at < 'infinity'",
