@@ -1,6 +1,5 @@
 """The time, which is the database's: clocks of hosts may be minutes apart, and what one writes another reads."""
 
-import time
 from datetime import UTC, datetime, timedelta
 
 #: By how much the clocks of this host and of the database may differ before that counts: less is not known for sure,
@@ -18,7 +17,7 @@ def now() -> datetime:
 
 def seconds() -> float:
     """The same, as Unix time in seconds."""
-    return time.time() + _ahead.total_seconds()
+    return now().timestamp()
 
 
 def learn(said: datetime, asked: datetime) -> None:

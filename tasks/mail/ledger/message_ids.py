@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from struct import iter_unpack
 from typing import TYPE_CHECKING
 
 from tasks.mail.addresses import ascii_domain
@@ -50,8 +51,7 @@ def message_ids_of(organisation_id: str, kind: Kind, source: str, id_: str, doma
 
 def numbers(mailing: "Mailing", recipients: Sequence["Recipient"]) -> list[int]:
     """The numbers of the Message-IDs of a mailing to these recipients."""
-    ids = message_ids_of(mailing.organisation_id, mailing.kind, mailing.source, mailing.id)
-    return [ids.number(recipient.id) for recipient in recipients]
+    return [number for (number,) in iter_unpack(">q", digested(mailing, recipients))]
 
 
 def digested(mailing: "Mailing", recipients: Sequence["Recipient"]) -> bytes:
