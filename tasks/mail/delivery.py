@@ -43,7 +43,7 @@ from tasks.mail.rules import (
 from tasks.mail.rules import (
     Delivery as DeliveryState,
 )
-from tasks.mail.sending import Envelope, Lanes, Lesson, Mailer, Rates, as_said
+from tasks.mail.sending import Envelope, Feedback, Lanes, Mailer, Rates, as_said
 
 log = structlog.get_logger()
 
@@ -142,8 +142,8 @@ class _Delivery:
     #: How many are begun together, and how often in a row a group was too old to be sent.
     size: int
     stale: int = 0
-    #: What became of the last group, where the pace may learn it as it is asked about the next.
-    lesson: Lesson | None = None
+    #: What became of the last group, where the pace may learn from it as it is asked about the next.
+    feedback: Feedback | None = None
     turn_ends: float = field(default_factory=lambda: time.monotonic() + TURN_SECONDS)
 
     @property
@@ -153,11 +153,11 @@ class _Delivery:
         longest = timedelta(seconds=settings.rollcall_mail_patience_seconds)
         return RetryPolicy(settings.rollcall_mail_attempts, self.runtime.retry, longest)
 
-    def take_lesson(self) -> Lesson | None:
-        """What the pace is still to learn, once. If it waited for too long, as the database did, the next group says as
-        much."""
-        lesson, self.lesson = self.lesson, None
-        return lesson if lesson is not None and lesson.is_fresh else None
+    def take_feedback(self) -> Feedback | None:
+        """What the pace is still to learn from, once. If it waited for too long, as for the database, the next group
+        says as much."""
+        feedback, self.feedback = self.feedback, None
+        return feedback if feedback is not None and feedback.is_fresh else None
 
 
 def send_piece(runtime: Runtime, piece: work.Piece) -> None:
@@ -168,8 +168,8 @@ def send_piece(runtime: Runtime, piece: work.Piece) -> None:
     group = _record(delivery, Results())
     while isinstance(group, BegunGroup):
         group = _record(delivery, _send(delivery, group))
-    if lesson := delivery.take_lesson():
-        delivery.rates.learn(lesson)
+    if feedback := delivery.take_feedback():
+        delivery.rates.learn(feedback)
 
 
 def _claim(runtime: Runtime, piece: work.Piece) -> _Delivery | None:
@@ -262,7 +262,7 @@ def _next_group(connection: Connection, delivery: _Delivery) -> BegunGroup | Lea
         if not asked:
             return _nobody_now(connection, piece)
         group = [recipient for recipient in asked if recipient.verdict is Verdict.SEND]
-        refused = [one for one in asked if one.verdict is not Verdict.SEND] if len(group) < len(asked) else []
+        refused = [recipient for recipient in asked if recipient.verdict is not Verdict.SEND]
         if any(one.verdict is Verdict.PAUSED for one in refused):
             if gate.stays_paused(connection, piece.organisation, piece.subject):
                 return Leaving(Leaves.PAUSED)
@@ -289,7 +289,7 @@ def _begin_at_pace(
         [recipient.domain for recipient in asked],
         waited_for=delivery.mailing.kind is not Kind.ANNOUNCEMENT,
         use=mailer.use(len(asked)),
-        lesson=delivery.take_lesson(),
+        feedback=delivery.take_feedback(),
     )
     group = [recipient for recipient, allowed in zip(asked, grant.allowed, strict=True) if allowed]
     pause = timedelta(seconds=grant.wait)
@@ -357,17 +357,17 @@ def _attempts(delivery: _Delivery, group: BegunGroup) -> list[MailAttempt]:
     before = {one.recipient: tried[one.recipient].before for one in attempts if one.answer is not MailResult.ACCEPTED}
     if before:
         hold_back(became, before, delivery.rates.taken)
-    lesson = Lesson(
+    feedback = Feedback(
         became,
         time.monotonic() - begun,
         connected=mailer.connected_since(begun),
         use=mailer.use(delivery.runtime.settings.rollcall_mail_group),
         refused=mailer.refused(),
     )
-    if lesson.may_wait:
-        delivery.lesson = lesson
+    if feedback.may_wait:
+        delivery.feedback = feedback
     else:
-        delivery.rates.learn(lesson)
+        delivery.rates.learn(feedback)
     return attempts + unmade
 
 

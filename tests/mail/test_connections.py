@@ -18,7 +18,7 @@ from tasks.mail.rules import MailResult
 from tasks.mail.sending import slots as module
 from tasks.mail.sending.pace import CIRCUIT, SENDER, SLOTS
 from tasks.mail.sending.pool import Envelope, Mailer
-from tasks.mail.sending.rates import PREFIX, Lesson, Rates, current_outages
+from tasks.mail.sending.rates import PREFIX, Feedback, Rates, current_outages
 from tasks.mail.sending.slots import (
     AGAIN_SECONDS,
     GROW_SECONDS,
@@ -181,7 +181,7 @@ class Process:
         self.taken += sum(attempt.answer is MailResult.ACCEPTED for attempt in attempts)
         self.others += [attempt.answer for attempt in attempts if attempt.answer is not MailResult.ACCEPTED]
         became = [("x.example", attempt) for attempt in attempts]
-        self.rates.learn(Lesson(became, 0.1, use=self.mailer.use(mails), refused=self.mailer.refused()))
+        self.rates.learn(Feedback(became, 0.1, use=self.mailer.use(mails), refused=self.mailer.refused()))
         return len(attempts) == mails
 
     def sends_all(self, mails: int) -> None:

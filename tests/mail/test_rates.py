@@ -12,7 +12,7 @@ import pytest
 from config.streams import make_redis
 from tasks.mail.rules import MailAttempt, MailResult
 from tasks.mail.sending import rates as module
-from tasks.mail.sending.rates import Lesson, Rates
+from tasks.mail.sending.rates import Feedback, Rates
 from tests.workers.deployment import Valkey
 
 pytestmark = pytest.mark.serves
@@ -61,41 +61,41 @@ def test_r21_workers_that_ask_at_once_never_get_more_than_there_is(valkey: Valke
 def test_r21_what_one_worker_learns_slows_all_of_them_down(valkey: Valkey) -> None:
     one, other = worker(valkey), worker(valkey)
     assert allowed(other, 500) == 500
-    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 10, 1.0))
+    one.learn(Feedback([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 10, 1.0))
     assert allowed(other, 500) < 20
 
 
 def test_r21_a_circuit_opened_by_one_worker_is_open_for_all(valkey: Valkey) -> None:
     one, other = worker(valkey), worker(valkey)
-    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0))
+    one.learn(Feedback([("x.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0))
     assert allowed(other, 10) == 0
-    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0))
+    one.learn(Feedback([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0))
     assert allowed(other, 10) == 10
 
 
-def test_r21_a_lesson_that_waited_is_learnt_before_the_next_mails_are_asked_for_and_in_one_question(
+def test_r21_feedback_that_waited_is_learnt_before_the_next_mails_are_asked_for_and_in_one_question(
     valkey: Valkey,
 ) -> None:
     one, other = worker(valkey), worker(valkey)
-    one.learn(Lesson([("y.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0))
+    one.learn(Feedback([("y.example", MailAttempt(1, MailResult.UNREACHABLE))], 1.0))
     assert allowed(one, 10) == allowed(other, 10) == 0
-    accepted = Lesson([("y.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
+    accepted = Feedback([("y.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0)
 
     with make_redis(valkey.url) as client:
-        assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=accepted).allowed)
+        assert all(one.grant(["x.example"] * 10, waited_for=True, feedback=accepted).allowed)
         assert allowed(other, 10) == 10
         client.config_resetstat()
-        assert all(one.grant(["x.example"] * 10, waited_for=True, lesson=accepted).allowed)
+        assert all(one.grant(["x.example"] * 10, waited_for=True, feedback=accepted).allowed)
         assert client.info("commandstats")["cmdstat_mget"]["calls"] == 1
 
 
 @pytest.mark.parametrize("answer", MailResult)
-def test_r21_a_lesson_may_wait_if_all_was_accepted_and_only_while_it_says_how_things_stand(answer: MailResult) -> None:
+def test_r21_feedback_may_wait_if_all_was_accepted_and_only_while_it_says_how_things_stand(answer: MailResult) -> None:
     both = [("x.example", MailAttempt(1, MailResult.ACCEPTED)), ("x.example", MailAttempt(2, answer))]
-    assert Lesson(both, 1.0).may_wait == (answer is MailResult.ACCEPTED)
-    assert not Lesson(both, 1.0, refused=MailAttempt(0, MailResult.UNREACHABLE)).may_wait
-    assert Lesson(both, 1.0).is_fresh
-    assert not Lesson(both, 1.0, made=time.monotonic() - module.FRESH_SECONDS).is_fresh
+    assert Feedback(both, 1.0).may_wait == (answer is MailResult.ACCEPTED)
+    assert not Feedback(both, 1.0, refused=MailAttempt(0, MailResult.UNREACHABLE)).may_wait
+    assert Feedback(both, 1.0).is_fresh
+    assert not Feedback(both, 1.0, made=time.monotonic() - module.FRESH_SECONDS).is_fresh
 
 
 def test_r21_while_redis_is_away_each_keeps_to_its_share(valkey: Valkey, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,7 +117,7 @@ def test_r21_while_redis_is_away_what_throttling_left_is_shared_too(
     one, other = worker(valkey), worker(valkey)
     allowed(one, 1)
     allowed(other, 1)
-    one.learn(Lesson([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 1000, 1.0))
+    one.learn(Feedback([("x.example", MailAttempt(1, MailResult.THROTTLED, code=421))] * 1000, 1.0))
     allowed(one, 1)
     valkey.stop()
 
@@ -141,7 +141,7 @@ def test_r33_a_redis_that_comes_back_empty_holds_up_nobody(valkey: Valkey, monke
 def test_nothing_personal_is_kept(valkey: Valkey) -> None:
     rates = worker(valkey, rate=100, domain_rate=50)
     allowed(rates, 3)
-    rates.learn(Lesson([("x.example", MailAttempt(7, MailResult.THROTTLED, code=450, on_recipient=True))], 1.0))
+    rates.learn(Feedback([("x.example", MailAttempt(7, MailResult.THROTTLED, code=450, on_recipient=True))], 1.0))
     with make_redis(valkey.url) as client:
         keys = sorted(key.decode() for key in client.scan_iter())
         assert all(client.ttl(key) > 0 for key in keys)
@@ -172,4 +172,4 @@ def test_r33_a_redis_that_cannot_be_used_holds_up_nobody(
             client.set("rollcall:pace:us@y.example:@sender", "{")
 
         assert allowed(rates, 50) == 50
-        rates.learn(Lesson([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0))
+        rates.learn(Feedback([("x.example", MailAttempt(1, MailResult.ACCEPTED, code=250))], 1.0))

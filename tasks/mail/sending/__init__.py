@@ -10,6 +10,6 @@ if TYPE_CHECKING:
     from tasks.mail.sending.outages import as_said
     from tasks.mail.sending.pace import Lanes
     from tasks.mail.sending.pool import Mailer
-    from tasks.mail.sending.rates import Lesson, Rates
+    from tasks.mail.sending.rates import Feedback, Rates
 else:
     __getattr__ = lazily(__name__)

@@ -68,7 +68,7 @@ PRESENT_FOR_SECONDS = 20.0
 WAIT_SECONDS = 0.5
 URGENT_WAIT_SECONDS = 0.2
 
-#: Seconds for which a lesson may wait until the next mails are asked for.
+#: Seconds for which feedback may wait until the next mails are asked for.
 FRESH_SECONDS = 1.0
 
 #: For those who count no connections.
@@ -82,7 +82,7 @@ MOST_DOMAINS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Lesson:
+class Feedback:
     """What became of mails, each to a domain, that went within so many seconds; whether a connection was made for them,
     which connections the process has, and what was said if the server refused one."""
 
@@ -128,11 +128,11 @@ class Rates:
         self.taken: dict[str, datetime] = {}
 
     def grant(
-        self, domains: Sequence[str], *, waited_for: bool, use: Use = NO_USE, lesson: Lesson | None = None
+        self, domains: Sequence[str], *, waited_for: bool, use: Use = NO_USE, feedback: Feedback | None = None
     ) -> Grant:
         """Which of these mails, each to a domain, may begin now, and over how many connections; none may where there is
-        none. Announcements leave a part to what is waited for. A `lesson` that could wait is learnt first, in the same
-        question."""
+        none. Announcements leave a part to what is waited for. `feedback` that could wait is learnt from first, in the
+        same question."""
         now, reserve = clock.seconds(), 0.0 if waited_for else RESERVE
 
         def decide(state: Mapping[str, Known], limits: Limits) -> tuple[Grant, dict[str, Known | None]]:
@@ -147,9 +147,9 @@ class Rates:
             wait = URGENT_WAIT_SECONDS if waited_for else WAIT_SECONDS
             return Grant([False] * len(domains), wait, lanes=lanes), taken
 
-        if lesson is None:
+        if feedback is None:
             return self._decided(_keys(domains), decide)
-        learn = self._learning(lesson, now)
+        learn = self._learning(feedback, now)
 
         def learn_and_decide(
             state: Mapping[str, Known], limits: Limits
@@ -158,18 +158,18 @@ class Rates:
             grant, changes = decide(_changed(state, learnt), limits)
             return (grant, pace, learnt_of_it), {**learnt, **changes}
 
-        grant, pace, learnt_of_it = self._decided(_keys([*lesson.domains, *domains]), learn_and_decide)
+        grant, pace, learnt_of_it = self._decided(_keys([*feedback.domains, *domains]), learn_and_decide)
         _say(pace, learnt_of_it, now)
         return grant
 
-    def learn(self, lesson: Lesson) -> None:
+    def learn(self, feedback: Feedback) -> None:
         """Learn from what became of mails."""
         now = clock.seconds()
-        _say(*self._decided(_keys(lesson.domains), self._learning(lesson, now)), now)
+        _say(*self._decided(_keys(feedback.domains), self._learning(feedback, now)), now)
 
-    def _learning(self, lesson: Lesson, now: float) -> Decide[tuple[State, Changes]]:
-        attempts, use, refused = lesson.attempts, lesson.use, lesson.refused
-        mails_a_second = len(attempts) / max(lesson.seconds, 0.01)
+    def _learning(self, feedback: Feedback, now: float) -> Decide[tuple[State, Changes]]:
+        attempts, use, refused = feedback.attempts, feedback.use, feedback.refused
+        mails_a_second = len(attempts) / max(feedback.seconds, 0.01)
         lately = self._took_others_lately(attempts, now)
         if len(self.taken) > MOST_DOMAINS:
             self.taken.clear()
@@ -192,8 +192,8 @@ class Rates:
                 limits,
                 now,
                 mails_a_second=rate,
-                seconds=lesson.seconds,
-                connected=lesson.connected and not out,
+                seconds=feedback.seconds,
+                connected=feedback.connected and not out,
                 lately=lately,
             )
             changes |= stands_still(pace, attempts, now)
