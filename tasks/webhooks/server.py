@@ -179,10 +179,11 @@ class WebhookServer:
 
     def _set_aside(self, webhook: Claimed) -> None:
         """Disable a webhook that nobody who served it came back from."""
-        log.error("webhooks.set_aside", organisation=webhook.organisation, webhook=webhook.id)
         failing = WebhookFailures(webhook.failures, webhook.failing_since)
         with transaction(self.runtime.engine, webhook.organisation) as connection:
-            sending.give_up(connection, webhook, Because.KILLED, failing, Answer(Problem.NOT_SENT))
+            disabled = sending.give_up(connection, webhook, Because.KILLED, failing, Answer(Problem.NOT_SENT))
+        if disabled:
+            log.error("webhooks.set_aside", organisation=webhook.organisation, webhook=webhook.id)
 
     def _record(self, turn: "_Turn", lease: timedelta | None = None) -> bool:
         """Write down what was sent, and what follows from a failure; we go on for another `lease`, or serve it no more.
