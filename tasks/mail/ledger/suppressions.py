@@ -6,7 +6,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import changes_any, execute, rows, value
+from config.database import changes_any, execute, integer, rows, value
 from tasks.reports import Report
 
 
@@ -151,13 +151,12 @@ _CHOSEN = """
 
 def count_suppressions(connection: Connection, organisation: int, chosen: Chosen) -> int:
     """How many suppressions are meant."""
-    found = value(
+    return integer(
         connection,
         f"SELECT count(*) FROM suppressions s WHERE {_CHOSEN}",
         organisation=organisation,
         **_parameters(chosen),
     )
-    return int(found)
 
 
 def lift(connection: Connection, organisation: int, chosen: Chosen, *, why: str | None, by: str) -> int:
