@@ -126,8 +126,7 @@ class WebhookServer:
         while events := await self._asked(lambda: self._next(turn)):
             for event in events:
                 await self._send(turn, event)
-                ending = alone or turn.failed or self.runtime.stopping.is_set() or time.monotonic() >= ends
-                if ending:
+                if alone or turn.failed or self.runtime.stopping.is_set() or time.monotonic() >= ends:
                     await self._asked(lambda: self._record(turn))
                     return
                 if time.monotonic() - turn.recorded_at >= RECORD_SECONDS and not await self._asked(
@@ -189,8 +188,7 @@ class WebhookServer:
         """Write down what was sent, and what follows from a failure; we go on for another `lease`, or serve it no more.
         Whether the webhook is still ours."""
         webhook, settings = turn.webhook, self.runtime.settings
-        due = lease or timedelta()
-        follows = None
+        due, disabled = lease or timedelta(), None
         if turn.failed is not None:
             follows = after_failure(
                 turn.failed,
@@ -200,16 +198,16 @@ class WebhookServer:
                 longest=timedelta(seconds=settings.rollcall_webhooks_patience_seconds),
                 chance=random.random(),  # noqa: S311 - nobody is to guess it, and nothing is lost if somebody does
             )
-            turn.failing, due = follows.failing, follows.pause
+            turn.failing, due, disabled = follows.failing, follows.pause, follows.disabled
         for attempt in retrying():
             with attempt, transaction(self.runtime.engine, webhook.organisation) as connection:
                 if not sending.record(
                     connection, webhook, turn.position, turn.tried, turn.failing, due, ended=lease is None
                 ):
                     return False
-                if follows is not None and follows.disabled is not None and turn.failed is not None:
-                    sending.give_up(connection, webhook, follows.disabled, follows.failing, turn.failed)
-        self._say(turn, follows is not None and follows.disabled is not None)
+                if disabled is not None and turn.failed is not None:
+                    sending.give_up(connection, webhook, disabled, turn.failing, turn.failed)
+        self._say(turn, disabled is not None)
         turn.tried, turn.recorded_at = [], time.monotonic()
         return True
 
