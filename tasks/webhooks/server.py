@@ -234,10 +234,3 @@ class _Turn:
     tried: list[Tried] = field(default_factory=list)
     failed: Answer | None = None
     recorded_at: float = field(default_factory=time.monotonic)
-
-
-async def serve_due(server: WebhookServer, limit: int) -> int:
-    """Give each webhook that is due a turn, all at once, and return when all are over; how many there were."""
-    due, _ = await server.claim(limit)
-    await asyncio.gather(*(server.take_turn(webhook) for webhook in due))
-    return len(due) + await server.take_suspects()
