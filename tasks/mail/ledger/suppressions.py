@@ -1,6 +1,6 @@
 """Addresses that get no more mail, why, and who let them get mail again; as SQL. The gate reads them (R15)."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
@@ -155,7 +155,7 @@ def count_suppressions(connection: Connection, organisation: int, chosen: Chosen
         connection,
         f"SELECT count(*) FROM suppressions s WHERE {_CHOSEN}",
         organisation=organisation,
-        **_parameters(chosen),
+        **asdict(chosen),
     )
 
 
@@ -174,18 +174,8 @@ def lift(connection: Connection, organisation: int, chosen: Chosen, *, why: str 
         organisation=organisation,
         why=why,
         by=by,
-        **_parameters(chosen),
+        **asdict(chosen),
     )
-
-
-def _parameters(chosen: Chosen) -> dict[str, object]:
-    return {
-        "addresses": chosen.addresses,
-        "reason": None if chosen.reason is None else chosen.reason.value,
-        "announcement": chosen.announcement,
-        "since": chosen.since,
-        "until": chosen.until,
-    }
 
 
 #: Every suppression, the oldest first.
