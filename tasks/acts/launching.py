@@ -117,7 +117,7 @@ def _recipients(connection: Connection, doing: Doing, found: Announcement, *, no
     counted = announcements.judged_of(connection, doing.runtime, org.organisation, found.audience)
     judged = {one.verdict: one.n for one in counted}
     first = not mail.any_accepted(connection, org.organisation)
-    reader = mail.some_recipient(connection, org.organisation, found.mailing) if first else None
+    reader = mail.some_recipient(connection, org.organisation, found.audience) if first else None
     return _Audience(judged.get(mail.Verdict.SEND, 0), None if reader is None else reader.address)
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
         finish_mailings,
         launch,
         move,
-        open_mailings,
         pause,
         resume,
         retry,

@@ -9,11 +9,8 @@ from sqlalchemy import Connection
 
 from config.database import rows, within
 from config.sql import query
-from tasks.mail import Delivery
+from tasks.mail import MOST_LEARNERS, Delivery
 from tasks.reports import Format, bound, stream_rows
-
-#: Larger than the number of any recipient.
-LAST = 2**31 - 1
 
 
 def recipients(
@@ -78,7 +75,7 @@ def recipients_after(
     *,
     state: Delivery | None = None,
     reason: str | None = None,
-    last: int = LAST,
+    last: int = MOST_LEARNERS,
     only: Sequence[int] | None = None,
 ) -> list[tuple[int, RecipientDetails]]:
     """So many recipients at most, those after one, up to the `last` that is looked at, by their numbers; or those with

@@ -5,23 +5,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 from threading import Lock
 
+import msgspec
 from msgspec import UNSET
 
 from tasks import mail
 from tasks.announcements import store
 from tasks.announcements.lifecycle import launch, schedule
 from tasks.announcements.rules import BadMessage, BadSchedule, check_message, moment_of, zone_named
-from tasks.events import AnnouncementRequested, Audience, Deferred, Event, Reason
+from tasks.events import AnnouncementRequested, Deferred, Event, Reason
 from tasks.intake import EventContext
 from tasks.learners import saved_segments
-
-
-def audience_document(audience: Audience) -> dict[str, object]:
-    """An audience as it is kept."""
-    return {
-        name: part for name in ("everyone", "segments", "learners") if (part := getattr(audience, name)) is not UNSET
-    }
-
 
 #: Verdicts on messages that are kept; no more announcements than these are taken in one transaction.
 KEPT_VERDICTS = 4096
@@ -87,7 +80,7 @@ def _requested(context: EventContext, event: Event) -> Deferred | None:
         data.announcement,
         data.subject,
         data.body,
-        audience_document(data.audience),
+        msgspec.to_builtins(data.audience),
         send_at=send_at,
         time_zone=data.time_zone or None,
     )

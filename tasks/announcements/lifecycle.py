@@ -226,11 +226,6 @@ def settle(
     return SettledAnnouncement(found.announcement, state, settled)
 
 
-def open_mailings(connection: Connection) -> bool:
-    """Whether there is any that may be finished."""
-    return mail.are_open(connection)
-
-
 def finish_mailings(connection: Connection, *, in_savepoints: bool = False) -> int:
     """Close the mailings of which nothing is left to do, and say how an announcement ended, with its counts (R18): of
     what was cancelled it is never said that it is finished."""

@@ -149,10 +149,7 @@ def preview(
         for field in MergeField
         if field in holes and lacking.get(field.value)
     ]
-    if learner is None:
-        reader = mail.some_recipient(connection, organisation, found.mailing)
-    else:
-        reader = _known(connection, organisation, learner)
+    reader = _reader(connection, organisation, found.audience, learner)
     sample = None if reader is None else _as_read(mailing, reader, runtime)
     if learner is not None and sample is None:
         raise NotAllowed(f"the learner {learner} has no address that mail can be sent to")
@@ -203,13 +200,7 @@ def see(
         number, organisation.id, organisation.name, 0, mail.Kind.ANNOUNCEMENT, "", "preview", "draft", "hold",
         subject, body, organisation.logo, organisation.colour,
     )  # fmt: skip
-    letter = None
-    if not wrong:
-        if learner is None:
-            reader = mail.some_of_audience(connection, number, audience)
-        else:
-            reader = _known(connection, number, learner)
-        letter = _as_seen(mailing, reader, runtime)
+    letter = None if wrong else _as_seen(mailing, _reader(connection, number, audience, learner), runtime)
     if not count:
         return SeenLetter(wrong, letter)
     fields = set() if wrong else without_default(subject, body)
@@ -240,7 +231,12 @@ def _as_seen(mailing: Mailing, reader: Recipient | None, runtime: Runtime) -> Se
     return SeenMail(None if reader is None else reader.id, str(message["Subject"]), html, plain)
 
 
-def _known(connection: Connection, organisation: int, learner: str) -> Recipient:
+def _reader(
+    connection: Connection, organisation: int, audience: Mapping[str, object], learner: str | None
+) -> Recipient | None:
+    """The learner who is named, or else the first of the audience who would get it; None where nobody would."""
+    if learner is None:
+        return mail.some_recipient(connection, organisation, audience)
     found = mail.as_recipient(connection, organisation, learner)
     if found is None:
         raise NotFound(NO_LEARNER_HERE(learner=repr(learner)))
@@ -301,10 +297,7 @@ def trial(
     verdict = mail.verdict_on(connection, organisation, to)
     if verdict != "send":
         raise NotAllowed(f"nothing was sent to {to}: the gate holds back who is {verdict}")
-    if learner is None:
-        reader = mail.some_recipient(connection, organisation, found.mailing)
-    else:
-        reader = _known(connection, organisation, learner)
+    reader = _reader(connection, organisation, found.audience, learner)
     mailing = _mailing(connection, organisation, found)
     check_words(found, mailing.organisation_name)
     marked = replace(mailing, subject=MARK + mailing.subject)

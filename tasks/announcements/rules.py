@@ -1,6 +1,7 @@
 """What decides about announcements: what may be said, when it is to go, and that the counts add up."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -147,22 +148,22 @@ class Progress:
 
 def progress(announcement: str, state: str, tallies: Sequence["mail.Tally"]) -> Progress:
     """Add up how the deliveries stand."""
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     skipped: dict[str, int] = {}
     for tally in tallies:
-        counts[tally.state] = counts.get(tally.state, 0) + tally.n
+        counts[tally.state] += tally.n
         if tally.state == "skipped":
             skipped[tally.reason or "unknown"] = tally.n
     return Progress(
         announcement,
         state,
-        sum(counts.values()),
-        counts.get("accepted", 0),
+        counts.total(),
+        counts["accepted"],
         skipped,
-        counts.get("failed", 0),
-        counts.get("cancelled", 0),
-        counts.get("uncertain", 0),
-        counts.get("pending", 0),
+        counts["failed"],
+        counts["cancelled"],
+        counts["uncertain"],
+        counts["pending"],
     )
 
 

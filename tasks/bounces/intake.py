@@ -97,16 +97,14 @@ def _store(engine: Engine, token: Token, bounce: Bounce) -> BounceKind | Ignored
                 return Ignored.UNMATCHED
             if not store.record(connection, token, bounce):
                 return Ignored.KNOWN
-            same = fingerprint(reported.address) == token.fingerprint
-            _follow(connection, token, bounce, reported, same_address=same)
+            _follow(connection, token, bounce, reported)
     return bounce.kind
 
 
-def _follow(
-    connection: Connection, token: Token, bounce: Bounce, reported: store.Reported, *, same_address: bool
-) -> None:
+def _follow(connection: Connection, token: Token, bounce: Bounce, reported: store.Reported) -> None:
     """What follows. Who complains of an announcement gets no more of them; of a notice, from which nobody can
     unsubscribe, no more mail at all."""
+    same_address = fingerprint(reported.address) == token.fingerprint
     if bounce.kind is BounceKind.COMPLAINT and reported.announcement:
         mail.unsubscribe(connection, token.organisation, [token.recipient])
     elif same_address and reported.counts and (reason := _reason(connection, token, bounce, reported)):

@@ -92,11 +92,9 @@ def in_a_row(history: Iterable[BounceKind | None]) -> bool:
 
 def _answers_for_a_person(report: BounceReport, subject: str) -> bool:
     submitted = report.headers.get("auto-submitted", "").lower()
-    if _marked(report) and not _is_by_a_mail_system(report):
+    if "vacation" in submitted or (_marked(report) and not _is_by_a_mail_system(report)):
         return True
-    if ANSWERS.match(subject) or "vacation" in submitted:
-        return not report.fates or "vacation" in submitted
-    return False
+    return not report.fates and ANSWERS.match(subject) is not None
 
 
 def _is_by_a_mail_system(report: BounceReport) -> bool:

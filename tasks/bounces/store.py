@@ -1,7 +1,7 @@
 """What came back, as SQL."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import Connection
 
@@ -53,13 +53,8 @@ def record(connection: Connection, token: Token, bounce: Bounce) -> bool:
             fingerprint = excluded.fingerprint
         WHERE bounces.kind < excluded.kind
         """,
-        organisation=token.organisation,
-        mailing=token.mailing,
-        recipient=token.recipient,
-        kind=bounce.kind.value,
-        status=bounce.status,
-        diagnostic=bounce.diagnostic,
-        fingerprint=token.fingerprint,
+        **asdict(token),
+        **asdict(bounce),
     )
 
 

@@ -76,7 +76,6 @@ if TYPE_CHECKING:
         left_settled,
         make_pending,
         nobody_in_particular,
-        some_of_audience,
         some_recipient,
         verdict_on,
     )

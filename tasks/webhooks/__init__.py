@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from tasks.webhooks.keys import KeyUnreadable, SigningKeys
     from tasks.webhooks.rules import Answer, BadUrl, Because, Problem, State, bad_types, is_forbidden, target
     from tasks.webhooks.sending import Claimed
-    from tasks.webhooks.server import WebhookServer, serve_due
+    from tasks.webhooks.server import WebhookServer
     from tasks.webhooks.store import (
         PLATFORM,
         Attempt,

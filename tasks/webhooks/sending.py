@@ -8,7 +8,7 @@ from functools import partial
 from sqlalchemy import Connection
 
 from config.counting import counts
-from config.database import after_commit, execute, one, rows, the_one
+from config.database import after_commit, changes_any, execute, one, rows, the_one
 from config.sql import query
 from tasks.events import BATCH_BYTES, Outgoing, emit
 from tasks.webhooks.rules import Answer, Because, WebhookFailures
@@ -219,9 +219,9 @@ def came_back(connection: Connection, webhook: Claimed) -> None:
     )
 
 
-def give_up(connection: Connection, webhook: Claimed, why: Because, failing: WebhookFailures, answer: Answer) -> None:
-    """Disable a webhook that is ours, and say so."""
-    execute(
+def give_up(connection: Connection, webhook: Claimed, why: Because, failing: WebhookFailures, answer: Answer) -> bool:
+    """Disable a webhook, and say so; false where it is not ours any more, and then nothing is said."""
+    disabled = changes_any(
         connection,
         """
         UPDATE webhooks SET state = 'disabled', reason = :reason, since = now(), fence = fence + 1
@@ -232,6 +232,8 @@ def give_up(connection: Connection, webhook: Claimed, why: Because, failing: Web
         fence=webhook.fence,
         reason=why.value,
     )
+    if not disabled:
+        return False
     whose = {"_organisation": ""} if webhook.organisation == PLATFORM else {}
     emit(
         connection,
@@ -249,3 +251,4 @@ def give_up(connection: Connection, webhook: Claimed, why: Because, failing: Web
             }
         ],
     )
+    return True

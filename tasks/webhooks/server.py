@@ -126,8 +126,7 @@ class WebhookServer:
         while events := await self._asked(lambda: self._next(turn)):
             for event in events:
                 await self._send(turn, event)
-                ending = alone or turn.failed or self.runtime.stopping.is_set() or time.monotonic() >= ends
-                if ending:
+                if alone or turn.failed or self.runtime.stopping.is_set() or time.monotonic() >= ends:
                     await self._asked(lambda: self._record(turn))
                     return
                 if time.monotonic() - turn.recorded_at >= RECORD_SECONDS and not await self._asked(
@@ -179,17 +178,17 @@ class WebhookServer:
 
     def _set_aside(self, webhook: Claimed) -> None:
         """Disable a webhook that nobody who served it came back from."""
-        log.error("webhooks.set_aside", organisation=webhook.organisation, webhook=webhook.id)
         failing = WebhookFailures(webhook.failures, webhook.failing_since)
         with transaction(self.runtime.engine, webhook.organisation) as connection:
-            sending.give_up(connection, webhook, Because.KILLED, failing, Answer(Problem.NOT_SENT))
+            disabled = sending.give_up(connection, webhook, Because.KILLED, failing, Answer(Problem.NOT_SENT))
+        if disabled:
+            log.error("webhooks.set_aside", organisation=webhook.organisation, webhook=webhook.id)
 
     def _record(self, turn: "_Turn", lease: timedelta | None = None) -> bool:
         """Write down what was sent, and what follows from a failure; we go on for another `lease`, or serve it no more.
         Whether the webhook is still ours."""
         webhook, settings = turn.webhook, self.runtime.settings
-        due = lease or timedelta()
-        follows = None
+        due, disabled = lease or timedelta(), None
         if turn.failed is not None:
             follows = after_failure(
                 turn.failed,
@@ -199,16 +198,16 @@ class WebhookServer:
                 longest=timedelta(seconds=settings.rollcall_webhooks_patience_seconds),
                 chance=random.random(),  # noqa: S311 - nobody is to guess it, and nothing is lost if somebody does
             )
-            turn.failing, due = follows.failing, follows.pause
+            turn.failing, due, disabled = follows.failing, follows.pause, follows.disabled
         for attempt in retrying():
             with attempt, transaction(self.runtime.engine, webhook.organisation) as connection:
                 if not sending.record(
                     connection, webhook, turn.position, turn.tried, turn.failing, due, ended=lease is None
                 ):
                     return False
-                if follows is not None and follows.disabled is not None and turn.failed is not None:
-                    sending.give_up(connection, webhook, follows.disabled, follows.failing, turn.failed)
-        self._say(turn, follows is not None and follows.disabled is not None)
+                if disabled is not None and turn.failed is not None:
+                    sending.give_up(connection, webhook, disabled, turn.failing, turn.failed)
+        self._say(turn, disabled is not None)
         turn.tried, turn.recorded_at = [], time.monotonic()
         return True
 
@@ -235,10 +234,3 @@ class _Turn:
     tried: list[Tried] = field(default_factory=list)
     failed: Answer | None = None
     recorded_at: float = field(default_factory=time.monotonic)
-
-
-async def serve_due(server: WebhookServer, limit: int) -> int:
-    """Give each webhook that is due a turn, all at once, and return when all are over; how many there were."""
-    due, _ = await server.claim(limit)
-    await asyncio.gather(*(server.take_turn(webhook) for webhook in due))
-    return len(due) + await server.take_suspects()

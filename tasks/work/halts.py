@@ -32,9 +32,7 @@ class Halt:
         """The same, for a person."""
         of = "" if self.organisation is None else f" of {self.organisation!r}"
         what = f"Work of the kind {self.kind}{of}" if self.kind else f"All work{of}"
-        again = " ".join(
-            [*([self.kind] if self.kind else []), *(["-o", self.organisation] if self.organisation else [])]
-        )
+        again = " ".join(filter(None, [self.kind, self.organisation and f"-o {self.organisation}"]))
         why = self.why.rstrip(".")
         return (
             f"{what} is {'stopped by its fuse' if self.is_fuse else 'paused'} since {self.since:%Y-%m-%d %H:%M:%S} UTC"

@@ -30,7 +30,6 @@ ALONE = {
     "tasks.enrolments.overtaken._OVERTAKEN": "filled for a chunk and for a list",
     "tasks.enrolments.previews._GROUPS": "filled for rules and for a request",
     "tasks.events.outbox.ENROLMENTS_CHANGED": "filled with the relation that changed",
-    "tasks.mail.ledger.recipients._FIRST_OF": "filled with who is judged: what is made of it is prepared",
     "tasks.seats.ledger.stream_ledger": "filled with the query of the entries, which is prepared",
 }
 

@@ -32,12 +32,12 @@ def test_r19_what_the_server_took_is_recorded_though_the_database_is_away_for_a_
     gone: list[float] = []
 
     @contextmanager
-    def flickering(engine: Engine, organisation: int | None = None) -> Iterator[Connection]:
+    def flickering(engine: Engine, organisation: int | None = None, *, pipelined: bool = False) -> Iterator[Connection]:
         if world.mail.taken and not gone:
             gone.append(time.monotonic())
         if gone and time.monotonic() < gone[0] + AWAY:
             raise OperationalError("", {}, psycopg.OperationalError("the server is restarting"))
-        with transaction(engine, organisation) as connection:
+        with transaction(engine, organisation, pipelined=pipelined) as connection:
             yield connection
 
     monkeypatch.setattr(delivery, "transaction", flickering)

@@ -413,3 +413,26 @@ def test_r31_a_webhook_that_ends_whoever_serves_it_is_disabled_and_those_beside_
     assert hooks.stands("beside").waits_since is None, "it is served"
     [told] = [event["data"] for event in hooks.world.out() if event["type"] == "rollcall.webhook.disabled"]
     assert (told["webhook"], told["reason"]) == ("killer", "killed")
+
+
+def test_nobody_is_told_that_a_webhook_was_disabled_that_a_person_enabled_before_it_could_be(
+    hooks: Hooks, receiver: Receiver
+) -> None:
+    hooks.add(receiver)
+    hooks.happens()
+    hooks.world.execute("UPDATE webhooks SET lost = :tries", tries=server.MOST_TRIES + 1)
+
+    async def enabled_meanwhile() -> None:
+        serving = WebhookServer(hooks.world.runtime)
+        [suspect], _ = await serving.claim(1, suspects=True)
+        hooks.enable()
+        await serving.take_turn(suspect, alone=True)
+        serving.close()
+
+    with capture_logs() as logs:
+        asyncio.run(enabled_meanwhile())
+    hooks.world.settle()
+
+    assert "rollcall.webhook.disabled" not in [event["type"] for event in hooks.world.out()]
+    assert "webhooks.set_aside" not in [entry["event"] for entry in logs]
+    assert hooks.stands().state == State.ENABLED

@@ -1,6 +1,7 @@
 """Finishes mailings of which no piece of work is left, and says how an announcement ended."""
 
-from tasks.announcements import finish_mailings, open_mailings
+from tasks import mail
+from tasks.announcements import finish_mailings
 from workers.relay.chore import ForEverybody
 
 
@@ -11,4 +12,4 @@ class FinishMailings(ForEverybody):
     seconds = 2.5
     news = frozenset({"mailings", "fanouts"})
     all_of_it = staticmethod(finish_mailings)
-    any_of_it = staticmethod(open_mailings)
+    any_of_it = staticmethod(mail.are_open)

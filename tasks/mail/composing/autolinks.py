@@ -3,7 +3,7 @@ in plain text, where a mail program has to guess where one ends."""
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections import Counter
 
 from markdown_it.common.normalize_url import normalizeLink
 from markdown_it.rules_inline import StateInline
@@ -74,7 +74,7 @@ def address_rule(state: StateInline, silent: bool) -> bool:
     found = PastedAddresses.of(state).at(state.pos)
     if found is None:
         return False
-    written = _without_sentence(found[0][: state.posMax - state.pos], dict(_open_marks(state)))
+    written = _without_sentence(found[0][: state.posMax - state.pos], _open_marks(state))
     state.pos += len(written)
     if silent:
         return True
@@ -92,16 +92,15 @@ def address_rule(state: StateInline, silent: bool) -> bool:
     return True
 
 
-def _open_marks(state: StateInline) -> Iterator[tuple[str, bool]]:
+def _open_marks(state: StateInline) -> set[str]:
     """The marks of emphasis that were opened and, as far as can be told, not closed."""
-    open_: dict[int, int] = {}
+    open_: Counter[int] = Counter()
     for mark in state.delimiters:
-        if mark.open != mark.close:
-            open_[mark.marker] = open_.get(mark.marker, 0) + (1 if mark.open else -1)
-    return ((chr(marker), True) for marker, n in open_.items() if n > 0)
+        open_[mark.marker] += mark.open - mark.close
+    return {chr(marker) for marker, n in open_.items() if n > 0}
 
 
-def _without_sentence(address: str, open_marks: dict[str, bool]) -> str:
+def _without_sentence(address: str, open_marks: set[str]) -> str:
     """An address without what belongs to the sentence around it: its full stop, its bracket, its emphasis."""
     closed_too_often = address.count(")") - address.count("(")
     end = len(address)

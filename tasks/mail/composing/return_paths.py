@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
+from config.keys import keys_in
+
 #: Bytes of the signature: who guesses needs 2**63 tries, each a conversation with the server.
 _SIGNATURE = 8
 #: Bytes that tell one address from another: a learner whose address changed is not suppressed for the old one.
@@ -44,7 +46,7 @@ class ReturnPaths:
     def __init__(self, bounce_address: str, secret_key: str) -> None:
         self._local, _, self._domain = bounce_address.rpartition("@")
         #: What signs, and what else is accepted; of links, too (`tasks/mail/composing/links.py`).
-        self.keys = [key for key in map(str.strip, secret_key.split(",")) if key]
+        self.keys = keys_in(secret_key)
         self._keys = [blake2b(key.encode(), person=b"rollcall senders").digest() for key in self.keys]
 
     def sender(self, organisation: int, mailing: int, recipient: int, address: str) -> str | None:

@@ -7,7 +7,7 @@ from config.lazily import lazily
 if TYPE_CHECKING:
     from tasks.mail.ledger.gate import Recipient
     from tasks.mail.ledger.mailings import Mailing
-    from tasks.mail.ledger.message_ids import MessageIds, digest, digested, length_prefixed, message_ids_of, numbers
+    from tasks.mail.ledger.message_ids import MessageIds, digest, digested, length_prefixed, message_ids_of
     from tasks.mail.ledger.moves import pause_once
     from tasks.mail.ledger.witness import Witness
 else:

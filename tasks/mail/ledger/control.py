@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, is_true, one, tuples, value
+from config.database import changes_any, execute, is_true, one, tuples, value
 from tasks import work
 from tasks.mail.rules import SYSTEM
 
@@ -43,7 +43,7 @@ class MailPaused:
 
 @dataclass(frozen=True, slots=True)
 class _Control:
-    since: datetime | None
+    since: datetime
     by: str
     why: str
     asks: bool
@@ -59,7 +59,7 @@ def paused(connection: Connection) -> MailPaused | None:
         WHERE paused_at IS NOT NULL
         """,
     )
-    if found is None or found.since is None:
+    if found is None:
         return None
     settled = found.why == "restored" and not found.asks
     return MailPaused(found.since, found.by, found.why, WHAT_TO_DO["settled" if settled else found.why])
@@ -68,20 +68,20 @@ def paused(connection: Connection) -> MailPaused | None:
 def pause(connection: Connection, by: str) -> bool:
     """Let no mail leave: every worker obeys within a second (R20). Whether that was news. What nobody works on rests;
     whoever works on a piece finds out at the gate."""
-    changed = execute(
+    changed = changes_any(
         connection,
         "UPDATE mail_control SET paused_at = now(), paused_by = :by, why = 'by hand' WHERE paused_at IS NULL",
         by=by,
     )
     if changed:
         work.hold_all(connection, "mail.deliver")
-    return bool(changed)
+    return changed
 
 
 def resume(connection: Connection) -> bool:
     """Let mail leave again, but for mailings that are paused themselves; whether that was news. Not while it asks what
     is to become of the mail of a restored database."""
-    changed = execute(
+    changed = changes_any(
         connection,
         """
         UPDATE mail_control SET paused_at = NULL, paused_by = NULL, why = NULL
@@ -91,13 +91,13 @@ def resume(connection: Connection) -> bool:
     if changed:
         paused_ = tuples(connection, "SELECT organisation, mailing FROM mailings WHERE state = 'paused'")
         work.resume_all(connection, "mail.deliver", unless=paused_)
-    return bool(changed)
+    return changed
 
 
 def hold_restored(connection: Connection) -> bool:
     """Let no mail leave, since the database was restored, before a person has said what is to become of it; whether
     that was news."""
-    changed = execute(
+    changed = changes_any(
         connection,
         """
         UPDATE mail_control SET paused_at = coalesce(paused_at, now()), paused_by = :by, why = 'restored', asks = true
@@ -107,7 +107,7 @@ def hold_restored(connection: Connection) -> bool:
     )
     if changed:  # what was known after a restore before this one, and is looked at no longer
         execute(connection, "DELETE FROM known_sent WHERE (SELECT known_until < now() FROM mail_control)")
-    return bool(changed)
+    return changed
 
 
 def awaits_decision(connection: Connection) -> bool:

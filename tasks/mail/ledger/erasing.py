@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, tuples
+from config.database import column, execute, tuples
 
 #: Announcements of which the texts are read at once.
 TEXTS = 20
@@ -117,9 +117,8 @@ def texts_naming(
 ) -> Iterator[NamingText]:
     """The mailings whose audience or list names a learner, and those whose subject or body does, in their order."""
     last = 0
-    while page := rows(
+    while page := tuples(
         connection,
-        _Candidate,
         """
         SELECT mailing, kind, id, subject, body,
                coalesce(audience -> 'learners' ? :id, false) OR CAST(:learner AS int) = ANY(learners) AS is_in
@@ -133,20 +132,11 @@ def texts_naming(
         last=last,
         page=TEXTS,
     ):
-        last = page[-1].mailing
-        for one in page:
-            if one.is_in or says(f"{one.subject}\n{one.body}"):
-                yield NamingText(one.mailing, one.kind, one.id, one.subject, one.body)
-
-
-@dataclass(frozen=True, slots=True)
-class _Candidate:
-    mailing: int
-    kind: str
-    id: str
-    subject: str
-    body: str
-    is_in: bool
+        last = page[-1][0]
+        for *found, is_in in page:
+            text = NamingText(*found)
+            if is_in or says(f"{text.subject}\n{text.body}"):
+                yield text
 
 
 def rewrite_reasons(connection: Connection, organisation: int, left_of: Callable[[str], str]) -> None:

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import is_true, rows, value
+from config.database import is_true, rows
 from config.sql import query
 from tasks.mail.rules import FIRST, Before, RecipientKind, Verdict, kind_of
 
@@ -72,8 +72,7 @@ def at_the_gate(
 
 def stays_paused(connection: Connection, organisation: int, mailing: int) -> bool:
     """Whether a mailing, or all mail, is paused, and stays so until the transaction ends."""
-    everything = value(connection, "SELECT paused_at IS NOT NULL FROM mail_control FOR SHARE")
-    return bool(everything) or is_true(
+    return is_true(connection, "SELECT paused_at IS NOT NULL FROM mail_control FOR SHARE") or is_true(
         connection,
         """
         SELECT state = 'paused' FROM mailings WHERE organisation = :organisation AND mailing = :mailing FOR SHARE

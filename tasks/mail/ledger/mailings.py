@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import execute, is_true, one, rows, scoped, tuples
+from config.database import execute, is_true, one, rows, scoped, the_one, tuples
 from config.sql import query
 from tasks.mail.rules import Kind
 
@@ -170,7 +170,7 @@ class InProgress:
 
 def in_progress(connection: Connection) -> InProgress:
     """What is on its way now."""
-    [found] = rows(
+    return the_one(
         connection,
         InProgress,
         """
@@ -181,7 +181,6 @@ def in_progress(connection: Connection) -> InProgress:
           AND (state = 'cancelled' OR (SELECT paused_at IS NULL FROM mail_control))
         """,
     )
-    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import is_true, rows, value
+from config.database import changes_any, is_true, rows, value
 from config.sql import query
 from tasks.mail.rules import MOVES, SYSTEM
 
@@ -55,7 +55,7 @@ def make_move(
 
 def pause_once(connection: Connection, organisation: int, mailing: int, why: str) -> bool:
     """Pause an announcement of its own accord, and say why; not a second time, once a person has resumed it."""
-    before = value(
+    before = is_true(
         connection,
         """
         SELECT EXISTS (SELECT FROM mailing_changes c WHERE c.organisation = :organisation AND c.mailing = :mailing
@@ -86,12 +86,11 @@ def why_paused(connection: Connection, organisation: int, mailing: int) -> str |
 
 def close_cancelled(connection: Connection, organisation: int, mailing: int) -> bool:
     """Note that nothing is left of a cancelled mailing; whether that was news."""
-    return is_true(
+    return changes_any(
         connection,
         """
         UPDATE mailings SET finished_at = now()
         WHERE organisation = :organisation AND mailing = :mailing AND state = 'cancelled' AND finished_at IS NULL
-        RETURNING true
         """,
         organisation=organisation,
         mailing=mailing,

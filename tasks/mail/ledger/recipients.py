@@ -10,7 +10,7 @@ from config.database import execute, is_true, one, rows, tuples, value, without_
 from config.sql import query
 from tasks import work
 from tasks.mail.ledger.gate import Recipient
-from tasks.mail.ledger.opening import AUDIENCE, MOST_LEARNERS, VERDICT, WRITTEN_AUDIENCE
+from tasks.mail.ledger.opening import MOST_LEARNERS, VERDICT, WRITTEN_AUDIENCE
 from tasks.mail.rules import Verdict
 
 #: Pieces of work whose recipients are cancelled in one transaction: some 20,000 mails.
@@ -38,14 +38,6 @@ _EMPTY = r"coalesce({}, '') ~ '^[\x01-\x20\x7f-\x9f\u061c\u200e\u200f\u2028-\u20
 
 #: The gate's verdict on each learner of an audience, were it made now.
 _JUDGED = f"""
-SELECT l.learner, l.first_name, l.last_name, l.username, {VERDICT.format(kind="m.kind", state="'sending'")} AS verdict
-FROM mailings m
-CROSS JOIN {AUDIENCE} l
-WHERE m.organisation = :organisation AND m.mailing = :mailing AND l.standing IN ('active', 'inactive')
-"""
-
-#: The same of an audience that no mailing has yet.
-_JUDGED_WRITTEN = f"""
 SELECT l.learner, l.first_name, l.last_name, l.username,
        {VERDICT.format(kind="'announcement'", state="'sending'")} AS verdict
 FROM {WRITTEN_AUDIENCE} l
@@ -61,13 +53,12 @@ FROM (
     SELECT verdict, CAST(:names AS boolean) AND {_EMPTY.format("first_name")} AS no_first_name,
            CAST(:names AS boolean) AND {_EMPTY.format("last_name")} AS no_last_name,
            CAST(:usernames AS boolean) AND {_EMPTY.format("username")} AS no_username
-    FROM ({_JUDGED_WRITTEN}) judged
+    FROM ({_JUDGED}) judged
 ) said
 GROUP BY verdict ORDER BY verdict
 """
 
-_FIRST_OF = "SELECT learner FROM ({judged}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1"
-_FIRST, _FIRST_WRITTEN = _FIRST_OF.format(judged=_JUDGED), _FIRST_OF.format(judged=_JUDGED_WRITTEN)
+_FIRST = f"SELECT learner FROM ({_JUDGED}) judged WHERE verdict = 'send' ORDER BY learner LIMIT 1"
 
 #: Learners, by their numbers, among whom the first is looked for who would get an announcement; and how many times as
 #: many they are each time that nobody is.
@@ -98,19 +89,11 @@ def judged_everyone(connection: Connection, organisation: int, fields: Collectio
     return [each for each in found if each.n]
 
 
-def some_of_audience(connection: Connection, organisation: int, audience: Mapping[str, object]) -> Recipient | None:
-    """The first of such an audience who would get the announcement, or None where nobody would."""
+def some_recipient(connection: Connection, organisation: int, audience: Mapping[str, object]) -> Recipient | None:
+    """The first of an audience who would get the announcement, or None where nobody would."""
     said = msgspec.json.encode(audience).decode()
     for low, high in _stretches():
-        if found := value(connection, _FIRST_WRITTEN, organisation=organisation, audience=said, low=low, high=high):
-            return _numbered(connection, organisation, found)
-    return None
-
-
-def some_recipient(connection: Connection, organisation: int, mailing: int) -> Recipient | None:
-    """The first of an audience who would get the announcement, or None where nobody would."""
-    for low, high in _stretches():
-        if found := value(connection, _FIRST, organisation=organisation, mailing=mailing, low=low, high=high):
+        if found := value(connection, _FIRST, organisation=organisation, audience=said, low=low, high=high):
             return _numbered(connection, organisation, found)
     return None
 

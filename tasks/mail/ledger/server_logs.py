@@ -46,14 +46,13 @@ class InLog:
 
     lines: int = 0
     mails: dict[int, bool] = field(default_factory=dict)
-    #: Those that were refused: they did not go, unless they are taken at another time.
-    refused: set[int] = field(default_factory=set)
 
 
 def read(lines: Iterable[str]) -> InLog:
     """Read a log, line by line, oldest first."""
     found = InLog()
     queued: dict[str, int] = {}
+    turned_away: set[int] = set()
     for line in lines:
         found.lines += 1
         name = _QUEUED.search(line)
@@ -75,9 +74,9 @@ def read(lines: Iterable[str]) -> InLog:
             taken = exim is not None or (not refused and bool(_SAYS_TAKEN.search(line)))
         for one in ours:
             found.mails[one] = found.mails.get(one, False) or taken
-            if refused:
-                found.refused.add(one)
-    for one in found.refused:
+        if refused:
+            turned_away.update(ours)
+    for one in turned_away:  # they did not go, unless they were taken at another time
         if not found.mails[one]:
             del found.mails[one]
     return found

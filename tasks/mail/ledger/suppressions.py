@@ -1,12 +1,12 @@
 """Addresses that get no more mail, why, and who let them get mail again; as SQL. The gate reads them (R15)."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import Connection
 
-from config.database import changes_any, execute, rows, value
+from config.database import changes_any, execute, integer, rows, value
 from tasks.reports import Report
 
 
@@ -151,13 +151,12 @@ _CHOSEN = """
 
 def count_suppressions(connection: Connection, organisation: int, chosen: Chosen) -> int:
     """How many suppressions are meant."""
-    found = value(
+    return integer(
         connection,
         f"SELECT count(*) FROM suppressions s WHERE {_CHOSEN}",
         organisation=organisation,
-        **_parameters(chosen),
+        **asdict(chosen),
     )
-    return int(found)
 
 
 def lift(connection: Connection, organisation: int, chosen: Chosen, *, why: str | None, by: str) -> int:
@@ -175,18 +174,8 @@ def lift(connection: Connection, organisation: int, chosen: Chosen, *, why: str 
         organisation=organisation,
         why=why,
         by=by,
-        **_parameters(chosen),
+        **asdict(chosen),
     )
-
-
-def _parameters(chosen: Chosen) -> dict[str, object]:
-    return {
-        "addresses": chosen.addresses,
-        "reason": None if chosen.reason is None else chosen.reason.value,
-        "announcement": chosen.announcement,
-        "since": chosen.since,
-        "until": chosen.until,
-    }
 
 
 #: Every suppression, the oldest first.
