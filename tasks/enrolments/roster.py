@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import numbered_rows, one, rows
+from config.database import numbered_rows, rows, the_one
 from config.sql import query
 from tasks.enrolments.fragments import UNDER_WAY
 
@@ -81,7 +81,7 @@ def roster_scanned_to(
     connection: Connection, organisation: int, course: int, after: tuple[int, int], scanned: int
 ) -> tuple[int, int] | None:
     """The last that was looked at; None if that is the last there is."""
-    end = one(
+    end = the_one(
         connection,
         _End,
         """
@@ -99,7 +99,7 @@ def roster_scanned_to(
         after=after[1],
         scanned=scanned,
     )
-    return (end.cycle, end.learner) if end and end.n == scanned else None
+    return (end.cycle, end.learner) if end.n == scanned else None
 
 
 def running(connection: Connection, organisation: int, limit: int) -> list[RunningFanout]:

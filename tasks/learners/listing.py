@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from config.database import autocommit, durable_with_the_next, integer, numbered_rows, one, rows, transaction, value
+from config.database import autocommit, durable_with_the_next, integer, numbered_rows, rows, the_one, transaction, value
 from config.sql import query
 
 
@@ -96,7 +96,7 @@ def search(
     """The first of these learners behind a number in whose id, username, address or name is each of these words.
     At most so many are looked at. It needs the rights of the tables' owner: row security keeps others from the index.
     """
-    found = one(
+    return the_one(
         connection,
         Matches,
         """
@@ -111,7 +111,6 @@ def search(
         limit=limit,
         looked_at=looked_at,
     )
-    return found or Matches([], None)
 
 
 def numbered(
@@ -180,9 +179,7 @@ def scanned_to(connection: Connection, organisation: int, after: int, segment: i
 
 def counts(connection: Connection, organisation: int) -> LearnerCounts:
     """How many learners stand how. Learners are numbered densely, so that only those who are not active are counted."""
-    found = one(connection, LearnerCounts, query("learners.counts"), organisation=organisation)
-    assert found is not None  # noqa: S101 - counts
-    return found
+    return the_one(connection, LearnerCounts, query("learners.counts"), organisation=organisation)
 
 
 def summaries(connection: Connection, organisation: int, numbers: Sequence[int]) -> list[LearnerSummary]:

@@ -7,7 +7,7 @@ from typing import IO, Any, Literal
 
 from sqlalchemy import Connection, Engine
 
-from config.database import changes_any, execute, one, rows, transaction, value
+from config.database import changes_any, execute, integer, one, rows, transaction, value
 from config.words import as_json
 
 #: Bytes of a block.
@@ -53,13 +53,12 @@ def begin(connection: Connection, organisation: int, asked: object) -> int:
         organisation=organisation,
         days=KEPT_DAYS,
     )
-    number = value(
+    return integer(
         connection,
         "INSERT INTO uploads (organisation, asked) VALUES (:organisation, CAST(:asked AS jsonb)) RETURNING upload",
         organisation=organisation,
         asked=as_json(asked).decode(),
     )
-    return int(number or 0)
 
 
 def write(connection: Connection, organisation: int, upload: int, part: Part, source: IO[bytes]) -> None:
