@@ -57,18 +57,16 @@ def learners_after(
 ) -> list[tuple[int, LearnerSummary]]:
     """The first of these learners behind a number, each with theirs; of a segment, among so many of its members at
     most."""
-    asked: dict[str, object] = {"after": after, "limit": limit}
-    if chosen.segment is None:
-        asked["organisation"] = organisation
-        match list(chosen.standings):
-            case ["active"]:
-                return numbered_rows(connection, LearnerSummary, query("learners.list_active"), **asked)
-            case ["inactive"]:
-                return numbered_rows(connection, LearnerSummary, query("learners.list_inactive"), **asked)
-        return numbered_rows(connection, LearnerSummary, query("learners.list_all"), **asked)
-    asked |= {"segment": chosen.segment, "scanned": scanned}
-    asked["standings"] = [str(standing) for standing in chosen.standings]
-    return numbered_rows(connection, LearnerSummary, query("learners.list_segment"), organisation=organisation, **asked)
+    asked: dict[str, object] = {"organisation": organisation, "after": after, "limit": limit}
+    if chosen.segment is not None:
+        asked |= {"segment": chosen.segment, "scanned": scanned, "standings": list(chosen.standings)}
+        return numbered_rows(connection, LearnerSummary, query("learners.list_segment"), **asked)
+    match chosen.standings:
+        case ["active"]:
+            return numbered_rows(connection, LearnerSummary, query("learners.list_active"), **asked)
+        case ["inactive"]:
+            return numbered_rows(connection, LearnerSummary, query("learners.list_inactive"), **asked)
+    return numbered_rows(connection, LearnerSummary, query("learners.list_all"), **asked)
 
 
 def learners_before(
@@ -83,7 +81,7 @@ def learners_before(
             organisation=organisation,
         )
     asked: dict[str, object] = {"before": before, "scanned": scanned, "limit": limit}
-    asked["standings"] = [str(standing) for standing in chosen.standings]
+    asked["standings"] = list(chosen.standings)
     found = numbered_rows(connection, LearnerSummary, query("learners.list_newest"), organisation=organisation, **asked)
     if len(found) == limit:
         return found[:-1], found[-2][0]
@@ -105,7 +103,7 @@ def search(
         """,
         organisation=organisation,
         words=words,
-        standings=[str(standing) for standing in chosen.standings],
+        standings=list(chosen.standings),
         of=chosen.segment,
         after=after,
         limit=limit,
@@ -123,7 +121,7 @@ def numbered(
         query("learners.list_numbered"),
         organisation=organisation,
         learners=list(learners),
-        standings=[str(standing) for standing in chosen.standings],
+        standings=list(chosen.standings),
     )
 
 
@@ -152,8 +150,7 @@ def index_learners(engine: Engine, most: int) -> int:
             """,
             organisation=organisation,
         )
-        asked: dict[str, object] = {"behind": behind, "most": most}
-        done = integer(connection, query("learners.index"), organisation=organisation, **asked)
+        done = integer(connection, query("learners.index"), organisation=organisation, behind=behind, most=most)
     with transaction(engine) as connection:  # what waits to be sorted into the index makes each search slower
         value(connection, "SELECT gin_clean_pending_list('searchable_keys')")
     return done
