@@ -9,9 +9,8 @@ from config.errors import UserError
 from config.phrases import SEVERAL_EVENTS
 from config.settings import Settings
 from tasks import events
-from tasks.events import Event, Malformed, Reason, StatusChanged
+from tasks.events import Event, Malformed, Reason, StatusChanged, read_stored
 from tasks.intake.batch import Batch
-from tasks.intake.waiting import read_stored
 
 #: Why a status is only stored, and not in any history: nobody knows whose it would be, or it was not looked at yet.
 NOT_IN_HISTORY = {Reason.UNKNOWN_ORGANISATION.value, Reason.ITS_TURN.value}

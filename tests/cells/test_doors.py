@@ -20,7 +20,6 @@ from tasks.cells import Elsewhere, in_cell_of_number
 from tasks.intake import BatchResult, process_batch, process_everywhere
 from tasks.intake.batch import _number_of
 from tasks.intake.everywhere import organisation_in
-from tasks.intake.waiting import read_stored
 from tests.cells.conftest import TwoCells
 from workers import ingress, moving
 
@@ -157,7 +156,7 @@ def test_an_organisation_that_has_moved_is_followed_and_where_it_lives_is_rememb
 
 
 def as_event(body: bytes) -> events.Event:
-    found = read_stored(body)
+    found = events.read_stored(body)
     assert isinstance(found, events.Event)
     return found
 
