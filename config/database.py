@@ -115,12 +115,11 @@ def scoped(connection: Connection, organisation: int) -> Iterator[None]:
         connection.execution_options(organisation=before)
 
 
-def within(connection: Connection, organisation: object) -> object:
-    """This organisation, if it is the one that the transaction is about. Raises `CrossedOver`."""
+def within(connection: Connection, organisation: object) -> None:
+    """Raises `CrossedOver` unless this organisation is the one that the transaction is about."""
     about = connection.get_execution_options().get("organisation")
     if organisation != about:
         raise CrossedOver(f"organisation {organisation} is named, and the transaction is about {about or 'none'}")
-    return organisation
 
 
 def enter_tenant_role(connection: Connection, organisation: int) -> None:
