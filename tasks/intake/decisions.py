@@ -45,8 +45,10 @@ def release(
             batch = Batch(connection, settings, numbers={event.identity: entry.seq})
             batch.lock([event], {})
             events.resolve(connection, entry, "released", by=by, why=why)
-            if batch.finish([event], batch.apply_stored([event], released=True), stored=True):
-                raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
+            effects = batch.apply_stored([event], released=True)
+            if batch.finish([event], effects, stored=True):
+                _, why_not = effects.deferred[0]
+                raise NotResolved(f"{wanted.id} cannot be taken even so: {why_not.reason}")
             also(connection)
 
 
