@@ -9,11 +9,10 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from pydantic import SecretStr
 from sqlalchemy import Engine
 
 from config.errors import Unavailable
-from config.urls import verified_postgresql, with_scheme
+from config.urls import check_redis, verified_postgresql
 
 if TYPE_CHECKING:
     from config.runtime import Runtime
@@ -65,7 +64,7 @@ def _checked(name: str, database_url: object, redis_url: object) -> CellServers:
     if not isinstance(database_url, str) or not isinstance(redis_url, str):
         raise ValueError(f"gives the cell {name} no URLs")  # noqa: TRY004 - it is what pydantic understands
     try:
-        with_scheme(SecretStr(redis_url), {"redis", "rediss", "unix", "redis+sentinel"}, "redis://host:6379/0")
+        check_redis(redis_url)
         return CellServers(verified_postgresql(database_url), redis_url)
     except ValueError as problem:
         raise ValueError(f"of the cell {name}: {problem}") from None

@@ -116,9 +116,9 @@ class Counting:
         if n:
             self._add([(series_of(name, _known(name, labels)), n)])
 
-    def observe(self, name: str, seconds: float, n: int = 1, **labels: str) -> None:
-        """Count something that took so long; so many of it that took the same."""
-        self.observe_each(name, [seconds] * n, **labels)
+    def observe(self, name: str, seconds: float, **labels: str) -> None:
+        """Count something that took so long."""
+        self.observe_each(name, [seconds], **labels)
 
     def observe_each(self, name: str, seconds: Iterable[float], **labels: str) -> None:
         """Count things that took so long each, in seconds; below zero, as clocks differ, is zero."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import structlog
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Connection, Engine, make_url, text
+from sqlalchemy import Connection, Engine, RootTransaction, make_url, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_random_exponential
 
@@ -115,12 +115,11 @@ def scoped(connection: Connection, organisation: int) -> Iterator[None]:
         connection.execution_options(organisation=before)
 
 
-def within(connection: Connection, organisation: object) -> object:
-    """This organisation, if it is the one that the transaction is about. Raises `CrossedOver`."""
+def within(connection: Connection, organisation: object) -> None:
+    """Raises `CrossedOver` unless this organisation is the one that the transaction is about."""
     about = connection.get_execution_options().get("organisation")
     if organisation != about:
         raise CrossedOver(f"organisation {organisation} is named, and the transaction is about {about or 'none'}")
-    return organisation
 
 
 def enter_tenant_role(connection: Connection, organisation: int) -> None:
@@ -371,18 +370,27 @@ def transaction(engine: Engine, organisation: int | None = None, *, pipelined: b
     """One transaction, about one organisation if it is named, committed at the end of the block. `pipelined`: BEGIN,
     what is run `later` and COMMIT are sent with what is waited for; COPY is not possible in it. Through a pooler it
     is as others are: PgBouncer 1.18 keeps a session, at times, for a client whose pipelined transaction has ended."""
-    after: list[Callable[[], object]] = []
     pipelined = pipelined and pooler_of(engine) is None
     with (
         autocommit(engine) if pipelined else engine.connect() as connection,
-        connection.begin(),
+        committing(connection),
         pipelining(connection) if pipelined else nullcontext(),
         nullcontext() if organisation is None else scoped(connection, organisation),
     ):
-        connection.execution_options(after=after)
         if (trace := TRACE.get()) is not None:
             trace_as(connection, trace)
         yield connection
+
+
+@contextmanager
+def committing(connection: Connection) -> Iterator[RootTransaction]:
+    """A transaction of a connection, and what is to be done `after_commit`; none of that if the block rolls it back."""
+    after: list[Callable[[], object]] = []
+    with connection.begin() as begun:
+        connection.execution_options(after=after)
+        yield begun
+        if not begun.is_active:
+            after.clear()
     for do in after:
         do()
 
@@ -397,7 +405,8 @@ def trace_as(connection: Connection, traceparent: str | None) -> None:
 
 
 def after_commit(connection: Connection, do: Callable[[], object]) -> None:
-    """Do something once what a transaction has done is committed, and not if it is not: what is said, or counted."""
+    """Do something once what a transaction, or a savepoint of it, has done is committed, and not if it is not: what is
+    said, or counted."""
     after = connection.get_execution_options().get("after")
     if after is None:
         do()

@@ -102,7 +102,20 @@ def _as_others_are(connection: Connection, problem: psycopg.Error) -> BaseExcept
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
-    """Undo, if the block raises, what was done in it; what was run `later` raises within it, too."""
+    """Undo, if the block raises, what was done in it, and what was to be done `after_commit` with it; what was run
+    `later` raises within it, too."""
+    after: list[object] = connection.get_execution_options().get("after", [])
+    before = len(after)
+    try:
+        with _savepoint(connection):
+            yield
+    except BaseException:
+        del after[before:]
+        raise
+
+
+@contextmanager
+def _savepoint(connection: Connection) -> Iterator[None]:
     pipeline = pipeline_of(connection)
     if pipeline is None:
         with connection.begin_nested():

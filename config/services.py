@@ -83,17 +83,14 @@ def endpoints(
         )
     with _embedded(settings, home, wanted) as (embedded, pids):
         database, redis_, smtp = (None if url is None else url.get_secret_value() for url in named.values())
-        pooler, identity = settings.database_pooler_url, _identity(settings, home)
+        pooler = settings.database_pooler_url
         yield (
             Endpoints(
                 database_url=database or embedded.get("database") or UNUSED,
                 redis_url=redis_ or embedded.get("redis") or "",
                 smtp_url=smtp or embedded.get("smtp") or "",
-                mail_from=identity["mail_from"],
-                public_url=identity["public_url"],
-                secret_key=identity["secret_key"],
-                bounce_address=identity["bounce_address"],
                 pooler_url="" if pooler is None else pooler.get_secret_value(),
+                **_identity(settings, home),
             ),
             pids,
         )

@@ -1,11 +1,13 @@
 """Every setting, typed, and checked once at the start."""
 
 import os
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypeAlias, TypeVar
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -22,8 +24,7 @@ from config.environment import refuse_unknown
 from config.errors import ConfigurationError
 from config.keys import pem_of, refuse_weak_events_keys, refuse_weak_keys
 from config.openid import checked_issuer, group_roles
-from config.urls import Sentinels, SmtpServer, base_of_links, has_options, is_here, refuse_open_redis, with_scheme
-from config.urls import verified_postgresql as _verified_postgresql
+from config.urls import SmtpServer, base_of_links, check_redis, check_smtp, has_options, is_here, verified_postgresql
 
 #: Characters of the bounce address before the @, so that with a token it stays within 64 (RFC 5321 4.5.3.1.1).
 LONGEST_BOUNCE_NAME = 15
@@ -50,6 +51,71 @@ __all__ = [
 ]
 
 
+#: Which settings each of these needs besides.
+_NEEDS = {
+    "database_pooler_url": ("database_url",),
+    "rollcall_oidc_issuer": ("rollcall_oidc_client_id", "rollcall_oidc_groups", "public_url"),
+    "dkim_key": ("mail_from", "dkim_selector"),
+    "smtp_url": ("mail_from", "public_url", "secret_key"),
+}
+
+Text = TypeVar("Text", str, SecretStr)
+
+
+def _checked(check: Callable[[str], object]) -> AfterValidator:
+    """A setting is kept as it is written, unless this raises ValueError for it."""
+
+    def unchanged(given: Text) -> Text:
+        check(given.get_secret_value() if isinstance(given, SecretStr) else given)
+        return given
+
+    return AfterValidator(unchanged)
+
+
+def _secret(read: Callable[[str], str]) -> AfterValidator:
+    """A secret setting is what this makes of it; it raises ValueError for what it cannot read."""
+    return AfterValidator(lambda given: SecretStr(read(given.get_secret_value())))
+
+
+def _servers(named: str) -> str:
+    """The servers that may be embedded, by our names for them."""
+    if named.lower() == "none":
+        return named
+    words = [word.strip().lower() for word in named.split(",")]
+    if not {*words} <= _SERVER_NAMES.keys() | {"all"}:
+        raise ValueError("names database, redis and smtp, those that may be embedded, or is none")
+    return ",".join(SERVERS if "all" in words else sorted({_SERVER_NAMES[word] for word in words}))
+
+
+def _refuse_options(url: str) -> None:
+    if has_options(url):
+        raise ValueError("takes no options, which poolers refuse: those of the database's own URL hold there too")
+
+
+def _scopes(text: str) -> str:
+    if "openid" not in text.split():
+        raise ValueError("must have openid among them")
+    return " ".join(text.split())
+
+
+def _dns_name(name: str) -> str:
+    if not is_dns_name(name):
+        raise ValueError("must be a name as it stands in DNS, such as mail2026 or example.org")
+    return name.lower()
+
+
+def _bounce_address(said: str) -> str:
+    address = sender_address(said)
+    if len(address.rpartition("@")[0]) > LONGEST_BOUNCE_NAME:
+        raise ValueError(f"must have at most {LONGEST_BOUNCE_NAME} characters before the @: each mail adds 49")
+    return address
+
+
+PostgresqlUrl: TypeAlias = Annotated[SecretStr, _secret(verified_postgresql)]
+Keys: TypeAlias = Annotated[SecretStr, _checked(refuse_weak_keys)]
+DnsName: TypeAlias = Annotated[str, AfterValidator(_dns_name)]
+
+
 class Settings(BaseModel):
     """What the environment says. Empty variables count as unset."""
 
@@ -60,29 +126,39 @@ class Settings(BaseModel):
         said = {name.lower(): value for name, value in os.environ.items() if value and name.lower() in known}
         super().__init__(**said | given)
 
-    database_url: SecretStr | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
-    database_replica_url: SecretStr | None = Field(
+    database_url: PostgresqlUrl | None = Field(None, description="PostgreSQL 15 or newer; unset: an embedded one")
+    database_replica_url: PostgresqlUrl | None = Field(
         None, description="a replica of it that rollcall verify reads in its place; unset: none"
     )
-    database_pooler_url: SecretStr | None = Field(
+    database_pooler_url: Annotated[PostgresqlUrl, _checked(_refuse_options)] | None = Field(
         None,
         description="a pooler in front of it, such as PgBouncer, in transaction mode; unset: none",
     )
-    redis_url: SecretStr | None = Field(
+    redis_url: Annotated[SecretStr, _checked(check_redis)] | None = Field(
         None, description="Redis 7 or Valkey 8, or newer, also under Sentinel; unset: an embedded one"
     )
-    smtp_url: SecretStr | None = Field(None, description="mail server; unset: an embedded one that keeps all mail")
-    mail_from: str | None = Field(None, description="sender of every mail; needed when SMTP_URL is set")
-    public_url: str | None = Field(None, description="base of links; needed when SMTP_URL is set")
-    secret_key: SecretStr | None = Field(
+    smtp_url: Annotated[SecretStr, _checked(check_smtp)] | None = Field(
+        None, description="mail server; unset: an embedded one that keeps all mail"
+    )
+    mail_from: Annotated[str, _checked(sender_address)] | None = Field(
+        None, description="sender of every mail; needed when SMTP_URL is set"
+    )
+    public_url: Annotated[str, AfterValidator(base_of_links)] | None = Field(
+        None, description="base of links; needed when SMTP_URL is set"
+    )
+    secret_key: Keys | None = Field(
         None, description="key for signed links, or several with commas: the first signs; needed when SMTP_URL is set"
     )
-    bounce_address: str | None = Field(
+    bounce_address: Annotated[str, AfterValidator(_bounce_address)] | None = Field(
         None, description="reports come back to addresses made of it; unset with SMTP_URL: to MAIL_FROM"
     )
-    dkim_key: SecretStr | None = Field(None, description="private key to sign mail with: a PEM, or the file it is in")
-    dkim_selector: str | None = Field(None, description="name its public half has in DNS; needed when DKIM_KEY is set")
-    dkim_domain: str | None = Field(
+    dkim_key: Annotated[SecretStr, _secret(pem_of)] | None = Field(
+        None, description="private key to sign mail with: a PEM, or the file it is in"
+    )
+    dkim_selector: DnsName | None = Field(
+        None, description="name its public half has in DNS; needed when DKIM_KEY is set"
+    )
+    dkim_domain: DnsName | None = Field(
         None, description="domain that signs: that of MAIL_FROM, which it is when unset, or a parent"
     )
 
@@ -91,13 +167,13 @@ class Settings(BaseModel):
     )
     rollcall_token: SecretStr | None = Field(None, description="who acts there: a token (rollcall tokens add)")
 
-    rollcall_cells: SecretStr | None = Field(
+    rollcall_cells: Annotated[SecretStr, _checked(read_cells)] | None = Field(
         None,
         description="the other cells, as JSON or the file it is in: a name, and database and redis URLs for each;"
         " unset: there are none",
     )
     rollcall_home: Path = Field(Path(".rollcall"), description="where embedded services and local state live")
-    rollcall_embedded: str | None = Field(
+    rollcall_embedded: Annotated[str, AfterValidator(_servers)] | None = Field(
         None,
         description="which of database, redis, smtp may be embedded, with commas, or none; unset: all or nothing",
     )
@@ -129,7 +205,7 @@ class Settings(BaseModel):
     rollcall_mail_domain_rate: float = Field(0, ge=0, description="of these, to one recipient domain; 0: no limit")
     rollcall_drain_seconds: float = Field(25, gt=0, description="how long `up` waits for its processes to finish")
 
-    rollcall_events_key: SecretStr | None = Field(
+    rollcall_events_key: Annotated[Keys, _checked(refuse_weak_events_keys)] | None = Field(
         None,
         description="key that posted events are signed with, whsec_…, or several with commas; ORGANISATION=whsec_…"
         " signs for that one alone; unset: one is made of SECRET_KEY",
@@ -146,7 +222,7 @@ class Settings(BaseModel):
     rollcall_web_shared: bool = Field(
         False, description="whether several web processes of this user listen at that port; up --scale web=N sets it"
     )
-    rollcall_web_proxies: str | None = Field(
+    rollcall_web_proxies: Annotated[str, _checked(networks_in)] | None = Field(
         None,
         description="addresses or networks of proxies in front of it, with commas: X-Forwarded-For is theirs alone",
     )
@@ -161,7 +237,7 @@ class Settings(BaseModel):
     rollcall_session_seconds: float = Field(
         43_200, gt=0, description="how long somebody stays signed in who does nothing"
     )
-    rollcall_oidc_issuer: str | None = Field(
+    rollcall_oidc_issuer: Annotated[str, AfterValidator(checked_issuer)] | None = Field(
         None,
         description="an OpenID provider that people sign in through, by its issuer's URL; unset: by password alone",
     )
@@ -169,13 +245,15 @@ class Settings(BaseModel):
     rollcall_oidc_client_secret: SecretStr | None = Field(
         None, description="what it gave us to show that it is us; unset: a public client, by PKCE alone"
     )
-    rollcall_oidc_groups: str | None = Field(
+    rollcall_oidc_groups: Annotated[str, _checked(group_roles)] | None = Field(
         None,
         description="roles of the provider's groups: GROUP=operator; GROUP=admin:ORG,ORG; or with `*` for the"
         " organisation, staff-*=reader",
     )
     rollcall_oidc_groups_claim: str = Field("groups", description="the claim that names somebody's groups")
-    rollcall_oidc_scopes: str = Field("openid email", description="the scopes that are asked for")
+    rollcall_oidc_scopes: Annotated[str, AfterValidator(_scopes)] = Field(
+        "openid email", description="the scopes that are asked for"
+    )
     rollcall_oidc_email_verified: bool = Field(
         False, description="whether the provider's addresses are people's own, if it does not say (email_verified)"
     )
@@ -259,136 +337,17 @@ class Settings(BaseModel):
             raise ValueError(f"must be at most {LONGEST_SECONDS}: ten years")
         return given
 
-    @field_validator("rollcall_embedded")
-    @classmethod
-    def _servers(cls, named: str | None) -> str | None:
-        if named is None or named.lower() == "none":
-            return named
-        words = [word.strip().lower() for word in named.split(",")]
-        if not {*words} <= _SERVER_NAMES.keys() | {"all"}:
-            raise ValueError("names database, redis and smtp, those that may be embedded, or is none")
-        return ",".join(SERVERS if "all" in words else sorted({_SERVER_NAMES[word] for word in words}))
-
-    @field_validator("database_url", "database_replica_url", "database_pooler_url")
-    @classmethod
-    def _postgresql(cls, url: SecretStr | None) -> SecretStr | None:
-        return None if url is None else SecretStr(_verified_postgresql(url.get_secret_value()))
-
-    @field_validator("database_pooler_url")
-    @classmethod
-    def _without_options(cls, url: SecretStr | None) -> SecretStr | None:
-        if url is not None and has_options(url.get_secret_value()):
-            raise ValueError("takes no options, which poolers refuse: those of the database's own URL hold there too")
-        return url
-
     @model_validator(mode="after")
-    def _pooled(self) -> "Settings":
-        if self.database_pooler_url is not None and self.database_url is None:
-            raise ValueError("DATABASE_URL must be set when DATABASE_POOLER_URL is set")
+    def _complete(self) -> "Settings":
+        for name, needs in _NEEDS.items():
+            for needed in needs:
+                if getattr(self, name) is not None and getattr(self, needed) is None:
+                    raise ValueError(f"{needed.upper()} must be set when {name.upper()} is set")
         return self
-
-    @field_validator("redis_url")
-    @classmethod
-    def _redis(cls, url: SecretStr | None) -> SecretStr | None:
-        sentinels = None if url is None else Sentinels.parse(url.get_secret_value())
-        server = SecretStr(sentinels.server) if sentinels else url
-        server = with_scheme(server, {"redis", "rediss", "unix"}, "redis://host:6379/0")
-        if server is not None:
-            refuse_open_redis(server.get_secret_value())
-        return url
-
-    @field_validator("rollcall_cells")
-    @classmethod
-    def _cells(cls, cells: SecretStr | None) -> SecretStr | None:
-        if cells is not None:
-            read_cells(cells.get_secret_value())
-        return cells
-
-    @field_validator("smtp_url")
-    @classmethod
-    def _smtp(cls, url: SecretStr | None) -> SecretStr | None:
-        url = with_scheme(url, {"smtp", "smtps"}, "smtp://user:pass@host:587?tls=starttls")
-        if url is not None:
-            SmtpServer.parse(url.get_secret_value())
-        return url
-
-    @field_validator("mail_from")
-    @classmethod
-    def _sender(cls, mail_from: str | None) -> str | None:
-        if mail_from is not None:
-            sender_address(mail_from)
-        return mail_from
-
-    @field_validator("public_url")
-    @classmethod
-    def _base(cls, url: str | None) -> str | None:
-        return None if url is None else base_of_links(url)
-
-    @field_validator("rollcall_oidc_issuer")
-    @classmethod
-    def _issuer(cls, url: str | None) -> str | None:
-        return None if url is None else checked_issuer(url)
-
-    @field_validator("rollcall_oidc_groups")
-    @classmethod
-    def _groups(cls, text: str | None) -> str | None:
-        group_roles(text or "x=operator")
-        return text
-
-    @field_validator("rollcall_oidc_scopes")
-    @classmethod
-    def _scopes(cls, text: str) -> str:
-        if "openid" not in text.split():
-            raise ValueError("must have openid among them")
-        return " ".join(text.split())
-
-    @model_validator(mode="after")
-    def _provider(self) -> "Settings":
-        for name in ("rollcall_oidc_client_id", "rollcall_oidc_groups", "public_url"):
-            if self.rollcall_oidc_issuer is not None and getattr(self, name) is None:
-                raise ValueError(f"{name.upper()} must be set when ROLLCALL_OIDC_ISSUER is set")
-        return self
-
-    @field_validator("rollcall_web_proxies")
-    @classmethod
-    def _proxies(cls, proxies: str | None) -> str | None:
-        networks_in(proxies or "")
-        return proxies
-
-    @field_validator("secret_key", "rollcall_events_key")
-    @classmethod
-    def _keys(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None:
-            refuse_weak_keys(key.get_secret_value())
-        return key
-
-    @field_validator("rollcall_events_key")
-    @classmethod
-    def _in_base64(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None:
-            refuse_weak_events_keys(key.get_secret_value())
-        return key
-
-    @field_validator("dkim_key")
-    @classmethod
-    def _signing_key(cls, key: SecretStr | None) -> SecretStr | None:
-        return None if key is None else SecretStr(pem_of(key.get_secret_value()))
-
-    @field_validator("dkim_selector", "dkim_domain")
-    @classmethod
-    def _in_dns(cls, name: str | None) -> str | None:
-        if name is not None and not is_dns_name(name):
-            raise ValueError("must be a name as it stands in DNS, such as mail2026 or example.org")
-        return None if name is None else name.lower()
 
     @model_validator(mode="after")
     def _signature(self) -> "Settings":
-        if self.dkim_key is None:
-            return self
-        for name in ("mail_from", "dkim_selector"):
-            if getattr(self, name) is None:
-                raise ValueError(f"{name.upper()} must be set when DKIM_KEY is set")
-        if not f".{self.sender_domain}".endswith(f".{self.signing_domain}"):
+        if self.dkim_key is not None and not f".{self.sender_domain}".endswith(f".{self.signing_domain}"):
             raise ValueError("DKIM_DOMAIN must be the domain of MAIL_FROM or a parent of it")
         return self
 
@@ -401,24 +360,6 @@ class Settings(BaseModel):
     def signing_domain(self) -> str:
         """The domain that signs mail."""
         return self.dkim_domain or self.sender_domain
-
-    @field_validator("bounce_address")
-    @classmethod
-    def _bounces(cls, bounce_address: str | None) -> str | None:
-        if bounce_address is None:
-            return None
-        address = sender_address(bounce_address)
-        if len(address.rpartition("@")[0]) > LONGEST_BOUNCE_NAME:
-            raise ValueError(f"must have at most {LONGEST_BOUNCE_NAME} characters before the @: each mail adds 49")
-        return address
-
-    @model_validator(mode="after")
-    def _mail_identity(self) -> "Settings":
-        if self.smtp_url is not None:
-            for name in ("mail_from", "public_url", "secret_key"):
-                if getattr(self, name) is None:
-                    raise ValueError(f"{name.upper()} must be set when SMTP_URL is set")
-        return self
 
 
 @lru_cache

@@ -8,8 +8,6 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
-from pydantic import SecretStr
-
 #: Options of a Redis URL that are passed on; all others are refused: some would weaken or redirect the connection.
 _REDIS_OPTIONS = {
     "db", "username", "password", "protocol", "client_name", "max_connections", "socket_timeout",
@@ -219,10 +217,19 @@ def _verification(said: dict[str, str]) -> list[str]:
     return more if rooted else [*more, "sslrootcert=system"]
 
 
-def refuse_open_redis(url: str) -> None:
+def check_smtp(url: str) -> None:
+    """Raises ValueError for what is no URL of a mail server, or would send credentials openly."""
+    check_scheme(url, {"smtp", "smtps"}, "smtp://user:pass@host:587?tls=starttls")
+    SmtpServer.parse(url)
+
+
+def check_redis(url: str) -> None:
     """Refuse to send a password over a connection that is not encrypted, or to a server that is not verified, and what
-    the client would not understand."""
-    parts = urlsplit(url)
+    the client would not understand; of sentinels, to a server of their group."""
+    sentinels = Sentinels.parse(url)
+    server = sentinels.server if sentinels else url
+    check_scheme(server, {"redis", "rediss", "unix"}, "redis://host:6379/0")
+    parts = urlsplit(server)
     options = _options(parts)
     secure = parts.scheme == "rediss"
     if not secure and any(name.startswith("ssl_") for name in options):
@@ -260,12 +267,11 @@ def _options(parts: SplitResult) -> dict[str, str]:
     return dict(pairs)
 
 
-def with_scheme(url: SecretStr | None, schemes: set[str], example: str) -> SecretStr | None:
-    if url is None:
-        return None
+def check_scheme(url: str, schemes: set[str], example: str) -> None:
+    """Raises ValueError for what is no URL with one of these schemes, like the example."""
     misread = f"it reads {example}, special characters as %XX"
     try:
-        parts = urlsplit(url.get_secret_value())
+        parts = urlsplit(url)
         _ = parts.hostname
     except ValueError:  # its message would quote what stands there
         raise ValueError(f"is no URL; {misread}") from None
@@ -277,14 +283,13 @@ def with_scheme(url: SecretStr | None, schemes: set[str], example: str) -> Secre
         port = 0
     if port == 0:
         raise ValueError(f"has no port where one belongs; {misread}")
-    if re.search(r"[\s\x00-\x1f]", url.get_secret_value()):
+    if re.search(r"[\s\x00-\x1f]", url):
         raise ValueError(f"has a blank in it; {misread}")
-    return url
 
 
 def base_of_links(url: str) -> str:
     """What links begin with, without a slash at the end. Raises ValueError for a URL that cannot be added to."""
-    with_scheme(SecretStr(url), {"http", "https"}, "https://rollcall.example.org")
+    check_scheme(url, {"http", "https"}, "https://rollcall.example.org")
     parts = urlsplit(url)
     if not parts.hostname or not re.fullmatch(r"[!#-%(-;=?-~]+", url):
         raise ValueError("must be a URL like https://rollcall.example.org")

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 
 from config.database import is_connection_problem, transaction
 from config.log import without_data
+from config.pipeline import savepoint
 
 log = structlog.get_logger()
 
@@ -51,7 +52,7 @@ def one_by_one(connection: Connection, name: str, items: Iterable[Item], do_: Ca
     done = 0
     for item in items:
         try:
-            with connection.begin_nested():
+            with savepoint(connection):
                 done += do_(item)
         except Exception as problem:
             if is_connection_problem(problem):

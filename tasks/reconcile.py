@@ -50,11 +50,10 @@ def deviations(connection: Connection, organisation: Organisation) -> list[Devia
         (Deviation.MEMBERSHIP, None, learners.memberships_off(connection, number)),
         (Deviation.ACTIVATION, None, enrolments.unopened(connection, number)),
     ]
-    rules = enrolments.off_the_rules(connection, number)
     by_course = [
         entry
-        for course, off in rules.items()
-        for entry in ((Deviation.MISSING, course, off.missing), (Deviation.SURPLUS, course, off.surplus))
+        for course, off in enrolments.off_the_rules(connection, number)
+        for entry in ((Deviation.MISSING, course.id, off.missing), (Deviation.SURPLUS, course.id, off.surplus))
     ]
     return [DeviationCount(organisation.id, kind.value, course, n) for kind, course, n in [*found, *by_course] if n]
 

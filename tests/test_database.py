@@ -15,6 +15,7 @@ import migrations
 from config.database import (
     EPOCH_BITS,
     MONTH_BITS,
+    after_commit,
     autocommit,
     execute,
     is_connection_problem,
@@ -344,3 +345,24 @@ def test_r31_a_pipeline_ends_though_something_is_tried_that_none_can_do(world: W
         pipelined(world, run)
 
     assert count(world) == 0
+
+
+@pytest.mark.parametrize("pipelined", [False, True])
+def test_what_comes_after_a_commit_does_not_come_of_what_was_undone(database_url: str, pipelined: bool) -> None:
+    engine = make_engine(database_url, role="test")
+    done: list[str] = []
+
+    def fail(connection: Connection) -> None:
+        after_commit(connection, lambda: done.append("undone"))
+        raise LookupError
+
+    with transaction(engine, pipelined=pipelined) as connection:
+        after_commit(connection, lambda: done.append("before"))
+        with pytest.raises(LookupError):
+            within_savepoint(connection, fail)
+        with savepoint(connection):
+            after_commit(connection, lambda: done.append("behind"))
+        assert done == []
+
+    assert done == ["before", "behind"]
+    engine.dispose()

@@ -1,5 +1,6 @@
 """A wrong or missing setting stops the start with one line that names it; no secret is in it, none travels openly."""
 
+import json
 import os
 import re
 import subprocess
@@ -15,6 +16,7 @@ from sqlalchemy import text
 
 import migrations
 from config.addresses import sender_address
+from config.cells import read_cells
 from config.embedded import Embedded
 from config.engine import make_engine
 from config.errors import ConfigurationError
@@ -29,6 +31,10 @@ SECRET = "hunter2secret"
 
 #: A key that mail can be signed with.
 ED25519 = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
+def cell_with_redis(url: str) -> str:
+    return json.dumps({"north": {"database": "postgresql://localhost/rollcall", "redis": url}})
 
 
 @pytest.fixture(autouse=True)
@@ -142,6 +148,8 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         ("DKIM_DOMAIN", "-.example.org"),
         ("BOUNCE_ADDRESS", "nobody"),
         ("BOUNCE_ADDRESS", "sixteen-letters-@bounces.example.org"),
+        ("ROLLCALL_CELLS", cell_with_redis(f"redis://:{SECRET}@north.example.org/0")),
+        ("ROLLCALL_CELLS", cell_with_redis(f"rediss://:{SECRET}@north.example.org/0?ssl_cert_reqs=none")),
         ("ROLLCALL_BOUNCES_PROTOCOL", "http"),
         ("ROLLCALL_CHUNK", "0"),
         ("ROLLCALL_LEASE_SECONDS", "soon"),
@@ -161,6 +169,12 @@ def test_a_wrong_setting_is_refused_in_one_line_that_names_it(
     assert line.count(name) == 1
     assert "\n" not in line
     assert SECRET not in line
+
+
+def test_the_redis_of_a_cell_may_be_under_sentinels() -> None:
+    url = f"rediss+sentinel://:{SECRET}@s1.example.org,s2.example.org:26380/learning/0"
+
+    assert read_cells(cell_with_redis(url))["north"].redis_url == url
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,8 @@ class EnrolmentCauses:
             organisation=scope["organisation"],
             courses=sorted(set(scope["courses"])),  # type: ignore[call-overload] # a list of numbers
         ):
-            self.described |= {rule.course} if rule.described else set()
+            if rule.described:
+                self.described.add(rule.course)
             self.rules[rule.course].append(Rule(rule.occurred_at, rule.method, tuple(rule.segments)))
         self.moves: dict[int, dict[int, list[tuple[datetime, bool]]]] = defaultdict(lambda: defaultdict(list))
         for move in rows(
@@ -137,31 +138,16 @@ class EnrolmentCauses:
         ):
             self.moves[move.learner][move.segment].append((move.occurred_at, move.member))
         self.withdrawals: dict[tuple[int, int], list[_RecordedEvent]] = defaultdict(list)
-        for said in rows(
-            connection,
-            _RecordedEvent,
-            query("enrolments.withdrawals_of"),
-            **scope,
-        ):
+        for said in rows(connection, _RecordedEvent, query("enrolments.withdrawals_of"), **scope):
             self.withdrawals[said.course, said.learner].append(said)
         self.starts: dict[EnrolmentKey, list[CountedStart]] = defaultdict(list)
-        for said in rows(
-            connection,
-            _RecordedEvent,
-            query("enrolments.starts_of"),
-            **scope,
-        ):
+        for said in rows(connection, _RecordedEvent, query("enrolments.starts_of"), **scope):
             self.starts[EnrolmentKey(said.course, said.cycle, said.learner)].append(
                 CountedStart(said.occurred_at, said.released)
             )
         self.rows = {row.place: row for row in rows(connection, _Row, query("enrolments.written_of"), **scope)}
         self.periods: dict[EnrolmentKey, set[EnrolmentPeriod]] = defaultdict(set)
-        for period in rows(
-            connection,
-            _PeriodRow,
-            query("enrolments.periods_of"),
-            **scope,
-        ):
+        for period in rows(connection, _PeriodRow, query("enrolments.periods_of"), **scope):
             place = EnrolmentKey(period.course, period.cycle, period.learner)
             self.periods[place].add(EnrolmentPeriod(period.enrolled_at, period.withdrawn_at, period.withdrawn_by))
 

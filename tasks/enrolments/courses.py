@@ -80,7 +80,7 @@ class _Rule:
 def save_course(connection: Connection, organisation: int, said: CourseDescription) -> bool:
     """Describe a course, unless a newer description holds (R6), and add to the history of its rules; whether that is
     another than before, now or in the past."""
-    known = one(connection, _Known, _KNOWN, organisation=organisation, id=said.id)
+    known = course_details(connection, organisation, said.id)
     if known is None or known.rank < said.rank:
         _describe(connection, organisation, said)
     course = integer(connection, _NUMBER, organisation=organisation, id=said.id)
@@ -119,12 +119,6 @@ _RULES_SINCE = """
 UPDATE courses SET rules_since = :at WHERE organisation = :organisation AND course = :course AND saved_at = :at
 """
 _NUMBER = "SELECT course FROM courses WHERE organisation = :organisation AND id = :id"
-_KNOWN = """
-SELECT c.saved_at, c.method, c.title, c.cost, c.on_hold, ARRAY(
-    SELECT s.id FROM course_segments cs JOIN segments s USING (organisation, segment)
-    WHERE cs.organisation = :organisation AND cs.course = c.course) AS ids
-FROM courses c WHERE c.organisation = :organisation AND c.id = :id
-"""
 #: The rules that held at a time.
 _RULE_AT = """
 SELECT r.occurred_at, r.method, r.segments, ARRAY(
@@ -133,21 +127,6 @@ SELECT r.occurred_at, r.method, r.segments, ARRAY(
 FROM course_rules r WHERE r.organisation = :organisation AND r.course = :course AND r.occurred_at <= :at
 ORDER BY r.occurred_at DESC LIMIT 1
 """
-
-
-@dataclass(frozen=True, slots=True)
-class _Known:
-    saved_at: datetime
-    method: str
-    title: str
-    cost: int
-    on_hold: bool
-    ids: list[str]
-
-    @property
-    def rank(self) -> tuple[object, ...]:
-        """See `CourseDescription.rank`."""
-        return self.saved_at, self.method, sorted(self.ids), self.title, self.cost, self.on_hold
 
 
 def _describe(connection: Connection, organisation: int, said: CourseDescription) -> None:
@@ -247,6 +226,11 @@ class CourseDetails:
     method: str
     segments: list[str]
     saved_at: datetime
+
+    @property
+    def rank(self) -> tuple[object, ...]:
+        """See `CourseDescription.rank`."""
+        return self.saved_at, self.method, sorted(self.segments), self.title, self.cost, self.on_hold
 
 
 _DETAILS = """

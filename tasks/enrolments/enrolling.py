@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection
 
-from config.database import execute, integer, one, planned_for_sets
+from config.database import execute, integer, planned_for_sets, the_one
 from config.sql import query
 from tasks import mail
 from tasks.enrolments.courses import Course
@@ -160,9 +160,9 @@ def _follow_in_a_row(connection: Connection, course: Course, scope: dict[str, ob
     enrolled = revived = NOBODY
     if course.method != "manual":
         scope["mailing"] = None if course.on_hold else scope["mailing"]
-        enrolled = one(connection, Recorded, _ENROL, **scope) or NOBODY
+        enrolled = the_one(connection, Recorded, _ENROL, **scope)
         if enrolled.withdrawn:
-            revived = one(connection, Recorded, _REVIVE, **scope) or NOBODY
+            revived = the_one(connection, Recorded, _REVIVE, **scope)
     if course.method != "everyone":
         execute(connection, _WITHDRAW, **scope)
     return Counts(enrolled, revived, 0)
@@ -188,8 +188,8 @@ def _enrol_listed(
     """Who is enrolled, and who again: most have nobody to bring back, as is seen when the others are enrolled."""
     if dense:
         with planned_for_sets(connection):
-            enrolled = one(connection, Recorded, _ENROL_DENSE, **places | {"chosen": True}) or NOBODY
+            enrolled = the_one(connection, Recorded, _ENROL_DENSE, **places | {"chosen": True})
     else:
-        enrolled = one(connection, Recorded, _ENROL_LISTED, **places) or NOBODY
-    revived = (one(connection, Recorded, _REVIVE_LISTED, **places) or NOBODY) if enrolled.withdrawn else NOBODY
+        enrolled = the_one(connection, Recorded, _ENROL_LISTED, **places)
+    revived = the_one(connection, Recorded, _REVIVE_LISTED, **places) if enrolled.withdrawn else NOBODY
     return enrolled, revived

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, integer, is_true, one, rows, say
+from config.database import column, execute, integer, is_true, one, rows, say, the_one
 from tasks.chores import one_by_one
 from tasks.enrolments.fragments import UNDER_WAY
 from tasks.enrolments.store import Newcomer
@@ -70,7 +70,7 @@ def begin(
     reasons: str = "{}",
 ) -> Fanout:
     """Write down a fan-out that is to be done."""
-    fanout = one(
+    fanout = the_one(
         connection,
         Fanout,
         """
@@ -92,7 +92,6 @@ def begin(
         selected=selected,
         reasons=reasons,
     )
-    assert fanout is not None  # noqa: S101 - an INSERT without a conflict clause returns its row
     say(connection, "fanout.begun", organisation=organisation, fanout=fanout.fanout, courses=len(courses))
     return fanout
 

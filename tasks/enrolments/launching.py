@@ -17,24 +17,22 @@ from tasks.learners import chunks
 SURVEYED = 50
 
 
-def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, total: int) -> bool:
+def launch(connection: Connection, settings: Settings, fanout: fanouts.Fanout, total: int) -> None:
     """Do a fan-out over `total` learners: at once where it fits, with what the transaction did before, one chunk, else
     write down a piece for each chunk.
 
-    Whether it is done. At once means: in the transaction of the event, so that what follows in the same stream finds it
-    done; a small organisation's events take effect in the order they were sent. Where it is about all learners, a
-    survey comes first: numbers that were only mentioned, and what is in line with the rules, make no chunk.
+    At once means: in the transaction of the event, so that what follows in the same stream finds it done; a small
+    organisation's events take effect in the order they were sent. Where it is about all learners, a survey comes first:
+    numbers that were only mentioned, and what is in line with the rules, make no chunk.
     """
-    organisation, size = fanout.organisation, learners_in_chunk(settings, fanout)
     if fits(connection, total * len(fanout.courses), settings.rollcall_chunk):
         do_chunk(connection, settings, fanout, 1, total)
-        return True
+        return
     if fanout.learners is None:
-        surveys = chunks(total, settings.rollcall_chunk * SURVEYED)
-        work.add(connection, organisation, "tasks", "enrolments.survey", fanout.fanout, surveys)
+        actor, size = "enrolments.survey", settings.rollcall_chunk * SURVEYED
     else:
-        work.add(connection, organisation, "tasks", "enrolments.chunk", fanout.fanout, chunks(total, size))
-    return False
+        actor, size = "enrolments.chunk", learners_in_chunk(settings, fanout)
+    work.add(connection, fanout.organisation, "tasks", actor, fanout.fanout, chunks(total, size))
 
 
 def learners_in_chunk(settings: Settings, fanout: fanouts.Fanout) -> int:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import numbered_rows, one, rows
+from config.database import numbered_rows, rows, tuples
 from config.sql import query
 from tasks.enrolments.fragments import UNDER_WAY
 
@@ -31,13 +31,6 @@ class EnrolledLearner:
     completed_at: datetime | None
     withdrawn_at: datetime | None
     withdrawn_by: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class _End:
-    n: int
-    cycle: int
-    learner: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +74,8 @@ def roster_scanned_to(
     connection: Connection, organisation: int, course: int, after: tuple[int, int], scanned: int
 ) -> tuple[int, int] | None:
     """The last that was looked at; None if that is the last there is."""
-    end = one(
+    [(n, cycle, learner)] = tuples(
         connection,
-        _End,
         """
         SELECT count(*) AS n, coalesce(max(cycle), 0) AS cycle,
                coalesce(max(learner) FILTER (WHERE cycle = last), 0) AS learner
@@ -99,7 +91,7 @@ def roster_scanned_to(
         after=after[1],
         scanned=scanned,
     )
-    return (end.cycle, end.learner) if end and end.n == scanned else None
+    return (cycle, learner) if n == scanned else None
 
 
 def running(connection: Connection, organisation: int, limit: int) -> list[RunningFanout]:

@@ -1,6 +1,6 @@
 """Enrolments, as SQL on sets."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -44,23 +44,14 @@ def ruled(connection: Connection, organisation: int, newcomers: Sequence[Newcome
 
 def enrol_newcomers(connection: Connection, organisation: int, newcomers: Sequence[Newcomer]) -> list[Enrolled]:
     """Apply every standing rule to learners who are new (R7); what was recorded, by course and learner."""
-    recorded = rows(
-        connection,
-        Enrolled,
-        query("enrolments.enrol_newcomers"),
-        **_as_asked(organisation, newcomers),
-    )
+    recorded = rows(connection, Enrolled, query("enrolments.enrol_newcomers"), **_as_asked(organisation, newcomers))
     return sorted(recorded, key=lambda entry: (entry.course, entry.learner))
 
 
 def overtaken(connection: Connection, organisation: int, newcomers: Sequence[Newcomer]) -> list[int]:
     """Those of these learners of whom, or of whose courses, something is known that happened when they arrived or
     later (R6)."""
-    return column(
-        connection,
-        query("enrolments.overtaken"),
-        **_as_asked(organisation, newcomers),
-    )
+    return column(connection, query("enrolments.overtaken"), **_as_asked(organisation, newcomers))
 
 
 def _as_asked(organisation: int, newcomers: Sequence[Newcomer]) -> dict[str, object]:
@@ -108,9 +99,8 @@ def standing_among(
     )
 
 
-def record_notices(connection: Connection, organisation: int, notices: Iterable[tuple[int, int, int, int]]) -> None:
+def record_notices(connection: Connection, organisation: int, notices: Sequence[tuple[int, int, int, int]]) -> None:
     """Note which mailing tells of which enrolments: (course, cycle, learner, mailing)."""
-    told = list(notices)
     execute(
         connection,
         """
@@ -122,10 +112,10 @@ def record_notices(connection: Connection, organisation: int, notices: Iterable[
           AND e.learner = new.learner
         """,
         organisation=organisation,
-        courses=[course for course, _, _, _ in told],
-        cycles=[cycle for _, cycle, _, _ in told],
-        learners=[learner for _, _, learner, _ in told],
-        mailings=[mailing for _, _, _, mailing in told],
+        courses=[course for course, _, _, _ in notices],
+        cycles=[cycle for _, cycle, _, _ in notices],
+        learners=[learner for _, _, learner, _ in notices],
+        mailings=[mailing for _, _, _, mailing in notices],
     )
 
 

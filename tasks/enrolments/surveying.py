@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, integer, is_true, one, tuples
+from config.database import column, integer, is_true, the_one, tuples
 from tasks import mail
 from tasks.enrolments.courses import Course
 from tasks.enrolments.fanouts import Fanout
@@ -111,7 +111,7 @@ def saved_stretches(connection: Connection, fanout: Fanout, low: int, high: int,
 
 def off_the_rules(connection: Connection, organisation: int, course: Course) -> EnrolmentDifference:
     """How many enrolments of a course are not what its rules say."""
-    found = one(
+    return the_one(
         connection,
         EnrolmentDifference,
         _OFF,
@@ -123,7 +123,6 @@ def off_the_rules(connection: Connection, organisation: int, course: Course) -> 
         links=course.method == "segments",
         until=datetime.max.replace(tzinfo=UTC),
     )
-    return found or EnrolmentDifference(0, 0)
 
 
 def any_enrolled(connection: Connection, organisation: int, courses: Sequence[int]) -> bool:

@@ -4,7 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -17,7 +17,7 @@ from tasks.events import (
     Event,
     LearnerSaved,
     Malformed,
-    decode,
+    read_stored,
 )
 
 #: The texts of a JSON document, however broken it is; one without an end goes on to the end of all.
@@ -82,7 +82,7 @@ class Needles:
 
     def name(self, body: bytes, organisation: str) -> bool:
         """Whether an event of an organisation, or what was to be one, says who somebody was."""
-        event = decode(body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
+        event = read_stored(body)
         if event.organisation != organisation and not (isinstance(event, Malformed) and event.organisation is None):
             return False
         if isinstance(event, Event) and isinstance(event.data, LearnerSaved):
@@ -116,7 +116,7 @@ class Needles:
     def without(self, body: bytes) -> bytes | None:
         """What is left of an event that can still be taken, or None where there is none: what describes somebody who
         was erased is void, and what is malformed is sent again or not at all."""
-        event = decode(body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
+        event = read_stored(body)
         if isinstance(event, Malformed) or isinstance(event.data, LearnerSaved):
             return None
         said: dict[str, Any] = msgspec.to_builtins(event.data)  # and no field that nobody asked for

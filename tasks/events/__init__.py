@@ -110,6 +110,7 @@ if TYPE_CHECKING:
         clock_time,
         decode,
         read_malformed,
+        read_stored,
     )
     from tasks.events.turns import MOST as MOST_OF_TURN
     from tasks.events.turns import TurnState

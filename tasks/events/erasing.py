@@ -5,8 +5,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, value
+from config.database import column, execute
 from config.sql import query
+from tasks.events.outbox import publication
 
 
 def forget_usernames(connection: Connection, organisation: int, erased: Sequence[tuple[str, datetime]]) -> None:
@@ -37,7 +38,7 @@ def usernames_published(
         ids=[id_ for id_, _ in erased],
         ats=[at for _, at in erased],
     )
-    published = int(value(connection, "SELECT published FROM publication") or 0)
+    published = publication(connection).published
     return None if any(at is None or at > published for at in found) else found
 
 

@@ -1,25 +1,15 @@
 """How far the groups that read the outgoing stream have come, as SQL: kept for when Redis has forgotten them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A consumer group, and the position up to which it had read and acknowledged everything."""
-
-    name: bytes
-    acknowledged: int
+from config.database import execute, tuples, value
 
 
 def known(connection: Connection) -> dict[bytes, int]:
     """The groups there were when the stream was last seen whole, and how far each had come."""
-    found = rows(connection, Reader, "SELECT name, acknowledged FROM readers")
-    return {bytes(reader.name): reader.acknowledged for reader in found}
+    return dict(tuples(connection, "SELECT name, acknowledged FROM readers"))
 
 
 def remember(connection: Connection, groups: Mapping[bytes, int]) -> None:

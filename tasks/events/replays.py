@@ -6,9 +6,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, integer, the_one, value
+from config.database import integer, the_one, value
 from config.locks import LEADER_LOCK
 from config.sql import query
+from tasks.events.outbox import publication
 
 #: Positions looked through in one statement.
 SLICE = 20_000
@@ -29,7 +30,7 @@ class ReplayRequest:
 
 def published(connection: Connection) -> int:
     """The position up to which everything was published: what comes later is published by itself."""
-    return int(value(connection, "SELECT published FROM publication") or 0)
+    return publication(connection).published
 
 
 def replay(connection: Connection, wanted: ReplayRequest, through: int, *, dry: bool) -> int:
@@ -37,16 +38,14 @@ def replay(connection: Connection, wanted: ReplayRequest, through: int, *, dry: 
     Where it is `dry`, only counts."""
     first = wanted.since if isinstance(wanted.since, int) else 1
     last = min(through, wanted.until) if isinstance(wanted.until, int) else through
-    found = 0
-    for low, high in _slices(connection, max(first, 1), last):
-        found += _replay_slice(connection, wanted, low, high, dry=dry)
-    return found
+    slices = _slices(connection, max(first, 1), last)
+    return sum(_replay_slice(connection, wanted, low, high, dry=dry) for low, high in slices)
 
 
 def _slices(connection: Connection, first: int, last: int) -> Iterator[tuple[int, int]]:
     """The positions that hold something, in slices: after a younger database, most of them are nobody's."""
     while first <= last:
-        ends: list[int] = column(
+        end: int | None = value(
             connection,
             """
             SELECT position FROM (
@@ -57,10 +56,10 @@ def _slices(connection: Connection, first: int, last: int) -> Iterator[tuple[int
             last=last,
             slice=SLICE,
         )
-        if not ends:
+        if end is None:
             return
-        yield first, ends[0]
-        first = ends[0] + 1
+        yield first, end
+        first = end + 1
 
 
 def _replay_slice(connection: Connection, wanted: ReplayRequest, low: int, high: int, *, dry: bool) -> int:

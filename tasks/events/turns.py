@@ -72,7 +72,7 @@ def park(connection: Connection, organisation: int, events: Sequence[Event]) -> 
         organisation=organisation,
     )
     if behind is None:
-        cells.check_here(connection, (), [organisation])
+        cells.check_here(connection, {event.organisation for event in events})
     new = execute(
         connection,
         """

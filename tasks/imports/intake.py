@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine
 from tenacity import retry_if_exception
 
 from config import clock
-from config.database import is_connection_problem, is_retryable, lock_organisations, retrying, scoped
+from config.database import committing, is_connection_problem, is_retryable, lock_organisations, retrying, scoped
 from config.pooler import session_engine
 from config.settings import Settings
 from tasks import enrolments, intake, learners, organisations
@@ -134,7 +134,7 @@ def import_file(
             approve(result)
         for low in range(0, pages, SLICE_PAGES):
             for attempt in retrying().copy(retry=retry_if_exception(_is_lost_race)):
-                with attempt, connection.begin() as transaction:
+                with attempt, committing(connection) as transaction:
                     lock_organisations(connection, [number])
                     context = intake.EventContext(connection, settings, organisations.numbered(connection, number))
                     moved = context.organisation.learners != expected

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from psycopg import sql
 from sqlalchemy import Connection
 
-from config.database import execute, rows, value
+from config.database import execute, integer, is_true, rows, the_one, tuples
 from config.sql import query
 from tasks.imports.rules import LONGEST, Field, Refusal
 from tasks.mail import ADDRESS, LONGEST_ADDRESS
@@ -30,14 +30,6 @@ class LineCounts:
     known: int
     ascending: bool
     odd_zones: int
-
-
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """How many lines have something."""
-
-    what: str
-    n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,52 +185,47 @@ def _counted(connection: Connection) -> list[LineCounts]:
 
 def known_unread(connection: Connection) -> int:
     """How many learners who are active have a line that cannot be split into its cells, and stay active."""
-    return int(
-        value(
-            connection,
-            """
-            SELECT count(DISTINCT learner) FROM import_rows
-            WHERE reason IN (:cells, :quotes) AND standing = 'active' AND active IS NOT FALSE
-            """,
-            cells=Refusal.CELLS,
-            quotes=Refusal.QUOTES,
-        )
-        or 0
+    return integer(
+        connection,
+        """
+        SELECT count(DISTINCT learner) FROM import_rows
+        WHERE reason IN (:cells, :quotes) AND standing = 'active' AND active IS NOT FALSE
+        """,
+        cells=Refusal.CELLS,
+        quotes=Refusal.QUOTES,
     )
 
 
 def odd_zones(connection: Connection, most: int) -> dict[str, int]:
     """What stands for a time zone in lines that are taken and is none, those of most lines first."""
-    found = rows(
+    found = tuples(
         connection,
-        Counted,
         """
-        SELECT odd_zone AS what, count(*) AS n FROM import_rows WHERE odd_zone IS NOT NULL AND reason IS NULL
+        SELECT odd_zone, count(*) FROM import_rows WHERE odd_zone IS NOT NULL AND reason IS NULL
         GROUP BY odd_zone ORDER BY count(*) DESC, odd_zone LIMIT :most
         """,
         most=most,
     )
-    return {each.what: each.n for each in found}
+    return dict(found)
 
 
 def odd_statuses(connection: Connection, most: int) -> dict[str, int]:
     """What stands for a status in lines that are refused, and is none that we know; those of most lines first."""
-    found = rows(
+    found = tuples(
         connection,
-        Counted,
         """
-        SELECT detail AS what, count(*) AS n FROM import_rows WHERE reason = :unknown_status AND detail IS NOT NULL
+        SELECT detail, count(*) FROM import_rows WHERE reason = :unknown_status AND detail IS NOT NULL
         GROUP BY detail ORDER BY count(*) DESC, detail LIMIT :most
         """,
         unknown_status=Refusal.UNKNOWN_STATUS,
         most=most,
     )
-    return {each.what: each.n for each in found}
+    return dict(found)
 
 
 def emptied(connection: Connection) -> Emptied:
     """What the lines that are taken would empty of what is known."""
-    return rows(
+    return the_one(
         connection,
         Emptied,
         """
@@ -247,7 +234,7 @@ def emptied(connection: Connection) -> Emptied:
                count(*) FILTER (WHERE emptied[5]) AS locale, count(*) FILTER (WHERE emptied[6]) AS time_zone
         FROM import_rows WHERE reason IS NULL
         """,
-    )[0]
+    )
 
 
 def notices(connection: Connection, organisation: int, *, notify: bool, digests: bool) -> int:
@@ -256,17 +243,14 @@ def notices(connection: Connection, organisation: int, *, notify: bool, digests:
     ruled = (
         "SELECT EXISTS (SELECT FROM courses WHERE organisation = :organisation AND NOT on_hold AND method <> 'manual')"
     )
-    if not digests and not value(connection, ruled, organisation=organisation):
+    if not digests and not is_true(connection, ruled, organisation=organisation):
         return 0
-    return int(
-        value(
-            connection,
-            query("imports.notices_of_import"),
-            organisation=organisation,
-            notify=notify,
-            digests=digests,
-        )
-        or 0
+    return integer(
+        connection,
+        query("imports.notices_of_import"),
+        organisation=organisation,
+        notify=notify,
+        digests=digests,
     )
 
 
@@ -283,6 +267,4 @@ def refused_lines(connection: Connection) -> Iterator[tuple[int, str, str]]:
 
 def pages(connection: Connection) -> int:
     """How many pages the judged lines lie on."""
-    return int(
-        value(connection, "SELECT pg_relation_size('import_rows') / CAST(current_setting('block_size') AS int)") or 0
-    )
+    return integer(connection, "SELECT pg_relation_size('import_rows') / CAST(current_setting('block_size') AS int)")

@@ -23,11 +23,11 @@ LONGEST_NAME = 200
 
 #: The ways in which a column says who is inactive, as a person names them in `map`.
 _HOW = {
-    "status": "STATUS",
-    "active": "ACTIVE",
-    "inactive": "INACTIVE",
-    "suspended": "INACTIVE",
-    "ended": "ENDED",
+    "status": Says.STATUS,
+    "active": Says.ACTIVE,
+    "inactive": Says.INACTIVE,
+    "suspended": Says.INACTIVE,
+    "ended": Says.ENDED,
 }
 
 
@@ -89,8 +89,7 @@ def reading_options(asked: ImportRequest) -> ReadingOptions:
     columns, says = dict[Field, str](), dict[str, Says]()
     for pair in asked.map:
         name, separator, column = pair.partition("=")
-        known = _HOW.get(name.strip().lower())
-        found, how = field_named(name), Says[known] if known else says_of(name)
+        found, how = field_named(name), _HOW.get(name.strip().lower()) or says_of(name)
         if not separator or not (found or how):
             fields = ", ".join([*Field, *(each for each in _HOW if each != Field.STATUS)])
             raise BadOption("map", BAD_MAP(pair=pair, fields=fields))

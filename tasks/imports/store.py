@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, rows, value
+from config.database import column, execute, is_true, rows
 from tasks import organisations
 from tasks.events import Awaited
 from tasks.imports.judging import AGAIN
@@ -175,7 +175,7 @@ def awaited(connection: Connection, organisation: int, part: Slice) -> set[Await
         SELECT EXISTS (SELECT FROM inbox WHERE awaits_organisation = :organisation AND awaits = 'learner'
                          AND awaits_id IS NOT NULL)
     """
-    if not value(connection, waiting, organisation=organisation):
+    if not is_true(connection, waiting, organisation=organisation):
         return set()
     ids = column(
         connection,
@@ -185,8 +185,7 @@ def awaited(connection: Connection, organisation: int, part: Slice) -> set[Await
         WHERE r.ctid >= CAST(:low AS tid) AND r.ctid < CAST(:high AS tid) AND r.reason IS NULL
         """,
         organisation=organisation,
-        low=part.scope["low"],
-        high=part.scope["high"],
+        **part.scope,
     )
     return {Awaited.saved_learner(organisation, id_) for id_ in ids}
 

@@ -9,9 +9,8 @@ from config.errors import UserError
 from config.phrases import SEVERAL_EVENTS
 from config.settings import Settings
 from tasks import events
-from tasks.events import Event, Malformed, Reason, StatusChanged
+from tasks.events import Event, Malformed, Reason, StatusChanged, read_stored
 from tasks.intake.batch import Batch
-from tasks.intake.waiting import read_stored
 
 #: Why a status is only stored, and not in any history: nobody knows whose it would be, or it was not looked at yet.
 NOT_IN_HISTORY = {Reason.UNKNOWN_ORGANISATION.value, Reason.ITS_TURN.value}
@@ -46,8 +45,10 @@ def release(
             batch = Batch(connection, settings, numbers={event.identity: entry.seq})
             batch.lock([event], {})
             events.resolve(connection, entry, "released", by=by, why=why)
-            if batch.finish([event], batch.apply_stored([event], released=True), stored=True):
-                raise NotResolved(f"{wanted.id} cannot be taken even so: {entry.reason}")
+            effects = batch.apply_stored([event], released=True)
+            if batch.finish([event], effects, stored=True):
+                _, why_not = effects.deferred[0]
+                raise NotResolved(f"{wanted.id} cannot be taken even so: {why_not.reason}")
             also(connection)
 
 

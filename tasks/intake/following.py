@@ -1,6 +1,6 @@
 """What follows from learners standing otherwise than before, for whatever reason: enrolments, access, mail, flags."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -17,11 +17,7 @@ def follow(context: EventContext, changes: Sequence[Change], causes: Mapping[int
     if not changes:
         return
     connection, number = context.connection, context.number
-    newcomers = [
-        enrolments.Newcomer(change.learner, causes[change.learner].key, causes[change.learner].time)
-        for change in changes
-        if change.arrived
-    ]
+    newcomers = _newcomers((change.learner for change in changes if change.arrived), causes)
     if newcomers:  # nothing waits for an enrolment of theirs: what names a learner who is not saved waits for them
         enrolments.learners_arrived(connection, context.settings, context.organisation, newcomers)
     returned = {change.learner: causes[change.learner] for change in changes if change.returned}
@@ -40,6 +36,11 @@ def follow(context: EventContext, changes: Sequence[Change], causes: Mapping[int
         _reactivate(context, reactivated, causes)
 
 
+def _newcomers(who: Iterable[int], causes: Mapping[int, Cause]) -> list[enrolments.Newcomer]:
+    """These learners, each with the event that it is due to."""
+    return [enrolments.Newcomer(learner, causes[learner].key, causes[learner].time) for learner in who]
+
+
 def _trace(causes: Mapping[int, Cause], change: Change) -> str | None:
     """The trace of the event that a change is due to."""
     return causes[change.learner].traceparent
@@ -47,17 +48,14 @@ def _trace(causes: Mapping[int, Cause], change: Change) -> str | None:
 
 def bring_back(context: EventContext, causes: Mapping[int, Cause]) -> None:
     """What these learners had before they were deleted is brought in line with the rules (R10)."""
-    back = [enrolments.Newcomer(learner, cause.key, cause.time) for learner, cause in causes.items()]
+    back = _newcomers(causes, causes)
     enrolments.learners_returned(context.connection, context.settings, context.organisation, back)
 
 
 def _reactivate(context: EventContext, changes: Sequence[Change], causes: Mapping[int, Cause]) -> None:
     """Full access at once (R4); who signs in by username keeps it, and every password of theirs is void (R5)."""
     connection = context.connection
-    back = [
-        enrolments.Newcomer(change.learner, causes[change.learner].key, causes[change.learner].time)
-        for change in changes
-    ]
+    back = _newcomers((change.learner for change in changes), causes)
     enrolments.reactivated(connection, context.settings, context.organisation, back)
     void = [change for change in changes if change.signs_in_by_username and not change.returned]
     emit(

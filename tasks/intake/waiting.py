@@ -1,14 +1,13 @@
 """What waits for what: which of the events that were deferred are free, and how many of them are applied at once."""
 
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime, timedelta
 from itertools import takewhile
 
 from sqlalchemy import Connection
 
 from config.database import scoped
 from tasks import announcements, events, organisations, work
-from tasks.events import AnnouncementRequested, Awaited, Event, Malformed, StatusChanged, affordable, decode
+from tasks.events import AnnouncementRequested, Awaited, Event, StatusChanged, affordable, read_stored
 
 #: Events that waited which are applied in the transaction that makes known what they waited for; the rest is work.
 MOST_FREED = 500
@@ -17,11 +16,6 @@ MOST_FREED = 500
 FREED_ROWS = 5_000
 
 Stored = tuple[events.StoredEvent, Event]
-
-
-def read_stored(body: bytes) -> Event | Malformed:
-    """Read an event that was taken as one before."""
-    return decode(body, now=datetime.max.replace(tzinfo=UTC), skew=timedelta())
 
 
 def portion(stored: Sequence[events.StoredEvent]) -> list[Stored]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine
 
-from config.database import autocommit, durable_with_the_next, integer, numbered_rows, one, rows, transaction, value
+from config.database import autocommit, durable_with_the_next, integer, numbered_rows, rows, the_one, transaction, value
 from config.sql import query
 
 
@@ -57,18 +57,16 @@ def learners_after(
 ) -> list[tuple[int, LearnerSummary]]:
     """The first of these learners behind a number, each with theirs; of a segment, among so many of its members at
     most."""
-    asked: dict[str, object] = {"after": after, "limit": limit}
-    if chosen.segment is None:
-        asked["organisation"] = organisation
-        match list(chosen.standings):
-            case ["active"]:
-                return numbered_rows(connection, LearnerSummary, query("learners.list_active"), **asked)
-            case ["inactive"]:
-                return numbered_rows(connection, LearnerSummary, query("learners.list_inactive"), **asked)
-        return numbered_rows(connection, LearnerSummary, query("learners.list_all"), **asked)
-    asked |= {"segment": chosen.segment, "scanned": scanned}
-    asked["standings"] = [str(standing) for standing in chosen.standings]
-    return numbered_rows(connection, LearnerSummary, query("learners.list_segment"), organisation=organisation, **asked)
+    asked: dict[str, object] = {"organisation": organisation, "after": after, "limit": limit}
+    if chosen.segment is not None:
+        asked |= {"segment": chosen.segment, "scanned": scanned, "standings": list(chosen.standings)}
+        return numbered_rows(connection, LearnerSummary, query("learners.list_segment"), **asked)
+    match chosen.standings:
+        case ["active"]:
+            return numbered_rows(connection, LearnerSummary, query("learners.list_active"), **asked)
+        case ["inactive"]:
+            return numbered_rows(connection, LearnerSummary, query("learners.list_inactive"), **asked)
+    return numbered_rows(connection, LearnerSummary, query("learners.list_all"), **asked)
 
 
 def learners_before(
@@ -83,7 +81,7 @@ def learners_before(
             organisation=organisation,
         )
     asked: dict[str, object] = {"before": before, "scanned": scanned, "limit": limit}
-    asked["standings"] = [str(standing) for standing in chosen.standings]
+    asked["standings"] = list(chosen.standings)
     found = numbered_rows(connection, LearnerSummary, query("learners.list_newest"), organisation=organisation, **asked)
     if len(found) == limit:
         return found[:-1], found[-2][0]
@@ -96,7 +94,7 @@ def search(
     """The first of these learners behind a number in whose id, username, address or name is each of these words.
     At most so many are looked at. It needs the rights of the tables' owner: row security keeps others from the index.
     """
-    found = one(
+    return the_one(
         connection,
         Matches,
         """
@@ -105,13 +103,12 @@ def search(
         """,
         organisation=organisation,
         words=words,
-        standings=[str(standing) for standing in chosen.standings],
+        standings=list(chosen.standings),
         of=chosen.segment,
         after=after,
         limit=limit,
         looked_at=looked_at,
     )
-    return found or Matches([], None)
 
 
 def numbered(
@@ -124,7 +121,7 @@ def numbered(
         query("learners.list_numbered"),
         organisation=organisation,
         learners=list(learners),
-        standings=[str(standing) for standing in chosen.standings],
+        standings=list(chosen.standings),
     )
 
 
@@ -153,8 +150,7 @@ def index_learners(engine: Engine, most: int) -> int:
             """,
             organisation=organisation,
         )
-        asked: dict[str, object] = {"behind": behind, "most": most}
-        done = integer(connection, query("learners.index"), organisation=organisation, **asked)
+        done = integer(connection, query("learners.index"), organisation=organisation, behind=behind, most=most)
     with transaction(engine) as connection:  # what waits to be sorted into the index makes each search slower
         value(connection, "SELECT gin_clean_pending_list('searchable_keys')")
     return done
@@ -180,9 +176,7 @@ def scanned_to(connection: Connection, organisation: int, after: int, segment: i
 
 def counts(connection: Connection, organisation: int) -> LearnerCounts:
     """How many learners stand how. Learners are numbered densely, so that only those who are not active are counted."""
-    found = one(connection, LearnerCounts, query("learners.counts"), organisation=organisation)
-    assert found is not None  # noqa: S101 - counts
-    return found
+    return the_one(connection, LearnerCounts, query("learners.counts"), organisation=organisation)
 
 
 def summaries(connection: Connection, organisation: int, numbers: Sequence[int]) -> list[LearnerSummary]:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from config.database import column, execute, integer, rows, the_one, tuples, value
+from config.database import column, execute, integer, one, rows, the_one, tuples, value
 from config.sql import query
 
 
@@ -152,7 +152,7 @@ _AFTER = _DETAILS + " AND id > :after ORDER BY id LIMIT :limit"
 
 def segment_details(connection: Connection, organisation: int, id_: str) -> SegmentDetails | None:
     """A segment; None if it was not saved."""
-    return next(iter(rows(connection, SegmentDetails, _ONE, organisation=organisation, id=id_)), None)
+    return one(connection, SegmentDetails, _ONE, organisation=organisation, id=id_)
 
 
 def segments_after(connection: Connection, organisation: int, id_: str, limit: int) -> list[SegmentDetails]:

@@ -7,7 +7,7 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import column, later, one, rows, value
+from config.database import column, later, one, rows, the_one
 from config.sql import query
 from tasks import organisations
 from tasks.learners.rules import Change, Standing
@@ -292,21 +292,6 @@ def history(connection: Connection, organisation: int, learner: int) -> list[His
     )
 
 
-def count(connection: Connection, organisation: int, standing: Standing) -> int:
-    """How many learners stand so."""
-    return int(
-        value(
-            connection,
-            """
-            SELECT count(*) FROM learners
-            WHERE organisation = :organisation AND standing = CAST(:standing AS standing)
-            """,
-            organisation=organisation,
-            standing=standing.value,
-        )
-    )
-
-
 @dataclass(frozen=True, slots=True)
 class Selection:
     """Whom a request means: how many of them are known, and which were active and which inactive at its time."""
@@ -332,7 +317,7 @@ def _selected(
     connection: Connection, organisation: int, moment: datetime, *, ids: list[str], learners: list[int]
 ) -> Selection:
     scope: dict[str, object] = {"organisation": organisation, "ids": ids, "learners": learners, "moment": moment}
-    return one(connection, Selection, query("learners.selected"), **scope) or Selection(0, [], [])
+    return the_one(connection, Selection, query("learners.selected"), **scope)
 
 
 def standings_off(connection: Connection, organisation: int) -> list[int]:

@@ -87,10 +87,8 @@ def ledger(
     scope = asdict(wanted) | {"organisation": organisation, "after": after, "limit": limit}
     if wanted.learner is not None:
         return rows(connection, Entry, query("seats.entries_of"), **scope)
-    del scope["learner"]
-    if scope.pop("review"):
-        return rows(connection, Entry, query("seats.entries_to_review"), **scope)
-    return rows(connection, Entry, query("seats.entries"), review=False, **scope)
+    asked = query("seats.entries_to_review") if wanted.review else query("seats.entries")
+    return rows(connection, Entry, asked, **scope)
 
 
 def ledger_between(

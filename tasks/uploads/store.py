@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import count
 from typing import IO, Any, Literal
 
 from sqlalchemy import Connection, Engine
 
-from config.database import changes_any, execute, one, rows, transaction, value
+from config.database import changes_any, execute, integer, one, rows, transaction, value
 from config.words import as_json
 
 #: Bytes of a block.
@@ -38,8 +39,7 @@ class Upload:
 #: Whether the file is kept; the first of its blocks is.
 _KEPT = """EXISTS (
     SELECT FROM upload_blocks b
-    WHERE b.organisation = uploads.organisation AND b.upload = uploads.upload AND b.part = 'file' AND b.number = 0
-) AS kept"""
+    WHERE b.organisation = uploads.organisation AND b.upload = uploads.upload AND b.part = 'file' AND b.number = 0)"""
 
 
 def begin(connection: Connection, organisation: int, asked: object) -> int:
@@ -53,19 +53,17 @@ def begin(connection: Connection, organisation: int, asked: object) -> int:
         organisation=organisation,
         days=KEPT_DAYS,
     )
-    number = value(
+    return integer(
         connection,
         "INSERT INTO uploads (organisation, asked) VALUES (:organisation, CAST(:asked AS jsonb)) RETURNING upload",
         organisation=organisation,
         asked=as_json(asked).decode(),
     )
-    return int(number or 0)
 
 
 def write(connection: Connection, organisation: int, upload: int, part: Part, source: IO[bytes]) -> None:
     """Keep bytes, from where the source stands on."""
-    number = 0
-    while block := source.read(BLOCK):
+    for number, block in enumerate(iter(lambda: source.read(BLOCK), b"")):
         execute(
             connection,
             """
@@ -78,13 +76,11 @@ def write(connection: Connection, organisation: int, upload: int, part: Part, so
             number=number,
             block=block,
         )
-        number += 1
 
 
 def blocks(engine: Engine, organisation: int, upload: int, part: Part) -> Iterator[bytes]:
     """The bytes that are kept, each block in a transaction of its own."""
-    number = 0
-    while True:
+    for number in count():
         with transaction(engine, organisation) as connection:
             block = value(
                 connection,
@@ -100,7 +96,6 @@ def blocks(engine: Engine, organisation: int, upload: int, part: Part) -> Iterat
         if block is None:
             return
         yield bytes(block)
-        number += 1
 
 
 def find(connection: Connection, organisation: int, upload: int) -> Upload | None:
@@ -109,7 +104,7 @@ def find(connection: Connection, organisation: int, upload: int) -> Upload | Non
         connection,
         Upload,
         f"""
-        SELECT upload, state, asked, done, total, result, problem, at, {_KEPT} FROM uploads
+        SELECT upload, state, asked, done, total, result, problem, at, {_KEPT} AS kept FROM uploads
         WHERE organisation = :organisation AND upload = :upload
         """,
         organisation=organisation,
@@ -123,7 +118,7 @@ def newest(connection: Connection, organisation: int, before: int | None, limit:
         connection,
         Upload,
         f"""
-        SELECT upload, state, asked, done, total, result, problem, at, {_KEPT} FROM uploads
+        SELECT upload, state, asked, done, total, result, problem, at, {_KEPT} AS kept FROM uploads
         WHERE organisation = :organisation AND upload < :before ORDER BY upload DESC LIMIT :limit
         """,
         organisation=organisation,
@@ -137,15 +132,13 @@ def again(connection: Connection, organisation: int, upload: int, asked: object)
     is not kept any more."""
     return changes_any(
         connection,
-        """
+        f"""
         WITH refused AS (
             DELETE FROM upload_blocks WHERE organisation = :organisation AND upload = :upload AND part = 'refused'
         )
         UPDATE uploads SET state = 'running', asked = CAST(:asked AS jsonb), done = 0, total = 0, result = NULL,
             problem = NULL
-        WHERE organisation = :organisation AND upload = :upload AND state <> 'running' AND EXISTS (
-            SELECT FROM upload_blocks b
-            WHERE b.organisation = :organisation AND b.upload = :upload AND b.part = 'file' AND b.number = 0)
+        WHERE organisation = :organisation AND upload = :upload AND state <> 'running' AND {_KEPT}
         """,
         organisation=organisation,
         upload=upload,
@@ -271,8 +264,8 @@ def results_naming(connection: Connection, organisation: int, says: Callable[[st
 
 def lines_naming(connection: Connection, organisation: int, says: Callable[[str], bool]) -> Iterator[NamingLine]:
     """The lines of files, as far as they are kept, that name somebody; a line that two blocks share is read whole."""
-    of, number, left = ("", 0), -1, b""
-    while page := rows(
+    of, number, left = (0, ""), -1, b""
+    while piece := one(
         connection,
         _Piece,
         """
@@ -281,21 +274,20 @@ def lines_naming(connection: Connection, organisation: int, says: Callable[[str]
         ORDER BY upload, part, number LIMIT 1
         """,
         organisation=organisation,
-        upload=of[1],
-        part=of[0],
+        upload=of[0],
+        part=of[1],
         number=number,
     ):
-        (piece,) = page
-        if (piece.part, piece.upload) != of:
+        if (piece.upload, piece.part) != of:
             yield from _naming(of, left, says)
             left = b""
-        of, number = (piece.part, piece.upload), piece.number
+        of, number = (piece.upload, piece.part), piece.number
         whole, _, left = (left + piece.block).rpartition(b"\n")
         yield from _naming(of, whole, says)
     yield from _naming(of, left, says)
 
 
-def _naming(of: tuple[str, int], lines: bytes, says: Callable[[str], bool]) -> Iterator[NamingLine]:
+def _naming(of: tuple[int, str], lines: bytes, says: Callable[[str], bool]) -> Iterator[NamingLine]:
     for line in lines.decode(errors="replace").splitlines():
         if says(line):
-            yield NamingLine(of[1], of[0], line)
+            yield NamingLine(*of, line)

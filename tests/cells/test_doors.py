@@ -11,13 +11,14 @@ from config.cells import Cells, CellServers
 from config.database import transaction
 from config.engine import make_engine
 from config.streams import GROUP, IN
-from tasks import cells
+from tasks import cells, events, organisations
 from tasks.accounts import Caller, Door, Role
 from tasks.acts import perform
 from tasks.acts.organisations import list_
 from tasks.acts.paging import PageAsked
 from tasks.cells import Elsewhere, in_cell_of_number
 from tasks.intake import BatchResult, process_batch, process_everywhere
+from tasks.intake.batch import _number_of
 from tasks.intake.everywhere import organisation_in
 from tests.cells.conftest import TwoCells
 from workers import ingress, moving
@@ -71,6 +72,31 @@ def test_r31_who_waits_for_an_organisation_on_its_way_keeps_nobody_else_waiting(
     with pytest.raises(Elsewhere):
         process_batch(home.runtime.engine, home.runtime.settings, [late])
     assert home.ask("SELECT count(*) FROM inbox WHERE organisation = 'acme' AND state <> 'applied'") == 0
+
+
+def test_r31_who_leaves_as_its_events_are_stored_behind_others_keeps_nobody_else_waiting(
+    two_cells: TwoCells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = two_cells.home
+    home.has_learners("A")
+    number = home.ask("SELECT organisation FROM organisations WHERE id = 'acme'")
+    [waits, late] = [home.event("learner.saved", home.learner(id_)) for id_ in ("B", "C")]
+    other = home.event("organisation.saved", {"name": "Other", "licence": "seats"}, organisation="other")
+    with transaction(home.runtime.engine, number) as connection:
+        events.park_events(connection, number, [as_event(waits)])
+
+    def leaves_meanwhile(engine: Engine, id_: str) -> int | None:
+        found = _number_of(engine, id_)
+        with transaction(engine, found) as connection:
+            cells.depart(connection, id_, found)
+            organisations.take_out(connection, id_)
+        return found
+
+    monkeypatch.setattr("tasks.intake.batch._number_of", leaves_meanwhile)
+    done, left = process_everywhere(home.runtime, [late, other])
+
+    assert left == [0]
+    assert (done.new + done.repeated, two_cells.where("other")) == (1, ["home"])
 
 
 def test_a_cell_that_is_away_keeps_nobody_else_waiting(two_cells: TwoCells) -> None:
@@ -127,6 +153,12 @@ def test_an_organisation_that_has_moved_is_followed_and_where_it_lives_is_rememb
     assert north.list("SELECT id FROM learners ORDER BY id") == ["A", "B"]
     assert home.runtime.cells.remembered(["acme"]) == {"acme": "north"}
     assert asked == [home.runtime.engine, north.runtime.engine]
+
+
+def as_event(body: bytes) -> events.Event:
+    found = events.read_stored(body)
+    assert isinstance(found, events.Event)
+    return found
 
 
 @pytest.mark.parametrize("body", [b"nothing", b"[1]", b"{}", b'{"organisation": 5}', b"\xff"])

@@ -66,6 +66,15 @@ def test_r27_a_start_can_be_released_though_what_waited_for_the_same_goes_on_wai
     assert world.quarantine().keys() == {id_of(others)}
 
 
+def test_r27_who_releases_what_cannot_be_taken_even_so_is_told_what_is_missing_now(world: World) -> None:
+    world.has_learners("A", status="inactive")
+    start = world.starts("A", "safety")
+    assert world.quarantine()[id_of(start)].reason == "learner inactive"
+
+    with pytest.raises(NotResolved, match="cannot be taken even so: unknown course"):
+        released(world, start)
+
+
 def test_r26_a_start_is_released_once_and_its_repetition_is_nothing_new(world: World) -> None:
     world.has_learners("A", status="inactive")
     world.has_course("safety", "everyone", cost=3)

@@ -6,7 +6,10 @@ import re
 from random import Random
 
 import pytest
+from structlog.testing import capture_logs
 
+from config import clock
+from config.counting import counts
 from tasks import imports
 from tasks.mail.addresses import ADDRESS
 from tests.learners.importing import HEADER, everything, imported, line, refused, refused_file, standings
@@ -200,6 +203,22 @@ def test_r02_a_dry_run_says_what_would_be_and_leaves_no_trace(world: World) -> N
     said.dry_run = False
     assert said == done
     assert refused_then == refused(world)
+
+
+def test_r23_a_dry_run_counts_no_charge_and_says_nothing_begun(world: World) -> None:
+    world.has_course("safety", "everyone")
+    world.starts("A", "safety", at=clock.now())
+    counts.take()
+
+    with capture_logs() as looked:
+        imported(world, HEADER + line("A"), dry_run=True)
+    charged = [n for name, n in counts.take().items() if "charged" in name]
+    with capture_logs() as done:
+        imported(world, HEADER + line("A"))
+
+    assert (charged, [log["event"] for log in looked]) == ([], ["import.finished"])
+    assert [n for name, n in counts.take().items() if "charged" in name] == [1]
+    assert "fanout.begun" in [log["event"] for log in done]
 
 
 def test_a_column_the_file_does_not_have_leaves_what_is_known_alone(world: World) -> None:

@@ -23,9 +23,8 @@ from config.runtime import Endpoints, Runtime
 from config.settings import Settings
 from config.streams import GROUP, IN
 from tasks import work
-from tasks.events import Event, EventRef, turns
+from tasks.events import Event, EventRef, read_stored, turns
 from tasks.intake import actors, release
-from tasks.intake.waiting import read_stored
 from tasks.work.backlog import loads, unfinished
 from tasks.work.store import FIRST_ASIDE, MOST_ALONE, offer
 from tests.mailserver import free_port
