@@ -7,22 +7,13 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import one, rows
+from config.database import one, tuples
 from config.sql import query
 from tasks import events
 from tasks.explaining.rules import WHY, Step, step
 
 #: Events that wait or are quarantined which are looked through for a learner's starts, at most.
 UNRESOLVED_AT_MOST = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class _FoundStep:
-    at: datetime | None
-    what: str
-    course: str | None
-    subject: str | None
-    detail: str | None
 
 
 class _StartData(msgspec.Struct):
@@ -59,15 +50,10 @@ class ChargedTo:
 
 def steps_of(connection: Connection, organisation: int, learner: int, course: str | None = None) -> list[Step]:
     """What happened to a learner, and what came of it, oldest first: of one course, or of all."""
-    found = rows(
-        connection,
-        _FoundStep,
-        query("explaining.steps_of_learner"),
-        organisation=organisation,
-        learner=learner,
-        course=course,
+    found = tuples(
+        connection, query("explaining.steps_of_learner"), organisation=organisation, learner=learner, course=course
     )
-    return in_order([step(row.at, row.what, row.course, row.subject, row.detail) for row in found])
+    return in_order([step(*row) for row in found])
 
 
 def in_order(steps: list[Step]) -> list[Step]:
