@@ -154,13 +154,14 @@ def only(shape: type[Shape], result: object) -> Shape:
 
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
-    write_blocks(_as_one(results))
+    write_blocks(as_list(map(as_json, results)))
 
 
-def _as_one(results: Iterable[object]) -> Iterator[bytes]:
+def as_list(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON documents as one that is a list of them; a part may hold several, with commas between."""
     before = b"["
-    for result in results:
-        yield before + as_json(result)
+    for part in parts:
+        yield before + part
         before = b",\n"
     yield b"]\n" if before != b"[" else b"[]\n"
 
