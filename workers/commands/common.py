@@ -33,6 +33,7 @@ from tasks import organisations
 from tasks.accounts import Caller, Door, Role
 from tasks.acts.acting import Act, Answer, Asked, Nothing, perform
 from tasks.acts.paging import MOST, Item, Page
+from tasks.reports import Format
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ out = CleanConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isa
 err = CleanConsole(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Lines = Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")]
+Written = Annotated[
+    Format, typer.Option("--format", help="csv is safe to open in a spreadsheet; jsonl is one JSON document a line.")
+]
 Org = Annotated[str, typer.Option("--organisation", "-o", metavar="ORG", help="The organisation's id.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
 
