@@ -379,16 +379,11 @@ def asked(runtime: Runtime, organisation: str) -> Iterator[tuple[Connection, org
         found = organisations.find(connection, [organisation]).get(organisation)
         if found is None:
             raise Refused(f"There is no organisation {organisation!r}.")
-        with serving(connection, found):
+        with scoped(connection, found.organisation):
+            try:
+                enter_tenant_role(connection, found.organisation)
+            except (DataError, ProgrammingError):
+                raise Refused(
+                    "The database lacks the role of an organisation's people: run rollcall migrate."
+                ) from None
             yield connection, found
-
-
-@contextmanager
-def serving(connection: Connection, organisation: organisations.Organisation) -> Iterator[None]:
-    """The rest of a transaction, about one organisation and with the rights of its people alone (R31)."""
-    with scoped(connection, organisation.organisation):
-        try:
-            enter_tenant_role(connection, organisation.organisation)
-        except (DataError, ProgrammingError):
-            raise Refused("The database lacks the role of an organisation's people: run rollcall migrate.") from None
-        yield
