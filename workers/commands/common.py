@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Protocol, TypeVar
@@ -88,7 +88,7 @@ def who(by: str | None) -> str:
 
 
 def past(text: str, option: str, reads: str = PAST) -> datetime:
-    """What is meant by a time, or by a span until now. `reads` says what the option takes."""
+    """What is meant by a time, or by a span until now, in UTC. `reads` says what the option takes."""
     return _moment(text, option, reads, -1)
 
 
@@ -97,7 +97,7 @@ FUTURE = "a time with an offset (2026-11-24T03:00:00Z), or a span from now on (1
 
 
 def future(text: str, option: str) -> datetime:
-    """What is meant by a time, or by a span from now on."""
+    """What is meant by a time, or by a span from now on, in UTC."""
     return _moment(text, option, FUTURE, 1)
 
 
@@ -106,11 +106,11 @@ def _moment(text: str, option: str, reads: str, sign: int) -> datetime:
         if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
             return clock.now() + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{option} {text}: it is {reads}") from None
-    if moment.tzinfo is None:
-        raise typer.BadParameter(f"{option} {text}: say in which time zone, as in {moment.isoformat()}Z")
-    return moment
+    raise typer.BadParameter(f"{option} {text}: say in which time zone, as in {moment.isoformat()}Z")
 
 
 def progress_bar(*columns: "ProgressColumn", quiet: bool = False) -> "Progress":
