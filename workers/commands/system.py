@@ -137,7 +137,7 @@ def _roles(procfile: Path | None, scale: list[str]) -> list["ProcessKind"]:
     numbers = {}
     for choice in scale:
         name, _, number = choice.partition("=")
-        if not number.isdigit():
+        if not number.isdecimal():
             raise typer.BadParameter(f"--scale {choice}: it reads NAME=N, as in bulk=4")
         numbers[name] = int(number)
     try:
