@@ -30,22 +30,12 @@ class _UnresolvedStart(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """When an announcement was launched; null: it was not."""
-
-    mailing: int
-    launched_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class ChargedTo:
     """Whose an entry of the ledger is, and what of."""
 
     learner: int
-    id: str | None
     course: str
     unit: str
-    overdrawn: bool
 
 
 def steps_of(connection: Connection, organisation: int, learner: int, course: str | None = None) -> list[Step]:
@@ -83,31 +73,14 @@ def unresolved_starts(
         after = found[-1].number if found else after
 
 
-def launch_of(connection: Connection, organisation: int, announcement: str) -> Launch | None:
-    """Whether and when an announcement was launched; None if there is none."""
-    return one(
-        connection,
-        Launch,
-        """
-        SELECT mailing, launched_at FROM mailings
-        WHERE organisation = :organisation AND kind = 'announcement' AND id = :id
-        """,
-        organisation=organisation,
-        id=announcement,
-    )
-
-
 def charge_of(connection: Connection, organisation: int, entry: int) -> ChargedTo | None:
     """Whose an entry of the ledger is."""
     return one(
         connection,
         ChargedTo,
         """
-        SELECT p.learner, CASE WHEN l.standing <> 'deleted' AND p.occurred_at >= coalesce(l.deleted_at, '-infinity')
-                               THEN l.id END AS id, c.id AS course, p.unit, p.overdrawn
-        FROM consumptions p
-        JOIN learners l USING (organisation, learner)
-        JOIN courses c USING (organisation, course)
+        SELECT p.learner, c.id AS course, p.unit
+        FROM consumptions p JOIN courses c USING (organisation, course)
         WHERE p.organisation = :organisation AND p.consumption = :entry
         """,
         organisation=organisation,
