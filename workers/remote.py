@@ -110,7 +110,7 @@ class RemoteServer:
             if not (patient and again.isdecimal() and time.monotonic() + int(again) < until):
                 found: Answer = self._understood(act, answer)
                 return found
-            answer.read()
+            self._body(answer)
             time.sleep(int(again))
 
     def _asked(
@@ -164,7 +164,7 @@ class RemoteServer:
         kind: Any = act.gives
         if kind is Stream:
             return Stream(answer.headers.get_content_type(), _blocks(answer))
-        body = answer.read()
+        body = self._body(answer)
         try:
             if answer.status == HTTPStatus.ACCEPTED:
                 location = answer.headers.get("Location", "").rpartition("/organisations/")[2].partition("/")[2]
@@ -175,9 +175,16 @@ class RemoteServer:
                 f"{self._host} gave an answer that cannot be read: is it as new as this rollcall?"
             ) from None
 
+    def _body(self, answer: http.client.HTTPResponse) -> bytes:
+        """All of an answer. Raises `Unreachable` where it breaks off."""
+        try:
+            return answer.read()
+        except (OSError, http.client.HTTPException):
+            raise Unreachable(f"{self._host} broke off its answer: look whether it was done, or ask again.") from None
+
     def _refusal(self, answer: http.client.HTTPResponse) -> UserError:
         try:
-            said = msgspec.json.decode(answer.read(), type=_Problem)
+            said = msgspec.json.decode(self._body(answer), type=_Problem)
         except msgspec.MsgspecError:
             return Unreachable(
                 f"{self._host} answered {answer.status} {answer.reason}, which no Rollcall says: look at ROLLCALL_URL."

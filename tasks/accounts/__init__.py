@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         add_account,
         behind_link,
         disable_account,
+        end_sessions_and_links,
         make_link,
         renew_password,
         set_password,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         ProvidedPerson,
         accounts_for,
         add_provided,
-        forget_links,
         person_of,
         provide,
     )

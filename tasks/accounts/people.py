@@ -8,8 +8,9 @@ from enum import StrEnum
 from sqlalchemy import Connection
 
 from config.database import changes_any, execute, one, rows, value
-from tasks.accounts.rules import Role
+from tasks.accounts.rules import Role, stored_organisations
 from tasks.accounts.secret import digest, new_secret
+from tasks.accounts.sessions import end_sessions
 
 
 class LinkPurpose(StrEnum):
@@ -86,7 +87,7 @@ def add_account(
         """,
         email=email,
         role=role,
-        organisations=None if role is Role.OPERATOR else sorted(set(organisations)),
+        organisations=stored_organisations(role, organisations),
         made_by=made_by,
     )
     return found
@@ -117,15 +118,19 @@ def disable_account(connection: Connection, account: int, by: str) -> None:
         account=account,
         by=by,
     )
-    execute(connection, "DELETE FROM sessions WHERE account = :account", account=account)
+    end_sessions_and_links(connection, account)
+
+
+def end_sessions_and_links(connection: Connection, account: int) -> None:
+    """End the sessions of an account, and void its links."""
+    end_sessions(connection, account)
     execute(connection, "DELETE FROM sign_in_links WHERE account = :account", account=account)
 
 
 def set_password(connection: Connection, account: int, kept: str) -> None:
     """Keep the hash of a password, and end whatever was begun with the one before."""
-    execute(connection, "UPDATE accounts SET password = :kept WHERE account = :account", account=account, kept=kept)
-    execute(connection, "DELETE FROM sessions WHERE account = :account", account=account)
-    execute(connection, "DELETE FROM sign_in_links WHERE account = :account", account=account)
+    renew_password(connection, account, kept)
+    end_sessions_and_links(connection, account)
 
 
 def renew_password(connection: Connection, account: int, kept: str) -> None:

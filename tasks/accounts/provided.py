@@ -1,7 +1,7 @@
 """Accounts of people who sign in through an OpenID provider, as SQL. An account is of what the provider knows somebody
 by, which stays; their address may change, or become another's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from config.database import execute, rows, value
 from tasks.accounts.emails import as_email
 from tasks.accounts.groups import RoleGrant
-from tasks.accounts.rules import Role
+from tasks.accounts.rules import Role, stored_organisations
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def add_provided(connection: Connection, person: ProvidedPerson, grant: RoleGran
         """,
         email=person.email,
         role=grant.role,
-        organisations=_organisations(grant),
+        organisations=stored_organisations(grant.role, grant.organisations),
         provider=person.provider,
         subject=person.subject,
     )
@@ -97,16 +97,7 @@ def provide(connection: Connection, account: int, person: ProvidedPerson, grant:
         account=account,
         email=person.email,
         role=grant.role,
-        organisations=_organisations(grant),
+        organisations=stored_organisations(grant.role, grant.organisations),
         provider=person.provider,
         subject=person.subject,
     )
-
-
-def forget_links(connection: Connection, account: int) -> None:
-    """Void the links of an account."""
-    execute(connection, "DELETE FROM sign_in_links WHERE account = :account", account=account)
-
-
-def _organisations(grant: RoleGrant) -> Sequence[str] | None:
-    return None if grant.role is Role.OPERATOR else sorted(grant.organisations)

@@ -1,5 +1,6 @@
 """Who may do what: one table, role by act by scope, and the one function that every door asks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -42,6 +43,11 @@ class Caller:
     def sees(self, organisation: str) -> bool:
         """Whether this organisation, which need not be there, is one of the caller's."""
         return self.organisations is None or organisation in self.organisations
+
+
+def stored_organisations(role: Role, ids: Iterable[str]) -> list[str] | None:
+    """The organisations of somebody as they are stored: null for an operator, whose all are."""
+    return None if role is Role.OPERATOR else sorted(set(ids))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ FORMS = b"rollcall forms"
 #: Letters of a session's name: of its hash, which lets nobody in, so many that no two of an account have the same.
 _ID_LETTERS = 16
 
+#: The name, as SQL.
+_ID = f"left(encode(hash, 'hex'), {_ID_LETTERS})"
+
 
 @dataclass(frozen=True, slots=True)
 class SessionDetails:
@@ -56,7 +59,6 @@ class OwnSession:
 
 @dataclass(frozen=True, slots=True)
 class _SignedIn:
-    account: int
     email: str
     role: str
     organisations: list[str] | None
@@ -106,10 +108,10 @@ def own_sessions(
         connection,
         OwnSession,
         f"""
-        SELECT left(encode(hash, 'hex'), CAST(:letters AS int)) AS id, address, browser, began_at, used_at
+        SELECT {_ID} AS id, address, browser, began_at, used_at
         FROM sessions JOIN accounts USING (account)
         WHERE account = :account AND {_HOLDS}
-          AND (used_at, left(encode(hash, 'hex'), CAST(:letters AS int))) < (:used_at, :id)
+          AND (used_at, {_ID}) < (:used_at, :id)
         ORDER BY used_at DESC, 1 DESC LIMIT :limit
         """,
         account=account,
@@ -118,7 +120,6 @@ def own_sessions(
         idle=idle_seconds,
         days=LONGEST_DAYS,
         limit=limit,
-        letters=_ID_LETTERS,
     )
 
 
@@ -126,10 +127,9 @@ def end_own_session(connection: Connection, account: int, id_: str) -> bool:
     """End one session of an account; whether there was one."""
     return changes_any(
         connection,
-        "DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), CAST(:letters AS int)) = :id",
+        f"DELETE FROM sessions WHERE account = :account AND {_ID} = :id",
         account=account,
         id=id_,
-        letters=_ID_LETTERS,
     )
 
 
@@ -137,10 +137,9 @@ def end_other_sessions(connection: Connection, account: int, keep: str) -> int:
     """End the sessions of an account but for one; how many there were."""
     return execute(
         connection,
-        "DELETE FROM sessions WHERE account = :account AND left(encode(hash, 'hex'), CAST(:letters AS int)) <> :keep",
+        f"DELETE FROM sessions WHERE account = :account AND {_ID} <> :keep",
         account=account,
         keep=keep,
-        letters=_ID_LETTERS,
     )
 
 
@@ -158,7 +157,7 @@ def caller_of_session(
         connection,
         _SignedIn,
         f"""
-        SELECT account, email, role, organisations, used_at < now() - make_interval(secs => :seen) AS unseen
+        SELECT email, role, organisations, used_at < now() - make_interval(secs => :seen) AS unseen
         FROM sessions JOIN accounts USING (account) WHERE hash = :hash AND {_HOLDS}
         """,
         hash=digest(secret),

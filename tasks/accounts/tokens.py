@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from config import clock
 from config.database import changes_any, column, execute, one, rows, value
 from config.sql import query
-from tasks.accounts.rules import Caller, Door, Role
+from tasks.accounts.rules import Caller, Door, Role, stored_organisations
 from tasks.accounts.secret import digest, is_token
 
 
@@ -65,7 +65,7 @@ def add_token(
         name=name,
         hash=digest(secret),
         role=role,
-        organisations=_stored(role, organisations),
+        organisations=stored_organisations(role, organisations),
         expires_at=expires_at,
         made_by=made_by,
     )
@@ -145,8 +145,3 @@ class TokenUses:
             hashes=list(used),
             moments=list(used.values()),
         )
-
-
-def _stored(role: Role, organisations: Sequence[str]) -> list[str] | None:
-    """The organisations of a caller as they are stored: null for an operator, whose all are."""
-    return None if role is Role.OPERATOR else sorted(set(organisations))

@@ -148,7 +148,7 @@ def found_by(connection: Connection, org: Organisation, announcement: str, *, lo
     return found
 
 
-def _with_recipients(connection: Connection, org: Organisation, announcement: str) -> int:
+def with_recipients(connection: Connection, org: Organisation, announcement: str) -> int:
     """The number of the announcement with this id, or a refusal; so if it is not kept any more who got it."""
     found = found_by(connection, org, announcement)
     announcements.check_kept(connection, org.organisation, found)
@@ -266,7 +266,7 @@ def recipients(doing: Doing, asked: RecipientsPage) -> Page[announcements.Recipi
         return _searched(doing, asked, asked.search, after, listed)
     last = org.learners if asked.state is asked.reason is None else min(after + SCANNED, org.learners)
     with doing.transaction() as connection:
-        mailing = _with_recipients(connection, org, asked.announcement)
+        mailing = with_recipients(connection, org, asked.announcement)
         found = announcements.recipients_after(
             connection, org.organisation, mailing, after, asked.limit + 1, state=asked.state, reason=asked.reason,
             last=last,
@@ -281,7 +281,7 @@ def _searched(
 ) -> Page[announcements.RecipientDetails]:
     number = doing.organisation.organisation
     with doing.transaction() as connection:
-        mailing = _with_recipients(connection, doing.organisation, asked.announcement)
+        mailing = with_recipients(connection, doing.organisation, asked.announcement)
     known = learners.LearnerFilter([learners.Standing.ACTIVE, learners.Standing.INACTIVE], None)
     with transaction(doing.runtime.engine, number) as connection:
         hits = learners.search(connection, number, words, after, known, SEARCHED, asked.limit + 1)
@@ -299,7 +299,7 @@ def export(doing: Doing, asked: RecipientsExport) -> Stream:
     """Export one row for each recipient: how they stand, why, what their server said, and every attempt (R18)."""
     org = doing.organisation
     with doing.transaction() as connection:
-        mailing = _with_recipients(connection, org, asked.announcement)
+        mailing = with_recipients(connection, org, asked.announcement)
     return exported(
         doing,
         "recipients",

@@ -79,9 +79,9 @@ def all_known(doing: Doing, found: dict[str, Known], ids: Sequence[str]) -> dict
     return found
 
 
-def known_course(connection: Connection, doing: Doing, id_: str) -> enrolments.CourseDetails:
+def known_course(connection: Connection, doing: Doing, id_: str) -> enrolments.Course:
     """A course, or a refusal."""
-    found = enrolments.course_details(connection, doing.organisation.organisation, id_)
+    found = enrolments.find_course(connection, doing.organisation.organisation, id_)
     if found is None:
         raise NotFound(NO_COURSE(course=repr(id_), organisation=repr(doing.organisation.id)))
     return found

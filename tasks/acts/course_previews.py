@@ -76,9 +76,7 @@ def preview(doing: Doing, asked: CourseChange) -> CoursePreview:
     check_selection(asked.learners, asked.tab, asked.segment, method=asked.method)
     with doing.transaction() as connection:
         org = doing.organisation
-        known_course(connection, doing, asked.course)
-        course = enrolments.find_course(connection, org.organisation, asked.course)
-        assert course is not None  # noqa: S101 - it is known
+        course = known_course(connection, doing, asked.course)
         of = _of_rules if asked.method else _of_request
         found, selected = of(connection, doing, asked, course)
     return CoursePreview(

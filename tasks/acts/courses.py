@@ -4,18 +4,13 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from msgspec import Meta
+from sqlalchemy import Connection
 
-from config.errors import Conflict
+from config.errors import Conflict, NotFound
+from config.phrases import NO_COURSE
 from tasks import enrolments
 from tasks.acts.acting import Doing, act
-from tasks.acts.changing import (
-    begun,
-    happen,
-    known_course,
-    known_segments,
-    moment_after,
-    under_way,
-)
+from tasks.acts.changing import begun, happen, known_segments, moment_after, under_way
 from tasks.acts.paging import USUAL, After, Begun, Limit, Page, keys_after, page
 from tasks.enrolments import CourseDetails, EnrolmentCounts
 
@@ -61,7 +56,14 @@ def list_(doing: Doing, asked: CoursesAsked) -> Page[CourseDetails]:
 def show(doing: Doing, asked: OneCourse) -> CourseDetails:
     """Show a course."""
     with doing.transaction() as connection:
-        return known_course(connection, doing, asked.course)
+        return _details(connection, doing, asked.course)
+
+
+def _details(connection: Connection, doing: Doing, id_: str) -> CourseDetails:
+    found = enrolments.course_details(connection, doing.organisation.organisation, id_)
+    if found is None:
+        raise NotFound(NO_COURSE(course=repr(id_), organisation=repr(doing.organisation.id)))
+    return found
 
 
 @act("courses.method", "PUT courses/{course}/method", conditional=True)
@@ -74,7 +76,7 @@ def set_method(doing: Doing, asked: CourseMethod) -> CourseDetails | Begun[Enrol
 
 def _set_method(doing: Doing, asked: CourseMethod, segments: list[str]) -> CourseDetails | Begun[EnrolmentCounts]:
     with doing.transaction() as connection:
-        before = known_course(connection, doing, asked.course)
+        before = _details(connection, doing, asked.course)
         doing.check_unchanged(before)
         known_segments(connection, doing, segments)
         was, is_now = (
@@ -86,7 +88,7 @@ def _set_method(doing: Doing, asked: CourseMethod, segments: list[str]) -> Cours
     said = {"course": before.course, "title": before.title, "cost": before.cost, "on_hold": before.on_hold}
     happen(doing, "course.saved", said | {"method": asked.method, "segments": segments}, at)
     with doing.transaction() as connection:
-        now = known_course(connection, doing, asked.course)
+        now = _details(connection, doing, asked.course)
         if (now.method, now.segments) != (asked.method, sorted(segments)):
             raise Conflict(f"The course {asked.course!r} was described anew meanwhile: read it again.")
         doing.record(connection, asked.course, before=was, after=is_now)

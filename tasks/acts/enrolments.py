@@ -138,9 +138,7 @@ def roster(doing: Doing, asked: RosterAsked) -> Page[EnrolledLearner]:
     end: tuple[int, int] | None
     states = ["enrolled", "withdrawn"] if asked.state == "all" else [asked.state]
     with doing.transaction() as connection:
-        known_course(connection, doing, asked.course)
-        course = enrolments.find_course(connection, number, asked.course)
-        assert course is not None  # noqa: S101 - it is known
+        course = known_course(connection, doing, asked.course)
         found = enrolments.enrolled_after(connection, number, course.course, after, states, SCANNED, asked.limit + 1)
         if len(found) > asked.limit:
             learner, last = found[asked.limit - 1]

@@ -6,6 +6,8 @@ from config.errors import NotFound
 from config.phrases import NO_COURSE, NO_LEARNER
 from tasks import enrolments, explaining, learners, mail
 from tasks.acts.acting import Doing, act
+from tasks.acts.announcements import found_by
+from tasks.announcements import Announcement
 from tasks.explaining import Explanation, Step
 
 
@@ -37,12 +39,9 @@ def learner(doing: Doing, asked: LearnerExplained) -> Explanation:
         about = f"learner {profile.id}"
         steps = explaining.steps_of(connection, org.organisation, profile.learner, asked.course)
         if asked.announcement is not None:
-            launch = explaining.launch_of(connection, org.organisation, asked.announcement)
-            if launch is None:
-                raise NotFound(f"There is no announcement {asked.announcement!r} in the organisation {org.id!r}.")
-            forgotten = mail.is_forgotten(connection, org.organisation, launch.mailing)
-            about = f"{about}, announcement {asked.announcement}"
-            return _of_announcement(about, asked.announcement, launch, steps, forgotten=forgotten)
+            announcement = found_by(connection, org, asked.announcement)
+            forgotten = mail.is_forgotten(connection, org.organisation, announcement.mailing)
+            return _of_announcement(about, announcement, steps, forgotten=forgotten)
         held = explaining.unresolved_starts(connection, org.id, profile.id, asked.course)
         steps = explaining.in_order([*steps, *held])
         if asked.course is None:
@@ -54,15 +53,14 @@ def learner(doing: Doing, asked: LearnerExplained) -> Explanation:
         return explaining.explained(f"{about}, course {asked.course}", because, steps)
 
 
-def _of_announcement(
-    about: str, announcement: str, launch: explaining.Launch, steps: list[Step], *, forgotten: bool
-) -> Explanation:
+def _of_announcement(about: str, found: Announcement, steps: list[Step], *, forgotten: bool) -> Explanation:
     """Why an announcement went to a learner, or did not."""
-    mine = [one for one in steps if one.subject == announcement]
+    about = f"{about}, announcement {found.announcement}"
+    mine = [one for one in steps if one.subject == found.announcement]
     rest = [one for one in steps if one.what in {"became active", "became inactive", "unsubscribed", "suppressed"}]
-    if launch.launched_at is None:
+    if found.launched_at is None:
         return explaining.explained(about, "announcement not launched", rest)
-    launched = explaining.step(launch.launched_at, "announcement launched", subject=announcement)
+    launched = explaining.step(found.launched_at, "announcement launched", subject=found.announcement)
     because = mine[0].what if mine else "mail no longer kept" if forgotten else "not selected"
     return explaining.explained(about, because, explaining.in_order([*rest, launched, *mine]))
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Annotated
 
 from msgspec import Meta
@@ -21,7 +22,6 @@ from tasks.acts.acting import Doing, act
 from tasks.acts.announcements import AnnouncementState, OneAnnouncement, Version, found_by, to_change
 from tasks.announcements import Announcement, NotAllowed, local_time
 from tasks.mail import UNREACHABLE, About
-from tasks.organisations import Organisation
 
 #: What no mail of ours would be taken for. Of a limit, or of one recipient, the first look says nothing.
 STOPS_EVERYBODY = {UNREACHABLE, About.SIGN_IN, About.SENDER, About.REPUTATION, About.POLICY}
@@ -180,14 +180,13 @@ def _check_server(runtime: Runtime, seen: _Audience) -> None:
 
 
 def _moved(
-    doing: Doing, asked: OneAnnouncement | Scheduling, do: Callable[[Connection, Organisation, Announcement], object]
+    doing: Doing, announcement: str, move: Callable[..., object], *, version: str | None = None
 ) -> AnnouncementState:
-    """Move an announcement on, and say how it stands then."""
+    """Move an announcement on, as `announcements.pause` does, and say how it stands then."""
     org = doing.organisation
-    version = asked.version if isinstance(asked, Scheduling) else None
     with doing.transaction() as connection:
-        found = to_change(connection, org, asked.announcement, version)
-        do(connection, org, found)
+        found = to_change(connection, org, announcement, version)
+        move(connection, org.organisation, found, by=doing.caller.who)
         state = found_by(connection, org, found.announcement).state
         doing.record(connection, found.announcement, before={"state": found.state}, after={"state": state})
     return AnnouncementState(found.announcement, state)
@@ -197,43 +196,37 @@ def _moved(
 def schedule(doing: Doing, asked: Scheduling) -> AnnouncementState:
     """Have a draft launched at the time that it has."""
 
-    def do(connection: Connection, org: Organisation, found: Announcement) -> None:
+    def move(connection: Connection, _organisation: int, found: Announcement, *, by: str) -> None:
         if found.state == "draft" and (found.send_at is None or found.passed):
             lacks = "no time" if found.send_at is None else "a time that has passed"
             raise NotAllowed(f"the announcement {found.announcement} has {lacks}: edit gives it one")
-        announcements.schedule(connection, org, found, by=doing.caller.who)
+        announcements.schedule(connection, doing.organisation, found, by=by)
 
-    return _moved(doing, asked, do)
+    return _moved(doing, asked.announcement, move, version=asked.version)
 
 
 @act("announcements.unschedule", "POST announcements/{announcement}/unschedule")
 def unschedule(doing: Doing, asked: OneAnnouncement) -> AnnouncementState:
     """Make what is scheduled, or late, a draft again."""
-    by = doing.caller.who
-    return _moved(
-        doing, asked, lambda c, org, found: announcements.move(c, org.organisation, found, "unschedule", by=by)
-    )
+    return _moved(doing, asked.announcement, partial(announcements.move, move_="unschedule"))
 
 
 @act("announcements.pause", "POST announcements/{announcement}/pause")
 def pause(doing: Doing, asked: OneAnnouncement) -> AnnouncementState:
     """Stop sending within a second; what is under way is finished (R20)."""
-    by = doing.caller.who
-    return _moved(doing, asked, lambda c, org, found: announcements.pause(c, org.organisation, found, by=by))
+    return _moved(doing, asked.announcement, announcements.pause)
 
 
 @act("announcements.resume", "POST announcements/{announcement}/resume")
 def resume(doing: Doing, asked: OneAnnouncement) -> AnnouncementState:
     """Go on with what was paused."""
-    by = doing.caller.who
-    return _moved(doing, asked, lambda c, org, found: announcements.resume(c, org.organisation, found, by=by))
+    return _moved(doing, asked.announcement, announcements.resume)
 
 
 @act("announcements.cancel", "POST announcements/{announcement}/cancel")
 def cancel(doing: Doing, asked: OneAnnouncement) -> AnnouncementState:
     """Send no more of it, for good (R20)."""
-    by = doing.caller.who
-    return _moved(doing, asked, lambda c, org, found: announcements.cancel(c, org.organisation, found, by=by))
+    return _moved(doing, asked.announcement, announcements.cancel)
 
 
 @act("announcements.retry", "POST announcements/{announcement}/retry")

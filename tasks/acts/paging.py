@@ -80,14 +80,12 @@ def keys_after(cursor: str | None, keys: type[Keys], *listed: object) -> Keys | 
     organisation and its filters. Raises `Invalid` for a cursor of another list, or of other filters, and for none."""
     if cursor is None:
         return None
-    of: bytes = b""
     found: Keys | None = None
     try:
         packed = urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        read: Any = msgspec.msgpack.decode(packed, type=tuple[bytes, keys])  # type: ignore[valid-type]
-        of, found = read
+        of, found = msgspec.msgpack.decode(packed, type=tuple[bytes, keys])  # type: ignore[valid-type]
     except (ValueError, msgspec.MsgspecError):
-        found = None
+        of = b""
     if of != _mark(listed) or any(isinstance(one, str) and "\0" in one for one in found or ()):
         what = "It is not `next` of a page of this list with the same search and filters."
         raise Invalid("`after` does not belong to this list: begin again without it.", [BadField("/after", what)])

@@ -68,7 +68,9 @@ def end_others(doing: Doing, asked: OtherSessions) -> EndedSessions:
     """End all sessions of the caller but one, at once."""
     with doing.transaction() as connection:
         account = _own(doing, connection)
-        ended = accounts.end_other_sessions(connection, account, asked.keep) if account is not None else 0
+        if account is None:
+            return EndedSessions(0)
+        ended = accounts.end_other_sessions(connection, account, asked.keep)
         doing.record(connection, str(account), before={"others": ended}, after={"others": 0})
     return EndedSessions(ended)
 

@@ -76,8 +76,7 @@ def _provided(
     if account is not None:
         accounts.provide(connection, number, person, grant)
     if account is not None and not theirs:  # whoever could come in by a password cannot any more
-        accounts.end_sessions(connection, number)
-        accounts.forget_links(connection, number)
+        accounts.end_sessions_and_links(connection, number)
     before = None if account is None else {"role": account.role, "organisations": account.organisations or []}
     after = {"role": grant.role, "organisations": sorted(grant.organisations)}
     if before != after or not theirs:

@@ -6,8 +6,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from config.errors import BadField, Invalid, NotFound
-from tasks import announcements, mail
+from tasks import mail
 from tasks.acts.acting import Doing, act
+from tasks.acts.announcements import with_recipients
 from tasks.acts.exporting import exported
 from tasks.acts.paging import USUAL, After, Limit, Page, Stream, keys_after, page, page_ending_at
 from tasks.events import Moment
@@ -131,10 +132,7 @@ def remove(doing: Doing, asked: SuppressionsChosen) -> Lifted:
     wanted = mail.Chosen(named or None, asked.reason, asked.mailing, asked.since, asked.until)
     with doing.transaction() as connection:
         if asked.mailing is not None:
-            found = announcements.find(connection, org.organisation, asked.mailing)
-            if found is None:
-                raise NotFound(f"There is no announcement {asked.mailing!r} in the organisation {org.id!r}.")
-            announcements.check_kept(connection, org.organisation, found)
+            with_recipients(connection, org, asked.mailing)
         if asked.dry_run:
             lifted = mail.count_suppressions(connection, org.organisation, wanted)
         else:

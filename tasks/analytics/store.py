@@ -146,25 +146,26 @@ def count_all(connection: Connection, organisation: Organisation, since: date) -
     )
 
 
+#: A page of courses, or of segments, those with most enrolled first.
+_LARGEST = """
+    WHERE organisation = :organisation AND enrolled <= :enrolled AND (enrolled < :enrolled OR id > :id)
+    ORDER BY enrolled DESC, id LIMIT :limit
+"""
+
+
 def courses(
     connection: Connection, organisation: int, *, live: bool, after: tuple[int, str] = FIRST, limit: int
 ) -> list[CourseSummary]:
     """Courses, those with most enrolled first. `after`: how many are enrolled in the last one before, and its id."""
     without_nested_loops(connection)
+    source = f"({query('analytics.courses')}) counted" if live else "course_counts"
     return rows(
         connection,
         CourseSummary,
         f"""
         SELECT id AS course, title, enrolled, started, completed, not_started, withdrawn
-        FROM ({query("analytics.courses")}) counted
-        WHERE enrolled < :enrolled OR enrolled = :enrolled AND id > :id
-        ORDER BY enrolled DESC, id LIMIT :limit
-        """
-        if live
-        else """
-        SELECT id AS course, title, enrolled, started, completed, not_started, withdrawn FROM course_counts
-        WHERE organisation = :organisation AND enrolled <= :enrolled AND (enrolled < :enrolled OR id > :id)
-        ORDER BY enrolled DESC, id LIMIT :limit
+        FROM {source}
+        {_LARGEST}
         """,
         organisation=organisation,
         enrolled=after[0],
@@ -178,19 +179,14 @@ def segments(
 ) -> list[SegmentSummary]:
     """Segments, those with most enrolments first. `after`: see `courses`."""
     without_nested_loops(connection)
+    source = f"({query('analytics.segments')}) counted" if live else "segment_counts"
     return rows(
         connection,
         SegmentSummary,
         f"""
-        SELECT id AS segment, name, members, enrolled, started, completed FROM ({query("analytics.segments")}) counted
-        WHERE enrolled < :enrolled OR enrolled = :enrolled AND id > :id
-        ORDER BY enrolled DESC, id LIMIT :limit
-        """
-        if live
-        else """
-        SELECT id AS segment, name, members, enrolled, started, completed FROM segment_counts
-        WHERE organisation = :organisation AND enrolled <= :enrolled AND (enrolled < :enrolled OR id > :id)
-        ORDER BY enrolled DESC, id LIMIT :limit
+        SELECT id AS segment, name, members, enrolled, started, completed
+        FROM {source}
+        {_LARGEST}
         """,
         organisation=organisation,
         enrolled=after[0],
@@ -204,15 +200,12 @@ def days(
 ) -> Sequence[TrainingDay]:
     """The days on which anything was started or completed, of one course or of all."""
     without_nested_loops(connection)
+    source = f"({query('analytics.days')}) counted" if live else "training_days"
     return rows(
         connection,
         TrainingDay,
         f"""
-        SELECT day, started, completed FROM ({query("analytics.days")}) counted WHERE id = :id ORDER BY day
-        """
-        if live
-        else """
-        SELECT day, started, completed FROM training_days
+        SELECT day, started, completed FROM {source}
         WHERE organisation = :organisation AND id = :id AND day >= :since ORDER BY day
         """,
         organisation=organisation,
@@ -223,15 +216,13 @@ def days(
 
 def used_days(connection: Connection, organisation: Organisation, *, live: bool) -> list[UsedDay]:
     """The days of the current licence period on which anything was used."""
+    source = f"({query('analytics.ledger')}) counted" if live else "ledger_days"
     return rows(
         connection,
         UsedDay,
-        f"SELECT day, used, entries, overdrawn FROM ({query('analytics.ledger')}) counted ORDER BY day"
-        if live
-        else """
-        SELECT day, used, entries, overdrawn FROM ledger_days
-        WHERE organisation = :organisation AND unit = :unit AND period = :period
-        ORDER BY day
+        f"""
+        SELECT day, used, entries, overdrawn FROM {source}
+        WHERE organisation = :organisation AND unit = :unit AND period = :period ORDER BY day
         """,
         organisation=organisation.organisation,
         **seats.charging(organisation),

@@ -6,6 +6,6 @@ from config.lazily import lazily
 
 if TYPE_CHECKING:
     from tasks.explaining.rules import WHY, Explanation, Step, explained, of_access, step
-    from tasks.explaining.store import Launch, charge_of, in_order, launch_of, steps_of, unresolved_starts
+    from tasks.explaining.store import charge_of, in_order, steps_of, unresolved_starts
 else:
     __getattr__ = lazily(__name__)

@@ -7,22 +7,13 @@ from datetime import datetime
 import msgspec
 from sqlalchemy import Connection
 
-from config.database import one, rows
+from config.database import one, tuples
 from config.sql import query
 from tasks import events
 from tasks.explaining.rules import WHY, Step, step
 
 #: Events that wait or are quarantined which are looked through for a learner's starts, at most.
 UNRESOLVED_AT_MOST = 5_000
-
-
-@dataclass(frozen=True, slots=True)
-class _FoundStep:
-    at: datetime | None
-    what: str
-    course: str | None
-    subject: str | None
-    detail: str | None
 
 
 class _StartData(msgspec.Struct):
@@ -39,35 +30,20 @@ class _UnresolvedStart(msgspec.Struct):
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """When an announcement was launched; null: it was not."""
-
-    mailing: int
-    launched_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
 class ChargedTo:
     """Whose an entry of the ledger is, and what of."""
 
     learner: int
-    id: str | None
     course: str
     unit: str
-    overdrawn: bool
 
 
 def steps_of(connection: Connection, organisation: int, learner: int, course: str | None = None) -> list[Step]:
     """What happened to a learner, and what came of it, oldest first: of one course, or of all."""
-    found = rows(
-        connection,
-        _FoundStep,
-        query("explaining.steps_of_learner"),
-        organisation=organisation,
-        learner=learner,
-        course=course,
+    found = tuples(
+        connection, query("explaining.steps_of_learner"), organisation=organisation, learner=learner, course=course
     )
-    return in_order([step(row.at, row.what, row.course, row.subject, row.detail) for row in found])
+    return in_order([step(*row) for row in found])
 
 
 def in_order(steps: list[Step]) -> list[Step]:
@@ -97,31 +73,14 @@ def unresolved_starts(
         after = found[-1].number if found else after
 
 
-def launch_of(connection: Connection, organisation: int, announcement: str) -> Launch | None:
-    """Whether and when an announcement was launched; None if there is none."""
-    return one(
-        connection,
-        Launch,
-        """
-        SELECT mailing, launched_at FROM mailings
-        WHERE organisation = :organisation AND kind = 'announcement' AND id = :id
-        """,
-        organisation=organisation,
-        id=announcement,
-    )
-
-
 def charge_of(connection: Connection, organisation: int, entry: int) -> ChargedTo | None:
     """Whose an entry of the ledger is."""
     return one(
         connection,
         ChargedTo,
         """
-        SELECT p.learner, CASE WHEN l.standing <> 'deleted' AND p.occurred_at >= coalesce(l.deleted_at, '-infinity')
-                               THEN l.id END AS id, c.id AS course, p.unit, p.overdrawn
-        FROM consumptions p
-        JOIN learners l USING (organisation, learner)
-        JOIN courses c USING (organisation, course)
+        SELECT p.learner, c.id AS course, p.unit
+        FROM consumptions p JOIN courses c USING (organisation, course)
         WHERE p.organisation = :organisation AND p.consumption = :entry
         """,
         organisation=organisation,

@@ -165,6 +165,17 @@ def test_tokens_are_made_listed_and_revoked_by_commands(world: World, rollcall: 
     assert caller(world, added["token"]) is None
 
 
+def test_a_token_expires_at_a_time_with_any_offset_which_is_told_in_utc(world: World, rollcall: Rollcall) -> None:
+    expires = ("tokens", "add", "ci", "--role", "operator", "--expires")
+
+    told = rollcall(*expires, "2100-01-01T01:00:00+02:00").stdout
+    refused = rollcall(*expires, "9999-12-31T23:00:00-14:00")
+
+    assert "until 2099-12-31 23:00:00 UTC" in told
+    assert refused.exit_code == 2
+    assert "it is a time with an offset" in " ".join(refused.stderr.replace("│", "").split())
+
+
 def test_r34_what_is_done_with_tokens_is_written_down_and_no_secret_with_it(world: World) -> None:
     token = add(world)
     perform(world.runtime, ROOT, acts.revoke_token, acts.OneToken("ci"))

@@ -15,7 +15,7 @@ from config.database import enter_tenant_role, scoped, transaction
 from config.errors import Forbidden, NotFound
 from tasks import audit
 from tasks.accounts import Caller, Door, Role
-from tasks.acts import auditing
+from tasks.acts import auditing, sessions
 from tasks.acts.acting import perform
 from tasks.acts.auditing import AuditAsked
 from tests.accounts.statements import asked_of
@@ -164,3 +164,12 @@ def test_r34_a_long_log_is_read_in_pages_by_an_index(written: World) -> None:
     assert len(pages) == 6
     assert "audit_at" in plan
     assert "Sort  (cost" not in plan, "a Merge Append has a key, and sorts nothing"
+
+
+def test_r34_a_program_has_no_sessions_to_end_and_nothing_is_written_of_any(world: World) -> None:
+    program = Caller("ci", Door.API, Role.ADMIN, frozenset({OURS}))
+
+    ended = perform(world.runtime, program, sessions.end_others, sessions.OtherSessions("0" * 16))
+
+    assert ended.sessions == 0
+    assert world.list("SELECT subject FROM audit WHERE act = 'sessions.end_others'") == []

@@ -78,7 +78,8 @@ def test_what_cannot_be_is_refused_in_one_line(rollcall: Rollcall, refused: Call
         )
         assert wrong.exit_code == 2
         assert all(type_ in "".join(wrong.stderr.split()) for type_ in (unknown, *TYPES_OUT))
-    assert rollcall("webhooks", "add", "https://example.org/", "--since", "noon").exit_code == 2
+    for never in ("noon", "2026-01-10T09:00:00", "0001-01-01T00:00:00+14:00"):
+        assert rollcall("webhooks", "add", "https://example.org/", "--since", never).exit_code == 2
     assert "ROLLCALL_WEBHOOKS_PRIVATE" in refused("webhooks", "add", "https://169.254.169.254/latest")
     assert refused("webhooks", "show", "x", "-o", "acme") == "There is no webhook 'x' of the organisation 'acme'."
     assert refused("webhooks", "remove", "x") == "There is no webhook 'x' of the platform."

@@ -361,6 +361,14 @@ def test_up_refuses_to_scale_what_the_procfile_does_not_have(machine: Machine) -
     assert not machine.home.exists()
 
 
+@pytest.mark.parametrize("scale", ["web", "web=", "web=two", "web=-1", "web=²"])
+def test_up_refuses_a_scale_that_is_no_number(machine: Machine, scale: str) -> None:
+    done = machine.command("up", "--scale", scale)
+
+    assert done.returncode == 2
+    assert "it reads NAME=N" in re.sub(r"[\s│]+", " ", done.stderr)
+
+
 def test_links_made_up_once_lead_to_the_pages_the_next_time_too(tmp_path: Path) -> None:
     kept = tmp_path / "identity.json"
     kept.write_text(json.dumps({"mail_from": "a@b", "public_url": "", "secret_key": "k"}))

@@ -14,7 +14,7 @@ from config.words import as_json, rfc3339
 from tasks.acts import auditing as acts
 from tasks.audit import AuditRecord
 from tasks.reports import Format
-from workers.commands.common import past, walked, write_blocks
+from workers.commands.common import Lines, past, walked, write_blocks
 
 #: Entries written at once.
 BLOCK = 500
@@ -39,7 +39,7 @@ def audit(
         Format,
         typer.Option("--format", help="csv is safe in a spreadsheet; jsonl is one JSON document a line."),
     ] = Format.JSONL,
-    json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    json_: Lines = False,
 ) -> None:
     """Write what was done, the oldest first: when, who, by which door, from where, what, before, after, outcome."""
     asked = acts.AuditAsked(None if since is None else past(since, "--since"), who, act)

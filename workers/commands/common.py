@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Protocol, TypeVar
@@ -33,6 +33,7 @@ from tasks import organisations
 from tasks.accounts import Caller, Door, Role
 from tasks.acts.acting import Act, Answer, Asked, Nothing, perform
 from tasks.acts.paging import MOST, Item, Page
+from tasks.reports import Format
 from workers.console import WIDE, CleanConsole, visible, visible_rows
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ out = CleanConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isa
 err = CleanConsole(stderr=True, highlight=False, soft_wrap=True)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document and nothing else.")]
+Lines = Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")]
+Written = Annotated[
+    Format, typer.Option("--format", help="csv is safe to open in a spreadsheet; jsonl is one JSON document a line.")
+]
 Org = Annotated[str, typer.Option("--organisation", "-o", metavar="ORG", help="The organisation's id.")]
 By = Annotated[str | None, typer.Option("--by", help="Who decides; the user of this machine otherwise.")]
 
@@ -83,7 +88,7 @@ def who(by: str | None) -> str:
 
 
 def past(text: str, option: str, reads: str = PAST) -> datetime:
-    """What is meant by a time, or by a span until now. `reads` says what the option takes."""
+    """What is meant by a time, or by a span until now, in UTC. `reads` says what the option takes."""
     return _moment(text, option, reads, -1)
 
 
@@ -92,7 +97,7 @@ FUTURE = "a time with an offset (2026-11-24T03:00:00Z), or a span from now on (1
 
 
 def future(text: str, option: str) -> datetime:
-    """What is meant by a time, or by a span from now on."""
+    """What is meant by a time, or by a span from now on, in UTC."""
     return _moment(text, option, FUTURE, 1)
 
 
@@ -101,11 +106,11 @@ def _moment(text: str, option: str, reads: str, sign: int) -> datetime:
         if span := re.fullmatch(r"(\d{1,9})([smhdw])", text):
             return clock.now() + sign * timedelta(**{_UNITS[span[2]]: int(span[1])})
         moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         raise typer.BadParameter(f"{option} {text}: it is {reads}") from None
-    if moment.tzinfo is None:
-        raise typer.BadParameter(f"{option} {text}: say in which time zone, as in {moment.isoformat()}Z")
-    return moment
+    raise typer.BadParameter(f"{option} {text}: say in which time zone, as in {moment.isoformat()}Z")
 
 
 def progress_bar(*columns: "ProgressColumn", quiet: bool = False) -> "Progress":
@@ -154,13 +159,14 @@ def only(shape: type[Shape], result: object) -> Shape:
 
 def documents(results: Iterable[object]) -> None:
     """Print results, however many, as one JSON document: a list."""
-    write_blocks(_as_one(results))
+    write_blocks(as_list(map(as_json, results)))
 
 
-def _as_one(results: Iterable[object]) -> Iterator[bytes]:
+def as_list(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON documents as one that is a list of them; a part may hold several, with commas between."""
     before = b"["
-    for result in results:
-        yield before + as_json(result)
+    for part in parts:
+        yield before + part
         before = b",\n"
     yield b"]\n" if before != b"[" else b"[]\n"
 
@@ -373,16 +379,11 @@ def asked(runtime: Runtime, organisation: str) -> Iterator[tuple[Connection, org
         found = organisations.find(connection, [organisation]).get(organisation)
         if found is None:
             raise Refused(f"There is no organisation {organisation!r}.")
-        with serving(connection, found):
+        with scoped(connection, found.organisation):
+            try:
+                enter_tenant_role(connection, found.organisation)
+            except (DataError, ProgrammingError):
+                raise Refused(
+                    "The database lacks the role of an organisation's people: run rollcall migrate."
+                ) from None
             yield connection, found
-
-
-@contextmanager
-def serving(connection: Connection, organisation: organisations.Organisation) -> Iterator[None]:
-    """The rest of a transaction, about one organisation and with the rights of its people alone (R31)."""
-    with scoped(connection, organisation.organisation):
-        try:
-            enter_tenant_role(connection, organisation.organisation)
-        except (DataError, ProgrammingError):
-            raise Refused("The database lacks the role of an organisation's people: run rollcall migrate.") from None
-        yield

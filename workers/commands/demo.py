@@ -178,7 +178,8 @@ def account(runtime: Runtime, client: redis.Redis, published: int, stored: int) 
         courses = {course.course: course for course in reports.course_counts(connection, number)}
         course = courses[sample.COURSE]
         written = Counter(events.written(connection, number))
-        counts = {kind: _by_state(reports.mail_counts(connection, number), kind) for kind in mail.Kind}
+        mails = reports.mail_counts(connection, number)
+        counts = {kind: _by_state(mails, kind) for kind in mail.Kind}
         announcement = announcements.find(connection, number, sample.ANNOUNCEMENT)
         if announcement is None:
             raise Refused("The sample's announcement was not taken.")

@@ -62,7 +62,7 @@ def export(
     It is for a person who asks what is kept of them. That it was made is written into the audit log.
     """
     with acting("learners") as do:
-        write_blocks(do(acts.export, acts.LearnerToggle(id_), organisation).blocks, lambda _: None)
+        write_blocks(do(acts.export, acts.LearnerToggle(id_), organisation).blocks)
 
 
 def _print(shown: acts.LearnerDetails) -> None:

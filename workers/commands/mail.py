@@ -36,11 +36,6 @@ COMPRESSED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
 LONGEST_STRING = 255
 
 
-@app.callback()
-def mail() -> None:
-    """Mail: what is to be set up for it, and whether it goes."""
-
-
 @dataclass(frozen=True, slots=True)
 class Record:
     """A record of the DNS."""

@@ -12,7 +12,7 @@ from tasks.acts import reports as acts
 from tasks.acts.acting import Act, Asked
 from tasks.acts.paging import Stream
 from tasks.reports import Format, Tab
-from workers.commands.common import Json, Org, acting, done, err, say_table, write_blocks
+from workers.commands.common import Json, Lines, Org, Written, acting, done, err, say_table, write_blocks
 
 app = typer.Typer(
     help="Reports by organisation: analytics of the active, and exports, streamed however large they are.",
@@ -20,10 +20,6 @@ app = typer.Typer(
 )
 
 Which = Annotated[Tab, typer.Option(help="The learners active now, or those who are not.")]
-Written = Annotated[
-    Format, typer.Option("--format", help="csv is safe to open in a spreadsheet; jsonl is one JSON document a line.")
-]
-Lines = Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")]
 
 
 @app.command()

@@ -1,6 +1,5 @@
 """`rollcall seats`: what was bought, and every entry of what was used."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -21,6 +20,7 @@ from workers.commands.common import (
     Org,
     Refused,
     acting,
+    as_list,
     chosen,
     document,
     done,
@@ -89,7 +89,9 @@ def ledger(
         if json_ or format_ is not Written.TABLE:
             written = Format.CSV if format_ is Written.CSV and not json_ else Format.JSONL
             blocks = do(acts.export, acts.LedgerExport(*wanted, written), organisation).blocks
-            write_blocks(_as_list(blocks) if json_ else blocks)
+            if json_:
+                blocks = as_list(block.rstrip(b"\n").replace(b"\n", b",\n") for block in blocks if block)
+            write_blocks(blocks)
             return
         entries = [*items(do, acts.ledger, acts.LedgerPage(*wanted), organisation)]
     table(
@@ -101,16 +103,6 @@ def ledger(
 
 def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(tzinfo=UTC)
-
-
-def _as_list(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """JSON documents, one a line, as one that is a list of them."""
-    before = b"["
-    for block in blocks:
-        if block:
-            yield before + block.rstrip(b"\n").replace(b"\n", b",\n")
-            before = b",\n"
-    yield b"]\n" if before != b"[" else b"[]\n"
 
 
 @app.command()

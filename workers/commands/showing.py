@@ -13,8 +13,10 @@ from tasks.mail import Delivery, MailResult
 from tasks.reports import Format
 from workers.commands.common import (
     Json,
+    Lines,
     Org,
     Refused,
+    Written,
     acting,
     document,
     done,
@@ -175,11 +177,8 @@ def recipients_(
     organisation: Org,
     state: Annotated[Delivery | None, typer.Option(help="Those who stand so alone.")] = None,
     reason: Annotated[str | None, typer.Option(help="Those of whom this is the reason alone.")] = None,
-    format_: Annotated[
-        Format,
-        typer.Option("--format", help="csv is safe to open in a spreadsheet; jsonl is one JSON document a line."),
-    ] = Format.CSV,
-    json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
+    format_: Written = Format.CSV,
+    json_: Lines = False,
 ) -> None:
     """Export one row for each recipient: how they stand, why, what their server said, and every attempt."""
     written = Format.JSONL if json_ else format_

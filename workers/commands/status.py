@@ -88,9 +88,7 @@ def _screen(ask: Callable[[], acts.SystemStatus], rates: GrowthRates) -> Rendera
 
 
 def _shown(standing: acts.SystemStatus) -> Group:
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("queue", "due", "oldest due", "in flight", "at rest", "failing", "processes", ""):
-        grid.add_column(column)
+    grid = _table("queue", "due", "oldest due", "in flight", "at rest", "failing", "processes", "")
     loads = {load.queue: load for load in standing.queues}
     for queue in (*loads, *(name for name in standing.unserved if name not in loads)):
         load, served = loads.get(queue), sum(queue in one.queues for one in standing.fleet)
@@ -124,11 +122,13 @@ def _shown(standing: acts.SystemStatus) -> Group:
     return Group(*lines, grid, "", _readers(standing), *fleet)
 
 
+def _table(*columns: str) -> Table:
+    return Table(*columns, box=None, pad_edge=False, header_style="bold")
+
+
 def _fleet(running: list[Process]) -> Table:
     """Every process, on every host."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("process", "host", "pid", "version", "since", "said so", "does"):
-        grid.add_column(column)
+    grid = _table("process", "host", "pid", "version", "since", "said so", "does")
     for one in running:
         does = "leads" if one.leads else "stands by" if one.role == "relay" else one.busy_with or ""
         name = " ".join((one.role, *one.queues))
@@ -139,9 +139,7 @@ def _fleet(running: list[Process]) -> Table:
 
 def _readers(standing: acts.SystemStatus) -> Table:
     """The streams, with who reads them."""
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("stream", "length", "memory", "group", "consumers", "unread", "pending", "oldest", ""):
-        grid.add_column(column)
+    grid = _table("stream", "length", "memory", "group", "consumers", "unread", "pending", "oldest", "")
     for stream in standing.streams:
         memory = "–" if stream.bytes is None else decimal(stream.bytes)
         first = [stream.stream, cell(stream.length), memory]

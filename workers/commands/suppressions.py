@@ -10,7 +10,7 @@ from tasks import mail
 from tasks.acts import suppressions as acts
 from tasks.mail import mail_key
 from tasks.reports import Format
-from workers.commands.common import PAST, By, Json, Org, acting, done, past, say, write_blocks
+from workers.commands.common import PAST, By, Json, Lines, Org, Written, acting, done, past, say, write_blocks
 
 app = typer.Typer(
     help="Addresses that get no more mail from an organisation: their server refused them, mail came back, somebody"
@@ -22,14 +22,7 @@ Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="A mail address,
 
 
 @app.command("list")
-def list_(
-    organisation: Org,
-    format_: Annotated[
-        Format,
-        typer.Option("--format", help="csv is safe to open in a spreadsheet; jsonl is one JSON document a line."),
-    ] = Format.CSV,
-    json_: Annotated[bool, typer.Option("--json", help="The same as --format jsonl.")] = False,
-) -> None:
+def list_(organisation: Org, format_: Written = Format.CSV, json_: Lines = False) -> None:
     """List every address, the oldest first: since when and why, and who decided it if a person did."""
     with acting("suppressions") as do:
         write_blocks(do(acts.export, acts.SuppressionsExport(Format.JSONL if json_ else format_), organisation).blocks)

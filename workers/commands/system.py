@@ -125,7 +125,7 @@ def up(
             make_redis(runtime.endpoints.redis_url) as client,
         ):
             client.ping()  # what cannot be reached now is said once, here, and not by each process for ever
-        raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles, _print_line)))
+        raise typer.Exit(asyncio.run(_supervise(settings, found, pids, roles)))
 
 
 def _roles(procfile: Path | None, scale: list[str]) -> list["ProcessKind"]:
@@ -137,7 +137,7 @@ def _roles(procfile: Path | None, scale: list[str]) -> list["ProcessKind"]:
     numbers = {}
     for choice in scale:
         name, _, number = choice.partition("=")
-        if not number.isdigit():
+        if not number.isdecimal():
             raise typer.BadParameter(f"--scale {choice}: it reads NAME=N, as in bulk=4")
         numbers[name] = int(number)
     try:
@@ -155,7 +155,6 @@ async def _supervise(
     found: Endpoints,
     embedded: dict[str, int],
     roles: list["ProcessKind"],
-    on_line: Callable[[str, str], None],
 ) -> int:
     from workers.supervisor import Supervisor
 
@@ -178,9 +177,7 @@ async def _supervise(
     }
 
     running: dict[str, int] = {}
-
-    if settings.rollcall_log == "json" and on_line is _print_line:
-        on_line = _print_json(lambda: running)
+    on_line = _print_json(lambda: running) if settings.rollcall_log == "json" else _print_line
     say_once = _once(on_line)
 
     def remember(pids: dict[str, int]) -> None:

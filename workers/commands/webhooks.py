@@ -1,6 +1,6 @@
 """`rollcall webhooks`: where events out are sent besides the stream."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -61,11 +61,11 @@ def add(
 def _time(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
-        raise typer.BadParameter(f"--since {text}: it reads as in 2026-01-10T09:00:00Z")
-    return moment
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise typer.BadParameter(f"--since {text}: it reads as in 2026-01-10T09:00:00Z")
 
 
 def _show_key(added: acts.Added, *, json_: bool) -> None:

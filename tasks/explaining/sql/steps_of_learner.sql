@@ -1,4 +1,4 @@
--- What happened to a learner, and what came of it: of one course, or of all; each row is a step, by its code.
+-- What happened to a learner, and what came of it: of one course, or of all; each row is what `step` takes.
 WITH mine AS (
     SELECT e.*, c.id AS course_id, c.on_hold, f.cause, f.request, coalesce(rules.method, c.method) AS method
     FROM enrolments e
