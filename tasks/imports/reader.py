@@ -130,13 +130,15 @@ def first_cells(file: IO[bytes]) -> Iterator[str]:
     encoding = encodings.encoding_of(file).name
     delimiter = _delimiter_of(file, encoding)
     with _opened(file, encoding) as text:
+        reader, line = _reader(_lines(text), delimiter), 0
         try:
-            for number, row in enumerate(_reader(_lines(text), delimiter)):
-                if not row or not row[0].strip() or (not number and field_named(row[0]) is Field.LEARNER):
+            for row in reader:
+                begun, line = line + 1, reader.line_num  # a cell in quotation marks may go on
+                if not row or not row[0].strip() or (begun == 1 and field_named(row[0]) is Field.LEARNER):
                     continue
                 id_ = cells.read(Field.LEARNER, row[0], ours=False)
                 if isinstance(id_, tuple):
-                    raise NotReadable(f"Line {number + 1} has no id that can be read: {id_[0]}, {id_[1]}.")
+                    raise NotReadable(f"Line {begun} has no id that can be read: {id_[0]}, {id_[1]}.")
                 yield id_
         except csv.Error as problem:
             raise NotReadable(f"The file cannot be read: {problem}.") from None

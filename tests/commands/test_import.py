@@ -220,13 +220,13 @@ def test_r02_ids_in_a_file_are_read_as_those_of_an_import(
     ids = tmp_path / "ids.csv"
     ids.write_bytes('\ufeffid\n\'00125\n\ufeffB\n="C"\n'.encode())
     broken = tmp_path / "broken.csv"
-    broken.write_text("id\n00125\n9.91214E+15\n")
+    broken.write_text('id,note\n00125,"two\nlines"\n9.91214E+15,\n')
 
     done = rollcall("learners", "deactivate", "-o", "acme", "--file", str(ids))
 
     assert (done.exit_code, ids_of(world, "inactive")) == (0, {"00125", "B", "C"})
     line = refused("learners", "activate", "-o", "acme", "--file", str(broken))
-    assert line == f"{broken}: Line 3 has no id that can be read: changed by a spreadsheet, learner: 9.91214E+15."
+    assert line == f"{broken}: Line 4 has no id that can be read: changed by a spreadsheet, learner: 9.91214E+15."
     assert ids_of(world, "active") == set()
 
 
