@@ -87,7 +87,7 @@ class RefusedVisit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request, read. `session`: the cookie of the session; `flash`: that of what is to be said once."""
+    """A request, read. `session`: the cookie of the session."""
 
     request: Request
     page: ConsolePage

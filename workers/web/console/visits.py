@@ -92,7 +92,7 @@ PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
 #: The sections in the order of the navigation, and those that stand behind all others.
-NAVIGATION = ("users", "courses", "enrolments", "segments", "announcements", "reports", "seats", "imports")
+NAVIGATION = ("users", "enrolments", "segments", "announcements", "reports", "seats", "imports")
 LAST = ("technical", "system")
 
 
@@ -179,7 +179,7 @@ class Visit:
         return list(dict.fromkeys(value for known, value in self.fields if known == name and value))
 
     def url(self, *parts: str, **query: object) -> str:
-        """A page below the organisation's, or with `at="/"` below the console's. What is None or empty is left out."""
+        """A page below the organisation's or, where there is none, the console's. What is None or empty is left out."""
         organisation = self.path.get("organisation")
         whole = parts if organisation is None else ("organisations", organisation, *parts)
         return self.top(*whole, **query)
