@@ -1,6 +1,6 @@
 """A list page by page: each is a link, one goes both ways, and what is ticked on other pages is kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -43,21 +43,19 @@ def listing(visit: Visit, what: Act[Any, Page[Item]], name: str = "learner", **m
     besides."""
     asked = visit.read(what.takes, **({"limit": SHOWN} | more))
     items, following = filled(visit, what, asked.after, more)
-    before, after = beside(visit, asked.after, following, visit.again)
+    before, after = _beside(visit, asked.after, following)
     return ListedPage(asked, items, before, after, visit.all_said(name)[:MOST_TICKED])
 
 
-def beside(
-    visit: Visit, after: str | None, following: str | None, link: Callable[..., str]
-) -> tuple[str | None, str | None]:
-    """Links to the pages on both sides of one that begins `after` an item; `link` makes one of `after` and `trail`."""
+def _beside(visit: Visit, after: str | None, following: str | None) -> tuple[str | None, str | None]:
+    """Links to the pages on both sides of one that begins `after` an item."""
     trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
     before = None
     if after is not None:
         last = trail[-1] if trail else "-"
-        before = link(after=None if last == "-" else last, trail=".".join(trail[:-1]))
+        before = visit.again(after=None if last == "-" else last, trail=".".join(trail[:-1]))
     here = ".".join([*trail, after or "-"])
-    return before, None if following is None else link(after=following, trail=here)
+    return before, None if following is None else visit.again(after=following, trail=here)
 
 
 def filled(
