@@ -60,14 +60,14 @@ def begin(visit: Visit) -> Gone:
     return Gone(visit.url("imports", begun.location.rpartition("/")[2]))
 
 
-def _state(visit: Visit) -> object:
+def _state(visit: Visit) -> ImportUnderWay:
     return visit.once(imports.show, _one(visit))
 
 
 @page("GET organisations/{organisation}/imports/{id}", needs=imports.show, section="imports", live=_state)
 def show(visit: Visit) -> Shown:
     """What a file says, as it is understood; how far the import is; what became of it."""
-    return _shown(visit, visit.once(imports.show, _one(visit)))
+    return _shown(visit, _state(visit))
 
 
 @page("POST organisations/{organisation}/imports/{id}", needs=imports.again, section="imports")
