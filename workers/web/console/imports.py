@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -106,13 +107,27 @@ def _refused_lines(visit: Visit, delimiter: str) -> list[_RefusedLine]:
     """The first lines that were refused."""
     blocks = iter(visit.ask(imports.refused, _one(visit)).blocks)
     text = next(blocks, b"").decode("utf-8-sig", errors="replace")
-    found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    found = _rows(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     next(found, None)
     return [
         _RefusedLine(int(line), reason, detail, " · ".join(cell for cell in cells if cell)[:LONGEST_LINE])
         for line, reason, detail, *cells in islice(found, FEW_LINES)
-        if line.isdigit()
+        if line.isdecimal()
     ]
+
+
+def _rows(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The rows that can be read: not one with a cell that is too long for `csv`, nor one of which the end of the block
+    left too little to say why it was refused."""
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error:
+            continue
+        if row is None:
+            return
+        if len(row) > 2:
+            yield row
 
 
 @dataclass(frozen=True, slots=True)
