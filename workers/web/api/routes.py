@@ -76,10 +76,14 @@ class ActRoute:
         return "/" + "/".join(self.parts)
 
     @property
+    def in_path(self) -> list[str]:
+        """The fields that stand in the path."""
+        return [part[1:-1] for part in self.parts if part.startswith("{")]
+
+    @property
     def has_body(self) -> bool:
         """Whether what is asked comes in a body."""
-        in_path = {part[1:-1] for part in self.parts if part.startswith("{")}
-        return self.act.method not in {"GET", "HEAD"} and bool(self.known.keys() - in_path)
+        return self.act.method not in {"GET", "HEAD"} and bool(self.known.keys() - self.in_path)
 
     @property
     def tagged(self) -> bool:
