@@ -213,10 +213,9 @@ def _withdrawn(visit: Visit) -> ChosenIds:
 
 
 def _back(visit: Visit) -> str:
-    """The page of ours that somebody came from."""
-    back, own = visit.said("back"), visit.url("courses", visit.path["course"])
-    fitting = (f"{own}?", f"{own}/", visit.url("learners", ""), visit.url("segments", ""))
-    return back if back == own or back.startswith(fitting) else own
+    """The page of a course, a learner or a segment that somebody came from."""
+    own = visit.url("courses", visit.path["course"])
+    return visit.back(own, f"{own}?", f"{own}/", visit.url("learners", ""), visit.url("segments", ""))
 
 
 def _gone(

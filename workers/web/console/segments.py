@@ -136,7 +136,7 @@ def _move(visit: Visit, these: ChosenIds, *, joins: bool) -> Shown | Gone:
     if not visit.said("confirmed"):
         segment = visit.ask(segments.show, OneSegment(id_))
         said = {"segment": segment, "joins": joins, "count": len(these.ids), "fields": these.fields}
-        return Shown("segments_move", {**said, "linked": enrolling, "back": _back(visit)})
+        return Shown("segments_move", {**said, "linked": enrolling, "back": visit.back(here, f"{here}?", f"{here}/")})
     act = segments.join if joins else segments.leave
     found: Members | Begun[Any] = visit.ask(act, MembersNamed(id_, these.ids))
     if isinstance(found, Begun):
@@ -154,8 +154,3 @@ def _undo(visit: Visit, these: ChosenIds, done: Members, *, joins: bool, enrols:
         return None
     to = visit.url("segments", done.segment, "leave" if joins else "join")
     return Undo(to, [("confirmed", "yes"), *(("learner", one) for one in these.ids)])
-
-
-def _back(visit: Visit) -> str:
-    back, own = visit.said("back"), visit.url("segments", visit.path["segment"])
-    return back if back == own or back.startswith((f"{own}?", f"{own}/")) else own

@@ -117,9 +117,9 @@ def _change(visit: Visit) -> tuple[Wanted, ChosenIds]:
 
 
 def _back(visit: Visit) -> str:
-    """The list or card that somebody came from, if it is ours."""
-    back, own, cards = visit.said("back"), visit.url("users"), visit.url("learners", "")
-    return back if back == own or back.startswith((f"{own}?", cards)) else own
+    """The list or card that somebody came from."""
+    own = visit.url("users")
+    return visit.back(own, f"{own}?", visit.url("learners", ""))
 
 
 def _said(visit: Visit, status: str, done: int, usernames: int) -> str:

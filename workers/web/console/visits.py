@@ -178,6 +178,11 @@ class Visit:
         """Each value of a field of the form, once."""
         return list(dict.fromkeys(value for known, value in self.fields if known == name and value))
 
+    def back(self, own: str, *others: str) -> str:
+        """The page of ours that somebody came from: `own`, or one that begins like one of the others; else `own`."""
+        said = self.said("back")
+        return said if said == own or said.startswith(others) else own
+
     def url(self, *parts: str, **query: object) -> str:
         """A page below the organisation's or, where there is none, the console's. What is None or empty is left out."""
         organisation = self.path.get("organisation")
