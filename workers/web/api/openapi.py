@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from functools import cache
+from http import HTTPStatus
 from importlib.metadata import version
 from types import UnionType
 from typing import IO, Any, Union, get_args, get_origin
@@ -212,7 +213,7 @@ def _responses(route: ActRoute, schemas: dict[str, Any]) -> dict[str, Any]:
     if plain:
         made = [schemas[repr(kind)] for kind in plain]
         schema = made[0] if len(made) == 1 else {"anyOf": made}
-        found[str(act.status)] = {"description": problems.phrase(act.status), "content": _json(schema)}
+        found[str(act.status)] = {"description": HTTPStatus(act.status).phrase, "content": _json(schema)}
         found[str(act.status)] |= {"headers": tag} if route.tagged else {}
         if act.method == "GET" and route.tagged:
             found["304"] = {"description": "It is as you have it.", "headers": tag}
