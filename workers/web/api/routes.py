@@ -90,10 +90,6 @@ class ActRoute:
         """Whether its answers have an ETag: what shows one thing, and what changes it."""
         return self.act.conditional or (self.act.method == "GET" and self.weight is Weight.QUICK)
 
-    def fits(self, parts: list[str]) -> dict[str, str] | None:
-        """The fields in a path, if it is this route's."""
-        return fields_in(self.parts, parts)
-
 
 def route_of(act: Act[Any, Any]) -> ActRoute:
     """The route of an act."""
@@ -190,7 +186,7 @@ class Api:
             parts = below(BASE, self._prefix, request.scope["raw_path"])
         except ValueError:
             raise RefusedCall(404, "There is nothing at this path.") from None
-        fitting = [(route, path) for route in self._routes if (path := route.fits(parts)) is not None]
+        fitting = [(route, path) for route in self._routes if (path := fields_in(route.parts, parts)) is not None]
         method = "GET" if request.method == "HEAD" else request.method
         for route, path in fitting:
             if route.act.method == method and (path == fitting[0][1] or reading.may_be(route.known, path)):

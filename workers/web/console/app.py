@@ -50,7 +50,7 @@ from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, as
 from workers.web.console.uploading import SentFile
 from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.exporting import Exports
-from workers.web.paths import below, path_of
+from workers.web.paths import below, fields_in, path_of
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
@@ -374,7 +374,7 @@ def _status(problem: UserError) -> int:
 
 
 def _found(method: str, parts: list[str]) -> tuple[ConsolePage, dict[str, str]]:
-    fitting = [(page, path) for page in PAGES if (path := page.fits(parts)) is not None]
+    fitting = [(page, path) for page in PAGES if (path := fields_in(page.parts, parts)) is not None]
     wanted = "GET" if method == "HEAD" else method
     found = next(((page, path) for page, path in fitting if page.method == wanted), None)
     if found is None:

@@ -13,7 +13,6 @@ from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
 from workers.web.console.uploading import SentFile
-from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -70,10 +69,6 @@ class ConsolePage:
     live: "Callable[[Visit], object] | None" = None
     exports: bool = False
     uploads: bool = False
-
-    def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
-        """The fields in a path, if it is this page's."""
-        return fields_in(self.parts, parts)
 
 
 @dataclass(frozen=True, slots=True)
