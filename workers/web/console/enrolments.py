@@ -144,9 +144,7 @@ def enrol(visit: Visit) -> Gone:
     """Enrol those who were ticked, or a segment (R8, R9, R11)."""
     asked, _ = _request(visit)
     found = visit.ask(enrolments.request, asked)
-    if isinstance(found, Begun):
-        return _gone(visit, found, "")
-    return _gone(visit, found, _counted(visit, found))
+    return _gone(visit, found, "" if isinstance(found, Begun) else _counted(visit, found))
 
 
 @page(f"POST {ONE}/withdraw/confirm", needs=enrolments.withdraw, section="enrolments")
