@@ -100,7 +100,7 @@ def _name(name: str) -> str:
 
 def _of_file(kind: Any) -> dict[str, Any]:
     """The schema of a file in a form."""
-    if kind is not IO[bytes] and kind is not IO:
+    if kind not in {IO[bytes], IO}:
         raise TypeError(f"a field of the API cannot be {kind}: no JSON and no file holds one")
     return {"type": "string", "contentMediaType": "application/octet-stream"}
 
