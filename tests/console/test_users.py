@@ -226,6 +226,16 @@ def test_all_that_a_list_finds_is_changed_at_once_if_it_still_finds_the_same(con
     assert world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'") == 61
 
 
+@pytest.mark.parametrize("back", ["//[", "?search=ann", "/console?search=ann", ""])
+def test_a_form_whose_list_was_written_by_hand_is_answered(console: Consoled, back: str) -> None:
+    admin = console.visitor().open(USERS)
+    said = [("every", "yes"), ("status", "inactive"), ("back", back)]
+    admin.send(f"{USERS}/confirm", *said, leave=frozenset({"back"}))
+
+    assert admin.status == 200
+    assert ("The list finds 1 user." in admin.says) == ("ann" in back)
+
+
 def test_a_list_that_finds_too_many_is_refused(console: Consoled, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("workers.web.console.choosing.MOST_FOUND", 2)
     admin = console.visitor().open(USERS)
