@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import msgspec
 import structlog
-from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -49,15 +48,6 @@ LONGEST_KEY = 200
 
 #: What every answer says: it is for whoever asked, and is what its type says.
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-
-
-class _Anything(PathConvertor):
-    """The rest of a path, with ends of lines, which Starlette's own `path` does not match."""
-
-    regex = "(?s:.*)"
-
-
-register_url_convertor("anything", _Anything())
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,7 +119,7 @@ class Console:
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
         behind = {"", self._prefix}
-        return [Route(f"{path}{BASE}{rest}", self) for path in behind for rest in ("", "/{rest:path}")]
+        return [Route(f"{path}{BASE}{rest}", self) for path in behind for rest in ("", "/{rest:anything}")]
 
     def close(self) -> None:
         """Close the connections."""
