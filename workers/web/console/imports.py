@@ -130,14 +130,6 @@ def _rows(rows: Iterator[list[str]]) -> Iterator[list[str]]:
             yield row
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """What the form of corrections says: the column of each field, and what each status means."""
-
-    columns: dict[str, str]
-    words: dict[str, str]
-
-
 def _one(visit: Visit) -> OneImport:
     id_ = visit.path["id"]
     if not (id_.isascii() and id_.isdigit() and len(id_) <= 18):
@@ -152,21 +144,21 @@ def _shown(visit: Visit, found: ImportUnderWay, problem: str = "") -> Shown:
     words = dict(pair.rpartition("=")[::2] for pair in asked.map_status)
     if result is not None:
         words = dict.fromkeys(result.unknown_statuses, "") | words
+    refused = 0 if result is None else sum(result.refused.values())
     known = [] if result is None else [*result.columns.values(), *result.status_columns, *result.unused]
     said: dict[str, Any] = {
         "id": visit.path["id"],
         "found": replace(found, problem=found.problem and visit.reader.translated(found.problem)),
         "asked": asked,
         "result": result,
-        "form": _Form(columns, words),
+        "columns": columns,
+        "words": words,
         "fields": [*Field],
         "known_columns": list(dict.fromkeys(known)),
         "encodings": ENCODINGS,
         "delimiters": DELIMITERS,
-        "refused": 0 if result is None else sum(result.refused.values()),
-        "lines": _refused_lines(visit, result.delimiter or ",")
-        if result is not None and any(result.refused.values())
-        else [],
+        "refused": refused,
+        "lines": _refused_lines(visit, result.delimiter or ",") if result is not None and refused else [],
         "unasked": UNASKED,
         "problem": problem,
         "may": visit.may("imports.again"),
