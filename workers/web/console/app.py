@@ -351,7 +351,7 @@ class Console:
             log.error("console.failed", **without_data(problem))  # a traceback may quote people's data
             refused = RefusedVisit(500)
         assert isinstance(refused, RefusedVisit)  # noqa: S101 - whatever it was
-        said = {"status": refused.status, "says": refused.says, "base": f"{self._prefix}{BASE}", "wait": refused.wait}
+        said = {"status": refused.status, "says": refused.says, "base": f"{self._prefix}{BASE}"}
         response = HTMLResponse(render("outside", reader, said), refused.status)
         if refused.wait:
             response.headers["Retry-After"] = str(refused.wait)

@@ -47,8 +47,7 @@ def _listed(visit: Visit) -> Page[ListedImport]:
 def list_imports(visit: Visit) -> Shown:
     """Where a file is dropped, and what became of those before."""
     found = _listed(visit)
-    may = visit.may("imports.run")
-    return Shown("imports", {"imports": found.items, "after": found.next, "may": may, "problem": ""})
+    return Shown("imports", {"imports": found.items, "after": found.next, "may": visit.may("imports.run")})
 
 
 @page("POST organisations/{organisation}/imports", needs=imports.run, section="imports", uploads=True)
