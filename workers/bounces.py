@@ -86,6 +86,7 @@ class ReportReceiver(Pipelining):
         for conversation in list(self.open):
             conversation.finish()
         if self.open:
+            self._empty.clear()  # it is set since the first time that everybody had left
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), seconds)
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -4,7 +4,6 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Iterator
 from math import inf
 from secrets import token_hex
 from typing import Any
@@ -248,26 +247,24 @@ def _give_up(runtime: Runtime, client: redis.Redis, entry: str, *, whole: bool) 
 def _process_entries(runtime: Runtime, client: redis.Redis, entries: Any) -> list[Any]:
     """`entries`: pairs of entry id and fields, or None where an entry was deleted before it was read. Those that
     have to wait are not acknowledged, and returned."""
-    arrived = [fields for _, fields in entries if fields is not None]
-    set_aside(runtime.engine, [(_as_text(fields), NO_EVENT) for fields in arrived if b"event" not in fields])
-    bodies = [fields[b"event"] for fields in arrived if b"event" in fields]
-    done, left = process_everywhere(runtime, bodies)
+    arrived = [(id_, fields) for id_, fields in entries if fields is not None]
+    set_aside(runtime.engine, [(_as_text(fields), NO_EVENT) for _, fields in arrived if b"event" not in fields])
+    with_event = [(id_, fields) for id_, fields in arrived if b"event" in fields]
+    done, left = process_everywhere(runtime, [fields[b"event"] for _, fields in with_event])
     now = clock.seconds()
-    with_event = [entry for entry in entries if entry[1] is not None and b"event" in entry[1]]
     held = [with_event[at] for at in left]
-    waiting = {entry for entry, _ in held}
-    taken = [entry for entry in entries if entry[0] not in waiting]
-    came = (now - int(entry.partition(b"-")[0]) / 1000 for entry, fields in _as_bytes(taken) if fields is not None)
+    waiting = {id_ for id_, _ in held}
+    came = (_seconds_since(id_, now) for id_, _ in arrived if id_ not in waiting)
     counts.observe_each("rollcall_event_effect_seconds", came, door="stream")
-    if taken:
-        client.xack(IN, GROUP, *(entry for entry, _ in taken))
+    if taken := [id_ for id_, _ in entries if id_ not in waiting]:
+        client.xack(IN, GROUP, *taken)
     log.debug("ingress.taken", new=done.new, repeated=done.repeated, held=done.deferred, malformed=done.malformed)
     return held
 
 
-def _as_bytes(entries: Any) -> Iterator[tuple[bytes, Any]]:
-    """The same entries, whether their ids were read or asked for. They begin with milliseconds of Unix time."""
-    return ((entry.encode() if isinstance(entry, str) else entry, fields) for entry, fields in entries)
+def _seconds_since(id_: bytes, now: float) -> float:
+    """How long ago an entry came: its id begins with milliseconds of Unix time."""
+    return now - int(id_.partition(b"-")[0]) / 1000
 
 
 def _as_text(fields: dict[bytes, bytes]) -> bytes:

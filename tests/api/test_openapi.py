@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import typing
 import urllib.request
 from base64 import b64encode
 from collections.abc import Iterator
@@ -13,9 +14,10 @@ import msgspec
 import pytest
 
 from tasks.accounts import Role
+from tasks.acts.imports import ImportRun
 from tests.api.conftest import ApiAnswer, Served
 from workers import schemas
-from workers.web.api import openapi
+from workers.web.api import forms, openapi, reading
 from workers.web.api.problems import KINDS
 from workers.web.api.routes import every_route
 
@@ -173,3 +175,11 @@ def test_the_page_runs_nothing_and_asks_nobody_else(api: Served) -> None:
     assert "<script" not in text
     assert {*re.findall(r'(?:href|src)="(http[^"]*)"', text)} <= {f"{api.public_url}/api/v1/openapi.json"}
     assert all(f'id="{name}"' in text for name, _ in KINDS.values())
+
+
+def test_a_form_has_its_file_however_many_types_were_made_since_its_own() -> None:
+    for forget in typing._cleanups:  # type: ignore[attr-defined]
+        forget()
+
+    assert forms.has_file(reading.fields_of(ImportRun))
+    assert "multipart/form-data" in str(openapi.document()["paths"]["/organisations/{organisation}/imports"])

@@ -5,6 +5,7 @@ import re
 import smtplib
 import socket
 import threading
+from collections.abc import Callable
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -240,10 +241,21 @@ def test_who_says_nothing_is_hung_up_on(world: World) -> None:
         assert client.makefile("rb").read().startswith(b"220 ")
 
 
+@pytest.mark.parametrize("earlier", [0, 1])
 def test_told_to_stop_it_stores_what_it_was_given_and_hangs_up(
-    world: World, sender: str, monkeypatch: pytest.MonkeyPatch
+    world: World, sender: str, monkeypatch: pytest.MonkeyPatch, earlier: int
 ) -> None:
-    with listening(world.runtime) as (desk, stop), desk.talk() as idle, desk.talk() as busy:
+    with listening(world.runtime) as (desk, stop):
+        for _ in range(earlier):
+            with desk.talk() as client:
+                client.quit()
+        _stops_while_storing(world, desk, stop, sender)
+
+    assert suppressed(world) == [A]
+
+
+def _stops_while_storing(world: World, desk: Desk, stop: Callable[[], None], sender: str) -> None:
+    with desk.talk() as idle, desk.talk() as busy:
         busy.docmd("MAIL FROM:<>")
         busy.docmd(f"RCPT TO:<{sender}>")
         with transaction(world.runtime.engine) as blocking:
@@ -258,7 +270,6 @@ def test_told_to_stop_it_stores_what_it_was_given_and_hangs_up(
         giving.join(DEADLINE)
 
     assert answers == [250]
-    assert suppressed(world) == [A]
 
 
 def test_without_a_bounce_address_everything_is_refused(world: World, sender: str) -> None:

@@ -122,6 +122,24 @@ def test_why_a_file_cannot_be_read_is_said_in_the_words_of_the_form_and_the_lang
         assert dutch in admin.open(here).says
 
 
+def test_a_refused_line_that_is_too_long_to_be_read_keeps_nobody_from_the_others(console: Consoled) -> None:
+    admin = dropped(console.visitor(), b"id;username;status\nN1;%s;active\n;n2;active\n" % (b"x" * 200_000))
+    console.world.settle()
+
+    assert admin.open(admin.at).status == 200
+    assert ("broken quotation marks 1" in admin.says, "3 no id" in admin.says) == (True, True)
+
+
+def test_refused_lines_of_which_the_first_block_ends_anywhere_are_shown_as_far_as_they_go(console: Consoled) -> None:
+    world, admin = console.world, dropped(console.visitor())
+    here = admin.at
+    world.settle()
+    length = world.ask("SELECT max(length(block)) FROM upload_blocks WHERE part = 'refused'")
+    for n in range(length, 0, -3):  # more pages are not for one person at once
+        world.execute(f"UPDATE upload_blocks SET block = substr(block, 1, {n}) WHERE part = 'refused'")
+        assert admin.open(here).status == 200, n
+
+
 def test_what_is_no_file_is_refused_and_what_is_too_large_too(
     console: Consoled, monkeypatch: pytest.MonkeyPatch
 ) -> None:

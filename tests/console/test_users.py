@@ -167,13 +167,13 @@ def test_nobody_ticked_is_said(console: Consoled) -> None:
     assert (admin.status, "Nobody is ticked" in admin.says) == (422, True)
 
 
-def test_an_id_may_hold_anything(console: Consoled) -> None:
-    odd = "a/b?c#d %2F/é"
+@pytest.mark.parametrize("odd", ["a/b?c#d %2F/é", "a/\nb"])
+def test_an_id_may_hold_anything(console: Consoled, odd: str) -> None:
     console.world.has_learners(odd)
     admin = console.visitor().open(f"{USERS}?tab=all")
     link = next(part for part in admin.text.split('href="') if "learners/a%2F" in part).split('"')[0]
 
-    assert odd in admin.open(link).says
+    assert " ".join(odd.split()) in admin.open(link).says
     admin.send(link.partition("#")[0], leave=frozenset({"active"}))
     assert "1 user is inactive now." in admin.says
 
@@ -224,6 +224,16 @@ def test_all_that_a_list_finds_is_changed_at_once_if_it_still_finds_the_same(con
     admin.send(f"{USERS}/status")
     assert "61 users are inactive now." in admin.says
     assert world.ask("SELECT count(*) FROM learners WHERE standing = 'inactive'") == 61
+
+
+@pytest.mark.parametrize("back", ["//[", "?search=ann", "/console?search=ann", ""])
+def test_a_form_whose_list_was_written_by_hand_is_answered(console: Consoled, back: str) -> None:
+    admin = console.visitor().open(USERS)
+    said = [("every", "yes"), ("status", "inactive"), ("back", back)]
+    admin.send(f"{USERS}/confirm", *said, leave=frozenset({"back"}))
+
+    assert admin.status == 200
+    assert ("The list finds 1 user." in admin.says) == ("ann" in back)
 
 
 def test_a_list_that_finds_too_many_is_refused(console: Consoled, monkeypatch: pytest.MonkeyPatch) -> None:

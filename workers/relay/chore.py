@@ -63,12 +63,11 @@ class ForEverybody(Chore):
     #: What does all there is of it.
     all_of_it: ClassVar[chores.Sweep]
     #: Whether there may be any, asked first: that is less than a transaction.
-    any_of_it: ClassVar[chores.Precheck | None] = None
+    any_of_it: ClassVar[chores.Precheck]
 
     def do(self) -> None:
         """Do all there is."""
-        if self.any_of_it is not None:
-            with autocommit(self.runtime.engine) as connection:
-                if not self.any_of_it(connection):
-                    return
+        with autocommit(self.runtime.engine) as connection:
+            if not self.any_of_it(connection):
+                return
         chores.do(self.runtime.engine, self.name, self.all_of_it)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from enum import Enum
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import h11
 from uvicorn.protocols.http.h11_impl import STATUS_PHRASES, H11Protocol
@@ -215,7 +215,6 @@ class _StrictConnection(h11.Connection):
         head = _HEAD.fullmatch(octets, 0, end.end())
         if head is None:
             self._refuse(f"The head of the request is not as RFC 9112 writes it, or has over {MOST_HEADERS} headers.")
-            return
         minor, lines = head.groups()
         headers = [
             (line.partition(b":")[0].lower(), line.partition(b":")[2].strip(b" \t")) for line in lines.split(b"\r\n")
@@ -229,7 +228,7 @@ class _StrictConnection(h11.Connection):
         if codings and (codings != [b"chunked"] or minor == b"0"):
             self._refuse("Transfer-Encoding is not chunked, once, in HTTP/1.1.")
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, why: str) -> NoReturn:
         self.refusal = self.refusal or why
         raise h11.RemoteProtocolError(why)
 

@@ -122,15 +122,16 @@ class _Way:
         self._names.append(name)
         try:
             with self._suspects.trying(name) as tries:
-                store_all = self._store_one_by_one if tries > 1 and not beside else self._store_at_once
-                return store_all(name, body, batched, only)
+                if tries > 1 and not beside:
+                    return self._store_one_by_one(name, body, batched, only)
+                return self._store_at_once(body, batched, only)
         except _RequestRefused:
             self._suspects.forget(name)
             raise
         finally:
             self._names.remove(name)
 
-    def _store_at_once(self, _name: str, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
+    def _store_at_once(self, body: bytes, batched: bool, only: frozenset[str] | None) -> JSONResponse:
         events = self._events(body, batched, only)
         slice_ = self._runtime.settings.rollcall_ingress_batch
         parts = [events[first : first + slice_] for first in range(0, len(events), slice_)]

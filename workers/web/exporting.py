@@ -4,9 +4,8 @@ Each holds a transaction while it is read. So there are a few at once, of which 
 share; and however slowly one is read, it ends.
 """
 
-from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 
 import structlog
 from anyio import CancelScope, move_on_after
@@ -17,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from config.log import without_data
 from config.words import as_json
 from tasks.acts.paging import Stream
+from workers.web.api.limits import Places
 from workers.web.api.problems import RefusedCall
 from workers.web.asking import AGAIN, Bulkhead, Busy
 
@@ -34,7 +34,7 @@ class Exports:
 
     def __init__(self, bulkhead: Bulkhead) -> None:
         self._bulkhead = bulkhead
-        self._under_way: Counter[tuple[str, str]] = Counter()
+        self._of_callers, self._of_organisations = Places(OF_ONE), Places(OF_ORGANISATION)
 
     async def answer(
         self, find: Callable[[], object], caller: str, organisation: str | None, *, only_head: bool = False
@@ -52,8 +52,14 @@ class Exports:
     def take_place(self, held: ExitStack, caller: str, organisation: str | None) -> None:
         """Count an export as one of its caller and of its organisation, for as long as it is held. Raises
         `RefusedCall` if one of them has no place left."""
-        for whose, name, most in (("token", caller, OF_ONE), ("organisation", organisation or "", OF_ORGANISATION)):
-            held.enter_context(self._share(whose, name, most))
+        for whose, name, places, most in (
+            ("token", caller, self._of_callers, OF_ONE),
+            ("organisation", organisation or "", self._of_organisations, OF_ORGANISATION),
+        ):
+            if not places.take(name):
+                says = f"This {whose} has {most} exports under way: wait for one to end."
+                raise RefusedCall(429, says, {"Retry-After": str(AGAIN)})
+            held.callback(places.give, name)
 
     async def enter(self, held: ExitStack) -> None:
         """Wait for one of the places of this process. Raises what a bulkhead raises."""
@@ -63,18 +69,6 @@ class Exports:
         """The answer, which gives back what is held once it was read or somebody gave up reading it."""
         first = None if only_head else await self._bulkhead.within(next, found.blocks, None)
         return _Export(self._bulkhead, first, found, held.pop_all().close)
-
-    @contextmanager
-    def _share(self, whose: str, name: str, most: int) -> Iterator[None]:
-        if self._under_way[whose, name] >= most:
-            says = f"This {whose} has {most} exports under way: wait for one to end."
-            raise RefusedCall(429, says, {"Retry-After": str(AGAIN)})
-        self._under_way[whose, name] += 1
-        try:
-            yield
-        finally:
-            self._under_way[whose, name] -= 1
-            self._under_way += Counter()  # without those that have none any more
 
 
 class _Export(StreamingResponse):

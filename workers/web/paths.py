@@ -3,6 +3,17 @@
 from collections.abc import Sequence
 from urllib.parse import unquote, urlsplit
 
+from starlette.convertors import PathConvertor, register_url_convertor
+
+
+class _Anything(PathConvertor):
+    """The rest of a path, with ends of lines, which Starlette's own `path` does not match: an id may hold one."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("anything", _Anything())
+
 
 def path_of(public_url: str) -> str:
     """Where everything stands, with no slash at the end."""

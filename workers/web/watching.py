@@ -65,7 +65,8 @@ class Watching:
     def routes(self) -> list[Route]:
         """What is answered where the pages are."""
         probes = [Route("/livez", self._live), Route("/readyz", self._ready), Route("/healthz", self._healthy)]
-        return [*probes, *(self._numbers() if is_here(_host(self._runtime.endpoints.public_url)) else [])]
+        on_this_machine = is_here(urlsplit(self._runtime.endpoints.public_url).hostname)
+        return [*probes, *(self._numbers() if on_this_machine else [])]
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -115,19 +116,17 @@ class Watching:
 
     async def _judge(self) -> list[str]:
         """Why this process is not fit to work."""
-        answers, misfit = await asyncio.gather(
-            _said(_redis_answers, self._runtime, self._client), _asked(self._health, _misfit)
-        )
+        answers, misfit = await asyncio.gather(self._said(_redis_answers), _asked(self._health, _misfit))
         why = ["The database cannot be used."] if misfit is None else [misfit] if misfit else []
         return why if answers else [*why, "Redis cannot be used."]
 
     async def _check(self) -> tuple[dict[str, object], bool]:
-        redis_answers = await _said(_redis_answers, self._runtime, self._client)
+        redis_answers = await self._said(_redis_answers)
         found = await _asked(self._health, _stalled)
         stalled, said, pools = found or ([], [], [])
         if redis_answers:
-            said = [*said, *(one.in_words for one in await _said(_mail_stopped, self._runtime, self._client) or [])]
-            stalled = (["ingress"] if await _said(_ingress_stalled, self._runtime, self._client) else []) + stalled
+            said = [*said, *(one.in_words for one in await self._said(_mail_stopped) or [])]
+            stalled = (["ingress"] if await self._said(_ingress_stalled) else []) + stalled
         else:
             stalled = [name for name in stalled if name != "relay"]  # which can do nothing without Redis
         checks: dict[str, object] = {"database": found is not None, "redis": bool(redis_answers)}
@@ -136,16 +135,18 @@ class Watching:
         return checks | {name: what for name, what in told.items() if what}, well
 
     async def _count(self) -> bytes:
-        said, tables = await asyncio.gather(
-            _said(_in_redis, self._runtime, self._client), _asked(self._scraped, in_database)
-        )
+        said, tables = await asyncio.gather(self._said(_in_redis), _asked(self._scraped, in_database))
         found = await _asked(self._scraped, streams, self._client) if said and tables else None
         fleet_ = await _asked(self._scraped, _counted) if tables else None
         return Numbers(tables, said, found or [], fleet_).page()
 
-
-def _host(url: str) -> str | None:
-    return urlsplit(url).hostname
+    async def _said(self, question: Callable[[Runtime, redis.Redis], Answer]) -> Answer | None:
+        """What Redis answers, or None where it does not in time."""
+        try:
+            return await in_time(REDIS_SECONDS_IN_ALL, question, self._runtime, self._client)
+        except Busy:
+            REDIS.begin(TimeoutError("timed out"))
+            return None
 
 
 def _misfit(runtime: Runtime) -> str | None:
@@ -161,17 +162,6 @@ async def _asked(bulkhead: Bulkhead, question: Callable[..., Answer], *about: ob
     try:
         return await bulkhead.ask(question, bulkhead.runtime, *about)
     except (Busy, SQLAlchemyError, redis.RedisError):  # said by whoever watches the server
-        return None
-
-
-async def _said(
-    question: Callable[[Runtime, redis.Redis], Answer], runtime: Runtime, client: redis.Redis
-) -> Answer | None:
-    """What Redis answers, or None where it does not in time."""
-    try:
-        return await in_time(REDIS_SECONDS_IN_ALL, question, runtime, client)
-    except Busy:
-        REDIS.begin(TimeoutError("timed out"))
         return None
 
 
@@ -193,19 +183,16 @@ def _counted(runtime: Runtime) -> CountedByAll:
 
 def _stalled(runtime: Runtime) -> tuple[list[str], list[str], list[str]] | None:
     """Who does not run, though there is something to do: the relay, and the pools, by their queues; and in words
-    whether all mail is paused, and which pools are. None where the database does not answer, or only reads."""
-    try:
-        with transaction(runtime.engine) as connection:
-            if only_reads(connection):
-                return None
-            queues = loads(connection)
-            relay = ["relay"] if is_relay_stalled(connection, queues) else []
-            stopped = paused(connection)
-            mail = [] if stopped is None else [stopped.in_words]
-            pools = [one.in_words for one in paused_pools(connection)]
-            return relay + [load.queue for load in queues if load.stalled], mail, pools
-    except SQLAlchemyError:
-        return None
+    whether all mail is paused, and which pools are. None where the database only reads."""
+    with transaction(runtime.engine) as connection:
+        if only_reads(connection):
+            return None
+        queues = loads(connection)
+        relay = ["relay"] if is_relay_stalled(connection, queues) else []
+        stopped = paused(connection)
+        mail = [] if stopped is None else [stopped.in_words]
+        pools = [one.in_words for one in paused_pools(connection)]
+        return relay + [load.queue for load in queues if load.stalled], mail, pools
 
 
 def _redis_answers(runtime: Runtime, client: redis.Redis) -> bool:

@@ -23,7 +23,7 @@ LONGEST_FORM, FORM_SECONDS = 1_000_000_000, 600.0
 
 def has_file(known: dict[str, reading.ActField]) -> bool:
     """Whether an act takes a file."""
-    return FILE in known and known[FILE].hint is IO[bytes]
+    return FILE in known and known[FILE].hint == IO[bytes]
 
 
 async def read(

@@ -1,8 +1,9 @@
 """The API as OpenAPI 3.1, made from the types that decode and encode."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
+from http import HTTPStatus
 from importlib.metadata import version
 from types import UnionType
 from typing import IO, Any, Union, get_args, get_origin
@@ -99,7 +100,7 @@ def _name(name: str) -> str:
 
 def _of_file(kind: Any) -> dict[str, Any]:
     """The schema of a file in a form."""
-    if kind is not IO[bytes] and kind is not IO:
+    if kind not in {IO[bytes], IO}:
         raise TypeError(f"a field of the API cannot be {kind}: no JSON and no file holds one")
     return {"type": "string", "contentMediaType": "application/octet-stream"}
 
@@ -141,13 +142,16 @@ def _renamed(schema: Any, names: dict[str, str]) -> Any:
 
 def _answers(gives: Any) -> Iterator[Any]:
     """The types that an act answers with: what is begun, by its document."""
-    if get_origin(gives) in {Union, UnionType}:
-        for one in get_args(gives):
-            yield from _answers(one)
-    elif get_origin(gives) is Begun:
-        yield UnderWay[get_args(gives)[0]]  # type: ignore[misc]
-    elif gives is not Stream and gives is not type(None):
-        yield gives
+    for kind in _kinds(gives):
+        if get_origin(kind) is Begun:
+            yield UnderWay[get_args(kind)[0]]  # type: ignore[misc]
+        elif kind not in {Stream, type(None)}:
+            yield kind
+
+
+def _kinds(gives: Any) -> Sequence[Any]:
+    """What an act may give: one thing, or one of several."""
+    return get_args(gives) if get_origin(gives) in {Union, UnionType} else [gives]
 
 
 def _operation(route: ActRoute, schemas: dict[str, Any], components: dict[str, Any]) -> dict[str, Any]:
@@ -162,9 +166,8 @@ def _operation(route: ActRoute, schemas: dict[str, Any], components: dict[str, A
         "responses": _responses(route, schemas),
     }
     if route.has_body:
-        in_path = {part[1:-1] for part in route.parts if part.startswith("{")}
         whole = components[act.takes.__name__]
-        fields = {name: one for name, one in whole["properties"].items() if name not in in_path}
+        fields = {name: one for name, one in whole["properties"].items() if name not in route.in_path}
         needed = [name for name in whole.get("required", []) if name in fields]
         schema = {"type": "object", "properties": fields, "additionalProperties": False}
         schema |= {"required": needed} if needed else {}
@@ -174,14 +177,11 @@ def _operation(route: ActRoute, schemas: dict[str, Any], components: dict[str, A
 
 
 def _parameters(route: ActRoute, schemas: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    for part in route.parts:
-        if part.startswith("{"):
-            name = part[1:-1]
-            schema = schemas[repr(route.known[name].hint)] if name in route.known else {"type": "string"}
-            yield _parameter(name, "path", schema, needed=True)
-    in_path = {part[1:-1] for part in route.parts}
+    for name in route.in_path:
+        schema = schemas[repr(route.known[name].hint)] if name in route.known else {"type": "string"}
+        yield _parameter(name, "path", schema, needed=True)
     for name, field in route.known.items():
-        if name not in in_path and not route.has_body:
+        if name not in route.in_path and not route.has_body:
             yield _parameter(name, "query", schemas[repr(field.hint)], needed=field.needed)
     if route.act.method == "POST" and route.act.changes:
         key = {"type": "string", "minLength": 1, "maxLength": LONGEST_KEY}
@@ -206,14 +206,14 @@ def _parameter(name: str, where: str, schema: dict[str, Any], *, needed: bool) -
 
 def _responses(route: ActRoute, schemas: dict[str, Any]) -> dict[str, Any]:
     act = route.act
-    kinds = get_args(act.gives) if get_origin(act.gives) in {Union, UnionType} else [act.gives]
+    kinds = _kinds(act.gives)
     tag = {"ETag": {"$ref": "#/components/headers/ETag"}}
     found: dict[str, Any] = {}
     plain = [kind for kind in kinds if get_origin(kind) is not Begun and kind not in {Stream, type(None)}]
     if plain:
         made = [schemas[repr(kind)] for kind in plain]
         schema = made[0] if len(made) == 1 else {"anyOf": made}
-        found[str(act.status)] = {"description": problems.phrase(act.status), "content": _json(schema)}
+        found[str(act.status)] = {"description": HTTPStatus(act.status).phrase, "content": _json(schema)}
         found[str(act.status)] |= {"headers": tag} if route.tagged else {}
         if act.method == "GET" and route.tagged:
             found["304"] = {"description": "It is as you have it.", "headers": tag}

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from http import HTTPStatus
 
 import msgspec
 from sqlalchemy.exc import DataError, SQLAlchemyError
@@ -88,11 +87,6 @@ def refusal_of(problem: Exception) -> RefusedCall | None:
 
 def response(public_url: str, refusal: RefusedCall) -> Response:
     """A problem as it is sent."""
-    name, title = KINDS[refusal.status] if refusal.status in KINDS else KINDS[500]
+    name, title = KINDS.get(refusal.status, KINDS[500])
     said = ProblemDetails(f"{public_url}/api#{name}", title, refusal.status, refusal.detail, [*refusal.errors])
     return Response(msgspec.json.encode(said), refusal.status, refusal.headers, MEDIA_TYPE)
-
-
-def phrase(status: int) -> str:
-    """The name of a status, for the document."""
-    return HTTPStatus(status).phrase

@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import msgspec
 import structlog
-from starlette.convertors import PathConvertor, register_url_convertor
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -51,15 +50,6 @@ LONGEST_KEY = 200
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
-class _Anything(PathConvertor):
-    """The rest of a path, with ends of lines, which Starlette's own `path` does not match."""
-
-    regex = "(?s:.*)"
-
-
-register_url_convertor("anything", _Anything())
-
-
 @dataclass(frozen=True, slots=True)
 class ActRoute:
     """An act at its path: `parts` are its segments, those in braces are fields."""
@@ -76,19 +66,19 @@ class ActRoute:
         return "/" + "/".join(self.parts)
 
     @property
+    def in_path(self) -> list[str]:
+        """The fields that stand in the path."""
+        return [part[1:-1] for part in self.parts if part.startswith("{")]
+
+    @property
     def has_body(self) -> bool:
         """Whether what is asked comes in a body."""
-        in_path = {part[1:-1] for part in self.parts if part.startswith("{")}
-        return self.act.method not in {"GET", "HEAD"} and bool(self.known.keys() - in_path)
+        return self.act.method not in {"GET", "HEAD"} and bool(self.known.keys() - self.in_path)
 
     @property
     def tagged(self) -> bool:
         """Whether its answers have an ETag: what shows one thing, and what changes it."""
         return self.act.conditional or (self.act.method == "GET" and self.weight is Weight.QUICK)
-
-    def fits(self, parts: list[str]) -> dict[str, str] | None:
-        """The fields in a path, if it is this route's."""
-        return fields_in(self.parts, parts)
 
 
 def route_of(act: Act[Any, Any]) -> ActRoute:
@@ -186,7 +176,7 @@ class Api:
             parts = below(BASE, self._prefix, request.scope["raw_path"])
         except ValueError:
             raise RefusedCall(404, "There is nothing at this path.") from None
-        fitting = [(route, path) for route in self._routes if (path := route.fits(parts)) is not None]
+        fitting = [(route, path) for route in self._routes if (path := fields_in(route.parts, parts)) is not None]
         method = "GET" if request.method == "HEAD" else request.method
         for route, path in fitting:
             if route.act.method == method and (path == fitting[0][1] or reading.may_be(route.known, path)):

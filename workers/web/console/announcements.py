@@ -1,23 +1,15 @@
 """Announcements: the list, one as it stands, its recipients, and what may be done once it was launched."""
 
 from datetime import datetime, timedelta
-from functools import partial
 
 from config import clock
 from config.errors import Invalid, UserError
 from tasks.acts import announcements, launching
-from tasks.acts.announcements import (
-    AnnouncementsPage,
-    OneAnnouncement,
-    RecipientsExport,
-    RecipientsPage,
-    State,
-    WholeAnnouncement,
-)
+from tasks.acts.announcements import OneAnnouncement, RecipientsExport, RecipientsPage, WholeAnnouncement
 from tasks.acts.launching import Retry, Settling
 from tasks.acts.paging import Stream
 from tasks.announcements import pace
-from workers.web.console.lists import SHOWN, beside, filled
+from workers.web.console.lists import ListedPage, listing
 from workers.web.console.progress import HowFar
 from workers.web.console.visits import SECTIONS, Gone, Section, Shown, Visit, page, without_command
 
@@ -41,20 +33,10 @@ ONE = "organisations/{organisation}/announcements/{announcement}"
 SECTIONS.append(Section("announcements", "Announcements", announcements.list_))
 
 
-def trailed(visit: Visit, after: str | None, next_: str | None, *parts: str, **kept: object) -> dict[str, str | None]:
-    """Links to the page before this one and to the one after it."""
-    link = partial(visit.url, *parts, **kept)
-    before, onward = beside(visit, after, next_, link)
-    return {"before": before, "after": onward, "first": link()}
-
-
 @page("GET organisations/{organisation}/announcements", needs=announcements.list_, section="announcements")
 def list_announcements(visit: Visit) -> Shown:
     """The list, newest first."""
-    asked = visit.read(AnnouncementsPage, limit=SHOWN)
-    found = visit.ask(announcements.list_, asked)
-    links = trailed(visit, asked.after, found.next, "announcements", state=asked.state)
-    return Shown("announcements", {"asked": asked, "items": found.items, "states": [*State], **links})
+    return Shown("announcements", {"listing": listing(visit, announcements.list_)})
 
 
 def _state(visit: Visit) -> WholeAnnouncement:
@@ -153,27 +135,22 @@ def recipients(visit: Visit) -> Shown:
     """The recipients, as they stand, with each attempt."""
     id_ = visit.path["announcement"]
     it = visit.ask(announcements.show, OneAnnouncement(id_))
-    asked = visit.read(RecipientsPage, limit=SHOWN, announcement=id_)
-    of_it = {"announcement": id_}
-    items, onward = filled(visit, announcements.recipients, asked.after, of_it) if it.recipients_kept else ([], None)
-    kept = {"state": asked.state, "reason": asked.reason, "search": asked.search}
-    links = trailed(visit, asked.after, onward, "announcements", id_, "recipients", **kept)
-    skipped = sum(it.skipped.values())
+    if it.recipients_kept:
+        listed = listing(visit, announcements.recipients, announcement=id_)
+    else:
+        listed = ListedPage(visit.read(RecipientsPage, announcement=id_), [], None, None, [])
     counts = {
         "pending": it.pending, "accepted": it.accepted, "failed": it.failed, "uncertain": it.uncertain,
-        "skipped": skipped, "cancelled": it.cancelled,
+        "skipped": sum(it.skipped.values()), "cancelled": it.cancelled,
     }  # fmt: skip
-    settles = asked.state == "uncertain" and it.uncertain and it.recipients_kept and visit.may("announcements.settle")
-    over = it.state in {"finished", "finished with failures", "cancelled"}
-    said = {
-        "it": it,
-        "asked": asked,
-        "items": items,
-        "counts": counts,
-        "settles": bool(settles) and over,
-        **links,
-    }
-    return Shown("recipients", said)
+    settles = (
+        it.state in {"finished", "finished with failures", "cancelled"}
+        and it.uncertain > 0
+        and it.recipients_kept
+        and listed.asked.state == "uncertain"
+        and visit.may("announcements.settle")
+    )
+    return Shown("recipients", {"it": it, "listing": listed, "counts": counts, "settles": settles})
 
 
 @page(f"GET {ONE}/recipients/export", needs=announcements.export, exports=True)

@@ -50,7 +50,7 @@ from workers.web.console.looks import FRAMED_POLICY, FRAMING_POLICY, HEADERS, as
 from workers.web.console.uploading import SentFile
 from workers.web.console.visits import PAGES, ConsolePage, Framed, Gone, Shown, Visit, navigation
 from workers.web.exporting import Exports
-from workers.web.paths import below, path_of
+from workers.web.paths import below, fields_in, path_of
 from workers.web.signing_in import SIGN_OUT_PATH, Visitors
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ class RefusedVisit(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request, read. `session`: the cookie of the session; `flash`: that of what is to be said once."""
+    """A request, read. `session`: the cookie of the session."""
 
     request: Request
     page: ConsolePage
@@ -119,7 +119,7 @@ class Console:
     def routes(self) -> list[Route]:
         """All of it, where `PUBLIC_URL` is and, should a proxy in front take its path away, at the root."""
         behind = {"", self._prefix}
-        return [Route(f"{path}{BASE}{rest}", self) for path in behind for rest in ("", "/{rest:path}")]
+        return [Route(f"{path}{BASE}{rest}", self) for path in behind for rest in ("", "/{rest:anything}")]
 
     def close(self) -> None:
         """Close the connections."""
@@ -351,7 +351,7 @@ class Console:
             log.error("console.failed", **without_data(problem))  # a traceback may quote people's data
             refused = RefusedVisit(500)
         assert isinstance(refused, RefusedVisit)  # noqa: S101 - whatever it was
-        said = {"status": refused.status, "says": refused.says, "base": f"{self._prefix}{BASE}", "wait": refused.wait}
+        said = {"status": refused.status, "says": refused.says, "base": f"{self._prefix}{BASE}"}
         response = HTMLResponse(render("outside", reader, said), refused.status)
         if refused.wait:
             response.headers["Retry-After"] = str(refused.wait)
@@ -374,7 +374,7 @@ def _status(problem: UserError) -> int:
 
 
 def _found(method: str, parts: list[str]) -> tuple[ConsolePage, dict[str, str]]:
-    fitting = [(page, path) for page in PAGES if (path := page.fits(parts)) is not None]
+    fitting = [(page, path) for page in PAGES if (path := fields_in(page.parts, parts)) is not None]
     wanted = "GET" if method == "HEAD" else method
     found = next(((page, path) for page, path in fitting if page.method == wanted), None)
     if found is None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from config.errors import Conflict, UserError
 from tasks.acts import Act
@@ -53,7 +53,7 @@ def chosen(visit: Visit, what: Act[Asked, Page[Any]], **more: object) -> ChosenI
             says = words.gettext("More than {number} are ticked: change them in several steps.")
             raise UserError(says.format(number=number(MOST_TICKED)))
     else:
-        listed = replace(visit, query=parse_qsl(urlsplit(visit.said("back")).query))
+        listed = replace(visit, query=parse_qsl(visit.said("back").partition("?")[2]))
         ids = []
         for item in each(listed, what, **more):
             ids.append(item.learner)

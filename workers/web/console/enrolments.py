@@ -10,8 +10,8 @@ from tasks.acts.acting import tag_of
 from tasks.acts.course_previews import CourseChange, EnrolmentMethod, EnrolmentTab
 from tasks.acts.courses import CourseMethod, OneCourse
 from tasks.acts.enrolments import EnrolmentsAsked, OneFanout, WithdrawalAsked
-from tasks.acts.paging import Begun, PageAsked, Stream
-from tasks.enrolments import CourseDetails, EnrolmentCounts
+from tasks.acts.paging import Begun, PageAsked, Stream, UnderWay
+from tasks.enrolments import CourseDetails, EnrolmentCounts, RunningFanout
 from workers.web.console.choosing import ChosenIds, chosen
 from workers.web.console.exporting import exported
 from workers.web.console.lists import listing
@@ -27,15 +27,14 @@ ONE = "organisations/{organisation}/courses/{course}"
 SECTIONS.append(Section("enrolments", "Enrolments", courses.list_))
 
 
-def _under_way(visit: Visit) -> object:
+def _under_way(visit: Visit) -> list[RunningFanout]:
     return visit.once(enrolments.running, Nothing())
 
 
 @page("GET organisations/{organisation}/enrolments", needs=courses.list_, section="enrolments", live=_under_way)
 def list_courses(visit: Visit) -> Shown:
     """Courses, whom each enrols by rule, and what is under way."""
-    said = {"listing": listing(visit, courses.list_), "running": visit.once(enrolments.running, Nothing())}
-    return Shown("enrolments", said)
+    return Shown("enrolments", {"listing": listing(visit, courses.list_), "running": _under_way(visit)})
 
 
 @page("GET organisations/{organisation}/enrolments/export", needs=courses.list_, exports=True)
@@ -44,7 +43,7 @@ def export_courses(visit: Visit) -> Stream:
     return exported(visit, "courses", courses.list_)
 
 
-def _progress(visit: Visit) -> object:
+def _progress(visit: Visit) -> UnderWay[EnrolmentCounts]:
     return visit.once(enrolments.show, OneFanout(_number(visit)))
 
 
@@ -53,9 +52,8 @@ def _progress(visit: Visit) -> object:
 )
 def show_fanout(visit: Visit) -> Shown:
     """How far the enrolling of many is, and what came of it (R14)."""
-    found = visit.once(enrolments.show, OneFanout(_number(visit)))
-    under_way = visit.once(enrolments.running, Nothing())
-    about = next((one for one in under_way if one.fanout == _number(visit)), None)
+    found = _progress(visit)
+    about = next((one for one in _under_way(visit) if one.fanout == _number(visit)), None)
     progress = HowFar(found.done, found.total)
     if about is not None:
         progress = HowFar.since(about.began_at, found.done, found.total, clock.now())
@@ -146,9 +144,7 @@ def enrol(visit: Visit) -> Gone:
     """Enrol those who were ticked, or a segment (R8, R9, R11)."""
     asked, _ = _request(visit)
     found = visit.ask(enrolments.request, asked)
-    if isinstance(found, Begun):
-        return _gone(visit, found, "")
-    return _gone(visit, found, _counted(visit, found))
+    return _gone(visit, found, "" if isinstance(found, Begun) else _counted(visit, found))
 
 
 @page(f"POST {ONE}/withdraw/confirm", needs=enrolments.withdraw, section="enrolments")
@@ -215,10 +211,9 @@ def _withdrawn(visit: Visit) -> ChosenIds:
 
 
 def _back(visit: Visit) -> str:
-    """The page of ours that somebody came from."""
-    back, own = visit.said("back"), visit.url("courses", visit.path["course"])
-    fitting = (f"{own}?", f"{own}/", visit.url("learners", ""), visit.url("segments", ""))
-    return back if back == own or back.startswith(fitting) else own
+    """The page of a course, a learner or a segment that somebody came from."""
+    own = visit.url("courses", visit.path["course"])
+    return visit.back(own, f"{own}?", f"{own}/", visit.url("learners", ""), visit.url("segments", ""))
 
 
 def _gone(

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -46,8 +47,7 @@ def _listed(visit: Visit) -> Page[ListedImport]:
 def list_imports(visit: Visit) -> Shown:
     """Where a file is dropped, and what became of those before."""
     found = _listed(visit)
-    may = visit.may("imports.run")
-    return Shown("imports", {"imports": found.items, "after": found.next, "may": may, "problem": ""})
+    return Shown("imports", {"imports": found.items, "after": found.next, "may": visit.may("imports.run")})
 
 
 @page("POST organisations/{organisation}/imports", needs=imports.run, section="imports", uploads=True)
@@ -60,14 +60,14 @@ def begin(visit: Visit) -> Gone:
     return Gone(visit.url("imports", begun.location.rpartition("/")[2]))
 
 
-def _state(visit: Visit) -> object:
+def _state(visit: Visit) -> ImportUnderWay:
     return visit.once(imports.show, _one(visit))
 
 
 @page("GET organisations/{organisation}/imports/{id}", needs=imports.show, section="imports", live=_state)
 def show(visit: Visit) -> Shown:
     """What a file says, as it is understood; how far the import is; what became of it."""
-    return _shown(visit, visit.once(imports.show, _one(visit)))
+    return _shown(visit, _state(visit))
 
 
 @page("POST organisations/{organisation}/imports/{id}", needs=imports.again, section="imports")
@@ -106,21 +106,27 @@ def _refused_lines(visit: Visit, delimiter: str) -> list[_RefusedLine]:
     """The first lines that were refused."""
     blocks = iter(visit.ask(imports.refused, _one(visit)).blocks)
     text = next(blocks, b"").decode("utf-8-sig", errors="replace")
-    found = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    found = _rows(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
     next(found, None)
     return [
         _RefusedLine(int(line), reason, detail, " · ".join(cell for cell in cells if cell)[:LONGEST_LINE])
         for line, reason, detail, *cells in islice(found, FEW_LINES)
-        if line.isdigit()
+        if line.isdecimal()
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Form:
-    """What the form of corrections says: the column of each field, and what each status means."""
-
-    columns: dict[str, str]
-    words: dict[str, str]
+def _rows(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+    """The rows that can be read: not one with a cell that is too long for `csv`, nor one of which the end of the block
+    left too little to say why it was refused."""
+    while True:
+        try:
+            row = next(rows, None)
+        except csv.Error:
+            continue
+        if row is None:
+            return
+        if len(row) > 2:
+            yield row
 
 
 def _one(visit: Visit) -> OneImport:
@@ -137,21 +143,21 @@ def _shown(visit: Visit, found: ImportUnderWay, problem: str = "") -> Shown:
     words = dict(pair.rpartition("=")[::2] for pair in asked.map_status)
     if result is not None:
         words = dict.fromkeys(result.unknown_statuses, "") | words
+    refused = 0 if result is None else sum(result.refused.values())
     known = [] if result is None else [*result.columns.values(), *result.status_columns, *result.unused]
     said: dict[str, Any] = {
         "id": visit.path["id"],
         "found": replace(found, problem=found.problem and visit.reader.translated(found.problem)),
         "asked": asked,
         "result": result,
-        "form": _Form(columns, words),
+        "columns": columns,
+        "words": words,
         "fields": [*Field],
         "known_columns": list(dict.fromkeys(known)),
         "encodings": ENCODINGS,
         "delimiters": DELIMITERS,
-        "refused": 0 if result is None else sum(result.refused.values()),
-        "lines": _refused_lines(visit, result.delimiter or ",")
-        if result is not None and any(result.refused.values())
-        else [],
+        "refused": refused,
+        "lines": _refused_lines(visit, result.delimiter or ",") if result is not None and refused else [],
         "unasked": UNASKED,
         "problem": problem,
         "may": visit.may("imports.again"),

@@ -1,8 +1,8 @@
 """A list page by page: each is a link, one goes both ways, and what is ticked on other pages is kept."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from tasks.acts import Act
 from tasks.acts.paging import Page
@@ -22,42 +22,39 @@ TRAIL = 20
 
 
 @dataclass(frozen=True, slots=True)
-class ListedPage(Generic[Item]):
+class ListedPage:
     """A page of a list. `asked`: what the act was asked; `before` and `after`: the pages on both sides; `ticked`: the
-    ids that the form says are ticked, if no script keeps that."""
+    learners whom the form says are ticked, if no script keeps that."""
 
     asked: Any
-    items: list[Item]
+    items: list[Any]
     before: str | None
     after: str | None
     ticked: list[str]
 
-    def elsewhere(self, name: str = "learner") -> list[str]:
-        """What is ticked on other pages. `name`: what an item has its id in."""
-        here = {getattr(one, name) for one in self.items}
+    def elsewhere(self) -> list[str]:
+        """The learners who are ticked on other pages."""
+        here = {one.learner for one in self.items}
         return [one for one in self.ticked if one not in here]
 
 
-def listing(visit: Visit, what: Act[Any, Page[Item]], name: str = "learner", **more: object) -> ListedPage[Item]:
-    """The page of the list that the query of this visit asks for. `name`: of the boxes; `more`: what the act is asked
-    besides."""
+def listing(visit: Visit, what: Act[Any, Page[Any]], **more: object) -> ListedPage:
+    """The page of the list that the query of this visit asks for. `more`: what the act is asked besides."""
     asked = visit.read(what.takes, **({"limit": SHOWN} | more))
     items, following = filled(visit, what, asked.after, more)
-    before, after = beside(visit, asked.after, following, visit.again)
-    return ListedPage(asked, items, before, after, visit.all_said(name)[:MOST_TICKED])
+    before, after = _beside(visit, asked.after, following)
+    return ListedPage(asked, items, before, after, visit.all_said("learner")[:MOST_TICKED])
 
 
-def beside(
-    visit: Visit, after: str | None, following: str | None, link: Callable[..., str]
-) -> tuple[str | None, str | None]:
-    """Links to the pages on both sides of one that begins `after` an item; `link` makes one of `after` and `trail`."""
+def _beside(visit: Visit, after: str | None, following: str | None) -> tuple[str | None, str | None]:
+    """Links to the pages on both sides of one that begins `after` an item."""
     trail = [one for one in visit.said("trail").split(".") if one][-TRAIL:]
     before = None
     if after is not None:
         last = trail[-1] if trail else "-"
-        before = link(after=None if last == "-" else last, trail=".".join(trail[:-1]))
+        before = visit.again(after=None if last == "-" else last, trail=".".join(trail[:-1]))
     here = ".".join([*trail, after or "-"])
-    return before, None if following is None else link(after=following, trail=here)
+    return before, None if following is None else visit.again(after=following, trail=here)
 
 
 def filled(

@@ -2,7 +2,7 @@
 whoever wants the numbers. Looks are classes of the stylesheet: the policy of content allows nothing in the page itself.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import floor, log10
 from typing import Literal
@@ -165,9 +165,7 @@ def _down(tick: float, top: float) -> float:
 
 
 def _says(reader: Reading, label: str, series: Sequence[Series], n: int) -> str:
-    said: Iterator[str] = (
-        f"{one.name} {_number(reader, one.values[n])}" for one in series if one.values[n] is not None
-    )
+    said = [f"{one.name} {_number(reader, one.values[n])}" for one in series if one.values[n] is not None]
     return f"{label}: {', '.join(said)}"
 
 

@@ -83,11 +83,8 @@ def reviewed(visit: Visit) -> Gone:
         "outside licence period": gettext("outside the licence period"),
     }
     says = gettext("Entry {entry} is reviewed: {flags}.")
-    back, own = visit.said("back"), visit.url("seats", "ledger")
-    return Gone(
-        back if back.startswith(f"{own}?") else visit.url("seats", "ledger", review="yes"),
-        says.format(entry=done.id, flags=", ".join(flags.get(one, one) for one in done.settled)),
-    )
+    back = visit.back(visit.url("seats", "ledger", review="yes"), f"{visit.url('seats', 'ledger')}?")
+    return Gone(back, says.format(entry=done.id, flags=", ".join(flags.get(one, one) for one in done.settled)))
 
 
 def _plot(visit: Visit, found: PoolUse, today: date) -> Markup:

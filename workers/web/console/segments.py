@@ -7,6 +7,7 @@ from tasks.acts import Nothing, courses, learner_previews, learners, segments
 from tasks.acts.courses import CourseMethod, CoursesAsked, OneCourse
 from tasks.acts.paging import Begun, Stream
 from tasks.acts.segments import Members, MembersNamed, NamedSegment, OneSegment
+from tasks.learners import MemberCounts
 from workers.web.console.choosing import ChosenIds, chosen
 from workers.web.console.enrolments import confirm_rules
 from workers.web.console.exporting import exported
@@ -46,7 +47,7 @@ def add(visit: Visit) -> Gone:
     raise Conflict(gettext("There is a segment with this id already: go back, and choose another."))
 
 
-def _standing(visit: Visit) -> object:
+def _standing(visit: Visit) -> MemberCounts:
     return visit.once(segments.counts, OneSegment(visit.path["segment"]))
 
 
@@ -59,7 +60,7 @@ def show_segment(visit: Visit) -> Shown:
     may_link = visit.may("courses.method")
     said = {
         "segment": segment,
-        "counts": visit.once(segments.counts, OneSegment(segment.segment)),
+        "counts": _standing(visit),
         "linked": linked.items,
         "more_linked": linked.next is not None,
         "courses": visit.ask(courses.list_, CoursesAsked(limit=OFFERED)).items if may_link else [],
@@ -135,7 +136,7 @@ def _move(visit: Visit, these: ChosenIds, *, joins: bool) -> Shown | Gone:
     if not visit.said("confirmed"):
         segment = visit.ask(segments.show, OneSegment(id_))
         said = {"segment": segment, "joins": joins, "count": len(these.ids), "fields": these.fields}
-        return Shown("segments_move", {**said, "linked": enrolling, "back": _back(visit)})
+        return Shown("segments_move", {**said, "linked": enrolling, "back": visit.back(here, f"{here}?", f"{here}/")})
     act = segments.join if joins else segments.leave
     found: Members | Begun[Any] = visit.ask(act, MembersNamed(id_, these.ids))
     if isinstance(found, Begun):
@@ -153,8 +154,3 @@ def _undo(visit: Visit, these: ChosenIds, done: Members, *, joins: bool, enrols:
         return None
     to = visit.url("segments", done.segment, "leave" if joins else "join")
     return Undo(to, [("confirmed", "yes"), *(("learner", one) for one in these.ids)])
-
-
-def _back(visit: Visit) -> str:
-    back, own = visit.said("back"), visit.url("segments", visit.path["segment"])
-    return back if back == own or back.startswith((f"{own}?", f"{own}/")) else own

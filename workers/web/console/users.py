@@ -7,6 +7,7 @@ from tasks.acts import Nothing, learner_previews, learners
 from tasks.acts.learner_previews import StatusPreview
 from tasks.acts.learners import LearnersStatus, LearnerToggle, OneLearner
 from tasks.acts.paging import Stream
+from tasks.learners import LearnerCounts
 from workers.web.console.choosing import ChosenIds, chosen
 from workers.web.console.exporting import exported
 from workers.web.console.lists import listing
@@ -17,7 +18,7 @@ Wanted = Literal["active", "inactive"]
 SECTIONS.append(Section("users", "Users", learners.list_))
 
 
-def _standings(visit: Visit) -> object:
+def _standings(visit: Visit) -> LearnerCounts:
     """What is another if learners come, go or change their status."""
     return visit.once(learner_previews.counts, Nothing())
 
@@ -28,7 +29,7 @@ def list_users(visit: Visit) -> Shown:
     """The list. A form sends it what is ticked on other pages, if no script keeps that."""
     said = {
         "listing": listing(visit, learners.list_),
-        "counts": visit.once(learner_previews.counts, Nothing()),
+        "counts": _standings(visit),
         "may_change": visit.may("learners.status", "learners.preview"),
     }
     return Shown("users", said)
@@ -116,9 +117,9 @@ def _change(visit: Visit) -> tuple[Wanted, ChosenIds]:
 
 
 def _back(visit: Visit) -> str:
-    """The list or card that somebody came from, if it is ours."""
-    back, own, cards = visit.said("back"), visit.url("users"), visit.url("learners", "")
-    return back if back == own or back.startswith((f"{own}?", cards)) else own
+    """The list or card that somebody came from."""
+    own = visit.url("users")
+    return visit.back(own, f"{own}?", visit.url("learners", ""))
 
 
 def _said(visit: Visit, status: str, done: int, usernames: int) -> str:

@@ -13,7 +13,6 @@ from tasks.organisations import Organisation
 from workers.web.api import reading
 from workers.web.console.languages import Reading
 from workers.web.console.uploading import SentFile
-from workers.web.paths import fields_in
 
 Asked = TypeVar("Asked")
 Told = TypeVar("Told")
@@ -71,10 +70,6 @@ class ConsolePage:
     exports: bool = False
     uploads: bool = False
 
-    def fits(self, parts: Sequence[str]) -> dict[str, str] | None:
-        """The fields in a path, if it is this page's."""
-        return fields_in(self.parts, parts)
-
 
 @dataclass(frozen=True, slots=True)
 class Section:
@@ -92,7 +87,7 @@ PAGES: list[ConsolePage] = []
 SECTIONS: list[Section] = []
 
 #: The sections in the order of the navigation, and those that stand behind all others.
-NAVIGATION = ("users", "courses", "enrolments", "segments", "announcements", "reports", "seats", "imports")
+NAVIGATION = ("users", "enrolments", "segments", "announcements", "reports", "seats", "imports")
 LAST = ("technical", "system")
 
 
@@ -178,8 +173,13 @@ class Visit:
         """Each value of a field of the form, once."""
         return list(dict.fromkeys(value for known, value in self.fields if known == name and value))
 
+    def back(self, own: str, *others: str) -> str:
+        """The page of ours that somebody came from: `own`, or one that begins like one of the others; else `own`."""
+        said = self.said("back")
+        return said if said == own or said.startswith(others) else own
+
     def url(self, *parts: str, **query: object) -> str:
-        """A page below the organisation's, or with `at="/"` below the console's. What is None or empty is left out."""
+        """A page below the organisation's or, where there is none, the console's. What is None or empty is left out."""
         organisation = self.path.get("organisation")
         whole = parts if organisation is None else ("organisations", organisation, *parts)
         return self.top(*whole, **query)

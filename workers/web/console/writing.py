@@ -32,8 +32,14 @@ TICKED = 1000
 #: Lines of two versions up to which they are compared, and of the comparison that are shown.
 COMPARED, SHOWN_LINES = 2000, 200
 
-#: The parts of a draft of which each is compared by itself.
-PARTS = ("subject", "body", "audience", "time", "policy")
+#: The parts of a draft of which each is compared by itself, and the fields of the form that belong to each.
+PARTS = {
+    "subject": ("subject",),
+    "body": ("body",),
+    "audience": ("to", "segments", "named"),
+    "time": ("later", "send_at", "time_zone"),
+    "policy": ("policy",),
+}
 
 _BY_NIGHT = re.compile(r"\(prefers-color-scheme: ?dark\)")
 _SCHEME = '<meta name="color-scheme" content="light dark"'
@@ -137,9 +143,7 @@ def create(visit: Visit) -> Shown | Gone:
 @page(f"GET {ONE}/edit", needs=drafts.edit, section="announcements")
 def edit(visit: Visit) -> Shown:
     """A draft, to be changed."""
-    found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
-    if found.state != "draft":
-        raise Conflict(visit.reader.words.gettext("It is no draft any more: copy it, and change the copy."))
+    found = _draft(visit)
     return _editor(visit, _stored(found), found)
 
 
@@ -147,9 +151,7 @@ def edit(visit: Visit) -> Shown:
 def save(visit: Visit) -> Shown | Gone:
     """Keep what was changed, unless somebody else was faster."""
     id_, writing = visit.path["announcement"], _sent(visit)
-    found = visit.ask(announcements.show, OneAnnouncement(id_))
-    if found.state != "draft":
-        raise Conflict(visit.reader.words.gettext("It is no draft any more: copy it, and change the copy."))
+    found = _draft(visit)
     if visit.said("version") != found.version:
         return _overtaken(visit, writing, found)
     before = _stored(found)
@@ -166,6 +168,14 @@ def save(visit: Visit) -> Shown | Gone:
     except Conflict:
         return _overtaken(visit, writing, visit.ask(announcements.show, OneAnnouncement(id_)))
     return _saved(visit, id_)
+
+
+def _draft(visit: Visit) -> WholeAnnouncement:
+    """The draft that is to be changed. Raises `Conflict` if it is none any more."""
+    found = visit.ask(announcements.show, OneAnnouncement(visit.path["announcement"]))
+    if found.state != "draft":
+        raise Conflict(visit.reader.words.gettext("It is no draft any more: copy it, and change the copy."))
+    return found
 
 
 def _saved(visit: Visit, announcement: str) -> Gone:
@@ -200,16 +210,16 @@ def _frame(visit: Visit, writing: DraftForm) -> Framed:
     words = visit.reader.words
     view = visit.said("view")
     try:
-        seen = _seen(visit, writing, count=False)
+        seen = _seen(visit, writing, visit.said("reader"), count=False)
     except NotFound as problem:
-        return Framed(_plain(visit.reader.translated(str(problem)), "light"))
+        return Framed(_plain(visit.reader.translated(str(problem))))
     if seen.faults:
         said = "\n".join([words.gettext("There is a mistake in it:"), *(one.says for one in seen.faults)])
-        return Framed(_plain(said, "light"))
+        return Framed(_plain(said))
     if seen.mail is None:
-        return Framed(_plain(words.gettext("This user has no address that mail can be sent to."), "light"))
+        return Framed(_plain(words.gettext("This user has no address that mail can be sent to.")))
     if view == "text":
-        return Framed(_plain(seen.mail.text, "light"))
+        return Framed(_plain(seen.mail.text))
     scheme = "dark" if view == "dark" else "light"
     html = _BY_NIGHT.sub("all" if scheme == "dark" else "not all", seen.mail.html, count=1)
     html = html.replace(_SCHEME, f'{_SCHEME[: _SCHEME.rindex("=")]}="{scheme}"', 1)
@@ -218,22 +228,18 @@ def _frame(visit: Visit, writing: DraftForm) -> Framed:
     return Framed(html)
 
 
-def _plain(text: str, scheme: str) -> str:
+def _plain(text: str) -> str:
     """A text as a program without HTML shows it."""
     style = "margin:1rem;white-space:pre-wrap;overflow-wrap:anywhere;font:1rem/1.5 ui-monospace,monospace"
-    head = f'<meta charset="utf-8"><meta name="color-scheme" content="{scheme}"><title>-</title>'
+    head = '<meta charset="utf-8"><meta name="color-scheme" content="light"><title>-</title>'
     body = f'<body><pre style="{style}">{escape(text)}</pre></body>'
     return f'<!doctype html><html lang="und"><head>{head}</head>{body}</html>'
 
 
-def _seen(visit: Visit, writing: DraftForm, *, count: bool) -> SeenLetter:
-    reader = visit.said("reader").strip() or None
-    asked = previews.Writing(writing.subject, writing.body, writing.audience, reader, count)
-    return _translated(visit, visit.ask(previews.see, asked))
-
-
-def _translated(visit: Visit, seen: SeenLetter) -> SeenLetter:
-    """The same, with its mistakes in the reader's language."""
+def _seen(visit: Visit, writing: DraftForm, reader: str, *, count: bool) -> SeenLetter:
+    """What this learner would read, or nobody in particular; its mistakes in the language of whoever writes."""
+    asked = previews.Writing(writing.subject, writing.body, writing.audience, reader.strip() or None, count)
+    seen = visit.ask(previews.see, asked)
     return replace(seen, faults=[replace(one, says=visit.reader.translated(one.says)) for one in seen.faults])
 
 
@@ -249,11 +255,10 @@ def _editor(
     reader_unknown, seen = "", None
     if sent or found is not None:
         try:
-            seen = _seen(visit, writing, count=count)
+            seen = _seen(visit, writing, visit.said("reader"), count=count)
         except NotFound as problem:
             reader_unknown = visit.reader.translated(str(problem))
-            asked = previews.Writing(writing.subject, writing.body, writing.audience, None, count)
-            seen = _translated(visit, visit.ask(previews.see, asked))
+            seen = _seen(visit, writing, "", count=count)
     known = visit.ask(segments.list_, PageAsked(limit=TICKED))
     listed = {one.segment for one in known.items}
     view = visit.said("view")
@@ -300,7 +305,7 @@ def _overtaken(visit: Visit, mine: DraftForm, found: WholeAnnouncement) -> Shown
     changed = [part for part in PARTS if marks["they"][part] != known.get(part)]
     both = [part for part in changed if marks["me"][part] not in {known.get(part), marks["they"][part]}]
     taken = [part for part in changed if part not in both]
-    merged = replace(mine, **{name: getattr(theirs, name) for part in taken for name in _FIELDS[part]})
+    merged = replace(mine, **{name: getattr(theirs, name) for part in taken for name in PARTS[part]})
     last = next((one for one in reversed(found.history) if one.move == "edit"), None)
     said = {
         "by": last and last.by,
@@ -312,16 +317,6 @@ def _overtaken(visit: Visit, mine: DraftForm, found: WholeAnnouncement) -> Shown
     }
     more: Mapping[str, object] = {"overtaken": said, "was": theirs.marks(), "version": found.version}
     return _editor(visit, merged, found, sent=True, status=409, **more)
-
-
-#: The fields of the form that belong to each part.
-_FIELDS = {
-    "subject": ("subject",),
-    "body": ("body",),
-    "audience": ("to", "segments", "named"),
-    "time": ("later", "send_at", "time_zone"),
-    "policy": ("policy",),
-}
 
 
 def _compared(theirs: str, mine: str) -> list[str]:
