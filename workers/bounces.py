@@ -161,10 +161,10 @@ class _Conversation(SMTP):
             await self.push("501 5.5.4 Syntax: DATA")
             return
         self._reset_timeout(MESSAGE_SECONDS)
-        self._storing = True
+        await self.push("354 End data with <CR><LF>.<CR><LF>")
+        content = await self._beginning()
+        self._storing = True  # only now it is given; whoever still gives it has it, and gives it again
         try:
-            await self.push("354 End data with <CR><LF>.<CR><LF>")
-            content = await self._beginning()
             self.envelope = self._create_envelope()
             if content is None:
                 answer = "552 5.3.4 Message larger than announced with SIZE"

@@ -255,7 +255,10 @@ def test_told_to_stop_it_stores_what_it_was_given_and_hangs_up(
 
 
 def _stops_while_storing(world: World, desk: Desk, stop: Callable[[], None], sender: str) -> None:
-    with desk.talk() as idle, desk.talk() as busy:
+    with desk.talk() as idle, desk.talk() as amid, desk.talk() as busy:
+        for command in ("MAIL FROM:<>", f"RCPT TO:<{BARE}>", "DATA"):
+            amid.docmd(command)
+        amid.send("Subject: of a report that is never given whole\r\n")
         busy.docmd("MAIL FROM:<>")
         busy.docmd(f"RCPT TO:<{sender}>")
         with transaction(world.runtime.engine) as blocking:
@@ -265,8 +268,9 @@ def _stops_while_storing(world: World, desk: Desk, stop: Callable[[], None], sen
             giving.start()
             until(lambda: world.waiting() > 0, "a report being stored")
             stop()
-            assert idle.sock is not None
-            assert idle.sock.recv(1) == b""
+            for client in (idle, amid):
+                assert client.sock is not None
+                assert client.sock.recv(1) == b""
         giving.join(DEADLINE)
 
     assert answers == [250]
