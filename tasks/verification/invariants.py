@@ -73,10 +73,6 @@ def _derived(connection: Connection, organisation: Organisation) -> list[Breach]
     ]
 
 
-#: How many checks there are of an organisation.
-CHECKS = 9
-
-
 def of_organisation(connection: Connection, organisation: Organisation) -> Iterator[list[Breach] | None]:
     """What breaks each check, one after the other; None where it cannot be judged now, as enrolments are under way."""
     without_nested_loops(connection)
