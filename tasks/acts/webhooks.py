@@ -27,7 +27,7 @@ LONGEST_ID = 200
 
 @dataclass(frozen=True, slots=True)
 class WebhookAddition:
-    """Where to, of which types (null: all), under which id (made up otherwise), and from when on."""
+    """Where to, of which types (null, or an empty list: all), under which id (made up otherwise), and from when on."""
 
     url: str
     types: list[str] | None = None
