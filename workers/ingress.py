@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from config import clock
 from config.counting import counts
 from config.database import is_connection_problem, transaction
+from config.errors import Unavailable
 from config.log import without_data
 from config.outages import REDIS, is_redis_outage
 from config.runtime import Runtime
@@ -240,7 +241,12 @@ def _give_up(runtime: Runtime, client: redis.Redis, entry: str, *, whole: bool) 
     if found is not None:
         size, body = found
         there = cell_in(runtime, body)
-        give_up(there.engine, there.settings, body, readable=whole and size == len(body))
+        try:
+            give_up(there.engine, there.settings, body, readable=whole and size == len(body))
+        except _AWAY as problem:
+            if there is runtime:
+                raise
+            raise Unavailable("the cell of its organisation is away") from problem
     client.xack(IN, GROUP, entry)
 
 

@@ -1,5 +1,6 @@
 """The doors find the cell that an organisation lives in, and keep what comes while it is on its way."""
 
+from collections import deque
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +23,7 @@ from tasks.intake.batch import _number_of
 from tasks.intake.everywhere import organisation_in
 from tests.cells.conftest import TwoCells
 from workers import ingress, moving
+from workers.suspects import MOST_TRIES, Suspects
 
 
 def test_an_organisation_that_is_to_live_elsewhere_is_made_there(two_cells: TwoCells) -> None:
@@ -129,6 +131,28 @@ def test_a_cell_that_goes_away_is_said_once_and_left_alone_for_a_while(two_cells
     assert [(log["event"], log["cell"], log["events"]) for log in logs if log["log_level"] == "warning"] == [
         ("cell.away", "north", 2)
     ]
+
+
+def test_r31_what_is_given_up_for_a_cell_that_is_away_keeps_nobody_else_waiting(two_cells: TwoCells) -> None:
+    home = two_cells.home
+    moving.move(home.runtime, "far", "north")
+    nowhere = {"north": CellServers("postgresql://nobody@127.0.0.1:1/nothing", "unix:///nowhere")}
+    known = Cells(nowhere, lambda url: make_engine(url, role="test"))
+    far = home.event("organisation.saved", {"name": "Far", "licence": "seats"}, organisation="far")
+    client: Any = home.redis
+    entries = [
+        client.xadd(IN, {"event": body}).decode() for body in (far, home.event("learner.saved", home.learner("A")))
+    ]
+    ingress.ensure_group(client)
+    client.xreadgroup(GROUP, "one", {IN: ">"}, count=10)
+    for _ in range(MOST_TRIES):
+        Suspects(client)._count(entries[0])
+
+    ingress._try_each(replace(home.runtime, cells=known), client, deque(entries))
+    known.close()
+
+    assert home.ask("SELECT count(*) FROM learners WHERE id = 'A'") == 1
+    assert [one["message_id"].decode() for one in client.xpending_range(IN, GROUP, "-", "+", 10)] == entries[:1]
 
 
 def test_an_organisation_that_has_moved_is_followed_and_where_it_lives_is_remembered(
