@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.accounts.rules import PERMISSIONS, Caller, Door, Role, Scope, permits
+from tasks.accounts.rules import PERMISSIONS, Caller, Door, Role, Scope, permits, stored_organisations
 
 OF_ACME = frozenset({"acme"})
 
@@ -38,3 +38,8 @@ def test_r34_an_operator_acts_on_every_organisation() -> None:
 def test_r34_what_is_not_in_the_table_nobody_may_do() -> None:
     with pytest.raises(KeyError):
         permits(caller(Role.OPERATOR, None), "learners.sell", "acme")
+
+
+def test_r34_an_operators_organisations_are_all_and_others_are_stored_once_each() -> None:
+    assert stored_organisations(Role.OPERATOR, ["acme"]) is None
+    assert stored_organisations(Role.ADMIN, ["borealis", "acme", "borealis"]) == ["acme", "borealis"]
