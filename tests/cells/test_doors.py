@@ -1,6 +1,7 @@
 """The doors find the cell that an organisation lives in, and keep what comes while it is on its way."""
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 from config.cells import Cells, CellServers
 from config.database import transaction
 from config.engine import make_engine
+from config.runtime import Runtime
 from config.streams import GROUP, IN
 from tasks import cells, events, organisations
 from tasks.accounts import Caller, Door, Role
@@ -113,18 +115,26 @@ def test_a_cell_that_is_away_keeps_nobody_else_waiting(two_cells: TwoCells) -> N
     assert (done.new, left) == (1, [0])
 
 
-def test_a_cell_that_goes_away_is_said_once_and_left_alone_for_a_while(two_cells: TwoCells) -> None:
-    home = two_cells.home
-    moving.move(home.runtime, "far", "north")
+@pytest.fixture
+def north_away(two_cells: TwoCells) -> Iterator[Runtime]:
+    """What works at home, where an organisation lives in a cell whose servers are away."""
+    home = two_cells.home.runtime
+    moving.move(home, "far", "north")
     nowhere = {"north": CellServers("postgresql://nobody@127.0.0.1:1/nothing", "unix:///nowhere")}
     known = Cells(nowhere, lambda url: make_engine(url, role="test"))
+    yield replace(home, cells=known)
+    known.close()
+
+
+def test_a_cell_that_goes_away_is_said_once_and_left_alone_for_a_while(
+    two_cells: TwoCells, north_away: Runtime
+) -> None:
+    home = two_cells.home
     far = home.event("organisation.saved", {"name": "Far", "licence": "seats"}, organisation="far")
 
     with capture_logs() as logs:
-        here = replace(home.runtime, cells=known)
-        done, left = process_everywhere(here, [home.event("learner.saved", home.learner("A")), far, far])
-        again = process_everywhere(here, [far])
-    known.close()
+        done, left = process_everywhere(north_away, [home.event("learner.saved", home.learner("A")), far, far])
+        again = process_everywhere(north_away, [far])
 
     assert (done.new, left) == (1, [1, 2])
     assert again == (BatchResult(), [0])
@@ -133,11 +143,10 @@ def test_a_cell_that_goes_away_is_said_once_and_left_alone_for_a_while(two_cells
     ]
 
 
-def test_r31_what_is_given_up_for_a_cell_that_is_away_keeps_nobody_else_waiting(two_cells: TwoCells) -> None:
+def test_r31_what_is_given_up_for_a_cell_that_is_away_keeps_nobody_else_waiting(
+    two_cells: TwoCells, north_away: Runtime
+) -> None:
     home = two_cells.home
-    moving.move(home.runtime, "far", "north")
-    nowhere = {"north": CellServers("postgresql://nobody@127.0.0.1:1/nothing", "unix:///nowhere")}
-    known = Cells(nowhere, lambda url: make_engine(url, role="test"))
     far = home.event("organisation.saved", {"name": "Far", "licence": "seats"}, organisation="far")
     client: Any = home.redis
     entries = [
@@ -148,8 +157,7 @@ def test_r31_what_is_given_up_for_a_cell_that_is_away_keeps_nobody_else_waiting(
     for _ in range(MOST_TRIES):
         Suspects(client)._count(entries[0])
 
-    ingress._try_each(replace(home.runtime, cells=known), client, deque(entries))
-    known.close()
+    ingress._try_each(north_away, client, deque(entries))
 
     assert home.ask("SELECT count(*) FROM learners WHERE id = 'A'") == 1
     assert [one["message_id"].decode() for one in client.xpending_range(IN, GROUP, "-", "+", 10)] == entries[:1]
